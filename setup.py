@@ -1,0 +1,75 @@
+"""Packaging of simclr-tf: every dependency with its reason and tested range.
+
+The folder `tools/` is installed as `simclr_tf.tools`, so that `simclr-tf VERB` and
+`python tools/VERB.py` are the same code.
+"""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+
+INSTALL = [
+    # The framework; the tested range is 2.16 to 2.21.
+    "tensorflow>=2.16,<2.22",
+    # The Keras 2 API: multi-worker strategies and fused batch norm. Its releases
+    # move in lock-step with TensorFlow's.
+    "tf-keras>=2.16,<2.22",
+    # tf.summary needs it, and TensorFlow 2.21 no longer brings it along.
+    "tensorboard>=2.16,<2.22",
+    # tfds:NAME data sets, with their checksums and split strings.
+    "tensorflow-datasets>=4.9.6,<4.10",
+    # Flags and logging of the tools.
+    "absl-py>=2.0,<3",
+    # Arrays on the host: the order of the examples, labels, kNN.
+    "numpy>=1.26,<3",
+    # The linear probes: L-BFGS logistic regression and ridge.
+    "scikit-learn>=1.3,<2",
+    # The progress bar.
+    "tqdm>=4.64,<5",
+]
+
+PLOTS = [
+    # View pairs and nearest neighbours as PNG.
+    "matplotlib>=3.8,<4",
+]
+
+HUB = [
+    # hub.load and hub.KerasLayer; 0.16.1 still imports pkg_resources, which
+    # setuptools 82 dropped.
+    "tensorflow-hub>=0.16.1,<0.17",
+    "setuptools<82",
+]
+
+TEST = [
+    "pytest>=8,<10",
+    # The suite on both cores.
+    "pytest-xdist>=3.5,<4",
+    # Tests write images in every format with it.
+    "Pillow>=10,<14",
+    "ruff>=0.6,<1",
+    # Tests build a wheel without fetching anything.
+    "setuptools>=68,<82",
+    "wheel>=0.42,<1",
+]
+
+setup(
+    name="simclr-tf",
+    version="0.1.0",
+    description="SimCLR for TensorFlow 2 and Keras, with SavedModel export",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    author="The simclr_tf authors",
+    python_requires=">=3.10,<3.14",
+    packages=[*find_packages(include=["simclr_tf", "simclr_tf.*"]),
+              "simclr_tf.tools"],
+    package_dir={"simclr_tf.tools": "tools"},
+    package_data={"simclr_tf.data": ["embedded/*"]},
+    install_requires=INSTALL,
+    extras_require={"plots": PLOTS, "hub": HUB, "test": [*TEST, *PLOTS, *HUB]},
+    entry_points={
+        "console_scripts": ["simclr-tf = simclr_tf.tools.command_line:main"],
+    },
+)

@@ -1,0 +1,447 @@
+"""Every hyper-parameter of a run, once: its default, help, unit and check.
+
+Frozen, nested dataclasses. Flags are generated from them (`--loss.temperature=0.5`),
+`config.json` is written from them, and ablations are `dataclasses.replace`. This
+module imports no TensorFlow, so that `--help` is instant.
+"""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
+
+RecipeName = Literal[
+    "simclr_v1", "simclr_v2", "cifar", "small_grey", "finetune", "evaluate"
+]
+
+
+def option(default, help, *, flag=None, resumable=False):
+    """A dataclass field with its help text.
+
+    Args:
+      default: the value when nothing is said.
+      help: str, one line with the unit.
+      flag: str, the flag's name where it is not `section.field`.
+      resumable: bool, whether a run may be continued with another value.
+    """
+    return field(
+        default=default,
+        metadata={"help": help, "flag": flag, "resumable": resumable},
+    )
+
+
+class Section:
+    """A group of options that checks the type and the choices of each field."""
+
+    def __post_init__(self):
+        hints = typing.get_type_hints(type(self))
+        for item in dataclasses.fields(self):
+            value = _checked(item.name, getattr(self, item.name), hints[item.name])
+            object.__setattr__(self, item.name, value)
+        self.check()
+
+    def check(self):
+        """Rules between and within the fields; raises `ConfigError`."""
+
+
+def _checked(name, value, hint):
+    """`value` as the annotated type, or a `ConfigError` that says what is wanted."""
+    if dataclasses.is_dataclass(hint):
+        require(isinstance(value, hint), f"`{name}` must be a {hint.__name__}.",
+                **{name: value})
+        return value
+    if value is None:
+        require(allows_none(hint), f"`{name}` must not be None.", **{name: value})
+        return None
+    kind = value_type(hint)
+    if typing.get_origin(kind) is Literal:
+        if value not in typing.get_args(kind):
+            raise unknown_choice(name, value, typing.get_args(kind))
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    # bool is an int in Python, but `epochs=True` is a mistake.
+    fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    require(fits, f"`{name}` must be {_an(kind.__name__)}.", **{name: value})
+    if kind is float:
+        require(value == value and abs(value) != float("inf"),
+                f"`{name}` must be finite.", **{name: value})
+    return value
+
+
+def _an(noun):
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def value_type(hint):
+    """The annotation without `| None`."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return next(a for a in typing.get_args(hint) if a is not type(None))
+    return hint
+
+
+def allows_none(hint):
+    """Whether the annotation has `| None`."""
+    return type(None) in typing.get_args(hint)
+
+
+def _fraction(name, value, *, low_open=False):
+    if value is not None:
+        low = value > 0 if low_open else value >= 0
+        interval = "(0, 1]" if low_open else "[0, 1]"
+        require(low and value <= 1, f"`{name}` must lie in {interval}.",
+                **{name: value})
+
+
+def _positive(**values):
+    for name, value in values.items():
+        require(value is None or value > 0, f"`{name}` must be > 0.", **{name: value})
+
+
+def _not_negative(**values):
+    for name, value in values.items():
+        require(value is None or value >= 0, f"`{name}` must be >= 0.",
+                **{name: value})
+
+
+@dataclass(frozen=True)
+class DataConfig(Section):
+    """Which images, and how they are read."""
+
+    source: str = option(
+        "embedded:freedoom_12",
+        "Images: embedded:freedoom_12, embedded:fashion_mnist_10k, "
+        "tfds:NAME[/CONFIG], folder:PATH or npz:PATH.", flag="data")
+    split: str = option("train", "Split to pretrain on, e.g. train or train[:10%].")
+    test_split: str = option("test", "Split that evaluation tests on.")
+    data_dir: str | None = option(
+        None, "Folder of prepared tfds data sets (their default if unset).",
+        flag="data_dir", resumable=True)
+    labels: Literal["auto", "none"] = option(
+        "auto", "auto: use labels for the online probe where the source has them; "
+        "none: ignore them.")
+    image_size_pixels: int = option(32, "Height and width of a view, in pixels.")
+    channels: int | None = option(
+        None, "Channels to decode images to; as in the source if unset.")
+    max_corrupt_fraction: float = option(
+        0.01, "The run stops when more than this fraction of the images cannot be "
+        "read; up to it they are named and skipped.")
+
+    def check(self):
+        _positive(image_size_pixels=self.image_size_pixels, channels=self.channels)
+        _fraction("max_corrupt_fraction", self.max_corrupt_fraction)
+
+
+@dataclass(frozen=True)
+class AugmentConfig(Section):
+    """How the two views are made: a named recipe, and what differs from it.
+
+    Every field but `recipe` is unset by default, which means: as the recipe says.
+    """
+
+    recipe: RecipeName = option("simclr_v2", "Named recipe of the views.")
+    color_strength: float | None = option(
+        None, "Strength s that scales the colour jitter (paper: 1; CIFAR: 0.5).")
+    brightness: float | None = option(None, "Brightness range at strength 1.")
+    contrast: float | None = option(None, "Contrast range at strength 1.")
+    saturation: float | None = option(None, "Saturation range at strength 1.")
+    hue: float | None = option(None, "Hue range at strength 1, in turns.")
+    brightness_mode: Literal["additive", "multiplicative"] | None = option(
+        None, "additive (SimCLR v1) or multiplicative (v2).")
+    jitter_probability: float | None = option(None, "Probability of colour jitter.")
+    grayscale_probability: float | None = option(None, "Probability of grayscale.")
+    crop_area_min_fraction: float | None = option(
+        None, "Smallest crop, as a fraction of the image's area.")
+    crop_area_max_fraction: float | None = option(
+        None, "Largest crop, as a fraction of the image's area.")
+    crop_floor: Literal["exact", "reference"] | None = option(
+        None, "exact: the floor as given; reference: never below 0.1, as the "
+        "reference's sampler does.")
+    flip_probability: float | None = option(
+        None, "Probability of a horizontal flip.")
+    blur_probability: float | None = option(None, "Probability of Gaussian blur.")
+    cutout_probability: float | None = option(None, "Probability of cutout.")
+    rotate_probability: float | None = option(
+        None, "Probability of a rotation by 90, 180 or 270 degrees.")
+    noise_probability: float | None = option(None, "Probability of Gaussian noise.")
+    sobel_probability: float | None = option(
+        None, "Probability of Sobel filtering.")
+
+    def check(self):
+        for name in (item.name for item in dataclasses.fields(self)):
+            if name.endswith("_probability"):
+                _fraction(name, getattr(self, name))
+        _fraction("crop_area_min_fraction", self.crop_area_min_fraction, low_open=True)
+        _fraction("crop_area_max_fraction", self.crop_area_max_fraction, low_open=True)
+        _not_negative(color_strength=self.color_strength, brightness=self.brightness,
+                      contrast=self.contrast, saturation=self.saturation, hue=self.hue)
+
+    def changes(self):
+        """The fields that differ from the recipe, as keyword arguments."""
+        values = dataclasses.asdict(self)
+        return {k: v for k, v in values.items() if k != "recipe" and v is not None}
+
+
+@dataclass(frozen=True)
+class EncoderConfig(Section):
+    """The network f that is kept."""
+
+    kind: Literal["resnet", "custom"] = option(
+        "resnet", "resnet, or custom: a keras.Model handed in from Python.")
+    depth: Literal[18, 34, 50, 101, 152, 200] = option(50, "Layers of the ResNet.")
+    width_multiplier: float = option(1.0, "Width of every layer, times this.")
+    sk_ratio: float = option(
+        0.0, "Selective kernels' reduction; 0 switches them off (paper: 0.0625).")
+    se_ratio: float = option(0.0, "Squeeze-and-excitation's reduction; 0: off.")
+    stem: Literal["imagenet", "cifar", "small"] = option(
+        "imagenet", "imagenet: 7x7/2 and max pool; cifar: 3x3/1; small: 3x3/2.")
+    batch_norm_momentum: float = option(0.9, "Decay of the moving statistics.")
+    batch_norm_epsilon: float = option(1e-5, "Added to the variance.")
+
+    def check(self):
+        _positive(width_multiplier=self.width_multiplier,
+                  batch_norm_epsilon=self.batch_norm_epsilon)
+        _fraction("sk_ratio", self.sk_ratio)
+        _fraction("se_ratio", self.se_ratio)
+        require(0 <= self.batch_norm_momentum < 1,
+                "`batch_norm_momentum` must lie in [0, 1).",
+                batch_norm_momentum=self.batch_norm_momentum)
+
+
+@dataclass(frozen=True)
+class ProjectionHeadConfig(Section):
+    """The head g that is thrown away after pretraining."""
+
+    kind: Literal["nonlinear", "linear", "none"] = option(
+        "nonlinear", "nonlinear MLP, one linear layer, or none.")
+    num_layers: int = option(3, "Layers of the MLP (SimCLR v1: 2, v2: 3).")
+    hidden_features: int | None = option(
+        None, "Width of the hidden layers; the encoder's feature width if unset.")
+    out_features: int = option(128, "Width of the projections.")
+    batch_norm: bool = option(True, "Batch norm after every layer.")
+
+    def check(self):
+        _positive(num_layers=self.num_layers, hidden_features=self.hidden_features,
+                  out_features=self.out_features)
+
+
+@dataclass(frozen=True)
+class LossConfig(Section):
+    """The contrastive loss."""
+
+    name: Literal["nt_xent", "nt_logistic", "margin_triplet"] = option(
+        "nt_xent", "nt_xent (SimCLR), or the alternatives of the paper's Table 4.")
+    temperature: float = option(0.1, "Softmax temperature (paper: 0.1; CIFAR: 0.5).")
+    normalize: bool = option(True, "Compare l2-normalised projections (nt_xent).")
+    margin: float = option(0.8, "Margin of margin_triplet.")
+    semi_hard: bool = option(False, "Semi-hard negatives (the alternatives).")
+
+    def check(self):
+        _positive(temperature=self.temperature)
+        _not_negative(margin=self.margin)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig(Section):
+    """The optimizer and its learning-rate schedule."""
+
+    name: Literal["lars", "sgd", "adamw"] = option("lars", "Optimizer.")
+    base_learning_rate: float = option(
+        0.3, "Learning rate before scaling with the batch size.")
+    scaling: Literal["linear", "sqrt", "none"] = option(
+        "linear", "linear: base * batch / 256; sqrt: base * sqrt(batch); none: base.")
+    warmup_epochs: float = option(10.0, "Linear warm-up, in epochs.")
+    warmup_steps: int | None = option(None, "Warm-up in steps; overrides epochs.")
+    weight_decay: float = option(1e-6, "Weight decay (kernels only).")
+    momentum: float = option(0.9, "Momentum of lars and sgd.")
+    nesterov: bool = option(False, "Nesterov momentum (lars and sgd).")
+    trust_coefficient: float = option(0.001, "LARS's trust coefficient.")
+    classic_momentum: bool = option(
+        True, "LARS: momentum after the trust ratio (reference), else before.")
+
+    def check(self):
+        _positive(base_learning_rate=self.base_learning_rate,
+                  trust_coefficient=self.trust_coefficient)
+        _not_negative(warmup_epochs=self.warmup_epochs, warmup_steps=self.warmup_steps,
+                      weight_decay=self.weight_decay)
+        require(0 <= self.momentum < 1, "`momentum` must lie in [0, 1).",
+                momentum=self.momentum)
+
+
+@dataclass(frozen=True)
+class ProbeConfig(Section):
+    """The online linear probe, behind a stop-gradient."""
+
+    online: bool = option(True, "Train a linear probe beside the pretraining.")
+    data: str | None = option(
+        None, "Labelled images for the probe (same grammar as --data); the "
+        "pretraining images' own labels if unset.")
+    split: str = option("train", "Split of `probe.data`.")
+    batch_size: int = option(256, "Images a step from `probe.data`.")
+
+    def check(self):
+        _positive(batch_size=self.batch_size)
+
+
+@dataclass(frozen=True)
+class CheckpointConfig(Section):
+    """What is kept in the workdir while training."""
+
+    every_epochs: int = option(1, "Epochs between checkpoints.", resumable=True)
+    keep: int = option(2, "Newest checkpoints to keep.", resumable=True)
+    image_every_epochs: int = option(
+        10, "Epochs between grids of view pairs in TensorBoard; 0: only at the "
+        "start.", resumable=True)
+
+    def check(self):
+        _positive(every_epochs=self.every_epochs, keep=self.keep)
+        _not_negative(image_every_epochs=self.image_every_epochs)
+
+
+@dataclass(frozen=True)
+class Config(Section):
+    """One pretraining run."""
+
+    preset: str = option("", "Name of the preset this run started from.")
+    epochs: int = option(100, "Passes over the images.", flag="epochs")
+    steps: int | None = option(None, "Length in steps; overrides epochs.")
+    global_batch_size: int = option(
+        512, "Images a step, over all replicas.", flag="global_batch_size")
+    seed: int = option(0, "Seed of everything random.", flag="seed")
+    precision: Literal["float32", "bfloat16"] = option(
+        "float32", "float32, or bfloat16 for the network's arithmetic (the loss, "
+        "batch norm's statistics and the weights stay float32).")
+    deterministic: bool = option(
+        False, "Deterministic kernels, at some speed, for bit-identical runs.")
+    compile_views: bool = option(
+        True, "Compile the making of views with XLA: faster after the first step.",
+        resumable=True)
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    projection_head: ProjectionHeadConfig = field(default_factory=ProjectionHeadConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+    def check(self):
+        _positive(epochs=self.epochs, steps=self.steps)
+        require(self.global_batch_size >= 2,
+                "`global_batch_size` must be at least 2: a contrastive loss needs "
+                "other images to compare with.",
+                global_batch_size=self.global_batch_size)
+        _not_negative(seed=self.seed)
+
+
+def walk_options(section=Config, prefix=""):
+    """Every option as (dotted name, dataclass field, annotation), depth first."""
+    hints = typing.get_type_hints(section)
+    for item in dataclasses.fields(section):
+        if dataclasses.is_dataclass(hints[item.name]):
+            yield from walk_options(hints[item.name], f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}", item, hints[item.name]
+
+
+def flatten(config):
+    """The config as a flat dict of dotted names.
+
+    Example:
+      >>> flatten(Config())["loss.temperature"]
+      0.1
+    """
+    flat = {}
+    for name, _, _ in walk_options():
+        value = config
+        for part in name.split("."):
+            value = getattr(value, part)
+        flat[name] = value
+    return flat
+
+
+def override(config, changes):
+    """A copy of `config` with dotted options changed; every check runs again.
+
+    Args:
+      config: Config.
+      changes: dict of dotted name (or the name of a section, with a dict) to value.
+
+    Returns:
+      Config.
+
+    Raises:
+      ConfigError: an unknown name (the nearest are listed) or a value refused.
+
+    Example:
+      >>> override(Config(), {"loss.temperature": 0.5, "epochs": 3}).loss.temperature
+      0.5
+    """
+    known = [name for name, _, _ in walk_options()]
+    sections = {}
+    for name, value in _dotted(changes, known).items():
+        section, _, option_name = name.rpartition(".")
+        sections.setdefault(section, {})[option_name] = value
+    top = sections.pop("", {})
+    for section, values in sections.items():
+        top[section] = dataclasses.replace(getattr(config, section), **values)
+    return dataclasses.replace(config, **top)
+
+
+def _dotted(changes, known):
+    """Flatten nested dicts and sections; check the names."""
+    flat = {}
+    for name, value in changes.items():
+        if dataclasses.is_dataclass(value):
+            value = dataclasses.asdict(value)
+        if isinstance(value, dict):
+            flat.update({f"{name}.{key}": item for key, item in value.items()})
+        else:
+            flat[name] = value
+    for name in flat:
+        if name not in known:
+            raise _unknown_option(name, known)
+    return flat
+
+
+def _unknown_option(name, known):
+    error = unknown_choice("option", name, known)
+    nearest = str(error).split(" Choices:")[0]
+    return ConfigError(f"{nearest} {received_text(option=name)}")
+
+
+def differences(old, new, *, resuming=False):
+    """The options in which two configs differ, as (name, old value, new value).
+
+    Args:
+      old, new: Config.
+      resuming: bool, leave out the options a continued run may change.
+    """
+    old_values, new_values = flatten(old), flatten(new)
+    return [
+        (name, old_values[name], new_values[name])
+        for name, item, _ in walk_options()
+        if old_values[name] != new_values[name]
+        and not (resuming and item.metadata["resumable"])
+    ]
+
+
+def to_dict(config):
+    """Plain nested dicts, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(values: dict[str, Any]):
+    """The inverse of `to_dict`; options that are missing get their defaults.
+
+    Raises:
+      ConfigError: an unknown option or a refused value.
+
+    Example:
+      >>> from_dict(to_dict(Config(epochs=3))) == Config(epochs=3)
+      True
+    """
+    return override(Config(), values)

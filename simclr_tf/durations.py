@@ -1,0 +1,53 @@
+"""Epochs, examples and fractions -> steps: exact integers, in one place.
+
+An epoch is `num_examples // global_batch_size` steps: each epoch visits the
+examples in its own order and leaves out the last, incomplete batch.
+"""
+
+from simclr_tf.errors import require
+
+
+def steps_per_epoch(num_examples, global_batch_size):
+    """Full batches in one pass over the data.
+
+    Args:
+      num_examples: int, images in the training set.
+      global_batch_size: int, images a step over all replicas.
+
+    Returns:
+      int >= 1.
+
+    Raises:
+      ConfigError: if the batch is larger than the set.
+
+    Example:
+      >>> steps_per_epoch(50_000, 512)
+      97
+    """
+    require(
+        global_batch_size <= num_examples,
+        "`global_batch_size` must not exceed the number of training images; "
+        f"use at most {num_examples}.",
+        global_batch_size=global_batch_size, num_examples=num_examples,
+    )
+    return num_examples // global_batch_size
+
+
+def total_steps(epochs, steps, epoch_steps):
+    """Length of a run: `steps` if given, else `epochs` whole epochs.
+
+    Example:
+      >>> total_steps(epochs=10, steps=None, epoch_steps=23)
+      230
+    """
+    return steps if steps is not None else epochs * epoch_steps
+
+
+def warmup_steps(warmup_epochs, steps, epoch_steps):
+    """Length of the warm-up: `steps` if given, else epochs, fractions allowed.
+
+    Example:
+      >>> warmup_steps(warmup_epochs=0.5, steps=None, epoch_steps=23)
+      12
+    """
+    return steps if steps is not None else round(warmup_epochs * epoch_steps)

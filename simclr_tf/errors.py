@@ -1,0 +1,76 @@
+"""Errors that a user can act on, and the words they are said in.
+
+Everything a user can cause is a `SimCLRError`. The tools turn these into one line
+and exit code 2; any other exception is a bug and keeps its traceback. Messages
+name the rule, the received value and, where there is one, the way out.
+"""
+
+import difflib
+
+
+class SimCLRError(Exception):
+    """Something the user can put right; its text is complete in one line."""
+
+
+class ConfigError(SimCLRError, ValueError):
+    """A value that no run could use: a hyper-parameter, a flag, an argument."""
+
+
+class DataError(SimCLRError, ValueError):
+    """Images or labels that cannot be found, read or used."""
+
+
+class WorkdirError(SimCLRError):
+    """A run folder that cannot be written, read, or belongs to another run."""
+
+
+class NonFiniteError(SimCLRError, ArithmeticError):
+    """Training produced a NaN or an infinity."""
+
+
+def require(condition, rule, **received):
+    """Raise `ConfigError` with the rule and the received values unless `condition`.
+
+    Args:
+      condition: bool.
+      rule: str, a full sentence, with the way out where there is one.
+      **received: the values that broke it, by the names the user knows.
+
+    Raises:
+      ConfigError: when `condition` is false.
+
+    Example:
+      >>> require(1 < 2, "Never raised.")
+    """
+    if not condition:
+        raise ConfigError(f"{rule} {received_text(**received)}")
+
+
+def received_text(**received):
+    """`Received: a=1, b='x'.`: the closing words of every message."""
+    values = ", ".join(f"{name}={value!r}" for name, value in received.items())
+    return f"Received: {values}."
+
+
+def unknown_choice(name, value, choices):
+    """The error for a value outside a closed list: the nearest names, then all.
+
+    Args:
+      name: str, what was being chosen, as the user writes it.
+      value: what was received.
+      choices: iterable of the allowed values.
+
+    Returns:
+      ConfigError, to be raised by the caller.
+
+    Example:
+      >>> str(unknown_choice("depth", 51, [50, 101]))
+      'Unknown `depth`. Did you mean 50? Choices: 50, 101. Received: depth=51.'
+    """
+    names = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(str(value), names, n=2, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return ConfigError(
+        f"Unknown `{name}`.{hint} Choices: {', '.join(names)}. "
+        + received_text(**{name: value})
+    )

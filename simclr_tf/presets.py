@@ -1,0 +1,202 @@
+"""Named experiments. Each is a page of prose: source, command, expected result.
+
+Values stand in the order in which a reader asks for them.
+"""
+
+from simclr_tf.config import (
+    AugmentConfig,
+    CheckpointConfig,
+    Config,
+    DataConfig,
+    EncoderConfig,
+    LossConfig,
+    OptimizerConfig,
+    ProbeConfig,
+    ProjectionHeadConfig,
+)
+from simclr_tf.errors import unknown_choice
+
+
+def demo():
+    """Freedoom-12 in colour, on two CPU cores, in under ten minutes."""
+    return _small_images(
+        preset="demo", epochs=100,
+        data=DataConfig(source="embedded:freedoom_12", image_size_pixels=32),
+        augment=AugmentConfig(recipe="cifar", crop_area_min_fraction=0.3),
+        temperature=0.2)
+
+
+def fashion_mnist():
+    """Fashion-MNIST (10,000 grey images), on two CPU cores, in under ten minutes."""
+    return _small_images(
+        preset="fashion_mnist", epochs=60,
+        data=DataConfig(source="embedded:fashion_mnist_10k", image_size_pixels=28),
+        augment=AugmentConfig(recipe="small_grey"), temperature=0.3)
+
+
+def _small_images(*, preset, epochs, data, augment, temperature):
+    """What the presets for two CPU cores share.
+
+    Many small steps beat few large ones at this size: batch 128 and a high learning
+    rate of AdamW; a stride-2 stem costs a third of the stride-1 stem of CIFAR.
+    """
+    return Config(
+        preset=preset,
+        epochs=epochs,
+        global_batch_size=128,
+        precision="bfloat16",
+        data=data,
+        augment=augment,
+        encoder=EncoderConfig(depth=18, width_multiplier=0.25, stem="small"),
+        projection_head=ProjectionHeadConfig(num_layers=2, hidden_features=512),
+        loss=LossConfig(temperature=temperature),
+        optimizer=OptimizerConfig(
+            name="adamw", base_learning_rate=8e-3, scaling="none", warmup_epochs=2,
+            weight_decay=0.05),
+        checkpoint=CheckpointConfig(every_epochs=10),
+    )
+
+
+def cifar10_resnet18():
+    """CIFAR-10 with ResNet-18, the reference's recipe for one GPU.
+
+    Source: the reference's README (LARS 1.0 linear, weight decay 1e-4, t 0.5,
+    strength 0.5, no blur, batch 512, 1000 epochs).
+    Command: simclr-tf pretrain --preset=cifar10_resnet18 --workdir=runs/cifar10
+    Expected: the reference states about 91 % linear accuracy after 1000 epochs; not
+    run by us (CIFAR-10 cannot be downloaded where this was built).
+    """
+    return Config(
+        preset="cifar10_resnet18",
+        epochs=1000,
+        global_batch_size=512,
+        data=DataConfig(source="tfds:cifar10", image_size_pixels=32),
+        augment=AugmentConfig(recipe="cifar"),
+        encoder=EncoderConfig(depth=18, stem="cifar"),
+        projection_head=ProjectionHeadConfig(num_layers=3),
+        loss=LossConfig(temperature=0.5),
+        optimizer=OptimizerConfig(
+            name="lars", base_learning_rate=1.0, scaling="linear", warmup_epochs=10,
+            weight_decay=1e-4),
+    )
+
+
+def imagenet_resnet50_v1():
+    """ImageNet with ResNet-50 as in the SimCLR paper's default setting.
+
+    Source: arXiv 2002.05709, section 2 and Table B.1 (batch 4096, 100 epochs, LARS
+    0.3 linear = 4.8, weight decay 1e-6, 2-layer head, t 0.1, blur, strength 1).
+    Command: simclr-tf pretrain --preset=imagenet_resnet50_v1 --data_dir=... \
+      --workdir=...
+    Expected: 64.6 % linear top-1 (paper, Table B.1); not run by us.
+    """
+    return _imagenet(
+        preset="imagenet_resnet50_v1", epochs=100,
+        encoder=EncoderConfig(depth=50), recipe="simclr_v1", head_layers=2,
+        optimizer=OptimizerConfig(
+            name="lars", base_learning_rate=0.3, scaling="linear", warmup_epochs=10,
+            weight_decay=1e-6),
+    )
+
+
+def imagenet_resnet50x4_v1():
+    """ImageNet with ResNet-50 (4x), the paper's best model.
+
+    Source: arXiv 2002.05709, Table 6 (1000 epochs).
+    Command: simclr-tf pretrain --preset=imagenet_resnet50x4_v1 --data_dir=... \
+      --workdir=...
+    Expected: 76.5 % linear top-1 (paper, Table 6); not run by us.
+    """
+    return _imagenet(
+        preset="imagenet_resnet50x4_v1", epochs=1000,
+        encoder=EncoderConfig(depth=50, width_multiplier=4.0), recipe="simclr_v1",
+        head_layers=2,
+        optimizer=OptimizerConfig(
+            name="lars", base_learning_rate=0.3, scaling="linear", warmup_epochs=10,
+            weight_decay=1e-6),
+    )
+
+
+def imagenet_resnet50_v2():
+    """ImageNet with ResNet-50 and the three-layer head of SimCLRv2.
+
+    Source: arXiv 2006.10029, section 3 (800 epochs, batch 4096, LARS 0.1 sqrt = 6.4,
+    5 % warm-up, weight decay 1e-4).
+    Command: simclr-tf pretrain --preset=imagenet_resnet50_v2 --data_dir=... \
+      --workdir=...
+    Expected: 71.7 % linear top-1 (the reference's table); not run by us.
+    """
+    return _imagenet(
+        preset="imagenet_resnet50_v2", epochs=800,
+        encoder=EncoderConfig(depth=50), recipe="simclr_v2", head_layers=3,
+        optimizer=OptimizerConfig(
+            name="lars", base_learning_rate=0.1, scaling="sqrt", warmup_epochs=40,
+            weight_decay=1e-4),
+    )
+
+
+def imagenet_resnet152x3_sk_v2():
+    """ImageNet with ResNet-152 (3x, selective kernels), SimCLRv2's best model.
+
+    Source: arXiv 2006.10029, Table 1 (800 epochs, batch 4096).
+    Command: simclr-tf pretrain --preset=imagenet_resnet152x3_sk_v2 --data_dir=... \
+      --workdir=...
+    Expected: 79.8 % linear top-1 (the reference's table); not run by us.
+    """
+    return _imagenet(
+        preset="imagenet_resnet152x3_sk_v2", epochs=800,
+        encoder=EncoderConfig(depth=152, width_multiplier=3.0, sk_ratio=0.0625),
+        recipe="simclr_v2", head_layers=3,
+        optimizer=OptimizerConfig(
+            name="lars", base_learning_rate=0.1, scaling="sqrt", warmup_epochs=40,
+            weight_decay=1e-4),
+    )
+
+
+def _imagenet(*, preset, epochs, encoder, recipe, head_layers, optimizer):
+    """What the ImageNet presets share: 224 pixels, batch 4096, t 0.1."""
+    return Config(
+        preset=preset,
+        epochs=epochs,
+        global_batch_size=4096,
+        data=DataConfig(source="tfds:imagenet2012", image_size_pixels=224,
+                        test_split="validation"),
+        augment=AugmentConfig(recipe=recipe),
+        encoder=encoder,
+        projection_head=ProjectionHeadConfig(num_layers=head_layers),
+        loss=LossConfig(temperature=0.1),
+        optimizer=optimizer,
+        probe=ProbeConfig(online=True),
+    )
+
+
+PRESETS = {
+    "demo": demo,
+    "fashion_mnist": fashion_mnist,
+    "cifar10_resnet18": cifar10_resnet18,
+    "imagenet_resnet50_v1": imagenet_resnet50_v1,
+    "imagenet_resnet50_v2": imagenet_resnet50_v2,
+    "imagenet_resnet50x4_v1": imagenet_resnet50x4_v1,
+    "imagenet_resnet152x3_sk_v2": imagenet_resnet152x3_sk_v2,
+}
+
+
+def get_preset(name):
+    """The config of a named experiment.
+
+    Args:
+      name: str, a key of `PRESETS`.
+
+    Returns:
+      Config.
+
+    Raises:
+      ConfigError: an unknown name; the nearest and all names are listed.
+
+    Example:
+      >>> get_preset("demo").global_batch_size
+      256
+    """
+    if name not in PRESETS:
+        raise unknown_choice("preset", name, PRESETS)
+    return PRESETS[name]()

@@ -1,0 +1,121 @@
+"""Each file imports only from floors below its own; library code stays quiet."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+FLOORS = {
+    "simclr_tf.tools": 7,
+    "simclr_tf.reports": 6,
+    "simclr_tf.evaluation": 5, "simclr_tf.export": 5,
+    "simclr_tf.training": 4,
+    "simclr_tf.models": 3, "simclr_tf.data": 3,
+    "simclr_tf.augment": 2, "simclr_tf.losses": 2, "simclr_tf.metrics": 2,
+    "simclr_tf.optim": 2,
+    "simclr_tf.distribution": 1, "simclr_tf.seeding": 1,
+    "simclr_tf.config": 0, "simclr_tf.presets": 0, "simclr_tf.durations": 0,
+    "simclr_tf.errors": 0, "simclr_tf._keras": 0,
+    "simclr_tf": 0,
+}
+FILES = sorted([*(ROOT / "simclr_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
+INSTANT = ("config.py", "presets.py", "durations.py", "errors.py", "__init__.py")
+
+
+def module_name(path):
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    if parts[0] == "tools":
+        parts.insert(0, "simclr_tf")
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def place(module):
+    """The (part of the house, floor) that a module of ours belongs to."""
+    for depth in (2, 1):
+        prefix = ".".join(module.split(".")[:depth])
+        if prefix in FLOORS:
+            return prefix, FLOORS[prefix]
+    raise AssertionError(f"{module} stands on no floor: name its idea in FLOORS")
+
+
+def imports_of(path):
+    """(module, names, line) of every import statement, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} relative import"
+            yield node.module, node.lineno
+            if node.module == "simclr_tf":  # from simclr_tf import x: x is a module.
+                for alias in node.names:
+                    if f"simclr_tf.{alias.name}" in FLOORS:
+                        yield f"simclr_tf.{alias.name}", node.lineno
+
+
+def upward_imports(path):
+    module = module_name(path)
+    part, floor = place(module)
+    for imported, line in imports_of(path):
+        if imported.split(".")[0] != "simclr_tf" or module == "simclr_tf":
+            continue
+        other, other_floor = place(imported)
+        if other != part and other_floor > floor:
+            yield f"{path.relative_to(ROOT)}:{line} imports {imported}"
+        # Rooms of one floor do not know each other, except models and data's peers.
+        if other != part and other_floor == floor and floor >= 5:
+            yield f"{path.relative_to(ROOT)}:{line} imports its neighbour {imported}"
+
+
+def test_no_file_imports_from_a_floor_above():
+    assert [line for path in FILES for line in upward_imports(path)] == []
+
+
+def test_the_floor_check_sees_an_upward_import(tmp_path, monkeypatch):
+    (tmp_path / "simclr_tf" / "losses").mkdir(parents=True)
+    bad = tmp_path / "simclr_tf" / "losses" / "bad.py"
+    bad.write_text("def f():\n    from simclr_tf.training import run\n")
+    monkeypatch.setattr("sys.modules", {**__import__("sys").modules})
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert len(list(upward_imports(bad))) == 1
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_keras_and_flags_come_from_one_place(path):
+    module = module_name(path)
+    for imported, line in imports_of(path):
+        root = imported.split(".")[0]
+        if root in ("keras", "tf_keras"):
+            assert module == "simclr_tf._keras", f"{path}:{line}"
+        if imported.startswith("absl") and "flags" in path.read_text():
+            assert module.startswith("simclr_tf.tools"), f"{path}:{line}"
+    if module != "simclr_tf._keras":
+        assert "tf.keras" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", INSTANT)
+def test_the_ground_floor_does_not_import_tensorflow_or_numpy(name):
+    imported = [m.split(".")[0] for m, _ in imports_of(ROOT / "simclr_tf" / name)]
+    assert not {"tensorflow", "numpy", "tf_keras"} & set(imported)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_asserts_bare_excepts_or_shapeless_names(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.Assert), f"{path}:{node.lineno} assert"
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"{path}:{node.lineno} bare except"
+    assert path.stem not in {"utils", "common", "helpers", "base", "misc"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_module_function_and_class_that_is_public_says_what_it_is(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), f"{path} has no docstring"
+    for node in tree.body:
+        is_definition = isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        if is_definition and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{path}:{node.lineno} {node.name}"
