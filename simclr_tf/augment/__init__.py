@@ -1,0 +1,68 @@
+"""Views: every augmentation of SimCLR, batched, stateless, with draws per image."""
+
+from simclr_tf.augment.ablation import (
+    apply_cutout,
+    apply_noise,
+    apply_rotate,
+    apply_sobel,
+    sample_cutout,
+    sample_noise,
+    sample_rotate,
+    sample_sobel,
+)
+from simclr_tf.augment.blur import apply_blur, sample_blur
+from simclr_tf.augment.color import (
+    ColorJitter,
+    apply_color_jitter,
+    apply_grayscale,
+    sample_color_jitter,
+    sample_grayscale,
+)
+from simclr_tf.augment.crop import (
+    apply_crop,
+    apply_flip,
+    center_box,
+    sample_crop,
+    sample_flip,
+)
+from simclr_tf.augment.recipes import RECIPES, Recipe, get_recipe
+from simclr_tf.augment.views import (
+    crop_view,
+    crop_views,
+    finish_view,
+    finish_views,
+    one_view,
+    two_views,
+)
+
+__all__ = [
+    "RECIPES",
+    "ColorJitter",
+    "Recipe",
+    "apply_blur",
+    "apply_color_jitter",
+    "apply_crop",
+    "apply_cutout",
+    "apply_flip",
+    "apply_grayscale",
+    "apply_noise",
+    "apply_rotate",
+    "apply_sobel",
+    "center_box",
+    "crop_view",
+    "crop_views",
+    "finish_view",
+    "finish_views",
+    "get_recipe",
+    "one_view",
+    "sample_blur",
+    "sample_color_jitter",
+    "sample_crop",
+    "sample_cutout",
+    "sample_flip",
+    "sample_grayscale",
+    "sample_noise",
+    "sample_rotate",
+    "sample_sobel",
+    "two_views",
+]

@@ -1,0 +1,110 @@
+"""Gaussian blur with a standard deviation per image.
+
+Source: SimCLR v1 (arXiv:2002.05709), Appendix A.
+"""
+
+import tensorflow as tf
+
+from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
+from simclr_tf.augment.ranges import check_interval, check_probability
+from simclr_tf.augment.separable import apply_separable
+from simclr_tf.seeding import uniform
+
+
+def sample_blur(seeds, *, probability=0.5, sigma_min_pixels=0.1, sigma_max_pixels=2.0):
+    """The standard deviation of each image's blur.
+
+    Args:
+      seeds: int32 `[B, 2]`.
+      probability: float in [0, 1].
+      sigma_min_pixels, sigma_max_pixels: float, 0 < min <= max.
+
+    Returns:
+      float32 tensor `[B]`: sigma in pixels, uniform in [min, max); 0 for images that
+      are not blurred.
+
+    Raises:
+      ConfigError: a value is outside its range.
+
+    Example:
+      >>> sigma = sample_blur(tf.constant([[0, 1]]), probability=1.0)
+      >>> 0.1 <= float(sigma[0]) < 2.0
+      True
+
+    Source: SimCLR v1, Appendix A. The reference draws one sigma for a whole batch.
+    """
+    check_probability("probability", probability)
+    check_interval(
+        "sigma_min_pixels", sigma_min_pixels, "sigma_max_pixels", sigma_max_pixels
+    )
+    draws = uniform(as_seeds(seeds), (2,))
+    sigma = sigma_min_pixels + draws[:, 1] * (sigma_max_pixels - sigma_min_pixels)
+    return tf.where(gate(draws[:, 0], probability), sigma, 0.0)
+
+
+def kernel_radius(height, kernel_fraction=0.1):
+    """Half the kernel, without its middle: a tenth of the height, made odd.
+
+    Args:
+      height: int >= 1, of the view in pixels.
+      kernel_fraction: float in (0, 1].
+
+    Returns:
+      int >= 0; the kernel has 2 radius + 1 taps. Below 20 pixels of height a tenth
+      leaves one tap, that is no blur.
+
+    Example:
+      >>> [2 * kernel_radius(height) + 1 for height in (32, 96, 224)]
+      [3, 9, 23]
+    """
+    return int(height * kernel_fraction + 1e-9) // 2
+
+
+def apply_blur(images, sigmas, *, kernel_fraction=0.1):
+    """Blur each image with its own sigma.
+
+    The kernel exp(-d^2 / 2 sigma^2), |d| <= radius, runs over the columns and the
+    rows. At the borders it is cut and rescaled to sum to 1 over the pixels that
+    exist: a constant image stays constant (with the reference's zero padding its
+    corners fall to 0.36).
+
+    Args:
+      images: uint8 or floating in [0, 1], `[B, H, W, C]`.
+      sigmas: float32 `[B]`, in pixels; 0 leaves the image as it is.
+      kernel_fraction: float in (0, 1], kernel size over H.
+
+    Returns:
+      float32 tensor `[B, H, W, C]`.
+
+    Raises:
+      ConfigError: images or fraction of another form.
+
+    Example:
+      >>> ones = apply_blur(tf.ones([1, 32, 32, 3]), tf.constant([2.0]))
+      >>> bool(tf.reduce_max(tf.abs(ones - 1.0)) < 1e-6)
+      True
+
+    Source: SimCLR v1, Appendix A: kernel size 10 % of the image's height.
+    """
+    images = as_images(images)
+    check_interval(
+        "kernel_fraction", kernel_fraction, "kernel_fraction", kernel_fraction, most=1.0
+    )
+    _, height, width, _ = images.shape
+    radius = kernel_radius(height, kernel_fraction)
+    rows = _band(sigmas, height, radius)
+    columns = rows if width == height else _band(sigmas, width, radius)
+    blurred = apply_separable(images, rows, columns)
+    return tf.where(per_image(sigmas > 0.0), blurred, images)
+
+
+def _band(sigmas, size, radius):
+    """`[B, size, size]`: the kernel around each pixel, each row summing to 1."""
+    index = tf.range(size)
+    distance = tf.abs(index[:, tf.newaxis] - index)
+    squares = tf.cast(distance * distance, tf.float32)
+    # sigma 0 would divide 0 by 0; 1e-3 pixels already is the identity.
+    sigmas = tf.maximum(sigmas, 1e-3)[:, tf.newaxis, tf.newaxis]
+    weights = tf.exp(-squares / (2.0 * sigmas * sigmas))
+    weights = tf.where(distance <= radius, weights, 0.0)
+    return weights / tf.reduce_sum(weights, axis=2, keepdims=True)

@@ -1,0 +1,281 @@
+"""Two views of each image: the whole batch at once, or crop first and the rest later.
+
+Every draw is a pure function of (the image's seed, view, operator), so a view looks
+the same whatever the batch size, the device or the order of the threads. For images
+of one size, `two_views` does everything on the batch, and XLA can compile it. For
+files of many sizes, `crop_views` cuts each image where it is decoded and
+`finish_views` does the rest on the batch, with the same draws.
+"""
+
+import tensorflow as tf
+
+from simclr_tf.augment import crop
+from simclr_tf.augment.arguments import (
+    as_images,
+    as_seeds,
+    as_size,
+    check_dtype,
+    check_images,
+    to_unit,
+    unit_scale,
+)
+from simclr_tf.augment.jpeg import decode_boxes
+from simclr_tf.augment.operations import apply_operation, crop_boxes, is_whole_image
+from simclr_tf.augment.recipes import get_recipe
+from simclr_tf.errors import require
+from simclr_tf.seeding import fold_in
+
+
+def two_views(images, seeds, recipe, *, image_size_pixels=None):
+    """Two views of each image, with independent draws.
+
+    Args:
+      images: uint8 in 0..255 or floating in [0, 1], `[B, H, W, C]`; H, W, C known.
+      seeds: int32 `[B, 2]`, one stateless seed an image; both views derive from it.
+      recipe: name, `Recipe`, or a pair (recipe_a, recipe_b), one for each view.
+      image_size_pixels: int or pair (height, width); None keeps (H, W).
+
+    Returns:
+      (view_a, view_b), float32 tensors `[B, height, width, C]` in [0, 1].
+
+    Raises:
+      ConfigError: unknown recipe, or images, seeds or size of another form.
+
+    Example:
+      >>> images = tf.zeros([4, 32, 32, 3], tf.uint8)
+      >>> seeds = tf.reshape(tf.range(8), [4, 2])
+      >>> view_a, view_b = two_views(images, seeds, "cifar", image_size_pixels=24)
+      >>> view_a.shape.as_list()
+      [4, 24, 24, 3]
+
+    Source: SimCLR v1 (arXiv:2002.05709), Algorithm 1 and Appendix A.
+    """
+    recipe_a, recipe_b = _recipe_pair(recipe)
+    images = check_images(images)
+    size = _view_size(image_size_pixels, images)
+    keys_a, keys_b = _view_seeds(seeds, images)
+    if recipe_a != recipe_b:
+        return (
+            _view(images, keys_a, recipe_a, size),
+            _view(images, keys_b, recipe_b, size),
+        )
+    # One pass over 2B images: half the operations to launch and to compile.
+    images, keys = _stack(images, images), _stack(keys_a, keys_b)
+    return tuple(tf.split(_view(images, keys, recipe_a, size), 2))
+
+
+def one_view(images, seeds, recipe, *, view=0, image_size_pixels=None):
+    """One view of each image; view 0 and 1 are those of `two_views`.
+
+    Args:
+      images: uint8 in 0..255 or floating in [0, 1], `[B, H, W, C]`; H, W, C known.
+      seeds: int32 `[B, 2]`, one stateless seed an image.
+      recipe: name or `Recipe`.
+      view: int >= 0, another number is another draw.
+      image_size_pixels: int or pair (height, width); None keeps (H, W).
+
+    Returns:
+      float32 tensor `[B, height, width, C]` in [0, 1].
+
+    Raises:
+      ConfigError: unknown recipe, or images, seeds or size of another form.
+
+    Example:
+      >>> images = tf.zeros([1, 40, 50, 3], tf.uint8)
+      >>> one_view(images, tf.constant([[0, 1]]), "evaluate").shape.as_list()
+      [1, 40, 50, 3]
+    """
+    images = check_images(images)
+    size = _view_size(image_size_pixels, images)
+    (keys,) = _view_seeds(seeds, images, [view])
+    return _view(images, keys, get_recipe(recipe), size)
+
+
+def crop_views(image, seed, recipe, image_size_pixels, *, channels=3):
+    """Both crops of one image of any size: the first half of `two_views`.
+
+    Meant for `tf.data.Dataset.map`. JPEG bytes are decoded once for both crops, and
+    only the part that the two boxes cover.
+
+    Args:
+      image: uint8 or floating in [0, 1], `[H, W, C]`, H and W known or not; or a
+        string scalar, the bytes of a JPEG file.
+      seed: int32 `[2]`, the image's seed.
+      recipe: name, `Recipe`, or a pair (recipe_a, recipe_b).
+      image_size_pixels: int or pair (height, width).
+      channels: 1 or 3, what JPEG bytes are decoded to.
+
+    Returns:
+      (crop_a, crop_b), float32 tensors `[height, width, C]` in [0, 1].
+
+    Raises:
+      ConfigError: unknown recipe, or image, seed or size of another form.
+
+    Example:
+      >>> image = tf.zeros([30, 40, 3], tf.uint8)
+      >>> crop_a, crop_b = crop_views(image, tf.constant([0, 1]), "simclr_v2", 24)
+      >>> crop_a.shape.as_list()
+      [24, 24, 3]
+    """
+    recipes = _recipe_pair(recipe)
+    return tuple(_crops(image, seed, recipes, (0, 1), image_size_pixels, channels))
+
+
+def crop_view(image, seed, recipe, image_size_pixels, *, view=0, channels=3):
+    """One crop of one image of any size: the first half of `one_view`.
+
+    Args:
+      image, seed, image_size_pixels, channels: as for `crop_views`.
+      recipe: name or `Recipe`.
+      view: int >= 0.
+
+    Returns:
+      float32 tensor `[height, width, C]` in [0, 1].
+
+    Raises:
+      ConfigError: unknown recipe, or image, seed or size of another form.
+
+    Example:
+      >>> image = tf.zeros([30, 40, 3], tf.uint8)
+      >>> crop_view(image, tf.constant([0, 1]), "evaluate", 24).shape.as_list()
+      [24, 24, 3]
+    """
+    recipes = (get_recipe(recipe),)
+    return _crops(image, seed, recipes, (view,), image_size_pixels, channels)[0]
+
+
+def finish_views(crops_a, crops_b, seeds, recipe):
+    """All operators after the crop, on a batch: the second half of `two_views`.
+
+    Args:
+      crops_a, crops_b: uint8 or floating in [0, 1], `[B, S, S, C]`.
+      seeds: int32 `[B, 2]`, the seeds that the crops were made with.
+      recipe: name, `Recipe`, or a pair (recipe_a, recipe_b).
+
+    Returns:
+      (view_a, view_b), float32 tensors `[B, S, S, C]` in [0, 1].
+
+    Raises:
+      ConfigError: unknown recipe, or crops or seeds of another form.
+
+    Example:
+      >>> crops = tf.zeros([2, 24, 24, 3])
+      >>> seeds = tf.constant([[0, 1], [0, 2]])
+      >>> len(finish_views(crops, crops, seeds, "simclr_v2"))
+      2
+    """
+    recipe_a, recipe_b = _recipe_pair(recipe)
+    crops_a, crops_b = as_images(crops_a, "crops_a"), as_images(crops_b, "crops_b")
+    keys_a, keys_b = _view_seeds(seeds, crops_a)
+    if recipe_a != recipe_b:
+        return _finish(crops_a, keys_a, recipe_a), _finish(crops_b, keys_b, recipe_b)
+    crops, keys = _stack(crops_a, crops_b), _stack(keys_a, keys_b)
+    return tuple(tf.split(_finish(crops, keys, recipe_a), 2))
+
+
+def finish_view(crops, seeds, recipe, *, view=0):
+    """All operators after the crop, on a batch: the second half of `one_view`.
+
+    Args:
+      crops: uint8 or floating in [0, 1], `[B, S, S, C]`.
+      seeds: int32 `[B, 2]`, the seeds that the crops were made with.
+      recipe: name or `Recipe`.
+      view: int >= 0.
+
+    Returns:
+      float32 tensor `[B, S, S, C]` in [0, 1].
+
+    Raises:
+      ConfigError: unknown recipe, or crops or seeds of another form.
+
+    Example:
+      >>> finish_view(tf.zeros([1, 8, 8, 1]), tf.constant([[0, 1]]), "small_grey").shape
+      TensorShape([1, 8, 8, 1])
+    """
+    crops = as_images(crops, "crops")
+    (keys,) = _view_seeds(seeds, crops, [view])
+    return _finish(crops, keys, get_recipe(recipe))
+
+
+def _view_seeds(seeds, images, views=(0, 1)):
+    """The seeds `[B, 2]` of each view, checked against the images."""
+    seeds = as_seeds(seeds, images.shape[0])
+    return [fold_in(seeds, view) for view in views]
+
+
+def _view_size(image_size_pixels, images):
+    if image_size_pixels is None:
+        return tuple(images.shape[1:3])
+    return as_size(image_size_pixels)
+
+
+def _stack(of_view_a, of_view_b):
+    """Two batches as one of 2B."""
+    return tf.concat([of_view_a, of_view_b], axis=0)
+
+
+def _view(images, keys, recipe, size):
+    """One view of each image; `keys` are the seeds of the view."""
+    height, width = images.shape[1:3]
+    if is_whole_image(recipe, size) and size == (height, width):
+        crops = to_unit(images)  # exactly, on any device
+    else:
+        boxes = crop_boxes(keys, height, width, recipe, size)
+        crops = crop.apply_crop(images, boxes, size)
+    return _finish(crops, keys, recipe)
+
+
+def _finish(images, keys, recipe):
+    """All operators after the crop; `keys` are the seeds of the view."""
+    for operation in recipe.order:
+        images = apply_operation(operation, images, keys, recipe)
+    return tf.clip_by_value(images, 0.0, 1.0)
+
+
+def _recipe_pair(recipe):
+    if isinstance(recipe, (tuple, list)):
+        require(
+            len(recipe) == 2,
+            "A pair of recipes is (recipe_a, recipe_b).",
+            recipe=recipe,
+        )
+        return get_recipe(recipe[0]), get_recipe(recipe[1])
+    return (get_recipe(recipe),) * 2
+
+
+def _crops(image, seed, recipes, views, image_size_pixels, channels):
+    """One crop of one image for each of the views."""
+    size = as_size(image_size_pixels)
+    image = tf.convert_to_tensor(image)
+    seeds = as_seeds(tf.convert_to_tensor(seed)[tf.newaxis])
+    is_jpeg = image.dtype == tf.string
+    if is_jpeg:
+        require(
+            image.shape.rank == 0,
+            "JPEG bytes must be one string scalar.",
+            shape=str(image.shape),
+        )
+        height, width = tf.unstack(tf.image.extract_jpeg_shape(image)[:2])
+    else:
+        require(
+            image.shape.rank == 3,
+            "`image` must be [height, width, channels].",
+            shape=str(image.shape),
+        )
+        check_dtype(image, "image")
+        height, width = tf.unstack(tf.shape(image)[:2])
+    boxes = [
+        crop_boxes(fold_in(seeds, view), height, width, recipe, size)[0]
+        for recipe, view in zip(recipes, views, strict=True)
+    ]
+    if is_jpeg:
+        image, boxes = decode_boxes(image, boxes, height, width, channels=channels)
+    return [_resize(image, box, size) for box in boxes]
+
+
+def _resize(image, box, size):
+    """The box of one image as float32 `[height, width, C]` in [0, 1]."""
+    y, x, h, w = tf.unstack(box)
+    resized = tf.image.resize(image[y : y + h, x : x + w], size, "bicubic")
+    resized = tf.cast(resized, tf.float32) * unit_scale(image)
+    return tf.clip_by_value(resized, 0.0, 1.0)
