@@ -1,0 +1,139 @@
+"""Every anchor against every candidate of the global batch, computed once.
+
+The loss and the contrastive metrics of a step read the same matrix. Here alone live
+the gathering over replicas, the normalisation, the float32 arithmetic and the
+masking of an anchor's similarity with itself.
+"""
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from simclr_tf.distribution import gather_across_replicas, replica_offset
+from simclr_tf.errors import require
+
+
+class CandidateLogits(NamedTuple):
+    """Logits of 2N anchors against the 2G - 1 candidates of each.
+
+    Fields:
+      logits: float32 `[2N, 2G]`. Rows: this replica's N anchors of view a, then its N
+        of view b. Columns: all G projections of view a, then all G of view b. The
+        column of the anchor itself holds the most negative float32, so that its
+        softmax is exactly 0 and no infinity enters any product.
+      positives: int32 `[2N]`, the column of each anchor's other view.
+    """
+
+    logits: tf.Tensor
+    positives: tf.Tensor
+
+
+def candidate_logits(projections_a, projections_b, *, temperature=1.0, normalize=True):
+    """Temperature-scaled similarities of each anchor with every candidate.
+
+    Row i of both inputs comes from one image, and the anchor (a, i) is compared with
+    all 2G projections but itself: logits = z_anchor . z_candidate / temperature, with
+    z divided by its l2 norm if `normalize`. Inside `strategy.run`, candidates are
+    gathered from all replicas, and gradients flow back to all of them; every replica
+    must bring the same number of rows.
+
+    Args:
+      projections_a: float16, bfloat16, float32 or float64 `[N, D]`, the first views;
+        computed in float32.
+      projections_b: the same for the second views.
+      temperature: float > 0; 1 gives plain similarities.
+      normalize: bool, cosine similarity (the paper's) instead of the dot product. A
+        row shorter than 1e-6 has no direction: it becomes zero, without gradient.
+
+    Returns:
+      `CandidateLogits`.
+
+    Raises:
+      ConfigError: unless 0 < temperature < inf, and both inputs are floating point
+        and of one shape `[N, D]`.
+
+    Example:
+      >>> a = tf.constant([[2.0, 0.0], [0.0, 1.0]])
+      >>> logits, positives = candidate_logits(a, -a, temperature=0.5)
+      >>> logits[0, 1:].numpy().tolist(), positives.numpy().tolist()
+      ([0.0, -2.0, 0.0], [2, 3, 0, 1])
+
+    Source: Chen et al., SimCLR (2020), equation 1.
+    """
+    require(
+        0 < temperature < math.inf,
+        "`temperature` must be > 0 and finite.",
+        temperature=temperature,
+    )
+    projections_a = tf.convert_to_tensor(projections_a)
+    projections_b = tf.convert_to_tensor(projections_b)
+    _check_projections(projections_a, projections_b)
+    views = [_float32_rows(p, normalize) for p in (projections_a, projections_b)]
+    # One collective for both views: [N, 2, D] -> [G, 2, D].
+    views_global = gather_across_replicas(tf.stack(views, axis=1))
+    anchors = tf.concat(views, axis=0)  # [2N, D]
+    candidates = tf.concat([views_global[:, 0], views_global[:, 1]], axis=0)  # [2G, D]
+    logits = tf.matmul(anchors, candidates, transpose_b=True) / temperature
+
+    per_replica = tf.shape(anchors)[0] // 2
+    global_size = tf.shape(candidates)[0] // 2
+    example = replica_offset(per_replica) + tf.range(per_replica)
+    itself = tf.concat([example, global_size + example], axis=0)  # [2N]
+    positives = tf.concat([global_size + example, example], axis=0)  # [2N]
+    is_itself = tf.range(2 * global_size) == itself[:, tf.newaxis]
+    return CandidateLogits(tf.where(is_itself, logits.dtype.min, logits), positives)
+
+
+def negative_mask(candidates):
+    """Where each anchor's 2G - 2 negatives stand: neither itself nor its other view.
+
+    Args:
+      candidates: `CandidateLogits`.
+
+    Returns:
+      bool `[2N, 2G]`.
+    """
+    num_columns = tf.shape(candidates.logits)[1]
+    # An image's columns in the two views are G apart, so modulo G they agree.
+    images = tf.range(num_columns) % (num_columns // 2)
+    return images != (candidates.positives % (num_columns // 2))[:, tf.newaxis]
+
+
+def mean_over_directions(losses):
+    """Losses of the anchors of view a and of view b -> one for each image.
+
+    Args:
+      losses: float32 `[2N]`, view a first.
+
+    Returns:
+      float32 `[N]`.
+    """
+    return tf.reduce_mean(tf.reshape(losses, [2, -1]), axis=0)
+
+
+def _float32_rows(projections, normalize):
+    rows = tf.cast(projections, tf.float32)
+    if not normalize:
+        return rows
+    squared = tf.reduce_sum(rows**2, axis=1, keepdims=True)
+    # Not l2_normalize: its gradient at zero is 1e6, which float16 cannot hold.
+    has_direction = squared > 1e-12
+    inverse = tf.math.rsqrt(tf.where(has_direction, squared, 1.0))
+    return tf.where(has_direction, rows * inverse, 0.0)
+
+
+def _check_projections(projections_a, projections_b):
+    shape_a, shape_b = projections_a.shape, projections_b.shape
+    require(
+        shape_a.rank == 2 and shape_b.rank == 2 and shape_a.is_compatible_with(shape_b),
+        "`projections_a` and `projections_b` must have one shape [N, D].",
+        projections_a=tuple(shape_a),
+        projections_b=tuple(shape_b),
+    )
+    require(
+        projections_a.dtype.is_floating and projections_b.dtype.is_floating,
+        "`projections_a` and `projections_b` must be floating point.",
+        projections_a=projections_a.dtype.name,
+        projections_b=projections_b.dtype.name,
+    )

@@ -1,0 +1,86 @@
+"""Accuracy where labels may be missing (label -1)."""
+
+import tensorflow as tf
+
+from simclr_tf.errors import require
+
+
+def top_k_correct(labels, logits, *, k=1):
+    """1 where the label is among the k largest logits, else 0.
+
+    Of equal logits the first classes count as larger, so a head that says nothing
+    (all logits equal) scores k / C on balanced labels, not 1.
+
+    Args:
+      labels: integer `[N]` in -1 .. C - 1; -1 means unlabelled and gives 0.
+      logits: floating point `[N, C]`.
+      k: int in 1 .. C.
+
+    Returns:
+      float32 `[N]`; average it with the weights `label_weights(labels)`.
+
+    Raises:
+      ConfigError: for a k outside 1 .. C, labels that are not integers `[N]`, or
+        logits that are not `[N, C]`.
+
+    Example:
+      >>> logits = [[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]
+      >>> top_k_correct([2, -1], logits, k=2).numpy().tolist()
+      [1.0, 0.0]
+    """
+    labels, logits = tf.convert_to_tensor(labels), tf.convert_to_tensor(logits)
+    require(
+        labels.dtype.is_integer and labels.shape.rank == 1 and logits.shape.rank == 2,
+        "`labels` must be integers [N] (for one-hot labels take their argmax) and "
+        "`logits` [N, C].",
+        labels=(labels.dtype.name, tuple(labels.shape)),
+        logits=(logits.dtype.name, tuple(logits.shape)),
+    )
+    classes = logits.shape[1]
+    require(
+        k >= 1 and (classes is None or k <= classes),
+        "`k` must lie between 1 and the number of classes.",
+        k=k,
+        classes=classes,
+    )
+    best = tf.math.top_k(tf.cast(logits, tf.float32), k).indices  # [N, k]
+    hits = tf.cast(best, labels.dtype) == labels[:, tf.newaxis]
+    return tf.cast(tf.reduce_any(hits, axis=1), tf.float32)
+
+
+def label_weights(labels):
+    """1 for labelled examples, 0 for unlabelled ones (label -1).
+
+    Args:
+      labels: integer `[N]`.
+
+    Returns:
+      float32 `[N]`.
+
+    Example:
+      >>> label_weights([3, -1, 0]).numpy().tolist()
+      [1.0, 0.0, 1.0]
+    """
+    return tf.cast(tf.convert_to_tensor(labels) >= 0, tf.float32)
+
+
+def top_k_accuracy(labels, logits, *, k=1):
+    """Fraction of the labelled examples whose label is among the k largest logits.
+
+    Args:
+      labels: integer `[N]` in -1 .. C - 1; -1 means unlabelled and is left out.
+      logits: floating point `[N, C]`.
+      k: int in 1 .. C.
+
+    Returns:
+      float32 scalar; 0 for a batch without labels.
+
+    Raises:
+      ConfigError: as `top_k_correct`.
+
+    Example:
+      >>> float(top_k_accuracy([1, 0, -1], [[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]))
+      0.5
+    """
+    correct = tf.reduce_sum(top_k_correct(labels, logits, k=k))
+    return tf.math.divide_no_nan(correct, tf.reduce_sum(label_weights(labels)))

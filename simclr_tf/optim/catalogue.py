@@ -1,0 +1,66 @@
+"""The optimizers by name."""
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import unknown_choice
+from simclr_tf.optim.lars import LARS
+
+
+def make_optimizer(
+    name,
+    learning_rate,
+    *,
+    weight_decay=0.0,
+    momentum=0.9,
+    nesterov=False,
+    trust_coefficient=0.001,
+    classic_momentum=True,
+):
+    """An optimizer from the catalogue; each takes the arguments that it has.
+
+    Weight decay means what the optimizer means by it: with `"lars"` it joins the
+    gradient, and the momentum; with `"sgd"` and `"adamw"` it is Keras's decoupled
+    decay, w <- w - learning_rate * weight_decay * w at each step, outside the momentum
+    (so for SGD with momentum 0.9 about a tenth of what the same number does in the
+    gradient).
+
+    Args:
+      name: `"lars"`, `"sgd"` or `"adamw"`.
+      learning_rate: float >= 0, or a Keras `LearningRateSchedule`.
+      weight_decay: float >= 0. Exclude variables by `apply_exclusions`.
+      momentum: float in [0, 1), for lars and sgd.
+      nesterov: bool, for lars and sgd.
+      trust_coefficient: float > 0, for lars.
+      classic_momentum: bool, for lars.
+
+    Returns:
+      `keras.optimizers.Optimizer`, not yet built.
+
+    Raises:
+      ConfigError: for an unknown name or a value outside its range.
+
+    Example:
+      >>> make_optimizer("lars", 0.3, weight_decay=1e-6).name
+      'LARS'
+    """
+    makers = {
+        "lars": lambda: LARS(
+            learning_rate,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            trust_coefficient=trust_coefficient,
+            nesterov=nesterov,
+            classic_momentum=classic_momentum,
+        ),
+        "sgd": lambda: keras.optimizers.SGD(
+            learning_rate,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay or None,
+        ),
+        "adamw": lambda: keras.optimizers.AdamW(
+            learning_rate, weight_decay=weight_decay
+        ),
+    }
+    if name not in makers:
+        raise unknown_choice("optimizer", name, makers)
+    return makers[name]()

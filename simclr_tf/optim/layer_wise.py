@@ -1,0 +1,146 @@
+"""What optimizers with one learning rate for each layer have in common.
+
+Such an optimizer scales the update of a variable w in direction u by a trust ratio,
+coefficient * ||w|| / ||u||. This class holds the ratio, the two lists of excluded
+variables and the weight decay; a subclass holds the direction: its `build` makes the
+slots, its `update_step` the update.
+"""
+
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import require
+
+
+class LayerWiseOptimizer(keras.optimizers.Optimizer):
+    """A Keras optimizer with a trust ratio for each variable.
+
+    Weight decay is coupled: it is part of the direction and so of the trust ratio.
+    Keras's own, decoupled decay is switched off.
+
+    Args:
+      learning_rate: float >= 0, or a Keras `LearningRateSchedule`.
+      weight_decay: float >= 0.
+      trust_coefficient: float > 0.
+      name: str.
+      **kwargs: of `keras.optimizers.Optimizer` (`clipnorm`, `use_ema`, ...).
+
+    Raises:
+      ConfigError: for a value outside its range.
+    """
+
+    def __init__(
+        self, learning_rate, *, weight_decay, trust_coefficient, name, **kwargs
+    ):
+        weight_decay = 0.0 if weight_decay is None else weight_decay
+        if isinstance(learning_rate, (int, float)):
+            require(
+                learning_rate >= 0,
+                "`learning_rate` must be >= 0.",
+                learning_rate=learning_rate,
+            )
+        require(
+            weight_decay >= 0, "`weight_decay` must be >= 0.", weight_decay=weight_decay
+        )
+        require(
+            trust_coefficient > 0,
+            "`trust_coefficient` must be > 0.",
+            trust_coefficient=trust_coefficient,
+        )
+        super().__init__(name=name, weight_decay=float(weight_decay), **kwargs)
+        self._learning_rate = self._build_learning_rate(learning_rate)
+        self.trust_coefficient = float(trust_coefficient)
+        # Frozen sets: Keras would track lists as parts of a checkpoint.
+        self._undecayed = frozenset()
+        self._unadapted = frozenset()
+
+    def exclude_from_weight_decay(self, var_list):
+        """Variables without weight decay, in addition to those said before.
+
+        Exclusions are kept by the identity of the variable. They are not part of
+        `get_config`: state them again for an optimizer made from one, as
+        `simclr_tf.optim.apply_exclusions` does by role.
+
+        Args:
+          var_list: list of variables.
+
+        Raises:
+          ConfigError: once the optimizer is built (at the first `apply_gradients`),
+            when traced steps would ignore the change.
+        """
+        self._undecayed |= self._keys(var_list)
+
+    def exclude_from_layer_adaptation(self, var_list):
+        """Variables with a trust ratio of 1, in addition to those said before.
+
+        Independent of the weight decay's list; otherwise like it.
+
+        Args:
+          var_list: list of variables.
+
+        Raises:
+          ConfigError: once the optimizer is built.
+        """
+        self._unadapted |= self._keys(var_list)
+
+    def _keys(self, var_list):
+        require(
+            not getattr(self, "_built", False),
+            "Variables can be excluded only before the optimizer's first step; make "
+            "a new optimizer.",
+            optimizer=self.name,
+        )
+        return frozenset(self._var_key(variable) for variable in var_list)
+
+    def decayed(self, direction, variable):
+        """`direction + weight_decay * variable`, or `direction` if excluded.
+
+        Args:
+          direction: tensor or `tf.IndexedSlices` of the variable's shape.
+          variable: tf.Variable.
+
+        Returns:
+          Dense tensor of the variable's dtype.
+        """
+        direction = tf.cast(tf.convert_to_tensor(direction), variable.dtype)
+        if self.weight_decay and self._var_key(variable) not in self._undecayed:
+            direction += tf.cast(self.weight_decay, variable.dtype) * variable
+        return direction
+
+    def trust_ratio(self, direction, variable):
+        """trust_coefficient * ||variable|| / ||direction||, norms in float32.
+
+        Args:
+          direction: tensor of the variable's shape.
+          variable: tf.Variable.
+
+        Returns:
+          Scalar of the variable's dtype: 1 if the variable is excluded, or if one of
+          the norms is 0.
+        """
+        if self._var_key(variable) in self._unadapted:
+            return tf.ones([], variable.dtype)
+        variable_norm = tf.norm(tf.cast(variable, tf.float32))
+        direction_norm = tf.norm(tf.cast(direction, tf.float32))
+        ratio = tf.where(
+            (variable_norm > 0) & (direction_norm > 0),
+            self.trust_coefficient
+            * tf.math.divide_no_nan(variable_norm, direction_norm),
+            1.0,
+        )
+        return tf.cast(ratio, variable.dtype)
+
+    def _apply_weight_decay(self, variables):
+        """Keras's decoupled decay: nothing, as `decayed` has done it."""
+
+    def get_config(self):
+        """All constructor arguments, as JSON-able values; not the exclusions."""
+        learning_rate = self._serialize_hyperparameter(self._learning_rate)
+        if not isinstance(learning_rate, dict):
+            learning_rate = float(learning_rate)
+        return {
+            **super().get_config(),
+            "learning_rate": learning_rate,
+            "weight_decay": self.weight_decay,
+            "trust_coefficient": self.trust_coefficient,
+        }

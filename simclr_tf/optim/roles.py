@@ -1,0 +1,170 @@
+"""Which variables decay and which adapt: by what they are, never by their names."""
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import ConfigError, received_text, require
+
+_NORMALIZATIONS = (
+    keras.layers.BatchNormalization,
+    keras.layers.experimental.SyncBatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+)
+
+EXCLUDED_ROLES = ("normalization", "bias", "probe")
+
+
+def variables_by_role(model_or_layers, *, probe=None):
+    """The variables that can be trained, sorted by what they do.
+
+    - `"probe"`: everything in the layers given as `probe`.
+    - `"normalization"`: gamma and beta of batch, layer and group normalization.
+    - `"bias"`: the `bias` of a layer, and whatever else has fewer than two axes
+      (per-channel scales, a learned scalar).
+    - `"kernel"`: all others.
+
+    Layers are found at any depth: in nested models, lists, dicts and wrappers. Frozen
+    ones count too, so that exclusions still hold when they are thawed.
+
+    Args:
+      model_or_layers: a built `keras.Model` or layer, or a list of them.
+      probe: layer, or list of layers, with a role of their own; they need not be part
+        of the model.
+
+    Returns:
+      dict of role to list of variables, each variable once, in the model's order.
+
+    Raises:
+      ConfigError: if a layer was never called, so that its variables do not exist yet
+        and would be missed; or if there are no variables at all.
+
+    Example:
+      >>> model = keras.Sequential([
+      ...     keras.layers.Dense(4), keras.layers.BatchNormalization()])
+      >>> model.build([None, 3])
+      >>> {role: len(found) for role, found in variables_by_role(model).items()}
+      {'kernel': 1, 'normalization': 2, 'bias': 1, 'probe': 0}
+    """
+    roots, probe = _as_list(model_or_layers) + _as_list(probe), _as_list(probe)
+    layers = _layers_within(roots)
+    _require_built(layers)
+    probe_ids = {id(v) for layer in probe for v in layer.weights}
+    normalization_ids = {
+        id(v)
+        for layer in layers
+        if isinstance(layer, _NORMALIZATIONS)
+        for v in layer.weights
+    }
+    bias_ids = {id(getattr(layer, "bias", None)) for layer in layers}
+
+    variables = _trainable_variables(roots)
+    require(
+        variables,
+        "There are no variables to sort by role; call the model on one batch first.",
+        layers=[layer.name for layer in roots],
+    )
+    roles = {"kernel": [], "normalization": [], "bias": [], "probe": []}
+    for variable in variables:
+        if id(variable) in probe_ids:
+            role = "probe"
+        elif id(variable) in normalization_ids:
+            role = "normalization"
+        elif id(variable) in bias_ids or variable.shape.rank < 2:
+            role = "bias"
+        else:
+            role = "kernel"
+        roles[role].append(variable)
+    return roles
+
+
+def apply_exclusions(optimizer, model, *, probe=None):
+    """Exclude normalization, biases and the probe from decay and adaptation.
+
+    With `LARS`, from weight decay and from layer adaptation; with Keras's optimizers
+    from weight decay. Call it after the model is built and before the first step; do
+    it again for an optimizer made from a config.
+
+    Args:
+      optimizer: `LARS`, or a Keras optimizer such as `SGD` or `AdamW`, not yet built.
+        (A Keras optimizer forgets what was excluded from it before.)
+      model: a built `keras.Model` or layer, or a list of them.
+      probe: layer, or list of layers, of the online probe.
+
+    Returns:
+      dict of role to list of variables, as `variables_by_role`.
+
+    Raises:
+      ConfigError: if the model or the probe is not built, the optimizer is, or the
+        optimizer has no such lists.
+
+    Example:
+      >>> from simclr_tf.optim import LARS
+      >>> model = keras.Sequential([keras.layers.Dense(4)])
+      >>> model.build([None, 3])
+      >>> [v.shape for v in apply_exclusions(LARS(0.1), model)["bias"]]
+      [TensorShape([4])]
+    """
+    # Keras wraps the optimizer of a float16 model for loss scaling.
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    require(
+        isinstance(optimizer, keras.optimizers.Optimizer),
+        "`optimizer` must be a keras.optimizers.Optimizer (not a legacy one).",
+        optimizer=type(optimizer).__name__,
+    )
+    roles = variables_by_role(model, probe=probe)
+    excluded = [variable for role in EXCLUDED_ROLES for variable in roles[role]]
+    try:
+        optimizer.exclude_from_weight_decay(var_list=excluded)
+    except ConfigError:
+        raise
+    except ValueError as error:  # Keras's own word for "already built".
+        raise ConfigError(
+            "Variables can be excluded only before the optimizer's first step; make "
+            f"a new optimizer. {received_text(optimizer=optimizer.name)}"
+        ) from error
+    if hasattr(optimizer, "exclude_from_layer_adaptation"):
+        optimizer.exclude_from_layer_adaptation(var_list=excluded)
+    return roles
+
+
+def _as_list(layers):
+    if layers is None:
+        return []
+    return list(layers) if isinstance(layers, (list, tuple)) else [layers]
+
+
+def _layers_within(roots):
+    """`roots` and every layer inside them; not metrics, which are layers to Keras."""
+    modules = [module for root in roots for module in (root, *root.submodules)]
+    return [
+        module
+        for module in modules
+        if isinstance(module, keras.layers.Layer)
+        and not isinstance(module, keras.metrics.Metric)
+    ]
+
+
+def _trainable_variables(roots):
+    """What could be trained, frozen or not, each once: all but moving statistics."""
+    variables = {id(v): v for root in roots for v in root.weights if v.trainable}
+    return list(variables.values())
+
+
+def _require_built(layers):
+    # A model's own `built` says nothing where `build` is Keras's: one that only has a
+    # `train_step` is never called itself. What counts is who makes variables.
+    nothing_to_build = (
+        keras.layers.Layer.build,
+        keras.Model.build,
+        keras.Sequential.build,
+    )
+    unbuilt = [
+        layer.name
+        for layer in layers
+        if not layer.built and type(layer).build not in nothing_to_build
+    ]
+    require(
+        not unbuilt,
+        "Variables are sorted by role once they exist; call the model on one batch "
+        "first.",
+        unbuilt_layers=unbuilt,
+    )
