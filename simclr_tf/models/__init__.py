@@ -1,0 +1,21 @@
+"""Networks: encoders by depth and name, projection heads, and what they cost."""
+
+from simclr_tf.models.cost import count_parameters, flops_per_example, flops_per_image
+from simclr_tf.models.endpoints import ENDPOINTS, endpoints, with_endpoints
+from simclr_tf.models.heads import ProjectionHead
+from simclr_tf.models.resnet import resnet
+from simclr_tf.models.zoo import ENCODERS, build_encoder, check_encoder
+
+__all__ = [
+    "ENCODERS",
+    "ENDPOINTS",
+    "ProjectionHead",
+    "build_encoder",
+    "check_encoder",
+    "count_parameters",
+    "endpoints",
+    "flops_per_example",
+    "flops_per_image",
+    "resnet",
+    "with_endpoints",
+]

@@ -1,0 +1,96 @@
+"""Convolution, batch norm and ReLU with the constants of one network.
+
+Only built-in Keras layers are added, each under a readable name: a saved encoder
+loads with nothing but Keras, and checkpoints of other programs can be mapped on it
+layer by layer.
+"""
+
+import math
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import require
+from simclr_tf.models.initializers import ENCODER_STREAM, kernel_seed
+
+
+class ConvNorm:
+    """Adds convolutions and batch norms with one network's constants to a graph.
+
+    Args:
+      seed: int or None, from which every kernel's own seed derives.
+      synchronized: bool, batch statistics over all replicas (unfused).
+      momentum: float in [0, 1), decay of the moving statistics.
+      epsilon: float > 0, added to the variance.
+
+    Raises:
+      ConfigError: momentum or epsilon outside its range.
+    """
+
+    def __init__(self, *, seed, synchronized, momentum, epsilon):
+        self._seed = seed
+        self._norm_options = batch_norm_options(synchronized, momentum, epsilon)
+        self._num_kernels = 0
+
+    def conv(self, x, filters, kernel_size, strides, *, name, use_bias=False):
+        """A convolution whose padding does not depend on the image size.
+
+        With a stride, "same" would pad even and odd sizes differently; instead
+        (k-1)//2 zeros go before and the rest after, whatever the size.
+        """
+        padding = "same"
+        if strides > 1:
+            padding = "valid"
+            if kernel_size > 1:
+                x = fixed_padding(x, kernel_size, name=f"{name}_pad")
+        return keras.layers.Conv2D(
+            filters,
+            kernel_size,
+            strides,
+            padding,
+            use_bias=use_bias,
+            kernel_initializer=self._kernel_initializer(),
+            name=name,
+        )(x)
+
+    def norm(self, x, *, name, zero_gamma=False):
+        """Batch norm; `zero_gamma` starts a residual branch at zero."""
+        return keras.layers.BatchNormalization(
+            gamma_initializer="zeros" if zero_gamma else "ones",
+            name=name,
+            **self._norm_options,
+        )(x)
+
+    def relu(self, x, *, name):
+        """max(x, 0)."""
+        return keras.layers.ReLU(name=name)(x)
+
+    def _kernel_initializer(self):
+        """Truncated normal of standard deviation sqrt(1 / fan_in): not He's 2."""
+        seed = kernel_seed(self._seed, self._num_kernels, ENCODER_STREAM)
+        self._num_kernels += 1
+        return keras.initializers.VarianceScaling(
+            scale=1.0, mode="fan_in", distribution="truncated_normal", seed=seed
+        )
+
+
+def batch_norm_options(synchronized, momentum, epsilon):
+    """Checked arguments of Keras's `BatchNormalization`, by its names."""
+    require(
+        0 <= momentum < 1,
+        "`batch_norm_momentum` must lie in [0, 1).",
+        batch_norm_momentum=momentum,
+    )
+    require(
+        0 < epsilon < math.inf,
+        "`batch_norm_epsilon` must be > 0.",
+        batch_norm_epsilon=epsilon,
+    )
+    options = {"momentum": momentum, "epsilon": epsilon}
+    # Left out otherwise: Keras then picks the fused kernel.
+    return {**options, "synchronized": True} if synchronized else options
+
+
+def fixed_padding(x, kernel_size, *, name):
+    """(k-1)//2 zeros before and the rest of k-1 after, on both axes."""
+    before = (kernel_size - 1) // 2
+    both_ends = (before, kernel_size - 1 - before)
+    return keras.layers.ZeroPadding2D((both_ends, both_ends), name=name)(x)

@@ -1,0 +1,152 @@
+"""What a network costs, before it runs: parameters and operations."""
+
+import math
+
+import tensorflow as tf
+
+from simclr_tf.errors import require
+
+
+def count_parameters(model):
+    """Numbers that training changes, and numbers that it does not.
+
+    Args:
+      model: built keras.Model or layer.
+
+    Returns:
+      (trainable, non_trainable): ints; the second are moving statistics and
+      whatever is frozen.
+
+    Example:
+      >>> from simclr_tf.models import ProjectionHead
+      >>> head = ProjectionHead(num_layers=1, out_features=4)
+      >>> _ = head(tf.ones([1, 8]))
+      >>> count_parameters(head)
+      (36, 8)
+    """
+    return (
+        sum(math.prod(weight.shape) for weight in model.trainable_weights),
+        sum(math.prod(weight.shape) for weight in model.non_trainable_weights),
+    )
+
+
+def flops_per_image(model, image_size_pixels, channels=3):
+    """Floating-point operations of one forward pass on one square image.
+
+    Args:
+      model: keras.Model, an encoder.
+      image_size_pixels: int >= 1, height and width.
+      channels: int >= 1.
+
+    Returns:
+      int, as of `flops_per_example`.
+
+    Example:
+      >>> from simclr_tf._keras import keras
+      >>> images = keras.Input((None, None, 3))
+      >>> model = keras.Model(images, keras.layers.Conv2D(5, 3, 2, "same")(images))
+      >>> flops_per_image(model, 8) == 2 * (4 * 4 * 5) * (3 * 3 * 3)
+      True
+    """
+    require(
+        image_size_pixels >= 1 and channels >= 1,
+        "`image_size_pixels` and `channels` must be >= 1.",
+        image_size_pixels=image_size_pixels,
+        channels=channels,
+    )
+    return flops_per_example(model, (image_size_pixels, image_size_pixels, channels))
+
+
+def flops_per_example(model, example_shape):
+    """Floating-point operations of one forward pass on one example.
+
+    A multiplication and its addition count as two. Convolutions and products of
+    matrices are counted; what is linear in the activations (batch norm, ReLU,
+    pooling) is not: it is below 1 % in these networks. A training step costs about
+    three times as much, forward and backward together.
+
+    The model is traced once on a symbolic batch of one, so that every kind of model
+    (nested, subclassed) is counted as it runs; nothing is computed.
+
+    Args:
+      model: built keras.Model or layer.
+      example_shape: tuple of ints, the input's shape without the batch.
+
+    Returns:
+      int.
+
+    Raises:
+      ConfigError: the model leaves the size of a product open.
+    """
+    example = tf.TensorSpec([1, *example_shape], tf.float32)
+    return 2 * sum(
+        _MULTIPLICATIONS[operation.type](operation)
+        for operation in _traced_operations(model, example)
+        if operation.type in _MULTIPLICATIONS
+    )
+
+
+def _traced_operations(model, example):
+    """All operations of one inference call, in one flat graph."""
+    trace = tf.function(lambda x: model(x, training=False))
+    # Functions inside the model (Keras compiles grouped convolutions) would be one
+    # opaque call each; run "eagerly" inside a trace, they are traced in place.
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        return trace.get_concrete_function(example).graph.get_operations()
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+def _conv(operation):
+    """Every output number sums over the kernel's height, width and inputs."""
+    kernel_height, kernel_width, in_channels, _ = _shape(operation.inputs[1])
+    return _size(operation.outputs[0]) * kernel_height * kernel_width * in_channels
+
+
+def _depthwise_conv(operation):
+    """Every output number sums over the kernel's height and width."""
+    kernel_height, kernel_width, _, _ = _shape(operation.inputs[1])
+    return _size(operation.outputs[0]) * kernel_height * kernel_width
+
+
+def _matrix_product(operation):
+    """Every output number sums over the axis that the factors share."""
+    transposed = operation.get_attr(
+        "transpose_a" if operation.type == "MatMul" else "adj_x"
+    )
+    shared = _shape(operation.inputs[0])[-2 if transposed else -1]
+    return _size(operation.outputs[0]) * shared
+
+
+def _einsum(operation):
+    """One product for every combination of the indices."""
+    terms = operation.get_attr("equation").decode().split("->")[0].split(",")
+    sizes = {}
+    for term, tensor in zip(terms, operation.inputs, strict=True):
+        sizes.update(zip(term, _shape(tensor), strict=True))
+    return math.prod(sizes.values())
+
+
+_MULTIPLICATIONS = {
+    "Conv2D": _conv,
+    "DepthwiseConv2dNative": _depthwise_conv,
+    "MatMul": _matrix_product,
+    "BatchMatMulV2": _matrix_product,
+    "Einsum": _einsum,
+}
+
+
+def _shape(tensor):
+    require(
+        tensor.shape.is_fully_defined(),
+        "The model leaves the size of a product open; its cost cannot be counted.",
+        tensor=tensor.name,
+        shape=tensor.shape,
+    )
+    return tensor.shape.as_list()
+
+
+def _size(tensor):
+    return math.prod(_shape(tensor))

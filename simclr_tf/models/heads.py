@@ -1,0 +1,210 @@
+"""The projection head g: features h to the projections z that the loss compares."""
+
+import numbers
+
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import require, unknown_choice
+from simclr_tf.models.conv_norm import batch_norm_options
+from simclr_tf.models.initializers import HEAD_STREAM, kernel_seed
+
+KINDS = ("nonlinear", "linear", "none")
+
+
+@keras.utils.register_keras_serializable(package="simclr_tf")
+class ProjectionHead(keras.layers.Layer):
+    """z = g(h): an MLP with batch norm, a linear layer, or nothing.
+
+    Nonlinear, n layers: h_0 = h; h_k = relu(bn(W_k h_(k-1))) for k < n; and
+    z = bn(W_n h_(n-1)), whose batch norm has a scale and no offset. Dense layers
+    have no bias (the offset of the batch norm is one). Linear: the last layer alone.
+    None: z = h.
+
+    The last layer and the identity compute in float32 under every policy:
+    similarities of projections rounded to bfloat16 would be off by up to a percent.
+
+    Args:
+      num_layers: int >= 1, n of the nonlinear head (SimCLR: 2, SimCLRv2: 3).
+      hidden_features: int >= 1, width of the hidden layers; None: that of h.
+      out_features: int >= 1, width of z (paper: 128).
+      kind: "nonlinear", "linear" or "none".
+      batch_norm: bool; without it the dense layers have biases.
+      synchronized: bool, batch norm over all replicas.
+      batch_norm_momentum: float in [0, 1), decay of the moving statistics.
+      batch_norm_epsilon: float > 0, added to the variance.
+      seed: int or None; equal seeds give equal initial values.
+      name: str, of the layer.
+
+    Raises:
+      ConfigError: an argument outside its range, or an unknown kind.
+
+    Example:
+      >>> head = ProjectionHead(num_layers=2, out_features=16)
+      >>> head(tf.ones([4, 32])).shape.as_list()
+      [4, 16]
+      >>> [layer.shape[-1] for layer in head.layer_outputs(tf.ones([4, 32]))]
+      [32, 32, 16]
+
+    Source: Chen et al., SimCLR (2020), section 4.2; SimCLRv2 (2020), section 2.
+    """
+
+    def __init__(
+        self,
+        num_layers=3,
+        hidden_features=None,
+        out_features=128,
+        kind="nonlinear",
+        batch_norm=True,
+        synchronized=False,
+        batch_norm_momentum=0.9,
+        batch_norm_epsilon=1e-5,
+        seed=None,
+        name="projection_head",
+        **kwargs,
+    ):
+        # Without autocast the features arrive as they are, for `none` in float32.
+        super().__init__(name=name, **{**kwargs, "autocast": False})
+        _check(kind, num_layers, hidden_features, out_features)
+        self._norm_options = batch_norm_options(
+            synchronized, batch_norm_momentum, batch_norm_epsilon
+        )
+        self.num_layers = num_layers
+        self.hidden_features = hidden_features
+        self.out_features = out_features
+        self.kind = kind
+        self.batch_norm = batch_norm
+        self.synchronized = synchronized
+        self.batch_norm_momentum = batch_norm_momentum
+        self.batch_norm_epsilon = batch_norm_epsilon
+        self.seed = seed
+        # One entry a layer of the head, filled by `build`.
+        self.dense_layers = []
+        self.norm_layers = []
+
+    def build(self, input_shape):
+        """Create the dense layers and batch norms for features `[N, F]`."""
+        shape = tf.TensorShape(input_shape)
+        require(
+            shape.rank == 2 and shape[-1] is not None,
+            "A projection head takes features of shape [N, F] with a known F.",
+            features_shape=tuple(shape) if shape.rank is not None else None,
+        )
+        in_features = int(shape[-1])
+        widths = self._widths(in_features)
+        for index, width in enumerate(widths):
+            is_last = index == len(widths) - 1
+            dtype = "float32" if is_last else self.dtype_policy
+            self._add_dense(index, in_features, width, dtype)
+            if self.batch_norm:
+                self._add_norm(index, width, dtype, center=not is_last)
+            in_features = width
+        super().build(input_shape)
+
+    def _widths(self, in_features):
+        """Output width of every dense layer."""
+        if self.kind == "none":
+            return []
+        if self.kind == "linear":
+            return [self.out_features]
+        hidden = self.hidden_features or in_features
+        return [hidden] * (self.num_layers - 1) + [self.out_features]
+
+    def _add_dense(self, index, in_features, width, dtype):
+        layer = keras.layers.Dense(
+            width,
+            use_bias=not self.batch_norm,
+            kernel_initializer=keras.initializers.RandomNormal(
+                stddev=0.01, seed=kernel_seed(self.seed, index, HEAD_STREAM)
+            ),
+            dtype=dtype,
+            name=f"dense{index + 1}",
+        )
+        # Built here, not by the first call, so that weights load into a new head.
+        with tf.name_scope(layer.name):
+            layer.build((None, in_features))
+        self.dense_layers.append(layer)
+
+    def _add_norm(self, index, width, dtype, *, center):
+        layer = keras.layers.BatchNormalization(
+            center=center,
+            dtype=dtype,
+            name=f"bn{index + 1}",
+            **self._norm_options,
+        )
+        with tf.name_scope(layer.name):
+            layer.build((None, width))
+        self.norm_layers.append(layer)
+
+    def call(self, features, training=None):
+        """Projections.
+
+        Args:
+          features: float tensor `[N, F]`.
+          training: bool, batch statistics instead of the moving ones.
+
+        Returns:
+          float32 tensor `[N, out_features]` (`[N, F]` for kind "none").
+        """
+        return tf.cast(self._forward(features, training)[-1], tf.float32)
+
+    def layer_outputs(self, features, training=False):
+        """The outputs of all layers, for fine-tuning from the middle of the head.
+
+        Args:
+          features: float tensor `[N, F]`.
+          training: bool, batch statistics instead of the moving ones.
+
+        Returns:
+          list of float32 tensors: h, then after each hidden layer (with its ReLU),
+          then z. Kind "none": h alone.
+        """
+        if not self.built:
+            self(features, training=False)
+        outputs = self._forward(features, training)
+        return [tf.cast(output, tf.float32) for output in outputs]
+
+    def _forward(self, features, training):
+        outputs = [features]
+        for index, dense in enumerate(self.dense_layers):
+            x = dense(outputs[-1])
+            if self.batch_norm:
+                x = self.norm_layers[index](x, training=training)
+            if index < len(self.dense_layers) - 1:
+                x = tf.nn.relu(x)
+            outputs.append(x)
+        return outputs
+
+    def compute_output_shape(self, input_shape):
+        """`[N, F]` to `[N, out_features]`, or to itself for kind "none"."""
+        shape = tf.TensorShape(input_shape)
+        return shape if self.kind == "none" else shape[:-1] + [self.out_features]
+
+    def get_config(self):
+        """Everything that `__init__` needs to make the same head."""
+        return {
+            **super().get_config(),
+            "num_layers": self.num_layers,
+            "hidden_features": self.hidden_features,
+            "out_features": self.out_features,
+            "kind": self.kind,
+            "batch_norm": self.batch_norm,
+            "synchronized": self.synchronized,
+            "batch_norm_momentum": self.batch_norm_momentum,
+            "batch_norm_epsilon": self.batch_norm_epsilon,
+            "seed": self.seed,
+        }
+
+
+def _check(kind, num_layers, hidden_features, out_features):
+    if kind not in KINDS:
+        raise unknown_choice("kind", kind, KINDS)
+    sizes = {"num_layers": num_layers, "out_features": out_features}
+    if hidden_features is not None:
+        sizes["hidden_features"] = hidden_features
+    for name, value in sizes.items():
+        require(
+            isinstance(value, numbers.Integral) and value >= 1,
+            f"`{name}` must be a whole number >= 1.",
+            **{name: value},
+        )

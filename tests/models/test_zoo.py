@@ -1,0 +1,206 @@
+"""The catalogue, and encoders that users bring."""
+
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import ConfigError
+from simclr_tf.models import (
+    ENCODERS,
+    build_encoder,
+    check_encoder,
+    endpoints,
+    resnet,
+)
+
+layers = keras.layers
+
+
+class SmallNetwork(keras.Model):
+    """A user's subclassed encoder; `pooled` decides its rank."""
+
+    def __init__(self, pooled):
+        super().__init__(name="small_network")
+        self.conv = layers.Conv2D(5, 3, 2)
+        self.norm = layers.BatchNormalization()
+        self.pool = layers.GlobalAveragePooling2D() if pooled else None
+
+    def call(self, images, training=False):
+        maps = self.norm(self.conv(images), training=training)
+        return maps if self.pool is None else self.pool(maps)
+
+
+def functional(*stack, shape=(None, None, 3)):
+    images = x = keras.Input(shape)
+    for layer in stack:
+        x = layer(x)
+    return keras.Model(images, x)
+
+
+@pytest.mark.parametrize("name", list(ENCODERS))
+def test_catalogue_names_arguments_that_resnet_has(name):
+    bound = inspect.signature(resnet).bind(**ENCODERS[name])
+    assert {"depth"} <= set(bound.arguments)
+    if not name.startswith("resnet18_quarter"):
+        parts = name.removeprefix("resnet").split("_")
+        described = {"depth": int(parts[0])}
+        for part in parts[1:]:
+            described |= {
+                "2x": {"width_multiplier": 2},
+                "3x": {"width_multiplier": 3},
+                "4x": {"width_multiplier": 4},
+                "sk": {"sk_ratio": 0.0625},
+                "cifar": {"stem": "cifar"},
+            }[part]
+        assert ENCODERS[name] == described
+
+
+def test_catalogue_entry_takes_overrides():
+    encoder = build_encoder("resnet18_quarter_small", channels=1, width_multiplier=0.1)
+    assert encoder.name == "resnet18_quarter_small"
+    assert encoder.input_shape == (None, None, None, 1)
+    assert encoder.output_shape == (None, 51)
+
+
+def test_unknown_encoders_and_options_answer_with_the_nearest():
+    with pytest.raises(ConfigError, match="Did you mean resnet50.*resnet152_3x_sk"):
+        build_encoder("resnet51")
+    with pytest.raises(ConfigError, match="Did you mean width_multiplier"):
+        build_encoder("resnet50", width_multiplyer=2)
+    with pytest.raises(ConfigError, match="Did you mean 50"):
+        build_encoder("resnet50", depth=51)
+
+
+def test_good_encoder_comes_back_as_it_is(tiny_resnet18):
+    assert check_encoder(tiny_resnet18) is tiny_resnet18
+
+
+def test_feature_maps_are_averaged_and_share_their_weights(images):
+    maps = functional(layers.Conv2D(5, 3), layers.BatchNormalization())
+    encoder = check_encoder(maps)
+    expected = maps(images).numpy().mean(axis=(1, 2))
+    np.testing.assert_allclose(encoder(images), expected, rtol=1e-4, atol=1e-6)
+    assert list(endpoints(encoder)) == ["final_avg_pool"]
+    assert [id(w) for w in encoder.weights] == [id(w) for w in maps.weights]
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("called_before", [False, True])
+def test_subclassed_model_becomes_an_encoder(pooled, called_before, images):
+    network = SmallNetwork(pooled)
+    if called_before:
+        network(images)
+    encoder = check_encoder(network)
+    assert encoder.output_shape == (None, 5)
+    assert list(endpoints(encoder)) == ["final_avg_pool"]
+    output = network(images).numpy()
+    expected = output if pooled else output.mean(axis=(1, 2))
+    np.testing.assert_allclose(encoder(images), expected, rtol=1e-5)
+    encoder(images, training=True)
+    assert np.any(network.norm.moving_mean), "the wrapper must pass `training` on"
+    assert len(encoder.trainable_weights) == 4
+
+
+def test_sequential_model_becomes_an_encoder_before_and_after_it_is_built(images):
+    built = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(5, 3)])
+    for model in (built, keras.Sequential([layers.Conv2D(5, 3)])):
+        encoder = check_encoder(model)
+        expected = model(images).numpy().mean(axis=(1, 2))
+        np.testing.assert_allclose(encoder(images), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_keras_applications_become_encoders():
+    network = keras.applications.MobileNet(
+        input_shape=(32, 32, 3), alpha=0.25, include_top=False, weights=None
+    )
+    encoder = check_encoder(network)
+    assert encoder(tf.zeros([2, 32, 32, 3])).shape == [2, 256]
+    assert set(map(id, encoder.weights)) == set(map(id, network.weights))
+
+
+def test_image_shape_is_for_models_that_need_a_certain_one():
+    class Fixed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(4)
+            self.flatten = layers.Flatten()
+
+        def call(self, images):
+            return self.dense(self.flatten(images))
+
+    with pytest.raises(ConfigError, match="pass `image_shape=.*Fixed"):
+        check_encoder(Fixed())
+    encoder = check_encoder(Fixed(), image_shape=(8, 8, 1))
+    assert encoder(tf.zeros([2, 8, 8, 1])).shape == [2, 4]
+    with pytest.raises(ConfigError, match="height, width, channels"):
+        check_encoder(Fixed(), image_shape=(8, 8))
+
+
+def test_sixteen_bit_features_become_float32(mixed_bfloat16, images):
+    for stack in (
+        [layers.Conv2D(5, 3)],
+        [layers.Conv2D(5, 3), layers.GlobalAveragePooling2D()],
+    ):
+        network = functional(*stack)
+        assert network(images).dtype == tf.bfloat16
+        assert check_encoder(network)(images).dtype == tf.float32
+    subclassed = check_encoder(SmallNetwork(pooled=True))
+    assert subclassed(images).dtype == tf.float32
+
+
+def test_layer_that_is_called_final_avg_pool_already_is_no_obstacle(images):
+    pool = layers.GlobalAveragePooling2D(keepdims=True, name="final_avg_pool")
+    encoder = check_encoder(functional(layers.Conv2D(5, 3), pool))
+    assert endpoints(encoder)["final_avg_pool"].shape.as_list() == [None, 5]
+
+
+def test_checked_encoder_passes_the_check(images):
+    encoder = check_encoder(SmallNetwork(pooled=False))
+    assert check_encoder(encoder) is encoder
+
+
+def two_inputs():
+    a, b = keras.Input((4, 4, 3)), keras.Input((4, 4, 3))
+    return keras.Model([a, b], layers.Add()([a, b]))
+
+
+def named_outputs():
+    images = keras.Input((4, 4, 3))
+    return keras.Model(images, {"features": layers.Flatten()(images)})
+
+
+class ListOutput(keras.Model):
+    def call(self, images):
+        return [images, images]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: object(), "must be a `keras.Model`.*builtins.object"),
+        (lambda: layers.Dense(3), "must be a `keras.Model`.*Dense"),
+        (two_inputs, "has one input, a tensor"),
+        (named_outputs, "has one output, a tensor.*features"),
+        (ListOutput, "has one output, a tensor"),
+        (lambda: functional(shape=(8,)), r"input must have the shape \[N, H, W, C\]"),
+        (
+            lambda: functional(layers.Reshape((-1, 3)), shape=(4, 4, 3)),
+            r"output must have the shape \[N, F\] or \[N, H, W, F\].*16, 3",
+        ),
+        (
+            lambda: functional(layers.Flatten()),
+            "known last axis.*None, None",
+        ),
+        (
+            lambda: keras.Model(x := keras.Input((4, 4, 3), dtype="uint8"), x),
+            "input must hold floats.*uint8",
+        ),
+    ],
+)
+def test_models_that_are_no_encoders_are_refused_in_one_line(make, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        check_encoder(make())
+    assert "\n" not in str(caught.value)
