@@ -20,12 +20,16 @@ INSTALL = [
     "tensorboard>=2.16,<2.22",
     # tfds:NAME data sets, with their checksums and split strings.
     "tensorflow-datasets>=4.9.6,<4.10",
+    # etils, which tfds uses to prepare data sets, imports it without saying so.
+    "importlib_resources>=5",
     # Flags and logging of the tools.
     "absl-py>=2.0,<3",
     # Arrays on the host: the order of the examples, labels, kNN.
     "numpy>=1.26,<3",
-    # The linear probes: L-BFGS logistic regression and ridge.
-    "scikit-learn>=1.3,<2",
+    # L-BFGS of the logistic regression probe.
+    "scipy>=1.11,<2",
+    # One BLAS thread for the probes' small products: two of them spin.
+    "threadpoolctl>=3.1,<4",
     # The progress bar.
     "tqdm>=4.64,<5",
 ]
@@ -46,6 +50,8 @@ TEST = [
     "pytest>=8,<10",
     # The suite on both cores.
     "pytest-xdist>=3.5,<4",
+    # The probes are held against its solvers.
+    "scikit-learn>=1.3,<2",
     # Tests write images in every format with it.
     "Pillow>=10,<14",
     "ruff>=0.6,<1",

@@ -51,3 +51,23 @@ def warmup_steps(warmup_epochs, steps, epoch_steps):
       12
     """
     return steps if steps is not None else round(warmup_epochs * epoch_steps)
+
+
+def segments(start, total, epoch_steps):
+    """Cut steps start .. total - 1 at epochs: (first, last, steps an epoch) each.
+
+    The rest of an interrupted epoch, then whole epochs, then a last part of one.
+
+    Example:
+      >>> list(segments(5, 36, 10))
+      [(5, 10, 5), (10, 30, 10), (30, 36, 6)]
+    """
+    while start < total:
+        boundary = start - start % epoch_steps + epoch_steps
+        if start % epoch_steps == 0 and start + epoch_steps <= total:
+            last = total - total % epoch_steps
+            yield start, last, epoch_steps
+        else:
+            last = min(boundary, total)
+            yield start, last, last - start
+        start = last

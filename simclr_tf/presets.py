@@ -22,7 +22,8 @@ def demo():
     return _small_images(
         preset="demo", epochs=100,
         data=DataConfig(source="embedded:freedoom_12", image_size_pixels=32),
-        augment=AugmentConfig(recipe="cifar", crop_area_min_fraction=0.3),
+        augment=AugmentConfig(
+            recipe="cifar", color_strength=0.4, crop_area_min_fraction=0.3),
         temperature=0.2)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from simclr_tf.durations import steps_per_epoch, total_steps, warmup_steps
+from simclr_tf.durations import segments, steps_per_epoch, total_steps, warmup_steps
 from simclr_tf.errors import ConfigError
 
 
@@ -21,3 +21,13 @@ def test_steps_override_epochs():
     assert total_steps(epochs=10, steps=None, epoch_steps=23) == 230
     assert warmup_steps(10.0, 0, 23) == 0
     assert warmup_steps(2.5, None, 23) == 58
+
+
+def test_segments_cover_every_step_once_and_end_at_epochs():
+    for start in range(12):
+        for total in range(start, 14):
+            steps = []
+            for first, last, width in segments(start, total, 4):
+                assert (last - first) % width == 0
+                steps += range(first, last)
+            assert steps == list(range(start, total))

@@ -1,0 +1,26 @@
+"""Images from anywhere: sources with random access, and batches that are pure."""
+
+from simclr_tf.data.arrays import ArraySource
+from simclr_tf.data.corruption import CorruptionLog, plain_errors
+from simclr_tf.data.embedded_sets import EMBEDDED_SETS, LICENCES
+from simclr_tf.data.inspection import evaluation_batches
+from simclr_tf.data.label_fractions import label_subset
+from simclr_tf.data.pipelines import training_dataset
+from simclr_tf.data.random_access import EncodedSource, Source
+from simclr_tf.data.sources import open_source
+from simclr_tf.data.streams import StreamSource
+
+__all__ = [
+    "ArraySource",
+    "CorruptionLog",
+    "EMBEDDED_SETS",
+    "EncodedSource",
+    "LICENCES",
+    "Source",
+    "StreamSource",
+    "evaluation_batches",
+    "label_subset",
+    "open_source",
+    "plain_errors",
+    "training_dataset",
+]

@@ -1,0 +1,129 @@
+"""Images that cannot be read: counted, named, skipped; too many stop the run."""
+
+import contextlib
+import logging
+import re
+import threading
+
+import numpy as np
+import tensorflow as tf
+
+from simclr_tf.errors import ConfigError, DataError
+
+_NAMED = 5
+_ERROR_IN_GRAPH = re.compile(r"\b(DataError|ConfigError): (.*)")
+_log = logging.getLogger("simclr_tf")
+
+
+class CorruptionLog:
+    """Keeps account of the images a running pipeline had to replace.
+
+    Args:
+      source: Source, whose list `corrupt` grows.
+      max_corrupt_fraction: float in [0, 1]; the source's own by default.
+
+    Example:
+      >>> from simclr_tf.data.arrays import ArraySource
+      >>> source = ArraySource("mine", np.zeros([9, 8, 8, 3], np.uint8))
+      >>> CorruptionLog(source, 0.01).record(np.array([-1, -1]))
+      >>> source.corrupt
+      []
+    """
+
+    def __init__(self, source, max_corrupt_fraction=None):
+        self._source = source
+        self._max_fraction = (source.max_corrupt_fraction
+                              if max_corrupt_fraction is None else max_corrupt_fraction)
+        self._seen = set()
+        self._lock = threading.Lock()
+
+    def record(self, skipped):
+        """Take note of the `skipped` ids of one batch.
+
+        Each image is named once, as a warning of the logger `simclr_tf`.
+
+        Args:
+          skipped: int array of any shape, ids of undecodable examples, -1 for none.
+
+        Raises:
+          DataError: when the fraction of unreadable images exceeds the allowed one.
+        """
+        skipped = np.asarray(skipped).ravel()
+        with self._lock:
+            for example in np.unique(skipped[skipped >= 0]).tolist():
+                if example not in self._seen:
+                    self._seen.add(example)
+                    self._note(self._source.example_name(example))
+            if self._source.num_examples is not None:
+                check_corrupt_fraction(
+                    self._source.corrupt,
+                    self._source.num_examples + self._source.num_dropped,
+                    self._max_fraction, self._source.name)
+
+    def _note(self, name):
+        if name not in self._source.corrupt:
+            self._source.corrupt.append(name)
+            _log.warning("Skipped %s: it cannot be decoded (%d unreadable so far).",
+                         name, len(self._source.corrupt))
+
+
+def check_corrupt_fraction(corrupt, total, max_corrupt_fraction, name):
+    """Stop if too large a part of a data set is unreadable.
+
+    Args:
+      corrupt: list of str, the unreadable images.
+      total: int, all images, readable or not.
+      max_corrupt_fraction: float in [0, 1].
+      name: str, the data set.
+
+    Raises:
+      DataError: if `len(corrupt) / total > max_corrupt_fraction`.
+    """
+    if not corrupt or len(corrupt) <= max_corrupt_fraction * total:
+        return
+    more = f" and {len(corrupt) - _NAMED} more" if len(corrupt) > _NAMED else ""
+    raise DataError(
+        f"{len(corrupt)} of {total} images of `{name}` ({len(corrupt) / total:.1%}) "
+        f"cannot be read: {', '.join(corrupt[:_NAMED])}{more}. Repair or remove them, "
+        "or allow more with --data.max_corrupt_fraction. "
+        f"Received: max_corrupt_fraction={max_corrupt_fraction}.")
+
+
+def report_dropped(reasons, name):
+    """Name the images that were left out when a source was opened.
+
+    Args:
+      reasons: list of (str, str), image and reason.
+      name: str, the data set.
+    """
+    for image, reason in reasons[:_NAMED]:
+        _log.warning("Left out %s of `%s`: %s.", image, name, reason)
+    if len(reasons) > _NAMED:
+        _log.warning("Left out %d images of `%s` in all; `Source.corrupt` lists them.",
+                     len(reasons), name)
+
+
+@contextlib.contextmanager
+def plain_errors():
+    """Turn data errors that were raised inside a tf.data pipeline back into themselves.
+
+    TensorFlow wraps whatever goes wrong in a pipeline into its own exceptions. Wrap
+    the loop that pulls batches (or `fit`) into this context, and an unreadable data
+    set ends it with the `DataError` that says so.
+
+    Raises:
+      DataError, ConfigError: as raised in the pipeline.
+
+    Example:
+      >>> with plain_errors():
+      ...     [int(number) for number in tf.data.Dataset.range(3)]
+      [0, 1, 2]
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        found = _ERROR_IN_GRAPH.search(str(error))
+        if found is None:
+            raise
+        kind = DataError if found.group(1) == "DataError" else ConfigError
+        raise kind(found.group(2).strip()) from error

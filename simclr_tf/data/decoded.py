@@ -1,0 +1,100 @@
+"""Small image files of one size, decoded once and kept in memory."""
+
+import numpy as np
+import tensorflow as tf
+
+from simclr_tf.data.arrays import ArraySource
+from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
+from simclr_tf.data.pixels import first_success
+
+_SAMPLE = 16
+_BATCH = 256
+_GOOD, _BROKEN, _OTHER_SIZE = 0, 1, 2
+
+
+def _sample_images(source):
+    """Up to 16 images spread over `source`, with the channels they are stored in."""
+    ids = np.unique(np.linspace(0, source.num_examples - 1, _SAMPLE).astype(np.int64))
+    for location in zip(*source.locations(ids), strict=True):
+        try:
+            yield tf.io.decode_image(
+                source.read_encoded(*location), expand_animations=False)
+        except tf.errors.OpError:
+            continue  # Unreadable: named when its turn comes.
+
+
+def grey_or_colour(source):
+    """1 if a sample of the images of an EncodedSource is grey throughout, else 3."""
+    depths = [image.shape[-1] for image in _sample_images(source)]
+    return 1 if depths and max(depths) <= 2 else 3
+
+
+def decode_into_memory(source, memory_limit_bytes):
+    """An EncodedSource as an ArraySource, if its images have one size and fit.
+
+    Images in memory are augmented in batches on the device, which for small images is
+    much faster than one by one. A sample of 16 images decides whether to try; the
+    first image of another size ends the attempt.
+
+    Args:
+      source: EncodedSource.
+      memory_limit_bytes: int, the most that the pixels may take; 0: never.
+
+    Returns:
+      ArraySource with the names, labels and fingerprint of `source`, without the images
+      that turned out to be broken; or `source` itself.
+
+    Raises:
+      DataError: if too many images are broken.
+    """
+    shapes = {tuple(image.shape[:2]) for image in _sample_images(source)}
+    if len(shapes) != 1:
+        return source
+    shape = (*shapes.pop(), source.channels)
+    if source.num_examples * int(np.prod(shape)) > memory_limit_bytes:
+        return source
+    images = np.empty((source.num_examples, *shape), np.uint8)
+    states = np.empty(source.num_examples, np.int32)
+    done = 0
+    for state, batch in _decoding(source, shape).as_numpy_iterator():
+        if (state == _OTHER_SIZE).any():
+            return source
+        images[done:done + len(batch)], states[done:done + len(batch)] = batch, state
+        done += len(batch)
+    return _without_broken(source, images, np.flatnonzero(states == _BROKEN))
+
+
+def _decoding(source, shape):
+    """Data set of (state, pixels) batches, in order."""
+    nothing = tf.zeros(shape, tf.uint8)
+
+    def read(*location):
+        image = source.read_image(*location)
+        fits = tf.reduce_all(tf.shape(image) == shape)
+        image = tf.cond(fits, lambda: image, lambda: nothing)
+        return tf.where(fits, _GOOD, _OTHER_SIZE), tf.ensure_shape(image, shape)
+
+    def read_safely(*location):
+        return first_success(
+            tf.data.Dataset.from_tensors(location), read,
+            tf.data.Dataset.from_tensors((_BROKEN, nothing)))
+
+    places = tf.data.Dataset.from_tensor_slices(
+        source.locations(np.arange(source.num_examples)))
+    return places.map(read_safely, num_parallel_calls=tf.data.AUTOTUNE).batch(_BATCH)
+
+
+def _without_broken(source, images, broken):
+    names = [source.example_name(example) for example in broken]
+    report_dropped([(name, "it cannot be decoded") for name in names], source.name)
+    corrupt = [*source.corrupt, *names]
+    total = source.num_examples + source.num_dropped
+    check_corrupt_fraction(corrupt, total, source.max_corrupt_fraction, source.name)
+    details = {"classes": source.classes, "split": source.split, "corrupt": corrupt,
+               "max_corrupt_fraction": source.max_corrupt_fraction}
+    labels = source.labels
+    if len(broken):
+        good = np.setdiff1d(np.arange(source.num_examples), broken)
+        source, images = source.subset(good), images[good]
+        labels = source.labels
+    return ArraySource(source.name, images, labels, origin=source, **details)

@@ -1,0 +1,208 @@
+"""Images in folders: labelled by sub-folder, or unlabelled, nested or flat."""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
+from simclr_tf.data.decoded import grey_or_colour
+from simclr_tf.data.image_files import SUFFIXES, inspect_files
+from simclr_tf.data.random_access import EncodedSource
+from simclr_tf.data.splits import cut, parse_split
+from simclr_tf.errors import DataError, received_text
+
+SPLIT_FOLDERS = frozenset({
+    "train", "training", "test", "testing", "val", "valid", "validation", "extra",
+    "unlabeled", "unlabelled"})
+
+
+class FolderSource(EncodedSource):
+    """Image files below one folder, in the order of their names.
+
+    Args:
+      name: str, the data set as the user wrote it.
+      folder: str, where the files lie.
+      files: list of str, paths relative to `folder`.
+      sizes: int array, their sizes in bytes.
+      formats: set of str, the formats that occur, if that is known.
+      channels: 1, 3, or None for 1 if a sample of the files is grey throughout, else 3.
+      **details: see `Source`.
+    """
+
+    location_types = (tf.string,)
+
+    def __init__(self, name, folder, files, sizes, *, formats=None, channels=None,
+                 **details):
+        super().__init__(name, len(files), channels=channels or 3, **details)
+        self.folder = folder
+        self.formats = formats
+        # Bytes keep names that are not valid UTF-8; one block of memory, no objects.
+        self._files = np.array([os.fsencode(file) for file in files])
+        self._sizes = np.asarray(sizes, np.int64)
+        self.channels = channels or grey_or_colour(self)
+
+    def example_name(self, example):
+        return os.fsdecode(bytes(self._files[self.rows(np.int64(example))]))
+
+    def locations(self, ids):
+        prefix = os.path.join(os.fsencode(self.folder), b"")
+        return (np.array([prefix + file for file in self._files[self.rows(ids)]]),)
+
+    def read_encoded(self, path):
+        return tf.io.read_file(path)
+
+    def _hash_content(self, digest):
+        digest.update(b"\0".join(file.replace(os.sep.encode(), b"/")
+                                 for file in self._files.tolist()))
+        digest.update(self._sizes.tobytes())
+
+
+def open_folder(path, *, name, split, channels, max_corrupt_fraction, labelled):
+    """`folder:PATH`: find the images, their labels, and the unreadable ones.
+
+    Where PATH holds sub-folders for splits (`train`, `test`, `val`, ...) and nothing
+    but such, `split` chooses among them; otherwise all of PATH is the split `train`.
+    Hidden files and folders are left out; links are followed, loops are cut.
+
+    Args:
+      path: str, a folder.
+      name: str, the data set as the user wrote it.
+      split: str, e.g. `train` or `train[:10%]`.
+      channels: 1, 3 or None, see `FolderSource`.
+      max_corrupt_fraction: float in [0, 1].
+      labelled: `auto` (sub-folders are classes if every image lies in one of at least
+        two sub-folders, one level down), True (the first sub-folder is the class), or
+        False.
+
+    Returns:
+      FolderSource.
+
+    Raises:
+      DataError: if there is no such folder, no image, or too many unreadable ones.
+    """
+    part, bounds = parse_split(split)
+    folder = _split_folder(path, part, name)
+    files, sizes, others = scan_images(folder)
+    if not files:
+        found = (f"{len(others)} other files, e.g. {others[0]}" if others
+                 else "it is empty")
+        raise DataError(
+            f"`{name}` holds no images for split `{part}` ({found}); formats: "
+            f"{', '.join(suffix[1:] for suffix in SUFFIXES)}. "
+            + received_text(folder=folder))
+    labels, classes = _folder_labels(files, folder, path, labelled, name)
+    reasons, formats = inspect_files(
+        [os.fsencode(os.path.join(folder, file)) for file in files])
+    corrupt = [files[place] for place in sorted(reasons)]
+    report_dropped([(files[place], reasons[place]) for place in sorted(reasons)], name)
+    check_corrupt_fraction(corrupt, len(files), max_corrupt_fraction, name)
+    good = np.array([place for place in range(len(files)) if place not in reasons])
+    source = FolderSource(
+        name, folder, [files[place] for place in good],
+        [sizes[place] for place in good], formats=formats, channels=channels,
+        labels=None if labels is None else labels[good], classes=classes, split=part,
+        corrupt=corrupt, max_corrupt_fraction=max_corrupt_fraction)
+    return cut(source, bounds, split)
+
+
+def scan_images(folder):
+    """All image files below `folder`, hidden ones left out.
+
+    Args:
+      folder: str.
+
+    Returns:
+      (files, sizes, others): paths of the images relative to `folder`, in order; their
+      sizes in bytes; and some files that are not images.
+
+    Raises:
+      DataError: if a folder cannot be listed.
+    """
+    found, others = [], []
+    pending = [("", (_identity(os.stat(folder)),))]
+    while pending:
+        inside, ancestors = pending.pop()
+        for entry in _entries(os.path.join(folder, inside)):
+            relative = os.path.join(inside, entry.name)
+            if entry.is_dir():
+                identity = _identity(entry.stat())
+                # A link to a folder that contains it would never end.
+                if identity not in ancestors:
+                    pending.append((relative, (*ancestors, identity)))
+            elif entry.name.lower().endswith(SUFFIXES):
+                found.append((relative, _size(entry)))
+            else:
+                others.append(relative)
+    found.sort(key=lambda pair: os.fsencode(pair[0]))
+    return [file for file, _ in found], [size for _, size in found], sorted(others)
+
+
+def _entries(folder):
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"A folder cannot be listed ({error.strerror}). "
+                        + received_text(folder=folder)) from error
+
+
+def _identity(status):
+    return status.st_dev, status.st_ino
+
+
+def _size(entry):
+    try:
+        return entry.stat().st_size
+    except OSError:
+        return 0  # A broken link: the check of the files will name it.
+
+
+def _split_folder(path, part, name):
+    """The folder that holds split `part`."""
+    if not os.path.isdir(path):
+        exists = "it is a file" if os.path.exists(path) else "it does not exist"
+        raise DataError(f"`{name}` must name a folder; {exists}. "
+                        + received_text(folder=path))
+    present = sorted(entry.name for entry in _entries(path) if entry.is_dir())
+    # With other sub-folders beside it, `train` is a class (cars, trains, ...).
+    if part in present and SPLIT_FOLDERS.issuperset(set(present) - {part}):
+        return os.path.join(path, part)
+    if part == "train":
+        return path
+    splits = [folder for folder in present if folder in SPLIT_FOLDERS]
+    raise DataError(
+        f"`{name}` has no sub-folder for split `{part}`; "
+        f"its splits: {', '.join(splits) or 'train'}. " + received_text(split=part))
+
+
+def _folder_labels(files, folder, path, labelled, name):
+    """(int64 labels, class names), or (None, None)."""
+    parts = [file.split(os.sep) for file in files]
+    one_level = all(len(part) == 2 for part in parts)
+    if labelled == "auto":
+        labelled = one_level and len({part[0] for part in parts}) >= 2
+    if not labelled:
+        return None, None
+    outside = next((part[0] for part in parts if len(part) == 1), None)
+    if outside is not None:
+        raise DataError(
+            f"Every image of `{name}` must lie in a sub-folder named after its class, "
+            "or open it unlabelled. " + received_text(labelled=True, image=outside))
+    # A test split numbers its classes as the training split beside it does.
+    training = os.path.join(path, "train")
+    classes = [] if folder in (path, training) or not os.path.isdir(training) else [
+        entry.name for entry in sorted(_entries(training), key=lambda e: e.name)
+        if entry.is_dir() and _holds_image(entry.path)]
+    classes += sorted({part[0] for part in parts} - set(classes))
+    numbers = {class_name: number for number, class_name in enumerate(classes)}
+    return np.array([numbers[part[0]] for part in parts], np.int64), tuple(classes)
+
+
+def _holds_image(folder):
+    """Whether there is an image below `folder`, found as early as possible."""
+    for _, _, names in os.walk(folder, followlinks=False):
+        if any(name.lower().endswith(SUFFIXES) and not name.startswith(".")
+               for name in names):
+            return True
+    return False

@@ -1,0 +1,122 @@
+"""Cheap checks of image files: what they are, and whether their end is there.
+
+A few bytes at both ends of a file tell an empty, a renamed and a truncated image from
+a whole one. A file whose end looks wrong (some cameras append data of their own) is
+decoded to be sure. Damage in the middle shows only when an image is decoded.
+"""
+
+import concurrent.futures
+import os
+
+import tensorflow as tf
+
+from simclr_tf.data.pixels import CAN_DECODE_WEBP
+from simclr_tf.errors import DataError, received_text
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+
+_HEAD_BYTES, _TAIL_BYTES = 32, 64
+_THREADS = 16
+_PNG_END = b"IEND\xaeB`\x82"
+
+
+def image_format(head):
+    """The format of a file from its first bytes.
+
+    Args:
+      head: bytes, at least the first 12 of the file.
+
+    Returns:
+      `jpeg`, `png`, `gif`, `bmp`, `webp`, or None.
+
+    Example:
+      >>> image_format(b"GIF89a......")
+      'gif'
+    """
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "gif"
+    if head.startswith(b"BM"):
+        return "bmp"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    return None
+
+
+def has_end(kind, head, tail, size):
+    """Whether the last bytes of a file are what its format ends with.
+
+    Args:
+      kind: str, see `image_format`.
+      head, tail: bytes, the first 32 and the last 64 of the file.
+      size: int, bytes in the file.
+
+    Returns:
+      bool; False is a suspicion, not a verdict.
+    """
+    if kind == "jpeg":
+        return b"\xff\xd9" in tail
+    if kind == "png":
+        return _PNG_END in tail
+    if kind == "gif":
+        return tail.rstrip(b"\0").endswith(b";")
+    if kind == "bmp":
+        return int.from_bytes(head[2:6], "little") == size
+    return int.from_bytes(head[4:8], "little") + 8 == size
+
+
+def inspect_files(paths):
+    """Check many files, in threads.
+
+    Args:
+      paths: list of bytes or str.
+
+    Returns:
+      (reasons, formats): dict of position in `paths` -> why that file cannot be read;
+      and the set of formats of the others, see `image_format`.
+
+    Raises:
+      DataError: for WebP files where this TensorFlow cannot decode WebP.
+    """
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        chunk = max(1, min(256, len(paths) // _THREADS))
+        verdicts = list(pool.map(_inspect_file, paths, chunksize=chunk))
+    webp = [place for place, (kind, _) in enumerate(verdicts) if kind == "webp"]
+    if webp and not CAN_DECODE_WEBP:
+        raise DataError(
+            f"TensorFlow {tf.__version__} cannot decode WebP; install TensorFlow 2.20 "
+            "or later, or convert the files. "
+            + received_text(webp_files=len(webp), first=os.fsdecode(paths[webp[0]])))
+    reasons = {place: reason for place, (_, reason) in enumerate(verdicts) if reason}
+    return reasons, {kind for kind, reason in verdicts if not reason}
+
+
+def _inspect_file(path):
+    """One file -> (format or None, reason why it is unreadable or None)."""
+    try:
+        with open(path, "rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            head = stream.read(_HEAD_BYTES)
+            stream.seek(max(0, size - _TAIL_BYTES))
+            tail = stream.read(_TAIL_BYTES)
+            if not head:
+                return None, "the file is empty"
+            kind = image_format(head)
+            if kind is None:
+                return None, "it is not an image"
+            if has_end(kind, head, tail, size):
+                return kind, None
+            stream.seek(0)
+            content = stream.read()
+    except OSError as error:
+        return None, f"the file cannot be read ({error.strerror or error})"
+    if kind == "webp" and not CAN_DECODE_WEBP:
+        return kind, None
+    try:
+        tf.io.decode_image(content, expand_animations=False)
+    except tf.errors.InvalidArgumentError:
+        return kind, "it is truncated"
+    return kind, None

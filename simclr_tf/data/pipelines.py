@@ -1,0 +1,256 @@
+"""Batches for training: batch k of a run is a pure function of (run seed, k).
+
+The host decides which examples a batch holds and gives each image a stateless seed
+(`BatchSchedule`); everything random about the views derives from that seed. Neither
+the number of workers, nor the timing of threads, nor the step at which a run was
+resumed changes an image.
+
+Images of one size come as they are, and the views are made in batches on the device.
+Files are read, decoded once for both views and cropped here, one by one, in parallel.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from simclr_tf.augment import crop_views
+from simclr_tf.data.batch_schedule import BatchSchedule, stand_in
+from simclr_tf.data.host_calls import on_host
+from simclr_tf.data.pixels import blank_image, decode_image, first_success
+from simclr_tf.data.random_access import EncodedSource
+from simclr_tf.data.streams import StreamSource, checked_image
+from simclr_tf.errors import DataError, require
+
+_ATTEMPTS = 16
+
+# Nothing here is Python control flow; looking for it would double the time of tracing.
+do_not_convert = tf.autograph.experimental.do_not_convert
+
+
+def training_dataset(source, *, global_batch_size, seed, total_steps, start_step=0,
+                     recipe=None, image_size_pixels=None, shard_index=0, num_shards=1,
+                     with_labels=True):
+    """The batches `start_step` to `total_steps` - 1 of a run.
+
+    Args:
+      source: Source or StreamSource, see `open_source`.
+      global_batch_size: int G, images a step over all workers.
+      seed: int, the run seed.
+      total_steps: int, length of the run in steps.
+      start_step: int, the first batch wanted (where a resumed run goes on).
+      recipe: name or Recipe (or a pair) of `simclr_tf.augment`; decides the crops of
+        files, unused for images of one size.
+      image_size_pixels: int or (height, width), size of the crops; likewise.
+      shard_index, num_shards: int; worker w of W gets B = G / W images of each batch,
+        rows [w * B, (w + 1) * B).
+      with_labels: bool, False leaves the labels out.
+
+    Returns:
+      tf.data.Dataset of exactly total_steps - start_step dicts of static shape:
+
+      - `ids` int64 `[B]`, positions in the source;
+      - `seeds` int32 `[B, 2]`, one stateless seed an image;
+      - `labels` int32 `[B]`, -1 for unlabelled, if the source has labels;
+      - `skipped` int64 `[B]`: the id of an example that could not be decoded and was
+        replaced by the one in `ids`, else -1 (feed it to `CorruptionLog.record`);
+      - `images` `[B, H, W, C]`, uint8 or float32 in [0, 1], for images of one size
+        (`simclr_tf.augment.two_views` makes the views); or
+      - `crops_a`, `crops_b` float32 `[B, S, S, C]` in [0, 1] for files and images of
+        several sizes (`simclr_tf.augment.finish_views` does the rest).
+
+      An error about the data inside the pipeline becomes a `DataError` again in
+      `simclr_tf.data.plain_errors`.
+
+    Raises:
+      ConfigError: batch larger than the set or not divisible by the workers, steps out
+        of range, or no recipe or size where crops have to be made.
+
+    Example:
+      >>> from simclr_tf.data import open_source
+      >>> source = open_source(np.zeros([10, 8, 8, 3], np.uint8))
+      >>> batches = training_dataset(source, global_batch_size=4, seed=0, total_steps=3)
+      >>> [batch["ids"].shape[0] for batch in batches]
+      [4, 4, 4]
+    """
+    require(0 <= start_step <= total_steps,
+            "`start_step` must lie between 0 and `total_steps`.",
+            start_step=start_step, total_steps=total_steps)
+    in_order = isinstance(source, StreamSource)
+    needs_crops = source.image_shape is None or isinstance(source, EncodedSource)
+    if needs_crops:
+        require(recipe is not None and image_size_pixels is not None,
+                "`recipe` and `image_size_pixels` are needed for images that are not "
+                "in memory with one size.",
+                data=source.name, recipe=recipe, image_size_pixels=image_size_pixels)
+    schedule = BatchSchedule(
+        source.num_examples, global_batch_size, seed, in_order=in_order,
+        shard_index=shard_index, num_shards=num_shards)
+    steps = tf.data.Dataset.range(start_step, total_steps)
+    crops = _Crops(recipe, image_size_pixels, source) if needs_crops else None
+    batch_size = global_batch_size // num_shards
+    if in_order:
+        first_row = start_step * global_batch_size
+        shard = (shard_index * batch_size, batch_size, global_batch_size)
+        dataset = _stream_batches(
+            source, schedule, steps, crops, first_row, shard, with_labels)
+    elif needs_crops:
+        dataset = _file_batches(
+            source, schedule, steps, crops, batch_size, with_labels)
+    else:
+        dataset = _array_batches(source, schedule, steps, batch_size, with_labels)
+    dataset = dataset.apply(
+        tf.data.experimental.assert_cardinality(total_steps - start_step))
+    options = tf.data.Options()
+    options.deterministic = True
+    # Every worker builds its own rows; there are no files for TensorFlow to divide.
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.OFF)
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+class _Crops:
+    """Both crops of one image, encoded or decoded."""
+
+    def __init__(self, recipe, image_size_pixels, source):
+        self._recipe, self._size = recipe, image_size_pixels
+        self._channels = source.channels
+        self._formats = getattr(source, "formats", None)
+        self.blank = blank_image(image_size_pixels, source.channels)
+
+    def of_image(self, image, seed):
+        return crop_views(image, seed, self._recipe, self._size)
+
+    def of_file(self, encoded, seed):
+        def from_jpeg():  # Only the part under the two boxes is decoded.
+            return crop_views(encoded, seed, self._recipe, self._size,
+                              channels=self._channels)
+
+        def from_any():
+            return self.of_image(decode_image(encoded, self._channels), seed)
+
+        if self._formats == {"jpeg"}:
+            return from_jpeg()
+        if self._formats and "jpeg" not in self._formats:
+            return from_any()
+        return tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_any)
+
+
+def _array_batches(source, schedule, steps, batch_size, with_labels):
+    """Pixels gathered on the host, one NumPy call a batch."""
+    has_labels = with_labels and source.labels is not None
+
+    def gather(step):
+        _, ids, seeds = schedule.examples(step)
+        labels = source.labels[ids] if has_labels else np.zeros(0)
+        return ids, seeds, source.read_images(ids), labels.astype(np.int32)
+
+    def load(step):
+        ids, seeds, images, labels = on_host(
+            gather, [step], [tf.int64, tf.int32, source.dtype, tf.int32])
+        element = {
+            "ids": tf.ensure_shape(ids, [batch_size]),
+            "seeds": tf.ensure_shape(seeds, [batch_size, 2]),
+            "skipped": tf.fill([batch_size], tf.constant(-1, tf.int64)),
+            "images": tf.ensure_shape(images, [batch_size, *source.image_shape]),
+        }
+        if has_labels:
+            element["labels"] = tf.ensure_shape(labels, [batch_size])
+        return element
+
+    return steps.map(load, num_parallel_calls=2)
+
+
+def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
+    """Files read, decoded and cropped one by one, in parallel, in a fixed order."""
+    types = [tf.int64, tf.int32, *source.location_types]
+
+    def draw(step):
+        _, ids, seeds = schedule.examples(step)
+        return (ids, seeds, *source.locations(ids))
+
+    def load(example, seed, *location):
+        used, crop_a, crop_b = _readable(source, crops, example, seed, location)
+        return {"ids": used, "seeds": seed, "crops_a": crop_a, "crops_b": crop_b,
+                "skipped": tf.where(used == example, tf.constant(-1, tf.int64),
+                                    example)}
+
+    columns = steps.map(_fixed_shapes(draw, types, batch_size))
+    images = columns.unbatch().map(
+        do_not_convert(load), num_parallel_calls=tf.data.AUTOTUNE)
+    batches = images.batch(batch_size, drop_remainder=True)
+    if with_labels and source.labels is not None:
+        table = tf.constant(source.labels, tf.int32)
+        batches = batches.map(
+            lambda batch: {**batch, "labels": tf.gather(table, batch["ids"])})
+    return batches
+
+
+def _readable(source, crops, example, seed, location):
+    """(id, crop_a, crop_b) of `example`, or of the first stand-in that can be read."""
+    def stand_in_place(attempt):
+        other = on_host(
+            lambda *given: np.int64(stand_in(*given, source.num_examples)),
+            [seed, example, attempt], tf.int64)
+        other.set_shape([])
+        return (other, *source.location_tensors(other))
+
+    def crop(used, *place):
+        return (used, *crops.of_file(source.read_encoded(*place), seed))
+
+    def give_up(number):
+        raise DataError(
+            f"{source.example_name(number)} cannot be decoded, nor can any of "
+            f"{_ATTEMPTS - 1} other images of `{source.name}` that were tried in its "
+            "place. Repair or remove the broken images.")
+
+    def nothing(number):
+        failed = on_host(give_up, [number], tf.int64)
+        return tf.reshape(failed, []), crops.blank, crops.blank
+
+    others = tf.data.Dataset.range(1, _ATTEMPTS).map(stand_in_place)
+    places = tf.data.Dataset.from_tensors((example, *location)).concatenate(others)
+    return first_success(
+        places, crop, tf.data.Dataset.from_tensors(example).map(nothing))
+
+
+def _stream_batches(source, schedule, steps, crops, first_row, shard, with_labels):
+    """Images as they come; the rows of other workers are read and dropped."""
+    first, batch_size, global_batch_size = shard
+    has_labels = with_labels and source.has_labels
+
+    def draw(step):
+        return schedule.examples(step)[1:]
+
+    def is_ours(row, _):
+        place = row % global_batch_size
+        return (place >= first) & (place < first + batch_size)
+
+    def load(numbers, row_and_element):
+        (example, seed), (_, element) = numbers, row_and_element
+        image = checked_image(element[0], source.name)
+        result = {"ids": example, "seeds": seed,
+                  "skipped": tf.constant(-1, tf.int64)}
+        if has_labels:
+            result["labels"] = tf.cast(tf.reshape(element[1], []), tf.int32)
+        if crops is None:
+            return {**result, "images": image}
+        crop_a, crop_b = crops.of_image(image, seed)
+        return {**result, "crops_a": crop_a, "crops_b": crop_b}
+
+    numbers = steps.map(
+        _fixed_shapes(draw, [tf.int64, tf.int32], batch_size)).unbatch()
+    elements = source.dataset.repeat().skip(first_row).enumerate().filter(is_ours)
+    examples = tf.data.Dataset.zip((numbers, elements))
+    images = examples.map(do_not_convert(load), num_parallel_calls=tf.data.AUTOTUNE)
+    return images.batch(batch_size, drop_remainder=True)
+
+
+def _fixed_shapes(draw, types, batch_size):
+    """A graph function of the step that calls `draw`, whose results have shapes."""
+    def rows(step):
+        columns = on_host(draw, [step], types)
+        for column in columns:
+            column.set_shape([batch_size, 2] if column.dtype == tf.int32
+                             else [batch_size])
+        return tuple(columns)
+
+    return rows

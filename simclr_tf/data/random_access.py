@@ -1,0 +1,170 @@
+"""What every data set with random access can do, whatever it is stored in.
+
+The order of a run is ours (`simclr_tf.seeding.epoch_order`), so a source only has to
+fetch example i. Pixels come from memory (`ArraySource`, simclr_tf/data/arrays.py) or
+are decoded from files on the way (`EncodedSource`, here; folders and records).
+"""
+
+import abc
+import copy
+import hashlib
+
+import numpy as np
+
+from simclr_tf.data.host_calls import on_host
+from simclr_tf.data.labels import class_labels
+from simclr_tf.data.pixels import decode_image
+from simclr_tf.errors import DataError, received_text
+
+
+class Source(abc.ABC):
+    """Images that can be fetched by number, with labels or without.
+
+    Attributes:
+      name: str, the data set as the user wrote it (`folder:photos`).
+      split: str, e.g. `train` or `test[:10%]`.
+      num_examples: int, readable images; ids run from 0 to num_examples - 1.
+      labels: int64 NumPy `[num_examples]`, -1 where unlabelled, or None.
+      classes: tuple of str, the name of each label, or None.
+      channels: int, what images are converted to when they are read.
+      image_shape: (H, W, C) if all images have one size known beforehand, else None.
+      corrupt: list of str, the images found unreadable so far.
+      num_dropped: int, how many of those were left out when the source was opened.
+      max_corrupt_fraction: float in [0, 1], above which a run has to stop.
+    """
+
+    def __init__(self, name, num_examples, *, channels, labels=None, classes=None,
+                 split="train", image_shape=None, corrupt=(),
+                 max_corrupt_fraction=0.01):
+        if num_examples < 2:
+            raise DataError(
+                f"`{name}` must hold at least 2 readable images: contrastive learning "
+                "compares images with each other. "
+                + received_text(num_examples=num_examples, corrupt=len(corrupt)))
+        self.name = name
+        self.split = split
+        self.num_examples = int(num_examples)
+        self.labels = class_labels(labels, self.num_examples, name)
+        self.classes = None if classes is None else tuple(str(c) for c in classes)
+        self.channels = int(channels)
+        self.image_shape = image_shape
+        self.corrupt = list(corrupt)
+        self.num_dropped = len(self.corrupt)
+        self.max_corrupt_fraction = max_corrupt_fraction
+        self._rows = None
+
+    def __repr__(self):
+        labelled = "unlabelled" if self.labels is None else "labelled"
+        return (f"{type(self).__name__}({self.name!r}, split={self.split!r}, "
+                f"{self.num_examples} {labelled} images, channels={self.channels})")
+
+    @property
+    def has_labels(self):
+        """Whether any example has a label, or could have one."""
+        return self.labels is not None
+
+    @property
+    def num_classes(self):
+        """Classes that labels can name, or None without labels."""
+        if self.labels is None:
+            return None
+        return max(len(self.classes or ()), int(self.labels.max()) + 1)
+
+    def without_labels(self):
+        """Forget the labels and the names of the classes."""
+        self.labels, self.classes = None, None
+
+    def subset(self, indices, split=None):
+        """The same data set, restricted to some examples and renumbered from 0.
+
+        Args:
+          indices: int array `[m]`, ids of this source, in the wanted order.
+          split: str, the name of the part; this source's split by default.
+
+        Returns:
+          Source with `num_examples` m.
+
+        Raises:
+          DataError: if fewer than 2 examples are left.
+        """
+        indices = np.asarray(indices, np.int64)
+        if len(indices) < 2:
+            raise DataError(
+                f"A part of `{self.name}` must hold at least 2 images. "
+                + received_text(split=split or self.split, num_examples=len(indices)))
+        part = copy.copy(self)
+        part._rows = self.rows(indices)
+        part.num_examples = len(indices)
+        part.labels = None if self.labels is None else self.labels[indices]
+        part.split = split or self.split
+        part.corrupt, part.num_dropped = [], 0
+        return part
+
+    def rows(self, ids):
+        """Ids of this source -> rows of what it was opened from (after `subset`)."""
+        return ids if self._rows is None else self._rows[ids]
+
+    def example_name(self, example):
+        """How a message calls example `example`: its file, or its row."""
+        return f"{self.name}#{int(self.rows(np.int64(example)))}"
+
+    def fingerprint(self):
+        """SHA-256 (hex) of what defines the content and the order of this source.
+
+        Equal for two sources that give the same images and labels for the same ids.
+        Files are represented by their names and sizes, arrays by their bytes (above
+        64 MiB: by 1,024 evenly spaced images), prepared data sets by version, shard
+        names and sizes. The path that leads there does not count.
+
+        Returns:
+          str of 64 hexadecimal digits.
+        """
+        digest = hashlib.sha256()
+        self._hash_content(digest)
+        for part in (self.channels, self.classes, self.num_examples):
+            digest.update(repr(part).encode())
+        for array in (self._rows, self.labels):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    @abc.abstractmethod
+    def _hash_content(self, digest):
+        """Feed `digest` with what identifies the stored images."""
+
+
+class EncodedSource(Source):
+    """Images that lie encoded (JPEG, PNG, ...) in files and are decoded on demand.
+
+    A subclass gives the place of an example (`locations`, on the host, for a batch of
+    ids) and how to read it there (`read_encoded`, a graph function).
+
+    Attributes:
+      location_types: tuple of tf.DType, one for each array of `locations`.
+      formats: set of str, the image formats that occur (`jpeg`, `png`, ...), or None.
+    """
+
+    location_types = ()
+    formats = None
+
+    @abc.abstractmethod
+    def locations(self, ids):
+        """Where examples lie: int64 ids `[B]` -> tuple of NumPy arrays `[B]`."""
+
+    @abc.abstractmethod
+    def read_encoded(self, *location):
+        """One location (scalar tensors) -> its file content, a scalar string."""
+
+    def read_image(self, *location):
+        """One location (scalar tensors) -> uint8 `[H, W, channels]`."""
+        return decode_image(self.read_encoded(*location), self.channels)
+
+    def location_tensors(self, example):
+        """The location of one example, `example` being an int64 scalar tensor."""
+        def locate(number):
+            return [column[0] for column in self.locations(number[np.newaxis])]
+
+        tensors = on_host(locate, [example], list(self.location_types))
+        for tensor in tensors:
+            tensor.set_shape([])
+        return tuple(tensors)

@@ -1,0 +1,195 @@
+"""Data sets prepared by TensorFlow Datasets, read by number from their own files."""
+
+import concurrent.futures
+import difflib
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from simclr_tf.data.decoded import grey_or_colour
+from simclr_tf.data.random_access import EncodedSource
+from simclr_tf.data.records import index_records
+from simclr_tf.errors import DataError, received_text
+
+_THREADS = 8
+
+
+class RecordSource(EncodedSource):
+    """Encoded images inside TFRecord files.
+
+    Args:
+      name: str, the data set as the user wrote it.
+      paths: list of str, the files.
+      index: int64 array `[n, 4]`: number of the file, offset and length of the image in
+        bytes, and label (-1: none).
+      identity: str, the version of the data set, for the fingerprint.
+      labelled: bool, whether the labels mean anything.
+      channels: 1, 3 or None, as for a folder.
+      **details: see `Source`.
+    """
+
+    location_types = (tf.string, tf.int64, tf.int64, tf.int64)
+
+    def __init__(self, name, paths, index, *, identity, labelled, channels=None,
+                 **details):
+        super().__init__(
+            name, len(index), channels=channels or 3,
+            labels=index[:, 3] if labelled else None, **details)
+        self._paths = np.array([os.fsencode(path) for path in paths])
+        self._path_sizes = np.array(
+            [tf.io.gfile.stat(path).length for path in paths], np.int64)
+        self._index = index
+        self._identity = identity
+        self.channels = channels or grey_or_colour(self)
+
+    def example_name(self, example):
+        shard, offset, _, _ = self._index[self.rows(np.int64(example))]
+        file_name = os.path.basename(os.fsdecode(bytes(self._paths[shard])))
+        return f"{file_name}@{offset}"
+
+    def locations(self, ids):
+        shard, offset, length, _ = self._index[self.rows(ids)].T
+        return self._paths[shard], offset, length, self._path_sizes[shard]
+
+    def read_encoded(self, path, offset, length, file_size):
+        # A data set of one record reads one piece of a file without Python.
+        piece = tf.data.FixedLengthRecordDataset(
+            path, length, header_bytes=offset, footer_bytes=file_size - offset - length,
+            buffer_size=length)
+        return piece.get_single_element()
+
+    def _hash_content(self, digest):
+        digest.update(self._identity.encode())
+        digest.update(b"\0".join(os.path.basename(path)
+                                 for path in self._paths.tolist()))
+        digest.update(self._path_sizes.tobytes())
+        digest.update(self._index.tobytes())
+
+
+def open_tfds(target, *, name, split, data_dir, channels, max_corrupt_fraction,
+              labelled):
+    """`tfds:NAME[/CONFIG]`: a data set that TensorFlow Datasets has prepared.
+
+    Nothing is downloaded. `split` is passed to TensorFlow Datasets: `train[:10%]`,
+    `train+test` and the like.
+
+    Args:
+      target: str, e.g. `cifar10`, `imagenet2012:5.1.0`, `imagenet2012_subset/1pct`.
+      name: str, the data set as the user wrote it.
+      split: str.
+      data_dir: str or None, where it is prepared; the default of TensorFlow Datasets
+        (`~/tensorflow_datasets`) for None.
+      channels: 1, 3 or None, as for a folder.
+      max_corrupt_fraction: float in [0, 1].
+      labelled: `auto` (labelled if it has a class label), True, or False.
+
+    Returns:
+      RecordSource.
+
+    Raises:
+      DataError: if it is unknown or not prepared, has no such split, no image, or is
+        stored in another format than TFRecord.
+    """
+    tfds = _import_tfds()
+    builder = _prepared_builder(tfds, target, name, data_dir)
+    image_key, label_key = _feature_keys(tfds, builder.info.features, name, labelled)
+    try:
+        instructions = builder.info.splits[split].file_instructions
+    except (ValueError, KeyError, AssertionError) as error:
+        raise DataError(
+            f"`{name}` has no split `{split}`; its splits: "
+            f"{', '.join(sorted(builder.info.splits))}. "
+            + received_text(split=split)) from error
+    paths = sorted({str(piece.filename) for piece in instructions})
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(lambda path: index_records(path, image_key, label_key), paths)
+        indices = dict(zip(paths, found, strict=True))
+    parts = []
+    for piece in instructions:
+        rows = indices[str(piece.filename)][piece.skip:]
+        rows = rows[:piece.take] if piece.take >= 0 else rows
+        shard = np.full([len(rows), 1], paths.index(str(piece.filename)), np.int64)
+        parts.append(np.concatenate([shard, rows], axis=1))
+    index = np.concatenate(parts) if parts else np.zeros([0, 4], np.int64)
+    return RecordSource(
+        name, paths, index, identity=builder.info.full_name,
+        labelled=label_key is not None, channels=channels,
+        classes=_class_names(builder.info.features, label_key), split=split,
+        max_corrupt_fraction=max_corrupt_fraction)
+
+
+def _import_tfds():
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise DataError(
+            "`tfds:NAME` needs TensorFlow Datasets; install it with "
+            f"`pip install tensorflow-datasets`. Received: error={str(error)!r}."
+        ) from error
+    return tfds
+
+
+def _prepared_builder(tfds, target, name, data_dir):
+    place = None if data_dir is None else os.path.expanduser(data_dir)
+    try:
+        builder = tfds.builder(target, data_dir=place)
+    except tfds.core.DatasetNotFoundError as error:
+        known = tfds.list_builders(with_community_datasets=False)
+        near = difflib.get_close_matches(target.split("/")[0], known, n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise DataError(
+            f"TensorFlow Datasets knows no `{target}`, and none is prepared there."
+            f"{hint} " + received_text(data=name, data_dir=data_dir)) from error
+    except (ValueError, AssertionError, ImportError, FileNotFoundError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise DataError(
+            f"TensorFlow Datasets cannot open `{target}` ({reason[0]}). "
+            + received_text(data=name, data_dir=data_dir)) from error
+    if not builder.info.splits:
+        where = "" if data_dir is None else f", data_dir={place!r}"
+        raise DataError(
+            f"`{name}` is not prepared, and this program downloads nothing. Prepare it "
+            "once, where the network may be used, with: python -c \"import "
+            f"tensorflow_datasets as t; t.builder({target!r}{where})"
+            ".download_and_prepare()\". " + received_text(data_dir=data_dir))
+    file_format = builder.info.file_format
+    if file_format is not None and file_format.value != "tfrecord":
+        raise DataError(
+            f"`{name}` is stored as {file_format.value}; only tfrecord can be read. "
+            f"Prepare it with `tfds.builder({target!r}, file_format='tfrecord')`. "
+            + received_text(file_format=file_format.value))
+    return builder
+
+
+def _feature_keys(tfds, features, name, labelled):
+    """(key of the image, key of the class label or None)."""
+    images = [key for key, feature in features.items()
+              if isinstance(feature, tfds.features.Image)
+              and np.dtype(feature.np_dtype) == np.uint8]
+    image_key = _choose("image", images)
+    if image_key is None:
+        raise DataError(
+            f"`{name}` must have one 8-bit image for each example, named `image` if "
+            "there are several. " + received_text(features=sorted(features)))
+    labels = [key for key, feature in features.items()
+              if isinstance(feature, tfds.features.ClassLabel)]
+    label_key = _choose("label", labels)
+    if labelled is True and label_key is None:
+        raise DataError(
+            f"`{name}` must have a class label to be opened as labelled. "
+            + received_text(features=sorted(features)))
+    return image_key, None if labelled is False else label_key
+
+
+def _choose(preferred, keys):
+    """The key with the usual name, or the only one, or None."""
+    if preferred in keys:
+        return preferred
+    return keys[0] if len(keys) == 1 else None
+
+
+def _class_names(features, label_key):
+    if label_key is None or not features[label_key].num_classes:
+        return None
+    return tuple(features[label_key].names)

@@ -1,0 +1,252 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from simclr_tf.data import evaluation_batches, open_source, training_dataset
+from simclr_tf.data.records import index_records
+from simclr_tf.errors import DataError
+
+COUNT = 20
+
+
+def picture(number, sides):
+    """A picture that tells its number."""
+    height, width = sides(number)
+    image = np.full((height, width, 3), number * 10, np.uint8)
+    image[0, :, 1] = 255 - number
+    return image
+
+
+class TinyPictures(tfds.core.GeneratorBasedBuilder):
+    # tfds looks for files beside the code of a builder, and stumbles where that is
+    # neither a script nor part of an installed package.
+    __module__ = "tiny_pictures"
+    pkg_dir_path = tfds.core.Path(__file__).parent
+    VERSION = tfds.core.Version("1.0.0")
+    FEATURES = {"image": tfds.features.Image(encoding_format="png"),
+                "label": tfds.features.ClassLabel(names=["even", "odd"]),
+                "weight": tf.float32, "number": tf.int64}
+    SIDES = staticmethod(lambda number: (8, 8 + number % 3))
+
+    def _info(self):
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(self.FEATURES))
+
+    def _split_generators(self, _):
+        return {"train": self._generate_examples(0),
+                "test": self._generate_examples(COUNT)}
+
+    def _generate_examples(self, first):
+        for number in range(first, first + (COUNT if first == 0 else 3)):
+            values = {"image": picture(number, self.SIDES), "label": number % 2,
+                      "weight": number / 2, "number": number}
+            yield number, {key: values[key] for key in self.FEATURES}
+
+
+class TinyUnlabelled(TinyPictures):
+    __module__ = "tiny_unlabelled"
+    FEATURES = {"image": tfds.features.Image(shape=(8, 8, 3), encoding_format="png")}
+    SIDES = staticmethod(lambda number: (8, 8))
+
+
+class TinyNumbers(TinyPictures):
+    __module__ = "tiny_numbers"
+    FEATURES = {"weight": tf.float32}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    config = tfds.download.DownloadConfig(num_shards=3)
+    for builder in (TinyPictures, TinyUnlabelled, TinyNumbers):
+        builder(data_dir=folder).download_and_prepare(download_config=config)
+    return str(folder)
+
+
+def numbers_of(source):
+    """The numbers that the pictures of a source tell, by decoding each."""
+    result = []
+    for location in zip(*source.locations(np.arange(source.num_examples)), strict=True):
+        result.append(int(source.read_image(*location)[-1, 0, 0]) // 10)
+    return result
+
+
+def numbers_by_tfds(data_dir, split):
+    builder = tfds.builder("tiny_pictures", data_dir=data_dir)
+    # One file after the other, as the records lie.
+    config = tfds.ReadConfig(interleave_cycle_length=1)
+    return [int(example["number"])
+            for example in builder.as_dataset(split=split, read_config=config)]
+
+
+@pytest.mark.parametrize("split", [
+    "train", "test", "train[:50%]", "train[3:-4]", "train[55%:]+test"])
+def test_the_examples_are_those_that_tfds_reads(data_dir, split):
+    source = open_source("tfds:tiny_pictures", split=split, data_dir=data_dir)
+    expected = numbers_by_tfds(data_dir, split)
+    assert numbers_of(source) == [number % 26 for number in expected]
+    assert source.labels.tolist() == [number % 2 for number in expected]
+    assert source.classes == ("even", "odd") and source.channels == 3
+
+
+def test_split_train_has_several_files(data_dir):
+    assert len(list(tf.io.gfile.glob(
+        f"{data_dir}/tiny_pictures/1.0.0/*train*tfrecord*"))) == 3
+
+
+def test_training_reads_any_example_in_any_order(data_dir):
+    source = open_source("tfds:tiny_pictures", data_dir=data_dir)
+    expected = numbers_of(source)
+    for batch in training_dataset(source, global_batch_size=5, seed=0, total_steps=4,
+                                  recipe="evaluate", image_size_pixels=8):
+        centre = np.rint(batch["crops_a"].numpy()[:, 6, 4, 0] * 255 / 10)
+        assert centre.tolist() == [expected[i] for i in batch["ids"].numpy()]
+        np.testing.assert_array_equal(
+            batch["labels"], source.labels[batch["ids"].numpy()])
+
+
+def test_a_set_without_labels_needs_no_dummies(data_dir):
+    source = open_source("tfds:tiny_unlabelled", data_dir=data_dir)
+    assert source.labels is None and source.classes is None
+    batch = next(iter(training_dataset(
+        source, global_batch_size=5, seed=0, total_steps=1)))
+    assert "labels" not in batch
+
+
+def test_small_images_of_one_size_are_kept_in_memory(data_dir):
+    source = open_source("tfds:tiny_unlabelled", data_dir=data_dir)
+    lazy = open_source(
+        "tfds:tiny_unlabelled", data_dir=data_dir, memory_limit_bytes=0)
+    assert source.image_shape == (8, 8, 3) and lazy.image_shape is None
+    told = source.read_images(np.arange(COUNT))[:, -1, 0, 0] // 10
+    assert told.tolist() == numbers_of(lazy)
+    assert source.fingerprint() == open_source(
+        "tfds:tiny_unlabelled", data_dir=data_dir).fingerprint()
+
+
+def test_evaluation_reads_prepared_sets_in_order(data_dir):
+    source = open_source("tfds:tiny_pictures", split="test", data_dir=data_dir)
+    found = list(evaluation_batches(source, 2, 8))
+    assert np.concatenate([batch["ids"] for batch in found]).tolist() == [0, 1, 2]
+
+
+def test_sets_whose_code_is_unknown_are_read_from_their_files(data_dir, tmp_path):
+    shutil.copytree(f"{data_dir}/tiny_pictures", tmp_path / "renamed_pictures")
+    for path in (tmp_path / "renamed_pictures/1.0.0").iterdir():
+        if "tfrecord" in path.name:
+            path.rename(path.with_name(
+                path.name.replace("tiny_pictures", "renamed_pictures")))
+    information = tmp_path / "renamed_pictures/1.0.0/dataset_info.json"
+    information.write_text(
+        information.read_text().replace("tiny_pictures", "renamed_pictures"))
+    source = open_source("tfds:renamed_pictures", data_dir=str(tmp_path))
+    assert source.num_examples == COUNT
+
+
+def test_labelled_can_be_refused_or_demanded(data_dir):
+    assert open_source("tfds:tiny_pictures", data_dir=data_dir,
+                       labelled=False).labels is None
+    with pytest.raises(DataError, match="class label"):
+        open_source("tfds:tiny_unlabelled", data_dir=data_dir, labelled=True)
+
+
+def test_broken_image_bytes_inside_a_record_are_replaced(data_dir, tmp_path):
+    shutil.copytree(f"{data_dir}/tiny_pictures", tmp_path / "tiny_pictures")
+    source = open_source("tfds:tiny_pictures", data_dir=str(tmp_path))
+    path, offset, length, _ = (column[0] for column in source.locations(np.array([4])))
+    with open(path, "r+b") as stream:
+        stream.seek(offset + length // 2)
+        stream.write(b"\xde\xad\xbe\xef")
+    skipped = np.concatenate([batch["skipped"] for batch in training_dataset(
+        source, global_batch_size=10, seed=0, total_steps=2, recipe="cifar",
+        image_size_pixels=8)])
+    assert skipped.max() == 4 and (skipped >= 0).sum() == 1
+    assert source.example_name(4).startswith("tiny_pictures-train.tfrecord-00000")
+
+
+@pytest.mark.parametrize("spec, split, words", [
+    ("tfds:tiny_pictures", "val", "no split `val`; its splits: test, train"),
+    ("tfds:tiny_pictures", "train[:", "no split"),
+    ("tfds:tiny_numbers", "train", r"one 8-bit image.*\['weight'\]"),
+    ("tfds:tiny_picturs", "train", "Did you mean tiny_pictures"),
+    ("tfds:tiny_pictures:9.9.9", "train", "cannot open|not prepared"),
+])
+def test_impossible_tfds_requests_are_refused_in_one_line(
+        data_dir, spec, split, words):
+    with pytest.raises(DataError, match=words) as caught:
+        open_source(spec, split=split, data_dir=data_dir)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unprepared_set_is_refused_with_the_command_that_prepares_it(tmp_path):
+    with pytest.raises(DataError, match="download_and_prepare") as caught:
+        open_source("tfds:tiny_pictures", data_dir=str(tmp_path / "none"))
+    assert f"data_dir='{tmp_path}/none'" in str(caught.value)
+    assert not os.path.exists(tmp_path / "none")
+
+
+def test_other_storage_formats_are_refused_with_a_way_out(tmp_path):
+    builder = TinyUnlabelled(data_dir=tmp_path, file_format="array_record")
+    builder.download_and_prepare()
+    with pytest.raises(DataError, match="stored as array_record; only tfrecord"):
+        open_source("tfds:tiny_unlabelled", data_dir=str(tmp_path))
+
+
+def write_examples(path, examples):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for features in examples:
+            writer.write(tf.train.Example(features=tf.train.Features(
+                feature=features)).SerializeToString())
+
+
+def feature(value):
+    if isinstance(value, bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    if isinstance(value, float):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+def test_index_finds_bytes_and_labels_of_any_size_and_sign(tmp_path):
+    contents = [b"x" * size for size in (1, 127, 128, 5000, 70000)]
+    labels = [0, 127, 128, 2**40, -1]
+    path = tmp_path / "a.tfrecord"
+    write_examples(path, [
+        {"image": feature(content), "label": feature(label), "f": feature(1.5),
+         "other": feature(b"y" * 9000), "zero": tf.train.Feature()}
+        for content, label in zip(contents, labels, strict=True)])
+    index = index_records(str(path), "image", "label")
+    stored = path.read_bytes()
+    assert [stored[o:o + n] for o, n, _ in index] == contents
+    assert index[:, 2].tolist() == labels
+
+
+def test_index_marks_missing_images_and_labels(tmp_path):
+    path = tmp_path / "a.tfrecord"
+    write_examples(path, [{"image": feature(b"abc")}, {"label": feature(3)}, {}])
+    index = index_records(str(path), "image", "label")
+    assert index[:, 1].tolist() == [3, 0, 0] and index[:, 2].tolist() == [-1, 3, -1]
+
+
+def test_index_reads_through_tensorflow_file_systems(tmp_path):
+    path = tmp_path / "a.tfrecord"
+    write_examples(path, [{"image": feature(b"z" * 6000), "label": feature(i)}
+                          for i in range(3)])
+    np.testing.assert_array_equal(
+        index_records(f"file://{path}", "image", "label"),
+        index_records(str(path), "image", "label"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise"])
+def test_damaged_record_files_are_refused_with_their_name(tmp_path, damage):
+    path = tmp_path / "a.tfrecord"
+    write_examples(path, [{"image": feature(b"z" * 600)}] * 3)
+    content = path.read_bytes()
+    path.write_bytes(content[:-5] if damage == "cut" else
+                     content[:12] + b"\xff" * 40 + content[52:])
+    with pytest.raises(DataError, match=r"damaged at record \d.*a.tfrecord"):
+        index_records(str(path), "image")

@@ -1,0 +1,78 @@
+"""Options: each stands once, is checked, and survives JSON."""
+
+import dataclasses
+import json
+
+import pytest
+
+from simclr_tf import config as config_module
+from simclr_tf.augment import RECIPES, Recipe
+from simclr_tf.config import AugmentConfig, Config, from_dict
+from simclr_tf.errors import ConfigError
+from simclr_tf.options import differences, flatten, override, to_dict, walk_options
+from simclr_tf.presets import PRESETS, get_preset
+
+
+def test_every_option_has_a_help_text_that_is_a_sentence():
+    for name, item, _ in walk_options(Config):
+        assert item.metadata["help"].endswith((".", ")")), name
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_json(name):
+    preset = get_preset(name)
+    text = json.dumps(to_dict(preset))
+    assert from_dict(json.loads(text)) == preset
+    assert preset.preset == name
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_say_what_they_are(name):
+    assert PRESETS[name].__doc__
+
+
+def test_the_config_knows_the_recipes_and_their_fields():
+    import typing
+    assert set(typing.get_args(config_module.RecipeName)) == set(RECIPES)
+    recipe_fields = {item.name for item in dataclasses.fields(Recipe)}
+    ours = {item.name for item in dataclasses.fields(AugmentConfig)} - {"recipe"}
+    assert ours <= recipe_fields
+
+
+@pytest.mark.parametrize("changes, words", [
+    ({"loss.temperature": 0}, "`temperature` must be > 0. Received: temperature=0.0"),
+    ({"loss.temperature": -1}, "Received: temperature=-1.0"),
+    ({"loss.temperature": float("nan")}, "must be finite"),
+    ({"encoder.depth": 51}, "Did you mean 50 or 18"),
+    ({"epochs": -3}, "`epochs` must be > 0. Received: epochs=-3"),
+    ({"epochs": True}, "must be an int"),
+    ({"epochs": 1.5}, "must be an int"),
+    ({"global_batch_size": 1}, "at least 2"),
+    ({"loss.temprature": 1.0}, "Did you mean loss.temperature "),
+    ({"optimizer": {"name": "adm"}}, "Choices: lars, sgd, adamw"),
+    ({"data.max_corrupt_fraction": 1.5}, "must lie in [0, 1]"),
+    ({"seed": None}, "must not be None"),
+    ({"loss": 3}, "Unknown `option`"),
+])
+def test_a_bad_value_is_named_with_the_way_out(changes, words):
+    with pytest.raises(ConfigError) as error:
+        override(Config(), changes)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_override_reaches_sections_and_leaves_the_rest():
+    changed = override(Config(), {"loss": {"temperature": 0.5}, "data.channels": 1})
+    assert (changed.loss.temperature, changed.data.channels) == (0.5, 1)
+    assert [name for name, _, _ in differences(Config(), changed)] == [
+        "data.channels", "loss.temperature"]
+
+
+def test_a_continued_run_may_keep_more_checkpoints_but_not_train_longer():
+    changed = override(Config(), {"checkpoint.keep": 9, "epochs": 7})
+    assert differences(Config(), changed, resuming=True) == [("epochs", 100, 7)]
+
+
+def test_flat_names_are_unique():
+    names = [name for name, _, _ in walk_options(Config)]
+    assert len(names) == len(set(names)) == len(flatten(Config()))

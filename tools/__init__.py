@@ -1,0 +1,1 @@
+"""The command-line tools; installed as `simclr_tf.tools`."""
