@@ -1,0 +1,19 @@
+"""Pretraining: the model, its loop, checkpoints, and what a run leaves behind."""
+
+from simclr_tf.training.checkpoints import Checkpoint, CheckpointStore
+from simclr_tf.training.encoders import load_encoder, untrained_encoder
+from simclr_tf.training.run import PretrainResult, pretrain, pretrain_from_config
+from simclr_tf.training.simclr import SimCLR
+from simclr_tf.training.workdir import Workdir
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointStore",
+    "PretrainResult",
+    "SimCLR",
+    "Workdir",
+    "load_encoder",
+    "pretrain",
+    "pretrain_from_config",
+    "untrained_encoder",
+]

@@ -1,0 +1,124 @@
+"""Config -> networks, loss, optimizer: the one place that unpacks a config."""
+
+import contextlib
+import dataclasses
+import functools
+
+from simclr_tf._keras import keras
+from simclr_tf.augment import get_recipe
+from simclr_tf.errors import require
+from simclr_tf.losses import (
+    margin_triplet_from_logits,
+    nt_logistic_from_logits,
+    nt_xent_from_logits,
+)
+from simclr_tf.models import ProjectionHead, check_encoder, resnet
+from simclr_tf.optim import (
+    WarmupCosine,
+    apply_exclusions,
+    make_optimizer,
+    scaled_learning_rate,
+)
+from simclr_tf.training.simclr import SimCLR
+
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+@contextlib.contextmanager
+def precision_policy(precision):
+    """Build layers under a precision, and leave the user's global policy alone."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(POLICIES[precision])
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
+def build_encoder(config, channels, *, synchronized=False):
+    """The untrained encoder of a config; the same weights for the same seed."""
+    require(config.encoder.kind == "resnet",
+            "This run's encoder was handed in from Python, so it must be handed in "
+            "again: `encoder=...`.", kind=config.encoder.kind)
+    options = config.encoder
+    with precision_policy(config.precision):
+        return resnet(
+            options.depth, width_multiplier=options.width_multiplier,
+            sk_ratio=options.sk_ratio, se_ratio=options.se_ratio, stem=options.stem,
+            channels=channels, synchronized=synchronized,
+            batch_norm_momentum=options.batch_norm_momentum,
+            batch_norm_epsilon=options.batch_norm_epsilon, seed=config.seed)
+
+
+def build_projection_head(config, *, synchronized=False):
+    """The projection head of a config."""
+    options = config.projection_head
+    with precision_policy(config.precision):
+        return ProjectionHead(
+            num_layers=options.num_layers, hidden_features=options.hidden_features,
+            out_features=options.out_features, kind=options.kind,
+            batch_norm=options.batch_norm, synchronized=synchronized,
+            batch_norm_momentum=config.encoder.batch_norm_momentum,
+            batch_norm_epsilon=config.encoder.batch_norm_epsilon,
+            seed=config.seed + 1)
+
+
+def loss_arguments(options):
+    """SimCLR's temperature, normalize and loss from a LossConfig."""
+    if options.name == "nt_logistic":
+        loss = functools.partial(nt_logistic_from_logits, semi_hard=options.semi_hard)
+        return {"temperature": options.temperature, "loss": loss}
+    if options.name == "margin_triplet":
+        loss = functools.partial(margin_triplet_from_logits, margin=options.margin,
+                                 semi_hard=options.semi_hard)
+        return {"temperature": 1.0, "loss": loss}  # A margin of plain similarities.
+    return {"temperature": options.temperature, "normalize": options.normalize,
+            "loss": nt_xent_from_logits}
+
+
+def build_recipe(options):
+    """The recipe of an AugmentConfig: the named one with its changes."""
+    return dataclasses.replace(get_recipe(options.recipe), **options.changes())
+
+
+def build_model(config, image_shape, *, num_classes=None, encoder=None,
+                synchronized=False):
+    """An untrained SimCLR with all its variables.
+
+    Args:
+      config: Config.
+      image_shape: (H, W, C) of a view.
+      num_classes: int, classes of the online probe, or None.
+      encoder: keras.Model, the user's own, or None for the config's.
+      synchronized: bool, batch norm over all replicas.
+
+    Returns:
+      SimCLR, built.
+    """
+    if encoder is None:
+        encoder = build_encoder(config, image_shape[-1], synchronized=synchronized)
+    model = SimCLR(
+        encoder=check_encoder(encoder),
+        projection_head=build_projection_head(config, synchronized=synchronized),
+        **loss_arguments(config.loss), recipe=build_recipe(config.augment),
+        image_size_pixels=config.data.image_size_pixels,
+        num_classes=num_classes if config.probe.online else None,
+        compile_views=config.compile_views)
+    model.build_from_shape(image_shape)
+    return model
+
+
+def build_optimizer(config, model, *, warmup_steps, total_steps):
+    """The optimizer with its schedule, and the roles it leaves out of decay."""
+    options = config.optimizer
+    peak = scaled_learning_rate(
+        options.base_learning_rate, config.global_batch_size, options.scaling)
+    schedule = WarmupCosine(peak, warmup_steps, total_steps)
+    optimizer = make_optimizer(
+        options.name, schedule, weight_decay=options.weight_decay,
+        momentum=options.momentum, nesterov=options.nesterov,
+        trust_coefficient=options.trust_coefficient,
+        classic_momentum=options.classic_momentum)
+    apply_exclusions(optimizer, model, probe=model.probe)
+    optimizer.build(model.trainable_variables)
+    return optimizer

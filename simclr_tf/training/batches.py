@@ -1,0 +1,90 @@
+"""The batches of a run: pretraining images, and labelled ones for the probe."""
+
+import tensorflow as tf
+
+from simclr_tf.augment import one_view
+from simclr_tf.data import CorruptionLog, open_source, training_dataset
+from simclr_tf.errors import DataError
+
+
+def open_training_source(config, data=None):
+    """The images of a config's training split."""
+    options = config.data
+    return open_source(
+        options.source if data is None else data, split=options.split,
+        data_dir=options.data_dir, channels=options.channels,
+        max_corrupt_fraction=options.max_corrupt_fraction,
+        labelled=False if options.labels == "none" else "auto")
+
+
+def open_probe_source(config):
+    """The separate labelled set of the online probe, or None."""
+    if not (config.probe.online and config.probe.data):
+        return None
+    source = open_source(config.probe.data, split=config.probe.split,
+                         data_dir=config.data.data_dir, channels=config.data.channels,
+                         max_corrupt_fraction=config.data.max_corrupt_fraction)
+    if not source.has_labels:
+        raise DataError(
+            f"--probe.data={config.probe.data} has no labels: the online probe needs "
+            "a labelled set, e.g. a folder with one sub-folder a class.")
+    return source
+
+
+class Batches:
+    """Every batch of a run by its step, whatever the images come from.
+
+    Args:
+      config: Config.
+      source: Source of the pretraining images.
+      recipe: Recipe of the views.
+      probe_source: Source of labelled images for the probe, or None.
+    """
+
+    def __init__(self, config, source, recipe, probe_source=None):
+        self._config, self._source, self._recipe = config, source, recipe
+        self._probe_source = probe_source
+        self._corruption = CorruptionLog(source, config.data.max_corrupt_fraction)
+
+    def between(self, first, last):
+        """Batches `first` .. `last - 1` of the run."""
+        dataset = training_dataset(
+            self._source, global_batch_size=self._config.global_batch_size,
+            seed=self._config.seed, start_step=first, total_steps=last,
+            recipe=self._recipe,
+            image_size_pixels=self._config.data.image_size_pixels)
+        dataset = dataset.map(self._without_skipped)
+        if self._probe_source is not None:
+            dataset = self._with_probe_set(dataset, first, last)
+        return dataset
+
+    def _without_skipped(self, batch):
+        """Take note of the images that had to be replaced, and drop the column."""
+        def note(skipped):
+            self._corruption.record(skipped)
+            return skipped[:0]
+
+        # Autograph would only lengthen the traceback of a `DataError`.
+        note = tf.autograph.experimental.do_not_convert(note)
+        noted = tf.numpy_function(note, [batch["skipped"]], tf.int64)
+        with tf.control_dependencies([noted]):
+            ids = tf.identity(batch["ids"])
+        return {name: value for name, value in {**batch, "ids": ids}.items()
+                if name != "skipped"}
+
+    def _with_probe_set(self, dataset, first, last):
+        size = self._config.data.image_size_pixels
+        batch_size = min(self._config.probe.batch_size, self._probe_source.num_examples)
+        probe = training_dataset(
+            self._probe_source, global_batch_size=batch_size, seed=self._config.seed,
+            start_step=first, total_steps=last, recipe="evaluate",
+            image_size_pixels=size)
+
+        def join(batch, labelled):
+            images = labelled["crops_a"] if "crops_a" in labelled else one_view(
+                labelled["images"], labelled["seeds"], "evaluate",
+                image_size_pixels=size)
+            return {**batch, "probe_images": images,
+                    "probe_labels": labelled["labels"]}
+
+        return tf.data.Dataset.zip((dataset, probe)).map(join)

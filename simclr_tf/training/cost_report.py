@@ -1,0 +1,73 @@
+"""What a run will cost, said before its first step."""
+
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.models import count_parameters, flops_per_image
+
+
+def cost_report(model, *, image_shape, global_batch_size, total_steps, epoch_steps,
+                num_examples):
+    """Plain lines: parameters, FLOPs, steps, memory of the logits.
+
+    Args:
+      model: SimCLR, built.
+      image_shape: (H, W, C) of a view.
+      global_batch_size, total_steps, epoch_steps, num_examples: int.
+
+    Returns:
+      str, several lines. Forward and backward of a step count as three forwards; the
+      logits are the four float32 blocks [G, G] of both directions.
+    """
+    trainable, _ = count_parameters(model.encoder)
+    head, _ = count_parameters(model.projection_head)
+    height, _, channels = image_shape
+    passes = "an endless stream" if num_examples is None else f"{num_examples:,} a pass"
+    lines = [f"Images      {passes}, {epoch_steps} steps of "
+             f"{global_batch_size} an epoch, {total_steps:,} steps in all"]
+    lines.append(f"Parameters  {_short(trainable)} encoder, {_short(head)} head")
+    forward = flops_per_image(model.encoder, height, channels)
+    if forward:
+        step = 3 * 2 * global_batch_size * forward
+        lines.append(f"Arithmetic  {_short(step)}FLOP a step "
+                     f"({_short(forward)}FLOP an image forward), "
+                     f"{_short(step * total_steps)}FLOP in all")
+    logits = 4 * global_batch_size**2 * 4
+    lines.append(f"Memory      {logits / 2**20:,.1f} MiB of logits a step")
+    return "\n".join(lines)
+
+
+class EstimatedTime(keras.callbacks.Callback):
+    """Say the expected duration once, after a few warm-up steps.
+
+    Args:
+      total_steps, start_step: int.
+      say: function of a str.
+      skip, measure: int, steps left out (tracing, warm-up) and steps measured.
+    """
+
+    _supports_tf_logs = True
+
+    def __init__(self, *, total_steps, start_step, say, skip=3, measure=5):
+        super().__init__()
+        self._left = total_steps - start_step
+        self._say, self._skip, self._measure = say, skip, measure
+        self._seen, self._began = 0, None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._seen += 1
+        if self._seen == self._skip:
+            self._began = tf.timestamp()
+        elif self._seen == self._skip + self._measure:
+            seconds = float(tf.timestamp() - self._began) / self._measure
+            self._say(f"Time        {seconds:.3f} s a step, about "
+                      f"{seconds * (self._left - self._seen) / 60:.1f} minutes left")
+
+
+def _short(number):
+    """1234567 -> '1.23 M'."""
+    for power, letter in ((15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        factor = 10**power
+        if number >= factor:
+            return f"{number / factor:.3g} {letter}"
+    return f"{number} "

@@ -1,0 +1,131 @@
+"""What a person sees while training runs: a bar, or one line an epoch."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+from simclr_tf._keras import keras
+
+_SHOWN = {  # Metric -> its short name in the bar.
+    "loss": "loss",
+    "contrastive_accuracy": "contrastive acc",
+    "probe_accuracy": "probe acc",
+}
+
+
+class Throughput:
+    """Images a second and the share of time spent waiting for data, since a mark.
+
+    Args:
+      global_batch_size: int, images a step.
+      wait_meter: WaitMeter of the training data.
+    """
+
+    def __init__(self, global_batch_size, wait_meter):
+        self._batch = global_batch_size
+        self._meter = wait_meter
+        self.mark()
+
+    def mark(self):
+        """Start a new interval."""
+        self._steps = 0
+        self._began = time.perf_counter()
+        self._waited = self._meter.seconds
+
+    def step(self):
+        """Count one finished step."""
+        self._steps += 1
+
+    def read(self):
+        """Figures of the interval: images_per_second, data_wait_fraction, seconds."""
+        seconds = max(time.perf_counter() - self._began, 1e-9)
+        waited = self._meter.seconds - self._waited
+        return {
+            "images_per_second": self._steps * self._batch / seconds,
+            "data_wait_fraction": min(waited / seconds, 1.0),
+            "seconds": seconds,
+        }
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar with loss, accuracies, images/s, data wait and ETA.
+
+    Without a terminal it prints one line an epoch instead.
+
+    Args:
+      total_steps: int, length of the run.
+      start_step: int, steps done before.
+      global_batch_size: int, images a step.
+      wait_meter: WaitMeter.
+      stream: where to write; stderr if None.
+    """
+
+    _supports_tf_logs = True  # Nothing is fetched from the device for unseen steps.
+
+    def __init__(self, *, total_steps, start_step, global_batch_size, wait_meter,
+                 stream=None):
+        super().__init__()
+        self._stream = stream or sys.stderr
+        self._step, self._total = start_step, total_steps
+        self._throughput = Throughput(global_batch_size, wait_meter)
+        self._bar = None
+        self._began, self._first_step = None, start_step
+        self._shown_at = 0.0
+
+    def on_train_begin(self, logs=None):
+        if self._began is None:
+            self._began = time.perf_counter()
+        if self._bar is None and self._stream.isatty():
+            self._bar = tqdm(total=self._total, initial=self._step, unit="step",
+                             file=self._stream, dynamic_ncols=True)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._throughput.mark()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._step += 1
+        self._throughput.step()
+        if self._bar is not None:
+            self._bar.update()
+            if time.perf_counter() - self._shown_at > 0.5:
+                self._shown_at = time.perf_counter()
+                self._bar.set_postfix_str(self._figures(logs), refresh=False)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._bar is None:
+            done = self._step - self._first_step
+            spent = time.perf_counter() - self._began
+            left = spent / max(done, 1) * (self._total - self._step)
+            print(f"epoch {epoch + 1}  step {self._step}/{self._total}  "
+                  f"{self._figures(logs)}  ETA {_clock(left)}",
+                  file=self._stream, flush=True)
+
+    def beside(self, say):
+        """`say`, writing above the bar instead of through it."""
+        def said(text):
+            with tqdm.external_write_mode(file=self._stream):
+                say(text)
+
+        return said
+
+    def close(self):
+        """Take the bar off the screen; call it when training ends or fails."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _figures(self, logs):
+        parts = [f"{short} {float(logs[name]):.3f}"
+                 for name, short in _SHOWN.items() if name in logs]
+        speed = self._throughput.read()
+        parts.append(f"{speed['images_per_second']:.0f} images/s")
+        parts.append(f"data wait {speed['data_wait_fraction']:.0%}")
+        return "  ".join(parts)
+
+
+def _clock(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02d}:{seconds:02d}"
+    return f"{minutes}:{seconds:02d}"

@@ -1,0 +1,109 @@
+"""What a run leaves behind for programs: metrics.jsonl and TensorBoard files."""
+
+import json
+import pathlib
+
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import WorkdirError
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class MetricsLog(keras.callbacks.Callback):
+    """One record an epoch: in memory, as a JSON line, and as TensorBoard scalars.
+
+    Lines of an earlier, interrupted run that lie beyond `start_step` are dropped, so
+    that every step stands in the file once.
+
+    Args:
+      folder: path of the run; None keeps the records in memory only.
+      start_step: int, steps done before.
+      learning_rate: function of a step to the learning rate.
+      throughput: Throughput, for images/s and data wait.
+      sample: RepresentationSample, measured at the end of each epoch.
+      grid_every_epochs: int, epochs between pictures of view pairs; 0: only one.
+    """
+
+    def __init__(self, folder, *, start_step, learning_rate, throughput, sample,
+                 grid_every_epochs=0):
+        super().__init__()
+        self.records = []
+        self._path = self._writer = None
+        if folder is not None:
+            self._path = pathlib.Path(folder) / METRICS_FILE
+            keep_lines_up_to(self._path, start_step)
+            self.records = read_metrics(self._path)
+            self._writer = tf.summary.create_file_writer(
+                str(pathlib.Path(folder) / "tensorboard"))
+        self._step = start_step
+        self._learning_rate = learning_rate
+        self._throughput = throughput
+        self._sample = sample
+        self._grid_every = grid_every_epochs
+        self._write_grid()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._throughput.mark()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._step += 1
+        self._throughput.step()
+
+    def on_epoch_end(self, epoch, logs=None):
+        # The callbacks after this one see these figures too.
+        logs.update(self._throughput.read())
+        logs.update(self._sample.measure())
+        logs["learning_rate"] = float(self._learning_rate(self._step))
+        record = {"step": self._step, "epoch": epoch + 1,
+                  **{name: float(value) for name, value in logs.items()}}
+        self.records.append(record)
+        if self._path is not None:
+            self._write(record)
+        if self._grid_every and (epoch + 1) % self._grid_every == 0:
+            self._write_grid()
+
+    def _write(self, record):
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+            self._write_scalars(record)
+        except (OSError, tf.errors.OpError) as error:
+            raise WorkdirError(
+                f"Cannot write {self._path}: {str(error).splitlines()[0]}. Free some "
+                "space; the same command continues from the last checkpoint."
+            ) from error
+
+    def _write_scalars(self, record):
+        with self._writer.as_default(step=self._step):
+            for name, value in record.items():
+                if name not in ("step", "epoch"):
+                    tf.summary.scalar(name, value)
+        self._writer.flush()
+
+    def _write_grid(self):
+        if self._writer is not None:
+            with self._writer.as_default(step=self._step):
+                tf.summary.image("view_pairs", self._sample.grid()[tf.newaxis])
+            self._writer.flush()
+
+
+def keep_lines_up_to(path, step):
+    """Drop the lines of a metrics file that lie beyond `step` (or are torn)."""
+    records = [r for r in read_metrics(path) if r["step"] <= step]
+    if path.exists():
+        path.write_text("".join(json.dumps(r) + "\n" for r in records),
+                        encoding="utf-8")
+
+
+def read_metrics(path):
+    """The records of a metrics.jsonl, oldest first; a torn last line is left out."""
+    records = []
+    if pathlib.Path(path).exists():
+        for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                break
+    return records

@@ -1,0 +1,193 @@
+"""SimCLR as a Keras model with its own train step."""
+
+import functools
+
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.augment import finish_views, get_recipe, two_views
+from simclr_tf.distribution import num_replicas
+from simclr_tf.errors import require
+from simclr_tf.losses import (
+    candidate_logits,
+    nt_xent_from_logits,
+    supervised_cross_entropy,
+)
+from simclr_tf.metrics import (
+    contrastive_accuracy,
+    contrastive_entropy,
+    feature_standard_deviation,
+    label_weights,
+    top_k_correct,
+)
+
+METRICS = ("loss", "contrastive_loss", "contrastive_accuracy", "contrastive_entropy",
+           "feature_std", "gradient_norm")
+PROBE_METRICS = ("probe_loss", "probe_accuracy")
+
+
+class SimCLR(keras.Model):
+    """Two views, one encoder, one projection head, one contrastive loss.
+
+    view_a, view_b = augment(images); h = encoder(views); z = projection_head(h);
+    loss = mean over the global batch of the contrastive loss of (z_a, z_b). With
+    `num_classes`, a linear probe learns on stop_gradient(h) beside it, so that the
+    labels never reach the encoder.
+
+    `fit` takes batches that are dicts of
+      * "images" `[N, H, W, C]` uint8 or float in [0, 1], and "seeds" `[N, 2]` int32:
+        the views are made here, on the device, by `recipe`; or
+      * "crops_a", "crops_b" `[N, S, S, C]` and "seeds": the views are finished here; or
+      * "view_a", "view_b" `[N, S, S, C]` float: used as they are;
+    and optionally "labels" `[N]` (integers, -1 for unlabelled), or "probe_images" and
+    "probe_labels": a separate labelled set for the probe.
+
+    Args:
+      encoder: keras.Model, float images `[N, H, W, C]` in [0, 1] to features `[N, F]`.
+      projection_head: keras layer or model, features to projections `[N, D]`.
+      temperature: float > 0; the similarities are divided by it.
+      normalize: bool, compare the directions of the projections, not their lengths.
+      loss: function of simclr_tf.losses.CandidateLogits to losses `[N]`; NT-Xent by
+        default. `nt_logistic_from_logits` fits too, and at temperature 1
+        `margin_triplet_from_logits`.
+      recipe: name or Recipe of the views; needed for batches without views.
+      image_size_pixels: int, size of a view; the images' own size if None.
+      num_classes: int, classes of the online probe; no probe if None.
+      compile_views: bool, compile the making of views with XLA.
+
+    Raises:
+      ConfigError: a temperature that is not > 0, an unknown recipe.
+
+    Source: arXiv 2002.05709, Algorithm 1; the online probe: section B.6.
+    """
+
+    def __init__(
+        self, encoder, projection_head, *, temperature=0.1, normalize=True,
+        loss=nt_xent_from_logits, recipe=None, image_size_pixels=None,
+        num_classes=None, compile_views=True, **kwargs,
+    ):
+        super().__init__(**kwargs)
+        require(temperature > 0, "`temperature` must be > 0.", temperature=temperature)
+        require(num_classes is None or num_classes >= 1,
+                "`num_classes` must be >= 1.", num_classes=num_classes)
+        self.encoder = encoder
+        self.projection_head = projection_head
+        self.temperature, self.normalize = temperature, normalize
+        self.losses_of = loss
+        self.recipe = None if recipe is None else get_recipe(recipe)
+        self.probe = None
+        if num_classes is not None:
+            # A linear classifier is convex: it can start at zero, whatever the seed.
+            self.probe = keras.layers.Dense(
+                num_classes, kernel_initializer="zeros", dtype="float32",
+                name="linear_probe")
+        self._make_views = _view_makers(
+            self.recipe, image_size_pixels, compile_views)
+        # One assignment: Keras tracks the dict as it is then.
+        names = METRICS if self.probe is None else (*METRICS, *PROBE_METRICS)
+        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+
+    def build_from_shape(self, image_shape):
+        """Create every variable for images of shape (H, W, C)."""
+        images = tf.zeros([1, *image_shape])
+        features = self.encoder(images, training=False)
+        self.projection_head(features, training=False)
+        if self.probe is not None:
+            self.probe(features)
+        self.built = True
+
+    def call(self, images, training=False):
+        """Features h `[N, F]` of images `[N, H, W, C]` in [0, 1]."""
+        return self.encoder(images, training=training)
+
+    def train_step(self, batch):
+        views = self.make_views(batch)
+        with tf.GradientTape() as tape:
+            scalars = self._forward(batch, views, training=True)
+            # Gradients are summed over the replicas: each gives its share.
+            loss = scalars["loss"] / num_replicas()
+        variables = self.trainable_variables
+        gradients = tape.gradient(loss, variables)
+        scalars["gradient_norm"] = tf.linalg.global_norm(
+            [g for g in gradients if g is not None])
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return self._record(scalars)
+
+    def test_step(self, batch):
+        scalars = self._forward(batch, self.make_views(batch), training=False)
+        return self._record(scalars)
+
+    def make_views(self, batch):
+        """Both views `[N, S, S, C]` of a batch, float32 in [0, 1]."""
+        if "view_a" in batch:
+            return batch["view_a"], batch["view_b"]
+        require(self._make_views is not None,
+                "SimCLR needs `recipe` for batches without view_a and view_b.",
+                batch=sorted(batch))
+        two_views_of, finish = self._make_views
+        if "crops_a" in batch:
+            return finish(batch["crops_a"], batch["crops_b"], batch["seeds"])
+        return two_views_of(batch["images"], batch["seeds"])
+
+    def _forward(self, batch, views, training):
+        """Scalars of one batch: local means, of which the loss is differentiated."""
+        # One forward pass for both views: [2N, S, S, C].
+        features = self.encoder(tf.concat(views, axis=0), training=training)
+        projections = self.projection_head(features, training=training)
+        candidates = candidate_logits(
+            *tf.split(projections, 2), temperature=self.temperature,
+            normalize=self.normalize)
+        loss = tf.reduce_mean(self.losses_of(candidates))
+        scalars = {
+            "loss": loss,
+            "contrastive_loss": loss,
+            "contrastive_accuracy": tf.reduce_mean(contrastive_accuracy(candidates)),
+            "contrastive_entropy": tf.reduce_mean(contrastive_entropy(candidates)),
+            "feature_std": feature_standard_deviation(features),
+        }
+        if self.losses:  # Regularizers of a user's own encoder.
+            scalars["loss"] += tf.add_n(self.losses)
+        if self.probe is not None:
+            self._probe_forward(batch, features, scalars)
+        return scalars
+
+    def _probe_forward(self, batch, features, scalars):
+        """Add the probe's loss and accuracy to `scalars`."""
+        if "probe_images" in batch:
+            features = self.encoder(batch["probe_images"], training=False)
+            labels = batch["probe_labels"]
+        elif "labels" in batch:
+            labels = tf.tile(batch["labels"], [2])  # Both views.
+        else:
+            return
+        logits = self.probe(tf.stop_gradient(features))
+        labelled = tf.reduce_sum(label_weights(labels))
+        scalars["probe_loss"] = tf.math.divide_no_nan(
+            tf.reduce_sum(supervised_cross_entropy(labels, logits)), labelled)
+        scalars["probe_accuracy"] = tf.math.divide_no_nan(
+            tf.reduce_sum(top_k_correct(labels, logits)), labelled)
+        scalars["loss"] += scalars["probe_loss"]
+
+    def _record(self, scalars):
+        for name, value in scalars.items():
+            self._means[name].update_state(value)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    @property
+    def metrics(self):
+        return list(self._means.values())
+
+
+def _view_makers(recipe, image_size_pixels, compile_views):
+    """(images, seeds) -> views, and (crops, seeds) -> views; compiled if asked."""
+    if recipe is None:
+        return None
+    makers = (
+        functools.partial(two_views, recipe=recipe,
+                          image_size_pixels=image_size_pixels),
+        functools.partial(finish_views, recipe=recipe),
+    )
+    if not compile_views:
+        return makers
+    return tuple(tf.function(maker, jit_compile=True, autograph=False)
+                 for maker in makers)

@@ -1,0 +1,60 @@
+"""SUMMARY.md: what a finished run was and what came of it, for a person."""
+
+from simclr_tf.config import Config
+from simclr_tf.options import differences
+from simclr_tf.presets import PRESETS, get_preset
+from simclr_tf.training.workdir import versions, write_atomically
+
+SUMMARY_FILE = "SUMMARY.md"
+
+_MEANINGS = {  # Figure -> (label, format); in the order of the table.
+    "contrastive_loss": ("contrastive loss", "{:.3f}"),
+    "contrastive_accuracy": ("contrastive accuracy over all candidates", "{:.1%}"),
+    "contrastive_entropy": ("contrastive entropy (nats)", "{:.2f}"),
+    "probe_accuracy": ("online probe accuracy (training views)", "{:.1%}"),
+    "effective_rank": ("effective rank of the features", "{:.1f}"),
+    "alignment": ("alignment of the projections", "{:.3f}"),
+    "uniformity": ("uniformity of the projections", "{:.3f}"),
+    "images_per_second": ("images a second", "{:.0f}"),
+    "data_wait_fraction": ("share of time waiting for data", "{:.1%}"),
+}
+
+
+def write_summary(workdir, config, records, *, command, corrupt=()):
+    """Write SUMMARY.md into a workdir.
+
+    Args:
+      workdir: Workdir.
+      config: Config of the run.
+      records: list of dicts, one an epoch, as in metrics.jsonl.
+      command: str, what started the run.
+      corrupt: names of images that could not be read.
+    """
+    last = records[-1] if records else {}
+    lines = [
+        f"# Pretraining on {config.data.source}", "",
+        f"Command: `{command}`", "",
+        f"{last.get('step', 0):,} steps, "
+        f"{sum(r.get('seconds', 0.0) for r in records) / 60:.1f} minutes of training.",
+        "", "## At the end", "", "| figure | value |", "|---|---:|",
+    ]
+    for name, (label, form) in _MEANINGS.items():
+        if name in last:
+            lines.append(f"| {label} | {form.format(last[name])} |")
+    lines += ["", *_configuration_lines(config)]
+    if corrupt:
+        lines += ["", f"## {len(corrupt)} images could not be read", ""]
+        lines += [f"- {name}" for name in sorted(corrupt)]
+    used = ", ".join(f"{name} {version}" for name, version in versions().items())
+    lines += ["", f"Versions: {used}.", ""]
+    write_atomically(workdir.path / SUMMARY_FILE, "\n".join(lines))
+
+
+def _configuration_lines(config):
+    base = get_preset(config.preset) if config.preset in PRESETS else Config()
+    changed = differences(base, config)
+    if not changed:
+        return [f"The preset `{config.preset}`, unchanged (config.json has it all)."]
+    lines = [f"## What differs from the preset `{config.preset or 'defaults'}`", "",
+             "| option | preset | this run |", "|---|---|---|"]
+    return lines + [f"| {n} | {old} | {new} |" for n, old, new in changed]

@@ -1,0 +1,64 @@
+"""Runs that cannot succeed are recognised, healthy ones are left in peace."""
+
+import math
+
+import pytest
+
+from simclr_tf.errors import NonFiniteError
+from simclr_tf.training.health import HealthCheck
+
+STUCK = math.log(2 * 256 - 1)
+
+
+def check(**kwargs):
+    return HealthCheck(global_batch_size=256, **kwargs)
+
+
+def findings(**logs):
+    return [name for name, _ in check().findings(logs)]
+
+
+def test_a_loss_at_ln_2g_minus_1_with_chance_accuracy_is_stuck():
+    assert findings(contrastive_loss=STUCK, contrastive_accuracy=0.0) == ["stuck"]
+    assert findings(contrastive_loss=STUCK * 1.01, contrastive_accuracy=0.002) == [
+        "stuck"]
+
+
+@pytest.mark.parametrize("loss, accuracy", [
+    (STUCK * 0.9, 0.0),  # It moved.
+    (STUCK, 0.3),  # A high temperature keeps the loss near, but it learns.
+])
+def test_a_learning_run_is_not_called_stuck(loss, accuracy):
+    assert findings(contrastive_loss=loss, contrastive_accuracy=accuracy) == []
+
+
+def test_equal_features_are_called_collapsed():
+    assert findings(feature_std=0.01, effective_rank=30.0) == ["collapsed"]
+    assert findings(feature_std=0.6, effective_rank=1.1) == ["collapsed"]
+    assert findings(feature_std=0.6, effective_rank=30.0) == []
+
+
+def test_a_finding_is_said_once_after_patience_in_plain_words(caplog):
+    callback = check(patience_epochs=2)
+    logs = {"contrastive_loss": STUCK, "contrastive_accuracy": 0.0}
+    callback.on_epoch_end(0, logs)
+    assert caplog.text == ""
+    for epoch in (1, 2, 3):
+        callback.on_epoch_end(epoch, logs)
+    assert len(caplog.records) == 1
+    assert "nothing is being learned" in caplog.text
+    assert "6.236" in caplog.text
+
+
+@pytest.mark.parametrize("logs, what", [
+    ({"loss": float("nan")}, "loss became nan"),
+    ({"loss": float("inf")}, "loss became inf"),
+    ({"loss": 1.0, "gradient_norm": float("nan")}, "gradient became nan"),
+])
+def test_a_non_finite_number_stops_the_run_at_its_step(logs, what):
+    callback = check(start_step=40, last_checkpoint=lambda: "runs/x/step-00000040")
+    callback.on_train_batch_end(0, {"loss": 1.0, "gradient_norm": 2.0})
+    with pytest.raises(NonFiniteError) as error:
+        callback.on_train_batch_end(1, logs)
+    assert what in str(error.value) and "at step 42" in str(error.value)
+    assert "runs/x/step-00000040" in str(error.value)

@@ -1,0 +1,93 @@
+"""What a person sees, and how long the data were waited for."""
+
+import io
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from simclr_tf.models import ProjectionHead, resnet
+from simclr_tf.training import SimCLR
+from simclr_tf.training.cost_report import EstimatedTime, cost_report
+from simclr_tf.training.data_wait import WaitMeter
+from simclr_tf.training.progress import Progress
+
+LOGS = {"loss": 4.5, "contrastive_accuracy": 0.25, "probe_accuracy": 0.5}
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def train(stream):
+    meter = WaitMeter()
+    progress = Progress(total_steps=4, start_step=0, global_batch_size=8,
+                        wait_meter=meter, stream=stream)
+    progress.on_train_begin()
+    for epoch in range(2):
+        progress.on_epoch_begin(epoch)
+        for _ in range(2):
+            progress.on_train_batch_end(0, LOGS)
+        progress.on_epoch_end(epoch, LOGS)
+    progress.close()
+    return stream.getvalue()
+
+
+def test_without_a_terminal_there_is_one_line_an_epoch():
+    lines = train(io.StringIO()).splitlines()
+    assert len(lines) == 2
+    for words in ("step 4/4", "loss 4.500", "contrastive acc 0.250",
+                  "probe acc 0.500", "images/s", "data wait 0%", "ETA 0:00"):
+        assert words in lines[1]
+
+
+def test_a_terminal_gets_a_bar():
+    text = train(Terminal())
+    assert "4/4" in text and "loss 4.500" in text and "epoch 2" not in text
+
+
+def test_the_wait_is_the_time_the_consumer_stood_still():
+    def slow(x):
+        time.sleep(0.05)
+        return x
+
+    dataset = tf.data.Dataset.range(4).map(
+        lambda x: tf.ensure_shape(tf.numpy_function(slow, [x], tf.int64), []))
+    meter = WaitMeter()
+    values = [int(x) for x in meter.measure(dataset)]
+    assert values == [0, 1, 2, 3]
+    assert meter.seconds >= 4 * 0.05
+
+
+def test_work_that_overlaps_with_training_is_not_waiting():
+    dataset = tf.data.Dataset.range(3).prefetch(3)
+    meter = WaitMeter()
+    for _ in meter.measure(dataset):
+        time.sleep(0.1)  # A training step.
+    assert meter.seconds < 0.1
+
+
+def test_the_cost_report_states_the_counts_it_can_be_checked_by():
+    model = SimCLR(encoder=resnet(18, stem="cifar"),
+                   projection_head=ProjectionHead(num_layers=2))
+    model.build_from_shape((32, 32, 3))
+    report = cost_report(model, image_shape=(32, 32, 3), global_batch_size=512,
+                         total_steps=97_000, epoch_steps=97, num_examples=50_000)
+    # ResNet-18 with the CIFAR stem: 11.17 M parameters, 0.56 G multiply-adds.
+    assert "11.2 M encoder" in report
+    assert "1.12 GFLOP an image forward" in report
+    assert "97,000 steps" in report
+    assert "4.0 MiB of logits" in report  # 4 blocks of 512 x 512 float32.
+
+
+def test_the_time_is_estimated_once_after_warm_up():
+    said = []
+    callback = EstimatedTime(total_steps=100, start_step=0, say=said.append, skip=2,
+                             measure=3)
+    for _ in range(10):
+        callback.on_train_batch_end(0)
+        time.sleep(0.01)
+    assert len(said) == 1 and "s a step" in said[0]
+    seconds = float(said[0].split()[1])
+    assert np.isclose(seconds, 0.01, atol=0.02)

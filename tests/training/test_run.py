@@ -1,0 +1,246 @@
+"""A run from one call: what it writes, how it goes on, what it accepts."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from simclr_tf import load_encoder, pretrain
+from simclr_tf._keras import keras
+from simclr_tf.errors import NonFiniteError, SimCLRError, WorkdirError
+from simclr_tf.training.checkpoints import CheckpointStore
+from simclr_tf.training.records import read_metrics
+from simclr_tf.training.workdir import Workdir
+
+TINY = {
+    "epochs": 2, "global_batch_size": 8, "precision": "float32",
+    "projection_head": {"out_features": 8, "num_layers": 2},
+    "data.image_size_pixels": 16, "optimizer.warmup_epochs": 1, "preset": "demo",
+    "compile_views": False, "checkpoint.every_epochs": 1,
+}
+
+
+def images(number=20, size=16, channels=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (number, size, size, channels)).astype("uint8")
+
+
+RESNET = {"depth": 18, "width_multiplier": 0.0625, "stem": "small"}
+
+
+def small_encoder(channels=3):
+    """Traced in a fraction of a ResNet's time; batch norm and all."""
+    pictures = keras.Input((None, None, channels))
+    x = keras.layers.Conv2D(
+        6, 3, 2, use_bias=False,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=0))(pictures)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+    return keras.Model(pictures, keras.layers.GlobalAveragePooling2D()(x))
+
+
+def run(data=None, workdir=None, encoder=None, **options):
+    data = images() if data is None else data
+    return pretrain(data, workdir, say=lambda line: None,
+                    encoder=small_encoder() if encoder is None else encoder,
+                    **{**TINY, **options})
+
+
+def weights_of(result):
+    return [w.numpy() for w in result.model.weights]
+
+
+class StopAt(keras.callbacks.Callback):
+    """An interruption after a number of epochs."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch + 1 == self.epochs:
+            raise KeyboardInterrupt
+
+
+def test_a_run_leaves_what_the_readme_says(tmp_path):
+    labels = np.arange(20) % 3
+    result = run((images(), labels), tmp_path / "run")
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert names == {"config.json", "checkpoints", "metrics.jsonl", "tensorboard",
+                     "SUMMARY.md"}
+    assert [r["step"] for r in read_metrics(tmp_path / "run" / "metrics.jsonl")] == [
+        2, 4]
+    record = result.history[-1]
+    assert record == result.metrics
+    for name in ("loss", "contrastive_accuracy", "probe_accuracy", "learning_rate",
+                 "images_per_second", "data_wait_fraction", "effective_rank",
+                 "alignment", "uniformity", "feature_std"):
+        assert np.isfinite(record[name]), name
+    saved = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert saved["data"]["num_classes"] == 3
+    assert "embedded" not in saved["config"]["data"]["source"]
+    summary = (tmp_path / "run" / "SUMMARY.md").read_text()
+    assert "| epochs |" in summary and "contrastive loss" in summary
+
+
+def test_the_encoder_comes_back_from_the_workdir(tmp_path):
+    result = run(workdir=tmp_path / "run", encoder=RESNET)
+    again = load_encoder(tmp_path / "run")
+    x = tf.constant(images(4) / np.float32(255))
+    np.testing.assert_array_equal(result.encoder(x), again(x))
+
+
+def test_an_interrupted_run_ends_like_the_calm_one(tmp_path):
+    calm = run(workdir=tmp_path / "calm", epochs=4)
+    with pytest.raises(KeyboardInterrupt):
+        run(workdir=tmp_path / "cut", epochs=4, callbacks=[StopAt(3)])
+    # The checkpoint of epoch 3 was written; the user's callback came after it.
+    assert CheckpointStore(tmp_path / "cut" / "checkpoints").latest().step == 6
+    resumed = run(workdir=tmp_path / "cut", epochs=4)
+    for ours, theirs in zip(weights_of(calm), weights_of(resumed), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    lines = read_metrics(tmp_path / "cut" / "metrics.jsonl")
+    assert [r["step"] for r in lines] == [2, 4, 6, 8]
+    np.testing.assert_allclose([r["loss"] for r in lines],
+                               [r["loss"] for r in calm.history], rtol=1e-4)
+
+
+def test_a_complete_run_is_not_trained_further(tmp_path):
+    first = run(workdir=tmp_path / "run")
+    again = run(workdir=tmp_path / "run")
+    for before, after in zip(weights_of(first), weights_of(again), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert again.metrics == first.metrics
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"loss.temperature": 0.9}, "loss.temperature (there 0.2, now 0.9)"),
+    ({"seed": 5}, "seed (there 0, now 5)"),
+])
+def test_a_workdir_of_another_config_is_refused_with_the_fields(
+        tmp_path, change, words):
+    run(workdir=tmp_path / "run", epochs=1)
+    with pytest.raises(WorkdirError) as error:
+        run(workdir=tmp_path / "run", epochs=1, **change)
+    assert words in str(error.value)
+
+
+def test_images_that_changed_are_refused(tmp_path):
+    run(images(), tmp_path / "run", epochs=1)
+    with pytest.raises(WorkdirError, match="have changed"):
+        run(images(seed=1), tmp_path / "run", epochs=1)
+
+
+def test_the_number_of_steps_is_exact():
+    result = run(steps=3)
+    assert int(result.model.optimizer.iterations) == 3
+    assert [r["step"] for r in result.history] == [2, 3]
+    assert result.history[-1]["learning_rate"] == 0.0
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_need_not_have_three_channels(channels):
+    result = run(images(channels=channels), epochs=1, encoder=RESNET)
+    assert result.encoder.input_shape[-1] == channels
+
+
+def test_a_tf_data_dataset_of_images_or_pairs_will_do():
+    pairs = tf.data.Dataset.from_tensor_slices((images(), np.arange(20) % 2))
+    assert "probe_accuracy" in run(pairs, epochs=1).metrics
+    alone = tf.data.Dataset.from_tensor_slices(images())
+    assert "probe_accuracy" not in run(alone, epochs=1).metrics
+
+
+def test_an_endless_stream_needs_steps():
+    endless = tf.data.Dataset.from_tensor_slices(images()).repeat()
+    with pytest.raises(SimCLRError, match="needs `steps`"):
+        run(endless)
+    assert run(endless, steps=2).metrics["step"] == 2
+
+
+def test_unlabelled_images_are_probed_on_a_separate_labelled_set(tmp_path):
+    np.savez(tmp_path / "few.npz", x_train=images(10, size=24),
+             y_train=np.arange(10) % 2)
+    result = run(**{"probe.data": f"npz:{tmp_path}/few.npz"})
+    assert result.model.probe.units == 2
+    assert 0 <= result.metrics["probe_accuracy"] <= 1
+
+
+def test_a_probe_set_without_labels_is_refused(tmp_path):
+    np.savez(tmp_path / "few.npz", x_train=images(10))
+    with pytest.raises(SimCLRError, match="has no labels"):
+        run(**{"probe.data": f"npz:{tmp_path}/few.npz"})
+
+
+def test_a_folder_of_pictures_of_all_sizes_with_a_broken_one(tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        shape = (20 + i, 40 - i, 3)
+        Image.fromarray(rng.integers(0, 256, shape, "uint8")).save(
+            tmp_path / f"{i}.{'jpg' if i % 2 else 'png'}")
+    png = (tmp_path / "4.png").read_bytes()
+    middle = len(png) // 2
+    (tmp_path / "4.png").write_bytes(
+        png[:middle] + bytes(255 - b for b in png[middle:middle + 40])
+        + png[middle + 40:])
+    result = run(f"folder:{tmp_path}", epochs=4, **{"data.max_corrupt_fraction": 0.2})
+    assert np.isfinite(result.metrics["loss"])
+    assert "4.png" in caplog.text
+    with pytest.raises(SimCLRError, match="4.png"):
+        run(f"folder:{tmp_path}", epochs=4, **{"data.max_corrupt_fraction": 0.0})
+
+
+def test_a_users_own_encoder_is_trained_and_comes_back(tmp_path):
+    def build():
+        pictures = keras.Input((None, None, 3))
+        x = keras.layers.Conv2D(6, 3, activation="relu")(pictures)
+        return keras.Model(pictures, x)
+
+    result = run(workdir=tmp_path / "run", encoder=build())
+    x = tf.constant(images(4) / np.float32(255))
+    assert result.encoder(x).shape == (4, 6)
+    again = load_encoder(tmp_path / "run", encoder=build())
+    np.testing.assert_array_equal(result.encoder(x), again(x))
+    with pytest.raises(SimCLRError, match="handed in from Python"):
+        load_encoder(tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", ["nonlinear", "linear", "none"])
+def test_every_projection_head_trains(kind):
+    result = run(**{"projection_head.kind": kind})
+    assert np.isfinite(result.metrics["loss"])
+
+
+def test_bfloat16_trains():
+    result = run(precision="bfloat16", encoder=RESNET)
+    assert np.isfinite(result.metrics["loss"])
+
+
+def test_views_compiled_by_xla_train_to_the_same_losses():
+    losses = [[r["loss"] for r in run(compile_views=compiled).history]
+              for compiled in (False, True)]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
+def test_a_non_finite_loss_stops_the_run_at_its_step(tmp_path):
+    with pytest.raises(NonFiniteError) as error:
+        run(workdir=tmp_path / "run", epochs=20, **{
+            "optimizer.name": "sgd", "optimizer.scaling": "none",
+            "optimizer.base_learning_rate": 1e30, "optimizer.warmup_steps": 0})
+    assert "at step " in str(error.value) and "\n" not in str(error.value)
+    assert "learning_rate" in str(error.value)
+    # No checkpoint holds a poisoned weight.
+    latest = CheckpointStore(tmp_path / "run" / "checkpoints").latest()
+    if latest is not None:
+        encoder = load_encoder(tmp_path / "run", encoder=small_encoder())
+        assert all(np.isfinite(w).all() for w in encoder.get_weights())
+
+
+def test_the_workdir_says_when_there_is_no_checkpoint(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(workdir=tmp_path / "run", callbacks=[StopAt(1)],
+            **{"checkpoint.every_epochs": 2})
+    with pytest.raises(WorkdirError, match="no whole checkpoint"):
+        load_encoder(tmp_path / "run")
+    assert Workdir(tmp_path / "run").config().checkpoint.every_epochs == 2
