@@ -1,0 +1,185 @@
+"""Frozen features: what an encoder, or nothing but the pixels, says about images."""
+
+import numpy as np
+import tensorflow as tf
+
+from simclr_tf.errors import DataError, NonFiniteError, require
+
+
+def extract_features(encoder, batches):
+    """Features of a whole set from a frozen encoder.
+
+    The encoder runs in inference mode (batch norm with its moving statistics, no
+    dropout), compiled once, and is bit-identical afterwards. Feature maps
+    `[N, H, W, F]` are averaged over positions.
+
+    Args:
+      encoder: keras.Model, float32 images `[N, H, W, C]` in [0, 1] to `[N, F]` or
+        `[N, H, W, F]`.
+      batches: iterable (list, tf.data.Dataset) of dicts with "images" (float in
+        [0, 1] or uint8, one size), "ids" `[N]` and, where known, "labels" `[N]`.
+
+    Returns:
+      features: float32 NumPy array `[n, F]`.
+      labels: int64 NumPy array `[n]`, or None when the batches have none.
+      ids: NumPy array `[n]`.
+
+    Raises:
+      DataError: no images, images of several sizes, labels in some batches only.
+      NonFiniteError: the encoder returned NaN or infinity.
+
+    Example:
+      >>> from simclr_tf._keras import keras
+      >>> encoder = keras.Sequential([keras.layers.GlobalAveragePooling2D()])
+      >>> batch = {"images": np.ones([3, 4, 4, 2], np.float32), "ids": np.arange(3)}
+      >>> features, labels, ids = extract_features(encoder, [batch])
+      >>> features.shape, labels, ids.tolist()
+      ((3, 2), None, [0, 1, 2])
+    """
+    forward = None
+
+    def encode(images):
+        nonlocal forward
+        if forward is None:
+            # One trace for all batches: only the number of images varies.
+            spec = tf.TensorSpec([None, *images.shape[1:]], tf.float32)
+            forward = tf.function(
+                lambda x: _pool(encoder(x, training=False)), input_signature=[spec]
+            )
+        return forward(images).numpy()
+
+    features, labels, ids = _collect(batches, encode)
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if bad.size:
+        raise NonFiniteError(
+            f"The encoder returned NaN or infinity for {bad.size} of {len(features)} "
+            f"images (the first has the id {ids[bad[0]]!r}): its weights or these "
+            "images are broken."
+        )
+    return features, labels, ids
+
+
+def raw_pixels(batches, max_side_pixels=32):
+    """The pixels themselves as features: what any encoder has to beat.
+
+    Larger images are shrunk by area averaging, their longer side to
+    `max_side_pixels`: more pixels make this baseline slower, hardly better.
+
+    Args:
+      batches: as for `extract_features`.
+      max_side_pixels: int >= 1, or None to keep every pixel.
+
+    Returns:
+      features: float32 `[n, H * W * C]` in [0, 1]; labels; ids: as of
+        `extract_features`.
+
+    Raises:
+      DataError: as for `extract_features`.
+
+    Example:
+      >>> batch = {"images": np.full([1, 2, 2, 1], 255, np.uint8), "ids": [7]}
+      >>> raw_pixels([batch])[0].tolist()
+      [[1.0, 1.0, 1.0, 1.0]]
+    """
+    require(
+        max_side_pixels is None or max_side_pixels >= 1,
+        "`max_side_pixels` must be >= 1, or None to keep every pixel.",
+        max_side_pixels=max_side_pixels,
+    )
+
+    def flatten(images):
+        longer = max(images.shape[1:3])
+        if max_side_pixels is not None and longer > max_side_pixels:
+            size = [
+                max(1, round(side * max_side_pixels / longer))
+                for side in images.shape[1:3]
+            ]
+            images = tf.image.resize(images, size, "area")
+        return images.numpy().reshape(len(images), -1)
+
+    return _collect(batches, flatten)
+
+
+def check_labelled(name, features, labels):
+    """Features and labels as arrays that belong together; unlabelled rows go.
+
+    Args:
+      name: str, what they are, for the message: "training" or "test".
+      features: array `[n, F]`.
+      labels: array `[n]` of integers, negative for unlabelled images.
+
+    Returns:
+      float32 array `[m, F]`, int64 array `[m]`: the m labelled rows.
+
+    Raises:
+      DataError: no labels, no rows, other numbers of rows, not finite.
+
+    Example:
+      >>> check_labelled("test", [[1, 2]], [0])[1].tolist()
+      [0]
+    """
+    if labels is None or (np.size(labels) and np.max(labels) < 0):
+        raise DataError(
+            f"The {name} set has no labels, and probing needs them. Name a labelled "
+            "source (folders of classes, a npz with y_train and y_test, ...)."
+        )
+    features = np.asarray(features, np.float32)
+    labels = np.asarray(labels)
+    if features.ndim != 2 or labels.shape != features.shape[:1] or not features.size:
+        raise DataError(
+            f"The {name} set needs features [n, F] and n labels, n >= 1. Received: "
+            f"features of shape {features.shape}, labels of shape {labels.shape}."
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"The labels of the {name} set must be integers. Received: {labels.dtype}."
+        )
+    if not np.isfinite(features).all():
+        raise DataError(f"The features of the {name} set hold NaN or infinity.")
+    known = labels >= 0
+    return features[known], labels[known].astype(np.int64)
+
+
+def _collect(batches, represent):
+    """All batches through `represent`, concatenated, with labels and ids."""
+    features, labels, ids, size = [], [], [], None
+    for batch in batches:
+        images = _float_images(batch["images"])
+        if size is None:
+            size = images.shape[1:]
+        if images.shape[1:] != size:
+            raise DataError(
+                "All images of an evaluation have one size. Received: "
+                f"{tuple(size)} and {tuple(images.shape[1:])}."
+            )
+        features.append(np.asarray(represent(images), np.float32))
+        ids.append(np.asarray(batch["ids"]))
+        if batch.get("labels") is not None:
+            labels.append(np.asarray(batch["labels"]).astype(np.int64))
+    if not features:
+        raise DataError("There are no images to evaluate: the set is empty.")
+    if labels and len(labels) != len(features):
+        raise DataError(
+            f"Only {len(labels)} of {len(features)} batches have labels: a set has "
+            "labels for all of its images or for none."
+        )
+    return (
+        np.concatenate(features),
+        np.concatenate(labels) if labels else None,
+        np.concatenate(ids),
+    )
+
+
+def _float_images(images):
+    images = tf.convert_to_tensor(images)
+    if images.shape.rank != 4:
+        raise DataError(
+            f"Images must have the shape [N, H, W, C]. Received: {tuple(images.shape)}."
+        )
+    # uint8 is divided by 255; floats are only cast.
+    return tf.image.convert_image_dtype(images, tf.float32)
+
+
+def _pool(outputs):
+    outputs = tf.cast(outputs, tf.float32)
+    return tf.reduce_mean(outputs, [1, 2]) if outputs.shape.rank == 4 else outputs

@@ -1,0 +1,123 @@
+"""Weighted k nearest neighbours: the probe that fits nothing."""
+
+import numpy as np
+import tensorflow as tf
+
+from simclr_tf.errors import require
+from simclr_tf.evaluation.features import check_labelled
+
+# Similarities held at a time: 2**24 float32 numbers are 64 MiB.
+_SIMILARITIES_A_BLOCK = 2**24
+
+
+def nearest_neighbours(features, queries, k, *, query_block=1024):
+    """The k rows of `features` most similar to each query.
+
+    Similarity is the cosine, h_i . h_j / (|h_i| |h_j|), 0 for a row of zeros. Both
+    sides are taken in blocks, so memory does not grow with the sets. Of equally
+    similar rows the first comes first.
+
+    Args:
+      features: float array `[n, F]`.
+      queries: float array `[m, F]`.
+      k: int in [1, n].
+      query_block: int >= 1, queries at a time.
+
+    Returns:
+      indices: int64 `[m, k]`, rows of `features`, most similar first.
+      similarities: float32 `[m, k]` in [-1, 1].
+
+    Raises:
+      ConfigError: `k` outside [1, n].
+
+    Example:
+      >>> indices, _ = nearest_neighbours([[1, 0], [0, 1], [1, 1]], [[2, 1.9]], k=2)
+      >>> indices.tolist()
+      [[2, 0]]
+    """
+    features, queries = _unit_rows(features), _unit_rows(queries)
+    require(
+        1 <= k <= len(features),
+        f"`k` must lie between 1 and the number of training images ({len(features)}).",
+        k=k,
+    )
+    require(query_block >= 1, "`query_block` must be >= 1.", query_block=query_block)
+    candidate_block = max(k, _SIMILARITIES_A_BLOCK // query_block)
+    indices, similarities = [], []
+    for start in range(0, len(queries), query_block):
+        block = queries[start : start + query_block]
+        found = _most_similar(features, block, k, candidate_block)
+        indices.append(found[0])
+        similarities.append(found[1])
+    return np.concatenate(indices), np.concatenate(similarities)
+
+
+def knn_classify(
+    train_features, train_labels, test_features, *, k=20, temperature=0.07
+):
+    """Classes voted by the k nearest training images.
+
+    The neighbour j of a query i votes for its class with the weight
+    exp(s_ij / temperature), s the cosine similarity. Of classes with equally many
+    votes the lowest wins.
+
+    Args:
+      train_features: float array `[n, F]`.
+      train_labels: int array `[n]`, >= 0.
+      test_features: float array `[m, F]`.
+      k: int in [1, n], neighbours that vote (20 here; 200 is usual on ImageNet).
+      temperature: float > 0; small values leave the vote to the nearest few (0.07;
+        0.1 is usual too).
+
+    Returns:
+      int64 array `[m]`, the predicted labels.
+
+    Raises:
+      ConfigError: `k` or `temperature` outside its range.
+      DataError: no labels, or other numbers of features and labels.
+
+    Example:
+      >>> knn_classify([[1, 0], [0, 1], [0, 2]], [5, 3, 3], [[1, 3]], k=3).tolist()
+      [3]
+
+    Source: Wu et al., Unsupervised Feature Learning via Non-Parametric Instance
+      Discrimination (2018), section 3.4.
+    """
+    require(temperature > 0, "`temperature` must be > 0.", temperature=temperature)
+    train_features, train_labels = check_labelled(
+        "training", train_features, train_labels
+    )
+    classes, class_indices = np.unique(train_labels, return_inverse=True)
+    neighbours, similarities = nearest_neighbours(train_features, test_features, k)
+    # exp((s - s_max) / t) has the same winner and cannot overflow.
+    similarities = similarities.astype(np.float64)
+    weights = np.exp((similarities - similarities[:, :1]) / temperature)
+    votes = np.zeros([len(neighbours), len(classes)])
+    rows = np.arange(len(neighbours))[:, np.newaxis]
+    np.add.at(votes, (rows, class_indices[neighbours]), weights)
+    return classes[votes.argmax(axis=1)]
+
+
+def _most_similar(features, queries, k, candidate_block):
+    """`nearest_neighbours` of one block of queries, over blocks of candidates."""
+    best_indices = np.zeros([len(queries), 0], np.int64)
+    best = np.zeros([len(queries), 0], np.float32)
+    for start in range(0, len(features), candidate_block):
+        block = features[start : start + candidate_block]
+        # [queries, best so far + candidates]: earlier rows first, for the ties.
+        similarities = np.concatenate([best, queries @ block.T], axis=1)
+        indices = np.broadcast_to(
+            np.arange(start, start + len(block)), (len(queries), len(block))
+        )
+        indices = np.concatenate([best_indices, indices], axis=1)
+        # Of equal elements `top_k` puts the lower index first.
+        top = tf.math.top_k(similarities, min(k, similarities.shape[1]))
+        best = top.values.numpy()
+        best_indices = np.take_along_axis(indices, top.indices.numpy(), axis=1)
+    return best_indices, best
+
+
+def _unit_rows(features):
+    features = np.asarray(features, np.float32)
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.where(norms > 0, norms, 1)

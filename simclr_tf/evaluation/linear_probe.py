@@ -1,0 +1,247 @@
+"""Linear probes on frozen features: with all labels, and with a few a class."""
+
+import dataclasses
+
+import numpy as np
+
+from simclr_tf.data.label_fractions import label_subset
+from simclr_tf.errors import DataError, require
+from simclr_tf.evaluation.blas_threads import threads_for
+from simclr_tf.evaluation.features import check_labelled
+from simclr_tf.evaluation.logistic import fit_logistic
+from simclr_tf.evaluation.principal_axes import PrincipalAxes
+from simclr_tf.evaluation.ridge import ALPHAS, fit_ridge
+
+# Half decades from 1e-6 to 100, against the mean loss.
+L2_VALUES = tuple(float(l2) for l2 in np.logspace(-6, 2, 17))
+# Ten times coarser than the final fit's: half the time, the same choices.
+_SWEEP_TOLERANCE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LinearProbe:
+    """What `linear_probe` found.
+
+    Attributes:
+      accuracy_percent: float, on the test set.
+      l2: float, the chosen weight of the penalty.
+      held_out_accuracies_percent: dict of l2 to accuracy on the held-out part.
+      num_held_out: int, images of that part.
+      predictions: int64 `[m]`, labels given to the test set.
+    """
+
+    accuracy_percent: float
+    l2: float
+    held_out_accuracies_percent: dict
+    num_held_out: int
+    predictions: np.ndarray
+
+    @property
+    def l2_is_at_edge(self):
+        """Whether the best value is the first or last tried: widen the sweep then."""
+        values = sorted(self.held_out_accuracies_percent)
+        return len(values) > 1 and self.l2 in (values[0], values[-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class FewLabelProbe:
+    """What `few_label_probe` found.
+
+    Attributes:
+      accuracy_percent: float, mean over the draws, each on the whole test set.
+      std_percent: float, sample standard deviation over the draws; None for one.
+      accuracies_percent: tuple of floats, one a draw.
+      alphas: tuple of floats, the penalty chosen in each draw.
+      num_labels: int, labels of one draw.
+    """
+
+    accuracy_percent: float
+    std_percent: float | None
+    accuracies_percent: tuple
+    alphas: tuple
+    num_labels: int
+
+
+def linear_probe(
+    train_features,
+    train_labels,
+    test_features,
+    test_labels,
+    *,
+    l2_values=L2_VALUES,
+    held_out_fraction=0.2,
+    scaling="center",
+    seed=0,
+):
+    """Accuracy of an L2-regularised logistic regression on frozen features.
+
+    The penalty is the value with the best accuracy on a held-out, stratified part of
+    the *training* set (of equal ones, the lowest loss there); the classifier is then
+    fitted to the whole training set and tested once. The sweep goes from strong to
+    weak, each fit starting from the last. Scale and rotation of the features come
+    from the whole training set; they see no labels.
+
+    Args:
+      train_features, test_features: float arrays `[n, F]`, `[m, F]`.
+      train_labels, test_labels: int arrays `[n]`, `[m]`.
+      l2_values: floats > 0 to choose from, against the mean loss (default: 17 from
+        1e-6 to 100; the paper's transfer experiments try 45).
+      held_out_fraction: float in (0, 1), share of each class held out for the choice.
+      scaling: "center" or "standardize", as of `PrincipalAxes`. The default is the
+        better one for raw pixels, and as good for encoders.
+      seed: int, of the held-out part.
+
+    Returns:
+      LinearProbe.
+
+    Raises:
+      ConfigError: an argument outside its range.
+      DataError: no labels, only one class, or too few images to hold some out.
+
+    Example:
+      >>> x = np.repeat([[0.0], [1.0]], 10, axis=0)
+      >>> y = np.repeat([0, 1], 10)
+      >>> linear_probe(x, y, [[0.1], [0.9]], [0, 1]).accuracy_percent
+      100.0
+
+    Source: Chen et al., SimCLR (2020), section B.8 (transfer by L-BFGS).
+    """
+    l2_values = sorted({float(l2) for l2 in l2_values}, reverse=True)
+    require(
+        l2_values and l2_values[-1] > 0, "All `l2_values` must be > 0.", l2=l2_values
+    )
+    require(
+        0 < held_out_fraction < 1,
+        "`held_out_fraction` must lie between 0 and 1.",
+        held_out_fraction=held_out_fraction,
+    )
+    train_features, train_labels = check_labelled(
+        "training", train_features, train_labels
+    )
+    test_features, test_labels = check_labelled("test", test_features, test_labels)
+    classes, class_indices = np.unique(train_labels, return_inverse=True)
+    axes = PrincipalAxes(train_features, scaling)
+    x = axes.transform(train_features)
+    parts = _split(train_labels, held_out_fraction, seed)
+    with threads_for(x):
+        l2, start, accuracies = _sweep(x, class_indices, parts, l2_values)
+        weights, _ = fit_logistic(x, class_indices, len(classes), l2, start=start)
+        logits = axes.transform(test_features) @ weights[:-1] + weights[-1]
+    predictions = classes[logits.argmax(axis=1)]
+    return LinearProbe(
+        100 * float(np.mean(predictions == test_labels)),
+        l2,
+        accuracies,
+        len(parts[1]),
+        predictions,
+    )
+
+
+def few_label_probe(
+    train_features,
+    train_labels,
+    test_features,
+    test_labels,
+    *,
+    per_class=10,
+    draws=5,
+    seed=0,
+    alphas=ALPHAS,
+    scaling="center",
+):
+    """Accuracy when only a few labels of each class are known.
+
+    A ridge classifier, its penalty chosen by leave-one-out among the few labelled
+    images alone, on several random draws of them.
+
+    Args:
+      train_features, test_features: float arrays `[n, F]`, `[m, F]`.
+      train_labels, test_labels: int arrays `[n]`, `[m]`.
+      per_class: int >= 1, labelled images a class.
+      draws: int >= 1; draw d takes the images of seed + d.
+      seed: int, of the first draw.
+      alphas: floats > 0, penalties to choose from.
+      scaling: "center" or "standardize", from the labelled images alone.
+
+    Returns:
+      FewLabelProbe.
+
+    Raises:
+      ConfigError: an argument outside its range.
+      DataError: no labels, only one class, or fewer than `per_class` images of one.
+
+    Example:
+      >>> x = np.repeat([[0.0], [1.0]], 10, axis=0)
+      >>> y = np.repeat([0, 1], 10)
+      >>> probe = few_label_probe(x, y, x, y, per_class=2, draws=3)
+      >>> probe.accuracy_percent, probe.std_percent, probe.num_labels
+      (100.0, 0.0, 4)
+    """
+    require(draws >= 1, "`draws` must be >= 1.", draws=draws)
+    train_features, train_labels = check_labelled(
+        "training", train_features, train_labels
+    )
+    test_features, test_labels = check_labelled("test", test_features, test_labels)
+    accuracies, chosen = [], []
+    for draw in range(draws):
+        subset = label_subset(train_labels, per_class=per_class, seed=seed + draw)
+        probe = fit_ridge(
+            train_features[subset],
+            train_labels[subset],
+            alphas=alphas,
+            scaling=scaling,
+        )
+        predictions = probe.predict(test_features)
+        accuracies.append(100 * float(np.mean(predictions == test_labels)))
+        chosen.append(probe.alpha)
+    return FewLabelProbe(
+        float(np.mean(accuracies)),
+        float(np.std(accuracies, ddof=1)) if draws > 1 else None,
+        tuple(accuracies),
+        tuple(chosen),
+        len(subset),
+    )
+
+
+def _split(labels, held_out_fraction, seed):
+    """Row numbers to fit and to hold out, stratified."""
+    fitted = label_subset(labels, fraction=1 - held_out_fraction, seed=seed)
+    held_out = np.setdiff1d(np.arange(len(labels)), fitted)
+    if not len(held_out) or len(np.unique(labels[fitted])) < 2:
+        raise DataError(
+            "The linear probe needs at least two classes and images enough to hold "
+            f"some out. Received: {len(labels)} images of "
+            f"{len(np.unique(labels))} classes."
+        )
+    return fitted, held_out
+
+
+def _sweep(x, class_indices, parts, l2_values):
+    """The best penalty, its weights, and the accuracy of every penalty."""
+    fitted_part, held_out_part = parts
+    num_classes = class_indices.max() + 1
+    best = weights = None
+    accuracies = {}
+    for l2 in l2_values:
+        weights, _ = fit_logistic(
+            x[fitted_part],
+            class_indices[fitted_part],
+            num_classes,
+            l2,
+            start=weights,
+            tolerance=_SWEEP_TOLERANCE,
+        )
+        correct, loss = _score(x[held_out_part], class_indices[held_out_part], weights)
+        accuracies[l2] = 100 * correct / len(held_out_part)
+        if best is None or (correct, -loss) > best[0]:
+            best = (correct, -loss), l2, weights
+    return best[1], best[2], accuracies
+
+
+def _score(x, class_indices, weights):
+    """Number of correct predictions, and the mean loss."""
+    logits = x @ weights[:-1] + weights[-1]
+    logits -= logits.max(axis=1, keepdims=True)
+    log_totals = np.log(np.exp(logits).sum(axis=1))
+    losses = log_totals - logits[np.arange(len(x)), class_indices]
+    return int(np.sum(logits.argmax(axis=1) == class_indices)), float(losses.mean())

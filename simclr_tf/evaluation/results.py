@@ -1,0 +1,183 @@
+"""What an evaluation measured: one JSON schema for every protocol.
+
+Accuracies are percents everywhere, and the names of metrics say so.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+
+from simclr_tf.errors import DataError, WorkdirError, require
+from simclr_tf.training.workdir import write_atomically
+
+SCHEMA = "simclr_tf.evaluation"
+SCHEMA_VERSION = 1
+EVALUATION_FILE = "evaluation.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One metric of one representation under one protocol.
+
+    Attributes:
+      representation: str, what was measured: "this encoder", "raw pixels", ...
+      protocol: str, "weighted_knn", "linear_probe", "few_label_ridge", ...
+      metric: str with its unit, "accuracy_percent".
+      value: float, the mean where there are several draws.
+      num_test: int, test images.
+      num_train_labels: int, labels that the classifier saw (of one draw).
+      num_features: int, length of a feature vector; None where that says nothing.
+      low_95, high_95: floats, 95 % interval for the test images being a sample
+        (Wilson); None for means over draws.
+      std: float, sample standard deviation over the draws; None for one draw.
+      settings: dict, of the protocol: k, temperature, l2 and its sweep, draws, ...
+      wall_seconds: float, fitting and testing, without the features.
+    """
+
+    representation: str
+    protocol: str
+    metric: str
+    value: float
+    num_test: int
+    num_train_labels: int
+    num_features: int | None = None
+    low_95: float | None = None
+    high_95: float | None = None
+    std: float | None = None
+    settings: dict = dataclasses.field(default_factory=dict)
+    wall_seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The measurements of one evaluation, and what it needs to be repeated.
+
+    Attributes:
+      data: str, name of the labelled images.
+      encoder: str, name or path of the encoder.
+      measurements: tuple of Measurement.
+      command: str, what started it.
+      versions: dict of package to version.
+      wall_seconds: float, everything together.
+    """
+
+    data: str
+    encoder: str
+    measurements: tuple
+    command: str | None = None
+    versions: dict = dataclasses.field(default_factory=dict)
+    wall_seconds: float | None = None
+
+    def find(self, representation, protocol):
+        """The measurement of a representation under a protocol, or None."""
+        for measurement in self.measurements:
+            if (measurement.representation, measurement.protocol) == (
+                representation,
+                protocol,
+            ):
+                return measurement
+        return None
+
+
+def wilson_interval(successes, trials, z=1.959963984540054):
+    """Interval for a proportion that holds near 0 and 1 too.
+
+    (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), p = successes / n.
+
+    Args:
+      successes: int in [0, trials].
+      trials: int n >= 1.
+      z: float > 0, normal quantile (default: 95 %).
+
+    Returns:
+      (low, high), fractions in [0, 1].
+
+    Raises:
+      ConfigError: counts outside their range.
+
+    Example:
+      >>> low, high = wilson_interval(81, 263)
+      >>> round(low, 4), round(high, 4)
+      (0.2553, 0.3662)
+
+    Source: Wilson (1927); the example is from Newcombe (1998), Table I.
+    """
+    require(
+        trials >= 1 and 0 <= successes <= trials,
+        "`successes` must lie in [0, trials], and `trials` be >= 1.",
+        successes=successes,
+        trials=trials,
+    )
+    fraction = successes / trials
+    spread = z * math.sqrt(
+        fraction * (1 - fraction) / trials + z * z / (4 * trials * trials)
+    )
+    middle = fraction + z * z / (2 * trials)
+    scale = 1 + z * z / trials
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+
+
+def write_results(path, results):
+    """Write results as JSON; a reader sees the old file or the whole new one.
+
+    Args:
+      path: path of the file; its folder is made.
+      results: Results.
+
+    Raises:
+      WorkdirError: if it cannot be written; nothing is left behind.
+
+    Example:
+      >>> import tempfile, pathlib
+      >>> results = Results("mine", "resnet18", ())
+      >>> path = pathlib.Path(tempfile.mkdtemp()) / "evaluation.json"
+      >>> write_results(path, results)
+      >>> read_results(path) == results
+      True
+    """
+    path = pathlib.Path(path)
+    record = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        **dataclasses.asdict(results),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkdirError(f"Cannot write {path}: {error.strerror}.") from error
+    write_atomically(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
+def read_results(path):
+    """Read what `write_results` wrote.
+
+    Args:
+      path: path of the file.
+
+    Returns:
+      Results.
+
+    Raises:
+      DataError: no such file, not JSON, another schema, or a newer version of it.
+    """
+    path = pathlib.Path(path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"Cannot read results from {path}: {error}") from error
+    if not isinstance(record, dict) or record.pop("schema", None) != SCHEMA:
+        raise DataError(f"{path} holds no results of an evaluation.")
+    version = record.pop("schema_version", None)
+    if version != SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has version {version} of the schema; this program reads version "
+            f"{SCHEMA_VERSION}. Evaluate again with this program."
+        )
+    try:
+        measurements = tuple(
+            Measurement(**measurement) for measurement in record.pop("measurements")
+        )
+        return Results(measurements=measurements, **record)
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged: {error}") from error

@@ -1,0 +1,16 @@
+"""Export of encoders: a Reusable SavedModel with its contract and its card."""
+
+from simclr_tf.export.card import card_markdown
+from simclr_tf.export.parity import ParityError, check_in_fresh_process
+from simclr_tf.export.plain_copy import plain_copy
+from simclr_tf.export.reusable import ReusableModule
+from simclr_tf.export.saved_model import export_saved_model
+
+__all__ = [
+    "ParityError",
+    "ReusableModule",
+    "card_markdown",
+    "check_in_fresh_process",
+    "export_saved_model",
+    "plain_copy",
+]

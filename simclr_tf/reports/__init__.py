@@ -1,0 +1,20 @@
+"""Tables and pictures for people."""
+
+from simclr_tf.reports.evaluation_report import evaluate_and_report
+from simclr_tf.reports.plots import neighbours_figure, view_pairs_figure
+from simclr_tf.reports.run_card import card_of_run
+from simclr_tf.reports.tables import (
+    card_metrics,
+    markdown_table,
+    results_markdown,
+)
+
+__all__ = [
+    "card_metrics",
+    "card_of_run",
+    "evaluate_and_report",
+    "markdown_table",
+    "neighbours_figure",
+    "results_markdown",
+    "view_pairs_figure",
+]

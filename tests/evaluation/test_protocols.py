@@ -1,0 +1,102 @@
+"""The comparison of an encoder with its untrained self and with raw pixels."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import ConfigError, DataError
+from simclr_tf.evaluation import compare, evaluate_encoder
+
+SETTINGS = {"k": 5, "per_class": 3, "draws": 2, "l2_values": [1.0, 0.01]}
+
+
+def batches(num_images, seed, labelled=True):
+    """Bright and dark images with a bright dot somewhere: an easy set."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(num_images) % 2
+    images = rng.uniform(0, 0.3, size=(num_images, 4, 4, 1)) + labels.reshape(
+        -1, 1, 1, 1
+    ) * rng.uniform(0.2, 0.7, size=(num_images, 1, 1, 1))
+    parts = {"images": images.astype(np.float32), "ids": np.arange(num_images)}
+    if labelled:
+        parts["labels"] = labels
+    return tf.data.Dataset.from_tensor_slices(parts).batch(8)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    images = keras.Input((4, 4, 1))
+    x = keras.layers.BatchNormalization()(images)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(images, keras.layers.Concatenate()([x, -x]))
+
+
+def test_three_protocols_measure_three_representations(encoder):
+    seen = []
+    results = compare(
+        encoder, keras.models.clone_model(encoder), batches(40, 0), batches(20, 1),
+        data="toy", encoder_name="mean", command="make it so",
+        on_measured=seen.append, **SETTINGS,
+    )  # fmt: skip
+    assert seen == list(results.measurements)
+    rows = [(m.representation, m.protocol) for m in results.measurements]
+    assert rows == [
+        (representation, protocol)
+        for representation in ("this encoder", "untrained encoder", "raw pixels")
+        for protocol in ("weighted_knn", "linear_probe", "few_label_ridge")
+    ]
+    assert results.versions["tensorflow"] == tf.__version__
+    assert (results.data, results.command) == ("toy", "make it so")
+    assert results.wall_seconds > 0
+    features = {m.representation: m.num_features for m in results.measurements}
+    assert features["this encoder"] == 2 and features["raw pixels"] == 16
+
+
+def test_measurements_carry_sizes_settings_and_uncertainty(encoder):
+    found = evaluate_encoder(encoder, batches(40, 0), batches(20, 1), **SETTINGS)
+    knn, linear, few = found
+    assert {m.num_test for m in found} == {20}
+    assert [m.num_train_labels for m in found] == [40, 40, 6]
+    assert knn.settings == {"k": 5, "temperature": 0.07}
+    assert linear.settings["l2"] in (1.0, 0.01)
+    assert [entry["l2"] for entry in linear.settings["l2_sweep"]] == [1.0, 0.01]
+    assert linear.settings["num_held_out"] == 8
+    assert linear.low_95 < linear.value <= linear.high_95 and linear.std is None
+    assert few.low_95 is None and few.std is not None
+    assert np.mean(few.settings["accuracies_percent"]) == pytest.approx(few.value)
+    assert linear.value > 80
+
+
+def test_probing_leaves_the_encoder_bit_identical(encoder):
+    before = encoder.get_weights()
+    evaluate_encoder(encoder, batches(40, 0), batches(20, 1), **SETTINGS)
+    for old, new in zip(before, encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_few_label_probe_can_be_left_out():
+    found = evaluate_encoder(
+        None, batches(20, 0), batches(8, 1), k=3, per_class=None, l2_values=[0.1]
+    )
+    assert [m.protocol for m in found] == ["weighted_knn", "linear_probe"]
+
+
+@pytest.mark.parametrize("missing", ["training", "test"])
+def test_missing_labels_are_said_before_any_feature_is_computed(missing):
+    def never(*args, **kwargs):
+        raise AssertionError("the encoder was called")
+
+    with pytest.raises(DataError, match=f"{missing} set has no labels"):
+        compare(
+            never, None, batches(8, 0, missing != "training"),
+            batches(8, 1, missing != "test"), data="toy", encoder_name="x",
+        )  # fmt: skip
+
+
+def test_generators_are_refused_because_they_are_read_several_times(encoder):
+    with pytest.raises(ConfigError, match="several times"):
+        compare(
+            encoder, None, iter(batches(8, 0)), batches(8, 1),
+            data="toy", encoder_name="x",
+        )  # fmt: skip

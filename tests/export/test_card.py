@@ -1,0 +1,55 @@
+"""What a model card says."""
+
+import pytest
+
+from simclr_tf.errors import ConfigError
+from simclr_tf.export import card_markdown
+
+CARD = {
+    "title": "freedoom_r18",
+    "summary": "A quarter-width ResNet-18.",
+    "data": "embedded:freedoom_12",
+    "data_licence": "BSD-3-Clause, Contributors to the Freedoom project",
+    "command": "simclr-tf pretrain --preset=demo --workdir=runs/demo",
+    "metrics": [
+        {"metric": "kNN", "value": "73.2 (71.4 to 74.9)", "num_test": 2534},
+        {"metric": "10 labels a class", "value": "66.2 ± 1.8", "num_test": 2534},
+    ],
+    "notes": ["Trained for ten minutes."],
+}
+SHAPES = {
+    "image_shape": (None, None, 3),
+    "outputs": {"default": (None, 128), "block_group1": (None, None, None, 16)},
+}
+
+
+def test_card_says_everything_it_was_given():
+    text = card_markdown(CARD, **SHAPES, files=("saved_model/",))
+    assert text.startswith("# freedoom_r18\n")
+    for part in (
+        CARD["summary"], CARD["data"], CARD["data_licence"], CARD["command"],
+        "| kNN | 73.2 (71.4 to 74.9) | 2,534 |", "66.2 ± 1.8", CARD["notes"][0],
+        "float32 `[N, H, W, 3]` in [0, 1], RGB", "divided by 255",
+        "| `default` | [N, 128] |", "| `block_group1` | [N, h, w, 16] |",
+        'tf.saved_model.load("saved_model")', "only if you trust", "`saved_model/`",
+    ):  # fmt: skip
+        assert part in text, part
+
+
+def test_card_of_nothing_has_contract_and_loading_but_no_empty_sections():
+    text = card_markdown({}, image_shape=(28, 28, 1), outputs={"default": (None, 9)})
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings == ["# An encoder", "## Input", "## Outputs", "## Loading"]
+    assert "[N, 28, 28, 1]" in text and "grey" in text
+    assert "np.zeros([1, 28, 28, 1], np.float32)" in text
+    assert "features = encoder(images)  # [1, 9]" in text
+
+
+def test_unknown_field_gets_the_nearest_name():
+    with pytest.raises(ConfigError, match="Did you mean data_licence"):
+        card_markdown({"data_license": "MIT"}, **SHAPES)
+
+
+def test_metric_without_its_test_size_is_refused():
+    with pytest.raises(ConfigError, match="num_test"):
+        card_markdown({"metrics": [{"metric": "kNN", "value": 1}]}, **SHAPES)

@@ -1,0 +1,322 @@
+"""An exported folder: whole or not there, and what its SavedModel can do."""
+
+import hashlib
+import json
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import ConfigError, WorkdirError
+from simclr_tf.export import (
+    ParityError,
+    check_in_fresh_process,
+    export_saved_model,
+    parity,
+    saved_model,
+)
+from simclr_tf.models import ProjectionHead
+
+CARD = {
+    "title": "A tiny encoder",
+    "data": "embedded:freedoom_12, 6,007 images",
+    "data_licence": "BSD-3-Clause",
+    "command": "simclr-tf pretrain --preset=demo",
+    "metrics": [{"metric": "kNN", "value": "73.2 (71.4 to 74.9)", "num_test": 2534}],
+}
+
+
+def tiny_encoder(channels=3):
+    """Two endpoints, batch norm far from its initial values, a penalty."""
+    images = keras.Input((None, None, channels), name="images")
+    x = keras.layers.Conv2D(
+        4, 3, padding="same", name="initial_conv", kernel_regularizer="l2"
+    )(images)
+    x = keras.layers.BatchNormalization(name="bn1")(x)
+    x = keras.layers.ReLU(name="block_group1")(x)
+    x = keras.layers.Conv2D(5, 3, strides=2, name="conv2")(x)
+    x = keras.layers.BatchNormalization(name="bn2")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="final_avg_pool")(x)
+    model = keras.Model(images, x, name="tiny")
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.1, 1.0, w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return tiny_encoder()
+
+
+@pytest.fixture(scope="module")
+def head(encoder):
+    return ProjectionHead(num_layers=2, out_features=6, seed=1)
+
+
+@pytest.fixture(scope="module")
+def exported(encoder, head, tmp_path_factory):
+    """Folder and record of one export, checked in a fresh process."""
+    folder = tmp_path_factory.mktemp("exports") / "tiny"
+    record = export_saved_model(
+        encoder, folder, config={"preset": "demo"}, card=CARD, projection_head=head
+    )
+    return folder, record
+
+
+@pytest.fixture
+def loaded(exported):
+    return tf.saved_model.load(str(exported[0] / "saved_model"))
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Spares the fresh process of a test about something else."""
+    monkeypatch.setattr(saved_model, "check_in_fresh_process", lambda *args: 0.0)
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(1)
+    return rng.uniform(size=(3, 12, 17, 3)).astype(np.float32)
+
+
+def test_folder_holds_saved_model_config_and_card(exported):
+    folder, record = exported
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"saved_model", "config.json", "card.md"}
+    assert (folder / "saved_model" / "saved_model.pb").is_file()
+    assert json.loads((folder / "config.json").read_text()) == json.loads(
+        json.dumps(record)
+    )
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
+
+
+def test_config_states_the_contract(exported):
+    _, record = exported
+    assert record["config"] == {"preset": "demo"}
+    assert record["input"]["shape"] == [None, None, None, 3]
+    assert record["input"]["dtype"] == "float32"
+    shapes = {name: output["shape"] for name, output in record["outputs"].items()}
+    assert shapes == {
+        "default": [None, 5],
+        "initial_conv": [None, None, None, 4],
+        "block_group1": [None, None, None, 4],
+        "final_avg_pool": [None, 5],
+        "projections": [None, 6],
+    }
+    assert record["parity"]["max_abs_difference"] <= 1e-5
+    assert record["versions"]["tensorflow"] == tf.__version__
+
+
+def test_checksums_are_those_of_the_files(exported):
+    folder, record = exported
+    found = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(
+            path.read_bytes()
+        ).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "config.json"
+    }
+    assert record["sha256"] == found
+
+
+def test_features_equal_the_models_at_any_size(loaded, encoder, images):
+    for batch in (images, images[:1, :5, :9]):
+        np.testing.assert_allclose(loaded(batch), encoder(batch), atol=1e-5)
+        np.testing.assert_array_equal(loaded(batch, training=False), loaded(batch))
+
+
+def test_both_signatures_return_features_and_endpoints(loaded, encoder, head, images):
+    first_conv = encoder.get_layer("initial_conv")(images)
+    assert set(loaded.signatures) == {"serving_default", "image_feature_vector"}
+    for signature in loaded.signatures.values():
+        outputs = signature(images=tf.constant(images))
+        np.testing.assert_allclose(outputs["default"], encoder(images), atol=1e-5)
+        np.testing.assert_array_equal(outputs["final_avg_pool"], outputs["default"])
+        np.testing.assert_allclose(outputs["initial_conv"], first_conv, atol=1e-5)
+        np.testing.assert_allclose(
+            outputs["projections"], head(encoder(images)), atol=1e-5
+        )
+
+
+def test_gradient_reaches_the_first_convolution(loaded, exported, images):
+    names = exported[1]["variables"]
+    kernel = loaded.variables[names.index("initial_conv/kernel:0")]
+    assert kernel.shape == (3, 3, 3, 4)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(loaded(images, training=True) ** 2)
+    assert np.abs(tape.gradient(loss, kernel)).max() > 1e-6
+
+
+def test_trainable_variables_are_all_but_the_moving_statistics(loaded, exported):
+    names = exported[1]["variables"]
+    assert len(loaded.variables) == len(names) == 12 + 9
+    moving = sum("moving" in name for name in names)
+    assert len(loaded.trainable_variables) == len(names) - moving
+    assert all(variable.trainable for variable in loaded.trainable_variables)
+
+
+def test_batch_norm_statistics_move_in_training_only(loaded, exported, images):
+    encoder_names = exported[1]["variables"][:12]
+    before = [variable.numpy() for variable in loaded.variables]
+    loaded(images)
+    loaded.signatures["serving_default"](images=tf.constant(images))
+    for old, variable in zip(before, loaded.variables, strict=True):
+        np.testing.assert_array_equal(old, variable)
+    loaded(images, training=True)
+    moved = [
+        name
+        for name, old, new in zip(encoder_names, before, loaded.variables, strict=False)
+        if (old != new.numpy()).any()
+    ]
+    assert sorted(moved) == [
+        "bn1/moving_mean:0", "bn1/moving_variance:0",
+        "bn2/moving_mean:0", "bn2/moving_variance:0",
+    ]  # fmt: skip
+
+
+def test_training_uses_batch_statistics(loaded, encoder, images):
+    expected = encoder(images, training=False)
+    assert np.abs(loaded(images, training=True) - expected).max() > 0.01
+
+
+def test_regularization_losses_follow_the_weights(loaded, exported):
+    (penalty,) = loaded.regularization_losses
+    kernel = loaded.variables[0]
+    assert exported[1]["variables"][0] == "initial_conv/kernel:0"
+    np.testing.assert_allclose(penalty(), 0.01 * np.sum(kernel.numpy() ** 2), rtol=1e-5)
+    before = penalty().numpy()
+    kernel.assign(2 * kernel)
+    np.testing.assert_allclose(penalty(), 4 * before, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros([1, 8, 8, 3], np.uint8), np.zeros([1, 8, 8, 1], np.float32)]
+)
+def test_wrong_dtype_and_channels_are_refused(loaded, wrong):
+    with pytest.raises(ValueError, match="float32"):
+        loaded(wrong)
+
+
+def test_loading_example_of_the_card_has_five_lines_and_runs(exported, monkeypatch):
+    folder, _ = exported
+    text = (folder / "card.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(example.splitlines()) == 5
+    monkeypatch.chdir(folder)
+    names = {}
+    exec(example, names)
+    assert names["features"].shape == (1, 5)
+
+
+def test_fresh_process_notices_other_features(exported, encoder):
+    folder, _ = exported
+    cases = parity.parity_cases(encoder, encoder)
+    assert cases["images1"].shape[1:3] != cases["images0"].shape[1:3]
+    cases["features1"] = cases["features1"] + 3e-5 * cases["features1"].max()
+    with pytest.raises(ParityError, match="differ from the trained one's by"):
+        check_in_fresh_process(folder / "saved_model", cases)
+
+
+def test_failed_process_is_told_in_one_line(monkeypatch, exported):
+    monkeypatch.setattr(parity, "_PROGRAM", "raise SystemExit('no')")
+    with pytest.raises(ParityError, match="fails in a fresh process: no$"):
+        check_in_fresh_process(exported[0] / "saved_model", {})
+
+
+def test_process_that_knows_this_package_does_not_count(monkeypatch, exported):
+    knowing = """
+import sys, types
+stub = types.SimpleNamespace
+module = stub(signatures={"image_feature_vector": None})
+sys.modules["tensorflow"] = stub(saved_model=stub(load=lambda path: module))
+sys.modules["simclr_tf.models"] = stub()
+"""
+    monkeypatch.setattr(parity, "_PROGRAM", knowing + parity._PROGRAM)
+    with pytest.raises(ParityError, match="knows.*simclr_tf.models"):
+        check_in_fresh_process(exported[0] / "saved_model", {})
+
+
+def test_nothing_is_left_when_the_parity_check_fails(encoder, tmp_path, monkeypatch):
+    def differs(*args):
+        raise ParityError("differ")
+
+    monkeypatch.setattr(saved_model, "check_in_fresh_process", differs)
+    with pytest.raises(ParityError):
+        export_saved_model(encoder, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        tf.errors.ResourceExhaustedError(None, None, "No space left on device"),
+    ],
+)
+@pytest.mark.parametrize("place", ["tf.saved_model.save", "_write", "os.rename"])
+def test_nothing_is_left_when_the_disk_is_full(
+    encoder, tmp_path, monkeypatch, unchecked, error, place
+):
+    def full(*args, **kwargs):
+        raise error
+
+    if place == "_write":
+        monkeypatch.setattr(saved_model, "_write", full)
+    elif place == "os.rename":
+        monkeypatch.setattr("os.rename", full)
+    else:
+        monkeypatch.setattr(tf.saved_model, "save", full)
+    with pytest.raises(WorkdirError, match="No space left on device") as caught:
+        export_saved_model(encoder, tmp_path / "new")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_folder_is_refused_and_untouched(encoder, tmp_path, unchecked):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(WorkdirError, match="not empty"):
+        export_saved_model(encoder, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    with pytest.raises(WorkdirError, match="is a file"):
+        export_saved_model(encoder, tmp_path / "mine.txt")
+
+
+def test_overwriting_replaces_the_folder_as_a_whole(encoder, tmp_path, unchecked):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    export_saved_model(encoder, folder)  # An empty folder is no obstacle.
+    (folder / "stale.txt").write_text("old")
+    export_saved_model(encoder, folder, config={"new": 1}, overwrite=True)
+    assert not (folder / "stale.txt").exists()
+    assert json.loads((folder / "config.json").read_text())["config"] == {"new": 1}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_failed_overwrite_keeps_the_older_export(
+    encoder, tmp_path, unchecked, monkeypatch
+):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "older.txt").write_text("older")
+    rename, calls = saved_model.os.rename, []
+
+    def second_fails(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr("os.rename", second_fails)
+    with pytest.raises(WorkdirError, match="Input/output error"):
+        export_saved_model(encoder, folder, overwrite=True)
+    assert (folder / "older.txt").read_text() == "older"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_wrong_card_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ConfigError, match="Did you mean metrics"):
+        export_saved_model(None, tmp_path / "new", card={"metric": []})
+    assert list(tmp_path.iterdir()) == []
