@@ -30,7 +30,7 @@ def demo():
 def fashion_mnist():
     """Fashion-MNIST (10,000 grey images), on two CPU cores, in under ten minutes."""
     return _small_images(
-        preset="fashion_mnist", epochs=60,
+        preset="fashion_mnist", epochs=80,
         data=DataConfig(source="embedded:fashion_mnist_10k", image_size_pixels=28),
         augment=AugmentConfig(recipe="small_grey"), temperature=0.3)
 

@@ -1,0 +1,62 @@
+"""The wheel holds everything, and works where there is no checkout."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    # Built from a copy: setuptools would leave a build folder in the checkout.
+    folder = tmp_path_factory.mktemp("wheel")
+    copy = folder / "source"
+    copy.mkdir()
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    for name in ("simclr_tf", "tools"):
+        shutil.copytree(ROOT / name, copy / name)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps",
+         "--no-build-isolation", "-w", str(folder), str(copy)],
+        check=True, capture_output=True, timeout=300)
+    return next(folder.glob("simclr_tf-*.whl"))
+
+
+def test_the_wheel_holds_the_images_their_notices_and_the_tools(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        sizes = {item.filename: item.file_size for item in archive.infolist()}
+    embedded = {n: s for n, s in sizes.items()
+                if n.startswith("simclr_tf/data/embedded/")}
+    on_disk = {p.name: p.stat().st_size
+               for p in (ROOT / "simclr_tf/data/embedded").iterdir() if p.is_file()}
+    assert {pathlib.Path(n).name: s for n, s in embedded.items()} == on_disk
+    assert {"LICENSE.freedoom", "LICENSE.fashion_mnist"} <= set(on_disk)
+    assert sum(embedded.values()) <= 14_000_000
+    assert "simclr_tf/tools/pretrain.py" in sizes
+    assert not any(name.startswith(("tests/", "tools/")) for name in sizes)
+
+
+def test_an_installed_wheel_finds_its_images_and_its_verbs(wheel, tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target",
+         str(tmp_path / "site"), str(wheel)], check=True, capture_output=True,
+        timeout=300)
+    script = (
+        "import simclr_tf, sys\n"
+        "assert simclr_tf.__file__.startswith(sys.argv[1]), simclr_tf.__file__\n"
+        "from simclr_tf.tools.command_line import main\n"
+        "assert main(['pretrain', '--help']) == 0\n"
+        "source = simclr_tf.open_source('embedded:freedoom_12', split='test')\n"
+        "assert source.num_examples == 2534\n")
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,96 @@
+"""Every command and every code block of the README does what it says."""
+
+import pathlib
+import re
+import shlex
+
+import numpy as np
+import pytest
+from absl import flags
+from PIL import Image
+
+from simclr_tf.options import override
+from simclr_tf.presets import PRESETS
+from simclr_tf.tools import command_line, config_flags, evaluate, export, pretrain
+
+ROOT = pathlib.Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TOOLS = {"pretrain": pretrain, "evaluate": evaluate, "export": export}
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands():
+    """Every simclr-tf command, in blocks and in the text."""
+    found = [line.split("#")[0].strip() for block in blocks("bash")
+             for line in block.splitlines() if line.startswith("simclr-tf")]
+    found += re.findall(r"`(simclr-tf [a-z]+ --[^`]*)`", README)
+    return found
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_of_the_readme_is_accepted(command):
+    _, verb, *arguments = shlex.split(command.replace("\\\n", " "))
+    if arguments == ["--help"]:
+        assert command_line.main([verb, "--help"]) == 0
+        return
+    values = flags.FlagValues()
+    TOOLS[verb].define(values)
+    assert values(["simclr-tf", *arguments]) == ["simclr-tf"]
+    if verb == "pretrain":
+        config_flags.config_from_flags(values)
+
+
+@pytest.mark.parametrize("flag", sorted(set(re.findall(r"`--([a-z_.]+)[=`]", README))))
+def test_every_flag_that_the_readme_names_exists(flag):
+    for tool in TOOLS.values():
+        values = flags.FlagValues()
+        tool.define(values)
+        if flag in values:
+            return
+    raise AssertionError(f"no tool has --{flag}")
+
+
+def test_the_readme_lists_every_preset_and_every_verb():
+    for name in PRESETS:
+        assert f"| `{name}` |" in README
+    for verb in command_line.VERBS:
+        assert f"simclr-tf {verb}" in README
+
+
+def test_the_make_targets_of_the_readme_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"make ([a-z-]+)", README)) <= targets
+
+
+def a_folder_of_pictures(folder):
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(130):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), "uint8")).save(
+            folder / f"{i}.png")
+    return folder
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    import simclr_tf.training.run as run_module
+    monkeypatch.chdir(tmp_path)
+    a_folder_of_pictures(tmp_path / "pictures")
+    # The same run, shorter and narrower; nothing else is changed.
+    original = run_module.override
+    monkeypatch.setattr(run_module, "override", lambda config, changes: override(
+        original(config, changes), {
+            "epochs": 1, "encoder.width_multiplier": 0.0625, "compile_views": False}))
+    rng = np.random.default_rng(0)
+    images = rng.random((2, 32, 32, 3), "float32")
+    batch = {"images": images, "seeds": np.zeros((2, 2), "int32"),
+             "labels": np.array([3, 7])}
+    import tensorflow as tf
+    names = {"images": images, "batches": tf.data.Dataset.from_tensors(batch)}
+    parts = blocks("python")
+    assert len(parts) >= 2
+    for block in parts:
+        exec(block.replace("PATH", "pictures"), names)  # noqa: S102
+    assert names["features"].shape == (2, 32)

@@ -1,0 +1,138 @@
+"""Pretrain, evaluate, export, load elsewhere: the tools, one after the other."""
+
+import json
+import shlex
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from simclr_tf import load_encoder
+from simclr_tf.data import open_source
+from simclr_tf.evaluation import read_results
+from simclr_tf.tools import command_line
+from simclr_tf.training import Workdir
+
+SMALL_RUN = [
+    "--preset=demo", "--data.split=train[:256]", "--data.test_split=test[:128]",
+    "--epochs=2", "--encoder.width_multiplier=0.0625", "--global_batch_size=64",
+]
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    """A workdir with an evaluation, and an export of it."""
+    folder = tmp_path_factory.mktemp("job")
+    workdir, output = folder / "run", folder / "export"
+    for arguments in (
+        ["pretrain", *SMALL_RUN, f"--workdir={workdir}"],
+        ["evaluate", f"--workdir={workdir}", "--draws=2", "--per_class=2"],
+        ["export", f"--workdir={workdir}", f"--output={output}"],
+    ):
+        assert command_line.main(arguments) == 0
+    return workdir, output
+
+
+def test_the_evaluation_compares_three_representations(finished_run):
+    workdir, _ = finished_run
+    results = read_results(workdir / "evaluation.json")
+    found = {(m.representation, m.protocol) for m in results.measurements}
+    assert found == {
+        (representation, protocol)
+        for representation in ("this encoder", "untrained encoder", "raw pixels")
+        for protocol in ("weighted_knn", "linear_probe", "few_label_ridge")}
+    assert {m.num_test for m in results.measurements} == {128}
+    assert "| raw pixels" in (workdir / "evaluation.md").read_text()
+    for picture in ("views.png", "neighbours.png"):
+        assert (workdir / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluating_leaves_the_run_as_it_was(finished_run):
+    workdir, _ = finished_run
+    before = {p: p.read_bytes() for p in (workdir / "checkpoints").rglob("*")
+              if p.is_file()}
+    assert command_line.main(
+        ["evaluate", f"--workdir={workdir}", "--per_class=0"]) == 0
+    assert before == {p: p.read_bytes() for p in (workdir / "checkpoints").rglob("*")
+                      if p.is_file()}
+
+
+def test_the_export_gives_the_models_features_without_simclr_tf(
+        finished_run, tmp_path):
+    workdir, output = finished_run
+    images = open_source(
+        "embedded:freedoom_12", split="test[:16]").read_images(np.arange(16)) / 255.0
+    images = images.astype("float32")
+    np.save(tmp_path / "images.npy", images)
+    script = textwrap.dedent(f"""
+        import sys
+        import numpy as np, tensorflow as tf
+        model = tf.saved_model.load({str(output / "saved_model")!r})
+        features = model(np.load("images.npy"))
+        np.save("features.npy", features)
+        assert not any(name.startswith("simclr_tf") for name in sys.modules)
+        served = model.signatures["serving_default"](
+            images=tf.constant(np.load("images.npy")))["default"]
+        np.testing.assert_allclose(served, features, atol=1e-6)
+    """)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, text=True,
+                          capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    expected = load_encoder(workdir)(tf.constant(images))
+    np.testing.assert_allclose(
+        np.load(tmp_path / "features.npy"), expected, atol=1e-5)
+
+
+def test_the_card_carries_the_evaluation_and_the_licence(finished_run):
+    workdir, output = finished_run
+    card = (output / "card.md").read_text()
+    knn = read_results(workdir / "evaluation.json").find(
+        "this encoder", "weighted_knn")
+    assert f"{knn.value:.1f}" in card and "128" in card
+    assert "BSD-3-Clause" in card and "simclr-tf pretrain --preset=demo" in card
+    record = json.loads((output / "config.json").read_text())
+    assert record["config"]["config"]["global_batch_size"] == 64
+
+
+def test_an_export_is_evaluated_like_its_run(finished_run, tmp_path):
+    workdir, output = finished_run
+    assert command_line.main([
+        "evaluate", f"--encoder={output}", f"--output={tmp_path}", "--draws=2",
+        "--per_class=2"]) == 0
+    ours = read_results(workdir / "evaluation.json").find(
+        "this encoder", "weighted_knn")
+    theirs = read_results(tmp_path / "evaluation.json").find(
+        "this encoder", "weighted_knn")
+    assert abs(ours.value - theirs.value) <= 100 / 128  # One image at most.
+
+
+def test_the_recorded_command_makes_the_same_config(finished_run, tmp_path):
+    workdir, _ = finished_run
+    command = shlex.split(Workdir(workdir).read()["command"])
+    assert command[:2] == ["simclr-tf", "pretrain"]
+    assert set(command[2:]) == {*SMALL_RUN, f"--workdir={workdir}"}
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["evaluate", "--workdir={tmp}/nothing"], "not a workdir"),
+    (["evaluate", "--encoder={tmp}/nothing", "--data=embedded:freedoom_12",
+      "--image_size_pixels=32"], "does not exist"),
+    (["evaluate", "--encoder={run}", "--workdir={run}"], "Exactly one"),
+    (["evaluate", "--workdir={run}", "--k=0"], "k=0"),
+    (["evaluate", "--workdir={run}", "--k=1000"], "k=1000"),
+    (["evaluate", "--workdir={run}", "--test_split=holdout"], "holdout"),
+    (["export", "--workdir={run}"], "--output is required"),
+    (["export", "--workdir={run}", "--output={export}"], "not empty"),
+    (["export", "--workdir={tmp}/nothing", "--output={tmp}/x"], "not a workdir"),
+])
+def test_mistakes_get_one_line(finished_run, tmp_path, capsys, arguments, words):
+    workdir, output = finished_run
+    places = {"tmp": tmp_path, "run": workdir, "export": output}
+    capsys.readouterr()
+    assert command_line.main([a.format(**places) for a in arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert words in error.splitlines()[-1] and "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []

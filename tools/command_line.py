@@ -1,0 +1,133 @@
+"""`simclr-tf VERB ...`, and what every tool's main does with argv and errors.
+
+A user's mistake is one line on stderr and exit code 2; nothing else is caught, so a
+bug keeps its traceback. `--help` and typos are answered before TensorFlow is
+imported.
+"""
+
+import difflib
+import importlib
+import shlex
+import sys
+import textwrap
+
+from absl import flags
+
+from simclr_tf.errors import SimCLRError
+
+VERBS = {
+    "pretrain": "Learn an encoder from images, without labels.",
+    "evaluate": "Probe a frozen encoder: kNN, linear, few labels.",
+    "export": "Write the encoder as a SavedModel with its card.",
+}
+
+
+class FlagError(SimCLRError):
+    """A flag that is unknown, malformed or missing."""
+
+
+def main(argv=None):
+    """Entry point of `simclr-tf`. Returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print("Usage: simclr-tf VERB [--flag=value ...]\n")
+        for verb, line in VERBS.items():
+            print(f"  {verb:10}{line}")
+        print("\nsimclr-tf VERB --help lists the flags of a verb.")
+        return 0
+    verb = arguments[0]
+    if verb == "--version":
+        from simclr_tf import __version__
+        print(f"simclr-tf {__version__}")
+        return 0
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=2)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        return _fail(f"Unknown verb '{verb}'.{hint} Verbs: {', '.join(VERBS)}.")
+    tool = importlib.import_module(f"simclr_tf.tools.{verb}")
+    return tool.main(arguments[1:])
+
+
+def execute(doc, define, run, argv=None):
+    """Parse the flags of one tool and run it.
+
+    Args:
+      doc: str, the tool's docstring; its text heads `--help`.
+      define: function that defines the tool's flags on a `flags.FlagValues`.
+      run: function of the parsed `flags.FlagValues`.
+      argv: list of str without the program's name; `sys.argv[1:]` if None.
+
+    Returns:
+      int, the exit code: 0, 2 for a user's mistake, 130 when interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    values = flags.FlagValues()
+    define(values)
+    if "--help" in arguments or "-h" in arguments:
+        print(_help(doc, values))
+        return 0
+    try:
+        _parse(values, arguments)
+        run(values)
+    except SimCLRError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def required(values, name, meaning):
+    """The value of a flag that has no default.
+
+    Raises:
+      FlagError: when the user did not give it.
+    """
+    if not values[name].value:
+        raise FlagError(f"--{name} is required: {meaning}.")
+    return values[name].value
+
+
+def typed(verb, values):
+    """The command that was typed, as it can be typed again."""
+    given = [f"--{name}={values[name].value}" for name in values
+             if values[name].present and name == values[name].name]
+    return " ".join(["simclr-tf", verb, *(shlex.quote(flag) for flag in given)])
+
+
+def _parse(values, arguments):
+    try:
+        rest = values(["simclr-tf", *arguments])[1:]
+    except flags.UnrecognizedFlagError as error:
+        name = error.flagname
+        near = difflib.get_close_matches(name, list(values), n=2, cutoff=0.5)
+        # Whoever types `temperature` means `loss.temperature`.
+        ends = [flag for flag in values if flag.endswith(f".{name}")]
+        near = list(dict.fromkeys([*ends, *near]))
+        hint = f" Did you mean {' or '.join(f'--{n}' for n in near)}?" if near else ""
+        raise FlagError(f"Unknown flag --{name}.{hint} --help lists all.") from None
+    except flags.Error as error:
+        raise FlagError(" ".join(str(error).split())) from None
+    if rest:
+        raise FlagError(f"Unexpected argument '{rest[0]}': flags are --name=value.")
+
+
+def _help(doc, values):
+    lines = [doc.strip(), "", "Flags:"]
+    for name in sorted(values, key=lambda name: ("." in name, name)):
+        flag = values[name]
+        if name != flag.name:  # A short name or an alias.
+            continue
+        lines.append(f"  --{name}")
+        lines.extend(textwrap.wrap(
+            flag.help, 76, initial_indent="      ", subsequent_indent="      "))
+    return "\n".join(lines)
+
+
+def _fail(message):
+    print(f"simclr-tf: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

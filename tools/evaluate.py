@@ -1,0 +1,74 @@
+"""Probe a frozen encoder: kNN, linear, and few labels.
+
+simclr-tf evaluate --workdir=runs/demo
+simclr-tf evaluate --encoder=exported_models/demo --data=folder:LABELLED
+
+Beside the encoder stand the raw pixels and, for a workdir, the same encoder before
+its first step. Writes evaluation.json and evaluation.md, and for images in memory
+views.png and neighbours.png, into the workdir or --output.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+
+from simclr_tf.tools import command_line
+from simclr_tf.tools.quiet_tensorflow import import_tensorflow
+
+
+def define(values):
+    """The tool's flags."""
+    texts = {
+        "workdir": "Folder of a run; its data and sizes are taken from there.",
+        "encoder": "Instead of --workdir: an export's folder or a Keras file.",
+        "data": "Labelled images; those of the run if unset.",
+        "split": "Split the probes learn on; the run's if unset.",
+        "test_split": "Split that is tested on; the run's if unset.",
+        "data_dir": "Folder of prepared tfds data sets.",
+        "output": "Folder for the results; the workdir if unset.",
+    }
+    for name, text in texts.items():
+        flags.DEFINE_string(name, None, text, flag_values=values)
+    flags.DEFINE_integer("image_size_pixels", None, "Height and width of the images "
+                         "as the encoder sees them; the run's if unset.",
+                         flag_values=values)
+    flags.DEFINE_integer("batch_size", 256, "Images a step.", flag_values=values)
+    flags.DEFINE_integer("k", 20, "Neighbours that vote.", flag_values=values)
+    flags.DEFINE_float("temperature", 0.07, "Temperature of the votes.",
+                       flag_values=values)
+    flags.DEFINE_integer("per_class", 10, "Labels a class of the few-label probe; 0 "
+                         "leaves it out.", flag_values=values)
+    flags.DEFINE_integer("draws", 5, "Draws of the few labels.", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Seed of the draws.", flag_values=values)
+
+
+def run(values):
+    """Evaluate as the flags say."""
+    if bool(values["workdir"].value) == bool(values["encoder"].value):
+        raise command_line.FlagError(
+            "Exactly one of --workdir and --encoder is required: the folder of a run, "
+            "or an encoder to load.")
+    import_tensorflow()
+    from simclr_tf.reports.evaluation_report import evaluate_and_report
+
+    path = pathlib.Path(values["workdir"].value or values["encoder"].value)
+    chosen = {name: values[name].value for name in (
+        "data", "split", "test_split", "data_dir", "image_size_pixels")}
+    settings = {name: values[name].value for name in (
+        "k", "temperature", "draws", "seed")}
+    evaluate_and_report(
+        path, is_run=values["workdir"].value is not None,
+        chosen={name: value for name, value in chosen.items() if value is not None},
+        output=values["output"].value, batch_size=values["batch_size"].value,
+        command=command_line.typed("evaluate", values),
+        per_class=values["per_class"].value or None, **settings)
+
+
+def main(argv=None):
+    """Returns the exit code."""
+    return command_line.execute(__doc__, define, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
