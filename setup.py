@@ -5,10 +5,14 @@ The folder `tools/` is installed as `simclr_tf.tools`, so that `simclr-tf VERB` 
 """
 
 import pathlib
+import re
 
 from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).parent
+
+VERSION = re.search(
+    r'__version__ = "(.+)"', (HERE / "simclr_tf" / "__init__.py").read_text()).group(1)
 
 INSTALL = [
     # The framework; the tested range is 2.16 to 2.21.
@@ -62,7 +66,7 @@ TEST = [
 
 setup(
     name="simclr-tf",
-    version="0.1.0",
+    version=VERSION,
     description="SimCLR for TensorFlow 2 and Keras, with SavedModel export",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -163,7 +163,8 @@ class LossConfig(Section):
 
     name: Literal["nt_xent", "nt_logistic", "margin_triplet"] = option(
         "nt_xent", "nt_xent (SimCLR), or the alternatives of the paper's Table 4.")
-    temperature: float = option(0.1, "Softmax temperature (paper: 0.1; CIFAR: 0.5).")
+    temperature: float = option(
+        0.1, "Softmax temperature (paper: 0.1; CIFAR: 0.5); margin_triplet has none.")
     normalize: bool = option(True, "Compare l2-normalised projections (nt_xent).")
     margin: float = option(0.8, "Margin of margin_triplet.")
     semi_hard: bool = option(False, "Semi-hard negatives (the alternatives).")
@@ -244,7 +245,8 @@ class Config(Section):
         "float32", "float32, or bfloat16 for the network's arithmetic (the loss, "
         "batch norm's statistics and the weights stay float32).")
     deterministic: bool = option(
-        False, "Deterministic kernels, at some speed, for bit-identical runs.")
+        False, "Deterministic kernels for bit-identical runs, at some cost; holds for "
+        "the whole process.")
     compile_views: bool = option(
         True, "Compile the making of views with XLA: faster after the first step.",
         resumable=True)
@@ -263,7 +265,8 @@ class Config(Section):
                 "`global_batch_size` must be at least 2: a contrastive loss needs "
                 "other images to compare with.",
                 global_batch_size=self.global_batch_size)
-        _not_negative(seed=self.seed)
+        require(0 <= self.seed < 2**63, "`seed` must lie in [0, 2**63).",
+                seed=self.seed)
 
 
 def from_dict(values: dict[str, Any]):

@@ -18,7 +18,14 @@ from simclr_tf.errors import unknown_choice
 
 
 def demo():
-    """Freedoom-12 in colour, on two CPU cores, in under ten minutes."""
+    """Freedoom-12 in colour: a newcomer's first run, on two CPU cores.
+
+    Source: settings found by short runs on these images (see the README). Crops from
+    0.3 of the area and a mild colour distortion fit small crops of game scenes.
+    Command: simclr-tf pretrain --preset=demo --workdir=runs/demo
+    Expected (3 seeds): kNN 87.4 ± 0.6, linear 88.1 ± 0.2, 10 labels a class
+    83.3 ± 0.3; raw pixels 66.1, 74.9, 52.4.
+    """
     return _small_images(
         preset="demo", epochs=100,
         data=DataConfig(source="embedded:freedoom_12", image_size_pixels=32),
@@ -28,7 +35,14 @@ def demo():
 
 
 def fashion_mnist():
-    """Fashion-MNIST (10,000 grey images), on two CPU cores, in under ten minutes."""
+    """Fashion-MNIST, 10,000 grey images, on two CPU cores.
+
+    Source: settings found by short runs on these images. The clothes fill their frame
+    and are grey: larger crops, brightness and contrast, no hue and no blur.
+    Command: simclr-tf pretrain --preset=fashion_mnist --workdir=runs/fashion
+    Expected (3 seeds): kNN 83.7 ± 0.5, linear 86.0 ± 0.4, 10 labels a class
+    77.4 ± 0.3; raw pixels 81.2, 84.5, 70.3.
+    """
     return _small_images(
         preset="fashion_mnist", epochs=80,
         data=DataConfig(source="embedded:fashion_mnist_10k", image_size_pixels=28),
@@ -196,7 +210,7 @@ def get_preset(name):
 
     Example:
       >>> get_preset("demo").global_batch_size
-      256
+      128
     """
     if name not in PRESETS:
         raise unknown_choice("preset", name, PRESETS)

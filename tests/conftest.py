@@ -3,8 +3,6 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# One worker of pytest-xdist has one core; the numbers do not depend on it.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import tensorflow as tf
 

@@ -8,7 +8,6 @@ its first step. Writes evaluation.json and evaluation.md, and for images in memo
 views.png and neighbours.png, into the workdir or --output.
 """
 
-import pathlib
 import sys
 
 from absl import flags
@@ -50,15 +49,19 @@ def run(values):
             "Exactly one of --workdir and --encoder is required: the folder of a run, "
             "or an encoder to load.")
     import_tensorflow()
-    from simclr_tf.reports.evaluation_report import evaluate_and_report
+    from simclr_tf.reports import evaluate_and_report
+    from simclr_tf.training import Workdir
 
-    path = pathlib.Path(values["workdir"].value or values["encoder"].value)
+    path = values["encoder"].value
+    if path is None:
+        path = values["workdir"].value
+        Workdir(path).read()  # Whatever else lies there is refused.
     chosen = {name: values[name].value for name in (
         "data", "split", "test_split", "data_dir", "image_size_pixels")}
     settings = {name: values[name].value for name in (
         "k", "temperature", "draws", "seed")}
     evaluate_and_report(
-        path, is_run=values["workdir"].value is not None,
+        path,
         chosen={name: value for name, value in chosen.items() if value is not None},
         output=values["output"].value, batch_size=values["batch_size"].value,
         command=command_line.typed("evaluate", values),

@@ -138,7 +138,13 @@ def _accuracy(correct):
 
 
 def evaluate_encoder(
-    encoder, train_batches, test_batches, *, representation=THIS_ENCODER, **settings
+    encoder,
+    train_batches,
+    test_batches,
+    *,
+    representation=THIS_ENCODER,
+    on_features=None,
+    **settings,
 ):
     """`evaluate_features` of a frozen encoder.
 
@@ -146,6 +152,8 @@ def evaluate_encoder(
       encoder: keras.Model, or None for the raw pixels.
       train_batches, test_batches: as for `extract_features`.
       representation: str, name of the row in the table.
+      on_features: function called with (representation, training features, test
+        features), before the probes.
       **settings: of `evaluate_features`.
 
     Returns:
@@ -162,13 +170,16 @@ def evaluate_encoder(
       >>> [m.value for m in found]
       [100.0, 100.0]
     """
-    parts = []
+    found, parts = [], []
     for name, batches in (("training", train_batches), ("test", test_batches)):
         if encoder is None:
             features, labels, _ = raw_pixels(batches)
         else:
             features, labels, _ = extract_features(encoder, batches)
+        found.append(features)
         parts.append(check_labelled(name, features, labels))
+    if on_features is not None:
+        on_features(representation, *found)
     return evaluate_features(representation, *parts, **settings)
 
 
@@ -181,7 +192,9 @@ def compare(
     data,
     encoder_name,
     command=None,
+    step=None,
     on_measured=None,
+    on_features=None,
     **settings,
 ):
     """This encoder, the same one untrained, and raw pixels under all three probes.
@@ -194,7 +207,9 @@ def compare(
       data: str, name of the labelled images.
       encoder_name: str, name or path of the encoder.
       command: str, what started it.
+      step: int, updates the encoder was trained for, if known.
       on_measured: function of a Measurement, called as each one is there.
+      on_features: as for `evaluate_encoder`.
       **settings: of `evaluate_features`.
 
     Returns:
@@ -226,6 +241,7 @@ def compare(
             train_batches,
             test_batches,
             representation=representation,
+            on_features=on_features,
             **settings,
         )
         measurements.extend(found)
@@ -239,6 +255,7 @@ def compare(
         command=command,
         versions=versions(),
         wall_seconds=round(time.monotonic() - started, 3),
+        step=step,
     )
 
 

@@ -60,6 +60,7 @@ class Results:
       command: str, what started it.
       versions: dict of package to version.
       wall_seconds: float, everything together.
+      step: int, updates the encoder was trained for; None where it is not known.
     """
 
     data: str
@@ -68,6 +69,7 @@ class Results:
     command: str | None = None
     versions: dict = dataclasses.field(default_factory=dict)
     wall_seconds: float | None = None
+    step: int | None = None
 
     def find(self, representation, protocol):
         """The measurement of a representation under a protocol, or None."""

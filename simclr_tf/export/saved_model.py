@@ -45,7 +45,7 @@ def export_saved_model(
       card: dict for `card_markdown`.
       projection_head: None, or a layer from features to projections, exported as
         the output "projections" of the signatures.
-      overwrite: bool, replace a folder that is there already.
+      overwrite: bool, replace an earlier export; nothing else is ever replaced.
 
     Returns:
       dict, the content of config.json: format, config, input, outputs, signatures,
@@ -56,8 +56,8 @@ def export_saved_model(
       ConfigError: an encoder or a card that cannot be exported.
       ParityError: the exported features differ.
     """
-    output_dir = pathlib.Path(output_dir).expanduser()
-    card = {"title": output_dir.resolve().name, **(card or {})}
+    output_dir = pathlib.Path(output_dir).expanduser().resolve()
+    card = {"title": output_dir.name, **(card or {})}
     check_card(card)
     _check_free(output_dir, overwrite)
     encoder = check_encoder(encoder)
@@ -117,11 +117,27 @@ def _plain_head(projection_head, encoder):
 def _check_free(output_dir, overwrite):
     if output_dir.exists() and not output_dir.is_dir():
         raise WorkdirError(f"An export is a folder, but {output_dir} is a file.")
-    if not overwrite and output_dir.is_dir() and any(output_dir.iterdir()):
+    if not output_dir.is_dir() or not any(output_dir.iterdir()):
+        return
+    if not overwrite:
         raise WorkdirError(
             f"{output_dir} exists and is not empty. Choose another folder for the "
-            "export, or overwrite it (overwrite=True)."
+            "export, or replace an earlier export with --overwrite."
         )
+    if not _is_export(output_dir):
+        raise WorkdirError(
+            f"{output_dir} holds something else than an export, which is never "
+            "overwritten. Choose another folder for the export."
+        )
+
+
+def _is_export(folder):
+    """Whether a folder carries the record of an earlier export."""
+    try:
+        record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.get("format") == FORMAT
 
 
 @contextlib.contextmanager

@@ -1,40 +1,42 @@
 """One evaluation from a path to files: numbers, table, pictures."""
 
-import dataclasses
 import json
-import logging
 import pathlib
 
-from simclr_tf.config import Config, DataConfig, from_dict
-from simclr_tf.data import ArraySource, evaluation_batches, open_source
-from simclr_tf.errors import ConfigError, DataError, WorkdirError
+from simclr_tf.config import Config, from_dict
+from simclr_tf.data import ArraySource, evaluation_batches, plain_errors
+from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.evaluation import (
     EVALUATION_FILE,
     RAW_PIXELS,
     THIS_ENCODER,
     compare,
-    extract_features,
-    raw_pixels,
     write_results,
 )
+from simclr_tf.reports.labelled_data import labelled_data
 from simclr_tf.reports.pictures import picture_of_neighbours, picture_of_views
 from simclr_tf.reports.tables import results_markdown
-from simclr_tf.training import Workdir, load_encoder, untrained_encoder
+from simclr_tf.training import (
+    CheckpointStore,
+    Workdir,
+    load_encoder,
+    untrained_encoder,
+)
 from simclr_tf.training.assembly import build_recipe
-from simclr_tf.training.workdir import write_atomically
+from simclr_tf.training.workdir import CHECKPOINTS, write_atomically
 
-LOG = logging.getLogger("simclr_tf")
+HELD_OUT_SCHEMES = ("folder:", "npz:")  # Where a test split is often missing.
 
 
-def evaluate_and_report(path, *, is_run, chosen, output=None, batch_size=256,
-                        command=None, say=print, **settings):
+def evaluate_and_report(path, *, chosen=None, encoder=None, output=None,
+                        batch_size=256, command=None, say=print, **settings):
     """Probe an encoder, print the table, and write everything down.
 
     Args:
       path: path of a workdir, or of an encoder for `load_encoder`.
-      is_run: bool, whether `path` is a workdir.
       chosen: dict with any of data, split, test_split, data_dir, image_size_pixels:
         what differs from the run's own.
+      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
       output: folder for the results; the workdir, or the folder of the encoder's
         name under `evaluations/`, if None.
       batch_size: int.
@@ -48,64 +50,62 @@ def evaluate_and_report(path, *, is_run, chosen, output=None, batch_size=256,
     Raises:
       SimCLRError: what the caller can put right.
     """
-    path = pathlib.Path(path)
-    config = Workdir(path).config() if is_run else _config_of_export(path, chosen)
-    data = _labelled_data(config.data, chosen)
-    encoder = load_encoder(path)
-    train, test = (_open(data, split) for split in (data.split, data.test_split))
-    before = None
-    if is_run and config.encoder.kind == "resnet":
-        before = untrained_encoder(Workdir(path))
-    size = data.image_size_pixels
-    train_batches, test_batches = (
-        evaluation_batches(source, batch_size, size) for source in (train, test))
-    results = compare(
-        encoder, before, train_batches, test_batches, data=data.source,
-        encoder_name=str(path), command=command,
-        on_measured=lambda m: say(
-            f"{m.representation:18}{m.protocol:18}{m.value:5.1f} %"), **settings)
+    path, chosen = pathlib.Path(path), chosen or {}
+    config, is_run = _config_of(path, chosen)
+    encoder = load_encoder(path, encoder=encoder)
+    train, test, data = labelled_data(
+        config.data, chosen, channels=_channels_of(encoder, path, is_run),
+        may_hold_out=chosen.get("data", config.data.source).startswith(
+            HELD_OUT_SCHEMES))
     folder = _output_folder(path, is_run, output)
+    before, step = None, None
+    if is_run:
+        step = CheckpointStore(path / CHECKPOINTS).latest().step
+        if config.encoder.kind == "resnet":
+            before = untrained_encoder(Workdir(path))
+    features = {}
+    with plain_errors():
+        results = compare(
+            encoder, before,
+            *(evaluation_batches(source, batch_size, data.image_size_pixels)
+              for source in (train, test)),
+            data=data.source, encoder_name=str(path), command=command, step=step,
+            on_measured=lambda m: say(
+                f"{m.representation:18}{m.protocol:18}{m.value:5.1f} %"),
+            on_features=lambda name, *found: features.update({name: found}),
+            **settings)
     write_results(folder / EVALUATION_FILE, results)
     table = results_markdown(results)
     write_atomically(folder / "evaluation.md", f"# Evaluation of {path}\n\n{table}\n")
     say(f"\n{table}\n")
     if isinstance(train, ArraySource) and isinstance(test, ArraySource):
-        _draw(folder, config, encoder, (train, test), (train_batches, test_batches),
-              say)
+        _draw(folder, config if is_run else None, (train, test), features, say)
     say(f"Written to {folder}.")
     return results
 
 
-def _config_of_export(path, chosen):
-    """The run's config that an export carries, or one that the flags make up for."""
-    file = path / "config.json"
-    if file.is_file():
-        try:
-            return from_dict(json.loads(file.read_text("utf-8"))["config"]["config"])
-        except (KeyError, TypeError, ValueError):
-            LOG.info("%s names no run; taking data and size from the flags.", file)
+def _config_of(path, chosen):
+    """(Config, whether `path` is a workdir): the run's, or made up from flags."""
+    if (path / CHECKPOINTS).is_dir():
+        return Workdir(path).config(), True
+    try:
+        record = json.loads((path / "config.json").read_text("utf-8"))
+        return from_dict(record["config"]["config"]), False
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # A Keras file, or an export of something else than a run.
     for name in ("data", "image_size_pixels"):
-        if name not in chosen:
+        if path.exists() and name not in chosen:
             raise ConfigError(
                 f"{path} does not say what it was trained on: --{name} is required.")
-    return Config()
+    return Config(), False
 
 
-def _labelled_data(data: DataConfig, chosen):
-    names = {"data": "source"}
-    return dataclasses.replace(
-        data, **{names.get(name, name): value for name, value in chosen.items()})
-
-
-def _open(data, split):
-    source = open_source(data.source, split=split, data_dir=data.data_dir,
-                         channels=data.channels,
-                         max_corrupt_fraction=data.max_corrupt_fraction)
-    if source.labels is None:
-        raise DataError(
-            f"{data.source} has no labels in its split '{split}': probes need a "
-            "labelled set, e.g. --data=folder:PATH with one sub-folder a class.")
-    return source
+def _channels_of(encoder, path, is_run):
+    """Channels of the images that an encoder takes; None if it does not say."""
+    if is_run:
+        return Workdir(path).read()["data"]["channels"]
+    return encoder.num_channels if hasattr(
+        encoder, "num_channels") else encoder.input_shape[-1]
 
 
 def _output_folder(path, is_run, output):
@@ -118,20 +118,16 @@ def _output_folder(path, is_run, output):
     return folder
 
 
-def _draw(folder, config, encoder, sources, batches, say):
-    """views.png and neighbours.png; without matplotlib a line that says so."""
-    train, _ = sources
+def _draw(folder, config, sources, features, say):
+    """neighbours.png, and of a run views.png; without matplotlib a line says so."""
+    train, test = sources
     try:
-        picture_of_views(
-            train, build_recipe(config.augment), folder / "views.png",
-            image_size_pixels=config.data.image_size_pixels, seed=config.seed)
-        pixels = [raw_pixels(b) for b in batches]
-        features = [extract_features(encoder, b) for b in batches]
+        if config is not None:
+            picture_of_views(
+                train, build_recipe(config.augment), folder / "views.png",
+                image_size_pixels=config.data.image_size_pixels, seed=config.seed)
         picture_of_neighbours(
-            *((source.read_images(ids), labels) for source, (_, labels, ids)
-              in zip(sources, pixels, strict=True)),
-            {THIS_ENCODER: [f for f, _, _ in features],
-             RAW_PIXELS: [p for p, _, _ in pixels]},
-            folder / "neighbours.png", class_names=train.classes, seed=config.seed)
+            train, test, {name: features[name] for name in (THIS_ENCODER, RAW_PIXELS)},
+            folder / "neighbours.png")
     except ConfigError as error:  # matplotlib is an extra.
         say(f"No pictures: {error}")

@@ -28,38 +28,38 @@ def picture_of_views(source, recipe, path, *, image_size_pixels, seed=0):
     view_pairs_figure(batch["images"].numpy(), view_a.numpy(), view_b.numpy(), path)
 
 
-def picture_of_neighbours(train, test, representations, path, *, class_names=None,
-                          seed=0):
+def picture_of_neighbours(train, test, representations, path, *, seed=0):
     """Some test images with their nearest training images, for each representation.
 
     Queries are drawn with a seed, one a class in turn, not picked.
 
     Args:
-      train, test: pairs (images `[n, H, W, C]`, labels `[n]`).
-      representations: dict of title to (train features, test features).
+      train, test: labelled Sources of images in memory.
+      representations: dict of title to (train features, test features), rows in the
+        order of the sources.
       path: path of the PNG.
-      class_names: list of str or None.
       seed: int, of the draw.
     """
-    (train_images, train_labels), (test_images, test_labels) = train, test
-    queries = _one_a_class(test_labels, NUM_QUERIES, seed)
-    k = min(NUM_NEIGHBOURS, len(train_images))
+    queries = _one_a_class(test.labels, NUM_QUERIES, seed)
+    k = min(NUM_NEIGHBOURS, train.num_examples)
     found = {
         title: nearest_neighbours(features, test_features[queries], k)[0]
         for title, (features, test_features) in representations.items()
     }
+    # Only the images that are drawn are read.
+    shown = np.unique(np.concatenate([rows.ravel() for rows in found.values()]))
+    places = {title: np.searchsorted(shown, rows) for title, rows in found.items()}
     neighbours_figure(
-        test_images[queries], train_images, found, path,
-        query_labels=test_labels[queries], gallery_labels=train_labels,
-        class_names=class_names)
+        test.read_images(queries), train.read_images(shown), places, path,
+        query_labels=test.labels[queries], gallery_labels=train.labels[shown],
+        class_names=train.classes)
 
 
 def _one_a_class(labels, number, seed):
     """Rows of a random image of each class in turn, until there are enough."""
-    order = np.random.default_rng(seed).permutation(len(labels))
-    rank = np.zeros(len(labels), int)  # How many of its class come before it.
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(labels >= 0))
+    rank = {}  # Row -> how many of its class come before it.
     seen = {}
     for row in order:
         rank[row] = seen[labels[row]] = seen.get(labels[row], -1) + 1
-    turns = sorted(order, key=lambda row: rank[row])
-    return np.asarray(turns[:number])
+    return np.asarray(sorted(order, key=rank.get)[:number])

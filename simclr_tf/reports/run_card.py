@@ -3,6 +3,8 @@
 from simclr_tf.data import LICENCES
 from simclr_tf.evaluation import EVALUATION_FILE, read_results
 from simclr_tf.reports.tables import card_metrics
+from simclr_tf.training import CheckpointStore
+from simclr_tf.training.workdir import CHECKPOINTS
 
 
 def card_of_run(workdir):
@@ -19,17 +21,15 @@ def card_of_run(workdir):
       DataError: an evaluation.json that cannot be read.
     """
     record, config = workdir.read(), workdir.config()
-    options, data = config.encoder, record["data"]
-    network = "a user's own encoder"
-    if options.kind == "resnet":
-        network = (f"ResNet-{options.depth}, width {options.width_multiplier:g}x, stem "
-                   f"`{options.stem}`")
-    length = (f"{config.steps:,} steps" if config.steps is not None
-              else f"{config.epochs} epochs")
+    data = record["data"]
+    checkpoint = CheckpointStore(workdir.path / CHECKPOINTS).latest()
+    step = 0 if checkpoint is None else checkpoint.step
+    number = data["num_examples"]
+    images = "a stream of" if number is None else f"{number:,}"
     card = {
-        "summary": f"SimCLR encoder ({network}), pretrained without labels on "
-        f"{data['num_examples']:,} images of {config.data.image_size_pixels} pixels "
-        f"for {length} (seed {config.seed}).",
+        "summary": f"SimCLR encoder ({_network(config.encoder)}), pretrained without "
+        f"labels on {images} images of {config.data.image_size_pixels} pixels for "
+        f"{step:,} steps of {config.global_batch_size} (seed {config.seed}).",
         "data": config.data.source,
         "command": record["command"],
     }
@@ -37,8 +37,21 @@ def card_of_run(workdir):
         card["data_licence"] = LICENCES[config.data.source]
     evaluation = workdir.path / EVALUATION_FILE
     if evaluation.is_file():
-        results = read_results(evaluation)
-        card["metrics"] = card_metrics(results)
-        if results.command:
-            card["notes"] = [f"Metrics measured by `{results.command.strip()}`."]
+        card |= _measured(read_results(evaluation), step)
     return card
+
+
+def _network(options):
+    if options.kind != "resnet":
+        return "a user's own encoder"
+    return (f"ResNet-{options.depth}, width {options.width_multiplier:g}x, stem "
+            f"`{options.stem}`")
+
+
+def _measured(results, step):
+    """The card's metrics, unless they are of another checkpoint."""
+    if results.step != step:
+        return {"notes": [f"The last evaluation is of step {results.step}, not of step "
+                          f"{step}: evaluate again for metrics."]}
+    return {"metrics": card_metrics(results),
+            "notes": [f"Metrics measured by `{results.command}`."]}

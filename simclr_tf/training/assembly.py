@@ -4,9 +4,11 @@ import contextlib
 import dataclasses
 import functools
 
+import tensorflow as tf
+
 from simclr_tf._keras import keras
 from simclr_tf.augment import get_recipe
-from simclr_tf.errors import require
+from simclr_tf.errors import ConfigError, require
 from simclr_tf.losses import (
     margin_triplet_from_logits,
     nt_logistic_from_logits,
@@ -39,7 +41,8 @@ def build_encoder(config, channels, *, synchronized=False):
     """The untrained encoder of a config; the same weights for the same seed."""
     require(config.encoder.kind == "resnet",
             "This run's encoder was handed in from Python, so it must be handed in "
-            "again: `encoder=...`.", kind=config.encoder.kind)
+            "again there: load_encoder(workdir, encoder=...), "
+            "evaluate_and_report(workdir, encoder=...).", kind=config.encoder.kind)
     options = config.encoder
     with precision_policy(config.precision):
         return resnet(
@@ -98,7 +101,7 @@ def build_model(config, image_shape, *, num_classes=None, encoder=None,
     if encoder is None:
         encoder = build_encoder(config, image_shape[-1], synchronized=synchronized)
     model = SimCLR(
-        encoder=check_encoder(encoder),
+        encoder=fitting_encoder(encoder, image_shape),
         projection_head=build_projection_head(config, synchronized=synchronized),
         **loss_arguments(config.loss), recipe=build_recipe(config.augment),
         image_size_pixels=config.data.image_size_pixels,
@@ -106,6 +109,34 @@ def build_model(config, image_shape, *, num_classes=None, encoder=None,
         compile_views=config.compile_views)
     model.build_from_shape(image_shape)
     return model
+
+
+def fitting_encoder(encoder, image_shape):
+    """A user's encoder, checked to take images of a shape.
+
+    Args:
+      encoder: keras.Model.
+      image_shape: (H, W, C).
+
+    Returns:
+      keras.Model with features `[N, F]`.
+
+    Raises:
+      ConfigError: if the model refuses such images.
+    """
+    try:
+        encoder = check_encoder(encoder, (None, None, image_shape[-1]))
+        encoder(tf.zeros([1, *image_shape]), training=False)
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(
+            f"The encoder does not take images of {tuple(image_shape)} (height, width, "
+            "channels); its input is "
+            f"{getattr(encoder, 'input_shape', 'unknown')}. Set "
+            "--data.image_size_pixels or --data.channels, or change the encoder."
+        ) from error
+    return encoder
 
 
 def build_optimizer(config, model, *, warmup_steps, total_steps):

@@ -17,12 +17,17 @@ def open_training_source(config, data=None):
         labelled=False if options.labels == "none" else "auto")
 
 
-def open_probe_source(config):
-    """The separate labelled set of the online probe, or None."""
+def open_probe_source(config, channels):
+    """The separate labelled set of the online probe, or None.
+
+    Args:
+      config: Config.
+      channels: int, of the pretraining images.
+    """
     if not (config.probe.online and config.probe.data):
         return None
     source = open_source(config.probe.data, split=config.probe.split,
-                         data_dir=config.data.data_dir, channels=config.data.channels,
+                         data_dir=config.data.data_dir, channels=channels,
                          max_corrupt_fraction=config.data.max_corrupt_fraction)
     if not source.has_labels:
         raise DataError(
@@ -44,7 +49,10 @@ class Batches:
     def __init__(self, config, source, recipe, probe_source=None):
         self._config, self._source, self._recipe = config, source, recipe
         self._probe_source = probe_source
-        self._corruption = CorruptionLog(source, config.data.max_corrupt_fraction)
+        allowed = config.data.max_corrupt_fraction
+        self._corruption = CorruptionLog(source, allowed)
+        if probe_source is not None:
+            self._probe_corruption = CorruptionLog(probe_source, allowed)
 
     def between(self, first, last):
         """Batches `first` .. `last - 1` of the run."""
@@ -53,24 +61,10 @@ class Batches:
             seed=self._config.seed, start_step=first, total_steps=last,
             recipe=self._recipe,
             image_size_pixels=self._config.data.image_size_pixels)
-        dataset = dataset.map(self._without_skipped)
+        dataset = dataset.map(lambda batch: _without_skipped(batch, self._corruption))
         if self._probe_source is not None:
             dataset = self._with_probe_set(dataset, first, last)
-        return dataset
-
-    def _without_skipped(self, batch):
-        """Take note of the images that had to be replaced, and drop the column."""
-        def note(skipped):
-            self._corruption.record(skipped)
-            return skipped[:0]
-
-        # Autograph would only lengthen the traceback of a `DataError`.
-        note = tf.autograph.experimental.do_not_convert(note)
-        noted = tf.numpy_function(note, [batch["skipped"]], tf.int64)
-        with tf.control_dependencies([noted]):
-            ids = tf.identity(batch["ids"])
-        return {name: value for name, value in {**batch, "ids": ids}.items()
-                if name != "skipped"}
+        return dataset.prefetch(2)
 
     def _with_probe_set(self, dataset, first, last):
         size = self._config.data.image_size_pixels
@@ -81,6 +75,7 @@ class Batches:
             image_size_pixels=size)
 
         def join(batch, labelled):
+            labelled = _without_skipped(labelled, self._probe_corruption)
             images = labelled["crops_a"] if "crops_a" in labelled else one_view(
                 labelled["images"], labelled["seeds"], "evaluate",
                 image_size_pixels=size)
@@ -88,3 +83,18 @@ class Batches:
                     "probe_labels": labelled["labels"]}
 
         return tf.data.Dataset.zip((dataset, probe)).map(join)
+
+
+def _without_skipped(batch, corruption):
+    """Take note of the images that had to be replaced, and drop the column."""
+    # Autograph would only lengthen the traceback of a `DataError`.
+    @tf.autograph.experimental.do_not_convert
+    def note(skipped):
+        corruption.record(skipped)
+        return skipped[:0]
+
+    noted = tf.numpy_function(note, [batch["skipped"]], tf.int64)
+    with tf.control_dependencies([noted]):
+        ids = tf.identity(batch["ids"])
+    return {name: value for name, value in {**batch, "ids": ids}.items()
+            if name != "skipped"}

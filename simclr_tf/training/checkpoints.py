@@ -19,7 +19,7 @@ import uuid
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.errors import WorkdirError
+from simclr_tf.errors import NonFiniteError, WorkdirError
 
 LOG = logging.getLogger("simclr_tf")
 MANIFEST = "manifest.json"
@@ -89,8 +89,8 @@ class CheckpointStore:
             manifest = {"step": step, "files": _describe_files(temporary),
                         **(details or {})}
             _write_flushed(temporary / MANIFEST, json.dumps(manifest, indent=1))
-            if final.exists():  # The same step again, e.g. at the end of the run.
-                shutil.rmtree(final)
+            if final.exists():  # The same step again: out of the way, not yet gone.
+                os.replace(final, self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}")
             os.replace(temporary, final)
             _flush_folder(self.folder)
         except (OSError, tf.errors.OpError) as error:
@@ -111,7 +111,8 @@ class CheckpointStore:
             try:
                 manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
                 problem = _first_damage(path, manifest)
-            except (OSError, ValueError, KeyError) as error:
+                int(manifest["step"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
                 problem = _first_line(error)
             if problem is None:
                 return Checkpoint(path, manifest)
@@ -150,8 +151,18 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self._every == 0 or self._step == self._total:
+            self._check_finite()
             self._store.save(self._step, details={"saved_at": time.time()},
                              model=self.model, optimizer=self.model.optimizer)
+
+    def _check_finite(self):
+        # An update may overflow although its loss and its gradient did not.
+        for weight in self.model.trainable_weights:
+            if not bool(tf.reduce_all(tf.math.is_finite(weight))):
+                raise NonFiniteError(
+                    f"A weight ({weight.name}) became non-finite by step {self._step}; "
+                    "nothing was saved. Try a lower --optimizer.base_learning_rate or "
+                    "--precision=float32.")
 
 
 def _describe_files(folder):
@@ -159,11 +170,8 @@ def _describe_files(folder):
     described = {}
     for path in sorted(folder.iterdir()):
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256") if hasattr(
-                hashlib, "file_digest") else hashlib.sha256(file.read())
             os.fsync(file.fileno())
-        described[path.name] = {
-            "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+        described[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
     return described
 
 
@@ -175,9 +183,17 @@ def _first_damage(folder, manifest):
             return f"{name} is missing"
         if path.stat().st_size != expected["bytes"]:
             return f"{name} has {path.stat().st_size} bytes, not {expected['bytes']}"
-        if hashlib.sha256(path.read_bytes()).hexdigest() != expected["sha256"]:
+        if _sha256(path) != expected["sha256"]:
             return f"{name} differs from its checksum"
     return None
+
+
+def _sha256(path):
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _write_flushed(path, text):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.models import check_encoder
-from simclr_tf.training.assembly import build_encoder
+from simclr_tf.training.assembly import build_encoder, fitting_encoder
 from simclr_tf.training.checkpoints import CheckpointStore
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, Workdir
 
@@ -67,7 +67,10 @@ def _from_workdir(workdir, encoder):
         raise WorkdirError(
             f"{workdir.path} holds no whole checkpoint yet: let `simclr-tf pretrain "
             f"--workdir={workdir.path}` reach the end of an epoch.")
-    encoder = check_encoder(encoder or untrained_encoder(workdir))
+    record, config = workdir.read(), workdir.config()
+    size = config.data.image_size_pixels
+    encoder = fitting_encoder(
+        encoder or untrained_encoder(workdir), (size, size, record["data"]["channels"]))
     checkpoint.restore(model=tf.train.Checkpoint(encoder=encoder))
     return encoder
 
@@ -75,9 +78,12 @@ def _from_workdir(workdir, encoder):
 def _from_keras_file(path):
     try:
         return check_encoder(keras.models.load_model(path, compile=False))
-    except (OSError, ValueError, ImportError) as error:
-        first = str(error).splitlines()[0] if str(error) else repr(error)
-        raise DataError(f"Cannot load a Keras model from {path}: {first}") from error
+    except (OSError, ValueError, ImportError, TypeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error) else repr(error)
+        raise DataError(
+            f"Cannot load a Keras model from {path}: {first[:200]} (Files are read "
+            "with the Keras 2 API; save a model of Keras 3 as `.h5`.)"
+        ) from error
 
 
 class ExportedEncoder(keras.Model):
@@ -95,6 +101,12 @@ class ExportedEncoder(keras.Model):
             raise WorkdirError(
                 f"Cannot load the SavedModel in {folder}: "
                 f"{str(error).splitlines()[0]}") from error
+
+    @property
+    def num_channels(self):
+        """Channels of the images it takes."""
+        signature = self.loaded.signatures["serving_default"]
+        return signature.structured_input_signature[1]["images"].shape[-1]
 
     def call(self, images, training=False):
         return self.loaded(images, training=bool(training))

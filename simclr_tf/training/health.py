@@ -20,6 +20,7 @@ class HealthCheck(keras.callbacks.Callback):
       global_batch_size: int G; all-equal projections give the loss ln(2G - 1).
       start_step: int, steps done before.
       patience_epochs: int, epochs before a stuck loss is said.
+      is_nt_xent: bool; only NT-Xent has a known value for "nothing learned".
       last_checkpoint: function returning the newest good checkpoint's path or None.
 
     Raises:
@@ -27,10 +28,11 @@ class HealthCheck(keras.callbacks.Callback):
     """
 
     def __init__(self, *, global_batch_size, start_step=0, patience_epochs=2,
-                 last_checkpoint=lambda: None):
+                 is_nt_xent=True, last_checkpoint=lambda: None):
         super().__init__()
         self._stuck_loss = math.log(2 * global_batch_size - 1)
-        self._candidates = 2 * global_batch_size - 1
+        self._chance_accuracy = min(10 / (2 * global_batch_size - 1), 0.5)
+        self._is_nt_xent = is_nt_xent
         self._step = start_step
         self._patience = patience_epochs
         self._last_checkpoint = last_checkpoint
@@ -55,9 +57,9 @@ class HealthCheck(keras.callbacks.Callback):
         """What is wrong with an epoch's figures, as (name, plain words) pairs."""
         loss = logs.get("contrastive_loss")
         accuracy = logs.get("contrastive_accuracy", 0.0)
-        if (loss is not None
+        if (self._is_nt_xent and loss is not None
                 and abs(loss - self._stuck_loss) < STUCK_TOLERANCE * self._stuck_loss
-                and accuracy < 10 / self._candidates):
+                and accuracy < self._chance_accuracy):
             yield "stuck", (
                 f"The loss is stuck at {loss:.3f}: ln(2 * batch - 1) = "
                 f"{self._stuck_loss:.3f} is what equal projections give, so nothing "

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import WorkdirError
+from simclr_tf.training.workdir import write_atomically
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -30,19 +31,27 @@ class MetricsLog(keras.callbacks.Callback):
                  grid_every_epochs=0):
         super().__init__()
         self.records = []
-        self._path = self._writer = None
+        self._path = self._events = self._writer = None
         if folder is not None:
             self._path = pathlib.Path(folder) / METRICS_FILE
             keep_lines_up_to(self._path, start_step)
             self.records = read_metrics(self._path)
-            self._writer = tf.summary.create_file_writer(
-                str(pathlib.Path(folder) / "tensorboard"))
+            self._events = str(pathlib.Path(folder) / "tensorboard")
         self._step = start_step
         self._learning_rate = learning_rate
         self._throughput = throughput
         self._sample = sample
         self._grid_every = grid_every_epochs
-        self._write_grid()
+
+    def on_train_begin(self, logs=None):
+        if self._events is not None and self._writer is None:
+            self._writer = tf.summary.create_file_writer(self._events)
+            self._write_grid()
+
+    def close(self):
+        """Close the TensorBoard file."""
+        if self._writer is not None:
+            self._writer.close()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._throughput.mark()
@@ -93,8 +102,7 @@ def keep_lines_up_to(path, step):
     """Drop the lines of a metrics file that lie beyond `step` (or are torn)."""
     records = [r for r in read_metrics(path) if r["step"] <= step]
     if path.exists():
-        path.write_text("".join(json.dumps(r) + "\n" for r in records),
-                        encoding="utf-8")
+        write_atomically(path, "".join(json.dumps(r) + "\n" for r in records))
 
 
 def read_metrics(path):

@@ -115,7 +115,7 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     source = open_training_source(config, data)
-    probe_source = open_probe_source(config)
+    probe_source = open_probe_source(config, source.channels)
     plan = _plan(config, source)
     model = _build(config, source, probe_source, encoder, plan)
     batches = Batches(config, source, model.recipe, probe_source)
@@ -131,21 +131,24 @@ class _Plan:
 
 
 def _plan(config, source):
-    if source.num_examples is None:  # An endless stream: report every 100 steps.
+    if source.num_examples is None:  # An endless stream: 100 steps are its epoch.
         require(config.steps is not None,
                 "A stream of unknown length needs `steps`.", steps=config.steps)
-        warmup = config.optimizer.warmup_steps or 0
-        return _Plan(min(100, config.steps), config.steps, min(warmup, config.steps))
-    epoch_steps = durations.steps_per_epoch(
-        source.num_examples, config.global_batch_size)
+        epoch_steps = min(100, config.steps)
+    else:
+        epoch_steps = durations.steps_per_epoch(
+            source.num_examples, config.global_batch_size)
     total = durations.total_steps(config.epochs, config.steps, epoch_steps)
     warmup = durations.warmup_steps(
         config.optimizer.warmup_epochs, config.optimizer.warmup_steps, epoch_steps)
-    return _Plan(epoch_steps, total, min(warmup, total))
+    return _Plan(epoch_steps, total, warmup)
 
 
 def _build(config, source, probe_source, encoder, plan):
     labelled = probe_source or source
+    if config.probe.online and labelled.has_labels and not labelled.num_classes:
+        LOG.info("The number of classes of %s is not known beforehand: there is no "
+                 "online probe. Use --probe.data for one.", labelled.name)
     size = config.data.image_size_pixels
     model = assembly.build_model(
         config, (size, size, source.channels), num_classes=labelled.num_classes or None,
@@ -225,6 +228,7 @@ class _Run:
             log,
             HealthCheck(
                 global_batch_size=config.global_batch_size, start_step=start_step,
+                is_nt_xent=config.loss.name == "nt_xent",
                 last_checkpoint=lambda: getattr(
                     store and store.latest(), "path", None)),
             progress,
@@ -241,6 +245,7 @@ class _Run:
                 self._fit(first, last, steps, [*own, *callbacks])
         finally:
             progress.close()
+            log.close()
         return log.records
 
     def _fit(self, first, last, steps, callbacks):

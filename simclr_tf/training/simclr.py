@@ -162,6 +162,7 @@ class SimCLR(keras.Model):
             return
         logits = self.probe(tf.stop_gradient(features))
         labelled = tf.reduce_sum(label_weights(labels))
+        scalars["labelled"] = labelled
         scalars["probe_loss"] = tf.math.divide_no_nan(
             tf.reduce_sum(supervised_cross_entropy(labels, logits)), labelled)
         scalars["probe_accuracy"] = tf.math.divide_no_nan(
@@ -169,9 +170,12 @@ class SimCLR(keras.Model):
         scalars["loss"] += scalars["probe_loss"]
 
     def _record(self, scalars):
+        """Update the running means; figures that this batch has none of stay away."""
+        labelled = scalars.pop("labelled", None)
         for name, value in scalars.items():
-            self._means[name].update_state(value)
-        return {metric.name: metric.result() for metric in self.metrics}
+            weight = labelled if name in PROBE_METRICS else None
+            self._means[name].update_state(value, sample_weight=weight)
+        return {name: self._means[name].result() for name in scalars}
 
     @property
     def metrics(self):

@@ -39,17 +39,15 @@ class Workdir:
         Raises:
           WorkdirError: if it holds something else, another run, or is not writable.
         """
-        if self.path.exists() and not self.path.is_dir():
+        try:
+            is_new = self._is_new()
+        except OSError as error:
             raise WorkdirError(
-                f"--workdir must be a folder, but {self.path} is a file.")
-        if (self.path / CONFIG_FILE).exists():
+                f"Cannot read --workdir={self.path}: {error.strerror}.") from error
+        if not is_new:
             self._check_same_run(config, data)
             self._check_writable()
             return
-        if self.path.exists() and any(self.path.iterdir()):
-            raise WorkdirError(
-                f"{self.path} is not empty and holds no run (no {CONFIG_FILE}). Use "
-                "a new folder for --workdir.")
         self._check_writable()
         record = {"config": to_dict(config), "data": data, "versions": versions(),
                   "command": command}
@@ -62,17 +60,35 @@ class Workdir:
           WorkdirError: if there is none or it cannot be read.
         """
         path = self.path / CONFIG_FILE
-        if not path.is_file():
-            raise WorkdirError(
-                f"{self.path} is not a workdir: it has no {CONFIG_FILE}.")
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            if not path.is_file():
+                raise WorkdirError(
+                    f"{self.path} is not a workdir: it has no {CONFIG_FILE}.")
+            record = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise WorkdirError(f"Cannot read {path}: {error}") from error
+        parts = record if isinstance(record, dict) else {}
+        if not all(isinstance(parts.get(name), dict) for name in ("config", "data")):
+            raise WorkdirError(
+                f"{self.path} is not a workdir: its {CONFIG_FILE} is of another kind.")
+        return record
 
     def config(self):
         """The Config of the run."""
         return from_dict(self.read()["config"])
+
+    def _is_new(self):
+        """Whether the folder is still to be made or empty; not of others' things."""
+        if self.path.exists() and not self.path.is_dir():
+            raise WorkdirError(
+                f"--workdir must be a folder, but {self.path} is a file.")
+        if (self.path / CONFIG_FILE).exists():
+            return False
+        if self.path.exists() and any(self.path.iterdir()):
+            raise WorkdirError(
+                f"{self.path} is not empty and holds no run (no {CONFIG_FILE}). Use "
+                "a new folder for --workdir.")
+        return True
 
     def _check_same_run(self, config, data):
         record = self.read()

@@ -295,11 +295,18 @@ def test_overwriting_replaces_the_folder_as_a_whole(encoder, tmp_path, unchecked
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_nothing_but_an_export_is_ever_overwritten(encoder, tmp_path, unchecked):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(WorkdirError, match="something else"):
+        export_saved_model(encoder, tmp_path, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
 def test_failed_overwrite_keeps_the_older_export(
     encoder, tmp_path, unchecked, monkeypatch
 ):
     folder = tmp_path / "export"
-    folder.mkdir()
+    export_saved_model(encoder, folder)
     (folder / "older.txt").write_text("older")
     rename, calls = saved_model.os.rename, []
 

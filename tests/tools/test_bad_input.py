@@ -147,12 +147,25 @@ def workdir_with_other_things(tmp):
     return [f"--data=npz:{tmp}/ok.npz", f"--workdir={tmp}/home"], "not empty"
 
 
+def workdir_with_a_foreign_config(tmp):
+    (tmp / "model").mkdir()
+    (tmp / "model" / "config.json").write_text('{"model_type": "other"}')
+    save_npz(tmp / "ok.npz", x_train=images())
+    return [f"--data=npz:{tmp}/ok.npz", f"--workdir={tmp}/model"], "another kind"
+
+
+def probe_set_without_labels(tmp):
+    save_npz(tmp / "ok.npz", x_train=images())
+    return [f"--data=npz:{tmp}/ok.npz", f"--probe.data=npz:{tmp}/ok.npz"], "no labels"
+
+
 MISTAKES = [
     missing_path, empty_folder, folder_of_text_files, truncated_jpeg, zero_byte_png,
     npz_without_the_keys, floats_outside_the_unit_interval, nan_pixels, one_image_only,
     batch_larger_than_the_set, batch_of_one, temperature_zero, temperature_negative,
     unknown_preset, unknown_data_scheme, flag_typo, depth_51, negative_epochs,
     workdir_below_a_file, workdir_that_is_a_file, workdir_with_other_things,
+    workdir_with_a_foreign_config, probe_set_without_labels,
 ]
 
 
@@ -190,6 +203,30 @@ def test_a_disk_that_fills_while_saving_loses_nothing_and_says_so(tmp_path):
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("simclr-tf: Cannot save the checkpoint"), done.stderr
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+
+
+def test_a_workdir_that_may_not_be_read_or_written_gets_one_line(tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(0)
+    script = (
+        "import os, sys\n"
+        "from simclr_tf.config import Config\n"
+        "from simclr_tf.errors import WorkdirError\n"
+        "from simclr_tf.training.workdir import Workdir\n"
+        "if os.geteuid() == 0:\n"
+        "    os.seteuid(65534)\n"  # Root may write everywhere.
+        "for path in sys.argv[1:]:\n"
+        "    try:\n"
+        "        Workdir(path).claim(Config(), {}, 'x')\n"
+        "    except WorkdirError as error:\n"
+        "        print(error)\n")
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(locked), str(locked / "run")], text=True,
+        capture_output=True, timeout=300)
+    locked.chmod(0o700)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2 and all("--workdir=" in line for line in lines), done.stderr
 
 
 def test_a_missing_workdir_is_asked_for(capsys):

@@ -9,11 +9,14 @@ import textwrap
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import flags
+from PIL import Image
 
 from simclr_tf import load_encoder
 from simclr_tf.data import open_source
 from simclr_tf.evaluation import read_results
-from simclr_tf.tools import command_line
+from simclr_tf.tools import command_line, pretrain
+from simclr_tf.tools.config_flags import config_from_flags
 from simclr_tf.training import Workdir
 
 SMALL_RUN = [
@@ -109,11 +112,49 @@ def test_an_export_is_evaluated_like_its_run(finished_run, tmp_path):
     assert abs(ours.value - theirs.value) <= 100 / 128  # One image at most.
 
 
+def test_an_export_replaces_an_earlier_one_when_told_to(finished_run):
+    workdir, output = finished_run
+    assert command_line.main([
+        "export", f"--workdir={workdir}", f"--output={output}", "--overwrite"]) == 0
+    assert (output / "saved_model" / "saved_model.pb").is_file()
+
+
+def test_grey_images_are_shown_to_a_colour_encoder_as_colour(finished_run, tmp_path):
+    workdir, _ = finished_run
+    assert command_line.main([
+        "evaluate", f"--workdir={workdir}", "--data=embedded:fashion_mnist_10k",
+        "--split=train[:200]", f"--output={tmp_path}", "--per_class=2"]) == 0
+    results = read_results(tmp_path / "evaluation.json")
+    assert results.data == "embedded:fashion_mnist_10k"
+
+
+def test_a_labelled_folder_without_a_test_split_is_held_out_from(
+        finished_run, tmp_path, caplog):
+    workdir, _ = finished_run
+    rng = np.random.default_rng(0)
+    for name, level in (("dark", 60), ("light", 200)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(10):
+            pixels = rng.integers(level - 50, level + 50, (20 + i, 32, 3))
+            Image.fromarray(pixels.astype("uint8")).save(
+                tmp_path / "photos" / name / f"{i}.png")
+    assert command_line.main([
+        "evaluate", f"--workdir={workdir}", f"--data=folder:{tmp_path}/photos",
+        f"--output={tmp_path}/found", "--per_class=2", "--k=3"]) == 0
+    assert "held out" in caplog.text
+    results = read_results(tmp_path / "found" / "evaluation.json")
+    assert {m.num_test for m in results.measurements} == {4}
+    assert results.find("raw pixels", "linear_probe").value == 100.0
+
+
 def test_the_recorded_command_makes_the_same_config(finished_run, tmp_path):
     workdir, _ = finished_run
     command = shlex.split(Workdir(workdir).read()["command"])
     assert command[:2] == ["simclr-tf", "pretrain"]
-    assert set(command[2:]) == {*SMALL_RUN, f"--workdir={workdir}"}
+    values = flags.FlagValues()
+    pretrain.define(values)
+    values(command[1:])
+    assert config_from_flags(values) == Workdir(workdir).config()
 
 
 @pytest.mark.parametrize("arguments, words", [
@@ -126,7 +167,10 @@ def test_the_recorded_command_makes_the_same_config(finished_run, tmp_path):
     (["evaluate", "--workdir={run}", "--test_split=holdout"], "holdout"),
     (["export", "--workdir={run}"], "--output is required"),
     (["export", "--workdir={run}", "--output={export}"], "not empty"),
+    (["export", "--workdir={run}", "--output={run}", "--overwrite"],
+     "something else than an export"),
     (["export", "--workdir={tmp}/nothing", "--output={tmp}/x"], "not a workdir"),
+    (["evaluate", "--workdir={run}", "--output={run}/config.json"], "Cannot write"),
 ])
 def test_mistakes_get_one_line(finished_run, tmp_path, capsys, arguments, words):
     workdir, output = finished_run

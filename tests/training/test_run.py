@@ -206,6 +206,27 @@ def test_a_users_own_encoder_is_trained_and_comes_back(tmp_path):
         load_encoder(tmp_path / "run")
 
 
+def test_an_encoder_that_does_not_fit_the_images_is_refused_with_both_shapes():
+    with pytest.raises(SimCLRError, match=r"\(16, 16, 1\).*3"):
+        run(images(channels=1), encoder=small_encoder())
+    pictures = keras.Input((24, 24, 3))
+    fixed = keras.Model(pictures, keras.layers.Flatten()(pictures))
+    with pytest.raises(SimCLRError, match=r"\(16, 16, 3\).*24"):
+        run(encoder=fixed)
+
+
+def test_a_subclassed_encoder_takes_grey_images():
+    class Grey(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.layer = keras.layers.Conv2D(4, 3)
+
+        def call(self, pictures, training=False):
+            return tf.reduce_mean(self.layer(pictures), [1, 2])
+
+    assert np.isfinite(run(images(channels=1), encoder=Grey()).metrics["loss"])
+
+
 @pytest.mark.parametrize("kind", ["nonlinear", "linear", "none"])
 def test_every_projection_head_trains(kind):
     result = run(**{"projection_head.kind": kind})
