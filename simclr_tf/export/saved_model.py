@@ -1,7 +1,6 @@
 """Export: a folder with a SavedModel, its contract and its card, or no folder."""
 
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -16,6 +15,7 @@ from simclr_tf.export.parity import TOLERANCE, check_in_fresh_process, parity_ca
 from simclr_tf.export.plain_copy import plain_copy, plain_layer
 from simclr_tf.export.reusable import SIGNATURES, ReusableModule
 from simclr_tf.models import check_encoder
+from simclr_tf.training.durable_files import sha256_of, write_flushed
 from simclr_tf.training.workdir import versions
 
 FORMAT = "simclr_tf.export/1"
@@ -69,12 +69,13 @@ def export_saved_model(
             module.root, str(folder / "saved_model"), signatures=module.signatures
         )
         difference = check_in_fresh_process(folder / "saved_model", cases)
-        _write(folder / "card.md", card_markdown(
+        write_flushed(folder / "card.md", card_markdown(
             card, image_shape=module.image_shape, outputs=module.outputs,
             files=("saved_model/", "config.json"),
         ))  # fmt: skip
         record = _record(module, config, difference, _checksums(folder))
-        _write(folder / "config.json", json.dumps(record, indent=1, default=str) + "\n")
+        text = json.dumps(record, indent=1, default=str)
+        write_flushed(folder / "config.json", text + "\n")
     return record
 
 
@@ -177,22 +178,7 @@ def _publish(temporary, output_dir, overwrite):
 def _checksums(folder):
     """SHA-256 of every file in a folder, by its relative path."""
     return {
-        path.relative_to(folder).as_posix(): _sha256(path)
+        path.relative_to(folder).as_posix(): sha256_of(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def _sha256(path):
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _write(path, text):
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

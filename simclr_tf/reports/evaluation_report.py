@@ -23,7 +23,8 @@ from simclr_tf.training import (
     untrained_encoder,
 )
 from simclr_tf.training.assembly import build_recipe
-from simclr_tf.training.workdir import CHECKPOINTS, write_atomically
+from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.training.workdir import CHECKPOINTS
 
 HELD_OUT_SCHEMES = ("folder:", "npz:")  # Where a test split is often missing.
 

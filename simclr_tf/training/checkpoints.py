@@ -7,7 +7,6 @@ moment leaves the checkpoints before it untouched.
 """
 
 import dataclasses
-import hashlib
 import json
 import logging
 import os
@@ -20,6 +19,7 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import NonFiniteError, WorkdirError
+from simclr_tf.training.durable_files import sha256_of, write_flushed
 
 LOG = logging.getLogger("simclr_tf")
 MANIFEST = "manifest.json"
@@ -88,7 +88,7 @@ class CheckpointStore:
             tf.train.Checkpoint(**objects).write(str(temporary / _PREFIX))
             manifest = {"step": step, "files": _describe_files(temporary),
                         **(details or {})}
-            _write_flushed(temporary / MANIFEST, json.dumps(manifest, indent=1))
+            write_flushed(temporary / MANIFEST, json.dumps(manifest, indent=1))
             if final.exists():  # The same step again: out of the way, not yet gone.
                 os.replace(final, self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}")
             os.replace(temporary, final)
@@ -171,7 +171,7 @@ def _describe_files(folder):
     for path in sorted(folder.iterdir()):
         with path.open("rb") as file:
             os.fsync(file.fileno())
-        described[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        described[path.name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     return described
 
 
@@ -183,24 +183,9 @@ def _first_damage(folder, manifest):
             return f"{name} is missing"
         if path.stat().st_size != expected["bytes"]:
             return f"{name} has {path.stat().st_size} bytes, not {expected['bytes']}"
-        if _sha256(path) != expected["sha256"]:
+        if sha256_of(path) != expected["sha256"]:
             return f"{name} differs from its checksum"
     return None
-
-
-def _sha256(path):
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _write_flushed(path, text):
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _flush_folder(folder):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import WorkdirError
-from simclr_tf.training.workdir import write_atomically
+from simclr_tf.training.durable_files import write_atomically
 
 METRICS_FILE = "metrics.jsonl"
 

@@ -3,7 +3,8 @@
 from simclr_tf.config import Config
 from simclr_tf.options import differences
 from simclr_tf.presets import PRESETS, get_preset
-from simclr_tf.training.workdir import versions, write_atomically
+from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.training.workdir import versions
 
 SUMMARY_FILE = "SUMMARY.md"
 

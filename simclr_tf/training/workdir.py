@@ -4,7 +4,6 @@ Evaluation, fine-tuning and export read config.json, so that nobody retypes a de
 """
 
 import json
-import os
 import pathlib
 import platform
 import uuid
@@ -13,6 +12,7 @@ from simclr_tf import __version__
 from simclr_tf.config import from_dict
 from simclr_tf.errors import WorkdirError
 from simclr_tf.options import differences, to_dict
+from simclr_tf.training.durable_files import write_atomically
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
@@ -124,21 +124,3 @@ def versions():
     return {"simclr_tf": __version__, "tensorflow": tensorflow.__version__,
             "numpy": numpy.__version__, "python": platform.python_version(),
             "machine": platform.machine()}
-
-
-def write_atomically(path, text):
-    """Write a text file so that a reader sees the old one or the whole new one.
-
-    Raises:
-      WorkdirError: if it cannot be written; nothing is left behind.
-    """
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WorkdirError(f"Cannot write {path}: {error.strerror}.") from error

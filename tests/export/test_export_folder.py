@@ -256,15 +256,15 @@ def test_nothing_is_left_when_the_parity_check_fails(encoder, tmp_path, monkeypa
         tf.errors.ResourceExhaustedError(None, None, "No space left on device"),
     ],
 )
-@pytest.mark.parametrize("place", ["tf.saved_model.save", "_write", "os.rename"])
+@pytest.mark.parametrize("place", ["tf.saved_model.save", "write_flushed", "os.rename"])
 def test_nothing_is_left_when_the_disk_is_full(
     encoder, tmp_path, monkeypatch, unchecked, error, place
 ):
     def full(*args, **kwargs):
         raise error
 
-    if place == "_write":
-        monkeypatch.setattr(saved_model, "_write", full)
+    if place == "write_flushed":
+        monkeypatch.setattr(saved_model, "write_flushed", full)
     elif place == "os.rename":
         monkeypatch.setattr("os.rename", full)
     else:

@@ -1,0 +1,54 @@
+"""Files that are whole and on the disk, or not there; and whether they still are."""
+
+import hashlib
+import os
+import uuid
+
+from simclr_tf.errors import WorkdirError
+
+
+def write_atomically(path, text):
+    """Write a text file so that a reader sees the old one or the whole new one.
+
+    Raises:
+      WorkdirError: if it cannot be written; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        write_flushed(temporary, text)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise WorkdirError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def write_flushed(path, text):
+    """Write a text file and wait until it is on the disk.
+
+    Args:
+      path: pathlib.Path.
+      text: str.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sha256_of(path):
+    """SHA-256 of a file's content, read in blocks.
+
+    Args:
+      path: pathlib.Path.
+
+    Returns:
+      str, 64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
