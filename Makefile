@@ -29,6 +29,8 @@ $(VENV)/.installed: setup.py
 	  else "simclr-tf needs Python 3.10 to 3.13, this is %d.%d: make PYTHON=python3.x ..." \
 	  % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
+	# The pip that comes with Python 3.10 searches for versions without an end.
+	$(BIN)/python -m pip install -q --upgrade 'pip>=24'
 	$(BIN)/python -m pip install -q --editable '.[test]'
 	@touch $@
 
