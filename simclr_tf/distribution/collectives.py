@@ -1,4 +1,4 @@
-"""The only module that knows about replicas.
+"""What replicas tell each other.
 
 Global batch semantics: a loss is the mean over the *global* batch, candidates are
 gathered from all replicas with their gradients, and gradients are summed once.
