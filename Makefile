@@ -4,11 +4,18 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The second lane (TensorFlow 2.15 with TensorFlow Addons) needs Python 3.10 or 3.11.
+PYTHON_ADDONS ?= $(firstword $(foreach python,$(PYTHON) python3.11 python3.10,\
+  $(if $(shell $(python) -c 'import sys; (3, 10) <= sys.version_info < (3, 12) and \
+  print(1)' 2>/dev/null),$(python))))
+VENV_ADDONS ?= .venv-addons
+BIN_ADDONS := $(VENV_ADDONS)/bin
+PYTEST := python -m pytest -q -n 2 --dist=loadfile
 RUN ?= runs/demo
 EXPORT ?= exported_models/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-addons test-lanes test-slow lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/simclr-tf pretrain --preset=demo --workdir=$(RUN)
@@ -16,7 +23,18 @@ demo: $(VENV)/.installed
 	$(BIN)/simclr-tf export --workdir=$(RUN) --output=$(EXPORT) --overwrite
 
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest -q -n 2 --dist=loadfile
+	$(BIN)/$(PYTEST)
+
+# The same suite, and the tests that need TensorFlow Addons, on the second lane.
+test-addons: $(VENV_ADDONS)/.installed
+	$(BIN_ADDONS)/$(PYTEST)
+
+# What one lane writes, the other reads: checkpoints, SavedModels, configurations.
+test-lanes: $(VENV)/.installed $(VENV_ADDONS)/.installed
+	$(BIN)/python tests/lanes/exchange.py write build/lanes/main
+	$(BIN_ADDONS)/python tests/lanes/exchange.py write build/lanes/addons
+	$(BIN)/python tests/lanes/exchange.py read build/lanes/addons
+	$(BIN_ADDONS)/python tests/lanes/exchange.py read build/lanes/main
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -m slow
@@ -34,5 +52,13 @@ $(VENV)/.installed: setup.py
 	$(BIN)/python -m pip install -q --editable '.[test]'
 	@touch $@
 
+$(VENV_ADDONS)/.installed: setup.py
+	@test -n "$(PYTHON_ADDONS)" || { echo "The Addons lane needs Python 3.10 or 3.11, and \
+	neither was found: make PYTHON_ADDONS=/path/to/python3.11 ..." >&2; exit 2; }
+	$(PYTHON_ADDONS) -m venv $(VENV_ADDONS)
+	$(BIN_ADDONS)/python -m pip install -q --upgrade 'pip>=24'
+	$(BIN_ADDONS)/python -m pip install -q --editable '.[test,addons]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VENV_ADDONS) build dist *.egg-info

@@ -15,13 +15,13 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (HERE / "simclr_tf" / "__init__.py").read_text()).group(1)
 
 INSTALL = [
-    # The framework; the tested range is 2.16 to 2.21.
-    "tensorflow>=2.16,<2.22",
+    # The framework; the tested range is 2.15.1 to 2.21.
+    "tensorflow>=2.15.1,<2.22",
     # The Keras 2 API: multi-worker strategies and fused batch norm. Its releases
     # move in lock-step with TensorFlow's.
-    "tf-keras>=2.16,<2.22",
+    "tf-keras>=2.15,<2.22",
     # tf.summary needs it, and TensorFlow 2.21 no longer brings it along.
-    "tensorboard>=2.16,<2.22",
+    "tensorboard>=2.15,<2.22",
     # tfds:NAME data sets, with their checksums and split strings.
     "tensorflow-datasets>=4.9.6,<4.10",
     # etils, which tfds uses to prepare data sets, imports it without saying so.
@@ -48,6 +48,17 @@ HUB = [
     # setuptools 82 dropped.
     "tensorflow-hub>=0.16.1,<0.17",
     "setuptools<82",
+]
+
+ADDONS = [
+    # The second lane: Lookahead, SWA and MovingAverage. The last release of Addons
+    # cannot be imported on TensorFlow 2.16 or later, nor installed on Python 3.12.
+    'tensorflow==2.15.1; python_version < "3.12"',
+    'tensorflow-addons==0.23.0; python_version < "3.12"',
+    # tfds asks for the newest, which needs a protobuf that TensorFlow < 2.20 refuses.
+    'tensorflow-metadata==1.17.3; python_version < "3.12"',
+    # There is no such version: pip's message about it says what to do.
+    'tensorflow-addons==0.23.0+needs.python.3.10.or.3.11; python_version >= "3.12"',
 ]
 
 TEST = [
@@ -78,7 +89,8 @@ setup(
     package_dir={"simclr_tf.tools": "tools"},
     package_data={"simclr_tf.data": ["embedded/*"]},
     install_requires=INSTALL,
-    extras_require={"plots": PLOTS, "hub": HUB, "test": [*TEST, *PLOTS, *HUB]},
+    extras_require={"plots": PLOTS, "hub": HUB, "addons": ADDONS,
+                    "test": [*TEST, *PLOTS, *HUB]},
     entry_points={
         "console_scripts": ["simclr-tf = simclr_tf.tools.command_line:main"],
     },

@@ -1,19 +1,53 @@
-"""The one place that decides where Keras comes from.
+"""The one place that knows on which lane we are: where Keras and Addons come from.
 
 The project is written against the Keras 2 API: it is the one that supports
 `tf.distribute.MultiWorkerMirroredStrategy` and `TPUStrategy` with a custom
-`train_step`, and its batch normalization is fused. On TensorFlow 2.16 and later
-that API is the package `tf_keras`; before, it is `tf.keras` itself.
+`train_step`, and its batch normalization is fused. On TensorFlow 2.16 and later (the
+main lane) that API is the package `tf_keras`; before (the Addons lane, TensorFlow
+2.15), it is `tf.keras` itself, and TensorFlow Addons can be imported.
 
 `TF_USE_LEGACY_KERAS` is deliberately not set here: it would change what
 `tf.keras` means for every other package in the user's process.
 """
 
+import warnings
+
 import tensorflow as tf
 
-if tuple(int(part) for part in tf.__version__.split(".")[:2]) >= (2, 16):
-    import tf_keras as keras
-else:
-    keras = tf.keras
+from simclr_tf.errors import ConfigError
 
-__all__ = ["keras"]
+ADDONS_LANE = tuple(int(part) for part in tf.__version__.split(".")[:2]) < (2, 16)
+
+if ADDONS_LANE:
+    keras = tf.keras
+else:
+    import tf_keras as keras
+
+__all__ = ["ADDONS_LANE", "addons", "keras"]
+
+
+def addons(wanted):
+    """TensorFlow Addons, for something that only it has.
+
+    Args:
+      wanted: str, what is asked for, e.g. `--optimizer.wrapper=swa`.
+
+    Returns:
+      The module tensorflow_addons.
+
+    Raises:
+      ConfigError: it is not installed, or cannot be on this lane.
+    """
+    if ADDONS_LANE:
+        try:
+            with warnings.catch_warnings():  # Its notice that it is complete.
+                warnings.simplefilter("ignore", UserWarning)
+                import tensorflow_addons
+            return tensorflow_addons
+        except ImportError:
+            pass
+    raise ConfigError(
+        f"{wanted} comes from TensorFlow Addons, whose last release works on "
+        f"TensorFlow 2.15 only; this is TensorFlow {tf.__version__}"
+        f"{' without it' if ADDONS_LANE else ''}. Use Python 3.10 or 3.11 and "
+        "`pip install \"simclr-tf[addons]\"` in an environment of its own.")

@@ -178,7 +178,7 @@ class LossConfig(Section):
 class OptimizerConfig(Section):
     """The optimizer and its learning-rate schedule."""
 
-    name: Literal["lars", "sgd", "adamw"] = option("lars", "Optimizer.")
+    name: Literal["lars", "lamb", "sgd", "adamw"] = option("lars", "Optimizer.")
     base_learning_rate: float = option(
         0.3, "Learning rate before scaling with the batch size.")
     scaling: Literal["linear", "sqrt", "none"] = option(
@@ -191,10 +191,29 @@ class OptimizerConfig(Section):
     trust_coefficient: float = option(0.001, "LARS's trust coefficient.")
     classic_momentum: bool = option(
         True, "LARS: momentum after the trust ratio (reference), else before.")
+    wrapper: Literal["none", "lookahead", "swa", "moving_average"] = option(
+        "none", "Around the optimizer: lookahead, or the encoder is the average of "
+        "the weights (swa, moving_average). Needs `simclr-tf[addons]`.")
+    lookahead_period_steps: int = option(
+        6, "Steps between the meetings of fast and slow weights.")
+    lookahead_step_size: float = option(
+        0.5, "Part of the way that lookahead's slow weights go.")
+    swa_start_fraction: float = option(
+        0.75, "Fraction of the run after which swa begins to average.")
+    swa_period_steps: int = option(10, "Steps between the weights that swa averages.")
+    average_decay: float = option(0.99, "Decay of moving_average, a step.")
 
     def check(self):
         _positive(base_learning_rate=self.base_learning_rate,
-                  trust_coefficient=self.trust_coefficient)
+                  trust_coefficient=self.trust_coefficient,
+                  lookahead_period_steps=self.lookahead_period_steps,
+                  swa_period_steps=self.swa_period_steps)
+        _fraction("lookahead_step_size", self.lookahead_step_size, low_open=True)
+        require(0 <= self.swa_start_fraction < 1,
+                "`swa_start_fraction` must lie in [0, 1).",
+                swa_start_fraction=self.swa_start_fraction)
+        require(0 <= self.average_decay < 1, "`average_decay` must lie in [0, 1).",
+                average_decay=self.average_decay)
         _not_negative(warmup_epochs=self.warmup_epochs, warmup_steps=self.warmup_steps,
                       weight_decay=self.weight_decay)
         require(0 <= self.momentum < 1, "`momentum` must lie in [0, 1).",

@@ -49,7 +49,7 @@ def test_the_config_knows_the_recipes_and_their_fields():
     ({"epochs": 1.5}, "must be an int"),
     ({"global_batch_size": 1}, "at least 2"),
     ({"loss.temprature": 1.0}, "Did you mean loss.temperature "),
-    ({"optimizer": {"name": "adm"}}, "Choices: lars, sgd, adamw"),
+    ({"optimizer": {"name": "adm"}}, "Choices: lars, lamb, sgd, adamw"),
     ({"data.max_corrupt_fraction": 1.5}, "must lie in [0, 1]"),
     ({"seed": None}, "must not be None"),
     ({"loss": 3}, "Unknown `option`"),

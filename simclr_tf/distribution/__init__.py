@@ -4,6 +4,12 @@ from simclr_tf.distribution.collectives import (
     gather_across_replicas,
     num_replicas,
     replica_offset,
+    run_on_replicas,
 )
 
-__all__ = ["gather_across_replicas", "num_replicas", "replica_offset"]
+__all__ = [
+    "gather_across_replicas",
+    "num_replicas",
+    "replica_offset",
+    "run_on_replicas",
+]

@@ -46,3 +46,13 @@ def replica_offset(per_replica_batch_size):
         return tf.constant(0, tf.int32)
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
     return tf.cast(replica, tf.int32) * tf.cast(per_replica_batch_size, tf.int32)
+
+
+def run_on_replicas(function, *values):
+    """Call `function` once on every replica, each with its own part of the values.
+
+    Args:
+      function: callable of tensors, e.g. a `tf.function`.
+      *values: elements of a distributed data set; any tensors with one replica.
+    """
+    tf.distribute.get_strategy().run(function, args=values)

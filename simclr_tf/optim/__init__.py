@@ -1,12 +1,15 @@
 """Optimizers, learning-rate schedules, and which variables they spare."""
 
 from simclr_tf.optim.catalogue import make_optimizer
+from simclr_tf.optim.lamb import LAMB
 from simclr_tf.optim.lars import LARS
 from simclr_tf.optim.layer_wise import LayerWiseOptimizer
 from simclr_tf.optim.roles import apply_exclusions, variables_by_role
 from simclr_tf.optim.schedules import WarmupCosine, scaled_learning_rate
+from simclr_tf.optim.wrappers import wrap_optimizer
 
 __all__ = [
+    "LAMB",
     "LARS",
     "LayerWiseOptimizer",
     "WarmupCosine",
@@ -14,4 +17,5 @@ __all__ = [
     "make_optimizer",
     "scaled_learning_rate",
     "variables_by_role",
+    "wrap_optimizer",
 ]

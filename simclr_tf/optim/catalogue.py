@@ -2,6 +2,7 @@
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import unknown_choice
+from simclr_tf.optim.lamb import LAMB
 from simclr_tf.optim.lars import LARS
 
 
@@ -18,13 +19,13 @@ def make_optimizer(
     """An optimizer from the catalogue; each takes the arguments that it has.
 
     Weight decay means what the optimizer means by it: with `"lars"` it joins the
-    gradient, and the momentum; with `"sgd"` and `"adamw"` it is Keras's decoupled
-    decay, w <- w - learning_rate * weight_decay * w at each step, outside the momentum
-    (so for SGD with momentum 0.9 about a tenth of what the same number does in the
-    gradient).
+    gradient, and the momentum; with `"lamb"` the direction, inside the trust ratio;
+    with `"sgd"` and `"adamw"` it is Keras's decoupled decay,
+    w <- w - learning_rate * weight_decay * w at each step, outside the momentum (so for
+    SGD with momentum 0.9 about a tenth of what the same number does in the gradient).
 
     Args:
-      name: `"lars"`, `"sgd"` or `"adamw"`.
+      name: `"lars"`, `"lamb"`, `"sgd"` or `"adamw"`.
       learning_rate: float >= 0, or a Keras `LearningRateSchedule`.
       weight_decay: float >= 0. Exclude variables by `apply_exclusions`.
       momentum: float in [0, 1), for lars and sgd.
@@ -51,6 +52,7 @@ def make_optimizer(
             nesterov=nesterov,
             classic_momentum=classic_momentum,
         ),
+        "lamb": lambda: LAMB(learning_rate, weight_decay=weight_decay),
         "sgd": lambda: keras.optimizers.SGD(
             learning_rate,
             momentum=momentum,

@@ -20,6 +20,7 @@ from simclr_tf.optim import (
     apply_exclusions,
     make_optimizer,
     scaled_learning_rate,
+    wrap_optimizer,
 )
 from simclr_tf.training.simclr import SimCLR
 
@@ -150,6 +151,14 @@ def build_optimizer(config, model, *, warmup_steps, total_steps):
         momentum=options.momentum, nesterov=options.nesterov,
         trust_coefficient=options.trust_coefficient,
         classic_momentum=options.classic_momentum)
+    if options.wrapper != "none":
+        optimizer = wrap_optimizer(
+            options.wrapper, optimizer,
+            lookahead_period_steps=options.lookahead_period_steps,
+            lookahead_step_size=options.lookahead_step_size,
+            swa_start_step=int(options.swa_start_fraction * total_steps),
+            swa_period_steps=options.swa_period_steps,
+            average_decay=options.average_decay)
     apply_exclusions(optimizer, model, probe=model.probe)
     optimizer.build(model.trainable_variables)
     return optimizer

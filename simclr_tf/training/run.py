@@ -12,6 +12,7 @@ from simclr_tf.errors import require
 from simclr_tf.options import override
 from simclr_tf.presets import get_preset
 from simclr_tf.training import assembly
+from simclr_tf.training.averaging import UseAverages
 from simclr_tf.training.batches import (
     Batches,
     open_probe_source,
@@ -235,6 +236,11 @@ class _Run:
             EstimatedTime(total_steps=plan.total_steps, start_step=start_step,
                           say=progress.beside(self.say)),
         ]
+        if config.optimizer.wrapper != "none":
+            own.append(UseAverages(
+                self.batches.between, start_step=start_step,
+                total_steps=plan.total_steps,
+                batch_norm_momentum=config.encoder.batch_norm_momentum))
         if store is not None:
             own.append(SaveCheckpoints(
                 store, every_epochs=config.checkpoint.every_epochs,

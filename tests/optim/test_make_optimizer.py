@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError
-from simclr_tf.optim import LARS, WarmupCosine, make_optimizer
+from simclr_tf.optim import LAMB, LARS, WarmupCosine, make_optimizer
 
 EVERYTHING = {
     "weight_decay": 0.02,
@@ -20,6 +20,7 @@ EVERYTHING = {
     "name, kind, attributes",
     [
         ("lars", LARS, list(EVERYTHING)),
+        ("lamb", LAMB, ["weight_decay"]),
         ("sgd", keras.optimizers.SGD, ["weight_decay", "momentum", "nesterov"]),
         ("adamw", keras.optimizers.AdamW, ["weight_decay"]),
     ],
@@ -32,7 +33,7 @@ def test_each_optimizer_gets_the_arguments_that_it_has(name, kind, attributes):
         assert getattr(optimizer, attribute) == EVERYTHING[attribute]
 
 
-@pytest.mark.parametrize("name", ["lars", "sgd", "adamw"])
+@pytest.mark.parametrize("name", ["lars", "lamb", "sgd", "adamw"])
 def test_defaults_and_a_schedule_make_a_working_optimizer(name):
     optimizer = make_optimizer(name, WarmupCosine(0.5, 0, 10))
     variable = tf.Variable([1.0, 2.0])
@@ -42,5 +43,5 @@ def test_defaults_and_a_schedule_make_a_working_optimizer(name):
 
 
 def test_an_unknown_name_is_answered_with_the_list():
-    with pytest.raises(ConfigError, match="Did you mean lars.*Choices: lars, sgd, ada"):
+    with pytest.raises(ConfigError, match="Did you mean lars.*lamb, sgd, ada"):
         make_optimizer("lar", 0.1)

@@ -23,8 +23,8 @@ def a_fixed_batch():
     return {"view_a": a, "view_b": b}
 
 
-@pytest.mark.parametrize("optimizer, rate", [("lars", 1.0), ("sgd", 0.02),
-                                             ("adamw", 2e-3)])
+@pytest.mark.parametrize("optimizer, rate", [("lars", 1.0), ("lamb", 0.02),
+                                             ("sgd", 0.02), ("adamw", 2e-3)])
 @pytest.mark.parametrize("loss", ["nt_xent", "nt_logistic", "margin_triplet"])
 def test_every_optimizer_lowers_every_loss_on_a_fixed_batch(optimizer, rate, loss):
     config = override(BASE, {

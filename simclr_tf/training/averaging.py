@@ -1,0 +1,74 @@
+"""The end of a run whose optimizer averages the weights: the averages take over.
+
+Batch norm's moving statistics belong to the weights that made them, so they are
+measured again under the averages (Izmailov et al. 2018, arXiv 1803.05407, section 3.2).
+"""
+
+import math
+
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.distribution import run_on_replicas
+
+FORGOTTEN = 1e-4  # What may be left of the old statistics.
+
+
+class UseAverages(keras.callbacks.Callback):
+    """After the last step: weights <- their averages, statistics <- measured again.
+
+    It stands before `SaveCheckpoints`, whose last checkpoint then holds the averages:
+    whoever loads it, on whichever lane, needs to know nothing of them.
+
+    Args:
+      batches: function of (first, last) to the data set of those steps.
+      batch_norm_momentum: float in [0, 1), decay of the moving statistics.
+      start_step, total_steps: int.
+    """
+
+    _supports_tf_logs = True
+
+    def __init__(self, batches, *, batch_norm_momentum, start_step, total_steps):
+        super().__init__()
+        self._batches, self._momentum = batches, batch_norm_momentum
+        self._step, self._total = start_step, total_steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._step += 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        averages = getattr(self.model.optimizer, "averages", None)
+        if averages is None or self._step < self._total:
+            return
+        for weight, average in zip(
+                self.model.trainable_variables, averages, strict=True):
+            weight.assign(average)
+        number = min(batches_to_forget(self._momentum), self._total)
+        measure_statistics(self.model, self._batches(self._total - number, self._total))
+
+
+def batches_to_forget(momentum):
+    """Batches after which a moving statistic holds FORGOTTEN of its old value.
+
+    Example:
+      >>> batches_to_forget(0.9)
+      88
+    """
+    return 1 if momentum == 0 else math.ceil(math.log(FORGOTTEN) / math.log(momentum))
+
+
+def measure_statistics(model, dataset):
+    """Update batch norm's moving statistics, and nothing else.
+
+    Args:
+      model: SimCLR.
+      dataset: batches as `SimCLR.fit` takes them.
+    """
+    @tf.function
+    def forward(batch):
+        views = tf.concat(model.make_views(batch), axis=0)
+        features = model.encoder(views, training=True)
+        model.projection_head(features, training=True)
+
+    for batch in dataset:
+        run_on_replicas(forward, batch)
