@@ -250,6 +250,13 @@ class Config(Section):
     compile_views: bool = option(
         True, "Compile the making of views with XLA: faster after the first step.",
         resumable=True)
+    init_from: str | None = option(
+        None, "Start from the weights of another run: its workdir (newest whole "
+        "checkpoint), one checkpoint folder, an export, or a Keras file.",
+        flag="init_from")
+    init_parts: Literal["encoder", "encoder_and_head"] = option(
+        "encoder", "What --init_from gives: the encoder, or the projection head too.",
+        flag="init_parts")
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)

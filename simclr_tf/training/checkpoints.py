@@ -38,6 +38,11 @@ class Checkpoint:
     def step(self):
         return self.manifest["step"]
 
+    @property
+    def prefix(self):
+        """What TensorFlow calls the checkpoint: the beginning of its files' paths."""
+        return str(self.path / _PREFIX)
+
     def restore(self, **objects):
         """Load the values into trackable objects, by the names they were saved under.
 
@@ -109,15 +114,9 @@ class CheckpointStore:
         """
         for path in reversed(self._folders()):
             try:
-                manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-                problem = _first_damage(path, manifest)
-                int(manifest["step"])
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                problem = _first_line(error)
-            if problem is None:
-                return Checkpoint(path, manifest)
-            LOG.warning("Checkpoint %s is damaged (%s); using the one before.",
-                        path, problem)
+                return open_checkpoint(path)
+            except WorkdirError as error:
+                LOG.warning("%s Using the one before.", error)
         return None
 
     def _folders(self):
@@ -163,6 +162,30 @@ class SaveCheckpoints(keras.callbacks.Callback):
                     f"A weight ({weight.name}) became non-finite by step {self._step}; "
                     "nothing was saved. Try a lower --optimizer.base_learning_rate or "
                     "--precision=float32.")
+
+
+def open_checkpoint(path):
+    """One checkpoint, after a look at all of its bytes.
+
+    Args:
+      path: path of its folder.
+
+    Returns:
+      Checkpoint.
+
+    Raises:
+      WorkdirError: it is damaged; the text says where.
+    """
+    path = pathlib.Path(path)
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        problem = _first_damage(path, manifest)
+        int(manifest["step"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problem = _first_line(error).rstrip(".")
+    if problem is not None:
+        raise WorkdirError(f"Checkpoint {path} is damaged ({problem}).")
+    return Checkpoint(path, manifest)
 
 
 def _describe_files(folder):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 
 import tensorflow as tf
 
@@ -25,6 +26,7 @@ from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.records import MetricsLog
 from simclr_tf.training.summary import write_summary
+from simclr_tf.training.warm_start import warm_start, write_warm_start
 from simclr_tf.training.workdir import CHECKPOINTS, Workdir
 
 LOG = logging.getLogger("simclr_tf")
@@ -51,8 +53,8 @@ class PretrainResult:
     workdir: object
 
 
-def pretrain(data=None, workdir=None, preset="demo", *, encoder=None, callbacks=(),
-             say=print, **overrides):
+def pretrain(data=None, workdir=None, preset="demo", *, encoder=None, init_from=None,
+             callbacks=(), say=print, **overrides):
     """Pretrain an encoder in one call.
 
     Args:
@@ -62,6 +64,8 @@ def pretrain(data=None, workdir=None, preset="demo", *, encoder=None, callbacks=
       preset: str, a name in simclr_tf.presets.
       encoder: keras.Model, images `[N, H, W, C]` to `[N, F]` or `[N, H, W, F]`; the
         preset's ResNet if None.
+      init_from: path of a run, a checkpoint, an export or a Keras file whose encoder
+        this one starts from (with `init_parts="encoder_and_head"`: the head too).
       callbacks: keras callbacks, called beside the run's own.
       say: function of a str, for the report before the first step.
       **overrides: options by name: `epochs=3`, `loss={"temperature": 0.5}` or
@@ -88,6 +92,8 @@ def pretrain(data=None, workdir=None, preset="demo", *, encoder=None, callbacks=
         overrides["encoder"], encoder = encoder, None
     if encoder is not None:
         overrides["encoder.kind"] = "custom"
+    if init_from is not None:
+        overrides["init_from"] = os.fspath(init_from)
     if isinstance(data, str):
         overrides["data.source"], data = data, None
     elif data is not None:
@@ -172,9 +178,14 @@ class _Run:
         store, start_step = None, 0
         self.say(self._cost_report())
         if workdir is not None:
-            workdir.claim(self.config, self._describe_data(), command)
             store = CheckpointStore(workdir.path / CHECKPOINTS,
                                     keep=self.config.checkpoint.keep)
+        # Before anything is written: the source may not be there, or not fit.
+        warm = self._warm_start(store)
+        if workdir is not None:
+            workdir.claim(self.config, self._describe_data(), command)
+            if warm is not None:
+                self._keep_warm_start(workdir, store, warm)
             start_step = self._restore(store)
         with plain_errors():
             records = self._train(workdir, store, start_step, callbacks)
@@ -201,6 +212,19 @@ class _Run:
                 "num_classes": (None if self.model.probe is None
                                 else int(self.model.probe.units)),
                 "fingerprint": self.source.fingerprint()}
+
+    def _warm_start(self, store):
+        """Load --init_from, unless the run goes on from a checkpoint of its own."""
+        if not self.config.init_from or (store is not None and store.latest()):
+            return None
+        result = warm_start(self.model, self.config.init_from, self.config.init_parts)
+        self.say(result.table())
+        return result
+
+    def _keep_warm_start(self, workdir, store, result):
+        """From here on the run needs its source no more."""
+        write_warm_start(workdir.path, result)
+        store.save(0, model=self.model, optimizer=self.model.optimizer)
 
     def _restore(self, store):
         checkpoint = store.latest()
