@@ -4,9 +4,7 @@ from simclr_tf.config import Config
 from simclr_tf.options import differences
 from simclr_tf.presets import PRESETS, get_preset
 from simclr_tf.training.durable_files import write_atomically
-from simclr_tf.training.workdir import versions
-
-SUMMARY_FILE = "SUMMARY.md"
+from simclr_tf.training.workdir import SUMMARY_FILE, versions
 
 _MEANINGS = {  # Figure -> (label, format); in the order of the table.
     "contrastive_loss": ("contrastive loss", "{:.3f}"),
