@@ -225,9 +225,17 @@ class CheckpointConfig(Section):
     image_every_epochs: int = option(
         10, "Epochs between grids of view pairs in TensorBoard; 0: only at the "
         "start.", resumable=True)
+    every_steps: int | None = option(
+        None, "Steps between checkpoints within an epoch, beside those at the ends of "
+        "epochs; none if unset.", resumable=True)
+    keep_every_epochs: int | None = option(
+        None, "Keep the checkpoint of every M-th epoch for good, beside the newest; "
+        "none if unset.", resumable=True)
 
     def check(self):
-        _positive(every_epochs=self.every_epochs, keep=self.keep)
+        _positive(every_epochs=self.every_epochs, keep=self.keep,
+                  every_steps=self.every_steps,
+                  keep_every_epochs=self.keep_every_epochs)
         _not_negative(image_every_epochs=self.image_every_epochs)
 
 

@@ -5,5 +5,11 @@ from simclr_tf.distribution.collectives import (
     num_replicas,
     replica_offset,
 )
+from simclr_tf.distribution.local_copies import local_copies
 
-__all__ = ["gather_across_replicas", "num_replicas", "replica_offset"]
+__all__ = [
+    "gather_across_replicas",
+    "local_copies",
+    "num_replicas",
+    "replica_offset",
+]

@@ -17,6 +17,7 @@ def write_atomically(path, text):
     try:
         write_flushed(temporary, text)
         os.replace(temporary, path)
+        flush_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise WorkdirError(f"Cannot write {path}: {error.strerror}.") from error
@@ -36,6 +37,34 @@ def write_flushed(path, text):
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def flush_folder(folder):
+    """Wait until the names in a folder are on the disk: a rename is safe only then.
+
+    Args:
+      folder: path.
+
+    Raises:
+      OSError: it cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder, names):
+    """Remove what `write_atomically` left of these files when it was killed.
+
+    Args:
+      folder: pathlib.Path; need not exist.
+      names: iterable of file names.
+    """
+    for name in names:
+        for path in folder.glob(f".{name}-*"):
+            path.unlink(missing_ok=True)
 
 
 def sha256_of(path):

@@ -1,6 +1,7 @@
 """What a run leaves behind for programs: metrics.jsonl and TensorBoard files."""
 
 import json
+import os
 import pathlib
 
 import tensorflow as tf
@@ -8,15 +9,14 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training.durable_files import write_atomically
-
-METRICS_FILE = "metrics.jsonl"
+from simclr_tf.training.workdir import METRICS_FILE
 
 
 class MetricsLog(keras.callbacks.Callback):
     """One record an epoch: in memory, as a JSON line, and as TensorBoard scalars.
 
-    Lines of an earlier, interrupted run that lie beyond `start_step` are dropped, so
-    that every step stands in the file once.
+    Lines and scalars of an earlier, interrupted run that lie beyond `start_step` are
+    dropped, so that every step stands there once.
 
     Args:
       folder: path of the run; None keeps the records in memory only.
@@ -45,8 +45,10 @@ class MetricsLog(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         if self._events is not None and self._writer is None:
+            forget_events_after(self._events, self._step)
             self._writer = tf.summary.create_file_writer(self._events)
-            self._write_grid()
+            if self._step == 0:  # The pairs are the same ever after.
+                self._write_grid()
 
     def close(self):
         """Close the TensorBoard file."""
@@ -77,6 +79,8 @@ class MetricsLog(keras.callbacks.Callback):
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # Before the checkpoint of this step.
             self._write_scalars(record)
         except (OSError, tf.errors.OpError) as error:
             raise WorkdirError(
@@ -96,6 +100,25 @@ class MetricsLog(keras.callbacks.Callback):
             with self._writer.as_default(step=self._step):
                 tf.summary.image("view_pairs", self._sample.grid()[tf.newaxis])
             self._writer.flush()
+
+
+def forget_events_after(folder, step):
+    """Tell TensorBoard to drop what a run wrote there beyond `step`, if anything.
+
+    Event files cannot be shortened; a reader that meets the start of a session drops
+    what it has read of that step and of later ones.
+
+    Args:
+      folder: str, of TensorBoard files.
+      step: int, steps that are done; 0 drops everything.
+    """
+    if not tf.io.gfile.glob(os.path.join(folder, "events.*")):
+        return
+    start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+    with tf.Graph().as_default():  # The only writer of such marks wants a graph.
+        writer = tf.compat.v1.summary.FileWriter(folder)
+        writer.add_session_log(start, global_step=step + 1 if step else 0)
+        writer.close()
 
 
 def keep_lines_up_to(path, step):

@@ -1,5 +1,6 @@
 """One pretraining run, from a config to a workdir: the same command continues it."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -18,16 +19,24 @@ from simclr_tf.training.batches import (
     open_probe_source,
     open_training_source,
 )
-from simclr_tf.training.checkpoints import CheckpointStore, SaveCheckpoints
+from simclr_tf.training.checkpoints import CheckpointStore
+from simclr_tf.training.continuation import ContinueMetrics, describe_run, find_start
 from simclr_tf.training.cost_report import EstimatedTime, cost_report
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.diagnostics import RepresentationSample
 from simclr_tf.training.health import HealthCheck
+from simclr_tf.training.interruption import Interruption, StopWhenSaved
 from simclr_tf.training.progress import Progress, Throughput
-from simclr_tf.training.records import MetricsLog
+from simclr_tf.training.records import MetricsLog, read_metrics
+from simclr_tf.training.saving import SaveCheckpoints
 from simclr_tf.training.summary import write_summary
 from simclr_tf.training.warm_start import warm_start, write_warm_start
-from simclr_tf.training.workdir import CHECKPOINTS, Workdir
+from simclr_tf.training.workdir import (
+    CHECKPOINTS,
+    METRICS_FILE,
+    SUMMARY_FILE,
+    Workdir,
+)
 
 LOG = logging.getLogger("simclr_tf")
 
@@ -172,24 +181,29 @@ class _Run:
         self.config, self.model, self.plan, self.say = config, model, plan, say
         self.source, self.batches = source, batches
         self.meter = WaitMeter()
+        self.identity = None
 
     def execute(self, workdir, callbacks, command):
         workdir = None if workdir is None else Workdir(workdir)
-        store, start_step = None, 0
+        store = start = None
         self.say(self._cost_report())
         if workdir is not None:
-            store = CheckpointStore(workdir.path / CHECKPOINTS,
-                                    keep=self.config.checkpoint.keep)
+            store = self._open_store(workdir)
         # Before anything is written: the source may not be there, or not fit.
         warm = self._warm_start(store)
         if workdir is not None:
-            workdir.claim(self.config, self._describe_data(), command)
-            if warm is not None:
-                self._keep_warm_start(workdir, store, warm)
-            start_step = self._restore(store)
-        with plain_errors():
-            records = self._train(workdir, store, start_step, callbacks)
-        if workdir is not None:
+            data = self._describe_data()
+            workdir.claim(self.config, data, command)
+            self.identity = describe_run(self.config, data, self.model)
+            self._keep_warm_start(workdir, store, warm)
+            start = self._restore(store)
+        was_complete = start is not None and start.step == self.plan.total_steps
+        if was_complete:
+            records = read_metrics(workdir.path / METRICS_FILE)
+        else:
+            with plain_errors():
+                records = self._train(workdir, store, start, callbacks)
+        if workdir is not None and not (was_complete and workdir.has(SUMMARY_FILE)):
             write_summary(workdir, self.config, records,
                           command=workdir.read()["command"],
                           corrupt=self.source.corrupt)
@@ -213,31 +227,43 @@ class _Run:
                                 else int(self.model.probe.units)),
                 "fingerprint": self.source.fingerprint()}
 
+    def _open_store(self, workdir):
+        options = self.config.checkpoint
+        kept_epochs = options.keep_every_epochs
+        return CheckpointStore(
+            workdir.path / CHECKPOINTS, keep=options.keep,
+            keep_every_steps=kept_epochs and kept_epochs * self.plan.epoch_steps)
+
     def _warm_start(self, store):
         """Load --init_from, unless the run goes on from a checkpoint of its own."""
-        if not self.config.init_from or (store is not None and store.latest()):
+        if not self.config.init_from or (store is not None and store.paths()):
             return None
         result = warm_start(self.model, self.config.init_from, self.config.init_parts)
         self.say(result.table())
         return result
 
     def _keep_warm_start(self, workdir, store, result):
-        """From here on the run needs its source no more."""
-        write_warm_start(workdir.path, result)
-        store.save(0, model=self.model, optimizer=self.model.optimizer)
+        """Save step 0: from then on the run needs the source of its weights no more."""
+        if result is not None:
+            write_warm_start(workdir.path, result)
+            store.save(0, details=self.identity, model=self.model,
+                       optimizer=self.model.optimizer)
 
     def _restore(self, store):
-        checkpoint = store.latest()
+        """The checkpoint from which this run goes on, put into the model; or None."""
+        checkpoint = find_start(store, self.identity)
         if checkpoint is None:
-            return 0
+            return None
         checkpoint.restore(model=self.model, optimizer=self.model.optimizer)
         left = self.plan.total_steps - checkpoint.step
         self.say(f"Continuing  from step {checkpoint.step:,} ({checkpoint.path}): "
-                 + (f"{left:,} steps left" if left else "the run is complete"))
-        return checkpoint.step
+                 + (f"{left:,} steps left" if left
+                    else "the run is complete, nothing is left to do"))
+        return checkpoint
 
-    def _train(self, workdir, store, start_step, callbacks):
+    def _train(self, workdir, store, start, callbacks):
         plan, config = self.plan, self.config
+        start_step = start.step if start else 0
         first_batch = next(iter(self.batches.between(0, 1)))
         sample = RepresentationSample(self.model, first_batch)
         log = MetricsLog(
@@ -259,18 +285,36 @@ class _Run:
             EstimatedTime(total_steps=plan.total_steps, start_step=start_step,
                           say=progress.beside(self.say)),
         ]
+        interruption = contextlib.nullcontext()  # Nothing to save: ends at once.
         if store is not None:
-            own.append(SaveCheckpoints(
-                store, every_epochs=config.checkpoint.every_epochs,
-                start_step=start_step, total_steps=plan.total_steps))
+            interruption = Interruption()
+            own += self._saving(store, start, interruption)
+            callbacks = [*callbacks, StopWhenSaved(interruption)]
         try:
-            for first, last, steps in durations.segments(
-                    start_step, plan.total_steps, plan.epoch_steps):
-                self._fit(first, last, steps, [*own, *callbacks])
+            with interruption:
+                for first, last, steps in durations.segments(
+                        start_step, plan.total_steps, plan.epoch_steps):
+                    self._fit(first, last, steps, [*own, *callbacks])
         finally:
             progress.close()
             log.close()
         return log.records
+
+    def _saving(self, store, start, interruption):
+        """The callbacks that save the run, and go on from where it was saved."""
+        plan, options = self.plan, self.config.checkpoint
+        is_within_epoch = start is not None and start.step % plan.epoch_steps
+        return [
+            ContinueMetrics(
+                start.manifest.get("metrics") if is_within_epoch else None),
+            SaveCheckpoints(
+                store, every_epochs=options.every_epochs,
+                keep_every_epochs=options.keep_every_epochs,
+                every_steps=options.every_steps, epoch_steps=plan.epoch_steps,
+                start_step=start.step if start else 0,
+                total_steps=plan.total_steps, details=self.identity,
+                interruption=interruption),
+        ]
 
     def _fit(self, first, last, steps, callbacks):
         dataset = self.meter.measure(self.batches.between(first, last))

@@ -5,9 +5,7 @@ from simclr_tf.options import differences
 from simclr_tf.presets import PRESETS, get_preset
 from simclr_tf.training.durable_files import write_atomically
 from simclr_tf.training.warm_start import read_warm_start
-from simclr_tf.training.workdir import versions
-
-SUMMARY_FILE = "SUMMARY.md"
+from simclr_tf.training.workdir import SUMMARY_FILE, versions
 
 _MEANINGS = {  # Figure -> (label, format); in the order of the table.
     "contrastive_loss": ("contrastive loss", "{:.3f}"),

@@ -12,10 +12,14 @@ from simclr_tf import __version__
 from simclr_tf.config import from_dict
 from simclr_tf.errors import WorkdirError
 from simclr_tf.options import differences, to_dict
-from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.training.durable_files import remove_leftovers, write_atomically
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
+METRICS_FILE = "metrics.jsonl"
+SUMMARY_FILE = "SUMMARY.md"
+_PROBE = "writable"
+_OWN_FILES = (CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, _PROBE)
 
 
 class Workdir:
@@ -40,6 +44,7 @@ class Workdir:
           WorkdirError: if it holds something else, another run, or is not writable.
         """
         try:
+            remove_leftovers(self.path, _OWN_FILES)
             is_new = self._is_new()
         except OSError as error:
             raise WorkdirError(
@@ -77,6 +82,10 @@ class Workdir:
         """The Config of the run."""
         return from_dict(self.read()["config"])
 
+    def has(self, name):
+        """Whether a file of that name is there."""
+        return (self.path / name).exists()
+
     def _is_new(self):
         """Whether the folder is still to be made or empty; not of others' things."""
         if self.path.exists() and not self.path.is_dir():
@@ -108,7 +117,7 @@ class Workdir:
     def _check_writable(self):
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / f".writable-{uuid.uuid4().hex}"
+            probe = self.path / f".{_PROBE}-{uuid.uuid4().hex}"
             probe.touch()
             probe.unlink()
         except OSError as error:
@@ -121,6 +130,8 @@ def versions():
     import numpy
     import tensorflow
 
+    from simclr_tf._keras import keras
+
     return {"simclr_tf": __version__, "tensorflow": tensorflow.__version__,
-            "numpy": numpy.__version__, "python": platform.python_version(),
-            "machine": platform.machine()}
+            "keras": keras.__version__, "numpy": numpy.__version__,
+            "python": platform.python_version(), "machine": platform.machine()}
