@@ -20,6 +20,7 @@ import tensorflow as tf
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training.durable_files import (
     flush_folder,
+    plain_reason,
     sha256_of,
     write_flushed,
 )
@@ -94,7 +95,8 @@ class CheckpointStore:
         final = self.folder / _name_of(step)
         temporary = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
         try:
-            temporary.mkdir(parents=True)
+            self.folder.mkdir(exist_ok=True)  # But not its parent, if that is gone.
+            temporary.mkdir()
             tf.train.Checkpoint(**objects).write(str(temporary / _PREFIX))
             manifest = {"step": step, "files": _describe_files(temporary),
                         **(details or {})}
@@ -107,6 +109,11 @@ class CheckpointStore:
             flush_folder(self.folder.parent)
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(temporary, ignore_errors=True)
+            if not self.folder.parent.is_dir():
+                raise WorkdirError(
+                    f"Cannot save the checkpoint of step {step}: {self.folder.parent} "
+                    "is gone. Was it deleted, renamed or unmounted while the run was "
+                    "going on?") from error
             raise WorkdirError(
                 f"Cannot save the checkpoint of step {step} under {self.folder}: "
                 f"{_first_line(error)} Free some space or use another --workdir; "
@@ -212,5 +219,4 @@ def _first_damage(folder, manifest):
 
 
 def _first_line(error):
-    line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-    return line if line.endswith(".") else f"{line}."
+    return f"{plain_reason(error)}."

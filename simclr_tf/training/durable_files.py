@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import uuid
 
 from simclr_tf.errors import WorkdirError
@@ -65,6 +66,23 @@ def remove_leftovers(folder, names):
     for name in names:
         for path in folder.glob(f".{name}-*"):
             path.unlink(missing_ok=True)
+
+
+def plain_reason(error):
+    """What went wrong with a file, in one line without a full stop.
+
+    Args:
+      error: OSError, tf.errors.OpError or another.
+
+    Returns:
+      str, without what TensorFlow says about its own graph.
+
+    Example:
+      >>> plain_reason(ValueError("{{function_node x}} a.tmp; No space left [Op:W]."))
+      'a.tmp; No space left'
+    """
+    text = re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\]", "", str(error)).strip()
+    return text.splitlines()[0].rstrip(".") if text else repr(error)
 
 
 def sha256_of(path):

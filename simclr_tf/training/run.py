@@ -134,7 +134,7 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
     plan = _plan(config, source)
     model = _build(config, source, probe_source, encoder, plan)
     batches = Batches(config, source, model.recipe, probe_source)
-    run = _Run(config, model, source, batches, plan, say)
+    run = _Run(config, model, source, probe_source, batches, plan, say)
     return run.execute(workdir, callbacks, command)
 
 
@@ -177,9 +177,9 @@ def _build(config, source, probe_source, encoder, plan):
 class _Run:
     """The state that the parts of a run share."""
 
-    def __init__(self, config, model, source, batches, plan, say):
+    def __init__(self, config, model, source, probe_source, batches, plan, say):
         self.config, self.model, self.plan, self.say = config, model, plan, say
-        self.source, self.batches = source, batches
+        self.source, self.probe_source, self.batches = source, probe_source, batches
         self.meter = WaitMeter()
         self.identity = None
 
@@ -193,7 +193,7 @@ class _Run:
         warm = self._warm_start(store)
         if workdir is not None:
             data = self._describe_data()
-            workdir.claim(self.config, data, command)
+            workdir.claim(self.config, data, command, self.source.files)
             self.identity = describe_run(self.config, data, self.model)
             self._keep_warm_start(workdir, store, warm)
             start = self._restore(store)
@@ -225,7 +225,9 @@ class _Run:
                 "channels": self.source.channels, "classes": self.source.classes,
                 "num_classes": (None if self.model.probe is None
                                 else int(self.model.probe.units)),
-                "fingerprint": self.source.fingerprint()}
+                "fingerprint": self.source.fingerprint(),
+                "probe_fingerprint": (None if self.probe_source is None
+                                      else self.probe_source.fingerprint())}
 
     def _open_store(self, workdir):
         options = self.config.checkpoint

@@ -17,6 +17,7 @@ from simclr_tf.training.checkpoints import (
     CheckpointStore,
     open_checkpoint,
 )
+from simclr_tf.training.durable_files import plain_reason
 from simclr_tf.training.encoders import SAVED_MODEL, load_encoder
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE
 
@@ -177,6 +178,5 @@ class _Table:
         return StoredVariable(entry.full_name, shape, read)
 
     def _unreadable(self, error):
-        reason = (str(error).strip().splitlines() or [repr(error)])[0]
         return WorkdirError(
-            f"Cannot read the weights in {self._prefix}*: {reason[:200]}")
+            f"Cannot read the weights in {self._prefix}*: {plain_reason(error)}.")

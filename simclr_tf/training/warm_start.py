@@ -20,9 +20,9 @@ from simclr_tf.training.stored_weights import (
     open_stored_weights,
     plain_name,
 )
+from simclr_tf.training.workdir import WARM_START_FILE
 
 LOG = logging.getLogger("simclr_tf")
-WARM_START_FILE = "warm_start.json"
 PARTS = {"encoder": (ENCODER,), "encoder_and_head": (ENCODER, HEAD)}
 
 OTHER_SHAPE = "the shape differs"

@@ -68,7 +68,7 @@ def test_files_with_data_behind_their_end_are_as_good_as_their_decoder_says(
     photo().save(tmp_path / name)
     path = tmp_path / name
     kind = {".jpg": "jpeg"}.get(path.suffix, path.suffix[1:])
-    assert inspect_files([str(path)]) == ({}, {kind})
+    assert inspect_files([str(path)]) [:2] == ({}, {kind})
     path.write_bytes(path.read_bytes() + b"appended by a camera" * 20)
     # Decoders may refuse or ignore what follows: the one that will be used decides.
     try:
@@ -190,7 +190,7 @@ def test_a_data_set_without_any_readable_stand_in_stops_plainly(
     source = open_source(f"folder:{tmp_path}", max_corrupt_fraction=1.0)
     for name in "abcd":
         flip_middle(tmp_path / f"{name}.png")
-    with pytest.raises(DataError, match="cannot be decoded, nor can any of 15 other"):
+    with pytest.raises(DataError, match="cannot be read, nor can any of 15 other"):
         with plain_errors():
             list(training_dataset(
                 source, global_batch_size=2, total_steps=1, **OPTIONS))
