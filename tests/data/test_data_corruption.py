@@ -199,10 +199,16 @@ def test_a_data_set_without_any_readable_stand_in_stops_plainly(
 def test_files_that_vanish_during_a_run_are_replaced(tmp_path, save_photos):
     save_photos(tmp_path, *(f"{i}.png" for i in range(6)))
     source = open_source(f"folder:{tmp_path}")
+    batches = training_dataset(source, global_batch_size=6, total_steps=1, **OPTIONS)
+    whole = next(iter(batches))
     os.remove(tmp_path / "2.png")
-    batch = next(iter(training_dataset(
-        source, global_batch_size=6, total_steps=1, **OPTIONS)))
+    batch = next(iter(batches))
     assert batch["skipped"].numpy().max() == 2 and 2 not in batch["ids"].numpy()
+    # Nothing else moves: every other row holds what it held.
+    kept = batch["skipped"].numpy() < 0
+    assert kept.sum() == 5
+    for name in ("ids", "seeds", "crops_a", "crops_b"):
+        np.testing.assert_array_equal(batch[name][kept], whole[name][kept])
 
 
 def test_other_pipeline_errors_stay_as_they_are():

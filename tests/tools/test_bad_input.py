@@ -163,7 +163,8 @@ def workdir_with_a_truncated_config(tmp):
     (tmp / "run").mkdir()
     (tmp / "run" / "config.json").write_text('{"config": {"epo')
     save_npz(tmp / "ok.npz", x_train=images())
-    return [f"--data=npz:{tmp}/ok.npz", f"--workdir={tmp}/run"], "config.json is damaged"
+    return ([f"--data=npz:{tmp}/ok.npz", f"--workdir={tmp}/run"],
+            "config.json is damaged")
 
 
 def start_from_nowhere(tmp):

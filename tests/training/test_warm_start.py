@@ -39,6 +39,7 @@ def a_model(*, seed=0, depth=18, width=0.0625, stem="small", channels=3, encoder
 
 def saved(folder, model, step=7):
     """A checkpoint as a run writes it."""
+    folder.mkdir(exist_ok=True)
     return CheckpointStore(folder / "checkpoints").save(step, model=model).path
 
 
@@ -380,7 +381,8 @@ def test_the_card_says_where_the_run_started(tmp_path, source):
     from simclr_tf.training.warm_start import write_warm_start
     from simclr_tf.training.workdir import Workdir
 
-    record = {"config": {}, "data": {"num_examples": 9}, "command": "x"}
+    record = {"config": {}, "command": "x",
+              "data": {"num_examples": 9, "channels": 3, "fingerprint": "f"}}
     write(tmp_path / "config.json", json.dumps(record))
     assert "notes" not in card_of_run(Workdir(tmp_path))
     write_warm_start(tmp_path, warm_start(a_model(trained=False), source[1]))
