@@ -65,8 +65,8 @@ def main(folder, kills):
     dice = random.Random(0)
     calm = life(store, saves=5)
     before, one_save = calm["complete"], calm["seconds"] / 5
-    for _ in range(kills):
-        report = life(store, dice.uniform(0.0, 3 * one_save))
+    for kill in range(kills):
+        report = life(store, dice.uniform(0.0, 2 * one_save), saves=kill % 2)
         latest = store.latest()
         report["complete"] = before = max(before, report["complete"])
         report["found"] = 0 if latest is None else latest.step

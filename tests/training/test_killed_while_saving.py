@@ -23,4 +23,4 @@ def test_fifty_kills_while_saving_lose_no_complete_checkpoint(tmp_path):
     assert "damaged" not in done.stderr
     # The kills did hit: many left a half-written checkpoint behind.
     assert sum(report["interrupted"] for report in reports) >= KILLS // 5, reports
-    assert CheckpointStore(tmp_path / "c").latest().step > KILLS // 5
+    assert CheckpointStore(tmp_path / "c").latest().step > KILLS // 2
