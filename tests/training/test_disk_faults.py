@@ -12,6 +12,7 @@ import textwrap
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from simclr_tf import pretrain
@@ -19,7 +20,7 @@ from simclr_tf._keras import keras
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.training import CheckpointStore, Workdir
 from simclr_tf.training.image_list import IMAGE_LIST_FILE, read_image_list
-from simclr_tf.training.records import read_metrics
+from simclr_tf.training.records import keep_events_up_to, read_metrics
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = {
@@ -369,3 +370,20 @@ def test_images_in_arrays_have_no_list(tmp_path):
     assert not (tmp_path / "run" / IMAGE_LIST_FILE).exists()
     record = json.loads((tmp_path / "run" / "config.json").read_text())
     assert record["data"]["probe_fingerprint"] is None
+
+
+def test_a_damaged_event_file_is_kept_up_to_the_damage(tmp_path):
+    with tf.summary.create_file_writer(str(tmp_path)).as_default():
+        for step in (1, 2, 3):
+            tf.summary.scalar("loss", 0.5, step=step)
+    path = next(tmp_path.glob("events.*"))
+    content = path.read_bytes()
+    lengths, start = [], 0
+    while start < len(content):
+        start += 16 + int.from_bytes(content[start:start + 8], "little")
+        lengths.append(start)
+    # Bytes that are no event, in the place of the last one.
+    path.write_bytes(content[:lengths[-2] + 12] + b"\xff" * (
+        lengths[-1] - lengths[-2] - 12))
+    keep_events_up_to(tmp_path, 9)
+    assert path.stat().st_size == lengths[-2]
