@@ -244,9 +244,17 @@ class CheckpointConfig(Section):
     image_every_epochs: int = option(
         10, "Epochs between grids of view pairs in TensorBoard; 0: only at the "
         "start.", resumable=True)
+    every_steps: int | None = option(
+        None, "Steps between checkpoints within an epoch, beside those at the ends of "
+        "epochs; none if unset.", resumable=True)
+    keep_every_epochs: int | None = option(
+        None, "Keep the checkpoint of every M-th epoch for good, beside the newest; "
+        "none if unset.", resumable=True)
 
     def check(self):
-        _positive(every_epochs=self.every_epochs, keep=self.keep)
+        _positive(every_epochs=self.every_epochs, keep=self.keep,
+                  every_steps=self.every_steps,
+                  keep_every_epochs=self.keep_every_epochs)
         _not_negative(image_every_epochs=self.image_every_epochs)
 
 
@@ -269,6 +277,13 @@ class Config(Section):
     compile_views: bool = option(
         True, "Compile the making of views with XLA: faster after the first step.",
         resumable=True)
+    init_from: str | None = option(
+        None, "Start from the weights of another run: its workdir (newest whole "
+        "checkpoint), one checkpoint folder, an export, or a Keras file.",
+        flag="init_from")
+    init_parts: Literal["encoder", "encoder_and_head"] = option(
+        "encoder", "What --init_from gives: the encoder, or the projection head too.",
+        flag="init_parts")
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)

@@ -28,6 +28,20 @@ class NonFiniteError(SimCLRError, ArithmeticError):
     """Training produced a NaN or an infinity."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal asked training to stop; the state was saved before.
+
+    No mistake, and no `SimCLRError`: like Ctrl-C, it passes through `except Exception`.
+
+    Attributes:
+      exit_code: int, 128 + the signal's number, as shells and schedulers expect.
+    """
+
+    def __init__(self, message, signal_number):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
 def require(condition, rule, **received):
     """Raise `ConfigError` with the rule and the received values unless `condition`.
 

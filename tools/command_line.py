@@ -13,7 +13,7 @@ import textwrap
 
 from absl import flags
 
-from simclr_tf.errors import SimCLRError
+from simclr_tf.errors import Interrupted, SimCLRError
 
 VERBS = {
     "pretrain": "Learn an encoder from images, without labels.",
@@ -58,7 +58,8 @@ def execute(doc, define, run, argv=None):
       argv: list of str without the program's name; `sys.argv[1:]` if None.
 
     Returns:
-      int, the exit code: 0, 2 for a user's mistake, 130 when interrupted.
+      int, the exit code: 0, 2 for a user's mistake, 128 + the signal's number when
+      interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     values = flags.FlagValues()
@@ -71,6 +72,9 @@ def execute(doc, define, run, argv=None):
         run(values)
     except SimCLRError as error:
         return _fail(str(error))
+    except Interrupted as stop:
+        print(f"simclr-tf: {stop}", file=sys.stderr)
+        return stop.exit_code
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130

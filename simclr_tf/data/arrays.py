@@ -72,6 +72,13 @@ class ArraySource(Source):
             return super().example_name(example)
         return self._origin.example_name(self.rows(np.int64(example)))
 
+    def files(self):
+        if self._origin is None:
+            return None
+        files = self._origin.files()
+        rows = self.rows(np.arange(self.num_examples))
+        return None if files is None else [files[row] for row in rows.tolist()]
+
     def _hash_content(self, digest):
         if self._origin is not None:
             digest.update(self._origin.fingerprint().encode())

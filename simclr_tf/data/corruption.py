@@ -63,7 +63,7 @@ class CorruptionLog:
     def _note(self, name):
         if name not in self._source.corrupt:
             self._source.corrupt.append(name)
-            _log.warning("Skipped %s: it cannot be decoded (%d unreadable so far).",
+            _log.warning("Skipped %s: it cannot be read (%d unreadable so far).",
                          name, len(self._source.corrupt))
 
 

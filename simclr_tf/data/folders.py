@@ -25,6 +25,7 @@ class FolderSource(EncodedSource):
       folder: str, where the files lie.
       files: list of str, paths relative to `folder`.
       sizes: int array, their sizes in bytes.
+      checksums: int array, see `inspect_files`.
       formats: set of str, the formats that occur, if that is known.
       channels: 1, 3, or None for 1 if a sample of the files is grey throughout, else 3.
       **details: see `Source`.
@@ -32,18 +33,26 @@ class FolderSource(EncodedSource):
 
     location_types = (tf.string,)
 
-    def __init__(self, name, folder, files, sizes, *, formats=None, channels=None,
-                 **details):
+    def __init__(self, name, folder, files, sizes, checksums, *, formats=None,
+                 channels=None, **details):
         super().__init__(name, len(files), channels=channels or 3, **details)
         self.folder = folder
         self.formats = formats
         # Bytes keep names that are not valid UTF-8; one block of memory, no objects.
         self._files = np.array([os.fsencode(file) for file in files])
         self._sizes = np.asarray(sizes, np.int64)
+        self._checksums = np.asarray(checksums, np.uint32)
         self.channels = channels or grey_or_colour(self)
 
     def example_name(self, example):
         return os.fsdecode(bytes(self._files[self.rows(np.int64(example))]))
+
+    def files(self):
+        rows = self.rows(np.arange(self.num_examples))
+        columns = (self._files, self._sizes, self._checksums)
+        names, sizes, checksums = (column[rows].tolist() for column in columns)
+        return [(os.fsdecode(name), size, checksum)
+                for name, size, checksum in zip(names, sizes, checksums, strict=True)]
 
     def locations(self, ids):
         prefix = os.path.join(os.fsencode(self.folder), b"")
@@ -56,6 +65,7 @@ class FolderSource(EncodedSource):
         digest.update(b"\0".join(file.replace(os.sep.encode(), b"/")
                                  for file in self._files.tolist()))
         digest.update(self._sizes.tobytes())
+        digest.update(self._checksums.tobytes())
 
 
 def open_folder(path, *, name, split, channels, max_corrupt_fraction, labelled):
@@ -92,7 +102,7 @@ def open_folder(path, *, name, split, channels, max_corrupt_fraction, labelled):
             f"{', '.join(suffix[1:] for suffix in SUFFIXES)}. "
             + received_text(folder=folder))
     labels, classes = _folder_labels(files, folder, path, labelled, name)
-    reasons, formats = inspect_files(
+    reasons, formats, checksums = inspect_files(
         [os.fsencode(os.path.join(folder, file)) for file in files])
     corrupt = [files[place] for place in sorted(reasons)]
     report_dropped([(files[place], reasons[place]) for place in sorted(reasons)], name)
@@ -100,7 +110,8 @@ def open_folder(path, *, name, split, channels, max_corrupt_fraction, labelled):
     good = np.array([place for place in range(len(files)) if place not in reasons])
     source = FolderSource(
         name, folder, [files[place] for place in good],
-        [sizes[place] for place in good], formats=formats, channels=channels,
+        [sizes[place] for place in good], [checksums[place] for place in good],
+        formats=formats, channels=channels,
         labels=None if labels is None else labels[good], classes=classes, split=part,
         corrupt=corrupt, max_corrupt_fraction=max_corrupt_fraction)
     return cut(source, bounds, split)

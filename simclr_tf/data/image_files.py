@@ -7,6 +7,7 @@ decoded to be sure. Damage in the middle shows only when an image is decoded.
 
 import concurrent.futures
 import os
+import zlib
 
 import tensorflow as tf
 
@@ -75,8 +76,10 @@ def inspect_files(paths):
       paths: list of bytes or str.
 
     Returns:
-      (reasons, formats): dict of position in `paths` -> why that file cannot be read;
-      and the set of formats of the others, see `image_format`.
+      (reasons, formats, checksums): dict of position in `paths` -> why that file cannot
+      be read; the set of formats of the others, see `image_format`; and of every file
+      the CRC-32 of its first 32 and last 64 bytes, which hold the checksum or the end
+      of the code of PNG and JPEG: other pixels hardly ever leave them as they were.
 
     Raises:
       DataError: for WebP files where this TensorFlow cannot decode WebP.
@@ -84,39 +87,43 @@ def inspect_files(paths):
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         chunk = max(1, min(256, len(paths) // _THREADS))
         verdicts = list(pool.map(_inspect_file, paths, chunksize=chunk))
-    webp = [place for place, (kind, _) in enumerate(verdicts) if kind == "webp"]
+    webp = [place for place, verdict in enumerate(verdicts) if verdict[0] == "webp"]
     if webp and not CAN_DECODE_WEBP:
         raise DataError(
             f"TensorFlow {tf.__version__} cannot decode WebP; install TensorFlow 2.20 "
             "or later, or convert the files. "
             + received_text(webp_files=len(webp), first=os.fsdecode(paths[webp[0]])))
-    reasons = {place: reason for place, (_, reason) in enumerate(verdicts) if reason}
-    return reasons, {kind for kind, reason in verdicts if not reason}
+    reasons = {place: verdict[1] for place, verdict in enumerate(verdicts)
+               if verdict[1]}
+    formats = {kind for kind, reason, _ in verdicts if not reason}
+    return reasons, formats, [checksum for _, _, checksum in verdicts]
 
 
 def _inspect_file(path):
-    """One file -> (format or None, reason why it is unreadable or None)."""
+    """One file -> (format or None, why it is unreadable or None, CRC of its ends)."""
+    checksum = 0
     try:
         with open(path, "rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             head = stream.read(_HEAD_BYTES)
             stream.seek(max(0, size - _TAIL_BYTES))
             tail = stream.read(_TAIL_BYTES)
+            checksum = zlib.crc32(head + tail)
             if not head:
-                return None, "the file is empty"
+                return None, "the file is empty", checksum
             kind = image_format(head)
             if kind is None:
-                return None, "it is not an image"
+                return None, "it is not an image", checksum
             if has_end(kind, head, tail, size):
-                return kind, None
+                return kind, None, checksum
             stream.seek(0)
             content = stream.read()
     except OSError as error:
-        return None, f"the file cannot be read ({error.strerror or error})"
+        return None, f"the file cannot be read ({error.strerror or error})", checksum
     if kind == "webp" and not CAN_DECODE_WEBP:
-        return kind, None
+        return kind, None, checksum
     try:
         tf.io.decode_image(content, expand_animations=False)
     except tf.errors.InvalidArgumentError:
-        return kind, "it is truncated"
-    return kind, None
+        return kind, "it is truncated", checksum
+    return kind, None, checksum

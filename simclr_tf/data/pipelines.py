@@ -198,9 +198,9 @@ def _readable(source, crops, example, seed, location):
 
     def give_up(number):
         raise DataError(
-            f"{source.example_name(number)} cannot be decoded, nor can any of "
+            f"{source.example_name(number)} cannot be read, nor can any of "
             f"{_ATTEMPTS - 1} other images of `{source.name}` that were tried in its "
-            "place. Repair or remove the broken images.")
+            "place. Is the disk still there? Else repair the broken images.")
 
     def nothing(number):
         failed = on_host(give_up, [number], tf.int64)

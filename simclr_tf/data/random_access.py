@@ -108,13 +108,23 @@ class Source(abc.ABC):
         """How a message calls example `example`: its file, or its row."""
         return f"{self.name}#{int(self.rows(np.int64(example)))}"
 
+    def files(self):
+        """The files of the images in their order, where each image is one.
+
+        Returns:
+          list of (name, bytes, CRC-32 of both ends), or None.
+        """
+        return None
+
     def fingerprint(self):
         """SHA-256 (hex) of what defines the content and the order of this source.
 
         Equal for two sources that give the same images and labels for the same ids.
-        Files are represented by their names and sizes, arrays by their bytes (above
-        64 MiB: by 1,024 evenly spaced images), prepared data sets by version, shard
-        names and sizes. The path that leads there does not count.
+        Files are represented by their names, sizes and both ends (not by their dates: a
+        copy of a folder is the same folder; a change in the middle of a file that keeps
+        its size and its end goes unseen), arrays by their bytes (above 64 MiB: by 1,024
+        evenly spaced images), prepared data sets by version, shard names and sizes.
+        The path that leads there does not count.
 
         Returns:
           str of 64 hexadecimal digits.

@@ -66,6 +66,10 @@ class StreamSource:
         """How a message calls the example at position `example` of the stream."""
         return f"{self.name}#{int(example)}"
 
+    def files(self):
+        """None: the elements of a stream have no names."""
+        return None
+
     def fingerprint(self):
         """A description of the elements: the content of a stream is not known."""
         return f"stream:{self.dataset.element_spec}:{self.num_examples}"

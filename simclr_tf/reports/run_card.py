@@ -4,6 +4,7 @@ from simclr_tf.data import LICENCES
 from simclr_tf.evaluation import EVALUATION_FILE, read_results
 from simclr_tf.reports.tables import card_metrics
 from simclr_tf.training import CheckpointStore
+from simclr_tf.training.warm_start import read_warm_start
 from simclr_tf.training.workdir import CHECKPOINTS
 
 
@@ -35,9 +36,14 @@ def card_of_run(workdir):
     }
     if config.data.source in LICENCES:
         card["data_licence"] = LICENCES[config.data.source]
+    started = read_warm_start(workdir.path)
+    if started is not None:
+        card["notes"] = [f"Started from `{started['source']}` ("
+                         f"{'; '.join(started['summary'])})."]
     evaluation = workdir.path / EVALUATION_FILE
     if evaluation.is_file():
-        card |= _measured(read_results(evaluation), step)
+        measured = _measured(read_results(evaluation), step)
+        card |= {**measured, "notes": card.get("notes", []) + measured["notes"]}
     return card
 
 

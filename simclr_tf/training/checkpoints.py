@@ -2,24 +2,28 @@
 
 A checkpoint is a folder `step-00000230/` with TensorFlow's files and a
 `manifest.json` (step, sizes, sha256, and what the caller adds). It is written under
-a temporary name, flushed to disk, and renamed last: a kill or a full disk at any
-moment leaves the checkpoints before it untouched.
+a temporary name, the manifest last, flushed to disk, and renamed: a kill or a full
+disk at any moment leaves the checkpoints before it untouched.
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
 import os
 import pathlib
 import shutil
-import time
 import uuid
 
 import tensorflow as tf
 
-from simclr_tf._keras import keras
-from simclr_tf.errors import NonFiniteError, WorkdirError
-from simclr_tf.training.durable_files import sha256_of, write_flushed
+from simclr_tf.errors import WorkdirError
+from simclr_tf.training.durable_files import (
+    flush_folder,
+    plain_reason,
+    sha256_of,
+    write_flushed,
+)
 
 LOG = logging.getLogger("simclr_tf")
 MANIFEST = "manifest.json"
@@ -37,6 +41,11 @@ class Checkpoint:
     @property
     def step(self):
         return self.manifest["step"]
+
+    @property
+    def prefix(self):
+        """What TensorFlow calls the checkpoint: the beginning of its files' paths."""
+        return str(self.path / _PREFIX)
 
     def restore(self, **objects):
         """Load the values into trackable objects, by the names they were saved under.
@@ -61,11 +70,13 @@ class CheckpointStore:
     Args:
       folder: path; made when the first checkpoint is saved.
       keep: int >= 1, newest checkpoints to keep.
+      keep_every_steps: int or None; those at its multiples are kept for good.
     """
 
-    def __init__(self, folder, keep=2):
+    def __init__(self, folder, keep=2, keep_every_steps=None):
         self.folder = pathlib.Path(folder)
         self.keep = keep
+        self.keep_every_steps = keep_every_steps
 
     def save(self, step, *, details=None, **objects):
         """Write one checkpoint; atomic, and flushed before it gets its name.
@@ -81,25 +92,33 @@ class CheckpointStore:
         Raises:
           WorkdirError: if the disk is full or the folder cannot be written.
         """
-        final = self.folder / f"step-{step:08d}"
+        final = self.folder / _name_of(step)
         temporary = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
         try:
-            temporary.mkdir(parents=True)
+            self.folder.mkdir(exist_ok=True)  # But not its parent, if that is gone.
+            temporary.mkdir()
             tf.train.Checkpoint(**objects).write(str(temporary / _PREFIX))
             manifest = {"step": step, "files": _describe_files(temporary),
                         **(details or {})}
             write_flushed(temporary / MANIFEST, json.dumps(manifest, indent=1))
-            if final.exists():  # The same step again: out of the way, not yet gone.
-                os.replace(final, self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}")
+            flush_folder(temporary)
+            if final.exists():  # Damaged, or the run would have gone on from there.
+                self._set_aside(final)
             os.replace(temporary, final)
-            _flush_folder(self.folder)
+            flush_folder(self.folder)
+            flush_folder(self.folder.parent)
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(temporary, ignore_errors=True)
+            if not self.folder.parent.is_dir():
+                raise WorkdirError(
+                    f"Cannot save the checkpoint of step {step}: {self.folder.parent} "
+                    "is gone. Was it deleted, renamed or unmounted while the run was "
+                    "going on?") from error
             raise WorkdirError(
                 f"Cannot save the checkpoint of step {step} under {self.folder}: "
                 f"{_first_line(error)} Free some space or use another --workdir; "
                 "earlier checkpoints are untouched.") from error
-        self._forget_old()
+        self._forget(step)
         return Checkpoint(final, manifest)
 
     def latest(self):
@@ -107,62 +126,60 @@ class CheckpointStore:
 
         Damaged ones are named in the log and passed over.
         """
-        for path in reversed(self._folders()):
-            try:
-                manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-                problem = _first_damage(path, manifest)
-                int(manifest["step"])
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                problem = _first_line(error)
+        for path in reversed(self.paths()):
+            manifest, problem = _read_manifest(path)
             if problem is None:
                 return Checkpoint(path, manifest)
             LOG.warning("Checkpoint %s is damaged (%s); using the one before.",
                         path, problem)
         return None
 
-    def _folders(self):
-        return sorted(self.folder.glob("step-*"))
+    def paths(self):
+        """The folders of all checkpoints, whole or not, oldest first."""
+        return sorted(path for path in self.folder.glob("step-*")
+                      if path.name[5:].isdecimal())
 
-    def _forget_old(self):
-        for path in self._folders()[: -self.keep]:
+    def _forget(self, newest_step):
+        """Delete what is not to be kept, once `newest_step` is safe."""
+        steps = {path: int(path.name[5:]) for path in self.paths()}
+        past = [path for path in steps if steps[path] <= newest_step]
+        kept = set(past[-self.keep:])
+        if self.keep_every_steps:
+            kept.update(p for p in past if steps[p] % self.keep_every_steps == 0)
+        for path in steps:
+            # A step to come: it was damaged, or the run would have begun there.
+            if path not in kept:
+                self._set_aside(path)
+        for path in self.folder.glob(f"{_TEMPORARY}*"):  # Also of a killed run.
             shutil.rmtree(path, ignore_errors=True)
-        for path in self.folder.glob(f"{_TEMPORARY}*"):  # Left by a killed run.
-            shutil.rmtree(path, ignore_errors=True)
+
+    def _set_aside(self, path):
+        """Take a checkpoint's name away in one go: none is ever half deleted."""
+        with contextlib.suppress(OSError):
+            os.replace(path, self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}")
 
 
-class SaveCheckpoints(keras.callbacks.Callback):
-    """Save every few epochs and at the end.
+def _name_of(step):
+    return f"step-{step:08d}"
+
+
+def open_checkpoint(path):
+    """One checkpoint, after a look at all of its bytes.
 
     Args:
-      store: CheckpointStore.
-      every_epochs: int.
-      start_step, total_steps: int.
+      path: path of its folder.
+
+    Returns:
+      Checkpoint.
+
+    Raises:
+      WorkdirError: it is damaged; the text says where.
     """
-
-    _supports_tf_logs = True
-
-    def __init__(self, store, *, every_epochs, start_step, total_steps):
-        super().__init__()
-        self._store, self._every = store, every_epochs
-        self._step, self._total = start_step, total_steps
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._step += 1
-
-    def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self._every == 0 or self._step == self._total:
-            self._check_finite()
-            self._store.save(self._step, details={"saved_at": time.time()},
-                             model=self.model, optimizer=self.model.optimizer)
-
-    def _check_finite(self):
-        # An update may overflow although its loss and its gradient did not.
-        for weight in self.model.trainable_weights:
-            if not bool(tf.reduce_all(tf.math.is_finite(weight))):
-                raise NonFiniteError(
-                    f"A weight ({weight.name}) became non-finite by step {self._step}; "
-                    "nothing was saved. Try a lower --optimizer.base_learning_rate or "
-                    "--precision=float32.")
+    path = pathlib.Path(path)
+    manifest, problem = _read_manifest(path)
+    if problem is not None:
+        raise WorkdirError(f"Checkpoint {path} is damaged ({problem}).")
+    return Checkpoint(path, manifest)
 
 
 def _describe_files(folder):
@@ -173,6 +190,19 @@ def _describe_files(folder):
             os.fsync(file.fileno())
         described[path.name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     return described
+
+
+def _read_manifest(folder):
+    """(manifest, what is wrong with the checkpoint or None)."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if folder.name != _name_of(manifest["step"]):
+            return manifest, f"its manifest is of step {manifest['step']}"
+        return manifest, _first_damage(folder, manifest)
+    except FileNotFoundError:
+        return None, f"{MANIFEST} is missing"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return None, f"{MANIFEST} cannot be read: {_first_line(error)}"
 
 
 def _first_damage(folder, manifest):
@@ -188,14 +218,5 @@ def _first_damage(folder, manifest):
     return None
 
 
-def _flush_folder(folder):
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _first_line(error):
-    line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-    return line if line.endswith(".") else f"{line}."
+    return f"{plain_reason(error)}."

@@ -36,7 +36,6 @@ class HealthCheck(keras.callbacks.Callback):
         self._step = start_step
         self._patience = patience_epochs
         self._last_checkpoint = last_checkpoint
-        self._epochs_seen = 0
         self._said = set()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -46,8 +45,7 @@ class HealthCheck(keras.callbacks.Callback):
                 raise NonFiniteError(self._non_finite_message(name, logs[name]))
 
     def on_epoch_end(self, epoch, logs=None):
-        self._epochs_seen += 1
-        if self._epochs_seen >= self._patience:
+        if epoch + 1 >= self._patience:  # Of the whole run, however often continued.
             for name, message in self.findings(logs):
                 if name not in self._said:
                     self._said.add(name)

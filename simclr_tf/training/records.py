@@ -1,22 +1,27 @@
 """What a run leaves behind for programs: metrics.jsonl and TensorBoard files."""
 
+import contextlib
 import json
+import logging
+import os
 import pathlib
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import WorkdirError
-from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.training.durable_files import plain_reason, write_atomically
+from simclr_tf.training.workdir import METRICS_FILE, TENSORBOARD
 
-METRICS_FILE = "metrics.jsonl"
+LOG = logging.getLogger("simclr_tf")
 
 
 class MetricsLog(keras.callbacks.Callback):
     """One record an epoch: in memory, as a JSON line, and as TensorBoard scalars.
 
-    Lines of an earlier, interrupted run that lie beyond `start_step` are dropped, so
-    that every step stands in the file once.
+    Lines and scalars of an earlier, interrupted run that lie beyond `start_step` are
+    dropped, so that every step stands there once.
 
     Args:
       folder: path of the run; None keeps the records in memory only.
@@ -34,9 +39,10 @@ class MetricsLog(keras.callbacks.Callback):
         self._path = self._events = self._writer = None
         if folder is not None:
             self._path = pathlib.Path(folder) / METRICS_FILE
-            keep_lines_up_to(self._path, start_step)
-            self.records = read_metrics(self._path)
-            self._events = str(pathlib.Path(folder) / "tensorboard")
+            self._events = pathlib.Path(folder) / TENSORBOARD
+            with _plain_problems(self._path):
+                keep_lines_up_to(self._path, start_step)
+                self.records = read_metrics(self._path)
         self._step = start_step
         self._learning_rate = learning_rate
         self._throughput = throughput
@@ -45,13 +51,21 @@ class MetricsLog(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         if self._events is not None and self._writer is None:
-            self._writer = tf.summary.create_file_writer(self._events)
-            self._write_grid()
+            with _plain_problems(self._events):
+                keep_events_up_to(self._events, self._step)
+                self._writer = tf.summary.create_file_writer(str(self._events))
+                self._writer.init()  # Opens the file, where problems show.
+            if self._step == 0:  # The pairs are the same ever after.
+                self._write_grid()
 
     def close(self):
         """Close the TensorBoard file."""
         if self._writer is not None:
-            self._writer.close()
+            try:
+                self._writer.close()
+            except (OSError, tf.errors.OpError) as error:  # Not to hide another one.
+                LOG.warning("TensorBoard's file in %s is not complete: %s",
+                            self._events, plain_reason(error))
 
     def on_epoch_begin(self, epoch, logs=None):
         self._throughput.mark()
@@ -74,15 +88,12 @@ class MetricsLog(keras.callbacks.Callback):
             self._write_grid()
 
     def _write(self, record):
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+        with _plain_problems(self._path), self._path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # Before the checkpoint of this step.
+        with _plain_problems(self._events):
             self._write_scalars(record)
-        except (OSError, tf.errors.OpError) as error:
-            raise WorkdirError(
-                f"Cannot write {self._path}: {str(error).splitlines()[0]}. Free some "
-                "space; the same command continues from the last checkpoint."
-            ) from error
 
     def _write_scalars(self, record):
         with self._writer.as_default(step=self._step):
@@ -93,9 +104,62 @@ class MetricsLog(keras.callbacks.Callback):
 
     def _write_grid(self):
         if self._writer is not None:
-            with self._writer.as_default(step=self._step):
+            with _plain_problems(self._events), self._writer.as_default(self._step):
                 tf.summary.image("view_pairs", self._sample.grid()[tf.newaxis])
-            self._writer.flush()
+                self._writer.flush()
+
+
+@contextlib.contextmanager
+def _plain_problems(path):
+    """What the disk refuses, in one line with the way out."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        if not path.parent.is_dir():
+            raise WorkdirError(
+                f"Cannot write {path}: {path.parent} is gone. Was it deleted, renamed "
+                "or unmounted while the run was going on?") from error
+        reason = getattr(error, "strerror", None) or plain_reason(error)
+        raise WorkdirError(
+            f"Cannot write {path}: {reason}. Free some space, or make it writable; "
+            "the same command continues from the last checkpoint.") from error
+
+
+def keep_events_up_to(folder, step):
+    """Cut what TensorBoard would show beyond `step` off the event files of a run.
+
+    An event file is a row of records [length: 8 bytes, its checksum: 4, event, its
+    checksum: 4] with rising steps. A record torn by a kill is cut off too.
+
+    Args:
+      folder: pathlib.Path; need not exist.
+      step: int, steps that are done; 0 removes the files.
+    """
+    for path in folder.glob("events.out.tfevents.*"):
+        if step == 0:
+            path.unlink()
+            continue
+        content = path.read_bytes()
+        length = _length_up_to(content, step)
+        if length < len(content):
+            os.truncate(path, length)
+
+
+def _length_up_to(content, step):
+    """Bytes of an event file before its first event beyond `step`, or torn one."""
+    start = 0
+    while start + 12 <= len(content):
+        end = start + 12 + int.from_bytes(content[start:start + 8], "little")
+        if end + 4 > len(content):
+            break
+        try:
+            event = tf.compat.v1.Event.FromString(content[start + 12:end])
+        except DecodeError:  # A damaged file: what came before is kept.
+            break
+        if event.step > step:
+            break
+        start = end + 4
+    return start
 
 
 def keep_lines_up_to(path, step):
@@ -109,9 +173,12 @@ def read_metrics(path):
     """The records of a metrics.jsonl, oldest first; a torn last line is left out."""
     records = []
     if pathlib.Path(path).exists():
-        for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
+        text = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")
+        for line in text.splitlines():
             try:
-                records.append(json.loads(line))
-            except ValueError:
+                record = json.loads(line)
+                int(record["step"])
+            except (ValueError, KeyError, TypeError):
                 break
+            records.append(record)
     return records

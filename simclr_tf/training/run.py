@@ -1,7 +1,9 @@
 """One pretraining run, from a config to a workdir: the same command continues it."""
 
+import contextlib
 import dataclasses
 import logging
+import os
 
 import tensorflow as tf
 
@@ -18,15 +20,24 @@ from simclr_tf.training.batches import (
     open_probe_source,
     open_training_source,
 )
-from simclr_tf.training.checkpoints import CheckpointStore, SaveCheckpoints
+from simclr_tf.training.checkpoints import CheckpointStore
+from simclr_tf.training.continuation import ContinueMetrics, describe_run, find_start
 from simclr_tf.training.cost_report import EstimatedTime, cost_report
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.diagnostics import RepresentationSample
 from simclr_tf.training.health import HealthCheck
+from simclr_tf.training.interruption import Interruption, StopWhenSaved
 from simclr_tf.training.progress import Progress, Throughput
-from simclr_tf.training.records import MetricsLog
+from simclr_tf.training.records import MetricsLog, read_metrics
+from simclr_tf.training.saving import SaveCheckpoints
 from simclr_tf.training.summary import write_summary
-from simclr_tf.training.workdir import CHECKPOINTS, Workdir
+from simclr_tf.training.warm_start import warm_start, write_warm_start
+from simclr_tf.training.workdir import (
+    CHECKPOINTS,
+    METRICS_FILE,
+    SUMMARY_FILE,
+    Workdir,
+)
 
 LOG = logging.getLogger("simclr_tf")
 
@@ -52,8 +63,8 @@ class PretrainResult:
     workdir: object
 
 
-def pretrain(data=None, workdir=None, preset="demo", *, encoder=None, callbacks=(),
-             say=print, **overrides):
+def pretrain(data=None, workdir=None, preset="demo", *, encoder=None, init_from=None,
+             callbacks=(), say=print, **overrides):
     """Pretrain an encoder in one call.
 
     Args:
@@ -63,6 +74,8 @@ def pretrain(data=None, workdir=None, preset="demo", *, encoder=None, callbacks=
       preset: str, a name in simclr_tf.presets.
       encoder: keras.Model, images `[N, H, W, C]` to `[N, F]` or `[N, H, W, F]`; the
         preset's ResNet if None.
+      init_from: path of a run, a checkpoint, an export or a Keras file whose encoder
+        this one starts from (with `init_parts="encoder_and_head"`: the head too).
       callbacks: keras callbacks, called beside the run's own.
       say: function of a str, for the report before the first step.
       **overrides: options by name: `epochs=3`, `loss={"temperature": 0.5}` or
@@ -89,6 +102,8 @@ def pretrain(data=None, workdir=None, preset="demo", *, encoder=None, callbacks=
         overrides["encoder"], encoder = encoder, None
     if encoder is not None:
         overrides["encoder.kind"] = "custom"
+    if init_from is not None:
+        overrides["init_from"] = os.fspath(init_from)
     if isinstance(data, str):
         overrides["data.source"], data = data, None
     elif data is not None:
@@ -120,7 +135,7 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
     plan = _plan(config, source)
     model = _build(config, source, probe_source, encoder, plan)
     batches = Batches(config, source, model.recipe, probe_source)
-    run = _Run(config, model, source, batches, plan, say)
+    run = _Run(config, model, source, probe_source, batches, plan, say)
     return run.execute(workdir, callbacks, command)
 
 
@@ -163,23 +178,33 @@ def _build(config, source, probe_source, encoder, plan):
 class _Run:
     """The state that the parts of a run share."""
 
-    def __init__(self, config, model, source, batches, plan, say):
+    def __init__(self, config, model, source, probe_source, batches, plan, say):
         self.config, self.model, self.plan, self.say = config, model, plan, say
-        self.source, self.batches = source, batches
+        self.source, self.probe_source, self.batches = source, probe_source, batches
         self.meter = WaitMeter()
+        self.identity = None
 
     def execute(self, workdir, callbacks, command):
         workdir = None if workdir is None else Workdir(workdir)
-        store, start_step = None, 0
+        store = start = None
         self.say(self._cost_report())
         if workdir is not None:
-            workdir.claim(self.config, self._describe_data(), command)
-            store = CheckpointStore(workdir.path / CHECKPOINTS,
-                                    keep=self.config.checkpoint.keep)
-            start_step = self._restore(store)
-        with plain_errors():
-            records = self._train(workdir, store, start_step, callbacks)
+            store = self._open_store(workdir)
+        # Before anything is written: the source may not be there, or not fit.
+        warm = self._warm_start(store)
         if workdir is not None:
+            data = self._describe_data()
+            workdir.claim(self.config, data, command, self.source.files)
+            self.identity = describe_run(self.config, data, self.model)
+            self._keep_warm_start(workdir, store, warm)
+            start = self._restore(store)
+        was_complete = start is not None and start.step == self.plan.total_steps
+        if was_complete:
+            records = read_metrics(workdir.path / METRICS_FILE)
+        else:
+            with plain_errors():
+                records = self._train(workdir, store, start, callbacks)
+        if workdir is not None and not (was_complete and workdir.has(SUMMARY_FILE)):
             write_summary(workdir, self.config, records,
                           command=workdir.read()["command"],
                           corrupt=self.source.corrupt)
@@ -201,20 +226,47 @@ class _Run:
                 "channels": self.source.channels, "classes": self.source.classes,
                 "num_classes": (None if self.model.probe is None
                                 else int(self.model.probe.units)),
-                "fingerprint": self.source.fingerprint()}
+                "fingerprint": self.source.fingerprint(),
+                "probe_fingerprint": (None if self.probe_source is None
+                                      else self.probe_source.fingerprint())}
+
+    def _open_store(self, workdir):
+        options = self.config.checkpoint
+        kept_epochs = options.keep_every_epochs
+        return CheckpointStore(
+            workdir.path / CHECKPOINTS, keep=options.keep,
+            keep_every_steps=kept_epochs and kept_epochs * self.plan.epoch_steps)
+
+    def _warm_start(self, store):
+        """Load --init_from, unless the run goes on from a checkpoint of its own."""
+        if not self.config.init_from or (store is not None and store.paths()):
+            return None
+        result = warm_start(self.model, self.config.init_from, self.config.init_parts)
+        self.say(result.table())
+        return result
+
+    def _keep_warm_start(self, workdir, store, result):
+        """Save step 0: from then on the run needs the source of its weights no more."""
+        if result is not None:
+            write_warm_start(workdir.path, result)
+            store.save(0, details=self.identity, model=self.model,
+                       optimizer=self.model.optimizer)
 
     def _restore(self, store):
-        checkpoint = store.latest()
+        """The checkpoint from which this run goes on, put into the model; or None."""
+        checkpoint = find_start(store, self.identity)
         if checkpoint is None:
-            return 0
+            return None
         checkpoint.restore(model=self.model, optimizer=self.model.optimizer)
         left = self.plan.total_steps - checkpoint.step
         self.say(f"Continuing  from step {checkpoint.step:,} ({checkpoint.path}): "
-                 + (f"{left:,} steps left" if left else "the run is complete"))
-        return checkpoint.step
+                 + (f"{left:,} steps left" if left
+                    else "the run is complete, nothing is left to do"))
+        return checkpoint
 
-    def _train(self, workdir, store, start_step, callbacks):
+    def _train(self, workdir, store, start, callbacks):
         plan, config = self.plan, self.config
+        start_step = start.step if start else 0
         first_batch = next(iter(self.batches.between(0, 1)))
         sample = RepresentationSample(self.model, first_batch)
         log = MetricsLog(
@@ -241,18 +293,36 @@ class _Run:
                 self.batches.between, start_step=start_step,
                 total_steps=plan.total_steps,
                 batch_norm_momentum=config.encoder.batch_norm_momentum))
+        interruption = contextlib.nullcontext()  # Nothing to save: ends at once.
         if store is not None:
-            own.append(SaveCheckpoints(
-                store, every_epochs=config.checkpoint.every_epochs,
-                start_step=start_step, total_steps=plan.total_steps))
+            interruption = Interruption()
+            own += self._saving(store, start, interruption)
+            callbacks = [*callbacks, StopWhenSaved(interruption)]
         try:
-            for first, last, steps in durations.segments(
-                    start_step, plan.total_steps, plan.epoch_steps):
-                self._fit(first, last, steps, [*own, *callbacks])
+            with interruption:
+                for first, last, steps in durations.segments(
+                        start_step, plan.total_steps, plan.epoch_steps):
+                    self._fit(first, last, steps, [*own, *callbacks])
         finally:
             progress.close()
             log.close()
         return log.records
+
+    def _saving(self, store, start, interruption):
+        """The callbacks that save the run, and go on from where it was saved."""
+        plan, options = self.plan, self.config.checkpoint
+        is_within_epoch = start is not None and start.step % plan.epoch_steps
+        return [
+            ContinueMetrics(
+                start.manifest.get("metrics") if is_within_epoch else None),
+            SaveCheckpoints(
+                store, every_epochs=options.every_epochs,
+                keep_every_epochs=options.keep_every_epochs,
+                every_steps=options.every_steps, epoch_steps=plan.epoch_steps,
+                start_step=start.step if start else 0,
+                total_steps=plan.total_steps, details=self.identity,
+                interruption=interruption),
+        ]
 
     def _fit(self, first, last, steps, callbacks):
         dataset = self.meter.measure(self.batches.between(first, last))

@@ -1,6 +1,7 @@
 """SimCLR as a Keras model with its own train step."""
 
 import functools
+import types
 
 import tensorflow as tf
 
@@ -83,9 +84,10 @@ class SimCLR(keras.Model):
                 name="linear_probe")
         self._make_views = _view_makers(
             self.recipe, image_size_pixels, compile_views)
-        # One assignment: Keras tracks the dict as it is then.
+        # Read-only: Keras would track a dict, and checkpoints hold the means elsewhere.
         names = METRICS if self.probe is None else (*METRICS, *PROBE_METRICS)
-        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+        self._means = types.MappingProxyType(
+            {name: keras.metrics.Mean(name=name) for name in names})
 
     def build_from_shape(self, image_shape):
         """Create every variable for images of shape (H, W, C)."""

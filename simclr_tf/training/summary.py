@@ -4,9 +4,8 @@ from simclr_tf.config import Config
 from simclr_tf.options import differences
 from simclr_tf.presets import PRESETS, get_preset
 from simclr_tf.training.durable_files import write_atomically
-from simclr_tf.training.workdir import versions
-
-SUMMARY_FILE = "SUMMARY.md"
+from simclr_tf.training.warm_start import read_warm_start
+from simclr_tf.training.workdir import SUMMARY_FILE, versions
 
 _MEANINGS = {  # Figure -> (label, format); in the order of the table.
     "contrastive_loss": ("contrastive loss", "{:.3f}"),
@@ -42,6 +41,10 @@ def write_summary(workdir, config, records, *, command, corrupt=()):
     for name, (label, form) in _MEANINGS.items():
         if name in last:
             lines.append(f"| {label} | {form.format(last[name])} |")
+    started = read_warm_start(workdir.path)
+    if started is not None:
+        lines += ["", "## Started from", "", f"`{started['source']}`", ""]
+        lines += [f"- {line}" for line in started["summary"]]
     lines += ["", *_configuration_lines(config)]
     if corrupt:
         lines += ["", f"## {len(corrupt)} images could not be read", ""]

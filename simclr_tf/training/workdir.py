@@ -3,6 +3,7 @@
 Evaluation, fine-tuning and export read config.json, so that nobody retypes a depth.
 """
 
+import importlib.metadata
 import json
 import pathlib
 import platform
@@ -10,12 +11,26 @@ import uuid
 
 from simclr_tf import __version__
 from simclr_tf.config import from_dict
-from simclr_tf.errors import WorkdirError
+from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.options import differences, to_dict
-from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.training.durable_files import remove_leftovers, write_atomically
+from simclr_tf.training.image_list import (
+    IMAGE_LIST_FILE,
+    changes_between,
+    read_image_list,
+    write_image_list,
+)
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
+METRICS_FILE = "metrics.jsonl"
+TENSORBOARD = "tensorboard"
+SUMMARY_FILE = "SUMMARY.md"
+_PROBE = "writable"
+WARM_START_FILE = "warm_start.json"
+_OWN_FILES = (CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, WARM_START_FILE,
+              IMAGE_LIST_FILE, _PROBE)
+_OF_DATA = ("num_examples", "channels", "fingerprint")
 
 
 class Workdir:
@@ -28,30 +43,32 @@ class Workdir:
     def __init__(self, path):
         self.path = pathlib.Path(path).expanduser()
 
-    def claim(self, config, data, command):
+    def claim(self, config, data, command, files=lambda: None):
         """Make the folder this run's own, or recognise it as such.
 
         Args:
           config: Config of the run that wants to train here.
           data: dict that describes the images (num_examples, fingerprint, ...).
           command: str, what started the run.
+          files: `Source.files` of the images.
 
         Raises:
           WorkdirError: if it holds something else, another run, or is not writable.
         """
         try:
+            remove_leftovers(self.path, _OWN_FILES)
             is_new = self._is_new()
         except OSError as error:
             raise WorkdirError(
                 f"Cannot read --workdir={self.path}: {error.strerror}.") from error
         if not is_new:
-            self._check_same_run(config, data)
-            self._check_writable()
-            return
+            self._check_same_run(config, data, files)
         self._check_writable()
-        record = {"config": to_dict(config), "data": data, "versions": versions(),
-                  "command": command}
-        write_atomically(self.path / CONFIG_FILE, json.dumps(record, indent=1))
+        if is_new:
+            record = {"config": to_dict(config), "data": data, "versions": versions(),
+                      "command": command}
+            write_atomically(self.path / CONFIG_FILE, json.dumps(record, indent=1))
+        write_image_list(self.path, files)
 
     def read(self):
         """The record of config.json: config, data, versions, command.
@@ -65,17 +82,36 @@ class Workdir:
                 raise WorkdirError(
                     f"{self.path} is not a workdir: it has no {CONFIG_FILE}.")
             record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise WorkdirError(f"Cannot read {path}: {error}") from error
+        except OSError as error:
+            raise WorkdirError(f"Cannot read {path}: {error.strerror}.") from error
+        except ValueError as error:
+            raise WorkdirError(
+                f"{path} is damaged ({error}). Restore it from a copy, or use another "
+                "--workdir; the checkpoints beside it are untouched.") from error
         parts = record if isinstance(record, dict) else {}
-        if not all(isinstance(parts.get(name), dict) for name in ("config", "data")):
+        if (not all(isinstance(parts.get(name), dict) for name in ("config", "data"))
+                or not all(name in parts["data"] for name in _OF_DATA)):
             raise WorkdirError(
                 f"{self.path} is not a workdir: its {CONFIG_FILE} is of another kind.")
         return record
 
     def config(self):
-        """The Config of the run."""
-        return from_dict(self.read()["config"])
+        """The Config of the run.
+
+        Raises:
+          WorkdirError: config.json is not there, damaged, or of another version.
+        """
+        record = self.read()
+        try:
+            return from_dict(record["config"])
+        except ConfigError as error:
+            raise WorkdirError(
+                f"{self.path / CONFIG_FILE} is damaged, or of another version of "
+                f"simclr_tf: {error}") from error
+
+    def has(self, name):
+        """Whether a file of that name is there."""
+        return (self.path / name).exists()
 
     def _is_new(self):
         """Whether the folder is still to be made or empty; not of others' things."""
@@ -90,30 +126,41 @@ class Workdir:
                 "a new folder for --workdir.")
         return True
 
-    def _check_same_run(self, config, data):
-        record = self.read()
-        changed = differences(from_dict(record["config"]), config, resuming=True)
+    def _check_same_run(self, config, data, files):
+        before = self.read()["data"]
+        changed = differences(self.config(), config, resuming=True)
         if changed:
             fields = ", ".join(f"{name} (there {old!r}, now {new!r})"
                                for name, old, new in changed)
             raise WorkdirError(
                 f"{self.path} holds a run of another config: {fields}. Use another "
                 "--workdir, or the same options to continue.")
-        if record["data"].get("fingerprint") != data.get("fingerprint"):
+        if before["fingerprint"] != data["fingerprint"]:
+            then, now = read_image_list(self.path), files()
+            what = f": {changes_between(then, now)}" if then and now else ""
             raise WorkdirError(
                 f"The images of {config.data.source} have changed since the run in "
-                f"{self.path} began ({record['data'].get('num_examples')} then, "
-                f"{data.get('num_examples')} now). Use another --workdir.")
+                f"{self.path} began ({before['num_examples']} then, "
+                f"{data['num_examples']} now){what}. Put them back, or use another "
+                "--workdir.")
+        if before.get("probe_fingerprint") != data.get("probe_fingerprint"):
+            raise WorkdirError(
+                f"The images of --probe.data={config.probe.data} have changed since "
+                f"the run in {self.path} began. Put them back, or use another "
+                "--workdir.")
 
     def _check_writable(self):
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / f".writable-{uuid.uuid4().hex}"
-            probe.touch()
-            probe.unlink()
+            for folder in (self.path, self.path / CHECKPOINTS, self.path / TENSORBOARD):
+                if folder.exists() or folder == self.path:
+                    probe = folder / f".{_PROBE}-{uuid.uuid4().hex}"
+                    probe.touch()
+                    probe.unlink()
         except OSError as error:
             raise WorkdirError(
-                f"Cannot write to --workdir={self.path}: {error.strerror}.") from error
+                f"Cannot write to --workdir={self.path}: {error.strerror} "
+                f"({error.filename}).") from error
 
 
 def versions():
@@ -121,6 +168,11 @@ def versions():
     import numpy
     import tensorflow
 
+    from simclr_tf._keras import keras
+
+    # `keras` itself has no version everywhere; its distribution has.
+    keras_package = keras.Model.__module__.split(".")[0]
     return {"simclr_tf": __version__, "tensorflow": tensorflow.__version__,
-            "numpy": numpy.__version__, "python": platform.python_version(),
-            "machine": platform.machine()}
+            "keras": importlib.metadata.version(keras_package),
+            "numpy": numpy.__version__,
+            "python": platform.python_version(), "machine": platform.machine()}

@@ -159,6 +159,31 @@ def probe_set_without_labels(tmp):
     return [f"--data=npz:{tmp}/ok.npz", f"--probe.data=npz:{tmp}/ok.npz"], "no labels"
 
 
+def workdir_with_a_truncated_config(tmp):
+    (tmp / "run").mkdir()
+    (tmp / "run" / "config.json").write_text('{"config": {"epo')
+    save_npz(tmp / "ok.npz", x_train=images())
+    return ([f"--data=npz:{tmp}/ok.npz", f"--workdir={tmp}/run"],
+            "config.json is damaged")
+
+
+def start_from_nowhere(tmp):
+    save_npz(tmp / "ok.npz", x_train=images())
+    return [f"--data=npz:{tmp}/ok.npz", f"--init_from={tmp}/nowhere"], "does not exist"
+
+
+def start_from_a_run_without_a_checkpoint(tmp):
+    (tmp / "other").mkdir()
+    (tmp / "other" / "config.json").write_text("{}")
+    save_npz(tmp / "ok.npz", x_train=images())
+    return ([f"--data=npz:{tmp}/ok.npz", f"--init_from={tmp}/other"],
+            "no whole checkpoint yet")
+
+
+def start_from_parts_that_are_none(tmp):
+    return ["--init_from=runs/other", "--init_parts=haed"], "encoder_and_head"
+
+
 MISTAKES = [
     missing_path, empty_folder, folder_of_text_files, truncated_jpeg, zero_byte_png,
     npz_without_the_keys, floats_outside_the_unit_interval, nan_pixels, one_image_only,
@@ -166,6 +191,8 @@ MISTAKES = [
     unknown_preset, unknown_data_scheme, flag_typo, depth_51, negative_epochs,
     workdir_below_a_file, workdir_that_is_a_file, workdir_with_other_things,
     workdir_with_a_foreign_config, probe_set_without_labels,
+    workdir_with_a_truncated_config, start_from_nowhere,
+    start_from_a_run_without_a_checkpoint, start_from_parts_that_are_none,
 ]
 
 

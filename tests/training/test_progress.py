@@ -5,8 +5,7 @@ import io
 import tensorflow as tf
 
 from simclr_tf.models import ProjectionHead, resnet
-from simclr_tf.training import SimCLR, data_wait
-from simclr_tf.training.cost_report import EstimatedTime, cost_report
+from simclr_tf.training import SimCLR, cost_report, data_wait
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.progress import Progress
 
@@ -68,7 +67,8 @@ def test_the_cost_report_states_the_counts_it_can_be_checked_by():
     model = SimCLR(encoder=resnet(18, stem="cifar"),
                    projection_head=ProjectionHead(num_layers=2))
     model.build_from_shape((32, 32, 3))
-    report = cost_report(model, image_shape=(32, 32, 3), global_batch_size=512,
+    report = cost_report.cost_report(
+        model, image_shape=(32, 32, 3), global_batch_size=512,
                          total_steps=97_000, epoch_steps=97, num_examples=50_000)
     # ResNet-18 with the CIFAR stem: 11.17 M parameters, 0.56 G multiply-adds.
     assert "11.2 M encoder" in report
@@ -79,10 +79,10 @@ def test_the_cost_report_states_the_counts_it_can_be_checked_by():
 
 def test_the_time_is_estimated_once_after_warm_up(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(tf, "timestamp", lambda: tf.constant(clock[0], tf.float64))
+    monkeypatch.setattr(cost_report.time, "perf_counter", lambda: clock[0])
     said = []
-    callback = EstimatedTime(total_steps=105, start_step=0, say=said.append, skip=2,
-                             measure=3)
+    callback = cost_report.EstimatedTime(
+        total_steps=105, start_step=0, say=said.append, skip=2, measure=3)
     for step in range(10):
         clock[0] += 60.0 if step < 2 else 3.0  # Tracing is slow and left out.
         callback.on_train_batch_end(step)

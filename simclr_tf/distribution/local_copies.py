@@ -1,0 +1,20 @@
+"""The values that a variable has on this machine, without asking other workers."""
+
+
+def local_copies(variable):
+    """The plain variables behind a variable, one a replica of this worker.
+
+    Reading or assigning them needs no collective: one worker can do it alone.
+
+    Args:
+      variable: tf.Variable, distributed or not.
+
+    Returns:
+      tuple of tf.Variable.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> len(local_copies(tf.Variable(1.0)))
+      1
+    """
+    return tuple(getattr(variable, "values", (variable,)))

@@ -1,0 +1,155 @@
+"""Where an interrupted run goes on, and whether it is the same run.
+
+Batch k is a function of (seed, k), so the step says where the data stand. The values
+are in TensorFlow's files; the running means of an unfinished epoch and what the run
+was are in the manifest.
+"""
+
+import hashlib
+import json
+import logging
+
+from simclr_tf._keras import keras
+from simclr_tf.config import from_dict
+from simclr_tf.distribution import local_copies
+from simclr_tf.errors import WorkdirError
+from simclr_tf.options import differences, flatten, to_dict, walk_options
+from simclr_tf.training.workdir import versions
+
+LOG = logging.getLogger("simclr_tf")
+
+
+def describe_run(config, data, model):
+    """What every manifest of a run says about it.
+
+    Args:
+      config: Config.
+      data: dict that describes the images (num_examples, fingerprint, ...).
+      model: SimCLR.
+
+    Returns:
+      dict, ready for JSON.
+    """
+    strategy = model.distribute_strategy
+    return {
+        "config_hash": config_hash(config),
+        "config": to_dict(config),
+        "versions": versions(),
+        "data": {name: data[name] for name in ("name", "num_examples", "fingerprint")},
+        "strategy": type(strategy).__name__.lstrip("_"),
+        "replicas": strategy.num_replicas_in_sync,
+    }
+
+
+def config_hash(config):
+    """SHA-256 over the options that a continued run must share.
+
+    Args:
+      config: Config.
+
+    Returns:
+      str, 64 hexadecimal digits.
+
+    Example:
+      >>> from simclr_tf.config import CheckpointConfig, Config
+      >>> plain, often = Config(), Config(checkpoint=CheckpointConfig(every_steps=5))
+      >>> config_hash(plain) == config_hash(often) != config_hash(Config(seed=1))
+      True
+    """
+    values = flatten(config)
+    fixed = {name: values[name] for name, item, _ in walk_options(type(config))
+             if not item.metadata["resumable"]}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
+
+
+def find_start(store, run):
+    """The checkpoint from which a run goes on; None if it has not saved one yet.
+
+    Args:
+      store: CheckpointStore.
+      run: dict of `describe_run`, of the run that wants to go on.
+
+    Returns:
+      Checkpoint or None.
+
+    Raises:
+      WorkdirError: a checkpoint of another config or of other images; or there are
+        checkpoints, and none is whole.
+    """
+    checkpoint = store.latest()
+    if checkpoint is None:
+        if store.paths():
+            raise WorkdirError(
+                f"None of the {len(store.paths())} checkpoints in {store.folder} is "
+                "whole. Delete that folder to train again from the first step.")
+        return None
+    _check_same_run(checkpoint, run)
+    _warn_of_other_arithmetic(checkpoint, run)
+    return checkpoint
+
+
+def metric_state(model):
+    """The running means of the epoch so far: {metric: [its variables' values]}.
+
+    Metrics are global, so every replica has the same: the first one's are taken, which
+    needs no collective.
+    """
+    return {metric.name: [float(local_copies(v)[0].numpy()) for v in metric.variables]
+            for metric in model.metrics}
+
+
+class ContinueMetrics(keras.callbacks.Callback):
+    """Puts the running means of an unfinished epoch back, once.
+
+    Keras resets the metrics when it begins an epoch, also in its middle.
+
+    Args:
+      state: dict of `metric_state`, or None.
+    """
+
+    _supports_tf_logs = True
+
+    def __init__(self, state):
+        super().__init__()
+        self._state = state or {}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for metric in self.model.metrics:
+            for variable, value in zip(
+                    metric.variables, self._state.get(metric.name, ()), strict=False):
+                for copy in local_copies(variable):
+                    copy.assign(value)
+        self._state = {}
+
+
+def _check_same_run(checkpoint, run):
+    saved = checkpoint.manifest
+    if saved.get("config_hash", run["config_hash"]) != run["config_hash"]:
+        # An option that is newer than the checkpoint changes the hash, and nothing.
+        changed = differences(
+            from_dict(saved["config"]), from_dict(run["config"]), resuming=True)
+        if changed:
+            fields = ", ".join(f"{name} (there {old!r}, now {new!r})"
+                               for name, old, new in changed)
+            raise WorkdirError(
+                f"Checkpoint {checkpoint.path} is of another config: {fields}. Use "
+                "another --workdir, or the same options to continue.")
+    fingerprint = run["data"]["fingerprint"]
+    if saved.get("data", {}).get("fingerprint", fingerprint) != fingerprint:
+        raise WorkdirError(
+            f"The images have changed since checkpoint {checkpoint.path} was written "
+            f"({saved['data']['num_examples']} then, {run['data']['num_examples']} "
+            "now). Use another --workdir.")
+
+
+def _warn_of_other_arithmetic(checkpoint, run):
+    """Say what makes the rest of the run equal only up to rounding."""
+    saved = checkpoint.manifest
+    changed = [f"{name} {saved.get('versions', {}).get(name, now)} there, {now} now"
+               for name, now in run["versions"].items()
+               if saved.get("versions", {}).get(name, now) != now]
+    if saved.get("replicas", run["replicas"]) != run["replicas"]:
+        changed.append(f"{saved['replicas']} replicas there, {run['replicas']} now")
+    if changed:
+        LOG.warning("Checkpoint %s: %s. The run goes on, equal up to rounding.",
+                    checkpoint.path, "; ".join(changed))

@@ -1,0 +1,76 @@
+"""When a run is saved, and what its checkpoints say beside the values."""
+
+import time
+
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import NonFiniteError
+from simclr_tf.training.continuation import metric_state
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+    """Save every few epochs, every few steps, when interrupted, and at the end.
+
+    It comes after the callbacks that write an epoch's figures: a checkpoint at the end
+    of an epoch says that they are written.
+
+    Args:
+      store: CheckpointStore.
+      every_epochs: int.
+      keep_every_epochs: int or None; the ends of these epochs are saved too.
+      every_steps: int or None, steps between checkpoints within an epoch.
+      epoch_steps, start_step, total_steps: int.
+      details: dict for every manifest.
+      interruption: Interruption, or None.
+    """
+
+    _supports_tf_logs = True
+
+    def __init__(self, store, *, every_epochs, epoch_steps, start_step, total_steps,
+                 keep_every_epochs=None, every_steps=None, details=None,
+                 interruption=None):
+        super().__init__()
+        self._store, self._details = store, details or {}
+        self._every = [n for n in (every_epochs, keep_every_epochs) if n]
+        self._every_steps = every_steps
+        self._epoch_steps = epoch_steps
+        self._step, self._total = start_step, total_steps
+        self._interruption = interruption
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._step += 1
+        if self._step % self._epoch_steps == 0 or self._step == self._total:
+            return  # The epoch's figures come first: on_epoch_end.
+        is_due = self._every_steps and self._step % self._every_steps == 0
+        if is_due or self._asked():
+            self._save()
+
+    def on_epoch_end(self, epoch, logs=None):
+        is_due = (any((epoch + 1) % every == 0 for every in self._every)
+                  or self._step == self._total
+                  or (self._every_steps and self._step % self._every_steps == 0))
+        if is_due or self._asked():
+            self._save()
+
+    def _asked(self):
+        return self._interruption is not None and self._interruption.asked
+
+    def _save(self):
+        was_asked = self._asked()  # A signal may come while saving: it waits a step.
+        self._check_finite()
+        checkpoint = self._store.save(
+            self._step, details={**self._details, "saved_at": time.time(),
+                                 "metrics": metric_state(self.model)},
+            model=self.model, optimizer=self.model.optimizer)
+        if was_asked:
+            self._interruption.checkpoint = checkpoint
+
+    def _check_finite(self):
+        # An update may overflow although its loss and its gradient did not.
+        for weight in self.model.trainable_weights:
+            if not bool(tf.reduce_all(tf.math.is_finite(weight))):
+                raise NonFiniteError(
+                    f"A weight ({weight.name}) became non-finite by step {self._step}; "
+                    "nothing was saved. Try a lower --optimizer.base_learning_rate or "
+                    "--precision=float32.")

@@ -1,0 +1,265 @@
+"""A run that starts from the weights of another: what is taken, and what is not.
+
+Variables are matched by name, then by shape. Where the names are of no use (Keras
+numbers the layers of a user's own network anew in every process), they are matched in
+order, if both networks have the same kinds of variables in the same order.
+"""
+
+import dataclasses
+import json
+import logging
+import math
+
+import tensorflow as tf
+
+from simclr_tf.errors import ConfigError, WorkdirError
+from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.training.stored_weights import (
+    ENCODER,
+    HEAD,
+    open_stored_weights,
+    plain_name,
+)
+from simclr_tf.training.workdir import WARM_START_FILE
+
+LOG = logging.getLogger("simclr_tf")
+PARTS = {"encoder": (ENCODER,), "encoder_and_head": (ENCODER, HEAD)}
+
+OTHER_SHAPE = "the shape differs"
+NOT_THERE = "missing in the source"
+ONLY_THERE = "only in the source"
+_LINES = 12  # Of variables that were not taken, on the screen.
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One variable: its shapes in this run and in the source, and what became of it.
+
+    Attributes:
+      part: "encoder" or "projection_head".
+      name: str.
+      here, there: shape, or None where there is no such variable.
+      reason: str, why it was not taken; None if it was.
+    """
+
+    part: str
+    name: str
+    here: tuple | None
+    there: tuple | None
+    reason: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmStart:
+    """Where the weights of a run's step 0 came from.
+
+    Attributes:
+      source: StoredWeights.
+      parts: tuple of the parts that were asked for.
+      rows: list of Row.
+    """
+
+    source: object
+    parts: tuple
+    rows: list
+
+    def parameters(self, part):
+        """(taken, all) parameters of one part of this run."""
+        own = [row for row in self.rows if row.part == part and row.here is not None]
+        return (sum(math.prod(row.here) for row in own if row.reason is None),
+                sum(math.prod(row.here) for row in own))
+
+    def table(self):
+        """Lines for the screen: each part's count, and the variables not taken."""
+        step = "" if self.source.step is None else f" (step {self.source.step:,})"
+        lines = [f"Warm start  from {self.source.path}{step}"]
+        lines += [f"            {line}" for line in self.summary()]
+        left = [row for row in self.rows if row.reason is not None]
+        if left:
+            cells = [("not taken", "here", "there", "because")] + [
+                (f"{row.part}/{row.name}", _shape_text(row.here),
+                 _shape_text(row.there), row.reason) for row in left[:_LINES]]
+            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+            lines += ["            " + "  ".join(
+                cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+            ).rstrip() for line in cells]
+        if len(left) > _LINES:
+            lines.append(f"            ... and {len(left) - _LINES} more")
+        return "\n".join(lines)
+
+    def summary(self):
+        """One line a part: how many of its variables and parameters were taken."""
+        for part in (ENCODER, HEAD):
+            if part not in self.parts:
+                yield f"{part}: starts fresh (--init_parts=encoder)"
+                continue
+            own = [row for row in self.rows
+                   if row.part == part and row.here is not None]
+            taken = sum(row.reason is None for row in own)
+            parameters, total = self.parameters(part)
+            yield (f"{part}: {taken} of {len(own)} variables, {parameters:,} of "
+                   f"{total:,} parameters taken")
+
+    def record(self):
+        """Everything as plain values, for warm_start.json."""
+        source = self.source
+        return {
+            "source": source.path, "kind": source.kind, "step": source.step,
+            "sha256": source.sha256, "parts": list(self.parts),
+            "summary": list(self.summary()),
+            "variables": [dataclasses.asdict(row) for row in self.rows],
+        }
+
+
+def warm_start(model, path, parts="encoder"):
+    """Put the weights that lie at a path into a fresh model, as far as they fit.
+
+    Batch norm's moving statistics come with the weights. Variables that do not fit
+    keep their fresh values; so do the online probe, which is convex and learns its
+    labels anew, and the optimizer: the run begins at step 0.
+
+    Args:
+      model: SimCLR, built; under its own strategy's scope or none.
+      path: see `open_stored_weights`.
+      parts: "encoder" or "encoder_and_head".
+
+    Returns:
+      WarmStart, the account of it.
+
+    Raises:
+      DataError, WorkdirError: nothing loadable at the path.
+      ConfigError: not a single variable of the encoder fits.
+    """
+    source = open_stored_weights(path)
+    rows, pairs = [], []
+    for part in PARTS[parts]:
+        in_order = source.kind == "checkpoint"
+        own = _variables_of(getattr(model, part), depth_first=in_order)
+        for variable, stored in _matched(own, source.parts.get(part, [])):
+            rows.append(_row(part, variable, stored))
+            if rows[-1].reason is None:
+                pairs.append((variable, stored))
+    result = WarmStart(source, PARTS[parts], rows)
+    _check_useful(result)
+    for variable, stored in pairs:
+        variable.assign(tf.cast(stored.read(), variable.dtype))
+    taken, total = result.parameters(ENCODER)
+    if taken < total:
+        LOG.warning("Only %s of %s parameters of the encoder come from %s; the rest "
+                    "starts fresh.", f"{taken:,}", f"{total:,}", source.path)
+    return result
+
+
+def write_warm_start(folder, result):
+    """Keep the account of a warm start in a run's folder.
+
+    Args:
+      folder: pathlib.Path.
+      result: WarmStart.
+    """
+    text = json.dumps(result.record(), indent=1)
+    write_atomically(folder / WARM_START_FILE, text)
+
+
+def read_warm_start(folder):
+    """The record that `write_warm_start` left, or None.
+
+    Args:
+      folder: pathlib.Path.
+
+    Returns:
+      dict with source, kind, step, parts, summary, variables.
+
+    Raises:
+      WorkdirError: the file is damaged.
+    """
+    path = folder / WARM_START_FILE
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["source"], record["step"], record["summary"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorkdirError(f"Cannot read {path}: it is damaged.") from error
+    return record
+
+
+def _variables_of(layer, *, depth_first):
+    """A layer's variables, in the order in which the source lists its own."""
+    if not depth_first:
+        return list(layer.variables)
+    view = tf.train.TrackableView(layer)
+    found, seen, pending = [], set(), [layer]
+    while pending:
+        node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, tf.Variable):
+            found.append(node)
+        else:
+            pending += reversed(list(view.children(node).values()))
+    return found
+
+
+def _matched(own, stored):
+    """Pairs (variable or None, StoredVariable or None); every one of both is there."""
+    if _names(own) != _names(stored) and _kinds(own) == _kinds(stored):
+        return list(zip(own, stored, strict=True))
+    by_name = {}
+    for variable in stored:
+        by_name.setdefault(variable.name, []).append(variable)
+    pairs = []
+    for variable in own:
+        found = by_name.get(plain_name(variable), [])
+        pairs.append((variable, found.pop(0) if found else None))
+    return pairs + [(None, v) for found in by_name.values() for v in found]
+
+
+def _names(variables):
+    return sorted(plain_name(variable) for variable in variables)
+
+
+def _kinds(variables):
+    """What survives another numbering of layers: `kernel` of rank 4, and so on."""
+    return [(plain_name(v).rpartition("/")[-1], len(v.shape)) for v in variables]
+
+
+def _row(part, variable, stored):
+    name = stored.name if variable is None else plain_name(variable)
+    here = None if variable is None else tuple(variable.shape)
+    there = None if stored is None else stored.shape
+    reason = None
+    if variable is None:
+        reason = ONLY_THERE
+    elif stored is None:
+        reason = NOT_THERE
+    elif here != there:
+        reason = OTHER_SHAPE
+    return Row(part, name, here, there, reason)
+
+
+def _check_useful(result):
+    """Refuse a source of which the encoder takes nothing at all."""
+    rows = [row for row in result.rows if row.part == ENCODER]
+    if any(row.reason is None for row in rows):
+        return
+    where = f"Nothing of the encoder in {result.source.path} fits this run's"
+    example = next((row for row in rows if row.reason == OTHER_SHAPE), None)
+    if example is not None:
+        raise ConfigError(
+            f"{where}: {example.name} has the shape {_shape_text(example.here)} here "
+            f"and {_shape_text(example.there)} there. Give --encoder.width_multiplier "
+            "and the other options of --encoder the values in that run's config.json.")
+    there = next((row.name for row in rows if row.reason == ONLY_THERE), "nothing")
+    here = next((row.name for row in rows if row.here is not None), "nothing")
+    raise ConfigError(f"{where}: no variable has the same name (here e.g. {here}, "
+                      f"there e.g. {there}). Give --encoder.depth and the other "
+                      "options of --encoder the values in that run's config.json.")
+
+
+def _shape_text(shape):
+    """(3, 3, 3, 64) -> `3x3x3x64`."""
+    if shape is None:
+        return "-"
+    return "x".join(map(str, shape)) or "scalar"

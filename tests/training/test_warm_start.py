@@ -1,0 +1,400 @@
+"""What a run takes from another, what it leaves, and what it says about it."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import ConfigError, DataError, WorkdirError
+from simclr_tf.models import ProjectionHead, resnet
+from simclr_tf.training import CheckpointStore, SimCLR, pretrain
+from simclr_tf.training.checkpoints import MANIFEST
+from simclr_tf.training.stored_weights import open_stored_weights
+from simclr_tf.training.warm_start import read_warm_start, warm_start
+
+STEM = "initial_conv/kernel"
+
+
+def a_model(*, seed=0, depth=18, width=0.0625, stem="small", channels=3, encoder=None,
+            num_classes=3, trained=True, **head):
+    """A SimCLR; `trained` ones have every variable at a value of its own."""
+    if encoder is None:
+        encoder = resnet(depth, width_multiplier=width, stem=stem, channels=channels,
+                         seed=seed)
+    model = SimCLR(
+        encoder=encoder, num_classes=num_classes,
+        projection_head=ProjectionHead(
+            **{"num_layers": 2, "out_features": 8, **head}, seed=seed))
+    model.build_from_shape((16, 16, channels))
+    if trained:
+        rng = np.random.default_rng(seed + 1)
+        for variable in model.variables:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+    return model
+
+
+def saved(folder, model, step=7):
+    """A checkpoint as a run writes it."""
+    folder.mkdir(exist_ok=True)
+    return CheckpointStore(folder / "checkpoints").save(step, model=model).path
+
+
+def a_workdir(folder, model, step=7):
+    saved(folder, model, step)
+    (folder / "config.json").write_text(json.dumps({"config": {}, "data": {}}))
+    return folder
+
+
+def own_net(channels=3, filters=4):
+    """A user's network; Keras numbers its layers anew each time it is made."""
+    pictures = keras.Input((None, None, channels))
+    x = keras.layers.Conv2D(filters, 3)(pictures)
+    x = keras.layers.Conv2D(filters, 3)(keras.layers.BatchNormalization()(x))
+    return keras.Model(pictures, keras.layers.GlobalAveragePooling2D()(x))
+
+
+def values(layer):
+    return [variable.numpy() for variable in layer.variables]
+
+
+def assert_same(ours, theirs):
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def reasons(result, part="encoder"):
+    return {row.name: row.reason for row in result.rows
+            if row.part == part and row.reason}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A trained model and its workdir."""
+    model = a_model(seed=5)
+    return model, a_workdir(tmp_path_factory.mktemp("source"), model)
+
+
+def test_the_encoder_equals_the_sources_bit_by_bit_with_its_statistics(source):
+    trained, folder = source
+    fresh = a_model(trained=False)
+    head, probe = values(fresh.projection_head), values(fresh.probe)
+    result = warm_start(fresh, folder)
+    assert_same(values(fresh.encoder), values(trained.encoder))
+    x = np.random.default_rng(0).random((2, 16, 16, 3), "float32")
+    np.testing.assert_array_equal(fresh.encoder(x), trained.encoder(x))
+    # The head was not asked for, and the probe learns its labels anew.
+    assert_same(values(fresh.projection_head), head)
+    assert_same(values(fresh.probe), probe)
+    assert reasons(result) == {} and result.source.step == 7
+    assert len(set(result.parameters("encoder"))) == 1
+
+
+def test_the_head_comes_along_when_it_is_asked_for(source):
+    trained, folder = source
+    fresh = a_model(trained=False)
+    warm_start(fresh, folder, "encoder_and_head")
+    assert_same(values(fresh.encoder), values(trained.encoder))
+    assert_same(values(fresh.projection_head), values(trained.projection_head))
+
+
+def test_another_number_of_classes_is_fine(source):
+    trained, folder = source
+    for num_classes in (None, 11):
+        fresh = a_model(trained=False, num_classes=num_classes)
+        assert reasons(warm_start(fresh, folder)) == {}
+        assert_same(values(fresh.encoder), values(trained.encoder))
+
+
+def test_of_another_head_the_layers_that_fit_are_taken_and_the_others_named(source):
+    trained, folder = source
+    fresh = a_model(trained=False, out_features=6)
+    before = fresh.projection_head.dense_layers[1].kernel.numpy()
+    result = warm_start(fresh, folder, "encoder_and_head")
+    head = reasons(result, "projection_head")
+    assert head.pop("projection_head/dense2/kernel") == "the shape differs"
+    assert set(head) == {f"projection_head/bn2/{name}" for name in
+                         ("gamma", "moving_mean", "moving_variance")}
+    np.testing.assert_array_equal(fresh.projection_head.dense_layers[1].kernel, before)
+    np.testing.assert_array_equal(fresh.projection_head.dense_layers[0].kernel,
+                                  trained.projection_head.dense_layers[0].kernel)
+
+
+def test_a_deeper_head_names_what_the_source_lacks(source):
+    result = warm_start(a_model(trained=False, num_layers=3), source[1],
+                        "encoder_and_head")
+    head = reasons(result, "projection_head")
+    assert head["projection_head/dense3/kernel"] == "missing in the source"
+    assert head["projection_head/dense2/kernel"] == "the shape differs"
+    assert "projection_head/dense1/kernel" not in head
+    linear = warm_start(a_model(trained=False, kind="linear"), source[1],
+                        "encoder_and_head")
+    assert reasons(linear, "projection_head")["projection_head/dense2/kernel"] == (
+        "only in the source")
+
+
+def test_other_channels_leave_the_stem_alone_fresh_and_say_so(source, caplog):
+    trained, folder = source
+    fresh = a_model(trained=False, channels=1)
+    stem = fresh.encoder.get_layer("initial_conv").kernel.numpy()
+    result = warm_start(fresh, folder)
+    assert reasons(result) == {STEM: "the shape differs"}
+    assert_same(values(fresh.encoder)[1:], values(trained.encoder)[1:])
+    np.testing.assert_array_equal(values(fresh.encoder)[0], stem)
+    taken, total = result.parameters("encoder")
+    assert total - taken == stem.size
+    assert f"Only {taken:,} of {total:,} parameters" in caplog.text
+    line = next(line for line in result.table().splitlines() if STEM in line)
+    assert line.split() == [
+        f"encoder/{STEM}", "3x3x1x4", "3x3x3x4", "the", "shape", "differs"]
+
+
+def test_a_deeper_network_takes_the_blocks_of_the_same_name(source):
+    trained, folder = source
+    fresh = a_model(trained=False, depth=34)
+    result = warm_start(fresh, folder)
+    assert set(reasons(result).values()) == {"missing in the source"}
+    assert all("_block1" not in name and "_block2" not in name
+               for name in reasons(result))
+    for name in ("block_group1_block2_conv2", "block_group4_block1_conv1"):
+        np.testing.assert_array_equal(fresh.encoder.get_layer(name).kernel,
+                                      trained.encoder.get_layer(name).kernel)
+    table = result.table().splitlines()
+    assert table[-1].strip().startswith("... and ")
+
+
+def test_another_width_is_refused_with_both_shapes(source):
+    fresh = a_model(trained=False, width=0.125)
+    before = values(fresh)
+    with pytest.raises(ConfigError) as error:
+        warm_start(fresh, source[1])
+    text = str(error.value)
+    assert f"{STEM} has the shape 3x3x3x8 here and 3x3x3x4 there" in text
+    assert "--encoder.width_multiplier" in text and "\n" not in text
+    assert_same(values(fresh), before)
+
+
+def test_another_network_is_refused_with_a_name_of_each(source):
+    with pytest.raises(ConfigError, match="no variable has the same name.*conv2d"):
+        warm_start(a_model(trained=False, encoder=own_net()), source[1])
+
+
+def test_a_users_own_network_is_matched_in_order_whatever_keras_calls_its_layers(
+        tmp_path):
+    trained = a_model(encoder=own_net())
+    saved(tmp_path, trained)
+    fresh = a_model(encoder=own_net(), trained=False)
+    assert fresh.encoder.weights[0].name != trained.encoder.weights[0].name
+    assert reasons(warm_start(fresh, tmp_path / "checkpoints")) == {}
+    assert_same(values(fresh.encoder), values(trained.encoder))
+    grey = a_model(encoder=own_net(channels=1), channels=1, trained=False)
+    result = warm_start(grey, tmp_path / "checkpoints")
+    assert list(reasons(result).values()) == ["the shape differs"]
+    assert_same(values(grey.encoder)[1:], values(trained.encoder)[1:])
+
+
+def test_a_keras_file_gives_its_encoder(tmp_path):
+    trained = a_model(seed=2)
+    trained.encoder.save(tmp_path / "net.h5")
+    fresh = a_model(trained=False)
+    result = warm_start(fresh, tmp_path / "net.h5", "encoder_and_head")
+    assert_same(values(fresh.encoder), values(trained.encoder))
+    # A Keras file of an encoder has no head: it stays as it is.
+    assert set(reasons(result, "projection_head").values()) == {"missing in the source"}
+
+
+@pytest.mark.parametrize("encoder", [None, own_net])
+def test_an_export_gives_encoder_and_head(tmp_path, encoder):
+    from simclr_tf.export.plain_copy import plain_copy
+    from simclr_tf.export.reusable import ReusableModule
+    from simclr_tf.export.saved_model import _plain_head
+
+    def model(**options):
+        return a_model(encoder=None if encoder is None else encoder(), **options)
+
+    trained = model(seed=3)
+    # As export_saved_model does, without its check in a fresh process.
+    copy = plain_copy(trained.encoder)
+    module = ReusableModule(copy, _plain_head(trained.projection_head, copy))
+    tf.saved_model.save(module.root, str(tmp_path / "saved_model"),
+                        signatures=module.signatures)
+    fresh = model(trained=False)
+    result = warm_start(fresh, tmp_path, "encoder_and_head")
+    assert reasons(result) == {} and reasons(result, "projection_head") == {}
+    assert_same(values(fresh.encoder), values(trained.encoder))
+    assert_same(values(fresh.projection_head), values(trained.projection_head))
+
+
+def test_precision_may_differ_both_ways(tmp_path):
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        short, short_too = a_model(seed=1), a_model(trained=False)
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    full = a_model(trained=False)
+    saved(tmp_path / "short", short)
+    assert reasons(warm_start(full, tmp_path / "short" / "checkpoints")) == {}
+    assert_same(values(full.encoder), values(short.encoder))
+    saved(tmp_path / "full", full)
+    assert reasons(warm_start(short_too, tmp_path / "full" / "checkpoints")) == {}
+    assert_same(values(short_too.encoder), values(full.encoder))
+
+
+def test_every_replica_gets_the_weights(source):
+    tf.distribute.MirroredStrategy._collective_key_base += 100_000
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        fresh = a_model(trained=False)
+        assert reasons(warm_start(fresh, source[1])) == {}
+    for ours, theirs in zip(fresh.encoder.variables, source[0].encoder.variables,
+                            strict=True):
+        for copy in strategy.experimental_local_results(ours):
+            np.testing.assert_array_equal(copy, theirs)
+
+
+def test_a_damaged_newest_checkpoint_of_the_source_is_passed_over(tmp_path, caplog):
+    older = a_model(seed=1)
+    a_workdir(tmp_path, older, step=4)
+    newest = saved(tmp_path, a_model(seed=2), step=8)
+    data = next(newest.glob("*.data-*"))
+    data.write_bytes(data.read_bytes()[:-1])
+    fresh = a_model(trained=False)
+    assert warm_start(fresh, tmp_path).source.step == 4
+    assert_same(values(fresh.encoder), values(older.encoder))
+    assert "step-00000008 is damaged" in caplog.text
+    # Asked for by its own name, it is refused: nothing else was meant.
+    with pytest.raises(WorkdirError, match="step-00000008 is damaged"):
+        warm_start(fresh, newest)
+    assert warm_start(fresh, newest.with_name("step-00000004")).source.step == 4
+
+
+@pytest.mark.parametrize("make, error, words", [
+    (lambda path: path / "nowhere", DataError, "does not exist"),
+    (lambda path: path, WorkdirError, "neither a workdir"),
+    (lambda path: write(path / "config.json", "{}").parent, WorkdirError,
+     "no whole checkpoint yet"),
+    (lambda path: write(path / "a.txt", "hello"), DataError, "Cannot load a Keras"),
+    (lambda path: write(path / "step-00000003" / "x", "").parent, WorkdirError,
+     "damaged"),
+    (lambda path: write(path / "saved_model" / "saved_model.pb", "x").parent,
+     WorkdirError, "Cannot read the weights"),
+])
+def test_bad_places_get_one_line(tmp_path, make, error, words):
+    with pytest.raises(error, match=words) as caught:
+        open_stored_weights(make(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_a_foreign_checkpoint_holds_no_model(tmp_path):
+    path = CheckpointStore(tmp_path).save(1, other=tf.Variable(1.0)).path
+    with pytest.raises(WorkdirError, match="holds no model"):
+        open_stored_weights(path)
+
+
+# From here on: whole runs.
+
+RUN = {
+    "epochs": 1, "global_batch_size": 8, "precision": "float32", "preset": "demo",
+    "projection_head": {"out_features": 8, "num_layers": 2},
+    "data.image_size_pixels": 16, "compile_views": False,
+    "optimizer.base_learning_rate": 0.01, "optimizer.warmup_epochs": 0,
+}
+
+
+def run(workdir=None, lines=None, **options):
+    pictures = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), "uint8")
+    return pretrain(
+        pictures, workdir, encoder=own_net(),
+        say=lambda line: lines is not None and lines.append(line), **{**RUN, **options})
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ctrl-C in the middle of the first epoch; keeps the weights it saw before."""
+
+    def on_train_begin(self, logs=None):
+        self.weights = values(self.model.encoder)
+
+    def on_train_batch_end(self, batch, logs=None):
+        raise KeyboardInterrupt
+
+
+def test_a_warm_started_run_begins_at_step_0_and_goes_on_without_its_source(tmp_path):
+    source = run(tmp_path / "source", epochs=2)
+    lines, seen = [], Interrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", lines, init_from=tmp_path / "source", callbacks=[seen])
+    assert_same(seen.weights, values(source.encoder))
+    table = next(line for line in lines if line.startswith("Warm start"))
+    assert "step-00000004 (step 4)" in table and "8 of 8 variables" in table
+
+    # Interrupted before its first epoch: step 0 is a checkpoint, the source may go.
+    shutil.rmtree(tmp_path / "source")
+    lines, seen = [], Interrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", lines, init_from=tmp_path / "source", callbacks=[seen])
+    assert_same(seen.weights, values(source.encoder))
+    assert not any(line.startswith("Warm start") for line in lines)
+    assert any(line.startswith("Continuing  from step 0") for line in lines)
+
+    done = run(tmp_path / "run", init_from=tmp_path / "source")
+    assert int(done.model.optimizer.iterations) == 2
+    record = read_warm_start(tmp_path / "run")
+    assert record["step"] == 4 and record["source"].endswith("step-00000004")
+    assert len(record["variables"]) == 8 and len(record["sha256"]) == 2
+    summary = (tmp_path / "run" / "SUMMARY.md").read_text()
+    assert "## Started from" in summary and "8 of 8 variables" in summary
+    with pytest.raises(WorkdirError, match=r"init_from \(there '.*/source', now None"):
+        run(tmp_path / "run")
+
+
+def test_the_same_seed_without_a_warm_start_starts_elsewhere(tmp_path):
+    source = run(tmp_path / "source")
+    cold, warm = Interrupt(), Interrupt()
+    for seen, options in ((cold, {}), (warm, {"init_from": tmp_path / "source"})):
+        with pytest.raises(KeyboardInterrupt):
+            run(callbacks=[seen], **options)
+    assert_same(warm.weights, values(source.encoder))
+    assert any((one != other).any()
+               for one, other in zip(cold.weights, warm.weights, strict=True))
+
+
+@pytest.mark.parametrize("spoil", ["missing", "other network"])
+def test_a_source_that_will_not_do_leaves_no_workdir(tmp_path, source, spoil):
+    path = tmp_path / "gone" if spoil == "missing" else source[1]
+    with pytest.raises((DataError, ConfigError)):
+        run(tmp_path / "run", init_from=path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_card_says_where_the_run_started(tmp_path, source):
+    from simclr_tf.reports import card_of_run
+    from simclr_tf.training.warm_start import write_warm_start
+    from simclr_tf.training.workdir import Workdir
+
+    record = {"config": {}, "command": "x",
+              "data": {"num_examples": 9, "channels": 3, "fingerprint": "f"}}
+    write(tmp_path / "config.json", json.dumps(record))
+    assert "notes" not in card_of_run(Workdir(tmp_path))
+    write_warm_start(tmp_path, warm_start(a_model(trained=False), source[1]))
+    notes = card_of_run(Workdir(tmp_path))["notes"]
+    assert len(notes) == 1 and "step-00000007" in notes[0]
+    write(tmp_path / "warm_start.json", '{"source": ')
+    with pytest.raises(WorkdirError, match="damaged"):
+        read_warm_start(pathlib.Path(tmp_path))
+
+
+def test_the_manifest_of_the_source_is_part_of_the_account(source):
+    folder = source[1] / "checkpoints" / "step-00000007"
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert open_stored_weights(folder).sha256 == {
+        name: file["sha256"] for name, file in manifest["files"].items()}
