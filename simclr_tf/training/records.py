@@ -45,7 +45,7 @@ class MetricsLog(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         if self._events is not None and self._writer is None:
-            forget_events_after(self._events, self._step)
+            keep_events_up_to(pathlib.Path(self._events), self._step)
             self._writer = tf.summary.create_file_writer(self._events)
             if self._step == 0:  # The pairs are the same ever after.
                 self._write_grid()
@@ -102,23 +102,37 @@ class MetricsLog(keras.callbacks.Callback):
             self._writer.flush()
 
 
-def forget_events_after(folder, step):
-    """Tell TensorBoard to drop what a run wrote there beyond `step`, if anything.
+def keep_events_up_to(folder, step):
+    """Cut what TensorBoard would show beyond `step` off the event files of a run.
 
-    Event files cannot be shortened; a reader that meets the start of a session drops
-    what it has read of that step and of later ones.
+    An event file is a row of records [length: 8 bytes, its checksum: 4, event, its
+    checksum: 4] with rising steps. A record torn by a kill is cut off too.
 
     Args:
-      folder: str, of TensorBoard files.
-      step: int, steps that are done; 0 drops everything.
+      folder: pathlib.Path; need not exist.
+      step: int, steps that are done; 0 removes the files.
     """
-    if not tf.io.gfile.glob(os.path.join(folder, "events.*")):
-        return
-    start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
-    with tf.Graph().as_default():  # The only writer of such marks wants a graph.
-        writer = tf.compat.v1.summary.FileWriter(folder)
-        writer.add_session_log(start, global_step=step + 1 if step else 0)
-        writer.close()
+    for path in folder.glob("events.out.tfevents.*"):
+        if step == 0:
+            path.unlink()
+            continue
+        content = path.read_bytes()
+        length = _length_up_to(content, step)
+        if length < len(content):
+            os.truncate(path, length)
+
+
+def _length_up_to(content, step):
+    """Bytes of an event file before its first event beyond `step`, or torn one."""
+    start = 0
+    while start + 12 <= len(content):
+        end = start + 12 + int.from_bytes(content[start:start + 8], "little")
+        if end + 4 > len(content):
+            break
+        if tf.compat.v1.Event.FromString(content[start + 12:end]).step > step:
+            break
+        start = end + 4
+    return start
 
 
 def keep_lines_up_to(path, step):

@@ -1,0 +1,97 @@
+"""Calm runs and interrupted ones with deterministic kernels, for test_exact_resume.
+
+A process of its own: deterministic kernels hold for a whole process. Usage:
+python exact_resume_runs.py FOLDER. Each run leaves its workdir FOLDER/NAME and its
+final values FOLDER/NAME.npz (weights, batch-norm statistics, optimizer variables).
+"""
+
+import pathlib
+import re
+import sys
+
+import numpy as np
+
+from simclr_tf import pretrain
+from simclr_tf._keras import keras
+
+EPOCH_STEPS, TOTAL_STEPS = 3, 8
+OPTIONS = {
+    "preset": "demo", "steps": TOTAL_STEPS, "global_batch_size": 8,
+    "precision": "float32", "deterministic": True, "compile_views": False,
+    "projection_head": {"out_features": 8, "num_layers": 2},
+    "data.image_size_pixels": 16, "optimizer.name": "lars",
+    "optimizer.warmup_epochs": 1, "optimizer.base_learning_rate": 1.0,
+    "checkpoint.keep": 20, "checkpoint.every_epochs": 1,
+}
+# name: (steps between checkpoints, steps after which the run is cut)
+CUTS = {
+    "in the middle of an epoch": (2, [5]),
+    "at its boundary": (None, [3]),
+    "right after it": (4, [4]),
+    "twice in a row": (2, [2, 7]),
+    "before its first checkpoint": (None, [4]),
+}
+LATE = {"checkpoint.every_epochs": 10}  # Figures are written, and nothing is saved.
+
+
+class CutAfter(keras.callbacks.Callback):
+    """Ends a run like a crash: after a step, or after the epoch that it ends."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step, self.ends_epoch = step, step % EPOCH_STEPS == 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._check(not self.ends_epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check(self.ends_epoch)
+
+    def _check(self, is_here):
+        if is_here and int(self.model.optimizer.iterations) == self.step:
+            raise ConnectionError("cut")
+
+
+def small_encoder():
+    pictures = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(
+        6, 3, 2, use_bias=False,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=0))(pictures)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+    return keras.Model(pictures, keras.layers.GlobalAveragePooling2D()(x))
+
+
+def train(folder, name, *, cut_after=None, every_steps=None, **options):
+    """One life of a run; where it started is noted in FOLDER/NAME.starts."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (28, 16, 16, 3)).astype("uint8")
+    labels = np.arange(28) % 4 - 1  # Some are unlabelled.
+
+    def note(line):
+        with (folder / f"{name}.starts").open("a") as file:
+            file.writelines(f"{start}," for start in re.findall(
+                r"Continuing +from (step \d+)", line))
+
+    callbacks = [] if cut_after is None else [CutAfter(cut_after)]
+    try:
+        result = pretrain(
+            (images, labels), folder / name, encoder=small_encoder(),
+            callbacks=callbacks, say=note,
+            **{**OPTIONS, "checkpoint.every_steps": every_steps, **options})
+    except ConnectionError:
+        return
+    values = [v.numpy() for v in (*result.model.weights,
+                                  *result.model.optimizer.variables)]
+    np.savez(folder / f"{name}.npz", *values)
+
+
+def main(folder):
+    train(folder, "calm", every_steps=1)
+    for name, (every_steps, cuts) in CUTS.items():
+        for cut in [*cuts, None]:
+            late = LATE if name == "before its first checkpoint" else {}
+            train(folder, name, cut_after=cut, every_steps=every_steps, **late)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

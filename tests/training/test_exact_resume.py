@@ -1,0 +1,93 @@
+"""With deterministic kernels, interrupted and calm runs are equal bit for bit."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from simclr_tf.training.records import read_metrics
+
+SCRIPT = pathlib.Path(__file__).with_name("exact_resume_runs.py")
+WALL_CLOCK = {"seconds", "images_per_second", "data_wait_fraction"}
+STARTS = {  # name: the steps from which its later lives went on
+    "in the middle of an epoch": ["step 4"],
+    "at its boundary": ["step 3"],
+    "right after it": ["step 4"],
+    "twice in a row": ["step 2", "step 6"],
+    "before its first checkpoint": [],
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The folder of all runs; one process made them."""
+    folder = tmp_path_factory.mktemp("runs")
+    done = subprocess.run([sys.executable, str(SCRIPT), str(folder)], text=True,
+                          capture_output=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def curve(workdir):
+    """metrics.jsonl without the figures that a clock measured."""
+    return [{name: value for name, value in record.items() if name not in WALL_CLOCK}
+            for record in read_metrics(workdir / "metrics.jsonl")]
+
+
+def values_of(checkpoint):
+    """Every value in a checkpoint's files by its name, as bytes."""
+    reader = tf.train.load_checkpoint(str(checkpoint / "ckpt"))
+    return {name: np.asarray(reader.get_tensor(name)).tobytes()
+            for name in reader.get_variable_to_shape_map()
+            if name != "_CHECKPOINTABLE_OBJECT_GRAPH"}
+
+
+def final_values(runs, name):
+    with np.load(runs / f"{name}.npz") as file:
+        return [file[key] for key in file.files]
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_run_cut_anywhere_ends_bit_identical(runs, name):
+    starts = (runs / f"{name}.starts")
+    assert (starts.read_text().split(",")[:-1] if starts.exists() else []) == (
+        STARTS[name])
+    calm, cut = final_values(runs, "calm"), final_values(runs, name)
+    assert len(calm) > 20
+    for expected, value in zip(calm, cut, strict=True):
+        np.testing.assert_array_equal(expected, value)
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_its_curve_is_the_calm_one(runs, name):
+    assert [record["step"] for record in curve(runs / name)] == [3, 6, 8]
+    assert curve(runs / name) == curve(runs / "calm")
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_its_checkpoints_are_the_calm_ones(runs, name):
+    paths = sorted((runs / name / "checkpoints").iterdir())
+    for path in paths:
+        calm = runs / "calm" / "checkpoints" / path.name
+        assert values_of(path) == values_of(calm), path.name
+        metrics = [json.loads((folder / "manifest.json").read_text())["metrics"]
+                   for folder in (path, calm)]
+        assert metrics[0] == metrics[1]
+    assert paths[-1].name == "step-00000008"
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_tensorboard_shows_every_step_once(runs, name):
+    events = EventAccumulator(
+        str(runs / name / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    steps = {tag: [event.step for event in events.Tensors(tag)]
+             for tag in events.Tags()["tensors"]}
+    assert steps.pop("view_pairs") == [0]
+    assert len(steps) > 10
+    assert all(found == [3, 6, 8] for found in steps.values()), steps

@@ -1,0 +1,59 @@
+"""What a run writes for programs stands there once, however often it was cut."""
+
+import json
+
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from simclr_tf.training.records import (
+    keep_events_up_to,
+    keep_lines_up_to,
+    read_metrics,
+)
+
+
+def write_events(folder, steps):
+    """One life of a run: a scalar at every step."""
+    writer = tf.summary.create_file_writer(str(folder))
+    with writer.as_default():
+        for step in steps:
+            tf.summary.scalar("loss", 0.5, step=step)
+    writer.close()
+
+
+def steps_shown(folder):
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    if "loss" not in events.Tags()["tensors"]:
+        return []
+    return [event.step for event in events.Tensors("loss")]
+
+
+@pytest.mark.parametrize("step", [0, 2, 3, 5])
+def test_tensorboard_forgets_the_steps_beyond_the_restored_one(tmp_path, step):
+    write_events(tmp_path, range(1, 6))
+    keep_events_up_to(tmp_path, step)
+    assert steps_shown(tmp_path) == list(range(1, step + 1))
+    write_events(tmp_path, range(step + 1, 7))
+    assert steps_shown(tmp_path) == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_event_torn_by_a_kill_is_cut_off(tmp_path):
+    write_events(tmp_path, range(1, 6))
+    path = next(tmp_path.iterdir())
+    path.write_bytes(path.read_bytes()[:-7])
+    keep_events_up_to(tmp_path, 10)
+    assert steps_shown(tmp_path) == [1, 2, 3, 4]
+    whole = path.read_bytes()
+    keep_events_up_to(tmp_path, 10)
+    assert path.read_bytes() == whole
+
+
+def test_lines_beyond_a_step_and_a_torn_one_are_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    lines = [json.dumps({"step": step, "loss": 1 / step}) for step in (1, 2, 3)]
+    path.write_text("\n".join(lines) + '\n{"step": 4, "lo')
+    keep_lines_up_to(path, 2)
+    assert path.read_text() == "\n".join(lines[:2]) + "\n"
+    assert [record["step"] for record in read_metrics(path)] == [1, 2]
