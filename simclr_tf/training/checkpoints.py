@@ -86,7 +86,7 @@ class CheckpointStore:
         Raises:
           WorkdirError: if the disk is full or the folder cannot be written.
         """
-        final = self.folder / _name_of(step)
+        final = self.path_of(step)
         temporary = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
         try:
             temporary.mkdir(parents=True)
@@ -121,6 +121,10 @@ class CheckpointStore:
             LOG.warning("Checkpoint %s is damaged (%s); using the one before.",
                         path, problem)
         return None
+
+    def path_of(self, step):
+        """The folder of the checkpoint of a step."""
+        return self.folder / _name_of(step)
 
     def paths(self):
         """The folders of all checkpoints, whole or not, oldest first."""
