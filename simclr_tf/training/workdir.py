@@ -3,6 +3,7 @@
 Evaluation, fine-tuning and export read config.json, so that nobody retypes a depth.
 """
 
+import importlib.metadata
 import json
 import pathlib
 import platform
@@ -132,6 +133,9 @@ def versions():
 
     from simclr_tf._keras import keras
 
+    # `keras` itself has no version everywhere; its distribution has.
+    keras_package = keras.Model.__module__.split(".")[0]
     return {"simclr_tf": __version__, "tensorflow": tensorflow.__version__,
-            "keras": keras.__version__, "numpy": numpy.__version__,
+            "keras": importlib.metadata.version(keras_package),
+            "numpy": numpy.__version__,
             "python": platform.python_version(), "machine": platform.machine()}

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from simclr_tf.config import Config
 from simclr_tf.errors import WorkdirError
+from simclr_tf.options import override, to_dict
 from simclr_tf.training.checkpoints import MANIFEST, CheckpointStore
+from simclr_tf.training.continuation import config_hash, find_start
 
 
 def a_model(value):
@@ -36,7 +39,8 @@ def test_only_the_newest_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("damage", [
-    "truncate", "flip", "delete", "no manifest", "torn manifest", "empty"])
+    "truncate", "flip", "delete", "no manifest", "torn manifest", "garbage manifest",
+    "no files in the manifest", "manifest of another step", "empty folder"])
 def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(
         tmp_path, caplog, damage):
     store = CheckpointStore(tmp_path)
@@ -54,10 +58,100 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(
         (newest / MANIFEST).unlink()
     elif damage == "torn manifest":
         (newest / MANIFEST).write_text((newest / MANIFEST).read_text()[:30])
-    else:
+    elif damage == "garbage manifest":
+        (newest / MANIFEST).write_bytes(b"\xff\xfe\x00[")
+    elif damage == "no files in the manifest":
         (newest / MANIFEST).write_text(json.dumps({"step": 2}))
-    assert store.latest().step == 1
+    elif damage == "manifest of another step":
+        text = (newest / MANIFEST).read_text()
+        (newest / MANIFEST).write_text(text.replace('"step": 2', '"step": 9'))
+    else:
+        for path in newest.iterdir():
+            path.unlink()
+    latest, fresh = store.latest(), a_model(0)
+    latest.restore(model=fresh)
+    assert latest.step == 1 and fresh.weight[0] == 1.0
     assert str(newest) in caplog.text and "damaged" in caplog.text
+    # The run that goes on from step 1 never mistakes the damaged one for its own.
+    store.save(2, model=a_model(5))
+    store.latest().restore(model=fresh)
+    assert fresh.weight[0] == 5.0
+
+
+def test_a_damaged_checkpoint_of_a_later_step_makes_way(tmp_path):
+    store = CheckpointStore(tmp_path, keep=2)
+    store.save(1, model=a_model(1))
+    (store.save(9, model=a_model(9)).path / MANIFEST).unlink()
+    store.save(2, model=a_model(2))
+    assert [path.name for path in store.paths()] == ["step-00000001", "step-00000002"]
+
+
+def test_every_mth_is_kept_beside_the_newest(tmp_path):
+    store = CheckpointStore(tmp_path, keep=2, keep_every_steps=10)
+    for step in range(5, 50, 5):
+        store.save(step, model=a_model(step))
+    assert [int(path.name[5:]) for path in store.paths()] == [10, 20, 30, 40, 45]
+
+
+def a_run(**options):
+    """What a manifest says about a run."""
+    config = override(Config(), options)
+    return {"config": to_dict(config), "config_hash": config_hash(config),
+            "data": {"fingerprint": "abc", "num_examples": 9}, "replicas": 1,
+            "versions": {"tensorflow": "2.20.0"}}
+
+
+def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path, caplog):
+    store = CheckpointStore(tmp_path / "none")
+    assert find_start(store, a_run()) is None
+    store.save(3, details=a_run(), model=a_model(3))
+    store.save(4, details=a_run(), model=a_model(4))
+    often = a_run(**{"checkpoint.every_steps": 5})
+    assert find_start(store, often).step == 4
+    assert caplog.text == ""
+
+
+def test_a_checkpoint_of_another_config_is_refused_with_the_fields(tmp_path):
+    store = CheckpointStore(tmp_path)
+    store.save(3, details=a_run(**{"loss.temperature": 0.5}), model=a_model(3))
+    with pytest.raises(WorkdirError) as error:
+        find_start(store, a_run(seed=4))
+    assert "seed (there 0, now 4)" in str(error.value)
+    assert "loss.temperature (there 0.5, now 0.1)" in str(error.value)
+    assert "step-00000003" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_option_that_is_newer_than_the_checkpoint_does_not_stop_the_run(tmp_path):
+    old = a_run()
+    del old["config"]["deterministic"]
+    old["config_hash"] = "0" * 64
+    CheckpointStore(tmp_path).save(3, details=old, model=a_model(3))
+    assert find_start(CheckpointStore(tmp_path), a_run()).step == 3
+
+
+def test_a_checkpoint_of_other_images_is_refused(tmp_path):
+    store = CheckpointStore(tmp_path)
+    store.save(3, details=a_run(), model=a_model(3))
+    changed = {**a_run(), "data": {"fingerprint": "other", "num_examples": 8}}
+    with pytest.raises(WorkdirError, match="9 then, 8 now"):
+        find_start(store, changed)
+
+
+def test_other_versions_and_replicas_are_said(tmp_path, caplog):
+    store = CheckpointStore(tmp_path)
+    store.save(3, details=a_run(), model=a_model(3))
+    now = {**a_run(), "replicas": 2, "versions": {"tensorflow": "2.21.0"}}
+    assert find_start(store, now).step == 3
+    assert "tensorflow 2.20.0 there, 2.21.0 now" in caplog.text
+    assert "1 replicas there, 2 now" in caplog.text
+
+
+def test_when_no_checkpoint_is_whole_the_run_does_not_begin_anew(tmp_path):
+    store = CheckpointStore(tmp_path)
+    for step in (1, 2):
+        (store.save(step, model=a_model(step)).path / MANIFEST).unlink()
+    with pytest.raises(WorkdirError, match="None of the 2 checkpoints"):
+        find_start(store, a_run())
 
 
 def test_what_a_killed_save_left_is_ignored_and_then_removed(tmp_path):

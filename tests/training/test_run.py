@@ -40,9 +40,9 @@ def small_encoder(channels=3):
     return keras.Model(pictures, keras.layers.GlobalAveragePooling2D()(x))
 
 
-def run(data=None, workdir=None, encoder=None, **options):
+def run(data=None, workdir=None, encoder=None, say=lambda line: None, **options):
     data = images() if data is None else data
-    return pretrain(data, workdir, say=lambda line: None,
+    return pretrain(data, workdir, say=say,
                     encoder=small_encoder() if encoder is None else encoder,
                     **{**TINY, **options})
 
@@ -108,7 +108,13 @@ def test_an_interrupted_run_ends_like_the_calm_one(tmp_path):
 
 def test_a_complete_run_is_not_trained_further(tmp_path):
     first = run(workdir=tmp_path / "run")
-    again = run(workdir=tmp_path / "run")
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")
+               if path.is_file()}
+    said = []
+    again = run(workdir=tmp_path / "run", say=said.append)
+    assert "the run is complete, nothing is left to do" in said[-1]
+    assert written == {path: path.stat().st_mtime_ns
+                       for path in (tmp_path / "run").rglob("*") if path.is_file()}
     for before, after in zip(weights_of(first), weights_of(again), strict=True):
         np.testing.assert_array_equal(before, after)
     assert again.metrics == first.metrics
@@ -117,13 +123,14 @@ def test_a_complete_run_is_not_trained_further(tmp_path):
 @pytest.mark.parametrize("change, words", [
     ({"loss.temperature": 0.9}, "loss.temperature (there 0.2, now 0.9)"),
     ({"seed": 5}, "seed (there 0, now 5)"),
+    ({"epochs": 2}, "epochs (there 1, now 2)"),  # The schedule would be another.
 ])
 def test_a_workdir_of_another_config_is_refused_with_the_fields(
         tmp_path, change, words):
     run(workdir=tmp_path / "run", epochs=1)
     with pytest.raises(WorkdirError) as error:
-        run(workdir=tmp_path / "run", epochs=1, **change)
-    assert words in str(error.value)
+        run(workdir=tmp_path / "run", **{"epochs": 1, **change})
+    assert words in str(error.value) and "\n" not in str(error.value)
 
 
 def test_images_that_changed_are_refused(tmp_path):

@@ -1,0 +1,117 @@
+"""The tool stopped by signals of all kinds goes on to the calm run's end, bit for bit.
+
+All lives of the runs are processes of the real tool.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+STEPS = 24
+RUN = [
+    "--preset=demo", "--data.split=train[:128]", "--global_batch_size=16",
+    f"--steps={STEPS}", "--precision=float32", "--deterministic", "--nocompile_views",
+    "--encoder.width_multiplier=0.0625", "--encoder.stem=small",
+    "--data.image_size_pixels=16", "--checkpoint.every_epochs=2",
+]
+WALL_CLOCK = {"seconds", "images_per_second", "data_wait_fraction"}
+
+
+def start(workdir, *flags):
+    return subprocess.Popen(
+        [sys.executable, "-m", "simclr_tf.tools.pretrain", *RUN, *flags,
+         f"--workdir={workdir}"],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+
+
+def end(process):
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err.strip().splitlines()
+
+
+def figures(workdir):
+    """metrics.jsonl as it is now."""
+    path = workdir / "metrics.jsonl"
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+
+
+def wait_for(process, condition):
+    """Wait for something that a run does, or for its early end."""
+    while not condition() and process.poll() is None:
+        time.sleep(0.002)
+    assert condition(), process.communicate()
+
+
+def checkpoints(workdir):
+    """Steps of the checkpoints."""
+    return sorted(int(path.name[5:]) for path in workdir.glob("checkpoints/step-*"))
+
+
+def values_of(workdir, step):
+    reader = tf.train.load_checkpoint(
+        str(workdir / "checkpoints" / f"step-{step:08d}" / "ckpt"))
+    return {name: np.asarray(reader.get_tensor(name)).tobytes()
+            for name in reader.get_variable_to_shape_map()
+            if name != "_CHECKPOINTABLE_OBJECT_GRAPH"}
+
+
+def curve(workdir):
+    return [{name: value for name, value in record.items() if name not in WALL_CLOCK}
+            for record in figures(workdir)]
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    """The workdir of a run that nothing disturbed."""
+    workdir = tmp_path_factory.mktemp("calm") / "run"
+    code, _, err = end(start(workdir))
+    assert code == 0, err
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def lives(tmp_path_factory):
+    """One run: SIGTERM, SIGKILL, and to its end. (workdir, what was seen of each)."""
+    workdir = tmp_path_factory.mktemp("stormy") / "run"
+    seen = []
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        process = start(workdir)
+        epochs = len(figures(workdir))
+        wait_for(process, lambda: len(figures(workdir)) > epochs)  # noqa: B023
+        process.send_signal(number)
+        seen.append((*end(process), checkpoints(workdir)))
+    seen.append((*end(start(workdir)), checkpoints(workdir)))
+    return workdir, seen
+
+
+def test_the_run_ends_bit_identical(calm, lives):
+    workdir, seen = lives
+    assert seen[-1][0] == 0, seen[-1]
+    assert values_of(workdir, STEPS) == values_of(calm, STEPS)
+    assert [record["step"] for record in curve(calm)] == [8, 16, 24]
+    assert curve(workdir) == curve(calm)
+
+
+def test_sigterm_saves_first_and_ends_with_one_line(lives):
+    code, _, err, steps = lives[1][0]
+    assert code == 128 + signal.SIGTERM
+    assert 8 <= steps[-1] < 16  # By itself the run saves at steps 16 and 24.
+    assert f"simclr-tf: SIGTERM: stopped after step {steps[-1]} and saved" in err[-1]
+    assert not any("Traceback" in line for line in err)
+
+
+def test_every_life_goes_on_where_the_one_before_was_saved(lives):
+    _, seen = lives
+    assert seen[1][0] == -signal.SIGKILL
+    for before, after in zip(seen[:-1], seen[1:], strict=True):
+        assert f"Continuing  from step {before[3][-1]} " in after[1]
+

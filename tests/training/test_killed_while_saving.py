@@ -1,0 +1,26 @@
+"""SIGKILL at any moment of saving loses nothing that was complete."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+from simclr_tf.training.checkpoints import CheckpointStore
+
+SCRIPT = pathlib.Path(__file__).with_name("saving_until_killed.py")
+KILLS = 50
+
+
+def test_fifty_kills_while_saving_lose_no_complete_checkpoint(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(tmp_path / "c"), str(KILLS)], text=True,
+        capture_output=True, timeout=600)
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(reports) == KILLS, done.stderr
+    # Each child could read the newest checkpoint, and found that step's values there.
+    assert all(report["killed"] and report["ready"] for report in reports), reports
+    assert all(report["found"] >= report["complete"] for report in reports), reports
+    assert "damaged" not in done.stderr
+    # The kills did hit: many left a half-written checkpoint behind.
+    assert sum(report["interrupted"] for report in reports) >= KILLS // 5, reports
+    assert CheckpointStore(tmp_path / "c").latest().step > KILLS // 2
