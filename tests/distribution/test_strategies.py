@@ -11,6 +11,7 @@ import tensorflow as tf
 from simclr_tf.config import Config, DataConfig, ProbeConfig
 from simclr_tf.data import open_source
 from simclr_tf.distribution import (
+    agreement,
     cluster_of,
     distribute_batches,
     is_chief,
@@ -18,6 +19,7 @@ from simclr_tf.distribution import (
     require_agreement,
     require_divisible,
 )
+from simclr_tf.distribution.cluster import read_tf_config
 from simclr_tf.distribution.inputs import nearest_divisible
 from simclr_tf.errors import ClusterError, ConfigError, SimCLRError
 from simclr_tf.training.batches import Batches
@@ -183,6 +185,23 @@ def test_one_device_gets_the_data_set_as_it_is():
     dataset = tf.data.Dataset.range(3)
     given = distribute_batches(make_strategy("one_device"), lambda *shard: dataset)
     assert given is dataset
+
+
+def test_workers_that_differ_are_told_in_what(monkeypatch):
+    cluster = read_tf_config(json.dumps({
+        "cluster": {"worker": ["a:1", "b:2"]},
+        "task": {"type": "worker", "index": 1}}))
+    monkeypatch.setattr(agreement, "cluster_of", lambda strategy: cluster)
+    told = [["abc", "step 0"], ["abc", "step 4"]]
+    monkeypatch.setattr(agreement, "_rows_of_workers", lambda *given: np.array(
+        [[agreement._digest(value) for value in row] for row in told]))
+    with pytest.raises(ClusterError) as error:
+        require_agreement(None, options="abc", first_step="step 4")
+    message = one_line(error)
+    assert "worker 0 (a:1) and worker 1 (b:2) differ in first step" in message
+    assert "Here, worker 1 (b:2): step 4" in message
+    told[1][1] = "step 0"
+    require_agreement(None, options="abc", first_step="step 0")
 
 
 def test_one_worker_has_nobody_to_agree_with():
