@@ -21,7 +21,7 @@ OPTIONS = {
     "precision": "float32", "deterministic": True, "compile_views": False,
     "projection_head": {"out_features": 8, "num_layers": 2},
     "data.image_size_pixels": 16, "optimizer.name": "lars",
-    "optimizer.warmup_epochs": 1, "optimizer.base_learning_rate": 1.0,
+    "optimizer.warmup_epochs": 1, "optimizer.base_learning_rate": 0.3,
     "checkpoint.keep": 20, "checkpoint.every_epochs": 1,
 }
 # name: (steps between checkpoints, steps after which the run is cut)
@@ -84,9 +84,13 @@ def train(folder, name, *, cut_after=None, every_steps=None, **options):
             **{**OPTIONS, "checkpoint.every_steps": every_steps, **options})
     except ConnectionError:
         return
-    values = [v.numpy() for v in (*result.model.weights,
-                                  *result.model.optimizer.variables)]
-    np.savez(folder / f"{name}.npz", *values)
+    model = result.model
+    weights = [v for part in (model.encoder, model.projection_head, model.probe)
+               for v in part.weights]
+    np.savez(
+        folder / f"{name}.npz",
+        **{f"weight {i}": v.numpy() for i, v in enumerate(weights)},
+        **{f"slot {i}": v.numpy() for i, v in enumerate(model.optimizer.variables)})
 
 
 def main(folder):
