@@ -284,6 +284,19 @@ class Config(Section):
     init_parts: Literal["encoder", "encoder_and_head"] = option(
         "encoder", "What --init_from gives: the encoder, or the projection head too.",
         flag="init_parts")
+    strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"] = option(
+        "auto", "auto: a TPU if one is named, several workers if TF_CONFIG names them, "
+        "all GPUs of this machine if there are several, else one device.",
+        flag="strategy", resumable=True)
+    replicas: int | None = option(
+        None, "mirrored: devices to train on; without a GPU, logical CPU devices. All "
+        "there are if unset.", flag="replicas", resumable=True)
+    tpu: str | None = option(
+        None, "Name or address of a TPU, or local on a TPU VM; the environment's "
+        "TPU_NAME if unset.", flag="tpu", resumable=True)
+    collective_timeout_seconds: float = option(
+        300.0, "multi_worker: seconds that workers wait for each other, at the start "
+        "and within a step.", flag="collective_timeout_seconds", resumable=True)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -294,7 +307,8 @@ class Config(Section):
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
 
     def check(self):
-        _positive(epochs=self.epochs, steps=self.steps)
+        _positive(epochs=self.epochs, steps=self.steps, replicas=self.replicas,
+                  collective_timeout_seconds=self.collective_timeout_seconds)
         require(self.global_batch_size >= 2,
                 "`global_batch_size` must be at least 2: a contrastive loss needs "
                 "other images to compare with.",

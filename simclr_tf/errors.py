@@ -28,6 +28,14 @@ class NonFiniteError(SimCLRError, ArithmeticError):
     """Training produced a NaN or an infinity."""
 
 
+class ClusterError(SimCLRError):
+    """Devices or workers that are not there, or do not fit together."""
+
+
+class LostPeerError(ClusterError):
+    """Another worker stopped answering in the middle of a run."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal asked training to stop; the state was saved before.
 

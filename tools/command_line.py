@@ -7,13 +7,14 @@ imported.
 
 import difflib
 import importlib
+import os
 import shlex
 import sys
 import textwrap
 
 from absl import flags
 
-from simclr_tf.errors import Interrupted, SimCLRError
+from simclr_tf.errors import Interrupted, LostPeerError, SimCLRError
 
 VERBS = {
     "pretrain": "Learn an encoder from images, without labels.",
@@ -70,6 +71,9 @@ def execute(doc, define, run, argv=None):
     try:
         _parse(values, arguments)
         run(values)
+    except LostPeerError as error:
+        _fail(str(error))
+        _exit_now(2)
     except SimCLRError as error:
         return _fail(str(error))
     except Interrupted as stop:
@@ -126,6 +130,13 @@ def _help(doc, values):
         lines.extend(textwrap.wrap(
             flag.help, 76, initial_indent="      ", subsequent_indent="      "))
     return "\n".join(lines)
+
+
+def _exit_now(code):
+    """End the process although TensorFlow's threads still wait for a lost worker."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _fail(message):

@@ -1,17 +1,51 @@
 """The only part of the package that knows about replicas."""
 
+from simclr_tf.distribution.agreement import largest_over_workers, require_agreement
 from simclr_tf.distribution.collectives import (
+    SAME_ON_ALL_REPLICAS,
     gather_across_replicas,
+    in_several_replicas,
+    keep_or_restore,
     num_replicas,
     replica_offset,
+    require_equal_rows,
     run_on_replicas,
+    stack_over_replicas,
+    sum_over_replicas,
 )
+from simclr_tf.distribution.inputs import distribute_batches, require_divisible
 from simclr_tf.distribution.local_copies import local_copies
+from simclr_tf.distribution.lost_peers import named_lost_peers
+from simclr_tf.distribution.moments import moments_over_replicas
+from simclr_tf.distribution.strategies import (
+    belongs_to_scope,
+    cluster_of,
+    is_chief,
+    is_distributed,
+    make_strategy,
+)
 
 __all__ = [
+    "SAME_ON_ALL_REPLICAS",
+    "belongs_to_scope",
+    "cluster_of",
+    "distribute_batches",
     "gather_across_replicas",
+    "in_several_replicas",
+    "is_chief",
+    "is_distributed",
+    "keep_or_restore",
+    "largest_over_workers",
     "local_copies",
+    "make_strategy",
+    "moments_over_replicas",
+    "named_lost_peers",
     "num_replicas",
     "replica_offset",
+    "require_agreement",
+    "require_divisible",
+    "require_equal_rows",
     "run_on_replicas",
+    "stack_over_replicas",
+    "sum_over_replicas",
 ]

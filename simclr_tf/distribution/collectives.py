@@ -1,10 +1,17 @@
 """What replicas tell each other.
 
 Global batch semantics: a loss is the mean over the *global* batch, candidates are
-gathered from all replicas with their gradients, and gradients are summed once.
+gathered from all replicas with their gradients, and gradients are summed once. With
+one replica, or outside `strategy.run`, every function here is the identity.
 """
 
 import tensorflow as tf
+
+from simclr_tf.errors import require
+
+# Of a variable to which every replica gives the same value: reading it takes no
+# collective, so that one worker alone may save it.
+SAME_ON_ALL_REPLICAS = tf.VariableAggregation.ONLY_FIRST_REPLICA
 
 
 def num_replicas():
@@ -12,15 +19,53 @@ def num_replicas():
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def _in_several_replicas():
-    return num_replicas() > 1 and tf.distribute.in_cross_replica_context() is False
+def in_several_replicas():
+    """Whether the calling code is run by more than one replica at the same time."""
+    return num_replicas() > 1 and not tf.distribute.in_cross_replica_context()
+
+
+def sum_over_replicas(tensors):
+    """Each tensor summed over all replicas, in one collective for all of them.
+
+    The gradient of a sum is the sum of the gradients.
+
+    Args:
+      tensors: tensor, or list or dict of tensors, of the same shapes on every replica.
+
+    Returns:
+      The same structure; the values are the same on every replica, bit for bit.
+    """
+    if not in_several_replicas():
+        return tensors
+    return tf.distribute.get_replica_context().all_reduce("SUM", tensors)
+
+
+def stack_over_replicas(tensor):
+    """Every replica's tensor as a row of one that all of them see.
+
+    Each replica fills its row of a tensor of zeros, and the sum is exact: nothing is
+    rounded, a NaN stays in its row, the gradient flows back to the replica it belongs
+    to, and it is one collective that every device has.
+
+    Args:
+      tensor: `[...]`, of the same static shape on every replica.
+
+    Returns:
+      `[replicas, ...]`.
+    """
+    if not in_several_replicas():
+        return tensor[tf.newaxis]
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    is_own = tf.equal(tf.range(num_replicas()), tf.cast(replica, tf.int32))
+    is_own = tf.reshape(is_own, [-1] + [1] * tensor.shape.rank)
+    own_row = tf.where(is_own, tensor[tf.newaxis], tf.zeros([], tensor.dtype))
+    return sum_over_replicas(own_row)
 
 
 def gather_across_replicas(tensor):
     """Concatenate a per-replica tensor over all replicas, in replica order.
 
-    The gradient flows back to every replica that contributed. With one replica, or
-    outside `strategy.run`, the tensor comes back unchanged.
+    The gradient flows back to every replica that contributed.
 
     Args:
       tensor: `[N, ...]`, with the same static shape on every replica.
@@ -28,9 +73,9 @@ def gather_across_replicas(tensor):
     Returns:
       `[replicas * N, ...]`.
     """
-    if not _in_several_replicas():
+    if not in_several_replicas():
         return tensor
-    return tf.distribute.get_replica_context().all_gather(tensor, axis=0)
+    return tf.concat(tf.unstack(stack_over_replicas(tensor)), axis=0)
 
 
 def replica_offset(per_replica_batch_size):
@@ -42,7 +87,7 @@ def replica_offset(per_replica_batch_size):
     Returns:
       int32 scalar (0 outside `strategy.run`).
     """
-    if not _in_several_replicas():
+    if not in_several_replicas():
         return tf.constant(0, tf.int32)
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
     return tf.cast(replica, tf.int32) * tf.cast(per_replica_batch_size, tf.int32)
@@ -56,3 +101,56 @@ def run_on_replicas(function, *values):
       *values: elements of a distributed data set; any tensors with one replica.
     """
     tf.distribute.get_strategy().run(function, args=values)
+def require_equal_rows(tensor):
+    """Refuse a global batch of which the replicas got parts of different sizes.
+
+    Means over the global batch are means of the replicas' means; with 3 rows here and
+    2 there they would be wrong. Checked while the step is traced.
+
+    Args:
+      tensor: `[N, ...]`, this replica's part of the batch.
+
+    Raises:
+      ConfigError: unless N is known and the same on all replicas.
+    """
+    if not in_several_replicas():
+        return
+
+    def check(strategy, parts):
+        rows = [part.shape[0] for part in strategy.experimental_local_results(parts)]
+        require(
+            None not in rows and len(set(rows)) == 1,
+            "Every replica needs the same, fixed number of images: use a global batch "
+            "size that the replicas divide, and `dataset.batch(global_batch_size, "
+            "drop_remainder=True)`.",
+            replicas=num_replicas(), rows_of_replicas=rows)
+
+    if tf.__internal__.distribute.strategy_supports_no_merge_call():
+        check(tf.distribute.get_strategy(), tensor)  # One program for all replicas.
+    else:
+        tf.distribute.get_replica_context().merge_call(check, args=(tensor,))
+
+
+def keep_or_restore(keep, variables, former_values):
+    """Give variables their former values back, on all replicas, unless `keep`.
+
+    Args:
+      keep: bool scalar, the same on every replica.
+      variables: list of tf.Variable.
+      former_values: list of tensors of their shapes.
+    """
+    mirrored = []
+    for variable, former in zip(variables, former_values, strict=True):
+        value = tf.where(keep, variable, former)
+        if variable.synchronization == tf.VariableSynchronization.ON_READ:
+            variable.assign(value)  # Each replica has its own.
+        else:
+            mirrored.append((variable, value))
+
+    def assign(strategy, pairs):
+        for variable, value in pairs:
+            strategy.extended.update(
+                variable, lambda v, new: v.assign(new), args=(value,), group=False)
+
+    tf.__internal__.distribute.interim.maybe_merge_call(
+        assign, tf.distribute.get_strategy(), mirrored)

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError, received_text
-from simclr_tf.models import check_encoder
+from simclr_tf.models import SynchronizedBatchNormalization, check_encoder
 
 _BATCH_NORMS = (
     keras.layers.BatchNormalization,
@@ -34,9 +34,8 @@ def plain_copy(encoder):
     Example:
       >>> from simclr_tf.models import resnet
       >>> trained = resnet(18, width_multiplier=0.1, synchronized=True)
-      >>> any(getattr(layer, "synchronized", False)
-      ...     for layer in plain_copy(trained).layers)
-      False
+      >>> type(plain_copy(trained).get_layer("initial_bn")).__name__
+      'BatchNormalization'
     """
     encoder = check_encoder(encoder)
     if not encoder.weights:
@@ -73,7 +72,8 @@ def plain_layer(layer):
     if isinstance(layer, keras.Model) and layer.inputs:
         return keras.models.clone_model(layer, clone_function=plain_layer)
     kind = type(layer)
-    if isinstance(layer, _BATCH_NORMS) and layer.synchronized:
+    if isinstance(layer, SynchronizedBatchNormalization) or (
+            isinstance(layer, _BATCH_NORMS) and layer.synchronized):
         kind = keras.layers.BatchNormalization
     try:
         return kind.from_config(_plain_config(layer.get_config()))

@@ -4,12 +4,14 @@ from simclr_tf.models.cost import count_parameters, flops_per_example, flops_per
 from simclr_tf.models.endpoints import ENDPOINTS, endpoints, with_endpoints
 from simclr_tf.models.heads import ProjectionHead
 from simclr_tf.models.resnet import resnet
+from simclr_tf.models.synchronized_batch_norm import SynchronizedBatchNormalization
 from simclr_tf.models.zoo import ENCODERS, build_encoder, check_encoder
 
 __all__ = [
     "ENCODERS",
     "ENDPOINTS",
     "ProjectionHead",
+    "SynchronizedBatchNormalization",
     "build_encoder",
     "check_encoder",
     "count_parameters",

@@ -1,8 +1,8 @@
 """Convolution, batch norm and ReLU with the constants of one network.
 
-Only built-in Keras layers are added, each under a readable name: a saved encoder
-loads with nothing but Keras, and checkpoints of other programs can be mapped on it
-layer by layer.
+Only built-in Keras layers are added (and, for several replicas, this package's batch
+norm), each under a readable name: a saved encoder of one replica loads with nothing
+but Keras, and checkpoints of other programs can be mapped on it layer by layer.
 """
 
 import math
@@ -10,6 +10,7 @@ import math
 from simclr_tf._keras import keras
 from simclr_tf.errors import require
 from simclr_tf.models.initializers import ENCODER_STREAM, kernel_seed
+from simclr_tf.models.synchronized_batch_norm import SynchronizedBatchNormalization
 
 
 class ConvNorm:
@@ -17,7 +18,7 @@ class ConvNorm:
 
     Args:
       seed: int or None, from which every kernel's own seed derives.
-      synchronized: bool, batch statistics over all replicas (unfused).
+      synchronized: bool, batch statistics over all replicas.
       momentum: float in [0, 1), decay of the moving statistics.
       epsilon: float > 0, added to the variance.
 
@@ -27,7 +28,8 @@ class ConvNorm:
 
     def __init__(self, *, seed, synchronized, momentum, epsilon):
         self._seed = seed
-        self._norm_options = batch_norm_options(synchronized, momentum, epsilon)
+        self._batch_norm = batch_norm_class(synchronized)
+        self._norm_options = batch_norm_options(momentum, epsilon)
         self._num_kernels = 0
 
     def conv(self, x, filters, kernel_size, strides, *, name, use_bias=False):
@@ -53,7 +55,7 @@ class ConvNorm:
 
     def norm(self, x, *, name, zero_gamma=False):
         """Batch norm; `zero_gamma` starts a residual branch at zero."""
-        return keras.layers.BatchNormalization(
+        return self._batch_norm(
             gamma_initializer="zeros" if zero_gamma else "ones",
             name=name,
             **self._norm_options,
@@ -72,8 +74,15 @@ class ConvNorm:
         )
 
 
-def batch_norm_options(synchronized, momentum, epsilon):
-    """Checked arguments of Keras's `BatchNormalization`, by its names."""
+def batch_norm_class(synchronized):
+    """Keras's batch norm, or the one whose statistics span all replicas."""
+    if synchronized:
+        return SynchronizedBatchNormalization
+    return keras.layers.BatchNormalization
+
+
+def batch_norm_options(momentum, epsilon):
+    """Checked arguments of batch norm, by Keras's names."""
     require(
         0 <= momentum < 1,
         "`batch_norm_momentum` must lie in [0, 1).",
@@ -84,9 +93,7 @@ def batch_norm_options(synchronized, momentum, epsilon):
         "`batch_norm_epsilon` must be > 0.",
         batch_norm_epsilon=epsilon,
     )
-    options = {"momentum": momentum, "epsilon": epsilon}
-    # Left out otherwise: Keras then picks the fused kernel.
-    return {**options, "synchronized": True} if synchronized else options
+    return {"momentum": momentum, "epsilon": epsilon}
 
 
 def fixed_padding(x, kernel_size, *, name):

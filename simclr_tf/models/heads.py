@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import require, unknown_choice
-from simclr_tf.models.conv_norm import batch_norm_options
+from simclr_tf.models.conv_norm import batch_norm_class, batch_norm_options
 from simclr_tf.models.initializers import HEAD_STREAM, kernel_seed
 
 KINDS = ("nonlinear", "linear", "none")
@@ -66,9 +66,7 @@ class ProjectionHead(keras.layers.Layer):
         # Without autocast the features arrive as they are, for `none` in float32.
         super().__init__(name=name, **{**kwargs, "autocast": False})
         _check(kind, num_layers, hidden_features, out_features)
-        self._norm_options = batch_norm_options(
-            synchronized, batch_norm_momentum, batch_norm_epsilon
-        )
+        self._norm_options = batch_norm_options(batch_norm_momentum, batch_norm_epsilon)
         self.num_layers = num_layers
         self.hidden_features = hidden_features
         self.out_features = out_features
@@ -126,7 +124,7 @@ class ProjectionHead(keras.layers.Layer):
         self.dense_layers.append(layer)
 
     def _add_norm(self, index, width, dtype, *, center):
-        layer = keras.layers.BatchNormalization(
+        layer = batch_norm_class(self.synchronized)(
             center=center,
             dtype=dtype,
             name=f"bn{index + 1}",

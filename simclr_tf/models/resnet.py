@@ -61,8 +61,7 @@ def resnet(
       se_ratio: float in [0, 1]; above 0 switches on squeeze-and-excitation.
       stem: "imagenet", "cifar" or "small".
       channels: int >= 1, of the images.
-      synchronized: bool, batch norm over all replicas; unfused, so only worth it
-        when there is more than one.
+      synchronized: bool, batch norm over all replicas (with one replica: Keras's).
       batch_norm_momentum: float in [0, 1), decay of the moving statistics.
       batch_norm_epsilon: float > 0, added to the variance.
       seed: int or None; equal seeds give equal initial values.

@@ -22,6 +22,7 @@ from simclr_tf.optim import (
     scaled_learning_rate,
     wrap_optimizer,
 )
+from simclr_tf.training.replicated_encoder import replicated_encoder
 from simclr_tf.training.simclr import SimCLR
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -101,6 +102,8 @@ def build_model(config, image_shape, *, num_classes=None, encoder=None,
     """
     if encoder is None:
         encoder = build_encoder(config, image_shape[-1], synchronized=synchronized)
+    else:
+        encoder = replicated_encoder(encoder)
     model = SimCLR(
         encoder=fitting_encoder(encoder, image_shape),
         projection_head=build_projection_head(config, synchronized=synchronized),

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from simclr_tf.augment import one_view
 from simclr_tf.data import CorruptionLog, open_source, training_dataset
+from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError
 
 
@@ -44,35 +45,53 @@ class Batches:
       source: Source of the pretraining images.
       recipe: Recipe of the views.
       probe_source: Source of labelled images for the probe, or None.
+      replicas: int, which share a batch equally.
+
+    Raises:
+      ConfigError: they cannot share the probe's.
     """
 
-    def __init__(self, config, source, recipe, probe_source=None):
+    def __init__(self, config, source, recipe, probe_source=None, replicas=1):
         self._config, self._source, self._recipe = config, source, recipe
         self._probe_source = probe_source
         allowed = config.data.max_corrupt_fraction
         self._corruption = CorruptionLog(source, allowed)
         if probe_source is not None:
             self._probe_corruption = CorruptionLog(probe_source, allowed)
+            self._probe_batch_size = min(
+                config.probe.batch_size, probe_source.num_examples)
+            require_divisible(
+                self._probe_batch_size, replicas, name="probe.batch_size",
+                largest=probe_source.num_examples)
 
-    def between(self, first, last):
-        """Batches `first` .. `last - 1` of the run."""
+    def between(self, first, last, worker=0, workers=1):
+        """A worker's rows of the batches `first` .. `last - 1` of the run.
+
+        Args:
+          first, last: int, steps.
+          worker, workers: int; worker w of W gets rows [w G / W, (w + 1) G / W).
+
+        Returns:
+          tf.data.Dataset of dicts, as SimCLR takes them.
+        """
         dataset = training_dataset(
             self._source, global_batch_size=self._config.global_batch_size,
             seed=self._config.seed, start_step=first, total_steps=last,
             recipe=self._recipe,
-            image_size_pixels=self._config.data.image_size_pixels)
+            image_size_pixels=self._config.data.image_size_pixels,
+            shard_index=worker, num_shards=workers)
         dataset = dataset.map(lambda batch: _without_skipped(batch, self._corruption))
         if self._probe_source is not None:
-            dataset = self._with_probe_set(dataset, first, last)
+            dataset = self._with_probe_set(dataset, first, last, worker, workers)
         return dataset.prefetch(2)
 
-    def _with_probe_set(self, dataset, first, last):
+    def _with_probe_set(self, dataset, first, last, worker, workers):
         size = self._config.data.image_size_pixels
-        batch_size = min(self._config.probe.batch_size, self._probe_source.num_examples)
         probe = training_dataset(
-            self._probe_source, global_batch_size=batch_size, seed=self._config.seed,
-            start_step=first, total_steps=last, recipe="evaluate",
-            image_size_pixels=size)
+            self._probe_source, global_batch_size=self._probe_batch_size,
+            seed=self._config.seed, start_step=first, total_steps=last,
+            recipe="evaluate", image_size_pixels=size, shard_index=worker,
+            num_shards=workers)
 
         def join(batch, labelled):
             labelled = _without_skipped(labelled, self._probe_corruption)

@@ -92,7 +92,7 @@ class CheckpointStore:
         Raises:
           WorkdirError: if the disk is full or the folder cannot be written.
         """
-        final = self.folder / _name_of(step)
+        final = self.path_of(step)
         temporary = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
         try:
             self.folder.mkdir(exist_ok=True)  # But not its parent, if that is gone.
@@ -133,6 +133,10 @@ class CheckpointStore:
             LOG.warning("Checkpoint %s is damaged (%s); using the one before.",
                         path, problem)
         return None
+
+    def path_of(self, step):
+        """The folder of the checkpoint of a step."""
+        return self.folder / _name_of(step)
 
     def paths(self):
         """The folders of all checkpoints, whole or not, oldest first."""

@@ -1,21 +1,48 @@
 """How long training waits for its data, measured where the batch is handed over."""
 
+import collections
 import time
 
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf._keras import keras
 
-class WaitMeter:
+
+class WaitMeter(keras.callbacks.Callback):
     """Seconds that the consumer of a data set spent waiting for its next element.
 
     A clock is read just before and just after each element is asked for, in the
     thread that asks: work that overlaps with training does not count.
+
+    For several replicas TensorFlow asks in a thread of its own, ahead of the step.
+    There the wait is the time by which an element came later than the beginning of
+    the step that wants it, so the meter has to be among the callbacks.
+
+    Args:
+      ahead: bool, whether elements are asked for ahead of their step.
+
+    Attributes:
+      seconds: float, the wait so far.
     """
 
-    def __init__(self):
+    _supports_tf_logs = True
+
+    def __init__(self, ahead=False):
+        super().__init__()
         self.seconds = 0.0
-        self._asked = 0.0
+        self._ahead = ahead
+        self._asked = self._step_began = 0.0
+        self._arrivals = collections.deque()  # (asked for, received) an element.
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._step_began = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._arrivals:
+            asked, received = self._arrivals.popleft()
+            # The first is asked for after the step has begun: tracing comes before.
+            self.seconds += max(received - max(asked, self._step_began), 0.0)
 
     def measure(self, dataset):
         """The same data set, with every wait added to `seconds`.
@@ -26,6 +53,7 @@ class WaitMeter:
         Returns:
           tf.data.Dataset of the same elements in the same order.
         """
+        self._arrivals.clear()
         # zip pulls its inputs one after the other: clock, element, clock.
         zipped = tf.data.Dataset.zip(
             (self._clock(self._ask), dataset, self._clock(self._receive)))
@@ -45,5 +73,9 @@ class WaitMeter:
         return np.int64(0)
 
     def _receive(self):
-        self.seconds += time.perf_counter() - self._asked
+        received = time.perf_counter()
+        if self._ahead:
+            self._arrivals.append((self._asked, received))
+        else:
+            self.seconds += received - self._asked
         return np.int64(0)

@@ -10,6 +10,14 @@ import tensorflow as tf
 from simclr_tf import durations
 from simclr_tf._keras import keras
 from simclr_tf.data import plain_errors
+from simclr_tf.distribution import (
+    distribute_batches,
+    is_chief,
+    is_distributed,
+    make_strategy,
+    named_lost_peers,
+    require_divisible,
+)
 from simclr_tf.errors import require
 from simclr_tf.options import override
 from simclr_tf.presets import get_preset
@@ -20,13 +28,12 @@ from simclr_tf.training.batches import (
     open_probe_source,
     open_training_source,
 )
-from simclr_tf.training.checkpoints import CheckpointStore
 from simclr_tf.training.continuation import ContinueMetrics, describe_run, find_start
 from simclr_tf.training.cost_report import EstimatedTime, cost_report
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.diagnostics import RepresentationSample
 from simclr_tf.training.health import HealthCheck
-from simclr_tf.training.interruption import Interruption, StopWhenSaved
+from simclr_tf.training.interruption import StopWhenSaved
 from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.records import MetricsLog, read_metrics
 from simclr_tf.training.saving import SaveCheckpoints
@@ -37,6 +44,13 @@ from simclr_tf.training.workdir import (
     METRICS_FILE,
     SUMMARY_FILE,
     Workdir,
+    versions,
+)
+from simclr_tf.training.workers import (
+    how_to_continue,
+    make_interruption,
+    open_store,
+    require_same_run,
 )
 
 LOG = logging.getLogger("simclr_tf")
@@ -128,15 +142,25 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
     Returns:
       PretrainResult.
     """
+    # First of all: devices cannot be set up once TensorFlow has been used.
+    strategy = make_strategy(
+        config.strategy, replicas=config.replicas, tpu=config.tpu,
+        collective_timeout_seconds=config.collective_timeout_seconds)
+    replicas = strategy.num_replicas_in_sync
+    require_divisible(config.global_batch_size, replicas)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     source = open_training_source(config, data)
     probe_source = open_probe_source(config, source.channels)
     plan = _plan(config, source)
-    model = _build(config, source, probe_source, encoder, plan)
-    batches = Batches(config, source, model.recipe, probe_source)
-    run = _Run(config, model, source, probe_source, batches, plan, say)
-    return run.execute(workdir, callbacks, command)
+    workdir = None if workdir is None else Workdir(workdir)
+    with named_lost_peers(
+            strategy, lambda: how_to_continue(workdir and workdir.path)):
+        with strategy.scope():
+            model = _build(config, source, probe_source, encoder, plan, replicas)
+        batches = Batches(config, source, model.recipe, probe_source, replicas)
+        run = _Run(config, strategy, model, source, probe_source, batches, plan, say)
+        return run.execute(workdir, callbacks, command)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +184,7 @@ def _plan(config, source):
     return _Plan(epoch_steps, total, warmup)
 
 
-def _build(config, source, probe_source, encoder, plan):
+def _build(config, source, probe_source, encoder, plan, replicas):
     labelled = probe_source or source
     if config.probe.online and labelled.has_labels and not labelled.num_classes:
         LOG.info("The number of classes of %s is not known beforehand: there is no "
@@ -168,7 +192,7 @@ def _build(config, source, probe_source, encoder, plan):
     size = config.data.image_size_pixels
     model = assembly.build_model(
         config, (size, size, source.channels), num_classes=labelled.num_classes or None,
-        encoder=encoder)
+        encoder=encoder, synchronized=replicas > 1)
     optimizer = assembly.build_optimizer(
         config, model, warmup_steps=plan.warmup_steps, total_steps=plan.total_steps)
     model.compile(optimizer=optimizer)
@@ -178,14 +202,18 @@ def _build(config, source, probe_source, encoder, plan):
 class _Run:
     """The state that the parts of a run share."""
 
-    def __init__(self, config, model, source, probe_source, batches, plan, say):
-        self.config, self.model, self.plan, self.say = config, model, plan, say
-        self.source, self.probe_source, self.batches = source, probe_source, batches
-        self.meter = WaitMeter()
+    def __init__(self, config, strategy, model, source, probe_source, batches,
+                 plan, say):
+        self.config, self.model, self.plan = config, model, plan
+        self.strategy, self.batches = strategy, batches
+        self.source, self.probe_source = source, probe_source
+        self.meter = WaitMeter(ahead=is_distributed(strategy))
+        # One worker writes and speaks, the others only compute.
+        self.is_chief = is_chief(strategy)
+        self.say = say if self.is_chief else lambda line: None
         self.identity = None
 
     def execute(self, workdir, callbacks, command):
-        workdir = None if workdir is None else Workdir(workdir)
         store = start = None
         self.say(self._cost_report())
         if workdir is not None:
@@ -194,17 +222,22 @@ class _Run:
         warm = self._warm_start(store)
         if workdir is not None:
             data = self._describe_data()
-            workdir.claim(self.config, data, command, self.source.files)
+            if self.is_chief:
+                workdir.claim(self.config, data, command, self.source.files)
             self.identity = describe_run(self.config, data, self.model)
             self._keep_warm_start(workdir, store, warm)
             start = self._restore(store)
+        require_same_run(
+            self.strategy, self.config, versions(), self.source.fingerprint(),
+            start.step if start else 0)
         was_complete = start is not None and start.step == self.plan.total_steps
         if was_complete:
             records = read_metrics(workdir.path / METRICS_FILE)
         else:
             with plain_errors():
                 records = self._train(workdir, store, start, callbacks)
-        if workdir is not None and not (was_complete and workdir.has(SUMMARY_FILE)):
+        if self.is_chief and workdir is not None and not (
+                was_complete and workdir.has(SUMMARY_FILE)):
             write_summary(workdir, self.config, records,
                           command=workdir.read()["command"],
                           corrupt=self.source.corrupt)
@@ -233,8 +266,8 @@ class _Run:
     def _open_store(self, workdir):
         options = self.config.checkpoint
         kept_epochs = options.keep_every_epochs
-        return CheckpointStore(
-            workdir.path / CHECKPOINTS, keep=options.keep,
+        return open_store(
+            self.strategy, workdir.path / CHECKPOINTS, keep=options.keep,
             keep_every_steps=kept_epochs and kept_epochs * self.plan.epoch_steps)
 
     def _warm_start(self, store):
@@ -248,7 +281,8 @@ class _Run:
     def _keep_warm_start(self, workdir, store, result):
         """Save step 0: from then on the run needs the source of its weights no more."""
         if result is not None:
-            write_warm_start(workdir.path, result)
+            if self.is_chief:
+                write_warm_start(workdir.path, result)
             store.save(0, details=self.identity, model=self.model,
                        optimizer=self.model.optimizer)
 
@@ -270,7 +304,7 @@ class _Run:
         first_batch = next(iter(self.batches.between(0, 1)))
         sample = RepresentationSample(self.model, first_batch)
         log = MetricsLog(
-            workdir and workdir.path, start_step=start_step,
+            workdir.path if workdir and self.is_chief else None, start_step=start_step,
             learning_rate=self.model.optimizer._learning_rate,
             throughput=Throughput(config.global_batch_size, self.meter),
             sample=sample, grid_every_epochs=config.checkpoint.image_every_epochs)
@@ -278,25 +312,27 @@ class _Run:
             total_steps=plan.total_steps, start_step=start_step,
             global_batch_size=config.global_batch_size, wait_meter=self.meter)
         own = [
+            self.meter,
             log,
             HealthCheck(
                 global_batch_size=config.global_batch_size, start_step=start_step,
                 is_nt_xent=config.loss.name == "nt_xent",
                 last_checkpoint=lambda: getattr(
                     store and store.latest(), "path", None)),
-            progress,
-            EstimatedTime(total_steps=plan.total_steps, start_step=start_step,
-                          say=progress.beside(self.say)),
         ]
         if config.optimizer.wrapper != "none":
             own.append(UseAverages(
                 self.batches.between, start_step=start_step,
                 total_steps=plan.total_steps,
                 batch_norm_momentum=config.encoder.batch_norm_momentum))
+        if self.is_chief:
+            own += [progress, EstimatedTime(
+                total_steps=plan.total_steps, start_step=start_step,
+                say=progress.beside(self.say))]
         interruption = contextlib.nullcontext()  # Nothing to save: ends at once.
         if store is not None:
-            interruption = Interruption()
-            own += self._saving(store, start, interruption)
+            interruption, first = make_interruption(self.strategy)
+            own = [*first, *own, *self._saving(store, start, interruption)]
             callbacks = [*callbacks, StopWhenSaved(interruption)]
         try:
             with interruption:
@@ -325,7 +361,9 @@ class _Run:
         ]
 
     def _fit(self, first, last, steps, callbacks):
-        dataset = self.meter.measure(self.batches.between(first, last))
+        dataset = distribute_batches(
+            self.strategy, lambda worker, workers: self.meter.measure(
+                self.batches.between(first, last, worker, workers)))
         epoch = first // self.plan.epoch_steps
         self.model.fit(
             dataset, initial_epoch=epoch, epochs=epoch + (last - first) // steps,

@@ -9,6 +9,7 @@ import pytest
 from absl import flags
 from PIL import Image
 
+from simclr_tf.distribution.cluster import read_tf_config
 from simclr_tf.options import override
 from simclr_tf.presets import PRESETS
 from simclr_tf.tools import command_line, config_flags, evaluate, export, pretrain
@@ -65,6 +66,13 @@ def test_the_readme_lists_every_preset_and_every_verb():
 def test_the_make_targets_of_the_readme_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"make ([a-z-]+)", README)) <= targets
+
+
+def test_the_clusters_of_the_readme_are_understood():
+    found = re.findall(r"TF_CONFIG='(.*)'", README)
+    assert found
+    for text in found:
+        assert len(read_tf_config(text).workers) == 2
 
 
 def a_folder_of_pictures(folder):

@@ -1,5 +1,7 @@
 """The copy that is exported: plain, float32, and the same function."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,13 +9,18 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError
 from simclr_tf.export import ReusableModule, plain_copy
+from simclr_tf.models import SynchronizedBatchNormalization
 
 
 def network(size=(None, None), synchronized=False, dtype=None):
     images = keras.Input((*size, 3), name="images")
     x = keras.layers.Conv2D(4, 3, padding="same", dtype=dtype, name="conv")(images)
-    options = {"synchronized": True} if synchronized else {}
-    x = keras.layers.BatchNormalization(dtype=dtype, name="bn", **options)(x)
+    batch_norm = {
+        False: keras.layers.BatchNormalization,
+        True: SynchronizedBatchNormalization,
+        "keras": functools.partial(keras.layers.BatchNormalization, synchronized=True),
+    }[synchronized]
+    x = batch_norm(dtype=dtype, name="bn")(x)
     x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
     return randomize(keras.Model(images, x))
 
@@ -41,6 +48,7 @@ def assert_same_weights(copy, encoder):
     [
         lambda: network(),
         lambda: network(synchronized=True),
+        lambda: network(synchronized="keras"),
         lambda: randomize(
             keras.Sequential(
                 [
@@ -51,7 +59,7 @@ def assert_same_weights(copy, encoder):
             )
         ),
     ],
-    ids=["plain", "synchronized", "sequential"],
+    ids=["plain", "synchronized", "synchronized by keras", "sequential"],
 )
 def test_copy_is_the_same_function_with_weights_of_its_own(make, images):
     encoder = make()
@@ -60,12 +68,14 @@ def test_copy_is_the_same_function_with_weights_of_its_own(make, images):
     np.testing.assert_allclose(copy(images), encoder(images), atol=1e-6)
 
 
-def test_encoder_trained_in_a_strategy_loses_every_trace_of_it(images):
+@pytest.mark.parametrize("synchronized", [True, "keras"])
+def test_encoder_trained_in_a_strategy_loses_every_trace_of_it(images, synchronized):
+    tf.distribute.MirroredStrategy._collective_key_base += 100_000
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
-        encoder = network(synchronized=True)
-    assert encoder.get_layer("bn").synchronized
+        encoder = network(synchronized=synchronized)
     copy = plain_copy(encoder)
+    assert type(copy.get_layer("bn")) is keras.layers.BatchNormalization
     assert not copy.get_layer("bn").synchronized
     assert all(type(v).__name__ == "ResourceVariable" for v in copy.variables)
     np.testing.assert_allclose(copy(images), encoder(images), atol=1e-6)
@@ -138,7 +148,7 @@ def test_nested_networks_are_copied_through(images):
     assert_same_weights(copy, encoder)
     nested = copy.get_layer(inner.name)
     assert nested is not inner
-    assert not getattr(nested.get_layer("bn"), "synchronized", False)
+    assert type(nested.get_layer("bn")) is keras.layers.BatchNormalization
     np.testing.assert_allclose(copy(images), encoder(images), rtol=0.02, atol=0.02)
 
 

@@ -6,7 +6,11 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError
-from simclr_tf.models import ProjectionHead, count_parameters
+from simclr_tf.models import (
+    ProjectionHead,
+    SynchronizedBatchNormalization,
+    count_parameters,
+)
 from tests.oracles import models_networks as oracle
 
 HEADS = [
@@ -181,8 +185,8 @@ def test_batch_norm_takes_the_callers_constants(features):
         synchronized=True, batch_norm_momentum=0.5, batch_norm_epsilon=1e-3
     )
     head(features)
-    constants = {(n.momentum, n.epsilon, n.synchronized) for n in head.norm_layers}
-    assert constants == {(0.5, 1e-3, True)}
+    constants = {(n.momentum, n.epsilon, type(n)) for n in head.norm_layers}
+    assert constants == {(0.5, 1e-3, SynchronizedBatchNormalization)}
 
 
 @pytest.mark.parametrize("arguments", HEADS)

@@ -8,6 +8,7 @@ from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import (
     ENDPOINTS,
+    SynchronizedBatchNormalization,
     build_encoder,
     count_parameters,
     endpoints,
@@ -247,10 +248,16 @@ def test_batch_norm_has_the_constants_of_the_paper_or_of_the_caller(tiny_resnet1
     assert {(x.momentum, x.epsilon) for x in norms_of(other)} == {(0.8, 1e-3)}
 
 
-def test_batch_norm_is_fused_unless_synchronized(tiny_resnet18):
-    assert all(layer.fused for layer in norms_of(tiny_resnet18))
+def test_batch_norm_is_fused_on_one_replica_and_synchronized_only_if_asked(
+    tiny_resnet18,
+):
     other = resnet(18, 0.05, stem="cifar", synchronized=True)
-    assert all(x.synchronized and not x.fused for x in norms_of(other))
+    assert len(norms_of(other)) == len(norms_of(tiny_resnet18)) == 21
+    assert all(x.fused for x in norms_of(tiny_resnet18) + norms_of(other))
+    assert {type(x) for x in norms_of(tiny_resnet18)} == {
+        keras.layers.BatchNormalization
+    }
+    assert {type(x) for x in norms_of(other)} == {SynchronizedBatchNormalization}
 
 
 def test_training_moves_the_statistics_and_inference_does_not(images):

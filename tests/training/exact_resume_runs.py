@@ -10,6 +10,7 @@ import re
 import sys
 
 import numpy as np
+import tensorflow as tf
 
 from simclr_tf import pretrain
 from simclr_tf._keras import keras
@@ -20,7 +21,7 @@ OPTIONS = {
     "precision": "float32", "deterministic": True, "compile_views": False,
     "projection_head": {"out_features": 8, "num_layers": 2},
     "data.image_size_pixels": 16, "optimizer.name": "lars",
-    "optimizer.warmup_epochs": 1, "optimizer.base_learning_rate": 1.0,
+    "optimizer.warmup_epochs": 1, "optimizer.base_learning_rate": 0.3,
     "checkpoint.keep": 20, "checkpoint.every_epochs": 1,
 }
 # name: (steps between checkpoints, steps after which the run is cut)
@@ -31,6 +32,7 @@ CUTS = {
     "twice in a row": (2, [2, 7]),
     "before its first checkpoint": (None, [4]),
 }
+TWO = {"strategy": "mirrored", "replicas": 2}
 LATE = {"checkpoint.every_epochs": 10}  # Figures are written, and nothing is saved.
 
 
@@ -48,7 +50,7 @@ class CutAfter(keras.callbacks.Callback):
         self._check(self.ends_epoch)
 
     def _check(self, is_here):
-        if is_here and int(self.model.optimizer.iterations) == self.step:
+        if is_here and self.model.optimizer.iterations.numpy() == self.step:
             raise ConnectionError("cut")
 
 
@@ -64,7 +66,9 @@ def small_encoder():
 def train(folder, name, *, cut_after=None, every_steps=None, **options):
     """One life of a run; where it started is noted in FOLDER/NAME.starts."""
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (28, 16, 16, 3)).astype("uint8")
+    # Patches of 4 pixels: their features differ, unlike those of white noise.
+    images = np.kron(rng.integers(0, 256, (28, 4, 4, 3)), np.ones([4, 4, 1]))
+    images = images.astype("uint8")
     labels = np.arange(28) % 4 - 1  # Some are unlabelled.
 
     def note(line):
@@ -80,17 +84,28 @@ def train(folder, name, *, cut_after=None, every_steps=None, **options):
             **{**OPTIONS, "checkpoint.every_steps": every_steps, **options})
     except ConnectionError:
         return
-    values = [v.numpy() for v in (*result.model.weights,
-                                  *result.model.optimizer.variables)]
-    np.savez(folder / f"{name}.npz", *values)
+    model = result.model
+    weights = [v for part in (model.encoder, model.projection_head, model.probe)
+               for v in part.weights]
+    np.savez(
+        folder / f"{name}.npz",
+        **{f"weight {i}": v.numpy() for i, v in enumerate(weights)},
+        **{f"slot {i}": v.numpy() for i, v in enumerate(model.optimizer.variables)})
 
 
 def main(folder):
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     train(folder, "calm", every_steps=1)
     for name, (every_steps, cuts) in CUTS.items():
         for cut in [*cuts, None]:
             late = LATE if name == "before its first checkpoint" else {}
             train(folder, name, cut_after=cut, every_steps=every_steps, **late)
+    train(folder, "calm on 2 replicas", every_steps=1, **TWO)
+    for name, then in (("cut on 2 replicas", TWO), ("from 2 replicas to 1", {})):
+        train(folder, name, cut_after=5, every_steps=5, **TWO)
+        train(folder, name, every_steps=5, **then)
 
 
 if __name__ == "__main__":

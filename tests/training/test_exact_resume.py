@@ -20,7 +20,9 @@ STARTS = {  # name: the steps from which its later lives went on
     "right after it": ["step 4"],
     "twice in a row": ["step 2", "step 6"],
     "before its first checkpoint": [],
+    "cut on 2 replicas": ["step 5"],
 }
+REPLICA_BOUND = 1e-5  # Relative, of any number of replicas against one device.
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,10 @@ def curve(workdir):
             for record in read_metrics(workdir / "metrics.jsonl")]
 
 
+def calm_run(name):
+    return "calm on 2 replicas" if "2 replicas" in name else "calm"
+
+
 def values_of(checkpoint):
     """Every value in a checkpoint's files by its name, as bytes."""
     reader = tf.train.load_checkpoint(str(checkpoint / "ckpt"))
@@ -49,7 +55,7 @@ def values_of(checkpoint):
 
 def final_values(runs, name):
     with np.load(runs / f"{name}.npz") as file:
-        return [file[key] for key in file.files]
+        return {key: file[key] for key in file.files}
 
 
 @pytest.mark.parametrize("name", STARTS)
@@ -57,23 +63,23 @@ def test_a_run_cut_anywhere_ends_bit_identical(runs, name):
     starts = (runs / f"{name}.starts")
     assert (starts.read_text().split(",")[:-1] if starts.exists() else []) == (
         STARTS[name])
-    calm, cut = final_values(runs, "calm"), final_values(runs, name)
-    assert len(calm) > 20
-    for expected, value in zip(calm, cut, strict=True):
-        np.testing.assert_array_equal(expected, value)
+    calm, cut = final_values(runs, calm_run(name)), final_values(runs, name)
+    assert len(calm) > 20 and calm.keys() == cut.keys()
+    for key in calm:
+        np.testing.assert_array_equal(calm[key], cut[key], err_msg=key)
 
 
 @pytest.mark.parametrize("name", STARTS)
 def test_its_curve_is_the_calm_one(runs, name):
     assert [record["step"] for record in curve(runs / name)] == [3, 6, 8]
-    assert curve(runs / name) == curve(runs / "calm")
+    assert curve(runs / name) == curve(runs / calm_run(name))
 
 
 @pytest.mark.parametrize("name", STARTS)
 def test_its_checkpoints_are_the_calm_ones(runs, name):
     paths = sorted((runs / name / "checkpoints").iterdir())
     for path in paths:
-        calm = runs / "calm" / "checkpoints" / path.name
+        calm = runs / calm_run(name) / "checkpoints" / path.name
         assert values_of(path) == values_of(calm), path.name
         metrics = [json.loads((folder / "manifest.json").read_text())["metrics"]
                    for folder in (path, calm)]
@@ -91,3 +97,16 @@ def test_tensorboard_shows_every_step_once(runs, name):
     assert steps.pop("view_pairs") == [0]
     assert len(steps) > 10
     assert all(found == [3, 6, 8] for found in steps.values()), steps
+
+
+def test_from_2_replicas_to_1_it_ends_within_the_replica_bound(runs):
+    name = "from 2 replicas to 1"
+    assert (runs / f"{name}.starts").read_text() == "step 5,"
+    calm, cut = final_values(runs, "calm"), final_values(runs, name)
+    for key in calm:
+        if key.startswith("weight"):
+            distance = np.linalg.norm(np.float64(calm[key]) - cut[key])
+            assert distance <= REPLICA_BOUND * np.linalg.norm(calm[key]), key
+    losses = [[record["contrastive_loss"] for record in curve(runs / run)]
+              for run in ("calm", name)]
+    np.testing.assert_allclose(*losses, rtol=REPLICA_BOUND)

@@ -1,0 +1,76 @@
+"""Workers that must mean the same run, and stop at the same step."""
+
+import functools
+import hashlib
+
+import numpy as np
+import tensorflow as tf
+
+from simclr_tf.distribution.collectives import stack_over_replicas
+from simclr_tf.distribution.strategies import cluster_of
+from simclr_tf.errors import ClusterError
+
+
+def require_agreement(strategy, **values):
+    """Compare what every worker is about to do; one exchange, at the start.
+
+    Args:
+      strategy: tf.distribute.Strategy; with one worker nothing is compared.
+      **values: str each, by the words a user knows them by.
+
+    Raises:
+      ClusterError: on every worker alike, naming what differs and between whom.
+    """
+    cluster = cluster_of(strategy)
+    if cluster is None:
+        return
+    digests = [_digest(values[name]) for name in values]
+    rows = _rows_of_workers(strategy, digests, len(cluster.workers))
+    for worker, row in zip(cluster.workers, rows, strict=True):
+        differing = [name for name, ours, theirs in zip(
+            values, rows[0], row, strict=True) if ours != theirs]
+        if differing:
+            name = differing[0]
+            raise ClusterError(
+                f"{cluster.workers[0]} and {worker} differ in {name.replace('_', ' ')}"
+                f": start them with the same flags, images and --workdir (a folder "
+                f"that all workers share). Here, {cluster.own}: {values[name]}.")
+
+
+def largest_over_workers(strategy, number):
+    """The largest of the workers' numbers; the same answer on all of them.
+
+    Args:
+      strategy: tf.distribute.Strategy.
+      number: int >= 0 that fits in 31 bits.
+
+    Returns:
+      int.
+    """
+    cluster = cluster_of(strategy)
+    if cluster is None:
+        return number
+    return int(_rows_of_workers(strategy, [number], len(cluster.workers)).max())
+
+
+def _digest(value):
+    return int.from_bytes(hashlib.sha256(value.encode()).digest()[:4], "big") >> 1
+
+
+def _rows_of_workers(strategy, row, workers):
+    """int32 `[workers, n]` of every worker's row of n numbers."""
+    replicas = strategy.num_replicas_in_sync // workers
+    gathered = _gatherer(strategy)(tf.constant(row, tf.int32))
+    return np.asarray(gathered)[::replicas]
+
+
+@functools.lru_cache(maxsize=2)
+def _gatherer(strategy):
+    """A function of this worker's row `[n]` to those of all replicas `[R, n]`."""
+    @tf.function(autograph=False)
+    def gather(row):
+        with strategy.scope():
+            rows = strategy.run(stack_over_replicas, args=(row,))
+        return strategy.experimental_local_results(rows)[0]
+
+    return gather

@@ -1,0 +1,211 @@
+"""Who takes part in a run on several machines: TF_CONFIG, and the wait for all of them.
+
+TensorFlow waits for workers inside a call that nothing can interrupt. So before it
+starts, each worker listens on its own address until it has seen every other one:
+whoever is missing is named, and Ctrl-C works.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import json
+import logging
+import socket
+import time
+
+from simclr_tf.errors import ClusterError
+
+LOG = logging.getLogger("simclr_tf")
+
+_EXAMPLE = ('TF_CONFIG=\'{"cluster": {"worker": ["host1:5000", "host2:5000"]}, '
+            '"task": {"type": "worker", "index": 0}}\'')
+_JOBS = ("chief", "worker")  # In the order of the replicas.
+_PAUSE_SECONDS = 0.2
+_NOTICE_SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Worker:
+    """One process of a cluster: its job and number, and where it listens."""
+
+    job: str
+    number: int
+    address: str
+
+    def __str__(self):
+        return f"{self.job} {self.number} ({self.address})"
+
+    @property
+    def endpoint(self):
+        """(host, port)."""
+        host, _, port = self.address.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def answers(self, timeout_seconds=1.0):
+        """Whether something listens at the address.
+
+        Raises:
+          OSError: why not.
+        """
+        with socket.create_connection(self.endpoint, timeout=timeout_seconds):
+            return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """All workers of a run, in the order of their replicas, and which one this is."""
+
+    workers: tuple
+    index: int
+
+    @property
+    def own(self):
+        """The Worker that this process is."""
+        return self.workers[self.index]
+
+    @property
+    def peers(self):
+        """The other workers."""
+        return [w for i, w in enumerate(self.workers) if i != self.index]
+
+    def unreachable_peers(self):
+        """The workers at whose address nothing listens now, each with the reason."""
+        found = {}
+        for peer in self.peers:
+            try:
+                peer.answers()
+            except socket.gaierror:
+                found[peer] = "its host name cannot be resolved"
+            except OSError as error:
+                found[peer] = error.strerror or str(error) or "no answer"
+        return found
+
+    def wait_for_peers(self, timeout_seconds):
+        """Return once every other worker has been seen.
+
+        Args:
+          timeout_seconds: float > 0.
+
+        Raises:
+          ClusterError: some did not come in time, or the own port is taken.
+        """
+        began, missing, was_said = time.monotonic(), self.peers, False
+        with self._listening():
+            while True:
+                reasons = Cluster((self.own, *missing), 0).unreachable_peers()
+                missing = list(reasons)
+                waited = time.monotonic() - began
+                if not missing:
+                    return
+                if waited > timeout_seconds:
+                    raise ClusterError(_not_there(reasons, timeout_seconds))
+                if waited > _NOTICE_SECONDS and not was_said:
+                    was_said = True
+                    LOG.warning("Waiting for %s.", ", ".join(map(str, missing)))
+                time.sleep(_PAUSE_SECONDS)
+
+    @contextlib.contextmanager
+    def _listening(self):
+        """Answer at the own address; connections are never accepted, only counted."""
+        _, port = self.own.endpoint
+        try:
+            if socket.has_dualstack_ipv6():
+                server = socket.create_server(
+                    ("", port), family=socket.AF_INET6, dualstack_ipv6=True,
+                    backlog=max(len(self.workers), 16))
+            else:
+                server = socket.create_server(("", port), backlog=128)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ClusterError(
+                    f"Port {port} of {self.own} is in use: end the earlier run there, "
+                    "or give this worker another port in TF_CONFIG.") from error
+            raise ClusterError(
+                f"Cannot listen at {self.own}: {error.strerror}.") from error
+        with server:
+            yield
+
+
+def read_tf_config(text):
+    """The cluster that a TF_CONFIG describes.
+
+    Args:
+      text: str, the environment variable's JSON, or None if it is not set.
+
+    Returns:
+      Cluster.
+
+    Raises:
+      ClusterError: it is missing or does not describe one.
+
+    Example:
+      >>> cluster = read_tf_config(
+      ...     '{"cluster": {"worker": ["a:1", "b:1"]},'
+      ...     ' "task": {"type": "worker", "index": 1}}')
+      >>> str(cluster.own), [str(peer) for peer in cluster.peers]
+      ('worker 1 (b:1)', ['worker 0 (a:1)'])
+    """
+    if not text:
+        raise ClusterError(
+            "--strategy=multi_worker needs the environment variable TF_CONFIG on every "
+            f"worker, each with its own index, e.g. {_EXAMPLE}.")
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise _malformed(f"it is not JSON ({error})", text) from error
+    jobs, task = (content.get("cluster"), content.get("task")) if isinstance(
+        content, dict) else (None, None)
+    if not (isinstance(jobs, dict) and isinstance(task, dict)):
+        raise _malformed("it needs `cluster` and `task`", text)
+    workers = tuple(_workers_of(jobs, text))
+    job, number = task.get("type"), task.get("index")
+    for index, worker in enumerate(workers):
+        if (worker.job, worker.number) == (job, number) and number is not True:
+            return Cluster(workers, index)
+    raise _malformed(
+        f"its task (type {job!r}, index {number!r}) is none of "
+        f"{', '.join(map(str, workers))}", text)
+
+
+def names_several_workers(text):
+    """Whether a TF_CONFIG (or None) describes more than one worker."""
+    return bool(text) and len(read_tf_config(text).workers) > 1
+
+
+def _workers_of(jobs, text):
+    unknown = sorted(set(jobs) - set(_JOBS))
+    if unknown or not jobs:
+        raise _malformed(f"its jobs must be worker (and perhaps chief), not "
+                         f"{', '.join(unknown) or 'none'}", text)
+    seen = set()
+    for job in _JOBS:
+        addresses = jobs.get(job, [])
+        if not isinstance(addresses, list):
+            raise _malformed(f"`{job}` must be a list of addresses", text)
+        for number, address in enumerate(addresses):
+            if not _is_address(address):
+                raise _malformed(f"{address!r} is not HOST:PORT", text)
+            if address in seen:
+                raise _malformed(f"{address} stands there twice", text)
+            seen.add(address)
+            yield Worker(job, number, address)
+
+
+def _is_address(address):
+    if not isinstance(address, str):
+        return False
+    host, _, port = address.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 2**16
+
+
+def _malformed(problem, text):
+    return ClusterError(
+        f"TF_CONFIG cannot be used: {problem}. It looks like {_EXAMPLE}. "
+        f"Received: TF_CONFIG={text!r}.")
+
+
+def _not_there(reasons, timeout_seconds):
+    who = ", ".join(f"{peer}: {reason}" for peer, reason in reasons.items())
+    return (f"Not all workers came within {timeout_seconds:g} s. Missing: {who}. Start "
+            "every worker with the same `cluster` in TF_CONFIG and its own index, or "
+            "wait longer with --collective_timeout_seconds.")

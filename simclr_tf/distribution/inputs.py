@@ -1,0 +1,88 @@
+"""The rows of a global batch on their way to the replicas."""
+
+import tensorflow as tf
+
+from simclr_tf.distribution.strategies import is_distributed
+from simclr_tf.errors import ConfigError, received_text
+
+
+def require_divisible(size, replicas, *, name="global_batch_size", largest=None):
+    """Refuse a batch that the replicas cannot share in equal parts.
+
+    Args:
+      size: int >= 1, rows of the batch.
+      replicas: int >= 1.
+      name: str, the option that the size comes from.
+      largest: int or None, the most that the option can be.
+
+    Raises:
+      ConfigError: with the two nearest sizes that do.
+
+    Example:
+      >>> require_divisible(496, 8)
+      >>> try: require_divisible(500, 8)
+      ... except ConfigError as error: print(error)
+      `global_batch_size` must be divisible by the number of replicas. \
+Use 496 or 504. Received: global_batch_size=500, replicas=8.
+    """
+    if size % replicas == 0:
+        return
+    nearest = nearest_divisible(size, replicas, largest)
+    remedy = f"Use {' or '.join(map(str, nearest))}." if nearest else (
+        f"There are only {largest} images: use fewer replicas.")
+    raise ConfigError(
+        f"`{name}` must be divisible by the number of replicas. {remedy} "
+        + received_text(**{name: size, "replicas": replicas}))
+
+
+def nearest_divisible(size, replicas, largest=None):
+    """The (at most) two multiples of `replicas` nearest to `size`, in order.
+
+    Example:
+      >>> nearest_divisible(500, 8), nearest_divisible(3, 8)
+      ([496, 504], [8, 16])
+      >>> nearest_divisible(250, 4, largest=250), nearest_divisible(3, 4, largest=3)
+      ([244, 248], [])
+    """
+    below = size - size % replicas
+    around = range(below - replicas, below + 3 * replicas, replicas)
+    fitting = [n for n in around if n > 0 and (largest is None or n <= largest)]
+    return sorted(sorted(fitting, key=lambda n: abs(n - size))[:2])
+
+
+def distribute_batches(strategy, batches_of_worker):
+    """A data set of which every replica gets its rows of each global batch.
+
+    Replica r of R gets rows [r G / R, (r + 1) G / R) of a batch of G: the replicas of
+    worker 0 come first. Nothing is divided by TensorFlow: each worker builds its own
+    rows and cuts them, in order, for its replicas.
+
+    Args:
+      strategy: tf.distribute.Strategy.
+      batches_of_worker: function (worker, number of workers) to a tf.data.Dataset of
+        dicts of tensors with that worker's rows, all of the same static shape.
+
+    Returns:
+      tf.data.Dataset for one device, else tf.distribute.DistributedDataset. It does
+      not know its end: ask for as many steps as there are batches.
+    """
+    if not is_distributed(strategy):
+        return batches_of_worker(0, 1)
+
+    def rows_of_replicas(context):
+        workers = context.num_input_pipelines
+        local_replicas = context.num_replicas_in_sync // workers
+        batches = batches_of_worker(context.input_pipeline_id, workers)
+        parts = batches.map(lambda batch: _cut(batch, local_replicas)).unbatch()
+        # Without an end TensorFlow need not ask all workers, every step, whether one
+        # has reached it.
+        return parts.apply(
+            tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+
+    return strategy.distribute_datasets_from_function(rows_of_replicas)
+
+
+def _cut(batch, parts):
+    """Every tensor `[B, ...]` as `[parts, B / parts, ...]`."""
+    return {name: tf.reshape(value, [parts, value.shape[0] // parts, *value.shape[1:]])
+            for name, value in batch.items()}

@@ -1,0 +1,199 @@
+"""On which devices a run computes: one, several, several machines, or a TPU."""
+
+import os
+
+import tensorflow as tf
+
+from simclr_tf.distribution.cluster import (
+    Cluster,
+    Worker,
+    names_several_workers,
+    read_tf_config,
+)
+from simclr_tf.errors import ClusterError, require, unknown_choice
+
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+_KEYS_APART = 100_000
+_GRPC = "grpc://"
+_TPU_WAIT_SECONDS = 10.0
+
+
+def make_strategy(name="auto", *, replicas=None, tpu=None,
+                  collective_timeout_seconds=300.0):
+    """The strategy under which a run builds its variables and steps.
+
+    Call it before TensorFlow is used for anything else: logical devices and
+    connections to other workers cannot be set up later.
+
+    Args:
+      name: str. `one_device`: no replicas. `mirrored`: the GPUs of this machine, or
+        logical CPU devices. `multi_worker`: one process a machine, as TF_CONFIG says.
+        `tpu`: the TPU of this machine. `auto`: the strategy whose `scope()` the caller
+        is in; else tpu if one is named, multi_worker if TF_CONFIG names several
+        workers, mirrored if `replicas` > 1 or there are several GPUs; else one_device.
+      replicas: int >= 1, devices for `mirrored`; all there are if None.
+      tpu: str, name or address of a TPU, or "local"; TPU_NAME of the environment if
+        None.
+      collective_timeout_seconds: float > 0, how long `multi_worker` waits for others.
+
+    Returns:
+      tf.distribute.Strategy; TensorFlow's default one for one device.
+
+    Raises:
+      ConfigError: an unknown name, or arguments that do not go together.
+      ClusterError: devices or workers that are not there.
+
+    Example:
+      >>> make_strategy("one_device").num_replicas_in_sync
+      1
+    """
+    if name not in STRATEGIES:
+        raise unknown_choice("strategy", name, STRATEGIES)
+    if tf.distribute.has_strategy():
+        return _active_strategy(name, replicas, tpu)
+    tpu = tpu or os.environ.get("TPU_NAME")
+    if name == "auto":
+        name = _fitting_name(replicas, tpu)
+    require(replicas in (None, 1) or name == "mirrored",
+            "`replicas` goes with --strategy=mirrored (or auto).",
+            strategy=name, replicas=replicas)
+    if name == "mirrored":
+        return _mirrored(replicas)
+    if name == "multi_worker":
+        return _multi_worker(collective_timeout_seconds)
+    if name == "tpu":
+        return _tpu(tpu)
+    return tf.distribute.get_strategy()
+
+
+def is_distributed(strategy):
+    """Whether it is more than TensorFlow's default strategy, which is one device."""
+    with strategy.scope():
+        return tf.distribute.has_strategy()
+
+
+def belongs_to_scope(variable):
+    """Whether a variable lives on the replicas of the strategy in scope."""
+    if not tf.distribute.has_strategy():
+        return True
+    home = getattr(variable, "distribute_strategy", None)
+    return home is tf.distribute.get_strategy()
+
+
+def cluster_of(strategy):
+    """The Cluster of a strategy over several machines; None for all others."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return None
+    resolver = strategy.cluster_resolver
+    jobs = resolver.cluster_spec().as_dict()
+    workers = [Worker(job, number, address) for job in ("chief", "worker")
+               for number, address in enumerate(jobs.get(job, []))]
+    own = [(w.job, w.number) for w in workers].index(
+        (resolver.task_type, resolver.task_id)) if workers else 0
+    return Cluster(tuple(workers), own) if len(workers) > 1 else None
+
+
+def is_chief(strategy):
+    """Whether this process is the one that writes files."""
+    cluster = cluster_of(strategy)
+    return cluster is None or cluster.index == 0
+
+
+def _fitting_name(replicas, tpu):
+    if tpu:
+        return "tpu"
+    if names_several_workers(os.environ.get("TF_CONFIG")):
+        return "multi_worker"
+    wanted = replicas or len(tf.config.list_physical_devices("GPU"))
+    return "mirrored" if wanted > 1 else "one_device"
+
+
+def _active_strategy(name, replicas, tpu):
+    strategy = tf.distribute.get_strategy()
+    require(name == "auto" and replicas is None and tpu is None,
+            "Inside `with strategy.scope():` that strategy is used: leave `strategy`, "
+            "`replicas` and `tpu` unset there.",
+            strategy=name, replicas=replicas, tpu=tpu)
+    require(not isinstance(strategy, (
+        tf.distribute.experimental.ParameterServerStrategy,
+        tf.distribute.experimental.CentralStorageStrategy)),
+        "The replicas must train in step: use make_strategy, MirroredStrategy, "
+        "MultiWorkerMirroredStrategy or TPUStrategy.",
+        strategy=type(strategy).__name__)
+    return strategy
+
+
+def _mirrored(replicas):
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    if kind == "CPU" and replicas is not None:
+        _split_cpu(replicas)
+    devices = tf.config.list_logical_devices(kind)
+    require(kind == "GPU" or replicas is not None or len(devices) > 1,
+            "--strategy=mirrored found no GPU: --replicas=N makes N logical CPU "
+            "devices.", strategy="mirrored", replicas=replicas)
+    if len(devices) < (replicas or 1):
+        raise ClusterError(
+            f"There are only {len(devices)} {kind} devices: use --replicas="
+            f"{len(devices)} or less. Received: replicas={replicas}.")
+    # Strategies of one process would otherwise share the keys of their collectives.
+    tf.distribute.MirroredStrategy._collective_key_base += _KEYS_APART
+    names = [device.name for device in devices[:replicas]]
+    return tf.distribute.MirroredStrategy(names)
+
+
+def _split_cpu(replicas):
+    """Make logical CPU devices, unless there are enough already."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.get_logical_device_configuration(cpu) or [None]) >= replicas:
+        return
+    try:
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+    except RuntimeError as error:
+        raise ClusterError(
+            "Logical CPU devices must be made before TensorFlow is used: start a new "
+            "process, or call simclr_tf.distribution.make_strategy first of all. "
+            f"Received: replicas={replicas}.") from error
+
+
+def _multi_worker(timeout_seconds):
+    cluster = read_tf_config(os.environ.get("TF_CONFIG"))
+    cluster.wait_for_peers(timeout_seconds)
+    options = tf.distribute.experimental.CommunicationOptions(
+        timeout_seconds=timeout_seconds)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    except RuntimeError as error:
+        raise ClusterError(
+            "The connection to other workers must be made before TensorFlow is used: "
+            "start a new process, or call simclr_tf.distribution.make_strategy first "
+            f"of all ({_first_line(error)}).") from error
+    except tf.errors.OpError as error:
+        raise ClusterError(
+            f"{cluster.own} could not join the other workers: {_first_line(error)}. "
+            "Start all of them again.") from error
+
+
+def _tpu(name):
+    named = "the TPU of this machine" if name in (None, "local") else f"TPU {name}"
+    try:
+        if name and name.startswith(_GRPC):  # TensorFlow would wait without an end.
+            Worker("tpu", 0, name.removeprefix(_GRPC)).answers(_TPU_WAIT_SECONDS)
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(name or "local")
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        strategy = tf.distribute.TPUStrategy(resolver)
+    except (ValueError, RuntimeError, OSError, ImportError, tf.errors.OpError) as error:
+        raise ClusterError(
+            f"Cannot use {named}: {_first_line(error)}. Check --tpu (or TPU_NAME), and "
+            "that TensorFlow was installed for TPUs (tensorflow-tpu).") from error
+    if strategy.extended.num_hosts > 1:
+        raise ClusterError(
+            "Images are read by the host beside the TPU: use a slice of one host. "
+            f"Received: {strategy.extended.num_hosts} hosts.")
+    return strategy
+
+
+def _first_line(error):
+    text = str(getattr(error, "message", None) or error).strip() or repr(error)
+    return text.splitlines()[0][:160].rstrip(".")

@@ -1,0 +1,128 @@
+"""Batch norm whose statistics are those of the global batch, on any replica count."""
+
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.distribution import (
+    SAME_ON_ALL_REPLICAS,
+    in_several_replicas,
+    moments_over_replicas,
+    num_replicas,
+    sum_over_replicas,
+)
+from simclr_tf.errors import require
+
+
+@keras.utils.register_keras_serializable(package="simclr_tf")
+class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
+    """Keras's batch norm, with the same result however many replicas share the batch.
+
+    With mean and variance over the images of all replicas (and their pixels),
+
+        y = gamma * (x - mean) / sqrt(variance + epsilon) + beta.
+
+    N replicas compute what one device computes on the whole batch: outputs,
+    gradients and moving statistics, including the kernel's habit of moving the
+    variance towards the unbiased estimate for images (fused kernel), and towards the
+    biased one for `[N, F]`. Statistics are float32 under every policy. A layer costs
+    one collective forward and one backward. With one replica, and at inference, it is
+    Keras's own layer, fused kernel included.
+
+    (Keras's `synchronized=True` takes E[x^2] - E[x]^2, never the unbiased estimate,
+    and three collectives.)
+
+    Args:
+      **kwargs: of `keras.layers.BatchNormalization`, without `synchronized`, `fused`,
+        `renorm` and `virtual_batch_size`; `axis` is one axis.
+
+    Raises:
+      ConfigError: a mask, or several axes.
+
+    Example:
+      >>> layer = SynchronizedBatchNormalization()
+      >>> layer(tf.constant([[1.0], [3.0]]), training=True).numpy().round(3).tolist()
+      [[-1.0], [1.0]]
+    """
+
+    def add_weight(self, *args, **kwargs):
+        """Keras's, except that moving statistics are known to agree over replicas."""
+        if kwargs.get("aggregation") == tf.VariableAggregation.MEAN:
+            kwargs["aggregation"] = SAME_ON_ALL_REPLICAS
+        return super().add_weight(*args, **kwargs)
+
+    def call(self, inputs, training=None, mask=None):
+        """Normalize; a bool `training` picks batch or moving statistics."""
+        training = self._get_training_value(training)
+        if not in_several_replicas() or training is False:
+            return super().call(inputs, training=training, mask=mask)
+        require(training is True and mask is None and len(self.axis) == 1,
+                "Synchronized batch norm over several replicas needs a Python bool "
+                "as `training`, one `axis` and no mask.",
+                layer=self.name, training=training, axis=list(self.axis))
+        axes = [i for i in range(inputs.shape.rank) if i not in self.axis]
+        outputs, mean, variance = _normalize(
+            tf.cast(inputs, self.compute_dtype),
+            self._per_channel(self.gamma, inputs, tf.ones),
+            self._per_channel(self.beta, inputs, tf.zeros), axes, self.epsilon,
+            self.moving_mean.dtype)
+        self._move_statistics(mean, variance, _numbers_averaged(inputs, axes))
+        return outputs
+
+    def _per_channel(self, parameter, inputs, default):
+        """A gamma or beta (or what stands in for none) that broadcasts over inputs."""
+        shape = [1] * inputs.shape.rank
+        shape[self.axis[0]] = inputs.shape[self.axis[0]]
+        if parameter is None:
+            return default(shape, self.moving_mean.dtype)
+        return tf.reshape(parameter, shape)
+
+    def _move_statistics(self, mean, variance, number):
+        if self.fused:  # Bessel's correction, as in the fused kernel.
+            number = tf.cast(number, variance.dtype)
+            variance *= number / tf.maximum(number - 1, 1)
+        for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            new = tf.reshape(new, moving.shape)
+            moving.assign_sub((moving - new) * (1 - self.momentum))
+
+
+def _numbers_averaged(inputs, axes):
+    """How many numbers of the global batch go into one mean, int32."""
+    shape = tf.shape(inputs)
+    return num_replicas() * tf.reduce_prod([shape[axis] for axis in axes])
+
+
+def _normalize(inputs, gamma, beta, axes, epsilon, dtype):
+    """(outputs, mean, variance) over all replicas, with the textbook gradient.
+
+    With x^ the normalized inputs, dy the gradient of the outputs, and means over the
+    global batch:
+
+        dx = gamma / sqrt(variance + epsilon) * (dy - mean(dy) - x^ mean(dy x^)),
+        dgamma = sum dy x^,  dbeta = sum dy,
+
+    the two last over this replica's part: gradients of parameters are summed over the
+    replicas later. Left to automatic differentiation, the layer would keep several
+    float32 copies of its inputs for the backward pass; this keeps the inputs alone.
+    """
+
+    @tf.custom_gradient
+    def normalize(inputs, gamma, beta):
+        values = tf.cast(inputs, dtype)
+        mean, variance = moments_over_replicas(values, axes)
+        inverse = tf.math.rsqrt(variance + epsilon)
+        outputs = (values - mean) * (inverse * gamma) + beta
+
+        def gradient(d_outputs, *_):
+            d_outputs = tf.cast(d_outputs, dtype)
+            normalized = (tf.cast(inputs, dtype) - mean) * inverse
+            d_gamma = tf.reduce_sum(d_outputs * normalized, axes, keepdims=True)
+            d_beta = tf.reduce_sum(d_outputs, axes, keepdims=True)
+            means = sum_over_replicas(tf.stack([d_gamma, d_beta]))
+            means /= tf.cast(_numbers_averaged(inputs, axes), dtype)
+            centred = d_outputs - normalized * means[0] - means[1]
+            d_inputs = tf.cast(centred * (inverse * gamma), inputs.dtype)
+            return d_inputs, d_gamma, d_beta
+
+        return (tf.cast(outputs, inputs.dtype), mean, variance), gradient
+
+    return normalize(inputs, gamma, beta)

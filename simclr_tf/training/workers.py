@@ -1,0 +1,119 @@
+"""What the workers of a run on several machines do together, and what only one does.
+
+All of them compute everything; the chief (the first one) alone writes into the
+workdir, which they share.
+"""
+
+from simclr_tf._keras import keras
+from simclr_tf.distribution import (
+    cluster_of,
+    is_chief,
+    largest_over_workers,
+    require_agreement,
+)
+from simclr_tf.training.checkpoints import Checkpoint, CheckpointStore
+from simclr_tf.training.continuation import config_hash
+from simclr_tf.training.interruption import Interruption
+from simclr_tf.training.workdir import CHECKPOINTS
+
+
+class FollowerStore(CheckpointStore):
+    """The chief's checkpoints, to read; saving is left to the chief.
+
+    No value has to be asked from other workers to be saved: weights, slots and moving
+    statistics are the same on all replicas.
+    """
+
+    def save(self, step, *, details=None, **objects):
+        """Where the chief saves this step."""
+        return Checkpoint(self.path_of(step), {"step": step, **(details or {})})
+
+
+class SharedInterruption(Interruption):
+    """A signal to any worker stops all of them after the same step.
+
+    Args:
+      strategy: tf.distribute.Strategy.
+    """
+
+    def __init__(self, strategy):
+        super().__init__()
+        self._strategy = strategy
+        self._is_agreed = False
+
+    @property
+    def asked(self):
+        """Whether training is to stop, as all workers know since their last step."""
+        return self._is_agreed
+
+    def agree(self):
+        """Ask all workers; to be called by all of them after the same step."""
+        number = largest_over_workers(self._strategy, self.signal_number or 0)
+        if number:
+            self.signal_number = self.signal_number or number
+            self._is_agreed = True
+
+
+class AskAllWorkers(keras.callbacks.Callback):
+    """After each step, lets the workers agree whether to stop; it comes first.
+
+    Args:
+      interruption: SharedInterruption.
+    """
+
+    _supports_tf_logs = True
+
+    def __init__(self, interruption):
+        super().__init__()
+        self._interruption = interruption
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._interruption.agree()
+
+
+def open_store(strategy, folder, **options):
+    """The CheckpointStore of the chief, or a follower's."""
+    return (CheckpointStore if is_chief(strategy) else FollowerStore)(folder, **options)
+
+
+def make_interruption(strategy):
+    """(Interruption, callbacks that it needs)."""
+    if cluster_of(strategy) is None:
+        return Interruption(), []
+    interruption = SharedInterruption(strategy)
+    return interruption, [AskAllWorkers(interruption)]
+
+
+def require_same_run(strategy, config, versions, fingerprint, start_step):
+    """Refuse to train unless all workers are about to do the same.
+
+    Args:
+      strategy: tf.distribute.Strategy.
+      config: Config.
+      versions: dict of name to version.
+      fingerprint: str, of the images.
+      start_step: int.
+
+    Raises:
+      ClusterError: on every worker alike.
+    """
+    names = ("simclr_tf", "tensorflow")
+    require_agreement(
+        strategy,
+        options=config_hash(config) + repr(config.checkpoint),
+        versions=", ".join(f"{name} {versions[name]}" for name in names),
+        images=str(fingerprint), first_step=str(start_step))
+
+
+def how_to_continue(workdir):
+    """The last sentence about a lost worker.
+
+    Args:
+      workdir: path, or None.
+    """
+    if workdir is None:
+        return "Nothing was saved: a run without a workdir starts again from step 0."
+    checkpoint = CheckpointStore(workdir / CHECKPOINTS).latest()
+    step = 0 if checkpoint is None else checkpoint.step
+    return (f"Start all workers again with the same commands: the run continues from "
+            f"step {step:,}.")
