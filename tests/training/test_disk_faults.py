@@ -1,7 +1,5 @@
 """Disks that fill, folders that vanish or lock, files that are damaged: one line."""
 
-import gzip
-import json
 import os
 import pathlib
 import re
@@ -10,59 +8,16 @@ import subprocess
 import sys
 import textwrap
 
-import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
-from simclr_tf import pretrain
-from simclr_tf._keras import keras
-from simclr_tf.errors import DataError, WorkdirError
+from simclr_tf.config import Config
+from simclr_tf.errors import WorkdirError
 from simclr_tf.training import CheckpointStore, Workdir
-from simclr_tf.training.image_list import IMAGE_LIST_FILE, read_image_list
 from simclr_tf.training.records import keep_events_up_to, read_metrics
+from tests.training.faulty_runs import AtEpoch, contents, run
 
 ROOT = pathlib.Path(__file__).parents[2]
-TINY = {
-    "epochs": 3, "global_batch_size": 4, "precision": "float32", "preset": "demo",
-    "projection_head": {"out_features": 8, "num_layers": 2},
-    "data.image_size_pixels": 16, "compile_views": False, "checkpoint.every_epochs": 1,
-}
-
-
-def an_encoder():
-    pictures = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(6, 3, 2, use_bias=False)(pictures)
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
-    return keras.Model(pictures, keras.layers.GlobalAveragePooling2D()(x))
-
-
-def run(workdir, data=None, **options):
-    if data is None:
-        data = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), "uint8")
-    return pretrain(data, workdir, encoder=an_encoder(), say=lambda line: None,
-                    **{**TINY, **options})
-
-
-class AtEpoch(keras.callbacks.Callback):
-    """Something happens to the disk when an epoch begins, or before the first batch."""
-
-    def __init__(self, epoch, fault):
-        super().__init__()
-        self.epoch, self.fault = epoch, fault
-
-    def on_train_begin(self, logs=None):
-        if self.epoch is None:  # Batches are made ahead, from now on.
-            self.fault()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.epoch:
-            self.fault()
-
-
-def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_a_full_disk_loses_nothing_and_the_run_goes_on_when_there_is_space(tmp_path):
@@ -70,8 +25,10 @@ def test_a_full_disk_loses_nothing_and_the_run_goes_on_when_there_is_space(tmp_p
         import sys
         from tests.training.small_disk import SmallDisk
         disk = SmallDisk(sys.argv[1])
-        from tests.training.test_disk_faults import (
-            AtEpoch, CheckpointStore, WorkdirError, read_metrics, run)
+        from simclr_tf.errors import WorkdirError
+        from simclr_tf.training import CheckpointStore
+        from simclr_tf.training.records import read_metrics
+        from tests.training.faulty_runs import AtEpoch, run
         store = CheckpointStore(disk.folder / "run" / "checkpoints")
 
         def attempt(**options):
@@ -206,7 +163,6 @@ def test_a_damaged_config_is_named_and_nothing_is_touched(tmp_path, damage, word
 
 def a_finished_run(tmp_path):
     """A workdir as a run leaves it, without the run."""
-    from simclr_tf.config import Config
     workdir = Workdir(tmp_path / "run")
     data = {"num_examples": 8, "channels": 3, "fingerprint": "f"}
     workdir.claim(Config(epochs=1), data, "x")
@@ -219,157 +175,6 @@ def test_a_torn_line_of_metrics_ends_what_is_read(tmp_path, line):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 2}\n' + line.encode() + b'\xff\n{"step": 6}\n')
     assert read_metrics(path) == [{"step": 2}]
-
-
-# Images that change on the disk.
-
-def save_images(folder, names, seed=0):
-    """Photographs of several sizes: they stay on the disk and are read in training."""
-    folder.mkdir(exist_ok=True)
-    rng = np.random.default_rng(seed)
-    for number, name in enumerate(names):
-        shape = (20 + number % 5, 24, 3)
-        Image.fromarray(rng.integers(0, 256, shape, "uint8")).save(folder / name)
-    return f"folder:{folder}"
-
-
-NAMES = [f"{number}.png" for number in range(8)]
-
-
-def test_an_image_that_vanishes_is_skipped_by_name_and_refused_afterwards(
-        tmp_path, caplog):
-    data = save_images(tmp_path / "images", NAMES)
-    vanish = AtEpoch(None, (tmp_path / "images" / "3.png").unlink)
-    allowed = {"data.max_corrupt_fraction": 0.2}
-    result = run(tmp_path / "run", data, callbacks=[vanish], **allowed)
-    assert int(result.model.optimizer.iterations) == 6
-    assert caplog.text.count("Skipped 3.png: it cannot be read") == 1
-    assert "- 3.png" in (tmp_path / "run" / "SUMMARY.md").read_text()
-    # Without the file every id behind it would mean another image.
-    with pytest.raises(WorkdirError, match=r"8 then, 7 now\): 1 is gone .*\(3.png\)"):
-        run(tmp_path / "run", data, **allowed)
-
-
-def test_more_vanished_images_than_allowed_stop_the_run(tmp_path):
-    data = save_images(tmp_path / "images", NAMES)
-    folder = tmp_path / "run" / "checkpoints"
-
-    def interrupt():
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "run", data, callbacks=[AtEpoch(1, interrupt)])
-    before = contents(folder)
-    vanish = AtEpoch(None, lambda: shutil.rmtree(tmp_path / "images"))
-    with pytest.raises(DataError, match="cannot be read") as error:
-        run(tmp_path / "run", data, callbacks=[vanish])
-    assert "\n" not in str(error.value)
-    assert before and contents(folder) == before
-
-
-def rename(folder):
-    (folder / "3.png").rename(folder / "9.png")
-
-
-def add(folder):
-    for name in "abcd":
-        shutil.copy(folder / "0.png", folder / f"{name}.png")
-
-
-def truncate(folder):
-    content = (folder / "5.png").read_bytes()
-    (folder / "5.png").write_bytes(content[:-20])
-
-
-def other_pixels_of_the_same_size(folder):
-    # Noise does not compress: a PNG of other noise has the same number of bytes.
-    size = (folder / "2.png").stat().st_size
-    for seed in range(1, 50):
-        save_images(folder, [".new.png"], seed)
-        pixels = np.asarray(Image.open(folder / "2.png"))
-        noise = np.random.default_rng(seed).integers(0, 256, pixels.shape, "uint8")
-        Image.fromarray(noise).save(folder / ".new.png")
-        if (folder / ".new.png").stat().st_size == size:
-            break
-    os.replace(folder / ".new.png", folder / "2.png")
-    assert (folder / "2.png").stat().st_size == size
-
-
-@pytest.mark.parametrize("change, words", [
-    (rename, "8 then, 8 now): 1 is new (9.png), 1 is gone or unreadable (3.png)."),
-    (add, "8 then, 12 now): 4 are new (a.png, b.png, c.png, ...)."),
-    (truncate, "8 then, 7 now): 1 is gone or unreadable (5.png)."),
-    (other_pixels_of_the_same_size, "8 then, 8 now): 1 has other bytes (2.png)."),
-])
-def test_a_folder_that_changed_between_runs_is_refused_with_what_changed(
-        tmp_path, change, words):
-    data = save_images(tmp_path / "images", NAMES)
-    allowed = {"data.max_corrupt_fraction": 0.2, "epochs": 1}
-    workdir = claimed(tmp_path, data, **allowed)
-    before = contents(workdir.path)
-    change(tmp_path / "images")
-    with pytest.raises(WorkdirError) as error:
-        claimed(tmp_path, data, **allowed)
-    assert words in str(error.value) and "\n" not in str(error.value)
-    assert contents(workdir.path) == before
-
-
-def claimed(tmp_path, data, **options):
-    """A workdir for a folder of images, claimed as a run does."""
-    from simclr_tf.config import Config
-    from simclr_tf.data import open_source
-    from simclr_tf.options import override
-
-    source = open_source(data, max_corrupt_fraction=0.2)
-    described = {"num_examples": source.num_examples, "channels": source.channels,
-                 "fingerprint": source.fingerprint()}
-    workdir = Workdir(tmp_path / "run")
-    config = override(Config(), {"data.source": data, **options})
-    workdir.claim(config, described, "x", source.files)
-    return workdir
-
-
-def test_a_copy_of_the_folder_with_other_dates_is_the_same_folder(tmp_path):
-    data = save_images(tmp_path / "images", NAMES)
-    workdir = claimed(tmp_path, data)
-    for name in NAMES:
-        os.utime(tmp_path / "images" / name, (1, 1))
-    claimed(tmp_path, data)
-    listed = read_image_list(workdir.path)
-    assert [name for name, _, _ in listed] == NAMES
-    assert listed[0][1] == (tmp_path / "images" / "0.png").stat().st_size
-
-
-@pytest.mark.parametrize("damage", [
-    lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9]),
-    lambda path: path.write_bytes(gzip.compress(b"[1]\n"))])
-def test_a_damaged_list_costs_the_names_and_not_the_refusal(tmp_path, damage):
-    data = save_images(tmp_path / "images", NAMES)
-    damage(claimed(tmp_path, data).path / IMAGE_LIST_FILE)
-    rename(tmp_path / "images")
-    with pytest.raises(WorkdirError, match=r"have changed .*8 now\)\. Put them back"):
-        claimed(tmp_path, data)
-
-
-def test_labelled_images_of_the_probe_that_changed_are_refused(tmp_path):
-    rng = np.random.default_rng(0)
-    for seed in (0, 1):
-        np.savez(tmp_path / "few.npz", x_train=rng.integers(0, 256, (8, 16, 16, 3)
-                 ).astype("uint8"), y_train=np.arange(8) % 2)
-        if seed == 0:
-            run(tmp_path / "run", epochs=1,
-                **{"probe.data": f"npz:{tmp_path}/few.npz"})
-            continue
-        with pytest.raises(WorkdirError, match="--probe.data=npz.* have changed"):
-            run(tmp_path / "run", epochs=1,
-                **{"probe.data": f"npz:{tmp_path}/few.npz"})
-
-
-def test_images_in_arrays_have_no_list(tmp_path):
-    run(tmp_path / "run", epochs=1)
-    assert not (tmp_path / "run" / IMAGE_LIST_FILE).exists()
-    record = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert record["data"]["probe_fingerprint"] is None
 
 
 def test_a_damaged_event_file_is_kept_up_to_the_damage(tmp_path):

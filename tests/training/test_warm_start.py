@@ -1,8 +1,6 @@
-"""What a run takes from another, what it leaves, and what it says about it."""
+"""What a model takes from stored weights, what it leaves, and what it says of it."""
 
 import json
-import pathlib
-import shutil
 
 import numpy as np
 import pytest
@@ -10,60 +8,26 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError, DataError, WorkdirError
-from simclr_tf.models import ProjectionHead, resnet
-from simclr_tf.training import CheckpointStore, SimCLR, pretrain
+from simclr_tf.reports import card_of_run
+from simclr_tf.training import CheckpointStore
 from simclr_tf.training.checkpoints import MANIFEST
 from simclr_tf.training.stored_weights import open_stored_weights
-from simclr_tf.training.warm_start import read_warm_start, warm_start
-
-STEM = "initial_conv/kernel"
-
-
-def a_model(*, seed=0, depth=18, width=0.0625, stem="small", channels=3, encoder=None,
-            num_classes=3, trained=True, **head):
-    """A SimCLR; `trained` ones have every variable at a value of its own."""
-    if encoder is None:
-        encoder = resnet(depth, width_multiplier=width, stem=stem, channels=channels,
-                         seed=seed)
-    model = SimCLR(
-        encoder=encoder, num_classes=num_classes,
-        projection_head=ProjectionHead(
-            **{"num_layers": 2, "out_features": 8, **head}, seed=seed))
-    model.build_from_shape((16, 16, channels))
-    if trained:
-        rng = np.random.default_rng(seed + 1)
-        for variable in model.variables:
-            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-    return model
-
-
-def saved(folder, model, step=7):
-    """A checkpoint as a run writes it."""
-    folder.mkdir(exist_ok=True)
-    return CheckpointStore(folder / "checkpoints").save(step, model=model).path
-
-
-def a_workdir(folder, model, step=7):
-    saved(folder, model, step)
-    (folder / "config.json").write_text(json.dumps({"config": {}, "data": {}}))
-    return folder
-
-
-def own_net(channels=3, filters=4):
-    """A user's network; Keras numbers its layers anew each time it is made."""
-    pictures = keras.Input((None, None, channels))
-    x = keras.layers.Conv2D(filters, 3)(pictures)
-    x = keras.layers.Conv2D(filters, 3)(keras.layers.BatchNormalization()(x))
-    return keras.Model(pictures, keras.layers.GlobalAveragePooling2D()(x))
-
-
-def values(layer):
-    return [variable.numpy() for variable in layer.variables]
-
-
-def assert_same(ours, theirs):
-    for one, other in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(one, other)
+from simclr_tf.training.warm_start import (
+    read_warm_start,
+    warm_start,
+    write_warm_start,
+)
+from simclr_tf.training.workdir import Workdir
+from tests.training.warm_models import (
+    STEM,
+    a_model,
+    a_workdir,
+    assert_same,
+    own_net,
+    saved,
+    values,
+    write,
+)
 
 
 def reasons(result, part="encoder"):
@@ -289,98 +253,13 @@ def test_bad_places_get_one_line(tmp_path, make, error, words):
     assert "\n" not in str(caught.value)
 
 
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
-
-
 def test_a_foreign_checkpoint_holds_no_model(tmp_path):
     path = CheckpointStore(tmp_path).save(1, other=tf.Variable(1.0)).path
     with pytest.raises(WorkdirError, match="holds no model"):
         open_stored_weights(path)
 
 
-# From here on: whole runs.
-
-RUN = {
-    "epochs": 1, "global_batch_size": 8, "precision": "float32", "preset": "demo",
-    "projection_head": {"out_features": 8, "num_layers": 2},
-    "data.image_size_pixels": 16, "compile_views": False,
-    "optimizer.base_learning_rate": 0.01, "optimizer.warmup_epochs": 0,
-}
-
-
-def run(workdir=None, lines=None, **options):
-    pictures = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), "uint8")
-    return pretrain(
-        pictures, workdir, encoder=own_net(),
-        say=lambda line: lines is not None and lines.append(line), **{**RUN, **options})
-
-
-class Interrupt(keras.callbacks.Callback):
-    """Ctrl-C in the middle of the first epoch; keeps the weights it saw before."""
-
-    def on_train_begin(self, logs=None):
-        self.weights = values(self.model.encoder)
-
-    def on_train_batch_end(self, batch, logs=None):
-        raise KeyboardInterrupt
-
-
-def test_a_warm_started_run_begins_at_step_0_and_goes_on_without_its_source(tmp_path):
-    source = run(tmp_path / "source", epochs=2)
-    lines, seen = [], Interrupt()
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "run", lines, init_from=tmp_path / "source", callbacks=[seen])
-    assert_same(seen.weights, values(source.encoder))
-    table = next(line for line in lines if line.startswith("Warm start"))
-    assert "step-00000004 (step 4)" in table and "8 of 8 variables" in table
-
-    # Interrupted before its first epoch: step 0 is a checkpoint, the source may go.
-    shutil.rmtree(tmp_path / "source")
-    lines, seen = [], Interrupt()
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "run", lines, init_from=tmp_path / "source", callbacks=[seen])
-    assert_same(seen.weights, values(source.encoder))
-    assert not any(line.startswith("Warm start") for line in lines)
-    assert any(line.startswith("Continuing  from step 0") for line in lines)
-
-    done = run(tmp_path / "run", init_from=tmp_path / "source")
-    assert int(done.model.optimizer.iterations) == 2
-    record = read_warm_start(tmp_path / "run")
-    assert record["step"] == 4 and record["source"].endswith("step-00000004")
-    assert len(record["variables"]) == 8 and len(record["sha256"]) == 2
-    summary = (tmp_path / "run" / "SUMMARY.md").read_text()
-    assert "## Started from" in summary and "8 of 8 variables" in summary
-    with pytest.raises(WorkdirError, match=r"init_from \(there '.*/source', now None"):
-        run(tmp_path / "run")
-
-
-def test_the_same_seed_without_a_warm_start_starts_elsewhere(tmp_path):
-    source = run(tmp_path / "source")
-    cold, warm = Interrupt(), Interrupt()
-    for seen, options in ((cold, {}), (warm, {"init_from": tmp_path / "source"})):
-        with pytest.raises(KeyboardInterrupt):
-            run(callbacks=[seen], **options)
-    assert_same(warm.weights, values(source.encoder))
-    assert any((one != other).any()
-               for one, other in zip(cold.weights, warm.weights, strict=True))
-
-
-@pytest.mark.parametrize("spoil", ["missing", "other network"])
-def test_a_source_that_will_not_do_leaves_no_workdir(tmp_path, source, spoil):
-    path = tmp_path / "gone" if spoil == "missing" else source[1]
-    with pytest.raises((DataError, ConfigError)):
-        run(tmp_path / "run", init_from=path)
-    assert not (tmp_path / "run").exists()
-
-
 def test_the_card_says_where_the_run_started(tmp_path, source):
-    from simclr_tf.reports import card_of_run
-    from simclr_tf.training.warm_start import write_warm_start
-    from simclr_tf.training.workdir import Workdir
-
     record = {"config": {}, "command": "x",
               "data": {"num_examples": 9, "channels": 3, "fingerprint": "f"}}
     write(tmp_path / "config.json", json.dumps(record))
@@ -390,7 +269,7 @@ def test_the_card_says_where_the_run_started(tmp_path, source):
     assert len(notes) == 1 and "step-00000007" in notes[0]
     write(tmp_path / "warm_start.json", '{"source": ')
     with pytest.raises(WorkdirError, match="damaged"):
-        read_warm_start(pathlib.Path(tmp_path))
+        read_warm_start(tmp_path)
 
 
 def test_the_manifest_of_the_source_is_part_of_the_account(source):
