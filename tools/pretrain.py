@@ -3,8 +3,9 @@
 simclr-tf pretrain --preset=demo --workdir=runs/demo
 simclr-tf pretrain --preset=demo --data=folder:PATH --workdir=runs/mine --epochs=50
 
-The same command again continues the run. The workdir holds config.json,
-checkpoints/, metrics.jsonl, tensorboard/ and, at the end, SUMMARY.md.
+The same command again continues the run; SIGTERM and Ctrl-C save it before it ends.
+The workdir holds config.json, checkpoints/, metrics.jsonl, tensorboard/ and, at the
+end, SUMMARY.md.
 """
 
 import sys

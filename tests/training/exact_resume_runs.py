@@ -7,6 +7,7 @@ final values FOLDER/NAME.npz (weights, batch-norm statistics, optimizer variable
 
 import pathlib
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -27,9 +28,7 @@ OPTIONS = {
 # name: (steps between checkpoints, steps after which the run is cut)
 CUTS = {
     "in the middle of an epoch": (2, [5]),
-    "at its boundary": (None, [3]),
-    "right after it": (4, [4]),
-    "twice in a row": (2, [2, 7]),
+    "at its boundary, and right after it": (4, [3, 4]),
     "before its first checkpoint": (None, [4]),
 }
 TWO = {"strategy": "mirrored", "replicas": 2}
@@ -103,9 +102,10 @@ def main(folder):
             late = LATE if name == "before its first checkpoint" else {}
             train(folder, name, cut_after=cut, every_steps=every_steps, **late)
     train(folder, "calm on 2 replicas", every_steps=1, **TWO)
-    for name, then in (("cut on 2 replicas", TWO), ("from 2 replicas to 1", {})):
-        train(folder, name, cut_after=5, every_steps=5, **TWO)
-        train(folder, name, every_steps=5, **then)
+    train(folder, "cut on 2 replicas", cut_after=5, every_steps=5, **TWO)
+    shutil.copytree(folder / "cut on 2 replicas", folder / "from 2 replicas to 1")
+    train(folder, "cut on 2 replicas", every_steps=5, **TWO)
+    train(folder, "from 2 replicas to 1", every_steps=5)
 
 
 if __name__ == "__main__":

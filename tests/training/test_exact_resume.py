@@ -16,9 +16,7 @@ SCRIPT = pathlib.Path(__file__).with_name("exact_resume_runs.py")
 WALL_CLOCK = {"seconds", "images_per_second", "data_wait_fraction"}
 STARTS = {  # name: the steps from which its later lives went on
     "in the middle of an epoch": ["step 4"],
-    "at its boundary": ["step 3"],
-    "right after it": ["step 4"],
-    "twice in a row": ["step 2", "step 6"],
+    "at its boundary, and right after it": ["step 3", "step 4"],
     "before its first checkpoint": [],
     "cut on 2 replicas": ["step 5"],
 }
