@@ -93,14 +93,15 @@ def replica_offset(per_replica_batch_size):
     return tf.cast(replica, tf.int32) * tf.cast(per_replica_batch_size, tf.int32)
 
 
-def run_on_replicas(function, *values):
+def run_on_replicas(strategy, function, *values):
     """Call `function` once on every replica, each with its own part of the values.
 
     Args:
+      strategy: tf.distribute.Strategy.
       function: callable of tensors, e.g. a `tf.function`.
       *values: elements of a distributed data set; any tensors with one replica.
     """
-    tf.distribute.get_strategy().run(function, args=values)
+    strategy.run(function, args=values)
 def require_equal_rows(tensor):
     """Refuse a global batch of which the replicas got parts of different sizes.
 

@@ -44,7 +44,8 @@ class UseAverages(keras.callbacks.Callback):
                 self.model.trainable_variables, averages, strict=True):
             weight.assign(average)
         number = min(batches_to_forget(self._momentum), self._total)
-        measure_statistics(self.model, self._batches(self._total - number, self._total))
+        measure_statistics(
+            self.model, self._batches(self._total - number, self._total), number)
 
 
 def batches_to_forget(momentum):
@@ -57,12 +58,13 @@ def batches_to_forget(momentum):
     return 1 if momentum == 0 else math.ceil(math.log(FORGOTTEN) / math.log(momentum))
 
 
-def measure_statistics(model, dataset):
+def measure_statistics(model, dataset, number):
     """Update batch norm's moving statistics, and nothing else.
 
     Args:
       model: SimCLR.
       dataset: batches as `SimCLR.fit` takes them.
+      number: int >= 1, batches to take.
     """
     @tf.function
     def forward(batch):
@@ -70,5 +72,5 @@ def measure_statistics(model, dataset):
         features = model.encoder(views, training=True)
         model.projection_head(features, training=True)
 
-    for batch in dataset:
-        run_on_replicas(forward, batch)
+    for _, batch in zip(range(number), dataset, strict=False):
+        run_on_replicas(model.distribute_strategy, forward, batch)

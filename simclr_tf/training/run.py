@@ -18,7 +18,6 @@ from simclr_tf.distribution import (
     named_lost_peers,
     require_divisible,
 )
-from simclr_tf.errors import require
 from simclr_tf.options import override
 from simclr_tf.presets import get_preset
 from simclr_tf.training import assembly
@@ -34,6 +33,7 @@ from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.diagnostics import RepresentationSample
 from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.interruption import StopWhenSaved
+from simclr_tf.training.plan import plan_of
 from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.records import MetricsLog, read_metrics
 from simclr_tf.training.saving import SaveCheckpoints
@@ -152,7 +152,7 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
         tf.config.experimental.enable_op_determinism()
     source = open_training_source(config, data)
     probe_source = open_probe_source(config, source.channels)
-    plan = _plan(config, source)
+    plan = plan_of(config, source)
     workdir = None if workdir is None else Workdir(workdir)
     with named_lost_peers(
             strategy, lambda: how_to_continue(workdir and workdir.path)):
@@ -161,27 +161,6 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
         batches = Batches(config, source, model.recipe, probe_source, replicas)
         run = _Run(config, strategy, model, source, probe_source, batches, plan, say)
         return run.execute(workdir, callbacks, command)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Plan:
-    epoch_steps: int
-    total_steps: int
-    warmup_steps: int
-
-
-def _plan(config, source):
-    if source.num_examples is None:  # An endless stream: 100 steps are its epoch.
-        require(config.steps is not None,
-                "A stream of unknown length needs `steps`.", steps=config.steps)
-        epoch_steps = min(100, config.steps)
-    else:
-        epoch_steps = durations.steps_per_epoch(
-            source.num_examples, config.global_batch_size)
-    total = durations.total_steps(config.epochs, config.steps, epoch_steps)
-    warmup = durations.warmup_steps(
-        config.optimizer.warmup_epochs, config.optimizer.warmup_steps, epoch_steps)
-    return _Plan(epoch_steps, total, warmup)
 
 
 def _build(config, source, probe_source, encoder, plan, replicas):
@@ -324,8 +303,7 @@ class _Run:
         ]
         if config.optimizer.wrapper != "none":
             own.append(UseAverages(
-                self.batches.between, start_step=start_step,
-                total_steps=plan.total_steps,
+                self._dataset, start_step=start_step, total_steps=plan.total_steps,
                 batch_norm_momentum=config.encoder.batch_norm_momentum))
         if self.is_chief:
             own += [progress, EstimatedTime(
@@ -363,10 +341,13 @@ class _Run:
         ]
 
     def _fit(self, first, last, steps, callbacks):
-        dataset = distribute_batches(
-            self.strategy, lambda worker, workers: self.meter.measure(
-                self.batches.between(first, last, worker, workers)))
         epoch = first // self.plan.epoch_steps
         self.model.fit(
-            dataset, initial_epoch=epoch, epochs=epoch + (last - first) // steps,
+            self._dataset(first, last, self.meter.measure), initial_epoch=epoch, epochs=epoch + (last - first) // steps,
             steps_per_epoch=steps, callbacks=callbacks, verbose=0)
+
+    def _dataset(self, first, last, observed=lambda batches: batches):
+        """The replicas' rows of the batches `first` .. `last - 1`."""
+        return distribute_batches(
+            self.strategy, lambda worker, workers: observed(
+                self.batches.between(first, last, worker, workers)))

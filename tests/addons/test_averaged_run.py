@@ -94,7 +94,7 @@ def test_batch_norm_is_measured_again_under_the_averages():
     assert batches_to_forget(0.5) == 14
     batches = tf.data.Dataset.from_tensors(
         {"view_a": IMAGES / np.float32(255), "view_b": IMAGES / np.float32(255)})
-    measure_statistics(measured.model, batches.repeat(14))
+    measure_statistics(measured.model, batches.repeat(), 14)
     assert gap(measured) < 1e-3
 
 
