@@ -19,6 +19,26 @@ from simclr_tf.training.workdir import versions
 LOG = logging.getLogger("simclr_tf")
 
 
+def describe_data(model, source, probe_source):
+    """What a workdir and its checkpoints say about the images.
+
+    Args:
+      model: SimCLR.
+      source: Source of the pretraining images.
+      probe_source: Source of the online probe's own set, or None.
+
+    Returns:
+      dict, JSON-able.
+    """
+    probe = model.probe
+    return {"name": source.name, "num_examples": source.num_examples,
+            "channels": source.channels, "classes": source.classes,
+            "num_classes": None if probe is None else int(probe.units),
+            "fingerprint": source.fingerprint(),
+            "probe_fingerprint": (None if probe_source is None
+                                  else probe_source.fingerprint())}
+
+
 def describe_run(config, data, model):
     """What every manifest of a run says about it.
 

@@ -27,7 +27,12 @@ from simclr_tf.training.batches import (
     open_probe_source,
     open_training_source,
 )
-from simclr_tf.training.continuation import ContinueMetrics, describe_run, find_start
+from simclr_tf.training.continuation import (
+    ContinueMetrics,
+    describe_data,
+    describe_run,
+    find_start,
+)
 from simclr_tf.training.cost_report import EstimatedTime, cost_report
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.diagnostics import RepresentationSample
@@ -200,7 +205,7 @@ class _Run:
         # Before anything is written: the source may not be there, or not fit.
         warm = self._warm_start(store)
         if workdir is not None:
-            data = self._describe_data()
+            data = describe_data(self.model, self.source, self.probe_source)
             if self.is_chief:
                 workdir.claim(self.config, data, command, self.source.files)
             self.identity = describe_run(self.config, data, self.model)
@@ -232,15 +237,6 @@ class _Run:
             global_batch_size=self.config.global_batch_size,
             total_steps=self.plan.total_steps, epoch_steps=self.plan.epoch_steps,
             num_examples=self.source.num_examples)
-
-    def _describe_data(self):
-        return {"name": self.source.name, "num_examples": self.source.num_examples,
-                "channels": self.source.channels, "classes": self.source.classes,
-                "num_classes": (None if self.model.probe is None
-                                else int(self.model.probe.units)),
-                "fingerprint": self.source.fingerprint(),
-                "probe_fingerprint": (None if self.probe_source is None
-                                      else self.probe_source.fingerprint())}
 
     def _open_store(self, workdir):
         options = self.config.checkpoint
@@ -343,8 +339,9 @@ class _Run:
     def _fit(self, first, last, steps, callbacks):
         epoch = first // self.plan.epoch_steps
         self.model.fit(
-            self._dataset(first, last, self.meter.measure), initial_epoch=epoch, epochs=epoch + (last - first) // steps,
-            steps_per_epoch=steps, callbacks=callbacks, verbose=0)
+            self._dataset(first, last, self.meter.measure), initial_epoch=epoch,
+            epochs=epoch + (last - first) // steps, steps_per_epoch=steps,
+            callbacks=callbacks, verbose=0)
 
     def _dataset(self, first, last, observed=lambda batches: batches):
         """The replicas' rows of the batches `first` .. `last - 1`."""
