@@ -271,6 +271,12 @@ class Config(Section):
     collective_timeout_seconds: float = option(
         300.0, "multi_worker: seconds that workers wait for each other, at the start "
         "and within a step.", flag="collective_timeout_seconds", resumable=True)
+    on_nonfinite: Literal["stop", "skip"] = option(
+        "stop", "When the loss or a gradient is not finite: stop the run, or skip the "
+        "update on all replicas and count it.", flag="on_nonfinite", resumable=True)
+    max_skipped_steps: int = option(
+        10, "The run stops when on_nonfinite=skip has skipped more steps than this.",
+        flag="max_skipped_steps", resumable=True)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -283,6 +289,7 @@ class Config(Section):
     def check(self):
         _positive(epochs=self.epochs, steps=self.steps, replicas=self.replicas,
                   collective_timeout_seconds=self.collective_timeout_seconds)
+        _not_negative(max_skipped_steps=self.max_skipped_steps)
         require(self.global_batch_size >= 2,
                 "`global_batch_size` must be at least 2: a contrastive loss needs "
                 "other images to compare with.",

@@ -287,7 +287,9 @@ class _Run:
                 global_batch_size=config.global_batch_size, start_step=start_step,
                 is_nt_xent=config.loss.name == "nt_xent",
                 last_checkpoint=lambda: getattr(
-                    store and store.latest(), "path", None)),
+                    store and store.latest(), "path", None),
+                ids_of_batch=self.batches.ids_of,
+                max_skipped_steps=config.max_skipped_steps),
         ]
         if self.is_chief:
             own += [progress, EstimatedTime(
