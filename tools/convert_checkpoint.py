@@ -43,7 +43,7 @@ def define(values):
                          "supervised head reads, which no file says: 0, the features; "
                          "fine-tuned from the middle of the head: 1. Only a head on "
                          "the features becomes the run's probe.", flag_values=values)
-    flags.DEFINE_list("leave_out", [], "Beginnings of names in the source, separated "
+    flags.DEFINE_string("leave_out", None, "Beginnings of names in the source, separated "
                       "by commas, of variables that may be lost.", flag_values=values)
     flags.DEFINE_string("data", "unknown", "What it was trained on, for the record and "
                         "as the default of evaluate, e.g. tfds:imagenet2012.",
@@ -71,7 +71,8 @@ def run(values):
 
     check_free(output)  # Before the work, not after it.
     options = {"probe_layer": values["probe_layer"].value,
-               "leave_out": values["leave_out"].value}
+               "leave_out": [start for start in (values["leave_out"].value or "").split(",")
+                             if start]}
     if kind == "simclr_tf":
         source = conversion.read_own_run(path)
     elif kind == "google_tf1":

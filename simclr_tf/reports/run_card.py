@@ -35,10 +35,19 @@ def card_of_run(workdir):
     }
     if config.data.source in LICENCES:
         card["data_licence"] = LICENCES[config.data.source]
+    if "conversion" in record:
+        card["summary"] = _conversion(record, config, step)
     evaluation = workdir.path / EVALUATION_FILE
     if evaluation.is_file():
         card |= _measured(read_results(evaluation), step)
     return card
+
+
+def _conversion(record, config, step):
+    source = record["conversion"]["source"]
+    return (f"An encoder ({_network(config.encoder)}) converted from a "
+            f"{source['kind']} checkpoint, `{source['path']}`, of step {step:,}. How "
+            "it was trained is not in that file.")
 
 
 def _network(options):

@@ -141,8 +141,8 @@ def account_markdown(source, *, title, notes=()):
              f"{source.architecture.describe()}.", ""]
     for note in notes:
         lines += [note, ""]
-    lines += ["## Variables", "", f"{len(rows)} variables, {total:,} numbers, each "
-              "taken as it is.", "", "| source | here | shape |", "|---|---|---|"]
+    lines += ["## Variables", "", f"{len(rows)} variables, {total:,} numbers.",
+              "", "| source | here | shape |", "|---|---|---|"]
     lines += [f"| `{there}` | `{here}` | {list(shape)} |"
               for there, here, shape in rows]
     if source.left_out:

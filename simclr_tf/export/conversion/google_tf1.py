@@ -48,7 +48,7 @@ def read_google_tf1(path, *, copy="raw", probe_layer=0, leave_out=()):
     prefix = COPIES[copy]
     if f"{prefix}base_model/conv2d/kernel" not in stored.shapes:
         raise _not_there(stored, copy)
-    architecture, layers = _architecture(stored, prefix)
+    architecture, layers = find_architecture(stored, prefix)
     names = {f"encoder/{layer.name}/{weight}":
              f"{prefix}base_model/{numbered}/{weight}"
              for layer, numbered in layers for weight in WEIGHTS[layer.kind]}
@@ -81,8 +81,19 @@ def _not_weights(name, prefix, shapes):
     return None
 
 
-def _architecture(stored, prefix):
-    """(Architecture, list of (Layer, numbered name)), from numbers and shapes."""
+def find_architecture(stored, prefix=""):
+    """What the running numbers and the shapes say.
+
+    Args:
+      stored: StoredVariables.
+      prefix: str, before the names of the chosen copy.
+
+    Returns:
+      (Architecture, list of (Layer, numbered name)).
+
+    Raises:
+      ConversionError: it is no ResNet of ours.
+    """
     counts = {kind: _count(stored, f"{prefix}base_model/{of_type}")
               for kind, of_type in _TYPES.items()}
     depth, sk, three = _network_with(stored, prefix, counts)

@@ -17,7 +17,11 @@ from simclr_tf.export.conversion.architecture import (
 )
 from simclr_tf.export.conversion.networks import PROBE, PROBE_WEIGHTS, head_names
 from simclr_tf.export.conversion.source_model import source_model
-from simclr_tf.export.conversion.stored_variables import ObjectTree, StoredVariables
+from simclr_tf.export.conversion.stored_variables import (
+    VALUE,
+    ObjectTree,
+    StoredVariables,
+)
 
 _GROUPS = "resnet_model/block_groups"
 _STEM = "resnet_model/initial_conv_relu_max_pool"
@@ -71,14 +75,13 @@ def read_google_tf2(path, *, probe_layer=0, leave_out=()):
       DataError: no checkpoint there, or one that cannot be read.
     """
     stored = StoredVariables(path)
-    reference = _Reference(stored)
+    reference = Reference(stored)
     architecture = reference.architecture()
-    names = {}
-    for here, there in reference.paths(architecture).items():
-        names[here] = reference.tree.key(there) or reference.readable(there)
+    names = {here: reference.tree.key(there) or f"{there}/{VALUE}"
+             for here, there in reference.paths(architecture).items()}
     return source_model(
         "google_tf2", stored, architecture, names, not_weights=_not_weights,
-        step=stored.step("global_step/.ATTRIBUTES/VARIABLE_VALUE"),
+        step=stored.step(f"global_step/{VALUE}"),
         probe_layer=probe_layer, leave_out=leave_out, describe=reference.describe)
 
 
@@ -92,8 +95,15 @@ def _not_weights(name):
     return reasons.get(top)
 
 
-class _Reference:
-    """The reference's model in an object tree."""
+class Reference:
+    """The reference's model in an object tree.
+
+    Args:
+      stored: StoredVariables.
+
+    Raises:
+      DataError: there is no such model in it.
+    """
 
     def __init__(self, stored):
         self.stored, self.tree = stored, ObjectTree(stored)
@@ -104,7 +114,7 @@ class _Reference:
                 "code: it has no `model/resnet_model`. Is it --source=google_tf1?")
 
     def readable(self, path):
-        return f"{self.root}{path}/.ATTRIBUTES/VARIABLE_VALUE"
+        return f"{self.root}{path}/{VALUE}"
 
     def describe(self, name):
         full = self.tree.full_names.get(name)

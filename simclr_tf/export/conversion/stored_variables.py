@@ -7,6 +7,7 @@ neither loaded nor run.
 import pathlib
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from simclr_tf.errors import DataError
@@ -14,6 +15,8 @@ from simclr_tf.export.conversion.account import ConversionError
 
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
+# The reader raises an IndexError where a file ends too early.
+_READ_ERRORS = (OSError, ValueError, RuntimeError, IndexError, tf.errors.OpError)
 _IN_FOLDER = ("variables/variables", "saved_model/variables/variables")
 
 
@@ -37,7 +40,7 @@ class StoredVariables:
         try:
             self._reader = tf.train.load_checkpoint(self.prefix)
             shapes = self._reader.get_variable_to_shape_map()
-        except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        except _READ_ERRORS as error:
             raise _unreadable(self.prefix, error) from error
         self._dtypes = self._reader.get_variable_to_dtype_map()
         self.shapes = {name: tuple(shapes[name]) for name in sorted(shapes)}
@@ -59,7 +62,11 @@ class StoredVariables:
     def graph(self):
         """The object graph that TensorFlow 2 writes beside the variables."""
         graph = trackable_object_graph_pb2.TrackableObjectGraph()
-        graph.ParseFromString(self._get(GRAPH_KEY))
+        content = self._get(GRAPH_KEY)
+        try:
+            graph.ParseFromString(content)
+        except (DecodeError, TypeError) as error:
+            raise _unreadable(self.prefix, error) from error
         return graph
 
     def step(self, name):
@@ -69,7 +76,7 @@ class StoredVariables:
     def _get(self, name):
         try:
             return self._reader.get_tensor(name)
-        except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        except _READ_ERRORS as error:
             raise _unreadable(self.prefix, error) from error
 
 
@@ -85,14 +92,16 @@ class ObjectTree:
     """
 
     def __init__(self, stored):
-        # node: (dict of child name to node id, name in the file or None)
-        self._nodes = _nodes_of(stored.graph()) if stored.has_graph else (
-            _nodes_of_names(stored.shapes))
         self.full_names = {}
+        # node: (dict of child name to node id, name in the file or None)
         if stored.has_graph:
+            graph = stored.graph()
+            self._nodes = _nodes_of(graph)
             self.full_names = {
                 attribute.checkpoint_key: attribute.full_name
-                for node in stored.graph().nodes for attribute in node.attributes}
+                for node in graph.nodes for attribute in node.attributes}
+        else:
+            self._nodes = _nodes_of_names(stored.shapes)
 
     def children(self, path):
         """Names below a path; none if it does not exist."""

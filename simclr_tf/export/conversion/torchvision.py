@@ -103,8 +103,8 @@ def torchvision_layer(name):
     Example:
       >>> torchvision_layer("block_group2_block1_shortcut_bn")
       'layer2.0.downsample.1'
-      >>> torchvision_layer("initial_conv"), torchvision_layer("block_group4_block3_bn2")
-      ('conv1', 'layer4.2.bn2')
+      >>> torchvision_layer("block_group4_block3_bn2")
+      'layer4.2.bn2'
     """
     stem = {"initial_conv": "conv1", "initial_bn": "bn1"}
     if name in stem:
@@ -145,8 +145,8 @@ def differences(architecture):
             "The max pool of this network pads at the end only where the image's half "
             "is even (224 pixels: 112), torchvision's at both ends. Without the line "
             "on `maxpool`, which is for such images, every window lies one pixel "
-            "further up and left and the features are a little off. For images whose "
-            "half is odd, torchvision's own `maxpool` is the right one.")
+            "further up and left and the features differ by some percent. For images "
+            "whose half is odd, torchvision's own `maxpool` is the right one.")
     else:
         found.append(
             f"The stem `{architecture.stem}` has a 3x3 convolution and no max pool; "
