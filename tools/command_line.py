@@ -20,6 +20,7 @@ VERBS = {
     "pretrain": "Learn an encoder from images, without labels.",
     "evaluate": "Probe a frozen encoder: kNN, linear, few labels.",
     "export": "Write the encoder as a SavedModel with its card.",
+    "convert_checkpoint": "Bring in published weights; take an encoder to PyTorch.",
 }
 
 
@@ -33,7 +34,7 @@ def main(argv=None):
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print("Usage: simclr-tf VERB [--flag=value ...]\n")
         for verb, line in VERBS.items():
-            print(f"  {verb:10}{line}")
+            print(f"  {verb:20}{line}")
         print("\nsimclr-tf VERB --help lists the flags of a verb.")
         return 0
     verb = arguments[0]

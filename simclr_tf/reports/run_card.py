@@ -40,11 +40,20 @@ def card_of_run(workdir):
     if started is not None:
         card["notes"] = [f"Started from `{started['source']}` ("
                          f"{'; '.join(started['summary'])})."]
+    if "conversion" in record:
+        card["summary"] = _conversion(record, config, step)
     evaluation = workdir.path / EVALUATION_FILE
     if evaluation.is_file():
         measured = _measured(read_results(evaluation), step)
         card |= {**measured, "notes": card.get("notes", []) + measured["notes"]}
     return card
+
+
+def _conversion(record, config, step):
+    source = record["conversion"]["source"]
+    return (f"An encoder ({_network(config.encoder)}) converted from a "
+            f"{source['kind']} checkpoint, `{source['path']}`, of step {step:,}. How "
+            "it was trained is not in that file.")
 
 
 def _network(options):

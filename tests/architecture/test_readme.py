@@ -12,11 +12,19 @@ from PIL import Image
 from simclr_tf.distribution.cluster import read_tf_config
 from simclr_tf.options import override
 from simclr_tf.presets import PRESETS
-from simclr_tf.tools import command_line, config_flags, evaluate, export, pretrain
+from simclr_tf.tools import (
+    command_line,
+    config_flags,
+    convert_checkpoint,
+    evaluate,
+    export,
+    pretrain,
+)
 
 ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TOOLS = {"pretrain": pretrain, "evaluate": evaluate, "export": export}
+TOOLS = {"pretrain": pretrain, "evaluate": evaluate, "export": export,
+         "convert_checkpoint": convert_checkpoint}
 
 
 def blocks(language):

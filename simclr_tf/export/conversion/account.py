@@ -1,0 +1,158 @@
+"""Every variable accounted for: found, of the right shape, or the conversion stops."""
+
+import dataclasses
+import math
+import typing
+
+import numpy as np
+
+from simclr_tf.errors import SimCLRError
+
+
+class ConversionError(SimCLRError):
+    """A source whose variables are not exactly those of a network we know."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceModel:
+    """A network read from somewhere, by our names.
+
+    Attributes:
+      kind: str, e.g. "google_tf2".
+      path: str, where it was read.
+      architecture: Architecture.
+      variables: dict of our name, e.g. "encoder/initial_conv/kernel", to tf.Variable.
+      objects: dict of the names in a run's checkpoint to the layers that hold them.
+      names: dict of our name to the source's, in the order of the forward pass.
+      left_out: list of (source name, shape, reason).
+      step: int, updates that trained it, as far as the source says; else 0.
+    """
+
+    kind: str
+    path: str
+    architecture: typing.Any
+    variables: dict
+    objects: dict
+    names: dict
+    left_out: list
+    step: int = 0
+
+    def rows(self):
+        """(source name, our name, shape) of every variable that was taken."""
+        return [(there, here, tuple(self.variables[here].shape))
+                for here, there in self.names.items()]
+
+
+def check_account(names, expected, stored, left_out, *, describe=None):
+    """Raise unless names, shapes and the stored variables fit exactly.
+
+    Args:
+      names: dict of our name to the source's.
+      expected: dict of our name to the shape that the network needs.
+      stored: dict of source name to shape: all that the source holds.
+      left_out: collection of source names that are knowingly not taken.
+      describe: function of a source name to the text that the user knows it by.
+
+    Raises:
+      ConversionError: something missing, misshaped or too much; all are counted and
+        the first is named.
+
+    Example:
+      >>> check_account({"encoder/a": "a"}, {"encoder/a": (2,)}, {"a": (2,)}, [])
+      >>> check_account({"encoder/a": "a"}, {"encoder/a": (2,)}, {"a": (3,)}, [])
+      Traceback (most recent call last):
+      ...
+      simclr_tf.export.conversion.account.ConversionError: 1 variable of the source \
+has another shape than the network found; the first: a is (3,), encoder/a must be \
+(2,). Nothing was written.
+    """
+    describe = describe or (lambda name: name)
+    missing = [here for here in expected if names.get(here) not in stored]
+    if missing:
+        here = missing[0]
+        raise missing_variables(len(missing), describe(names.get(here)), here,
+                                expected[here])
+    misshaped = [here for here in expected
+                 if tuple(stored[names[here]]) != tuple(expected[here])]
+    if misshaped:
+        here = misshaped[0]
+        raise ConversionError(
+            f"{_count(misshaped, 'has', 'have')} another shape than the network found; "
+            f"the first: {describe(names[here])} is {tuple(stored[names[here]])}, "
+            f"{here} must be {tuple(expected[here])}. Nothing was written.")
+    taken = {names[here] for here in expected}
+    surplus = [name for name in stored if name not in taken and name not in left_out]
+    if surplus:
+        raise ConversionError(
+            f"{_count(surplus, 'has', 'have')} no place in the network found; the "
+            f"first: {describe(surplus[0])} {tuple(stored[surplus[0]])}. Nothing was "
+            "written. If they may be lost, name the beginning of their names in "
+            "--leave_out.")
+
+
+def missing_variables(number, there, here, shape=None):
+    """The error for variables that the network needs and the source has not."""
+    needed = f"{here} {tuple(shape)}" if shape is not None else here
+    return ConversionError(
+        f"{number} {'variable is' if number == 1 else 'variables are'} missing in the "
+        f"source; the first: {there}, needed for {needed}. Nothing was written.")
+
+
+def check_finite(value, name):
+    """Raise if an array that was read holds a NaN or an infinity.
+
+    Raises:
+      ConversionError: it does.
+    """
+    if not np.isfinite(value).all():
+        raise ConversionError(
+            f"{name} of the source holds values that are not finite. Nothing was "
+            "written.")
+
+
+def account_record(source):
+    """The account of a conversion as plain values, for conversion.json."""
+    return {
+        "format": "simclr_tf.conversion/1",
+        "source": {"kind": source.kind, "path": source.path, "step": source.step},
+        "architecture": dataclasses.asdict(source.architecture),
+        "variables": [{"source": there, "target": here, "shape": list(shape)}
+                      for there, here, shape in source.rows()],
+        "left_out": [{"source": name, "shape": list(shape), "reason": reason}
+                     for name, shape, reason in source.left_out],
+    }
+
+
+def account_markdown(source, *, title, notes=()):
+    """The account of a conversion as a page, for conversion.md.
+
+    Args:
+      source: SourceModel.
+      title: str.
+      notes: paragraphs of Markdown, before the tables.
+
+    Returns:
+      str.
+    """
+    rows = source.rows()
+    total = sum(math.prod(shape) for _, _, shape in rows)
+    lines = [f"# {title}", "",
+             f"Read as {source.kind} from `{source.path}`: "
+             f"{source.architecture.describe()}.", ""]
+    for note in notes:
+        lines += [note, ""]
+    lines += ["## Variables", "", f"{len(rows)} variables, {total:,} numbers.",
+              "", "| source | here | shape |", "|---|---|---|"]
+    lines += [f"| `{there}` | `{here}` | {list(shape)} |"
+              for there, here, shape in rows]
+    if source.left_out:
+        lines += ["", "## Left out", "", "| source | shape | because |",
+                  "|---|---|---|"]
+        lines += [f"| `{name}` | {list(shape)} | {reason} |"
+                  for name, shape, reason in source.left_out]
+    return "\n".join([*lines, ""])
+
+
+def _count(names, one, many):
+    return (f"1 variable of the source {one}" if len(names) == 1
+            else f"{len(names)} variables of the source {many}")

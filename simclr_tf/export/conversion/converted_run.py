@@ -1,0 +1,60 @@
+"""A converted network as the workdir of a run: everything here takes one.
+
+`load_encoder`, `simclr-tf evaluate`, `export`, fine-tuning and warm starts read
+workdirs; with the projection head and the probe in its checkpoint, nothing of the
+source is lost.
+"""
+
+import json
+
+import tensorflow as tf
+
+from simclr_tf.export.conversion.account import account_markdown, account_record
+from simclr_tf.export.conversion.networks import config_of
+from simclr_tf.export.conversion.whole_folder import whole_folder
+from simclr_tf.options import to_dict
+from simclr_tf.training import CheckpointStore
+from simclr_tf.training.durable_files import write_flushed
+from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, versions
+
+JSON_FILE, MARKDOWN_FILE = "conversion.json", "conversion.md"
+
+
+def write_workdir(source, output, *, data="unknown", image_size_pixels=None,
+                  command="simclr_tf.export.conversion.write_workdir(...)"):
+    """Write a network as a workdir with one checkpoint, and the account beside it.
+
+    Args:
+      source: SourceModel.
+      output: path of the folder to make.
+      data: str, what it was trained on, for the record and the card.
+      image_size_pixels: int, or None for that of the stem (224, or 32).
+      command: str, for the record.
+
+    Returns:
+      pathlib.Path of the folder's checkpoint inside `output`.
+
+    Raises:
+      WorkdirError: the folder exists, or cannot be written; nothing is left behind.
+    """
+    config = config_of(source.architecture, data=data,
+                       image_size_pixels=image_size_pixels)
+    account = account_record(source)
+    record = {
+        "config": to_dict(config),
+        "data": {"name": data, "num_examples": None,
+                 "channels": source.architecture.channels, "classes": None,
+                 "num_classes": source.architecture.num_classes, "fingerprint": None},
+        "versions": versions(), "command": command,
+        "conversion": {name: account[name] for name in ("source", "architecture")},
+    }
+    with whole_folder(output) as folder:
+        (folder / CHECKPOINTS).mkdir()
+        saved = CheckpointStore(folder / CHECKPOINTS).save(
+            source.step, details={"converted": True},
+            model=tf.train.Checkpoint(**source.objects))
+        write_flushed(folder / CONFIG_FILE, json.dumps(record, indent=1))
+        write_flushed(folder / JSON_FILE, json.dumps(account, indent=1) + "\n")
+        write_flushed(folder / MARKDOWN_FILE, account_markdown(
+            source, title=f"Converted from {source.kind}"))
+    return saved.path.relative_to(folder)

@@ -1,0 +1,41 @@
+"""The newest checkpoint of one of our own runs, as a source for other formats."""
+
+from simclr_tf.errors import require
+from simclr_tf.export.conversion.account import SourceModel, check_finite
+from simclr_tf.export.conversion.architecture import Architecture
+from simclr_tf.export.conversion.networks import named_variables
+from simclr_tf.training import CheckpointStore, Workdir, load_encoder
+from simclr_tf.training.workdir import CHECKPOINTS
+
+
+def read_own_run(path):
+    """The encoder of a workdir.
+
+    Args:
+      path: workdir of a run, or of a conversion.
+
+    Returns:
+      SourceModel of the encoder alone.
+
+    Raises:
+      WorkdirError: not a workdir, or without a checkpoint.
+      ConfigError: the encoder is a user's own network.
+    """
+    workdir = Workdir(path)
+    options = workdir.config().encoder
+    require(options.kind == "resnet",
+            "Only the ResNets of this package have names elsewhere; this run's encoder "
+            "was handed in from Python.", kind=options.kind)
+    encoder = load_encoder(workdir.path)
+    architecture = Architecture(
+        depth=options.depth, width_multiplier=options.width_multiplier,
+        sk_ratio=options.sk_ratio, se_ratio=options.se_ratio, stem=options.stem,
+        channels=encoder.input_shape[-1])
+    variables = named_variables(encoder, architecture)
+    names = {name: name.removeprefix("encoder/") for name in variables}
+    for name, variable in variables.items():
+        check_finite(variable.numpy(), names[name])
+    return SourceModel(
+        kind="simclr_tf", path=str(workdir.path), architecture=architecture,
+        variables=variables, objects={"encoder": encoder}, names=names, left_out=[],
+        step=CheckpointStore(workdir.path / CHECKPOINTS).latest().step)

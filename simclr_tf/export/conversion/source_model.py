@@ -1,0 +1,84 @@
+"""From names to values: the account is checked first, then everything is read."""
+
+import dataclasses
+
+from simclr_tf.errors import require
+from simclr_tf.export.conversion.account import (
+    ConversionError,
+    SourceModel,
+    check_account,
+    check_finite,
+)
+from simclr_tf.export.conversion.networks import (
+    PROBE,
+    PROBE_WEIGHTS,
+    Networks,
+    config_of,
+)
+
+
+def source_model(kind, stored, architecture, names, *, not_weights, step, probe_layer,
+                 leave_out, describe=None):
+    """Read the variables of a network, if they are exactly those of a network.
+
+    Args:
+      kind: str, of the source.
+      stored: StoredVariables.
+      architecture: Architecture, as found.
+      names: dict of our name to the name in the file.
+      not_weights: function of a name in the file to the reason why it is no part of
+        the network, or None.
+      step: int.
+      probe_layer: int, the layer of the projection head that the supervised head reads.
+      leave_out: beginnings of names in the file that may be lost.
+      describe: as of `check_account`.
+
+    Returns:
+      SourceModel.
+
+    Raises:
+      ConversionError: variables missing, too many or of another shape.
+    """
+    require(0 <= probe_layer <= architecture.head_layers,
+            "`probe_layer` must be a layer of the projection head, or 0 for the "
+            f"features; this head has {architecture.head_layers} layers.",
+            probe_layer=probe_layer)
+    left_out = {}
+    if probe_layer and architecture.num_classes:
+        reason = (f"a head on layer {probe_layer} of the projection head; a run's "
+                  "probe reads the features")
+        for weight in PROBE_WEIGHTS:
+            left_out[names.pop(f"{PROBE}/{weight}")] = reason
+        architecture = dataclasses.replace(architecture, num_classes=None)
+    for name in stored.shapes:
+        reason = not_weights(name)
+        if reason is None and name.startswith(tuple(leave_out)):
+            reason = "asked for (--leave_out)"
+        if reason is not None:
+            left_out[name] = reason
+    networks = Networks(architecture, config_of(architecture))
+    variables = networks.variables()
+    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
+    _check_probe(names, expected, stored)
+    check_account(names, expected, stored.shapes, left_out, describe=describe)
+    for here, variable in variables.items():
+        value = stored.read(names[here])
+        check_finite(value, names[here])
+        variable.assign(value)
+    return SourceModel(
+        kind=kind, path=stored.prefix, architecture=architecture, variables=variables,
+        objects=networks.objects, step=step,
+        names={here: names[here] for here in expected},
+        left_out=[(name, stored.shapes[name], reason)
+                  for name, reason in left_out.items() if name in stored.shapes])
+
+
+def _check_probe(names, expected, stored):
+    """A supervised head of another width than the features reads something else."""
+    here = f"{PROBE}/{PROBE_WEIGHTS[0]}"
+    stored_shape = stored.shapes.get(names.get(here))
+    if stored_shape and stored_shape[0] != expected[here][0]:
+        raise ConversionError(
+            f"The supervised head {names[here]} {stored_shape} does not read the "
+            f"{expected[here][0]} features; say with --probe_layer which layer of the "
+            "projection head it reads. Nothing was written.")

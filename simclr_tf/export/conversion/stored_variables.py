@@ -1,0 +1,190 @@
+"""What a TensorFlow checkpoint holds, without running anything that came with it.
+
+Only the variables file is read: of a SavedModel, the program in saved_model.pb is
+neither loaded nor run.
+"""
+
+import pathlib
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+from simclr_tf.errors import DataError
+from simclr_tf.export.conversion.account import ConversionError
+
+GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
+# The reader raises an IndexError where a file ends too early.
+_READ_ERRORS = (OSError, ValueError, RuntimeError, IndexError, tf.errors.OpError)
+_IN_FOLDER = ("variables/variables", "saved_model/variables/variables")
+
+
+class StoredVariables:
+    """The variables of a checkpoint, by the names in its file.
+
+    Args:
+      path: prefix of a checkpoint (`.../ckpt-100`), folder with checkpoints, or
+        folder of a SavedModel or of a TF1 Hub module.
+
+    Attributes:
+      prefix: str, of the files that are read.
+      shapes: dict of name to tuple; the object graph is not among them.
+
+    Raises:
+      DataError: nothing there, or it cannot be read.
+    """
+
+    def __init__(self, path):
+        self.prefix = find_prefix(path)
+        try:
+            self._reader = tf.train.load_checkpoint(self.prefix)
+            shapes = self._reader.get_variable_to_shape_map()
+        except _READ_ERRORS as error:
+            raise _unreadable(self.prefix, error) from error
+        self._dtypes = self._reader.get_variable_to_dtype_map()
+        self.shapes = {name: tuple(shapes[name]) for name in sorted(shapes)}
+        self.has_graph = self.shapes.pop(GRAPH_KEY, None) is not None
+
+    def read(self, name):
+        """The value of a variable, checked against its checksum.
+
+        Raises:
+          DataError: the file is damaged or cut off.
+          ConversionError: it does not hold float32 or integers.
+        """
+        dtype = self._dtypes[name]
+        if not (dtype == tf.float32 or dtype.is_integer):
+            raise ConversionError(
+                f"{name} of the source is {dtype.name}; only float32 is converted.")
+        return self._get(name)
+
+    def graph(self):
+        """The object graph that TensorFlow 2 writes beside the variables."""
+        graph = trackable_object_graph_pb2.TrackableObjectGraph()
+        content = self._get(GRAPH_KEY)
+        try:
+            graph.ParseFromString(content)
+        except (DecodeError, TypeError) as error:
+            raise _unreadable(self.prefix, error) from error
+        return graph
+
+    def step(self, name):
+        """The integer in a step counter; 0 if there is none."""
+        return int(self.read(name)) if name in self.shapes else 0
+
+    def _get(self, name):
+        try:
+            return self._reader.get_tensor(name)
+        except _READ_ERRORS as error:
+            raise _unreadable(self.prefix, error) from error
+
+
+class ObjectTree:
+    """Variables by the path of attributes from the root object.
+
+    TensorFlow names a variable in the file by the *shortest* path to it; a SavedModel
+    of the reference calls most of them `trainable_variables_list/<i>`. The object
+    graph in the file knows all paths. Without one, the names themselves are the paths.
+
+    Args:
+      stored: StoredVariables.
+    """
+
+    def __init__(self, stored):
+        self.full_names = {}
+        # node: (dict of child name to node id, name in the file or None)
+        if stored.has_graph:
+            graph = stored.graph()
+            self._nodes = _nodes_of(graph)
+            self.full_names = {
+                attribute.checkpoint_key: attribute.full_name
+                for node in graph.nodes for attribute in node.attributes}
+        else:
+            self._nodes = _nodes_of_names(stored.shapes)
+
+    def children(self, path):
+        """Names below a path; none if it does not exist."""
+        node = self._find(path)
+        return list(node[0]) if node is not None else []
+
+    def key(self, path):
+        """The name in the file of the variable at a path, or None."""
+        node = self._find(path)
+        return node[1] if node is not None else None
+
+    def _find(self, path):
+        node = self._nodes[0]
+        for part in path.split("/") if path else ():
+            if part not in node[0]:
+                return None
+            node = self._nodes[node[0][part]]
+        return node
+
+
+def find_prefix(path):
+    """The checkpoint that a path means.
+
+    Args:
+      path: as of `StoredVariables`.
+
+    Returns:
+      str, the prefix of the files.
+
+    Raises:
+      DataError: there is none, or more than one.
+    """
+    path = pathlib.Path(path).expanduser()
+    if path.suffix == ".index" or path.name.partition(".data-")[1]:
+        path = path.with_name(path.name.removesuffix(".index").partition(".data-")[0])
+    if path.with_name(f"{path.name}.index").is_file():
+        return str(path)
+    if not path.is_dir():
+        raise DataError(
+            f"There is no checkpoint {path}: neither the file {path.name}.index nor a "
+            "folder of that name exists. Give the prefix of a checkpoint, e.g. "
+            "DIR/ckpt-100, or the folder of a SavedModel.")
+    for inner in _IN_FOLDER:
+        if (path / f"{inner}.index").is_file():
+            return str(path / inner)
+    newest = tf.train.latest_checkpoint(str(path))
+    if newest is not None:
+        return newest
+    found = sorted(file.name.removesuffix(".index") for file in path.glob("*.index"))
+    if len(found) == 1:
+        return str(path / found[0])
+    raise DataError(
+        f"{path} holds {len(found) or 'no'} checkpoints; give the prefix of one"
+        + (f": {', '.join(found[:5])}." if found else ", or a SavedModel's folder."))
+
+
+def _nodes_of(graph):
+    nodes = []
+    for node in graph.nodes:
+        keys = [a.checkpoint_key for a in node.attributes if a.name == "VARIABLE_VALUE"]
+        nodes.append(({child.local_name: child.node_id for child in node.children},
+                      keys[0] if keys else None))
+    return nodes or [({}, None)]
+
+
+def _nodes_of_names(names):
+    nodes = [[{}, None]]
+    for name in names:
+        path, found, _ = name.partition(f"/{VALUE}")
+        if not found or "/.OPTIMIZER_SLOT/" in name:
+            continue
+        here = 0
+        for part in path.split("/"):
+            if part not in nodes[here][0]:
+                nodes[here][0][part] = len(nodes)
+                nodes.append([{}, None])
+            here = nodes[here][0][part]
+        nodes[here][1] = name
+    return nodes
+
+
+def _unreadable(prefix, error):
+    reason = str(error).strip().splitlines() or [repr(error)]
+    return DataError(
+        f"Cannot read the checkpoint {prefix}: {reason[0][:200].rstrip('.')}. Is a "
+        "file cut off or missing?")

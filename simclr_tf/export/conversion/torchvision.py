@@ -1,0 +1,183 @@
+"""An encoder in the names and layouts of torchvision's ResNets, for PyTorch.
+
+The convolutions agree: torchvision pads a 3x3 by 1 and a 7x7 by 3 on both ends, as we
+do, and has the stride in the 3x3 convolution (v1.5). What does not agree is said, and
+put right by lines of PyTorch, or refused: see `differences`.
+"""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+
+from simclr_tf.errors import require
+from simclr_tf.export.conversion.account import account_markdown, account_record
+from simclr_tf.export.conversion.architecture import WEIGHTS, encoder_layers
+from simclr_tf.export.conversion.converted_run import JSON_FILE, MARKDOWN_FILE
+from simclr_tf.export.conversion.whole_folder import whole_folder
+from simclr_tf.models.resnet import DEPTHS
+from simclr_tf.training.durable_files import write_flushed
+
+STATE_FILE = "state_dict.npz"
+_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
+         "moving_variance": "running_var"}
+
+
+def write_torchvision(source, output):
+    """Write state_dict.npz with conversion.md, which says how PyTorch loads it.
+
+    Args:
+      source: SourceModel; its heads are left out.
+      output: path of the folder to make.
+
+    Returns:
+      dict of torchvision's name to array, as written.
+
+    Raises:
+      ConfigError: torchvision has no such network.
+      WorkdirError: the folder exists, or cannot be written; nothing is left behind.
+    """
+    architecture = source.architecture
+    state, names = state_dict(source)
+    left_out = [*source.left_out, *(
+        (source.names[here], tuple(value.shape), "not of the encoder")
+        for here, value in source.variables.items() if not here.startswith("encoder/"))]
+    written = dataclasses.replace(
+        source, variables={name: state[name] for name in names.values()}, objects={},
+        names={there: source.names[here] for here, there in names.items()},
+        left_out=left_out,
+        architecture=dataclasses.replace(
+            architecture, head_layers=0, head_hidden=None, head_out=None,
+            num_classes=None))
+    notes = ["## Loading", "```python\n" + loading_lines(architecture) + "\n```",
+             *differences(architecture),
+             "Kernels are transposed from [height, width, in, out] to [out, in, "
+             "height, width]; nothing else is changed. Images are in [0, 1]: there is "
+             "no normalization by mean and standard deviation."]
+    with whole_folder(output) as folder:
+        with (folder / STATE_FILE).open("wb") as file:
+            np.savez(file, **state)
+        record = account_record(written) | {"loading": loading_lines(architecture)}
+        write_flushed(folder / JSON_FILE, json.dumps(record, indent=1) + "\n")
+        write_flushed(folder / MARKDOWN_FILE, account_markdown(
+            written, title="In torchvision's names", notes=notes))
+    return state
+
+
+def state_dict(source):
+    """The encoder in torchvision's names.
+
+    Args:
+      source: SourceModel.
+
+    Returns:
+      (state, names): dict of torchvision's name to array, with the counters
+      `num_batches_tracked` that its batch norms carry; dict of our name to
+      torchvision's.
+
+    Raises:
+      ConfigError: torchvision has no such network.
+    """
+    check_in_torchvision(source.architecture)
+    layers = encoder_layers(source.architecture.depth, sk=False, se=False,
+                            three_stem_convs=False)
+    state, names = {}, {}
+    for layer in layers:
+        there = torchvision_layer(layer.name)
+        for weight in WEIGHTS[layer.kind]:
+            here = f"encoder/{layer.name}/{weight}"
+            value = source.variables[here].numpy()
+            if weight == "kernel":
+                value = value.transpose(3, 2, 0, 1)
+            names[here] = f"{there}.{_NORM.get(weight, 'weight')}"
+            state[names[here]] = np.ascontiguousarray(value)
+        if layer.kind == "norm":
+            state[f"{there}.num_batches_tracked"] = np.array(0, np.int64)
+    return state, names
+
+
+def torchvision_layer(name):
+    """Our layer's name in torchvision.
+
+    Example:
+      >>> torchvision_layer("block_group2_block1_shortcut_bn")
+      'layer2.0.downsample.1'
+      >>> torchvision_layer("block_group4_block3_bn2")
+      'layer4.2.bn2'
+    """
+    stem = {"initial_conv": "conv1", "initial_bn": "bn1"}
+    if name in stem:
+        return stem[name]
+    group, block, role = re.fullmatch(
+        r"block_group(\d+)_block(\d+)_(.+)", name).groups()
+    role = {"shortcut_conv": "downsample.0", "shortcut_bn": "downsample.1"}.get(
+        role, role)
+    return f"layer{group}.{int(block) - 1}.{role}"
+
+
+def check_in_torchvision(architecture):
+    """Raise unless torchvision's ResNet class can be this network.
+
+    Raises:
+      ConfigError: selective kernels, squeeze-and-excitation or another width.
+    """
+    rule = ("torchvision's ResNets have no {}: this encoder cannot be written in "
+            "their names.")
+    require(architecture.sk_ratio == 0, rule.format("selective kernels, nor ResNet-D"),
+            sk_ratio=architecture.sk_ratio)
+    require(architecture.se_ratio == 0, rule.format("squeeze-and-excitation"),
+            se_ratio=architecture.se_ratio)
+    require(architecture.width_multiplier == 1,
+            rule.format("other widths (its wide ResNets widen the 3x3 convolutions "
+                        "alone)"), width_multiplier=architecture.width_multiplier)
+
+
+def differences(architecture):
+    """Where torchvision's network is another one: paragraphs."""
+    found = []
+    if DEPTHS[architecture.depth][0] == "basic":
+        found.append(
+            "torchvision has the identity as the shortcut of `layer1.0`; this network "
+            "has a convolution there, which the lines above put in.")
+    if architecture.stem == "imagenet":
+        found.append(
+            "The max pool of this network pads at the end only where the image's half "
+            "is even (224 pixels: 112), torchvision's at both ends. Without the line "
+            "on `maxpool`, which is for such images, every window lies one pixel "
+            "further up and left and the features differ by some percent. For images "
+            "whose half is odd, torchvision's own `maxpool` is the right one.")
+    else:
+        found.append(
+            f"The stem `{architecture.stem}` has a 3x3 convolution and no max pool; "
+            "the lines above say so to torchvision.")
+    return found
+
+
+def loading_lines(architecture):
+    """The lines of Python that load state_dict.npz into torchvision's network."""
+    depth = architecture.depth
+    model = f"torchvision.models.resnet{depth}()"
+    if depth == 200:  # It has the class, and no function for this depth.
+        model = ("torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, "
+                 f"{list(DEPTHS[depth][1])})")
+    lines = ["import numpy as np, torch, torchvision", f"model = {model}",
+             "model.fc = torch.nn.Identity()"]
+    if architecture.stem == "imagenet":
+        lines.append("model.maxpool = torch.nn.MaxPool2d(3, 2, ceil_mode=True)")
+    else:
+        lines.append("model.maxpool = torch.nn.Identity()")
+    kernel, stride = {"imagenet": (7, 2), "cifar": (3, 1), "small": (3, 2)}[
+        architecture.stem]
+    if architecture.stem != "imagenet" or architecture.channels != 3:
+        lines.append(
+            f"model.conv1 = torch.nn.Conv2d({architecture.channels}, 64, {kernel}, "
+            f"{stride}, {(kernel - 1) // 2}, bias=False)")
+    if DEPTHS[depth][0] == "basic":
+        lines.append(
+            "model.layer1[0].downsample = torch.nn.Sequential(torch.nn.Conv2d("
+            "64, 64, 1, bias=False), torch.nn.BatchNorm2d(64))")
+    return "\n".join([
+        *lines, f'state = np.load("{STATE_FILE}")',
+        "model.load_state_dict({name: torch.from_numpy(state[name]) "
+        "for name in state})", "model.eval()"])
