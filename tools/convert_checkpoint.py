@@ -43,8 +43,8 @@ def define(values):
                          "supervised head reads, which no file says: 0, the features; "
                          "fine-tuned from the middle of the head: 1. Only a head on "
                          "the features becomes the run's probe.", flag_values=values)
-    flags.DEFINE_string("leave_out", None, "Beginnings of names in the source, separated "
-                      "by commas, of variables that may be lost.", flag_values=values)
+    flags.DEFINE_string("leave_out", None, "Beginnings of names in the source, "
+                        "separated by commas, of variables that may be lost.", flag_values=values)
     flags.DEFINE_string("data", "unknown", "What it was trained on, for the record and "
                         "as the default of evaluate, e.g. tfds:imagenet2012.",
                         flag_values=values)
@@ -70,9 +70,9 @@ def run(values):
     from simclr_tf.export.conversion.whole_folder import check_free
 
     check_free(output)  # Before the work, not after it.
+    given_up = (values["leave_out"].value or "").split(",")
     options = {"probe_layer": values["probe_layer"].value,
-               "leave_out": [start for start in (values["leave_out"].value or "").split(",")
-                             if start]}
+               "leave_out": [start for start in given_up if start]}
     if kind == "simclr_tf":
         source = conversion.read_own_run(path)
     elif kind == "google_tf1":
