@@ -137,7 +137,8 @@ def _variables(folder, names):
         reader = tf.train.load_checkpoint(str(prefix))
         return {name: reader.get_tensor(f"variables/{i}/.ATTRIBUTES/VARIABLE_VALUE")
                 for i, name in enumerate(names)}
-    except (ValueError, OSError, KeyError, RuntimeError, tf.errors.OpError) as error:
+    except (ValueError, OSError, LookupError, RuntimeError,
+            tf.errors.OpError) as error:  # TensorFlow's reader raises Python's own.
         raise WorkdirError(
             f"The SavedModel in {folder} is damaged: {_first_line(error)}") from error
 

@@ -1,6 +1,7 @@
 """One export in every format, loaded and trained by those who do not know us."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -95,8 +96,8 @@ import json, re, sys
 import keras, numpy as np
 
 cases, facts = np.load(sys.argv[1]), {"version": keras.__version__}
-(block,) = [block for block in re.findall(
-    r"```python\\n(.*?)```", open("card.md").read(), re.S) if "import keras\\n" in block]
+blocks = re.findall(r"```python\\n(.*?)```", open("card.md").read(), re.S)
+(block,) = [block for block in blocks if "import keras\\n" in block]
 names = {}
 exec(block, names)
 encoder, facts["block"] = names["encoder"], list(names["features"].shape)
@@ -180,7 +181,6 @@ def cases(encoder, files, tmp_path_factory):
 
 def in_fresh_process(program, folder, cases, scratch):
     """What a program prints as JSON, run inside an export's folder."""
-    import os
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND":
                    "tensorflow", "TFHUB_CACHE_DIR": str(scratch)}
     done = subprocess.run(
