@@ -61,6 +61,26 @@ ADDONS = [
     'tensorflow-addons==0.23.0+needs.python.3.10.or.3.11; python_version >= "3.12"',
 ]
 
+SAFETENSORS = [
+    # Encoders as numbers by name: the format for strangers' weights.
+    "safetensors>=0.5,<0.9",
+]
+
+LITERT = [
+    # Runs LiteRT files without TensorFlow: the check of --formats=litert.
+    "ai-edge-litert>=2.0.2,<3",
+]
+
+ONNX = [
+    # The converter; its last release works with TensorFlow 2.15 to 2.21, untended.
+    "tf2onnx>=1.17,<1.18",
+    # Beside TensorFlow 2.15 pip takes 1.18, as later ones need a newer protobuf; 1.19.0
+    # says it does not, and then cannot be imported.
+    "onnx>=1.16,!=1.19.0,<1.24",
+    # Runs ONNX files: the check of --formats=onnx.
+    "onnxruntime>=1.20,<2",
+]
+
 TEST = [
     "pytest>=8,<10",
     # The suite on both cores.
@@ -90,7 +110,8 @@ setup(
     package_data={"simclr_tf.data": ["embedded/*"]},
     install_requires=INSTALL,
     extras_require={"plots": PLOTS, "hub": HUB, "addons": ADDONS,
-                    "test": [*TEST, *PLOTS, *HUB]},
+                    "safetensors": SAFETENSORS, "litert": LITERT, "onnx": ONNX,
+                    "test": [*TEST, *PLOTS, *HUB, *SAFETENSORS, *LITERT, *ONNX]},
     entry_points={
         "console_scripts": ["simclr-tf = simclr_tf.tools.command_line:main"],
     },

@@ -1,9 +1,11 @@
 """Write the encoder of a run as a SavedModel, with its config and its card.
 
 simclr-tf export --workdir=runs/demo --output=exported_models/demo
+simclr-tf export --workdir=runs/demo --output=exported_models/demo_all
+    --formats=saved_model,keras3,litert,safetensors,onnx
 
-The folder gets its name only after a fresh process, which knows nothing but
-TensorFlow, has loaded the SavedModel and found the same features.
+The folder gets its name only after, for each format, a fresh process that knows
+nothing but the runtime has loaded it and found the same features.
 """
 
 import sys
@@ -19,6 +21,21 @@ def define(values):
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
     flags.DEFINE_string("output", None, "Folder to make, e.g. exported_models/NAME.",
                         flag_values=values)
+    flags.DEFINE_list(
+        "formats", ["saved_model"], "What to write, with commas between: saved_model, "
+        "keras3 (a .keras file for Keras 3), litert, safetensors (with config.json: "
+        "data, not a program), onnx (best effort).", flag_values=values)
+    flags.DEFINE_bool("with_projection_head", False, "The layers of the projection "
+                      "head as outputs too.", flag_values=values)
+    flags.DEFINE_bool("with_probe", False, "The online probe as the output `logits`.",
+                      flag_values=values)
+    flags.DEFINE_bool("with_preprocessing", False, "One more signature, from the bytes "
+                      "of image files to features, at the size of the run.",
+                      flag_values=values)
+    flags.DEFINE_integer("version", None, "Write saved_model/VERSION/, the layout of "
+                         "TF Serving.", flag_values=values)
+    flags.DEFINE_bool("archive", False, "Write saved_model.tar.gz as well, which "
+                      "TF-Hub loads from a URL.", flag_values=values)
     flags.DEFINE_bool("overwrite", False, "Replace an export that is there already.",
                       flag_values=values)
 
@@ -29,17 +46,32 @@ def run(values):
     output = command_line.required(
         values, "output", "the folder to make, e.g. exported_models/NAME")
     import_tensorflow()
-    from simclr_tf.export import export_saved_model
+    from simclr_tf.export import check_formats, export_saved_model
     from simclr_tf.reports import card_of_run
-    from simclr_tf.training import Workdir, load_encoder
+    from simclr_tf.training import (
+        Workdir,
+        load_encoder,
+        load_probe,
+        load_projection_head,
+    )
 
+    formats = values["formats"].value
+    check_formats(formats)
     workdir = Workdir(path)
     card, record = card_of_run(workdir), workdir.read()
+    encoder, options = load_encoder(path), {}
+    if values["with_projection_head"].value:
+        options["projection_head"] = load_projection_head(workdir, encoder)
+    if values["with_probe"].value:
+        options["classifier"] = load_probe(workdir, encoder)
+    if values["with_preprocessing"].value:
+        options["image_size_pixels"] = workdir.config().data.image_size_pixels
     exported = export_saved_model(
-        load_encoder(path), output, config=record, card=card,
-        overwrite=values["overwrite"].value)
-    print(f"Exported to {output}: saved_model/, config.json, card.md. A fresh process "
-          "found the same features (largest difference "
+        encoder, output, config=record, card=card, formats=formats,
+        version=values["version"].value, archive=values["archive"].value,
+        overwrite=values["overwrite"].value, **options)
+    print(f"Exported to {output}: {', '.join(formats)}, config.json, card.md. Loaded "
+          "afresh, they give the same features (largest difference "
           f"{exported['parity']['max_abs_difference']:.1e}).")
 
 

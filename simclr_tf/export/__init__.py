@@ -1,6 +1,7 @@
-"""Export of encoders: a Reusable SavedModel with its contract and its card."""
+"""Export of encoders: a Reusable SavedModel, other formats, contract and card."""
 
 from simclr_tf.export.card import card_markdown
+from simclr_tf.export.formats import check_formats
 from simclr_tf.export.parity import ParityError, check_in_fresh_process
 from simclr_tf.export.plain_copy import plain_copy
 from simclr_tf.export.reusable import ReusableModule
@@ -10,6 +11,7 @@ __all__ = [
     "ParityError",
     "ReusableModule",
     "card_markdown",
+    "check_formats",
     "check_in_fresh_process",
     "export_saved_model",
     "plain_copy",

@@ -1,6 +1,8 @@
 """The model card: what an encoder is, what it can do, and how to load it."""
 
 from simclr_tf.errors import require, unknown_choice
+from simclr_tf.export.loading import loading_lines, shape_text
+from simclr_tf.export.reusable import BYTES_SIGNATURE, UINT8_SIGNATURE
 
 FIELDS = (
     "title", "summary", "data", "data_licence", "command", "metrics", "notes",
@@ -31,7 +33,8 @@ def check_card(card):
         )
 
 
-def card_markdown(card, *, image_shape, outputs, files=()):
+def card_markdown(card, *, image_shape, outputs, files=(), formats=("saved_model",),
+                  signatures=(), saved_model="saved_model"):
     """The text of card.md.
 
     Args:
@@ -41,6 +44,9 @@ def card_markdown(card, *, image_shape, outputs, files=()):
       image_shape: (height, width, channels), None being free.
       outputs: dict of output name to shape, "default" being the features.
       files: names of the files beside the card, one line each.
+      formats: names of the formats, each with its way of loading.
+      signatures: names of the SavedModel's signatures.
+      saved_model: str, where it lies beside the card.
 
     Returns:
       str, Markdown.
@@ -77,9 +83,11 @@ def card_markdown(card, *, image_shape, outputs, files=()):
             for metric in card["metrics"]
         ]
         lines += [""]
-    lines += _input_lines(image_shape)
+    lines += _input_lines(image_shape, signatures)
     lines += _output_lines(outputs)
-    lines += _loading_lines(image_shape, outputs)
+    lines += loading_lines(
+        formats, image_shape=image_shape, features=outputs["default"][-1],
+        signatures=signatures, saved_model=saved_model)
     if card.get("notes"):
         lines += ["## Notes", "", *(f"- {note}" for note in card["notes"]), ""]
     if files:
@@ -87,55 +95,35 @@ def card_markdown(card, *, image_shape, outputs, files=()):
     return "\n".join(lines)
 
 
-def _input_lines(image_shape):
+def _input_lines(image_shape, signatures):
     height, width, channels = image_shape
     size = f"height {height or 'free'}, width {width or 'free'}"
     kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
-    return [
+    lines = [
         "## Input", "",
-        f"`images`: float32 `{_shape_text((None, *image_shape))}` in [0, 1], {kind}; "
+        f"`images`: float32 `{shape_text((None, *image_shape))}` in [0, 1], {kind}; "
         f"{size}. uint8 pixels are divided by 255 first; there is no other "
-        "normalization. Values outside [0, 1] are not refused, and mean nothing.", "",
+        "normalization. Another type, rank or number of channels is refused. Values "
+        "outside [0, 1] are not refused, and mean nothing.", "",
     ]  # fmt: skip
+    if UINT8_SIGNATURE in signatures:
+        lines += [f"The signature `{UINT8_SIGNATURE}` takes uint8 `images` of the same "
+                  "shape and divides them itself.", ""]
+    if BYTES_SIGNATURE in signatures:
+        lines += [f"The signature `{BYTES_SIGNATURE}` takes `image_bytes`, string "
+                  "`[N]`: JPEG, PNG, GIF or BMP files of any sizes, which it decodes, "
+                  "crops at the centre (0.875 of the shorter side) and resizes.", ""]
+    return lines
 
 
 def _output_lines(outputs):
     lines = [
         "## Outputs", "",
-        "The call returns `default`, the features. The signatures `serving_default` "
-        "and `image_feature_vector` return all of these by name:", "",
+        "The call returns `default`, the features. The signatures (`serving_default`, "
+        "`image_feature_vector`, ...) return all of these by name:", "",
         "| output | shape |", "|---|---|",
     ]  # fmt: skip
     for name, shape in outputs.items():
         # h and w: feature maps have other sides than the images.
-        lines.append(f"| `{name}` | {_shape_text(shape, 'Nhw')} |")
+        lines.append(f"| `{name}` | {shape_text(shape, 'Nhw')} |")
     return [*lines, ""]
-
-
-def _loading_lines(image_shape, outputs):
-    height, width, channels = image_shape
-    shape = [1, height or 32, width or 32, channels]
-    return [
-        "## Loading", "",
-        "From this folder, with nothing but TensorFlow:", "",
-        "```python",
-        "import numpy as np",
-        "import tensorflow as tf",
-        'encoder = tf.saved_model.load("saved_model")',
-        f"images = np.zeros({shape}, np.float32)  # your images, in [0, 1]",
-        f"features = encoder(images)  # {_shape_text((1, *outputs['default'][1:]))}",
-        "```", "",
-        "To fine-tune it, call `encoder(images, training=True)` under a gradient tape "
-        "and update `encoder.trainable_variables`; batch norm then uses and updates "
-        "batch statistics. A SavedModel is a program: load it only if you trust "
-        "where it comes from.", "",
-    ]  # fmt: skip
-
-
-def _shape_text(shape, names="NHW"):
-    """`[N, H, W, 3]`: free sizes by their letters."""
-    parts = [
-        names[axis] if size is None and axis < len(names) else str(size)
-        for axis, size in enumerate(shape)
-    ]
-    return f"[{', '.join(parts)}]"

@@ -88,17 +88,63 @@ def check_in_fresh_process(folder, cases, *, tolerance=TOLERANCE, timeout_second
     Raises:
       ParityError: larger than the tolerance, or the process failed.
     """
+    return difference_in_fresh_process(
+        _PROGRAM, folder, cases, tolerance=tolerance, timeout_seconds=timeout_seconds)
+
+
+def difference_in_fresh_process(program, path, cases, *, what="The exported model",
+                                tolerance=TOLERANCE, timeout_seconds=900):
+    """Run a program on a file and the cases; it prints `difference X` at the end.
+
+    Args:
+      program: str, Python; its arguments are the path and that of an npz of the cases.
+      path: path of what is checked (or made).
+      cases: dict as of `parity_cases`, or with more arrays for the program.
+      what: str, the model, for messages.
+      tolerance, timeout_seconds: as of `check_in_fresh_process`.
+
+    Returns:
+      float, the largest absolute difference.
+
+    Raises:
+      ParityError: larger than the tolerance, or the process failed.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        path = pathlib.Path(scratch) / "cases.npz"
-        np.savez(path, **cases)
-        environment = {
-            **os.environ,
-            "CUDA_VISIBLE_DEVICES": "-1",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        }
+        file = pathlib.Path(scratch) / "cases.npz"
+        np.savez(file, **cases)
+        output = run_in_fresh_process(
+            program, path, file, what=what, timeout_seconds=timeout_seconds)
+    answers = [line for line in output.splitlines() if line.startswith("difference ")]
+    if not answers:
+        raise ParityError(f"{what} fails in a fresh process: no message")
+    return check_difference(float(answers[-1].split()[1]), cases, what, tolerance)
+
+
+def run_in_fresh_process(program, *arguments, what, timeout_seconds=900):
+    """Run a Python program that knows nothing of this process.
+
+    Args:
+      program: str, Python.
+      *arguments: its arguments, as `str` writes them.
+      what: str, the model, for messages.
+      timeout_seconds: float > 0.
+
+    Returns:
+      str, what it printed.
+
+    Raises:
+      ParityError: it failed, or took too long.
+    """
+    environment = {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "KERAS_BACKEND": "tensorflow",
+    }
+    with tempfile.TemporaryDirectory() as scratch:
         try:
             process = subprocess.run(
-                [sys.executable, "-c", _PROGRAM, str(folder), str(path)],
+                [sys.executable, "-c", program, *map(str, arguments)],
                 capture_output=True,
                 text=True,
                 env=environment,
@@ -107,15 +153,20 @@ def check_in_fresh_process(folder, cases, *, tolerance=TOLERANCE, timeout_second
             )
         except subprocess.TimeoutExpired as error:
             raise ParityError(
-                f"The exported model did not answer within {timeout_seconds} seconds."
+                f"{what} did not answer within {timeout_seconds} seconds."
             ) from error
-    answers = [
-        line for line in process.stdout.splitlines() if line.startswith("difference ")
-    ]
-    if process.returncode or not answers:
+    if process.returncode:
         last = (process.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ParityError(f"The exported model fails in a fresh process: {last}")
-    difference = float(answers[-1].split()[1])
+        raise ParityError(f"{what} fails in a fresh process: {last}")
+    return process.stdout
+
+
+def check_difference(difference, cases, what, tolerance=TOLERANCE):
+    """The difference, if it is as small as float32 makes it.
+
+    Raises:
+      ParityError: larger than tolerance * max(1, largest feature), or NaN.
+    """
     largest = max(
         float(np.max(np.abs(values)))
         for name, values in cases.items()
@@ -124,7 +175,7 @@ def check_in_fresh_process(folder, cases, *, tolerance=TOLERANCE, timeout_second
     allowed = tolerance * max(1.0, largest)
     if not difference <= allowed:  # NaN is a difference too.
         raise ParityError(
-            f"The exported model's features differ from the trained one's by "
+            f"{what}'s features differ from the trained one's by "
             f"{difference:.2e} (allowed: {allowed:.0e}). Nothing was written."
         )
     return difference

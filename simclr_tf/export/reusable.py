@@ -3,9 +3,12 @@
 import tensorflow as tf
 
 from simclr_tf.errors import require
+from simclr_tf.export.preprocessing import views_from_bytes
 from simclr_tf.models import ENDPOINTS, endpoints, with_endpoints
 
 SIGNATURES = ("serving_default", "image_feature_vector")
+UINT8_SIGNATURE = "image_feature_vector_uint8"
+BYTES_SIGNATURE = "image_feature_vector_bytes"
 
 
 class ReusableModule:
@@ -13,24 +16,31 @@ class ReusableModule:
 
     Args:
       encoder: keras.Model with a graph, float32 images to features `[N, F]`.
-      projection_head: None, or a layer from features to projections; its output
-        becomes the endpoint "projections".
+      projection_head: None, or a layer from features to projections. Its output
+        becomes the endpoint "projections"; of a `ProjectionHead` the layers become
+        "projection_layer1", "projection_layer2", ... as well.
+      classifier: None, or a layer from features to the endpoint "logits".
+      image_size_pixels: None, or int >= 1: adds the signature that takes encoded
+        images, decodes them and resizes them to this size.
 
     Attributes:
       root: trackable with `__call__(images, training=False)`, traced for both,
-        `variables`, `trainable_variables` and `regularization_losses`.
-      signatures: dict of name to function; both take `images` and return a dict with
-        "default" (the features) and the endpoints.
+        `variables`, `trainable_variables` and `regularization_losses` of the encoder
+        (the layers on top serve; what is fine-tuned is the encoder), and
+        `head_variables` of the layers on top.
+      signatures: dict of name to function, each returning a dict with "default" (the
+        features) and the endpoints: two names for the function of float32 `images`,
+        one of uint8 `images`, and with `image_size_pixels` one of `image_bytes`.
       outputs: dict of the names in that dict to their shapes, None being free.
       image_shape: (height, width, channels), None being free.
-      variable_names: list of str, in the order of `root.variables`.
+      variable_names: list of str: `root.variables`, then `root.head_variables`.
     """
 
-    def __init__(self, encoder, projection_head=None):
-        parts = [encoder]
-        if projection_head is not None:
-            projection_head(encoder.output)  # Builds it.
-            parts.append(projection_head)
+    def __init__(self, encoder, projection_head=None, *, classifier=None,
+                 image_size_pixels=None):
+        heads = [head for head in (projection_head, classifier) if head is not None]
+        for head in heads:
+            head(encoder.output)  # Builds it.
         self.image_shape = tuple(encoder.input_shape[1:])
         require(
             self.image_shape[-1] is not None,
@@ -38,22 +48,29 @@ class ReusableModule:
             image_shape=self.image_shape,
         )
         spec = tf.TensorSpec([None, *self.image_shape], tf.float32, "images")
-        variables = [v for part in parts for v in part.variables]
-        self.variable_names = [variable.name for variable in variables]
+        head_variables = [v for head in heads for v in head.variables]
+        self.variable_names = [v.name for v in [*encoder.variables, *head_variables]]
         # The Keras objects stay in the closures: tracked, they would be saved as
         # Keras layers as well, with a trace for every one of them.
         self.root = tf.train.Checkpoint()
-        self.root.variables = variables
-        self.root.trainable_variables = [
-            v for part in parts for v in part.trainable_variables
-        ]
-        self.root.regularization_losses = _regularization_losses(parts)
+        self.root.variables = list(encoder.variables)
+        self.root.trainable_variables = list(encoder.trainable_variables)
+        self.root.head_variables = head_variables
+        self.root.regularization_losses = _regularization_losses(encoder)
         self.root.__call__ = _traced_call(encoder, spec)
-        function = _signature(encoder, projection_head, spec)
-        self.signatures = dict.fromkeys(SIGNATURES, function)
+        function = _outputs_function(encoder, projection_head, classifier)
+        serving = _float_signature(function, spec)
+        self.signatures = {
+            **dict.fromkeys(SIGNATURES, serving),
+            UINT8_SIGNATURE: _uint8_signature(serving, spec),
+        }
+        if image_size_pixels is not None:
+            _check_size(image_size_pixels, self.image_shape)
+            self.signatures[BYTES_SIGNATURE] = _bytes_signature(
+                serving, image_size_pixels, self.image_shape[-1])
         self.outputs = {
             name: tuple(tensor.shape)
-            for name, tensor in function.structured_outputs.items()
+            for name, tensor in serving.structured_outputs.items()
         }
 
 
@@ -67,35 +84,82 @@ def _traced_call(encoder, spec):
     return call
 
 
-def _signature(encoder, projection_head, spec):
-    """The concrete function of both signatures."""
+def _outputs_function(encoder, projection_head, classifier):
+    """images -> dict of everything the signatures return."""
     named = encoder
     # Of other networks than ours the features are all there is to name.
     known = {layer.name for layer in encoder.layers}.intersection(ENDPOINTS)
     if known and len(endpoints(encoder)) > 1:
         named = with_endpoints(encoder)
 
-    @tf.function(input_signature=[spec])
-    def image_feature_vector(images):
+    def outputs_of(images):
         outputs = named(images, training=False)
         if not isinstance(outputs, dict):
             outputs = {"default": outputs}
-        outputs = {"default": outputs.get("final_avg_pool"), **outputs}
+        features = outputs.get("final_avg_pool", outputs.get("default"))
+        outputs = {"default": features, **outputs}
         if projection_head is not None:
-            outputs["projections"] = projection_head(outputs["default"], training=False)
+            outputs |= _projections(projection_head, features)
+        if classifier is not None:
+            outputs["logits"] = classifier(features, training=False)
         return outputs
+
+    return outputs_of
+
+
+def _projections(head, features):
+    """The endpoints of a projection head: its layers, if it can tell, and its end."""
+    if not hasattr(head, "layer_outputs"):
+        return {"projections": head(features, training=False)}
+    layers = head.layer_outputs(features, training=False)
+    named = {f"projection_layer{number}": output
+             for number, output in enumerate(layers[1:], start=1)}
+    return {**named, "projections": layers[-1]}
+
+
+def _float_signature(function, spec):
+    @tf.function(input_signature=[spec])
+    def image_feature_vector(images):
+        # A signature does not look at shapes by itself; the first layer would say
+        # what is wrong, in words about filters.
+        return function(tf.ensure_shape(images, spec.shape, name="images_shape"))
 
     return image_feature_vector.get_concrete_function()
 
 
-def _regularization_losses(parts):
+def _uint8_signature(serving, spec):
+    @tf.function(input_signature=[tf.TensorSpec(spec.shape, tf.uint8, "images")])
+    def image_feature_vector_uint8(images):
+        return serving(images=tf.image.convert_image_dtype(images, tf.float32))
+
+    return image_feature_vector_uint8.get_concrete_function()
+
+
+def _bytes_signature(serving, image_size_pixels, channels):
+    # An input that ends in _bytes may be base64 in the JSON of TF Serving.
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    def image_feature_vector_bytes(image_bytes):
+        return serving(
+            images=views_from_bytes(image_bytes, image_size_pixels, channels))
+
+    return image_feature_vector_bytes.get_concrete_function()
+
+
+def _check_size(image_size_pixels, image_shape):
+    require(image_size_pixels >= 1, "`image_size_pixels` must be >= 1.",
+            image_size_pixels=image_size_pixels)
+    require(image_shape[-1] in (1, 3),
+            "Files are decoded to 1 or 3 channels.", channels=image_shape[-1])
+    for side in image_shape[:2]:
+        require(side in (None, image_size_pixels),
+                "The encoder takes images of one size only.",
+                image_size_pixels=image_size_pixels, encoder=image_shape)
+
+
+def _regularization_losses(encoder):
     """One function without arguments for each penalty on weights."""
 
-    def loss_function(part, index):
-        return tf.function(lambda: part.losses[index], input_signature=[])
+    def loss_function(index):
+        return tf.function(lambda: encoder.losses[index], input_signature=[])
 
-    return [
-        loss_function(part, index)
-        for part in parts
-        for index in range(len(part.losses))
-    ]
+    return [loss_function(index) for index in range(len(encoder.losses))]

@@ -1,6 +1,13 @@
 """Networks: encoders by depth and name, projection heads, and what they cost."""
 
 from simclr_tf.models.cost import count_parameters, flops_per_example, flops_per_image
+from simclr_tf.models.description import (
+    describe_network,
+    network_from_description,
+    set_weights_by_name,
+    variables_by_name,
+    weights_by_name,
+)
 from simclr_tf.models.endpoints import ENDPOINTS, endpoints, with_endpoints
 from simclr_tf.models.heads import ProjectionHead
 from simclr_tf.models.resnet import resnet
@@ -15,9 +22,14 @@ __all__ = [
     "build_encoder",
     "check_encoder",
     "count_parameters",
+    "describe_network",
     "endpoints",
     "flops_per_example",
     "flops_per_image",
+    "network_from_description",
     "resnet",
+    "set_weights_by_name",
+    "variables_by_name",
+    "weights_by_name",
     "with_endpoints",
 ]

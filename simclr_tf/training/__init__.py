@@ -1,7 +1,12 @@
 """Pretraining: the model, its loop, checkpoints, and what a run leaves behind."""
 
 from simclr_tf.training.checkpoints import Checkpoint, CheckpointStore
-from simclr_tf.training.encoders import load_encoder, untrained_encoder
+from simclr_tf.training.encoders import (
+    load_encoder,
+    load_probe,
+    load_projection_head,
+    untrained_encoder,
+)
 from simclr_tf.training.run import PretrainResult, pretrain, pretrain_from_config
 from simclr_tf.training.simclr import SimCLR
 from simclr_tf.training.workdir import Workdir
@@ -13,6 +18,8 @@ __all__ = [
     "SimCLR",
     "Workdir",
     "load_encoder",
+    "load_probe",
+    "load_projection_head",
     "pretrain",
     "pretrain_from_config",
     "untrained_encoder",

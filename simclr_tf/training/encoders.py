@@ -1,4 +1,4 @@
-"""A trained encoder back from where it lies: a workdir, an export, a Keras file."""
+"""A trained encoder back from where it lies: a workdir, an export, a file."""
 
 import dataclasses
 import pathlib
@@ -8,22 +8,43 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.models import check_encoder
-from simclr_tf.training.assembly import build_encoder, fitting_encoder
+from simclr_tf.training.archives import is_archive, unpacked
+from simclr_tf.training.assembly import (
+    build_encoder,
+    build_projection_head,
+    fitting_encoder,
+)
 from simclr_tf.training.checkpoints import CheckpointStore
+from simclr_tf.training.exports import (
+    WEIGHTS,
+    encoder_of_saved_model,
+    encoder_of_weights,
+    find_saved_model,
+)
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, Workdir
 
-SAVED_MODEL = "saved_model"
+_PROBE_KERNEL = "model/probe/kernel/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def load_encoder(path, *, encoder=None):
-    """The encoder of a run, of an export, or of a Keras file.
+    """The encoder of a run, of an export, or of a file, ready for fine-tuning.
 
-    It computes in float32, whatever the precision it was trained in. A SavedModel and a
-    Keras file are programs: load only what you trust.
+    It is a graph of Keras layers that computes in float32, whatever the precision it
+    was trained in; `simclr_tf.models.with_endpoints` names its block groups.
+
+    Trust: `weights.safetensors` with its config.json is data, and the format for
+    strangers' encoders. A SavedModel, a hub archive, a `.keras` and an `.h5` file
+    can hold programs. Of our own exports only numbers and a list of layers are read;
+    a SavedModel without our description is loaded as the program that it is, so do
+    that only with what you trust. `.keras` files are read in safe mode; archives
+    with links or paths that lead out of them are refused.
 
     Args:
-      path: workdir of a run (its newest whole checkpoint), folder of an export, or a
-        `.keras` / `.h5` file.
+      path: workdir of a run (its newest whole checkpoint); folder of an export or of
+        a SavedModel (wrapped, for inference only, where it was not written by this
+        package or has layers of its own); `weights.safetensors` beside its
+        config.json; the archive of an export; or a `.keras` / `.h5` file of the Keras
+        2 API.
       encoder: keras.Model that was handed to `pretrain`, for such a workdir.
 
     Returns:
@@ -31,21 +52,23 @@ def load_encoder(path, *, encoder=None):
 
     Raises:
       WorkdirError: nothing loadable there, or no checkpoint yet.
-      DataError: the path does not exist.
+      DataError: the path does not exist, or a file is damaged or refused.
     """
     path = pathlib.Path(path).expanduser()
     if not path.exists():
         raise DataError(f"There is no encoder at {path}: the path does not exist.")
     if path.is_file():
-        return _from_keras_file(path)
-    for folder in (path / SAVED_MODEL, path):
-        if (folder / "saved_model.pb").is_file():
-            return ExportedEncoder(folder)
+        return _from_file(path)
+    if (path / WEIGHTS).is_file():
+        return encoder_of_weights(path / WEIGHTS)
+    saved_model = find_saved_model(path)
+    if saved_model is not None:
+        return encoder_of_saved_model(saved_model)
     if (path / CONFIG_FILE).is_file():
         return _from_workdir(Workdir(path), encoder)
     raise WorkdirError(
         f"{path} is neither a workdir (no {CONFIG_FILE}) nor an export (no "
-        "saved_model.pb).")
+        f"saved_model.pb, no {WEIGHTS}).")
 
 
 def untrained_encoder(workdir):
@@ -61,12 +84,55 @@ def untrained_encoder(workdir):
     return build_encoder(config, workdir.read()["data"]["channels"])
 
 
-def _from_workdir(workdir, encoder):
-    checkpoint = CheckpointStore(workdir.path / CHECKPOINTS).latest()
-    if checkpoint is None:
+def load_projection_head(workdir, encoder):
+    """The trained projection head of a run, in float32.
+
+    Args:
+      workdir: Workdir.
+      encoder: keras.Model of the same run, for the number of features.
+
+    Returns:
+      simclr_tf.models.ProjectionHead, built.
+
+    Raises:
+      WorkdirError: no checkpoint, or one that holds another head.
+    """
+    config = dataclasses.replace(workdir.config(), precision="float32")
+    head = build_projection_head(config)
+    head(tf.zeros([1, encoder.output_shape[-1]]))
+    _newest(workdir).restore(model=tf.train.Checkpoint(projection_head=head))
+    return head
+
+
+def load_probe(workdir, encoder):
+    """The online probe of a run: features to the logits of its classes.
+
+    Args:
+      workdir: Workdir.
+      encoder: keras.Model of the same run, for the number of features.
+
+    Returns:
+      keras.layers.Dense, built.
+
+    Raises:
+      WorkdirError: no checkpoint, or the run had no online probe.
+    """
+    checkpoint = _newest(workdir)
+    shapes = tf.train.load_checkpoint(
+        str(checkpoint.path / "ckpt")).get_variable_to_shape_map()
+    if _PROBE_KERNEL not in shapes:
         raise WorkdirError(
-            f"{workdir.path} holds no whole checkpoint yet: let `simclr-tf pretrain "
-            f"--workdir={workdir.path}` reach the end of an epoch.")
+            f"The run in {workdir.path} has no online probe: it had no labels, or "
+            "--probe.online=false.")
+    probe = keras.layers.Dense(
+        shapes[_PROBE_KERNEL][1], dtype="float32", name="linear_probe")
+    probe(tf.zeros([1, encoder.output_shape[-1]]))
+    checkpoint.restore(model=tf.train.Checkpoint(probe=probe))
+    return probe
+
+
+def _from_workdir(workdir, encoder):
+    checkpoint = _newest(workdir)
     record, config = workdir.read(), workdir.config()
     size = config.data.image_size_pixels
     encoder = fitting_encoder(
@@ -75,38 +141,36 @@ def _from_workdir(workdir, encoder):
     return encoder
 
 
+def _newest(workdir):
+    """The newest whole checkpoint of a run."""
+    checkpoint = CheckpointStore(workdir.path / CHECKPOINTS).latest()
+    if checkpoint is None:
+        raise WorkdirError(
+            f"{workdir.path} holds no whole checkpoint yet: let `simclr-tf pretrain "
+            f"--workdir={workdir.path}` reach the end of an epoch.")
+    return checkpoint
+
+
+def _from_file(path):
+    if path.suffix == ".safetensors":
+        return encoder_of_weights(path)
+    if not is_archive(path):
+        return _from_keras_file(path)
+    with unpacked(path) as folder:
+        saved_model = find_saved_model(folder)
+        if saved_model is None:
+            raise WorkdirError(f"{path} is not an export: no saved_model.pb in it.")
+        return encoder_of_saved_model(saved_model)
+
+
 def _from_keras_file(path):
     try:
-        return check_encoder(keras.models.load_model(path, compile=False))
+        return check_encoder(
+            keras.models.load_model(path, compile=False, safe_mode=True))
     except (OSError, ValueError, ImportError, TypeError) as error:
         first = str(error).strip().splitlines()[0] if str(error) else repr(error)
         raise DataError(
             f"Cannot load a Keras model from {path}: {first[:200]} (Files are read "
-            "with the Keras 2 API; save a model of Keras 3 as `.h5`.)"
+            "with the Keras 2 API; save a model of Keras 3 as `.h5`. Of an export, "
+            "give the folder.)"
         ) from error
-
-
-class ExportedEncoder(keras.Model):
-    """An exported SavedModel as a Keras model.
-
-    Args:
-      folder: path with saved_model.pb.
-    """
-
-    def __init__(self, folder):
-        super().__init__(name="exported_encoder")
-        try:
-            self.loaded = tf.saved_model.load(str(folder))
-        except (OSError, tf.errors.OpError) as error:
-            raise WorkdirError(
-                f"Cannot load the SavedModel in {folder}: "
-                f"{str(error).splitlines()[0]}") from error
-
-    @property
-    def num_channels(self):
-        """Channels of the images it takes."""
-        signature = self.loaded.signatures["serving_default"]
-        return signature.structured_input_signature[1]["images"].shape[-1]
-
-    def call(self, images, training=False):
-        return self.loaded(images, training=bool(training))

@@ -17,7 +17,8 @@ FLOORS = {
     "simclr_tf.optim": 2,
     "simclr_tf.distribution": 1, "simclr_tf.seeding": 1,
     "simclr_tf.config": 0, "simclr_tf.options": 0, "simclr_tf.presets": 0,
-    "simclr_tf.durations": 0, "simclr_tf.errors": 0, "simclr_tf._keras": 0,
+    "simclr_tf.durations": 0, "simclr_tf.errors": 0, "simclr_tf.extras": 0,
+    "simclr_tf._keras": 0,
     "simclr_tf": 0,
 }
 FILES = sorted([*(ROOT / "simclr_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py")])

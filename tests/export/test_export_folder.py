@@ -15,6 +15,7 @@ from simclr_tf.export import (
     check_in_fresh_process,
     export_saved_model,
     parity,
+    publication,
     saved_model,
 )
 from simclr_tf.models import ProjectionHead
@@ -104,6 +105,8 @@ def test_config_states_the_contract(exported):
         "initial_conv": [None, None, None, 4],
         "block_group1": [None, None, None, 4],
         "final_avg_pool": [None, 5],
+        "projection_layer1": [None, 5],
+        "projection_layer2": [None, 6],
         "projections": [None, 6],
     }
     assert record["parity"]["max_abs_difference"] <= 1e-5
@@ -130,15 +133,18 @@ def test_features_equal_the_models_at_any_size(loaded, encoder, images):
 
 def test_both_signatures_return_features_and_endpoints(loaded, encoder, head, images):
     first_conv = encoder.get_layer("initial_conv")(images)
-    assert set(loaded.signatures) == {"serving_default", "image_feature_vector"}
-    for signature in loaded.signatures.values():
-        outputs = signature(images=tf.constant(images))
+    for name in ("serving_default", "image_feature_vector"):
+        outputs = loaded.signatures[name](images=tf.constant(images))
         np.testing.assert_allclose(outputs["default"], encoder(images), atol=1e-5)
         np.testing.assert_array_equal(outputs["final_avg_pool"], outputs["default"])
         np.testing.assert_allclose(outputs["initial_conv"], first_conv, atol=1e-5)
-        np.testing.assert_allclose(
-            outputs["projections"], head(encoder(images)), atol=1e-5
-        )
+        layers = head.layer_outputs(encoder(images))
+        for output, layer in zip(
+            ("projection_layer1", "projection_layer2", "projections"),
+            (layers[1], layers[2], head(encoder(images))),
+            strict=True,
+        ):
+            np.testing.assert_allclose(outputs[output], layer, atol=1e-5)
 
 
 def test_gradient_reaches_the_first_convolution(loaded, exported, images):
@@ -150,11 +156,14 @@ def test_gradient_reaches_the_first_convolution(loaded, exported, images):
     assert np.abs(tape.gradient(loss, kernel)).max() > 1e-6
 
 
-def test_trainable_variables_are_all_but_the_moving_statistics(loaded, exported):
+def test_trainable_variables_are_the_encoders_but_for_moving_statistics(
+    loaded, exported
+):
     names = exported[1]["variables"]
-    assert len(loaded.variables) == len(names) == 12 + 9
-    moving = sum("moving" in name for name in names)
-    assert len(loaded.trainable_variables) == len(names) - moving
+    assert len(loaded.variables) == 12 and len(loaded.head_variables) == 9
+    assert len(names) == 12 + 9
+    moving = sum("moving" in name for name in names[:12])
+    assert len(loaded.trainable_variables) == 12 - moving
     assert all(variable.trainable for variable in loaded.trainable_variables)
 
 
@@ -192,18 +201,45 @@ def test_regularization_losses_follow_the_weights(loaded, exported):
     np.testing.assert_allclose(penalty(), 4 * before, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "wrong", [np.zeros([1, 8, 8, 3], np.uint8), np.zeros([1, 8, 8, 1], np.float32)]
-)
-def test_wrong_dtype_and_channels_are_refused(loaded, wrong):
-    with pytest.raises(ValueError, match="float32"):
+WRONG = {
+    "uint8": np.zeros([1, 8, 8, 3], np.uint8),
+    "one channel": np.zeros([1, 8, 8, 1], np.float32),
+    "no batch": np.zeros([8, 8, 3], np.float32),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_wrong_dtype_channels_and_rank_are_refused_with_what_is_expected(loaded, wrong):
+    expected = r"TensorSpec\(shape=\(None, None, None, 3\), dtype=tf.float32"
+    with pytest.raises(ValueError, match=expected):
         loaded(wrong)
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_signatures_refuse_them_too_and_name_the_reason(loaded, wrong):
+    error = (TypeError, ValueError, tf.errors.InvalidArgumentError)
+    with pytest.raises(error, match="float|shape|rank|compatible|channel|dimension"):
+        loaded.signatures["serving_default"](images=tf.constant(wrong))
+
+
+def test_uint8_signature_divides_by_255(loaded, images):
+    pixels = (images * 255).astype(np.uint8)
+    outputs = loaded.signatures["image_feature_vector_uint8"](
+        images=tf.constant(pixels)
+    )
+    expected = loaded.signatures["serving_default"](
+        images=tf.constant(pixels / np.float32(255))
+    )
+    assert set(outputs) == set(expected)
+    for name in expected:
+        # TensorFlow multiplies by 1/255: a pixel is up to one rounding off, of 6e-8.
+        np.testing.assert_allclose(outputs[name], expected[name], rtol=1e-6, atol=1e-6)
 
 
 def test_loading_example_of_the_card_has_five_lines_and_runs(exported, monkeypatch):
     folder, _ = exported
     text = (folder / "card.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    example = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
     assert len(example.splitlines()) == 5
     monkeypatch.chdir(folder)
     names = {}
@@ -308,7 +344,7 @@ def test_failed_overwrite_keeps_the_older_export(
     folder = tmp_path / "export"
     export_saved_model(encoder, folder)
     (folder / "older.txt").write_text("older")
-    rename, calls = saved_model.os.rename, []
+    rename, calls = publication.os.rename, []
 
     def second_fails(source, target):
         calls.append(target)

@@ -1,0 +1,104 @@
+"""What an encoder can be written as, and what each of these needs."""
+
+import dataclasses
+from collections.abc import Callable
+
+from simclr_tf.errors import require, unknown_choice
+from simclr_tf.export import converters, keras3, weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """One file beside the card.
+
+    Attributes:
+      file: str, its name.
+      check: function that raises `ConfigError` unless what it needs is installed.
+      write: function of (path, parts) that writes and checks it, and returns the
+        largest difference of the features.
+      from_layers: bool, it needs a network that is described by its layers.
+    """
+
+    file: str
+    check: Callable
+    write: Callable
+    from_layers: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What the formats are made from.
+
+    Attributes:
+      encoder: keras.Model, plain.
+      network: dict as of `describe_network`, or None.
+      saved_model: path with saved_model.pb.
+      cases: dict as of `parity_cases`.
+    """
+
+    encoder: object
+    network: dict | None
+    saved_model: object
+    cases: dict
+
+
+SAVED_MODEL = "saved_model"
+FORMATS = {
+    "keras3": Format(
+        keras3.FILE, keras3.check_keras3, lambda path, parts: keras3.write_keras3(
+            path, parts.encoder, parts.network, parts.cases), True),
+    "litert": Format(
+        converters.LITERT_FILE, converters.check_litert,
+        lambda path, parts: converters.write_litert(
+            path, parts.saved_model, parts.cases), False),
+    "safetensors": Format(
+        weights.FILE, weights.check_safetensors,
+        lambda path, parts: weights.write_weights(
+            path, parts.encoder, parts.network, parts.cases), True),
+    "onnx": Format(
+        converters.ONNX_FILE, converters.check_onnx,
+        lambda path, parts: converters.write_onnx(
+            path, parts.saved_model, parts.cases), False),
+}
+NAMES = (SAVED_MODEL, *FORMATS)
+
+
+def check_formats(names):
+    """Raise unless every format is known and can be written here.
+
+    Args:
+      names: sequence of str.
+
+    Raises:
+      ConfigError: none, an unknown one, or one whose packages are missing.
+
+    Example:
+      >>> check_formats(["saved_model"])
+    """
+    require(len(names) > 0, f"At least one of {', '.join(NAMES)} is exported.",
+            formats=list(names))
+    for name in names:
+        if name not in NAMES:
+            raise unknown_choice("format", name, NAMES)
+        if name in FORMATS:
+            FORMATS[name].check()
+
+
+def check_network(names, network):
+    """Raise unless the network can be written in every format.
+
+    Args:
+      names: sequence of str.
+      network: dict as of `describe_network`, or None.
+
+    Raises:
+      ConfigError: a format that is written layer by layer, of a network with layers
+        that only a program describes.
+    """
+    from_layers = [name for name in names
+                   if name in FORMATS and FORMATS[name].from_layers]
+    require(
+        network is not None or not from_layers,
+        "These formats are written layer by layer, and this encoder has layers of its "
+        "own (or nested networks); saved_model, litert and onnx do without.",
+        formats=from_layers)

@@ -1,0 +1,130 @@
+"""Publishing a folder: under its final name when it is whole, or not at all."""
+
+import contextlib
+import gzip
+import json
+import os
+import shutil
+import tarfile
+import uuid
+
+import tensorflow as tf
+
+from simclr_tf.errors import WorkdirError
+from simclr_tf.training.durable_files import sha256_of
+
+FORMAT = "simclr_tf.export/1"
+
+
+def check_free(output_dir, overwrite):
+    """Raise unless an export may be written to a folder.
+
+    Args:
+      output_dir: pathlib.Path.
+      overwrite: bool, an earlier export may be replaced.
+
+    Raises:
+      WorkdirError: it is a file, or holds something that stays.
+    """
+    if output_dir.exists() and not output_dir.is_dir():
+        raise WorkdirError(f"An export is a folder, but {output_dir} is a file.")
+    if not output_dir.is_dir() or not any(output_dir.iterdir()):
+        return
+    if not overwrite:
+        raise WorkdirError(
+            f"{output_dir} exists and is not empty. Choose another folder for the "
+            "export, or replace an earlier export with --overwrite."
+        )
+    if not _is_export(output_dir):
+        raise WorkdirError(
+            f"{output_dir} holds something else than an export, which is never "
+            "overwritten. Choose another folder for the export."
+        )
+
+
+def _is_export(folder):
+    """Whether a folder carries the record of an earlier export."""
+    try:
+        record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.get("format") == FORMAT
+
+
+@contextlib.contextmanager
+def folder_in_the_making(output_dir, overwrite):
+    """A sibling folder that gets its final name at the end, or vanishes.
+
+    Args:
+      output_dir: pathlib.Path, the final name.
+      overwrite: bool, an earlier export may be replaced.
+
+    Yields:
+      pathlib.Path of the sibling.
+
+    Raises:
+      WorkdirError: it cannot be written; nothing is left behind.
+    """
+    temporary = output_dir.with_name(f".{output_dir.name}-{uuid.uuid4().hex}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        _publish(temporary, output_dir, overwrite)
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise WorkdirError(
+            f"Cannot write the export to {output_dir}: {reason}. Nothing was left "
+            "there."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _publish(temporary, output_dir, overwrite):
+    """Rename; an older export goes only after the new one is in its place."""
+    check_free(output_dir, overwrite)
+    if not output_dir.exists():
+        os.rename(temporary, output_dir)
+        return
+    older = output_dir.with_name(f".{output_dir.name}-{uuid.uuid4().hex}-old")
+    os.rename(output_dir, older)
+    try:
+        os.rename(temporary, output_dir)
+    except OSError:
+        os.rename(older, output_dir)
+        raise
+    shutil.rmtree(older, ignore_errors=True)
+
+
+def write_archive(folder, path):
+    """A SavedModel as the archive that TF-Hub loads: its root is the SavedModel.
+
+    The same files give the same bytes: neither times nor owners are kept.
+
+    Args:
+      folder: pathlib.Path with saved_model.pb.
+      path: pathlib.Path of the `.tar.gz` to write.
+    """
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(path.open("wb"))
+        zipped = stack.enter_context(
+            gzip.GzipFile("", "wb", mtime=0, fileobj=file))
+        with tarfile.open(fileobj=zipped, mode="w") as archive:
+            for source in sorted(folder.rglob("*")):
+                member = archive.gettarinfo(source, source.relative_to(folder))
+                member.mtime = member.uid = member.gid = 0
+                member.uname = member.gname = ""
+                if member.isfile():
+                    with source.open("rb") as content:
+                        archive.addfile(member, content)
+                else:
+                    archive.addfile(member)
+
+
+def checksums(folder):
+    """SHA-256 of every file in a folder, by its relative path."""
+    return {
+        path.relative_to(folder).as_posix(): sha256_of(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

@@ -1,0 +1,185 @@
+"""An encoder as data: its graph of layers as JSON, its weights by name.
+
+Nothing in a description can run a program: it may name Keras's own layers,
+initializers and regularizers from a closed list, and nothing else. Anyone's
+description can therefore be rebuilt, which is not so of a SavedModel.
+"""
+
+import json
+
+import numpy as np
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import DataError, require
+from simclr_tf.models.endpoints import has_graph
+
+KIND = "keras_functional/1"
+# Layers without a program, a file or a lookup table in their config.
+LAYERS = frozenset({
+    "Activation", "Add", "Average", "AveragePooling2D", "BatchNormalization",
+    "Concatenate", "Conv2D", "Cropping2D", "Dense", "DepthwiseConv2D", "Dropout", "ELU",
+    "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "GroupNormalization",
+    "InputLayer", "LayerNormalization", "LeakyReLU", "MaxPooling2D", "Maximum",
+    "Minimum", "Multiply", "PReLU", "Permute", "ReLU", "Rescaling", "Reshape",
+    "SeparableConv2D", "Softmax", "SpatialDropout2D", "Subtract", "UnitNormalization",
+    "UpSampling2D", "ZeroPadding2D",
+})  # fmt: skip
+_VALUES = frozenset({"keras.initializers", "keras.regularizers", "keras.constraints"})
+
+
+def describe_network(encoder):
+    """The graph of layers as plain JSON data.
+
+    Args:
+      encoder: keras.Model with a graph of layers, none of them nested networks.
+
+    Returns:
+      dict with "kind" and "config", for `network_from_description`; or None where a
+      layer is not one of `LAYERS`, so that data alone cannot rebuild the network.
+
+    Example:
+      >>> from simclr_tf.models import resnet
+      >>> copy = network_from_description(describe_network(resnet(18, 0.1)))
+      >>> copy.output_shape
+      (None, 51)
+    """
+    if not has_graph(encoder):
+        return None
+    functional = keras.Model(encoder.input, encoder.output, name=encoder.name)
+    try:
+        # To JSON and back: tuples are lists, as every reader will see them.
+        description = json.loads(json.dumps(
+            {"kind": KIND, "config": _portable(functional.get_config())}))
+        _check(description)
+        weights_by_name(functional)
+    except (DataError, TypeError, ValueError, NotImplementedError):
+        return None
+    return description
+
+
+def network_from_description(description, source="the description"):
+    """A trainable network with fresh weights.
+
+    Args:
+      description: dict as of `describe_network`, from anyone.
+      source: str, where it comes from, for messages.
+
+    Returns:
+      keras.Model with a graph of layers.
+
+    Raises:
+      DataError: it is something else, or names a layer outside `LAYERS`.
+    """
+    try:
+        _check(description)
+        return keras.Model.from_config(description["config"])
+    except (DataError, ValueError, TypeError, KeyError, IndexError, AttributeError,
+            ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(
+            f"The network in {source} cannot be rebuilt: {reason}") from error
+
+
+def weights_by_name(encoder):
+    """Every weight as a float32 array under `layer/weight`, in the layers' order.
+
+    Args:
+      encoder: keras.Model with a graph of layers.
+
+    Returns:
+      dict of str to NumPy array.
+
+    Raises:
+      ConfigError: two weights have one name.
+
+    Example:
+      >>> from simclr_tf.models import resnet
+      >>> list(weights_by_name(resnet(18, 0.1)))[:2]
+      ['initial_conv/kernel', 'initial_bn/gamma']
+    """
+    named = variables_by_name(encoder)
+    return {name: variable.numpy() for name, variable in named.items()}
+
+
+def set_weights_by_name(encoder, weights, source="the weights"):
+    """Give every variable the array of its name.
+
+    Args:
+      encoder: keras.Model with a graph of layers.
+      weights: dict of name to array, as of `weights_by_name`.
+      source: str, where they come from, for messages.
+
+    Raises:
+      DataError: a name is missing or surplus, or a shape differs; then nothing was
+        set.
+    """
+    variables = variables_by_name(encoder)
+    missing = sorted(set(variables) - set(weights))
+    surplus = sorted(set(weights) - set(variables))
+    shapes = [name for name in variables if name in weights
+              and tuple(variables[name].shape) != np.shape(weights[name])]
+    problems = [f"{what} {names[0]} and {len(names) - 1} more"
+                for what, names in (("missing:", missing), ("surplus:", surplus),
+                                    ("another shape:", shapes)) if names]
+    if problems:
+        raise DataError(
+            f"{source} do not belong to this network ({'; '.join(problems)}).")
+    for name, variable in variables.items():
+        variable.assign(weights[name])
+
+
+def variables_by_name(encoder):
+    """Every variable under `layer/weight`, in the layers' order.
+
+    Args:
+      encoder: keras.Model with a graph of layers.
+
+    Returns:
+      dict of str to variable.
+
+    Raises:
+      ConfigError: two weights have one name.
+    """
+    named, number = {}, 0
+    for layer in encoder.layers:
+        for variable in layer.weights:
+            # The layer's own name comes first whatever scope it was built in.
+            own = variable.name.split(":")[0].split("/")[-1]
+            named[f"{layer.name}/{own}"] = variable
+            number += 1
+    require(len(named) == number, "Two weights of the network have the same name.",
+            encoder=encoder.name)
+    return named
+
+
+def _portable(config):
+    """Without what one release writes and another does not know."""
+    if isinstance(config, dict):
+        return {key: _portable(value) for key, value in config.items()
+                if not (key == "optional" and value is False)}
+    if isinstance(config, (list, tuple)):
+        return [_portable(value) for value in config]
+    return config
+
+
+def _check(description):
+    """Raise DataError unless every object in a description is on the lists."""
+    if not isinstance(description, dict) or description.get("kind") != KIND:
+        raise DataError(f"it is not of the kind `{KIND}`")
+    pending = [description.get("config")]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending.extend(value.values())
+            if {"module", "class_name", "registered_name"} & set(value):
+                _check_class(value)
+        elif isinstance(value, list):
+            pending.extend(value)
+
+
+def _check_class(value):
+    module, name = value.get("module"), value.get("class_name")
+    known = module in _VALUES or (module == "keras.layers" and name in LAYERS)
+    if not known or value.get("registered_name"):
+        raise DataError(f"it names {module}.{name}, which is not on the list of "
+                        "layers that are only data")

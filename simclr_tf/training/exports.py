@@ -1,0 +1,165 @@
+"""Exports read back: the network from its description, the weights by their names."""
+
+import json
+
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import DataError, WorkdirError
+from simclr_tf.extras import import_extra
+from simclr_tf.models import network_from_description, set_weights_by_name
+from simclr_tf.training.durable_files import sha256_of
+
+RECORD = "config.json"
+SAVED_MODEL = "saved_model"
+WEIGHTS = "weights.safetensors"
+# TensorFlow carries files in this folder along and does not look at them.
+DESCRIPTION = "assets.extra/simclr_tf.json"
+
+
+def find_saved_model(path):
+    """The folder of the SavedModel in an export, or None.
+
+    Args:
+      path: pathlib.Path of an export, of a SavedModel, or of a folder of numbered
+        versions (TF Serving), of which the newest counts.
+
+    Returns:
+      pathlib.Path with saved_model.pb, or None.
+    """
+    for folder in (path / SAVED_MODEL, path):
+        if (folder / "saved_model.pb").is_file():
+            return folder
+        versions = [child for child in folder.glob("*/saved_model.pb")
+                    if child.parent.name.isdecimal()]
+        if versions:
+            return max(versions, key=lambda file: int(file.parent.name)).parent
+    return None
+
+
+def encoder_of_weights(path):
+    """An encoder from safetensors and the config.json beside it; runs no program.
+
+    Args:
+      path: pathlib.Path of weights.safetensors.
+
+    Returns:
+      keras.Model, trainable.
+
+    Raises:
+      DataError: a file is missing, damaged, or does not belong to the other.
+      ConfigError: the package safetensors is not installed.
+    """
+    record = _read_json(path.with_name(RECORD))
+    if record.get("network") is None:
+        raise DataError(f"{path.with_name(RECORD)} does not describe a network, so "
+                        f"{path.name} is only numbers.")
+    numpy_files = import_extra(
+        "safetensors.numpy", extra="safetensors", wanted=f"Reading {path}")
+    error_class = import_extra(
+        "safetensors", extra="safetensors", wanted=f"Reading {path}").SafetensorError
+    try:
+        weights = numpy_files.load_file(path)
+    except (OSError, ValueError, KeyError, error_class) as error:
+        raise DataError(f"Cannot read {path}: {_first_line(error)} The file is damaged "
+                        "or not safetensors.") from error
+    _check_intact(path, record.get("sha256"), path.name)
+    encoder = network_from_description(record["network"], path.with_name(RECORD))
+    set_weights_by_name(encoder, weights, str(path))
+    return encoder
+
+
+def encoder_of_saved_model(folder):
+    """An encoder from a SavedModel: rebuilt if it describes itself, else wrapped.
+
+    A SavedModel of ours carries its description along; its variables are then read as
+    numbers, and its program is not run. Any other one is loaded, program and all.
+
+    Args:
+      folder: pathlib.Path with saved_model.pb.
+
+    Returns:
+      keras.Model: a trainable graph of layers, or an `ExportedEncoder`.
+
+    Raises:
+      DataError: a damaged description.
+      WorkdirError: a SavedModel that cannot be loaded.
+    """
+    description = folder / DESCRIPTION
+    if not description.is_file():
+        return ExportedEncoder(folder)
+    record = _read_json(description)
+    names = record.get("weights")
+    if record.get("network") is None or not isinstance(names, list):
+        return ExportedEncoder(folder)
+    encoder = network_from_description(record["network"], description)
+    set_weights_by_name(encoder, _variables(folder, names), str(folder / "variables"))
+    return encoder
+
+
+class ExportedEncoder(keras.Model):
+    """An exported SavedModel as a Keras model, for inference.
+
+    Args:
+      folder: path with saved_model.pb.
+
+    Raises:
+      WorkdirError: it cannot be loaded, or is not callable on images.
+    """
+
+    def __init__(self, folder):
+        super().__init__(name="exported_encoder")
+        try:
+            self.loaded = tf.saved_model.load(str(folder))
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            raise WorkdirError(
+                f"Cannot load the SavedModel in {folder}: {_first_line(error)}"
+            ) from error
+        if not callable(self.loaded) or "serving_default" not in self.loaded.signatures:
+            raise WorkdirError(
+                f"The SavedModel in {folder} is no encoder: it needs a call from "
+                "images to features and the signature serving_default.")
+
+    @property
+    def num_channels(self):
+        """Channels of the images it takes."""
+        signature = self.loaded.signatures["serving_default"]
+        return signature.structured_input_signature[1]["images"].shape[-1]
+
+    def call(self, images, training=False):
+        return self.loaded(images, training=bool(training))
+
+
+def _variables(folder, names):
+    """The numbers in a SavedModel, by the names that its description gives them."""
+    prefix = folder / "variables" / "variables"
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        return {name: reader.get_tensor(f"variables/{i}/.ATTRIBUTES/VARIABLE_VALUE")
+                for i, name in enumerate(names)}
+    except (ValueError, OSError, LookupError, RuntimeError,
+            tf.errors.OpError) as error:  # TensorFlow's reader raises Python's own.
+        raise WorkdirError(
+            f"The SavedModel in {folder} is damaged: {_first_line(error)}") from error
+
+
+def _read_json(path):
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"Cannot read {path}: {_first_line(error)}") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{path} is not the record of an export.")
+    return record
+
+
+def _check_intact(path, checksums, name):
+    expected = checksums.get(name) if isinstance(checksums, dict) else None
+    if expected is not None and sha256_of(path) != expected:
+        raise DataError(f"{path} is not the file that was exported: it differs from "
+                        f"its checksum in {RECORD}.")
+
+
+def _first_line(error):
+    lines = str(error).strip().splitlines() or [repr(error)]
+    return f"{lines[0][:200].rstrip('.')}."

@@ -1,0 +1,304 @@
+"""One export in every format, loaded and trained by those who do not know us."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from simclr_tf import load_encoder
+from simclr_tf._keras import ADDONS_LANE, keras
+from simclr_tf.data import evaluation_batches, open_source
+from simclr_tf.export import export_saved_model
+from simclr_tf.models import ENDPOINTS, ProjectionHead, resnet, with_endpoints
+
+SIZE = 16
+# The second lane has no Keras 3: TensorFlow 2.15 brings Keras 2.
+FORMATS = ("saved_model", "litert", "safetensors", "onnx") + (
+    () if ADDONS_LANE else ("keras3",))
+
+HUB_PROGRAM = '''
+import functools, http.server, json, re, sys, threading
+import numpy as np
+import tensorflow as tf
+import tensorflow_hub as hub
+from tensorflow_hub.keras_layer import keras
+
+cases, facts = np.load(sys.argv[1]), {}
+folder = "saved_model/3"
+
+def difference(module):
+    return float(np.abs(module(cases["images"]).numpy() - cases["features"]).max())
+
+facts["hub.load"] = difference(hub.load(folder))
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=".")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+url = f"http://127.0.0.1:{server.server_address[1]}/saved_model.tar.gz"
+facts["archive"] = difference(hub.load(url))
+server.shutdown()
+
+served = tf.saved_model.load(folder).signatures["image_feature_vector_bytes"]
+found = served(image_bytes=tf.constant(list(cases["files"])))
+facts["bytes"] = float(np.abs(
+    found["default"].numpy() - cases["features_of_files"]).max())
+try:
+    served(image_bytes=tf.constant([b"no image"]))
+except tf.errors.InvalidArgumentError as error:
+    facts["bad bytes"] = str(error)
+
+def moving(layer):
+    return [v.numpy() for v in layer.non_trainable_variables]
+
+def moved(before, after):
+    return max(float(np.abs(a - b).max()) for a, b in zip(before, after))
+
+def train(trainable):
+    layer = hub.KerasLayer(folder, trainable=trainable)
+    images = keras.Input((None, None, 3))
+    model = keras.Model(images, keras.layers.Dense(2)(layer(images)))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1), loss)
+    before = [v.numpy() for v in layer.variables]
+    stem, statistics = layer.variables[0], moving(layer)
+    history = model.fit(cases["train_images"], cases["train_labels"], batch_size=8,
+                        epochs=4, verbose=0, shuffle=False).history["loss"]
+    after = moving(layer)
+    model.predict(cases["train_images"], verbose=0)
+    return {
+        "stem": list(stem.shape), "losses": history,
+        "stem moved": moved(before[:1], [stem.numpy()]),
+        "any moved": moved(before, [v.numpy() for v in layer.variables]),
+        "statistics moved by fit": moved(statistics, after) if after else 0.0,
+        "statistics moved by predict": moved(after, moving(layer)) if after else 0.0,
+        "penalties": len(layer.losses)}
+
+facts["trainable"] = train(True)
+facts["frozen"] = train(False)
+facts["ours"] = [name for name in sys.modules if name.startswith("simclr_tf")]
+facts["blocks"] = []
+for block in re.findall(r"```python\\n(.*?)```", open("card.md").read(), re.S):
+    if "import keras\\n" not in block:  # Keras 3 has a process of its own.
+        names = {}
+        exec(block, names)
+        facts["blocks"].append([len(block.splitlines()), list(
+            np.shape(names.get("features", names.get("weights"))))])
+print(json.dumps(facts))
+'''
+
+KERAS3_PROGRAM = '''
+import json, re, sys
+import keras, numpy as np
+
+cases, facts = np.load(sys.argv[1]), {"version": keras.__version__}
+blocks = re.findall(r"```python\\n(.*?)```", open("card.md").read(), re.S)
+(block,) = [block for block in blocks if "import keras\\n" in block]
+names = {}
+exec(block, names)
+encoder, facts["block"] = names["encoder"], list(names["features"].shape)
+found = keras.ops.convert_to_numpy(encoder(cases["images"], training=False))
+facts["difference"] = float(np.abs(found - cases["features"]).max())
+facts["layers"] = [layer.name for layer in encoder.layers]
+model = keras.Sequential([encoder, keras.layers.Dense(2)])
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+model.compile(keras.optimizers.SGD(0.1), loss)
+stem = encoder.get_layer("initial_conv").kernel
+before = keras.ops.convert_to_numpy(stem)
+facts["losses"] = model.fit(
+    cases["train_images"], cases["train_labels"], batch_size=8, epochs=4, verbose=0,
+    shuffle=False).history["loss"]
+facts["stem moved"] = float(np.abs(keras.ops.convert_to_numpy(stem) - before).max())
+facts["others"] = [name for name in sys.modules if name in ("tf_keras", "simclr_tf")]
+print(json.dumps(facts))
+'''
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    """A tiny network whose batch norms are far from their initial values."""
+    model = resnet(18, width_multiplier=0.0625, stem="small", seed=0)
+    rng = np.random.default_rng(0)
+    for variable in model.weights:
+        if "gamma" in variable.name or "variance" in variable.name:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        elif "kernel" not in variable.name:
+            variable.assign(rng.normal(scale=0.1, size=variable.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def heads():
+    head = ProjectionHead(num_layers=2, out_features=6, seed=1)
+    return head, keras.layers.Dense(3, name="linear_probe")
+
+
+@pytest.fixture(scope="module")
+def exported(encoder, heads, tmp_path_factory):
+    """Folder and record of one export with everything in it."""
+    folder = tmp_path_factory.mktemp("formats") / "everything"
+    record = export_saved_model(
+        encoder, folder, projection_head=heads[0], classifier=heads[1],
+        image_size_pixels=SIZE, formats=FORMATS, version=3, archive=True)
+    return folder, record
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Pictures of three sizes and formats: colour, grey, and with transparency."""
+    folder = tmp_path_factory.mktemp("files")
+    rng = np.random.default_rng(2)
+    for name, size, mode in (("a.jpg", (31, 40), "RGB"), ("b.png", (20, 25), "L"),
+                             ("c.png", (50, 17), "RGBA")):
+        pixels = rng.integers(0, 256, (*size, len(mode)), "uint8").squeeze()
+        Image.fromarray(pixels, mode).save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cases(encoder, files, tmp_path_factory):
+    """An npz for the other processes: images, features, a task that can be learnt."""
+    rng = np.random.default_rng(1)
+    labels = np.arange(32) % 2
+    levels = (0.3 + 0.4 * labels)[:, None, None, None]
+    images = rng.uniform(size=(2, 23, 17, 3)).astype(np.float32)
+    source = open_source(f"folder:{files}", channels=3)
+    (batch,) = evaluation_batches(source, 8, SIZE)
+    path = tmp_path_factory.mktemp("cases") / "cases.npz"
+    np.savez(
+        path, images=images, features=encoder(images),
+        train_images=rng.normal(levels, 0.1, (32, SIZE, SIZE, 3)).astype(np.float32),
+        train_labels=labels,
+        files=np.array([(files / name).read_bytes() for name in (
+            "a.jpg", "b.png", "c.png")], dtype="S"),
+        features_of_files=encoder(batch["images"]))
+    return path
+
+
+def in_fresh_process(program, folder, cases, scratch):
+    """What a program prints as JSON, run inside an export's folder."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND":
+                   "tensorflow", "TFHUB_CACHE_DIR": str(scratch)}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(cases)], cwd=folder, env=environment,
+        capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def hub_facts(exported, cases, tmp_path_factory):
+    return in_fresh_process(
+        HUB_PROGRAM, exported[0], cases, tmp_path_factory.mktemp("cache"))
+
+
+def test_every_format_has_its_file_and_passed_its_parity_check(exported):
+    folder, record = exported
+    assert set(record["parity"]["formats"]) == set(FORMATS)
+    assert max(record["parity"]["formats"].values()) <= 1e-5
+    names = {"card.md", "config.json", "saved_model", "saved_model.tar.gz",
+             "encoder.tflite", "encoder.onnx", "weights.safetensors"}
+    assert {path.name for path in folder.iterdir()} - {"encoder.keras"} == names
+    assert (folder / "saved_model" / "3" / "saved_model.pb").is_file()
+    assert (folder / "encoder.keras").is_file() == ("keras3" in FORMATS)
+
+
+def test_outputs_are_the_endpoints_the_layers_of_the_head_and_the_logits(exported):
+    assert list(exported[1]["outputs"]) == [
+        "default", *ENDPOINTS, "projection_layer1", "projection_layer2", "projections",
+        "logits"]
+
+
+def test_logits_are_the_classifiers(exported, encoder, heads, cases):
+    images = np.load(cases)["images"]
+    loaded = tf.saved_model.load(str(exported[0] / "saved_model" / "3"))
+    outputs = loaded.signatures["serving_default"](images=tf.constant(images))
+    np.testing.assert_allclose(
+        outputs["logits"], heads[1](encoder(images)), atol=1e-5)
+
+
+@pytest.mark.parametrize("way", ["hub.load", "archive"])
+def test_tensorflow_hub_gives_the_features(hub_facts, way):
+    assert hub_facts[way] <= 1e-5
+    assert hub_facts["ours"] == []
+
+
+def test_the_bytes_signature_does_what_evaluate_does(hub_facts):
+    assert hub_facts["bytes"] <= 1e-5
+    assert "Unknown image file format" in hub_facts["bad bytes"]
+
+
+def test_a_hub_layer_is_fine_tuned_by_fit_down_to_the_stem(hub_facts):
+    facts = hub_facts["trainable"]
+    assert facts["stem"] == [3, 3, 3, 4]
+    assert facts["losses"][-1] < 0.7 * facts["losses"][0]
+    assert facts["stem moved"] > 1e-4
+    assert facts["statistics moved by fit"] > 1e-2
+    assert facts["statistics moved by predict"] == 0
+
+
+def test_a_frozen_hub_layer_is_bit_identical_after_fit(hub_facts):
+    facts = hub_facts["frozen"]
+    assert facts["losses"][-1] < facts["losses"][0]
+    assert facts["any moved"] == 0
+
+
+def test_every_loading_example_of_the_card_has_at_most_five_lines_and_runs(hub_facts):
+    # TensorFlow, hub, bytes, this package, LiteRT, safetensors, ONNX.
+    assert len(hub_facts["blocks"]) == 7
+    for lines, shape in hub_facts["blocks"]:
+        assert lines <= 5
+        assert shape in ([1, 32], [])
+    assert sum(shape == [1, 32] for _, shape in hub_facts["blocks"]) == 5
+
+
+if not ADDONS_LANE:
+    def test_keras_3_loads_and_fine_tunes_it_without_this_package(
+            exported, cases, tmp_path):
+        facts = in_fresh_process(KERAS3_PROGRAM, exported[0], cases, tmp_path)
+        assert facts["version"].startswith("3.") and facts["others"] == []
+        assert facts["block"] == [1, 32] and facts["difference"] <= 1e-5
+        assert set(ENDPOINTS) <= set(facts["layers"])
+        assert facts["losses"][-1] < 0.7 * facts["losses"][0]
+        assert facts["stem moved"] > 1e-4
+
+
+@pytest.mark.parametrize("place", [
+    ".", "saved_model", "saved_model/3", "saved_model.tar.gz", "weights.safetensors"])
+def test_load_encoder_rebuilds_a_trainable_network_with_endpoints(
+        exported, encoder, cases, place):
+    images = np.load(cases)["images"]
+    loaded = load_encoder(exported[0] / place)
+    np.testing.assert_allclose(loaded(images), encoder(images), atol=1e-5)
+    expected = with_endpoints(encoder)(images)
+    for name, found in with_endpoints(loaded)(images).items():
+        np.testing.assert_allclose(found, expected[name], atol=1e-5)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(loaded(images, training=True) ** 2)
+    stem = loaded.get_layer("initial_conv").kernel
+    assert np.abs(tape.gradient(loss, stem)).max() > 1e-6
+
+
+def test_our_own_export_is_loaded_without_running_its_program(
+        exported, encoder, cases, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("the program was loaded")
+
+    monkeypatch.setattr(tf.saved_model, "load", refuse)
+    images = np.load(cases)["images"]
+    loaded = load_encoder(exported[0] / "saved_model")
+    np.testing.assert_allclose(loaded(images), encoder(images), atol=1e-5)
+
+
+def test_what_was_loaded_can_be_exported_again(exported, tmp_path):
+    record = export_saved_model(
+        load_encoder(exported[0]), tmp_path / "again", formats=("safetensors",))
+    assert {path.name for path in (tmp_path / "again").iterdir()} == {
+        "weights.safetensors", "config.json", "card.md"}
+    assert record["weights"] == exported[1]["weights"]
+    card = (tmp_path / "again" / "card.md").read_text()
+    assert "load_file" in card and not re.search("saved_model|hub", card)
