@@ -258,6 +258,12 @@ class Config(Section):
     compile_views: bool = option(
         True, "Compile the making of views with XLA: faster after the first step.",
         resumable=True)
+    on_nonfinite: Literal["stop", "skip"] = option(
+        "stop", "When the loss or a gradient is not finite: stop the run, or skip the "
+        "update on all replicas and count it.", flag="on_nonfinite", resumable=True)
+    max_skipped_steps: int = option(
+        10, "The run stops when on_nonfinite=skip has skipped more steps than this.",
+        flag="max_skipped_steps", resumable=True)
     strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"] = option(
         "auto", "auto: a TPU if one is named, several workers if TF_CONFIG names them, "
         "all GPUs of this machine if there are several, else one device.",
@@ -283,6 +289,7 @@ class Config(Section):
     def check(self):
         _positive(epochs=self.epochs, steps=self.steps, replicas=self.replicas,
                   collective_timeout_seconds=self.collective_timeout_seconds)
+        _not_negative(max_skipped_steps=self.max_skipped_steps)
         require(self.global_batch_size >= 2,
                 "`global_batch_size` must be at least 2: a contrastive loss needs "
                 "other images to compare with.",

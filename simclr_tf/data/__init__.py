@@ -5,7 +5,7 @@ from simclr_tf.data.corruption import CorruptionLog, plain_errors
 from simclr_tf.data.embedded_sets import EMBEDDED_SETS, LICENCES
 from simclr_tf.data.inspection import evaluation_batches
 from simclr_tf.data.label_fractions import label_subset
-from simclr_tf.data.pipelines import training_dataset
+from simclr_tf.data.pipelines import batch_ids, training_dataset
 from simclr_tf.data.random_access import EncodedSource, Source
 from simclr_tf.data.sources import open_source
 from simclr_tf.data.streams import StreamSource
@@ -18,6 +18,7 @@ __all__ = [
     "LICENCES",
     "Source",
     "StreamSource",
+    "batch_ids",
     "evaluation_batches",
     "label_subset",
     "open_source",

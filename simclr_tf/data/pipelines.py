@@ -107,6 +107,29 @@ def training_dataset(source, *, global_batch_size, seed, total_steps, start_step
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
+def batch_ids(source, *, global_batch_size, seed, step):
+    """Which examples the global batch of a step holds, without reading them.
+
+    (One that cannot be read is replaced while training; see `CorruptionLog`.)
+
+    Args:
+      source, global_batch_size, seed: as for `training_dataset`.
+      step: int >= 0.
+
+    Returns:
+      int64 `[G]`, in the order of the batch's rows.
+
+    Example:
+      >>> from simclr_tf.data import open_source
+      >>> source = open_source(np.zeros([4, 8, 8, 3], np.uint8))
+      >>> sorted(batch_ids(source, global_batch_size=4, seed=0, step=9).tolist())
+      [0, 1, 2, 3]
+    """
+    schedule = BatchSchedule(source.num_examples, global_batch_size, seed,
+                             in_order=isinstance(source, StreamSource))
+    return schedule.examples(step)[1]
+
+
 class _Crops:
     """Both crops of one image, encoded or decoded."""
 

@@ -8,6 +8,7 @@ import math
 
 import tensorflow as tf
 
+from simclr_tf.distribution import moments_over_replicas
 from simclr_tf.errors import require
 
 
@@ -181,7 +182,7 @@ def feature_standard_deviation(features):
     """Standard deviation of normalised features: 1 spread evenly, 0 collapsed.
 
     Mean over the F dimensions of the standard deviation over the images of
-    f / ||f||, times sqrt(F).
+    f / ||f||, times sqrt(F). Inside `strategy.run`, over the images of all replicas.
 
     Args:
       features: floating point `[N, F]`.
@@ -197,7 +198,8 @@ def feature_standard_deviation(features):
     """
     rows = _unit_rows(features)
     dimensions = tf.cast(tf.shape(rows)[1], tf.float32)
-    return tf.reduce_mean(tf.math.reduce_std(rows, axis=0)) * tf.sqrt(dimensions)
+    _, variance = moments_over_replicas(rows, [0])
+    return tf.reduce_mean(tf.sqrt(variance)) * tf.sqrt(dimensions)
 
 
 def _mean_over_directions(values):

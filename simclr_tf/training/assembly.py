@@ -109,7 +109,7 @@ def build_model(config, image_shape, *, num_classes=None, encoder=None,
         **loss_arguments(config.loss), recipe=build_recipe(config.augment),
         image_size_pixels=config.data.image_size_pixels,
         num_classes=num_classes if config.probe.online else None,
-        compile_views=config.compile_views)
+        compile_views=config.compile_views, on_nonfinite=config.on_nonfinite)
     model.build_from_shape(image_shape)
     return model
 

@@ -3,7 +3,12 @@
 import tensorflow as tf
 
 from simclr_tf.augment import one_view
-from simclr_tf.data import CorruptionLog, open_source, training_dataset
+from simclr_tf.data import (
+    CorruptionLog,
+    batch_ids,
+    open_source,
+    training_dataset,
+)
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError
 
@@ -84,6 +89,12 @@ class Batches:
         if self._probe_source is not None:
             dataset = self._with_probe_set(dataset, first, last, worker, workers)
         return dataset.prefetch(2)
+
+    def ids_of(self, step):
+        """Which examples the global batch of a step holds, as of `batch_ids`."""
+        return batch_ids(
+            self._source, global_batch_size=self._config.global_batch_size,
+            seed=self._config.seed, step=step)
 
     def _with_probe_set(self, dataset, first, last, worker, workers):
         size = self._config.data.image_size_pixels

@@ -11,10 +11,14 @@ LOG = logging.getLogger("simclr_tf")
 STUCK_TOLERANCE = 0.02  # Of ln(2G - 1).
 COLLAPSED_STD = 0.05  # Of the isotropic value 1.
 COLLAPSED_RANK = 2.0
+SHOWN_IDS = 64  # Examples of a bad batch that a message names.
 
 
 class HealthCheck(keras.callbacks.Callback):
     """Stop at a non-finite loss; warn of a stuck loss and of collapsed features.
+
+    A model with `on_nonfinite="skip"` passes over such steps and counts them: then each
+    is named in the log, and the run stops when there are too many.
 
     Args:
       global_batch_size: int G; all-equal projections give the loss ln(2G - 1).
@@ -22,13 +26,20 @@ class HealthCheck(keras.callbacks.Callback):
       patience_epochs: int, epochs before a stuck loss is said.
       is_nt_xent: bool; only NT-Xent has a known value for "nothing learned".
       last_checkpoint: function returning the newest good checkpoint's path or None.
+      ids_of_batch: function of k = 0, 1, ... to the ids of the examples in batch k, or
+        None.
+      max_skipped_steps: int >= 0, steps that a run may skip, with those of its earlier
+        starts.
+      speaks: bool; of several workers that see the same, one warns.
 
     Raises:
-      NonFiniteError: in training, at the step whose loss or gradient is not finite.
+      NonFiniteError: in training, at the step whose loss or gradient is not finite, or
+        at the first one skipped beyond `max_skipped_steps`.
     """
 
     def __init__(self, *, global_batch_size, start_step=0, patience_epochs=2,
-                 is_nt_xent=True, last_checkpoint=lambda: None):
+                 is_nt_xent=True, last_checkpoint=lambda: None, ids_of_batch=None,
+                 max_skipped_steps=10, speaks=True):
         super().__init__()
         self._stuck_loss = math.log(2 * global_batch_size - 1)
         self._chance_accuracy = min(10 / (2 * global_batch_size - 1), 0.5)
@@ -36,20 +47,29 @@ class HealthCheck(keras.callbacks.Callback):
         self._step = start_step
         self._patience = patience_epochs
         self._last_checkpoint = last_checkpoint
+        self._ids_of_batch = ids_of_batch
+        self._skipped, self._max_skipped = 0, max_skipped_steps
         self._said = set()
+        self._warn = LOG.warning if speaks else LOG.debug
+
+    def on_train_begin(self, logs=None):
+        self._skipped = getattr(self.model, "skipped_steps", 0)
 
     def on_train_batch_end(self, batch, logs=None):
         self._step += 1
         for name in ("loss", "gradient_norm"):
             if name in logs and not math.isfinite(logs[name]):
                 raise NonFiniteError(self._non_finite_message(name, logs[name]))
+        if logs.get("skipped_steps", 0) > self._skipped:
+            self._skipped = int(logs["skipped_steps"])
+            self._say_skipped()
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch + 1 >= self._patience:  # Of the whole run, however often continued.
             for name, message in self.findings(logs):
                 if name not in self._said:
                     self._said.add(name)
-                    LOG.warning(message)
+                    self._warn(message)
 
     def findings(self, logs):
         """What is wrong with an epoch's figures, as (name, plain words) pairs."""
@@ -78,9 +98,33 @@ class HealthCheck(keras.callbacks.Callback):
 
     def _non_finite_message(self, name, value):
         what = "loss" if name == "loss" else "gradient"
-        checkpoint = self._last_checkpoint()
-        kept = (f"The last good checkpoint is {checkpoint}." if checkpoint
-                else "No checkpoint was written yet.")
         return (f"The {what} became {value} at step {self._step}; the run stops here. "
-                f"{kept} Try a lower --optimizer.base_learning_rate, a longer "
-                "--optimizer.warmup_epochs, or --precision=float32.")
+                f"{self._kept()} {self._batch()}Try a lower "
+                "--optimizer.base_learning_rate, a longer --optimizer.warmup_epochs, "
+                "--precision=float32, or --on_nonfinite=skip.")
+
+    def _say_skipped(self):
+        skipped = (f"The loss or a gradient was not finite at step {self._step}; the "
+                   f"step was skipped ({self._skipped} so far). ")
+        if self._skipped <= self._max_skipped:
+            self._warn("%s%s", skipped, self._batch().rstrip())
+            return
+        raise NonFiniteError(
+            f"{skipped}That is more than --max_skipped_steps={self._max_skipped}, so "
+            f"the run stops here. {self._kept()} {self._batch()}Try a lower "
+            "--optimizer.base_learning_rate, a longer --optimizer.warmup_epochs, or "
+            "--precision=float32.")
+
+    def _kept(self):
+        checkpoint = self._last_checkpoint()
+        return (f"The last good checkpoint is {checkpoint}." if checkpoint
+                else "No checkpoint was written yet.")
+
+    def _batch(self):
+        if self._ids_of_batch is None:
+            return ""
+        ids = [int(example) for example in self._ids_of_batch(self._step - 1)]
+        text = ", ".join(map(str, ids[:SHOWN_IDS]))
+        if len(ids) > SHOWN_IDS:
+            text += f" and {len(ids) - SHOWN_IDS} more"
+        return f"Its batch held the examples {text}. "

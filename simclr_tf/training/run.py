@@ -17,7 +17,6 @@ from simclr_tf.distribution import (
     named_lost_peers,
     require_divisible,
 )
-from simclr_tf.errors import require
 from simclr_tf.options import override
 from simclr_tf.presets import get_preset
 from simclr_tf.training import assembly
@@ -32,6 +31,7 @@ from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.diagnostics import RepresentationSample
 from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.interruption import StopWhenSaved
+from simclr_tf.training.plan import plan_run
 from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.records import MetricsLog, read_metrics
 from simclr_tf.training.saving import SaveCheckpoints
@@ -145,7 +145,7 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
         tf.config.experimental.enable_op_determinism()
     source = open_training_source(config, data)
     probe_source = open_probe_source(config, source.channels)
-    plan = _plan(config, source)
+    plan = plan_run(config, source)
     workdir = None if workdir is None else Workdir(workdir)
     with named_lost_peers(
             strategy, lambda: how_to_continue(workdir and workdir.path)):
@@ -154,27 +154,6 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
         batches = Batches(config, source, model.recipe, probe_source, replicas)
         run = _Run(config, strategy, model, source, batches, plan, say)
         return run.execute(workdir, callbacks, command)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Plan:
-    epoch_steps: int
-    total_steps: int
-    warmup_steps: int
-
-
-def _plan(config, source):
-    if source.num_examples is None:  # An endless stream: 100 steps are its epoch.
-        require(config.steps is not None,
-                "A stream of unknown length needs `steps`.", steps=config.steps)
-        epoch_steps = min(100, config.steps)
-    else:
-        epoch_steps = durations.steps_per_epoch(
-            source.num_examples, config.global_batch_size)
-    total = durations.total_steps(config.epochs, config.steps, epoch_steps)
-    warmup = durations.warmup_steps(
-        config.optimizer.warmup_epochs, config.optimizer.warmup_steps, epoch_steps)
-    return _Plan(epoch_steps, total, warmup)
 
 
 def _build(config, source, probe_source, encoder, plan, replicas):
@@ -287,7 +266,9 @@ class _Run:
                 global_batch_size=config.global_batch_size, start_step=start_step,
                 is_nt_xent=config.loss.name == "nt_xent",
                 last_checkpoint=lambda: getattr(
-                    store and store.latest(), "path", None)),
+                    store and store.latest(), "path", None),
+                ids_of_batch=self.batches.ids_of,
+                max_skipped_steps=config.max_skipped_steps, speaks=self.is_chief),
         ]
         if self.is_chief:
             own += [progress, EstimatedTime(

@@ -7,8 +7,13 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.augment import finish_views, get_recipe, two_views
-from simclr_tf.distribution import num_replicas
-from simclr_tf.errors import require
+from simclr_tf.distribution import (
+    keep_or_restore,
+    num_replicas,
+    require_equal_rows,
+    sum_over_replicas,
+)
+from simclr_tf.errors import require, unknown_choice
 from simclr_tf.losses import (
     candidate_logits,
     nt_xent_from_logits,
@@ -21,10 +26,12 @@ from simclr_tf.metrics import (
     label_weights,
     top_k_correct,
 )
+from simclr_tf.training.running_means import RunCount, RunningMean
 
 METRICS = ("loss", "contrastive_loss", "contrastive_accuracy", "contrastive_entropy",
            "feature_std", "gradient_norm")
 PROBE_METRICS = ("probe_loss", "probe_accuracy")
+ON_NONFINITE = ("stop", "skip")
 
 
 class SimCLR(keras.Model):
@@ -55,9 +62,16 @@ class SimCLR(keras.Model):
       image_size_pixels: int, size of a view; the images' own size if None.
       num_classes: int, classes of the online probe; no probe if None.
       compile_views: bool, compile the making of views with XLA.
+      on_nonfinite: "stop": a step whose loss or gradient is not finite is like any
+        other, for a callback (`HealthCheck`) to stop at; "skip": it changes no weight,
+        no moving statistic and no momentum on any replica, only the step counter, and
+        is counted in `skipped_steps` (of the whole run) instead of the other metrics.
+
+    On several replicas the batch is their joint, global batch, in equal parts: the
+    figures and the gradient are those that one device would compute from all of it.
 
     Raises:
-      ConfigError: a temperature that is not > 0, an unknown recipe.
+      ConfigError: a temperature that is not > 0, an unknown recipe or choice.
 
     Source: arXiv 2002.05709, Algorithm 1; the online probe: section B.6.
     """
@@ -65,12 +79,14 @@ class SimCLR(keras.Model):
     def __init__(
         self, encoder, projection_head, *, temperature=0.1, normalize=True,
         loss=nt_xent_from_logits, recipe=None, image_size_pixels=None,
-        num_classes=None, compile_views=True, **kwargs,
+        num_classes=None, compile_views=True, on_nonfinite="stop", **kwargs,
     ):
         super().__init__(**kwargs)
         require(temperature > 0, "`temperature` must be > 0.", temperature=temperature)
         require(num_classes is None or num_classes >= 1,
                 "`num_classes` must be >= 1.", num_classes=num_classes)
+        if on_nonfinite not in ON_NONFINITE:
+            raise unknown_choice("on_nonfinite", on_nonfinite, ON_NONFINITE)
         self.encoder = encoder
         self.projection_head = projection_head
         self.temperature, self.normalize = temperature, normalize
@@ -87,7 +103,11 @@ class SimCLR(keras.Model):
         # Read-only: Keras would track a dict, and checkpoints hold the means elsewhere.
         names = METRICS if self.probe is None else (*METRICS, *PROBE_METRICS)
         self._means = types.MappingProxyType(
-            {name: keras.metrics.Mean(name=name) for name in names})
+            {name: RunningMean(name=name) for name in names})
+        self._skipped_steps = RunCount(name="skipped_steps")
+        self._skips = on_nonfinite == "skip"
+        # What a step returns is the same on every replica: Keras need not add it up.
+        self.distribute_reduction_method = "first"
 
     def build_from_shape(self, image_shape):
         """Create every variable for images of shape (H, W, C)."""
@@ -104,20 +124,27 @@ class SimCLR(keras.Model):
 
     def train_step(self, batch):
         views = self.make_views(batch)
+        former = self._values_before_update() if self._skips else None
         with tf.GradientTape() as tape:
-            scalars = self._forward(batch, views, training=True)
-            # Gradients are summed over the replicas: each gives its share.
-            loss = scalars["loss"] / num_replicas()
-        variables = self.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        scalars["gradient_norm"] = tf.linalg.global_norm(
-            [g for g in gradients if g is not None])
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self._record(scalars)
+            shares, scalars = self._forward(batch, views, training=True)
+        pairs = [(gradient, variable) for gradient, variable in zip(
+            tape.gradient(shares["loss"], self.trainable_variables),
+            self.trainable_variables, strict=True) if gradient is not None]
+        gradients, variables = zip(*pairs, strict=True)
+        # The one collective of the update: gradients and figures together.
+        gradients, sums = sum_over_replicas((gradients, shares))
+        scalars.update(sums, gradient_norm=tf.linalg.global_norm(gradients))
+        self.optimizer.apply_gradients(
+            zip(gradients, variables, strict=True), skip_gradients_aggregation=True)
+        if not self._skips:
+            return self._record(scalars)
+        is_finite = tf.math.is_finite(scalars["loss"] + scalars["gradient_norm"])
+        keep_or_restore(is_finite, *zip(*former, strict=True))
+        return self._record(scalars, is_finite)
 
     def test_step(self, batch):
-        scalars = self._forward(batch, self.make_views(batch), training=False)
-        return self._record(scalars)
+        shares, scalars = self._forward(batch, self.make_views(batch), training=False)
+        return self._record({**scalars, **sum_over_replicas(shares)})
 
     def make_views(self, batch):
         """Both views `[N, S, S, C]` of a batch, float32 in [0, 1]."""
@@ -132,29 +159,34 @@ class SimCLR(keras.Model):
         return two_views_of(batch["images"], batch["seeds"])
 
     def _forward(self, batch, views, training):
-        """Scalars of one batch: local means, of which the loss is differentiated."""
+        """This replica's shares of the global figures, and figures already global.
+
+        The sum of the shares over the replicas is the mean over the global batch;
+        that of shares["loss"] is differentiated.
+        """
+        require_equal_rows(views[0])
         # One forward pass for both views: [2N, S, S, C].
         features = self.encoder(tf.concat(views, axis=0), training=training)
         projections = self.projection_head(features, training=training)
         candidates = candidate_logits(
             *tf.split(projections, 2), temperature=self.temperature,
             normalize=self.normalize)
-        loss = tf.reduce_mean(self.losses_of(candidates))
-        scalars = {
-            "loss": loss,
-            "contrastive_loss": loss,
+        means = {
+            "contrastive_loss": tf.reduce_mean(self.losses_of(candidates)),
             "contrastive_accuracy": tf.reduce_mean(contrastive_accuracy(candidates)),
             "contrastive_entropy": tf.reduce_mean(contrastive_entropy(candidates)),
-            "feature_std": feature_standard_deviation(features),
         }
+        means["loss"] = means["contrastive_loss"]
         if self.losses:  # Regularizers of a user's own encoder.
-            scalars["loss"] += tf.add_n(self.losses)
+            means["loss"] += tf.add_n(self.losses)
+        shares = {name: mean / num_replicas() for name, mean in means.items()}
+        scalars = {"feature_std": feature_standard_deviation(features)}
         if self.probe is not None:
-            self._probe_forward(batch, features, scalars)
-        return scalars
+            self._probe_forward(batch, features, shares, scalars)
+        return shares, scalars
 
-    def _probe_forward(self, batch, features, scalars):
-        """Add the probe's loss and accuracy to `scalars`."""
+    def _probe_forward(self, batch, features, shares, scalars):
+        """Add the probe's loss and accuracy to `shares`, its weight to `scalars`."""
         if "probe_images" in batch:
             features = self.encoder(batch["probe_images"], training=False)
             labels = batch["probe_labels"]
@@ -163,25 +195,53 @@ class SimCLR(keras.Model):
         else:
             return
         logits = self.probe(tf.stop_gradient(features))
-        labelled = tf.reduce_sum(label_weights(labels))
+        # Replicas may hold different numbers of labels.
+        labelled = sum_over_replicas(tf.reduce_sum(label_weights(labels)))
         scalars["labelled"] = labelled
-        scalars["probe_loss"] = tf.math.divide_no_nan(
+        shares["probe_loss"] = tf.math.divide_no_nan(
             tf.reduce_sum(supervised_cross_entropy(labels, logits)), labelled)
-        scalars["probe_accuracy"] = tf.math.divide_no_nan(
+        shares["probe_accuracy"] = tf.math.divide_no_nan(
             tf.reduce_sum(top_k_correct(labels, logits)), labelled)
-        scalars["loss"] += scalars["probe_loss"]
+        shares["loss"] += shares["probe_loss"]
 
-    def _record(self, scalars):
+    def _values_before_update(self):
+        """(variable, value) of all that an update changes but its counters."""
+        with tf.init_scope():  # The optimizer's slots must exist by now.
+            self.optimizer.build(self.trainable_variables)
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        counters = {id(v) for v in (
+            optimizer.iterations, optimizer._learning_rate,
+            getattr(optimizer, "_current_learning_rate", None))}
+        parts = [self.encoder, self.projection_head]
+        parts += [] if self.probe is None else [self.probe]
+        changing = [v for part in parts for v in part.variables]
+        changing += [v for v in optimizer.variables if id(v) not in counters]
+        unique = {id(variable): variable for variable in changing}
+        return [(variable, variable.read_value()) for variable in unique.values()]
+
+    def _record(self, scalars, is_finite=None):
         """Update the running means; figures that this batch has none of stay away."""
-        labelled = scalars.pop("labelled", None)
+        labelled = scalars.pop("labelled", 1.0)
+        counts = 1.0 if is_finite is None else tf.cast(is_finite, tf.float32)
         for name, value in scalars.items():
-            weight = labelled if name in PROBE_METRICS else None
-            self._means[name].update_state(value, sample_weight=weight)
-        return {name: self._means[name].result() for name in scalars}
+            weight = labelled if name in PROBE_METRICS else 1.0
+            if is_finite is not None:
+                value = tf.where(is_finite, value, 0.0)
+            self._means[name].update_state(value, sample_weight=weight * counts)
+        logs = {name: self._means[name].result() for name in scalars}
+        if is_finite is not None:
+            self._skipped_steps.update_state(1.0 - counts)
+            logs["skipped_steps"] = self._skipped_steps.result()
+        return logs
 
     @property
     def metrics(self):
-        return list(self._means.values())
+        return [*self._means.values(), self._skipped_steps]
+
+    @property
+    def skipped_steps(self):
+        """int, steps of the whole run whose update was left out."""
+        return int(self._skipped_steps.result())
 
 
 def _view_makers(recipe, image_size_pixels, compile_views):

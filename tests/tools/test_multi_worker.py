@@ -24,7 +24,7 @@ RUN = [
     "--precision=float32", "--encoder.width_multiplier=0.0625", "--epochs=3",
     "--projection_head.hidden_features=16", "--projection_head.out_features=8",
     "--global_batch_size=16", "--optimizer.name=lars",
-    "--optimizer.base_learning_rate=0.1", "--optimizer.scaling=linear",
+    "--optimizer.base_learning_rate=0.03", "--optimizer.scaling=linear",
     "--optimizer.warmup_epochs=1", "--loss.temperature=1",  # See test_replica_runs.
     "--compile_views=false", "--checkpoint.every_epochs=1", "--checkpoint.keep=5",
 ]
