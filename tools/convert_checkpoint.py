@@ -44,7 +44,8 @@ def define(values):
                          "fine-tuned from the middle of the head: 1. Only a head on "
                          "the features becomes the run's probe.", flag_values=values)
     flags.DEFINE_string("leave_out", None, "Beginnings of names in the source, "
-                        "separated by commas, of variables that may be lost.", flag_values=values)
+                        "separated by commas, of variables that may be lost.",
+                        flag_values=values)
     flags.DEFINE_string("data", "unknown", "What it was trained on, for the record and "
                         "as the default of evaluate, e.g. tfds:imagenet2012.",
                         flag_values=values)

@@ -30,6 +30,7 @@ class HealthCheck(keras.callbacks.Callback):
         None.
       max_skipped_steps: int >= 0, steps that a run may skip, with those of its earlier
         starts.
+      speaks: bool; of several workers that see the same, one warns.
 
     Raises:
       NonFiniteError: in training, at the step whose loss or gradient is not finite, or
@@ -38,7 +39,7 @@ class HealthCheck(keras.callbacks.Callback):
 
     def __init__(self, *, global_batch_size, start_step=0, patience_epochs=2,
                  is_nt_xent=True, last_checkpoint=lambda: None, ids_of_batch=None,
-                 max_skipped_steps=10):
+                 max_skipped_steps=10, speaks=True):
         super().__init__()
         self._stuck_loss = math.log(2 * global_batch_size - 1)
         self._chance_accuracy = min(10 / (2 * global_batch_size - 1), 0.5)
@@ -49,6 +50,7 @@ class HealthCheck(keras.callbacks.Callback):
         self._ids_of_batch = ids_of_batch
         self._skipped, self._max_skipped = 0, max_skipped_steps
         self._said = set()
+        self._warn = LOG.warning if speaks else LOG.debug
 
     def on_train_begin(self, logs=None):
         self._skipped = getattr(self.model, "skipped_steps", 0)
@@ -67,7 +69,7 @@ class HealthCheck(keras.callbacks.Callback):
             for name, message in self.findings(logs):
                 if name not in self._said:
                     self._said.add(name)
-                    LOG.warning(message)
+                    self._warn(message)
 
     def findings(self, logs):
         """What is wrong with an epoch's figures, as (name, plain words) pairs."""
@@ -105,7 +107,7 @@ class HealthCheck(keras.callbacks.Callback):
         skipped = (f"The loss or a gradient was not finite at step {self._step}; the "
                    f"step was skipped ({self._skipped} so far). ")
         if self._skipped <= self._max_skipped:
-            LOG.warning("%s%s", skipped, self._batch().rstrip())
+            self._warn("%s%s", skipped, self._batch().rstrip())
             return
         raise NonFiniteError(
             f"{skipped}That is more than --max_skipped_steps={self._max_skipped}, so "

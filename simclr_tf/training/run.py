@@ -38,7 +38,7 @@ from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.diagnostics import RepresentationSample
 from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.interruption import StopWhenSaved
-from simclr_tf.training.plan import plan_of
+from simclr_tf.training.plan import plan_run
 from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.records import MetricsLog, read_metrics
 from simclr_tf.training.saving import SaveCheckpoints
@@ -157,7 +157,7 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
         tf.config.experimental.enable_op_determinism()
     source = open_training_source(config, data)
     probe_source = open_probe_source(config, source.channels)
-    plan = plan_of(config, source)
+    plan = plan_run(config, source)
     workdir = None if workdir is None else Workdir(workdir)
     with named_lost_peers(
             strategy, lambda: how_to_continue(workdir and workdir.path)):
@@ -295,7 +295,7 @@ class _Run:
                 last_checkpoint=lambda: getattr(
                     store and store.latest(), "path", None),
                 ids_of_batch=self.batches.ids_of,
-                max_skipped_steps=config.max_skipped_steps),
+                max_skipped_steps=config.max_skipped_steps, speaks=self.is_chief),
         ]
         if config.optimizer.wrapper != "none":
             own.append(UseAverages(

@@ -8,24 +8,31 @@ import tensorflow as tf
 
 from simclr_tf import load_encoder, pretrain
 from simclr_tf._keras import keras
+from simclr_tf.data import open_source
 from simclr_tf.distribution import distribute_batches, make_strategy
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import SynchronizedBatchNormalization
 from simclr_tf.training.data_wait import WaitMeter
 
+# Real images, augmentation and a probe. A low rate and a high temperature keep ten
+# steps of so small a network (4 channels, 16 images) from being chaotic. At rate 0.3
+# and temperature 0.2 even one device ends 1e-2 away from itself if its initial weights
+# are changed by one part in 2^24; here 3e-6.
 RUN = {
     "preset": "demo", "steps": 10, "global_batch_size": 16, "precision": "float32",
     "projection_head": {"out_features": 8, "num_layers": 2, "hidden_features": 16},
-    "data.image_size_pixels": 16, "compile_views": False, "optimizer.name": "lars",
-    "optimizer.base_learning_rate": 0.3, "optimizer.warmup_steps": 2,
+    "data.split": "train[:64]", "data.image_size_pixels": 16, "compile_views": False,
+    "optimizer.name": "lars", "optimizer.base_learning_rate": 0.03,
+    "optimizer.scaling": "linear", "optimizer.warmup_steps": 2, "loss.temperature": 1.0,
 }
 RESNET = {"depth": 18, "width_multiplier": 0.0625, "stem": "small"}
 
 
-def labelled_images(number=64, seed=0):
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (number, 16, 16, 3)).astype("uint8")
-    return images, np.arange(number) % 4 - 1  # A quarter is unlabelled.
+def labelled_images():
+    """48 pictures, a quarter of them unlabelled: not equally many on each replica."""
+    source = open_source("embedded:freedoom_12", split="train[100:148]")
+    numbers = np.arange(48)
+    return source.read_images(numbers), np.where(numbers % 4, source.labels, -1)
 
 
 def small_encoder():
@@ -38,24 +45,30 @@ def small_encoder():
     return keras.Model(pictures, keras.layers.GlobalAveragePooling2D()(x))
 
 
-def run(encoder=None, workdir=None, **options):
-    return pretrain(labelled_images(), workdir, say=lambda line: None,
+def run(encoder=None, workdir=None, data="embedded:freedoom_12", **options):
+    return pretrain(data, workdir, say=lambda line: None,
                     encoder=small_encoder() if encoder is None else encoder,
                     **{**RUN, **options})
 
 
 def require_same_training(result, expected, tolerance=1e-5):
-    """Losses, and every variable relative to its largest value."""
+    """Figures relative; variables relative to their scale.
+
+    The scale of a gamma or beta is 1: it multiplies, or is added to, values that were
+    normalized to variance 1. (Most start at 0, and their own size is only ten updates.)
+    The scale of anything else is its largest number.
+    """
     for record, other in zip(result.history, expected.history, strict=True):
         for name in ("loss", "contrastive_loss", "probe_loss", "gradient_norm",
-                     "feature_std", "contrastive_entropy"):
+                     "feature_std", "contrastive_entropy", "contrastive_accuracy",
+                     "probe_accuracy"):
             np.testing.assert_allclose(
                 record[name], other[name], rtol=tolerance, err_msg=name)
-        for name in ("contrastive_accuracy", "probe_accuracy"):
-            np.testing.assert_allclose(record[name], other[name], rtol=1e-6)
     for ours, theirs in zip(result.model.weights, expected.model.weights, strict=True):
         error = np.max(np.abs(ours.numpy() - theirs.numpy()))
-        assert error <= tolerance * np.max(np.abs(theirs.numpy())), ours.name
+        is_unit = theirs.name.endswith(("gamma:0", "beta:0"))
+        scale = 1.0 if is_unit else np.max(np.abs(theirs.numpy()))
+        assert error <= tolerance * scale, ours.name
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +93,7 @@ def test_a_users_encoder_is_copied_to_the_replicas(tmp_path):
     for ours, then in zip(encoder.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, then)
     require_same_training(result, run(small_encoder()))
-    x = tf.constant(labelled_images(4)[0] / np.float32(255))
+    x = tf.constant(labelled_images()[0][:4] / np.float32(255))
     np.testing.assert_allclose(
         result.encoder(x), load_encoder(tmp_path / "run", encoder=encoder)(x),
         rtol=1e-5)
@@ -116,10 +129,16 @@ def test_a_users_own_strategy_is_used():
 
 
 def test_a_separate_probe_set_is_shared_by_the_replicas(tmp_path):
-    images, labels = labelled_images(24, seed=5)
-    np.savez(tmp_path / "probe.npz", x_train=images, y_train=labels % 3)
-    options = {"probe.data": f"npz:{tmp_path}/probe.npz", "probe.batch_size": 12}
+    images, labels = labelled_images()
+    np.savez(tmp_path / "probe.npz", x_train=images, y_train=labels)
+    options = {"probe.data": f"npz:{tmp_path}/probe.npz", "probe.batch_size": 12,
+               "data.image_size_pixels": 32}
     require_same_training(run(replicas=2, **options), run(**options))
+
+
+def test_replicas_with_different_numbers_of_labels_train_the_probe_as_one_does():
+    data = labelled_images()
+    require_same_training(run(data=data, replicas=2), run(data=data))
 
 
 def test_views_compiled_by_xla_are_made_on_every_replica():
