@@ -66,6 +66,7 @@ def run(values):
         raise command_line.FlagError(
             f"--source={kind} and --target={target} are the same. For other formats "
             "of a run, see simclr-tf export.")
+    _check_meaning(values, kind, target)
     import_tensorflow()
     from simclr_tf.export import conversion
     from simclr_tf.export.conversion.whole_folder import check_free
@@ -93,6 +94,19 @@ def run(values):
         command=command_line.typed("convert_checkpoint", values))
     print(f"Written to {output}, a workdir; conversion.md is the account. Next: "
           f"simclr-tf export --workdir={output} --output=exported_models/NAME")
+
+
+def _check_meaning(values, kind, target):
+    """Raise if a flag was typed that this conversion would not look at."""
+    looked_at = {
+        "copy": kind == "google_tf1",
+        "probe_layer": kind != "simclr_tf", "leave_out": kind != "simclr_tf",
+        "data": target == "simclr_tf", "image_size_pixels": target == "simclr_tf",
+    }
+    for name, has_meaning in looked_at.items():
+        if values[name].present and not has_meaning:
+            raise command_line.FlagError(
+                f"--{name} means nothing with --source={kind} and --target={target}.")
 
 
 def main(argv=None):

@@ -5,8 +5,10 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from simclr_tf import load_encoder
+from simclr_tf.errors import WorkdirError
 from simclr_tf.export import conversion
 from simclr_tf.export.conversion.google_tf1 import find_architecture
 from simclr_tf.export.conversion.google_tf2 import Reference
@@ -165,6 +167,23 @@ def test_first_version_has_no_projection_head(images, tmp_path):
     np.testing.assert_array_equal(source.objects["projection_head"](features), features)
 
 
+def test_head_that_was_never_built_is_no_head(images, tmp_path):
+    """Fine-tuned SavedModels have the objects of the head, without variables."""
+    network = small(images, head=None, classes=None)
+    root, _ = files.object_tree(network.variables)
+    empty = {"kernel_size": None}
+    root.model._projection_head = files.objects(
+        {"linear_layers": {"0": {"dense": empty, "bn_relu": {"bn": empty}}}})
+    root.model.supervised_head = files.objects({"linear_layer": {"dense": empty}})
+    prefix = tf.train.Checkpoint(model=root.model).write(str(tmp_path / "ckpt"))
+    source = conversion.read_google_tf2(prefix)
+    assert set(source.objects) == {"encoder", "projection_head"}
+    assert source.architecture.head_layers == 0
+    np.testing.assert_allclose(
+        source.objects["encoder"](images), network.features.numpy(), rtol=1e-4,
+        atol=1e-5)
+
+
 def test_supervised_head_on_another_layer_is_left_out_when_said(images, tmp_path):
     network = small(images)
     prefix = files.write_names(tmp_path / "ckpt-1", network.variables)
@@ -198,6 +217,23 @@ def test_workdir_of_a_conversion_is_a_workdir(images, tmp_path):
     assert own.step == 12
     for name, variable in own.variables.items():
         np.testing.assert_array_equal(variable, source.variables[name])
+
+
+@pytest.mark.parametrize("write", [
+    conversion.write_workdir, conversion.write_torchvision])
+def test_nothing_is_left_when_the_disk_is_full(write, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    network = Network(np.zeros((1, 8, 8, 3)), 18, cifar=True, head=None)
+    prefix = files.write_names(tmp_path / "from" / "ckpt-1", network.variables)
+    source = conversion.read_google_tf2(prefix)
+    for module in ("converted_run", "torchvision"):
+        monkeypatch.setattr(
+            f"simclr_tf.export.conversion.{module}.write_flushed", full)
+    with pytest.raises(WorkdirError, match="No space left on device"):
+        write(source, tmp_path / "to")
+    assert [path.name for path in tmp_path.iterdir()] == ["from"]
 
 
 def test_batch_norm_keeps_statistics_and_epsilon(images, tmp_path):

@@ -54,18 +54,19 @@ def object_tree(variables):
         for part in path:
             node = node.setdefault(part, {})
         node[last] = leaves[name] = tf.Variable(value, name=f"{path[-1]}/{last}")
-    return _object(tree), leaves
+    return objects(tree), leaves
 
 
-def _object(tree):
+def objects(tree):
+    """Nested dicts as objects with attributes, or lists where all names are numbers."""
     if not isinstance(tree, dict):
         return tree
     if all(name.isdecimal() for name in tree):
         # Lists have places without variables too: pooling, DropBlock, identities.
         length = 1 + max(map(int, tree))
-        return [_object(tree.get(str(index), {"nothing": None}))
+        return [objects(tree.get(str(index), {"nothing": None}))
                 for index in range(length)]
     node = tf.__internal__.tracking.AutoTrackable()
     for name, child in tree.items():
-        setattr(node, name, _object(child))
+        setattr(node, name, objects(child))
     return node

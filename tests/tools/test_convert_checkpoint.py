@@ -91,6 +91,8 @@ TF2_MISTAKES = {
         with_another(f"{STEM}/7/conv2d/kernel{files.VALUE}"), f"{STEM}/7/conv2d"),
     "another shape": (with_another(CONV, (3, 3, 4, 4)), "(3, 3, 4, 4)"),
     "a probe on something else": (with_another(PROBE, (9, 5)), "--probe_layer"),
+    "a kernel without axes": (
+        with_another(f"{STEM}/0/conv2d/kernel{files.VALUE}"), "with 4 axes"),
     "a NaN": (with_value(CONV, np.nan), "not finite"),
     "half precision": (in_half_precision(CONV), "only float32"),
 }
@@ -105,6 +107,10 @@ TF1_MISTAKES = {
     "a variable too much": (with_another("base_model/dense/kernel"), "dense/kernel"),
     "another shape": (
         with_another("base_model/conv2d_9/kernel", (1, 1, 8, 8)), "(1, 1, 8, 8)"),
+    "a dense kernel with nothing in it": (
+        with_another("head_contrastive/nl_1/dense/kernel", (32, 0)), "with 2 axes"),
+    "a gap in the head": (
+        with_another("head_contrastive/nl_3/dense/kernel", (8, 8)), "nl_3"),
     "the slot of nothing": (
         with_another("base_model/none/kernel/Momentum"), "Momentum"),
 }
@@ -178,6 +184,8 @@ def test_wrong_paths_and_flags_get_one_line(network, tf1_network, tmp_path, caps
         (["--source=simclr_tf", f"--checkpoint={tf2}"], "are the same"),
         (["--source=simclr_tf", f"--checkpoint={tmp_path}/empty",
           "--target=torchvision"], "not a workdir"),
+        (["--source=google_tf2", f"--checkpoint={tf2}", "--copy=ema"],
+         "--copy means nothing"),
         (["--source=pytorch", f"--checkpoint={tf2}"], "google_tf1"),
         ([f"--checkpoint={tf2}"], "--source is required"),
         (["--source=google_tf2"], "--checkpoint is required"),

@@ -98,6 +98,27 @@ def missing_variables(number, there, here, shape=None):
         f"source; the first: {there}, needed for {needed}. Nothing was written.")
 
 
+def kernel_shape(name, shape, rank):
+    """The shape of a kernel that says something about the network, if it is one.
+
+    Args:
+      name: str, of the source.
+      shape: tuple.
+      rank: int, 4 of a convolution, 2 of a dense layer.
+
+    Returns:
+      tuple of ints >= 1.
+
+    Raises:
+      ConversionError: another rank, or nothing in it.
+    """
+    if len(shape) != rank or min(shape) < 1:
+        raise ConversionError(
+            f"{name} of the source must be a kernel with {rank} axes, but its shape is "
+            f"{shape}. Nothing was written.")
+    return shape
+
+
 def check_finite(value, name):
     """Raise if an array that was read holds a NaN or an infinity.
 

@@ -4,10 +4,15 @@ Convolutions and batch norms are numbered in the order in which they were create
 each block the shortcut first, in a selective kernel the 3x3 convolution first.
 """
 
+import itertools
 import re
 
 from simclr_tf.errors import DataError, unknown_choice
-from simclr_tf.export.conversion.account import ConversionError, missing_variables
+from simclr_tf.export.conversion.account import (
+    ConversionError,
+    kernel_shape,
+    missing_variables,
+)
 from simclr_tf.export.conversion.architecture import (
     WEIGHTS,
     Architecture,
@@ -99,12 +104,9 @@ def find_architecture(stored, prefix=""):
     depth, sk, three = _network_with(stored, prefix, counts)
     layers = _numbered(encoder_layers(depth, sk=sk, se=False, three_stem_convs=three))
 
-    def width(name, axis=-1):
+    def width(name):
         (numbered,) = [there for layer, there in layers if layer.name == name]
-        kernel = f"{prefix}base_model/{numbered}/kernel"
-        if kernel not in stored.shapes:
-            raise missing_variables(1, kernel, f"encoder/{name}/kernel")
-        return stored.shapes[kernel][axis]
+        return _kernel(stored, f"{prefix}base_model/{numbered}", f"encoder/{name}")[-1]
 
     sk_ratio = 0.0
     if sk and DEPTHS[depth][0] == "bottleneck":
@@ -114,7 +116,7 @@ def find_architecture(stored, prefix=""):
             for group in range(1, 5)])
     elif sk:
         sk_ratio = sk_ratio_of([(512, 32)])
-    first = stored.shapes[f"{prefix}base_model/conv2d/kernel"]
+    first = _kernel(stored, f"{prefix}base_model/conv2d", "encoder/initial_conv")
     architecture = Architecture(
         depth=depth, width_multiplier=width_of(width("block_group4_block1_conv1")),
         sk_ratio=sk_ratio, stem="imagenet" if three or first[0] == 7 else "cifar",
@@ -127,7 +129,7 @@ def _network_with(stored, prefix, counts):
 
     No two of them have the same numbers of convolutions and batch norms.
     """
-    first = stored.shapes[f"{prefix}base_model/conv2d/kernel"]
+    first = _kernel(stored, f"{prefix}base_model/conv2d", "encoder/initial_conv")
     known = {}
     for depth in DEPTHS:
         for sk in (False, True):
@@ -154,6 +156,14 @@ def _network_with(stored, prefix, counts):
     return found
 
 
+def _kernel(stored, there, here, rank=4):
+    """The shape of a layer's kernel, by its name there and ours."""
+    name = f"{there}/kernel"
+    if name not in stored.shapes:
+        raise missing_variables(1, name, f"{here}/kernel")
+    return kernel_shape(name, stored.shapes[name], rank)
+
+
 def _count(stored, of_type):
     """One more than the highest running number of a type of layer."""
     pattern = re.compile(re.escape(of_type) + r"(?:_(\d+))?/[^/]+$")
@@ -176,21 +186,15 @@ def _heads(stored, prefix):
     found = {}
     probe = f"{prefix}{_PROBE}"
     if any(f"{probe}/{weight}" in stored.shapes for weight in PROBE_WEIGHTS):
-        kernel = stored.shapes.get(f"{probe}/kernel")
-        if kernel is None:
-            raise missing_variables(1, f"{probe}/kernel", f"{PROBE}/kernel")
-        found["num_classes"] = kernel[-1]
+        found["num_classes"] = _kernel(stored, probe, PROBE, rank=2)[-1]
     pattern = re.compile(re.escape(f"{prefix}head_contrastive/nl_") + r"(\d+)/")
     indices = {int(match[1]) for match in map(pattern.match, stored.shapes) if match}
     if indices:
-        last = max(indices)
-        kernels = []
-        for index in (0, last):
-            name = f"{prefix}head_contrastive/nl_{index}/dense/kernel"
-            if name not in stored.shapes:
-                raise missing_variables(
-                    1, name, f"projection_head/dense{index + 1}/kernel")
-            kernels.append(stored.shapes[name])
+        # The first gap ends the head; what comes after it is too much, and said so.
+        last = next(n for n in itertools.count(1) if n not in indices) - 1
+        kernels = [_kernel(stored, f"{prefix}head_contrastive/nl_{index}/dense",
+                           f"projection_head/dense{index + 1}", rank=2)
+                   for index in (0, last)]
         found |= {"head_layers": last + 1, "head_out": kernels[-1][-1],
                   "head_hidden": kernels[0][-1] if last else None}
     return found

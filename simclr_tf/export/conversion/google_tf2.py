@@ -5,7 +5,7 @@ dense layers of the projection head come in another order in every Keras version
 """
 
 from simclr_tf.errors import DataError
-from simclr_tf.export.conversion.account import missing_variables
+from simclr_tf.export.conversion.account import kernel_shape, missing_variables
 from simclr_tf.export.conversion.architecture import (
     WEIGHTS,
     Architecture,
@@ -120,11 +120,18 @@ class Reference:
         full = self.tree.full_names.get(name)
         return f"{name} ({full})" if full and full not in name else name
 
-    def shape(self, path, here):
+    def kernel(self, path, here, rank=4):
+        """The shape of a kernel, by its layer's path and ours."""
+        path = f"{path}/kernel"
         key = self.tree.key(self.root + path)
-        if key is None:
-            raise missing_variables(1, self.readable(path), here)
-        return self.stored.shapes[key]
+        if key not in self.stored.shapes:
+            raise missing_variables(1, self.readable(path), f"{here}/kernel")
+        return kernel_shape(self.describe(key), self.stored.shapes[key], rank)
+
+    def holds(self, path):
+        """Whether a layer holds any variable; it need not have been built."""
+        return any(self.tree.key(f"{self.root}{path}/{weight}") is not None
+                   for weight in ("kernel", "bias", *WEIGHTS["norm"]))
 
     def children(self, path):
         return self.tree.children(self.root + path)
@@ -138,7 +145,7 @@ class Reference:
         kind = "bottleneck" if _LIST in self.children(first) else "basic"
         depth = depth_of(kind, blocks)
         sk = self._has_resnet_d_shortcut()
-        stem_kernel = self.shape(f"{_STEM}/0/conv2d/kernel", "encoder/initial_conv")
+        stem_kernel = self.kernel(f"{_STEM}/0/conv2d", "encoder/initial_conv")
         widths = self._middle_widths(kind, depth, sk)
         filters = self._filters(kind, 3, 0)
         return Architecture(
@@ -169,9 +176,9 @@ class Reference:
 
     def _filters(self, kind, group, block):
         path = _BOTTLENECK["conv1"] if kind == "bottleneck" else _BASIC["conv1"]
-        return self.shape(
-            f"{_GROUPS}/{group}/layers/{block}/{path}/kernel",
-            f"encoder/block_group{group + 1}_block{block + 1}_conv1/kernel")[-1]
+        return self.kernel(
+            f"{_GROUPS}/{group}/layers/{block}/{path}",
+            f"encoder/block_group{group + 1}_block{block + 1}_conv1")[-1]
 
     def _middle_widths(self, kind, depth, sk):
         """(F, width) of the layers in the middle of SK and SE, first blocks only."""
@@ -184,27 +191,28 @@ class Reference:
                 path = f"{_GROUPS}/{group}/layers/0/{table[role]}"
                 if which == "se" and not self.children(path):
                     continue
-                width = self.shape(
-                    f"{path}/kernel",
-                    f"encoder/block_group{group + 1}_block1_{role}/kernel")[-1]
+                width = self.kernel(
+                    path, f"encoder/block_group{group + 1}_block1_{role}")[-1]
                 found[which].append((self._filters(kind, group, 0), width))
         return found
 
     def _heads(self):
         """The arguments of Architecture that describe both heads."""
-        layers = [name for name in self.children(_HEAD) if name.isdecimal()]
+        layers = [name for name in self.children(_HEAD) if name.isdecimal()
+                  and (self.holds(f"{_HEAD}/{name}/dense")
+                       or self.holds(f"{_HEAD}/{name}/bn_relu/bn"))]
         found = {"num_classes": None}
-        if self.children(_PROBE):
-            found["num_classes"] = self.shape(f"{_PROBE}/kernel", f"{PROBE}/kernel")[-1]
+        if self.holds(_PROBE):
+            found["num_classes"] = self.kernel(_PROBE, PROBE, rank=2)[-1]
         if layers:
             last = len(layers) - 1
-            kernels = [self.shape(f"{_HEAD}/{index}/dense/kernel",
-                                  f"projection_head/dense{index + 1}/kernel")
-                       for index in {0, last}]
+            kernels = [self.kernel(f"{_HEAD}/{index}/dense",
+                                   f"projection_head/dense{index + 1}", rank=2)
+                       for index in (0, last)]
             found |= {"head_layers": len(layers), "head_out": kernels[-1][-1],
                       "head_hidden": kernels[0][-1] if last else None,
                       "head_batch_norm": any(
-                          "bn_relu" in self.children(f"{_HEAD}/{index}")
+                          self.holds(f"{_HEAD}/{index}/bn_relu/bn")
                           for index in layers)}
         return found
 

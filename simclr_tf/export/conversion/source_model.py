@@ -77,7 +77,7 @@ def _check_probe(names, expected, stored):
     """A supervised head of another width than the features reads something else."""
     here = f"{PROBE}/{PROBE_WEIGHTS[0]}"
     stored_shape = stored.shapes.get(names.get(here))
-    if stored_shape and stored_shape[0] != expected[here][0]:
+    if stored_shape and here in expected and stored_shape[0] != expected[here][0]:
         raise ConversionError(
             f"The supervised head {names[here]} {stored_shape} does not read the "
             f"{expected[here][0]} features; say with --probe_layer which layer of the "

@@ -65,6 +65,7 @@ class StoredVariables:
         content = self._get(GRAPH_KEY)
         try:
             graph.ParseFromString(content)
+            _check_graph(graph)
         except (DecodeError, TypeError) as error:
             raise _unreadable(self.prefix, error) from error
         return graph
@@ -164,7 +165,15 @@ def _nodes_of(graph):
         keys = [a.checkpoint_key for a in node.attributes if a.name == "VARIABLE_VALUE"]
         nodes.append(({child.local_name: child.node_id for child in node.children},
                       keys[0] if keys else None))
-    return nodes or [({}, None)]
+    return nodes
+
+
+def _check_graph(graph):
+    """Raise `DecodeError` if children are named that the graph does not hold."""
+    known = range(len(graph.nodes))
+    if not known or any(child.node_id not in known
+                        for node in graph.nodes for child in node.children):
+        raise DecodeError("the object graph names objects that it does not hold")
 
 
 def _nodes_of_names(names):
