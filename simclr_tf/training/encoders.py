@@ -97,10 +97,11 @@ def load_projection_head(workdir, encoder):
     Raises:
       WorkdirError: no checkpoint, or one that holds another head.
     """
-    config = dataclasses.replace(workdir.config(), precision="float32")
-    head = build_projection_head(config)
+    checkpoint = _newest(workdir)
+    head = build_projection_head(
+        dataclasses.replace(workdir.config(), precision="float32"))
     head(tf.zeros([1, encoder.output_shape[-1]]))
-    _newest(workdir).restore(model=tf.train.Checkpoint(projection_head=head))
+    checkpoint.restore(model=tf.train.Checkpoint(projection_head=head))
     return head
 
 

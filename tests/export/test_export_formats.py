@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from simclr_tf.data import evaluation_batches, open_source
 from simclr_tf.export import export_saved_model
 from simclr_tf.models import ENDPOINTS, ProjectionHead, resnet, with_endpoints
 
+ROOT = pathlib.Path(__file__).parents[2]
 SIZE = 16
 # The second lane has no Keras 3: TensorFlow 2.15 brings Keras 2.
 FORMATS = ("saved_model", "litert", "safetensors", "onnx") + (
@@ -181,8 +183,10 @@ def cases(encoder, files, tmp_path_factory):
 
 def in_fresh_process(program, folder, cases, scratch):
     """What a program prints as JSON, run inside an export's folder."""
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND":
-                   "tensorflow", "TFHUB_CACHE_DIR": str(scratch)}
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {
+        **os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow",
+        "TFHUB_CACHE_DIR": str(scratch), "PYTHONPATH": path.rstrip(os.pathsep)}
     done = subprocess.run(
         [sys.executable, "-c", program, str(cases)], cwd=folder, env=environment,
         capture_output=True, text=True, timeout=600)

@@ -112,11 +112,21 @@ def test_an_export_is_evaluated_like_its_run(finished_run, tmp_path):
     assert abs(ours.value - theirs.value) <= 100 / 128  # One image at most.
 
 
-def test_an_export_replaces_an_earlier_one_when_told_to(finished_run):
+def test_an_export_replaces_an_earlier_one_with_whatever_is_asked_for(finished_run):
     workdir, output = finished_run
     assert command_line.main([
-        "export", f"--workdir={workdir}", f"--output={output}", "--overwrite"]) == 0
-    assert (output / "saved_model" / "saved_model.pb").is_file()
+        "export", f"--workdir={workdir}", f"--output={output}", "--overwrite",
+        "--formats=saved_model,safetensors", "--with_projection_head", "--with_probe",
+        "--with_preprocessing", "--version=2", "--archive"]) == 0
+    assert {path.name for path in output.iterdir()} == {
+        "saved_model", "saved_model.tar.gz", "weights.safetensors", "config.json",
+        "card.md"}
+    served = tf.saved_model.load(str(output / "saved_model" / "2")).signatures
+    picture = tf.io.encode_png(tf.zeros([1, 40, 50, 3], tf.uint8))
+    outputs = served["image_feature_vector_bytes"](image_bytes=picture)
+    assert outputs["logits"].shape == (1, 12)
+    assert outputs["projections"].shape == (1, 128)
+    assert load_encoder(output).output_shape == (None, outputs["default"].shape[1])
 
 
 def test_grey_images_are_shown_to_a_colour_encoder_as_colour(finished_run, tmp_path):
@@ -169,6 +179,8 @@ def test_the_recorded_command_makes_the_same_config(finished_run, tmp_path):
     (["export", "--workdir={run}", "--output={export}"], "not empty"),
     (["export", "--workdir={run}", "--output={run}", "--overwrite"],
      "something else than an export"),
+    (["export", "--workdir={run}", "--output={tmp}/x", "--formats=litrt"],
+     "Did you mean litert"),
     (["export", "--workdir={tmp}/nothing", "--output={tmp}/x"], "not a workdir"),
     (["evaluate", "--workdir={run}", "--output={run}/config.json"], "Cannot write"),
 ])

@@ -1,0 +1,62 @@
+"""The parts of a run, back from its checkpoint one by one."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from simclr_tf import load_encoder
+from simclr_tf.errors import WorkdirError
+from simclr_tf.options import override
+from simclr_tf.presets import get_preset
+from simclr_tf.training import (
+    CheckpointStore,
+    Workdir,
+    load_probe,
+    load_projection_head,
+)
+from simclr_tf.training.assembly import build_model
+from simclr_tf.training.workdir import CHECKPOINTS
+
+
+def finished_run(folder, num_classes):
+    """A workdir as training leaves it, and the model that it was saved from."""
+    config = override(get_preset("demo"), {
+        "encoder.width_multiplier": 0.0625, "encoder.stem": "small",
+        "data.image_size_pixels": 16, "compile_views": False})
+    model = build_model(config, (16, 16, 3), num_classes=num_classes)
+    rng = np.random.default_rng(0)
+    for variable in model.variables:
+        if variable.dtype.is_floating:
+            variable.assign(rng.uniform(0.1, 0.5, variable.shape))
+    workdir = Workdir(folder)
+    workdir.claim(config, {"channels": 3, "num_examples": 9}, "a test")
+    CheckpointStore(folder / CHECKPOINTS).save(1, model=model)
+    return workdir, model
+
+
+def test_head_and_probe_are_those_of_the_checkpoint(tmp_path):
+    workdir, model = finished_run(tmp_path, num_classes=3)
+    encoder = load_encoder(tmp_path)
+    features = tf.random.stateless_normal([4, encoder.output_shape[-1]], [0, 1])
+    head = load_projection_head(workdir, encoder)
+    for part, trained in ((head, model.projection_head),
+                          (load_probe(workdir, encoder), model.probe)):
+        for new, old in zip(part.get_weights(), trained.get_weights(), strict=True):
+            np.testing.assert_array_equal(new, old)
+        # The run computed in bfloat16; what is loaded computes in float32.
+        assert part(features).dtype == tf.float32
+    assert {layer.compute_dtype for layer in head.dense_layers} == {"float32"}
+
+
+def test_run_without_labels_has_no_probe_and_says_so(tmp_path):
+    workdir, _ = finished_run(tmp_path, num_classes=None)
+    with pytest.raises(WorkdirError, match="has no online probe"):
+        load_probe(workdir, load_encoder(tmp_path))
+
+
+def test_workdir_without_a_checkpoint_has_no_parts(tmp_path):
+    workdir = Workdir(tmp_path)
+    workdir.claim(get_preset("demo"), {"channels": 3}, "a test")
+    for load in (load_probe, load_projection_head):
+        with pytest.raises(WorkdirError, match="no whole checkpoint yet"):
+            load(workdir, None)
