@@ -1,4 +1,4 @@
-"""The weights that lie in a workdir, a checkpoint, an export or a Keras file, by name.
+"""The weights that lie in a workdir, a checkpoint, an export or a file, by name.
 
 Checkpoints and SavedModels are read as tables of numbers: no network is built and no
 program of theirs is run, so they may hold networks that cannot be made here.
@@ -18,7 +18,8 @@ from simclr_tf.training.checkpoints import (
     open_checkpoint,
 )
 from simclr_tf.training.durable_files import plain_reason
-from simclr_tf.training.encoders import SAVED_MODEL, load_encoder
+from simclr_tf.training.encoders import load_encoder
+from simclr_tf.training.exports import WEIGHTS, find_saved_model
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE
 
 ENCODER, HEAD = "encoder", "projection_head"
@@ -45,7 +46,7 @@ class StoredWeights:
 
     Attributes:
       path: str, absolute: the very checkpoint, SavedModel or file.
-      kind: "checkpoint", "export" or "keras file".
+      kind: "checkpoint", "export" or "file".
       step: int, updates behind the weights; None where that is not known.
       parts: dict of "encoder" and perhaps "projection_head" to lists of
         StoredVariable, in the order of the layers.
@@ -65,14 +66,14 @@ def open_stored_weights(path):
     Args:
       path: workdir of a run (its newest whole checkpoint), one checkpoint folder
         (`step-00000230`) or the folder of such, folder of an export or any
-        SavedModel, or a `.keras` / `.h5` file (which is a program: load only what
-        you trust).
+        SavedModel, or a file that `load_encoder` takes (`.keras` and `.h5` can hold
+        programs: load only what you trust).
 
     Returns:
       StoredWeights.
 
     Raises:
-      DataError: the path does not exist, or is no Keras file.
+      DataError: the path does not exist, or is no such file.
       WorkdirError: nothing loadable there, no whole checkpoint yet, or a damaged one.
     """
     path = pathlib.Path(path).expanduser().absolute()
@@ -80,10 +81,12 @@ def open_stored_weights(path):
         raise DataError("There is nothing to start from: the path does not exist. "
                         + received_text(init_from=str(path)))
     if path.is_file():
-        return _of_keras_file(path)
-    for folder in (path / SAVED_MODEL, path):
-        if (folder / "saved_model.pb").is_file():
-            return _of_saved_model(folder)
+        return _of_file(path)
+    saved_model = find_saved_model(path)
+    if saved_model is not None:
+        return _of_saved_model(saved_model)
+    if (path / WEIGHTS).is_file():
+        return _of_file(path / WEIGHTS)
     if (path / MANIFEST).exists() or path.name.startswith("step-"):
         return _of_checkpoint(open_checkpoint(path))
     is_workdir = (path / CONFIG_FILE).is_file()
@@ -121,11 +124,11 @@ def _of_saved_model(folder):
     return StoredWeights(str(folder), "export", None, parts, {})
 
 
-def _of_keras_file(path):
+def _of_file(path):
     variables = [
         StoredVariable(plain_name(v), tuple(v.shape), v.numpy)
         for v in load_encoder(path).variables]
-    return StoredWeights(str(path), "keras file", None, {ENCODER: variables}, {})
+    return StoredWeights(str(path), "file", None, {ENCODER: variables}, {})
 
 
 def plain_name(variable):
