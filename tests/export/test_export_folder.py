@@ -201,41 +201,6 @@ def test_regularization_losses_follow_the_weights(loaded, exported):
     np.testing.assert_allclose(penalty(), 4 * before, rtol=1e-5)
 
 
-WRONG = {
-    "uint8": np.zeros([1, 8, 8, 3], np.uint8),
-    "one channel": np.zeros([1, 8, 8, 1], np.float32),
-    "no batch": np.zeros([8, 8, 3], np.float32),
-}
-
-
-@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_wrong_dtype_channels_and_rank_are_refused_with_what_is_expected(loaded, wrong):
-    expected = r"TensorSpec\(shape=\(None, None, None, 3\), dtype=tf.float32"
-    with pytest.raises(ValueError, match=expected):
-        loaded(wrong)
-
-
-@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_signatures_refuse_them_too_and_name_the_reason(loaded, wrong):
-    error = (TypeError, ValueError, tf.errors.InvalidArgumentError)
-    with pytest.raises(error, match="float|shape|rank|compatible|channel|dimension"):
-        loaded.signatures["serving_default"](images=tf.constant(wrong))
-
-
-def test_uint8_signature_divides_by_255(loaded, images):
-    pixels = (images * 255).astype(np.uint8)
-    outputs = loaded.signatures["image_feature_vector_uint8"](
-        images=tf.constant(pixels)
-    )
-    expected = loaded.signatures["serving_default"](
-        images=tf.constant(pixels / np.float32(255))
-    )
-    assert set(outputs) == set(expected)
-    for name in expected:
-        # TensorFlow multiplies by 1/255: a pixel is up to one rounding off, of 6e-8.
-        np.testing.assert_allclose(outputs[name], expected[name], rtol=1e-6, atol=1e-6)
-
-
 def test_loading_example_of_the_card_has_five_lines_and_runs(exported, monkeypatch):
     folder, _ = exported
     text = (folder / "card.md").read_text()

@@ -77,8 +77,7 @@ def train(trainable):
         "stem moved": moved(before[:1], [stem.numpy()]),
         "any moved": moved(before, [v.numpy() for v in layer.variables]),
         "statistics moved by fit": moved(statistics, after) if after else 0.0,
-        "statistics moved by predict": moved(after, moving(layer)) if after else 0.0,
-        "penalties": len(layer.losses)}
+        "statistics moved by predict": moved(after, moving(layer)) if after else 0.0}
 
 facts["trainable"] = train(True)
 facts["frozen"] = train(False)
