@@ -14,7 +14,7 @@ from simclr_tf.losses import (
     nt_logistic_from_logits,
     nt_xent_from_logits,
 )
-from simclr_tf.models import ProjectionHead, check_encoder, resnet
+from simclr_tf.models import ProjectionHead, check_encoder, resnet, synchronized_copy
 from simclr_tf.optim import (
     WarmupCosine,
     apply_exclusions,
@@ -92,7 +92,8 @@ def build_model(config, image_shape, *, num_classes=None, encoder=None,
       config: Config.
       image_shape: (H, W, C) of a view.
       num_classes: int, classes of the online probe, or None.
-      encoder: keras.Model, the user's own, or None for the config's.
+      encoder: keras.Model, the user's own, or None for the config's. If `synchronized`,
+        the model trains a copy of it.
       synchronized: bool, batch norm over all replicas.
 
     Returns:
@@ -100,6 +101,8 @@ def build_model(config, image_shape, *, num_classes=None, encoder=None,
     """
     if encoder is None:
         encoder = build_encoder(config, image_shape[-1], synchronized=synchronized)
+    elif synchronized:
+        encoder = synchronized_copy(fitting_encoder(encoder, image_shape))
     model = SimCLR(
         encoder=fitting_encoder(encoder, image_shape),
         projection_head=build_projection_head(config, synchronized=synchronized),
