@@ -117,10 +117,10 @@ def _of_checkpoint(checkpoint):
 def _of_saved_model(folder):
     table = _Table(str(folder / "variables" / "variables"))
     # An export lists its variables in order; other SavedModels may not.
-    found = table.variables(table.child(0, "variables") or 0)
-    # A head was exported behind its encoder, in the same list.
-    parts = {ENCODER: [v for v in found if not v.name.startswith(f"{HEAD}/")],
-             HEAD: [v for v in found if v.name.startswith(f"{HEAD}/")]}
+    # A head was exported on top of its encoder, in a list of its own.
+    parts = {ENCODER: table.variables(table.child(0, "variables") or 0),
+             HEAD: [v for v in table.variables(table.child(0, "head_variables"))
+                    if v.name.startswith(f"{HEAD}/")]}
     return StoredWeights(str(folder), "export", None, parts, {})
 
 

@@ -16,6 +16,17 @@ from simclr_tf.training.interruption import SIGNALS, Interruption
 from simclr_tf.training.records import read_metrics
 
 
+@pytest.fixture(autouse=True)
+def usual_handlers():
+    """Those of a program in the foreground: a shell's `&` would ignore SIGINT."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 class Actor(keras.callbacks.Callback):
     """Does something at the begin of a step; takes note of the epochs it saw end."""
 

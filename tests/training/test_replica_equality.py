@@ -6,10 +6,11 @@ device from uint8 images. Each replica gets consecutive rows of the same batches
 
 How close float32 can come is measured by the last test: one device, with the rows of
 each batch in another order, which is the same mathematics. Gradients of batch norm's
-gammas and betas are sums that nearly cancel, and differ by up to 1e-5; and where an
-input of a ReLU is within rounding of zero, its gradient jumps. With these images none
-is, on one device in any order of rows nor on several replicas; of eight other seeds
-about a third had one, and then gradients differ by 1e-3 and more, on one device too.
+gammas and betas are sums that nearly cancel: they, and the momentum that adds them up,
+differ by about 1e-5 there too (1.7e-5 on TensorFlow 2.15), so their bound is wider.
+Where an input of a ReLU is within rounding of zero, its gradient jumps. With these
+images and this learning rate none is; for many others one was, and then gradients
+differ by 1e-3 and more, on one device in another order just as on several.
 """
 
 import functools
@@ -29,11 +30,11 @@ CONFIG = override(Config(), {
     "data.image_size_pixels": SIZE, "augment.recipe": "cifar",
     "projection_head.num_layers": 2, "projection_head.out_features": 32,
     "loss.temperature": 0.5, "optimizer.scaling": "none",
-    "optimizer.base_learning_rate": 0.003, "optimizer.weight_decay": 1e-4})
+    "optimizer.base_learning_rate": 0.05, "optimizer.weight_decay": 1e-4})
 
 # Relative, in norm, of every tensor on its own and at every step.
-BOUND = 1e-5
-QUANTITIES = ("loss", "logs", "gradients", "statistics", "weights", "slots")
+BOUNDS = {"loss": 2e-6, "logs": 2e-6, "statistics": 2e-6, "weights": 1e-5,
+          "gradients": 3e-5, "slots": 3e-5}
 
 
 @functools.cache
@@ -127,14 +128,13 @@ def relative(found, expected):
 def largest_errors(found, expected):
     return {name: max(relative(a, b) for one, other in zip(found, expected, strict=True)
                       for a, b in zip(one[name], other[name], strict=True))
-            for name in QUANTITIES}
+            for name in BOUNDS}
 
 
 @pytest.mark.parametrize("num_replicas", [2, 4])
 def test_replicas_train_as_one_device_does(num_replicas):
     errors = largest_errors(train(num_replicas), train(1))
-    assert max(errors.values()) <= BOUND, errors
-    assert max(errors["loss"], errors["statistics"]) <= BOUND / 5, errors
+    assert all(errors[name] <= bound for name, bound in BOUNDS.items()), errors
 
 
 def test_the_training_that_is_compared_does_something():
@@ -149,4 +149,4 @@ def test_the_training_that_is_compared_does_something():
 
 def test_float32_is_no_closer_on_one_device_with_its_rows_in_another_order():
     errors = largest_errors(train(1, shuffled=True), train(1))
-    assert 1e-6 < errors["gradients"] <= BOUND, errors
+    assert 1e-6 < errors["gradients"] <= BOUNDS["gradients"], errors

@@ -18,6 +18,9 @@ from simclr_tf.training.assembly import build_model
 from simclr_tf.training.workdir import CHECKPOINTS
 
 
+DATA = {"channels": 3, "num_examples": 9, "fingerprint": "none"}
+
+
 def finished_run(folder, num_classes):
     """A workdir as training leaves it, and the model that it was saved from."""
     config = override(get_preset("demo"), {
@@ -29,7 +32,7 @@ def finished_run(folder, num_classes):
         if variable.dtype.is_floating:
             variable.assign(rng.uniform(0.1, 0.5, variable.shape))
     workdir = Workdir(folder)
-    workdir.claim(config, {"channels": 3, "num_examples": 9}, "a test")
+    workdir.claim(config, DATA, "a test")
     CheckpointStore(folder / CHECKPOINTS).save(1, model=model)
     return workdir, model
 
@@ -56,7 +59,7 @@ def test_run_without_labels_has_no_probe_and_says_so(tmp_path):
 
 def test_workdir_without_a_checkpoint_has_no_parts(tmp_path):
     workdir = Workdir(tmp_path)
-    workdir.claim(get_preset("demo"), {"channels": 3}, "a test")
+    workdir.claim(get_preset("demo"), DATA, "a test")
     for load in (load_probe, load_projection_head):
         with pytest.raises(WorkdirError, match="no whole checkpoint yet"):
             load(workdir, None)
