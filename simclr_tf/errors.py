@@ -11,6 +11,10 @@ import difflib
 class SimCLRError(Exception):
     """Something the user can put right; its text is complete in one line."""
 
+    # Raised while a step is traced, it reaches the user as it is: without this,
+    # TensorFlow's autograph would turn it into an error of its own.
+    ag_pass_through = True
+
 
 class ConfigError(SimCLRError, ValueError):
     """A value that no run could use: a hyper-parameter, a flag, an argument."""

@@ -40,7 +40,8 @@ def candidate_logits(projections_a, projections_b, *, temperature=1.0, normalize
 
     Args:
       projections_a: float16, bfloat16, float32 or float64 `[N, D]`, the first views;
-        computed in float32.
+        computed in float32. (GPUs that multiply in TF32 do so here too, unless
+        `tf.config.experimental.enable_tensor_float_32_execution(False)`.)
       projections_b: the same for the second views.
       temperature: float > 0; 1 gives plain similarities.
       normalize: bool, cosine similarity (the paper's) instead of the dot product. A

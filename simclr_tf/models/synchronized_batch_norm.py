@@ -32,11 +32,11 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
     and three collectives.)
 
     Args:
-      **kwargs: of `keras.layers.BatchNormalization`, without `synchronized`, `fused`,
-        `renorm` and `virtual_batch_size`; `axis` is one axis.
+      **kwargs: of `keras.layers.BatchNormalization`, but `synchronized`; with one
+        `axis`, without `renorm` and `virtual_batch_size`.
 
     Raises:
-      ConfigError: a mask, or several axes.
+      ConfigError: on several replicas, for what it does not know.
 
     Example:
       >>> layer = SynchronizedBatchNormalization()
@@ -55,10 +55,7 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
         training = self._get_training_value(training)
         if not in_several_replicas() or training is False:
             return super().call(inputs, training=training, mask=mask)
-        require(training is True and mask is None and len(self.axis) == 1,
-                "Synchronized batch norm over several replicas needs a Python bool "
-                "as `training`, one `axis` and no mask.",
-                layer=self.name, training=training, axis=list(self.axis))
+        self._require_plain(training, mask)
         axes = [i for i in range(inputs.shape.rank) if i not in self.axis]
         outputs, mean, variance = _normalize(
             tf.cast(inputs, self.compute_dtype),
@@ -67,6 +64,15 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
             self.moving_mean.dtype)
         self._move_statistics(mean, variance, _numbers_averaged(inputs, axes))
         return outputs
+
+    def _require_plain(self, training, mask):
+        require(training is True and mask is None and len(self.axis) == 1,
+                "Batch norm over several replicas needs a Python bool as `training`, "
+                "one `axis` and no mask.",
+                layer=self.name, training=training, axis=list(self.axis))
+        require(not self.renorm and self.virtual_batch_size is None,
+                "Batch norm over several replicas knows neither `renorm` nor "
+                "`virtual_batch_size`.", layer=self.name)
 
     def _per_channel(self, parameter, inputs, default):
         """A gamma or beta (or what stands in for none) that broadcasts over inputs."""

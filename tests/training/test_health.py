@@ -62,3 +62,39 @@ def test_a_non_finite_number_stops_the_run_at_its_step(logs, what):
         callback.on_train_batch_end(1, logs)
     assert what in str(error.value) and "at step 42" in str(error.value)
     assert "runs/x/step-00000040" in str(error.value)
+
+
+def test_the_message_names_the_examples_of_the_batch():
+    callback = check(start_step=40, ids_of_batch=lambda k: [k, 7, 3])
+    with pytest.raises(NonFiniteError, match=r"held the examples 40, 7, 3\. ") as error:
+        callback.on_train_batch_end(0, {"loss": float("nan")})
+    assert "\n" not in str(error.value) and "at step 41" in str(error.value)
+    callback = check(ids_of_batch=lambda k: range(100))
+    with pytest.raises(NonFiniteError, match="62, 63 and 36 more"):
+        callback.on_train_batch_end(0, {"loss": float("nan")})
+
+
+def test_skipped_steps_are_said_one_by_one_and_limited(caplog):
+    callback = check(max_skipped_steps=2, ids_of_batch=lambda k: [k],
+                     last_checkpoint=lambda: "runs/x/step-00000040")
+    for skipped in (0, 1, 1, 2):
+        callback.on_train_batch_end(0, {"loss": 1.0, "skipped_steps": float(skipped)})
+    assert [("step 2" in r.message, "step 4" in r.message, "held the examples 3"
+             in r.message) for r in caplog.records] == [
+                 (True, False, False), (False, True, True)]
+    with pytest.raises(NonFiniteError, match="max_skipped_steps=2") as error:
+        callback.on_train_batch_end(4, {"loss": 1.0, "skipped_steps": 3.0})
+    assert "runs/x/step-00000040" in str(error.value) and "step 5" in str(error.value)
+
+
+def test_steps_skipped_by_earlier_starts_of_a_run_are_not_said_again(caplog):
+    class Model:
+        skipped_steps = 4
+
+    callback = check(max_skipped_steps=5)
+    callback.set_model(Model())
+    callback.on_train_begin()
+    callback.on_train_batch_end(0, {"loss": 1.0, "skipped_steps": 4.0})
+    assert not caplog.records
+    callback.on_train_batch_end(1, {"loss": 1.0, "skipped_steps": 5.0})
+    assert len(caplog.records) == 1

@@ -1,6 +1,7 @@
 """A run from one call: what it writes, how it goes on, what it accepts."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from simclr_tf import load_encoder, pretrain
 from simclr_tf._keras import keras
+from simclr_tf.data import batch_ids, open_source
 from simclr_tf.errors import NonFiniteError, SimCLRError, WorkdirError
 from simclr_tf.training.checkpoints import CheckpointStore
 from simclr_tf.training.records import read_metrics
@@ -258,11 +260,21 @@ def test_a_non_finite_loss_stops_the_run_at_its_step(tmp_path):
             "optimizer.base_learning_rate": 1e30, "optimizer.warmup_steps": 0})
     assert "at step " in str(error.value) and "\n" not in str(error.value)
     assert "learning_rate" in str(error.value)
+    step = int(re.search(r"at step (\d+)", str(error.value)).group(1))
+    ids = batch_ids(open_source(images()), global_batch_size=8, seed=0, step=step - 1)
+    assert f"held the examples {', '.join(map(str, ids))}." in str(error.value)
     # No checkpoint holds a poisoned weight.
     latest = CheckpointStore(tmp_path / "run" / "checkpoints").latest()
     if latest is not None:
         encoder = load_encoder(tmp_path / "run", encoder=small_encoder())
         assert all(np.isfinite(w).all() for w in encoder.get_weights())
+
+
+def test_a_run_that_may_skip_non_finite_steps_stops_when_there_are_too_many():
+    with pytest.raises(NonFiniteError, match="4 so far.*max_skipped_steps=3"):
+        run(epochs=20, on_nonfinite="skip", max_skipped_steps=3, **{
+            "optimizer.name": "sgd", "optimizer.scaling": "none",
+            "optimizer.base_learning_rate": 1e30, "optimizer.warmup_steps": 0})
 
 
 def test_the_workdir_says_when_there_is_no_checkpoint(tmp_path):
