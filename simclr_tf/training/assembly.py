@@ -94,7 +94,8 @@ def build_model(config, image_shape, *, num_classes=None, encoder=None,
       config: Config.
       image_shape: (H, W, C) of a view.
       num_classes: int, classes of the online probe, or None.
-      encoder: keras.Model, the user's own, or None for the config's.
+      encoder: keras.Model, the user's own, or None for the config's. On several
+        replicas the model trains a copy of it.
       synchronized: bool, batch norm over all replicas.
 
     Returns:

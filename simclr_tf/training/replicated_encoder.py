@@ -1,15 +1,10 @@
-"""A user's own encoder, made fit for several replicas."""
+"""A user's own encoder, made fit for the strategy in scope."""
 
 from simclr_tf._keras import keras
 from simclr_tf.distribution import belongs_to_scope, num_replicas
 from simclr_tf.errors import ConfigError
-from simclr_tf.models import SynchronizedBatchNormalization
+from simclr_tf.models import SynchronizedBatchNormalization, synchronized_copy
 from simclr_tf.models.endpoints import has_graph
-
-_KERAS_NORMS = (keras.layers.BatchNormalization,
-                keras.layers.experimental.SyncBatchNormalization)
-_NOT_TAKEN = ("synchronized", "fused", "renorm", "renorm_clipping", "renorm_momentum",
-              "virtual_batch_size", "adjustment")
 
 
 def replicated_encoder(encoder):
@@ -35,40 +30,24 @@ def replicated_encoder(encoder):
       True
     """
     is_at_home = all(belongs_to_scope(variable) for variable in encoder.variables)
-    if is_at_home and not _foreign_norms(encoder):
+    if is_at_home and not _local_norms(encoder):
         return encoder
     if not has_graph(encoder):
         raise _build_in_scope(encoder, "it has no graph of layers")
-    try:
-        copy = keras.models.clone_model(encoder, clone_function=_copy_of_layer)
-        copy.set_weights(encoder.get_weights())
-    except (ValueError, TypeError, NotImplementedError) as error:
-        raise _build_in_scope(encoder, " ".join(str(error).split())[:200]) from error
-    foreign = _foreign_norms(copy)
-    if foreign:
+    copy = synchronized_copy(encoder)
+    if _local_norms(copy):
         raise _build_in_scope(
-            encoder, f"{foreign[0].name} is batch norm of its own kind")
+            encoder, f"{_local_norms(copy)[0].name} is batch norm of its own kind")
     return copy
 
 
-def _foreign_norms(encoder):
+def _local_norms(encoder):
     """Batch norms that would see one replica's part of the batch only."""
     if num_replicas() == 1:
         return []
     return [layer for layer in encoder.submodules
             if isinstance(layer, keras.layers.BatchNormalization)
             and not isinstance(layer, SynchronizedBatchNormalization)]
-
-
-def _copy_of_layer(layer):
-    if isinstance(layer, keras.Model) and has_graph(layer):
-        return keras.models.clone_model(layer, clone_function=_copy_of_layer)
-    options = layer.get_config()
-    if type(layer) in _KERAS_NORMS and num_replicas() > 1:
-        for name in _NOT_TAKEN:
-            options.pop(name, None)
-        return SynchronizedBatchNormalization.from_config(options)
-    return type(layer).from_config(options)
 
 
 def _build_in_scope(encoder, reason):

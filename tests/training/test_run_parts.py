@@ -17,7 +17,6 @@ from simclr_tf.training import (
 from simclr_tf.training.assembly import build_model
 from simclr_tf.training.workdir import CHECKPOINTS
 
-
 DATA = {"channels": 3, "num_examples": 9, "fingerprint": "none"}
 
 
