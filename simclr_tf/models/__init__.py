@@ -12,6 +12,7 @@ from simclr_tf.models.endpoints import ENDPOINTS, endpoints, with_endpoints
 from simclr_tf.models.heads import ProjectionHead
 from simclr_tf.models.resnet import resnet
 from simclr_tf.models.synchronized_batch_norm import SynchronizedBatchNormalization
+from simclr_tf.models.synchronized_copy import synchronized_copy
 from simclr_tf.models.zoo import ENCODERS, build_encoder, check_encoder
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "set_weights_by_name",
     "variables_by_name",
     "weights_by_name",
+    "synchronized_copy",
     "with_endpoints",
 ]

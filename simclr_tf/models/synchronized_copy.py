@@ -1,0 +1,55 @@
+"""A user's own encoder, ready for several replicas."""
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import ConfigError, received_text
+from simclr_tf.models.synchronized_batch_norm import SynchronizedBatchNormalization
+
+_BATCH_NORMS = (
+    keras.layers.BatchNormalization,
+    keras.layers.experimental.SyncBatchNormalization,
+)
+
+
+def synchronized_copy(encoder):
+    """The same network with batch norm over all replicas, made where this is called.
+
+    Plain batch norm would see one replica's part of the batch only, and a network
+    that was built outside a strategy's scope cannot be trained by that strategy; so
+    every layer is made anew from its config and gets its weights.
+
+    Args:
+      encoder: keras.Model with a graph of layers, as of `check_encoder`.
+
+    Returns:
+      keras.Model.
+
+    Raises:
+      ConfigError: a layer that cannot be made anew from its config.
+
+    Example:
+      >>> images = keras.Input((8, 8, 3))
+      >>> x = keras.layers.BatchNormalization(name="bn")(images)
+      >>> encoder = keras.Model(images, keras.layers.Flatten()(x))
+      >>> type(synchronized_copy(encoder).get_layer("bn")).__name__
+      'SynchronizedBatchNormalization'
+    """
+    copy = keras.models.clone_model(encoder, clone_function=_synchronized_layer)
+    copy.set_weights(encoder.get_weights())
+    return copy
+
+
+def _synchronized_layer(layer):
+    if isinstance(layer, keras.Model) and layer.inputs:
+        return keras.models.clone_model(layer, clone_function=_synchronized_layer)
+    kind = type(layer)
+    if kind in _BATCH_NORMS:
+        kind = SynchronizedBatchNormalization
+    try:
+        return kind.from_config(layer.get_config())
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ConfigError(
+            "For several replicas a copy of the encoder is made, but one of its layers "
+            "cannot be made anew from its config; give its class a `get_config` that "
+            f"holds all arguments, or use --strategy=one_device. {type(error).__name__}"
+            f": {' '.join(str(error).split())[:200]} "
+            + received_text(layer=layer.name, kind=type(layer).__name__)) from error
