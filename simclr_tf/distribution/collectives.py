@@ -102,6 +102,8 @@ def run_on_replicas(strategy, function, *values):
       *values: elements of a distributed data set; any tensors with one replica.
     """
     strategy.run(function, args=values)
+
+
 def require_equal_rows(tensor):
     """Refuse a global batch of which the replicas got parts of different sizes.
 

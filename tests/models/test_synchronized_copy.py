@@ -46,6 +46,9 @@ def test_layer_that_cannot_be_made_anew_is_named():
         def call(self, x):
             return x * self.factor
 
+        def get_config(self):
+            return {"name": self.name}
+
     inputs = keras.Input((8, 8, 3))
     encoder = keras.Model(inputs, keras.layers.Flatten()(Scale(2.0)(inputs)))
     with pytest.raises(ConfigError, match="one_device.*my_scale"):
