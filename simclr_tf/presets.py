@@ -61,7 +61,7 @@ def fashion_mnist_full():
     Expected: the card in exported_models/.
     """
     config = _small_images(
-        preset="fashion_mnist_full", epochs=50,
+        preset="fashion_mnist_full", epochs=40,
         data=DataConfig(source="tfds:fashion_mnist", image_size_pixels=28),
         augment=AugmentConfig(recipe="small_grey"), temperature=0.3)
     return dataclasses.replace(config, precision="float32")
