@@ -24,16 +24,18 @@ _FIRST_FIELD, _SECOND_FIELD, _THIRD_FIELD = 0x0A, 0x12, 0x1A
 _UNPACKED_INTEGER = 0x08
 
 
+def _open(path):
+    # GFile reads what TensorFlow reads, buckets included.
+    return (tf.io.gfile.GFile(path, "rb") if "://" in path
+            else open(path, "rb", buffering=0))
+
+
 class _Bytes:
     """A file as a sequence of bytes, of which only the pieces asked for are read."""
 
     def __init__(self, path):
-        # GFile reads what TensorFlow reads, buckets included.
-        local = "://" not in path
-        self._stream = (open(path, "rb", buffering=0) if local
-                        else tf.io.gfile.GFile(path, "rb"))
-        self.size = (os.fstat(self._stream.fileno()).st_size if local
-                     else self._stream.size())
+        self._stream = _open(path)
+        self.size = tf.io.gfile.stat(path).length
         self._start, self._block = 0, b""
 
     def __enter__(self):
@@ -75,6 +77,31 @@ class _Bytes:
                 raise ValueError("a field reaches beyond its message")
             yield tag, start, end
             start = end
+
+
+def read_piece(path, offset, length):
+    """A piece of a file: it seeks, so that the size of the file does not matter.
+
+    (TensorFlow's FixedLengthRecordDataset reads all that lies before.)
+
+    Args:
+      path: bytes or str, or an array of one, as a data pipeline gives it.
+      offset, length: int, in bytes.
+
+    Returns:
+      bytes.
+
+    Raises:
+      OSError, tf.errors.OpError: the file cannot be read.
+      ValueError: it ends before.
+    """
+    path = os.fsdecode(np.asarray(path).item())
+    with _open(path) as stream:
+        stream.seek(int(offset))
+        content = stream.read(int(length))
+    if len(content) != length:
+        raise ValueError(f"{path} ends inside a record")
+    return content
 
 
 def index_records(path, image_key, label_key=None):

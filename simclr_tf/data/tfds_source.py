@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from simclr_tf.data.decoded import grey_or_colour
+from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.random_access import EncodedSource
-from simclr_tf.data.records import index_records
+from simclr_tf.data.records import index_records, read_piece
 from simclr_tf.errors import DataError, received_text
 
 _THREADS = 8
@@ -29,7 +30,7 @@ class RecordSource(EncodedSource):
       **details: see `Source`.
     """
 
-    location_types = (tf.string, tf.int64, tf.int64, tf.int64)
+    location_types = (tf.string, tf.int64, tf.int64)
 
     def __init__(self, name, paths, index, *, identity, labelled, channels=None,
                  **details):
@@ -50,14 +51,11 @@ class RecordSource(EncodedSource):
 
     def locations(self, ids):
         shard, offset, length, _ = self._index[self.rows(ids)].T
-        return self._paths[shard], offset, length, self._path_sizes[shard]
+        return self._paths[shard], offset, length
 
-    def read_encoded(self, path, offset, length, file_size):
-        # A data set of one record reads one piece of a file without Python.
-        piece = tf.data.FixedLengthRecordDataset(
-            path, length, header_bytes=offset, footer_bytes=file_size - offset - length,
-            buffer_size=length)
-        return piece.get_single_element()
+    def read_encoded(self, path, offset, length):
+        content = on_host(read_piece, [path, offset, length], tf.string)
+        return tf.reshape(content, [])
 
     def _hash_content(self, digest):
         digest.update(self._identity.encode())
