@@ -1,5 +1,12 @@
 """Networks: encoders by depth and name, projection heads, and what they cost."""
 
+from simclr_tf.models.classifier import (
+    FREEZABLE,
+    LOGITS,
+    classifier_network,
+    depth_groups,
+    freeze_until,
+)
 from simclr_tf.models.cost import count_parameters, flops_per_example, flops_per_image
 from simclr_tf.models.description import (
     describe_network,
@@ -18,15 +25,20 @@ from simclr_tf.models.zoo import ENCODERS, build_encoder, check_encoder
 __all__ = [
     "ENCODERS",
     "ENDPOINTS",
+    "FREEZABLE",
+    "LOGITS",
     "ProjectionHead",
     "SynchronizedBatchNormalization",
     "build_encoder",
     "check_encoder",
+    "classifier_network",
     "count_parameters",
+    "depth_groups",
     "describe_network",
     "endpoints",
     "flops_per_example",
     "flops_per_image",
+    "freeze_until",
     "network_from_description",
     "resnet",
     "set_weights_by_name",

@@ -33,14 +33,25 @@ def synchronized_copy(encoder):
       >>> type(synchronized_copy(encoder).get_layer("bn")).__name__
       'SynchronizedBatchNormalization'
     """
-    copy = keras.models.clone_model(encoder, clone_function=_synchronized_layer)
+    copy = keras.models.clone_model(encoder, clone_function=synchronized_layer)
     copy.set_weights(encoder.get_weights())
     return copy
 
 
-def _synchronized_layer(layer):
+def synchronized_layer(layer):
+    """A layer made anew from its config, without its weights, in its global form.
+
+    Args:
+      layer: keras.layers.Layer, a nested model included.
+
+    Returns:
+      keras.layers.Layer; batch norm becomes SynchronizedBatchNormalization.
+
+    Raises:
+      ConfigError: the layer's class has no usable `get_config`.
+    """
     if isinstance(layer, keras.Model) and layer.inputs:
-        return keras.models.clone_model(layer, clone_function=_synchronized_layer)
+        return keras.models.clone_model(layer, clone_function=synchronized_layer)
     kind = type(layer)
     if kind in _BATCH_NORMS:
         kind = SynchronizedBatchNormalization

@@ -1,6 +1,7 @@
 """Pretraining: the model, its loop, checkpoints, and what a run leaves behind."""
 
 from simclr_tf.training.checkpoints import Checkpoint, CheckpointStore
+from simclr_tf.training.classifier import Classifier
 from simclr_tf.training.encoders import (
     load_encoder,
     load_probe,
@@ -14,6 +15,7 @@ from simclr_tf.training.workdir import Workdir
 __all__ = [
     "Checkpoint",
     "CheckpointStore",
+    "Classifier",
     "PretrainResult",
     "SimCLR",
     "Workdir",

@@ -157,7 +157,7 @@ def test_labelled_can_be_refused_or_demanded(data_dir):
 def test_broken_image_bytes_inside_a_record_are_replaced(data_dir, tmp_path):
     shutil.copytree(f"{data_dir}/tiny_pictures", tmp_path / "tiny_pictures")
     source = open_source("tfds:tiny_pictures", data_dir=str(tmp_path))
-    path, offset, length, _ = (column[0] for column in source.locations(np.array([4])))
+    path, offset, length = (column[0] for column in source.locations(np.array([4])))
     with open(path, "r+b") as stream:
         stream.seek(offset + length // 2)
         stream.write(b"\xde\xad\xbe\xef")

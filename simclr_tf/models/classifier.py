@@ -1,0 +1,169 @@
+"""Encoder, the beginning of the projection head, and a linear layer: a classifier."""
+
+import numbers
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import require, unknown_choice
+from simclr_tf.models.endpoints import ENDPOINTS, endpoints
+from simclr_tf.models.synchronized_copy import synchronized_copy, synchronized_layer
+
+LOGITS = "classifier_logits"
+# What `freeze_until` can name, from the least to the most that is frozen.
+FREEZABLE = ("none", *ENDPOINTS)
+
+
+def classifier_network(
+    encoder, num_classes, *, projection_head=None, head_layer=0, synchronized=False
+):
+    """A classifier that starts from an encoder, and from part of its head.
+
+    logits = W h_K + b, where h_0 = h are the features and h_k the output of layer k of
+    the projection head, its ReLU included. W and b start at zero: a linear classifier
+    is convex, and the first gradients do not disturb the encoder.
+
+    Args:
+      encoder: keras.Model as of `check_encoder`; copied, so that it stays as it is.
+      num_classes: int C >= 1.
+      projection_head: ProjectionHead, built; needed where `head_layer` > 0.
+      head_layer: int K in 0 .. layers of the head; 0 leaves the head away.
+      synchronized: bool, batch norm over all replicas.
+
+    Returns:
+      keras.Model of plain Keras layers: float images `[N, H, W, C]` in [0, 1] to
+      float32 logits `[N, C]`.
+
+    Raises:
+      ConfigError: a number outside its range, or a head that is not there.
+
+    Example:
+      >>> from simclr_tf.models import resnet
+      >>> network = classifier_network(resnet(18, 0.1, stem="small"), 10)
+      >>> network.output_shape
+      (None, 10)
+
+    Source: Chen et al., SimCLRv2 (2020), section 2 and Figure 5 (fine-tuning from the
+    middle of the head); SimCLR (2020), section B.5.
+    """
+    require(isinstance(num_classes, numbers.Integral) and num_classes >= 1,
+            "`num_classes` must be a whole number >= 1.", num_classes=num_classes)
+    layers = [] if projection_head is None else projection_head.dense_layers
+    require(isinstance(head_layer, numbers.Integral)
+            and 0 <= head_layer <= len(layers),
+            f"`head_layer` must be a whole number from 0 to {len(layers)}, the layers "
+            "of the projection head.", head_layer=head_layer)
+    encoder = _copy(encoder, synchronized)
+    x = encoder.output
+    for index in range(head_layer):
+        x = _layer_of_head(projection_head, index, x, synchronized)
+    logits = keras.layers.Dense(
+        num_classes, kernel_initializer="zeros", dtype="float32", name=LOGITS)(x)
+    return keras.Model(encoder.input, logits, name=f"{encoder.name}_classifier")
+
+
+def freeze_until(network, endpoint):
+    """Freeze a network up to and including an endpoint, batch norm too.
+
+    A frozen batch norm uses its moving statistics, in training as well, and leaves
+    them as they are: what is frozen stays bit-identical.
+
+    Args:
+      network: keras.Model as of `classifier_network`, not yet compiled.
+      endpoint: str, one of `FREEZABLE`: "none", "initial_conv", ...,
+        "block_group1" to "block_group4", "final_avg_pool" (the whole encoder).
+
+    Returns:
+      list of str, names of the frozen layers.
+
+    Raises:
+      ConfigError: an unknown endpoint, or one that this encoder does not have.
+
+    Example:
+      >>> from simclr_tf.models import resnet
+      >>> network = classifier_network(resnet(18, 0.1, stem="small"), 10)
+      >>> freeze_until(network, "initial_conv")
+      ['images', 'initial_conv_pad', 'initial_conv']
+    """
+    if endpoint not in FREEZABLE:
+        raise unknown_choice("freeze_until", endpoint, FREEZABLE)
+    if endpoint == "none":
+        return []
+    found = _endpoints_of(network)
+    require(endpoint in found, "This encoder has no such endpoint; it has "
+            f"{', '.join(found)}.", freeze_until=endpoint)
+    part = keras.Model(network.input, found[endpoint])
+    for layer in part.layers:
+        layer.trainable = False
+    return [layer.name for layer in part.layers]
+
+
+def depth_groups(network):
+    """The variables that are trained, sorted by depth, from the stem to the logits.
+
+    Args:
+      network: keras.Model as of `classifier_network`.
+
+    Returns:
+      list of lists of variables: the stem, each block group, and what follows the
+      encoder. Parts without trained variables are left out, so that an encoder of
+      another kind gives two groups at most.
+
+    Example:
+      >>> from simclr_tf.models import resnet
+      >>> network = classifier_network(resnet(18, 0.1, stem="small"), 10)
+      >>> [len(group) for group in depth_groups(network)]
+      [3, 15, 15, 15, 15, 2]
+    """
+    found = _endpoints_of(network)
+    ends = [found[name] for name in ENDPOINTS if name in found and name not in (
+        "initial_conv", "block_group4")]  # Part of the stem; followed by the pool.
+    groups, seen = [], set()
+    for end in [*ends, network.output]:
+        part = keras.Model(network.input, end)
+        fresh = [v for v in part.trainable_variables if id(v) not in seen]
+        seen.update(id(v) for v in fresh)
+        if fresh:
+            groups.append(fresh)
+    return groups
+
+
+def _endpoints_of(network):
+    """Endpoints of the encoder inside a classifier: name to symbolic tensor."""
+    found = endpoints(network)
+    # Of the whole network, the last endpoint would be the logits.
+    pools = [layer for layer in network.layers if layer.name == "final_avg_pool"]
+    del found["final_avg_pool"]
+    if pools:
+        found["final_avg_pool"] = pools[0].output
+    return found
+
+
+def _copy(encoder, synchronized):
+    """The same network with variables of its own, all of them to be trained."""
+    if synchronized:
+        copy = synchronized_copy(encoder)
+    else:
+        copy = keras.models.clone_model(encoder)
+        copy.set_weights(encoder.get_weights())
+    copy.trainable = True
+    return copy
+
+
+def _layer_of_head(head, index, x, synchronized):
+    """Layer `index` of a projection head as layers of the graph, weights and all."""
+    is_last = index == len(head.dense_layers) - 1
+    originals = [head.dense_layers[index]]
+    if head.batch_norm:
+        originals.append(head.norm_layers[index])
+    for original in originals:
+        kind = synchronized_layer if synchronized else _renewed
+        layer = kind(original)
+        layer._name = f"head_{original.name}"
+        x = layer(x)
+        layer.set_weights(original.get_weights())
+    if is_last:
+        return x
+    return keras.layers.ReLU(name=f"head_relu{index + 1}")(x)
+
+
+def _renewed(layer):
+    return type(layer).from_config(layer.get_config())

@@ -1,0 +1,145 @@
+"""A classifier as a Keras model with its own train step: fine-tuning, from scratch."""
+
+import functools
+import types
+
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.augment import finish_view, get_recipe, one_view
+from simclr_tf.distribution import num_replicas, require_equal_rows, sum_over_replicas
+from simclr_tf.errors import require
+from simclr_tf.losses import supervised_cross_entropy
+from simclr_tf.metrics import label_weights, top_k_correct
+from simclr_tf.training.running_means import RunningMean
+
+METRICS = ("loss", "accuracy", "gradient_norm")
+
+
+class Classifier(keras.Model):
+    """Softmax cross-entropy on one random view of each labelled image.
+
+    loss = mean of -log softmax(network(view))[label] over the labelled images of the
+    global batch, plus the network's own regularizers.
+
+    `fit` takes batches that are dicts of "labels" `[N]` (integers, -1 for unlabelled)
+    and of
+      * "images" `[N, H, W, C]` uint8 or float in [0, 1], and "seeds" `[N, 2]` int32:
+        a view is made here, on the device, by `recipe`; or
+      * "crops_a" `[N, S, S, C]` and "seeds": the view is finished here; or
+      * "images" without "seeds": used as they are, e.g. to validate.
+
+    `compile` takes one optimizer, or a list of them, one for each group of
+    `groups`: layer-wise learning rates.
+
+    Args:
+      network: keras.Model, float images `[N, H, W, C]` in [0, 1] to logits `[N, C]`, as
+        of `simclr_tf.models.classifier_network`.
+      recipe: name or Recipe of the views; "finetune" crops and flips, and no more.
+      image_size_pixels: int, size of a view; the images' own size if None.
+      groups: list of lists of variables, each with an optimizer of its own; one for
+        all if None.
+      compile_views: bool, compile the making of views with XLA.
+
+    Raises:
+      ConfigError: an unknown recipe; as many optimizers as groups are needed.
+
+    Source: arXiv 2002.05709, section B.5 (crop, flip, no other augmentation).
+    """
+
+    def __init__(self, network, *, recipe="finetune", image_size_pixels=None,
+                 groups=None, compile_views=True, **kwargs):
+        super().__init__(**kwargs)
+        self.network = network
+        self.recipe = get_recipe(recipe)
+        # Tuples: Keras would track lists, and checkpoints hold the variables already.
+        self._groups = None if groups is None else tuple(map(tuple, groups))
+        self._make_view, self._finish = _view_makers(
+            self.recipe, image_size_pixels, compile_views)
+        self._means = types.MappingProxyType(
+            {name: RunningMean(name=name) for name in METRICS})
+        # What a step returns is the same on every replica: Keras need not add it up.
+        self.distribute_reduction_method = "first"
+        self.built = True
+
+    def call(self, images, training=False):
+        """Logits `[N, C]` of images `[N, H, W, C]` in [0, 1]."""
+        return self.network(images, training=training)
+
+    def train_step(self, batch):
+        images = self.make_images(batch)
+        require_equal_rows(images)
+        with tf.GradientTape() as tape:
+            shares = self._forward(images, batch["labels"], training=True)
+        variables = self.network.trainable_variables
+        gradients = tape.gradient(shares["loss"], variables)
+        gradients, sums = sum_over_replicas((gradients, shares))
+        sums["gradient_norm"] = tf.linalg.global_norm(gradients)
+        self._apply(gradients, variables)
+        return self._record(sums, batch["labels"])
+
+    def test_step(self, batch):
+        shares = self._forward(
+            self.make_images(batch), batch["labels"], training=False)
+        return self._record(sum_over_replicas(shares), batch["labels"])
+
+    def make_images(self, batch):
+        """What the network sees of a batch: float32 `[N, S, S, C]` in [0, 1]."""
+        if "crops_a" in batch:
+            return self._finish(batch["crops_a"], batch["seeds"])
+        if "seeds" in batch:
+            return self._make_view(batch["images"], batch["seeds"])
+        return tf.image.convert_image_dtype(batch["images"], tf.float32)
+
+    def _forward(self, images, labels, training):
+        """This replica's shares of the global loss and accuracy."""
+        logits = self.network(images, training=training)
+        labelled = sum_over_replicas(tf.reduce_sum(label_weights(labels)))
+        loss = tf.math.divide_no_nan(
+            tf.reduce_sum(supervised_cross_entropy(labels, logits)), labelled)
+        if self.network.losses:
+            loss += tf.add_n(self.network.losses) / num_replicas()
+        return {"loss": loss, "accuracy": tf.math.divide_no_nan(
+            tf.reduce_sum(top_k_correct(labels, logits)), labelled)}
+
+    def _apply(self, gradients, variables):
+        by_variable = {id(v): g for g, v in zip(gradients, variables, strict=True)}
+        groups = [variables] if self._groups is None else self._groups
+        for optimizer, group in zip(self.optimizers, groups, strict=True):
+            optimizer.apply_gradients(
+                [(by_variable[id(v)], v) for v in group],
+                skip_gradients_aggregation=True)
+
+    @property
+    def optimizers(self):
+        """list of optimizers, one for each group of variables."""
+        given = self.optimizer
+        optimizers = list(given) if isinstance(given, (list, tuple)) else [given]
+        expected = 1 if self._groups is None else len(self._groups)
+        require(len(optimizers) == expected, "`compile` needs one optimizer for each "
+                f"group of variables, {expected}.", optimizers=len(optimizers))
+        return optimizers
+
+    def _record(self, values, labels):
+        """Update the running means: over images, however many a batch holds."""
+        labelled = sum_over_replicas(tf.reduce_sum(label_weights(labels)))
+        for name, value in values.items():
+            self._means[name].update_state(value, sample_weight=labelled)
+        return {name: self._means[name].result() for name in values}
+
+    @property
+    def metrics(self):
+        return list(self._means.values())
+
+
+def _view_makers(recipe, image_size_pixels, compile_views):
+    """(images, seeds) -> view, and (crops, seeds) -> view; compiled if asked."""
+    makers = (
+        functools.partial(one_view, recipe=recipe,
+                          image_size_pixels=image_size_pixels),
+        functools.partial(finish_view, recipe=recipe),
+    )
+    if not compile_views:
+        return makers
+    return tuple(tf.function(maker, jit_compile=True, autograph=False)
+                 for maker in makers)
