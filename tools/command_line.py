@@ -19,6 +19,7 @@ from simclr_tf.errors import Interrupted, LostPeerError, SimCLRError
 VERBS = {
     "pretrain": "Learn an encoder from images, without labels.",
     "evaluate": "Probe a frozen encoder: kNN, linear, few labels.",
+    "finetune": "Train on few labels, from the encoder and from scratch.",
     "export": "Write the encoder as a SavedModel with its card.",
     "convert_checkpoint": "Bring in published weights; take an encoder to PyTorch.",
 }
@@ -97,11 +98,40 @@ def required(values, name, meaning):
     return values[name].value
 
 
+def numbers(values, name, kind):
+    """The numbers of a flag that lists them; None where it was not given.
+
+    Args:
+      values: parsed `flags.FlagValues`.
+      name: str, a flag of `flags.DEFINE_list`.
+      kind: int or float.
+
+    Returns:
+      list of numbers, or None.
+
+    Raises:
+      FlagError: something else is in the list.
+    """
+    texts = values[name].value
+    if not texts:
+        return None
+    try:
+        return [kind(text) for text in texts]
+    except ValueError:
+        wanted = "whole numbers" if kind is int else "numbers"
+        raise FlagError(f"--{name} takes {wanted} with commas between. Received: "
+                        f"{name}={','.join(texts)!r}.") from None
+
+
 def typed(verb, values):
     """The command that was typed, as it can be typed again."""
-    given = [f"--{name}={values[name].value}" for name in values
+    given = [f"--{name}={_text(values[name].value)}" for name in values
              if values[name].present and name == values[name].name]
     return " ".join(["simclr-tf", verb, *(shlex.quote(flag) for flag in given)])
+
+
+def _text(value):
+    return ",".join(value) if isinstance(value, list) else value
 
 
 def _parse(values, arguments):

@@ -24,10 +24,20 @@ def define_config_flags(values):
     flags.DEFINE_string(
         "preset", DEFAULT_PRESET, "Named experiment to start from: "
         f"{', '.join(PRESETS)}.", flag_values=values)
-    for dotted, item, hint in walk_options(Config):
-        if dotted == "preset" or dotted == "encoder.kind":
-            continue
-        _define(flag_name(dotted, item), item.metadata["help"], hint, values)
+    define_section_flags(Config, values, leave_out=("preset", "encoder.kind"))
+
+
+def define_section_flags(section, values, leave_out=()):
+    """Define a flag for every option of a section class.
+
+    Args:
+      section: dataclass of `simclr_tf.options`.
+      values: `flags.FlagValues`.
+      leave_out: dotted names of options without a flag.
+    """
+    for dotted, item, hint in walk_options(section):
+        if dotted not in leave_out:
+            _define(flag_name(dotted, item), item.metadata["help"], hint, values)
 
 
 def _define(name, help, hint, values):
@@ -54,13 +64,30 @@ def config_from_flags(values):
     Raises:
       ConfigError: an unknown preset, or a value that the option refuses.
     """
+    return section_from_flags(
+        get_preset(values["preset"].value), values, leave_out=("preset",))
+
+
+def section_from_flags(section, values, leave_out=()):
+    """A section with the options that the command line sets.
+
+    Args:
+      section: instance of a dataclass of `simclr_tf.options`.
+      values: parsed `flags.FlagValues`.
+      leave_out: dotted names of options that are not taken from a flag.
+
+    Returns:
+      An instance of the same class.
+
+    Raises:
+      ConfigError: a value that the option refuses.
+    """
     changes = {}
-    for dotted, item, hint in walk_options(Config):
+    for dotted, item, hint in walk_options(type(section)):
         name = flag_name(dotted, item)
-        if name in values and name != "preset" and values[name].present:
+        if dotted not in leave_out and name in values and values[name].present:
             changes[dotted] = parse_value(values[name].value, hint)
-    config: Config = get_preset(values["preset"].value)
-    return override(config, changes)
+    return override(section, changes)
 
 
 def parse_value(text, hint):

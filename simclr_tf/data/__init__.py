@@ -4,6 +4,7 @@ from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.corruption import CorruptionLog, plain_errors
 from simclr_tf.data.embedded_sets import EMBEDDED_SETS, LICENCES
 from simclr_tf.data.inspection import evaluation_batches
+from simclr_tf.data.label_budgets import LabelBudget, listed_images
 from simclr_tf.data.label_fractions import label_subset
 from simclr_tf.data.pipelines import batch_ids, training_dataset
 from simclr_tf.data.random_access import EncodedSource, Source
@@ -16,11 +17,13 @@ __all__ = [
     "EMBEDDED_SETS",
     "EncodedSource",
     "LICENCES",
+    "LabelBudget",
     "Source",
     "StreamSource",
     "batch_ids",
     "evaluation_batches",
     "label_subset",
+    "listed_images",
     "open_source",
     "plain_errors",
     "training_dataset",

@@ -16,6 +16,7 @@ from simclr_tf.models.description import (
     weights_by_name,
 )
 from simclr_tf.models.endpoints import ENDPOINTS, endpoints, with_endpoints
+from simclr_tf.models.fresh_copy import fresh_copy
 from simclr_tf.models.heads import ProjectionHead
 from simclr_tf.models.resnet import resnet
 from simclr_tf.models.synchronized_batch_norm import SynchronizedBatchNormalization
@@ -39,6 +40,7 @@ __all__ = [
     "flops_per_example",
     "flops_per_image",
     "freeze_until",
+    "fresh_copy",
     "network_from_description",
     "resnet",
     "set_weights_by_name",

@@ -1,11 +1,9 @@
 """One evaluation from a path to files: numbers, table, pictures."""
 
-import json
 import pathlib
 
-from simclr_tf.config import Config, from_dict
 from simclr_tf.data import ArraySource, evaluation_batches, plain_errors
-from simclr_tf.errors import ConfigError, WorkdirError
+from simclr_tf.errors import ConfigError
 from simclr_tf.evaluation import (
     EVALUATION_FILE,
     RAW_PIXELS,
@@ -13,6 +11,7 @@ from simclr_tf.evaluation import (
     compare,
     write_results,
 )
+from simclr_tf.reports.encoder_at import channels_of, config_of, output_folder
 from simclr_tf.reports.labelled_data import labelled_data
 from simclr_tf.reports.pictures import picture_of_neighbours, picture_of_views
 from simclr_tf.reports.tables import results_markdown
@@ -52,13 +51,13 @@ def evaluate_and_report(path, *, chosen=None, encoder=None, output=None,
       SimCLRError: what the caller can put right.
     """
     path, chosen = pathlib.Path(path), chosen or {}
-    config, is_run = _config_of(path, chosen)
+    config, is_run = config_of(path, chosen)
     encoder = load_encoder(path, encoder=encoder)
     train, test, data = labelled_data(
-        config.data, chosen, channels=_channels_of(encoder, path, is_run),
+        config.data, chosen, channels=channels_of(encoder, path, is_run),
         may_hold_out=chosen.get("data", config.data.source).startswith(
             HELD_OUT_SCHEMES))
-    folder = _output_folder(path, is_run, output)
+    folder = output_folder(path, is_run, output)
     before, step = None, None
     if is_run:
         step = CheckpointStore(path / CHECKPOINTS).latest().step
@@ -83,40 +82,6 @@ def evaluate_and_report(path, *, chosen=None, encoder=None, output=None,
         _draw(folder, config if is_run else None, (train, test), features, say)
     say(f"Written to {folder}.")
     return results
-
-
-def _config_of(path, chosen):
-    """(Config, whether `path` is a workdir): the run's, or made up from flags."""
-    if (path / CHECKPOINTS).is_dir():
-        return Workdir(path).config(), True
-    try:
-        record = json.loads((path / "config.json").read_text("utf-8"))
-        return from_dict(record["config"]["config"]), False
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # A Keras file, or an export of something else than a run.
-    for name in ("data", "image_size_pixels"):
-        if path.exists() and name not in chosen:
-            raise ConfigError(
-                f"{path} does not say what it was trained on: --{name} is required.")
-    return Config(), False
-
-
-def _channels_of(encoder, path, is_run):
-    """Channels of the images that an encoder takes; None if it does not say."""
-    if is_run:
-        return Workdir(path).read()["data"]["channels"]
-    return encoder.num_channels if hasattr(
-        encoder, "num_channels") else encoder.input_shape[-1]
-
-
-def _output_folder(path, is_run, output):
-    folder = pathlib.Path(output) if output else (
-        path if is_run else pathlib.Path("evaluations") / path.name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorkdirError(f"Cannot write to {folder}: {error.strerror}.") from error
-    return folder
 
 
 def _draw(folder, config, sources, features, say):

@@ -142,7 +142,7 @@ class _Sheet:
     """Tiles and texts on a page; places are in tiles from the upper left corner."""
 
     def __init__(self, width, height, *, top, margin=0.3, bottom=0.3):
-        figure_module, canvas_module = _matplotlib()
+        figure_module, canvas_module = matplotlib_parts()
         self._left, self._top = margin, top + margin
         size = (width + 2 * margin, height + self._top + bottom)
         self._size = size
@@ -203,20 +203,38 @@ class _Sheet:
 
     def save(self, path):
         """Write the PNG; a reader sees the old one or the whole new one."""
-        buffer = io.BytesIO()
-        self._figure.savefig(buffer, format="png")
-        path = pathlib.Path(path)
-        temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(buffer.getvalue())
-            os.replace(temporary, path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise WorkdirError(f"Cannot write {path}: {error.strerror}.") from error
+        save_figure(self._figure, path)
 
 
-def _matplotlib():
+def save_figure(figure, path):
+    """Write a figure as PNG; a reader sees the old one or the whole new one.
+
+    Args:
+      figure: matplotlib.figure.Figure with an Agg canvas.
+      path: path of the file; its folder is made.
+
+    Raises:
+      WorkdirError: the file cannot be written.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(buffer.getvalue())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise WorkdirError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def matplotlib_parts():
+    """matplotlib's (figure module, canvas module), without pyplot's global state.
+
+    Raises:
+      ConfigError: it is not installed.
+    """
     try:
         import matplotlib.backends.backend_agg
         import matplotlib.figure

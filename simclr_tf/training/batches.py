@@ -85,7 +85,7 @@ class Batches:
             recipe=self._recipe,
             image_size_pixels=self._config.data.image_size_pixels,
             shard_index=worker, num_shards=workers)
-        dataset = dataset.map(lambda batch: _without_skipped(batch, self._corruption))
+        dataset = dataset.map(lambda batch: without_skipped(batch, self._corruption))
         if self._probe_source is not None:
             dataset = self._with_probe_set(dataset, first, last, worker, workers)
         return dataset.prefetch(2)
@@ -105,7 +105,7 @@ class Batches:
             num_shards=workers)
 
         def join(batch, labelled):
-            labelled = _without_skipped(labelled, self._probe_corruption)
+            labelled = without_skipped(labelled, self._probe_corruption)
             images = labelled["crops_a"] if "crops_a" in labelled else one_view(
                 labelled["images"], labelled["seeds"], "evaluate",
                 image_size_pixels=size)
@@ -115,8 +115,16 @@ class Batches:
         return tf.data.Dataset.zip((dataset, probe)).map(join)
 
 
-def _without_skipped(batch, corruption):
-    """Take note of the images that had to be replaced, and drop the column."""
+def without_skipped(batch, corruption):
+    """Take note of the images that had to be replaced, and drop the column.
+
+    Args:
+      batch: dict as of `training_dataset`.
+      corruption: CorruptionLog.
+
+    Returns:
+      dict without "skipped".
+    """
     # Autograph would only lengthen the traceback of a `DataError`.
     @tf.autograph.experimental.do_not_convert
     def note(skipped):

@@ -1,0 +1,131 @@
+"""How many labels a classifier may see: a fraction, a number a class, or a list."""
+
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+
+from simclr_tf.data.label_fractions import label_subset
+from simclr_tf.errors import DataError, received_text, require
+
+# The lists of SimCLR for 1 % and 10 % of ImageNet's 1,000 classes.
+IMAGENET_CLASSES, IMAGENET_LISTS = 1000, (12_811, 128_116)
+_NAMED = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelBudget:
+    """The labels that one training may see; exactly one attribute is given.
+
+    Attributes:
+      fraction: float in (0, 1], of the labelled images; stratified, and nested: for
+        one seed the 1 % lies inside the 10 %.
+      per_class: int >= 1, labelled images a class, nested likewise.
+      listed: path of a text file with one file name a line.
+    """
+
+    fraction: float | None = None
+    per_class: int | None = None
+    listed: str | None = None
+
+    def __post_init__(self):
+        given = [name for name in ("fraction", "per_class", "listed")
+                 if getattr(self, name) is not None]
+        require(len(given) == 1, "A label budget is a fraction, a number a class, or "
+                "a list of file names.", given=given)
+
+    def subset(self, source, seed):
+        """Which images of a source keep their label.
+
+        Args:
+          source: Source with labels.
+          seed: int, of the draw; a list is the same for every seed.
+
+        Returns:
+          int64 NumPy array, sorted ids.
+
+        Raises:
+          DataError, ConfigError: the source cannot give that.
+        """
+        if self.listed is not None:
+            return listed_images(source, self.listed)
+        return label_subset(source.labels, fraction=self.fraction,
+                            per_class=self.per_class, seed=seed)
+
+    def title(self):
+        """How tables call it.
+
+        Example:
+          >>> LabelBudget(fraction=0.01).title(), LabelBudget(per_class=10).title()
+          ('1 %', '10 a class')
+        """
+        if self.fraction is not None:
+            return f"{100 * self.fraction:.4g} %"
+        if self.per_class is not None:
+            return f"{self.per_class} a class"
+        return pathlib.Path(self.listed).name
+
+
+def listed_images(source, path):
+    """The images whose file names a text file lists.
+
+    A name is compared without its folder: `n01440764_10026.JPEG`, as in the lists of
+    1 % and 10 % of ImageNet that SimCLR published. Of a source with ImageNet's 1,000
+    classes only lists of their lengths are taken, for a shorter one is a damaged one.
+
+    Args:
+      source: Source of image files (`folder:PATH`), labelled.
+      path: path of the list, one name a line; empty lines do not count.
+
+    Returns:
+      int64 NumPy array, sorted ids.
+
+    Raises:
+      DataError: no such list, a name that is not there, twice there or twice listed, an
+        image without label, a source without file names, or another number of names.
+
+    Source: arXiv:2002.05709, section 6; the authors' `imagenet_subsets/*.txt`.
+    """
+    try:
+        text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise DataError(f"Cannot read the list of images {path}: {error}.") from error
+    names = [os.path.basename(line.strip()) for line in text.splitlines()
+             if line.strip()]
+    _check_list(names, path, source)
+    files = source.files()
+    if files is None:
+        raise DataError(
+            "A list of file names needs images in files of their own (folder:PATH). "
+            "For prepared sets use tfds:imagenet2012_subset/1pct or /10pct, or a "
+            "label fraction. " + received_text(data=source.name))
+    ids = {}
+    for number, (file_name, *_) in enumerate(files):
+        ids.setdefault(os.path.basename(file_name), []).append(number)
+    for what, bad in (("not among", [n for n in names if n not in ids]),
+                      ("more than once among", [n for n in names
+                                                if len(ids.get(n, ())) > 1])):
+        if bad:
+            raise DataError(
+                f"{len(bad)} of {len(names)} names in {path} are {what} the images of "
+                f"`{source.name}`: {', '.join(bad[:_NAMED])}.")
+    found = np.sort(np.array([ids[name][0] for name in names], np.int64))
+    unlabelled = int((source.labels[found] < 0).sum())
+    if unlabelled:
+        raise DataError(f"{unlabelled} of the images listed in {path} have no label.")
+    return found
+
+
+def _check_list(names, path, source):
+    if len(set(names)) != len(names):
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(
+            names) < 10_000 else ["(a long list)"]
+        raise DataError(f"{path} lists images twice: {', '.join(twice[:_NAMED])}.")
+    if not names:
+        raise DataError(f"{path} lists no images.")
+    if source.num_classes == IMAGENET_CLASSES and len(names) not in IMAGENET_LISTS:
+        one, ten = (f"{length:,}" for length in IMAGENET_LISTS)
+        raise DataError(
+            f"The lists for ImageNet have {one} (1 %) or {ten} (10 %) names; {path} "
+            f"has {len(names):,}. Was it cut off?")

@@ -1,0 +1,238 @@
+"""What an encoder is worth with few labels: fine-tuned, from scratch, and frozen."""
+
+import dataclasses
+import hashlib
+import time
+
+import numpy as np
+
+from simclr_tf.data import evaluation_batches, label_subset, plain_errors
+from simclr_tf.errors import DataError, require, unknown_choice
+from simclr_tf.evaluation.features import extract_features
+from simclr_tf.evaluation.linear_probe import linear_probe
+from simclr_tf.evaluation.results import Measurement, wilson_interval
+from simclr_tf.evaluation.run_log import LabelRun, RunLog
+from simclr_tf.models import classifier_network, fresh_copy
+from simclr_tf.training.classifier_training import ClassifierTraining
+
+FINE_TUNED = "fine-tuned"
+FROM_SCRATCH = "supervised from scratch"
+FROZEN = "linear probe (frozen)"
+METHODS = {"fine_tune": FINE_TUNED, "scratch": FROM_SCRATCH, "linear": FROZEN}
+PROTOCOL = "fine_tune"
+
+
+class FewLabels:
+    """Trains and tests on every label budget, by every method, for every seed.
+
+    Seed s draws the labelled images, orders and crops them, and initialises what
+    starts from scratch. All three methods see the very same labels; what early
+    stopping holds out, and what the probe chooses its penalty on, is part of them.
+
+    Args:
+      encoder: keras.Model, float images in [0, 1] to features; stays as it is.
+      train, test: Source with labels.
+      config: FineTuneConfig.
+      image_size_pixels: int, of the images as the encoder sees them.
+      projection_head: ProjectionHead, for `config.head_layer` > 0.
+      strategy: tf.distribute.Strategy for the trainings.
+      batch_size: int, images a step where nothing is trained.
+
+    Raises:
+      DataError: a source without labels.
+    """
+
+    def __init__(self, encoder, train, test, *, config, image_size_pixels, strategy,
+                 projection_head=None, batch_size=256):
+        for name, source in (("training", train), ("test", test)):
+            if source.labels is None:
+                raise DataError(f"The {name} images of {source.name} have no labels, "
+                                "and fine-tuning needs them.")
+        self.encoder, self.train, self.test = encoder, train, test
+        self.num_classes = max(train.num_classes, test.num_classes)
+        self._config, self._head = config, projection_head
+        self._size, self._strategy = image_size_pixels, strategy
+        self._batch_size = batch_size
+        self._features = None
+
+    def identity(self):
+        """dict, JSON: what a run's result depends on, apart from method and seed."""
+        digest = hashlib.sha256()
+        for weights in self.encoder.get_weights():
+            digest.update(np.ascontiguousarray(weights).tobytes())
+        return {
+            "encoder_sha256": digest.hexdigest(),
+            "train": self.train.fingerprint(), "test": self.test.fingerprint(),
+            "image_size_pixels": self._size,
+            **dataclasses.asdict(self._config),
+        }
+
+    def measure(self, budgets, *, epochs=None, methods=tuple(METHODS), seeds=(0,),
+                log=None, on_run=None, on_network=None):
+        """Every cell of budgets and methods, over the seeds.
+
+        Args:
+          budgets: list of LabelBudget.
+          epochs: list of int, one a budget, passes over its images; those of the config
+            if None.
+          methods: names of `METHODS`.
+          seeds: ints.
+          log: RunLog of what is done already; a new one in memory if None.
+          on_run: function of a LabelRun, called as each is there.
+          on_network: function of (LabelBudget, keras.Model), called with the network
+            fine-tuned on the first seed's labels.
+
+        Returns:
+          tuple of Measurement: values are means over the seeds.
+
+        Raises:
+          ConfigError, DataError: what the caller can put right.
+          NonFiniteError: a training diverged.
+        """
+        for method in methods:
+            if method not in METHODS:
+                raise unknown_choice("method", method, METHODS)
+        require(epochs is None or len(epochs) == len(budgets),
+                "`epochs` needs one number for each label budget.",
+                epochs=epochs, budgets=[budget.title() for budget in budgets])
+        log = RunLog(None, {}) if log is None else log
+        measurements = []
+        for place, budget in enumerate(budgets):
+            subsets = {seed: budget.subset(self.train, seed) for seed in seeds}
+            config = self._config if epochs is None else dataclasses.replace(
+                self._config, epochs=epochs[place])
+            for method in methods:
+                cell = (METHODS[method], budget.title(),
+                        self._epochs(method, config, subsets))
+                todo = {seed: ids for seed, ids in subsets.items()
+                        if (*cell, seed) not in log}
+                for seed, result in self._results(method, budget, config, subsets,
+                                                  todo, on_network):
+                    run = LabelRun(*cell, seed, **result)
+                    log.add(run)
+                    if on_run is not None:
+                        on_run(run)
+                measurements.append(_measurement(budget, log.runs(cell, seeds)))
+        return tuple(measurements)
+
+    def _epochs(self, method, config, subsets):
+        """Planned passes over the labelled images; None for the probe."""
+        if method == "linear":
+            return None
+        if method == "scratch" and config.scratch_epochs:
+            return config.scratch_epochs
+        labelled = int((self.train.labels >= 0).sum())
+        return config.epochs_for(min(map(len, subsets.values())) / labelled)
+
+    def _results(self, method, budget, config, subsets, todo, on_network):
+        """(seed, the fields of a LabelRun that are results) of a cell."""
+        if not todo:
+            return
+        if method == "linear":
+            yield from self._probes(todo)
+            return
+        training = self._training(method, config, subsets)
+        start = training.network.get_weights()
+        for seed, ids in todo.items():
+            started = time.monotonic()
+            if method == "scratch":
+                start = classifier_network(
+                    fresh_copy(self.encoder, seed), self.num_classes).get_weights()
+            fitted, held_out = _split(self.train.labels, ids, config, seed)
+            with plain_errors():
+                history = training.run(
+                    start, self.train.subset(fitted), seed=seed,
+                    held_out=None if held_out is None else self.train.subset(held_out))
+            result = self._tested(ids, started, training, history)
+            if method == "fine_tune" and on_network is not None and seed == next(
+                    iter(subsets)):
+                on_network(budget, training.network)
+            yield seed, result
+
+    def _training(self, method, config, subsets):
+        """One compiled training for all seeds of a cell."""
+        is_scratch = method == "scratch"
+        if is_scratch:
+            config = dataclasses.replace(
+                config, freeze_until="none", layer_decay=1.0, head_layer=0)
+        fewest = min(len(_split(self.train.labels, ids, config, seed)[0])
+                     for seed, ids in subsets.items())
+        with self._strategy.scope():
+            network = classifier_network(
+                self.encoder, self.num_classes, projection_head=self._head,
+                head_layer=config.head_layer,
+                synchronized=self._strategy.num_replicas_in_sync > 1)
+        return ClassifierTraining(
+            network, config, num_examples=fewest,
+            epochs=self._epochs(method, config, subsets),
+            image_size_pixels=self._size, strategy=self._strategy,
+            base_learning_rate=config.scratch_learning_rate if is_scratch else None)
+
+    def _tested(self, ids, started, training, history):
+        logits, labels, _ = extract_features(training.network, self._batches(self.test))
+        known = labels >= 0
+        correct = (logits.argmax(axis=1) == labels)[known]
+        return {
+            "accuracy_percent": 100 * float(correct.mean()),
+            "num_train_labels": len(ids), "num_test": int(known.sum()),
+            "wall_seconds": round(time.monotonic() - started, 3),
+            "settings": {
+                "steps": len(history["loss"]) * training.epoch_steps,
+                "epochs": len(history["loss"]), "batch_size": training.batch_size,
+                "training_accuracy_percent": round(100 * history["accuracy"][-1], 2)}}
+
+    def _probes(self, todo):
+        """Logistic regression on the features of the encoder as it is."""
+        if self._features is None:
+            self._features = [extract_features(self.encoder, self._batches(source))
+                              for source in (self.train, self.test)]
+        (train, labels, rows), (test, test_labels, _) = self._features
+        place_of = {int(row): place for place, row in enumerate(rows)}
+        known = test_labels >= 0
+        for seed, ids in todo.items():
+            started = time.monotonic()
+            chosen = np.array([place_of[i] for i in ids.tolist() if i in place_of])
+            probe = linear_probe(train[chosen], labels[chosen], test[known],
+                                 test_labels[known], seed=seed)
+            yield seed, {
+                "accuracy_percent": probe.accuracy_percent,
+                "num_train_labels": len(chosen), "num_test": int(known.sum()),
+                "wall_seconds": round(time.monotonic() - started, 3),
+                "settings": {"l2": probe.l2, "l2_is_at_edge": probe.l2_is_at_edge}}
+
+    def _batches(self, source):
+        return evaluation_batches(source, self._batch_size, self._size)
+
+
+def _split(labels, ids, config, seed):
+    """(ids to train on, ids held out for early stopping or None)."""
+    if config.early_stopping_epochs is None:
+        return ids, None
+    kept = label_subset(labels[ids], fraction=1 - config.held_out_fraction, seed=seed)
+    held_out = np.setdiff1d(np.arange(len(ids)), kept)
+    if len(held_out) < 2:
+        raise DataError(
+            f"{len(ids)} labelled images are too few to hold some out: leave "
+            "--early_stopping_epochs away, or use more labels. Received: "
+            f"held_out_fraction={config.held_out_fraction}.")
+    return ids[kept], ids[held_out]
+
+
+def _measurement(budget, runs):
+    """The mean over the seeds; of one seed, with the interval of the test images."""
+    values = [run.accuracy_percent for run in runs]
+    low = high = std = None
+    if len(runs) == 1:
+        correct = round(values[0] * runs[0].num_test / 100)
+        low, high = (100 * f for f in wilson_interval(correct, runs[0].num_test))
+    else:
+        std = float(np.std(values, ddof=1))
+    return Measurement(
+        runs[0].representation, PROTOCOL, "accuracy_percent", float(np.mean(values)),
+        runs[0].num_test, runs[0].num_train_labels, low_95=low, high_95=high, std=std,
+        wall_seconds=round(sum(run.wall_seconds for run in runs), 3), settings={
+            "budget": budget.title(), "label_fraction": budget.fraction,
+            "labels_per_class": budget.per_class, "label_list": budget.listed,
+            "seeds": [run.seed for run in runs],
+            "accuracies_percent": [round(value, 4) for value in values],
+            "runs": [run.settings for run in runs]})

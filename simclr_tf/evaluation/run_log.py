@@ -1,0 +1,139 @@
+"""The runs of a protocol in a file of lines: what was interrupted goes on there."""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+from simclr_tf.errors import WorkdirError
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelRun:
+    """One training, or one probe, on the labels of one draw.
+
+    Attributes:
+      representation: str, what was trained: "fine-tuned", ...
+      budget: str, title of the label budget: "1 %".
+      epochs: int, planned passes over the labelled images; None without training.
+      seed: int, of the draw, of the order and the views, and of initial values.
+      accuracy_percent: float, on the test images.
+      num_train_labels: int, labels that were seen, held-out ones included.
+      num_test: int, test images.
+      wall_seconds: float.
+      settings: dict, what was used: epochs, learning rate, chosen penalty, ...
+    """
+
+    representation: str
+    budget: str
+    epochs: int | None
+    seed: int
+    accuracy_percent: float
+    num_train_labels: int
+    num_test: int
+    wall_seconds: float
+    settings: dict
+
+    @property
+    def key(self):
+        """What tells runs of one protocol apart."""
+        return self.representation, self.budget, self.epochs, self.seed
+
+
+class RunLog:
+    """Runs that are done, kept in a file as they come.
+
+    The first line says what all runs have in common; a file of other settings is
+    refused. A last line that was cut off by a kill is dropped.
+
+    Args:
+      path: path of the file; None keeps runs in memory only.
+      identity: dict, JSON: what all runs have in common.
+
+    Raises:
+      WorkdirError: the file belongs to other settings or cannot be used.
+
+    Example:
+      >>> log = RunLog(None, {})
+      >>> log.add(LabelRun("fine-tuned", "1 %", 60, 0, 80.0, 600, 10_000, 1.0, {}))
+      >>> [("fine-tuned", "1 %", 60, seed) in log for seed in (0, 1)]
+      [True, False]
+    """
+
+    def __init__(self, path, identity):
+        self._path = None if path is None else pathlib.Path(path)
+        self._runs = {}
+        if self._path is None:
+            return
+        self._identity = json.loads(json.dumps(identity))
+        try:
+            lines = self._whole_lines()
+        except OSError as error:
+            raise WorkdirError(
+                f"Cannot use {self._path}: {error.strerror}.") from error
+        if lines:
+            self._read(lines)
+
+    def __contains__(self, key):
+        return key in self._runs
+
+    def add(self, run):
+        """Keep a run, on the disk too."""
+        self._runs[run.key] = run
+        if self._path is not None:
+            try:
+                if not self._path.exists():
+                    self._append(self._identity)
+                self._append(dataclasses.asdict(run))
+            except OSError as error:
+                raise WorkdirError(
+                    f"Cannot write {self._path}: {error.strerror}.") from error
+
+    def runs(self, cell, seeds):
+        """The runs of a cell, in the order of the seeds.
+
+        Args:
+          cell: tuple (representation, budget, epochs).
+          seeds: iterable of int.
+
+        Returns:
+          list of LabelRun.
+        """
+        return [self._runs[(*cell, seed)] for seed in seeds]
+
+    def _whole_lines(self):
+        if not self._path.exists():
+            return []
+        text = self._path.read_text(encoding="utf-8")
+        whole = text[:text.rfind("\n") + 1]
+        if not whole:  # Killed within the first line.
+            self._path.unlink()
+        elif whole != text:
+            with self._path.open("r+", encoding="utf-8") as file:
+                file.truncate(len(whole.encode("utf-8")))
+        return whole.splitlines()
+
+    def _append(self, record):
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _read(self, lines):
+        try:
+            before, *records = map(json.loads, lines)
+            runs = [LabelRun(**record) for record in records]
+        except (ValueError, TypeError) as error:
+            raise WorkdirError(
+                f"{self._path} is damaged ({error}). Remove it, or use another "
+                "--output.") from error
+        identity = self._identity
+        changed = [name for name in sorted({*before, *identity})
+                   if before.get(name) != identity.get(name)]
+        if changed:
+            what = ", ".join(f"{name} (there {before.get(name)!r}, now "
+                             f"{identity.get(name)!r})" for name in changed)
+            raise WorkdirError(
+                f"{self._path} holds runs of other settings: {what[:600]}. Use another "
+                "--output, or the same settings to continue.")
+        self._runs = {run.key: run for run in runs}

@@ -1,0 +1,64 @@
+"""The same architecture with new initial values, for training from scratch."""
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import ConfigError, received_text
+from simclr_tf.models.initializers import FRESH_STREAM, kernel_seed
+
+
+def fresh_copy(network, seed):
+    """A network of the same layers, initialised anew.
+
+    Every layer is made again from its config, in which each initialiser gets a seed of
+    its own, derived from `seed` and its place. Layers from elsewhere with initialisers
+    that take no seed draw as they please.
+
+    Args:
+      network: keras.Model with a graph of layers.
+      seed: int; equal seeds give equal initial values.
+
+    Returns:
+      keras.Model; all of its layers are trainable.
+
+    Raises:
+      ConfigError: a layer that cannot be made anew from its config.
+
+    Example:
+      >>> from simclr_tf.models import resnet
+      >>> trained = resnet(18, width_multiplier=0.1, stem="small", seed=0)
+      >>> one, same = (fresh_copy(trained, seed=1) for _ in range(2))
+      >>> [bool((a.get_weights()[0] == b.get_weights()[0]).all())
+      ...  for a, b in ((one, same), (one, trained))]
+      [True, False]
+    """
+    place = 0
+
+    def renewed(layer):
+        nonlocal place
+        if isinstance(layer, keras.Model) and layer.inputs:
+            return keras.models.clone_model(layer, clone_function=renewed)
+
+        def reseed(config):
+            nonlocal place
+            if isinstance(config, dict):
+                if "seed" in config:
+                    place += 1
+                    config = {**config, "seed": kernel_seed(seed, place, FRESH_STREAM)}
+                return {key: reseed(value) for key, value in config.items()}
+            if isinstance(config, tuple):
+                return tuple(reseed(value) for value in config)
+            if isinstance(config, list):  # Keras wraps lists: plain ones are made.
+                return [reseed(value) for value in config]
+            return config
+
+        try:
+            return type(layer).from_config(reseed(layer.get_config()))
+        except (NotImplementedError, TypeError, ValueError) as error:
+            raise ConfigError(
+                "Training from scratch needs every layer made anew from its config; "
+                "give its class a `get_config` that holds all arguments. "
+                + received_text(layer=layer.name, kind=type(layer).__name__)
+            ) from error
+
+    copy = keras.models.clone_model(network, clone_function=renewed)
+    copy.trainable = True
+    return copy

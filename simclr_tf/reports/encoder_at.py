@@ -1,0 +1,59 @@
+"""An encoder that a path names: its config, its channels, the place for results."""
+
+import json
+import pathlib
+
+from simclr_tf.config import Config, from_dict
+from simclr_tf.errors import ConfigError, WorkdirError
+from simclr_tf.training import Workdir
+from simclr_tf.training.workdir import CHECKPOINTS
+
+
+def config_of(path, chosen):
+    """The config that belongs to an encoder.
+
+    Args:
+      path: pathlib.Path of a workdir, an export or a Keras file.
+      chosen: dict of flags; what they must say where the path does not.
+
+    Returns:
+      (Config, bool): the run's, or made up from flags; whether `path` is a workdir.
+
+    Raises:
+      ConfigError: flags are missing.
+    """
+    if (path / CHECKPOINTS).is_dir():
+        return Workdir(path).config(), True
+    try:
+        record = json.loads((path / "config.json").read_text("utf-8"))
+        return from_dict(record["config"]["config"]), False
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # A Keras file, or an export of something else than a run.
+    for name in ("data", "image_size_pixels"):
+        if path.exists() and name not in chosen:
+            raise ConfigError(
+                f"{path} does not say what it was trained on: --{name} is required.")
+    return Config(), False
+
+
+def channels_of(encoder, path, is_run):
+    """Channels of the images that an encoder takes; None if it does not say."""
+    if is_run:
+        return Workdir(path).read()["data"]["channels"]
+    return encoder.num_channels if hasattr(
+        encoder, "num_channels") else encoder.input_shape[-1]
+
+
+def output_folder(path, is_run, output, home="evaluations"):
+    """The folder for results, made: `output`, the workdir, or one under `home`.
+
+    Raises:
+      WorkdirError: it cannot be made.
+    """
+    folder = pathlib.Path(output) if output else (
+        path if is_run else pathlib.Path(home) / path.name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkdirError(f"Cannot write to {folder}: {error.strerror}.") from error
+    return folder

@@ -1,0 +1,166 @@
+"""Fine-tuning from a path to files: numbers, table, plot, and the classifiers."""
+
+import pathlib
+import re
+import time
+import uuid
+
+from simclr_tf.distribution import is_chief, make_strategy
+from simclr_tf.errors import ConfigError, WorkdirError, require
+from simclr_tf.evaluation import Results, write_results
+from simclr_tf.evaluation.finetune import METHODS, FewLabels
+from simclr_tf.evaluation.run_log import RunLog
+from simclr_tf.export import plain_copy
+from simclr_tf.reports.accuracy_plot import accuracy_against_labels
+from simclr_tf.reports.encoder_at import channels_of, config_of, output_folder
+from simclr_tf.reports.labelled_data import labelled_data
+from simclr_tf.reports.tables import markdown_table, value_text
+from simclr_tf.training import (
+    CheckpointStore,
+    Workdir,
+    load_encoder,
+    load_projection_head,
+)
+from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.training.workdir import CHECKPOINTS, versions
+
+FINETUNE_FILE = "finetune.json"
+RUNS_FILE = "finetune_runs.jsonl"
+CLASSIFIERS, CLASSIFIER_FILE = "classifiers", "classifier.keras"
+
+
+def finetune_and_report(path, budgets, *, config, chosen=None, encoder=None,
+                        output=None, epochs=None, methods=tuple(METHODS), seeds=(0,),
+                        strategy="auto", replicas=None, command=None, say=print):
+    """Fine-tune an encoder on few labels, beside from-scratch training and a probe.
+
+    Writes finetune.json (the schema of every evaluation), finetune.md, finetune.png,
+    and for each budget the network fine-tuned with the first seed,
+    classifiers/BUDGET/classifier.keras. Each training that is done is kept in
+    finetune_runs.jsonl: the same call goes on where it was interrupted, and further
+    budgets, methods and seeds are added to what is there.
+
+    Args:
+      path: path of a workdir, or of an encoder for `load_encoder`.
+      budgets: list of LabelBudget.
+      config: FineTuneConfig.
+      chosen: dict with any of data, split, test_split, data_dir, image_size_pixels:
+        what differs from the run's own.
+      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
+      output: folder for the results; the workdir, or the folder of the encoder's name
+        under `evaluations/`, if None.
+      epochs: list of int, one a budget; as `config` says if None.
+      methods: names of `simclr_tf.evaluation.finetune.METHODS`.
+      seeds: ints.
+      strategy, replicas: of `simclr_tf.distribution.make_strategy`.
+      command: str, for the record.
+      say: function of a str.
+
+    Returns:
+      simclr_tf.evaluation.Results.
+
+    Raises:
+      SimCLRError: what the caller can put right.
+    """
+    started = time.monotonic()
+    strategy = make_strategy(strategy, replicas=replicas)
+    require(is_chief(strategy), "Fine-tuning runs in one process: use "
+            "--strategy=mirrored for several GPUs.", strategy="multi_worker")
+    path, chosen = pathlib.Path(path), chosen or {}
+    run_config, is_run = config_of(path, chosen)
+    encoder = load_encoder(path, encoder=encoder)
+    head = _projection_head(path, is_run, encoder, config)
+    train, test, data = labelled_data(
+        run_config.data, chosen, channels=channels_of(encoder, path, is_run),
+        may_hold_out=True)
+    folder = output_folder(path, is_run, output)
+    protocol = FewLabels(
+        encoder, train, test, config=config, projection_head=head,
+        image_size_pixels=data.image_size_pixels, strategy=strategy)
+    log = RunLog(folder / RUNS_FILE, {"data": data.source, **protocol.identity()})
+    measurements = protocol.measure(
+        budgets, epochs=epochs, methods=methods, seeds=seeds, log=log,
+        on_run=lambda run: say(
+            f"{run.budget:>10}  {run.representation:24}seed {run.seed}  "
+            f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"),
+        on_network=lambda budget, network: _save_classifier(folder, budget, network))
+    results = Results(
+        data.source, str(path), measurements, command=command, versions=versions(),
+        wall_seconds=round(time.monotonic() - started, 3),
+        step=CheckpointStore(path / CHECKPOINTS).latest().step if is_run else None)
+    write_results(folder / FINETUNE_FILE, results)
+    table = finetune_markdown(results)
+    write_atomically(folder / "finetune.md", f"# Fine-tuning of {path}\n\n{table}\n")
+    say(f"\n{table}\n")
+    try:
+        accuracy_against_labels(
+            _lines(results), folder / "finetune.png",
+            title=f"{data.source}, {len(seeds)} seed{'s' * (len(seeds) > 1)}")
+    except ConfigError as error:  # matplotlib is an extra.
+        say(f"No plot: {error}")
+    say(f"Written to {folder}.")
+    return results
+
+
+def finetune_markdown(results):
+    """The table of a fine-tuning: label budgets against methods, in percent.
+
+    Args:
+      results: Results with measurements of the protocol "fine_tune".
+
+    Returns:
+      str, Markdown: the table, then a line that explains it.
+
+    Example:
+      >>> from simclr_tf.evaluation import Measurement
+      >>> one = Measurement(
+      ...     "fine-tuned", "fine_tune", "accuracy_percent", 80.0, 100, 60, std=1.0,
+      ...     settings={"budget": "1 %", "seeds": [0, 1]})
+      >>> print(finetune_markdown(Results("mine", "r", (one,))).splitlines()[2])
+      | 1 %    |     60 | 80.0 ± 1.0 |
+    """
+    cells = {(m.settings["budget"], m.representation): m
+             for m in results.measurements}
+    budgets = {m.settings["budget"]: m.num_train_labels for m in results.measurements}
+    methods = list(dict.fromkeys(m.representation for m in results.measurements))
+    rows = [[budget, f"{count:,}", *(value_text(cells.get((budget, method)))
+                                     for method in methods)]
+            for budget, count in budgets.items()]
+    seeds = max((m.settings["seeds"] for m in results.measurements), key=len)
+    tested = max(m.num_test for m in results.measurements)
+    spread = (f"mean ± standard deviation over {len(seeds)} seeds" if len(seeds) > 1
+              else "one seed, in brackets 95 % intervals")
+    return (f"{markdown_table(['labels', 'images', *methods], rows)}\n\n"
+            f"Accuracy in percent on {tested:,} test images of {results.data}; "
+            f"{spread}; all methods see the same labels.")
+
+
+def _lines(results):
+    lines = {}
+    for m in results.measurements:
+        lines.setdefault(m.representation, []).append(
+            (m.num_train_labels, m.value, m.std))
+    return {name: sorted(points) for name, points in lines.items()}
+
+
+def _projection_head(path, is_run, encoder, config):
+    if config.head_layer == 0:
+        return None
+    require(is_run, "The projection head is only in the workdir of a run: use "
+            "--workdir, or --head_layer=0.", head_layer=config.head_layer)
+    return load_projection_head(Workdir(path), encoder)
+
+
+def _save_classifier(folder, budget, network):
+    """Keep a fine-tuned network as a Keras file; it is whole or not there."""
+    name = re.sub(r"[^\w.]+", "_", budget.title().replace("%", "percent")).strip("_")
+    place = folder / CLASSIFIERS / name
+    temporary = place / f".{uuid.uuid4().hex}.keras"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        plain_copy(network).save(temporary)
+        temporary.replace(place / CLASSIFIER_FILE)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise WorkdirError(
+            f"Cannot write {place / CLASSIFIER_FILE}: {error.strerror}.") from error
