@@ -20,6 +20,7 @@ VERBS = {
     "pretrain": "Learn an encoder from images, without labels.",
     "evaluate": "Probe a frozen encoder: kNN, linear, few labels.",
     "finetune": "Train on few labels, from the encoder and from scratch.",
+    "transfer": "Probe and fine-tune one encoder on several labelled sets.",
     "export": "Write the encoder as a SavedModel with its card.",
     "convert_checkpoint": "Bring in published weights; take an encoder to PyTorch.",
 }
@@ -121,6 +122,32 @@ def numbers(values, name, kind):
         wanted = "whole numbers" if kind is int else "numbers"
         raise FlagError(f"--{name} takes {wanted} with commas between. Received: "
                         f"{name}={','.join(texts)!r}.") from None
+
+
+def one_encoder(values):
+    """The value of --workdir or of --encoder, whichever was given.
+
+    Raises:
+      FlagError: none or both were.
+    """
+    if bool(values["workdir"].value) == bool(values["encoder"].value):
+        raise FlagError(
+            "Exactly one of --workdir and --encoder is required: the folder of a run, "
+            "or an encoder to load.")
+    return values["workdir"].value or values["encoder"].value
+
+
+def seeds(values):
+    """The seeds that --seeds and --seed ask for, as a tuple.
+
+    Raises:
+      FlagError: there are none, or a negative one.
+    """
+    first, number = values["seed"].value, values["seeds"].value
+    if number < 1 or first < 0:
+        raise FlagError("--seeds must be >= 1 and --seed >= 0. Received: "
+                        f"seeds={number}, seed={first}.")
+    return tuple(range(first, first + number))
 
 
 def typed(verb, values):

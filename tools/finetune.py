@@ -46,7 +46,8 @@ def define(values):
                       "with commas between.", flag_values=values)
     flags.DEFINE_list("methods", ["fine_tune", "scratch", "linear"], "What to train: "
                       "fine_tune, scratch (supervised, from new weights), linear (a "
-                      "probe of the frozen encoder).", flag_values=values)
+                      "probe of the frozen encoder), linear_untrained (new weights).",
+                      flag_values=values)
     flags.DEFINE_integer("seeds", 1, "Repetitions; seed s draws the labels, the order "
                          "and the crops, and the weights from scratch.",
                          flag_values=values)
@@ -63,17 +64,10 @@ def define(values):
 
 def run(values):
     """Fine-tune as the flags say."""
-    if bool(values["workdir"].value) == bool(values["encoder"].value):
-        raise command_line.FlagError(
-            "Exactly one of --workdir and --encoder is required: the folder of a run, "
-            "or an encoder to load.")
+    path = command_line.one_encoder(values)
     config = config_flags.section_from_flags(
         FineTuneConfig(), values, leave_out=("epochs",))
-    seeds = range(values["seed"].value, values["seed"].value + values["seeds"].value)
-    if not seeds or seeds[0] < 0:
-        raise command_line.FlagError(
-            "--seeds must be >= 1 and --seed >= 0. Received: "
-            f"seeds={values['seeds'].value}, seed={values['seed'].value}.")
+    seeds = command_line.seeds(values)
     given = _budgets(values)
     epochs = command_line.numbers(values, "epochs", int)
     if epochs is not None and len(epochs) == 1:
@@ -83,9 +77,7 @@ def run(values):
     from simclr_tf.reports import finetune_and_report
     from simclr_tf.training import Workdir
 
-    path = values["encoder"].value
-    if path is None:
-        path = values["workdir"].value
+    if values["workdir"].value:
         Workdir(path).read()  # Whatever else lies there is refused.
     chosen = {name: values[name].value for name in (
         "data", "split", "test_split", "data_dir", "image_size_pixels")}
@@ -93,7 +85,7 @@ def run(values):
         path, [LabelBudget(**budget) for budget in given], config=config,
         chosen={name: value for name, value in chosen.items() if value is not None},
         output=values["output"].value, epochs=epochs, methods=values["methods"].value,
-        seeds=tuple(seeds), strategy=values["strategy"].value,
+        seeds=seeds, strategy=values["strategy"].value,
         replicas=values["replicas"].value,
         command=command_line.typed("finetune", values))
 

@@ -45,7 +45,7 @@ def extract_features(encoder, batches):
             spec = tf.TensorSpec([None, *images.shape[1:]], tf.float32)
             forward = tf.function(
                 lambda x: _pool(encoder(x, training=False)), input_signature=[spec]
-            )
+            ).get_concrete_function()  # A tf.function warns of many traces.
         return forward(images).numpy()
 
     features, labels, ids = _collect(batches, encode)

@@ -18,7 +18,10 @@ from simclr_tf.training.classifier_training import ClassifierTraining
 FINE_TUNED = "fine-tuned"
 FROM_SCRATCH = "supervised from scratch"
 FROZEN = "linear probe (frozen)"
-METHODS = {"fine_tune": FINE_TUNED, "scratch": FROM_SCRATCH, "linear": FROZEN}
+UNTRAINED_PROBE = "linear probe (untrained)"
+METHODS = {"fine_tune": FINE_TUNED, "scratch": FROM_SCRATCH, "linear": FROZEN,
+           "linear_untrained": UNTRAINED_PROBE}
+ON_FEW_LABELS = ("fine_tune", "scratch", "linear")
 PROTOCOL = "fine_tune"
 
 
@@ -26,7 +29,7 @@ class FewLabels:
     """Trains and tests on every label budget, by every method, for every seed.
 
     Seed s draws the labelled images, orders and crops them, and initialises what
-    starts from scratch. All three methods see the very same labels; what early
+    starts from scratch. All methods see the very same labels; what early
     stopping holds out, and what the probe chooses its penalty on, is part of them.
 
     Args:
@@ -53,7 +56,7 @@ class FewLabels:
         self._config, self._head = config, projection_head
         self._size, self._strategy = image_size_pixels, strategy
         self._batch_size = batch_size
-        self._features = None
+        self._features = {}
 
     def identity(self):
         """dict, JSON: what a run's result depends on, apart from method and seed."""
@@ -67,7 +70,7 @@ class FewLabels:
             **dataclasses.asdict(self._config),
         }
 
-    def measure(self, budgets, *, epochs=None, methods=tuple(METHODS), seeds=(0,),
+    def measure(self, budgets, *, epochs=None, methods=ON_FEW_LABELS, seeds=(0,),
                 log=None, on_run=None, on_network=None):
         """Every cell of budgets and methods, over the seeds.
 
@@ -117,7 +120,7 @@ class FewLabels:
 
     def _epochs(self, method, config, subsets):
         """Planned passes over the labelled images; None for the probe."""
-        if method == "linear":
+        if method.startswith("linear"):
             return None
         if method == "scratch" and config.scratch_epochs:
             return config.scratch_epochs
@@ -128,8 +131,9 @@ class FewLabels:
         """(seed, the fields of a LabelRun that are results) of a cell."""
         if not todo:
             return
-        if method == "linear":
-            yield from self._probes(todo)
+        if method.startswith("linear"):
+            for seed, ids in todo.items():
+                yield seed, self._probed(seed, ids, method == "linear_untrained")
             return
         training = self._training(method, config, subsets)
         start = training.network.get_weights()
@@ -171,34 +175,38 @@ class FewLabels:
     def _tested(self, ids, started, training, history):
         logits, labels, _ = extract_features(training.network, self._batches(self.test))
         known = labels >= 0
-        correct = (logits.argmax(axis=1) == labels)[known]
         return {
-            "accuracy_percent": 100 * float(correct.mean()),
-            "num_train_labels": len(ids), "num_test": int(known.sum()),
-            "wall_seconds": round(time.monotonic() - started, 3),
-            "settings": {
+            **_scores(logits.argmax(axis=1)[known], labels[known], {
                 "steps": len(history["loss"]) * training.epoch_steps,
                 "epochs": len(history["loss"]), "batch_size": training.batch_size,
-                "training_accuracy_percent": round(100 * history["accuracy"][-1], 2)}}
+                "final_loss": float(history["loss"][-1]),
+                "training_accuracy_percent": round(100 * history["accuracy"][-1], 2)}),
+            "num_train_labels": len(ids),
+            "wall_seconds": round(time.monotonic() - started, 3)}
 
-    def _probes(self, todo):
-        """Logistic regression on the features of the encoder as it is."""
-        if self._features is None:
-            self._features = [extract_features(self.encoder, self._batches(source))
-                              for source in (self.train, self.test)]
-        (train, labels, rows), (test, test_labels, _) = self._features
-        place_of = {int(row): place for place, row in enumerate(rows)}
+    def _probed(self, seed, ids, is_untrained):
+        """Logistic regression on the features of an encoder as it is."""
+        started = time.monotonic()
+        (train, labels, rows), (test, test_labels, _) = self._features_of(
+            seed if is_untrained else None)
+        # Images that could not be read have no features.
+        chosen = np.flatnonzero(np.isin(rows, ids) & (labels >= 0))
         known = test_labels >= 0
-        for seed, ids in todo.items():
-            started = time.monotonic()
-            chosen = np.array([place_of[i] for i in ids.tolist() if i in place_of])
-            probe = linear_probe(train[chosen], labels[chosen], test[known],
-                                 test_labels[known], seed=seed)
-            yield seed, {
-                "accuracy_percent": probe.accuracy_percent,
-                "num_train_labels": len(chosen), "num_test": int(known.sum()),
-                "wall_seconds": round(time.monotonic() - started, 3),
-                "settings": {"l2": probe.l2, "l2_is_at_edge": probe.l2_is_at_edge}}
+        probe = linear_probe(train[chosen], labels[chosen], test[known],
+                             test_labels[known], seed=seed)
+        return {
+            **_scores(probe.predictions, test_labels[known], {
+                "l2": probe.l2, "l2_is_at_edge": probe.l2_is_at_edge}),
+            "num_train_labels": len(chosen),
+            "wall_seconds": round(time.monotonic() - started, 3)}
+
+    def _features_of(self, seed):
+        """Features of both sets from the encoder, or from a fresh one of a seed."""
+        if seed not in self._features:
+            encoder = self.encoder if seed is None else fresh_copy(self.encoder, seed)
+            self._features[seed] = [extract_features(encoder, self._batches(source))
+                                    for source in (self.train, self.test)]
+        return self._features[seed]
 
     def _batches(self, source):
         return evaluation_batches(source, self._batch_size, self._size)
@@ -216,6 +224,16 @@ def _split(labels, ids, config, seed):
             "--early_stopping_epochs away, or use more labels. Received: "
             f"held_out_fraction={config.held_out_fraction}.")
     return ids[kept], ids[held_out]
+
+
+def _scores(predictions, labels, settings):
+    """Fields of a run; the mean over the classes is what some data sets report."""
+    correct = predictions == labels
+    by_class = [correct[labels == label].mean() for label in np.unique(labels)]
+    return {
+        "accuracy_percent": 100 * float(correct.mean()), "num_test": len(labels),
+        "settings": {**settings, "mean_per_class_percent": round(
+            100 * float(np.mean(by_class)), 4)}}
 
 
 def _measurement(budget, runs):

@@ -83,6 +83,7 @@ class RunLog:
         if self._path is not None:
             try:
                 if not self._path.exists():
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
                     self._append(self._identity)
                 self._append(dataclasses.asdict(run))
             except OSError as error:

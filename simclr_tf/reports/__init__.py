@@ -9,6 +9,7 @@ from simclr_tf.reports.tables import (
     markdown_table,
     results_markdown,
 )
+from simclr_tf.reports.transfer_report import transfer_and_report, transfer_markdown
 
 __all__ = [
     "card_metrics",
@@ -19,5 +20,7 @@ __all__ = [
     "markdown_table",
     "neighbours_figure",
     "results_markdown",
+    "transfer_and_report",
+    "transfer_markdown",
     "view_pairs_figure",
 ]

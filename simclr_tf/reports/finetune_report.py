@@ -8,7 +8,7 @@ import uuid
 from simclr_tf.distribution import is_chief, make_strategy
 from simclr_tf.errors import ConfigError, WorkdirError, require
 from simclr_tf.evaluation import Results, write_results
-from simclr_tf.evaluation.finetune import METHODS, FewLabels
+from simclr_tf.evaluation.finetune import ON_FEW_LABELS, FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
 from simclr_tf.reports.accuracy_plot import accuracy_against_labels
@@ -30,7 +30,7 @@ CLASSIFIERS, CLASSIFIER_FILE = "classifiers", "classifier.keras"
 
 
 def finetune_and_report(path, budgets, *, config, chosen=None, encoder=None,
-                        output=None, epochs=None, methods=tuple(METHODS), seeds=(0,),
+                        output=None, epochs=None, methods=ON_FEW_LABELS, seeds=(0,),
                         strategy="auto", replicas=None, command=None, say=print):
     """Fine-tune an encoder on few labels, beside from-scratch training and a probe.
 
@@ -69,7 +69,7 @@ def finetune_and_report(path, budgets, *, config, chosen=None, encoder=None,
     path, chosen = pathlib.Path(path), chosen or {}
     run_config, is_run = config_of(path, chosen)
     encoder = load_encoder(path, encoder=encoder)
-    head = _projection_head(path, is_run, encoder, config)
+    head = projection_head_at(path, is_run, encoder, config)
     train, test, data = labelled_data(
         run_config.data, chosen, channels=channels_of(encoder, path, is_run),
         may_hold_out=True)
@@ -143,7 +143,12 @@ def _lines(results):
     return {name: sorted(points) for name, points in lines.items()}
 
 
-def _projection_head(path, is_run, encoder, config):
+def projection_head_at(path, is_run, encoder, config):
+    """The projection head that a FineTuneConfig needs, or None.
+
+    Raises:
+      ConfigError: it needs one, and the path is not a workdir.
+    """
     if config.head_layer == 0:
         return None
     require(is_run, "The projection head is only in the workdir of a run: use "

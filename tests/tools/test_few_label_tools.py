@@ -1,0 +1,121 @@
+"""finetune and transfer, from a workdir to files, and once more after the end."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from simclr_tf._keras import keras
+from simclr_tf.evaluation import read_results
+from simclr_tf.tools import command_line
+
+TRAINING = ("--epochs=2", "--batch_size=8", "--base_learning_rate=0.2")
+
+
+def a_set(path, number, channels):
+    rng = np.random.default_rng(number)
+    labels = np.arange(number) % 2
+    images = rng.integers(0, 99, (number, 8, 8, channels)) + 120 * labels[
+        :, None, None, None]
+    half = number // 2
+    np.savez(path, x_train=images[:half].astype("uint8"), y_train=labels[:half],
+             x_test=images[half:].astype("uint8"), y_test=labels[half:])
+    return f"npz:{path}"
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """(workdir of a short run, its images, other images in colour)."""
+    root = tmp_path_factory.mktemp("few")
+    own, other = a_set(root / "own.npz", 64, 1), a_set(root / "other.npz", 40, 3)
+    assert command_line.main([
+        "pretrain", "--preset=fashion_mnist", f"--data={own}", "--steps=1",
+        "--global_batch_size=8", "--encoder.width_multiplier=0.0625",
+        "--data.image_size_pixels=8", "--precision=float32", "--probe.online=false",
+        "--compile_views=false", f"--workdir={root / 'run'}"]) == 0
+    return root / "run", own, other
+
+
+def test_finetune_writes_numbers_table_plot_and_classifiers(places, capsys):
+    run, own, _ = places
+    arguments = ["finetune", f"--workdir={run}", "--labels_per_class=4",
+                 "--methods=fine_tune,linear", "--head_layer=1", "--layer_decay=0.5",
+                 *TRAINING]
+    assert command_line.main([*arguments, "--seeds=1"]) == 0
+    assert command_line.main([*arguments, "--seeds=2"]) == 0
+    told = capsys.readouterr().out
+    # The second command goes on where the first ended.
+    assert re.findall(r"fine-tuned +seed (\d)", told) == ["0", "1"]
+    results = read_results(run / "finetune.json")
+    assert results.data == own and results.step == 1
+    assert "--labels_per_class=4" in results.command
+    assert [m.settings["seeds"] for m in results.measurements] == [[0, 1], [0, 1]]
+    assert {m.num_train_labels for m in results.measurements} == {8}
+    assert "| 4 a class |      8 |" in (run / "finetune.md").read_text()
+    assert (run / "finetune.png").stat().st_size > 5_000
+    network = keras.models.load_model(
+        run / "classifiers" / "4_a_class" / "classifier.keras", compile=False)
+    assert network.output_shape == (None, 2)
+    assert network.input_shape == (None, None, None, 1)
+
+
+def test_finetune_refuses_to_mix_settings(places, capsys):
+    run, _, _ = places
+    arguments = ["finetune", f"--workdir={run}", "--labels_per_class=4", *TRAINING]
+    before = (run / "finetune_runs.jsonl").read_bytes()
+    assert command_line.main([*arguments, "--momentum=0.5"]) == 2
+    error = capsys.readouterr().err
+    assert "holds runs of other settings" in error and "momentum" in error
+    assert (run / "finetune_runs.jsonl").read_bytes() == before
+
+
+def test_transfer_puts_several_sets_and_random_weights_into_one_table(places, capsys):
+    run, own, other = places
+    assert command_line.main([
+        "transfer", f"--workdir={run}", f"--datasets={other},{own}",
+        "--methods=linear,linear_untrained,scratch", *TRAINING]) == 0
+    results = read_results(run / "transfer.json")
+    cells = {(m.settings["data"], m.representation): m for m in results.measurements}
+    assert len(cells) == 6
+    assert {m.num_test for m in results.measurements} == {20, 32}
+    text = (run / "transfer.md").read_text()
+    assert "| linear probe (untrained) |" in text and f"| {other} |" in text
+    told = capsys.readouterr().out
+    assert "seed 0" in told
+    again = json.loads((run / "transfer.json").read_text())
+    assert command_line.main([
+        "transfer", f"--workdir={run}", f"--datasets={other},{own}",
+        "--methods=linear,linear_untrained,scratch", *TRAINING]) == 0
+    assert "seed 0" not in capsys.readouterr().out  # Nothing was done twice.
+    assert json.loads((run / "transfer.json").read_text())["measurements"] == again[
+        "measurements"]
+
+
+@pytest.mark.parametrize("verb, arguments, words", [
+    ("finetune", [], "Exactly one of --workdir and --encoder"),
+    ("finetune", ["--workdir=x", "--seeds=0"], "--seeds must be >= 1"),
+    ("finetune", ["--workdir=x", "--label_fraction=0.1,many"], "takes numbers with"),
+    ("finetune", ["--workdir=x", "--label_fraction=0.1", "--label_list=y"],
+     "one of --label_fraction, --labels_per_class and --label_list"),
+    ("finetune", ["--workdir=x", "--freeze_until=block_group9"],
+     "Did you mean block_group"),
+    ("finetune", ["--workdir=x", "--layer_decay=1.5"], "must lie in (0, 1]"),
+    ("finetune", ["--workdir=x", "--held_out_fraction=1"], "between 0 and 1"),
+    ("finetune", ["--workdir=RUN", "--label_fraction=1.5"], "must lie in (0, 1]"),
+    ("finetune", ["--workdir=RUN", "--methods=zero_shot"], "Unknown `method`"),
+    ("finetune", ["--workdir=RUN", "--head_layer=7"], "whole number from 0 to 2"),
+    ("finetune", ["--workdir=RUN", "--labels_per_class=999"], "use per_class=16"),
+    ("transfer", ["--workdir=x"], "--datasets is required"),
+    ("transfer", ["--workdir=RUN", "--datasets=npz:/nowhere.npz"],
+     "npz:/nowhere.npz: No such file"),
+    ("transfer", ["--workdir=RUN", "--datasets=x", "--label_fraction=0.5",
+                  "--labels_per_class=2"], "a fraction, a number a class, or a list"),
+])
+def test_mistakes_are_one_line_and_exit_code_2(
+        places, tmp_path, capsys, verb, arguments, words):
+    arguments = [text.replace("RUN", str(places[0])) for text in arguments]
+    code = command_line.main([verb, *arguments, f"--output={tmp_path / 'out'}"])
+    error = capsys.readouterr().err
+    assert code == 2 and words in error and error.count("\n") == 1
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
