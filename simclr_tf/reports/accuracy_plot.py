@@ -56,6 +56,6 @@ def accuracy_against_labels(lines, path, *, title):
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="best")
     figure.tight_layout()
     save_figure(figure, path)
