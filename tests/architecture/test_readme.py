@@ -19,12 +19,13 @@ from simclr_tf.tools import (
     evaluate,
     export,
     pretrain,
+    zoo,
 )
 
 ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TOOLS = {"pretrain": pretrain, "evaluate": evaluate, "export": export,
-         "convert_checkpoint": convert_checkpoint}
+         "convert_checkpoint": convert_checkpoint, "zoo": zoo}
 
 
 def blocks(language):
