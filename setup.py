@@ -1,9 +1,11 @@
 """Packaging of simclr-tf: every dependency with its reason and tested range.
 
 The folder `tools/` is installed as `simclr_tf.tools`, so that `simclr-tf VERB` and
-`python tools/VERB.py` are the same code.
+`python tools/VERB.py` are the same code. What was exported with --publish into
+`exported_models/` is installed inside the package, where `simclr_tf.zoo()` finds it.
 """
 
+import json
 import pathlib
 import re
 
@@ -13,6 +15,18 @@ HERE = pathlib.Path(__file__).parent
 
 VERSION = re.search(
     r'__version__ = "(.+)"', (HERE / "simclr_tf" / "__init__.py").read_text()).group(1)
+
+
+def published():
+    """Folders of the exports that ship: what else lies there is the user's own."""
+    for path in sorted((HERE / "exported_models").glob("*/config.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:  # Not one of ours.
+            continue
+        if isinstance(record, dict) and record.get("published") is True:
+            yield path.parent.name
+
 
 INSTALL = [
     # The framework; the tested range is 2.15.1 to 2.21.
@@ -105,9 +119,14 @@ setup(
     author="The simclr_tf authors",
     python_requires=">=3.10,<3.14",
     packages=[*find_packages(include=["simclr_tf", "simclr_tf.*"]),
-              "simclr_tf.tools"],
-    package_dir={"simclr_tf.tools": "tools"},
-    package_data={"simclr_tf.data": ["embedded/*"]},
+              "simclr_tf.tools", "simclr_tf.exported_models"],
+    package_dir={"simclr_tf.tools": "tools",
+                 "simclr_tf.exported_models": "exported_models"},
+    package_data={
+        "simclr_tf.data": ["embedded/*"],
+        "simclr_tf.exported_models": [
+            "README.md", *(f"{name}/**" for name in published())],
+    },
     install_requires=INSTALL,
     extras_require={"plots": PLOTS, "hub": HUB, "addons": ADDONS,
                     "safetensors": SAFETENSORS, "litert": LITERT, "onnx": ONNX,

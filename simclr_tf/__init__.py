@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "pretrain": "simclr_tf.training.run",
     "load_encoder": "simclr_tf.training.encoders",
+    "zoo": "simclr_tf.encoder_zoo",
     "SimCLR": "simclr_tf.training.simclr",
     "open_source": "simclr_tf.data.sources",
     "get_preset": "simclr_tf.presets",

@@ -279,7 +279,7 @@ class Config(Section):
         resumable=True)
     init_from: str | None = option(
         None, "Start from the weights of another run: its workdir (newest whole "
-        "checkpoint), one checkpoint folder, an export, or a Keras file.",
+        "checkpoint), one checkpoint folder, an export, zoo:NAME, or a Keras file.",
         flag="init_from")
     init_parts: Literal["encoder", "encoder_and_head"] = option(
         "encoder", "What --init_from gives: the encoder, or the projection head too.",

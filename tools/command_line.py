@@ -22,6 +22,7 @@ VERBS = {
     "finetune": "Train on few labels, from the encoder and from scratch.",
     "transfer": "Probe and fine-tune one encoder on several labelled sets.",
     "export": "Write the encoder as a SavedModel with its card.",
+    "zoo": "List the encoders that ship, or those of a folder.",
     "convert_checkpoint": "Bring in published weights; take an encoder to PyTorch.",
 }
 

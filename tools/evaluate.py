@@ -20,7 +20,7 @@ def define(values):
     """The tool's flags."""
     texts = {
         "workdir": "Folder of a run; its data and sizes are taken from there.",
-        "encoder": "Instead of --workdir: an export's folder or a Keras file.",
+        "encoder": "Instead of --workdir: an export's folder, zoo:NAME, a Keras file.",
         "data": "Labelled images; those of the run if unset.",
         "split": "Split the probes learn on; the run's if unset.",
         "test_split": "Split that is tested on; the run's if unset.",

@@ -36,6 +36,13 @@ def define(values):
                          "TF Serving.", flag_values=values)
     flags.DEFINE_bool("archive", False, "Write saved_model.tar.gz as well, which "
                       "TF-Hub loads from a URL.", flag_values=values)
+    flags.DEFINE_string("data_licence", None, "Licence of the images, for the card; "
+                        "that of known data sets if unset.", flag_values=values)
+    flags.DEFINE_bool("publish", False, "To give away: leave the folders of this "
+                      "machine out of the card and config.json (of absolute paths only "
+                      "the last name is kept), ask for the licence of the images, and "
+                      "mark the export as one that ships in exported_models/.",
+                      flag_values=values)
     flags.DEFINE_bool("overwrite", False, "Replace an export that is there already.",
                       flag_values=values)
 
@@ -47,7 +54,7 @@ def run(values):
         values, "output", "the folder to make, e.g. exported_models/NAME")
     import_tensorflow()
     from simclr_tf.export import check_formats, export_saved_model
-    from simclr_tf.reports import card_of_run
+    from simclr_tf.reports import card_of_run, record_of_run
     from simclr_tf.training import (
         Workdir,
         load_encoder,
@@ -58,7 +65,10 @@ def run(values):
     formats = values["formats"].value
     check_formats(formats)
     workdir = Workdir(path)
-    card, record = card_of_run(workdir), workdir.read()
+    publish = values["publish"].value
+    card = card_of_run(workdir, publish=publish)
+    if values["data_licence"].value:
+        card["data_licence"] = values["data_licence"].value
     encoder, options = load_encoder(path), {}
     if values["with_projection_head"].value:
         options["projection_head"] = load_projection_head(workdir, encoder)
@@ -67,9 +77,10 @@ def run(values):
     if values["with_preprocessing"].value:
         options["image_size_pixels"] = workdir.config().data.image_size_pixels
     exported = export_saved_model(
-        encoder, output, config=record, card=card, formats=formats,
-        version=values["version"].value, archive=values["archive"].value,
-        overwrite=values["overwrite"].value, **options)
+        encoder, output, config=record_of_run(workdir, publish=publish), card=card,
+        formats=formats, version=values["version"].value,
+        archive=values["archive"].value, overwrite=values["overwrite"].value,
+        published=publish, **options)
     print(f"Exported to {output}: {', '.join(formats)}, config.json, card.md. Loaded "
           "afresh, they give the same features (largest difference "
           f"{exported['parity']['max_abs_difference']:.1e}).")

@@ -1,4 +1,4 @@
-"""The two image sets that ship inside the package, with their licences.
+"""The two image sets that ship inside the package.
 
 `freedoom_12` (colour, 6,007 + 2,534 crops of 32x32 pixels) lies as one large JPEG a
 split, without chroma subsampling: its tiles are multiples of the 8-pixel blocks of
@@ -19,12 +19,6 @@ from simclr_tf.data.splits import cut, parse_split
 from simclr_tf.errors import unknown_choice
 
 EMBEDDED_SETS = ("freedoom_12", "fashion_mnist_10k")
-LICENCES = {
-    "embedded:freedoom_12": "BSD-3-Clause, Copyright (c) 2001-2018 Contributors to the "
-                            "Freedoom project",
-    "embedded:fashion_mnist_10k": "MIT, Copyright (c) 2017 Zalando SE, "
-                                  "https://tech.zalando.com",
-}
 _SPLITS = ("train", "test")
 
 

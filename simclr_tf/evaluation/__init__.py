@@ -18,9 +18,11 @@ from simclr_tf.evaluation.protocols import (
 )
 from simclr_tf.evaluation.results import (
     EVALUATION_FILE,
+    FINETUNE_FILE,
     Measurement,
     Results,
     read_results,
+    results_of_record,
     wilson_interval,
     write_results,
 )
@@ -28,6 +30,7 @@ from simclr_tf.evaluation.ridge import RidgeClassifier, fit_ridge
 
 __all__ = [
     "EVALUATION_FILE",
+    "FINETUNE_FILE",
     "FewLabelProbe",
     "LinearProbe",
     "Measurement",
@@ -47,6 +50,7 @@ __all__ = [
     "nearest_neighbours",
     "raw_pixels",
     "read_results",
+    "results_of_record",
     "wilson_interval",
     "write_results",
 ]

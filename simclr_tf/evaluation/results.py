@@ -14,6 +14,7 @@ from simclr_tf.training.durable_files import write_atomically
 SCHEMA = "simclr_tf.evaluation"
 SCHEMA_VERSION = 1
 EVALUATION_FILE = "evaluation.json"
+FINETUNE_FILE = "finetune.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,10 +177,29 @@ def read_results(path):
             f"{path} has version {version} of the schema; this program reads version "
             f"{SCHEMA_VERSION}. Evaluate again with this program."
         )
+    return results_of_record(record, path)
+
+
+def results_of_record(record, origin):
+    """Results from the dict that `dataclasses.asdict` makes of them.
+
+    Args:
+      record: dict, without the name and the number of the schema.
+      origin: path or str, where it came from, for the error.
+
+    Returns:
+      Results.
+
+    Raises:
+      DataError: entries that are missing or unknown.
+
+    Example:
+      >>> results = Results("mine", "resnet18", ())
+      >>> results_of_record(dataclasses.asdict(results), "here") == results
+      True
+    """
     try:
-        measurements = tuple(
-            Measurement(**measurement) for measurement in record.pop("measurements")
-        )
-        return Results(measurements=measurements, **record)
+        measurements = tuple(Measurement(**found) for found in record["measurements"])
+        return Results(**{**record, "measurements": measurements})
     except (KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged: {error}") from error
+        raise DataError(f"{origin} is damaged: {error}") from error

@@ -5,9 +5,11 @@ from simclr_tf.export.loading import loading_lines, shape_text
 from simclr_tf.export.reusable import BYTES_SIGNATURE, UINT8_SIGNATURE
 
 FIELDS = (
-    "title", "summary", "data", "data_licence", "command", "metrics", "notes",
+    "title", "summary", "architecture", "image_size_pixels", "data", "data_licence",
+    "command", "wall_seconds", "metrics", "sections", "results", "notes",
 )  # fmt: skip
 _METRIC_FIELDS = ("metric", "value", "num_test")
+_SECTION_FIELDS = ("title", "markdown")
 
 
 def check_card(card):
@@ -25,24 +27,31 @@ def check_card(card):
     for name in card:
         if name not in FIELDS:
             raise unknown_choice("card field", name, FIELDS)
-    for metric in card.get("metrics", ()):
-        require(
-            set(metric) == set(_METRIC_FIELDS),
-            f"A metric of the card has the entries {', '.join(_METRIC_FIELDS)}.",
-            metric=metric,
-        )
+    for kind, parts, fields in (("metric", "metrics", _METRIC_FIELDS),
+                                ("section", "sections", _SECTION_FIELDS)):
+        for part in card.get(parts, ()):
+            require(
+                set(part) == set(fields),
+                f"A {kind} of the card has the entries {', '.join(fields)}.",
+                **{kind: part},
+            )
 
 
-def card_markdown(card, *, image_shape, outputs, files=(), formats=("saved_model",),
-                  signatures=(), saved_model="saved_model"):
+def card_markdown(card, *, image_shape, outputs, num_parameters=None, files=(),
+                  formats=("saved_model",), signatures=(), saved_model="saved_model"):
     """The text of card.md.
 
     Args:
-      card: dict with any of: "title", "summary", "data", "data_licence", "command"
-        (str), "metrics" (list of dicts with "metric", "value" and "num_test"),
-        "notes" (list of str).
+      card: dict with any of: "title", "summary", "architecture", "data",
+        "data_licence", "command" (str), "image_size_pixels" (int, of the images it
+        was trained on), "wall_seconds" (float, of its training), "metrics" (list of
+        dicts with "metric", "value" and "num_test"), "sections" (list of dicts with
+        "title" and "markdown": tables of evaluations), "results" (list of dicts, the
+        numbers behind them for config.json; the text leaves them out), "notes" (list
+        of str).
       image_shape: (height, width, channels), None being free.
       outputs: dict of output name to shape, "default" being the features.
+      num_parameters: int or None, trainable.
       files: names of the files beside the card, one line each.
       formats: names of the formats, each with its way of loading.
       signatures: names of the SavedModel's signatures.
@@ -61,32 +70,20 @@ def card_markdown(card, *, image_shape, outputs, files=(), formats=("saved_model
       '# mine'
     """
     check_card(card)
+    features = outputs["default"][-1]
     lines = [f"# {card.get('title', 'An encoder')}", ""]
     if "summary" in card:
         lines += [card["summary"], ""]
-    if "data" in card or "data_licence" in card:
-        lines += ["## Data", ""]
-        lines += [f"Images: {card['data']}", ""] if "data" in card else []
-        if "data_licence" in card:
-            lines += [f"Licence of the images: {card['data_licence']}", ""]
-    if "command" in card:
-        lines += ["## Command", "", "```sh", card["command"], "```", ""]
-    if card.get("metrics"):
-        lines += [
-            "## Metrics",
-            "",
-            "| metric | value | test images |",
-            "|---|---|---:|",
-        ]
-        lines += [
-            f"| {metric['metric']} | {metric['value']} | {metric['num_test']:,} |"
-            for metric in card["metrics"]
-        ]
-        lines += [""]
-    lines += _input_lines(image_shape, signatures)
+    if "architecture" in card:
+        size = "" if num_parameters is None else f"{num_parameters:,} parameters, "
+        lines += [f"Network: {card['architecture']}; {size}{features} features.", ""]
+    lines += [*_data_lines(card), *_command_lines(card), *_metric_lines(card)]
+    for section in card.get("sections", ()):
+        lines += [f"## {section['title']}", "", section["markdown"], ""]
+    lines += _input_lines(image_shape, signatures, card.get("image_size_pixels"))
     lines += _output_lines(outputs)
     lines += loading_lines(
-        formats, image_shape=image_shape, features=outputs["default"][-1],
+        formats, image_shape=image_shape, features=features,
         signatures=signatures, saved_model=saved_model)
     if card.get("notes"):
         lines += ["## Notes", "", *(f"- {note}" for note in card["notes"]), ""]
@@ -95,9 +92,61 @@ def card_markdown(card, *, image_shape, outputs, files=(), formats=("saved_model
     return "\n".join(lines)
 
 
-def _input_lines(image_shape, signatures):
+def wall_time_text(seconds):
+    """A wall time for people, in its two largest units.
+
+    Args:
+      seconds: float >= 0.
+
+    Returns:
+      str.
+
+    Example:
+      >>> wall_time_text(7.4), wall_time_text(754), wall_time_text(11_115)
+      ('7 s', '12 min 34 s', '3 h 5 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _data_lines(card):
+    if "data" not in card and "data_licence" not in card:
+        return []
+    lines = ["## Data", ""]
+    lines += [f"Images: {card['data']}", ""] if "data" in card else []
+    if "data_licence" in card:
+        lines += [f"Licence of the images: {card['data_licence']}", ""]
+    return lines
+
+
+def _command_lines(card):
+    if "command" not in card:
+        return []
+    lines = ["## Command", "", "```sh", card["command"], "```", ""]
+    if "wall_seconds" in card:
+        lines += [f"It trained for {wall_time_text(card['wall_seconds'])}.", ""]
+    return lines
+
+
+def _metric_lines(card):
+    if not card.get("metrics"):
+        return []
+    rows = [
+        f"| {metric['metric']} | {metric['value']} | {metric['num_test']:,} |"
+        for metric in card["metrics"]
+    ]
+    return ["## Metrics", "", "| metric | value | test images |", "|---|---|---:|",
+            *rows, ""]
+
+
+def _input_lines(image_shape, signatures, image_size_pixels):
     height, width, channels = image_shape
     size = f"height {height or 'free'}, width {width or 'free'}"
+    if image_size_pixels is not None:
+        size += f" (trained at {image_size_pixels} x {image_size_pixels})"
     kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
     lines = [
         "## Input", "",

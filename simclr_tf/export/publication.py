@@ -2,7 +2,6 @@
 
 import contextlib
 import gzip
-import json
 import os
 import shutil
 import tarfile
@@ -10,10 +9,9 @@ import uuid
 
 import tensorflow as tf
 
+from simclr_tf.encoder_zoo import read_export_record
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training.durable_files import sha256_of
-
-FORMAT = "simclr_tf.export/1"
 
 
 def check_free(output_dir, overwrite):
@@ -35,20 +33,11 @@ def check_free(output_dir, overwrite):
             f"{output_dir} exists and is not empty. Choose another folder for the "
             "export, or replace an earlier export with --overwrite."
         )
-    if not _is_export(output_dir):
+    if read_export_record(output_dir) is None:
         raise WorkdirError(
             f"{output_dir} holds something else than an export, which is never "
             "overwritten. Choose another folder for the export."
         )
-
-
-def _is_export(folder):
-    """Whether a folder carries the record of an earlier export."""
-    try:
-        record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(record, dict) and record.get("format") == FORMAT
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import shutil
 
 import tensorflow as tf
 
+from simclr_tf.encoder_zoo import EXPORT_FORMAT
 from simclr_tf.errors import require
 from simclr_tf.export.card import card_markdown, check_card
 from simclr_tf.export.formats import (
@@ -18,14 +19,18 @@ from simclr_tf.export.formats import (
 from simclr_tf.export.parity import TOLERANCE, check_in_fresh_process, parity_cases
 from simclr_tf.export.plain_copy import plain_copy, plain_layer
 from simclr_tf.export.publication import (
-    FORMAT,
     check_free,
     checksums,
     folder_in_the_making,
     write_archive,
 )
 from simclr_tf.export.reusable import ReusableModule
-from simclr_tf.models import check_encoder, describe_network, variables_by_name
+from simclr_tf.models import (
+    check_encoder,
+    count_parameters,
+    describe_network,
+    variables_by_name,
+)
 from simclr_tf.training.durable_files import write_flushed
 from simclr_tf.training.exports import DESCRIPTION
 from simclr_tf.training.workdir import versions
@@ -46,6 +51,7 @@ def export_saved_model(
     version=None,
     archive=False,
     overwrite=False,
+    published=False,
 ):
     """Write an encoder as a Reusable SavedModel, and as what else is asked for.
 
@@ -60,7 +66,8 @@ def export_saved_model(
       encoder: keras.Model, float32 images `[N, H, W, C]` in [0, 1] to features.
       output_dir: path of the folder to make.
       config: dict, kept in config.json under "config" (e.g. of the run).
-      card: dict for `card_markdown`.
+      card: dict for `card_markdown`; config.json keeps all but its sections, which
+        are text.
       projection_head: None, or a layer from features to projections, exported as
         the outputs "projection_layer1", ... and "projections" of the signatures.
       classifier: None, or a layer from features to the output "logits".
@@ -70,20 +77,23 @@ def export_saved_model(
       version: None, or int >= 0: saved_model/VERSION/, the layout of TF Serving.
       archive: bool, saved_model.tar.gz as well, as TF-Hub loads it from a URL.
       overwrite: bool, replace an earlier export; nothing else is ever replaced.
+      published: bool, mark it in config.json as one that is given away: exports in
+        exported_models/ with this mark ship with the package.
 
     Returns:
-      dict, the content of config.json: format, config, input, outputs, signatures,
-      variables, network, parity, versions, and the SHA-256 of every file.
+      dict, the content of config.json: format, config, card, published,
+      num_parameters (trainable), input, outputs, signatures, variables, network,
+      parity, versions, and the SHA-256 of every file.
 
     Raises:
       WorkdirError: the folder exists and is not empty, or cannot be written.
-      ConfigError: an encoder or a card that cannot be exported, an unknown format, or
-        one whose packages are missing.
+      ConfigError: an encoder or a card that cannot be exported, an unknown format,
+        one whose packages are missing, or to be published without a licence.
       ParityError: the exported features differ.
     """
     output_dir = pathlib.Path(output_dir).expanduser().resolve()
     card = {"title": output_dir.name, **(card or {})}
-    check_card(card)
+    _check_card(card, published)
     check_formats(formats)
     _check_layout(formats, version, archive)
     check_free(output_dir, overwrite)
@@ -94,7 +104,9 @@ def export_saved_model(
     module = ReusableModule(
         copy, _plain_head(projection_head, copy),
         classifier=_plain_head(classifier, copy), image_size_pixels=image_size_pixels)
-    record = _record(module, copy, network, config)
+    record = {"format": EXPORT_FORMAT, "published": published,
+              "card": {name: card[name] for name in card if name != "sections"},
+              "config": config or {}, **_contract(module, copy, network)}
     cases = parity_cases(encoder, copy)
     with folder_in_the_making(output_dir, overwrite) as folder:
         saved_model = folder / SAVED_MODEL / ("" if version is None else str(version))
@@ -110,7 +122,8 @@ def export_saved_model(
             "formats": differences}
         write_flushed(folder / "card.md", card_markdown(
             card, image_shape=module.image_shape, outputs=module.outputs,
-            files=_files(folder), formats=formats, signatures=tuple(module.signatures),
+            num_parameters=record["num_parameters"], files=_files(folder),
+            formats=formats, signatures=tuple(module.signatures),
             saved_model=saved_model.relative_to(folder).as_posix(),
         ))  # fmt: skip
         record["sha256"] = checksums(folder)
@@ -141,11 +154,10 @@ def _write_formats(folder, formats, parts):
     return differences
 
 
-def _record(module, encoder, network, config):
-    """What config.json holds before anything is written."""
+def _contract(module, encoder, network):
+    """What config.json says of the network before anything is written."""
     record = {
-        "format": FORMAT,
-        "config": config or {},
+        "num_parameters": count_parameters(encoder)[0],
         "input": {
             "name": "images",
             "dtype": "float32",
@@ -180,6 +192,13 @@ def _plain_head(head, encoder):
     copy.set_weights(head.get_weights())
     copy.trainable = True
     return copy
+
+
+def _check_card(card, published):
+    check_card(card)
+    require(not published or "data_licence" in card, "What is published says under "
+            "which licence its images are: add `data_licence` to the card "
+            "(--data_licence).", published=published)
 
 
 def _check_layout(formats, version, archive):

@@ -1,8 +1,8 @@
 """One evaluation from a path to files: numbers, table, pictures."""
 
-import pathlib
 
 from simclr_tf.data import ArraySource, evaluation_batches, plain_errors
+from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError
 from simclr_tf.evaluation import (
     EVALUATION_FILE,
@@ -33,7 +33,7 @@ def evaluate_and_report(path, *, chosen=None, encoder=None, output=None,
     """Probe an encoder, print the table, and write everything down.
 
     Args:
-      path: path of a workdir, or of an encoder for `load_encoder`.
+      path: path of a workdir, or of an encoder for `load_encoder` (`zoo:NAME` too).
       chosen: dict with any of data, split, test_split, data_dir, image_size_pixels:
         what differs from the run's own.
       encoder: keras.Model, for a workdir whose encoder was handed in from Python.
@@ -50,7 +50,7 @@ def evaluate_and_report(path, *, chosen=None, encoder=None, output=None,
     Raises:
       SimCLRError: what the caller can put right.
     """
-    path, chosen = pathlib.Path(path), chosen or {}
+    typed, path, chosen = str(path), encoder_path(path), chosen or {}
     config, is_run = config_of(path, chosen)
     encoder = load_encoder(path, encoder=encoder)
     train, test, data = labelled_data(
@@ -69,14 +69,14 @@ def evaluate_and_report(path, *, chosen=None, encoder=None, output=None,
             encoder, before,
             *(evaluation_batches(source, batch_size, data.image_size_pixels)
               for source in (train, test)),
-            data=data.source, encoder_name=str(path), command=command, step=step,
+            data=data.source, encoder_name=typed, command=command, step=step,
             on_measured=lambda m: say(
                 f"{m.representation:18}{m.protocol:18}{m.value:5.1f} %"),
             on_features=lambda name, *found: features.update({name: found}),
             **settings)
     write_results(folder / EVALUATION_FILE, results)
     table = results_markdown(results)
-    write_atomically(folder / "evaluation.md", f"# Evaluation of {path}\n\n{table}\n")
+    write_atomically(folder / "evaluation.md", f"# Evaluation of {typed}\n\n{table}\n")
     say(f"\n{table}\n")
     if isinstance(train, ArraySource) and isinstance(test, ArraySource):
         _draw(folder, config if is_run else None, (train, test), features, say)

@@ -1,14 +1,19 @@
 """Fine-tuning from a path to files: numbers, table, plot, and the classifiers."""
 
-import pathlib
 import re
 import time
 import uuid
 
 from simclr_tf.distribution import is_chief, make_strategy
+from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError, WorkdirError, require
-from simclr_tf.evaluation import Results, write_results
-from simclr_tf.evaluation.finetune import ON_FEW_LABELS, FewLabels
+from simclr_tf.evaluation import FINETUNE_FILE, Results, write_results
+from simclr_tf.evaluation.finetune import (
+    FINE_TUNED,
+    FROM_SCRATCH,
+    ON_FEW_LABELS,
+    FewLabels,
+)
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
 from simclr_tf.reports.accuracy_plot import accuracy_against_labels
@@ -24,7 +29,6 @@ from simclr_tf.training import (
 from simclr_tf.training.durable_files import write_atomically
 from simclr_tf.training.workdir import CHECKPOINTS, versions
 
-FINETUNE_FILE = "finetune.json"
 RUNS_FILE = "finetune_runs.jsonl"
 CLASSIFIERS, CLASSIFIER_FILE = "classifiers", "classifier.keras"
 
@@ -41,7 +45,7 @@ def finetune_and_report(path, budgets, *, config, chosen=None, encoder=None,
     budgets, methods and seeds are added to what is there.
 
     Args:
-      path: path of a workdir, or of an encoder for `load_encoder`.
+      path: path of a workdir, or of an encoder for `load_encoder` (`zoo:NAME` too).
       budgets: list of LabelBudget.
       config: FineTuneConfig.
       chosen: dict with any of data, split, test_split, data_dir, image_size_pixels:
@@ -66,7 +70,7 @@ def finetune_and_report(path, budgets, *, config, chosen=None, encoder=None,
     strategy = make_strategy(strategy, replicas=replicas)
     require(is_chief(strategy), "Fine-tuning runs in one process: use "
             "--strategy=mirrored for several GPUs.", strategy="multi_worker")
-    path, chosen = pathlib.Path(path), chosen or {}
+    typed, path, chosen = str(path), encoder_path(path), chosen or {}
     run_config, is_run = config_of(path, chosen)
     encoder = load_encoder(path, encoder=encoder)
     head = projection_head_at(path, is_run, encoder, config)
@@ -85,12 +89,12 @@ def finetune_and_report(path, budgets, *, config, chosen=None, encoder=None,
             f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"),
         on_network=lambda budget, network: _save_classifier(folder, budget, network))
     results = Results(
-        data.source, str(path), measurements, command=command, versions=versions(),
+        data.source, typed, measurements, command=command, versions=versions(),
         wall_seconds=round(time.monotonic() - started, 3),
         step=CheckpointStore(path / CHECKPOINTS).latest().step if is_run else None)
     write_results(folder / FINETUNE_FILE, results)
     table = finetune_markdown(results)
-    write_atomically(folder / "finetune.md", f"# Fine-tuning of {path}\n\n{table}\n")
+    write_atomically(folder / "finetune.md", f"# Fine-tuning of {typed}\n\n{table}\n")
     say(f"\n{table}\n")
     try:
         accuracy_against_labels(
@@ -104,6 +108,9 @@ def finetune_and_report(path, budgets, *, config, chosen=None, encoder=None,
 
 def finetune_markdown(results):
     """The table of a fine-tuning: label budgets against methods, in percent.
+
+    Where the encoder was fine-tuned and trained from scratch, a last column says how
+    far the former is above the latter.
 
     Args:
       results: Results with measurements of the protocol "fine_tune".
@@ -126,13 +133,25 @@ def finetune_markdown(results):
     rows = [[budget, f"{count:,}", *(value_text(cells.get((budget, method)))
                                      for method in methods)]
             for budget, count in budgets.items()]
+    header = ["labels", "images", *methods]
+    if {FINE_TUNED, FROM_SCRATCH} <= set(methods):
+        header.append("gain over scratch")
+        for row in rows:
+            row.append(_gain(*(cells.get((row[0], method))
+                               for method in (FINE_TUNED, FROM_SCRATCH))))
     seeds = max((m.settings["seeds"] for m in results.measurements), key=len)
     tested = max(m.num_test for m in results.measurements)
     spread = (f"mean ± standard deviation over {len(seeds)} seeds" if len(seeds) > 1
               else "one seed, in brackets 95 % intervals")
-    return (f"{markdown_table(['labels', 'images', *methods], rows)}\n\n"
+    return (f"{markdown_table(header, rows)}\n\n"
             f"Accuracy in percent on {tested:,} test images of {results.data}; "
             f"{spread}; all methods see the same labels.")
+
+
+def _gain(fine_tuned, from_scratch):
+    if fine_tuned is None or from_scratch is None:
+        return ""
+    return f"{fine_tuned.value - from_scratch.value:+.1f}"
 
 
 def _lines(results):

@@ -1,59 +1,105 @@
 """The model card's facts, gathered from a workdir."""
 
-from simclr_tf.data import LICENCES
-from simclr_tf.evaluation import EVALUATION_FILE, read_results
-from simclr_tf.reports.tables import card_metrics
+import dataclasses
+
+from simclr_tf.data import licence_of
+from simclr_tf.evaluation import (
+    EVALUATION_FILE,
+    FINETUNE_FILE,
+    read_results,
+    results_of_record,
+)
+from simclr_tf.reports.hidden_paths import without_folders
+from simclr_tf.reports.result_sections import result_sections
 from simclr_tf.training import CheckpointStore
+from simclr_tf.training.records import read_metrics
 from simclr_tf.training.warm_start import read_warm_start
-from simclr_tf.training.workdir import CHECKPOINTS
+from simclr_tf.training.workdir import CHECKPOINTS, METRICS_FILE
+
+RESULT_FILES = (EVALUATION_FILE, FINETUNE_FILE)
 
 
-def card_of_run(workdir):
-    """The card of a run's encoder, with the metrics of its last evaluation.
+def card_of_run(workdir, *, publish=False):
+    """The card of a run's encoder, with whatever was measured of it.
 
     Args:
       workdir: simclr_tf.training.Workdir.
+      publish: bool, leave out the folders of this machine: of absolute paths only the
+        last name is kept.
 
     Returns:
-      dict for `simclr_tf.export.card_markdown`.
+      dict for `simclr_tf.export.card_markdown`. Its sections and results are those of
+      evaluation.json and finetune.json in the workdir, as far as they are there and
+      of its newest checkpoint.
 
     Raises:
       WorkdirError: not a workdir.
-      DataError: an evaluation.json that cannot be read.
+      DataError: a file of results that cannot be read.
     """
-    record, config = workdir.read(), workdir.config()
-    data = record["data"]
+    hidden = without_folders if publish else lambda value: value
+    record, config = record_of_run(workdir, publish=publish), workdir.config()
     checkpoint = CheckpointStore(workdir.path / CHECKPOINTS).latest()
     step = 0 if checkpoint is None else checkpoint.step
-    number = data["num_examples"]
-    images = "a stream of" if number is None else f"{number:,}"
     card = {
-        "summary": f"SimCLR encoder ({_network(config.encoder)}), pretrained without "
-        f"labels on {images} images of {config.data.image_size_pixels} pixels for "
-        f"{step:,} steps of {config.global_batch_size} (seed {config.seed}).",
-        "data": config.data.source,
+        "summary": _summary(record, config, step),
+        "image_size_pixels": config.data.image_size_pixels,
+        "data": hidden(config.data.source),
         "command": record["command"],
     }
-    if config.data.source in LICENCES:
-        card["data_licence"] = LICENCES[config.data.source]
+    if config.encoder.kind == "resnet":
+        card["architecture"] = _network(config.encoder)
+    licence = licence_of(config.data.source)
+    if licence is not None:
+        card["data_licence"] = licence
+    if "conversion" not in record:
+        seconds = [r["seconds"] for r in read_metrics(workdir.path / METRICS_FILE)
+                   if "seconds" in r and r["step"] <= step]
+        card |= {"wall_seconds": round(sum(seconds), 1)} if seconds else {}
+    notes = []
     started = read_warm_start(workdir.path)
     if started is not None:
-        card["notes"] = [f"Started from `{started['source']}` ("
-                         f"{'; '.join(started['summary'])})."]
+        notes.append(f"Started from `{hidden(started['source'])}` ("
+                     f"{'; '.join(started['summary'])}).")
+    measured = _measured(workdir, step, hidden)
+    notes += measured.pop("notes")
+    return {**card, **measured, **({"notes": notes} if notes else {})}
+
+
+def record_of_run(workdir, *, publish=False):
+    """The record of a workdir, for the config.json of an export.
+
+    Args:
+      workdir: simclr_tf.training.Workdir.
+      publish: bool, without the folders of this machine; prepared data sets are then
+        looked for where TensorFlow Datasets does by itself.
+
+    Returns:
+      dict as of `Workdir.read`.
+
+    Raises:
+      WorkdirError: not a workdir.
+    """
+    record = workdir.read()
+    if not publish:
+        return record
+    record = without_folders(record)
+    if "data_dir" in record["config"].get("data", {}):
+        record["config"]["data"]["data_dir"] = None
+    return record
+
+
+def _summary(record, config, step):
+    network = _network(config.encoder)
     if "conversion" in record:
-        card["summary"] = _conversion(record, config, step)
-    evaluation = workdir.path / EVALUATION_FILE
-    if evaluation.is_file():
-        measured = _measured(read_results(evaluation), step)
-        card |= {**measured, "notes": card.get("notes", []) + measured["notes"]}
-    return card
-
-
-def _conversion(record, config, step):
-    source = record["conversion"]["source"]
-    return (f"An encoder ({_network(config.encoder)}) converted from a "
-            f"{source['kind']} checkpoint, `{source['path']}`, of step {step:,}. How "
-            "it was trained is not in that file.")
+        source = record["conversion"]["source"]
+        return (f"An encoder ({network}) converted from a {source['kind']} checkpoint, "
+                f"`{source['path']}`, of step {step:,}. How it was trained is not in "
+                "that file.")
+    number = record["data"]["num_examples"]
+    images = "a stream of" if number is None else f"{number:,}"
+    return (f"SimCLR encoder ({network}), pretrained without labels on {images} images "
+            f"of {config.data.image_size_pixels} pixels for {step:,} steps of "
+            f"{config.global_batch_size} (seed {config.seed}).")
 
 
 def _network(options):
@@ -63,10 +109,19 @@ def _network(options):
             f"`{options.stem}`")
 
 
-def _measured(results, step):
-    """The card's metrics, unless they are of another checkpoint."""
-    if results.step != step:
-        return {"notes": [f"The last evaluation is of step {results.step}, not of step "
-                          f"{step}: evaluate again for metrics."]}
-    return {"metrics": card_metrics(results),
-            "notes": [f"Metrics measured by `{results.command}`."]}
+def _measured(workdir, step, hidden):
+    """Sections, results and notes of the files of results in a workdir."""
+    parts = {"sections": [], "results": [], "notes": []}
+    for name in RESULT_FILES:
+        if not (workdir.path / name).is_file():
+            continue
+        results = read_results(workdir.path / name)
+        if results.step != step:
+            parts["notes"].append(
+                f"{name} is of step {results.step}, not of step {step}: measure again "
+                "for its figures.")
+            continue
+        results = hidden(dataclasses.asdict(results))
+        parts["results"].append(results)
+        parts["sections"] += result_sections(results_of_record(results, name))
+    return parts

@@ -134,34 +134,6 @@ def value_text(measurement):
     return text
 
 
-def card_metrics(results, representation=THIS_ENCODER):
-    """The measurements of one representation as entries of a model card.
-
-    Args:
-      results: Results.
-      representation: str.
-
-    Returns:
-      list of dicts with "metric", "value" and "num_test".
-
-    Example:
-      >>> from simclr_tf.evaluation import Measurement, Results
-      >>> found = Measurement("this encoder", "linear_probe", "accuracy_percent", 80.0,
-      ...                     100, 50)
-      >>> card_metrics(Results("mine", "resnet18", (found,)))
-      [{'metric': 'linear, accuracy (%), on mine', 'value': '80.0', 'num_test': 100}]
-    """
-    return [
-        {
-            "metric": f"{protocol_title(m)}, accuracy (%), on {results.data}",
-            "value": value_text(m),
-            "num_test": m.num_test,
-        }
-        for m in results.measurements
-        if m.representation == representation
-    ]
-
-
 def _gain(results, protocol):
     pair = [results.find(name, protocol) for name in (THIS_ENCODER, RAW_PIXELS)]
     if None in pair:

@@ -1,12 +1,12 @@
 """One encoder on several labelled sets: linear, fine-tuned, and from random weights."""
 
 import dataclasses
-import pathlib
 import re
 import time
 
 from simclr_tf.data import LabelBudget
 from simclr_tf.distribution import is_chief, make_strategy
+from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import DataError, require
 from simclr_tf.evaluation import Results, write_results
 from simclr_tf.evaluation.finetune import FewLabels
@@ -34,7 +34,7 @@ def transfer_and_report(path, datasets, *, config, chosen=None, encoder=None,
     which the same call goes on where it was interrupted.
 
     Args:
-      path: path of a workdir, or of an encoder for `load_encoder`.
+      path: path of a workdir, or of an encoder for `load_encoder` (`zoo:NAME` too).
       datasets: list of str in the grammar of `--data`, each with labels. Without a test
         split a fifth of the images is held out and said so.
       config: FineTuneConfig.
@@ -62,8 +62,8 @@ def transfer_and_report(path, datasets, *, config, chosen=None, encoder=None,
     strategy = make_strategy(strategy, replicas=replicas)
     require(is_chief(strategy), "Transfer runs in one process: use --strategy=mirrored "
             "for several GPUs.", strategy="multi_worker")
-    path, chosen = pathlib.Path(path), {"split": "train", "test_split": None,
-                                        **(chosen or {})}
+    typed, path = str(path), encoder_path(path)
+    chosen = {"split": "train", "test_split": None, **(chosen or {})}
     run_config, is_run = config_of(path, {**chosen, "data": datasets[0]})
     encoder = load_encoder(path, encoder=encoder)
     head = projection_head_at(path, is_run, encoder, config)
@@ -86,12 +86,12 @@ def transfer_and_report(path, datasets, *, config, chosen=None, encoder=None,
         measurements += [dataclasses.replace(m, settings={**m.settings, "data": name})
                          for m in found]
     results = Results(
-        ", ".join(datasets), str(path), tuple(measurements), command=command,
+        ", ".join(datasets), typed, tuple(measurements), command=command,
         versions=versions(), wall_seconds=round(time.monotonic() - started, 3),
         step=CheckpointStore(path / CHECKPOINTS).latest().step if is_run else None)
     write_results(folder / TRANSFER_FILE, results)
     table = transfer_markdown(results)
-    write_atomically(folder / "transfer.md", f"# Transfer of {path}\n\n{table}\n")
+    write_atomically(folder / "transfer.md", f"# Transfer of {typed}\n\n{table}\n")
     say(f"\n{table}\n\nWritten to {folder}.")
     return results
 

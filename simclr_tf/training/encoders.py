@@ -1,11 +1,11 @@
 """A trained encoder back from where it lies: a workdir, an export, a file."""
 
 import dataclasses
-import pathlib
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.models import check_encoder
 from simclr_tf.training.archives import is_archive, unpacked
@@ -43,8 +43,8 @@ def load_encoder(path, *, encoder=None):
       path: workdir of a run (its newest whole checkpoint); folder of an export or of
         a SavedModel (wrapped, for inference only, where it was not written by this
         package or has layers of its own); `weights.safetensors` beside its
-        config.json; the archive of an export; or a `.keras` / `.h5` file of the Keras
-        2 API.
+        config.json; the archive of an export; a `.keras` / `.h5` file of the Keras
+        2 API; or `zoo:NAME`, an encoder of `simclr_tf.zoo()`.
       encoder: keras.Model that was handed to `pretrain`, for such a workdir.
 
     Returns:
@@ -53,8 +53,9 @@ def load_encoder(path, *, encoder=None):
     Raises:
       WorkdirError: nothing loadable there, or no checkpoint yet.
       DataError: the path does not exist, or a file is damaged or refused.
+      ConfigError: the zoo has no such name.
     """
-    path = pathlib.Path(path).expanduser()
+    path = encoder_path(path)
     if not path.exists():
         raise DataError(f"There is no encoder at {path}: the path does not exist.")
     if path.is_file():

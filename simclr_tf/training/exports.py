@@ -5,12 +5,12 @@ import json
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.encoder_zoo import RECORD
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.extras import import_extra
 from simclr_tf.models import network_from_description, set_weights_by_name
 from simclr_tf.training.durable_files import sha256_of
 
-RECORD = "config.json"
 SAVED_MODEL = "saved_model"
 WEIGHTS = "weights.safetensors"
 # TensorFlow carries files in this folder along and does not look at them.

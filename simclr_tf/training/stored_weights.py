@@ -6,11 +6,11 @@ program of theirs is run, so they may hold networks that cannot be made here.
 
 import collections.abc
 import dataclasses
-import pathlib
 
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import DataError, WorkdirError, received_text
 from simclr_tf.training.checkpoints import (
     MANIFEST,
@@ -66,8 +66,8 @@ def open_stored_weights(path):
     Args:
       path: workdir of a run (its newest whole checkpoint), one checkpoint folder
         (`step-00000230`) or the folder of such, folder of an export or any
-        SavedModel, or a file that `load_encoder` takes (`.keras` and `.h5` can hold
-        programs: load only what you trust).
+        SavedModel, `zoo:NAME`, or a file that `load_encoder` takes (`.keras` and
+        `.h5` can hold programs: load only what you trust).
 
     Returns:
       StoredWeights.
@@ -76,7 +76,7 @@ def open_stored_weights(path):
       DataError: the path does not exist, or is no such file.
       WorkdirError: nothing loadable there, no whole checkpoint yet, or a damaged one.
     """
-    path = pathlib.Path(path).expanduser().absolute()
+    path = encoder_path(path).absolute()
     if not path.exists():
         raise DataError("There is nothing to start from: the path does not exist. "
                         + received_text(init_from=str(path)))

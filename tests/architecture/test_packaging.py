@@ -1,5 +1,6 @@
 """The wheel holds everything, and works where there is no checkout."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -9,7 +10,24 @@ import zipfile
 
 import pytest
 
+import simclr_tf
+
 ROOT = pathlib.Path(__file__).parents[2]
+
+
+def an_export(folder, **entries):
+    """The files of an export, without a network."""
+    for name in ("saved_model/variables/variables.index", "weights.safetensors",
+                 "saved_model/assets.extra/simclr_tf.json", "card.md"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    (folder / "config.json").write_text(
+        json.dumps({"format": "simclr_tf.export/1", **entries}))
+
+
+def files_under(folder):
+    return {path.relative_to(folder).as_posix(): path.stat().st_size
+            for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +38,12 @@ def wheel(tmp_path_factory):
     copy.mkdir()
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
-    for name in ("simclr_tf", "tools"):
+    for name in ("simclr_tf", "tools", "exported_models"):
         shutil.copytree(ROOT / name, copy / name)
+    an_export(copy / "exported_models" / "wheel_test_published", published=True)
+    an_export(copy / "exported_models" / "wheel_test_own", published=False)
+    (copy / "exported_models" / "wheel_test_torn").mkdir()
+    (copy / "exported_models" / "wheel_test_torn" / "config.json").write_text("{")
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps",
          "--no-build-isolation", "-w", str(folder), str(copy)],
@@ -43,7 +65,23 @@ def test_the_wheel_holds_the_images_their_notices_and_the_tools(wheel):
     assert not any(name.startswith(("tests/", "tools/")) for name in sizes)
 
 
-def test_an_installed_wheel_finds_its_images_and_its_verbs(wheel, tmp_path):
+def test_the_wheel_holds_every_file_of_the_published_exports_and_no_other(wheel):
+    place = "simclr_tf/exported_models/"
+    with zipfile.ZipFile(wheel) as archive:
+        found = {item.filename.removeprefix(place): item.file_size
+                 for item in archive.infolist() if item.filename.startswith(place)}
+    source = wheel.parent / "source" / "exported_models"
+    published = ["wheel_test_published", *(
+        entry.name for entry in simclr_tf.zoo(ROOT / "exported_models")
+        if entry.published)]
+    expected = {"README.md": (source / "README.md").stat().st_size}
+    for name in published:
+        expected |= {f"{name}/{file}": size
+                     for file, size in files_under(source / name).items()}
+    assert found == expected and len(found) >= 6
+
+
+def test_an_installed_wheel_finds_its_images_encoders_and_verbs(wheel, tmp_path):
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target",
          str(tmp_path / "site"), str(wheel)], check=True, capture_output=True,
@@ -53,6 +91,9 @@ def test_an_installed_wheel_finds_its_images_and_its_verbs(wheel, tmp_path):
         "assert simclr_tf.__file__.startswith(sys.argv[1]), simclr_tf.__file__\n"
         "from simclr_tf.tools.command_line import main\n"
         "assert main(['pretrain', '--help']) == 0\n"
+        "entry = simclr_tf.zoo()['wheel_test_published']\n"
+        "assert (entry.path / 'card.md').is_file()\n"
+        "assert str(entry.path).startswith(sys.argv[1]), entry.path\n"
         "source = simclr_tf.open_source('embedded:freedoom_12', split='test')\n"
         "assert source.num_examples == 2534\n")
     done = subprocess.run(

@@ -1,5 +1,6 @@
 """Every command and every code block of the README does what it says."""
 
+import importlib
 import pathlib
 import re
 import shlex
@@ -12,19 +13,12 @@ from PIL import Image
 from simclr_tf.distribution.cluster import read_tf_config
 from simclr_tf.options import override
 from simclr_tf.presets import PRESETS
-from simclr_tf.tools import (
-    command_line,
-    config_flags,
-    convert_checkpoint,
-    evaluate,
-    export,
-    pretrain,
-)
+from simclr_tf.tools import command_line, config_flags
 
 ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TOOLS = {"pretrain": pretrain, "evaluate": evaluate, "export": export,
-         "convert_checkpoint": convert_checkpoint}
+TOOLS = {verb: importlib.import_module(f"simclr_tf.tools.{verb}")
+         for verb in command_line.VERBS}
 
 
 def blocks(language):

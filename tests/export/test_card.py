@@ -4,6 +4,7 @@ import pytest
 
 from simclr_tf.errors import ConfigError
 from simclr_tf.export import card_markdown
+from simclr_tf.export.card import wall_time_text
 
 CARD = {
     "title": "freedoom_r18",
@@ -43,6 +44,33 @@ def test_card_of_nothing_has_contract_and_loading_but_no_empty_sections():
     assert "[N, 28, 28, 1]" in text and "grey" in text
     assert "np.zeros([1, 28, 28, 1], np.float32)" in text
     assert "features = encoder(images)  # [1, 9]" in text
+
+
+def test_card_carries_the_network_its_size_and_the_sections_of_its_evaluations():
+    card = {**CARD, "architecture": "ResNet-18", "image_size_pixels": 28,
+            "wall_seconds": 11_115.0, "results": [{"data": "for config.json"}],
+            "sections": [{"title": "Fine-tuning", "markdown": "| a |\n|---|"}]}
+    text = card_markdown(
+        card, image_shape=(None, None, 1), outputs={"default": (None, 128)},
+        num_parameters=700_320)
+    assert "Network: ResNet-18; 700,320 parameters, 128 features.\n" in text
+    assert "grey; height free, width free (trained at 28 x 28)" in text
+    assert "```\n\nIt trained for 3 h 5 min.\n" in text
+    assert "## Fine-tuning\n\n| a |\n|---|\n\n## Input" in text
+    assert "for config.json" not in text
+
+
+@pytest.mark.parametrize("seconds, text", [
+    (0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"),
+    (3600, "1 h 0 min"), (90_061, "25 h 1 min"),
+])
+def test_wall_times_are_said_in_two_units(seconds, text):
+    assert wall_time_text(seconds) == text
+
+
+def test_section_without_its_title_is_refused():
+    with pytest.raises(ConfigError, match="section of the card.*title, markdown"):
+        card_markdown({"sections": [{"markdown": "x"}]}, **SHAPES)
 
 
 def test_unknown_field_gets_the_nearest_name():

@@ -4,7 +4,7 @@ import pytest
 
 from simclr_tf.errors import ConfigError
 from simclr_tf.evaluation import Measurement, Results
-from simclr_tf.reports import card_metrics, markdown_table, results_markdown
+from simclr_tf.reports import markdown_table, results_markdown
 
 
 def measurement(representation, protocol, value, **others):
@@ -70,10 +70,3 @@ def test_results_name_their_settings_and_test_size():
     legend = results_markdown(RESULTS).splitlines()[-1]
     for part in ("20 neighbours", "temperature 0.07", "5 draws", "2,534 test images"):
         assert part in legend
-
-
-def test_card_metrics_are_those_of_the_encoder_alone():
-    rows = card_metrics(RESULTS)
-    assert [row["value"] for row in rows] == ["73.2 (71.4 to 74.9)", "66.2 ± 1.8"]
-    assert {row["num_test"] for row in rows} == {2534}
-    assert all("embedded:freedoom_12" in row["metric"] for row in rows)

@@ -1,6 +1,7 @@
 """Pretrain, evaluate, export, load elsewhere: the tools, one after the other."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import tensorflow as tf
 from absl import flags
 from PIL import Image
 
-from simclr_tf import load_encoder
+from simclr_tf import load_encoder, zoo
 from simclr_tf.data import open_source
 from simclr_tf.evaluation import read_results
 from simclr_tf.tools import command_line, pretrain
@@ -112,12 +113,14 @@ def test_an_export_is_evaluated_like_its_run(finished_run, tmp_path):
     assert abs(ours.value - theirs.value) <= 100 / 128  # One image at most.
 
 
-def test_an_export_replaces_an_earlier_one_with_whatever_is_asked_for(finished_run):
+def test_an_export_replaces_an_earlier_one_with_whatever_is_asked_for(
+        finished_run, tmp_path_factory):
     workdir, output = finished_run
     assert command_line.main([
         "export", f"--workdir={workdir}", f"--output={output}", "--overwrite",
         "--formats=saved_model,safetensors", "--with_projection_head", "--with_probe",
-        "--with_preprocessing", "--version=2", "--archive"]) == 0
+        "--with_preprocessing", "--version=2", "--archive", "--publish",
+        "--data_licence=my own"]) == 0
     assert {path.name for path in output.iterdir()} == {
         "saved_model", "saved_model.tar.gz", "weights.safetensors", "config.json",
         "card.md"}
@@ -127,6 +130,13 @@ def test_an_export_replaces_an_earlier_one_with_whatever_is_asked_for(finished_r
     assert outputs["logits"].shape == (1, 12)
     assert outputs["projections"].shape == (1, 128)
     assert load_encoder(output).output_shape == (None, outputs["default"].shape[1])
+    entry = zoo(output.parent)[output.name]
+    assert entry.published and entry.data_licence == "my own"
+    assert {m["representation"] for m in entry.metrics} == {
+        "this encoder", "untrained encoder", "raw pixels"}
+    for path in output.rglob("*"):  # The folders of this machine are nowhere in it.
+        if path.is_file():
+            assert os.fsencode(tmp_path_factory.getbasetemp()) not in path.read_bytes()
 
 
 def test_grey_images_are_shown_to_a_colour_encoder_as_colour(finished_run, tmp_path):

@@ -1,0 +1,269 @@
+"""The zoo: which encoders lie in a folder of exports, without loading any of them.
+
+An export says in its config.json what it is. Nothing here imports TensorFlow.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+from simclr_tf.errors import DataError, unknown_choice
+
+EXPORT_FORMAT = "simclr_tf.export/1"
+RECORD = "config.json"
+PREFIX = "zoo:"
+FOLDER = "exported_models"
+_HEADLINES = {"kNN (%)": "weighted_knn", "linear (%)": "linear_probe"}
+_THIS_ENCODER = "this encoder"
+
+
+@dataclasses.dataclass(frozen=True)
+class ZooEntry:
+    """One exported encoder; `simclr_tf.load_encoder(entry.path)` loads it.
+
+    Attributes:
+      name: str, its folder's.
+      path: pathlib.Path of the folder; card.md in it is for people.
+      summary: str, what it is and how it was trained; this and what follows is None
+        where the export does not say it.
+      architecture: str, e.g. "ResNet-18, width 0.25x, stem `small`".
+      num_parameters: int, trainable.
+      num_features: int, F.
+      input_shape: tuple, `(N, H, W, C)` of float32 images in [0, 1], None being free.
+      image_size_pixels: int, height and width of the images it was trained on.
+      data: str, the images it was trained on.
+      data_licence: str, the licence of those images.
+      command: str, what trained it.
+      metrics: tuple of dicts, one a measurement: representation, protocol, metric,
+        value, std, low_95, high_95, num_test, num_train_labels, settings, ... as in
+        `simclr_tf.evaluation.Measurement`, and the data and command of their file.
+      results: tuple of dicts, the files that they come from, as in
+        `simclr_tf.evaluation.Results`.
+      formats: tuple of str, e.g. ("saved_model", "safetensors").
+      num_bytes: int, of all its files.
+      published: bool, exported with --publish: it ships with the package.
+    """
+
+    name: str
+    path: pathlib.Path
+    summary: str | None
+    architecture: str | None
+    num_parameters: int | None
+    num_features: int | None
+    input_shape: tuple | None
+    image_size_pixels: int | None
+    data: str | None
+    data_licence: str | None
+    command: str | None
+    metrics: tuple
+    results: tuple
+    formats: tuple
+    num_bytes: int
+    published: bool
+
+    def find(self, protocol, representation=_THIS_ENCODER):
+        """The metric on images of the kind it was trained on, or None.
+
+        Args:
+          protocol: str, e.g. "weighted_knn" or "linear_probe".
+          representation: str, e.g. "this encoder" or "raw pixels".
+
+        Returns:
+          dict, an element of `metrics`.
+        """
+        wanted = (protocol, representation, self.data)
+        for metric in self.metrics:
+            if wanted == tuple(metric.get(name) for name in (
+                    "protocol", "representation", "data")):
+                return metric
+        return None
+
+    def input_text(self):
+        """What it takes, in words: "28x28 grey (any size)".
+
+        Returns:
+          str; "" where the export does not say it.
+        """
+        if not self.input_shape:
+            return ""
+        _, height, width, channels = self.input_shape
+        kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
+        if height and width:
+            return f"{height}x{width} {kind}"
+        if size := self.image_size_pixels:
+            return f"{size}x{size} {kind} (any size)"
+        return f"{kind}, any size"
+
+
+class Zoo(tuple):
+    """Encoders by their place or their name; printed, it is a table.
+
+    Args:
+      entries: iterable of ZooEntry.
+    """
+
+    def __getitem__(self, key):
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        for entry in self:
+            if entry.name == key:
+                return entry
+        if not self:
+            raise DataError(f"There is no encoder '{key}': the zoo is empty.")
+        raise unknown_choice(
+            "encoder of the zoo", key, [entry.name for entry in self])
+
+    def __repr__(self):
+        if not self:
+            return "The zoo is empty."
+        header = ["name", "encoder", "parameters", "images", "input",
+                  *_HEADLINES, "licence of the images", "MB"]
+        rows = [header, *(_row(entry) for entry in self)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(
+                row, widths, strict=True)).rstrip() for row in rows)
+
+
+def zoo(folder=None):
+    """The encoders that ship with simclr_tf, or those in any folder of exports.
+
+    Listing reads every export's config.json, and neither TensorFlow nor a model.
+
+    Args:
+      folder: path of a folder with one export a sub-folder. None: `exported_models/`
+        as it was installed with the package, or that of the checkout.
+
+    Returns:
+      Zoo: a tuple of ZooEntry in the order of their names, which can be asked by name
+      and prints as a table. Sub-folders that are no exports are left out.
+
+    Raises:
+      DataError: a folder that is not there, or an export with a damaged config.json.
+
+    Example:
+      >>> encoders = zoo()
+      >>> isinstance(encoders, tuple)
+      True
+    """
+    if folder is None:
+        folder = default_folder()
+        if folder is None:
+            return Zoo()
+    folder = pathlib.Path(folder).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"There is no zoo at {folder}: it is not a folder.")
+    found = ((child, read_export_record(child)) for child in sorted(folder.iterdir())
+             if not child.name.startswith("."))
+    return Zoo(_entry(path, record) for path, record in found if record is not None)
+
+
+def default_folder():
+    """Where the encoders of this installation lie, or None.
+
+    A wheel carries them inside the package; in a checkout (or an editable
+    installation of one) `exported_models/` stands beside the package.
+
+    Returns:
+      pathlib.Path or None.
+    """
+    package = pathlib.Path(__file__).parent
+    if (package / FOLDER).is_dir():
+        return package / FOLDER
+    beside = package.parent / FOLDER
+    # site-packages may hold anybody's folder of that name.
+    if beside.is_dir() and (package.parent / "setup.py").is_file():
+        return beside
+    return None
+
+
+def encoder_path(path):
+    """Where an encoder lies: `zoo:NAME` stands for its folder in `zoo()`.
+
+    Args:
+      path: path, or str "zoo:NAME".
+
+    Returns:
+      pathlib.Path; any other path with `~` expanded.
+
+    Raises:
+      ConfigError: a name that the zoo does not have; all of its names are listed.
+      DataError: the zoo is empty.
+
+    Example:
+      >>> encoder_path("runs/demo").as_posix()
+      'runs/demo'
+    """
+    text = os.fspath(path)
+    if text.startswith(PREFIX):
+        return zoo()[text.removeprefix(PREFIX)].path
+    return pathlib.Path(path).expanduser()
+
+
+def read_export_record(folder):
+    """The config.json of an export, or None.
+
+    Args:
+      folder: pathlib.Path.
+
+    Returns:
+      dict; None where there is none, or one of something else.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    is_ours = isinstance(record, dict) and record.get("format") == EXPORT_FORMAT
+    return record if is_ours else None
+
+
+def _entry(path, record):
+    try:
+        return _described(path, record)
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        raise DataError(
+            f"{path / RECORD} is damaged: it does not describe an export "
+            f"({type(error).__name__}: {error}).") from error
+
+
+def _described(path, record):
+    """One export as it describes itself; older ones say less."""
+    card = record.get("card") or {}
+    results = tuple(card.get("results") or ())
+    outputs = record.get("outputs") or {}
+    shape = (record.get("input") or {}).get("shape")
+    facts = {name: card.get(name) for name in (
+        "summary", "architecture", "image_size_pixels", "data", "data_licence",
+        "command")}
+    return ZooEntry(
+        name=path.name,
+        path=path,
+        num_parameters=record.get("num_parameters"),
+        num_features=outputs["default"]["shape"][-1] if "default" in outputs else None,
+        input_shape=tuple(shape) if shape else None,
+        metrics=tuple(
+            {**measurement, "data": result["data"], "command": result["command"]}
+            for result in results for measurement in result["measurements"]),
+        results=results,
+        formats=tuple((record.get("parity") or {}).get("formats") or ()),
+        num_bytes=sum(
+            file.stat().st_size for file in path.rglob("*") if file.is_file()),
+        published=record.get("published") is True,
+        **facts)
+
+
+def _row(entry):
+    """The cells of one encoder in the printed table."""
+    found = [entry.find(protocol) for protocol in _HEADLINES.values()]
+    parameters = entry.num_parameters
+    return [
+        entry.name,
+        (entry.architecture or "").replace("`", ""),
+        "" if parameters is None else f"{parameters:,}",
+        entry.data or "",
+        entry.input_text(),
+        *("" if metric is None else f"{metric['value']:.1f}" for metric in found),
+        (entry.data_licence or "").split(",")[0],
+        f"{entry.num_bytes / 1e6:.1f}",
+    ]

@@ -1,0 +1,54 @@
+"""Records without the folders of the machine that made them, for giving away."""
+
+import pathlib
+import re
+import shlex
+
+# A flag and the kind of data may stand before it; `//` follows the kind of a URL.
+_ABSOLUTE = re.compile(
+    r"^(--?[\w.]+=)?([a-z]\w*:)?((?:~[^/]*)?/(?!/).*)$", re.DOTALL)
+
+
+def without_folders(value, key=None):
+    """A record whose absolute paths are only their last names.
+
+    Args:
+      value: dict, list, tuple or str, as of a JSON file; anything else is returned as
+        it is. Paths are strings that are one as a whole, perhaps after a flag or the
+        kind of data ("folder:/home/me/photos"); under the key "command" they are
+        looked for word by word.
+      key: str or None, the key that the value stands under.
+
+    Returns:
+      The same kind of value.
+
+    Example:
+      >>> without_folders({"data": "folder:/home/me/photos",
+      ...                  "command": "simclr-tf pretrain --workdir=/tmp/x/run1"})
+      {'data': 'folder:photos', 'command': 'simclr-tf pretrain --workdir=run1'}
+    """
+    if isinstance(value, dict):
+        return {name: without_folders(item, name) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(without_folders(item, key) for item in value)
+    if not isinstance(value, str):
+        return value
+    return _of_command(value) if key == "command" else _last_name(value)
+
+
+def _of_command(command):
+    try:
+        words = shlex.split(command)
+    except ValueError:  # Not a shell's: an unpaired quote.
+        words = command.split()
+    shorter = [_last_name(word) for word in words]
+    # Words of Python are not to be quoted for a shell.
+    return command if shorter == words else shlex.join(shorter)
+
+
+def _last_name(text):
+    match = _ABSOLUTE.match(text)
+    if match is None:
+        return text
+    flag, kind, path = match.groups(default="")
+    return f"{flag}{kind}{pathlib.PurePosixPath(path).name or '.'}"
