@@ -6,6 +6,7 @@ from simclr_tf.models.classifier import (
     classifier_network,
     depth_groups,
     freeze_until,
+    split_classifier,
 )
 from simclr_tf.models.cost import count_parameters, flops_per_example, flops_per_image
 from simclr_tf.models.description import (
@@ -46,6 +47,7 @@ __all__ = [
     "set_weights_by_name",
     "variables_by_name",
     "weights_by_name",
+    "split_classifier",
     "synchronized_copy",
     "with_endpoints",
 ]

@@ -8,6 +8,7 @@ from simclr_tf.models.endpoints import ENDPOINTS, endpoints
 from simclr_tf.models.synchronized_copy import synchronized_copy, synchronized_layer
 
 LOGITS = "classifier_logits"
+_HEAD_PREFIX = "head_"
 # What `freeze_until` can name, from the least to the most that is frozen.
 FREEZABLE = ("none", *ENDPOINTS)
 
@@ -58,6 +59,41 @@ def classifier_network(
     logits = keras.layers.Dense(
         num_classes, kernel_initializer="zeros", dtype="float32", name=LOGITS)(x)
     return keras.Model(encoder.input, logits, name=f"{encoder.name}_classifier")
+
+
+def split_classifier(network):
+    """A classifier's encoder, and what follows it, sharing the network's weights.
+
+    Args:
+      network: keras.Model as of `classifier_network`, or one that was saved and loaded.
+
+    Returns:
+      (keras.Model, keras.Model): images to features `[N, F]`, and features to logits
+      `[N, C]`.
+
+    Raises:
+      ConfigError: the network was not made by `classifier_network`.
+
+    Example:
+      >>> from simclr_tf.models import resnet
+      >>> network = classifier_network(resnet(18, 0.1, stem="small"), 10)
+      >>> [part.output_shape for part in split_classifier(network)]
+      [(None, 51), (None, 10)]
+    """
+    layers = network.layers
+    require(bool(layers) and layers[-1].name == LOGITS,
+            "A fine-tuned classifier is expected: a network that ends in the layer "
+            f"`{LOGITS}`, as `simclr-tf finetune` saves it.",
+            last_layer=layers[-1].name if layers else None)
+    after = [layer for layer in layers
+             if layer.name.startswith(_HEAD_PREFIX) or layer.name == LOGITS]
+    features = after[0].input
+    x = inputs = keras.Input(features.shape[1:], name="features")
+    for layer in after:
+        x = layer(x)
+    return (keras.Model(network.input, features,
+                        name=network.name.removesuffix("_classifier")),
+            keras.Model(inputs, x, name="classifier"))
 
 
 def freeze_until(network, endpoint):
@@ -157,12 +193,12 @@ def _layer_of_head(head, index, x, synchronized):
     for original in originals:
         kind = synchronized_layer if synchronized else _renewed
         layer = kind(original)
-        layer._name = f"head_{original.name}"
+        layer._name = f"{_HEAD_PREFIX}{original.name}"
         x = layer(x)
         layer.set_weights(original.get_weights())
     if is_last:
         return x
-    return keras.layers.ReLU(name=f"head_relu{index + 1}")(x)
+    return keras.layers.ReLU(name=f"{_HEAD_PREFIX}relu{index + 1}")(x)
 
 
 def _renewed(layer):

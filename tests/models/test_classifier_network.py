@@ -14,6 +14,7 @@ from simclr_tf.models import (
     depth_groups,
     freeze_until,
     resnet,
+    split_classifier,
 )
 
 IMAGES = np.random.default_rng(0).random((4, 16, 16, 3)).astype("float32")
@@ -132,6 +133,26 @@ def test_an_encoder_of_another_kind_is_one_group_beside_the_logits():
     assert [len(group) for group in depth_groups(network)] == [4]
     with pytest.raises(ConfigError, match="no such endpoint"):
         freeze_until(network, "block_group1")
+
+
+@pytest.mark.parametrize("head_layer", [0, 2])
+def test_a_saved_classifier_comes_apart_into_encoder_and_rest(
+        encoder, head, head_layer, tmp_path):
+    network = classifier_network(
+        encoder, 3, projection_head=head, head_layer=head_layer)
+    network.get_layer(LOGITS).set_weights([
+        np.random.default_rng(5).normal(size=w.shape)
+        for w in network.get_layer(LOGITS).get_weights()])
+    network.save(tmp_path / "classifier.keras")
+    loaded = keras.models.load_model(tmp_path / "classifier.keras", compile=False)
+    features, rest = split_classifier(loaded)
+    np.testing.assert_allclose(features(IMAGES), encoder(IMAGES), atol=1e-6)
+    np.testing.assert_allclose(rest(features(IMAGES)), network(IMAGES), atol=1e-5)
+
+
+def test_another_network_is_not_taken_apart(encoder):
+    with pytest.raises(ConfigError, match="fine-tuned classifier is expected"):
+        split_classifier(encoder)
 
 
 @pytest.mark.parametrize("arguments, words", [
