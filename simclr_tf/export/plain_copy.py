@@ -6,6 +6,7 @@ from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError, received_text, require
 from simclr_tf.export.weight_copies import copy_weights
 from simclr_tf.models import SynchronizedBatchNormalization, check_encoder
+from simclr_tf.training.exports import ExportedEncoder
 
 _BATCH_NORMS = (
     keras.layers.BatchNormalization,
@@ -39,12 +40,11 @@ def plain_copy(encoder):
       'BatchNormalization'
     """
     encoder = check_encoder(encoder)
-    if not encoder.weights:
-        raise ConfigError(
-            "The encoder has no weights to export. An encoder loaded from an export "
-            "cannot be exported again: copy that folder, or export from the workdir. "
-            + received_text(encoder=encoder.name)
-        )
+    require(len(encoder.weights) > 0, "The encoder has no weights to export.",
+            encoder=encoder.name)
+    require(not any(isinstance(layer, ExportedEncoder) for layer in encoder.layers),
+            "A SavedModel that does not describe its layers cannot be exported again: "
+            "copy that folder, or export from the workdir.", encoder=encoder.name)
     shape = encoder.input_shape[1:]
     copy = None
     if None not in shape[:2]:
