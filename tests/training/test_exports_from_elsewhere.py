@@ -198,6 +198,13 @@ def test_truncated_variables_of_a_saved_model_get_one_line(export, keep):
     assert "is damaged" in refused(export / "saved_model")
 
 
+@pytest.mark.parametrize("keep", [0, 1, 1000])
+def test_truncated_description_of_a_saved_model_gets_one_line(export, keep):
+    path = export / "saved_model" / "assets.extra" / "simclr_tf.json"
+    path.write_bytes(path.read_bytes()[:keep])
+    assert "Cannot read" in refused(export / "saved_model")
+
+
 def test_truncated_program_of_a_foreign_saved_model_gets_one_line(export):
     shutil.rmtree(export / "saved_model" / "assets.extra")
     path = export / "saved_model" / "saved_model.pb"
