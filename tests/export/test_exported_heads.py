@@ -15,7 +15,12 @@ from simclr_tf.export import (
     saved_model,
 )
 from simclr_tf.export.plain_copy import plain_head
-from simclr_tf.models import ProjectionHead
+from simclr_tf.models import (
+    ProjectionHead,
+    classifier_network,
+    freeze_until,
+    split_classifier,
+)
 
 layers = keras.layers
 NUM_FEATURES, NUM_CLASSES = 4, 3
@@ -85,6 +90,16 @@ def frozen_batch_norm_whose_weights_have_one_shape():
     return keras.Sequential([head, layers.Dense(NUM_CLASSES)])
 
 
+def fine_tuned():
+    """What `simclr-tf finetune` leaves, frozen up to its features."""
+    head = projection_head()
+    head(tf.zeros([1, NUM_FEATURES]))
+    network = classifier_network(
+        encoder(), NUM_CLASSES, projection_head=head, head_layer=1)
+    freeze_until(network, "final_avg_pool")
+    return split_classifier(network)[1]
+
+
 HEADS = {
     "dense": lambda: layers.Dense(NUM_CLASSES),
     "layers without an input": lambda: keras.Sequential([
@@ -95,6 +110,7 @@ HEADS = {
     "from the middle": FromTheMiddle,
     "subclassed": WholeModel,
     "nested": lambda: keras.Sequential([functional(), layers.Dense(NUM_CLASSES)]),
+    "fine-tuned": fine_tuned,
     "frozen parts": with_frozen_parts,
     "frozen batch norm": frozen_batch_norm_whose_weights_have_one_shape,
 }
@@ -130,7 +146,7 @@ def test_head_is_made_anew_as_the_same_function(make, features):
     assert copy.trainable and len(copy.variables) == len(head.variables)
 
 
-@pytest.mark.parametrize("make", [functional, FromTheMiddle])
+@pytest.mark.parametrize("make", [fine_tuned, FromTheMiddle])
 def test_fine_tuned_head_is_exported_as_logits(make, features, tmp_path, unchecked):
     model, head = encoder(), random_weights(make())
     record = export_saved_model(model, tmp_path / "new", classifier=head)

@@ -5,12 +5,12 @@ import signal
 
 import pytest
 
+from simclr_tf.encoder_zoo import EXPORT_FORMAT
 from simclr_tf.errors import WorkdirError
 from simclr_tf.export import publication
 from simclr_tf.export.publication import folder_in_the_making
-from simclr_tf.training.exports import FORMAT
 
-RECORD = f'{{"format": "{FORMAT}"}}'
+RECORD = f'{{"format": "{EXPORT_FORMAT}"}}'
 
 
 def killed(action):
