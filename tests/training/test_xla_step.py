@@ -12,7 +12,8 @@ CONFIG = override(Config(), {
     "global_batch_size": BATCH, "on_nonfinite": "skip", "augment.recipe": "simclr_v2",
     "encoder.depth": 18, "encoder.width_multiplier": 0.0625, "encoder.stem": "small",
     "data.image_size_pixels": SIZE, "projection_head.out_features": 8,
-    "loss.temperature": 1.0, "optimizer.scaling": "none", "optimizer.base_learning_rate": 0.1})
+    "loss.temperature": 1.0, "optimizer.scaling": "none",
+    "optimizer.base_learning_rate": 0.1})
 
 
 # Relative. XLA adds in another order and fuses multiplications with additions. A
