@@ -74,6 +74,16 @@ class Source(abc.ABC):
         """Forget the labels and the names of the classes."""
         self.labels, self.classes = None, None
 
+    def keep_labels(self, ids):
+        """Forget the labels of all examples but these.
+
+        Args:
+          ids: int array, ids of this source.
+        """
+        labels = np.full_like(self.labels, -1)
+        labels[ids] = self.labels[ids]
+        self.labels = labels
+
     def subset(self, indices, split=None):
         """The same data set, restricted to some examples and renumbered from 0.
 

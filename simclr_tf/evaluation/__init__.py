@@ -1,5 +1,6 @@
 """Probes of a frozen encoder: kNN, linear, few labels, and their results."""
 
+from simclr_tf.evaluation.distillation import DISTILL_FILE, Distilled, distill
 from simclr_tf.evaluation.features import extract_features, raw_pixels
 from simclr_tf.evaluation.knn import knn_classify, nearest_neighbours
 from simclr_tf.evaluation.linear_probe import (
@@ -29,6 +30,8 @@ from simclr_tf.evaluation.results import (
 from simclr_tf.evaluation.ridge import RidgeClassifier, fit_ridge
 
 __all__ = [
+    "DISTILL_FILE",
+    "Distilled",
     "EVALUATION_FILE",
     "FINETUNE_FILE",
     "FewLabelProbe",
@@ -40,6 +43,7 @@ __all__ = [
     "THIS_ENCODER",
     "UNTRAINED",
     "compare",
+    "distill",
     "evaluate_encoder",
     "evaluate_features",
     "extract_features",

@@ -27,7 +27,8 @@ class Measurement:
       metric: str with its unit, "accuracy_percent".
       value: float, the mean where there are several draws.
       num_test: int, test images.
-      num_train_labels: int, labels that the classifier saw (of one draw).
+      num_train_labels: int, labels that the classifier saw (of one draw); None where
+        that is not known.
       num_features: int, length of a feature vector; None where that says nothing.
       low_95, high_95: floats, 95 % interval for the test images being a sample
         (Wilson); None for means over draws.
@@ -41,7 +42,7 @@ class Measurement:
     metric: str
     value: float
     num_test: int
-    num_train_labels: int
+    num_train_labels: int | None
     num_features: int | None = None
     low_95: float | None = None
     high_95: float | None = None

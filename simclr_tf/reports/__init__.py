@@ -1,5 +1,6 @@
 """Tables and pictures for people."""
 
+from simclr_tf.reports.distill_report import distill_and_report, distill_markdown
 from simclr_tf.reports.evaluation_report import evaluate_and_report
 from simclr_tf.reports.finetune_report import finetune_and_report, finetune_markdown
 from simclr_tf.reports.plots import neighbours_figure, view_pairs_figure
@@ -12,6 +13,8 @@ from simclr_tf.reports.zoo_readme import check_published, zoo_readme
 __all__ = [
     "card_of_run",
     "check_published",
+    "distill_and_report",
+    "distill_markdown",
     "evaluate_and_report",
     "finetune_and_report",
     "finetune_markdown",

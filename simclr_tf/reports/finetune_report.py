@@ -26,11 +26,12 @@ from simclr_tf.training import (
     load_encoder,
     load_projection_head,
 )
+from simclr_tf.training.classifiers import CLASSIFIER_FILE
 from simclr_tf.training.durable_files import write_atomically
 from simclr_tf.training.workdir import CHECKPOINTS, versions
 
 RUNS_FILE = "finetune_runs.jsonl"
-CLASSIFIERS, CLASSIFIER_FILE = "classifiers", "classifier.keras"
+CLASSIFIERS = "classifiers"
 
 
 def finetune_and_report(path, budgets, *, config, chosen=None, encoder=None,

@@ -2,6 +2,8 @@
 
 from simclr_tf.training.checkpoints import Checkpoint, CheckpointStore
 from simclr_tf.training.classifier import Classifier
+from simclr_tf.training.classifiers import load_classifier
+from simclr_tf.training.distiller import Distiller
 from simclr_tf.training.encoders import (
     load_encoder,
     load_probe,
@@ -16,9 +18,11 @@ __all__ = [
     "Checkpoint",
     "CheckpointStore",
     "Classifier",
+    "Distiller",
     "PretrainResult",
     "SimCLR",
     "Workdir",
+    "load_classifier",
     "load_encoder",
     "load_probe",
     "load_projection_head",

@@ -1,16 +1,16 @@
 """A classifier as a Keras model with its own train step: fine-tuning, from scratch."""
 
-import functools
 import types
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.augment import finish_view, get_recipe, one_view
+from simclr_tf.augment import get_recipe
 from simclr_tf.distribution import num_replicas, require_equal_rows, sum_over_replicas
 from simclr_tf.errors import require
 from simclr_tf.losses import supervised_cross_entropy
 from simclr_tf.metrics import label_weights, top_k_correct
+from simclr_tf.training.images_of_batch import ImagesOfBatch
 from simclr_tf.training.running_means import RunningMean
 
 METRICS = ("loss", "accuracy", "gradient_norm")
@@ -23,11 +23,7 @@ class Classifier(keras.Model):
     global batch, plus the network's own regularizers.
 
     `fit` takes batches that are dicts of "labels" `[N]` (integers, -1 for unlabelled)
-    and of
-      * "images" `[N, H, W, C]` uint8 or float in [0, 1], and "seeds" `[N, 2]` int32:
-        a view is made here, on the device, by `recipe`; or
-      * "crops_a" `[N, S, S, C]` and "seeds": the view is finished here; or
-      * "images" without "seeds": used as they are, e.g. to validate.
+    and of what `ImagesOfBatch` makes a view from.
 
     `compile` takes one optimizer, or a list of them, one for each group of
     `groups`: layer-wise learning rates.
@@ -54,7 +50,7 @@ class Classifier(keras.Model):
         self.recipe = get_recipe(recipe)
         # Tuples: Keras would track lists, and checkpoints hold the variables already.
         self._groups = None if groups is None else tuple(map(tuple, groups))
-        self._make_view, self._finish = _view_makers(
+        self.make_images = ImagesOfBatch(
             self.recipe, image_size_pixels, compile_views)
         self._means = types.MappingProxyType(
             {name: RunningMean(name=name) for name in METRICS})
@@ -82,14 +78,6 @@ class Classifier(keras.Model):
         shares = self._forward(
             self.make_images(batch), batch["labels"], training=False)
         return self._record(sum_over_replicas(shares), batch["labels"])
-
-    def make_images(self, batch):
-        """What the network sees of a batch: float32 `[N, S, S, C]` in [0, 1]."""
-        if "crops_a" in batch:
-            return self._finish(batch["crops_a"], batch["seeds"])
-        if "seeds" in batch:
-            return self._make_view(batch["images"], batch["seeds"])
-        return tf.image.convert_image_dtype(batch["images"], tf.float32)
 
     def _forward(self, images, labels, training):
         """This replica's shares of the global loss and accuracy."""
@@ -130,16 +118,3 @@ class Classifier(keras.Model):
     @property
     def metrics(self):
         return list(self._means.values())
-
-
-def _view_makers(recipe, image_size_pixels, compile_views):
-    """(images, seeds) -> view, and (crops, seeds) -> view; compiled if asked."""
-    makers = (
-        functools.partial(one_view, recipe=recipe,
-                          image_size_pixels=image_size_pixels),
-        functools.partial(finish_view, recipe=recipe),
-    )
-    if not compile_views:
-        return makers
-    return tuple(tf.function(maker, jit_compile=True, autograph=False)
-                 for maker in makers)

@@ -11,6 +11,7 @@ _SHOWN = {  # Metric -> its short name in the bar.
     "loss": "loss",
     "contrastive_accuracy": "contrastive acc",
     "probe_accuracy": "probe acc",
+    "agreement": "agreement",
 }
 
 

@@ -18,7 +18,7 @@ from simclr_tf.training.checkpoints import (
     open_checkpoint,
 )
 from simclr_tf.training.durable_files import plain_reason
-from simclr_tf.training.encoders import load_encoder
+from simclr_tf.training.encoders import ENCODER_FILE, load_encoder
 from simclr_tf.training.exports import WEIGHTS, find_saved_model
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE
 
@@ -87,6 +87,8 @@ def open_stored_weights(path):
         return _of_saved_model(saved_model)
     if (path / WEIGHTS).is_file():
         return _of_file(path / WEIGHTS)
+    if (path / ENCODER_FILE).is_file():
+        return _of_file(path / ENCODER_FILE)
     if (path / MANIFEST).exists() or path.name.startswith("step-"):
         return _of_checkpoint(open_checkpoint(path))
     is_workdir = (path / CONFIG_FILE).is_file()

@@ -80,6 +80,15 @@ def test_labelled_false_drops_the_labels(images):
     assert open_source((images, np.arange(6)), labelled=False).labels is None
 
 
+def test_keeping_some_labels_changes_this_source_and_no_part_or_array_of_others(images):
+    labels = np.arange(6)
+    source = open_source((images, labels))
+    other = open_source((images, labels))
+    source.keep_labels([4, 0])
+    assert source.labels.tolist() == [0, -1, -1, -1, 4, -1]
+    assert other.labels.tolist() == labels.tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def test_fingerprint_depends_on_pixels_labels_and_order_only(images):
     labels = np.arange(6)
     same = open_source((images.copy(), labels)).fingerprint()

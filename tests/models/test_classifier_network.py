@@ -145,6 +145,7 @@ def test_a_saved_classifier_comes_apart_into_encoder_and_rest(
         for w in network.get_layer(LOGITS).get_weights()])
     network.save(tmp_path / "classifier.keras")
     loaded = keras.models.load_model(tmp_path / "classifier.keras", compile=False)
+    split_classifier(loaded)  # It can be done again, with the same result.
     features, rest = split_classifier(loaded)
     np.testing.assert_allclose(features(IMAGES), encoder(IMAGES), atol=1e-6)
     np.testing.assert_allclose(rest(features(IMAGES)), network(IMAGES), atol=1e-5)

@@ -1,0 +1,227 @@
+"""Distillation and self-training: a student beside the teacher that it learns from."""
+
+import dataclasses
+import time
+
+import numpy as np
+
+from simclr_tf._keras import keras
+from simclr_tf.data import evaluation_batches, label_subset, open_source, plain_errors
+from simclr_tf.distribution import cluster_of, make_strategy, require_divisible
+from simclr_tf.errors import ConfigError, DataError, require
+from simclr_tf.evaluation.features import extract_features
+from simclr_tf.evaluation.results import Measurement, Results, wilson_interval
+from simclr_tf.models import (
+    LOGITS,
+    classifier_network,
+    count_parameters,
+    flops_per_image,
+    fresh_copy,
+    set_weights_by_name,
+    split_classifier,
+    weights_by_name,
+)
+from simclr_tf.models.initializers import FRESH_STREAM, kernel_seed
+from simclr_tf.training import load_encoder
+from simclr_tf.training.assembly import build_encoder
+from simclr_tf.training.batches import open_training_source
+from simclr_tf.training.classifiers import load_classifier
+from simclr_tf.training.student_training import train_student
+from simclr_tf.training.workdir import versions
+
+DISTILL_FILE = "distill.json"
+TEACHER, STUDENT = "teacher", "student"
+CLASSIFY, AGREE = "classify", "agreement_with_teacher"
+
+
+@dataclasses.dataclass(frozen=True)
+class Distilled:
+    """What a distillation gives back.
+
+    Attributes:
+      student: keras.Model, float32 images `[N, H, W, C]` in [0, 1] to logits.
+      encoder: keras.Model, the encoder inside it; it shares the weights.
+      results: Results: both networks on the test images.
+      history: list of dicts, one an epoch.
+      images: dict that describes the images it learned from.
+    """
+
+    student: keras.Model
+    encoder: keras.Model
+    results: Results
+    history: list
+    images: dict
+
+
+def distill(config, *, command=None, say=print):
+    """Train a student on a teacher's predictions, and test both on the same images.
+
+    Args:
+      config: DistillConfig.
+      command: str, what started it.
+      say: function of a str.
+
+    Returns:
+      Distilled.
+
+    Raises:
+      ConfigError, DataError, WorkdirError: what the caller can put right.
+      NonFiniteError: the training diverged.
+
+    Source: Chen et al., SimCLRv2 (2020), section 2: knowledge distillation via
+    unlabelled examples.
+    """
+    started = time.monotonic()
+    # First of all: devices cannot be set up once TensorFlow has been used.
+    strategy = make_strategy(config.strategy, replicas=config.replicas)
+    require(cluster_of(strategy) is None, "Distillation runs in one process: use "
+            "--strategy=mirrored for several GPUs.", strategy="multi_worker")
+    require_divisible(
+        config.batch_size, strategy.num_replicas_in_sync, name="batch_size")
+    with strategy.scope():
+        teacher = load_classifier(config.teacher)
+    train = _training_images(config, teacher)
+    test = _test_images(config, teacher)
+    student = build_student(config, teacher)
+    for name, network in ((TEACHER, teacher), (STUDENT, student)):
+        say(f"{name:11} {network.name}: {count_parameters(network)[0]:,} parameters")
+    labelled = 0 if train.labels is None else int((train.labels >= 0).sum())
+    say(f"{'images':11} {train.name}: {train.num_examples:,}, labels used: "
+        f"{labelled:,}")
+    history = train_student(
+        student, teacher, train, config=config, strategy=strategy)
+    with plain_errors():
+        measurements = _measure(config, teacher, student, test, {
+            "data": train.name, "num_images": train.num_examples,
+            "num_train_labels": labelled, "last_epoch": history[-1]})
+    return Distilled(
+        student=student, encoder=split_classifier(student)[0], history=history,
+        results=Results(
+            data=test.name, encoder=str(config.teacher), measurements=measurements,
+            command=command, versions=versions(), step=history[-1]["step"],
+            wall_seconds=round(time.monotonic() - started, 3)),
+        images={"name": train.name, "split": train.split,
+                "num_examples": train.num_examples, "channels": train.channels,
+                "fingerprint": train.fingerprint()})
+
+
+def build_student(config, teacher):
+    """The student before its first step.
+
+    Args:
+      config: DistillConfig; `architecture`, `student`, `init_from` and `seed` count.
+      teacher: keras.Model as of `load_classifier`.
+
+    Returns:
+      keras.Model, images to logits of the teacher's classes, on one device.
+
+    Raises:
+      ConfigError, DataError, WorkdirError: an encoder in `init_from` that is not
+        there, or does not fit.
+    """
+    if config.architecture == "same":
+        student = fresh_copy(teacher, config.seed)
+    else:
+        channels = teacher.input_shape[-1]
+        student = classifier_network(
+            build_encoder(config.run_config(channels), channels),
+            teacher.output_shape[-1])
+    _draw_linear_layer(student, config.seed)
+    if config.init_from is not None:
+        set_weights_by_name(
+            split_classifier(student)[0],
+            weights_by_name(load_encoder(config.init_from)),
+            source=f"The weights of --init_from={config.init_from}")
+    return student
+
+
+def _draw_linear_layer(student, seed):
+    """Start the linear layer like every other: LARS steps in proportion to the norm.
+
+    `classifier_network` starts it at zero, from where LARS would need epochs to leave.
+    """
+    kernel = student.get_layer(LOGITS).kernel
+    kernel.assign(keras.initializers.VarianceScaling(
+        seed=kernel_seed(seed, 0, FRESH_STREAM))(kernel.shape))
+
+
+def _training_images(config, teacher):
+    """The images to learn from; of their labels, those that are to be used."""
+    run = config.run_config(teacher.input_shape[-1])
+    source = open_training_source(run)
+    if config.alpha == 1:
+        return source
+    if source.labels is None:
+        raise DataError(
+            f"{source.name} has no labels in its split '{config.split}': alpha < 1 "
+            "needs some. Use --alpha=1 to learn from the teacher alone.")
+    _check_classes(teacher, source)
+    chosen = label_subset(
+        source.labels, fraction=config.label_fraction, seed=config.seed)
+    source.keep_labels(chosen)
+    return source
+
+
+def _test_images(config, teacher):
+    data = config.data if config.test_data is None else config.test_data
+    try:
+        source = open_source(
+            data, split=config.test_split, data_dir=config.data_dir,
+            channels=teacher.input_shape[-1],
+            max_corrupt_fraction=config.max_corrupt_fraction)
+    except (ConfigError, DataError) as error:
+        raise type(error)(
+            f"{error} Teacher and student are tested on --test_data (now {data}) and "
+            f"--test_split (now {config.test_split}).") from error
+    if source.labels is None or source.labels.max() < 0:
+        raise DataError(
+            f"{data} has no labels in its split '{config.test_split}', and teacher and "
+            "student are tested on labelled images: name some with --test_data and "
+            "--test_split.")
+    _check_classes(teacher, source)
+    return source
+
+
+def _check_classes(teacher, source):
+    known, named = teacher.output_shape[-1], source.classes is not None
+    # Without names, a class that has no image here cannot be seen.
+    fits = source.num_classes == known if named else source.num_classes <= known
+    require(fits, f"The labels of {source.name} must be the teacher's classes.",
+            teacher=known, labels=source.num_classes)
+
+
+def _measure(config, teacher, student, test, training):
+    """Both networks on the test images, and how often they agree."""
+    batches = evaluation_batches(test, config.batch_size, config.image_size_pixels)
+    predictions, measurements = {}, []
+    for name, network in ((TEACHER, teacher), (STUDENT, student)):
+        started = time.monotonic()
+        logits, labels, _ = extract_features(network, batches)
+        predictions[name] = logits.argmax(axis=1)
+        known = labels >= 0
+        measurements.append(_share(
+            name, CLASSIFY, "accuracy_percent",
+            (predictions[name] == labels)[known],
+            num_train_labels=training["num_train_labels"] if name == STUDENT else None,
+            wall_seconds=round(time.monotonic() - started, 3),
+            settings={
+                "parameters": count_parameters(network)[0],
+                "flops_per_image": flops_per_image(
+                    network, config.image_size_pixels, network.input_shape[-1])}))
+    measurements.append(_share(
+        STUDENT, AGREE, "agreement_percent",
+        predictions[STUDENT] == predictions[TEACHER],
+        num_train_labels=training["num_train_labels"], settings={
+            "temperature": config.temperature, "alpha": config.alpha,
+            "label_fraction": None if config.alpha == 1 else config.label_fraction,
+            **training}))
+    return tuple(measurements)
+
+
+def _share(representation, protocol, metric, hits, **fields):
+    """A Measurement of the share of images for which something holds."""
+    number, count = len(hits), int(np.sum(hits))
+    low, high = wilson_interval(count, number)
+    return Measurement(
+        representation, protocol, metric, 100 * count / number, number,
+        low_95=100 * low, high_95=100 * high, **fields)

@@ -1,0 +1,146 @@
+"""A student that learns from a teacher as a Keras model with its own train step."""
+
+import functools
+import types
+
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.augment import get_recipe
+from simclr_tf.distribution import num_replicas, require_equal_rows, sum_over_replicas
+from simclr_tf.errors import require
+from simclr_tf.losses import distillation_cross_entropy, supervised_cross_entropy
+from simclr_tf.metrics import label_weights, top_k_correct
+from simclr_tf.training.images_of_batch import ImagesOfBatch
+from simclr_tf.training.running_means import RunningMean
+
+METRICS = ("loss", "distillation_loss", "agreement", "accuracy")
+
+
+class Distiller(keras.Model):
+    """Teach a student what a frozen teacher says about one view of each image.
+
+    Over the N images of the global batch, of which some may have labels,
+
+        loss = (1 / N) (alpha sum_i distillation_i + (1 - alpha) sum_labelled -log P_i),
+
+    plus the student's own regularizers. Both sums count images, as in the paper: with
+    labels for 1 % of the images, alpha = 0.01 gives both about the same weight.
+
+    Teacher and student see the same view. The teacher runs in inference mode and stays
+    bit-identical; it is no part of this model's variables, checkpoints or optimizer.
+
+    `fit` takes batches that are dicts of what `ImagesOfBatch` makes a view from, and,
+    where there are labels, of "labels" `[N]` (integers, -1 for unlabelled).
+
+    Metrics: loss; distillation_loss; agreement, the fraction of images for which both
+    name the same class; accuracy, of the images with labels.
+
+    Args:
+      student: keras.Model, float images `[N, H, W, C]` in [0, 1] to logits `[N, C]`.
+      teacher: keras.Model of the same inputs and outputs; made in the strategy's scope.
+      temperature: float > 0, see `distillation_cross_entropy`.
+      alpha: float in [0, 1]; 1: no labels are used.
+      recipe: name or Recipe of the views; "finetune" crops and flips, and no more.
+      image_size_pixels: int, size of a view; the images' own size if None.
+      compile_views: bool, compile the making of views with XLA.
+
+    Raises:
+      ConfigError: a value outside its range, other classes or channels, a variable
+        that both networks have.
+
+    Source: Chen et al., SimCLRv2 (2020), section 2, equations 2 and 3.
+    """
+
+    def __init__(self, student, teacher, *, temperature=1.0, alpha=1.0,
+                 recipe="finetune", image_size_pixels=None, compile_views=True,
+                 **kwargs):
+        super().__init__(**kwargs)
+        _check_pair(student, teacher)
+        require(0 <= alpha <= 1, "`alpha` must lie in [0, 1].", alpha=alpha)
+        self.student = student
+        # Keras does not look into a function: the teacher stays out of this model.
+        self._teach = functools.partial(teacher, training=False)
+        self._distillation_loss = functools.partial(
+            distillation_cross_entropy, temperature=temperature)
+        self.alpha = alpha
+        self.recipe = get_recipe(recipe)
+        self.make_images = ImagesOfBatch(
+            self.recipe, image_size_pixels, compile_views)
+        self._means = types.MappingProxyType(
+            {name: RunningMean(name=name) for name in METRICS})
+        # What a step returns is the same on every replica: Keras need not add it up.
+        self.distribute_reduction_method = "first"
+        self.built = True
+
+    def call(self, images, training=False):
+        """The student's logits `[N, C]` of images `[N, H, W, C]` in [0, 1]."""
+        return self.student(images, training=training)
+
+    def train_step(self, batch):
+        images = self.make_images(batch)
+        require_equal_rows(images)
+        teacher_logits = self._teach(images)
+        with tf.GradientTape() as tape:
+            shares = self._forward(images, teacher_logits, batch.get("labels"), True)
+        variables = self.student.trainable_variables
+        gradients = tape.gradient(shares["loss"], variables)
+        gradients, sums = sum_over_replicas((gradients, shares))
+        self.optimizer.apply_gradients(
+            zip(gradients, variables, strict=True), skip_gradients_aggregation=True)
+        return self._record(sums)
+
+    def test_step(self, batch):
+        images = self.make_images(batch)
+        shares = self._forward(images, self._teach(images), batch.get("labels"), False)
+        return self._record(sum_over_replicas(shares))
+
+    def _forward(self, images, teacher_logits, labels, training):
+        """This replica's shares of the global figures; labels are counted."""
+        require(self.alpha == 1 or labels is not None, "`alpha` < 1 needs batches with "
+                "labels (-1: unlabelled).", alpha=self.alpha)
+        student_logits = self.student(images, training=training)
+        distillation = self._distillation_loss(teacher_logits, student_logits)
+        losses = self.alpha * distillation
+        if self.alpha < 1:
+            losses += (1 - self.alpha) * supervised_cross_entropy(
+                labels, student_logits)
+        said = tf.argmax(teacher_logits, axis=1, output_type=tf.int32)
+        rows = {"loss": losses, "distillation_loss": distillation,
+                "agreement": top_k_correct(said, student_logits)}
+        shares = {name: tf.reduce_mean(row) / num_replicas()
+                  for name, row in rows.items()}
+        if self.student.losses:
+            shares["loss"] += tf.add_n(self.student.losses) / num_replicas()
+        if labels is not None:
+            shares["correct"] = tf.reduce_sum(top_k_correct(labels, student_logits))
+            shares["labelled"] = tf.reduce_sum(label_weights(labels))
+        return shares
+
+    def _record(self, sums):
+        """Update the running means; accuracy stays away where nothing has labels."""
+        weights = {}
+        if "labelled" in sums:
+            weights["accuracy"] = sums.pop("labelled")
+            sums["accuracy"] = tf.math.divide_no_nan(
+                sums.pop("correct"), weights["accuracy"])
+        for name, value in sums.items():
+            self._means[name].update_state(value, sample_weight=weights.get(name))
+        return {name: self._means[name].result() for name in sums}
+
+    @property
+    def metrics(self):
+        return list(self._means.values())
+
+
+def _check_pair(student, teacher):
+    """Refuse networks that cannot see the same image, or say the same classes."""
+    for what, one, other in (
+            ("classes", student.output_shape[-1], teacher.output_shape[-1]),
+            ("channels", student.input_shape[-1], teacher.input_shape[-1])):
+        require(one == other, f"Student and teacher must have the same {what}.",
+                student=one, teacher=other)
+    taught = {id(variable) for variable in teacher.variables}
+    require(not any(id(variable) in taught for variable in student.variables),
+            "Student and teacher must not share variables: the teacher stays as it is.",
+            student=student.name, teacher=teacher.name)

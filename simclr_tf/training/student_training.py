@@ -1,0 +1,119 @@
+"""Train a student on its teacher's predictions, from the first step to the last."""
+
+import math
+
+from simclr_tf import durations
+from simclr_tf._keras import keras
+from simclr_tf.data import plain_errors
+from simclr_tf.distribution import distribute_batches, is_distributed
+from simclr_tf.errors import NonFiniteError
+from simclr_tf.optim import (
+    WarmupCosine,
+    apply_exclusions,
+    make_optimizer,
+    scaled_learning_rate,
+)
+from simclr_tf.training.assembly import build_recipe
+from simclr_tf.training.batches import Batches
+from simclr_tf.training.data_wait import WaitMeter
+from simclr_tf.training.distiller import Distiller
+from simclr_tf.training.plan import plan_run
+from simclr_tf.training.progress import Progress
+from simclr_tf.training.replicated_encoder import replicated_encoder
+
+_COLUMNS = ("images", "crops_a", "seeds", "labels")  # What the step takes of a batch.
+
+
+def train_student(student, teacher, source, *, config, strategy):
+    """Train a student in place, as a config says.
+
+    Args:
+      student: keras.Model, float images to logits, built outside the strategy's scope;
+        on several replicas a copy is trained, whose weights it gets at the end.
+      teacher: keras.Model, built in the strategy's scope.
+      source: Source of the images; labels that are not to be used are -1 or not there.
+      config: DistillConfig.
+      strategy: tf.distribute.Strategy.
+
+    Returns:
+      list of dicts, one an epoch: its number of steps so far and its figures.
+
+    Raises:
+      ConfigError, DataError: what the caller can put right.
+      NonFiniteError: the loss became NaN or infinite.
+    """
+    run = config.run_config(teacher.input_shape[-1])
+    plan = plan_run(run, source)
+    batches = Batches(run, source, build_recipe(run.augment),
+                      replicas=strategy.num_replicas_in_sync)
+    with strategy.scope():
+        network = replicated_encoder(student)
+        model = Distiller(
+            network, teacher, temperature=config.temperature, alpha=config.alpha,
+            recipe=build_recipe(run.augment), compile_views=config.compile_views,
+            image_size_pixels=config.image_size_pixels)
+        model.compile(optimizer=_optimizer(config, network, plan.total_steps))
+    meter = WaitMeter(ahead=is_distributed(strategy))
+    progress = Progress(total_steps=plan.total_steps, start_step=0,
+                        global_batch_size=config.batch_size, wait_meter=meter)
+    figures = _Figures()
+    try:
+        with plain_errors():
+            for first, last, steps in durations.segments(
+                    0, plan.total_steps, plan.epoch_steps):
+                epoch = first // plan.epoch_steps
+                model.fit(
+                    _dataset(batches, strategy, first, last, meter),
+                    initial_epoch=epoch, epochs=epoch + (last - first) // steps,
+                    steps_per_epoch=steps, callbacks=[meter, progress, figures],
+                    verbose=0)
+    finally:
+        progress.close()
+    if network is not student:
+        student.set_weights(network.get_weights())
+    return figures.epochs
+
+
+def _optimizer(config, network, total_steps):
+    peak = scaled_learning_rate(
+        config.base_learning_rate, config.batch_size, config.scaling)
+    schedule = WarmupCosine(
+        peak, round(config.warmup_fraction * total_steps), total_steps)
+    optimizer = make_optimizer(
+        config.optimizer, schedule, weight_decay=config.weight_decay,
+        momentum=config.momentum)
+    # LARS adapts the linear layer too, or 1 / temperature would scale its steps.
+    apply_exclusions(optimizer, network)
+    optimizer.build(network.trainable_variables)
+    return optimizer
+
+
+def _dataset(batches, strategy, first, last, meter):
+    def rows_of_worker(worker, workers):
+        rows = batches.between(first, last, worker, workers)
+        return meter.measure(rows.map(lambda batch: {
+            name: batch[name] for name in _COLUMNS if name in batch}).prefetch(2))
+
+    return distribute_batches(strategy, rows_of_worker)
+
+
+class _Figures(keras.callbacks.Callback):
+    """Keeps each epoch's figures, and ends a training that cannot succeed."""
+
+    _supports_tf_logs = True
+
+    def __init__(self):
+        super().__init__()
+        self.epochs, self._step = [], 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._step += 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        figures = {name: float(value) for name, value in logs.items()}
+        if not math.isfinite(figures["loss"]):
+            raise NonFiniteError(
+                f"The loss became {figures['loss']} by step {self._step}. Use a "
+                "smaller --base_learning_rate, a larger --warmup_fraction or a higher "
+                "--temperature.")
+        self.epochs.append({"step": self._step, **figures})
