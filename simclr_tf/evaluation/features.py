@@ -36,19 +36,8 @@ def extract_features(encoder, batches):
       >>> features.shape, labels, ids.tolist()
       ((3, 2), None, [0, 1, 2])
     """
-    forward = None
-
-    def encode(images):
-        nonlocal forward
-        if forward is None:
-            # One trace for all batches: only the number of images varies.
-            spec = tf.TensorSpec([None, *images.shape[1:]], tf.float32)
-            forward = tf.function(
-                lambda x: _pool(encoder(x, training=False)), input_signature=[spec]
-            ).get_concrete_function()  # A tf.function warns of many traces.
-        return forward(images).numpy()
-
-    features, labels, ids = _collect(batches, encode)
+    forward = feature_function(encoder)
+    features, labels, ids = _collect(batches, lambda images: forward(images).numpy())
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if bad.size:
         raise NonFiniteError(
@@ -81,6 +70,61 @@ def raw_pixels(batches, max_side_pixels=32):
       >>> raw_pixels([batch])[0].tolist()
       [[1.0, 1.0, 1.0, 1.0]]
     """
+    flatten = pixel_function(max_side_pixels)
+    return _collect(batches, lambda images: flatten(images).numpy())
+
+
+def feature_function(encoder):
+    """The features of one batch: what `extract_features` computes for each.
+
+    Nothing that calls this function can train the encoder: it runs in inference mode,
+    batch norm with its moving statistics, and no gradient reaches its weights.
+
+    Args:
+      encoder: keras.Model, as for `extract_features`.
+
+    Returns:
+      Function of a float32 tensor `[N, H, W, C]` in [0, 1], all of one size, to a
+      float32 tensor `[N, F]`; it is traced at the first call, whatever N.
+
+    Example:
+      >>> from simclr_tf._keras import keras
+      >>> encoder = keras.Sequential([keras.layers.GlobalAveragePooling2D()])
+      >>> feature_function(encoder)(tf.ones([3, 4, 4, 2])).shape
+      TensorShape([3, 2])
+    """
+    forward = None
+
+    def encode(images):
+        nonlocal forward
+        if forward is None:
+            # One trace for all batches: only the number of images varies.
+            spec = tf.TensorSpec([None, *images.shape[1:]], tf.float32)
+            forward = tf.function(
+                lambda x: tf.stop_gradient(_pool(encoder(x, training=False))),
+                input_signature=[spec],
+            ).get_concrete_function()  # A tf.function warns of many traces.
+        return forward(images)
+
+    return encode
+
+
+def pixel_function(max_side_pixels=32):
+    """The pixels of one batch: what `raw_pixels` computes for each.
+
+    Args:
+      max_side_pixels: as for `raw_pixels`.
+
+    Returns:
+      Function of a float32 tensor `[N, H, W, C]` in [0, 1] to one of `[N, F]`.
+
+    Raises:
+      ConfigError: a size below 1.
+
+    Example:
+      >>> pixel_function(2)(tf.ones([3, 4, 4, 2])).shape
+      TensorShape([3, 8])
+    """
     require(
         max_side_pixels is None or max_side_pixels >= 1,
         "`max_side_pixels` must be >= 1, or None to keep every pixel.",
@@ -95,9 +139,9 @@ def raw_pixels(batches, max_side_pixels=32):
                 for side in images.shape[1:3]
             ]
             images = tf.image.resize(images, size, "area")
-        return images.numpy().reshape(len(images), -1)
+        return tf.reshape(images, [tf.shape(images)[0], -1])
 
-    return _collect(batches, flatten)
+    return flatten
 
 
 def check_labelled(name, features, labels):

@@ -8,12 +8,10 @@ from simclr_tf.data.label_fractions import label_subset
 from simclr_tf.errors import DataError, require
 from simclr_tf.evaluation.blas_threads import threads_for
 from simclr_tf.evaluation.features import check_labelled
-from simclr_tf.evaluation.logistic import fit_logistic
+from simclr_tf.evaluation.logistic import L2_VALUES, fit_logistic
 from simclr_tf.evaluation.principal_axes import PrincipalAxes
 from simclr_tf.evaluation.ridge import ALPHAS, fit_ridge
 
-# Half decades from 1e-6 to 100, against the mean loss.
-L2_VALUES = tuple(float(l2) for l2 in np.logspace(-6, 2, 17))
 # Ten times coarser than the final fit's: half the time, the same choices.
 _SWEEP_TOLERANCE = 1e-3
 
@@ -85,7 +83,7 @@ def linear_probe(
       train_features, test_features: float arrays `[n, F]`, `[m, F]`.
       train_labels, test_labels: int arrays `[n]`, `[m]`.
       l2_values: floats > 0 to choose from, against the mean loss (default: 17 from
-        1e-6 to 100; the paper's transfer experiments try 45).
+        1e-6 to 100; see `named_l2_values` for the paper's 45).
       held_out_fraction: float in (0, 1), share of each class held out for the choice.
       scaling: "center" or "standardize", as of `PrincipalAxes`. The default is the
         better one for raw pixels, and as good for encoders.
@@ -110,11 +108,6 @@ def linear_probe(
     require(
         l2_values and l2_values[-1] > 0, "All `l2_values` must be > 0.", l2=l2_values
     )
-    require(
-        0 < held_out_fraction < 1,
-        "`held_out_fraction` must lie between 0 and 1.",
-        held_out_fraction=held_out_fraction,
-    )
     train_features, train_labels = check_labelled(
         "training", train_features, train_labels
     )
@@ -122,7 +115,7 @@ def linear_probe(
     classes, class_indices = np.unique(train_labels, return_inverse=True)
     axes = PrincipalAxes(train_features, scaling)
     x = axes.transform(train_features)
-    parts = _split(train_labels, held_out_fraction, seed)
+    parts = held_out_split(train_labels, held_out_fraction, seed)
     with threads_for(x):
         l2, start, accuracies = _sweep(x, class_indices, parts, l2_values)
         weights, _ = fit_logistic(x, class_indices, len(classes), l2, start=start)
@@ -203,8 +196,31 @@ def few_label_probe(
     )
 
 
-def _split(labels, held_out_fraction, seed):
-    """Row numbers to fit and to hold out, stratified."""
+def held_out_split(labels, held_out_fraction, seed):
+    """Which training images choose a setting, and which are fitted meanwhile.
+
+    Args:
+      labels: int array `[n]`, all labelled.
+      held_out_fraction: float in (0, 1), share of each class to hold out.
+      seed: int.
+
+    Returns:
+      fitted, held_out: int64 arrays, sorted row numbers.
+
+    Raises:
+      ConfigError: a fraction outside its range.
+      DataError: only one class, or too few images to hold some out.
+
+    Example:
+      >>> fitted, held_out = held_out_split(np.repeat([0, 1], 10), 0.2, seed=0)
+      >>> len(fitted), len(held_out)
+      (16, 4)
+    """
+    require(
+        0 < held_out_fraction < 1,
+        "`held_out_fraction` must lie between 0 and 1.",
+        held_out_fraction=held_out_fraction,
+    )
     fitted = label_subset(labels, fraction=1 - held_out_fraction, seed=seed)
     held_out = np.setdiff1d(np.arange(len(labels)), fitted)
     if not len(held_out) or len(np.unique(labels[fitted])) < 2:

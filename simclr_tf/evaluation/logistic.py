@@ -3,7 +3,45 @@
 import numpy as np
 import scipy.optimize
 
-from simclr_tf.errors import require
+from simclr_tf.errors import require, unknown_choice
+
+# Half decades from 1e-6 to 100, against the mean loss.
+L2_VALUES = tuple(float(l2) for l2 in np.logspace(-6, 2, 17))
+L2_CHOICES = ("fast", "paper")
+
+
+def named_l2_values(choice, num_images):
+    """Penalties for `linear_probe` by name.
+
+    "fast" is its default. "paper" is the sweep of the transfer experiments: 45 values,
+    logarithmically spaced from 1e-6 to 1e5. The paper does not say what they weigh
+    against; here it is the *summed* loss, sum_i loss_i + value |W|^2, as in the tool
+    for linear evaluation published by one of its authors. `linear_probe` counts
+    against the mean loss with l2 / 2 |W|^2, so l2 = 2 value / n.
+
+    Args:
+      choice: "fast" or "paper".
+      num_images: int n >= 1, labelled training images.
+
+    Returns:
+      tuple of floats.
+
+    Raises:
+      ConfigError: unknown choice.
+
+    Example:
+      >>> values = named_l2_values("paper", num_images=1000)
+      >>> len(values), [f"{values[i]:.0e}" for i in (0, -1)]
+      (45, ['2e-09', '2e+02'])
+
+    Source: Chen et al., SimCLR (2020), section B.8; Kornblith, Tools for linear
+    evaluation using L-BFGS (2021), github.com/google-research/google-research.
+    """
+    if choice not in L2_CHOICES:
+        raise unknown_choice("l2_values", choice, L2_CHOICES)
+    if choice == "fast":
+        return L2_VALUES
+    return tuple(float(value) for value in 2 * np.logspace(-6, 5, 45) / num_images)
 
 
 def fit_logistic(

@@ -37,18 +37,8 @@ class PrincipalAxes:
     """
 
     def __init__(self, features, scaling="center"):
-        if scaling not in SCALINGS:
-            raise unknown_choice("scaling", scaling, SCALINGS)
         features = np.asarray(features, np.float32)
-        self._mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
-        deviations = features.std(axis=0, dtype=np.float64).astype(np.float32)
-        if scaling == "center":
-            deviations = np.full_like(
-                deviations, np.sqrt(np.mean(np.square(deviations)))
-            )
-        # A constant feature says nothing: rounding must not blow it up.
-        varies = deviations > 1e-6 * max(deviations.max(), np.finfo(np.float32).tiny)
-        self._factors = np.where(varies, 1 / np.where(varies, deviations, 1), 0)
+        self._mean, self._factors = mean_and_factors(features, scaling)
         scaled = (features - self._mean) * self._factors
         with threads_for(scaled):
             self._axes, self.variances = _axes_of(scaled)
@@ -57,6 +47,35 @@ class PrincipalAxes:
         """float32 coordinates `[m, R]` of features `[m, F]`."""
         features = np.asarray(features, np.float32)
         return ((features - self._mean) * self._factors) @ self._axes
+
+
+def mean_and_factors(features, scaling):
+    """What centres and scales features: (x - mean) * factors.
+
+    Args:
+      features: float array `[n, F]`.
+      scaling: "center" or "standardize", as of `PrincipalAxes`.
+
+    Returns:
+      mean, factors: float32 arrays `[F]`; a constant feature has the factor 0.
+
+    Raises:
+      ConfigError: unknown scaling.
+
+    Example:
+      >>> mean, factors = mean_and_factors(np.array([[0.0, 5.0], [2.0, 9.0]]), "center")
+      >>> mean.tolist(), [round(float(factor), 4) for factor in factors]
+      ([1.0, 7.0], [0.6325, 0.6325])
+    """
+    if scaling not in SCALINGS:
+        raise unknown_choice("scaling", scaling, SCALINGS)
+    mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    deviations = features.std(axis=0, dtype=np.float64).astype(np.float32)
+    if scaling == "center":
+        deviations = np.full_like(deviations, np.sqrt(np.mean(np.square(deviations))))
+    # A constant feature says nothing: rounding must not blow it up.
+    varies = deviations > 1e-6 * max(deviations.max(), np.finfo(np.float32).tiny)
+    return mean, np.where(varies, 1 / np.where(varies, deviations, 1), 0)
 
 
 def _axes_of(x):

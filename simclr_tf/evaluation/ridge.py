@@ -29,6 +29,12 @@ class RidgeClassifier:
     _weights: np.ndarray
     _offsets: np.ndarray
 
+    @property
+    def alpha_is_at_edge(self):
+        """Whether the best value is the first or last tried: widen the sweep then."""
+        values = sorted(self.leave_one_out_errors)
+        return len(values) > 1 and self.alpha in (values[0], values[-1])
+
     def predict(self, features):
         """Labels int64 `[m]` of features `[m, F]`."""
         scores = self._axes.transform(features) @ self._weights + self._offsets
