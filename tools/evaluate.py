@@ -2,6 +2,12 @@
 
 simclr-tf evaluate --workdir=runs/demo
 simclr-tf evaluate --encoder=exported_models/demo --data=folder:LABELLED
+simclr-tf evaluate --workdir=runs/demo --protocols=linear,ridge,linear_sgd_views
+
+Protocols: knn; linear (logistic regression by L-BFGS); few (ridge on a few labels a
+class); ridge (on all labels); linear_sgd and linear_lars (a layer trained on cached
+features, many learning rates at once); linear_sgd_views and linear_lars_views (the
+same on augmented views). The encoder is frozen in all of them, batch norm too.
 
 Beside the encoder stand the raw pixels and, for a workdir, the same encoder before
 its first step. Writes evaluation.json and evaluation.md, and for images in memory
@@ -29,6 +35,19 @@ def define(values):
     }
     for name, text in texts.items():
         flags.DEFINE_string(name, None, text, flag_values=values)
+    flags.DEFINE_list("protocols", ["knn", "linear", "few"], "Protocols to run, in "
+                      "this order.", flag_values=values)
+    flags.DEFINE_enum("l2_values", "fast", ["fast", "paper"], "Penalties that linear "
+                      "chooses from: 17, or the paper's 45.", flag_values=values)
+    flags.DEFINE_integer("linear_epochs", 90, "Epochs of a trained linear layer.",
+                         flag_values=values)
+    flags.DEFINE_integer("linear_batch_size", 256, "Images a step of a trained linear "
+                         "layer.", flag_values=values)
+    flags.DEFINE_list("linear_learning_rates", None, "Learning rates at batch 256 that "
+                      "a trained linear layer chooses from; 13 from 0.0001 to 100 if "
+                      "unset.", flag_values=values)
+    flags.DEFINE_string("views_recipe", "finetune", "Recipe of the augmented views of "
+                        "a trained linear layer.", flag_values=values)
     flags.DEFINE_integer("image_size_pixels", None, "Height and width of the images "
                          "as the encoder sees them; the run's if unset.",
                          flag_values=values)
@@ -48,6 +67,7 @@ def run(values):
         raise command_line.FlagError(
             "Exactly one of --workdir and --encoder is required: the folder of a run, "
             "or an encoder to load.")
+    rates = _numbers(values["linear_learning_rates"])
     import_tensorflow()
     from simclr_tf.reports import evaluate_and_report
     from simclr_tf.training import Workdir
@@ -59,13 +79,26 @@ def run(values):
     chosen = {name: values[name].value for name in (
         "data", "split", "test_split", "data_dir", "image_size_pixels")}
     settings = {name: values[name].value for name in (
-        "k", "temperature", "draws", "seed")}
+        "k", "temperature", "draws", "seed", "protocols", "l2_values", "linear_epochs",
+        "linear_batch_size", "views_recipe")}
+    if rates is not None:
+        settings["base_learning_rates"] = rates
     evaluate_and_report(
         path,
         chosen={name: value for name, value in chosen.items() if value is not None},
         output=values["output"].value, batch_size=values["batch_size"].value,
         command=command_line.typed("evaluate", values),
         per_class=values["per_class"].value or None, **settings)
+
+
+def _numbers(flag):
+    """The floats of a list flag; None if it is unset."""
+    try:
+        return None if flag.value is None else [float(word) for word in flag.value]
+    except ValueError:
+        raise command_line.FlagError(
+            f"--{flag.name} must be numbers with commas between them. Received: "
+            f"{','.join(flag.value)}.") from None
 
 
 def main(argv=None):

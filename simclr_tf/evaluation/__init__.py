@@ -1,5 +1,12 @@
-"""Probes of a frozen encoder: kNN, linear, few labels, and their results."""
+"""Probes of a frozen encoder: kNN, linear three ways, few labels; their results."""
 
+from simclr_tf.evaluation.comparison import (
+    RAW_PIXELS,
+    THIS_ENCODER,
+    UNTRAINED,
+    compare,
+    evaluate_encoder,
+)
 from simclr_tf.evaluation.distillation import DISTILL_FILE, Distilled, distill
 from simclr_tf.evaluation.features import extract_features, raw_pixels
 from simclr_tf.evaluation.knn import knn_classify, nearest_neighbours
@@ -9,12 +16,15 @@ from simclr_tf.evaluation.linear_probe import (
     few_label_probe,
     linear_probe,
 )
+from simclr_tf.evaluation.linear_sgd import (
+    BASE_LEARNING_RATES,
+    LinearSGDProbe,
+    linear_sgd_probe,
+)
+from simclr_tf.evaluation.logistic import named_l2_values
 from simclr_tf.evaluation.protocols import (
-    RAW_PIXELS,
-    THIS_ENCODER,
-    UNTRAINED,
-    compare,
-    evaluate_encoder,
+    DEFAULT_PROTOCOLS,
+    PROTOCOLS,
     evaluate_features,
 )
 from simclr_tf.evaluation.results import (
@@ -28,19 +38,25 @@ from simclr_tf.evaluation.results import (
     write_results,
 )
 from simclr_tf.evaluation.ridge import RidgeClassifier, fit_ridge
+from simclr_tf.evaluation.training_views import TrainingViews
 
 __all__ = [
+    "BASE_LEARNING_RATES",
+    "DEFAULT_PROTOCOLS",
     "DISTILL_FILE",
     "Distilled",
     "EVALUATION_FILE",
     "FINETUNE_FILE",
     "FewLabelProbe",
     "LinearProbe",
+    "LinearSGDProbe",
     "Measurement",
+    "PROTOCOLS",
     "RAW_PIXELS",
     "Results",
     "RidgeClassifier",
     "THIS_ENCODER",
+    "TrainingViews",
     "UNTRAINED",
     "compare",
     "distill",
@@ -51,6 +67,8 @@ __all__ = [
     "fit_ridge",
     "knn_classify",
     "linear_probe",
+    "linear_sgd_probe",
+    "named_l2_values",
     "nearest_neighbours",
     "raw_pixels",
     "read_results",

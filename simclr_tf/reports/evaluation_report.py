@@ -8,6 +8,7 @@ from simclr_tf.evaluation import (
     EVALUATION_FILE,
     RAW_PIXELS,
     THIS_ENCODER,
+    TrainingViews,
     compare,
     write_results,
 )
@@ -29,7 +30,8 @@ HELD_OUT_SCHEMES = ("folder:", "npz:")  # Where a test split is often missing.
 
 
 def evaluate_and_report(path, *, chosen=None, encoder=None, output=None,
-                        batch_size=256, command=None, say=print, **settings):
+                        batch_size=256, views_recipe="finetune", command=None,
+                        say=print, **settings):
     """Probe an encoder, print the table, and write everything down.
 
     Args:
@@ -40,6 +42,7 @@ def evaluate_and_report(path, *, chosen=None, encoder=None, output=None,
       output: folder for the results; the workdir, or the folder of the encoder's
         name under `evaluations/`, if None.
       batch_size: int.
+      views_recipe: name or Recipe of `simclr_tf.augment`, for protocols on views.
       command: str, for the record.
       say: function of a str.
       **settings: of simclr_tf.evaluation.evaluate_features.
@@ -70,6 +73,7 @@ def evaluate_and_report(path, *, chosen=None, encoder=None, output=None,
             *(evaluation_batches(source, batch_size, data.image_size_pixels)
               for source in (train, test)),
             data=data.source, encoder_name=typed, command=command, step=step,
+            train_views=TrainingViews(train, data.image_size_pixels, views_recipe),
             on_measured=lambda m: say(
                 f"{m.representation:18}{m.protocol:18}{m.value:5.1f} %"),
             on_features=lambda name, *found: features.update({name: found}),

@@ -7,6 +7,11 @@ PROTOCOL_TITLES = {
     "weighted_knn": "kNN",
     "linear_probe": "linear",
     "few_label_ridge": "{per_class} labels a class",
+    "ridge": "ridge",
+    "linear_sgd": "linear, SGD",
+    "linear_lars": "linear, LARS",
+    "linear_sgd_views": "linear, SGD on views",
+    "linear_lars_views": "linear, LARS on views",
 }
 
 
@@ -153,7 +158,23 @@ def _legend(results, protocols):
         )
     if (few := protocols.get("few_label_ridge")) is not None and few.settings:
         parts.append(f"{protocol_title(few)}: ridge, {few.settings['draws']} draws")
+    if "ridge" in protocols:
+        parts.append("ridge: on all labels, penalty by leave-one-out")
+    parts.extend(_trained_layers(protocols))
     sizes = sorted({m.num_test for m in results.measurements})
     tested = ", ".join(f"{size:,}" for size in sizes)
     parts.append(f"{tested} test images of {results.data}; in brackets 95 % intervals")
     return "; ".join(parts) + "."
+
+
+def _trained_layers(protocols):
+    """What the linear layers trained by steps have in common."""
+    trained = [m for m in protocols.values() if "base_learning_rate" in m.settings]
+    if trained:
+        titles = [protocol_title(m).removeprefix("linear, ") for m in trained]
+        yield (
+            f"{', '.join(titles)}: {trained[0].settings['epochs']} epochs, learning "
+            "rate chosen on held-out training images, then trained on all"
+        )
+    if any(m.protocol.endswith("_views") for m in trained):
+        yield "views: random crops and flips of the training images"

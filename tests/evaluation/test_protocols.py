@@ -100,3 +100,61 @@ def test_generators_are_refused_because_they_are_read_several_times(encoder):
             encoder, None, iter(batches(8, 0)), batches(8, 1),
             data="toy", encoder_name="x",
         )  # fmt: skip
+
+
+def test_protocols_run_once_each_in_the_order_they_are_named(encoder):
+    found = evaluate_encoder(
+        encoder, batches(40, 0), batches(20, 1),
+        protocols=["ridge", "knn", "ridge"], **SETTINGS,
+    )  # fmt: skip
+    assert [m.protocol for m in found] == ["ridge", "weighted_knn"]
+    ridge = found[0]
+    assert (ridge.num_train_labels, ridge.num_test) == (40, 20)
+    assert ridge.low_95 < ridge.value and ridge.value > 80
+    errors = {
+        entry["alpha"]: entry["leave_one_out_error"]
+        for entry in ridge.settings["alpha_sweep"]
+    }
+    assert len(errors) == 15 and ridge.settings["alpha"] == min(errors, key=errors.get)
+    assert ridge.settings["alpha_is_at_edge"] == (
+        ridge.settings["alpha"] in (min(errors), max(errors))
+    )
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"protocols": ["knn", "lineal"]}, "Did you mean linear.*few, ridge, linear_s"),
+        ({"protocols": ["linear_sgd_views"]}, "pass `train_views`"),
+        ({"protocols": []}, "Nothing is left to measure"),
+        ({"protocols": ["few"], "per_class": None}, "Nothing is left to measure"),
+    ],
+)
+def test_protocols_that_cannot_run_are_refused_before_any_feature(settings, words):
+    def never(*args, **kwargs):
+        raise AssertionError("the encoder was called")
+
+    with pytest.raises(ConfigError, match=words):
+        compare(
+            never, None, batches(8, 0), batches(8, 1),
+            data="toy", encoder_name="x", **settings,
+        )  # fmt: skip
+
+
+def test_the_paper_tries_45_penalties_against_the_summed_loss():
+    (linear,) = evaluate_encoder(
+        None, batches(40, 0), batches(20, 1), protocols=["linear"], l2_values="paper"
+    )
+    tried = sorted(entry["l2"] for entry in linear.settings["l2_sweep"])
+    assert len(tried) == 45
+    # l2 / 2 against the mean over 40 images is 20 l2 against their sum.
+    assert 20 * tried[0] == pytest.approx(1e-6)
+    assert 20 * tried[-1] == pytest.approx(1e5)
+    np.testing.assert_allclose(np.diff(np.log10(tried)), 11 / 44)
+
+
+def test_unknown_names_of_penalties_list_the_choices():
+    with pytest.raises(ConfigError, match="Choices: fast, paper"):
+        evaluate_encoder(
+            None, batches(8, 0), batches(8, 1), protocols=["linear"], l2_values="papper"
+        )

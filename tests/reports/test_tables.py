@@ -70,3 +70,31 @@ def test_results_name_their_settings_and_test_size():
     legend = results_markdown(RESULTS).splitlines()[-1]
     for part in ("20 neighbours", "temperature 0.07", "5 draws", "2,534 test images"):
         assert part in legend
+
+
+def test_card_metrics_are_those_of_the_encoder_alone():
+    rows = card_metrics(RESULTS)
+    assert [row["value"] for row in rows] == ["73.2 (71.4 to 74.9)", "66.2 ± 1.8"]
+    assert {row["num_test"] for row in rows} == {2534}
+    assert all("embedded:freedoom_12" in row["metric"] for row in rows)
+
+
+def test_trained_layers_and_ridge_are_explained_where_they_are_shown():
+    settings = {"base_learning_rate": 0.1, "epochs": 90}
+    found = [
+        Measurement(
+            "this encoder", protocol, "accuracy_percent", 90.0, 100, 50,
+            settings=settings if protocol.startswith("linear_") else {},
+        )
+        for protocol in ("ridge", "linear_sgd", "linear_lars_views")
+    ]  # fmt: skip
+    lines = results_markdown(Results("mine", "resnet18", tuple(found))).splitlines()
+    for title in ("ridge", "linear, SGD", "linear, LARS on views"):
+        assert f"| {title} |" in lines[0]
+    assert (
+        "SGD, LARS on views: 90 epochs, learning rate chosen on" in lines[-1]
+    )
+    for words in ("ridge: on all labels", "views: random crops and flips"):
+        assert words in lines[-1]
+    old = results_markdown(RESULTS)
+    assert "epochs" not in old and "crops" not in old

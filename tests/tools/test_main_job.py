@@ -139,6 +139,25 @@ def test_an_export_replaces_an_earlier_one_with_whatever_is_asked_for(
             assert os.fsencode(tmp_path_factory.getbasetemp()) not in path.read_bytes()
 
 
+def test_other_protocols_are_chosen_by_name(finished_run, tmp_path):
+    workdir, _ = finished_run
+    assert command_line.main([
+        "evaluate", f"--workdir={workdir}", f"--output={tmp_path}",
+        "--protocols=ridge,linear_sgd_views", "--linear_epochs=1",
+        "--linear_batch_size=64", "--linear_learning_rates=0.1,1",
+        "--views_recipe=small_grey"]) == 0
+    results = read_results(tmp_path / "evaluation.json")
+    assert [m.protocol for m in results.measurements] == 3 * [
+        "ridge", "linear_sgd_views"]
+    layer = results.find("this encoder", "linear_sgd_views").settings
+    assert [entry["base_learning_rate"] for entry in layer["learning_rate_sweep"]] == [
+        0.1, 1.0]
+    assert (layer["epochs"], layer["batch_size"]) == (1, 64)
+    assert layer["images"] == "augmented views (small_grey)"
+    table = (tmp_path / "evaluation.md").read_text()
+    assert "| linear, SGD on views |" in table and "| kNN" not in table
+
+
 def test_grey_images_are_shown_to_a_colour_encoder_as_colour(finished_run, tmp_path):
     workdir, _ = finished_run
     assert command_line.main([
@@ -185,6 +204,12 @@ def test_the_recorded_command_makes_the_same_config(finished_run, tmp_path):
     (["evaluate", "--workdir={run}", "--k=0"], "k=0"),
     (["evaluate", "--workdir={run}", "--k=1000"], "k=1000"),
     (["evaluate", "--workdir={run}", "--test_split=holdout"], "holdout"),
+    (["evaluate", "--workdir={run}", "--protocols=knn,lineal"],
+     "Choices: knn, linear, few, ridge, linear_sgd"),
+    (["evaluate", "--workdir={run}", "--l2_values=papper"], "paper"),
+    (["evaluate", "--workdir={run}", "--linear_learning_rates=0.1,x"], "0.1,x"),
+    (["evaluate", "--workdir={run}", "--views_recipe=finetuned"],
+     "Did you mean finetune"),
     (["export", "--workdir={run}"], "--output is required"),
     (["export", "--workdir={run}", "--output={export}"], "not empty"),
     (["export", "--workdir={run}", "--output={run}", "--overwrite"],

@@ -1,0 +1,168 @@
+"""A representation side by side with what it has to beat, under the same probes."""
+
+import time
+
+from simclr_tf.errors import require
+from simclr_tf.evaluation.features import (
+    check_labelled,
+    extract_features,
+    feature_function,
+    pixel_function,
+    raw_pixels,
+)
+from simclr_tf.evaluation.protocols import (
+    DEFAULT_PROTOCOLS,
+    check_protocols,
+    evaluate_features,
+)
+from simclr_tf.evaluation.results import Results
+from simclr_tf.evaluation.training_views import EncodedViews
+from simclr_tf.training.workdir import versions
+
+THIS_ENCODER = "this encoder"
+UNTRAINED = "untrained encoder"
+RAW_PIXELS = "raw pixels"
+
+
+def evaluate_encoder(
+    encoder,
+    train_batches,
+    test_batches,
+    *,
+    representation=THIS_ENCODER,
+    train_views=None,
+    on_features=None,
+    **settings,
+):
+    """`evaluate_features` of a frozen encoder.
+
+    Args:
+      encoder: keras.Model, or None for the raw pixels.
+      train_batches, test_batches: as for `extract_features`.
+      representation: str, name of the row in the table.
+      train_views: TrainingViews of the source of `train_batches`, whose ids they
+        carry, for the protocols on views.
+      on_features: function called with (representation, training features, test
+        features), before the probes.
+      **settings: of `evaluate_features`.
+
+    Returns:
+      tuple of Measurement.
+
+    Raises:
+      DataError: a set without labels or without images.
+      ConfigError: a setting outside its range.
+
+    Example:
+      >>> import numpy as np
+      >>> batch = {"images": np.eye(8).reshape(2, 4, 4, 2).repeat(4, 0),
+      ...          "labels": np.repeat([0, 1], 4), "ids": np.arange(8)}
+      >>> found = evaluate_encoder(None, [batch], [batch], k=1, per_class=None)
+      >>> [m.value for m in found]
+      [100.0, 100.0]
+    """
+    found, parts, views = [], [], None
+    for name, batches in (("training", train_batches), ("test", test_batches)):
+        if encoder is None:
+            features, labels, ids = raw_pixels(batches)
+        else:
+            features, labels, ids = extract_features(encoder, batches)
+        found.append(features)
+        parts.append(check_labelled(name, features, labels))
+        if name == "training" and train_views is not None:
+            forward = pixel_function() if encoder is None else feature_function(encoder)
+            views = EncodedViews(train_views, forward, ids[labels >= 0])
+    if on_features is not None:
+        on_features(representation, *found)
+    return evaluate_features(representation, *parts, views=views, **settings)
+
+
+def compare(
+    encoder,
+    untrained_encoder,
+    train_batches,
+    test_batches,
+    *,
+    data,
+    encoder_name,
+    command=None,
+    step=None,
+    train_views=None,
+    on_measured=None,
+    on_features=None,
+    **settings,
+):
+    """This encoder, the same one untrained, and raw pixels under the same probes.
+
+    Args:
+      encoder: keras.Model.
+      untrained_encoder: keras.Model with fresh weights; None leaves it out.
+      train_batches, test_batches: as for `extract_features`; they are read once a
+        representation, so no generators.
+      data: str, name of the labelled images.
+      encoder_name: str, name or path of the encoder.
+      command: str, what started it.
+      step: int, updates the encoder was trained for, if known.
+      on_measured: function of a Measurement, called as each one is there.
+      train_views, on_features: as for `evaluate_encoder`.
+      **settings: of `evaluate_features`.
+
+    Returns:
+      Results.
+
+    Raises:
+      DataError: a set without labels or without images.
+      ConfigError: a setting outside its range, or batches that can be read only once.
+    """
+    check_protocols(
+        settings.get("protocols", DEFAULT_PROTOCOLS),
+        train_views,
+        settings.get("per_class", 10),
+    )
+    for name, batches in (
+        ("training batches", train_batches),
+        ("test batches", test_batches),
+    ):
+        require(
+            not hasattr(batches, "__next__"),
+            f"The {name} are read several times: pass a list or a tf.data.Dataset.",
+            batches=type(batches).__name__,
+        )
+        _check_labels(name, batches)
+    started = time.monotonic()
+    rows = [(THIS_ENCODER, encoder)]
+    if untrained_encoder is not None:
+        rows.append((UNTRAINED, untrained_encoder))
+    rows.append((RAW_PIXELS, None))
+    measurements = []
+    for representation, model in rows:
+        found = evaluate_encoder(
+            model,
+            train_batches,
+            test_batches,
+            representation=representation,
+            train_views=train_views,
+            on_features=on_features,
+            **settings,
+        )
+        measurements.extend(found)
+        for measurement in found:
+            if on_measured is not None:
+                on_measured(measurement)
+    return Results(
+        data=data,
+        encoder=encoder_name,
+        measurements=tuple(measurements),
+        command=command,
+        versions=versions(),
+        wall_seconds=round(time.monotonic() - started, 3),
+        step=step,
+    )
+
+
+def _check_labels(name, batches):
+    """Say that labels are missing before, not after, the features are computed."""
+    for batch in batches:
+        if batch.get("labels") is None:
+            check_labelled(name.removesuffix(" batches"), batch["images"], None)
+        return

@@ -1,0 +1,138 @@
+"""What each protocol measures of given features: the fields of a Measurement.
+
+Each function takes the training and the test set as pairs (features, labels), all
+labelled, and returns the fields that depend on the protocol.
+"""
+
+import numpy as np
+
+from simclr_tf.evaluation.blas_threads import threads_for
+from simclr_tf.evaluation.knn import knn_classify
+from simclr_tf.evaluation.linear_probe import few_label_probe, linear_probe
+from simclr_tf.evaluation.linear_sgd import linear_sgd_probe
+from simclr_tf.evaluation.logistic import named_l2_values
+from simclr_tf.evaluation.results import wilson_interval
+from simclr_tf.evaluation.ridge import fit_ridge
+
+
+def measure_knn(train, test, *, k, temperature):
+    """Weighted kNN."""
+    predictions = knn_classify(*train, test[0], k=k, temperature=temperature)
+    return {
+        **_accuracy(predictions == test[1]),
+        "num_train_labels": len(train[1]),
+        "settings": {"k": k, "temperature": temperature},
+    }
+
+
+def measure_linear(train, test, *, l2_values, seed):
+    """Logistic regression by L-BFGS; `l2_values` are floats or a name."""
+    if isinstance(l2_values, str):
+        l2_values = named_l2_values(l2_values, len(train[1]))
+    probe = linear_probe(*train, *test, l2_values=l2_values, seed=seed)
+    sweep = [
+        {"l2": l2, "held_out_accuracy_percent": accuracy}
+        for l2, accuracy in probe.held_out_accuracies_percent.items()
+    ]
+    return {
+        **_accuracy(probe.predictions == test[1]),
+        "num_train_labels": len(train[1]),
+        "settings": {
+            "classifier": "logistic regression (L-BFGS)",
+            "l2": probe.l2,
+            "l2_is_at_edge": probe.l2_is_at_edge,
+            "l2_sweep": sweep,
+            "num_held_out": probe.num_held_out,
+            "seed": seed,
+        },
+    }
+
+
+def measure_few(train, test, *, per_class, draws, seed):
+    """Ridge on a few labels a class, several draws of them."""
+    probe = few_label_probe(*train, *test, per_class=per_class, draws=draws, seed=seed)
+    return {
+        "value": probe.accuracy_percent,
+        "std": probe.std_percent,
+        "num_train_labels": probe.num_labels,
+        "settings": {
+            "classifier": "ridge",
+            "per_class": per_class,
+            "draws": draws,
+            "accuracies_percent": list(probe.accuracies_percent),
+            "alphas": list(probe.alphas),
+            "seed": seed,
+        },
+    }
+
+
+def measure_ridge(train, test):
+    """Ridge on all labels, its penalty chosen by leave-one-out: nothing is random."""
+    with threads_for(train[0]):
+        probe = fit_ridge(*train)
+    sweep = [
+        {"alpha": alpha, "leave_one_out_error": error}
+        for alpha, error in probe.leave_one_out_errors.items()
+    ]
+    return {
+        **_accuracy(probe.predict(test[0]) == test[1]),
+        "num_train_labels": len(train[1]),
+        "settings": {
+            "classifier": "ridge",
+            "alpha": probe.alpha,
+            "alpha_is_at_edge": probe.alpha_is_at_edge,
+            "alpha_sweep": sweep,
+        },
+    }
+
+
+def measure_linear_sgd(
+    train, test, *, optimizer, base_learning_rates, epochs, batch_size, seed, views=None
+):
+    """A linear layer trained by SGD or LARS; on augmented views if there are any."""
+    momentum, weight_decay = 0.9, 0.0
+    probe = linear_sgd_probe(
+        *train,
+        *test,
+        optimizer=optimizer,
+        base_learning_rates=base_learning_rates,
+        epochs=epochs,
+        batch_size=batch_size,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        seed=seed,
+        view_batches=None if views is None else views.batches,
+    )
+    sweep = [
+        {"base_learning_rate": rate, "held_out_accuracy_percent": accuracy}
+        for rate, accuracy in probe.held_out_accuracies_percent.items()
+    ]
+    return {
+        **_accuracy(probe.predictions == test[1]),
+        "num_train_labels": len(train[1]),
+        "settings": {
+            "classifier": f"linear layer ({optimizer.upper()})",
+            "images": "as they are" if views is None else views.description,
+            "base_learning_rate": probe.base_learning_rate,
+            "learning_rate_is_at_edge": probe.learning_rate_is_at_edge,
+            "learning_rate_sweep": sweep,
+            "num_held_out": probe.num_held_out,
+            "refitted_on_all_labels": True,
+            "epochs": epochs,
+            "batch_size": probe.batch_size,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "seed": seed,
+        },
+    }
+
+
+def _accuracy(correct):
+    """The share of correct predictions (bool `[m]`) with its Wilson interval."""
+    num_correct, num_test = int(np.sum(correct)), len(correct)
+    low, high = wilson_interval(num_correct, num_test)
+    return {
+        "value": 100 * num_correct / num_test,
+        "low_95": 100 * low,
+        "high_95": 100 * high,
+    }

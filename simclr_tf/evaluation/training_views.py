@@ -1,0 +1,114 @@
+"""Augmented views of labelled images for a linear layer: cropped, flipped, encoded."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from simclr_tf.augment import Recipe, finish_view, get_recipe, one_view
+from simclr_tf.data import training_dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingViews:
+    """Images of a source, each epoch cropped and flipped anew.
+
+    Attributes:
+      source: Source with labels, the training images.
+      image_size_pixels: int or (height, width), size of a view.
+      recipe: name or Recipe of `simclr_tf.augment`.
+
+    Raises:
+      ConfigError: there is no such recipe.
+
+    Source: Chen et al., SimCLR (2020), section B.6: random crops and flips only.
+    """
+
+    source: object
+    image_size_pixels: int | tuple
+    recipe: str | Recipe = "finetune"
+
+    def __post_init__(self):
+        get_recipe(self.recipe)
+
+    def batches(self, ids, *, batch_size, total_steps, seed):
+        """Batches of one view an image; each epoch has an order and crops of its own.
+
+        Args:
+          ids: int array `[n]`, examples of the source, all labelled.
+          batch_size: int <= n; an epoch's incomplete last batch is left out.
+          total_steps: int.
+          seed: int; batch k is a pure function of (seed, k).
+
+        Yields:
+          total_steps dicts: `images` float32 `[B, S, S, C]` in
+          [0, 1], `labels` int32 `[B]`.
+
+        Example:
+          >>> from simclr_tf.data import open_source
+          >>> x, y = np.zeros([5, 8, 8, 3], np.uint8), np.array([0, 1, 0, 1, 1])
+          >>> views = TrainingViews(open_source((x, y)), 6)
+          >>> for batch in views.batches([1, 3], batch_size=2, total_steps=2, seed=0):
+          ...     print(batch["images"].shape, batch["labels"].numpy().tolist())
+          (2, 6, 6, 3) [1, 1]
+          (2, 6, 6, 3) [1, 1]
+        """
+        dataset = training_dataset(
+            self.source.subset(ids),
+            global_batch_size=batch_size,
+            seed=seed,
+            total_steps=total_steps,
+            recipe=self.recipe,
+            image_size_pixels=self.image_size_pixels,
+        )
+        for batch in dataset:
+            if "images" in batch:
+                images = self._view(batch["images"], batch["seeds"])
+            else:  # Files were cropped where they were decoded; one of two views.
+                images = self._finish(batch["crops_a"], batch["seeds"])
+            yield {"images": images, "labels": batch["labels"]}
+
+    # Kept, because tracing them takes as long as hundreds of small steps.
+
+    @functools.cached_property
+    def _view(self):
+        size = self.image_size_pixels
+        make = functools.partial(one_view, recipe=self.recipe, image_size_pixels=size)
+        return tf.function(make, autograph=False)
+
+    @functools.cached_property
+    def _finish(self):
+        make = functools.partial(finish_view, recipe=self.recipe)
+        return tf.function(make, autograph=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedViews:
+    """The views of a training set as a frozen encoder sees them.
+
+    Attributes:
+      views: TrainingViews.
+      forward: function of images `[N, H, W, C]` to features `[N, F]`, as of
+        `feature_function`.
+      ids: int array `[n]`, the example of the source behind each row of the features.
+    """
+
+    views: TrainingViews
+    forward: object
+    ids: np.ndarray
+
+    @property
+    def description(self):
+        """str, what is done to the images, for the record."""
+        return f"augmented views ({self.views.recipe})"
+
+    def batches(self, rows, **settings):
+        """Pairs (features `[B, F]`, labels `[B]`) of the rows' views, step by step.
+
+        Args:
+          rows: int array, row numbers of the features.
+          **settings: of `TrainingViews.batches`.
+        """
+        for batch in self.views.batches(self.ids[rows], **settings):
+            yield self.forward(batch["images"]), batch["labels"]
