@@ -63,18 +63,13 @@ def define(values):
 
 def run(values):
     """Evaluate as the flags say."""
-    if bool(values["workdir"].value) == bool(values["encoder"].value):
-        raise command_line.FlagError(
-            "Exactly one of --workdir and --encoder is required: the folder of a run, "
-            "or an encoder to load.")
-    rates = _numbers(values["linear_learning_rates"])
+    path = command_line.one_encoder(values)
+    rates = command_line.numbers(values, "linear_learning_rates", float)
     import_tensorflow()
     from simclr_tf.reports import evaluate_and_report
     from simclr_tf.training import Workdir
 
-    path = values["encoder"].value
-    if path is None:
-        path = values["workdir"].value
+    if values["workdir"].value:
         Workdir(path).read()  # Whatever else lies there is refused.
     chosen = {name: values[name].value for name in (
         "data", "split", "test_split", "data_dir", "image_size_pixels")}
@@ -89,16 +84,6 @@ def run(values):
         output=values["output"].value, batch_size=values["batch_size"].value,
         command=command_line.typed("evaluate", values),
         per_class=values["per_class"].value or None, **settings)
-
-
-def _numbers(flag):
-    """The floats of a list flag; None if it is unset."""
-    try:
-        return None if flag.value is None else [float(word) for word in flag.value]
-    except ValueError:
-        raise command_line.FlagError(
-            f"--{flag.name} must be numbers with commas between them. Received: "
-            f"{','.join(flag.value)}.") from None
 
 
 def main(argv=None):

@@ -72,13 +72,6 @@ def test_results_name_their_settings_and_test_size():
         assert part in legend
 
 
-def test_card_metrics_are_those_of_the_encoder_alone():
-    rows = card_metrics(RESULTS)
-    assert [row["value"] for row in rows] == ["73.2 (71.4 to 74.9)", "66.2 ± 1.8"]
-    assert {row["num_test"] for row in rows} == {2534}
-    assert all("embedded:freedoom_12" in row["metric"] for row in rows)
-
-
 def test_trained_layers_and_ridge_are_explained_where_they_are_shown():
     settings = {"base_learning_rate": 0.1, "epochs": 90}
     found = [
