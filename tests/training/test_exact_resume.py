@@ -28,7 +28,7 @@ def runs(tmp_path_factory):
     """The folder of all runs; one process made them."""
     folder = tmp_path_factory.mktemp("runs")
     done = subprocess.run([sys.executable, str(SCRIPT), str(folder)], text=True,
-                          capture_output=True, timeout=600)
+                          capture_output=True, timeout=1800)
     assert done.returncode == 0, done.stderr
     return folder
 

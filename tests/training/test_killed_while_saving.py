@@ -14,7 +14,7 @@ KILLS = 50
 def test_fifty_kills_while_saving_lose_no_complete_checkpoint(tmp_path):
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(tmp_path / "c"), str(KILLS)], text=True,
-        capture_output=True, timeout=600)
+        capture_output=True, timeout=1800)
     reports = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(reports) == KILLS, done.stderr
     # Each child could read the newest checkpoint, and found that step's values there.
