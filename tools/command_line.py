@@ -5,12 +5,15 @@ bug keeps its traceback. `--help` and typos are answered before TensorFlow is
 imported.
 """
 
+import contextlib
 import difflib
 import importlib
 import os
 import shlex
+import signal
 import sys
 import textwrap
+import threading
 
 from absl import flags
 
@@ -75,7 +78,8 @@ def execute(doc, define, run, argv=None):
         return 0
     try:
         _parse(values, arguments)
-        run(values)
+        with _ended_by_sigterm():
+            run(values)
     except LostPeerError as error:
         _fail(str(error))
         _exit_now(2)
@@ -88,6 +92,27 @@ def execute(doc, define, run, argv=None):
         print("Interrupted.", file=sys.stderr)
         return 130
     return 0
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm():
+    """SIGTERM ends what is done as Ctrl-C does, so that nothing half done is left.
+
+    While a run trains, its own handler stands in place of this one.
+    """
+    def end(number, frame):
+        raise Interrupted("SIGTERM: ended before it was done.", number)
+
+    before = signal.getsignal(signal.SIGTERM)
+    if (before is not signal.SIG_DFL
+            or threading.current_thread() is not threading.main_thread()):
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def required(values, name, meaning):

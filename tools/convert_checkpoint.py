@@ -69,7 +69,7 @@ def run(values):
     _check_meaning(values, kind, target)
     import_tensorflow()
     from simclr_tf.export import conversion
-    from simclr_tf.training.whole_folder import check_free
+    from simclr_tf.export.whole_folder import check_free
 
     check_free(output)  # Before the work, not after it.
     given_up = (values["leave_out"].value or "").split(",")

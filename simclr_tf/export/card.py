@@ -117,9 +117,8 @@ def _data_lines(card):
         return []
     lines = ["## Data", ""]
     lines += [f"Images: {card['data']}", ""] if "data" in card else []
-    if "data_licence" in card:
-        lines += [f"Licence of the images: {card['data_licence']}", ""]
-    return lines
+    licence = card.get("data_licence", "not stated; ask before you publish weights")
+    return [*lines, f"Licence of the images: {licence}", ""]
 
 
 def _command_lines(card):

@@ -1,4 +1,4 @@
-"""Does a SavedModel say what the model says, in a process that knows nothing of it?"""
+"""Does an export say what the model says, in a process that knows nothing of it?"""
 
 import os
 import pathlib
@@ -13,43 +13,55 @@ from simclr_tf.errors import SimCLRError
 
 TOLERANCE = 1e-5
 
+# The end of a program. Before it, `outputs` maps images to pairs of (name, array), to
+# be held against the cases' arrays of these names, and `foreign` is what the process
+# must not have imported. np.maximum keeps a NaN; Python's max would lose it.
+COMPARE = """
+cases, worst = np.load(sys.argv[2]), {}
+for case in [name[len("images"):] for name in cases.files if name.startswith("images")]:
+    for name, found in outputs(cases["images" + case]):
+        if name + case in cases.files:
+            difference = np.max(np.abs(found - cases[name + case]))
+            worst[name] = np.maximum(worst.get(name, 0.0), difference)
+known = [name for name in sys.modules if name.split(".")[0] in foreign]
+if known:
+    sys.exit(f"this process knows {known}")
+for name, difference in worst.items():
+    print("difference", name, float(difference))
+"""
+
 # Run by a fresh interpreter: `saved_model.pb` must be enough.
 _PROGRAM = """
 import sys
 import numpy as np
 import tensorflow as tf
-folder, cases = sys.argv[1:]
-module = tf.saved_model.load(folder)
+module, foreign = tf.saved_model.load(sys.argv[1]), ["simclr_tf"]
 signature = module.signatures["image_feature_vector"]
-cases = np.load(cases)
-worst = 0.0
-for name in [name for name in cases.files if name.startswith("images")]:
-    expected = cases[name.replace("images", "features")]
-    images = tf.constant(cases[name])
-    for found in (module(images), signature(images=images)["default"]):
-        worst = max(worst, float(np.max(np.abs(found.numpy() - expected))))
-known = [name for name in sys.modules if name.split(".")[0] == "simclr_tf"]
-if known:
-    sys.exit(f"this process knows {known}")
-print("difference", repr(worst))
-"""
+def outputs(images):
+    images = tf.constant(images)
+    served = {name: value.numpy() for name, value in signature(images=images).items()}
+    return [*served.items(), ("features", served["default"]),
+            ("features", module(images).numpy())]
+""" + COMPARE
 
 
 class ParityError(SimCLRError):
     """An exported model that does not say what the trained one says."""
 
 
-def parity_cases(encoder, copy):
-    """Random images and their features, to hold an export against.
+def parity_cases(encoder, copy, heads=()):
+    """Random images and what is said of them, to hold an export against.
 
     Args:
       encoder: keras.Model, the original.
       copy: keras.Model, its `plain_copy`.
+      heads: sequence of (output's name, original head, its plain copy).
 
     Returns:
-      dict of "images0", "features0", ... to float32 arrays. The first features are
-      the original's if it computes in float32, otherwise the copy's; where height and
-      width are free, a second case has other sides.
+      dict of "images0", "features0", ... and one array for each head, e.g. "logits0",
+      to float32 arrays. The first features are the original's if it computes in
+      float32, otherwise the copy's, and so with the heads; where height and width are
+      free, a second case has other sides.
     """
     height, width, channels = copy.input_shape[1:]
     native = [side or 32 for side in encoder.input_shape[1:3]]
@@ -61,16 +73,34 @@ def parity_cases(encoder, copy):
     cases = {}
     for number, (model, *size) in enumerate(sizes):
         images = rng.uniform(size=(*size, channels)).astype(np.float32)
-        # The other process has no accelerator, whose float32 would be another.
-        with tf.device("/CPU:0"):
-            features = tf.function(model)(tf.constant(images), training=False)
         cases[f"images{number}"] = images
-        cases[f"features{number}"] = features.numpy().astype(np.float32)
+        cases[f"features{number}"] = features = _outputs(model, images)
+        for name, head, plain in heads:
+            cases[f"{name}{number}"] = _outputs(
+                head if _is_float32(head) else plain, features)
     return cases
 
 
+def output_names(cases):
+    """What the cases know beside the images.
+
+    Example:
+      >>> output_names({"images0": 0, "features0": 0, "images1": 0, "features1": 0})
+      ('features',)
+    """
+    names = dict.fromkeys(name.rstrip("0123456789") for name in cases)
+    return tuple(name for name in names if name != "images")
+
+
+def _outputs(model, inputs):
+    # The other process has no accelerator, whose float32 would be another.
+    with tf.device("/CPU:0"):
+        outputs = tf.function(model)(tf.constant(inputs), training=False)
+    return outputs.numpy().astype(np.float32)
+
+
 def check_in_fresh_process(folder, cases, *, tolerance=TOLERANCE, timeout_seconds=900):
-    """Load a SavedModel in a new Python process and compare its features.
+    """Load a SavedModel in a new Python process and compare what it says.
 
     The process imports TensorFlow and nothing of this package. Both the call and
     the signature are compared.
@@ -78,7 +108,7 @@ def check_in_fresh_process(folder, cases, *, tolerance=TOLERANCE, timeout_second
     Args:
       folder: path with saved_model.pb.
       cases: dict as of `parity_cases`.
-      tolerance: float > 0, largest absolute difference, for features up to 1 in size;
+      tolerance: float > 0, largest absolute difference, for outputs up to 1 in size;
         it grows with larger ones, as float32 does.
       timeout_seconds: float > 0.
 
@@ -89,17 +119,20 @@ def check_in_fresh_process(folder, cases, *, tolerance=TOLERANCE, timeout_second
       ParityError: larger than the tolerance, or the process failed.
     """
     return difference_in_fresh_process(
-        _PROGRAM, folder, cases, tolerance=tolerance, timeout_seconds=timeout_seconds)
+        _PROGRAM, folder, cases, names=output_names(cases), tolerance=tolerance,
+        timeout_seconds=timeout_seconds)
 
 
-def difference_in_fresh_process(program, path, cases, *, what="The exported model",
-                                tolerance=TOLERANCE, timeout_seconds=900):
-    """Run a program on a file and the cases; it prints `difference X` at the end.
+def difference_in_fresh_process(program, path, cases, *, names=("features",),
+                                what="The exported model", tolerance=TOLERANCE,
+                                timeout_seconds=900):
+    """Run a program that ends in `COMPARE` on a file and the cases.
 
     Args:
       program: str, Python; its arguments are the path and that of an npz of the cases.
       path: path of what is checked (or made).
       cases: dict as of `parity_cases`, or with more arrays for the program.
+      names: outputs that must have been compared, of `output_names`.
       what: str, the model, for messages.
       tolerance, timeout_seconds: as of `check_in_fresh_process`.
 
@@ -114,10 +147,15 @@ def difference_in_fresh_process(program, path, cases, *, what="The exported mode
         np.savez(file, **cases)
         output = run_in_fresh_process(
             program, path, file, what=what, timeout_seconds=timeout_seconds)
-    answers = [line for line in output.splitlines() if line.startswith("difference ")]
-    if not answers:
-        raise ParityError(f"{what} fails in a fresh process: no message")
-    return check_difference(float(answers[-1].split()[1]), cases, what, tolerance)
+    answers = [line.split()[1:] for line in output.splitlines()
+               if line.startswith("difference ")]
+    differences = {name: float(difference) for name, difference in answers}
+    missing = [name for name in names if name not in differences]
+    if missing or not names:
+        raise ParityError(f"{what} fails in a fresh process: it says nothing of "
+                          f"{', '.join(missing) or 'anything'}")
+    return max(check_difference(differences[name], cases, what, tolerance, name=name)
+               for name in names)
 
 
 def run_in_fresh_process(program, *arguments, what, timeout_seconds=900):
@@ -161,25 +199,34 @@ def run_in_fresh_process(program, *arguments, what, timeout_seconds=900):
     return process.stdout
 
 
-def check_difference(difference, cases, what, tolerance=TOLERANCE):
+def check_difference(difference, cases, what, tolerance=TOLERANCE, *, name="features"):
     """The difference, if it is as small as float32 makes it.
 
+    Args:
+      difference: float, the largest absolute one.
+      cases: dict as of `parity_cases`.
+      what: str, the model, for messages.
+      tolerance: float > 0.
+      name: str, which of the outputs.
+
     Raises:
-      ParityError: larger than tolerance * max(1, largest feature), or NaN.
+      ParityError: larger than tolerance * max(1, largest value), or NaN.
     """
     largest = max(
         float(np.max(np.abs(values)))
-        for name, values in cases.items()
-        if name.startswith("features")
+        for case, values in cases.items()
+        if case.rstrip("0123456789") == name
     )
     allowed = tolerance * max(1.0, largest)
     if not difference <= allowed:  # NaN is a difference too.
         raise ParityError(
-            f"{what}'s features differ from the trained one's by "
+            f"{what}'s {name} differ from the trained one's by "
             f"{difference:.2e} (allowed: {allowed:.0e}). Nothing was written."
         )
     return difference
 
 
-def _is_float32(model):
-    return all(layer.compute_dtype == "float32" for layer in model.layers)
+def _is_float32(layer):
+    """Whether it computes in float32, with all that is inside."""
+    inside = [part for part in layer.submodules if hasattr(part, "compute_dtype")]
+    return all(part.compute_dtype == "float32" for part in inside or [layer])

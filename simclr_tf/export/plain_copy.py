@@ -3,8 +3,10 @@
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.errors import ConfigError, received_text
+from simclr_tf.errors import ConfigError, received_text, require
+from simclr_tf.export.weight_copies import copy_weights
 from simclr_tf.models import SynchronizedBatchNormalization, check_encoder
+from simclr_tf.training.exports import ExportedEncoder
 
 _BATCH_NORMS = (
     keras.layers.BatchNormalization,
@@ -19,7 +21,7 @@ def plain_copy(encoder):
     Every layer is made anew from its config, in which synchronized batch norm
     becomes plain and 16-bit policies become float32, and gets its weights. All
     layers are trainable, whatever was frozen. Height and width become free where the
-    layers allow it.
+    layers allow it. Penalties on activations, which need images, are left out.
 
     Args:
       encoder: keras.Model as for `check_encoder`.
@@ -38,12 +40,11 @@ def plain_copy(encoder):
       'BatchNormalization'
     """
     encoder = check_encoder(encoder)
-    if not encoder.weights:
-        raise ConfigError(
-            "The encoder has no weights to export. An encoder loaded from an export "
-            "cannot be exported again: copy that folder, or export from the workdir. "
-            + received_text(encoder=encoder.name)
-        )
+    require(len(encoder.weights) > 0, "The encoder has no weights to export.",
+            encoder=encoder.name)
+    require(not any(isinstance(layer, ExportedEncoder) for layer in encoder.layers),
+            "A SavedModel that does not describe its layers cannot be exported again: "
+            "copy that folder, or export from the workdir.", encoder=encoder.name)
     shape = encoder.input_shape[1:]
     copy = None
     if None not in shape[:2]:
@@ -51,10 +52,60 @@ def plain_copy(encoder):
     if copy is None:
         copy = _clone(encoder)
     for layer in encoder.layers:
-        # By name: equal shapes in another order would go unnoticed in one list.
-        copy.get_layer(layer.name).set_weights(layer.get_weights())
+        copy_weights(layer, copy.get_layer(layer.name))
     copy.trainable = True
     return copy
+
+
+def plain_head(head, num_features, name):
+    """A head on top of the encoder as `plain_copy` makes one, with weights of its own.
+
+    Args:
+      head: keras.layers.Layer or keras.Model, float32 features `[N, F]` to floats
+        `[N, C]`: a Dense layer, a `ProjectionHead`, a network of such; parts of it
+        may be frozen.
+      num_features: int, F.
+      name: str, what it is, for messages.
+
+    Returns:
+      keras.layers.Layer, built and trainable.
+
+    Raises:
+      ConfigError: not such a layer, or one that cannot be made anew from its config.
+
+    Example:
+      >>> head = keras.Sequential([keras.layers.Dense(8, "relu"),
+      ...                          keras.layers.Dense(3)])
+      >>> plain_head(head, 32, "classifier")(tf.ones([2, 32])).shape.as_list()
+      [2, 3]
+    """
+    require(isinstance(head, keras.layers.Layer),
+            f"`{name}` must be a layer or a model of the Keras 2 API, package "
+            f"`{keras.__name__}`.", **{name: type(head).__name__})
+    _check_head(head, num_features, name)
+    copy = plain_layer(head)
+    copy(tf.zeros([1, num_features]))  # Builds it.
+    copy_weights(head, copy)
+    copy.trainable = True
+    return copy
+
+
+def _check_head(head, num_features, name):
+    """Raise unless a head maps features `[N, F]` to floats `[N, C]`; builds it."""
+    try:
+        # Two rows: an output of one row for all would pass with one.
+        output = head(tf.zeros([2, num_features]), training=False)
+    except Exception as error:
+        # Whatever the user's `call` raises; Keras spreads it over many lines.
+        raise ConfigError(
+            f"`{name}` could not be called on the encoder's features, float32 "
+            f"[N, {num_features}]. {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]} " + received_text(layer=head.name)
+        ) from error
+    shape = tuple(getattr(output, "shape", ()))
+    require(len(shape) == 2 and shape[0] == 2 and output.dtype.is_floating,
+            f"`{name}` must map features [N, {num_features}] to one tensor of floats "
+            "[N, C].", layer=head.name, output=shape or type(output).__name__)
 
 
 def plain_layer(layer):
@@ -108,9 +159,14 @@ def _clone_at_any_size(encoder, shape):
 
 
 def _plain_config(config):
-    """A layer's config without synchronization and 16-bit policies, nested too."""
+    """A layer's config without synchronization, 16 bits and penalties on activations.
+
+    Nested configs too.
+    """
     if isinstance(config, dict):
         plain = {key: _plain_config(value) for key, value in config.items()}
+        if "activity_regularizer" in plain:
+            plain["activity_regularizer"] = None
         if plain.get("synchronized"):
             plain["synchronized"] = False
         if _policy_name(plain.get("dtype")) in _SHORT_FLOATS:

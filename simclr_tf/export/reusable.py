@@ -9,6 +9,8 @@ from simclr_tf.models import ENDPOINTS, endpoints, with_endpoints
 SIGNATURES = ("serving_default", "image_feature_vector")
 UINT8_SIGNATURE = "image_feature_vector_uint8"
 BYTES_SIGNATURE = "image_feature_vector_bytes"
+# What the signatures call the last output of each head.
+HEAD_OUTPUTS = {"projection_head": "projections", "classifier": "logits"}
 
 
 class ReusableModule:

@@ -17,14 +17,14 @@ from simclr_tf.export.formats import (
     check_network,
 )
 from simclr_tf.export.parity import TOLERANCE, check_in_fresh_process, parity_cases
-from simclr_tf.export.plain_copy import plain_copy, plain_layer
+from simclr_tf.export.plain_copy import plain_copy, plain_head
 from simclr_tf.export.publication import (
     check_free,
     checksums,
     folder_in_the_making,
     write_archive,
 )
-from simclr_tf.export.reusable import ReusableModule
+from simclr_tf.export.reusable import HEAD_OUTPUTS, ReusableModule
 from simclr_tf.models import (
     check_encoder,
     count_parameters,
@@ -58,7 +58,8 @@ def export_saved_model(
     The folder holds saved_model/, config.json and card.md, and one file a further
     format. It is written under another name beside its final one; for each format a
     fresh process that knows only the runtime loads it and compares its features with
-    the encoder's; only then it gets its name. The exported network has plain batch
+    the encoder's, and its projections and logits with those of the heads; only then
+    it gets its name. The exported network has plain batch
     norm and float32 weights, whatever it was trained under; height and width are free
     where its layers allow it.
 
@@ -70,7 +71,9 @@ def export_saved_model(
         are text.
       projection_head: None, or a layer from features to projections, exported as
         the outputs "projection_layer1", ... and "projections" of the signatures.
-      classifier: None, or a layer from features to the output "logits".
+      classifier: None, or a layer or model from features `[N, F]` to the output
+        "logits" `[N, C]`: a linear probe, or what was fine-tuned on top, hidden layers
+        and all.
       image_size_pixels: None, or int: adds a signature from encoded images, which it
         decodes, crops as `evaluate` does, and resizes to this size.
       formats: sequence of "saved_model", "keras3", "litert", "safetensors", "onnx".
@@ -87,9 +90,9 @@ def export_saved_model(
 
     Raises:
       WorkdirError: the folder exists and is not empty, or cannot be written.
-      ConfigError: an encoder or a card that cannot be exported, an unknown format,
-        one whose packages are missing, or to be published without a licence.
-      ParityError: the exported features differ.
+      ConfigError: an encoder, a head or a card that cannot be exported, an unknown
+        format, one whose packages are missing, or to be published without a licence.
+      ParityError: the exported features, projections or logits differ.
     """
     output_dir = pathlib.Path(output_dir).expanduser().resolve()
     card = {"title": output_dir.name, **(card or {})}
@@ -101,13 +104,16 @@ def export_saved_model(
     copy = plain_copy(encoder)
     network = describe_network(copy)
     check_network(formats, network)
-    module = ReusableModule(
-        copy, _plain_head(projection_head, copy),
-        classifier=_plain_head(classifier, copy), image_size_pixels=image_size_pixels)
+    heads = {"projection_head": projection_head, "classifier": classifier}
+    plain_heads = {name: None if head is None else plain_head(
+        head, copy.output_shape[-1], name) for name, head in heads.items()}
+    module = ReusableModule(copy, **plain_heads, image_size_pixels=image_size_pixels)
     record = {"format": EXPORT_FORMAT, "published": published,
               "card": {name: card[name] for name in card if name != "sections"},
               "config": config or {}, **_contract(module, copy, network)}
-    cases = parity_cases(encoder, copy)
+    cases = parity_cases(encoder, copy, [
+        (HEAD_OUTPUTS[name], heads[name], plain) for name, plain in plain_heads.items()
+        if plain is not None])
     with folder_in_the_making(output_dir, overwrite) as folder:
         saved_model = folder / SAVED_MODEL / ("" if version is None else str(version))
         _save(module, saved_model, record)
@@ -180,18 +186,6 @@ def _contract(module, encoder, network):
                  for name, variable in variables_by_name(encoder).items()}
         record["weights"] = [names[id(variable)] for variable in encoder.variables]
     return record
-
-
-def _plain_head(head, encoder):
-    """A layer on top made anew, with its weights; None stays None."""
-    if head is None:
-        return None
-    head(tf.zeros([1, encoder.output_shape[-1]]))  # Builds it.
-    copy = plain_layer(head)
-    copy(tf.zeros([1, encoder.output_shape[-1]]))
-    copy.set_weights(head.get_weights())
-    copy.trainable = True
-    return copy
 
 
 def _check_card(card, published):

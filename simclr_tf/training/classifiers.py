@@ -4,7 +4,7 @@ import pathlib
 
 from simclr_tf.errors import DataError
 from simclr_tf.models import split_classifier
-from simclr_tf.training.encoders import load_keras_file
+from simclr_tf.training.keras_files import load_keras_file
 
 # What fine-tuning and distillation call the networks that they keep.
 CLASSIFIER_FILE, STUDENT_FILE = "classifier.keras", "student.keras"
@@ -13,8 +13,7 @@ CLASSIFIER_FILE, STUDENT_FILE = "classifier.keras", "student.keras"
 def load_classifier(path):
     """The classifier that fine-tuning or distillation has kept.
 
-    A `.keras` file can hold a program: it is read in safe mode, and still only what
-    you trust should be loaded.
+    Like every Keras file, it is read in safe mode and refused if it holds code.
 
     Args:
       path: a Keras file of the Keras 2 API, or the folder with classifier.keras or

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.encoder_zoo import encoder_path
-from simclr_tf.errors import DataError, WorkdirError
-from simclr_tf.models import check_encoder
+from simclr_tf.errors import DataError, WorkdirError, require
+from simclr_tf.models import with_endpoints
 from simclr_tf.training.archives import is_archive, unpacked
 from simclr_tf.training.assembly import (
     build_encoder,
@@ -17,47 +17,68 @@ from simclr_tf.training.assembly import (
 from simclr_tf.training.checkpoints import CheckpointStore
 from simclr_tf.training.exports import (
     WEIGHTS,
+    ExportedEncoder,
+    check_not_an_export,
     encoder_of_saved_model,
     encoder_of_weights,
     find_saved_model,
 )
+from simclr_tf.training.keras_files import SUFFIXES, encoder_of_keras_file
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, Workdir
 
 ENCODER_FILE = "encoder.keras"
 _PROBE_KERNEL = "model/probe/kernel/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-def load_encoder(path, *, encoder=None):
+def load_encoder(path, *, encoder=None, endpoints=False):
     """The encoder of a run, of an export, or of a file, ready for fine-tuning.
 
     It is a graph of Keras layers that computes in float32, whatever the precision it
-    was trained in; `simclr_tf.models.with_endpoints` names its block groups.
+    was trained in. Its block groups are layers with the names in
+    `simclr_tf.models.ENDPOINTS`; with `endpoints` it returns them all.
 
     Trust: `weights.safetensors` with its config.json is data, and the format for
     strangers' encoders. A SavedModel, a hub archive, a `.keras` and an `.h5` file
     can hold programs. Of our own exports only numbers and a list of layers are read;
     a SavedModel without our description is loaded as the program that it is, so do
-    that only with what you trust. `.keras` files are read in safe mode; archives
-    with links or paths that lead out of them are refused.
+    that only with what you trust. Keras files are read in safe mode: those with Python
+    code, or with classes that are neither Keras's nor registered, are refused; so are
+    archives with links or paths that lead out of them.
 
     Args:
       path: workdir of a run (its newest whole checkpoint); folder of an export or of
-        a SavedModel (wrapped, for inference only, where it was not written by this
-        package or has layers of its own), or of a distillation;
+        a SavedModel (wrapped as a trainable model without a graph of layers, where it
+        was not written by this package or has layers of its own), or of a
+        distillation;
         `weights.safetensors` beside its config.json; the archive of an export; a
         `.keras` / `.h5` file of the Keras 2 API; or `zoo:NAME`, an encoder of
         `simclr_tf.zoo()`.
       encoder: keras.Model that was handed to `pretrain`, for such a workdir.
+      endpoints: bool, as of `simclr_tf.models.with_endpoints`: the model returns a
+        dict with the output of each block group; "final_avg_pool" are the features.
 
     Returns:
-      keras.Model, float32 images `[N, H, W, C]` in [0, 1] to features `[N, F]`.
+      keras.Model, float32 images `[N, H, W, C]` in [0, 1] to features `[N, F]`, or to
+      the dict of endpoints.
 
     Raises:
       WorkdirError: nothing loadable there, or no checkpoint yet.
       DataError: the path does not exist, or a file is damaged or refused.
-      ConfigError: the zoo has no such name.
+      ConfigError: the zoo has no such name, or endpoints of a SavedModel that is not
+        described by its layers.
     """
     path = encoder_path(path)
+    model = _load(path, encoder)
+    if not endpoints:
+        return model
+    require(not isinstance(model, ExportedEncoder),
+            "Endpoints are places in a graph of layers, which this SavedModel does not "
+            "describe; its signatures are in `load_encoder(path).loaded.signatures`.",
+            path=str(path))
+    return with_endpoints(model)
+
+
+def _load(path, encoder):
     if not path.exists():
         raise DataError(f"There is no encoder at {path}: the path does not exist.")
     if path.is_file():
@@ -67,9 +88,10 @@ def load_encoder(path, *, encoder=None):
     saved_model = find_saved_model(path)
     if saved_model is not None:
         return encoder_of_saved_model(saved_model)
-    if (path / ENCODER_FILE).is_file():
-        return _from_file(path / ENCODER_FILE)
     if (path / CONFIG_FILE).is_file():
+        check_not_an_export(path)
+        if (path / ENCODER_FILE).is_file():
+            return _from_file(path / ENCODER_FILE)
         return _from_workdir(Workdir(path), encoder)
     raise WorkdirError(
         f"{path} is neither a workdir (no {CONFIG_FILE}) nor an export (no "
@@ -160,34 +182,15 @@ def _newest(workdir):
 def _from_file(path):
     if path.suffix == ".safetensors":
         return encoder_of_weights(path)
+    if path.suffix in SUFFIXES:
+        return encoder_of_keras_file(path)
     if not is_archive(path):
-        return load_keras_file(path, check_encoder)
+        raise DataError(
+            f"{path} is no file that an encoder is read from: those are .safetensors, "
+            f"the archive of an export, {', '.join(SUFFIXES)}. Of an export, give the "
+            "folder.")
     with unpacked(path) as folder:
         saved_model = find_saved_model(folder)
         if saved_model is None:
             raise WorkdirError(f"{path} is not an export: no saved_model.pb in it.")
         return encoder_of_saved_model(saved_model)
-
-
-def load_keras_file(path, check):
-    """A model of the Keras 2 API from a `.keras` or `.h5` file, in safe mode.
-
-    Args:
-      path: pathlib.Path.
-      check: function of the model that returns it, or raises a ValueError.
-
-    Returns:
-      keras.Model, not compiled.
-
-    Raises:
-      DataError: it is not such a file, or refused by `check`.
-    """
-    try:
-        return check(keras.models.load_model(path, compile=False, safe_mode=True))
-    except (OSError, ValueError, ImportError, TypeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error) else repr(error)
-        raise DataError(
-            f"Cannot load a Keras model from {path}: {first[:200]} (Files are read "
-            "with the Keras 2 API; save a model of Keras 3 as `.h5`. Of an export, "
-            "give the folder.)"
-        ) from error

@@ -5,7 +5,7 @@ import json
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.encoder_zoo import RECORD
+from simclr_tf.encoder_zoo import RECORD, read_export_record
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.extras import import_extra
 from simclr_tf.models import network_from_description, set_weights_by_name
@@ -35,6 +35,18 @@ def find_saved_model(path):
         if versions:
             return max(versions, key=lambda file: int(file.parent.name)).parent
     return None
+
+
+def check_not_an_export(folder):
+    """Raise if a folder that is taken for a workdir is an export without a network.
+
+    Raises:
+      WorkdirError: an export in formats for other programs alone.
+    """
+    if read_export_record(folder) is not None:
+        raise WorkdirError(
+            f"{folder} is an export for other programs alone: it holds neither "
+            f"{SAVED_MODEL}/ nor {WEIGHTS}, from one of which an encoder is read.")
 
 
 def encoder_of_weights(path):
@@ -98,10 +110,16 @@ def encoder_of_saved_model(folder):
 
 
 class ExportedEncoder(keras.Model):
-    """An exported SavedModel as a Keras model, for inference.
+    """An exported SavedModel as a Keras model, trained as `hub.KerasLayer` trains it.
+
+    Its `variables`, `trainable_variables` and `regularization_losses`, if it has them,
+    are the model's. With `trainable = False` batch norm keeps its statistics too.
 
     Args:
       folder: path with saved_model.pb.
+
+    Attributes:
+      loaded: what `tf.saved_model.load` gave.
 
     Raises:
       WorkdirError: it cannot be loaded, or is not callable on images.
@@ -119,6 +137,10 @@ class ExportedEncoder(keras.Model):
             raise WorkdirError(
                 f"The SavedModel in {folder} is no encoder: it needs a call from "
                 "images to features and the signature serving_default.")
+        # Keras finds variables in its own attributes, not in those of others.
+        self.exported_variables = list(getattr(self.loaded, "variables", ()))
+        for penalty in getattr(self.loaded, "regularization_losses", ()):
+            self.add_loss(penalty)
 
     @property
     def num_channels(self):
@@ -127,7 +149,7 @@ class ExportedEncoder(keras.Model):
         return signature.structured_input_signature[1]["images"].shape[-1]
 
     def call(self, images, training=False):
-        return self.loaded(images, training=bool(training))
+        return self.loaded(images, training=bool(training) and self.trainable)
 
 
 def _variables(folder, names):

@@ -19,7 +19,11 @@ from simclr_tf.training.checkpoints import (
 )
 from simclr_tf.training.durable_files import plain_reason
 from simclr_tf.training.encoders import ENCODER_FILE, load_encoder
-from simclr_tf.training.exports import WEIGHTS, find_saved_model
+from simclr_tf.training.exports import (
+    WEIGHTS,
+    check_not_an_export,
+    find_saved_model,
+)
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE
 
 ENCODER, HEAD = "encoder", "projection_head"
@@ -87,11 +91,13 @@ def open_stored_weights(path):
         return _of_saved_model(saved_model)
     if (path / WEIGHTS).is_file():
         return _of_file(path / WEIGHTS)
-    if (path / ENCODER_FILE).is_file():
-        return _of_file(path / ENCODER_FILE)
     if (path / MANIFEST).exists() or path.name.startswith("step-"):
         return _of_checkpoint(open_checkpoint(path))
     is_workdir = (path / CONFIG_FILE).is_file()
+    if is_workdir:
+        check_not_an_export(path)
+        if (path / ENCODER_FILE).is_file():
+            return _of_file(path / ENCODER_FILE)
     checkpoint = CheckpointStore(path / CHECKPOINTS if is_workdir else path).latest()
     if checkpoint is not None:
         return _of_checkpoint(checkpoint)

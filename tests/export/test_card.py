@@ -31,6 +31,7 @@ def test_card_says_everything_it_was_given():
         CARD["summary"], CARD["data"], CARD["data_licence"], CARD["command"],
         "| kNN | 73.2 (71.4 to 74.9) | 2,534 |", "66.2 ± 1.8", CARD["notes"][0],
         "float32 `[N, H, W, 3]` in [0, 1], RGB", "divided by 255",
+        "Values outside [0, 1] are not refused, and mean nothing",
         "| `default` | [N, 128] |", "| `block_group1` | [N, h, w, 16] |",
         'tf.saved_model.load("saved_model")', "only if you trust", "`saved_model/`",
     ):  # fmt: skip
@@ -71,6 +72,11 @@ def test_wall_times_are_said_in_two_units(seconds, text):
 def test_section_without_its_title_is_refused():
     with pytest.raises(ConfigError, match="section of the card.*title, markdown"):
         card_markdown({"sections": [{"markdown": "x"}]}, **SHAPES)
+
+
+def test_licence_that_nobody_stated_is_said_to_be_unknown():
+    card = {name: CARD[name] for name in ("title", "data")}
+    assert "Licence of the images: not stated" in card_markdown(card, **SHAPES)
 
 
 def test_unknown_field_gets_the_nearest_name():

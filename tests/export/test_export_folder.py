@@ -324,6 +324,18 @@ def test_failed_overwrite_keeps_the_older_export(
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_export_inside_a_strategy_knows_nothing_of_it(
+        encoder, images, tmp_path, unchecked):
+    tf.distribute.MirroredStrategy._collective_key_base += 100_000
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        export_saved_model(encoder, tmp_path / "new")
+    loaded = tf.saved_model.load(str(tmp_path / "new" / "saved_model"))
+    np.testing.assert_allclose(loaded(images), encoder(images), atol=1e-5)
+    assert len(loaded.variables) == 12
+    assert not any(isinstance(v, tf.distribute.DistributedValues)
+                   for v in loaded.variables)
+
+
 def test_wrong_card_is_refused_before_any_work(tmp_path):
     with pytest.raises(ConfigError, match="Did you mean metrics"):
         export_saved_model(None, tmp_path / "new", card={"metric": []})

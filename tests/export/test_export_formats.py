@@ -20,6 +20,7 @@ from simclr_tf.models import ENDPOINTS, ProjectionHead, resnet, with_endpoints
 
 ROOT = pathlib.Path(__file__).parents[2]
 SIZE = 16
+PENALTY = 1e-3
 # The second lane has no Keras 3: TensorFlow 2.15 brings Keras 2.
 FORMATS = ("saved_model", "litert", "safetensors", "onnx") + (
     () if ADDONS_LANE else ("keras3",))
@@ -45,6 +46,15 @@ url = f"http://127.0.0.1:{server.server_address[1]}/saved_model.tar.gz"
 facts["archive"] = difference(hub.load(url))
 server.shutdown()
 
+from ai_edge_litert.interpreter import Interpreter
+import onnxruntime
+runner = Interpreter("encoder.tflite").get_signature_runner()
+facts["litert"] = difference(lambda images: tf.constant(
+    runner(images=images)["default"]))
+session = onnxruntime.InferenceSession("encoder.onnx")
+facts["onnx"] = difference(lambda images: tf.constant(
+    session.run(["default"], {"images": images})[0]))
+
 served = tf.saved_model.load(folder).signatures["image_feature_vector_bytes"]
 found = served(image_bytes=tf.constant(list(cases["files"])))
 facts["bytes"] = float(np.abs(
@@ -68,12 +78,13 @@ def train(trainable):
     model.compile(keras.optimizers.SGD(0.1), loss)
     before = [v.numpy() for v in layer.variables]
     stem, statistics = layer.variables[0], moving(layer)
+    penalties = [float(loss) for loss in layer.losses]
     history = model.fit(cases["train_images"], cases["train_labels"], batch_size=8,
                         epochs=4, verbose=0, shuffle=False).history["loss"]
     after = moving(layer)
     model.predict(cases["train_images"], verbose=0)
     return {
-        "stem": list(stem.shape), "losses": history,
+        "stem": list(stem.shape), "losses": history, "penalties": penalties,
         "stem moved": moved(before[:1], [stem.numpy()]),
         "any moved": moved(before, [v.numpy() for v in layer.variables]),
         "statistics moved by fit": moved(statistics, after) if after else 0.0,
@@ -129,6 +140,8 @@ def encoder():
             variable.assign(rng.uniform(0.5, 1.5, variable.shape))
         elif "kernel" not in variable.name:
             variable.assign(rng.normal(scale=0.1, size=variable.shape))
+    # Of a graph that is built already the config alone changes, which is copied.
+    model.get_layer("initial_conv").kernel_regularizer = keras.regularizers.L2(PENALTY)
     return model
 
 
@@ -216,16 +229,18 @@ def test_outputs_are_the_endpoints_the_layers_of_the_head_and_the_logits(exporte
         "logits"]
 
 
-def test_logits_are_the_classifiers(exported, encoder, heads, cases):
+def test_outputs_are_the_values_of_their_layers(exported, encoder, heads, cases):
     images = np.load(cases)["images"]
     loaded = tf.saved_model.load(str(exported[0] / "saved_model" / "3"))
     outputs = loaded.signatures["serving_default"](images=tf.constant(images))
+    for name, expected in with_endpoints(encoder)(images).items():
+        np.testing.assert_allclose(outputs[name], expected, atol=1e-5, err_msg=name)
     np.testing.assert_allclose(
         outputs["logits"], heads[1](encoder(images)), atol=1e-5)
 
 
-@pytest.mark.parametrize("way", ["hub.load", "archive"])
-def test_tensorflow_hub_gives_the_features(hub_facts, way):
+@pytest.mark.parametrize("way", ["hub.load", "archive", "litert", "onnx"])
+def test_other_programs_give_the_features(hub_facts, way):
     assert hub_facts[way] <= 1e-5
     assert hub_facts["ours"] == []
 
@@ -242,6 +257,13 @@ def test_a_hub_layer_is_fine_tuned_by_fit_down_to_the_stem(hub_facts):
     assert facts["stem moved"] > 1e-4
     assert facts["statistics moved by fit"] > 1e-2
     assert facts["statistics moved by predict"] == 0
+
+
+def test_penalties_are_those_of_a_hub_layer_that_is_trained(hub_facts, encoder):
+    kernel = encoder.get_layer("initial_conv").kernel.numpy()
+    np.testing.assert_allclose(
+        hub_facts["trainable"]["penalties"], [PENALTY * np.sum(kernel ** 2)], rtol=1e-5)
+    assert hub_facts["frozen"]["penalties"] == [0]
 
 
 def test_a_frozen_hub_layer_is_bit_identical_after_fit(hub_facts):
@@ -278,8 +300,10 @@ def test_load_encoder_rebuilds_a_trainable_network_with_endpoints(
     loaded = load_encoder(exported[0] / place)
     np.testing.assert_allclose(loaded(images), encoder(images), atol=1e-5)
     expected = with_endpoints(encoder)(images)
-    for name, found in with_endpoints(loaded)(images).items():
-        np.testing.assert_allclose(found, expected[name], atol=1e-5)
+    found = load_encoder(exported[0] / place, endpoints=True)(images)
+    assert set(found) == set(expected) == set(ENDPOINTS)
+    for name in ENDPOINTS:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(loaded(images, training=True) ** 2)
     stem = loaded.get_layer("initial_conv").kernel

@@ -55,6 +55,16 @@ def test_signatures_refuse_them_too_and_name_the_reason(loaded, wrong, reason):
         loaded.signatures["serving_default"](images=tf.constant(wrong))
 
 
+@pytest.mark.parametrize("wrong, reason", [
+    (np.zeros([1, 8, 8, 3], np.float32), "a uint8 tensor but is a float"),
+    (np.zeros([1, 8, 8, 1], np.uint8), r"\[1,8,8,1\] is not compatible"),
+    (np.zeros([8, 8, 3], np.uint8), r"\[8,8,3\] is not compatible"),
+], ids=["float", "one channel", "no batch"])
+def test_uint8_signature_refuses_the_same(loaded, wrong, reason):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=reason):
+        loaded.signatures["image_feature_vector_uint8"](images=tf.constant(wrong))
+
+
 def test_floats_outside_the_unit_interval_are_not_refused(loaded):
     assert np.isfinite(loaded(np.full([1, 8, 8, 3], 255, np.float32))).all()
 

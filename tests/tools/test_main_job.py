@@ -3,9 +3,11 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from PIL import Image
 from simclr_tf import load_encoder, zoo
 from simclr_tf.data import open_source
 from simclr_tf.evaluation import read_results
+from simclr_tf.export import saved_model
 from simclr_tf.tools import command_line, pretrain
 from simclr_tf.tools.config_flags import config_from_flags
 from simclr_tf.training import Workdir
@@ -156,6 +159,26 @@ def test_other_protocols_are_chosen_by_name(finished_run, tmp_path):
     assert layer["images"] == "augmented views (small_grey)"
     table = (tmp_path / "evaluation.md").read_text()
     assert "| linear, SGD on views |" in table and "| kNN" not in table
+
+
+def test_an_export_that_is_ended_leaves_nothing(
+        finished_run, tmp_path, monkeypatch, capsys):
+    """SIGTERM in the middle of the check: batch systems end jobs so."""
+    workdir, _ = finished_run
+    found = []
+
+    def end(*args):
+        found.extend(tmp_path.iterdir())
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    monkeypatch.setattr(saved_model, "check_in_fresh_process", end)
+    before = signal.getsignal(signal.SIGTERM)
+    assert command_line.main([
+        "export", f"--workdir={workdir}", f"--output={tmp_path / 'new'}"]) == 143
+    assert "SIGTERM" in capsys.readouterr().err
+    assert len(found) == 1 and list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_grey_images_are_shown_to_a_colour_encoder_as_colour(finished_run, tmp_path):

@@ -12,8 +12,9 @@ import tensorflow as tf
 from simclr_tf import extras, load_encoder
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError, DataError, SimCLRError, WorkdirError
-from simclr_tf.export import export_saved_model, saved_model
+from simclr_tf.export import ReusableModule, export_saved_model, saved_model
 from simclr_tf.models import describe_network
+from simclr_tf.training.exports import ExportedEncoder
 
 
 def network(filters=4):
@@ -39,6 +40,11 @@ def original(tmp_path_factory):
 def export(original, tmp_path):
     """A copy of the export that a test may damage."""
     return shutil.copytree(original, tmp_path / "export")
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).uniform(size=(4, 9, 8, 3)).astype(np.float32)
 
 
 def change_record(folder, change):
@@ -192,6 +198,13 @@ def test_truncated_variables_of_a_saved_model_get_one_line(export, keep):
     assert "is damaged" in refused(export / "saved_model")
 
 
+@pytest.mark.parametrize("keep", [0, 1, 1000])
+def test_truncated_description_of_a_saved_model_gets_one_line(export, keep):
+    path = export / "saved_model" / "assets.extra" / "simclr_tf.json"
+    path.write_bytes(path.read_bytes()[:keep])
+    assert "Cannot read" in refused(export / "saved_model")
+
+
 def test_truncated_program_of_a_foreign_saved_model_gets_one_line(export):
     shutil.rmtree(export / "saved_model" / "assets.extra")
     path = export / "saved_model" / "saved_model.pb"
@@ -222,14 +235,48 @@ def test_foreign_folder_gets_one_line(tmp_path):
         load_encoder(tmp_path)
 
 
-def test_keras_file_with_a_program_is_refused(tmp_path):
-    images = keras.Input((None, None, 3))
-    x = keras.layers.Lambda(lambda x: x * 2)(images)
-    model = keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
-    model.save(tmp_path / "encoder.keras")
-    with pytest.raises(DataError, match="Lambda") as caught:
-        load_encoder(tmp_path / "encoder.keras")
-    assert "\n" not in str(caught.value)
+def test_export_for_other_programs_alone_says_so(export):
+    shutil.rmtree(export / "saved_model")
+    (export / "weights.safetensors").unlink()
+    assert "an export for other programs alone" in refused(export)
+
+
+def test_foreign_saved_model_is_fine_tuned_by_fit_unless_it_is_frozen(original, images):
+    def fit(trainable):
+        loaded = ExportedEncoder(original / "saved_model")
+        loaded.trainable = trainable
+        inputs = keras.Input((None, None, 3))
+        model = keras.Model(inputs, keras.layers.Dense(2)(loaded(inputs)))
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        before = [v.numpy() for v in loaded.variables]
+        assert len(before) == 6 and len(loaded.trainable_variables) == 4 * trainable
+        model.fit(images, np.ones([len(images), 2]), batch_size=2, verbose=0)
+        return [np.abs(old - new.numpy()).max()
+                for old, new in zip(before, loaded.variables, strict=True)]
+
+    kernel, _, *batch_norm = fit(True)  # A bias before batch norm has no gradient.
+    assert min(kernel, *batch_norm) > 1e-5
+    assert max(fit(False)) == 0
+
+
+def test_penalties_of_a_foreign_saved_model_are_the_models(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    maps = keras.layers.Conv2D(2, 1, kernel_regularizer="l2", name="conv")(inputs)
+    encoder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(maps))
+    module = ReusableModule(encoder)
+    tf.saved_model.save(module.root, str(tmp_path), signatures=module.signatures)
+    (penalty,) = load_encoder(tmp_path).losses
+    kernel = encoder.get_layer("conv").kernel
+    np.testing.assert_allclose(penalty, 0.01 * np.sum(kernel.numpy() ** 2), rtol=1e-5)
+
+
+def test_foreign_saved_model_has_no_endpoints_and_is_not_exported_again(
+        export, tmp_path):
+    shutil.rmtree(export / "saved_model" / "assets.extra")
+    with pytest.raises(ConfigError, match="does not describe.*loaded.signatures"):
+        load_encoder(export / "saved_model", endpoints=True)
+    with pytest.raises(ConfigError, match="copy that folder"):
+        export_saved_model(load_encoder(export / "saved_model"), tmp_path / "again")
 
 
 def test_missing_safetensors_is_one_line_with_the_way_out(export, monkeypatch):

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from simclr_tf import load_encoder
 from simclr_tf.errors import WorkdirError
+from simclr_tf.export import plain_copy
+from simclr_tf.models import ENDPOINTS, with_endpoints
 from simclr_tf.options import override
 from simclr_tf.presets import get_preset
 from simclr_tf.training import (
@@ -48,6 +50,18 @@ def test_head_and_probe_are_those_of_the_checkpoint(tmp_path):
         # The run computed in bfloat16; what is loaded computes in float32.
         assert part(features).dtype == tf.float32
     assert {layer.compute_dtype for layer in head.dense_layers} == {"float32"}
+
+
+def test_encoder_of_a_run_gives_its_endpoints_by_name(tmp_path):
+    _, model = finished_run(tmp_path, num_classes=None)
+    images = np.random.default_rng(1).uniform(size=(2, 16, 16, 3)).astype(np.float32)
+    found = load_encoder(tmp_path, endpoints=True)(images)
+    assert tuple(found) == ENDPOINTS
+    expected = with_endpoints(plain_copy(model.encoder))(images)
+    for name in ENDPOINTS:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
+    np.testing.assert_array_equal(
+        found["final_avg_pool"], load_encoder(tmp_path)(images))
 
 
 def test_run_without_labels_has_no_probe_and_says_so(tmp_path):

@@ -172,9 +172,8 @@ def test_a_keras_file_gives_its_encoder(tmp_path):
 
 @pytest.mark.parametrize("encoder", [None, own_net])
 def test_an_export_gives_encoder_and_head(tmp_path, encoder):
-    from simclr_tf.export.plain_copy import plain_copy
+    from simclr_tf.export.plain_copy import plain_copy, plain_head
     from simclr_tf.export.reusable import ReusableModule
-    from simclr_tf.export.saved_model import _plain_head
 
     def model(**options):
         return a_model(encoder=None if encoder is None else encoder(), **options)
@@ -182,7 +181,8 @@ def test_an_export_gives_encoder_and_head(tmp_path, encoder):
     trained = model(seed=3)
     # As export_saved_model does, without its check in a fresh process.
     copy = plain_copy(trained.encoder)
-    module = ReusableModule(copy, _plain_head(trained.projection_head, copy))
+    module = ReusableModule(copy, plain_head(
+        trained.projection_head, copy.output_shape[-1], "projection_head"))
     tf.saved_model.save(module.root, str(tmp_path / "saved_model"),
                         signatures=module.signatures)
     fresh = model(trained=False)
@@ -241,7 +241,8 @@ def test_a_damaged_newest_checkpoint_of_the_source_is_passed_over(tmp_path, capl
     (lambda path: path, WorkdirError, "neither a workdir"),
     (lambda path: write(path / "config.json", "{}").parent, WorkdirError,
      "no whole checkpoint yet"),
-    (lambda path: write(path / "a.txt", "hello"), DataError, "Cannot load a Keras"),
+    (lambda path: write(path / "a.txt", "hello"), DataError,
+     "no file that an encoder is read from"),
     (lambda path: write(path / "step-00000003" / "x", "").parent, WorkdirError,
      "damaged"),
     (lambda path: write(path / "saved_model" / "saved_model.pb", "x").parent,

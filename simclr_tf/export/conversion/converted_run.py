@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from simclr_tf.export.conversion.account import account_markdown, account_record
 from simclr_tf.export.conversion.networks import config_of
+from simclr_tf.export.whole_folder import whole_folder
 from simclr_tf.options import to_dict
 from simclr_tf.training import CheckpointStore
 from simclr_tf.training.durable_files import write_flushed
-from simclr_tf.training.whole_folder import whole_folder
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, versions
 
 JSON_FILE, MARKDOWN_FILE = "conversion.json", "conversion.md"

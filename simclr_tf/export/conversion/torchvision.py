@@ -15,9 +15,9 @@ from simclr_tf.errors import require
 from simclr_tf.export.conversion.account import account_markdown, account_record
 from simclr_tf.export.conversion.architecture import WEIGHTS, encoder_layers
 from simclr_tf.export.conversion.converted_run import JSON_FILE, MARKDOWN_FILE
+from simclr_tf.export.whole_folder import whole_folder
 from simclr_tf.models.resnet import DEPTHS
 from simclr_tf.training.durable_files import write_flushed
-from simclr_tf.training.whole_folder import whole_folder
 
 STATE_FILE = "state_dict.npz"
 _NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean",

@@ -1,14 +1,11 @@
-"""A folder that is there as a whole, or not at all."""
+"""A folder that is there as a whole, or not at all, and never in another's place."""
 
 import contextlib
 import os
 import pathlib
-import shutil
-import uuid
-
-import tensorflow as tf
 
 from simclr_tf.errors import WorkdirError
+from simclr_tf.export.publication import folder_in_the_making
 
 
 def check_free(output):
@@ -43,15 +40,5 @@ def whole_folder(output):
     Raises:
       WorkdirError: there is something already, or it cannot be written.
     """
-    output = check_free(output)
-    temporary = output.with_name(f".{output.name}-{uuid.uuid4().hex}")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        os.replace(temporary, output)
-    except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise WorkdirError(
-            f"Cannot write {output}: {reason}. Nothing was left there.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with folder_in_the_making(check_free(output), overwrite=False) as folder:
+        yield folder

@@ -1,0 +1,58 @@
+"""Weights from one network to its twin, by the path of attributes to each."""
+
+import tensorflow as tf
+
+from simclr_tf.errors import require
+
+
+def copy_weights(source, twin):
+    """Give every variable of a twin the value of the same variable of the source.
+
+    Lists of weights come in another order once something inside is frozen, and equal
+    shapes would then be mixed up unnoticed; the attributes that hold them stay.
+
+    Args:
+      source: keras.layers.Layer or keras.Model, built.
+      twin: one of the same structure, built.
+
+    Raises:
+      ConfigError: a variable of either has no partner of its shape in the other.
+
+    Example:
+      >>> from simclr_tf.models import ProjectionHead
+      >>> first, second = ProjectionHead(seed=1), ProjectionHead(seed=2)
+      >>> features = tf.ones([2, 8])
+      >>> before = float(tf.reduce_max(abs(first(features) - second(features))))
+      >>> first.dense_layers[0].trainable = False
+      >>> copy_weights(first, second)
+      >>> before > 0, float(tf.reduce_max(abs(first(features) - second(features))))
+      (True, 0.0)
+    """
+    pairs = _pairs(source, twin)
+    whole = (len(pairs) == len(twin.variables) == len(source.variables)
+             and all(old.shape == new.shape for old, new in pairs))
+    require(whole,
+            "A layer made anew from its config has other variables; give its class a "
+            "`get_config` that holds all arguments.", layer=source.name,
+            kind=type(source).__name__)
+    for old, new in pairs:
+        new.assign(tf.cast(old.numpy(), new.dtype))
+
+
+def _pairs(source, twin):
+    """[(variable, variable)] at the same paths below two objects."""
+    children = [tf.train.TrackableView(root).children for root in (source, twin)]
+    wanted = [{id(v) for v in root.variables} for root in (source, twin)]
+    pending, seen, pairs = [(source, twin)], set(), []
+    while pending:
+        old, new = pending.pop()
+        if id(old) in seen or id(new) in seen:
+            continue
+        seen |= {id(old), id(new)}
+        if id(old) in wanted[0] and id(new) in wanted[1]:
+            pairs.append((old, new))
+            continue
+        below = children[1](new)
+        pending += [(child, below[name]) for name, child in children[0](old).items()
+                    if name in below]
+    return pairs

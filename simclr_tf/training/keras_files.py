@@ -1,0 +1,115 @@
+"""Keras files from elsewhere: what they would run is looked at before they are loaded.
+
+Keras's safe mode does not cover HDF5, whatever the file is called, and imports any
+module that a `.keras` file names.
+"""
+
+import json
+import zipfile
+
+import h5py
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import DataError
+from simclr_tf.models import check_encoder
+
+SUFFIXES = (".keras", ".h5", ".hdf5")
+_KERAS = ("keras", "tf_keras", "builtins")
+
+
+def encoder_of_keras_file(path):
+    """An encoder from a `.keras` or HDF5 file of the Keras 2 API, in safe mode.
+
+    Args:
+      path: pathlib.Path.
+
+    Returns:
+      keras.Model, float32 images to features `[N, F]`.
+
+    Raises:
+      DataError: as `load_keras_file`.
+    """
+    return load_keras_file(path, check_encoder)
+
+
+def load_keras_file(path, check):
+    """A network from a `.keras` or HDF5 file of the Keras 2 API, in safe mode.
+
+    Args:
+      path: pathlib.Path.
+      check: function of the network that returns it, or raises a ValueError.
+
+    Returns:
+      keras.Model, not compiled.
+
+    Raises:
+      DataError: refused by `check`, no such file, a damaged one, or one that holds
+        Python code or names classes that are neither Keras's nor registered.
+    """
+    _check_program(_config_of(path), path)
+    try:
+        return check(keras.models.load_model(path, compile=False, safe_mode=True))
+    except (OSError, ValueError, ImportError, TypeError, KeyError) as error:
+        raise DataError(
+            f"Cannot load a Keras model from {path}: {_first_line(error)}") from error
+
+
+def _config_of(path):
+    """The list of layers in a file, read from where Keras will read it."""
+    try:
+        if str(path).endswith(".keras") and zipfile.is_zipfile(path):
+            return _config_in_zip(path)
+        with h5py.File(path, "r") as file:
+            return json.loads(file.attrs["model_config"])
+    except DataError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RecursionError,
+            zipfile.BadZipFile) as error:
+        raise DataError(
+            f"Cannot load a Keras model from {path}: {_first_line(error)} It is "
+            "damaged, or no Keras file.") from error
+
+
+def _config_in_zip(path):
+    with zipfile.ZipFile(path) as archive:
+        metadata = json.loads(archive.read("metadata.json"))
+        if str(metadata.get("keras_version")).startswith("3"):
+            raise DataError(
+                f"{path} was written by Keras 3, which loads it with `import keras`. "
+                "Here, give the folder of its export, or save the model as `.h5`.")
+        return json.loads(archive.read("config.json"))
+
+
+def _check_program(config, path):
+    """Raise DataError if a list of layers holds code, or asks for foreign modules."""
+    pending = [config]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending.extend(value)
+        elif isinstance(value, dict):
+            pending.extend(value.values())
+            _check_entry(value, path)
+
+
+def _check_entry(entry, path):
+    is_code = entry.get("class_name") == "__lambda__" or any(
+        key.endswith("_type") and value == "lambda" for key, value in entry.items())
+    if is_code:
+        raise DataError(
+            f"{path} is refused: it holds Python code, of a Lambda layer, which would "
+            "run. Only its maker can save it without one.")
+    module, name = entry.get("module"), entry.get("registered_name")
+    if "class_name" not in entry or not module:
+        return
+    known = str(module).split(".")[0] in _KERAS
+    if not known and keras.utils.get_registered_object(name) is None:
+        raise DataError(
+            f"{path} is refused: its class {module}.{entry['class_name']} is neither "
+            "Keras's nor registered. If it is yours, import it before, with "
+            "`@keras.utils.register_keras_serializable()`.")
+
+
+def _first_line(error):
+    lines = str(error).strip().splitlines() or [repr(error)]
+    return f"{lines[0][:200].rstrip('.')}."
