@@ -29,6 +29,9 @@ def define(values):
                       "head as outputs too.", flag_values=values)
     flags.DEFINE_bool("with_probe", False, "The online probe as the output `logits`.",
                       flag_values=values)
+    flags.DEFINE_string("classifier", None, "A fine-tuned network of this run, "
+                        "WORKDIR/classifiers/BUDGET: its encoder instead of the "
+                        "pretrained one, and its output `logits`.", flag_values=values)
     flags.DEFINE_bool("with_preprocessing", False, "One more signature, from the bytes "
                       "of image files to features, at the size of the run.",
                       flag_values=values)
@@ -52,11 +55,19 @@ def run(values):
     path = command_line.required(values, "workdir", "the folder of the run")
     output = command_line.required(
         values, "output", "the folder to make, e.g. exported_models/NAME")
+    classifier = values["classifier"].value
+    for name in ("with_probe", "with_projection_head"):
+        if classifier and values[name].value:
+            raise command_line.FlagError(
+                f"--classifier and --{name} do not go together: probe and projection "
+                "head belong to the pretrained encoder.")
     import_tensorflow()
     from simclr_tf.export import check_formats, export_saved_model
-    from simclr_tf.reports import card_of_run, record_of_run
+    from simclr_tf.models import split_classifier
+    from simclr_tf.reports import card_of_run, fine_tuned_card, record_of_run
     from simclr_tf.training import (
         Workdir,
+        load_classifier,
         load_encoder,
         load_probe,
         load_projection_head,
@@ -69,7 +80,12 @@ def run(values):
     card = card_of_run(workdir, publish=publish)
     if values["data_licence"].value:
         card["data_licence"] = values["data_licence"].value
-    encoder, options = load_encoder(path), {}
+    options = {}
+    if classifier:
+        encoder, options["classifier"] = split_classifier(load_classifier(classifier))
+        card = fine_tuned_card(card, classifier)
+    else:
+        encoder = load_encoder(path)
     if values["with_projection_head"].value:
         options["projection_head"] = load_projection_head(workdir, encoder)
     if values["with_probe"].value:

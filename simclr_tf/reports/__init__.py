@@ -5,7 +5,7 @@ from simclr_tf.reports.evaluation_report import evaluate_and_report
 from simclr_tf.reports.finetune_report import finetune_and_report, finetune_markdown
 from simclr_tf.reports.plots import neighbours_figure, view_pairs_figure
 from simclr_tf.reports.result_sections import result_sections
-from simclr_tf.reports.run_card import card_of_run, record_of_run
+from simclr_tf.reports.run_card import card_of_run, fine_tuned_card, record_of_run
 from simclr_tf.reports.tables import markdown_table, results_markdown
 from simclr_tf.reports.transfer_report import transfer_and_report, transfer_markdown
 from simclr_tf.reports.zoo_readme import check_published, zoo_readme
@@ -16,6 +16,7 @@ __all__ = [
     "distill_and_report",
     "distill_markdown",
     "evaluate_and_report",
+    "fine_tuned_card",
     "finetune_and_report",
     "finetune_markdown",
     "markdown_table",

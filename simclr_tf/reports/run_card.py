@@ -1,6 +1,7 @@
 """The model card's facts, gathered from a workdir."""
 
 import dataclasses
+import pathlib
 
 from simclr_tf.data import licence_of
 from simclr_tf.evaluation import (
@@ -63,6 +64,33 @@ def card_of_run(workdir, *, publish=False):
     measured = _measured(workdir, step, hidden)
     notes += measured.pop("notes")
     return {**card, **measured, **({"notes": notes} if notes else {})}
+
+
+def fine_tuned_card(card, path):
+    """The card of a fine-tuned encoder, from that of the run it comes from.
+
+    What was measured of the pretrained encoder is not true of it, and left out.
+
+    Args:
+      card: dict as of `card_of_run`.
+      path: path of the fine-tuned network, for its last name.
+
+    Returns:
+      dict for `simclr_tf.export.card_markdown`.
+
+    Example:
+      >>> fine_tuned_card({"data": "mine", "results": [1]}, "run/classifiers/1_percent")
+      {'data': 'mine', 'notes': ['Fine-tuned on labels afterwards (1_percent of \
+finetune.md): encoder and logits are those of that network, of the first seed.']}
+    """
+    measured = ("sections", "results")
+    name = pathlib.Path(path).name
+    if name.endswith(".keras"):
+        name = pathlib.Path(path).resolve().parent.name
+    note = (f"Fine-tuned on labels afterwards ({name} of finetune.md): encoder and "
+            "logits are those of that network, of the first seed.")
+    return {**{key: value for key, value in card.items() if key not in measured},
+            "notes": [*card.get("notes", ()), note]}
 
 
 def record_of_run(workdir, *, publish=False):

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.evaluation import read_results
@@ -60,6 +61,23 @@ def test_finetune_writes_numbers_table_plot_and_classifiers(places, capsys):
     assert network.input_shape == (None, None, None, 1)
 
 
+def test_a_fine_tuned_network_is_exported_with_its_logits(places, tmp_path):
+    """After the test above, which keeps the network."""
+    run, _, _ = places
+    place = run / "classifiers" / "4_a_class"
+    assert command_line.main([
+        "export", f"--workdir={run}", f"--classifier={place}",
+        f"--output={tmp_path / 'out'}"]) == 0
+    network = keras.models.load_model(place / "classifier.keras", compile=False)
+    images = np.random.default_rng(0).random((3, 8, 8, 1)).astype("float32")
+    exported = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
+    outputs = exported.signatures["serving_default"](tf.constant(images))
+    np.testing.assert_allclose(outputs["logits"], network(images), atol=1e-5)
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert "Fine-tuned on labels afterwards (4_a_class" in card
+    assert "fine_tune" not in card and "kNN" not in card
+
+
 def test_finetune_refuses_to_mix_settings(places, capsys):
     run, _, _ = places
     arguments = ["finetune", f"--workdir={run}", "--labels_per_class=4", *TRAINING]
@@ -106,6 +124,8 @@ def test_transfer_puts_several_sets_and_random_weights_into_one_table(places, ca
     ("finetune", ["--workdir=RUN", "--methods=zero_shot"], "Unknown `method`"),
     ("finetune", ["--workdir=RUN", "--head_layer=7"], "whole number from 0 to 2"),
     ("finetune", ["--workdir=RUN", "--labels_per_class=999"], "use per_class=16"),
+    ("export", ["--workdir=x", "--classifier=y", "--with_probe"], "do not go together"),
+    ("export", ["--workdir=RUN", "--classifier=/nowhere"], "no classifier at /nowhere"),
     ("transfer", ["--workdir=x"], "--datasets is required"),
     ("transfer", ["--workdir=RUN", "--datasets=npz:/nowhere.npz"],
      "npz:/nowhere.npz: No such file"),
