@@ -13,6 +13,7 @@ views, on the device; XLA fuses them).
 Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (2011).
 """
 
+import functools
 import math
 
 import numpy as np
@@ -31,14 +32,25 @@ def threefry(key_0, key_1, counter_0, counter_1):
     Returns:
       Two uint32 arrays of the broadcast shape: 64 random bits for each element.
     """
+    words = key_0, key_1, counter_0, counter_1
     if isinstance(key_0, (np.ndarray, np.generic)):
-        xor, shift_left, shift_right = (
-            np.bitwise_xor, np.left_shift, np.right_shift)
-        word = np.uint32
-    else:
-        xor, shift_left, shift_right = (
-            tf.bitwise.bitwise_xor, tf.bitwise.left_shift, tf.bitwise.right_shift)
-        word = _tensor_word
+        return _rounds(np.bitwise_xor, np.left_shift, np.right_shift, np.uint32, *words)
+    shape = functools.reduce(
+        tf.broadcast_static_shape, (word.shape for word in words))
+    drawn = _rounds_of_tensors(*words)
+    for word in drawn:
+        word.set_shape(shape)
+    return drawn
+
+
+@tf.function(autograph=False, input_signature=[tf.TensorSpec(None, tf.uint32)] * 4)
+def _rounds_of_tensors(*words):
+    """Traced once in a process, however often it is called while others are traced."""
+    return _rounds(tf.bitwise.bitwise_xor, tf.bitwise.left_shift,
+                   tf.bitwise.right_shift, _tensor_word, *words)
+
+
+def _rounds(xor, shift_left, shift_right, word, key_0, key_1, counter_0, counter_1):
     keys = (key_0, key_1, xor(xor(key_0, key_1), word(_PARITY)))
     x_0, x_1 = counter_0 + keys[0], counter_1 + keys[1]
     for group in range(5):

@@ -86,6 +86,23 @@ def test_folding_separates_operations_and_never_repeats_a_draw():
     assert len(set(words)) == 4000
 
 
+def test_traced_draws_keep_their_shape_and_share_the_rounds():
+    @tf.function(autograph=False)
+    def draw(seeds):
+        folded = [seeding.fold_in(seeds, data) for data in range(10)]
+        return [seeding.uniform(seeds, (3, 2)) for seeds in folded]
+
+    seeds = tf.constant(seeding.example_seeds(5, 0, np.arange(8)))
+    traced = draw.get_concrete_function(seeds)
+    assert {output.shape for output in traced.outputs} == {(8, 3, 2)}
+    # The 20 rounds are a hundred operations; here every draw calls them.
+    calls = [op.type for op in traced.graph.get_operations()].count("PartitionedCall")
+    assert calls == 20 and len(traced.graph.get_operations()) < 20 * 40
+    for output, data in zip(draw(seeds), range(10), strict=True):
+        np.testing.assert_array_equal(
+            output, seeding.uniform(seeding.fold_in(seeds, data), (3, 2)))
+
+
 def test_xla_draws_the_same_numbers():
     seeds = tf.constant(seeding.example_seeds(5, 0, np.arange(8)))
 
