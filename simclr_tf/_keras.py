@@ -23,7 +23,10 @@ if ADDONS_LANE:
 else:
     import tf_keras as keras
 
-__all__ = ["ADDONS_LANE", "addons", "keras"]
+# Under these names Keras files of either lane say where their classes are from.
+KERAS_PACKAGES = ("keras", "tf_keras")
+
+__all__ = ["ADDONS_LANE", "KERAS_PACKAGES", "addons", "keras"]
 
 
 def addons(wanted):

@@ -9,12 +9,12 @@ import zipfile
 
 import h5py
 
-from simclr_tf._keras import keras
+from simclr_tf._keras import KERAS_PACKAGES, keras
 from simclr_tf.errors import DataError
 from simclr_tf.models import check_encoder
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
-_KERAS = ("keras", "tf_keras", "builtins")
+_KNOWN = (*KERAS_PACKAGES, "builtins")
 
 
 def encoder_of_keras_file(path):
@@ -102,7 +102,7 @@ def _check_entry(entry, path):
     module, name = entry.get("module"), entry.get("registered_name")
     if "class_name" not in entry or not module:
         return
-    known = str(module).split(".")[0] in _KERAS
+    known = str(module).split(".")[0] in _KNOWN
     if not known and keras.utils.get_registered_object(name) is None:
         raise DataError(
             f"{path} is refused: its class {module}.{entry['class_name']} is neither "
