@@ -51,7 +51,8 @@ def train(workdir, actor):
         images, workdir, encoder=keras.Model(pictures, x), callbacks=[actor],
         say=lambda line: None, epochs=2, global_batch_size=8, compile_views=False,
         projection_head={"out_features": 8, "num_layers": 1}, precision="float32",
-        **{"data.image_size_pixels": 16, "checkpoint.every_epochs": 2})
+        **{"data.image_size_pixels": 16, "checkpoint.every_epochs": 2,
+           "augment.recipe": "finetune"})  # See faulty_runs.
 
 
 def send(number):

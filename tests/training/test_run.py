@@ -21,6 +21,7 @@ TINY = {
     "projection_head": {"out_features": 8, "num_layers": 2},
     "data.image_size_pixels": 16, "optimizer.warmup_epochs": 1, "preset": "demo",
     "compile_views": False, "checkpoint.every_epochs": 1,
+    "augment.recipe": "finetune",  # See faulty_runs.
 }
 
 
@@ -86,10 +87,16 @@ def test_a_run_leaves_what_the_readme_says(tmp_path):
     assert "| epochs |" in summary and "contrastive loss" in summary
 
 
-def test_the_encoder_comes_back_from_the_workdir(tmp_path):
-    result = run(workdir=tmp_path / "run", encoder=RESNET)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_the_encoder_comes_back_from_the_workdir_for_any_number_of_channels(
+        tmp_path, channels):
+    pictures = images(channels=channels)
+    # With the preset's own views: colour operators that meet grey images, too.
+    result = run(pictures, tmp_path / "run", encoder=RESNET, epochs=1,
+                 **{"augment.recipe": "cifar"})
+    assert result.encoder.input_shape[-1] == channels
     again = load_encoder(tmp_path / "run")
-    x = tf.constant(images(4) / np.float32(255))
+    x = tf.constant(pictures[:4] / np.float32(255))
     np.testing.assert_array_equal(result.encoder(x), again(x))
 
 
@@ -146,12 +153,6 @@ def test_the_number_of_steps_is_exact():
     assert int(result.model.optimizer.iterations) == 3
     assert [r["step"] for r in result.history] == [2, 3]
     assert result.history[-1]["learning_rate"] == 0.0
-
-
-@pytest.mark.parametrize("channels", [1, 4])
-def test_images_need_not_have_three_channels(channels):
-    result = run(images(channels=channels), epochs=1, encoder=RESNET)
-    assert result.encoder.input_shape[-1] == channels
 
 
 def test_a_tf_data_dataset_of_images_or_pairs_will_do():
@@ -238,12 +239,12 @@ def test_a_subclassed_encoder_takes_grey_images():
 
 @pytest.mark.parametrize("kind", ["nonlinear", "linear", "none"])
 def test_every_projection_head_trains(kind):
-    result = run(**{"projection_head.kind": kind})
+    result = run(epochs=1, **{"projection_head.kind": kind})
     assert np.isfinite(result.metrics["loss"])
 
 
 def test_bfloat16_trains():
-    result = run(precision="bfloat16", encoder=RESNET)
+    result = run(precision="bfloat16", encoder=RESNET, epochs=1)
     assert np.isfinite(result.metrics["loss"])
 
 

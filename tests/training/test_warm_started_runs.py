@@ -16,6 +16,7 @@ RUN = {
     "projection_head": {"out_features": 8, "num_layers": 2},
     "data.image_size_pixels": 16, "compile_views": False,
     "optimizer.base_learning_rate": 0.01, "optimizer.warmup_epochs": 0,
+    "augment.recipe": "finetune",  # See faulty_runs.
 }
 
 
