@@ -1,4 +1,8 @@
-"""Four logical CPU devices for the whole session: replicas without hardware."""
+"""Four logical CPU devices for the whole session: replicas without hardware.
+
+And no rewriting of graphs: Grappler needs longer to improve the graphs of tests than it
+takes to run them as they are. Tools in processes of their own run with it.
+"""
 
 import os
 
@@ -12,3 +16,5 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * NUM_DEVICES,
 )
+
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

@@ -5,6 +5,7 @@ They say nothing to a person who wants to see a loss; if the import fails, all o
 is shown.
 """
 
+import importlib.metadata
 import os
 import sys
 import tempfile
@@ -16,6 +17,7 @@ def import_tensorflow():
         return
     # Errors that matter come as exceptions; an explicit level wins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _leave_keras_3_out()
     with tempfile.TemporaryFile() as notices:
         sys.stderr.flush()
         terminal = os.dup(2)
@@ -34,3 +36,14 @@ def import_tensorflow():
             if not imported:
                 notices.seek(0)
                 os.write(2, notices.read())
+
+
+def _leave_keras_3_out():
+    """Have TensorFlow import no second Keras beside the one that we use.
+
+    It would import Keras 3, and that scikit-learn and matplotlib: a third of a start.
+    Only here, where the whole process is ours: the variable decides what `tf.keras`
+    means for everybody in it.
+    """
+    if importlib.metadata.version("keras").startswith("3."):
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")

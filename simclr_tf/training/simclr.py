@@ -253,7 +253,7 @@ def _view_makers(recipe, image_size_pixels, compile_views):
                           image_size_pixels=image_size_pixels),
         functools.partial(finish_views, recipe=recipe),
     )
-    if not compile_views:
-        return makers
+    if not compile_views:  # Autograph has nothing to convert, but would look for it.
+        return tuple(map(tf.autograph.experimental.do_not_convert, makers))
     return tuple(tf.function(maker, jit_compile=True, autograph=False)
                  for maker in makers)

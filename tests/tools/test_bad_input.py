@@ -1,14 +1,11 @@
 """Each mistake gets one clear line and exit code 2, and leaves nothing behind."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from simclr_tf.tools import command_line, pretrain
+from tests import fresh_process
 
 TINY = [
     "--preset=demo", "--epochs=1", "--global_batch_size=4", "--precision=float32",
@@ -218,14 +215,14 @@ def test_one_line_exit_code_2_and_nothing_left_behind(mistake, tmp_path, capsys)
 def test_a_disk_that_fills_while_saving_loses_nothing_and_says_so(tmp_path):
     np.savez(tmp_path / "ok.npz", x_train=images())
     # A limit on the size of files stands for the full disk; a shell of its own.
-    command = [sys.executable, "-m", "simclr_tf.tools.command_line", "pretrain", *TINY,
-               f"--data=npz:{tmp_path}/ok.npz", f"--workdir={tmp_path}/run"]
-    limited = f"import resource, runpy, sys; sys.argv = {command[2:]!r}; " + (
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); "
-        "runpy.run_module('simclr_tf.tools.command_line', run_name='__main__')")
-    done = subprocess.run(
-        [sys.executable, "-c", limited], capture_output=True, text=True, timeout=300,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+    script = (
+        "import resource, sys\n"
+        "from simclr_tf.tools.command_line import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
+        "sys.exit(main(sys.argv[1:]))\n")
+    done = fresh_process.run([
+        "-c", script, "pretrain", *TINY, f"--data=npz:{tmp_path}/ok.npz",
+        f"--workdir={tmp_path}/run"])
     assert done.returncode == 2, done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("simclr-tf: Cannot save the checkpoint"), done.stderr
@@ -248,9 +245,7 @@ def test_a_workdir_that_may_not_be_read_or_written_gets_one_line(tmp_path):
         "        Workdir(path).claim(Config(), {}, 'x')\n"
         "    except WorkdirError as error:\n"
         "        print(error)\n")
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(locked), str(locked / "run")], text=True,
-        capture_output=True, timeout=300)
+    done = fresh_process.run(["-c", script, locked, locked / "run"])
     locked.chmod(0o700)
     lines = done.stdout.splitlines()
     assert len(lines) == 2 and all("--workdir=" in line for line in lines), done.stderr

@@ -4,11 +4,8 @@ Every run is `simclr-tf pretrain` in processes of its own, as on two machines.
 """
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -18,6 +15,8 @@ import tensorflow as tf
 from simclr_tf.tools import command_line
 from simclr_tf.training.checkpoints import CheckpointStore
 from simclr_tf.training.records import read_metrics
+from tests import fresh_process
+from tests.fresh_process import FreshProcess
 
 RUN = [
     "--preset=demo", "--data.split=train[:64]", "--data.image_size_pixels=16",
@@ -27,6 +26,7 @@ RUN = [
     "--optimizer.base_learning_rate=0.03", "--optimizer.scaling=linear",
     "--optimizer.warmup_epochs=1", "--loss.temperature=1",  # See test_replica_runs.
     "--compile_views=false", "--checkpoint.every_epochs=1", "--checkpoint.keep=5",
+    "--augment.recipe=finetune",  # See faulty_runs.
 ]
 FINAL_STEP = 12
 PATIENCE_SECONDS = 300  # For a start on a busy machine.
@@ -56,12 +56,9 @@ class Workers:
                         else arguments) for index in range(2)]
 
     def _start(self, index, arguments):
-        environment = {**os.environ, "TF_CONFIG": tf_config(self.addresses, index),
-                       "TF_CPP_MIN_LOG_LEVEL": "3"}
-        with self.logs[index].open("w") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "simclr_tf.tools.command_line", "pretrain",
-                 *arguments], env=environment, stdout=log, stderr=subprocess.STDOUT)
+        return FreshProcess(
+            ["-m", "simclr_tf.tools.command_line", "pretrain", *arguments],
+            env={"TF_CONFIG": tf_config(self.addresses, index)}, log=self.logs[index])
 
     def exit_codes(self, patience_seconds=PATIENCE_SECONDS):
         end = time.monotonic() + patience_seconds
@@ -131,11 +128,10 @@ def figures_of(workdir):
 def test_two_workers_train_as_one_process_does(calm, tmp_path):
     _, workdir = calm
     # Deterministic kernels hold for a whole process: this one gets its own, too.
-    subprocess.run(
-        [sys.executable, "-m", "simclr_tf.tools.command_line", "pretrain", *RUN,
-         "--strategy=one_device", "--deterministic=true",
-         f"--workdir={tmp_path}/run"], check=True, capture_output=True,
-        timeout=PATIENCE_SECONDS)
+    done = fresh_process.run(
+        ["-m", "simclr_tf.tools.command_line", "pretrain", *RUN,
+         "--strategy=one_device", "--deterministic=true", f"--workdir={tmp_path}/run"])
+    assert done.returncode == 0, done.stderr
     ours, single = figures_of(workdir), figures_of(tmp_path / "run")
     assert [r["step"] for r in ours] == [r["step"] for r in single] == [4, 8, 12]
     for record, expected in zip(ours, single, strict=True):

@@ -3,27 +3,17 @@
 import numpy as np
 import pytest
 
-from simclr_tf._keras import keras
 from simclr_tf.config import Config
 from simclr_tf.options import override
 from simclr_tf.presets import PRESETS, get_preset
 from simclr_tf.training import assembly
+from tests.training.small_networks import small_encoder
 
 BASE = override(Config(), {
     "global_batch_size": 16, "data.image_size_pixels": 16, "augment.recipe": "cifar",
     "encoder": {"depth": 18, "width_multiplier": 0.0625, "stem": "small"},
     "projection_head": {"num_layers": 2, "out_features": 8}, "compile_views": False,
     "optimizer": {"scaling": "none", "weight_decay": 1e-6}})
-
-
-def small_encoder():
-    """A step of it is a tenth of a ResNet's; batch norm and all."""
-    images = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(
-        8, 3, 2, use_bias=False,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=0))(images)
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
-    return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
 
 
 def a_fixed_batch():

@@ -1,8 +1,6 @@
 """A checkpoint is whole or not there."""
 
 import json
-import subprocess
-import sys
 import textwrap
 
 import numpy as np
@@ -14,6 +12,7 @@ from simclr_tf.errors import WorkdirError
 from simclr_tf.options import override, to_dict
 from simclr_tf.training.checkpoints import MANIFEST, CheckpointStore
 from simclr_tf.training.continuation import config_hash, find_start
+from tests import fresh_process
 
 
 def a_model(value):
@@ -192,8 +191,7 @@ def test_a_full_disk_ends_in_one_line_and_leaves_the_one_before(tmp_path):
         print("LATEST", store.latest().step)
         print("LEFT", sorted(p.name for p in store.folder.iterdir()))
     """)
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "c")],
-                          capture_output=True, text=True, timeout=300)
+    done = fresh_process.run(["-c", script, tmp_path / "c"])
     lines = done.stdout.splitlines()
     assert lines[0].startswith("REFUSED Cannot save the checkpoint of step 2"), (
         done.stdout + done.stderr)

@@ -1,11 +1,7 @@
 """Disks that fill, folders that vanish or lock, files that are damaged: one line."""
 
-import os
-import pathlib
 import re
 import shutil
-import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -15,9 +11,8 @@ from simclr_tf.config import Config
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training import CheckpointStore, Workdir
 from simclr_tf.training.records import keep_events_up_to, read_metrics
+from tests import fresh_process
 from tests.training.faulty_runs import AtEpoch, contents, run
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_a_full_disk_loses_nothing_and_the_run_goes_on_when_there_is_space(tmp_path):
@@ -50,10 +45,7 @@ def test_a_full_disk_loses_nothing_and_the_run_goes_on_when_there_is_space(tmp_p
             disk.folder / "run" / "metrics.jsonl")])
     """)
     (tmp_path / "disk").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "disk")], text=True, cwd=ROOT,
-        capture_output=True, timeout=300,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": "."})
+    done = fresh_process.run(["-c", script, tmp_path / "disk"])
     lines = done.stdout.splitlines()
     assert len(lines) == 6, done.stdout + done.stderr
     assert lines[0].startswith("REFUSED Cannot write ")
@@ -128,9 +120,7 @@ def test_a_locked_folder_within_the_workdir_is_found_before_training(tmp_path):
                 os.seteuid(0)
             os.chmod(name, 0o777)
     """)
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(folder)], text=True, cwd=ROOT,
-        capture_output=True, timeout=300)
+    done = fresh_process.run(["-c", script, folder])
     lines = done.stdout.splitlines()
     assert len(lines) == 2, done.stderr
     for line, name in zip(lines, ("checkpoints", "tensorboard"), strict=True):

@@ -2,8 +2,6 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from simclr_tf.training.records import read_metrics
+from tests import fresh_process
 
 SCRIPT = pathlib.Path(__file__).with_name("exact_resume_runs.py")
 WALL_CLOCK = {"seconds", "images_per_second", "data_wait_fraction"}
@@ -27,8 +26,7 @@ REPLICA_BOUND = 1e-5  # Relative, of any number of replicas against one device.
 def runs(tmp_path_factory):
     """The folder of all runs; one process made them."""
     folder = tmp_path_factory.mktemp("runs")
-    done = subprocess.run([sys.executable, str(SCRIPT), str(folder)], text=True,
-                          capture_output=True, timeout=1800)
+    done = fresh_process.run([SCRIPT, folder], timeout=1800)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -2,19 +2,16 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 from simclr_tf.training.checkpoints import CheckpointStore
+from tests import fresh_process
 
 SCRIPT = pathlib.Path(__file__).with_name("saving_until_killed.py")
 KILLS = 50
 
 
 def test_fifty_kills_while_saving_lose_no_complete_checkpoint(tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tmp_path / "c"), str(KILLS)], text=True,
-        capture_output=True, timeout=1800)
+    done = fresh_process.run([SCRIPT, tmp_path / "c", KILLS], timeout=1800)
     reports = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(reports) == KILLS, done.stderr
     # Each child could read the newest checkpoint, and found that step's values there.

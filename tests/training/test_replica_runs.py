@@ -78,6 +78,7 @@ def small_on_one_device():
     return run()
 
 
+@pytest.mark.slow  # Every run: test_multi_worker; every step: test_replica_equality.
 def test_a_resnet_trains_on_two_replicas_as_on_one():
     result = run(**RESNET, replicas=2)
     assert result.model.distribute_strategy.num_replicas_in_sync == 2

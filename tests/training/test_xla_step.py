@@ -6,11 +6,11 @@ import tensorflow as tf
 from simclr_tf.config import Config
 from simclr_tf.options import override
 from simclr_tf.training import assembly
+from tests.training.small_networks import small_encoder
 
 SIZE, CLASSES, BATCH = 8, 3, 16
 CONFIG = override(Config(), {
     "global_batch_size": BATCH, "on_nonfinite": "skip", "augment.recipe": "simclr_v2",
-    "encoder.depth": 18, "encoder.width_multiplier": 0.0625, "encoder.stem": "small",
     "data.image_size_pixels": SIZE, "projection_head.out_features": 8,
     "loss.temperature": 1.0, "optimizer.scaling": "none",
     "optimizer.base_learning_rate": 0.1})
@@ -25,7 +25,8 @@ BOUND = 2e-5
 
 def trained(jit_compile):
     """(figures of two steps, change of the weights) from uint8 images and seeds."""
-    model = assembly.build_model(CONFIG, (SIZE, SIZE, 3), num_classes=CLASSES)
+    model = assembly.build_model(
+        CONFIG, (SIZE, SIZE, 3), num_classes=CLASSES, encoder=small_encoder())
     model.compile(optimizer=assembly.build_optimizer(
         CONFIG, model, warmup_steps=1, total_steps=9))
     before = [v.numpy() for v in model.trainable_variables]
