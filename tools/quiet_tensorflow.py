@@ -42,8 +42,8 @@ def _leave_keras_3_out():
     """Have TensorFlow import no second Keras beside the one that we use.
 
     It would import Keras 3, and that scikit-learn and matplotlib: a third of a start.
-    Only here, where the whole process is ours: the variable decides what `tf.keras`
-    means for everybody in it.
+    Only here, where the whole process is ours: the variable decides for everybody in it
+    which Keras TensorFlow gives.
     """
     if importlib.metadata.version("keras").startswith("3."):
         os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
