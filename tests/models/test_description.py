@@ -18,7 +18,7 @@ from simclr_tf.models import (
 NETWORKS = {
     "basic": {"depth": 18, "stem": "small"},
     "selective and gated": {
-        "depth": 50, "sk_ratio": 0.0625, "se_ratio": 0.25, "stem": "imagenet"},
+        "depth": 18, "sk_ratio": 0.0625, "se_ratio": 0.25, "stem": "imagenet"},
 }
 
 

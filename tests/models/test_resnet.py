@@ -46,8 +46,9 @@ def test_resnet50_has_the_reference_number_of_parameters(resnet50):
     [
         ({"depth": 50, "sk_ratio": 0.0625}, 35.216),
         ({"depth": 50, "width_multiplier": 2}, 93.907),
-        ({"depth": 50, "width_multiplier": 2, "sk_ratio": 0.0625}, 140.306),
-        ({"depth": 101}, 42.500),
+        pytest.param({"depth": 50, "width_multiplier": 2, "sk_ratio": 0.0625}, 140.306,
+                     marks=pytest.mark.slow),
+        pytest.param({"depth": 101}, 42.500, marks=pytest.mark.slow),
     ],
 )
 def test_parameters_in_millions_are_those_of_the_reference(arguments, millions):
