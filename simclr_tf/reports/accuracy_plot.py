@@ -1,7 +1,7 @@
 """Accuracy against the number of labels, one line a method."""
 
 from simclr_tf.errors import DataError
-from simclr_tf.reports.plots import matplotlib_parts, save_figure
+from simclr_tf.reports.figure_files import matplotlib_parts, save_figure
 
 # Okabe and Ito: told apart with any kind of colour vision, by marker in print.
 _STYLES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."),

@@ -4,20 +4,17 @@ matplotlib is an extra (`pip install "simclr-tf[plots]"`); its figures are used 
 objects, so that nothing here touches the state of a notebook's pyplot.
 """
 
-import io
-import os
-import pathlib
-import uuid
-
 import numpy as np
 
-from simclr_tf.errors import ConfigError, DataError, WorkdirError, require
+from simclr_tf.errors import DataError, require
+from simclr_tf.reports.figure_files import matplotlib_parts, save_figure
+from simclr_tf.reports.tile_sheet import TileSheet, displayable
 
 # Okabe and Ito's blue and vermillion: told apart with any kind of colour vision.
 CORRECT, INCORRECT = "#0072B2", "#D55E00"
-_INK, _FAINT = "#222222", "#777777"
-_TILE_INCHES = 0.62
-_DPI = 160
+
+__all__ = ["CORRECT", "INCORRECT", "matplotlib_parts", "neighbours_figure",
+           "save_figure", "view_pairs_figure"]
 
 
 def view_pairs_figure(images, view_a, view_b, path, *, columns=4):
@@ -35,7 +32,7 @@ def view_pairs_figure(images, view_a, view_b, path, *, columns=4):
       WorkdirError: the file cannot be written.
 
     Example:
-      >>> import tempfile
+      >>> import pathlib, tempfile
       >>> path = pathlib.Path(tempfile.mkdtemp()) / "view_pairs.png"
       >>> images = np.random.default_rng(0).uniform(size=(3, 8, 8, 3))
       >>> view_pairs_figure(images, images, images[:, ::-1], path)
@@ -43,7 +40,7 @@ def view_pairs_figure(images, view_a, view_b, path, *, columns=4):
       True
     """
     require(columns >= 1, "`columns` must be >= 1.", columns=columns)
-    triples = [_displayable(part) for part in (images, view_a, view_b)]
+    triples = [displayable(part) for part in (images, view_a, view_b)]
     if len({len(part) for part in triples}) != 1 or not len(triples[0]):
         raise DataError(
             "A sheet of views needs as many views as images, at least one. Received: "
@@ -53,7 +50,7 @@ def view_pairs_figure(images, view_a, view_b, path, *, columns=4):
     columns = min(columns, count)
     rows = -(-count // columns)
     # In tiles: three and a gap a triple; two lines of text on top.
-    sheet = _Sheet(columns * 3.35 - 0.35, rows * 1.12 - 0.12, top=0.85)
+    sheet = TileSheet(columns * 3.35 - 0.35, rows * 1.12 - 0.12, top=0.85)
     sheet.title("An image, and the two views the encoder has to match")
     for index in range(count):
         row, column = divmod(index, columns)
@@ -95,21 +92,21 @@ def neighbours_figure(
       WorkdirError: the file cannot be written.
 
     Example:
-      >>> import tempfile
+      >>> import pathlib, tempfile
       >>> path = pathlib.Path(tempfile.mkdtemp()) / "neighbours.png"
       >>> images = np.random.default_rng(0).uniform(size=(5, 8, 8, 1))
       >>> neighbours_figure(images[:2], images, {"raw pixels": [[1, 2], [0, 3]]}, path)
       >>> path.exists()
       True
     """
-    queries, gallery = _displayable(query_images), _displayable(gallery_images)
+    queries, gallery = displayable(query_images), displayable(gallery_images)
     neighbours = {title: np.asarray(rows) for title, rows in neighbours.items()}
     _check_neighbours(queries, gallery, neighbours)
     labelled = query_labels is not None and gallery_labels is not None
     k = max(rows.shape[1] for rows in neighbours.values())
     step, row_step = 1.1, 1.42 if labelled else 1.1
     block = k * step + 0.3
-    sheet = _Sheet(
+    sheet = TileSheet(
         1.4 + len(neighbours) * block - 0.4, len(queries) * row_step - 0.1, top=1.05
     )
     sheet.title("Test images and the training images nearest to them")
@@ -136,125 +133,6 @@ def neighbours_figure(
     if labelled:
         sheet.legend([("same class", CORRECT), ("another class", INCORRECT)])
     sheet.save(path)
-
-
-class _Sheet:
-    """Tiles and texts on a page; places are in tiles from the upper left corner."""
-
-    def __init__(self, width, height, *, top, margin=0.3, bottom=0.3):
-        figure_module, canvas_module = matplotlib_parts()
-        self._left, self._top = margin, top + margin
-        size = (width + 2 * margin, height + self._top + bottom)
-        self._size = size
-        self._figure = figure_module.Figure(
-            figsize=[side * _TILE_INCHES for side in size], dpi=_DPI, facecolor="white"
-        )
-        canvas_module.FigureCanvasAgg(self._figure)
-
-    def _place(self, x, y):
-        """Figure coordinates, from the lower left corner."""
-        return (x + self._left) / self._size[0], 1 - (y + self._top) / self._size[1]
-
-    def tile(self, image, x, y, frame=None):
-        """An image of one tile, its own pixels unsmoothed."""
-        left, bottom = self._place(x, y + 1)
-        axes = self._figure.add_axes(
-            (left, bottom, 1 / self._size[0], 1 / self._size[1])
-        )
-        axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set(xticks=[], yticks=[])
-        for spine in axes.spines.values():
-            spine.set(visible=frame is not None, color=frame, linewidth=2.2)
-
-    def text(self, text, x, y, *, small=False, color=None):
-        """Text whose lower edge, in the middle, is at (x, y)."""
-        self._figure.text(
-            *self._place(x, y),
-            text,
-            ha="center",
-            va="bottom",
-            fontsize=5.0 if small else 7.5,
-            color=color or (_FAINT if small else _INK),
-        )
-
-    def title(self, text):
-        """The heading, at the upper left."""
-        self._figure.text(
-            self._left / self._size[0],
-            1 - 0.25 / self._size[1],
-            text,
-            ha="left",
-            va="top",
-            fontsize=9.5,
-            fontweight="bold",
-            color=_INK,
-        )
-
-    def legend(self, entries):
-        """What the colours mean, at the upper right."""
-        x = 1 - self._left / self._size[0]
-        for text, color in reversed(entries):
-            label = self._figure.text(
-                x, 1 - 0.25 / self._size[1], f"■ {text}",
-                ha="right", va="top", fontsize=7.5, color=color,
-            )  # fmt: skip
-            extent = label.get_window_extent()
-            x -= (extent.width + 12) / self._figure.bbox.width
-
-    def save(self, path):
-        """Write the PNG; a reader sees the old one or the whole new one."""
-        save_figure(self._figure, path)
-
-
-def save_figure(figure, path):
-    """Write a figure as PNG; a reader sees the old one or the whole new one.
-
-    Args:
-      figure: matplotlib.figure.Figure with an Agg canvas.
-      path: path of the file; its folder is made.
-
-    Raises:
-      WorkdirError: the file cannot be written.
-    """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WorkdirError(f"Cannot write {path}: {error.strerror}.") from error
-
-
-def matplotlib_parts():
-    """matplotlib's (figure module, canvas module), without pyplot's global state.
-
-    Raises:
-      ConfigError: it is not installed.
-    """
-    try:
-        import matplotlib.backends.backend_agg
-        import matplotlib.figure
-    except ImportError as error:
-        raise ConfigError(
-            'Pictures need matplotlib: pip install "simclr-tf[plots]".'
-        ) from error
-    return matplotlib.figure, matplotlib.backends.backend_agg
-
-
-def _displayable(images):
-    """float `[N, H, W]` (grey) or `[N, H, W, 3]` in [0, 1]."""
-    images = np.asarray(images)
-    if images.ndim != 4:
-        raise DataError(f"Images have the shape [N, H, W, C], not {images.shape}.")
-    if images.dtype == np.uint8:
-        images = images / np.float32(255)
-    images = np.clip(images.astype(np.float32), 0, 1)
-    # Of other channels than grey or RGB: the first three, or the first.
-    return images[..., :3] if images.shape[-1] >= 3 else images[..., 0]
 
 
 def _check_neighbours(queries, gallery, neighbours):
