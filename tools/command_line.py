@@ -20,11 +20,13 @@ from absl import flags
 from simclr_tf.errors import Interrupted, LostPeerError, SimCLRError
 
 VERBS = {
+    "show_views": "Show what a recipe does to your images, before a run.",
     "pretrain": "Learn an encoder from images, without labels.",
     "evaluate": "Probe a frozen encoder: kNN, linear, few labels.",
     "finetune": "Train on few labels, from the encoder and from scratch.",
     "transfer": "Probe and fine-tune one encoder on several labelled sets.",
     "distill": "Train a student on what a fine-tuned teacher says.",
+    "report": "Runs as one page: curves, neighbours, maps of features, tables.",
     "export": "Write the encoder as a SavedModel with its card.",
     "zoo": "List the encoders that ship, or those of a folder.",
     "convert_checkpoint": "Bring in published weights; take an encoder to PyTorch.",

@@ -47,14 +47,16 @@ class TileSheet:
         for spine in axes.spines.values():
             spine.set(visible=frame is not None, color=frame, linewidth=2.2)
 
-    def text(self, text, x, y, *, small=False, color=None, align="center"):
+    def text(self, text, x, y, *, small=False, bold=False, color=None,
+             align="center"):
         """Text whose lower edge, in the middle (or at its left), is at (x, y)."""
         self._figure.text(
             *self._place(x, y),
             text,
             ha=align,
             va="bottom",
-            fontsize=5.0 if small else 7.5,
+            fontsize=5.0 if small else 9.0 if bold else 7.5,
+            fontweight="bold" if bold else "normal",
             color=color or (_FAINT if small else _INK),
         )
 

@@ -1,0 +1,77 @@
+"""Images of a source, and the pairs of views that training makes of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from simclr_tf.augment import finish_views, two_views
+from simclr_tf.data import evaluation_batches, plain_errors, training_dataset
+
+
+class ViewPairs(NamedTuple):
+    """Images and their views, row by row.
+
+    Attributes:
+      ids: int64 `[N]`, examples of the source.
+      images: float32 `[N, S, S, C]` in [0, 1], resized (files: centre crops).
+      view_a, view_b: float32 `[N, S, S, C]` in [0, 1].
+    """
+
+    ids: np.ndarray
+    images: np.ndarray
+    view_a: np.ndarray
+    view_b: np.ndarray
+
+
+def view_pairs(source, recipe, *, image_size_pixels, number, seed=0):
+    """The first views that a run with this seed sees of some images.
+
+    Args:
+      source: Source, see `simclr_tf.data.open_source`.
+      recipe: name or Recipe.
+      image_size_pixels: int, size of a view.
+      number: int >= 2; at most the images there are.
+      seed: int, the run seed: it draws the images and the views.
+
+    Returns:
+      ViewPairs.
+
+    Raises:
+      DataError: images that cannot be read.
+      ConfigError: a recipe that does not fit the images.
+
+    Example:
+      >>> from simclr_tf.data import open_source
+      >>> source = open_source(np.zeros([4, 8, 8, 3], np.uint8))
+      >>> view_pairs(source, "cifar", image_size_pixels=6, number=3).view_b.shape
+      (3, 6, 6, 3)
+    """
+    with plain_errors():
+        batch = next(iter(training_dataset(
+            source, global_batch_size=min(number, source.num_examples), seed=seed,
+            total_steps=1, recipe=recipe, image_size_pixels=image_size_pixels)))
+        if "images" in batch:
+            views = two_views(batch["images"], batch["seeds"], recipe,
+                              image_size_pixels=image_size_pixels)
+        else:
+            views = finish_views(batch["crops_a"], batch["crops_b"], batch["seeds"],
+                                 recipe)
+    ids = batch["ids"].numpy()
+    return ViewPairs(ids, resized_images(source, ids, image_size_pixels),
+                     *(view.numpy() for view in views))
+
+
+def resized_images(source, ids, image_size_pixels):
+    """Some images of a source as evaluation sees them.
+
+    Args:
+      source: Source.
+      ids: int array `[n]`, n >= 2, readable examples.
+      image_size_pixels: int.
+
+    Returns:
+      float32 `[n, S, S, C]` in [0, 1].
+    """
+    with plain_errors():
+        return np.concatenate([batch["images"].numpy() for batch in evaluation_batches(
+            source.subset(ids), 256, image_size_pixels)])
