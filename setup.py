@@ -57,6 +57,14 @@ PLOTS = [
     "matplotlib>=3.8,<4",
 ]
 
+REPORT = [
+    *PLOTS,
+    # The page of `simclr-tf report`: escapes every name and number that it shows.
+    "Jinja2>=3.1,<4",
+    # t-SNE of the features.
+    "scikit-learn>=1.3,<2",
+]
+
 HUB = [
     # hub.load and hub.KerasLayer; 0.16.1 still imports pkg_resources, which
     # setuptools 82 dropped.
@@ -101,6 +109,8 @@ TEST = [
     "pytest-xdist>=3.5,<4",
     # The probes are held against its solvers.
     "scikit-learn>=1.3,<2",
+    # A strict reader of the pages that reports write.
+    "html5lib>=1.1,<2",
     # Tests write images in every format with it.
     "Pillow>=10,<14",
     "ruff>=0.6,<1",
@@ -124,13 +134,14 @@ setup(
                  "simclr_tf.exported_models": "exported_models"},
     package_data={
         "simclr_tf.data": ["embedded/*"],
+        "simclr_tf.reports": ["templates/*"],
         "simclr_tf.exported_models": [
             "README.md", *(f"{name}/**" for name in published())],
     },
     install_requires=INSTALL,
-    extras_require={"plots": PLOTS, "hub": HUB, "addons": ADDONS,
+    extras_require={"plots": PLOTS, "report": REPORT, "hub": HUB, "addons": ADDONS,
                     "safetensors": SAFETENSORS, "litert": LITERT, "onnx": ONNX,
-                    "test": [*TEST, *PLOTS, *HUB, *SAFETENSORS, *LITERT, *ONNX]},
+                    "test": [*TEST, *REPORT, *HUB, *SAFETENSORS, *LITERT, *ONNX]},
     entry_points={
         "console_scripts": ["simclr-tf = simclr_tf.tools.command_line:main"],
     },

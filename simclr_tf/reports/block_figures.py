@@ -71,7 +71,9 @@ def maps_figure(maps, path):
     figure = _figure(5.2 * len(maps.places), 5.6)
     for place, (title, points) in enumerate(maps.places.items(), 1):
         axes = _axes(figure, (1, len(maps.places), place), title)
-        axes.set(xticks=[], yticks=[], aspect="equal")
+        axes.set(xticks=[], yticks=[])
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.spines[:].set_visible(False)
         for label in np.unique(labels):
             rows = labels == label
             color = "#777777" if label < 0 else COLORS[label % len(COLORS)]

@@ -77,11 +77,13 @@ class Gallery:
       title: str.
       rows: tuple of (title, tuple of Tile).
       legend: tuple of (text, mark).
+      beside: int, rows that belong together, beside each other where there is room.
     """
 
     title: str
     rows: tuple
     legend: tuple = ()
+    beside: int = 1
 
 
 @dataclasses.dataclass(frozen=True)

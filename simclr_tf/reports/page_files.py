@@ -3,8 +3,11 @@
 import pathlib
 
 from simclr_tf.errors import WorkdirError
+from simclr_tf.extras import require_extra
 from simclr_tf.reports.html_page import write_html_page
 from simclr_tf.reports.markdown_page import write_markdown_page
+
+FILES = (".html", ".md", ".png")  # Endings of an output that is one file.
 
 
 def write_page(page, output, name="report"):
@@ -42,6 +45,23 @@ def write_page(page, output, name="report"):
     for write, path in writers:
         write(page, path)
     return [path for _, path in writers]
+
+
+def prepare_output(output, packages=("matplotlib", "jinja2")):
+    """See before the work that the page can be written.
+
+    Args:
+      output: path, as for `write_page`.
+      packages: names of packages that are needed.
+
+    Raises:
+      ConfigError: a package is missing.
+      WorkdirError: the folder cannot be made.
+    """
+    for package in packages:
+        require_extra(package, extra="report", wanted="The report")
+    output = pathlib.Path(output).expanduser()
+    make_folder(output.parent if output.suffix in FILES else output)
 
 
 def make_folder(folder):

@@ -40,7 +40,7 @@ def picture_of_neighbours(train, test, representations, path, *, seed=0):
       path: path of the PNG.
       seed: int, of the draw.
     """
-    queries = _one_a_class(test.labels, NUM_QUERIES, seed)
+    queries = one_a_class(test.labels, NUM_QUERIES, seed)
     k = min(NUM_NEIGHBOURS, train.num_examples)
     found = {
         title: nearest_neighbours(features, test_features[queries], k)[0]
@@ -55,8 +55,21 @@ def picture_of_neighbours(train, test, representations, path, *, seed=0):
         class_names=train.classes)
 
 
-def _one_a_class(labels, number, seed):
-    """Rows of a random image of each class in turn, until there are enough."""
+def one_a_class(labels, number, seed):
+    """Rows of a random image of each class in turn, until there are enough.
+
+    Args:
+      labels: int array `[n]`, negative for unlabelled images, which are left out.
+      number: int.
+      seed: int.
+
+    Returns:
+      int64 array of at most `number` rows.
+
+    Example:
+      >>> sorted(one_a_class(np.array([5, 5, 5, 9]), 2, seed=0).tolist())[-1]
+      3
+    """
     order = np.random.default_rng(seed).permutation(np.flatnonzero(labels >= 0))
     rank = {}  # Row -> how many of its class come before it.
     seen = {}

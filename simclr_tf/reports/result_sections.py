@@ -39,11 +39,29 @@ def result_sections(results):
     return sections
 
 
+def seconds_of(results):
+    """How long measuring took, in seconds; 0 where it is not known.
+
+    A protocol that was interrupted took longer than the call that ended it.
+
+    Args:
+      results: simclr_tf.evaluation.Results.
+
+    Returns:
+      float.
+
+    Example:
+      >>> from simclr_tf.evaluation import Results
+      >>> seconds_of(Results("x", "y", (), wall_seconds=3.0))
+      3.0
+    """
+    return max(results.wall_seconds or 0.0,
+               sum(m.wall_seconds or 0.0 for m in results.measurements))
+
+
 def _origin(results):
     """What made a file of results, and how long it took."""
-    # A protocol that was interrupted took longer than the call that ended it.
-    seconds = max(results.wall_seconds or 0.0,
-                  sum(m.wall_seconds or 0.0 for m in results.measurements))
+    seconds = seconds_of(results)
     took = f" in {wall_time_text(seconds)}" if seconds else ""
     if results.command is None:
         return f"Measured{took} from Python."

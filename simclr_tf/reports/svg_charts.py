@@ -38,6 +38,8 @@ def curves_svg(curves):
     lines = {name: _thinned(*line) for name, line in curves.lines.items()}
     every = np.concatenate([np.stack(line) for line in lines.values()], axis=1)
     x_ticks, y_ticks = _ticks(every[0], whole=True), _ticks(every[1])
+    if curves.value_format.endswith("%") and every[1].size and every[1].max() <= 1:
+        y_ticks = np.unique(np.minimum(y_ticks, 1))  # No share is above one.
 
     def place(x, y):
         return (_LEFT + _share(x, x_ticks) * (_WIDTH - _LEFT - _RIGHT),
@@ -100,7 +102,8 @@ def matrix_svg(matrix):
     """
     counts, names = np.asarray(matrix.counts), matrix.names
     left, top, cell, size = 96, 84, 30, len(names)
-    width, height = left + size * cell + 4, top + size * cell + 4
+    # The last name leans out to the right.
+    width, height = left + size * cell + 60, top + size * cell + 4
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" '
              f'style="min-width:{min(width, 640)}px" '

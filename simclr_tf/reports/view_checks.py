@@ -118,11 +118,11 @@ def view_warnings(measures):
     m, found = measures, []
     if m.near_identical > MOST_NEAR_IDENTICAL:
         found.append(
-            f"Near-identical pairs: the two views hardly differ in {m.near_identical:.0%} of "
-            f"{m.num_pairs} pairs (distance below {NEAR_IDENTICAL_DISTANCE} of that "
-            f"between different images; more than {MOST_NEAR_IDENTICAL:.0%} is too "
-            "many), so there is no task to learn from. Smaller crops "
-            "(--augment.crop_area_min_fraction) or stronger colour "
+            "Near-identical pairs: the two views hardly differ in "
+            f"{m.near_identical:.0%} of {m.num_pairs} pairs (distance below "
+            f"{NEAR_IDENTICAL_DISTANCE} of that between different images; more than "
+            f"{MOST_NEAR_IDENTICAL:.0%} is too many), so there is no task to learn "
+            "from. Smaller crops (--augment.crop_area_min_fraction) or stronger colour "
             "(--augment.color_strength) make them differ.")
     if m.num_pairs >= FEWEST_TO_SEARCH and m.by_pixels > MOST_BY_PIXELS:
         found.append(

@@ -8,7 +8,7 @@ from simclr_tf.errors import require
 from simclr_tf.reports.block_figures import gallery_figure
 from simclr_tf.reports.blocks import Gallery, Page, Section, Table, Text, Tile
 from simclr_tf.reports.operator_rows import changed_fields, operator_rows
-from simclr_tf.reports.page_files import make_folder, write_page
+from simclr_tf.reports.page_files import prepare_output, write_page
 from simclr_tf.reports.view_checks import measure_views, measures_table, view_warnings
 from simclr_tf.reports.view_pairs import resized_images, view_pairs
 from simclr_tf.training.assembly import build_recipe
@@ -41,9 +41,12 @@ def show_views(config, output, *, num_images=2, num_shown=12, num_pairs=256,
             "`num_images` and `num_shown` must be >= 1, `num_pairs` >= 2.",
             num_images=num_images, num_shown=num_shown, num_pairs=num_pairs)
     data, recipe = config.data, build_recipe(config.augment)
+    output = pathlib.Path(output).expanduser()
     source = open_source(
         data.source, split=data.split, data_dir=data.data_dir, channels=data.channels,
         max_corrupt_fraction=data.max_corrupt_fraction)
+    prepare_output(output, ("matplotlib",) if output.suffix in (".png", ".md")
+                   else ("matplotlib", "jinja2"))
     size = data.image_size_pixels
     pairs = view_pairs(source, recipe, image_size_pixels=size, seed=config.seed,
                        number=max(num_pairs, num_shown, num_images, 2))
@@ -52,9 +55,7 @@ def show_views(config, output, *, num_images=2, num_shown=12, num_pairs=256,
     operators = Gallery("Each operator, from mild to strong", operator_rows(
         pairs.images[:num_images], _large(source, pairs, num_images, size), recipe))
     final = pairs_gallery(pairs, num_shown)
-    output = pathlib.Path(output).expanduser()
     if output.suffix == ".png":
-        make_folder(output.parent)
         gallery_figure([operators, final], output)
         written = [output]
     else:
