@@ -1,6 +1,7 @@
 """Features as points of a plane: principal axes and t-SNE."""
 
 import numpy as np
+import threadpoolctl
 
 from simclr_tf.errors import require
 from simclr_tf.evaluation.principal_axes import PrincipalAxes
@@ -45,9 +46,11 @@ def plane_maps(features, seed=0):
     flat = np.zeros([len(features), 2], np.float32)
     flat[:, :coordinates.shape[1]] = coordinates[:, :2]
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
-    places = manifold.TSNE(
+    tsne = manifold.TSNE(
         init=flat / max(flat[:, 0].std(), 1e-12) * 1e-4, perplexity=perplexity,
-        learning_rate="auto", random_state=seed,
-    ).fit_transform(coordinates[:, :_AXES_OF_TSNE])
+        learning_rate="auto", random_state=seed)
+    # Of its threads all but one spin: on two busy cores they cost five times the time.
+    with threadpoolctl.threadpool_limits(1):
+        places = tsne.fit_transform(coordinates[:, :_AXES_OF_TSNE])
     return {f"PCA ({share:.0%} of the variance)": flat,
             f"t-SNE (perplexity {perplexity:.0f})": places}

@@ -46,8 +46,8 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
       seed: int, of the samples.
 
     Returns:
-      (training, test, DataConfig, str): Sources, the options in force, and what to say
-      about the test images, or "".
+      (training, test, all training images, DataConfig, str): Sources, the options in
+      force, and what to say about the test images, or "".
 
     Raises:
       SimCLRError: images that cannot be opened.
@@ -66,11 +66,12 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
             raise
         order = rng.permutation(train.num_examples)
         held_out = min(number, max(2, train.num_examples // 5))
+        note = (f"`{options.source}` has no split `{options.test_split}`: the images "
+                "tested are training images of the run.")
         return (train.subset(order[held_out:][:number]), train.subset(order[:held_out]),
-                options, f"`{options.source}` has no split `{options.test_split}`: the "
-                "images tested are training images of the run.")
+                train, options, note)
     return *(source.subset(rng.permutation(source.num_examples)[:number])
-             for source in (train, test)), options, ""
+             for source in (train, test)), train, options, ""
 
 
 def look_at(source, encoder, image_size_pixels, batch_size=128):
@@ -112,4 +113,5 @@ def look_at(source, encoder, image_size_pixels, batch_size=128):
 def _open(options, split, channels):
     return open_source(options.source, split=split, data_dir=options.data_dir,
                        channels=channels,
-                       max_corrupt_fraction=options.max_corrupt_fraction)
+                       max_corrupt_fraction=options.max_corrupt_fraction,
+                       memory_limit_bytes=0)  # Only a sample of it is decoded.

@@ -1,6 +1,5 @@
 """One page about a run, or about several side by side."""
 
-from simclr_tf.augment import get_recipe
 from simclr_tf.data import evaluation_batches
 from simclr_tf.errors import SimCLRError, require
 from simclr_tf.reports.blocks import Page, Section, Text
@@ -100,11 +99,12 @@ def _learned(run, chosen, encoder, settings, say):
     """(sections, facts): what needs images, and what needs the encoder too."""
     config, seed = run.config, settings["seed"]
     size, channels = config.data.image_size_pixels, run.record["data"]["channels"]
-    train, test, data, note = sampled_sources(
+    train, test, every, data, note = sampled_sources(
         config.data, chosen, channels=channels, number=settings["num_images"],
         seed=seed)
-    pairs = view_pairs(train, get_recipe(build_recipe(config.augment)),
-                       image_size_pixels=size, number=NUM_VIEWS, seed=config.seed)
+    # The first images of the run, by the seeds that it gave them.
+    pairs = view_pairs(every, build_recipe(config.augment), image_size_pixels=size,
+                       number=NUM_VIEWS, seed=config.seed)
     sections = [Section("Pairs of views", (pairs_gallery(pairs, NUM_VIEWS),))]
     if run.step is None:
         nothing = Text("No whole checkpoint yet: no neighbours, maps or confusion.",
