@@ -46,7 +46,8 @@ class ViewMeasures:
       num_pairs: int.
       near_identical: float, pairs whose distance is below `NEAR_IDENTICAL_DISTANCE`
         of the median distance between views of different images.
-      by_pixels: float, pairs of which view b is the one nearest to view a, in pixels.
+      by_pixels: float, pairs of which view b is nearer to view a than any other image's
+        is, in pixels.
       by_histograms: float, the same by histograms of each channel.
       near_empty: float, pairs with a view of a contrast below `NEAR_EMPTY_CONTRAST`.
       near_empty_images: float, original images of such a contrast.
@@ -90,14 +91,12 @@ def measure_views(images, view_a, view_b):
             f"{len(images)} images, views {view_a.shape} and {view_b.shape}.")
     distances = _distances(view_a.reshape(number, -1), view_b.reshape(number, -1))
     usual = np.median(distances[~np.eye(number, dtype=bool)])
-    own, rows = np.diag(distances), np.arange(number)
     histograms = [_histograms(view) for view in (view_a, view_b)]
     contrasts = np.minimum(_contrasts(view_a), _contrasts(view_b))
     return ViewMeasures(
         number,
-        float(np.mean(own <= NEAR_IDENTICAL_DISTANCE * usual)),
-        float(np.mean(distances.argmin(axis=1) == rows)),
-        float(np.mean(_distances(*histograms).argmin(axis=1) == rows)),
+        float(np.mean(np.diag(distances) <= NEAR_IDENTICAL_DISTANCE * usual)),
+        _found(distances), _found(_distances(*histograms)),
         float(np.mean(contrasts < NEAR_EMPTY_CONTRAST)),
         float(np.mean(_contrasts(images) < NEAR_EMPTY_CONTRAST)))
 
@@ -173,12 +172,19 @@ def measures_table(measures):
 
 def _distances(a, b):
     """`[N, N]`, root mean squares of the differences of rows of a and rows of b."""
-    squares = (np.square(a).sum(axis=1)[:, np.newaxis] + np.square(b).sum(axis=1)
-               - 2 * a @ b.T)
+    squares = np.zeros([len(a), len(b)])
+    for start in range(0, a.shape[1], 4096):  # float64, a part of the pixels at a time.
+        x, y = (part[:, start:start + 4096].astype(np.float64) for part in (a, b))
+        squares += (np.square(x).sum(axis=1)[:, np.newaxis] + np.square(y).sum(axis=1)
+                    - 2 * x @ y.T)
     # Equal rows are at 0, which the subtraction only nearly gives.
-    distances = np.sqrt(np.maximum(squares, 0) / a.shape[1])
-    np.fill_diagonal(distances, np.sqrt(np.mean(np.square(a - b), axis=1)))
-    return distances
+    return np.sqrt(np.where(squares > 1e-9, squares, 0) / a.shape[1])
+
+
+def _found(distances):
+    """float, rows whose partner is nearer than all others; ties find nothing."""
+    others = distances + np.where(np.eye(len(distances), dtype=bool), np.inf, 0)
+    return float(np.mean(np.diag(distances) + 1e-9 < others.min(axis=1)))
 
 
 def _contrasts(images):
