@@ -58,6 +58,8 @@ def report_of_runs(paths, output, *, chosen=None, encoder=None, features=True,
     require(min(num_images, map_images) >= 4,
             "`num_images` and `map_images` must be >= 4.", num_images=num_images,
             map_images=map_images)
+    require(len(paths) == 1 or not chosen, "A comparison shows no images.",
+            **(chosen or {}))
     runs = [read_run(path, name)
             for path, name in zip(paths, names_of(paths), strict=True)]
     prepare_output(output, ("matplotlib", "jinja2", "sklearn"))
@@ -66,7 +68,6 @@ def report_of_runs(paths, output, *, chosen=None, encoder=None, features=True,
             runs[0], chosen or {}, encoder, features,
             {"num_images": num_images, "map_images": map_images, "seed": seed}, say)
     else:
-        require(not chosen, "A comparison shows no images.", **(chosen or {}))
         page = Page(f"Comparison of {len(runs)} runs",
                     ", ".join(run.name for run in runs),
                     tuple(comparison_sections(runs)))
