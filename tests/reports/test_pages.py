@@ -71,6 +71,31 @@ def test_page_names_its_language_viewport_and_both_colour_schemes(text, tree):
     assert set(re.findall(r"var\((--[a-z0-9]+)\)", text)) <= names
 
 
+def luminance(color):
+    channels = [int(color[place:place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+              for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    """WCAG 2.1's contrast ratio of two colours."""
+    dark, light = sorted([luminance(one), luminance(other)])
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_words_and_marks_stand_out_from_their_ground_in_both_schemes(text, scheme):
+    rule = text.split("prefers-color-scheme: dark")[scheme].split(":root {")[1]
+    colors = dict(re.findall(r"--([a-z0-9]+): (#[0-9a-fA-F]{6})", rule.split("}")[0]))
+    for ground in ("paper", "panel"):
+        for ink in ("ink", "faint", "accent"):  # AA for text.
+            assert contrast(colors[ink], colors[ground]) >= 4.5, (ink, ground)
+        for mark in ("hit", "miss", *(f"c{n}" for n in range(10))):  # AA for graphics.
+            assert contrast(colors[mark], colors[ground]) >= 3, (mark, ground)
+    assert contrast(colors["ink"], colors["warn"]) >= 4.5
+
+
 def test_names_are_shown_as_they_are_and_never_become_markup(text, tree):
     assert words_of(all_named(tree, "h1")[0]) == HOSTILE
     assert not all_named(tree, "b")
