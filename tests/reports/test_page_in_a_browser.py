@@ -62,8 +62,8 @@ def page(tmp_path_factory):
 def opened(browser, page, *flags, width=360):
     """What the browser prints; it can reach no host."""
     done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *flags,
-         f"--window-size={width},800", "--host-resolver-rules=MAP * ~NOTFOUND",
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+         *flags, f"--window-size={width},800", "--host-resolver-rules=MAP * ~NOTFOUND",
          f"--user-data-dir={page.parent}/profile", page.as_uri()],
         capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
