@@ -15,7 +15,7 @@ class Text:
 
     Attributes:
       text: str, one paragraph.
-      kind: "plain", "note" or "warning".
+      kind: "plain", "note", "warning", or "heading" within a section.
     """
 
     text: str

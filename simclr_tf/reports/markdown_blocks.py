@@ -11,8 +11,9 @@ _CELLS = re.compile(r"(?<!\\)\|")
 def markdown_blocks(text):
     """Blocks of a Markdown text of ours.
 
-    Tables with pipes become tables, everything else paragraphs; the marks of headings
-    and lists are taken off, images are left out. It is no parser of Markdown at large.
+    Tables with pipes become tables, headings headings, everything else paragraphs; the
+    marks of lists are taken off, images are left out. It is no parser of Markdown at
+    large.
 
     Args:
       text: str.
@@ -39,10 +40,13 @@ rows=(('1', '2'),), align='lr'))
             blocks.append(_table(line, lines))
         elif not line or line.startswith("!["):
             end_paragraph()
+        elif re.match(r"#+ ", line):
+            end_paragraph()
+            blocks.append(Text(line.lstrip("# "), "heading"))
         else:
-            if re.match(r"#+ |[-*] ", line):
+            if re.match(r"[-*] ", line):
                 end_paragraph()
-            words.append(re.sub(r"^(#+|[-*]) +", "", line))
+            words.append(re.sub(r"^[-*] +", "", line))
     end_paragraph()
     return tuple(blocks)
 

@@ -59,8 +59,8 @@ def write_markdown_page(page, path):
 def _group(kind, blocks, section, folder, used):
     """The Markdown of a run of blocks of one kind; pictures are written."""
     if kind is Text:
-        yield from (f"> {block.text}" if block.kind != "plain" else block.text
-                    for block in blocks)
+        marks = {"plain": "", "heading": "### "}
+        yield from (marks.get(block.kind, "> ") + block.text for block in blocks)
     elif kind is Table:
         for block in blocks:
             yield markdown_table(list(block.header), [list(r) for r in block.rows],

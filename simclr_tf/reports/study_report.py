@@ -4,6 +4,7 @@ import json
 import pathlib
 
 from simclr_tf.errors import DataError, SimCLRError
+from simclr_tf.export.card import wall_time_text
 from simclr_tf.reports.blocks import Page, Picture, Section, Table, Text
 from simclr_tf.reports.markdown_blocks import markdown_blocks
 from simclr_tf.reports.page_files import prepare_output, write_page
@@ -35,10 +36,13 @@ def report_of_study(folder, output, *, say=print):
     study = read_study(folder)
     prepare_output(output)
     done = sum(cell.get("status") == "done" for cell in study["cells"])
+    about = f"Study `{study['study']}`"
+    if study.get("budget"):
+        about += f", budget {study['budget']}"
     sections = [_outcome(folder, study), _cells(study)]
     curves = _curves(folder, study["cells"])
     page = Page(study.get("title") or study["study"],
-                f"Study `{study['study']}`: {done} of {len(study['cells'])} cells done",
+                f"{about}: {done} of {len(study['cells'])} cells done",
                 tuple(sections + ([curves] if curves else [])))
     written = write_page(page, output)
     say(f"Written: {', '.join(map(str, written))}.")
@@ -86,7 +90,10 @@ def _outcome(folder, study):
         blocks.append(Picture(study.get("title") or study["study"],
                               (folder / _FIGURE).read_bytes()))
     if (folder / _TABLE).is_file():
-        blocks += markdown_blocks((folder / _TABLE).read_text(encoding="utf-8"))
+        text = (folder / _TABLE).read_text(encoding="utf-8")
+        # Its title stands above, its list of cells below.
+        found = markdown_blocks(text.partition("\n## Cells\n")[0])
+        blocks += found[1:] if text.startswith("# ") else found
     if not blocks:
         blocks.append(Text("No cell has ended yet.", "note"))
     return Section("Outcome", tuple(blocks))
@@ -100,11 +107,13 @@ def _cells(study):
     rows = tuple(
         (str(cell.get("name", "")), str(cell.get("seed", "")),
          str(cell.get("status", "")),
-         *(_value((cell.get("values") or {}).get(name)) for name in values))
+         *(_value((cell.get("values") or {}).get(name)) for name in values),
+         _time(cell.get("wall_seconds")), _one_line(cell.get("error")))
         for cell in cells)
-    return Section("All cells", (Table(
-        ("cell", "seed", "status", *(name.replace("_", " ") for name in values)), rows,
-        "lrl" + "r" * len(values)),))
+    header = ("cell", "seed", "status", *(name.replace("_", " ") for name in values),
+              "time", "error")
+    return Section("All cells", (
+        Table(header, rows, "lrl" + "r" * len(values) + "rl"),))
 
 
 def _curves(folder, cells):
@@ -119,13 +128,25 @@ def _curves(folder, cells):
             except SimCLRError:  # The table says what became of the cell.
                 continue
             runs += [run] if run.records else []
-    if not runs or len(runs) > _MOST_CURVES:
+    if len(runs) > _MOST_CURVES:
+        return Section("Training curves", (Text(
+            f"{len(runs)} curves are too many for one chart: compare some of the cells "
+            "with `simclr-tf report --workdir=... --workdir=...`.", "note"),))
+    if not runs:
         return None
     return curve_section(runs)
 
 
 def _cell_name(cell):
     return f"{cell.get('name', '')}, seed {cell.get('seed', '')}"
+
+
+def _time(seconds):
+    return "" if seconds is None else wall_time_text(seconds)
+
+
+def _one_line(error):
+    return "" if error is None else " ".join(str(error).split())
 
 
 def _value(value):

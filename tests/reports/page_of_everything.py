@@ -30,7 +30,8 @@ def page_of_everything(num_images=7):
                   for image, mark in zip(images, (None, "same", "other"), strict=False))
     return Page(HOSTILE, "`code` and words", (
         Section("Words", (
-            Text(f"plain {HOSTILE}"), Text("noted", "note"), Text("warned", "warning"),
+            Text(f"plain {HOSTILE}"), Text(f"heading {HOSTILE}", "heading"),
+            Text("noted", "note"), Text("warned", "warning"),
             Table(("name", "value"), (("a|b", 1), (HOSTILE, "`c`"))))),
         Section("Curves", (
             Curves("loss", {"one": ([1, 2, 3], [3.0, 2.0, float("nan")]),

@@ -176,7 +176,7 @@ def test_our_markdown_tables_come_back_as_they_were():
     header, rows = ["name", "kNN", "note"], [["a|b", "1.0", ""], ["c", "", "x y"]]
     text = f"# Title\n\nFirst\nline.\n\n{markdown_table(header, rows, 'lrl')}\n- item"
     assert markdown_blocks(text) == (
-        Text("Title"), Text("First line."),
+        Text("Title", "heading"), Text("First line."),
         Table(tuple(header), tuple(map(tuple, rows)), "lrl"), Text("item"))
 
 

@@ -225,14 +225,15 @@ def test_images_that_are_looked_at_keep_their_names_and_labels():
 def write_study(folder, workdir):
     folder.mkdir()
     (folder / "study.json").write_text(json.dumps({
-        "study": "temperature", "title": "Table 5 in miniature",
+        "study": "temperature", "title": "Table 5 in miniature", "budget": "small",
         "paper": "0.1 is best", "table": "study.md", "figure": "study.png", "cells": [
             {"name": "t=0.1", "workdir": str(workdir.path), "seed": 0, "status": "done",
-             "values": {"knn_percent": 71.25}},
+             "values": {"knn_percent": 71.25}, "wall_seconds": 75.0, "error": None},
             {"name": "t=1", "workdir": "cells/t1", "seed": 0, "status": "failed",
-             "values": {}}]}))
+             "values": {}, "wall_seconds": 3.0, "error": "ValueError:\nno"}]}))
     (folder / "study.md").write_text(
-        "# Table\n\n| t | kNN |\n|:--|--:|\n| 0.1 | 71 |\n")
+        "# Table 5\n\nWhich?\n\n## Numbers\n\n| t | kNN |\n|:--|--:|\n| 0.1 | 71 |\n"
+        "\n## Cells\n\n| cell |\n|:--|\n| elsewhere |\n")
     return folder
 
 
@@ -244,8 +245,9 @@ def test_page_of_a_study_shows_every_cell_and_what_failed(workdir, tmp_path):
     assert "Table 5 in miniature" in text and "1 of 2 cells done" in text
     assert "1 cells failed: t=1, seed 0" in found["Outcome"]
     assert "0.1 is best" in found["Outcome"] and "0.1 71" in found["Outcome"]
-    assert "t=0.1 0 done 71.25" in found["All cells"]
-    assert "t=1 0 failed" in found["All cells"]
+    assert "t=0.1 0 done 71.25 1 min 15 s" in found["All cells"]
+    assert "t=1 0 failed 3 s ValueError: no" in found["All cells"]
+    assert "Which? Numbers t kNN" in found["Outcome"] and "elsewhere" not in text
     assert "t=0.1, seed 0: 1.000 at epoch 3" in found["Training curves"]
 
 
