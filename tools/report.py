@@ -34,7 +34,7 @@ def define(values):
     for name, text in texts.items():
         flags.DEFINE_string(name, None, text, flag_values=values)
     flags.DEFINE_bool("features", True, "Load the encoder and images, for views, "
-                      "neighbours, maps and confusion; --nofeatures: files only.",
+                      "neighbours, maps and confusion; false: files only.",
                       flag_values=values)
     flags.DEFINE_integer("num_images", 2000, "Training and test images looked at, of "
                          "each.", flag_values=values)

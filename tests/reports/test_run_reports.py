@@ -139,7 +139,7 @@ def test_results_of_another_step_carry_a_warning(workdir, tmp_path):
     run = write_run(tmp_path / "run", "npz:gone", model=False)
     write_results_of(run, step=6)
     (run.path / "checkpoints").symlink_to(workdir.path / "checkpoints")
-    assert report.main([f"--workdir={run.path}", "--nofeatures"]) == 0
+    assert report.main([f"--workdir={run.path}", "--features=false"]) == 0
     found = sections_of(run.path / "report" / "report.html")
     assert "of step 6; the newest checkpoint is of step 9" in found["Frozen features"]
     assert "Images" not in found
