@@ -14,6 +14,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#A67C00", "#3DA5D9", "#7A
 MARKERS = "osD^"
 _FRAMES = {None: None, "same": CORRECT, "other": INCORRECT}
 _INK, _FAINT = "#222222", "#DDDDDD"
+_STEP, _HEAD = 1.08, 0.7  # From tile to tile, and the height of a title, in tiles.
 
 
 def curves_figure(charts, path, *, columns=2):
@@ -136,33 +137,50 @@ def gallery_figure(galleries, path):
       >>> path.exists()
       True
     """
-    widths = [len(tiles) for gallery in galleries for _, tiles in gallery.rows]
-    if not any(widths):
+    if not any(tiles for gallery in galleries for _, tiles in gallery.rows):
         raise DataError("A gallery needs at least one image.")
-    heights = [_row_height(row) for gallery in galleries for row in gallery.rows]
-    height = sum(heights) + 0.7 * len(galleries)
-    sheet = TileSheet(max(12.0, max(widths) * 1.08), height, top=0.0)
+    lines = [_lines(gallery) for gallery in galleries]
+    width = max(x + len(row[1]) * _STEP for of_one in lines for line in of_one
+                for x, row in line)
+    height = sum(_HEAD + sum(map(_line_height, of_one)) for of_one in lines)
+    sheet = TileSheet(max(12.0, width), height, top=0.0)
     y = 0.0
-    for gallery in galleries:
+    for gallery, of_one in zip(galleries, lines, strict=True):
         sheet.text(gallery.title, 0, y + 0.4, align="left", bold=True)
-        y += 0.7
-        for title, tiles in gallery.rows:
-            if title:
-                sheet.text(title, 0, y + 0.28, align="left")
-            bottom = y + _row_height((title, tiles))
-            y = bottom - 1.1
-            for place, tile in enumerate(tiles):
-                frame = _FRAMES[tile.mark]
-                sheet.tile(displayable(tile.image[np.newaxis])[0], place * 1.08, y,
-                           frame=frame)
-                sheet.text(_cut(tile.caption), place * 1.08 + 0.5, y - 0.04,
-                           small=True, color=frame)
-            y = bottom
+        y += _HEAD
+        for line in of_one:
+            for x, row in line:
+                _draw_row(sheet, row, x, y, y + _line_height(line) - 1.1)
+            y += _line_height(line)
     legend = [(text, _FRAMES[mark]) for gallery in galleries
               for text, mark in gallery.legend]
     if legend:
         sheet.legend(legend)
     sheet.save(path)
+
+
+def _lines(gallery):
+    """Rows beside each other: lists of (place of the first tile, row)."""
+    step = max(len(tiles) for _, tiles in gallery.rows) * _STEP + 0.6
+    return [[(place * step, row) for place, row in enumerate(
+        gallery.rows[first:first + gallery.beside])]
+        for first in range(0, len(gallery.rows), gallery.beside)]
+
+
+def _draw_row(sheet, row, x, title_y, tile_y):
+    title, tiles = row
+    if title:
+        sheet.text(title, x, title_y + 0.28, align="left")
+    for place, tile in enumerate(tiles):
+        frame = _FRAMES[tile.mark]
+        left = x + place * _STEP
+        sheet.tile(displayable(tile.image[np.newaxis])[0], left, tile_y, frame=frame)
+        sheet.text(_cut(tile.caption), left + 0.5, tile_y - 0.04, small=True,
+                   color=frame)
+
+
+def _line_height(line):
+    return max(_row_height(row) for _, row in line)
 
 
 def _row_height(row):
