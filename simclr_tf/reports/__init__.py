@@ -6,8 +6,11 @@ from simclr_tf.reports.finetune_report import finetune_and_report, finetune_mark
 from simclr_tf.reports.plots import neighbours_figure, view_pairs_figure
 from simclr_tf.reports.result_sections import result_sections
 from simclr_tf.reports.run_card import card_of_run, fine_tuned_card, record_of_run
+from simclr_tf.reports.study_report import report_of_study
 from simclr_tf.reports.tables import markdown_table, results_markdown
 from simclr_tf.reports.transfer_report import transfer_and_report, transfer_markdown
+from simclr_tf.reports.views_report import show_views
+from simclr_tf.reports.workdir_report import report_of_runs
 from simclr_tf.reports.zoo_readme import check_published, zoo_readme
 
 __all__ = [
@@ -22,8 +25,11 @@ __all__ = [
     "markdown_table",
     "neighbours_figure",
     "record_of_run",
+    "report_of_runs",
+    "report_of_study",
     "result_sections",
     "results_markdown",
+    "show_views",
     "transfer_and_report",
     "transfer_markdown",
     "view_pairs_figure",

@@ -14,6 +14,7 @@ from simclr_tf.reports.svg_charts import curves_svg, legend_svg, map_svg, matrix
 from simclr_tf.reports.thumbnails import data_uri, png_bytes, sprite_sheet
 from simclr_tf.training.durable_files import write_atomically
 
+_MOST_IN_LEGEND = 40
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
 
@@ -64,15 +65,17 @@ def html_of(page):
 
 
 def map_legend(maps):
-    """The labels that occur in a FeatureMaps, with their names.
+    """The labels that occur in a FeatureMaps, with their names; none of too many.
 
     Example:
       >>> from simclr_tf.reports.blocks import FeatureMaps
       >>> map_legend(FeatureMaps({}, None, [], np.array([1, 0, 1]), ("cat", "dog")))
       [(0, 'cat'), (1, 'dog')]
     """
-    return [(int(label), class_name(label, maps.classes))
-            for label in np.unique(maps.labels)]
+    labels = np.unique(maps.labels)
+    if len(labels) > _MOST_IN_LEGEND:  # Pointing at a mark says its class.
+        return []
+    return [(int(label), class_name(label, maps.classes)) for label in labels]
 
 
 def _words(text):

@@ -41,7 +41,7 @@ def configuration_section(run):
     called = f"the preset `{config.preset}`" if config.preset in PRESETS else (
         "the defaults")
     changed = differences(base, config)
-    blocks = [Text(f"Command: `{run.record['command']}`")]
+    blocks = [Text(f"Command: `{run.record.get('command')}`")]
     if changed:
         blocks += [Text(f"What differs from {called}:"), Table(
             ("option", "preset", "this run"),

@@ -83,7 +83,7 @@ def _outcome(folder, study):
     failed = [cell for cell in study["cells"] if cell.get("status") == "failed"]
     if failed:
         names = ", ".join(_cell_name(cell) for cell in failed)
-        blocks.append(Text(f"{len(failed)} cells failed: {names}.", "warning"))
+        blocks.append(Text(f"Failed cells ({len(failed)}): {names}.", "warning"))
     if isinstance(paper, str):
         blocks.append(Text(f"In the paper: {paper}"))
     if (folder / _FIGURE).is_file():
@@ -102,6 +102,8 @@ def _outcome(folder, study):
 def _cells(study):
     """Every cell with its status and values; none is left out."""
     cells = study["cells"]
+    if not cells:
+        return Section("All cells", (Text("No cell has begun yet.", "note"),))
     values = list(dict.fromkeys(
         name for cell in cells for name in (cell.get("values") or {})))
     rows = tuple(

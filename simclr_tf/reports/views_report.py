@@ -3,7 +3,7 @@
 import pathlib
 
 from simclr_tf.augment import get_recipe
-from simclr_tf.data import ArraySource, open_source
+from simclr_tf.data import ArraySource, open_source, plain_errors
 from simclr_tf.errors import require
 from simclr_tf.reports.block_figures import gallery_figure
 from simclr_tf.reports.blocks import Gallery, Page, Section, Table, Text, Tile
@@ -13,9 +13,9 @@ from simclr_tf.reports.view_checks import measure_views, measures_table, view_wa
 from simclr_tf.reports.view_pairs import resized_images, view_pairs
 from simclr_tf.training.assembly import build_recipe
 
-# Files are cropped from images this many times as large as a view, up to the limit:
-# what a crop shows is then as sharp as in training.
-_LARGER, _LARGEST_PIXELS = 4, 512
+# Crops are cut from images as large as they are stored, to be as sharp as in training;
+# larger ones are shrunk to this.
+_LARGEST_PIXELS = 512
 
 
 def show_views(config, output, *, num_images=2, num_shown=12, num_pairs=256,
@@ -44,7 +44,8 @@ def show_views(config, output, *, num_images=2, num_shown=12, num_pairs=256,
     output = pathlib.Path(output).expanduser()
     source = open_source(
         data.source, split=data.split, data_dir=data.data_dir, channels=data.channels,
-        max_corrupt_fraction=data.max_corrupt_fraction)
+        max_corrupt_fraction=data.max_corrupt_fraction,
+        memory_limit_bytes=0)  # Only what is shown is decoded.
     prepare_output(output, ("matplotlib",) if output.suffix in (".png", ".md")
                    else ("matplotlib", "jinja2"))
     size = data.image_size_pixels
@@ -92,12 +93,15 @@ def pairs_gallery(pairs, number):
 
 
 def _large(source, pairs, number, size):
-    """The first images, large enough for sharp crops."""
-    if isinstance(source, ArraySource):  # There is nothing sharper.
+    """The first images, as large as they are stored, up to a limit."""
+    if isinstance(source, ArraySource):
         stored = max(source.image_shape[:2])
     else:
-        stored = min(_LARGER * size, _LARGEST_PIXELS)
+        place = source.locations(pairs.ids[:1])
+        with plain_errors():
+            stored = max(source.read_image(*(part[0] for part in place)).shape[:2])
     ids = pairs.ids[:max(number, 2)]
+    stored = min(stored, _LARGEST_PIXELS)
     return resized_images(source, ids, max(stored, size))[:number]
 
 

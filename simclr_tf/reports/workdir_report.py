@@ -113,7 +113,10 @@ def _learned(run, chosen, encoder, settings, say):
         return [*sections, Section("Features", (nothing,))], []
     say(f"Looking at {train.num_examples:,} training and {test.num_examples:,} test "
         f"images of {data.source} ...")
-    trained = load_encoder(run.workdir.path, encoder=encoder)
+    try:
+        trained = load_encoder(run.workdir.path, encoder=encoder)
+    except SimCLRError as error:  # Handed in from Python, and not again.
+        return [*sections, Section("Features", (Text(str(error), "note"),))], []
     gallery, tested = (look_at(source, trained, size) for source in (train, test))
     before = None
     if config.encoder.kind == "resnet":

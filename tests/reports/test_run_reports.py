@@ -243,7 +243,7 @@ def test_page_of_a_study_shows_every_cell_and_what_failed(workdir, tmp_path):
     text = (folder / "report" / "report.html").read_text()
     found = sections_of(folder / "report" / "report.html")
     assert "Table 5 in miniature" in text and "1 of 2 cells done" in text
-    assert "1 cells failed: t=1, seed 0" in found["Outcome"]
+    assert "Failed cells (1): t=1, seed 0." in found["Outcome"]
     assert "0.1 is best" in found["Outcome"] and "0.1 71" in found["Outcome"]
     assert "t=0.1 0 done 71.25 1 min 15 s" in found["All cells"]
     assert "t=1 0 failed 3 s ValueError: no" in found["All cells"]
