@@ -56,15 +56,13 @@ def show_views(config, output, *, num_images=2, num_shown=12, num_pairs=256,
     operators = Gallery("Each operator, from mild to strong", operator_rows(
         pairs.images[:num_images], _large(source, pairs, num_images, size), recipe))
     final = pairs_gallery(pairs, num_shown)
-    if output.suffix == ".png":
-        gallery_figure([operators, final], output)
-        written = [output]
-    else:
+    written = []
+    if output.suffix != ".png":
         page = _page(config, recipe, measures, warnings, operators, final)
-        written = write_page(page, output, name="show_views")
-        if output.suffix not in (".html", ".md"):
-            written.append(output / "show_views.png")
-            gallery_figure([operators, final], written[-1])
+        written += write_page(page, output, name="show_views")
+    if output.suffix not in (".html", ".md"):
+        written.append(output if output.suffix == ".png" else output / "show_views.png")
+        gallery_figure([operators, final], written[-1])
     for name, value, most in measures_table(measures):
         say(f"{name:42}{value:>7}   (too many: above {most})")
     for warning in warnings:
