@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from simclr_tf.errors import require
 from simclr_tf.options import Section, option, override
+from simclr_tf.performance_config import PerformanceConfig
 
 RecipeName = Literal[
     "simclr_v1", "simclr_v2", "cifar", "small_grey", "finetune", "evaluate"
@@ -58,10 +59,20 @@ class DataConfig(Section):
     max_corrupt_fraction: float = option(
         0.01, "The run stops when more than this fraction of the images cannot be "
         "read; up to it they are named and skipped.")
+    cache: Literal["none", "memory", "disk"] = option(
+        "none", "Where image files are kept after they were read once: memory, or "
+        "disk (in cache_dir, for the next runs too). Changes no image, only the time "
+        "to read it.", resumable=True)
+    cache_dir: str | None = option(
+        None, "cache=disk: a folder on a fast local disk. May be deleted when no run "
+        "uses it.", resumable=True)
 
     def check(self):
         _positive(image_size_pixels=self.image_size_pixels, channels=self.channels)
         _fraction("max_corrupt_fraction", self.max_corrupt_fraction)
+        require(self.cache != "disk" or self.cache_dir,
+                "`data.cache=disk` needs `data.cache_dir`, a folder on a fast local "
+                "disk.", cache=self.cache, cache_dir=self.cache_dir)
 
 
 @dataclass(frozen=True)
@@ -268,9 +279,11 @@ class Config(Section):
     global_batch_size: int = option(
         512, "Images a step, over all replicas.", flag="global_batch_size")
     seed: int = option(0, "Seed of everything random.", flag="seed")
-    precision: Literal["float32", "bfloat16"] = option(
+    precision: Literal["float32", "bfloat16", "auto"] = option(
         "float32", "float32, or bfloat16 for the network's arithmetic (the loss, "
-        "batch norm's statistics and the weights stay float32).")
+        "batch norm's statistics and the weights stay float32); auto: bfloat16 where "
+        "the device has instructions for it, and in a run that goes on what it began "
+        "with.", flag="precision")
     deterministic: bool = option(
         False, "Deterministic kernels for bit-identical runs, at some cost; holds for "
         "the whole process.")
@@ -311,6 +324,7 @@ class Config(Section):
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    performance: PerformanceConfig = field(default_factory=PerformanceConfig)
 
     def check(self):
         _positive(epochs=self.epochs, steps=self.steps, replicas=self.replicas,

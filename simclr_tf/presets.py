@@ -77,7 +77,7 @@ def _small_images(*, preset, epochs, data, augment, temperature):
         preset=preset,
         epochs=epochs,
         global_batch_size=128,
-        precision="bfloat16",
+        precision="auto",
         data=data,
         augment=augment,
         encoder=EncoderConfig(depth=18, width_multiplier=0.25, stem="small"),

@@ -22,6 +22,7 @@ from simclr_tf.optim import (
     scaled_learning_rate,
     wrap_optimizer,
 )
+from simclr_tf.training.precision import fitting_precision
 from simclr_tf.training.replicated_encoder import replicated_encoder
 from simclr_tf.training.simclr import SimCLR
 
@@ -31,6 +32,8 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 @contextlib.contextmanager
 def precision_policy(precision):
     """Build layers under a precision, and leave the user's global policy alone."""
+    if precision == "auto":  # A run settles it; models built without one do here.
+        precision = fitting_precision(tf.distribute.get_strategy()).name
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(POLICIES[precision])
     try:

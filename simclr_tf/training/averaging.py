@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.distribution import run_on_replicas
+from simclr_tf.training.executions import steps_done
 
 FORGOTTEN = 1e-4  # What may be left of the old statistics.
 
@@ -23,18 +24,20 @@ class UseAverages(keras.callbacks.Callback):
     Args:
       batches: function of (first, last) to the data set of those steps.
       batch_norm_momentum: float in [0, 1), decay of the moving statistics.
-      start_step, total_steps: int.
+      start_step, total_steps, steps_per_execution: int.
     """
 
     _supports_tf_logs = True
 
-    def __init__(self, batches, *, batch_norm_momentum, start_step, total_steps):
+    def __init__(self, batches, *, batch_norm_momentum, start_step, total_steps,
+                 steps_per_execution=1):
         super().__init__()
         self._batches, self._momentum = batches, batch_norm_momentum
         self._step, self._total = start_step, total_steps
+        self._steps_per_execution = steps_per_execution
 
     def on_train_batch_end(self, batch, logs=None):
-        self._step += 1
+        self._step += steps_done(batch, self._steps_per_execution)
 
     def on_epoch_end(self, epoch, logs=None):
         averages = getattr(self.model.optimizer, "averages", None)

@@ -11,6 +11,7 @@ from simclr_tf.data import (
 )
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError
+from simclr_tf.training.executions import made_ahead
 
 
 def open_training_source(config, data=None):
@@ -88,7 +89,7 @@ class Batches:
         dataset = dataset.map(lambda batch: without_skipped(batch, self._corruption))
         if self._probe_source is not None:
             dataset = self._with_probe_set(dataset, first, last, worker, workers)
-        return dataset.prefetch(2)
+        return made_ahead(dataset, self._config.performance)
 
     def ids_of(self, step):
         """Which examples the global batch of a step holds, as of `batch_ids`."""

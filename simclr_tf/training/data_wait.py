@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.training.executions import steps_done
 
 
 class WaitMeter(keras.callbacks.Callback):
@@ -17,10 +18,13 @@ class WaitMeter(keras.callbacks.Callback):
 
     For several replicas TensorFlow asks in a thread of its own, ahead of the step.
     There the wait is the time by which an element came later than the beginning of
-    the step that wants it, so the meter has to be among the callbacks.
+    the step that wants it, so the meter has to be among the callbacks. Of several
+    steps an execution only the first one's beginning is known: the others count as
+    not waiting, and `seconds` is the least that it was.
 
     Args:
       ahead: bool, whether elements are asked for ahead of their step.
+      steps_per_execution: int.
 
     Attributes:
       seconds: float, the wait so far.
@@ -28,10 +32,10 @@ class WaitMeter(keras.callbacks.Callback):
 
     _supports_tf_logs = True
 
-    def __init__(self, ahead=False):
+    def __init__(self, ahead=False, steps_per_execution=1):
         super().__init__()
         self.seconds = 0.0
-        self._ahead = ahead
+        self._ahead, self._steps_per_execution = ahead, steps_per_execution
         self._asked = self._step_began = 0.0
         self._arrivals = collections.deque()  # (asked for, received) an element.
 
@@ -39,8 +43,9 @@ class WaitMeter(keras.callbacks.Callback):
         self._step_began = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        if self._arrivals:
-            asked, received = self._arrivals.popleft()
+        steps = min(steps_done(batch, self._steps_per_execution), len(self._arrivals))
+        arrivals = [self._arrivals.popleft() for _ in range(steps)]
+        for asked, received in arrivals[:1]:
             # The first is asked for after the step has begun: tracing comes before.
             self.seconds += max(received - max(asked, self._step_began), 0.0)
 

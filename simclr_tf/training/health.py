@@ -5,6 +5,7 @@ import math
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import NonFiniteError
+from simclr_tf.training.executions import steps_done
 
 LOG = logging.getLogger("simclr_tf")
 
@@ -31,20 +32,24 @@ class HealthCheck(keras.callbacks.Callback):
       max_skipped_steps: int >= 0, steps that a run may skip, with those of its earlier
         starts.
       speaks: bool; of several workers that see the same, one warns.
+      steps_per_execution: int; of more than one, the steps among which it was are
+        named.
 
     Raises:
       NonFiniteError: in training, at the step whose loss or gradient is not finite, or
-        at the first one skipped beyond `max_skipped_steps`.
+        at the first one skipped beyond `max_skipped_steps`; with several steps an
+        execution, at its end.
     """
 
     def __init__(self, *, global_batch_size, start_step=0, patience_epochs=2,
                  is_nt_xent=True, last_checkpoint=lambda: None, ids_of_batch=None,
-                 max_skipped_steps=10, speaks=True):
+                 max_skipped_steps=10, speaks=True, steps_per_execution=1):
         super().__init__()
         self._stuck_loss = math.log(2 * global_batch_size - 1)
         self._chance_accuracy = min(10 / (2 * global_batch_size - 1), 0.5)
         self._is_nt_xent = is_nt_xent
         self._step = start_step
+        self._steps_per_execution, self._latest_steps = steps_per_execution, 1
         self._patience = patience_epochs
         self._last_checkpoint = last_checkpoint
         self._ids_of_batch = ids_of_batch
@@ -56,7 +61,8 @@ class HealthCheck(keras.callbacks.Callback):
         self._skipped = getattr(self.model, "skipped_steps", 0)
 
     def on_train_batch_end(self, batch, logs=None):
-        self._step += 1
+        self._latest_steps = steps_done(batch, self._steps_per_execution)
+        self._step += self._latest_steps
         for name in ("loss", "gradient_norm"):
             if name in logs and not math.isfinite(logs[name]):
                 raise NonFiniteError(self._non_finite_message(name, logs[name]))
@@ -98,13 +104,13 @@ class HealthCheck(keras.callbacks.Callback):
 
     def _non_finite_message(self, name, value):
         what = "loss" if name == "loss" else "gradient"
-        return (f"The {what} became {value} at step {self._step}; the run stops here. "
+        return (f"The {what} became {value} at {self._when()}; the run stops here. "
                 f"{self._kept()} {self._batch()}Try a lower "
                 "--optimizer.base_learning_rate, a longer --optimizer.warmup_epochs, "
                 "--precision=float32, or --on_nonfinite=skip.")
 
     def _say_skipped(self):
-        skipped = (f"The loss or a gradient was not finite at step {self._step}; the "
+        skipped = (f"The loss or a gradient was not finite at {self._when()}; the "
                    f"step was skipped ({self._skipped} so far). ")
         if self._skipped <= self._max_skipped:
             self._warn("%s%s", skipped, self._batch().rstrip())
@@ -115,13 +121,19 @@ class HealthCheck(keras.callbacks.Callback):
             "--optimizer.base_learning_rate, a longer --optimizer.warmup_epochs, or "
             "--precision=float32.")
 
+    def _when(self):
+        if self._latest_steps == 1:
+            return f"step {self._step}"
+        return (f"one of the steps {self._step - self._latest_steps + 1} to "
+                f"{self._step} (--performance.steps_per_execution=1 says at which)")
+
     def _kept(self):
         checkpoint = self._last_checkpoint()
         return (f"The last good checkpoint is {checkpoint}." if checkpoint
                 else "No checkpoint was written yet.")
 
     def _batch(self):
-        if self._ids_of_batch is None:
+        if self._ids_of_batch is None or self._latest_steps > 1:
             return ""
         ids = [int(example) for example in self._ids_of_batch(self._step - 1)]
         text = ", ".join(map(str, ids[:SHOWN_IDS]))

@@ -6,6 +6,7 @@ import time
 from tqdm import tqdm
 
 from simclr_tf._keras import keras
+from simclr_tf.training.executions import steps_done
 
 _SHOWN = {  # Metric -> its short name in the bar.
     "loss": "loss",
@@ -34,9 +35,9 @@ class Throughput:
         self._began = time.perf_counter()
         self._waited = self._meter.seconds
 
-    def step(self):
-        """Count one finished step."""
-        self._steps += 1
+    def step(self, steps=1):
+        """Count finished steps."""
+        self._steps += steps
 
     def read(self):
         """Figures of the interval: images_per_second, data_wait_fraction, seconds."""
@@ -60,15 +61,17 @@ class Progress(keras.callbacks.Callback):
       global_batch_size: int, images a step.
       wait_meter: WaitMeter.
       stream: where to write; stderr if None.
+      steps_per_execution: int.
     """
 
     _supports_tf_logs = True  # Nothing is fetched from the device for unseen steps.
 
     def __init__(self, *, total_steps, start_step, global_batch_size, wait_meter,
-                 stream=None):
+                 stream=None, steps_per_execution=1):
         super().__init__()
         self._stream = stream or sys.stderr
         self._step, self._total = start_step, total_steps
+        self._steps_per_execution = steps_per_execution
         self._throughput = Throughput(global_batch_size, wait_meter)
         self._bar = None
         self._began, self._first_step = None, start_step
@@ -85,10 +88,11 @@ class Progress(keras.callbacks.Callback):
         self._throughput.mark()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._step += 1
-        self._throughput.step()
+        steps = steps_done(batch, self._steps_per_execution)
+        self._step += steps
+        self._throughput.step(steps)
         if self._bar is not None:
-            self._bar.update()
+            self._bar.update(steps)
             if time.perf_counter() - self._shown_at > 0.5:
                 self._shown_at = time.perf_counter()
                 self._bar.set_postfix_str(self._figures(logs), refresh=False)

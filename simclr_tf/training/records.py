@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from simclr_tf._keras import keras
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training.durable_files import plain_reason, write_atomically
+from simclr_tf.training.executions import steps_done
 from simclr_tf.training.workdir import METRICS_FILE, TENSORBOARD
 
 LOG = logging.getLogger("simclr_tf")
@@ -30,10 +31,11 @@ class MetricsLog(keras.callbacks.Callback):
       throughput: Throughput, for images/s and data wait.
       sample: RepresentationSample, measured at the end of each epoch.
       grid_every_epochs: int, epochs between pictures of view pairs; 0: only one.
+      steps_per_execution: int.
     """
 
     def __init__(self, folder, *, start_step, learning_rate, throughput, sample,
-                 grid_every_epochs=0):
+                 grid_every_epochs=0, steps_per_execution=1):
         super().__init__()
         self.records = []
         self._path = self._events = self._writer = None
@@ -44,6 +46,7 @@ class MetricsLog(keras.callbacks.Callback):
                 keep_lines_up_to(self._path, start_step)
                 self.records = read_metrics(self._path)
         self._step = start_step
+        self._steps_per_execution = steps_per_execution
         self._learning_rate = learning_rate
         self._throughput = throughput
         self._sample = sample
@@ -71,8 +74,9 @@ class MetricsLog(keras.callbacks.Callback):
         self._throughput.mark()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._step += 1
-        self._throughput.step()
+        steps = steps_done(batch, self._steps_per_execution)
+        self._step += steps
+        self._throughput.step(steps)
 
     def on_epoch_end(self, epoch, logs=None):
         # The callbacks after this one see these figures too.

@@ -36,9 +36,11 @@ from simclr_tf.training.continuation import (
 from simclr_tf.training.cost_report import EstimatedTime, cost_report
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.diagnostics import RepresentationSample
+from simclr_tf.training.executions import set_threads
 from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.interruption import StopWhenSaved
 from simclr_tf.training.plan import plan_run
+from simclr_tf.training.precision import settle_precision
 from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.records import MetricsLog, read_metrics
 from simclr_tf.training.saving import SaveCheckpoints
@@ -149,6 +151,7 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
       PretrainResult.
     """
     # First of all: devices cannot be set up once TensorFlow has been used.
+    set_threads(config.performance)
     strategy = make_strategy(
         config.strategy, replicas=config.replicas, tpu=config.tpu,
         collective_timeout_seconds=config.collective_timeout_seconds)
@@ -162,10 +165,13 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
     workdir = None if workdir is None else Workdir(workdir)
     with named_lost_peers(
             strategy, lambda: how_to_continue(workdir and workdir.path)):
+        precision = settle_precision(config, strategy, workdir)
+        config = dataclasses.replace(config, precision=precision.name)
         with strategy.scope():
             model = _build(config, source, probe_source, encoder, plan, replicas)
         batches = Batches(config, source, model.recipe, probe_source, replicas)
-        run = _Run(config, strategy, model, source, probe_source, batches, plan, say)
+        run = _Run(config, strategy, model, source, probe_source, batches, plan, say,
+                   precision)
         return run.execute(workdir, callbacks, command)
 
 
@@ -180,7 +186,8 @@ def _build(config, source, probe_source, encoder, plan, replicas):
         encoder=encoder, synchronized=replicas > 1)
     optimizer = assembly.build_optimizer(
         config, model, warmup_steps=plan.warmup_steps, total_steps=plan.total_steps)
-    model.compile(optimizer=optimizer)
+    model.compile(optimizer=optimizer,
+                  steps_per_execution=config.performance.steps_per_execution or 1)
     return model
 
 
@@ -188,11 +195,15 @@ class _Run:
     """The state that the parts of a run share."""
 
     def __init__(self, config, strategy, model, source, probe_source, batches,
-                 plan, say):
+                 plan, say, precision):
         self.config, self.model, self.plan = config, model, plan
+        self.precision = precision
         self.strategy, self.batches = strategy, batches
         self.source, self.probe_source = source, probe_source
-        self.meter = WaitMeter(ahead=is_distributed(strategy))
+        # What all callbacks that count steps have to know.
+        self.counting = {
+            "steps_per_execution": config.performance.steps_per_execution or 1}
+        self.meter = WaitMeter(is_distributed(strategy), **self.counting)
         # One worker writes and speaks, the others only compute.
         self.is_chief = is_chief(strategy)
         self.say = say if self.is_chief else lambda line: None
@@ -201,6 +212,7 @@ class _Run:
     def execute(self, workdir, callbacks, command):
         store = start = None
         self.say(self._cost_report())
+        self.say(self.precision.line())
         if workdir is not None:
             store = self._open_store(workdir)
         # Before anything is written: the source may not be there, or not fit.
@@ -208,7 +220,8 @@ class _Run:
         if workdir is not None:
             data = describe_data(self.model, self.source, self.probe_source)
             if self.is_chief:
-                workdir.claim(self.config, data, command, self.source.files)
+                workdir.claim(self.config, data, command, self.source.files,
+                              self.precision.record())
             self.identity = describe_run(self.config, data, self.model)
             self._keep_warm_start(workdir, store, warm)
             start = self._restore(store)
@@ -283,10 +296,12 @@ class _Run:
             workdir.path if workdir and self.is_chief else None, start_step=start_step,
             learning_rate=self.model.optimizer._learning_rate,
             throughput=Throughput(config.global_batch_size, self.meter),
-            sample=sample, grid_every_epochs=config.checkpoint.image_every_epochs)
+            sample=sample, grid_every_epochs=config.checkpoint.image_every_epochs,
+            **self.counting)
         progress = Progress(
             total_steps=plan.total_steps, start_step=start_step,
-            global_batch_size=config.global_batch_size, wait_meter=self.meter)
+            global_batch_size=config.global_batch_size, wait_meter=self.meter,
+            **self.counting)
         own = [
             self.meter,
             log,
@@ -296,16 +311,18 @@ class _Run:
                 last_checkpoint=lambda: getattr(
                     store and store.latest(), "path", None),
                 ids_of_batch=self.batches.ids_of,
-                max_skipped_steps=config.max_skipped_steps, speaks=self.is_chief),
+                max_skipped_steps=config.max_skipped_steps, speaks=self.is_chief,
+                **self.counting),
         ]
         if config.optimizer.wrapper != "none":
             own.append(UseAverages(
                 self._dataset, start_step=start_step, total_steps=plan.total_steps,
-                batch_norm_momentum=config.encoder.batch_norm_momentum))
+                batch_norm_momentum=config.encoder.batch_norm_momentum,
+                **self.counting))
         if self.is_chief:
             own += [progress, EstimatedTime(
                 total_steps=plan.total_steps, start_step=start_step,
-                say=progress.beside(self.say))]
+                say=progress.beside(self.say), **self.counting)]
         interruption = contextlib.nullcontext()  # Nothing to save: ends at once.
         if store is not None:
             interruption, first = make_interruption(self.strategy)
@@ -334,7 +351,7 @@ class _Run:
                 every_steps=options.every_steps, epoch_steps=plan.epoch_steps,
                 start_step=start.step if start else 0,
                 total_steps=plan.total_steps, details=self.identity,
-                interruption=interruption),
+                interruption=interruption, **self.counting),
         ]
 
     def _fit(self, first, last, steps, callbacks):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.errors import NonFiniteError
 from simclr_tf.training.continuation import metric_state
+from simclr_tf.training.executions import steps_done
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
@@ -21,6 +22,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
       keep_every_epochs: int or None; the ends of these epochs are saved too.
       every_steps: int or None, steps between checkpoints within an epoch.
       epoch_steps, start_step, total_steps: int.
+      steps_per_execution: int; a checkpoint that is due within an execution is saved
+        at its end.
       details: dict for every manifest.
       interruption: Interruption, or None.
     """
@@ -29,7 +32,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     def __init__(self, store, *, every_epochs, epoch_steps, start_step, total_steps,
                  keep_every_epochs=None, every_steps=None, details=None,
-                 interruption=None):
+                 interruption=None, steps_per_execution=1):
         super().__init__()
         self._store, self._details = store, details or {}
         self._every = [n for n in (every_epochs, keep_every_epochs) if n]
@@ -37,19 +40,22 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._epoch_steps = epoch_steps
         self._step, self._total = start_step, total_steps
         self._interruption = interruption
+        self._steps_per_execution = steps_per_execution
+        self._is_due = False  # By the number of steps.
 
     def on_train_batch_end(self, batch, logs=None):
-        self._step += 1
+        before = self._step
+        self._step += steps_done(batch, self._steps_per_execution)
+        every = self._every_steps
+        self._is_due = bool(every) and self._step // every > before // every
         if self._step % self._epoch_steps == 0 or self._step == self._total:
             return  # The epoch's figures come first: on_epoch_end.
-        is_due = self._every_steps and self._step % self._every_steps == 0
-        if is_due or self._asked():
+        if self._is_due or self._asked():
             self._save()
 
     def on_epoch_end(self, epoch, logs=None):
         is_due = (any((epoch + 1) % every == 0 for every in self._every)
-                  or self._step == self._total
-                  or (self._every_steps and self._step % self._every_steps == 0))
+                  or self._step == self._total or self._is_due)
         if is_due or self._asked():
             self._save()
 

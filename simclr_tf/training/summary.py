@@ -46,6 +46,10 @@ def write_summary(workdir, config, records, *, command, corrupt=()):
         lines += ["", "## Started from", "", f"`{started['source']}`", ""]
         lines += [f"- {line}" for line in started["summary"]]
     lines += ["", *_configuration_lines(config)]
+    precision = workdir.read().get("precision")
+    if precision is not None:
+        lines += ["", f"Computed in {precision['chosen']} (--precision="
+                  f"{precision['asked']}: {precision['because']})."]
     if corrupt:
         lines += ["", f"## {len(corrupt)} images could not be read", ""]
         lines += [f"- {name}" for name in sorted(corrupt)]
@@ -56,7 +60,8 @@ def write_summary(workdir, config, records, *, command, corrupt=()):
 
 def _configuration_lines(config):
     base = get_preset(config.preset) if config.preset in PRESETS else Config()
-    changed = differences(base, config)
+    changed = [(name, old, new) for name, old, new in differences(base, config)
+               if (name, old) != ("precision", "auto")]  # What auto came to.
     if not changed:
         return [f"The preset `{config.preset}`, unchanged (config.json has it all)."]
     lines = [f"## What differs from the preset `{config.preset or 'defaults'}`", "",

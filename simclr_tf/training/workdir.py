@@ -43,7 +43,7 @@ class Workdir:
     def __init__(self, path):
         self.path = pathlib.Path(path).expanduser()
 
-    def claim(self, config, data, command, files=lambda: None):
+    def claim(self, config, data, command, files=lambda: None, precision=None):
         """Make the folder this run's own, or recognise it as such.
 
         Args:
@@ -51,6 +51,7 @@ class Workdir:
           data: dict that describes the images (num_examples, fingerprint, ...).
           command: str, what started the run.
           files: `Source.files` of the images.
+          precision: dict, how `config.precision` was chosen; kept beside the config.
 
         Raises:
           WorkdirError: if it holds something else, another run, or is not writable.
@@ -67,11 +68,13 @@ class Workdir:
         if is_new:
             record = {"config": to_dict(config), "data": data, "versions": versions(),
                       "command": command}
+            if precision is not None:
+                record["precision"] = precision
             write_atomically(self.path / CONFIG_FILE, json.dumps(record, indent=1))
         write_image_list(self.path, files)
 
     def read(self):
-        """The record of config.json: config, data, versions, command.
+        """The record of config.json: config, data, versions, command, precision.
 
         Raises:
           WorkdirError: if there is none or it cannot be read.

@@ -100,7 +100,8 @@ def require_same_run(strategy, config, versions, fingerprint, start_step):
     names = ("simclr_tf", "tensorflow")
     require_agreement(
         strategy,
-        options=config_hash(config) + repr(config.checkpoint),
+        options=(config_hash(config) + repr(config.checkpoint)
+                 + repr(config.performance.steps_per_execution)),
         versions=", ".join(f"{name} {versions[name]}" for name in names),
         images=str(fingerprint), first_step=str(start_step))
 

@@ -17,15 +17,16 @@ FLOORS = {
     "simclr_tf.optim": 2,
     "simclr_tf.distribution": 1, "simclr_tf.seeding": 1,
     "simclr_tf.config": 0, "simclr_tf.distill_config": 0,
-    "simclr_tf.finetune_config": 0, "simclr_tf.options": 0,
+    "simclr_tf.finetune_config": 0, "simclr_tf.performance_config": 0,
+    "simclr_tf.options": 0,
     "simclr_tf.presets": 0, "simclr_tf.durations": 0,
     "simclr_tf.errors": 0, "simclr_tf.extras": 0,
     "simclr_tf._keras": 0, "simclr_tf.encoder_zoo": 0,
     "simclr_tf": 0,
 }
 FILES = sorted([*(ROOT / "simclr_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
-INSTANT = ("config.py", "distill_config.py", "finetune_config.py", "options.py",
-           "presets.py", "durations.py", "errors.py", "encoder_zoo.py", "__init__.py")
+INSTANT = ("config.py", "distill_config.py", "finetune_config.py",
+           "performance_config.py", "options.py", "presets.py", "durations.py", "errors.py", "encoder_zoo.py", "__init__.py")
 
 
 def module_name(path):
