@@ -26,7 +26,8 @@ FLOORS = {
 }
 FILES = sorted([*(ROOT / "simclr_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
 INSTANT = ("config.py", "distill_config.py", "finetune_config.py",
-           "performance_config.py", "options.py", "presets.py", "durations.py", "errors.py", "encoder_zoo.py", "__init__.py")
+           "performance_config.py", "options.py", "presets.py", "durations.py",
+           "errors.py", "encoder_zoo.py", "__init__.py")
 
 
 def module_name(path):

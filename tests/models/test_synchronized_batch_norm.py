@@ -108,8 +108,11 @@ def test_replicas_equal_one_device_on_the_whole_batch(num_replicas, kind):
 def test_bfloat16_inputs_get_float32_statistics(num_replicas):
     x, weight = global_batch("images")
     x = tf.cast(x, tf.bfloat16).numpy()
-    expected = one_device(a_layer(
-        "images", keras.layers.BatchNormalization, dtype="mixed_bfloat16"), x, weight)
+    layer = a_layer(
+        "images", keras.layers.BatchNormalization, dtype="mixed_bfloat16")
+    moving = 0.9 * layer.moving_mean + 0.1 * x.astype("float64").mean((0, 1, 2))
+    expected = one_device(layer, x, weight)
+    np.testing.assert_allclose(expected[4], moving, rtol=1e-6)  # One device's too.
     found = several(num_replicas, "images", x, weight, dtype="mixed_bfloat16")
     assert [v.dtype for v in found[:2]] == [tf.bfloat16] * 2
     errors = relative_errors(found, expected)
@@ -149,8 +152,8 @@ def collectives_in(graph):
     return [node.op for node in nodes if node.op.startswith("Collective")]
 
 
-def traced(training, with_gradient):
-    strategy = mirrored(2)
+def traced(training, with_gradient, num_replicas=2):
+    strategy = mirrored(num_replicas)
     with strategy.scope():
         layer = a_layer("images", SynchronizedBatchNormalization)
     x, weight = (parts(strategy, v) for v in global_batch("images"))
@@ -160,9 +163,13 @@ def traced(training, with_gradient):
     return layer, run.get_concrete_function(x, weight).graph
 
 
-def test_a_layer_costs_one_collective_forward_and_one_backward():
-    assert collectives_in(traced(True, False)[1]) == ["CollectiveReduceV2"] * 2
-    assert collectives_in(traced(True, True)[1]) == ["CollectiveReduceV2"] * 4
+@pytest.mark.parametrize("num_replicas", [2, 4])
+def test_a_layer_costs_one_collective_forward_and_one_backward(num_replicas):
+    """Less cannot be: mean and variance of all replicas go into every output, and the
+    sums over all outputs' gradients, known only later, into every input's gradient."""
+    each = ["CollectiveReduceV2"] * num_replicas  # Of a replica's part of the graph.
+    assert collectives_in(traced(True, False, num_replicas)[1]) == each
+    assert collectives_in(traced(True, True, num_replicas)[1]) == each * 2
 
 
 @pytest.mark.parametrize("kwargs", [{"training": False},

@@ -26,7 +26,7 @@ def finished_run(folder, num_classes):
     """A workdir as training leaves it, and the model that it was saved from."""
     config = override(get_preset("demo"), {
         "encoder.width_multiplier": 0.0625, "encoder.stem": "small",
-        "data.image_size_pixels": 16, "compile_views": False})
+        "data.image_size_pixels": 16, "compile_views": False, "precision": "bfloat16"})
     model = build_model(config, (16, 16, 3), num_classes=num_classes)
     rng = np.random.default_rng(0)
     for variable in model.variables:

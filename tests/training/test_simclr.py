@@ -197,6 +197,7 @@ def test_bfloat16_keeps_weights_and_loss_in_float32():
     assert keras.mixed_precision.global_policy().name == "float32"
     model.compile(optimizer=keras.optimizers.SGD(0.1))
     assert {w.dtype for w in model.trainable_variables} == {tf.float32}
+    assert model.probe.compute_dtype == "float32"
     batch = a_batch(labels=True)
     assert model.encoder(batch["images"][:1] / np.float32(255)).dtype == tf.float32
     logs = model.train_step(batch)

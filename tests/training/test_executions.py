@@ -1,0 +1,189 @@
+"""Several steps an execution: the same run, counted rightly by all who count."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from simclr_tf import pretrain
+from simclr_tf._keras import keras
+from simclr_tf.config import Config
+from simclr_tf.errors import ConfigError, Interrupted, NonFiniteError
+from simclr_tf.options import override
+from simclr_tf.performance_config import PerformanceConfig
+from simclr_tf.training import cost_report
+from simclr_tf.training.batches import Batches, open_training_source
+from simclr_tf.training.checkpoints import CheckpointStore
+from simclr_tf.training.data_wait import WaitMeter
+from simclr_tf.training.executions import made_ahead, set_threads, steps_done
+from simclr_tf.training.health import HealthCheck
+from simclr_tf.training.records import read_metrics
+from simclr_tf.training.saving import SaveCheckpoints
+
+EPOCH_STEPS = 7
+
+
+class Watch(keras.callbacks.Callback):
+    """Which steps the host saw; sends SIGTERM in the execution that begins with one."""
+
+    def __init__(self, signal_at=None):
+        super().__init__()
+        self.steps, self.signal_at = [], signal_at
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) == self.signal_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps.append(int(self.model.optimizer.iterations))
+
+
+def run(workdir, steps_per_execution, watch=None):
+    """Two epochs of 7 steps, checkpoints every 4."""
+    pictures = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, 2, kernel_initializer=keras.initializers
+                            .GlorotUniform(seed=0))(pictures)
+    images = np.random.default_rng(0).integers(0, 256, (28, 16, 16, 3), "uint8")
+    watch = watch or Watch()
+    result = pretrain(
+        images, workdir, encoder=keras.Model(pictures, x), callbacks=[watch],
+        epochs=2, global_batch_size=4, compile_views=False, precision="float32",
+        projection_head={"out_features": 8, "num_layers": 1}, say=lambda line: None,
+        **{"data.image_size_pixels": 16, "augment.recipe": "finetune",
+           "checkpoint.every_steps": 4, "checkpoint.every_epochs": 1,
+           "checkpoint.keep": 9, "optimizer.warmup_epochs": 1,
+           "performance.steps_per_execution": steps_per_execution})
+    return result, watch.steps
+
+
+def saved_steps(workdir):
+    return [int(path.name[5:])
+            for path in CheckpointStore(workdir / "checkpoints").paths()]
+
+
+def test_a_run_of_several_steps_an_execution_is_saved_at_their_ends_and_ends_the_same(
+        tmp_path):
+    calm, seen = run(tmp_path / "calm", None)
+    assert seen == list(range(1, 15))
+    assert saved_steps(calm.workdir) == [4, 7, 8, 12, 14]
+    watch = Watch(signal_at=7)  # When the execution of steps 8 to 10 begins.
+    with pytest.raises(Interrupted, match="step 10"):
+        run(tmp_path / "cut", 3, watch)
+    assert watch.steps == [3, 6, 7, 10]
+    # Step 4 is due in the execution that ends with 6, step 8 in that of 10.
+    assert saved_steps(tmp_path / "cut") == [6, 7, 10]
+    resumed, seen = run(tmp_path / "cut", 2)  # As many as one likes from here on.
+    assert seen == [12, 14]
+    assert [r["step"] for r in read_metrics(tmp_path / "cut/metrics.jsonl")] == [7, 14]
+    for a, b in zip(resumed.model.weights, calm.model.weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    for a, b in zip(resumed.history, calm.history, strict=True):
+        assert (a["step"], a["epoch"]) == (b["step"], b["epoch"])
+        for name in ("loss", "contrastive_accuracy", "gradient_norm", "learning_rate"):
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("steps", [3, 10])
+def test_steps_are_counted_as_keras_reports_them(steps):
+    class Count(keras.callbacks.Callback):
+        total = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.total += steps_done(batch, steps)
+
+    model = keras.Sequential([keras.layers.Dense(1, input_shape=(1,))])
+    model.compile("sgd", "mse", steps_per_execution=steps)
+    count = Count()
+    data = tf.data.Dataset.from_tensors((tf.zeros([1, 1]), tf.zeros([1, 1]))).repeat()
+    model.fit(data, epochs=2, steps_per_epoch=EPOCH_STEPS, callbacks=[count], verbose=0)
+    assert count.total == 2 * EPOCH_STEPS == int(model.optimizer.iterations)
+
+
+def test_a_bad_step_within_an_execution_is_placed_between_its_ends():
+    callback = HealthCheck(
+        global_batch_size=4, start_step=40, steps_per_execution=4,
+        ids_of_batch=lambda k: [k])
+    callback.on_train_batch_end(3, {"loss": 1.0})
+    with pytest.raises(NonFiniteError) as error:
+        callback.on_train_batch_end(7, {"loss": float("nan")})
+    message = str(error.value)
+    assert "at one of the steps 45 to 48" in message
+    assert "--performance.steps_per_execution=1" in message
+    assert "held the examples" not in message  # It is not known whose batch it was.
+
+
+def test_a_checkpoint_due_at_the_end_of_an_epoch_is_saved_with_its_figures():
+    saved = []
+
+    class Store:
+        def save(self, step, **_):
+            saved.append(step)
+
+    callback = SaveCheckpoints(
+        Store(), every_epochs=99, epoch_steps=7, start_step=0, total_steps=14,
+        every_steps=7, steps_per_execution=4)
+    callback.set_model(keras.Sequential([keras.Input([1]), keras.layers.Flatten()]))
+    callback.on_train_batch_end(3)
+    callback.on_train_batch_end(6)
+    assert saved == []
+    callback.on_epoch_end(0)
+    assert saved == [7]
+    for batch in (3, 6):
+        callback.on_train_batch_end(batch)
+    callback.on_epoch_end(1)
+    assert saved == [7, 14]
+
+
+def test_the_time_of_a_step_is_that_of_an_execution_divided(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(cost_report.time, "perf_counter", lambda: clock[0])
+    said = []
+    callback = cost_report.EstimatedTime(
+        total_steps=118, start_step=0, say=said.append, steps_per_execution=9)
+    for execution in range(4):
+        clock[0] += 27.0 if execution else 500.0
+        callback.on_train_batch_end(9 * execution + 8)
+    assert said == ["Time        3.000 s a step, about 5.0 minutes left"]
+
+
+def test_the_wait_of_an_execution_is_at_least_that_of_its_first_step():
+    meter = WaitMeter(ahead=True, steps_per_execution=2)
+    meter._step_began = 10.0
+    meter._arrivals.extend([(9.0, 13.0), (13.0, 18.0), (18.0, 19.0)])
+    meter.on_train_batch_end(1)
+    assert meter.seconds == 3.0 and len(meter._arrivals) == 1
+
+
+def test_threads_and_batches_ahead_change_no_batch():
+    base = override(Config(), {
+        "global_batch_size": 4, "data.image_size_pixels": 8})
+    source = open_training_source(base, np.random.default_rng(0).integers(
+        0, 256, (12, 8, 8, 3), "uint8"))
+    plain, other = (
+        list(Batches(override(base, {"performance": options}), source, "cifar")
+             .between(0, 3).as_numpy_iterator())
+        for options in ({}, {"data_threads": 2, "prefetch_batches": 5}))
+    assert len(plain) == 3
+    for a, b in zip(plain, other, strict=True):
+        assert a.keys() == b.keys()
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_the_options_reach_tf_data():
+    made = made_ahead(tf.data.Dataset.range(3), PerformanceConfig(data_threads=3))
+    assert made.options().threading.private_threadpool_size == 3
+    assert made_ahead(tf.data.Dataset.range(3), PerformanceConfig()).options(
+        ).threading.private_threadpool_size is None
+
+
+def test_threads_are_refused_once_tensorflow_has_begun():
+    tf.zeros([])
+    with pytest.raises(ConfigError, match="before TensorFlow is used") as error:
+        set_threads(PerformanceConfig(intra_op_threads=3))
+    assert "\n" not in str(error.value)
+    set_threads(PerformanceConfig())
+    with pytest.raises(ConfigError, match="`inter_op_threads` must be > 0"):
+        PerformanceConfig(inter_op_threads=0)
