@@ -3,6 +3,7 @@
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.corruption import CorruptionLog, plain_errors
 from simclr_tf.data.embedded_sets import EMBEDDED_SETS
+from simclr_tf.data.image_cache import ImageCache
 from simclr_tf.data.inspection import evaluation_batches
 from simclr_tf.data.label_budgets import LabelBudget, listed_images
 from simclr_tf.data.label_fractions import label_subset
@@ -17,6 +18,7 @@ __all__ = [
     "CorruptionLog",
     "EMBEDDED_SETS",
     "EncodedSource",
+    "ImageCache",
     "LICENCES",
     "LabelBudget",
     "Source",

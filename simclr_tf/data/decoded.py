@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
+from simclr_tf.data.image_cache import ImageCache
 from simclr_tf.data.pixels import first_success
 
 _SAMPLE = 16
@@ -29,7 +30,11 @@ def grey_or_colour(source):
     return 1 if depths and max(depths) <= 2 else 3
 
 
-def decode_into_memory(source, memory_limit_bytes):
+class _OtherSize(Exception):
+    """An image is not of the size of the sample."""
+
+
+def decode_into_memory(source, memory_limit_bytes, cache=None):
     """An EncodedSource as an ArraySource, if its images have one size and fit.
 
     Images in memory are augmented in batches on the device, which for small images is
@@ -39,6 +44,7 @@ def decode_into_memory(source, memory_limit_bytes):
     Args:
       source: EncodedSource.
       memory_limit_bytes: int, the most that the pixels may take; 0: never.
+      cache: ImageCache; one on disk keeps the pixels for the next time.
 
     Returns:
       ArraySource with the names, labels and fingerprint of `source`, without the images
@@ -53,14 +59,11 @@ def decode_into_memory(source, memory_limit_bytes):
     shape = (*shapes.pop(), source.channels)
     if source.num_examples * int(np.prod(shape)) > memory_limit_bytes:
         return source
-    images = np.empty((source.num_examples, *shape), np.uint8)
-    states = np.empty(source.num_examples, np.int32)
-    done = 0
-    for state, batch in _decoding(source, shape).as_numpy_iterator():
-        if (state == _OTHER_SIZE).any():
-            return source
-        images[done:done + len(batch)], states[done:done + len(batch)] = batch, state
-        done += len(batch)
+    try:
+        states, images = (cache or ImageCache()).pixels(
+            source, shape, lambda: _of_one_size(_decoding(source, shape)))
+    except _OtherSize:
+        return source
     return _without_broken(source, images, np.flatnonzero(states == _BROKEN))
 
 
@@ -82,6 +85,13 @@ def _decoding(source, shape):
     places = tf.data.Dataset.from_tensor_slices(
         source.locations(np.arange(source.num_examples)))
     return places.map(read_safely, num_parallel_calls=tf.data.AUTOTUNE).batch(_BATCH)
+
+
+def _of_one_size(batches):
+    for states, images in batches.as_numpy_iterator():
+        if (states == _OTHER_SIZE).any():
+            raise _OtherSize
+        yield states, images
 
 
 def _without_broken(source, images, broken):

@@ -58,6 +58,9 @@ class FolderSource(EncodedSource):
         prefix = os.path.join(os.fsencode(self.folder), b"")
         return (np.array([prefix + file for file in self._files[self.rows(ids)]]),)
 
+    def encoded_bytes(self, ids):
+        return self._sizes[self.rows(ids)]
+
     def read_encoded(self, path):
         return tf.io.read_file(path)
 

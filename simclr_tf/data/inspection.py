@@ -11,6 +11,8 @@ from simclr_tf.data.pixels import blank_image, first_success
 from simclr_tf.data.streams import StreamSource, checked_image
 from simclr_tf.errors import require
 
+_LOCATED = 256  # Examples whose places are asked for at once.
+
 
 def evaluation_batches(source, batch_size, image_size_pixels, recipe="evaluate"):
     """All images of a source in order, prepared for the encoder.
@@ -85,9 +87,15 @@ def _file_batches(source, batch_size, size, recipe):
             tf.data.Dataset.from_tensors(example).map(unreadable))
         return readable, {"ids": example, "images": image}
 
-    ids = np.arange(source.num_examples)
-    places = tf.data.Dataset.from_tensor_slices((ids, *source.locations(ids)))
-    images = places.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    def places(ids):
+        columns = on_host(lambda numbers: list(source.locations(numbers)), [ids],
+                          list(source.location_types))
+        for column in columns:
+            column.set_shape([None])
+        return (ids, *columns)
+
+    ids = tf.data.Dataset.range(source.num_examples).batch(_LOCATED)
+    images = ids.map(places).unbatch().map(load, num_parallel_calls=tf.data.AUTOTUNE)
     images = images.filter(lambda readable, _: readable).map(lambda _, image: image)
     return images.batch(batch_size).map(lambda batch: _finished(batch, recipe))
 

@@ -196,7 +196,8 @@ def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
                 "skipped": tf.where(used == example, tf.constant(-1, tf.int64),
                                     example)}
 
-    columns = steps.map(_fixed_shapes(draw, types, batch_size))
+    # A cached image is its own location: the next batch's are fetched beside this one.
+    columns = steps.map(_fixed_shapes(draw, types, batch_size)).prefetch(1)
     images = columns.unbatch().map(
         do_not_convert(load), num_parallel_calls=tf.data.AUTOTUNE)
     batches = images.batch(batch_size, drop_remainder=True)

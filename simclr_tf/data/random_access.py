@@ -172,6 +172,10 @@ class EncodedSource(Source):
         """Where examples lie: int64 ids `[B]` -> tuple of NumPy arrays `[B]`."""
 
     @abc.abstractmethod
+    def encoded_bytes(self, ids):
+        """The sizes of examples' files: int64 ids `[B]` -> int64 `[B]`, in bytes."""
+
+    @abc.abstractmethod
     def read_encoded(self, *location):
         """One location (scalar tensors) -> its file content, a scalar string."""
 

@@ -11,6 +11,7 @@ from simclr_tf.data.arrays import ArraySource, open_array_file
 from simclr_tf.data.decoded import decode_into_memory
 from simclr_tf.data.embedded_sets import EMBEDDED_SETS, open_embedded
 from simclr_tf.data.folders import open_folder
+from simclr_tf.data.image_cache import ImageCache
 from simclr_tf.data.random_access import EncodedSource, Source
 from simclr_tf.data.splits import cut, parse_split
 from simclr_tf.data.streams import StreamSource, open_dataset
@@ -40,7 +41,7 @@ class _Request(NamedTuple):
 
 def open_source(spec, *, split="train", data_dir=None, channels=None,
                 max_corrupt_fraction=0.01, labelled="auto",
-                memory_limit_bytes=_GIBIBYTE):
+                memory_limit_bytes=_GIBIBYTE, cache=None):
     """Open images, wherever they are.
 
     | data | `spec` |
@@ -66,6 +67,8 @@ def open_source(spec, *, split="train", data_dir=None, channels=None,
       memory_limit_bytes: int; files whose images have one size, and finite
         tf.data.Datasets, are decoded into memory once if that takes at most this much.
         0: never.
+      cache: ImageCache in which images that would be read again and again are kept;
+        none if None.
 
     Returns:
       Source; or StreamSource for a tf.data.Dataset that does not fit into memory.
@@ -94,8 +97,10 @@ def open_source(spec, *, split="train", data_dir=None, channels=None,
                        memory_limit_bytes)
     open_it = _open_text if isinstance(spec, str) else _open_object
     source = open_it(spec, request)
+    cache = cache or ImageCache()
     if isinstance(source, EncodedSource):
-        source = decode_into_memory(source, memory_limit_bytes)
+        source = decode_into_memory(source, memory_limit_bytes, cache)
+    source = cache.keep(source)
     if labelled is False:
         source.without_labels()
     if labelled is True and not source.has_labels:

@@ -53,6 +53,9 @@ class RecordSource(EncodedSource):
         shard, offset, length, _ = self._index[self.rows(ids)].T
         return self._paths[shard], offset, length
 
+    def encoded_bytes(self, ids):
+        return self._index[self.rows(ids), 2]
+
     def read_encoded(self, path, offset, length):
         content = on_host(read_piece, [path, offset, length], tf.string)
         return tf.reshape(content, [])

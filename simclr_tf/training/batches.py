@@ -5,6 +5,7 @@ import tensorflow as tf
 from simclr_tf.augment import one_view
 from simclr_tf.data import (
     CorruptionLog,
+    ImageCache,
     batch_ids,
     open_source,
     training_dataset,
@@ -14,33 +15,46 @@ from simclr_tf.errors import DataError
 from simclr_tf.training.executions import made_ahead
 
 
-def open_training_source(config, data=None):
-    """The images of a config's training split."""
+def open_training_source(config, data=None, say=lambda line: None):
+    """The images of a config's training split.
+
+    Args:
+      config: Config.
+      data: Python object with the images, or None for `config.data.source`.
+      say: function of a str, for a line about the cache.
+    """
     options = config.data
     return open_source(
         options.source if data is None else data, split=options.split,
         data_dir=options.data_dir, channels=options.channels,
         max_corrupt_fraction=options.max_corrupt_fraction,
-        labelled=False if options.labels == "none" else "auto")
+        labelled=False if options.labels == "none" else "auto",
+        cache=_image_cache(options, say))
 
 
-def open_probe_source(config, channels):
+def open_probe_source(config, channels, say=lambda line: None):
     """The separate labelled set of the online probe, or None.
 
     Args:
       config: Config.
       channels: int, of the pretraining images.
+      say: as of `open_training_source`.
     """
     if not (config.probe.online and config.probe.data):
         return None
     source = open_source(config.probe.data, split=config.probe.split,
                          data_dir=config.data.data_dir, channels=channels,
-                         max_corrupt_fraction=config.data.max_corrupt_fraction)
+                         max_corrupt_fraction=config.data.max_corrupt_fraction,
+                         cache=_image_cache(config.data, say))
     if not source.has_labels:
         raise DataError(
             f"--probe.data={config.probe.data} has no labels: the online probe needs "
             "a labelled set, e.g. a folder with one sub-folder a class.")
     return source
+
+
+def _image_cache(options, say):
+    return ImageCache(options.cache, options.cache_dir, say)
 
 
 class Batches:

@@ -159,8 +159,9 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
     require_divisible(config.global_batch_size, replicas)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    source = open_training_source(config, data)
-    probe_source = open_probe_source(config, source.channels)
+    say = say if is_chief(strategy) else lambda line: None  # One worker speaks.
+    source = open_training_source(config, data, say)
+    probe_source = open_probe_source(config, source.channels, say)
     plan = plan_run(config, source)
     workdir = None if workdir is None else Workdir(workdir)
     with named_lost_peers(
@@ -204,9 +205,8 @@ class _Run:
         self.counting = {
             "steps_per_execution": config.performance.steps_per_execution or 1}
         self.meter = WaitMeter(is_distributed(strategy), **self.counting)
-        # One worker writes and speaks, the others only compute.
-        self.is_chief = is_chief(strategy)
-        self.say = say if self.is_chief else lambda line: None
+        self.is_chief = is_chief(strategy)  # One worker writes.
+        self.say = say
         self.identity = None
 
     def execute(self, workdir, callbacks, command):
