@@ -183,8 +183,11 @@ def apply_color_jitter(images, jitter):
         return [_scale_and_clip(plane, jitter, brightness == place) for plane in planes]
 
     # Planes [B, H, W]: XLA fuses a pass over three planes into one loop, but not one
-    # that puts them together and takes them apart again (5 times slower on CPU).
-    planes = tf.unstack(images, axis=3) if colored else [images]
+    # that puts them together and takes them apart again (5 times slower on CPU). It
+    # undoes the transposition against that at the end of a crop: no pixel is moved.
+    planes = [images]
+    if colored:
+        planes = tf.unstack(tf.transpose(images, [0, 1, 3, 2]), axis=2)
     planes = change_hsv(planes, -1, first)
     planes = scale_and_clip(planes, first)
     planes = change_hsv(planes, first, second)
@@ -210,33 +213,36 @@ def _change_hsv(planes, saturation_factor, hue_turns):
     """Multiply the saturation, turn the hue; `[B]` each, or None for no change.
 
     With V the largest channel and chroma = V - smallest = S V, the channel c of a
-    colour of hue H (in sixths of a turn) is V - chroma clip(min(k, 4 - k), 0, 1),
-    k = (n_c + H) mod 6, n = 5, 3, 1 for red, green, blue.
+    colour of hue H, in sixths of a turn, is V - chroma clip(2 - ||H - n_c| - 3|, 0, 1),
+    n = 0, 2, 4 for red, green, blue. That holds for H in [-2, 6]: 3 - ||x| - 3| is the
+    distance of x in [-6, 6] from the nearest whole turn.
     """
     red, green, blue = planes  # [B, H, W]
     value = tf.maximum(tf.maximum(red, green), blue)
     chroma = value - tf.minimum(tf.minimum(red, green), blue)
-    inverse = 1.0 / tf.maximum(chroma, 1e-12)  # gray: all differences are 0
     hue = tf.where(
         value == red,
-        (green - blue) * inverse,
+        green - blue,
         tf.where(
             value == green,
-            2.0 + (blue - red) * inverse,
-            4.0 + (red - green) * inverse,
+            2.0 * chroma + (blue - red),
+            4.0 * chroma + (red - green),
         ),
     )
+    # One division, at the end: XLA keeps what it divided instead of dividing again
+    # for each channel. Gray: all differences are 0.
+    hue /= tf.maximum(chroma, 1e-12)
     if hue_turns is not None:
         hue += 6.0 * _against(value, hue_turns)
+        hue -= 6.0 * tf.floor((hue + 2.0) * (1.0 / 6.0))  # into [-2, 4)
     if saturation_factor is not None:
         chroma = tf.minimum(chroma * _against(value, saturation_factor), value)
 
     def channel(n):
-        k = n + hue
-        k -= 6.0 * tf.floor(k * (1.0 / 6.0))
-        return value - chroma * tf.clip_by_value(tf.minimum(k, 4.0 - k), 0.0, 1.0)
+        away = 2.0 - tf.abs(tf.abs(hue - n) - 3.0)
+        return value - chroma * tf.clip_by_value(away, 0.0, 1.0)
 
-    return [channel(5.0), channel(3.0), channel(1.0)]
+    return [channel(0.0), channel(2.0), channel(4.0)]
 
 
 def _against(plane, values):

@@ -146,8 +146,8 @@ def center_box(height, width, size, *, fraction=0.875):
     return tf.stack([y, x, crop_h, crop_w])
 
 
-def apply_crop(images, boxes, size):
-    """Cut the boxes out and resize them, bicubic, to one size.
+def apply_crop(images, boxes, size, *, flips=None):
+    """Cut the boxes out and resize them, bicubic, to one size; mirror some.
 
     Keys' cubic kernel (a = -0.5), half-pixel centres, no antialiasing. Taps outside
     the box get no weight and the others are rescaled to sum to 1. This is
@@ -159,6 +159,8 @@ def apply_crop(images, boxes, size):
       images: uint8 or floating in [0, 1], `[B, H, W, C]`.
       boxes: int32 `[B, 4]`: (y, x, h, w), inside the image.
       size: int, or pair (height, width).
+      flips: bool `[B]`, the images that are mirrored left to right as by `apply_flip`,
+        which costs nothing here: their columns are read in the other order. None: none.
 
     Returns:
       float32 tensor `[B, height, width, C]` in [0, 1].
@@ -185,15 +187,21 @@ def apply_crop(images, boxes, size):
     )
     y, x, h, w = tf.unstack(boxes, axis=1)
     rows = _interpolation(y, h, images.shape[1], height)
-    columns = _interpolation(x, w, images.shape[2], width)
-    crops = apply_separable(images, rows, columns) * unit_scale(images)
-    return tf.clip_by_value(crops, 0.0, 1.0)
+    columns = _interpolation(x, w, images.shape[2], width, flips)
+    return apply_separable(
+        images,
+        rows,
+        columns,
+        then=lambda crops: tf.clip_by_value(crops * unit_scale(images), 0.0, 1.0),
+    )
 
 
-def _interpolation(starts, lengths, source, target):
+def _interpolation(starts, lengths, source, target, flips=None):
     """`[B, target, source]`: weights of the source pixels in each target pixel."""
     scale = tf.cast(lengths, tf.float32) / float(target)
-    centers = tf.range(target, dtype=tf.float32) + 0.5
+    centers = tf.range(target, dtype=tf.float32)[tf.newaxis] + 0.5
+    if flips is not None:  # Exactly the centres of the opposite pixels.
+        centers = tf.where(flips[:, tf.newaxis], target - centers, centers)
     positions = centers * scale[:, tf.newaxis] - 0.5  # [B, target], in the box
     whole = tf.floor(positions)
     steps = tf.round((positions - whole) * _TABLE_STEPS)

@@ -89,15 +89,43 @@ def apply_operation(operation, images, seeds, recipe):
       >>> same is images
       True
     """
-    probability_field, change = _CHANGES[operation]
-    if getattr(recipe, probability_field) == 0.0:
+    if not _is_on(operation, recipe):
         return images
+    _, change = _CHANGES[operation]
     return change(images, fold_in(seeds, OPERATION_IDS[operation]), recipe)
 
 
+def leading_flips(seeds, recipe):
+    """Which images are mirrored, where that is the first thing after the crop.
+
+    Args:
+      seeds: int32 `[B, 2]`, the seeds of this view.
+      recipe: Recipe.
+
+    Returns:
+      bool tensor `[B]`, or None: nothing is mirrored, or another operator acts before.
+
+    Example:
+      >>> from simclr_tf.augment.recipes import get_recipe
+      >>> leading_flips(tf.constant([[0, 1]]), get_recipe("cifar")).shape.as_list()
+      [1]
+    """
+    active = [name for name in recipe.order if _is_on(name, recipe)]
+    if active[:1] != ["flip"]:
+        return None
+    return _sample_flip(fold_in(seeds, OPERATION_IDS["flip"]), recipe)
+
+
+def _is_on(operation, recipe):
+    return getattr(recipe, _CHANGES[operation][0]) > 0.0
+
+
+def _sample_flip(seeds, recipe):
+    return crop.sample_flip(seeds, probability=recipe.flip_probability)
+
+
 def _flip(images, seeds, recipe):
-    flips = crop.sample_flip(seeds, probability=recipe.flip_probability)
-    return crop.apply_flip(images, flips)
+    return crop.apply_flip(images, _sample_flip(seeds, recipe))
 
 
 def _color_jitter(images, seeds, recipe):

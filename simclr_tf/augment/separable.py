@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 
-def apply_separable(images, row_maps, column_maps):
+def apply_separable(images, row_maps, column_maps, then=lambda values: values):
     """Each image through two matrices of its own, one an axis.
 
     out[b, i, j, c] = sum over y, x of rows[b, i, y] columns[b, j, x] in[b, y, x, c]
@@ -17,6 +17,8 @@ def apply_separable(images, row_maps, column_maps):
       images: uint8 or floating `[B, H, W, C]`, H, W and C known.
       row_maps: float32 `[B, T, H]`.
       column_maps: float32 `[B, S, W]`.
+      then: function of tensors of any shape, elementwise, applied to the result before
+        its axes are put in order: a reader of planes then undoes just the transposition.
 
     Returns:
       float32 tensor `[B, T, S, C]`.
@@ -37,4 +39,4 @@ def apply_separable(images, row_maps, column_maps):
     planes = tf.reshape(planes, [-1, height, channels * columns])
     planes = tf.matmul(row_maps, planes)  # [B, T, C S]
     planes = tf.reshape(planes, [-1, rows, channels, columns])
-    return tf.transpose(planes, [0, 1, 3, 2])
+    return tf.transpose(then(planes), [0, 1, 3, 2])

@@ -20,7 +20,12 @@ from simclr_tf.augment.arguments import (
     unit_scale,
 )
 from simclr_tf.augment.jpeg import decode_boxes
-from simclr_tf.augment.operations import apply_operation, crop_boxes, is_whole_image
+from simclr_tf.augment.operations import (
+    apply_operation,
+    crop_boxes,
+    is_whole_image,
+    leading_flips,
+)
 from simclr_tf.augment.recipes import get_recipe
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
@@ -218,16 +223,18 @@ def _view(images, keys, recipe, size):
     """One view of each image; `keys` are the seeds of the view."""
     height, width = images.shape[1:3]
     if is_whole_image(recipe, size) and size == (height, width):
-        crops = to_unit(images)  # exactly, on any device
-    else:
-        boxes = crop_boxes(keys, height, width, recipe, size)
-        crops = crop.apply_crop(images, boxes, size)
-    return _finish(crops, keys, recipe)
+        return _finish(to_unit(images), keys, recipe)  # exactly, on any device
+    boxes = crop_boxes(keys, height, width, recipe, size)
+    flips = leading_flips(keys, recipe)
+    crops = crop.apply_crop(images, boxes, size, flips=flips)
+    return _finish(crops, keys, recipe, but=() if flips is None else ("flip",))
 
 
-def _finish(images, keys, recipe):
-    """All operators after the crop; `keys` are the seeds of the view."""
+def _finish(images, keys, recipe, but=()):
+    """All operators after the crop `but` these; `keys` are the seeds of the view."""
     for operation in recipe.order:
+        if operation in but:
+            continue
         images = apply_operation(operation, images, keys, recipe)
     return tf.clip_by_value(images, 0.0, 1.0)
 
