@@ -29,6 +29,7 @@ VERBS = {
     "report": "Runs as one page: curves, neighbours, maps of features, tables.",
     "export": "Write the encoder as a SavedModel with its card.",
     "zoo": "List the encoders that ship, or those of a folder.",
+    "benchmark": "Measure views, steps, losses and data sets on this machine.",
     "convert_checkpoint": "Bring in published weights; take an encoder to PyTorch.",
 }
 

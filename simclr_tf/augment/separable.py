@@ -18,7 +18,7 @@ def apply_separable(images, row_maps, column_maps, then=lambda values: values):
       row_maps: float32 `[B, T, H]`.
       column_maps: float32 `[B, S, W]`.
       then: function of tensors of any shape, elementwise, applied to the result before
-        its axes are put in order: a reader of planes then undoes just the transposition.
+        its axes are put in order: a reader of planes undoes just that transposition.
 
     Returns:
       float32 tensor `[B, T, S, C]`.

@@ -1,5 +1,10 @@
 """Tables and pictures for people."""
 
+from simclr_tf.reports.benchmark_report import (
+    benchmark_and_report,
+    benchmark_markdown,
+    cost_figure,
+)
 from simclr_tf.reports.distill_report import distill_and_report, distill_markdown
 from simclr_tf.reports.evaluation_report import evaluate_and_report
 from simclr_tf.reports.finetune_report import finetune_and_report, finetune_markdown
@@ -14,8 +19,11 @@ from simclr_tf.reports.workdir_report import report_of_runs
 from simclr_tf.reports.zoo_readme import check_published, zoo_readme
 
 __all__ = [
+    "benchmark_and_report",
+    "benchmark_markdown",
     "card_of_run",
     "check_published",
+    "cost_figure",
     "distill_and_report",
     "distill_markdown",
     "evaluate_and_report",

@@ -10,12 +10,13 @@ ROOT = pathlib.Path(__file__).parents[2]
 FLOORS = {
     "simclr_tf.tools": 7,
     "simclr_tf.reports": 6,
-    "simclr_tf.evaluation": 5, "simclr_tf.export": 5,
+    "simclr_tf.benchmarks": 5, "simclr_tf.evaluation": 5, "simclr_tf.export": 5,
     "simclr_tf.training": 4,
     "simclr_tf.models": 3, "simclr_tf.data": 3,
     "simclr_tf.augment": 2, "simclr_tf.losses": 2, "simclr_tf.metrics": 2,
     "simclr_tf.optim": 2,
     "simclr_tf.distribution": 1, "simclr_tf.seeding": 1,
+    "simclr_tf.benchmark_config": 0,
     "simclr_tf.config": 0, "simclr_tf.distill_config": 0,
     "simclr_tf.finetune_config": 0, "simclr_tf.performance_config": 0,
     "simclr_tf.options": 0,
@@ -25,9 +26,9 @@ FLOORS = {
     "simclr_tf": 0,
 }
 FILES = sorted([*(ROOT / "simclr_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
-INSTANT = ("config.py", "distill_config.py", "finetune_config.py",
-           "performance_config.py", "options.py", "presets.py", "durations.py",
-           "errors.py", "encoder_zoo.py", "__init__.py")
+INSTANT = ("benchmark_config.py", "config.py", "distill_config.py",
+           "finetune_config.py", "performance_config.py", "options.py", "presets.py",
+           "durations.py", "errors.py", "encoder_zoo.py", "__init__.py")
 
 
 def module_name(path):

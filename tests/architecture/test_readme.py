@@ -43,6 +43,8 @@ def test_every_command_of_the_readme_is_accepted(command):
         return
     values = flags.FlagValues()
     TOOLS[verb].define(values)
+    if verb == "benchmark":
+        arguments = TOOLS[verb].named(arguments)
     assert values(["simclr-tf", *arguments]) == ["simclr-tf"]
     if verb == "pretrain":
         config_flags.config_from_flags(values)

@@ -1,0 +1,25 @@
+"""How fast, and with how much memory: variants that take turns on one machine."""
+
+from simclr_tf.benchmarks.measuring import Case, Spread, Variant, measure, spread
+from simclr_tf.benchmarks.records import (
+    Record,
+    Row,
+    describe_machine,
+    read_record,
+    write_record,
+)
+from simclr_tf.benchmarks.run import run_benchmark
+
+__all__ = [
+    "Case",
+    "Record",
+    "Row",
+    "Spread",
+    "Variant",
+    "describe_machine",
+    "measure",
+    "read_record",
+    "run_benchmark",
+    "spread",
+    "write_record",
+]

@@ -1,0 +1,85 @@
+"""NT-Xent over the size of the batch: time and memory, forward and backward."""
+
+import inspect
+import logging
+import pathlib
+
+import tensorflow as tf
+
+from simclr_tf.benchmarks.measuring import Case, Variant
+from simclr_tf.losses import nt_xent
+
+LOG = logging.getLogger("simclr_tf")
+DENSE, STREAMED = "dense", "streamed"
+_TEMPERATURE = 0.1
+# Both halves of the logits, their softmax, and the gradients of both, in float32.
+_DENSE_BYTES_A_PAIR = 4 * 4 * 3
+
+
+def cases(config, folder):
+    """For each batch size: the loss alone, and with its gradient.
+
+    A dense loss that would not fit into the memory that is free is left out.
+
+    Args:
+      config: BenchmarkConfig.
+      folder: not used.
+
+    Returns:
+      list of Case.
+    """
+    found = []
+    for size in config.sizes_of("loss"):
+        for name, backward in (("forward", False), ("forward and backward", True)):
+            variants = tuple(
+                Variant(kind, _maker(size, config.features, backward, options), size,
+                        f"{kind}, {name}")
+                for kind, options in _kinds(config, size))
+            if variants:
+                found.append(Case(f"G = {size}, D = {config.features}, {name}",
+                                  variants, size, "pairs"))
+    return found
+
+
+def _kinds(config, size):
+    """(name, keyword arguments of `nt_xent`) of each implementation that can run."""
+    needed = _DENSE_BYTES_A_PAIR * size * size
+    if needed < _free_bytes():
+        yield DENSE, {}
+    else:
+        LOG.warning("The dense loss at G = %d is left out: it needs about %d GiB.",
+                    size, needed >> 30)
+    if "chunk_size" in inspect.signature(nt_xent).parameters:
+        yield STREAMED, {"chunk_size": min(config.chunk_size, size)}
+
+
+def _maker(size, features, backward, options):
+    def make():
+        pair = [tf.random.stateless_normal([size, features], (0, seed))
+                for seed in (1, 2)]
+
+        def loss(a, b):
+            return tf.reduce_mean(
+                nt_xent(a, b, temperature=_TEMPERATURE, **options))
+
+        def loss_and_gradients(a, b):
+            with tf.GradientTape() as tape:
+                tape.watch([a, b])
+                value = loss(a, b)
+            return value, *tape.gradient(value, [a, b])
+
+        function = tf.function(loss_and_gradients if backward else loss,
+                               autograph=False)
+        return lambda: [part.numpy() for part in tf.nest.flatten(function(*pair))]
+
+    return make
+
+
+def _free_bytes():
+    """Memory that can be taken without swapping; endless where that is not known."""
+    try:
+        text = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8")
+    except OSError:
+        return float("inf")
+    fields = dict(line.split(":", 1) for line in text.splitlines())
+    return 1024 * int(fields["MemAvailable"].split()[0])

@@ -1,0 +1,77 @@
+"""Run a benchmark: every case in turn, its times and, if asked, its memory."""
+
+import contextlib
+import dataclasses
+import pathlib
+import tempfile
+
+import tensorflow as tf
+
+from simclr_tf.benchmark_config import BenchmarkConfig
+from simclr_tf.benchmarks.catalogue import cases_of
+from simclr_tf.benchmarks.fresh_process import peak_memory
+from simclr_tf.benchmarks.measuring import measure
+from simclr_tf.benchmarks.records import Record, Row, describe_machine
+
+
+def run_benchmark(benchmark, config=None, *, memory=False, profile=None,
+                  command="simclr_tf.benchmarks.run_benchmark(...)",
+                  say=lambda line: None, peak_of=peak_memory):
+    """Measure every case of a benchmark.
+
+    Args:
+      benchmark: str, one of `simclr_tf.benchmark_config.BENCHMARKS`.
+      config: BenchmarkConfig; its defaults if None.
+      memory: bool, also run each variant in a fresh process for its peak memory.
+      profile: None, or path of a folder for TensorBoard profiles of one round a case.
+      command: str, what started it.
+      say: function of a str, told what is measured next.
+      peak_of: function like `peak_memory`.
+
+    Returns:
+      Record.
+
+    Raises:
+      ConfigError: an unknown benchmark, or nothing to measure.
+      DataError: a variant's own process failed.
+    """
+    config = config or BenchmarkConfig()
+    machine = describe_machine()
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="simclr_tf_benchmark_") as folder:
+        for case in cases_of(benchmark, config, pathlib.Path(folder)):
+            say(f"{benchmark}: {case.name}")
+            seconds = measure(
+                case, rounds=config.rounds, warmup_rounds=config.warmup_rounds,
+                around=profile and (lambda: _profiler(profile)))
+            rows += _rows(case, seconds)
+            if memory:
+                # Beside nothing: what this process prepared is gone by now.
+                rows[-len(case.variants):] = [
+                    _with_memory(row, *peak_of(benchmark, config, case.name,
+                                               row.variant))
+                    for row in rows[-len(case.variants):]]
+    return Record(benchmark, tuple(rows), command, dataclasses.asdict(config), machine)
+
+
+def _rows(case, seconds):
+    baseline = case.variants[0].name
+    return [
+        Row(case=case.name, variant=variant.name, units=case.units, unit=case.unit,
+            size=variant.size, line=variant.line, baseline=baseline,
+            seconds=tuple(seconds[variant.name]),
+            baseline_seconds=tuple(seconds[baseline]))
+        for variant in case.variants]
+
+
+def _with_memory(row, peak_bytes, added_bytes):
+    return dataclasses.replace(row, peak_bytes=peak_bytes, added_bytes=added_bytes)
+
+
+@contextlib.contextmanager
+def _profiler(folder):
+    tf.profiler.experimental.start(str(folder))
+    try:
+        yield
+    finally:
+        tf.profiler.experimental.stop()

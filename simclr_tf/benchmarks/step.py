@@ -1,0 +1,152 @@
+"""The training step alone, and pretraining from a data set against it."""
+
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.benchmarks.measuring import Case, Timed, Variant
+from simclr_tf.benchmarks.views import random_images
+from simclr_tf.config import Config
+from simclr_tf.options import override
+from simclr_tf.training import assembly
+from simclr_tf.training.batches import Batches, open_training_source
+from simclr_tf.training.data_wait import WaitMeter
+
+BARE, PRETRAINING = "the bare step", "pretraining"
+
+
+def step_cases(config, folder):
+    """One case: precisions and kinds of batch norm of the same step.
+
+    Args:
+      config: BenchmarkConfig.
+      folder: not used.
+
+    Returns:
+      list of Case.
+    """
+    return [Case(
+        f"ResNet-{config.depth}, stem {config.stem}, batch {config.batch_size}, "
+        f"{config.image_size_pixels} px",
+        (Variant("float32, unfused batch norm",
+                 lambda: _step(config, "float32", fused=False)),
+         Variant("float32", lambda: _step(config, "float32")),
+         Variant("bfloat16", lambda: _step(config, "bfloat16"))),
+        config.batch_size, "images")]
+
+
+def end_to_end_cases(config, folder):
+    """One case: `fit` on the batches of a run, against its step on one batch.
+
+    Args:
+      config: BenchmarkConfig.
+      folder: not used.
+
+    Returns:
+      list of Case.
+    """
+    # Built by the first variant that needs it: both train the same model.
+    shared = {}
+
+    def run():
+        if not shared:
+            run_config = _run_config(config, config.precision)
+            source = open_training_source(run_config)
+            shared.update(config_of_run=run_config, source=source,
+                          model=_model(run_config, source.channels))
+        return shared
+
+    return [Case(
+        f"{config.data}, ResNet-{config.depth}, stem {config.stem}, batch "
+        f"{config.batch_size}, {config.image_size_pixels} px, {config.precision}",
+        (Variant(BARE, lambda: _bare_steps(config, **run())),
+         Variant(PRETRAINING, lambda: _fit(config, **run()))),
+        config.batches * config.batch_size, "images")]
+
+
+def _run_config(config, precision):
+    """The Config of a pretraining with these sizes."""
+    return override(Config(), {
+        "data": {"source": config.data, "labels": "none",
+                 "image_size_pixels": config.image_size_pixels},
+        "augment": {"recipe": config.recipe},
+        "encoder": {"depth": config.depth, "stem": config.stem,
+                    "width_multiplier": config.width_multiplier},
+        "global_batch_size": config.batch_size, "precision": precision, "epochs": 1})
+
+
+def _model(run_config, channels=3):
+    size = run_config.data.image_size_pixels
+    model = assembly.build_model(run_config, (size, size, channels))
+    model.compile(optimizer=assembly.build_optimizer(
+        run_config, model, warmup_steps=10, total_steps=1_000_000))
+    return model
+
+
+def _step(config, precision, fused=True):
+    model = _model(_run_config(config, precision))
+    if not fused:
+        unfuse_batch_norm(model)
+    shape = (config.batch_size, config.image_size_pixels)
+    batch = {name: tf.constant(random_images(*shape, seed=seed) / np.float32(255))
+             for seed, name in enumerate(("view_a", "view_b"))}
+    step = tf.function(model.train_step)
+    return lambda: float(step(batch)["loss"])
+
+
+def unfuse_batch_norm(model):
+    """Compute batch norm by separate means, differences and products.
+
+    Args:
+      model: SimCLR, whose step was not traced before.
+
+    Returns:
+      int, the layers that changed.
+    """
+    layers = [layer for part in (model.encoder, model.projection_head)
+              for layer in part.submodules
+              if isinstance(layer, keras.layers.BatchNormalization)
+              and getattr(layer, "fused", False)]
+    for layer in layers:
+        layer.fused = False
+    return len(layers)
+
+
+def _bare_steps(config, config_of_run, source, model):
+    batch = next(iter(Batches(config_of_run, source, model.recipe).between(0, 1)))
+    step = tf.function(model.train_step)
+
+    def work():
+        for _ in range(config.batches):
+            logs = step(batch)
+        return float(logs["loss"])
+
+    return work
+
+
+def _fit(config, config_of_run, source, model):
+    batches = Batches(config_of_run, source, model.recipe)
+    meter, laps = WaitMeter(), _EpochEnds()
+    place = [0]
+
+    def work():
+        first, place[0] = place[0], place[0] + 2 * config.batches
+        model.fit(meter.measure(batches.between(first, place[0])), epochs=2,
+                  steps_per_epoch=config.batches, callbacks=[meter, laps], verbose=0)
+        # A run starts its pipeline once: the epoch that does is not counted.
+        return Timed(laps.times[-1] - laps.times[-2])
+
+    return work
+
+
+class _EpochEnds(keras.callbacks.Callback):
+    """The time at which each epoch ended."""
+
+    def __init__(self):
+        super().__init__()
+        self.times = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.times.append(time.perf_counter())

@@ -1,0 +1,143 @@
+"""View pairs a second: ours, in batches, against a map that augments one by one."""
+
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from simclr_tf.augment import finish_views, get_recipe, two_views
+from simclr_tf.benchmarks.measuring import Case, Timed, Variant
+from simclr_tf.benchmarks.per_image import two_views_per_image
+from simclr_tf.benchmarks.photographs import write_photographs
+from simclr_tf.data import open_source, training_dataset
+
+PER_IMAGE, OURS = "tf.image in a per-image map", "simclr_tf"
+
+
+def cases(config, folder):
+    """In-memory images, and JPEG files.
+
+    Args:
+      config: BenchmarkConfig.
+      folder: pathlib.Path for files, which the caller removes.
+
+    Returns:
+      list of Case.
+    """
+    size = config.image_size_pixels
+    return [
+        Case(
+            f"in memory, {size} px, {config.recipe}",
+            (Variant(PER_IMAGE, lambda: _memory_per_image(config)),
+             Variant(OURS, lambda: _memory_in_batches(config)),
+             Variant(f"{OURS}, the views alone", lambda: _views_alone(config))),
+            config.batches * config.batch_size, "view pairs"),
+        Case(
+            f"jpeg of {config.jpeg_width_pixels} px to {config.jpeg_view_pixels} px, "
+            f"{config.jpeg_recipe}",
+            (Variant(PER_IMAGE, lambda: _files_per_image(config, folder)),
+             Variant(OURS, lambda: _files_cropped_early(config, folder))),
+            config.batches * config.jpeg_batch_size, "view pairs"),
+    ]
+
+
+def random_images(number, size, seed=0):
+    """uint8 `[number, size, size, 3]`."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (number, size, size, 3), np.uint8)
+
+
+def _memory_images(config):
+    return random_images(4 * config.batch_size, config.image_size_pixels)
+
+
+def _compiled(function):
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def _consume(dataset, finish=lambda batch: batch):
+    """A function that takes every batch of a finite data set once.
+
+    The data set ends with its last batch, so nothing is fetched ahead while another
+    variant has its turn. A run starts its pipeline once: that is not counted.
+    """
+    def work():
+        batches = iter(dataset)  # Nothing is read before the first batch is asked for.
+        began = time.perf_counter()
+        for batch in batches:
+            views = finish(batch)
+        views[0].numpy()  # The last one is there: so are all before.
+        return Timed(time.perf_counter() - began)
+
+    return work
+
+
+def _memory_per_image(config):
+    dataset = tf.data.Dataset.from_tensor_slices(_memory_images(config)).repeat()
+    return _per_image(
+        dataset.take(config.batches * config.batch_size), lambda image: image,
+        config.recipe, config.image_size_pixels, config.batch_size)
+
+
+def _per_image(dataset, decode, recipe, size, batch_size):
+    def augment(element):
+        return two_views_per_image(decode(element), recipe, size)
+
+    dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE)
+    return _consume(
+        dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE))
+
+
+def _memory_in_batches(config):
+    source = open_source(_memory_images(config))
+    dataset = training_dataset(
+        source, global_batch_size=config.batch_size, seed=0,
+        total_steps=config.batches)
+    recipe = get_recipe(config.recipe)
+    make = _compiled(lambda images, seeds: two_views(images, seeds, recipe))
+    return _consume(dataset, lambda batch: make(batch["images"], batch["seeds"]))
+
+
+def _views_alone(config):
+    images = tf.constant(random_images(config.batch_size, config.image_size_pixels))
+    seeds = tf.reshape(tf.range(2 * config.batch_size), [-1, 2])
+    recipe = get_recipe(config.recipe)
+    make = _compiled(lambda images, seeds: two_views(images, seeds, recipe))
+
+    def work():
+        for _ in range(config.batches):
+            views = make(images, seeds)
+        return views[0].numpy()
+
+    return work
+
+
+def _photographs(config, folder):
+    folder = folder / "photographs"
+    if not folder.is_dir():
+        write_photographs(
+            folder, config.jpeg_files, width=config.jpeg_width_pixels)
+    return folder
+
+
+def _files_per_image(config, folder):
+    paths = sorted(map(str, _photographs(config, folder).iterdir()))
+    dataset = tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths)).repeat()
+    return _per_image(
+        dataset.take(config.batches * config.jpeg_batch_size),
+        lambda path: tf.io.decode_jpeg(tf.io.read_file(path), channels=3),
+        config.jpeg_recipe, config.jpeg_view_pixels, config.jpeg_batch_size)
+
+
+def _files_cropped_early(config, folder):
+    source = open_source(
+        f"folder:{_photographs(config, folder)}", memory_limit_bytes=0)
+    recipe = get_recipe(config.jpeg_recipe)
+    dataset = training_dataset(
+        source, global_batch_size=config.jpeg_batch_size, seed=0,
+        total_steps=config.batches, recipe=recipe,
+        image_size_pixels=config.jpeg_view_pixels)
+    finish = _compiled(
+        lambda *crops_and_seeds: finish_views(*crops_and_seeds, recipe))
+    return _consume(dataset, lambda batch: finish(
+        batch["crops_a"], batch["crops_b"], batch["seeds"]))
