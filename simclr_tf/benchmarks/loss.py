@@ -68,8 +68,9 @@ def _maker(size, features, backward, options):
                 value = loss(a, b)
             return value, *tape.gradient(value, [a, b])
 
-        function = tf.function(loss_and_gradients if backward else loss,
-                               autograph=False)
+        function = tf.function(
+            loss_and_gradients if backward else loss, autograph=False,
+        ).get_concrete_function(*pair)
         return lambda: [part.numpy() for part in tf.nest.flatten(function(*pair))]
 
     return make

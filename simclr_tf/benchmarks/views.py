@@ -24,13 +24,14 @@ def cases(config, folder):
     Returns:
       list of Case.
     """
-    size = config.image_size_pixels
+    size, recipe = config.image_size_pixels, get_recipe(config.recipe)
+    make = _compiled(lambda images, seeds: two_views(images, seeds, recipe))
     return [
         Case(
             f"in memory, {size} px, {config.recipe}",
             (Variant(PER_IMAGE, lambda: _memory_per_image(config)),
-             Variant(OURS, lambda: _memory_in_batches(config)),
-             Variant(f"{OURS}, the views alone", lambda: _views_alone(config))),
+             Variant(OURS, lambda: _memory_in_batches(config, make)),
+             Variant(f"{OURS}, the views alone", lambda: _views_alone(config, make))),
             config.batches * config.batch_size, "view pairs"),
         Case(
             f"jpeg of {config.jpeg_width_pixels} px to {config.jpeg_view_pixels} px, "
@@ -88,21 +89,17 @@ def _per_image(dataset, decode, recipe, size, batch_size):
         dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE))
 
 
-def _memory_in_batches(config):
+def _memory_in_batches(config, make):
     source = open_source(_memory_images(config))
     dataset = training_dataset(
         source, global_batch_size=config.batch_size, seed=0,
         total_steps=config.batches)
-    recipe = get_recipe(config.recipe)
-    make = _compiled(lambda images, seeds: two_views(images, seeds, recipe))
     return _consume(dataset, lambda batch: make(batch["images"], batch["seeds"]))
 
 
-def _views_alone(config):
+def _views_alone(config, make):
     images = tf.constant(random_images(config.batch_size, config.image_size_pixels))
     seeds = tf.reshape(tf.range(2 * config.batch_size), [-1, 2])
-    recipe = get_recipe(config.recipe)
-    make = _compiled(lambda images, seeds: two_views(images, seeds, recipe))
 
     def work():
         for _ in range(config.batches):

@@ -1,0 +1,162 @@
+"""Every benchmark runs, and measures what its name says."""
+
+import logging
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.augment import two_views
+from simclr_tf.benchmark_config import BENCHMARKS, BenchmarkConfig
+from simclr_tf.benchmarks import data_scale, fresh_process, loss, run_benchmark
+from simclr_tf.benchmarks.catalogue import cases_of
+from simclr_tf.benchmarks.per_image import two_views_per_image
+from simclr_tf.benchmarks.photographs import write_photographs
+from simclr_tf.errors import ConfigError, DataError
+from simclr_tf.training import assembly
+
+TINY = {
+    "rounds": 2, "warmup_rounds": 1, "batch_size": 4, "batches": 1,
+    "image_size_pixels": 8, "recipe": "finetune", "jpeg_files": 2,
+    "jpeg_width_pixels": 24, "jpeg_view_pixels": 8, "jpeg_recipe": "finetune",
+    "jpeg_batch_size": 2, "precision": "float32", "features": 4, "sizes": "8",
+}
+
+
+@pytest.fixture(autouse=True)
+def tiny_encoder(monkeypatch):
+    """A convolution with batch norm in the place of a ResNet."""
+    def build_encoder(config, channels, *, synchronized=False):
+        with assembly.precision_policy(config.precision):
+            return keras.Sequential([
+                keras.Input((None, None, channels)),
+                keras.layers.Conv2D(4, 3, kernel_initializer=(
+                    keras.initializers.GlorotUniform(seed=0))),
+                keras.layers.BatchNormalization(),
+                keras.layers.GlobalAveragePooling2D(),
+            ])
+
+    monkeypatch.setattr(assembly, "build_encoder", build_encoder)
+
+
+# The step is run below.
+@pytest.mark.parametrize("benchmark", sorted(set(BENCHMARKS) - {"step"}))
+def test_every_benchmark_measures_each_of_its_cases(benchmark):
+    config = BenchmarkConfig(**TINY)
+    asked = []
+
+    def peak_of(*request):
+        asked.append(request)
+        return 3, 2
+
+    record = run_benchmark(benchmark, config, memory=True, peak_of=peak_of)
+    cases = cases_of(benchmark, config, None)
+    assert [(row.case, row.variant) for row in record.rows] == [
+        (case.name, variant.name) for case in cases for variant in case.variants]
+    assert asked == [(benchmark, config, row.case, row.variant) for row in record.rows]
+    for row in record.rows:
+        assert len(row.seconds) == len(row.baseline_seconds) == 2
+        assert min(row.seconds) > 0 and (row.peak_bytes, row.added_bytes) == (3, 2)
+        assert (row.seconds == row.baseline_seconds) == (row.variant == row.baseline)
+    assert record.settings["jpeg_view_pixels"] == 8
+    assert record.machine["versions"]["tensorflow"] == tf.__version__
+
+
+def test_steps_differ_in_speed_and_precision_only():
+    (case,) = cases_of("step", BenchmarkConfig(**TINY), None)
+    unfused, fused, rounded = (variant.make()() for variant in case.variants)
+    assert case.variants[0].name.endswith("unfused batch norm")
+    np.testing.assert_allclose(unfused, fused, rtol=1e-5)
+    np.testing.assert_allclose(rounded, fused, rtol=0.05)
+    assert rounded != fused
+
+
+def test_the_baseline_of_the_views_has_the_distribution_of_ours():
+    images = np.full((600, 8, 8, 3), (40, 120, 160), np.uint8)
+    seeds = tf.reshape(tf.range(1200), [600, 2])
+    ours = np.stack(two_views(images, seeds, "cifar"))
+    baseline = np.stack(list(zip(*tf.data.Dataset.from_tensor_slices(images).map(
+        lambda image: two_views_per_image(image, "cifar", 8),
+        num_parallel_calls=2).as_numpy_iterator(), strict=True)))
+    assert baseline.shape == ours.shape and baseline.dtype == np.float32
+    assert baseline.min() >= 0.0 and baseline.max() <= 1.0
+    # 1,200 views of one colour: standard error of a mean about 0.004.
+    for measure in (np.mean, np.std):
+        np.testing.assert_allclose(
+            measure(baseline, axis=(0, 1, 2, 3)), measure(ours, axis=(0, 1, 2, 3)),
+            atol=0.025)
+    assert np.abs(baseline[0] - baseline[1]).mean() > 0.02
+
+
+def test_photographs_are_as_large_as_those_of_imagenet(tmp_path):
+    paths = write_photographs(tmp_path, 3, width=500)
+    sizes = [len(tf.io.read_file(path).numpy()) for path in paths]
+    assert tf.io.decode_jpeg(tf.io.read_file(paths[0])).shape == (375, 500, 3)
+    assert 60_000 < np.mean(sizes) < 180_000
+
+
+def test_the_streamed_loss_is_measured_as_soon_as_there_is_one(monkeypatch):
+    def nt_xent(a, b, *, temperature, chunk_size=None):
+        return tf.reduce_sum(a * b, axis=1) * (chunk_size or 0)
+
+    monkeypatch.setattr(loss, "nt_xent", nt_xent)
+    config = BenchmarkConfig(sizes="8,16", features=4, chunk_size=12)
+    cases = cases_of("loss", config, None)
+    names = [variant.name for case in cases for variant in case.variants]
+    assert names == [loss.DENSE, loss.STREAMED] * 4
+    value, of_a, of_b = cases[3].variants[1].make()()
+    assert value.shape == () and of_a.shape == of_b.shape == (16, 4)
+    # In chunks of 12, or of all 8: the larger batch is not asked for more.
+    assert np.any(of_a != 0.0) and not np.any(cases[3].variants[0].make()()[1])
+
+
+def test_a_dense_loss_that_does_not_fit_is_left_out_and_that_is_said(
+        monkeypatch, caplog):
+    monkeypatch.setattr(loss, "_free_bytes", lambda: 1 << 30)
+    with caplog.at_level(logging.WARNING, logger="simclr_tf"):
+        cases = cases_of("loss", BenchmarkConfig(sizes="16,32768"), None)
+    dense = [case.name for case in cases
+             if loss.DENSE in [variant.name for variant in case.variants]]
+    assert dense and all("G = 16," in name for name in dense)
+    assert "G = 32768 is left out: it needs about 48 GiB" in caplog.text
+
+
+def test_large_sets_are_links_and_every_image_can_be_read(tmp_path):
+    folder = data_scale._folder_of_links(tmp_path, 1070, 8)
+    records = data_scale._record_files(tmp_path, 1500, 8)
+    assert (folder.num_examples, records.num_examples) == (1070, 1500)
+    for source in (folder, records):
+        last = source.locations(np.array([source.num_examples - 1]))
+        image = source.read_image(*(column[0] for column in last))
+        assert image.shape == (8, 8, 3)
+    arrays = data_scale._array_file(tmp_path, 10_000, 8)
+    assert arrays.read_images(np.array([9_999])).shape == (1, 8, 8, 3)
+
+
+def test_memory_is_what_the_work_adds_to_a_process():
+    request = {"benchmark": "loss", "case": "G = 8, D = 4, forward",
+               "variant": loss.DENSE, "config": TINY}
+    found = fresh_process.measure_here(request)
+    assert found["peak_bytes"] > found["added_bytes"] >= 0
+
+
+def test_a_process_that_dies_is_named_in_one_line(monkeypatch, tmp_path):
+    script = tmp_path / "python"
+    script.write_text('#!/bin/sh\necho "out of memory" >&2\nexit 9\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    with pytest.raises(DataError, match=r"`one`, `two` ended with 9: out of memory$"):
+        fresh_process.peak_memory("loss", BenchmarkConfig(), "one", "two")
+    script.write_text('#!/bin/sh\necho \'{"peak_bytes": 7, "added_bytes": 5}\'\n')
+    found = fresh_process.peak_memory("loss", BenchmarkConfig(), "one", "two")
+    assert found == (7, 5)
+
+
+def test_only_the_wanted_cases_are_measured():
+    config = BenchmarkConfig(**TINY, only="jpeg")
+    assert [case.name.split()[0] for case in cases_of("views", config, None)] == [
+        "jpeg"]
+    with pytest.raises(ConfigError, match="in memory.*jpeg of.*only='tiff'"):
+        cases_of("views", BenchmarkConfig(only="tiff"), None)
