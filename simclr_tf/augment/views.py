@@ -271,10 +271,15 @@ def _crops(image, seed, recipes, views, image_size_pixels, channels):
         )
         check_dtype(image, "image")
         height, width = tf.unstack(tf.shape(image)[:2])
-    boxes = [
-        crop_boxes(fold_in(seeds, view), height, width, recipe, size)[0]
-        for recipe, view in zip(recipes, views, strict=True)
-    ]
+    # All views at once: for one image, launching an operation is what it costs.
+    keys = fold_in(tf.tile(seeds, [len(views), 1]), tf.constant(views))  # [views, 2]
+    if len(set(recipes)) == 1:
+        boxes = tf.unstack(crop_boxes(keys, height, width, recipes[0], size))
+    else:
+        boxes = [
+            crop_boxes(key[tf.newaxis], height, width, recipe, size)[0]
+            for recipe, key in zip(recipes, tf.unstack(keys), strict=True)
+        ]
     if is_jpeg:
         image, boxes = decode_boxes(image, boxes, height, width, channels=channels)
     return [_resize(image, box, size) for box in boxes]
