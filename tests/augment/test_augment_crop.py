@@ -150,6 +150,16 @@ def test_the_whole_box_at_the_same_size_is_the_image():
     np.testing.assert_allclose(crops, images, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(8, 8), (45, 7)])
+def test_mirrored_crops_are_to_the_bit_those_that_are_mirrored_afterwards(size):
+    images, flips = random_images(12, 40, 52, 3), tf.constant([True, False, True] * 4)
+    boxes = sample_crop(seeds(12), 40, 52)
+    expected = apply_flip(apply_crop(images, boxes, size), flips)
+    np.testing.assert_array_equal(
+        apply_crop(images, boxes, size, flips=flips), expected
+    )
+
+
 @pytest.mark.parametrize("boxes", [[[0.0, 0.0, 1.0, 1.0]], [[0, 0, 1]], [0, 0, 1, 1]])
 def test_apply_crop_refuses_other_boxes(boxes):
     with pytest.raises(ConfigError, match="`boxes` must be int32"):

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf.augment import RECIPES, Recipe, color, get_recipe, one_view, two_views
-from simclr_tf.augment.operations import OPERATION_IDS
+from simclr_tf.augment.operations import OPERATION_IDS, leading_flips
 from simclr_tf.augment.recipes import OPERATIONS
 from simclr_tf.errors import ConfigError
 
@@ -204,6 +204,22 @@ def test_the_operators_follow_the_recipes_order():
     second = dataclasses.replace(first, order=tuple(swapped))
     gap = pair(images, seeds(8), first) - pair(images, seeds(8), second)
     assert np.abs(gap).max(axis=(2, 3, 4)).min() > 0.1
+
+
+def test_flips_are_folded_into_the_crop_only_where_nothing_comes_between():
+    order = ("rotate", *(name for name in OPERATIONS if name != "rotate"))
+    idle = dataclasses.replace(NOTHING, flip_probability=0.5, order=order)
+    busy = dataclasses.replace(idle, rotate_probability=0.5)
+    assert leading_flips(seeds(9), NOTHING) is leading_flips(seeds(9), busy) is None
+    flips = leading_flips(seeds(9), idle).numpy()
+    assert 0 < flips.sum() < 9
+    # A crop of the whole image at its own size, and the same without a crop.
+    images = byte_images(9, 33, 33, 3)
+    whole = dataclasses.replace(idle, center_crop_fraction=1.0)
+    uncropped = dataclasses.replace(whole, center_crop_above_pixels=33)
+    np.testing.assert_allclose(
+        pair(images, seeds(9), whole), pair(images, seeds(9), uncropped), atol=1e-6
+    )
 
 
 def test_every_operator_has_a_seed_of_its_own():
