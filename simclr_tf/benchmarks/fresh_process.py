@@ -1,8 +1,7 @@
 """The most memory that one variant ever holds, in a process of its own.
 
-The peak of a process never falls again, so variants cannot share one:
-`python -m simclr_tf.benchmarks.fresh_process` gets one variant's name on stdin, does
-its work twice, and answers on stdout. Both are JSON.
+The peak of a process never falls again, so variants cannot share one. The process gets
+one variant's name on stdin, does its work twice, and answers on stdout, in JSON.
 """
 
 import dataclasses
@@ -18,6 +17,11 @@ from simclr_tf.benchmarks.catalogue import cases_of
 from simclr_tf.errors import DataError
 
 _REPETITIONS = 2
+_ANSWER = """
+import json, sys
+from simclr_tf.benchmarks.fresh_process import measure_here
+print(json.dumps(measure_here(json.load(sys.stdin))))
+"""
 
 
 def peak_memory(benchmark, config, case, variant):
@@ -37,7 +41,7 @@ def peak_memory(benchmark, config, case, variant):
     request = {"benchmark": benchmark, "config": dataclasses.asdict(config),
                "case": case, "variant": variant}
     done = subprocess.run(
-        [sys.executable, "-m", "simclr_tf.benchmarks.fresh_process"],
+        [sys.executable, "-c", _ANSWER],
         input=json.dumps(request), capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
@@ -82,7 +86,3 @@ def _resident_bytes():
     except OSError:
         return _peak_bytes()
     return int(pages) * resource.getpagesize()
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure_here(json.load(sys.stdin))))
