@@ -42,7 +42,8 @@ class BenchmarkConfig(Section):
         "images of data_scale; each benchmark's own if unset.", flag="sizes")
     batch_size: int = option(256, "Images a batch.", flag="batch_size")
     batches: int = option(
-        8, "Batches in one measurement of views, end_to_end and data_scale.",
+        8, "Batches in one measurement of views and end_to_end; data_scale reads 8 "
+        "times as many.",
         flag="batches")
     image_size_pixels: int = option(32, "Height and width of small images.",
                                     flag="image_size_pixels")
