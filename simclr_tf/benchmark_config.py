@@ -68,7 +68,7 @@ class BenchmarkConfig(Section):
         "bfloat16", "Precision of end_to_end.", flag="precision")
     data: str = option("embedded:freedoom_12", "Images of end_to_end.", flag="data")
     features: int = option(128, "Length D of a projection in loss.", flag="features")
-    chunk_size: int = option(1024, "Candidates at once in the streamed loss.",
+    chunk_size: int = option(1024, "Anchors at once in the streamed loss.",
                              flag="chunk_size")
 
     def check(self):

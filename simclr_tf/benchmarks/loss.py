@@ -1,5 +1,6 @@
 """NT-Xent over the size of the batch: time and memory, forward and backward."""
 
+import functools
 import inspect
 import logging
 import pathlib
@@ -7,7 +8,7 @@ import pathlib
 import tensorflow as tf
 
 from simclr_tf.benchmarks.measuring import Case, Variant
-from simclr_tf.losses import nt_xent
+from simclr_tf.losses import candidate_logits, nt_xent, nt_xent_from_logits
 
 LOG = logging.getLogger("simclr_tf")
 DENSE, STREAMED = "dense", "streamed"
@@ -32,9 +33,9 @@ def cases(config, folder):
     for size in config.sizes_of("loss"):
         for name, backward in (("forward", False), ("forward and backward", True)):
             variants = tuple(
-                Variant(kind, _maker(size, config.features, backward, options), size,
+                Variant(kind, _maker(size, config.features, backward, losses), size,
                         f"{kind}, {name}")
-                for kind, options in _kinds(config, size))
+                for kind, losses in _kinds(config, size))
             if variants:
                 found.append(Case(f"G = {size}, D = {config.features}, {name}",
                                   variants, size, "pairs"))
@@ -42,25 +43,30 @@ def cases(config, folder):
 
 
 def _kinds(config, size):
-    """(name, keyword arguments of `nt_xent`) of each implementation that can run."""
+    """(name, losses of two views) of each implementation that can run."""
     needed = _DENSE_BYTES_A_PAIR * size * size
     if needed < _free_bytes():
-        yield DENSE, {}
+        yield DENSE, _dense
     else:
         LOG.warning("The dense loss at G = %d is left out: it needs about %d GiB.",
                     size, needed >> 30)
     if "chunk_size" in inspect.signature(nt_xent).parameters:
-        yield STREAMED, {"chunk_size": min(config.chunk_size, size)}
+        yield STREAMED, functools.partial(
+            nt_xent, temperature=_TEMPERATURE, chunk_size=min(config.chunk_size, size))
 
 
-def _maker(size, features, backward, options):
+def _dense(a, b):
+    """NT-Xent from all logits, where `nt_xent` itself would stream them too."""
+    return nt_xent_from_logits(candidate_logits(a, b, temperature=_TEMPERATURE))
+
+
+def _maker(size, features, backward, losses_of):
     def make():
         pair = [tf.random.stateless_normal([size, features], (0, seed))
                 for seed in (1, 2)]
 
         def loss(a, b):
-            return tf.reduce_mean(
-                nt_xent(a, b, temperature=_TEMPERATURE, **options))
+            return tf.reduce_mean(losses_of(a, b))
 
         def loss_and_gradients(a, b):
             with tf.GradientTape() as tape:

@@ -99,7 +99,7 @@ def test_photographs_are_as_large_as_those_of_imagenet(tmp_path):
 
 def test_the_streamed_loss_is_measured_as_soon_as_there_is_one(monkeypatch):
     def nt_xent(a, b, *, temperature, chunk_size=None):
-        return tf.reduce_sum(a * b, axis=1) * (chunk_size or 0)
+        return tf.fill([a.shape[0]], float(chunk_size)) + 0.0 * tf.reduce_sum(a * b)
 
     monkeypatch.setattr(loss, "nt_xent", nt_xent)
     config = BenchmarkConfig(sizes="8,16", features=4, chunk_size=12)
@@ -107,9 +107,10 @@ def test_the_streamed_loss_is_measured_as_soon_as_there_is_one(monkeypatch):
     names = [variant.name for case in cases for variant in case.variants]
     assert names == [loss.DENSE, loss.STREAMED] * 4
     value, of_a, of_b = cases[3].variants[1].make()()
-    assert value.shape == () and of_a.shape == of_b.shape == (16, 4)
-    # In chunks of 12, or of all 8: the larger batch is not asked for more.
-    assert np.any(of_a != 0.0) and not np.any(cases[3].variants[0].make()()[1])
+    assert of_a.shape == of_b.shape == (16, 4)
+    # In chunks of 12, or of all 8.
+    assert value == 12.0 and cases[0].variants[1].make()() == [8.0]
+    assert np.any(cases[3].variants[0].make()()[1] != 0.0)
 
 
 def test_a_dense_loss_that_does_not_fit_is_left_out_and_that_is_said(
