@@ -6,15 +6,19 @@ module imports no TensorFlow, so that `--help` is instant.
 """
 
 import dataclasses
+import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from simclr_tf.errors import require
+from simclr_tf.errors import require, unknown_choice
 from simclr_tf.options import Section, option, override
 from simclr_tf.performance_config import PerformanceConfig
 
 RecipeName = Literal[
     "simclr_v1", "simclr_v2", "cifar", "small_grey", "finetune", "evaluate"
+]
+OneBranchOperator = Literal[
+    "crop", "cutout", "color", "sobel", "noise", "blur", "rotate"
 ]
 
 
@@ -109,8 +113,17 @@ class AugmentConfig(Section):
     noise_probability: float | None = option(None, "Probability of Gaussian noise.")
     sobel_probability: float | None = option(
         None, "Probability of Sobel filtering.")
+    one_branch: str | None = option(
+        None, "Ablation: both views are one random crop, and only the first is changed "
+        "further, by these operators in this order, with commas between: "
+        f"{', '.join(typing.get_args(OneBranchOperator))}. Unset: both views, "
+        "as the recipe says.")
 
     def check(self):
+        for operator in self.one_branch_operators():
+            if operator not in typing.get_args(OneBranchOperator):
+                raise unknown_choice(
+                    "augment.one_branch", operator, typing.get_args(OneBranchOperator))
         for name in (item.name for item in dataclasses.fields(self)):
             if name.endswith("_probability"):
                 _fraction(name, getattr(self, name))
@@ -122,7 +135,19 @@ class AugmentConfig(Section):
     def changes(self):
         """The fields that differ from the recipe, as keyword arguments."""
         values = dataclasses.asdict(self)
-        return {k: v for k, v in values.items() if k != "recipe" and v is not None}
+        return {k: v for k, v in values.items()
+                if k not in ("recipe", "one_branch") and v is not None}
+
+    def one_branch_operators(self):
+        """The operators of `one_branch`, as a tuple.
+
+        Example:
+          >>> AugmentConfig(one_branch="color, crop").one_branch_operators()
+          ('color', 'crop')
+        """
+        if self.one_branch is None:
+            return ()
+        return tuple(name.strip() for name in self.one_branch.split(","))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,11 @@ from simclr_tf.augment.crop import (
     sample_crop,
     sample_flip,
 )
+from simclr_tf.augment.one_branch import (
+    ONE_BRANCH_OPERATORS,
+    OneBranch,
+    recipe_of_views,
+)
 from simclr_tf.augment.recipes import RECIPES, Recipe, get_recipe
 from simclr_tf.augment.views import (
     crop_view,
@@ -36,8 +41,10 @@ from simclr_tf.augment.views import (
 )
 
 __all__ = [
+    "ONE_BRANCH_OPERATORS",
     "RECIPES",
     "ColorJitter",
+    "OneBranch",
     "Recipe",
     "apply_blur",
     "apply_color_jitter",
@@ -55,6 +62,7 @@ __all__ = [
     "finish_views",
     "get_recipe",
     "one_view",
+    "recipe_of_views",
     "sample_blur",
     "sample_color_jitter",
     "sample_crop",

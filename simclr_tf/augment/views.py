@@ -20,6 +20,7 @@ from simclr_tf.augment.arguments import (
     unit_scale,
 )
 from simclr_tf.augment.jpeg import decode_boxes
+from simclr_tf.augment.one_branch import OneBranch
 from simclr_tf.augment.operations import (
     apply_operation,
     crop_boxes,
@@ -30,6 +31,8 @@ from simclr_tf.augment.recipes import get_recipe
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
+_SHARED = 2  # The crop that both views of a `OneBranch` start from: a draw of its own.
+
 
 def two_views(images, seeds, recipe, *, image_size_pixels=None):
     """Two views of each image, with independent draws.
@@ -37,7 +40,8 @@ def two_views(images, seeds, recipe, *, image_size_pixels=None):
     Args:
       images: uint8 in 0..255 or floating in [0, 1], `[B, H, W, C]`; H, W, C known.
       seeds: int32 `[B, 2]`, one stateless seed an image; both views derive from it.
-      recipe: name, `Recipe`, or a pair (recipe_a, recipe_b), one for each view.
+      recipe: name, `Recipe`, a pair (recipe_a, recipe_b), one for each view, or
+        `OneBranch`.
       image_size_pixels: int or pair (height, width); None keeps (H, W).
 
     Returns:
@@ -55,6 +59,10 @@ def two_views(images, seeds, recipe, *, image_size_pixels=None):
 
     Source: SimCLR v1 (arXiv:2002.05709), Algorithm 1 and Appendix A.
     """
+    if isinstance(recipe, OneBranch):
+        crops = one_view(images, seeds, recipe.shared, view=_SHARED,
+                         image_size_pixels=image_size_pixels)
+        return finish_views(crops, crops, seeds, recipe)
     recipe_a, recipe_b = _recipe_pair(recipe)
     images = check_images(images)
     size = _view_size(image_size_pixels, images)
@@ -106,7 +114,7 @@ def crop_views(image, seed, recipe, image_size_pixels, *, channels=3):
       image: uint8 or floating in [0, 1], `[H, W, C]`, H and W known or not; or a
         string scalar, the bytes of a JPEG file.
       seed: int32 `[2]`, the image's seed.
-      recipe: name, `Recipe`, or a pair (recipe_a, recipe_b).
+      recipe: name, `Recipe`, a pair (recipe_a, recipe_b), or `OneBranch`.
       image_size_pixels: int or pair (height, width).
       channels: 1 or 3, what JPEG bytes are decoded to.
 
@@ -122,6 +130,10 @@ def crop_views(image, seed, recipe, image_size_pixels, *, channels=3):
       >>> crop_a.shape.as_list()
       [24, 24, 3]
     """
+    if isinstance(recipe, OneBranch):
+        shared = (recipe.shared,)
+        crops = _crops(image, seed, shared, (_SHARED,), image_size_pixels, channels)
+        return crops[0], crops[0]
     recipes = _recipe_pair(recipe)
     return tuple(_crops(image, seed, recipes, (0, 1), image_size_pixels, channels))
 
@@ -155,7 +167,7 @@ def finish_views(crops_a, crops_b, seeds, recipe):
     Args:
       crops_a, crops_b: uint8 or floating in [0, 1], `[B, S, S, C]`.
       seeds: int32 `[B, 2]`, the seeds that the crops were made with.
-      recipe: name, `Recipe`, or a pair (recipe_a, recipe_b).
+      recipe: name, `Recipe`, a pair (recipe_a, recipe_b), or `OneBranch`.
 
     Returns:
       (view_a, view_b), float32 tensors `[B, S, S, C]` in [0, 1].
@@ -169,8 +181,12 @@ def finish_views(crops_a, crops_b, seeds, recipe):
       >>> len(finish_views(crops, crops, seeds, "simclr_v2"))
       2
     """
-    recipe_a, recipe_b = _recipe_pair(recipe)
     crops_a, crops_b = as_images(crops_a, "crops_a"), as_images(crops_b, "crops_b")
+    if isinstance(recipe, OneBranch):
+        for number, stage in enumerate(recipe.stages):
+            crops_a = one_view(crops_a, seeds, stage, view=number)
+        return crops_a, crops_b
+    recipe_a, recipe_b = _recipe_pair(recipe)
     keys_a, keys_b = _view_seeds(seeds, crops_a)
     if recipe_a != recipe_b:
         return _finish(crops_a, keys_a, recipe_a), _finish(crops_b, keys_b, recipe_b)

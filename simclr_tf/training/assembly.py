@@ -7,7 +7,7 @@ import functools
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.augment import get_recipe
+from simclr_tf.augment import OneBranch, get_recipe
 from simclr_tf.errors import ConfigError, require
 from simclr_tf.losses import (
     margin_triplet_from_logits,
@@ -86,7 +86,10 @@ def loss_arguments(options):
 
 def build_recipe(options):
     """The recipe of an AugmentConfig: the named one with its changes."""
-    return dataclasses.replace(get_recipe(options.recipe), **options.changes())
+    recipe = dataclasses.replace(get_recipe(options.recipe), **options.changes())
+    if options.one_branch is None:
+        return recipe
+    return OneBranch(recipe, options.one_branch_operators())
 
 
 def build_model(config, image_shape, *, num_classes=None, encoder=None,

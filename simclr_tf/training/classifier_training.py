@@ -32,6 +32,7 @@ class ClassifierTraining:
       epochs: int, passes over them.
       base_learning_rate: float; that of `config` if None.
       image_size_pixels: int, size of the training images.
+      recipe: Recipe of the training images, of any numbers; that of `config` if None.
       strategy: tf.distribute.Strategy.
 
     Attributes:
@@ -44,7 +45,7 @@ class ClassifierTraining:
     """
 
     def __init__(self, network, config, *, num_examples, epochs, image_size_pixels,
-                 strategy, base_learning_rate=None):
+                 strategy, base_learning_rate=None, recipe=None):
         self.network, self._config = network, config
         self._size, self._strategy = image_size_pixels, strategy
         self.batch_size = min(config.batch_size, num_examples)
@@ -56,7 +57,8 @@ class ClassifierTraining:
         self._rate = base_learning_rate or config.base_learning_rate
         changes = {} if config.crop_area_min_fraction is None else {
             "crop_area_min_fraction": config.crop_area_min_fraction}
-        self._recipe = dataclasses.replace(get_recipe(config.recipe), **changes)
+        self._recipe = dataclasses.replace(
+            get_recipe(config.recipe if recipe is None else recipe), **changes)
         with strategy.scope():
             self._compile()
         self._fresh = [v.numpy() for v in self._optimizer_variables()]

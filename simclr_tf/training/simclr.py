@@ -6,7 +6,7 @@ import types
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.augment import finish_views, get_recipe, two_views
+from simclr_tf.augment import finish_views, recipe_of_views, two_views
 from simclr_tf.distribution import (
     keep_or_restore,
     num_replicas,
@@ -58,7 +58,8 @@ class SimCLR(keras.Model):
       loss: function of simclr_tf.losses.CandidateLogits to losses `[N]`; NT-Xent by
         default. `nt_logistic_from_logits` fits too, and at temperature 1
         `margin_triplet_from_logits`.
-      recipe: name or Recipe of the views; needed for batches without views.
+      recipe: name, Recipe or OneBranch of the views; needed for batches without
+        views.
       image_size_pixels: int, size of a view; the images' own size if None.
       num_classes: int, classes of the online probe; no probe if None.
       compile_views: bool, compile the making of views with XLA.
@@ -91,7 +92,7 @@ class SimCLR(keras.Model):
         self.projection_head = projection_head
         self.temperature, self.normalize = temperature, normalize
         self.losses_of = loss
-        self.recipe = None if recipe is None else get_recipe(recipe)
+        self.recipe = None if recipe is None else recipe_of_views(recipe)
         self.probe = None
         if num_classes is not None:
             # A linear classifier is convex: it can start at zero, whatever the seed.
