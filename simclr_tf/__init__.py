@@ -24,7 +24,7 @@ _HOMES = {
 }
 _SUBPACKAGES = (
     "augment", "data", "evaluation", "export", "losses", "metrics", "models",
-    "optim", "reports", "training",
+    "optim", "reports", "studies", "training",
 )
 
 __all__ = [*_HOMES, *_SUBPACKAGES]

@@ -26,6 +26,7 @@ VERBS = {
     "finetune": "Train on few labels, from the encoder and from scratch.",
     "transfer": "Probe and fine-tune one encoder on several labelled sets.",
     "distill": "Train a student on what a fine-tuned teacher says.",
+    "ablate": "Redo an ablation of the paper, and draw its figure.",
     "report": "Runs as one page: curves, neighbours, maps of features, tables.",
     "export": "Write the encoder as a SavedModel with its card.",
     "zoo": "List the encoders that ship, or those of a folder.",
@@ -66,12 +67,13 @@ def execute(doc, define, run, argv=None):
     Args:
       doc: str, the tool's docstring; its text heads `--help`.
       define: function that defines the tool's flags on a `flags.FlagValues`.
-      run: function of the parsed `flags.FlagValues`.
+      run: function of the parsed `flags.FlagValues`; may return another exit code
+        than 0.
       argv: list of str without the program's name; `sys.argv[1:]` if None.
 
     Returns:
-      int, the exit code: 0, 2 for a user's mistake, 128 + the signal's number when
-      interrupted.
+      int, the exit code: 0 or what `run` returns, 2 for a user's mistake, 128 + the
+      signal's number when interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     values = flags.FlagValues()
@@ -82,7 +84,7 @@ def execute(doc, define, run, argv=None):
     try:
         _parse(values, arguments)
         with _ended_by_sigterm():
-            run(values)
+            code = run(values)
     except LostPeerError as error:
         _fail(str(error))
         _exit_now(2)
@@ -94,7 +96,7 @@ def execute(doc, define, run, argv=None):
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
-    return 0
+    return code or 0
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 FLOORS = {
-    "simclr_tf.tools": 7,
+    "simclr_tf.tools": 8,
+    "simclr_tf.studies": 7,
     "simclr_tf.reports": 6,
     "simclr_tf.benchmarks": 5, "simclr_tf.evaluation": 5, "simclr_tf.export": 5,
     "simclr_tf.training": 4,

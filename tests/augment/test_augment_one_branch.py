@@ -34,7 +34,8 @@ def views(*operators, recipe=WHOLE, size=12):
 def test_the_second_view_is_the_crop_alone_whatever_happens_to_the_first():
     crops = Recipe(crop_area_max_fraction=0.5)
     (first, second), (other_first, other_second) = (
-        views(*names, recipe=crops, size=8) for names in (("color",), ("sobel", "crop")))
+        views(*names, recipe=crops, size=8)
+        for names in (("color",), ("sobel", "crop")))
     np.testing.assert_array_equal(second, other_second)
     assert np.abs(first - other_first).max() > 0.1
     assert np.abs(second - tf.image.resize(IMAGES / 255.0, (8, 8))).max() > 0.1

@@ -1,0 +1,46 @@
+"""Which compositions of augmentations make good views (Figure 5).
+
+Seven operators alone (the diagonal) and in ordered pairs, on one branch only: both
+views start from one random crop, and the second view stays as it is.
+"""
+
+from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+
+OPERATORS = {"crop": "Crop", "cutout": "Cutout", "color": "Color", "sobel": "Sobel",
+             "noise": "Noise", "blur": "Blur", "rotate": "Rotate"}
+_FIGURE_5 = {
+    "Crop": (33.1, 33.9, 56.3, 46.0, 39.9, 35.0, 30.2),
+    "Cutout": (32.2, 25.6, 33.9, 40.0, 26.5, 25.2, 22.4),
+    "Color": (55.8, 35.5, 18.8, 21.0, 11.4, 16.5, 20.8),
+    "Sobel": (46.2, 40.6, 20.9, 4.0, 9.3, 6.2, 4.2),
+    "Noise": (38.8, 25.8, 7.5, 7.6, 9.8, 9.8, 9.6),
+    "Blur": (35.1, 25.2, 16.6, 5.8, 9.7, 2.6, 6.7),
+    "Rotate": (30.0, 22.5, 20.7, 4.3, 9.7, 6.5, 2.6),
+}
+
+
+def cells(base, budget):
+    """7 x 7: the first operator is the row, the second the column."""
+    return tuple(
+        Cell(f"{first}-{second}",
+             (Point("linear", OPERATORS[first], OPERATORS[second]),),
+             {"augment.one_branch": first if first == second else f"{first},{second}"})
+        for first in OPERATORS for second in OPERATORS)
+
+
+STUDY = Study(
+    name="augmentation_pairs",
+    title="Compositions of augmentations, on one branch",
+    question="Which single operators and which ordered pairs give views to learn from?",
+    cells=cells,
+    figure=Figure("heat_map", "second transformation", "first transformation"),
+    paper=PaperNumbers(
+        "Figure 5",
+        "ImageNet, ResNet-50, linear evaluation, top-1. The figure's numbers are in "
+        "its image only and were copied from there by memory; its row means fit. "
+        "How strong the paper's cutout, noise and blur are is not said in it.",
+        {(row, column): value for row, values in _FIGURE_5.items()
+         for column, value in zip(OPERATORS.values(), values, strict=True)}),
+    base={"small": {"epochs": 3}},
+    needs_colour=True,
+)

@@ -1,0 +1,221 @@
+"""What is done in a cell: from its config to its values.
+
+A value is a number with a name. All accuracies are percents on the test images; the
+linear probe is `simclr-tf evaluate`'s, and `NAME_held_out` is what its penalty was
+chosen on, which a study that tunes compares.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from simclr_tf.data import LabelBudget, evaluation_batches, plain_errors
+from simclr_tf.distribution import make_strategy
+from simclr_tf.errors import DataError, unknown_choice
+from simclr_tf.evaluation import evaluate_features, extract_features
+from simclr_tf.evaluation.finetune import METHODS, FewLabels
+from simclr_tf.finetune_config import FineTuneConfig
+from simclr_tf.models import classifier_network, count_parameters
+from simclr_tf.reports.labelled_data import labelled_data
+from simclr_tf.studies.transforms import told_transforms
+from simclr_tf.training import (
+    load_encoder,
+    load_projection_head,
+    pretrain_from_config,
+)
+from simclr_tf.training.assembly import build_encoder, build_recipe
+from simclr_tf.training.classifier_training import ClassifierTraining
+from simclr_tf.training.workdir import Workdir
+
+_BATCH = 256
+_MAY_HOLD_OUT = ("folder:", "npz:")  # Where a test split is often missing.
+# Metric of the last epoch -> (value, factor).
+_OF_TRAINING = {
+    "contrastive_loss": ("contrastive_loss", 1),
+    "effective_rank": ("effective_rank", 1),
+    "contrastive_accuracy": ("contrastive_accuracy", 100),
+    "contrastive_entropy": ("contrastive_entropy", 1),
+    "probe_accuracy": ("online_probe", 100), "alignment": ("alignment", 1),
+    "uniformity": ("uniformity", 1)}
+
+
+def do_cell(run, folder, *, command="simclr_tf.studies", say=lambda line: None):
+    """Train and measure a run.
+
+    Args:
+      run: Run.
+      folder: path, the run's own workdir.
+      command: str, what started the study.
+      say: function of a str, for what a pretraining reports.
+
+    Returns:
+      dict of str to float, the values.
+
+    Raises:
+      SimCLRError: what can be put right, or a training that diverged.
+    """
+    if run.cell.work not in WORKS:
+        raise unknown_choice("work", run.cell.work, WORKS)
+    with plain_errors():
+        values = WORKS[run.cell.work](run, folder, command, say)
+    return {name: round(float(value), 4) for name, value in values.items()}
+
+
+def labelled_sources(config, channels=None):
+    """(train, test): the labelled images of a config, or every fifth held out.
+
+    Raises:
+      DataError: the images have no labels, or no test split.
+    """
+    train, test, _ = labelled_data(
+        config.data, {}, channels=channels or config.data.channels,
+        may_hold_out=config.data.source.startswith(_MAY_HOLD_OUT))
+    return train, test
+
+
+def _pretrain(run, folder, command, say):
+    """Pretrain, and probe the features h (and the projections z, if asked)."""
+    encoder, values = _pretrained(run, folder, command, say)
+    sets = _features(run.config, encoder)
+    values.update(_probed(sets, "", ("knn", "linear"), run.seed))
+    if run.cell.settings.get("probe_projections"):
+        head = load_projection_head(Workdir(folder), encoder)
+        projected = [(head(features).numpy(), labels) for features, labels in sets]
+        values.update(_probed(projected, "_projections", ("linear",), run.seed))
+    return values
+
+
+def _supervised(run, folder, command, say):
+    """Train with labels from scratch, on the views that pretraining would see."""
+    config = dataclasses.replace(run.config, precision="float32")
+    train, test = labelled_sources(config)
+    train = train.subset(np.flatnonzero(train.labels >= 0))
+    encoder = build_encoder(config, train.channels)
+    strategy = _strategy(config)
+    with strategy.scope():
+        network = classifier_network(
+            encoder, max(train.num_classes, test.num_classes),
+            synchronized=strategy.num_replicas_in_sync > 1)
+    training = ClassifierTraining(
+        network, supervised_config(config), num_examples=train.num_examples,
+        epochs=config.epochs, image_size_pixels=config.data.image_size_pixels,
+        strategy=strategy, recipe=build_recipe(config.augment))
+    history = training.run(network.get_weights(), train, seed=run.seed)
+    logits, labels, _ = extract_features(
+        training.network, _batches(config, test))
+    correct = (logits.argmax(axis=1) == labels)[labels >= 0]
+    return {"supervised": 100 * correct.mean(),
+            "training_accuracy": 100 * history["accuracy"][-1],
+            "training_loss": history["loss"][-1],
+            "parameters": count_parameters(encoder)[0]}
+
+
+def _few_labels(run, folder, command, say):
+    """Fine-tune, probe, or train from scratch on fractions of the labels."""
+    config, settings = run.config, run.cell.settings
+    if settings["pretrain"]:
+        encoder, values = _pretrained(run, folder, command, say)
+    else:
+        train, _ = labelled_sources(config)
+        plain = dataclasses.replace(config, precision="float32")
+        encoder, values = build_encoder(plain, train.channels), {}
+    train, test = labelled_sources(config, encoder.input_shape[-1])
+    few = FewLabels(
+        encoder, train, test, config=FineTuneConfig(), strategy=_strategy(config),
+        image_size_pixels=config.data.image_size_pixels)
+    budgets = {LabelBudget(fraction=fraction).title(): fraction
+               for fraction in settings["fractions"]}
+    found = few.measure(
+        [LabelBudget(fraction=fraction) for fraction in settings["fractions"]],
+        epochs=list(settings["epochs"]), methods=settings["methods"],
+        seeds=(run.seed,))
+    names = {title: method for method, title in METHODS.items()}
+    values.update({
+        f"{names[m.representation]}_{budgets[m.settings['budget']]:g}": m.value
+        for m in found})
+    return values
+
+
+def _transforms(run, folder, command, say):
+    """Pretrain, and tell from h and from z which transform a view went through."""
+    encoder, values = _pretrained(run, folder, command, say)
+    head = load_projection_head(Workdir(folder), encoder)
+    train, test = labelled_sources(run.config, encoder.input_shape[-1])
+    told = told_transforms(
+        encoder, head, train, test, recipe=build_recipe(run.config.augment),
+        transform=run.cell.settings["transform"], seed=run.seed,
+        image_size_pixels=run.config.data.image_size_pixels)
+    return {**values, **{f"transform_{name}": value for name, value in told.items()}}
+
+
+WORKS = {"pretrain": _pretrain, "supervised": _supervised, "few_labels": _few_labels,
+         "transforms": _transforms}
+
+
+def supervised_config(config):
+    """How a supervised training beside a pretraining is trained.
+
+    As the pretraining, but where that uses LARS: then SGD with Nesterov momentum, 0.1
+    at batch 256 and weight decay 1e-4, what the authors used (their issue 10).
+
+    Args:
+      config: Config.
+
+    Returns:
+      FineTuneConfig.
+    """
+    options = config.optimizer
+    if options.name == "lars":
+        return FineTuneConfig(batch_size=config.global_batch_size, optimizer="sgd",
+                              base_learning_rate=0.1, weight_decay=1e-4)
+    return FineTuneConfig(
+        batch_size=config.global_batch_size, optimizer=options.name,
+        base_learning_rate=options.base_learning_rate, scaling=options.scaling,
+        weight_decay=options.weight_decay, momentum=options.momentum,
+        warmup_fraction=min(0.5, options.warmup_epochs / config.epochs))
+
+
+def _pretrained(run, folder, command, say):
+    """(encoder as it was saved, values of its training); continues what is there."""
+    result = pretrain_from_config(
+        run.config, workdir=folder, say=say, command=command)
+    values = {name: factor * result.metrics[metric]
+              for metric, (name, factor) in _OF_TRAINING.items()
+              if metric in result.metrics}
+    encoder = load_encoder(folder)
+    values["parameters"] = count_parameters(encoder)[0]
+    return encoder, values
+
+
+def _features(config, encoder):
+    """[(features, labels)] of the training and of the test images."""
+    found = []
+    for source in labelled_sources(config, encoder.input_shape[-1]):
+        features, labels, _ = extract_features(encoder, _batches(config, source))
+        if labels is None:
+            raise DataError(f"{source.name} has no labels, and probes need them.")
+        found.append((features, labels))
+    return found
+
+
+def _probed(sets, suffix, protocols, seed):
+    values = {}
+    for m in evaluate_features(
+            "cell", *sets, protocols=protocols, per_class=None, seed=seed):
+        name = {"weighted_knn": "knn", "linear_probe": "linear"}[m.protocol] + suffix
+        values[name] = m.value
+        if m.protocol == "linear_probe":
+            values[f"{name}_held_out"] = next(
+                entry["held_out_accuracy_percent"] for entry in m.settings["l2_sweep"]
+                if entry["l2"] == m.settings["l2"])
+    return values
+
+
+def _batches(config, source):
+    return evaluation_batches(source, _BATCH, config.data.image_size_pixels)
+
+
+def _strategy(config):
+    return make_strategy(
+        config.strategy, replicas=config.replicas, tpu=config.tpu,
+        collective_timeout_seconds=config.collective_timeout_seconds)

@@ -1,0 +1,215 @@
+"""The figures of the studies: ours on the left, the paper's on the right."""
+
+import textwrap
+
+import numpy as np
+
+from simclr_tf.reports.plots import matplotlib_parts, save_figure
+from simclr_tf.studies.records import DONE
+from simclr_tf.studies.rows import Row
+from simclr_tf.studies.tables import row_means
+
+# Okabe and Ito: told apart with any kind of colour vision, by marker in print.
+_STYLES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."),
+           ("#CC79A7", "D", ":"), ("#E69F00", "v", "-"), ("#56B4E9", "P", "--"),
+           ("#7F7F7F", "X", "-."), ("#000000", "*", ":"))
+_INK, _FAINT, _EMPTY = "#222222", "#DDDDDD", "#F2F2F2"
+_MEAN = "mean"
+
+
+def study_figure(study, rows, path, *, ours):
+    """Draw a study as PNG.
+
+    Args:
+      study: Study.
+      rows: list of Row; those that failed or are pending show as such.
+      path: path of the PNG.
+      ours: str, what our numbers are of: data, network, epochs.
+
+    Raises:
+      ConfigError: matplotlib is missing.
+      WorkdirError: the file cannot be written.
+    """
+    shown = study.figure.series
+    rows = [row for row in rows if not shown or row.series in shown]
+    paper = [Row(series, x, value, None, 1, "", DONE,
+                 position=study.paper.positions.get(x))
+             for (series, x), value in study.paper.numbers.items()
+             if not shown or series in shown]
+    draw = _DRAWINGS[study.figure.kind]
+    figure_module, canvas_module = matplotlib_parts()
+    size = (12.6, 6.6) if study.figure.kind == "heat_map" else (11.4, 5.2)
+    figure = figure_module.Figure(figsize=size, dpi=140, facecolor="white")
+    canvas_module.FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    styles = _styles([*rows, *paper])
+    draw(left, study.figure, rows, styles)
+    left.set_title(_wrapped(f"Ours: {ours}", 62), loc="left", fontsize=9, color=_INK)
+    if paper:
+        draw(right, study.figure, paper, styles)
+    else:
+        right.axis("off")
+        right.text(0.5, 0.6, _wrapped(study.paper.note, 52), ha="center", va="center",
+                   fontsize=10, color=_INK, transform=right.transAxes)
+    right.set_title(f"The paper: {study.paper.source}", loc="left", fontsize=9,
+                    color=_INK)
+    figure.suptitle(study.title, x=0.01, ha="left", fontsize=12, fontweight="bold",
+                    color=_INK)
+    if paper:
+        figure.text(0.01, 0.008, _wrapped(f"What differs: {study.paper.note}", 190),
+                    fontsize=7.5, color="#555555", va="bottom")
+    figure.tight_layout(rect=(0, 0.07 if paper else 0, 1, 0.97))
+    save_figure(figure, path)
+
+
+def _heat_map(axes, figure, rows, styles):
+    """Rows and columns in their order, each with its number, and the row means."""
+    names = list(dict.fromkeys(row.series for row in rows))
+    columns = list(dict.fromkeys(row.x for row in rows))
+    by_place = {(row.series, row.x): row for row in rows}
+    means = row_means({place: row.mean for place, row in by_place.items()})
+    grid = np.full((len(names), len(columns) + 1), np.nan)
+    for (name, column), row in by_place.items():
+        grid[names.index(name), columns.index(column)] = (
+            np.nan if row.mean is None else row.mean)
+    for name, mean in means.items():
+        grid[names.index(name), -1] = np.nan if mean is None else mean
+    axes.set_facecolor(_EMPTY)
+    image = axes.imshow(grid, cmap="viridis")
+    # The means stand apart: they are no cells.
+    axes.axvline(len(columns) - 0.5, color="white", linewidth=4)
+    low, high = _range(grid)
+    for (y, x), value in np.ndenumerate(grid):
+        if np.isnan(value):
+            row = by_place.get((names[y], columns[x])) if x < len(columns) else None
+            text, color = ("" if row is None else row.status), _INK
+        else:
+            text = f"{value:.1f}"
+            color = "white" if value < low + 0.6 * (high - low) else "black"
+        axes.text(x, y, text, ha="center", va="center", fontsize=8, color=color)
+    axes.set_xticks(range(len(columns) + 1), [*columns, _MEAN], rotation=35,
+                    ha="right", fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xlabel(figure.x_title)
+    axes.set_ylabel(figure.y_title)
+    axes.figure.colorbar(image, ax=axes, shrink=0.72, label="linear probe (%)")
+
+
+def _bars(axes, figure, rows, styles):
+    """Groups of bars; a bar that is not there says why."""
+    names = list(dict.fromkeys(row.series for row in rows))
+    places = list(dict.fromkeys(row.x for row in rows))
+    members = {x: [n for n in names if any((r.series, r.x) == (n, x) for r in rows)]
+               for x in places}
+    width = 0.82 / max(map(len, members.values()))
+    labelled = set()
+    for row in rows:
+        group = members[row.x]
+        x = places.index(row.x) + width * (
+            group.index(row.series) - (len(group) - 1) / 2)
+        label = None if row.series in labelled else row.series
+        labelled.add(row.series)
+        axes.bar(x, row.mean or 0.0, width * 0.94, yerr=row.std, label=label,
+                 color=styles[row.series][0], capsize=2,
+                 error_kw={"linewidth": 1, "ecolor": _INK})
+        text = row.status if row.mean is None else f"{row.mean:.1f}"
+        axes.annotate(text, (x, (row.mean or 0.0) + (row.std or 0.0)), (0, 2),
+                      textcoords="offset points", ha="center", va="bottom",
+                      fontsize=7, rotation=90 if len(rows) > 8 else 0)
+    axes.set_xticks(range(len(places)), places, fontsize=8,
+                    rotation=20 if len(places) > 4 else 0)
+    axes.margins(y=0.16)
+    _finish(axes, figure, legend=len(names) > 1)
+
+
+def _lines(axes, figure, rows, styles):
+    """One line a series, with error bars where there are several seeds."""
+    places = list(dict.fromkeys(row.x for row in rows))
+    is_numeric = all(isinstance(x, (int, float)) for x in places)
+    missing = []
+    for name in dict.fromkeys(row.series for row in rows):
+        color, marker, dashes = styles[name]
+        points = []
+        for row in (row for row in rows if row.series == name):
+            x = row.x if is_numeric else places.index(row.x)
+            if row.mean is None:
+                missing.append((x, row.status, color))
+            else:
+                points.append((x, row.mean, row.std or 0.0))
+        if is_numeric:
+            points.sort()
+        xs, means, errors = zip(*points, strict=True) if points else ((), (), ())
+        axes.errorbar(xs, means, yerr=errors, label=name, color=color, marker=marker,
+                      linestyle=dashes, capsize=3, linewidth=1.6, markersize=5)
+    for x, status, color in missing:
+        axes.annotate(status, (x, 0.0), (0, 4), xycoords=("data", "axes fraction"),
+                      textcoords="offset points", rotation=90, fontsize=7,
+                      color=color, ha="center", va="bottom")
+    if figure.is_logarithmic and is_numeric:
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    labels = [f"{x:g}" if is_numeric else x for x in places]
+    axes.set_xticks(places if is_numeric else range(len(places)), labels, fontsize=8)
+    _finish(axes, figure)
+
+
+def _scatter(axes, figure, rows, styles):
+    """Accuracy over parameters, each point with its name."""
+    missing = []
+    for name in dict.fromkeys(row.series for row in rows):
+        color, marker, _ = styles[name]
+        points = []
+        for row in (row for row in rows if row.series == name):
+            if row.mean is None or row.position is None:
+                missing.append(f"{row.x}: {row.status}")
+            else:
+                points.append((row.position, row.mean, row.std or 0.0, row.x))
+        if not points:
+            continue
+        xs, means, errors, names = zip(*points, strict=True)
+        axes.errorbar(xs, means, yerr=errors, label=name, color=color, marker=marker,
+                      linestyle="none", capsize=3, markersize=7)
+        for x, mean, text in zip(xs, means, names, strict=True):
+            axes.annotate(text, (x, mean), (0, 7), textcoords="offset points",
+                          fontsize=7, ha="center", color=color)
+    if missing:
+        axes.text(0.01, 0.01, "\n".join(missing), fontsize=7, va="bottom",
+                  transform=axes.transAxes, color=_INK)
+    if figure.is_logarithmic:
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    ticks = sorted({row.position for row in rows if row.position is not None})
+    if ticks:
+        axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks], fontsize=8)
+    axes.margins(0.12)
+    _finish(axes, figure)
+
+
+_DRAWINGS = {"heat_map": _heat_map, "bars": _bars, "lines": _lines,
+             "scatter": _scatter}
+
+
+def _finish(axes, figure, legend=True):
+    axes.set_xlabel(figure.x_title)
+    axes.set_ylabel(figure.y_title)
+    axes.grid(axis="y", color=_FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if legend:
+        axes.legend(frameon=False, fontsize=7.5, loc="best")
+
+
+def _styles(rows):
+    """A style a series; the same one on both sides."""
+    names = list(dict.fromkeys(row.series for row in rows))
+    return {name: _STYLES[number % len(_STYLES)] for number, name in enumerate(names)}
+
+
+def _range(grid):
+    known = grid[~np.isnan(grid)]
+    return (known.min(), known.max()) if known.size else (0.0, 1.0)
+
+
+def _wrapped(text, width):
+    return "\n".join(textwrap.wrap(text, width))

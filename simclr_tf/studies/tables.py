@@ -1,0 +1,166 @@
+"""study.md: our numbers, the paper's beside them, what differs, and every cell."""
+
+from simclr_tf.reports.tables import markdown_table
+from simclr_tf.studies.budgets import BUDGETS
+from simclr_tf.studies.records import DONE, FAILED, PENDING
+from simclr_tf.studies.rows import rows_of
+
+PAPER = "paper"
+_MEAN = "mean of the row"
+
+
+def study_markdown(study, cells, record):
+    """The page of a study.
+
+    Args:
+      study: Study.
+      cells: tuple of Cell.
+      record: dict of study.json.
+
+    Returns:
+      str, Markdown.
+    """
+    rows = rows_of(cells, record["cells"])
+    statuses = [summary["status"] for summary in record["cells"]]
+    minutes = sum(s["wall_seconds"] or 0 for s in record["cells"]) / 60
+    seeds = len({summary["seed"] for summary in record["cells"]})
+    lines = [
+        f"# {study.title}", "", study.question, "",
+        f"Command: `{record['command']}`", "",
+        f"{statuses.count(DONE)} of {len(statuses)} cells done, "
+        f"{statuses.count(FAILED)} failed, {statuses.count(PENDING)} pending; "
+        f"{minutes:.1f} minutes; {seeds} seed{'s, mean ± std' * (seeds > 1)}.", "",
+        f"Budget {record['budget']}: {BUDGETS.get(record['budget'], '')}. All cells: "
+        f"{in_common(cells, record['base'])}.", "",
+        "## Numbers", "", numbers_table(study, rows), "",
+        f"The paper: {study.paper.source}. {study.paper.note}", "",
+        "## Cells", "", _cells_table(record["cells"]), ""]
+    return "\n".join(lines)
+
+
+def in_common(cells, base):
+    """The data, the network and the training of all cells, as far as they share it.
+
+    Args:
+      cells: tuple of Cell.
+      base: dict of dotted option to value.
+
+    Returns:
+      str, e.g. "npz:mine.npz, ResNet-18, width 0.25x, batch 128, 4 epochs".
+    """
+    varied = {option for cell in cells for option in cell.changes}
+    parts = {
+        "data.source": "{}", "encoder.depth": "ResNet-{}",
+        "encoder.width_multiplier": "width {:g}x", "global_batch_size": "batch {}",
+        "epochs": "{} epochs", "optimizer.name": "{}",
+        "optimizer.base_learning_rate": "base learning rate {:g}"}
+    return ", ".join(text.format(base[option]) for option, text in parts.items()
+                     if option not in varied)
+
+
+def numbers_table(study, rows):
+    """Our numbers, and the paper's: in columns beside ours, or in a second table.
+
+    Args:
+      study: Study.
+      rows: list of Row.
+
+    Returns:
+      str, Markdown.
+    """
+    ours = {(row.series, row.x): row for row in rows}
+    paper = study.paper.numbers
+    if study.figure.kind == "heat_map":
+        tables = [_matrix(study, ours, lambda row: _text(row), "ours")]
+        if paper:
+            tables.append(_matrix(study, paper, lambda value: f"{value:g}", PAPER))
+        return "\n\n".join(tables)
+    shared = {series for series, _ in ours}
+    xs = list(dict.fromkeys(x for _, x in ours))
+    xs += [x for series, x in paper if series in shared and x not in xs]
+    if all(isinstance(x, (int, float)) for x in xs):
+        xs.sort()
+    columns = []
+    for series in dict.fromkeys(series for series, _ in ours):
+        columns.append((series, lambda x, s=series: _text(ours.get((s, x)))))
+        if any(s == series for s, _ in paper):
+            columns.append((f"{series}, {PAPER}", lambda x, s=series: _number(
+                paper.get((s, x)))))
+    tables = [_table(study, xs, columns)]
+    others = list(dict.fromkeys(s for s, _ in paper if s not in shared))
+    if others:
+        tables.append(_table(
+            study, list(dict.fromkeys(x for s, x in paper if s in others)),
+            [(f"{series}, {PAPER}", lambda x, s=series: _number(paper.get((s, x))))
+             for series in others]))
+    chosen = [row.cell for row in rows if row.status == DONE and row.choices > 1]
+    if chosen:
+        names = ", ".join(f"`{name}`" for name in dict.fromkeys(chosen))
+        tables.append("Each number is of the cell that was best on held-out training "
+                      f"images: {names}.")
+    return "\n\n".join(tables)
+
+
+def row_means(numbers):
+    """Mean of each row of a heat map, where the whole row is there.
+
+    Args:
+      numbers: dict of (row, column) to float or None.
+
+    Returns:
+      dict of row to float or None.
+
+    Example:
+      >>> row_means({("a", "x"): 1.0, ("a", "y"): 3.0, ("b", "x"): None})
+      {'a': 2.0, 'b': None}
+    """
+    means = {}
+    for row in dict.fromkeys(row for row, _ in numbers):
+        values = [value for (r, _), value in numbers.items() if r == row]
+        means[row] = None if None in values else sum(values) / len(values)
+    return means
+
+
+def _table(study, xs, columns):
+    header = [study.figure.x_title, *(title for title, _ in columns)]
+    return markdown_table(header, [
+        [f"{x:g}" if isinstance(x, float) else x, *(cell(x) for _, cell in columns)]
+        for x in xs])
+
+
+def _matrix(study, numbers, text, whose):
+    columns = list(dict.fromkeys(column for _, column in numbers))
+    means = row_means({place: getattr(number, "mean", number)
+                       for place, number in numbers.items()})
+    header = [f"{whose}: {study.figure.y_title} \\ {study.figure.x_title}", *columns,
+              _MEAN]
+    return markdown_table(header, [
+        [row, *(text(numbers[row, column]) if (row, column) in numbers else ""
+                for column in columns), _number(mean)]
+        for row, mean in means.items()])
+
+
+def _text(row):
+    if row is None:
+        return ""
+    if row.mean is None:
+        return row.status
+    digits = f"{row.mean:.1f}" if row.mean >= 10 else f"{row.mean:.2f}"
+    return digits if row.std is None else f"{digits} ± {row.std:.1f}"
+
+
+def _number(value):
+    return "" if value is None else f"{value:.1f}"
+
+
+def _cells_table(summaries):
+    rows = []
+    for summary in summaries:
+        values = ", ".join(f"{name} {value:.4g}"
+                           for name, value in summary["values"].items())
+        seconds = summary["wall_seconds"]
+        rows.append([summary["name"], summary["seed"], summary["status"],
+                     "" if seconds is None else f"{seconds:.0f}",
+                     " ".join((summary["error"] or values).split())])
+    return markdown_table(["cell", "seed", "status", "seconds", "values, or what went "
+                           "wrong"], rows, align="lrlrl")

@@ -1,0 +1,156 @@
+"""Which transform was applied to a view: told from h and from g(h) by a fresh MLP."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.augment import (
+    apply_grayscale,
+    apply_noise,
+    apply_rotate,
+    apply_sobel,
+    finish_view,
+    one_view,
+    sample_noise,
+)
+from simclr_tf.data import training_dataset
+from simclr_tf.errors import unknown_choice
+
+# Transform -> (the recipe's switch, the probabilities of its classes: none, then each).
+TRANSFORMS = {
+    "color": ("grayscale_probability", (0.8, 0.2)),
+    "rotation": ("rotate_probability", (0.25,) * 4),
+    "noise": ("noise_probability", (0.5, 0.5)),
+    "sobel": ("sobel_probability", (0.5, 0.5)),
+}
+EPOCHS, BATCH, HIDDEN, LEARNING_RATE = 20, 128, 512, 1e-3
+
+
+def told_transforms(encoder, head, train, test, *, recipe, transform, seed,
+                    image_size_pixels, epochs=EPOCHS):
+    """How often an MLP tells a transform from the features, and from the projections.
+
+    The views are made by the recipe without that transform, which is then applied, or
+    not, by a draw of its own. The MLP has one hidden layer and learns on one view of
+    each training image; the numbers are of one view of each test image.
+
+    Args:
+      encoder: keras.Model, images to features; head: projection head on them.
+      train, test: Source.
+      recipe: Recipe of the pretraining.
+      transform: str, a key of `TRANSFORMS`.
+      seed: int, of the views, the draws and the MLP.
+      image_size_pixels: int.
+      epochs: int, of the MLP.
+
+    Returns:
+      dict of "h", "z" and "chance" (always the commonest answer): percents.
+
+    Raises:
+      ConfigError: an unknown transform.
+
+    Source: arXiv 2002.05709, Table 3.
+    """
+    if transform not in TRANSFORMS:
+        raise unknown_choice("transform", transform, TRANSFORMS)
+    switch, shares = TRANSFORMS[transform]
+    recipe = dataclasses.replace(recipe, **{switch: 0.0})
+
+    def embed(images):
+        features = encoder(images, training=False)
+        return features, head(features, training=False)
+
+    embed = tf.function(embed)
+    sets = []
+    for number, source in enumerate((train, test)):
+        rng = np.random.default_rng([seed, number])
+        sets.append(_embedded(
+            source, embed, recipe, image_size_pixels, seed, transform,
+            lambda size, rng=rng: rng.choice(len(shares), size, p=shares)))
+    (*train_parts, answers), (*test_parts, truth) = sets
+    values = {name: mlp_accuracy_percent(x, answers, t, truth, len(shares), seed=seed,
+                                         epochs=epochs)
+              for name, x, t in zip(("h", "z"), train_parts, test_parts, strict=True)}
+    commonest = np.bincount(answers).argmax()
+    return {**values, "chance": 100 * float(np.mean(truth == commonest))}
+
+
+def transformed(images, answers, seeds, transform):
+    """Images with the transform of each answer applied.
+
+    Args:
+      images: float32 `[B, H, W, C]` in [0, 1].
+      answers: int array `[B]`: 0 for none; of rotations the quarter turns.
+      seeds: int32 `[B, 2]`, of the noise.
+      transform: str, a key of `TRANSFORMS`.
+
+    Returns:
+      float32 tensor like `images`.
+
+    Example:
+      >>> images = tf.reshape([0.1, 0.2, 0.3, 0.4], [1, 2, 2, 1])
+      >>> turned = transformed(images, np.array([2]), [[0, 1]], "rotation")
+      >>> [round(float(v), 1) for v in tf.reshape(turned, [-1])]
+      [0.4, 0.3, 0.2, 0.1]
+    """
+    is_applied = tf.constant(answers > 0)
+    if transform == "color":
+        return apply_grayscale(images, is_applied)
+    if transform == "rotation":
+        return apply_rotate(images, tf.constant(answers, tf.int32))
+    if transform == "sobel":
+        return apply_sobel(images, is_applied)
+    noise = sample_noise(tf.constant(seeds, tf.int32), tuple(images.shape[1:]))
+    return apply_noise(images, tf.where(
+        is_applied[:, tf.newaxis, tf.newaxis, tf.newaxis], noise, 0.0))
+
+
+def mlp_accuracy_percent(x, labels, test_x, test_labels, num_classes, *, seed,
+                         epochs=EPOCHS):
+    """Test accuracy of a fresh MLP on standardised features.
+
+    Args:
+      x, test_x: float32 `[n, F]`, `[m, F]`.
+      labels, test_labels: int arrays.
+      num_classes: int.
+      seed: int.
+      epochs: int.
+
+    Returns:
+      float in [0, 100].
+    """
+    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
+    initializer = [keras.initializers.GlorotUniform(seed + i) for i in range(2)]
+    mlp = keras.Sequential([
+        keras.layers.Dense(HIDDEN, "relu", kernel_initializer=initializer[0]),
+        keras.layers.Dense(num_classes, kernel_initializer=initializer[1])])
+    mlp.compile(keras.optimizers.Adam(LEARNING_RATE),
+                keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    rng = np.random.default_rng(seed)
+    x, test_x = (x - mean) / spread, (test_x - mean) / spread
+    for _ in range(epochs):
+        order = rng.permutation(len(x))
+        mlp.fit(x[order], labels[order], batch_size=BATCH, shuffle=False, verbose=0)
+    predictions = mlp.predict(test_x, batch_size=1024, verbose=0).argmax(axis=1)
+    return 100 * float(np.mean(predictions == test_labels))
+
+
+def _embedded(source, embed, recipe, size, seed, transform, draw):
+    """(h, z, answers) of one transformed view of each image, but for a last rest."""
+    batch = min(BATCH, source.num_examples)
+    dataset = training_dataset(
+        source, global_batch_size=batch, seed=seed, recipe=recipe,
+        total_steps=source.num_examples // batch, image_size_pixels=size)
+    parts = []
+    for rows in dataset:
+        if "crops_a" in rows:
+            views = finish_view(rows["crops_a"], rows["seeds"], recipe)
+        else:
+            views = one_view(rows["images"], rows["seeds"], recipe,
+                             image_size_pixels=size)
+        answers = draw(batch)
+        images = transformed(views, answers, rows["seeds"], transform)
+        parts.append([*(part.numpy() for part in embed(images)), answers])
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
