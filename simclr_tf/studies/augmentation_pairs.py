@@ -36,9 +36,9 @@ STUDY = Study(
     figure=Figure("heat_map", "second transformation", "first transformation"),
     paper=PaperNumbers(
         "Figure 5",
-        "ImageNet, ResNet-50, linear evaluation, top-1. The figure's numbers are in "
-        "its image only and were copied from there by memory; its row means fit. "
-        "How strong the paper's cutout, noise and blur are is not said in it.",
+        "ImageNet, ResNet-50, linear evaluation, top-1. The paper has these numbers "
+        "in the image of its figure only; they were noted from memory and are not "
+        "verified. How strong its cutout and noise are is not said in it.",
         {(row, column): value for row, values in _FIGURE_5.items()
          for column, value in zip(OPERATORS.values(), values, strict=True)}),
     base={"small": {"epochs": 3}},

@@ -6,6 +6,7 @@ chosen on, which a study that tunes compares.
 """
 
 import dataclasses
+import gc
 
 import numpy as np
 
@@ -56,6 +57,7 @@ def do_cell(run, folder, *, command="simclr_tf.studies", say=lambda line: None):
     """
     if run.cell.work not in WORKS:
         raise unknown_choice("work", run.cell.work, WORKS)
+    gc.collect()  # The networks of the cell before this one.
     with plain_errors():
         values = WORKS[run.cell.work](run, folder, command, say)
     return {name: round(float(value), 4) for name, value in values.items()}

@@ -38,15 +38,15 @@ def study_figure(study, rows, path, *, ours):
              if not shown or series in shown]
     draw = _DRAWINGS[study.figure.kind]
     figure_module, canvas_module = matplotlib_parts()
-    size = (12.6, 6.6) if study.figure.kind == "heat_map" else (11.4, 5.2)
+    size = (12.6, 5.9) if study.figure.kind == "heat_map" else (11.4, 5.2)
     figure = figure_module.Figure(figsize=size, dpi=140, facecolor="white")
     canvas_module.FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    styles = _styles([*rows, *paper])
+    styles = _styles(rows, {})
     draw(left, study.figure, rows, styles)
     left.set_title(_wrapped(f"Ours: {ours}", 62), loc="left", fontsize=9, color=_INK)
     if paper:
-        draw(right, study.figure, paper, styles)
+        draw(right, study.figure, paper, _styles(paper, styles))
     else:
         right.axis("off")
         right.text(0.5, 0.6, _wrapped(study.paper.note, 52), ha="center", va="center",
@@ -139,10 +139,13 @@ def _lines(axes, figure, rows, styles):
         if is_numeric:
             points.sort()
         xs, means, errors = zip(*points, strict=True) if points else ((), (), ())
-        axes.errorbar(xs, means, yerr=errors, label=name, color=color, marker=marker,
-                      linestyle=dashes, capsize=3, linewidth=1.6, markersize=5)
-    for x, status, color in missing:
-        axes.annotate(status, (x, 0.0), (0, 4), xycoords=("data", "axes fraction"),
+        axes.errorbar(xs, means, yerr=_errors(errors), label=name, color=color,
+                      marker=marker, linestyle=dashes, capsize=3, linewidth=1.6,
+                      markersize=5)
+    for number, (x, status, color) in enumerate(missing):
+        above = sum(other == x for other, _, _ in missing[:number])
+        axes.annotate(status, (x, 0.0), (0, 4 + 36 * above),
+                      xycoords=("data", "axes fraction"),
                       textcoords="offset points", rotation=90, fontsize=7,
                       color=color, ha="center", va="bottom")
     if figure.is_logarithmic and is_numeric:
@@ -154,24 +157,26 @@ def _lines(axes, figure, rows, styles):
 
 
 def _scatter(axes, figure, rows, styles):
-    """Accuracy over parameters, each point with its name."""
-    missing = []
+    """Accuracy over parameters, each network with its name."""
+    missing, named = [], set()
     for name in dict.fromkeys(row.series for row in rows):
         color, marker, _ = styles[name]
         points = []
         for row in (row for row in rows if row.series == name):
             if row.mean is None or row.position is None:
-                missing.append(f"{row.x}: {row.status}")
+                missing.append(f"{name}, {row.x}: {row.status}")
             else:
                 points.append((row.position, row.mean, row.std or 0.0, row.x))
         if not points:
             continue
         xs, means, errors, names = zip(*points, strict=True)
-        axes.errorbar(xs, means, yerr=errors, label=name, color=color, marker=marker,
-                      linestyle="none", capsize=3, markersize=7)
+        axes.errorbar(xs, means, yerr=_errors(errors), label=name, color=color,
+                      marker=marker, linestyle="none", capsize=3, markersize=7)
         for x, mean, text in zip(xs, means, names, strict=True):
-            axes.annotate(text, (x, mean), (0, 7), textcoords="offset points",
-                          fontsize=7, ha="center", color=color)
+            if text not in named:  # Once is enough: the other series is above it.
+                axes.annotate(text, (x, mean), (5, 5), textcoords="offset points",
+                              fontsize=7, rotation=35, color=color)
+                named.add(text)
     if missing:
         axes.text(0.01, 0.01, "\n".join(missing), fontsize=7, va="bottom",
                   transform=axes.transAxes, color=_INK)
@@ -180,7 +185,7 @@ def _scatter(axes, figure, rows, styles):
         axes.minorticks_off()
     ticks = sorted({row.position for row in rows if row.position is not None})
     if ticks:
-        axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks], fontsize=8)
+        axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks], fontsize=8)
     axes.margins(0.12)
     _finish(axes, figure)
 
@@ -196,14 +201,23 @@ def _finish(axes, figure, legend=True):
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    if legend:
+    if legend and axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=7.5, loc="best")
 
 
-def _styles(rows):
-    """A style a series; the same one on both sides."""
+def _styles(rows, others):
+    """A style a series: that of the other side where it is there too."""
     names = list(dict.fromkeys(row.series for row in rows))
-    return {name: _STYLES[number % len(_STYLES)] for number, name in enumerate(names)}
+    kept = {name: others[name] for name in names if name in others}
+    free = [style for style in _STYLES if style not in kept.values()]
+    new = [name for name in names if name not in kept]
+    return {**kept, **{name: free[number % len(free)]
+                       for number, name in enumerate(new)}}
+
+
+def _errors(errors):
+    """Error bars, or None where nothing is known: not a bar of length 0."""
+    return list(errors) if any(errors) else None
 
 
 def _range(grid):

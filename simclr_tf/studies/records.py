@@ -41,11 +41,7 @@ class StudyFolder:
                      "question": study.question, "paper": study.paper.source,
                      "budget": budget, "command": command,
                      "base": _without_seed(base)}
-        try:
-            is_new = not self.path.exists() or not any(self.path.iterdir())
-        except OSError as error:
-            raise WorkdirError(
-                f"Cannot use --workdir={self.path}: {error.strerror}.") from error
+        is_new = self._is_new()
         if not is_new:
             before = self.read()
             changed = _differences(before, self.head)
@@ -59,8 +55,25 @@ class StudyFolder:
         except OSError as error:
             raise WorkdirError(
                 f"Cannot write to --workdir={self.path}: {error.strerror}.") from error
-        if is_new:
+        if is_new and not (self.path / STUDY_FILE).exists():
             self.write([])
+
+    def _is_new(self):
+        """Whether no study is here yet; others may be beginning it at this moment."""
+        try:
+            names = {path.name for path in self.path.iterdir()}
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            raise WorkdirError(
+                f"Cannot use --workdir={self.path}: {error.strerror}.") from error
+        foreign = [name for name in names - {CELLS, CLAIMS, LOGS}
+                   if not name.startswith(f".{STUDY_FILE}-")]
+        if foreign and STUDY_FILE not in names:
+            raise WorkdirError(
+                f"{self.path} is not empty and holds no study (no {STUDY_FILE}). Use a "
+                "new folder for --workdir.")
+        return STUDY_FILE not in names
 
     def read(self):
         """The record of study.json.
@@ -70,10 +83,6 @@ class StudyFolder:
         """
         try:
             record = json.loads((self.path / STUDY_FILE).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise WorkdirError(
-                f"{self.path} is not empty and holds no study (no {STUDY_FILE}). Use a "
-                "new folder for --workdir.") from None
         except (OSError, ValueError) as error:
             raise WorkdirError(
                 f"Cannot read {self.path / STUDY_FILE}: {error}.") from error

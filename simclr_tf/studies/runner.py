@@ -3,8 +3,8 @@
 import contextlib
 import dataclasses
 import datetime
-import gc
 import sys
+import threading
 import time
 import traceback
 
@@ -70,6 +70,7 @@ class StudyRunner:
         self._train, self._operations, self._measure = train, operations, speed
         self._command, self._say = command, say
         self._claims = claims or Claims(self.folder.path / CLAIMS)
+        self._others = []  # Runs of seeds that earlier calls asked for.
         self._expected, self._spent, self._expected_of_spent = {}, 0.0, 0.0
 
     def plan(self):
@@ -124,8 +125,10 @@ class StudyRunner:
           this call or an earlier one asked for.
         """
         before = {summary["seed"] for summary in self.folder.read()["cells"]}
-        seeds = sorted(before | {run.seed for run in self.runs})
-        runs = runs_of(self.cells, self.base, seeds)
+        known = {run.seed for run in self.runs}
+        self._others += runs_of(self.cells, self.base, sorted(
+            before - known - {run.seed for run in self._others}))
+        runs = sorted([*self.runs, *self._others], key=lambda run: run.seed)
         records = {run.name: self.folder.record_of(run) for run in runs}
         summaries = [summary_of(run, records[run.name]) for run in runs]
         rows, paper = rows_of(self.cells, summaries), self.study.paper
@@ -186,7 +189,6 @@ class StudyRunner:
             self.folder.write_record(run, record)
         self.write(draws=False)
         self._tell(run, record)
-        gc.collect()  # Networks of former cells.
         return True
 
     def _is_over(self, run, may_retry):
@@ -222,7 +224,9 @@ class StudyRunner:
             def say(text):
                 print(text, file=log, flush=True)
 
-            if sys.stderr.isatty():
+            # The stream is the whole process's: other threads leave it alone.
+            is_main = threading.current_thread() is threading.main_thread()
+            if sys.stderr.isatty() or not is_main:
                 yield say
             else:
                 with contextlib.redirect_stderr(log):
