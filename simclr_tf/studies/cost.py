@@ -106,7 +106,7 @@ def measured_speed(run, operations_a_step):
     """The Speed of the first steps of a pretraining, which is then thrown away.
 
     Args:
-      run: Run of a pretraining.
+      run: Run, of a pretraining.
       operations_a_step: float.
 
     Returns:
@@ -120,7 +120,7 @@ def measured_speed(run, operations_a_step):
         pretrain_from_config(config, callbacks=[clock], say=lambda line: None)
     seconds = float(np.median(np.diff(clock.times)[_WARM:]))
     return Speed(2 * (clock.times[0] - started), operations_a_step / seconds,
-                 f"{_STEPS - 1 - _WARM} measured steps of {run.cell.name}")
+                 f"{_STEPS - 1 - _WARM} measured steps")
 
 
 class _StepClock(keras.callbacks.Callback):

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import datetime
 import sys
 import threading
 import time
@@ -13,9 +12,15 @@ from simclr_tf.options import flatten
 from simclr_tf.studies.claims import Claims
 from simclr_tf.studies.cost import speed_of_finished
 from simclr_tf.studies.figures import study_figure
+from simclr_tf.studies.progress import (
+    GridProgress,
+    duration_text,
+    operations_text,
+    result_line,
+)
 from simclr_tf.studies.records import CLAIMS, DONE, FAILED, StudyFolder, summary_of
 from simclr_tf.studies.rows import rows_of
-from simclr_tf.studies.study import runs_of, shard_of
+from simclr_tf.studies.study import Cell, Run, runs_of, shard_of
 from simclr_tf.studies.tables import in_common, study_markdown
 from simclr_tf.training.durable_files import write_atomically
 from simclr_tf.training.workdir import versions
@@ -53,7 +58,8 @@ class StudyRunner:
       shard: (i, n), the part of the runs that this call works on.
       train: function of (run, folder, command=, say=) to a dict of values.
       operations: function of a Run to float, its cost.
-      speed: function of a Run to a Speed, called where no cell was finished before.
+      speed: function of a Run of the base config to a Speed, called where no cell was
+        finished before.
       command: str, for the record.
       say: function of a str.
       claims: Claims; those in the folder if None.
@@ -67,25 +73,25 @@ class StudyRunner:
         self.runs = runs_of(self.cells, base, seeds)
         self.mine = shard_of(self.runs, *shard)
         self.folder = StudyFolder(workdir)
-        self._train, self._operations, self._measure = train, operations, speed
+        self._train, self._cost, self._measure = train, operations, speed
         self._command, self._say = command, say
         self._claims = claims or Claims(self.folder.path / CLAIMS)
         self._others = []  # Runs of seeds that earlier calls asked for.
-        self._expected, self._spent, self._expected_of_spent = {}, 0.0, 0.0
+        self._progress = GridProgress({})
 
     def plan(self):
         """str: the runs of this shard and what they are expected to cost."""
-        lines = [f"{run.name:44} {_operations_text(self._operations(run))}  "
+        lines = [f"{run.name:44} {operations_text(self._operations(run))}  "
                  + ", ".join(f"{name}={value}"
                              for name, value in run.cell.changes.items())
                  for run in self.mine]
-        speed = self._measure(self.mine[0])
+        speed = self._measured()
         seconds = sum(speed.seconds(self._operations(run)) for run in self.mine)
         total = sum(map(self._operations, self.mine))
         return "\n".join([
             *lines, f"{len(self.mine)} of {len(self.runs)} runs, "
-            f"{_operations_text(total).strip()} in training encoders; about "
-            f"{_duration(seconds)} here, one after the other, by {speed.origin}."])
+            f"{operations_text(total).strip()} in training encoders; about "
+            f"{duration_text(seconds)} here, one after the other, by {speed.origin}."])
 
     def run(self, *, retry_failed=False):
         """Do what nobody has done and nobody does.
@@ -156,18 +162,30 @@ class StudyRunner:
         total = sum(map(self._operations, todo))
         self._say(f"{self.study.title} ({self.study.paper.source}): {len(self.mine)} "
                   f"runs, {len(self.mine) - len(todo)} done before, "
-                  f"{_operations_text(total).strip()} to train.")
+                  f"{operations_text(total).strip()} to train.")
         if not todo:
             return
         speed = speed_of_finished(
             (self._operations(run), record["wall_seconds"])
             for run, record in records if record and record["status"] == DONE)
         if speed is None:
-            speed = self._measure(todo[0])
-        self._expected = {run.name: speed.seconds(self._operations(run))
-                          for run in todo}
-        self._say(f"About {_duration(sum(self._expected.values()))}, one after the "
-                  f"other, by {speed.origin}.")
+            speed = self._measured()
+        self._progress = GridProgress({
+            run.name: speed.seconds(self._operations(run)) for run in todo})
+        seconds = self._progress.seconds_left(run.name for run in todo)
+        self._say(f"About {duration_text(seconds)}, one after the other, by "
+                  f"{speed.origin}.")
+
+    def _operations(self, run):
+        """The cost of a run; 0 of one that cannot run: it will fail, and say why."""
+        try:
+            return self._cost(run)
+        except SimCLRError:
+            return 0.0
+
+    def _measured(self):
+        return self._measure(Run(
+            Cell("base", self.cells[0].points), self.runs[0].seed, self.base))
 
     def _attempt(self, run, may_retry):
         """Whether a run is over, after this call; False: somebody else has it."""
@@ -234,26 +252,14 @@ class StudyRunner:
 
     def _tell(self, run, record):
         """One line: what came of a run, and how long the rest will take."""
-        self._spent += record["wall_seconds"]
-        self._expected_of_spent += self._expected.get(run.name, 0.0)
-        left = [other for other in self.mine if self.folder.record_of(other) is None]
-        slower = self._spent / max(self._expected_of_spent, 1e-9)
+        self._progress.took(run.name, record["wall_seconds"])
+        left = [other.name for other in self.mine
+                if self.folder.record_of(other) is None]
         # Others take their share of the queue.
-        workers = 1 + sum(self._claims.is_held(other.name) for other in left)
-        seconds = slower * sum(
-            self._expected.get(other.name, 0.0) for other in left) / workers
-        number = len(self.mine) - len(left)
-        if record["status"] == FAILED:
-            what = f"FAILED: {' '.join(record['error'].split())}"
-        else:
-            what = ", ".join(
-                f"{point.value} {record['values'].get(point.value, float('nan')):.1f}"
-                for point in run.cell.points[:4])
-        end = datetime.datetime.now() + datetime.timedelta(seconds=seconds)
-        rest = f"{len(left)} left, about {_duration(seconds)}, until {end:%H:%M}" if (
-            left) else "all done"
-        self._say(f"[{number}/{len(self.mine)}] {run.name}  {what}  "
-                  f"{record['wall_seconds']:.0f} s  | {rest}")
+        workers = 1 + sum(map(self._claims.is_held, left))
+        self._say(result_line(
+            run, record, number=len(self.mine) - len(left), total=len(self.mine),
+            left=len(left), seconds=self._progress.seconds_left(left, workers)))
 
     def _outcome(self, records):
         statuses = [record and record["status"] for record in records.values()]
@@ -262,20 +268,3 @@ class StudyRunner:
             statuses.count(DONE), statuses.count(FAILED), statuses.count(None),
             sum(1 for name, record in records.items()
                 if name in here and record and record["status"] == FAILED))
-
-
-def _operations_text(operations):
-    """1.23e12 -> '1.23 TFLOP'."""
-    for power, letter in ((18, "E"), (15, "P"), (12, "T"), (9, "G")):
-        if operations >= 10**power:
-            return f"{operations / 10**power:7.2f} {letter}FLOP"
-    return f"{operations / 1e6:7.2f} MFLOP"
-
-
-def _duration(seconds):
-    """95 -> '2 minutes'."""
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"
