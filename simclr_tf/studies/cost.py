@@ -1,6 +1,5 @@
 """What a study will cost: operations by arithmetic, seconds by a few measured steps."""
 
-import contextlib
 import dataclasses
 import io
 import time
@@ -10,6 +9,7 @@ import numpy as np
 from simclr_tf._keras import keras
 from simclr_tf.models import flops_per_image
 from simclr_tf.options import override
+from simclr_tf.studies.quiet import stderr_to
 from simclr_tf.training import pretrain_from_config
 from simclr_tf.training.assembly import build_encoder
 from simclr_tf.training.plan import plan_run
@@ -116,7 +116,7 @@ def measured_speed(run, operations_a_step):
     clock = _StepClock()
     config = override(run.config, {"steps": _STEPS})
     started = time.perf_counter()
-    with contextlib.redirect_stderr(io.StringIO()):
+    with stderr_to(io.StringIO()):
         pretrain_from_config(config, callbacks=[clock], say=lambda line: None)
     seconds = float(np.median(np.diff(clock.times)[_WARM:]))
     return Speed(2 * (clock.times[0] - started), operations_a_step / seconds,

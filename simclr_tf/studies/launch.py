@@ -9,7 +9,7 @@ from simclr_tf.training.batches import open_training_source
 
 def run_study(study, base, *, budget, workdir, seeds=(0,), shard=(1, 1),
               retry_failed=False, dry_run=False, command="simclr_tf.studies",
-              say=print):
+              say=None):
     """Run a study, or what is left of it; or say what it would be.
 
     Writes study.json, study.md, study.png and cells/NAME-seedS/, each a workdir with
@@ -26,7 +26,7 @@ def run_study(study, base, *, budget, workdir, seeds=(0,), shard=(1, 1),
       dry_run: bool, print the cells and their cost, measured by a few steps, and write
         nothing.
       command: str, for the record.
-      say: function of a str.
+      say: function of a str; prints at once if None: a study may take a night.
 
     Returns:
       Outcome; None for a dry run.
@@ -34,6 +34,7 @@ def run_study(study, base, *, budget, workdir, seeds=(0,), shard=(1, 1),
     Raises:
       SimCLRError: what the caller can put right; not what went wrong in a cell.
     """
+    say = say or (lambda text: print(text, flush=True))
     source = open_training_source(base)
     if study.needs_colour and source.channels == 1:
         raise DataError(

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import sys
-import threading
 import time
 import traceback
 
@@ -18,6 +17,7 @@ from simclr_tf.studies.progress import (
     operations_text,
     result_line,
 )
+from simclr_tf.studies.quiet import stderr_to
 from simclr_tf.studies.records import CLAIMS, DONE, FAILED, StudyFolder, summary_of
 from simclr_tf.studies.rows import rows_of
 from simclr_tf.studies.study import Cell, Run, runs_of, shard_of
@@ -242,13 +242,8 @@ class StudyRunner:
             def say(text):
                 print(text, file=log, flush=True)
 
-            # The stream is the whole process's: other threads leave it alone.
-            is_main = threading.current_thread() is threading.main_thread()
-            if sys.stderr.isatty() or not is_main:
+            with contextlib.nullcontext() if sys.stderr.isatty() else stderr_to(log):
                 yield say
-            else:
-                with contextlib.redirect_stderr(log):
-                    yield say
 
     def _tell(self, run, record):
         """One line: what came of a run, and how long the rest will take."""

@@ -1,6 +1,9 @@
 """The queue: every run once, whoever works on it, whoever dies, whatever fails."""
 
+import contextlib
+import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -144,6 +147,22 @@ def test_a_failed_cell_is_shown_with_its_message_and_kept_until_asked(
     leftover.touch()
     assert runner(tmp_path, retried).run(retry_failed=True).failed == 0
     assert retried.ran == ["t2-seed0", "t4-seed0"] and not leftover.exists()
+
+
+def test_a_logger_that_first_spoke_in_a_run_speaks_on_after_it(undrawn, tmp_path):
+    handlers, errors = [], io.StringIO()
+
+    def train(run, folder, *, command, say):
+        if not handlers:
+            handlers.append(logging.StreamHandler(sys.stderr))
+        handlers[0].handle(logging.makeLogRecord({"msg": f"from {run.name}"}))
+        return {"linear": 1.0}
+
+    with contextlib.redirect_stderr(errors):
+        runner(tmp_path, train).run()
+        handlers[0].handle(logging.makeLogRecord({"msg": "afterwards"}))
+    assert errors.getvalue() == "afterwards\n"
+    assert (tmp_path / "logs" / "t5-seed0.log").read_text() == "from t5-seed0\n"
 
 
 def test_an_interruption_leaves_a_queue_that_goes_on(undrawn, tmp_path):
