@@ -20,6 +20,7 @@ from simclr_tf.errors import WorkdirError
 
 HEARTBEAT_SECONDS = 20.0
 DEAD_AFTER_SECONDS = 300.0  # Of another machine: its clock and its disk may lag.
+_BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id")
 
 
 class Claim:
@@ -147,12 +148,16 @@ def _beat(path, ended):
 
 
 def _machine():
-    """This machine, as far as numbers of processes mean the same."""
-    try:
-        processes = os.readlink("/proc/self/ns/pid")  # Containers have their own.
-    except OSError:
-        processes = ""
-    return f"{socket.gethostname()} {processes}".strip()
+    """This machine, as far as numbers of processes mean the same.
+
+    Machines of one image may have one name: the boot is told apart too. Containers
+    have numbers of their own.
+    """
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):  # Only on Linux.
+        parts.append(_BOOT.read_text(encoding="ascii").strip())
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(parts)
 
 
 def _is_running(process):

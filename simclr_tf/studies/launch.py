@@ -1,6 +1,6 @@
 """A study from its name to its folder: what `simclr-tf ablate` calls."""
 
-from simclr_tf.errors import DataError
+from simclr_tf.errors import DataError, require
 from simclr_tf.studies.cell_work import do_cell, labelled_sources
 from simclr_tf.studies.cost import Operations, measured_speed
 from simclr_tf.studies.runner import StudyRunner
@@ -35,6 +35,7 @@ def run_study(study, base, *, budget, workdir, seeds=(0,), shard=(1, 1),
       SimCLRError: what the caller can put right; not what went wrong in a cell.
     """
     say = say or (lambda text: print(text, flush=True))
+    _check(study, base, budget)
     source = open_training_source(base)
     if study.needs_colour and source.channels == 1:
         raise DataError(
@@ -53,3 +54,13 @@ def run_study(study, base, *, budget, workdir, seeds=(0,), shard=(1, 1),
     say(f"{outcome.done} done, {outcome.failed} failed, {outcome.pending} pending. "
         f"Written to {workdir}.")
     return outcome
+
+
+def _check(study, base, budget):
+    """What no study can share among its cells."""
+    require(base.strategy != "multi_worker", "The cells of a study are independent "
+            "runs of one process each: start this command on every machine, with one "
+            "--workdir that they share, or with --shard=i/n.", strategy=base.strategy)
+    varied = {option for cell in study.cells(base, budget) for option in cell.changes}
+    require(base.steps is None or "epochs" not in varied, f"The study {study.name} "
+            "varies the epochs, and `steps` would override them.", steps=base.steps)

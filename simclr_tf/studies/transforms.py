@@ -11,12 +11,11 @@ from simclr_tf.augment import (
     apply_noise,
     apply_rotate,
     apply_sobel,
-    finish_view,
-    one_view,
     sample_noise,
 )
 from simclr_tf.data import training_dataset
 from simclr_tf.errors import unknown_choice
+from simclr_tf.training.images_of_batch import ImagesOfBatch
 
 # Transform -> (the recipe's switch, the probabilities of its classes: none, then each).
 TRANSFORMS = {
@@ -58,16 +57,16 @@ def told_transforms(encoder, head, train, test, *, recipe, transform, seed,
     switch, shares = TRANSFORMS[transform]
     recipe = dataclasses.replace(recipe, **{switch: 0.0})
 
+    @tf.function
     def embed(images):
         features = encoder(images, training=False)
         return features, head(features, training=False)
 
-    embed = tf.function(embed)
-    sets = []
+    make_views, sets = ImagesOfBatch(recipe, image_size_pixels), []
     for number, source in enumerate((train, test)):
         rng = np.random.default_rng([seed, number])
         sets.append(_embedded(
-            source, embed, recipe, image_size_pixels, seed, transform,
+            source, make_views, embed, image_size_pixels, seed, transform,
             lambda size, rng=rng: rng.choice(len(shares), size, p=shares)))
     (*train_parts, answers), (*test_parts, truth) = sets
     values = {name: mlp_accuracy_percent(x, answers, t, truth, len(shares), seed=seed,
@@ -128,29 +127,23 @@ def mlp_accuracy_percent(x, labels, test_x, test_labels, num_classes, *, seed,
         keras.layers.Dense(num_classes, kernel_initializer=initializer[1])])
     mlp.compile(keras.optimizers.Adam(LEARNING_RATE),
                 keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    rng = np.random.default_rng(seed)
     x, test_x = (x - mean) / spread, (test_x - mean) / spread
-    for _ in range(epochs):
-        order = rng.permutation(len(x))
-        mlp.fit(x[order], labels[order], batch_size=BATCH, shuffle=False, verbose=0)
+    # Shuffled by tf.data, which takes a seed; every epoch anew.
+    rows = tf.data.Dataset.from_tensor_slices((x, labels)).shuffle(len(x), seed=seed)
+    mlp.fit(rows.batch(BATCH), epochs=epochs, verbose=0)
     predictions = mlp.predict(test_x, batch_size=1024, verbose=0).argmax(axis=1)
     return 100 * float(np.mean(predictions == test_labels))
 
 
-def _embedded(source, embed, recipe, size, seed, transform, draw):
+def _embedded(source, make_views, embed, size, seed, transform, draw):
     """(h, z, answers) of one transformed view of each image, but for a last rest."""
     batch = min(BATCH, source.num_examples)
     dataset = training_dataset(
-        source, global_batch_size=batch, seed=seed, recipe=recipe,
+        source, global_batch_size=batch, seed=seed, recipe=make_views.recipe,
         total_steps=source.num_examples // batch, image_size_pixels=size)
     parts = []
     for rows in dataset:
-        if "crops_a" in rows:
-            views = finish_view(rows["crops_a"], rows["seeds"], recipe)
-        else:
-            views = one_view(rows["images"], rows["seeds"], recipe,
-                             image_size_pixels=size)
         answers = draw(batch)
-        images = transformed(views, answers, rows["seeds"], transform)
+        images = transformed(make_views(rows), answers, rows["seeds"], transform)
         parts.append([*(part.numpy() for part in embed(images)), answers])
     return [np.concatenate(part) for part in zip(*parts, strict=True)]

@@ -21,6 +21,9 @@ class ImagesOfBatch:
       image_size_pixels: int, size of a view; the images' own size if None.
       compile_views: bool, compile the making of views with XLA.
 
+    Attributes:
+      recipe: Recipe.
+
     Raises:
       ConfigError: an unknown recipe.
 
@@ -33,7 +36,7 @@ class ImagesOfBatch:
     """
 
     def __init__(self, recipe, image_size_pixels=None, compile_views=True):
-        recipe = get_recipe(recipe)
+        self.recipe = recipe = get_recipe(recipe)
         makers = (
             functools.partial(one_view, recipe=recipe,
                               image_size_pixels=image_size_pixels),
