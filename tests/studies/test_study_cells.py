@@ -34,7 +34,8 @@ from simclr_tf.studies.transforms import (
     transformed,
 )
 from simclr_tf.tools import command_line
-from simclr_tf.training import Workdir
+from simclr_tf.training import Workdir, assembly
+from tests.training.small_networks import small_encoder
 
 TINY = ["--encoder.width_multiplier=0.0625", "--data.image_size_pixels=8", "--steps=2",
         "--epochs=1", "--global_batch_size=8", "--precision=float32",
@@ -73,6 +74,9 @@ def test_a_study_from_the_command_line(data, tmp_path, monkeypatch, capsys):
                  {"global_batch_size": 64})),
         Figure("bars", "x", "accuracy (%)"), PaperNumbers("Table 0", "Not tabulated."))
     monkeypatch.setitem(STUDIES, "tiny", study)
+    # A ResNet takes seconds to trace, and is not what is tested here.
+    monkeypatch.setattr(assembly, "resnet", lambda *args, channels, **options: (
+        small_encoder(channels)))
     monkeypatch.setattr(launch, "measured_speed", lambda run, operations: Speed(
         1.0, operations, "a guess"))
     command = ["ablate", "--study=tiny", f"--data=npz:{data}/colour.npz",
