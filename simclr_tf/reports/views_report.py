@@ -1,5 +1,6 @@
 """What a recipe does to one's own images: each operator, pairs of views, warnings."""
 
+import dataclasses
 import pathlib
 
 from simclr_tf.augment import get_recipe
@@ -40,7 +41,9 @@ def show_views(config, output, *, num_images=2, num_shown=12, num_pairs=256,
     require(num_images >= 1 and num_shown >= 1 and num_pairs >= 2,
             "`num_images` and `num_shown` must be >= 1, `num_pairs` >= 2.",
             num_images=num_images, num_shown=num_shown, num_pairs=num_pairs)
-    data, recipe = config.data, build_recipe(config.augment)
+    data, views = config.data, build_recipe(config.augment)
+    # Its numbers alone, also where the views are of one branch.
+    recipe = build_recipe(dataclasses.replace(config.augment, one_branch=None))
     output = pathlib.Path(output).expanduser()
     source = open_source(
         data.source, split=data.split, data_dir=data.data_dir, channels=data.channels,
@@ -49,7 +52,7 @@ def show_views(config, output, *, num_images=2, num_shown=12, num_pairs=256,
     prepare_output(output, ("matplotlib",) if output.suffix in (".png", ".md")
                    else ("matplotlib", "jinja2"))
     size = data.image_size_pixels
-    pairs = view_pairs(source, recipe, image_size_pixels=size, seed=config.seed,
+    pairs = view_pairs(source, views, image_size_pixels=size, seed=config.seed,
                        number=max(num_pairs, num_shown, num_images, 2))
     measures = measure_views(*(part[:num_pairs] for part in pairs[1:]))
     warnings = view_warnings(measures)
@@ -110,6 +113,10 @@ def _page(config, recipe, measures, warnings, operators, final):
         Text(f"Nothing to warn of in {measures.num_pairs} pairs.", "note")]
     recipe_blocks = [Text(f"Recipe `{config.augment.recipe}`"
                           + (", with changes:" if changes else ", unchanged."))]
+    if config.augment.one_branch:
+        recipe_blocks.append(Text(
+            "View a alone is changed, after one crop for both, by: "
+            f"{', '.join(config.augment.one_branch_operators())}."))
     if changes:
         recipe_blocks.append(
             Table(("field", config.augment.recipe, "here"), changes, "lll"))

@@ -132,6 +132,15 @@ def test_grey_arrays_become_one_picture(tmp_path, capsys):
     assert (tmp_path / "deep" / "views.png").read_bytes()[1:4] == b"PNG"
 
 
+def test_views_of_one_branch_are_shown_and_named(tmp_path):
+    assert show_views.main([
+        *WEAK, "--augment.one_branch=rotate", f"--output={tmp_path}/out.md",
+        f"--data={grey_arrays(tmp_path / 'data')}"]) == 0
+    page = (tmp_path / "out.md").read_text()
+    assert "View a alone is changed, after one crop for both, by: rotate." in page
+    assert "crop_area_min_fraction" in page
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["--recipe=cifr"], "cifar"), (["--num_pairs=1"], "num_pairs"),
     (["--data=folder:nowhere"], "nowhere"), (["--augment.hue=-1"], "hue"),
