@@ -114,7 +114,9 @@ def measured_speed(run, operations_a_step):
       twice: the probes trace and compile about as much once more.
     """
     clock = _StepClock()
-    config = override(run.config, {"steps": _STEPS})
+    # The clock is asked after every step.
+    config = override(run.config, {
+        "steps": _STEPS, "performance.steps_per_execution": None})
     started = time.perf_counter()
     with stderr_to(io.StringIO()):
         pretrain_from_config(config, callbacks=[clock], say=lambda line: None)

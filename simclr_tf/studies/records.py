@@ -5,7 +5,7 @@ import pathlib
 import shutil
 
 from simclr_tf.errors import WorkdirError
-from simclr_tf.options import flatten, to_dict
+from simclr_tf.options import flatten, to_dict, walk_options
 from simclr_tf.training.durable_files import write_atomically
 
 STUDY_FILE = "study.json"
@@ -44,7 +44,7 @@ class StudyFolder:
         is_new = self._is_new()
         if not is_new:
             before = self.read()
-            changed = _differences(before, self.head)
+            changed = _differences(before, self.head, _resumable(base))
             if changed:
                 raise WorkdirError(
                     f"{self.path} holds another study: {', '.join(changed)}. Use "
@@ -162,7 +162,13 @@ def _without_seed(config):
     return {name: value for name, value in flatten(config).items() if name != "seed"}
 
 
-def _differences(before, now):
+def _resumable(config):
+    """Names of the options that a continued run may change."""
+    return {name for name, item, _ in walk_options(type(config))
+            if item.metadata["resumable"]}
+
+
+def _differences(before, now, may_change):
     """What tells two studies apart, in words."""
     changed = [f"{name} (there {before[name]!r}, now {now[name]!r})"
                for name in ("study", "budget") if before[name] != now[name]]
@@ -170,4 +176,5 @@ def _differences(before, now):
         return changed
     old, new = before["base"], json.loads(json.dumps(now["base"]))
     return [f"{name} (there {old.get(name)!r}, now {new.get(name)!r})"
-            for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+            for name in sorted({*old, *new} - may_change)
+            if old.get(name) != new.get(name)]

@@ -247,6 +247,8 @@ def test_a_folder_of_something_else_is_refused(undrawn, tmp_path):
     other = override(Config(), {"epochs": 3})
     with pytest.raises(WorkdirError, match=r"epochs \(there 100, now 3\)"):
         runner(tmp_path / "a", Trainer(), base=other).run()
+    elsewhere = override(Config(), {"performance.intra_op_threads": 2})
+    runner(tmp_path / "a", Trainer(), base=elsewhere, shard=(1, 6)).run()
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.tex").touch()
     with pytest.raises(WorkdirError, match="holds no study"):
