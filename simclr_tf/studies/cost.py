@@ -94,11 +94,11 @@ def speed_of_finished(pairs):
       >>> speed_of_finished([(100.0, 2.0), (300.0, 6.0)]).seconds(50.0)
       1.0
     """
-    pairs = [(operations, seconds) for operations, seconds in pairs if seconds]
+    pairs = list(pairs)
     if not pairs:
         return None
     operations, seconds = np.sum(pairs, axis=0)
-    return Speed(0.0, float(operations / seconds),
+    return Speed(0.0, max(float(operations), 1.0) / max(float(seconds), 1e-9),
                  f"{len(pairs)} finished cell{'s' * (len(pairs) > 1)}")
 
 
