@@ -8,11 +8,26 @@ from simclr_tf.losses.alternatives import (
 )
 from simclr_tf.losses.candidates import CandidateLogits, candidate_logits
 from simclr_tf.losses.distillation import distillation_cross_entropy
-from simclr_tf.losses.nt_xent import nt_xent, nt_xent_from_logits
+from simclr_tf.losses.nt_xent import (
+    nt_xent,
+    nt_xent_candidates,
+    nt_xent_from_logits,
+)
+from simclr_tf.losses.streamed import (
+    BLOCK_BYTES,
+    DENSE_LOGITS_BYTES,
+    StreamedCandidates,
+    block_rows,
+    streamed_candidates,
+)
 from simclr_tf.losses.supervised import supervised_cross_entropy
 
 __all__ = [
+    "BLOCK_BYTES",
     "CandidateLogits",
+    "DENSE_LOGITS_BYTES",
+    "StreamedCandidates",
+    "block_rows",
     "candidate_logits",
     "distillation_cross_entropy",
     "margin_triplet",
@@ -20,6 +35,8 @@ __all__ = [
     "nt_logistic",
     "nt_logistic_from_logits",
     "nt_xent",
+    "nt_xent_candidates",
     "nt_xent_from_logits",
+    "streamed_candidates",
     "supervised_cross_entropy",
 ]

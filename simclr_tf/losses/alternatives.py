@@ -64,7 +64,7 @@ def nt_logistic_from_logits(candidates, *, semi_hard=False):
     Returns:
       float32 `[N]`.
     """
-    positive = _positive_logits(candidates)
+    positive = candidates.positive
     if semi_hard:
         # softplus(float32.min) = 0 with gradient 0: no semi-hard negative, no term.
         negatives = tf.nn.softplus(_closest_semi_hard(candidates, positive))
@@ -122,17 +122,13 @@ def margin_triplet_from_logits(candidates, *, margin, semi_hard=False):
       ConfigError: for a negative margin.
     """
     require(0 <= margin < math.inf, "`margin` must be >= 0 and finite.", margin=margin)
-    positive = _positive_logits(candidates)
+    positive = candidates.positive
     if semi_hard:
         # Beyond the margin the term is 0 anyway.
         closest = _closest_semi_hard(candidates, positive)
         return mean_over_directions(tf.nn.relu(closest - positive + margin))
     violations = tf.nn.relu(candidates.logits - positive[:, tf.newaxis] + margin)
     return mean_over_directions(_mean_over_negatives(candidates, violations))
-
-
-def _positive_logits(candidates):
-    return tf.gather(candidates.logits, candidates.positives, batch_dims=1)  # [2N]
 
 
 def _mean_over_negatives(candidates, terms):

@@ -2,7 +2,7 @@
 
 The loss and the contrastive metrics of a step read the same matrix. Here alone live
 the gathering over replicas, the normalisation, the float32 arithmetic and the
-masking of an anchor's similarity with itself.
+masking of an anchor's similarity with itself. (`streamed.py` never builds the matrix.)
 """
 
 import math
@@ -23,10 +23,36 @@ class CandidateLogits(NamedTuple):
         column of the anchor itself holds the most negative float32, so that its
         softmax is exactly 0 and no infinity enters any product.
       positives: int32 `[2N]`, the column of each anchor's other view.
+
+    Attributes:
+      positive: float32 `[2N]`, the logit of each anchor's other view.
+      highest_negative: float32 `[2N]`, the largest of the other 2G - 2.
+      entropy: float32 `[2N]` in nats, of the softmax over the 2G - 1.
     """
 
     logits: tf.Tensor
     positives: tf.Tensor
+
+    @property
+    def positive(self):
+        """float32 `[2N]`."""
+        return tf.gather(self.logits, self.positives, batch_dims=1)
+
+    @property
+    def highest_negative(self):
+        """float32 `[2N]`."""
+        columns = tf.range(tf.shape(self.logits)[1])
+        is_positive = columns == self.positives[:, tf.newaxis]
+        negatives = tf.where(is_positive, self.logits.dtype.min, self.logits)
+        return tf.reduce_max(negatives, axis=1)
+
+    @property
+    def entropy(self):
+        """float32 `[2N]`."""
+        log_probabilities = tf.nn.log_softmax(self.logits, axis=1)
+        # The anchor's own column: exactly 0 * a finite number.
+        terms = tf.exp(log_probabilities) * log_probabilities
+        return -tf.reduce_sum(terms, axis=1)
 
 
 def candidate_logits(projections_a, projections_b, *, temperature=1.0, normalize=True):
@@ -62,6 +88,28 @@ def candidate_logits(projections_a, projections_b, *, temperature=1.0, normalize
 
     Source: Chen et al., SimCLR (2020), equation 1.
     """
+    anchors, candidates = anchors_and_candidates(
+        projections_a, projections_b, temperature=temperature, normalize=normalize
+    )
+    logits = tf.matmul(anchors, candidates, transpose_b=True) / temperature
+    itself, positives = own_columns(anchors, candidates)
+    is_itself = tf.range(tf.shape(candidates)[0]) == itself[:, tf.newaxis]
+    return CandidateLogits(tf.where(is_itself, logits.dtype.min, logits), positives)
+
+
+def anchors_and_candidates(projections_a, projections_b, *, temperature, normalize):
+    """This replica's anchors and the candidates of all replicas, checked.
+
+    Args:
+      projections_a, projections_b, temperature, normalize: as of `candidate_logits`.
+
+    Returns:
+      (anchors, candidates): float32 `[2N, D]` and `[2G, D]`, view a first, of unit
+      length if `normalize`, not yet divided by the temperature.
+
+    Raises:
+      ConfigError: as `candidate_logits`.
+    """
     require(
         0 < temperature < math.inf,
         "`temperature` must be > 0 and finite.",
@@ -75,15 +123,25 @@ def candidate_logits(projections_a, projections_b, *, temperature=1.0, normalize
     views_global = gather_across_replicas(tf.stack(views, axis=1))
     anchors = tf.concat(views, axis=0)  # [2N, D]
     candidates = tf.concat([views_global[:, 0], views_global[:, 1]], axis=0)  # [2G, D]
-    logits = tf.matmul(anchors, candidates, transpose_b=True) / temperature
+    return anchors, candidates
 
+
+def own_columns(anchors, candidates):
+    """The columns of each anchor itself and of its other view.
+
+    Args:
+      anchors: `[2N, D]`, this replica's, view a first.
+      candidates: `[2G, D]`, of all replicas, view a first.
+
+    Returns:
+      (itself, positives): int32 `[2N]` each.
+    """
     per_replica = tf.shape(anchors)[0] // 2
     global_size = tf.shape(candidates)[0] // 2
     example = replica_offset(per_replica) + tf.range(per_replica)
-    itself = tf.concat([example, global_size + example], axis=0)  # [2N]
-    positives = tf.concat([global_size + example, example], axis=0)  # [2N]
-    is_itself = tf.range(2 * global_size) == itself[:, tf.newaxis]
-    return CandidateLogits(tf.where(is_itself, logits.dtype.min, logits), positives)
+    itself = tf.concat([example, global_size + example], axis=0)
+    positives = tf.concat([global_size + example, example], axis=0)
+    return itself, positives
 
 
 def negative_mask(candidates):

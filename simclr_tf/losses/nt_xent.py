@@ -2,10 +2,18 @@
 
 import tensorflow as tf
 
+from simclr_tf.distribution import in_several_replicas, num_replicas
 from simclr_tf.losses.candidates import candidate_logits, mean_over_directions
+from simclr_tf.losses.streamed import (
+    StreamedCandidates,
+    block_rows,
+    streamed_candidates,
+)
 
 
-def nt_xent(projections_a, projections_b, *, temperature, normalize=True):
+def nt_xent(
+    projections_a, projections_b, *, temperature, normalize=True, chunk_size=None
+):
     """NT-Xent: pick the other view of an image out of all 2G - 1 candidates.
 
     For an anchor i with positive j, and s the cosine similarity,
@@ -26,12 +34,17 @@ def nt_xent(projections_a, projections_b, *, temperature, normalize=True):
       projections_b: the same for the second views; row i belongs to row i.
       temperature: float > 0. (Table 5: 0.1 is best on ImageNet.)
       normalize: bool, compare directions, not lengths (Table 5: yes).
+      chunk_size: int >= 1, anchors that are compared with all candidates at a time;
+        None chooses: all at once, unless the logits `[2N, 2G]` of this replica would
+        take more than `DENSE_LOGITS_BYTES`. It changes memory and time, and the
+        results by rounding alone; see `streamed_candidates`.
 
     Returns:
       float32 `[N]`. All equal projections give log(2G - 1).
 
     Raises:
-      ConfigError: for a temperature that is not positive, or shapes that differ.
+      ConfigError: for a temperature that is not positive, shapes that differ, or a
+        `chunk_size` < 1.
 
     Example:
       >>> same = tf.ones([4, 8])
@@ -42,17 +55,53 @@ def nt_xent(projections_a, projections_b, *, temperature, normalize=True):
     Source: Chen et al., SimCLR (2020), equation 1 and algorithm 1.
     """
     return nt_xent_from_logits(
-        candidate_logits(
-            projections_a, projections_b, temperature=temperature, normalize=normalize
+        nt_xent_candidates(
+            projections_a,
+            projections_b,
+            temperature=temperature,
+            normalize=normalize,
+            chunk_size=chunk_size,
         )
     )
 
 
-def nt_xent_from_logits(candidates):
-    """NT-Xent from logits that the metrics of the same step share.
+def nt_xent_candidates(
+    projections_a, projections_b, *, temperature=1.0, normalize=True, chunk_size=None
+):
+    """What NT-Xent and the contrastive metrics of a step read, computed once.
 
     Args:
-      candidates: `CandidateLogits`, at the loss's temperature.
+      projections_a, projections_b, temperature, normalize, chunk_size: as of `nt_xent`.
+
+    Returns:
+      `CandidateLogits`, or `StreamedCandidates` if they are to come in blocks.
+
+    Raises:
+      ConfigError: as `nt_xent`.
+
+    Example:
+      >>> z = tf.eye(4)
+      >>> type(nt_xent_candidates(z, z)).__name__
+      'CandidateLogits'
+      >>> type(nt_xent_candidates(z, z, chunk_size=4)).__name__
+      'StreamedCandidates'
+    """
+    projections_a = tf.convert_to_tensor(projections_a)
+    options = {"temperature": temperature, "normalize": normalize}
+    images = projections_a.shape[0] if projections_a.shape.rank else None
+    anchors = None if images is None else 2 * images
+    replicas = num_replicas() if in_several_replicas() else 1
+    rows = block_rows(anchors, anchors and replicas * anchors, chunk_size)
+    if rows is None:
+        return candidate_logits(projections_a, projections_b, **options)
+    return streamed_candidates(projections_a, projections_b, rows=rows, **options)
+
+
+def nt_xent_from_logits(candidates):
+    """NT-Xent from what the metrics of the same step share.
+
+    Args:
+      candidates: `CandidateLogits` or `StreamedCandidates`, at the loss's temperature.
 
     Returns:
       float32 `[N]`.
@@ -64,6 +113,10 @@ def nt_xent_from_logits(candidates):
       ...     nt_xent_from_logits(candidates) == nt_xent(z, z, temperature=0.5)))
       True
     """
+    if isinstance(candidates, StreamedCandidates):
+        # log(1 + sum_k exp(l_ik - l_ij)) over the negatives k alone.
+        losses = tf.nn.softplus(candidates.log_sum_negatives - candidates.positive)
+        return mean_over_directions(losses)
     # Not logsumexp - positive: that difference loses small losses to rounding.
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=candidates.positives, logits=candidates.logits

@@ -1,6 +1,7 @@
 """How well the contrastive task is solved, and what the features look like.
 
-The first two read the logits of the step's loss (`simclr_tf.losses.candidate_logits`).
+The first two read what the step's loss has computed (`CandidateLogits`, or
+`StreamedCandidates` where the logits are never held, of `simclr_tf.losses`).
 The others take any features, and show a collapse that the loss may hide.
 """
 
@@ -19,7 +20,8 @@ def contrastive_accuracy(candidates):
     to one point scores 0, not 1. The temperature does not matter.
 
     Args:
-      candidates: `simclr_tf.losses.CandidateLogits`, of N images.
+      candidates: `simclr_tf.losses.CandidateLogits` or `StreamedCandidates`, of N
+        images.
 
     Returns:
       float32 `[N]`: 0, 0.5 or 1, the mean of both directions.
@@ -30,11 +32,7 @@ def contrastive_accuracy(candidates):
       >>> contrastive_accuracy(candidate_logits(z, z)).numpy().tolist()
       [1.0, 1.0, 1.0, 1.0]
     """
-    logits, positives = candidates
-    positive = tf.gather(logits, positives, batch_dims=1)  # [2N]
-    is_positive = tf.range(tf.shape(logits)[1]) == positives[:, tf.newaxis]
-    others = tf.where(is_positive, logits.dtype.min, logits)
-    correct = positive > tf.reduce_max(others, axis=1)
+    correct = candidates.positive > candidates.highest_negative
     return _mean_over_directions(tf.cast(correct, tf.float32))
 
 
@@ -44,7 +42,8 @@ def contrastive_entropy(candidates):
     H = -sum_k p_k log p_k, from 0 (sure of one) to log(2G - 1) (no preference).
 
     Args:
-      candidates: `simclr_tf.losses.CandidateLogits`, at the loss's temperature.
+      candidates: `simclr_tf.losses.CandidateLogits` or `StreamedCandidates`, at the
+        loss's temperature.
 
     Returns:
       float32 `[N]` in nats, the mean of both directions.
@@ -57,10 +56,7 @@ def contrastive_entropy(candidates):
 
     Source: Chen et al., SimCLR (2020), table 5 (there over one view's candidates).
     """
-    log_probabilities = tf.nn.log_softmax(candidates.logits, axis=1)
-    # The anchor's own column: exactly 0 * a finite number.
-    terms = tf.exp(log_probabilities) * log_probabilities
-    return _mean_over_directions(-tf.reduce_sum(terms, axis=1))
+    return _mean_over_directions(candidates.entropy)
 
 
 def chance_contrastive_loss(global_batch_size):

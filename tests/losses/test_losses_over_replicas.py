@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from simclr_tf.losses import candidate_logits, margin_triplet, nt_xent
+from simclr_tf.losses import (
+    candidate_logits,
+    margin_triplet,
+    nt_xent,
+    nt_xent_candidates,
+)
 from simclr_tf.metrics import contrastive_accuracy, contrastive_entropy
 
 LOSSES = {
     "nt_xent": functools.partial(nt_xent, temperature=0.2),
+    "streamed": functools.partial(nt_xent, temperature=0.2, chunk_size=3),
     "margin_triplet": functools.partial(margin_triplet, margin=0.4, semi_hard=True),
 }
 GLOBAL_BATCH_SIZE = 8
@@ -64,11 +70,13 @@ def test_losses_and_summed_gradients_equal_those_of_one_device(num_replicas):
 
 def test_contrastive_metrics_over_replicas_use_the_candidates_of_the_global_batch():
     def step(a, b, weight, num_replicas):
-        candidates = candidate_logits(
-            a @ weight, (a + 0.3 * b) @ weight, temperature=0.2
-        )
+        views = a @ weight, (a + 0.3 * b) @ weight
         return [
             tf.reduce_mean(metric(candidates)) / num_replicas
+            for candidates in (
+                candidate_logits(*views, temperature=0.2),
+                nt_xent_candidates(*views, temperature=0.2, chunk_size=3),
+            )
             for metric in (contrastive_accuracy, contrastive_entropy)
         ]
 

@@ -1,0 +1,235 @@
+"""What NT-Xent and its metrics need of the candidates, without their logits in memory.
+
+The logits of a global batch of 32,768 images fill 17 GB. Here a block of anchors at a
+time is compared with all candidates, and only sums over each row are kept; the backward
+pass computes the blocks again. The results are exact, not an approximation.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from simclr_tf.distribution import gather_across_replicas
+from simclr_tf.errors import require
+from simclr_tf.losses.candidates import anchors_and_candidates, own_columns
+
+# float32 logits [2N, 2G] of one replica up to this size are computed at once. On
+# accelerators the dense form takes fewer launches; on CPUs the blocks are faster from
+# far smaller batches on, because they stay in the cache.
+DENSE_LOGITS_BYTES = 64 * 2**20
+# One block [rows, 2G] beyond that. (Measured on a CPU with 2 MiB of cache a core: 4 and
+# 8 MiB are equally fast, 16 MiB is slower.) About four of them are alive at a time.
+BLOCK_BYTES = 8 * 2**20
+
+
+class StreamedCandidates(NamedTuple):
+    """What remains of the logits of 2N anchors when only sums over rows are kept.
+
+    Fields, float32 `[2N]` each, this replica's anchors of view a first:
+      positive: logit of the anchor's other view.
+      log_sum_negatives: log of the sum of exp(logit) over the 2G - 2 negatives; the
+        most negative float32 where there are none.
+      highest_negative: the largest logit among them; without gradient.
+      entropy: in nats, of the softmax over all 2G - 1 candidates; without gradient.
+    """
+
+    positive: tf.Tensor
+    log_sum_negatives: tf.Tensor
+    highest_negative: tf.Tensor
+    entropy: tf.Tensor
+
+
+def block_rows(num_anchors, num_candidates, chunk_size=None):
+    """How many anchors go into one block; None if all are compared at once, densely.
+
+    Args:
+      num_anchors: int, 2N of one replica; None if it is not known yet.
+      num_candidates: int, 2G; None if it is not known yet.
+      chunk_size: int >= 1, anchors at most; None: dense up to DENSE_LOGITS_BYTES of
+        logits or for unknown sizes, beyond that blocks of at most BLOCK_BYTES.
+
+    Returns:
+      int or None. Blocks are made equally large, so that little is padded.
+
+    Raises:
+      ConfigError: if `chunk_size` < 1.
+
+    Example:
+      >>> block_rows(512, 512), block_rows(8192, 8192), block_rows(10, 10, 4)
+      (None, 256, 4)
+    """
+    require(chunk_size is None or chunk_size >= 1,
+            "`chunk_size` must be >= 1, or None to choose automatically.",
+            chunk_size=chunk_size)
+    if chunk_size is None:
+        if None in (num_anchors, num_candidates):
+            return None
+        row_bytes = 4 * num_candidates
+        if num_anchors * row_bytes <= DENSE_LOGITS_BYTES:
+            return None
+        chunk_size = max(BLOCK_BYTES // row_bytes, 1)
+    if num_anchors is None:
+        return chunk_size
+    return math.ceil(num_anchors / math.ceil(num_anchors / chunk_size))
+
+
+def streamed_candidates(projections_a, projections_b, *, rows, temperature=1.0,
+                        normalize=True):
+    """`candidate_logits`, reduced to what NT-Xent and the metrics read.
+
+    With l_ik the logits of anchor i, and j its other view, it gives l_ij, and over the
+    negatives k (neither i nor j) the log-sum-exp, the maximum and the entropy. The
+    gradient needs the log-sum-exps alone, because logits are symmetric: with d_i the
+    gradient of the log-sum-exp of anchor i, wherever it was computed,
+
+        dz_i = 1/t sum_k (d_i exp(l_ik - lse_i) + d_k exp(l_ki - lse_k)) z_k,
+
+    so each replica finds the whole gradient of its own anchors from the d and lse of
+    all replicas, which are gathered, instead of summing `[2G, D]` over the replicas.
+    Memory beside the projections: a few blocks `[rows, 2G]`.
+
+    Args:
+      projections_a, projections_b, temperature, normalize: as of `candidate_logits`.
+      rows: int >= 1, anchors at a time; they need not divide 2N.
+
+    Returns:
+      `StreamedCandidates`. Differentiable once.
+
+    Raises:
+      ConfigError: as `candidate_logits`.
+
+    Example:
+      >>> z = tf.eye(4)
+      >>> streamed_candidates(z, z, rows=3).positive.numpy().tolist()
+      [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+
+    Source: Chen et al., SimCLR (2020), equation 1. Recomputing a softmax from its
+    log-sum-exp in the backward pass: Dao et al., FlashAttention (2022), section 3.1.
+    """
+    anchors, candidates = anchors_and_candidates(
+        projections_a, projections_b, temperature=temperature, normalize=normalize)
+    blocks = _Blocks(
+        candidates=tf.stop_gradient(candidates),  # Their gradient: see above.
+        columns=tf.stack(own_columns(anchors, candidates), axis=1), rows=rows,
+        temperature=temperature)
+    positive, log_sum, highest, entropy_of_negatives = _row_sums(anchors, blocks)
+    # Log-odds that the softmax picks a negative.
+    log_odds = tf.stop_gradient(log_sum - positive)
+    entropy = (_binary_entropy(log_odds)
+               + tf.sigmoid(log_odds) * tf.stop_gradient(entropy_of_negatives))
+    return StreamedCandidates(positive, log_sum, tf.stop_gradient(highest), entropy)
+
+
+class _Blocks(NamedTuple):
+    """The anchors' rows of logits, some at a time.
+
+    Fields:
+      candidates: float32 `[2G, D]`.
+      columns: int32 `[2N, 2]`, of each anchor itself and of its other view.
+      rows: int, anchors at a time.
+      temperature: float.
+    """
+
+    candidates: tf.Tensor
+    columns: tf.Tensor
+    rows: int
+    temperature: float
+
+    def map(self, function, anchors, *of_anchors, outputs):
+        """`function(negatives, positive, *of_anchors)` of each block, put together.
+
+        Args:
+          function: of the block's logits `[rows, 2G]`, the most negative float32 where
+            there is no negative; of those of the positives `[rows]`; and of the rows
+            of `of_anchors`; to a tuple of float32 `[rows, ...]`.
+          anchors: float32 `[2N, D]`.
+          *of_anchors: tensors `[2N]`.
+          outputs: list of the shapes `[...]`.
+
+        Returns:
+          Tuple of float32 `[2N, ...]`.
+        """
+        def of_block(values):
+            anchors, columns, *of_anchors = values
+            return function(*self._logits(anchors, columns), *of_anchors)
+
+        results = tf.map_fn(
+            of_block,
+            tuple(map(self._split, (anchors / self.temperature, self.columns,
+                                    *of_anchors))),
+            fn_output_signature=tuple(
+                tf.TensorSpec([self.rows, *shape]) for shape in outputs),
+            parallel_iterations=1)
+        number = tf.shape(anchors)[0]
+        return tuple(
+            tf.ensure_shape(tf.reshape(result, [-1, *shape])[:number],
+                            [anchors.shape[0], *shape])
+            for result, shape in zip(results, outputs, strict=True))
+
+    def _split(self, tensor):
+        """`[2N, ...]` -> `[blocks, rows, ...]`, the last one filled up with zeros."""
+        missing = -tf.shape(tensor)[0] % self.rows
+        padded = tf.pad(tensor, [[0, missing]] + [[0, 0]] * (tensor.shape.rank - 1))
+        return tf.reshape(padded, [-1, self.rows, *tensor.shape[1:]])
+
+    def _logits(self, anchors, columns):
+        """(logits of the negatives `[rows, 2G]`, logits of the positives `[rows]`)."""
+        logits = tf.matmul(anchors, self.candidates, transpose_b=True)
+        # Not from the anchors directly: a tie must be one to the last bit.
+        positive = tf.gather(logits, columns[:, 1], batch_dims=1)
+        row = tf.tile(tf.range(self.rows)[:, tf.newaxis], [1, 2])
+        # Once they are read, the block can be masked where it lies.
+        with tf.control_dependencies([positive]):
+            negatives = tf.tensor_scatter_nd_update(
+                logits, tf.reshape(tf.stack([row, columns], axis=2), [-1, 2]),
+                tf.fill([2 * self.rows], logits.dtype.min))
+        return negatives, positive
+
+
+def _row_sums(anchors, blocks):
+    """(positive, log-sum-exp, maximum and entropy of the negatives), each `[2N]`."""
+
+    def sums(negatives, positive):
+        highest = tf.reduce_max(negatives, axis=1)
+        distances = negatives - highest[:, tf.newaxis]
+        weights = tf.exp(distances)
+        total = tf.reduce_sum(weights, axis=1)
+        mean_distance = tf.reduce_sum(weights * distances, axis=1) / total
+        log_total = tf.math.log(total)
+        return positive, highest + log_total, highest, log_total - mean_distance
+
+    @tf.custom_gradient
+    def row_sums(anchors):
+        results = blocks.map(sums, anchors, outputs=[[]] * 4)
+        return results, functools.partial(_gradient, anchors, results[1], blocks)
+
+    return row_sums(anchors)
+
+
+def _gradient(anchors, log_sum, blocks, d_positive, d_log_sum, *_):
+    """The gradient `[2N, D]` of the anchors from those of their own two results."""
+    number = tf.shape(anchors)[0]
+    by_view = tf.reshape(tf.stack([log_sum, d_log_sum], axis=1), [2, number // 2, 2])
+    by_view = gather_across_replicas(tf.transpose(by_view, [1, 0, 2]))  # [G, 2, 2]
+    all_log_sum, all_d = tf.unstack(tf.reshape(
+        tf.transpose(by_view, [2, 1, 0]), [2, -1]))  # [2G] each
+
+    def products(negatives, _, log_sum, d_log_sum):
+        weights = (tf.exp(negatives - log_sum[:, tf.newaxis]) * d_log_sum[:, tf.newaxis]
+                   + tf.exp(negatives - all_log_sum) * all_d)
+        return (tf.matmul(weights, blocks.candidates),)
+
+    (gradient,) = blocks.map(products, anchors, log_sum, d_log_sum,
+                             outputs=[[anchors.shape[1]]])
+    # Each anchor is the positive of its own other view, on the same replica.
+    other = tf.roll(anchors, number // 2, axis=0)
+    d_pair = d_positive + tf.roll(d_positive, number // 2, axis=0)
+    return (gradient + d_pair[:, tf.newaxis] * other) / blocks.temperature
+
+
+def _binary_entropy(log_odds):
+    """Entropy of a coin in nats; small ones are not lost to rounding."""
+    rare = -tf.abs(log_odds)
+    return tf.nn.softplus(rare) - rare * tf.sigmoid(rare)
