@@ -204,9 +204,16 @@ class LossConfig(Section):
     normalize: bool = option(True, "Compare l2-normalised projections (nt_xent).")
     margin: float = option(0.8, "Margin of margin_triplet.")
     semi_hard: bool = option(False, "Semi-hard negatives (the alternatives).")
+    chunk_size: int | None = option(
+        None, "nt_xent: anchors compared with all candidates at a time, which bounds "
+        "its memory; if unset, all at once up to 64 MiB of logits, and then as many as "
+        "stay in a processor's cache.", resumable=True)
 
     def check(self):
-        _positive(temperature=self.temperature)
+        _positive(temperature=self.temperature, chunk_size=self.chunk_size)
+        require(self.chunk_size is None or self.name == "nt_xent",
+                "`chunk_size` is for nt_xent: other losses need all logits at once. "
+                "Leave one of the two out.", chunk_size=self.chunk_size, loss=self.name)
         _not_negative(margin=self.margin)
 
 
@@ -303,6 +310,15 @@ class Config(Section):
     steps: int | None = option(None, "Length in steps; overrides epochs.")
     global_batch_size: int = option(
         512, "Images a step, over all replicas.", flag="global_batch_size")
+    micro_batch_size: int | None = option(
+        None, "Images of one replica that are in the network at a time, for large "
+        "batches in little memory: the loss and its gradient are those of the whole "
+        "batch, for one more forward pass. All at once if unset.",
+        flag="micro_batch_size")
+    micro_batch_norm: Literal["batch", "inference"] = option(
+        "batch", "Batch norm with --micro_batch_size: the statistics of each "
+        "micro-batch, or the moving ones, which then stay as they are (for encoders "
+        "of --init_from).", flag="micro_batch_norm")
     seed: int = option(0, "Seed of everything random.", flag="seed")
     precision: Literal["float32", "bfloat16", "auto"] = option(
         "float32", "float32, or bfloat16 for the network's arithmetic (the loss, "
@@ -353,12 +369,20 @@ class Config(Section):
 
     def check(self):
         _positive(epochs=self.epochs, steps=self.steps, replicas=self.replicas,
+                  micro_batch_size=self.micro_batch_size,
                   collective_timeout_seconds=self.collective_timeout_seconds)
         _not_negative(max_skipped_steps=self.max_skipped_steps)
         require(self.global_batch_size >= 2,
                 "`global_batch_size` must be at least 2: a contrastive loss needs "
                 "other images to compare with.",
                 global_batch_size=self.global_batch_size)
+        require(self.global_batch_size % (self.micro_batch_size or 1) == 0,
+                "`micro_batch_size` must divide the images of one replica's batch.",
+                micro_batch_size=self.micro_batch_size,
+                global_batch_size=self.global_batch_size)
+        require(self.micro_batch_norm == "batch" or self.micro_batch_size is not None,
+                "`micro_batch_norm` needs `micro_batch_size`.",
+                micro_batch_norm=self.micro_batch_norm)
         require(0 <= self.seed < 2**63, "`seed` must lie in [0, 2**63).",
                 seed=self.seed)
 

@@ -24,6 +24,15 @@ def in_several_replicas():
     return num_replicas() > 1 and not tf.distribute.in_cross_replica_context()
 
 
+def meets_in_merge_calls():
+    """Whether replicas meet by merging their Python calls, one thread for each.
+
+    So do those of a MirroredStrategy; a loop in the graph cannot hold such a meeting.
+    Elsewhere one program holds collectives, also in loops.
+    """
+    return not tf.__internal__.distribute.strategy_supports_no_merge_call()
+
+
 def sum_over_replicas(tensors):
     """Each tensor summed over all replicas, in one collective for all of them.
 
@@ -128,10 +137,10 @@ def require_equal_rows(tensor):
             "drop_remainder=True)`.",
             replicas=num_replicas(), rows_of_replicas=rows)
 
-    if tf.__internal__.distribute.strategy_supports_no_merge_call():
-        check(tf.distribute.get_strategy(), tensor)  # One program for all replicas.
-    else:
+    if meets_in_merge_calls():
         tf.distribute.get_replica_context().merge_call(check, args=(tensor,))
+    else:
+        check(tf.distribute.get_strategy(), tensor)  # One program for all replicas.
 
 
 def keep_or_restore(keep, variables, former_values):

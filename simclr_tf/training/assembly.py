@@ -72,7 +72,7 @@ def build_projection_head(config, *, synchronized=False):
 
 
 def loss_arguments(options):
-    """SimCLR's temperature, normalize and loss from a LossConfig."""
+    """SimCLR's temperature, normalize, loss and chunk size from a LossConfig."""
     if options.name == "nt_logistic":
         loss = functools.partial(nt_logistic_from_logits, semi_hard=options.semi_hard)
         return {"temperature": options.temperature, "loss": loss}
@@ -81,7 +81,7 @@ def loss_arguments(options):
                                  semi_hard=options.semi_hard)
         return {"temperature": 1.0, "loss": loss}  # A margin of plain similarities.
     return {"temperature": options.temperature, "normalize": options.normalize,
-            "loss": nt_xent_from_logits}
+            "loss": nt_xent_from_logits, "chunk_size": options.chunk_size}
 
 
 def build_recipe(options):
@@ -117,7 +117,9 @@ def build_model(config, image_shape, *, num_classes=None, encoder=None,
         **loss_arguments(config.loss), recipe=build_recipe(config.augment),
         image_size_pixels=config.data.image_size_pixels,
         num_classes=num_classes if config.probe.online else None,
-        compile_views=config.compile_views, on_nonfinite=config.on_nonfinite)
+        compile_views=config.compile_views, on_nonfinite=config.on_nonfinite,
+        micro_batch_size=config.micro_batch_size,
+        micro_batch_norm=config.micro_batch_norm)
     model.build_from_shape(image_shape)
     return model
 

@@ -71,9 +71,7 @@ def measure_statistics(model, dataset, number):
     """
     @tf.function
     def forward(batch):
-        views = tf.concat(model.make_views(batch), axis=0)
-        features = model.encoder(views, training=True)
-        model.projection_head(features, training=True)
+        model.represent(batch, training=True)
 
     for _, batch in zip(range(number), dataset, strict=False):
         run_on_replicas(model.distribute_strategy, forward, batch)

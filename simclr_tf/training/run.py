@@ -37,6 +37,7 @@ from simclr_tf.training.cost_report import EstimatedTime, cost_report
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.diagnostics import RepresentationSample
 from simclr_tf.training.executions import set_threads
+from simclr_tf.training.gradient_cache import require_micro_batches
 from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.interruption import StopWhenSaved
 from simclr_tf.training.plan import plan_run
@@ -157,6 +158,9 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
         collective_timeout_seconds=config.collective_timeout_seconds)
     replicas = strategy.num_replicas_in_sync
     require_divisible(config.global_batch_size, replicas)
+    if config.micro_batch_size is not None:
+        require_micro_batches(
+            config.global_batch_size // replicas, config.micro_batch_size)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     say = say if is_chief(strategy) else lambda line: None  # One worker speaks.

@@ -16,6 +16,7 @@ from simclr_tf.distribution import (
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.losses import (
     candidate_logits,
+    nt_xent_candidates,
     nt_xent_from_logits,
     supervised_cross_entropy,
 )
@@ -26,6 +27,8 @@ from simclr_tf.metrics import (
     label_weights,
     top_k_correct,
 )
+from simclr_tf.training.former_values import values_before_update
+from simclr_tf.training.gradient_cache import GradientCache
 from simclr_tf.training.running_means import RunCount, RunningMean
 
 METRICS = ("loss", "contrastive_loss", "contrastive_accuracy", "contrastive_entropy",
@@ -58,6 +61,8 @@ class SimCLR(keras.Model):
       loss: function of simclr_tf.losses.CandidateLogits to losses `[N]`; NT-Xent by
         default. `nt_logistic_from_logits` fits too, and at temperature 1
         `margin_triplet_from_logits`.
+      chunk_size: int >= 1, anchors whose logits NT-Xent holds at a time; None chooses
+        (see `nt_xent`). Other losses need all logits at once.
       recipe: name, Recipe or OneBranch of the views; needed for batches without
         views.
       image_size_pixels: int, size of a view; the images' own size if None.
@@ -67,20 +72,26 @@ class SimCLR(keras.Model):
         other, for a callback (`HealthCheck`) to stop at; "skip": it changes no weight,
         no moving statistic and no momentum on any replica, only the step counter, and
         is counted in `skipped_steps` (of the whole run) instead of the other metrics.
+      micro_batch_size: int >= 1, images of one replica that are in the network at a
+        time: the gradient of the whole batch in the memory of a part. None: all.
+      micro_batch_norm: "batch" or "inference", the statistics of batch norm with
+        micro-batches; see `GradientCache`.
 
     On several replicas the batch is their joint, global batch, in equal parts: the
     figures and the gradient are those that one device would compute from all of it.
 
     Raises:
-      ConfigError: a temperature that is not > 0, an unknown recipe or choice.
+      ConfigError: a temperature that is not > 0, an unknown recipe or choice, a
+        `chunk_size` for a loss without one, or micro-batches that cannot be.
 
     Source: arXiv 2002.05709, Algorithm 1; the online probe: section B.6.
     """
 
     def __init__(
         self, encoder, projection_head, *, temperature=0.1, normalize=True,
-        loss=nt_xent_from_logits, recipe=None, image_size_pixels=None,
-        num_classes=None, compile_views=True, on_nonfinite="stop", **kwargs,
+        loss=nt_xent_from_logits, chunk_size=None, recipe=None, image_size_pixels=None,
+        num_classes=None, compile_views=True, on_nonfinite="stop",
+        micro_batch_size=None, micro_batch_norm="batch", **kwargs,
     ):
         super().__init__(**kwargs)
         require(temperature > 0, "`temperature` must be > 0.", temperature=temperature)
@@ -90,8 +101,11 @@ class SimCLR(keras.Model):
             raise unknown_choice("on_nonfinite", on_nonfinite, ON_NONFINITE)
         self.encoder = encoder
         self.projection_head = projection_head
-        self.temperature, self.normalize = temperature, normalize
         self.losses_of = loss
+        self.chunk_size, self.micro_batch_size = chunk_size, micro_batch_size
+        self._candidates_of = functools.partial(
+            _candidate_maker(loss, chunk_size), temperature=temperature,
+            normalize=normalize)
         self.recipe = None if recipe is None else recipe_of_views(recipe)
         self.probe = None
         if num_classes is not None:
@@ -107,6 +121,8 @@ class SimCLR(keras.Model):
             {name: RunningMean(name=name) for name in names})
         self._skipped_steps = RunCount(name="skipped_steps")
         self._skips = on_nonfinite == "skip"
+        self._cache = None if micro_batch_size is None else GradientCache(
+            self, micro_batch_size, micro_batch_norm)
         # What a step returns is the same on every replica: Keras need not add it up.
         self.distribute_reduction_method = "first"
 
@@ -114,7 +130,9 @@ class SimCLR(keras.Model):
         """Create every variable for images of shape (H, W, C)."""
         images = tf.zeros([1, *image_shape])
         features = self.encoder(images, training=False)
-        self.projection_head(features, training=False)
+        projections = self.projection_head(features, training=False)
+        if self._cache is not None:
+            self._cache.expect(features, projections)
         if self.probe is not None:
             self.probe(features)
         self.built = True
@@ -124,13 +142,10 @@ class SimCLR(keras.Model):
         return self.encoder(images, training=training)
 
     def train_step(self, batch):
-        views = self.make_views(batch)
-        former = self._values_before_update() if self._skips else None
-        with tf.GradientTape() as tape:
-            shares, scalars = self._forward(batch, views, training=True)
+        former = values_before_update(self) if self._skips else None
+        gradients, shares, scalars = self.gradients(batch)
         pairs = [(gradient, variable) for gradient, variable in zip(
-            tape.gradient(shares["loss"], self.trainable_variables),
-            self.trainable_variables, strict=True) if gradient is not None]
+            gradients, self.trainable_variables, strict=True) if gradient is not None]
         gradients, variables = zip(*pairs, strict=True)
         # The one collective of the update: gradients and figures together.
         gradients, sums = sum_over_replicas((gradients, shares))
@@ -144,8 +159,50 @@ class SimCLR(keras.Model):
         return self._record(scalars, is_finite)
 
     def test_step(self, batch):
-        shares, scalars = self._forward(batch, self.make_views(batch), training=False)
+        features, *outputs = self.represent(batch, training=False)
+        shares, scalars = self.contrastive_figures(features, *outputs)
+        self.add_probe_figures(batch, features, shares, scalars)
         return self._record({**scalars, **sum_over_replicas(shares)})
+
+    def gradients(self, batch):
+        """This replica's part of a step.
+
+        Returns:
+          (gradients of the trainable variables, None where there is none; this
+          replica's shares of the global figures; figures that are already global). The
+          sum of the shares over the replicas is the mean over the global batch, and
+          the sum of the gradients is the gradient of shares["loss"].
+        """
+        if self._cache is not None:
+            return self._cache.gradients(batch)
+        views = self.make_views(batch)
+        with tf.GradientTape() as tape:
+            features, *outputs = self.forward(views, training=True)
+            shares, scalars = self.contrastive_figures(features, *outputs)
+            self.add_probe_figures(batch, features, shares, scalars)
+        return tape.gradient(shares["loss"], self.trainable_variables), shares, scalars
+
+    def represent(self, batch, training):
+        """`forward` of all views of a batch, in micro-batches if there are any."""
+        if self._cache is not None:
+            return self._cache.represent(batch, training)
+        return self.forward(self.make_views(batch), training)
+
+    def forward(self, views, training):
+        """One forward pass for both views.
+
+        Args:
+          views: pair of `[N, S, S, C]`.
+          training: bool.
+
+        Returns:
+          (features `[2N, F]`, projections `[2N, D]`, scalar: the sum of the
+          regularizers of a user's own encoder).
+        """
+        features = self.encoder(tf.concat(views, axis=0), training=training)
+        projections = self.projection_head(features, training=training)
+        regularizers = tf.add_n(self.losses) if self.losses else tf.constant(0.0)
+        return features, projections, regularizers
 
     def make_views(self, batch):
         """Both views `[N, S, S, C]` of a batch, float32 in [0, 1]."""
@@ -159,35 +216,24 @@ class SimCLR(keras.Model):
             return finish(batch["crops_a"], batch["crops_b"], batch["seeds"])
         return two_views_of(batch["images"], batch["seeds"])
 
-    def _forward(self, batch, views, training):
-        """This replica's shares of the global figures, and figures already global.
-
-        The sum of the shares over the replicas is the mean over the global batch;
-        that of shares["loss"] is differentiated.
-        """
-        require_equal_rows(views[0])
-        # One forward pass for both views: [2N, S, S, C].
-        features = self.encoder(tf.concat(views, axis=0), training=training)
-        projections = self.projection_head(features, training=training)
-        candidates = candidate_logits(
-            *tf.split(projections, 2), temperature=self.temperature,
-            normalize=self.normalize)
+    def contrastive_figures(self, features, projections, regularizers):
+        """(shares, scalars) as of `gradients`, without the probe's."""
+        require_equal_rows(projections)
+        candidates = self._candidates_of(*tf.split(projections, 2))
+        loss = tf.reduce_mean(self.losses_of(candidates))
         means = {
-            "contrastive_loss": tf.reduce_mean(self.losses_of(candidates)),
+            "contrastive_loss": loss,
             "contrastive_accuracy": tf.reduce_mean(contrastive_accuracy(candidates)),
             "contrastive_entropy": tf.reduce_mean(contrastive_entropy(candidates)),
+            "loss": loss + regularizers,
         }
-        means["loss"] = means["contrastive_loss"]
-        if self.losses:  # Regularizers of a user's own encoder.
-            means["loss"] += tf.add_n(self.losses)
         shares = {name: mean / num_replicas() for name, mean in means.items()}
-        scalars = {"feature_std": feature_standard_deviation(features)}
-        if self.probe is not None:
-            self._probe_forward(batch, features, shares, scalars)
-        return shares, scalars
+        return shares, {"feature_std": feature_standard_deviation(features)}
 
-    def _probe_forward(self, batch, features, shares, scalars):
+    def add_probe_figures(self, batch, features, shares, scalars):
         """Add the probe's loss and accuracy to `shares`, its weight to `scalars`."""
+        if self.probe is None:
+            return
         if "probe_images" in batch:
             features = self.encoder(batch["probe_images"], training=False)
             labels = batch["probe_labels"]
@@ -204,21 +250,6 @@ class SimCLR(keras.Model):
         shares["probe_accuracy"] = tf.math.divide_no_nan(
             tf.reduce_sum(top_k_correct(labels, logits)), labelled)
         shares["loss"] += shares["probe_loss"]
-
-    def _values_before_update(self):
-        """(variable, value) of all that an update changes but its counters."""
-        with tf.init_scope():  # The optimizer's slots must exist by now.
-            self.optimizer.build(self.trainable_variables)
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        counters = {id(v) for v in (
-            self.optimizer.iterations, optimizer.iterations, optimizer._learning_rate,
-            getattr(optimizer, "_current_learning_rate", None))}
-        parts = [self.encoder, self.projection_head]
-        parts += [] if self.probe is None else [self.probe]
-        changing = [v for part in parts for v in part.variables]
-        changing += [v for v in self.optimizer.variables if id(v) not in counters]
-        unique = {id(variable): variable for variable in changing}
-        return [(variable, variable.read_value()) for variable in unique.values()]
 
     def _record(self, scalars, is_finite=None):
         """Update the running means; figures that this batch has none of stay away."""
@@ -243,6 +274,16 @@ class SimCLR(keras.Model):
     def skipped_steps(self):
         """int, steps of the whole run whose update was left out."""
         return int(self._skipped_steps.result())
+
+
+def _candidate_maker(loss, chunk_size):
+    """What turns projections into that which `loss` and the metrics read."""
+    if loss is nt_xent_from_logits:
+        return functools.partial(nt_xent_candidates, chunk_size=chunk_size)
+    require(chunk_size is None,
+            "`chunk_size` is for nt_xent: other losses need all logits at once.",
+            chunk_size=chunk_size)
+    return candidate_logits
 
 
 def _view_makers(recipe, image_size_pixels, compile_views):
