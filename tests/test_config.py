@@ -54,6 +54,11 @@ def test_the_config_knows_the_recipes_and_their_fields():
     ({"optimizer": {"name": "adm"}}, "Choices: lars, lamb, sgd, adamw"),
     ({"data.max_corrupt_fraction": 1.5}, "must lie in [0, 1]"),
     ({"seed": None}, "must not be None"),
+    ({"loss.chunk_size": 0}, "`chunk_size` must be > 0"),
+    ({"loss": {"chunk_size": 8, "name": "margin_triplet"}}, "is for nt_xent"),
+    ({"micro_batch_size": 100}, "must divide the images of one replica's batch. "
+     "Received: micro_batch_size=100, global_batch_size=512"),
+    ({"micro_batch_norm": "inference"}, "needs `micro_batch_size`"),
     ({"loss": 3}, "Unknown `option`"),
 ])
 def test_a_bad_value_is_named_with_the_way_out(changes, words):
@@ -71,7 +76,8 @@ def test_override_reaches_sections_and_leaves_the_rest():
 
 
 def test_a_continued_run_may_keep_more_checkpoints_but_not_train_longer():
-    changed = override(Config(), {"checkpoint.keep": 9, "epochs": 7})
+    changed = override(
+        Config(), {"checkpoint.keep": 9, "epochs": 7, "loss.chunk_size": 64})
     assert differences(Config(), changed, resuming=True) == [("epochs", 100, 7)]
 
 

@@ -105,14 +105,15 @@ def test_lookahead_leaves_the_fast_weights(tmp_path):
         np.testing.assert_array_equal(weight, last)
 
 
-@pytest.mark.parametrize("wrapper", ["swa", "moving_average", "lookahead"])
-def test_an_interrupted_run_ends_as_the_calm_one(wrapper, tmp_path):
+@pytest.mark.parametrize("wrapper, micro_batch_size", [
+    ("swa", None), ("moving_average", 4), ("lookahead", None)])
+def test_an_interrupted_run_ends_as_the_calm_one(wrapper, micro_batch_size, tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 3:
                 raise KeyboardInterrupt
 
-    options = {"optimizer.wrapper": wrapper}
+    options = {"optimizer.wrapper": wrapper, "micro_batch_size": micro_batch_size}
     calm, _ = run(None, **options)
     with pytest.raises(KeyboardInterrupt):
         pretrain(IMAGES, tmp_path, say=lambda line: None, callbacks=[Stop()],

@@ -141,7 +141,7 @@ def size_of_graph(rows):
 
 
 def test_neither_the_graph_nor_the_activations_grow_with_the_micro_batches():
-    few, many = size_of_graph(16), size_of_step(64)
+    few, many = size_of_graph(16), size_of_graph(64)
     assert few == many
     assert few[1] < math.prod([2 * 16, SIZE, SIZE, 3])
 
