@@ -74,6 +74,17 @@ def test_options_of_the_views_reach_the_recipe():
     assert recipe.flip_probability == 0.5  # As the recipe says.
 
 
+def test_options_of_large_batches_reach_the_model():
+    config = override(BASE, {
+        "loss.chunk_size": 3, "micro_batch_size": 4, "micro_batch_norm": "inference"})
+    model = assembly.build_model(config, (16, 16, 3))
+    assert (model.chunk_size, model.micro_batch_size) == (3, 4)
+    before = [v.numpy() for v in model.non_trainable_variables]
+    model.represent(a_fixed_batch(), training=True)
+    for old, variable in zip(before, model.non_trainable_variables, strict=True):
+        np.testing.assert_array_equal(variable, old)  # Inference: nothing moves.
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_takes_a_step(name):
     # The preset's own views, loss, head and optimizer; a network of CPU size.
