@@ -74,8 +74,7 @@ class SimCLR(keras.Model):
         is counted in `skipped_steps` (of the whole run) instead of the other metrics.
       micro_batch_size: int >= 1, images of one replica that are in the network at a
         time: the gradient of the whole batch in the memory of a part. None: all.
-      micro_batch_norm: "batch" or "inference", the statistics of batch norm with
-        micro-batches; see `GradientCache`.
+      micro_batch_norm: "batch" or "inference", their statistics; see `GradientCache`.
 
     On several replicas the batch is their joint, global batch, in equal parts: the
     figures and the gradient are those that one device would compute from all of it.
