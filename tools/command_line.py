@@ -78,10 +78,10 @@ def execute(doc, define, run, argv=None):
     arguments = list(sys.argv[1:] if argv is None else argv)
     values = flags.FlagValues()
     define(values)
-    if "--help" in arguments or "-h" in arguments:
-        print(_help(doc, values))
-        return 0
     try:
+        if "--help" in arguments or "-h" in arguments:
+            print(_help(doc, values), flush=True)
+            return 0
         _parse(values, arguments)
         with _ended_by_sigterm():
             code = run(values)
@@ -96,6 +96,9 @@ def execute(doc, define, run, argv=None):
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `| head` has read enough; nothing is left to say there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     return code or 0
 
 

@@ -1,5 +1,7 @@
 """`--help` is instant and complete."""
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -30,6 +32,15 @@ def test_every_option_has_its_flag_and_its_help(capsys):
     for dotted, item, _ in walk_options(Config):
         if dotted != "encoder.kind":
             assert f"--{config_flags.flag_name(dotted, item)}\n" in text
+
+
+def test_a_reader_that_has_read_enough_ends_the_tool_quietly(monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert pretrain.main(["--help"]) == 128 + signal.SIGPIPE
+    assert capfd.readouterr().err == ""
 
 
 def test_only_typed_flags_go_on_top_of_the_preset():
