@@ -4,6 +4,7 @@ And no rewriting of graphs: Grappler needs longer to improve the graphs of tests
 takes to run them as they are. Tools in processes of their own run with it.
 """
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -18,3 +19,8 @@ tf.config.set_logical_device_configuration(
 )
 
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+def pytest_collection_finish():
+    """What has been imported stays: collecting garbage need not look there again."""
+    gc.freeze()

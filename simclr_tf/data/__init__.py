@@ -3,6 +3,7 @@
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.corruption import CorruptionLog, plain_errors
 from simclr_tf.data.embedded_sets import EMBEDDED_SETS
+from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.image_cache import ImageCache
 from simclr_tf.data.inspection import evaluation_batches
 from simclr_tf.data.label_budgets import LabelBudget, listed_images
@@ -28,6 +29,7 @@ __all__ = [
     "label_subset",
     "licence_of",
     "listed_images",
+    "on_host",
     "open_source",
     "plain_errors",
     "training_dataset",

@@ -1,19 +1,24 @@
 """Python functions called from inside a tf.data pipeline."""
 
+import weakref
+
 import tensorflow as tf
 
 
-def on_host(function, inputs, types):
+def on_host(function, inputs, types, *, stateful=False):
     """Call a Python function on NumPy values from a graph.
 
-    The call is marked as a function of its inputs alone: TensorFlow would otherwise
-    give up parallel work around it where it is asked for deterministic operations.
+    The function lives as long as the data set whose pipeline calls it. TensorFlow by
+    itself would keep it until the process ends, and with it all that it refers to: the
+    images of every run, and its model.
 
     Args:
       function: from NumPy values to one, or a tuple of them; what it raises comes out
         of `plain_errors` again.
       inputs: list of tensors.
       types: tf.DType or list of them, of the results.
+      stateful: bool, whether it is more than a function of its inputs. TensorFlow then
+        gives up parallel work around it where deterministic operations are asked for.
 
     Returns:
       One tensor, or a list of them, of unknown shape.
@@ -24,4 +29,22 @@ def on_host(function, inputs, types):
       >>> [int(number) for number in dataset]
       [0, 1, 4]
     """
-    return tf.numpy_function(function, inputs, types, stateful=False)
+    return tf.numpy_function(_lent(function), inputs, types, stateful=stateful)
+
+
+def _lent(function):
+    """`function`, kept alive by the outermost function graph that calls it."""
+    graph = tf.compat.v1.get_default_graph()
+    if getattr(graph, "outer_graph", None) is None:
+        return function  # Called at once.
+    while getattr(graph.outer_graph, "outer_graph", None) is not None:
+        graph = graph.outer_graph
+    # Inner graphs may be gone once the outer one has been traced; a data set holds it.
+    graph.host_functions = [*getattr(graph, "host_functions", []), function]
+    reference = weakref.ref(function)
+
+    @tf.autograph.experimental.do_not_convert  # It would lengthen every traceback.
+    def call(*values):
+        return reference()(*values)
+
+    return call

@@ -7,6 +7,7 @@ from simclr_tf.data import (
     CorruptionLog,
     ImageCache,
     batch_ids,
+    on_host,
     open_source,
     training_dataset,
 )
@@ -140,13 +141,11 @@ def without_skipped(batch, corruption):
     Returns:
       dict without "skipped".
     """
-    # Autograph would only lengthen the traceback of a `DataError`.
-    @tf.autograph.experimental.do_not_convert
     def note(skipped):
         corruption.record(skipped)
         return skipped[:0]
 
-    noted = tf.numpy_function(note, [batch["skipped"]], tf.int64)
+    noted = on_host(note, [batch["skipped"]], tf.int64, stateful=True)
     with tf.control_dependencies([noted]):
         ids = tf.identity(batch["ids"])
     return {name: value for name, value in {**batch, "ids": ids}.items()

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.data import on_host
 from simclr_tf.training.executions import steps_done
 
 
@@ -70,8 +71,7 @@ class WaitMeter(keras.callbacks.Callback):
 
     def _clock(self, reading):
         ticks = tf.data.Dataset.from_tensors(np.int64(0)).repeat()
-        return ticks.map(
-            lambda _: tf.numpy_function(reading, [], tf.int64, stateful=True))
+        return ticks.map(lambda _: on_host(reading, [], tf.int64, stateful=True))
 
     def _ask(self):
         self._asked = time.perf_counter()

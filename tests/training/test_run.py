@@ -1,7 +1,9 @@
 """A run from one call: what it writes, how it goes on, what it accepts."""
 
+import gc
 import json
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -146,6 +148,15 @@ def test_images_that_changed_are_refused(tmp_path):
     run(images(), tmp_path / "run", epochs=1)
     with pytest.raises(WorkdirError, match="have changed"):
         run(images(seed=1), tmp_path / "run", epochs=1)
+
+
+def test_neither_the_images_nor_the_model_of_a_run_stay_in_memory():
+    pictures = np.array(images())
+    result = run(pictures, epochs=1)
+    held = [weakref.ref(pictures), weakref.ref(result.model)]
+    del pictures, result
+    gc.collect()
+    assert [reference() for reference in held] == [None, None]
 
 
 def test_the_number_of_steps_is_exact():
