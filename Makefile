@@ -10,6 +10,7 @@ PYTHON_ADDONS ?= $(firstword $(foreach python,$(PYTHON) python3.11 python3.10,\
   print(1)' 2>/dev/null),$(python))))
 VENV_ADDONS ?= .venv-addons
 BIN_ADDONS := $(VENV_ADDONS)/bin
+EXCHANGE := tests/lanes/exchange.py
 PYTEST := python -m pytest -q -n 2 --dist=loadfile
 RUN ?= runs/demo
 EXPORT ?= exported_models/demo
@@ -30,11 +31,12 @@ test-addons: $(VENV_ADDONS)/.installed
 	$(BIN_ADDONS)/$(PYTEST)
 
 # What one lane writes, the other reads: checkpoints, SavedModels, configurations.
+# Both lanes at a time.
 test-lanes: $(VENV)/.installed $(VENV_ADDONS)/.installed
-	$(BIN)/python tests/lanes/exchange.py write build/lanes/main
-	$(BIN_ADDONS)/python tests/lanes/exchange.py write build/lanes/addons
-	$(BIN)/python tests/lanes/exchange.py read build/lanes/addons
-	$(BIN_ADDONS)/python tests/lanes/exchange.py read build/lanes/main
+	$(BIN)/python $(EXCHANGE) write build/lanes/main & first=$$!; \
+	  $(BIN_ADDONS)/python $(EXCHANGE) write build/lanes/addons && wait $$first
+	$(BIN)/python $(EXCHANGE) read build/lanes/addons & first=$$!; \
+	  $(BIN_ADDONS)/python $(EXCHANGE) read build/lanes/main && wait $$first
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -m slow

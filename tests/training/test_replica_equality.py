@@ -131,7 +131,9 @@ def largest_errors(found, expected):
             for name in BOUNDS}
 
 
-@pytest.mark.parametrize("num_replicas", [2, 4])
+# Four with a smaller network, in every suite: test_replica_runs.
+@pytest.mark.parametrize(
+    "num_replicas", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_replicas_train_as_one_device_does(num_replicas):
     errors = largest_errors(train(num_replicas), train(1))
     assert all(errors[name] <= bound for name, bound in BOUNDS.items()), errors
