@@ -49,7 +49,7 @@ def test_page_of_a_run_has_every_part(page, workdir):
         "Nearest neighbours", "Maps of the features", "Confusion of the probe",
         "Frozen features", "Transfer", "Environment and cost"]
     assert "encoder.width_multiplier 0.25 0.0625" in found["Configuration"]
-    assert "precision bfloat16 float32" in found["Configuration"]
+    assert "precision auto float32" in found["Configuration"]
     assert "optimizer.name" not in found["Configuration"]  # As in the preset.
     for figure in ("contrastive loss", "contrastive accuracy", "entropy", "probe",
                    "learning rate", "alignment", "uniformity", "effective rank",
