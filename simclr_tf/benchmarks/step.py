@@ -28,8 +28,7 @@ def step_cases(config, folder):
       list of Case.
     """
     return [Case(
-        f"ResNet-{config.depth}, stem {config.stem}, batch {config.batch_size}, "
-        f"{config.image_size_pixels} px",
+        f"{_network(config)}, batch {config.batch_size}, {config.image_size_pixels} px",
         (Variant("float32, unfused batch norm",
                  lambda: _step(config, "float32", fused=False)),
          Variant("float32", lambda: _step(config, "float32")),
@@ -59,11 +58,16 @@ def end_to_end_cases(config, folder):
         return shared
 
     return [Case(
-        f"{config.data}, ResNet-{config.depth}, stem {config.stem}, batch "
-        f"{config.batch_size}, {config.image_size_pixels} px, {config.precision}",
+        f"{config.data}, {_network(config)}, batch {config.batch_size}, "
+        f"{config.image_size_pixels} px, {config.precision}",
         (Variant(BARE, lambda: _bare_steps(config, **run())),
          Variant(PRETRAINING, lambda: _fit(config, **run()))),
         config.batches * config.batch_size, "images")]
+
+
+def _network(config):
+    width = "" if config.width_multiplier == 1 else f" x {config.width_multiplier:g}"
+    return f"ResNet-{config.depth}{width}, stem {config.stem}"
 
 
 def _run_config(config, precision):

@@ -1,6 +1,8 @@
 """Every benchmark runs, and measures what its name says."""
 
+import inspect
 import logging
+import subprocess
 import sys
 
 import numpy as np
@@ -161,3 +163,12 @@ def test_only_the_wanted_cases_are_measured():
         "jpeg"]
     with pytest.raises(ConfigError, match="in memory.*jpeg of.*only='tiff'"):
         cases_of("views", BenchmarkConfig(only="tiff"), None)
+
+
+def test_the_peak_of_a_process_leaves_out_what_its_parent_holds():
+    script = ("import pathlib, re, resource, sys\n"
+              + inspect.getsource(fresh_process._peak_bytes) + "print(_peak_bytes())")
+    found = subprocess.run([sys.executable, "-c", script], check=True, text=True,
+                           capture_output=True).stdout
+    # TensorFlow alone, in this process, is several hundred million.
+    assert 1e6 < int(found) < 1e8 < fresh_process._peak_bytes()
