@@ -5,149 +5,18 @@ Frozen, nested dataclasses. Flags are generated from them (`--loss.temperature=0
 module imports no TensorFlow, so that `--help` is instant.
 """
 
-import dataclasses
-import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from simclr_tf.errors import require, unknown_choice
+from simclr_tf.data_config import AugmentConfig, DataConfig
+from simclr_tf.errors import require
+from simclr_tf.option_checks import (
+    require_fraction,
+    require_not_negative,
+    require_positive,
+)
 from simclr_tf.options import Section, option, override
 from simclr_tf.performance_config import PerformanceConfig
-
-RecipeName = Literal[
-    "simclr_v1", "simclr_v2", "cifar", "small_grey", "finetune", "evaluate"
-]
-OneBranchOperator = Literal[
-    "crop", "cutout", "color", "sobel", "noise", "blur", "rotate"
-]
-
-
-def _fraction(name, value, *, low_open=False):
-    if value is not None:
-        low = value > 0 if low_open else value >= 0
-        interval = "(0, 1]" if low_open else "[0, 1]"
-        require(low and value <= 1, f"`{name}` must lie in {interval}.",
-                **{name: value})
-
-
-def _positive(**values):
-    for name, value in values.items():
-        require(value is None or value > 0, f"`{name}` must be > 0.", **{name: value})
-
-
-def _not_negative(**values):
-    for name, value in values.items():
-        require(value is None or value >= 0, f"`{name}` must be >= 0.",
-                **{name: value})
-
-
-@dataclass(frozen=True)
-class DataConfig(Section):
-    """Which images, and how they are read."""
-
-    source: str = option(
-        "embedded:freedoom_12",
-        "Images: embedded:freedoom_12, embedded:fashion_mnist_10k, "
-        "tfds:NAME[/CONFIG], folder:PATH or npz:PATH.", flag="data")
-    split: str = option("train", "Split to pretrain on, e.g. train or train[:10%].")
-    test_split: str = option("test", "Split that evaluation tests on.")
-    data_dir: str | None = option(
-        None, "Folder of prepared tfds data sets (their default if unset).",
-        flag="data_dir", resumable=True)
-    labels: Literal["auto", "none"] = option(
-        "auto", "auto: use labels for the online probe where the source has them; "
-        "none: ignore them.")
-    image_size_pixels: int = option(32, "Height and width of a view, in pixels.")
-    channels: int | None = option(
-        None, "Channels to decode images to; as in the source if unset.")
-    max_corrupt_fraction: float = option(
-        0.01, "The run stops when more than this fraction of the images cannot be "
-        "read; up to it they are named and skipped.")
-    cache: Literal["none", "memory", "disk"] = option(
-        "none", "Where image files are kept after they were read once: memory, or "
-        "disk (in cache_dir, for the next runs too). Changes no image, only the time "
-        "to read it.", resumable=True)
-    cache_dir: str | None = option(
-        None, "cache=disk: a folder on a fast local disk. May be deleted when no run "
-        "uses it.", resumable=True)
-
-    def check(self):
-        _positive(image_size_pixels=self.image_size_pixels, channels=self.channels)
-        _fraction("max_corrupt_fraction", self.max_corrupt_fraction)
-        require(self.cache != "disk" or self.cache_dir,
-                "`data.cache=disk` needs `data.cache_dir`, a folder on a fast local "
-                "disk.", cache=self.cache, cache_dir=self.cache_dir)
-
-
-@dataclass(frozen=True)
-class AugmentConfig(Section):
-    """How the two views are made: a named recipe, and what differs from it.
-
-    Every field but `recipe` is unset by default, which means: as the recipe says.
-    """
-
-    recipe: RecipeName = option("simclr_v2", "Named recipe of the views.")
-    color_strength: float | None = option(
-        None, "Strength s that scales the colour jitter (paper: 1; CIFAR: 0.5).")
-    brightness: float | None = option(None, "Brightness range at strength 1.")
-    contrast: float | None = option(None, "Contrast range at strength 1.")
-    saturation: float | None = option(None, "Saturation range at strength 1.")
-    hue: float | None = option(None, "Hue range at strength 1, in turns.")
-    brightness_mode: Literal["additive", "multiplicative"] | None = option(
-        None, "additive (SimCLR v1) or multiplicative (v2).")
-    jitter_probability: float | None = option(None, "Probability of colour jitter.")
-    grayscale_probability: float | None = option(None, "Probability of grayscale.")
-    crop_area_min_fraction: float | None = option(
-        None, "Smallest crop, as a fraction of the image's area.")
-    crop_area_max_fraction: float | None = option(
-        None, "Largest crop, as a fraction of the image's area.")
-    crop_floor: Literal["exact", "reference"] | None = option(
-        None, "exact: the floor as given; reference: never below 0.1, as the "
-        "reference's sampler does.")
-    flip_probability: float | None = option(
-        None, "Probability of a horizontal flip.")
-    blur_probability: float | None = option(None, "Probability of Gaussian blur.")
-    cutout_probability: float | None = option(None, "Probability of cutout.")
-    rotate_probability: float | None = option(
-        None, "Probability of a rotation by 90, 180 or 270 degrees.")
-    noise_probability: float | None = option(None, "Probability of Gaussian noise.")
-    sobel_probability: float | None = option(
-        None, "Probability of Sobel filtering.")
-    one_branch: str | None = option(
-        None, "Ablation: both views are one random crop, and only the first is changed "
-        "further, by these operators in this order, with commas between: "
-        f"{', '.join(typing.get_args(OneBranchOperator))}. Unset: both views, "
-        "as the recipe says.")
-
-    def check(self):
-        for operator in self.one_branch_operators():
-            if operator not in typing.get_args(OneBranchOperator):
-                raise unknown_choice(
-                    "augment.one_branch", operator, typing.get_args(OneBranchOperator))
-        for name in (item.name for item in dataclasses.fields(self)):
-            if name.endswith("_probability"):
-                _fraction(name, getattr(self, name))
-        _fraction("crop_area_min_fraction", self.crop_area_min_fraction, low_open=True)
-        _fraction("crop_area_max_fraction", self.crop_area_max_fraction, low_open=True)
-        _not_negative(color_strength=self.color_strength, brightness=self.brightness,
-                      contrast=self.contrast, saturation=self.saturation, hue=self.hue)
-
-    def changes(self):
-        """The fields that differ from the recipe, as keyword arguments."""
-        values = dataclasses.asdict(self)
-        return {k: v for k, v in values.items()
-                if k not in ("recipe", "one_branch") and v is not None}
-
-    def one_branch_operators(self):
-        """The operators of `one_branch`, as a tuple.
-
-        Example:
-          >>> AugmentConfig(one_branch="color, crop").one_branch_operators()
-          ('color', 'crop')
-        """
-        if self.one_branch is None:
-            return ()
-        return tuple(name.strip() for name in self.one_branch.split(","))
 
 
 @dataclass(frozen=True)
@@ -167,10 +36,11 @@ class EncoderConfig(Section):
     batch_norm_epsilon: float = option(1e-5, "Added to the variance.")
 
     def check(self):
-        _positive(width_multiplier=self.width_multiplier,
-                  batch_norm_epsilon=self.batch_norm_epsilon)
-        _fraction("sk_ratio", self.sk_ratio)
-        _fraction("se_ratio", self.se_ratio)
+        require_positive(
+            width_multiplier=self.width_multiplier,
+            batch_norm_epsilon=self.batch_norm_epsilon)
+        require_fraction("sk_ratio", self.sk_ratio)
+        require_fraction("se_ratio", self.se_ratio)
         require(0 <= self.batch_norm_momentum < 1,
                 "`batch_norm_momentum` must lie in [0, 1).",
                 batch_norm_momentum=self.batch_norm_momentum)
@@ -189,8 +59,9 @@ class ProjectionHeadConfig(Section):
     batch_norm: bool = option(True, "Batch norm after every layer.")
 
     def check(self):
-        _positive(num_layers=self.num_layers, hidden_features=self.hidden_features,
-                  out_features=self.out_features)
+        require_positive(
+            num_layers=self.num_layers, hidden_features=self.hidden_features,
+            out_features=self.out_features)
 
 
 @dataclass(frozen=True)
@@ -210,11 +81,11 @@ class LossConfig(Section):
         "stay in a processor's cache.", resumable=True)
 
     def check(self):
-        _positive(temperature=self.temperature, chunk_size=self.chunk_size)
+        require_positive(temperature=self.temperature, chunk_size=self.chunk_size)
         require(self.chunk_size is None or self.name == "nt_xent",
                 "`chunk_size` is for nt_xent: other losses need all logits at once. "
                 "Leave one of the two out.", chunk_size=self.chunk_size, loss=self.name)
-        _not_negative(margin=self.margin)
+        require_not_negative(margin=self.margin)
 
 
 @dataclass(frozen=True)
@@ -247,18 +118,20 @@ class OptimizerConfig(Section):
     average_decay: float = option(0.99, "Decay of moving_average, a step.")
 
     def check(self):
-        _positive(base_learning_rate=self.base_learning_rate,
-                  trust_coefficient=self.trust_coefficient,
-                  lookahead_period_steps=self.lookahead_period_steps,
-                  swa_period_steps=self.swa_period_steps)
-        _fraction("lookahead_step_size", self.lookahead_step_size, low_open=True)
+        require_positive(
+            base_learning_rate=self.base_learning_rate,
+            trust_coefficient=self.trust_coefficient,
+            lookahead_period_steps=self.lookahead_period_steps,
+            swa_period_steps=self.swa_period_steps)
+        require_fraction("lookahead_step_size", self.lookahead_step_size, low_open=True)
         require(0 <= self.swa_start_fraction < 1,
                 "`swa_start_fraction` must lie in [0, 1).",
                 swa_start_fraction=self.swa_start_fraction)
         require(0 <= self.average_decay < 1, "`average_decay` must lie in [0, 1).",
                 average_decay=self.average_decay)
-        _not_negative(warmup_epochs=self.warmup_epochs, warmup_steps=self.warmup_steps,
-                      weight_decay=self.weight_decay)
+        require_not_negative(
+            warmup_epochs=self.warmup_epochs, warmup_steps=self.warmup_steps,
+            weight_decay=self.weight_decay)
         require(0 <= self.momentum < 1, "`momentum` must lie in [0, 1).",
                 momentum=self.momentum)
 
@@ -275,7 +148,7 @@ class ProbeConfig(Section):
     batch_size: int = option(256, "Images a step from `probe.data`.")
 
     def check(self):
-        _positive(batch_size=self.batch_size)
+        require_positive(batch_size=self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -295,10 +168,10 @@ class CheckpointConfig(Section):
         "none if unset.", resumable=True)
 
     def check(self):
-        _positive(every_epochs=self.every_epochs, keep=self.keep,
-                  every_steps=self.every_steps,
-                  keep_every_epochs=self.keep_every_epochs)
-        _not_negative(image_every_epochs=self.image_every_epochs)
+        require_positive(
+            every_epochs=self.every_epochs, keep=self.keep,
+            every_steps=self.every_steps, keep_every_epochs=self.keep_every_epochs)
+        require_not_negative(image_every_epochs=self.image_every_epochs)
 
 
 @dataclass(frozen=True)
@@ -368,10 +241,11 @@ class Config(Section):
     performance: PerformanceConfig = field(default_factory=PerformanceConfig)
 
     def check(self):
-        _positive(epochs=self.epochs, steps=self.steps, replicas=self.replicas,
-                  micro_batch_size=self.micro_batch_size,
-                  collective_timeout_seconds=self.collective_timeout_seconds)
-        _not_negative(max_skipped_steps=self.max_skipped_steps)
+        require_positive(
+            epochs=self.epochs, steps=self.steps, replicas=self.replicas,
+            micro_batch_size=self.micro_batch_size,
+            collective_timeout_seconds=self.collective_timeout_seconds)
+        require_not_negative(max_skipped_steps=self.max_skipped_steps)
         require(self.global_batch_size >= 2,
                 "`global_batch_size` must be at least 2: a contrastive loss needs "
                 "other images to compare with.",

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from simclr_tf import config as config_module
 from simclr_tf.augment import RECIPES, Recipe
 from simclr_tf.config import AugmentConfig, Config, from_dict
+from simclr_tf.data_config import RecipeName
 from simclr_tf.errors import ConfigError
 from simclr_tf.options import differences, flatten, override, to_dict, walk_options
 from simclr_tf.presets import PRESETS, get_preset
@@ -33,7 +33,7 @@ def test_presets_say_what_they_are(name):
 
 def test_the_config_knows_the_recipes_and_their_fields():
     import typing
-    assert set(typing.get_args(config_module.RecipeName)) == set(RECIPES)
+    assert set(typing.get_args(RecipeName)) == set(RECIPES)
     recipe_fields = {item.name for item in dataclasses.fields(Recipe)}
     # Which operators an ablation applies is no field of a recipe.
     ours = {item.name for item in dataclasses.fields(AugmentConfig)} - {

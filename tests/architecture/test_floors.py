@@ -20,6 +20,7 @@ FLOORS = {
     "simclr_tf.benchmark_config": 0,
     "simclr_tf.config": 0, "simclr_tf.distill_config": 0,
     "simclr_tf.finetune_config": 0, "simclr_tf.performance_config": 0,
+    "simclr_tf.data_config": 0, "simclr_tf.option_checks": 0,
     "simclr_tf.options": 0,
     "simclr_tf.presets": 0, "simclr_tf.durations": 0,
     "simclr_tf.errors": 0, "simclr_tf.extras": 0,
@@ -28,7 +29,8 @@ FLOORS = {
 }
 FILES = sorted([*(ROOT / "simclr_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
 INSTANT = ("benchmark_config.py", "config.py", "distill_config.py",
-           "finetune_config.py", "performance_config.py", "options.py", "presets.py",
+           "finetune_config.py", "performance_config.py", "data_config.py",
+           "option_checks.py", "options.py", "presets.py",
            "durations.py", "errors.py", "encoder_zoo.py", "__init__.py")
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from simclr_tf import pretrain
 from simclr_tf._keras import keras
+from tests.training.small_networks import small_encoder
 
 EPOCH_STEPS, TOTAL_STEPS = 3, 8
 OPTIONS = {
@@ -54,15 +55,6 @@ class CutAfter(keras.callbacks.Callback):
     def _check(self, is_here):
         if is_here and self.model.optimizer.iterations.numpy() == self.step:
             raise ConnectionError("cut")
-
-
-def small_encoder():
-    pictures = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(
-        6, 3, 2, use_bias=False,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=0))(pictures)
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
-    return keras.Model(pictures, keras.layers.GlobalAveragePooling2D()(x))
 
 
 def train(folder, name, *, cut_after=None, every_steps=None, **options):

@@ -13,6 +13,7 @@ from simclr_tf.distribution import distribute_batches, make_strategy
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import SynchronizedBatchNormalization
 from simclr_tf.training.data_wait import WaitMeter
+from tests.training.small_networks import small_encoder
 
 # Real images, augmentation and a probe. A low rate and a high temperature keep ten
 # steps of so small a network (4 channels, 16 images) from being chaotic. At rate 0.3
@@ -35,16 +36,6 @@ def labelled_images():
     source = open_source("embedded:freedoom_12", split="train[100:148]")
     numbers = np.arange(48)
     return source.read_images(numbers), np.where(numbers % 4, source.labels, -1)
-
-
-def small_encoder():
-    """Traced in a fraction of a ResNet's time; batch norm and all."""
-    pictures = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(
-        6, 3, 2, use_bias=False,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=0))(pictures)
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
-    return keras.Model(pictures, keras.layers.GlobalAveragePooling2D()(x))
 
 
 def run(encoder=None, workdir=None, data="embedded:freedoom_12", **options):

@@ -17,6 +17,7 @@ from simclr_tf.errors import NonFiniteError, SimCLRError, WorkdirError
 from simclr_tf.training.checkpoints import CheckpointStore
 from simclr_tf.training.records import read_metrics
 from simclr_tf.training.workdir import Workdir
+from tests.training.small_networks import small_encoder
 
 TINY = {
     "epochs": 2, "global_batch_size": 8, "precision": "float32",
@@ -33,16 +34,6 @@ def images(number=20, size=16, channels=3, seed=0):
 
 
 RESNET = {"depth": 18, "width_multiplier": 0.0625, "stem": "small"}
-
-
-def small_encoder(channels=3):
-    """Traced in a fraction of a ResNet's time; batch norm and all."""
-    pictures = keras.Input((None, None, channels))
-    x = keras.layers.Conv2D(
-        6, 3, 2, use_bias=False,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=0))(pictures)
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
-    return keras.Model(pictures, keras.layers.GlobalAveragePooling2D()(x))
 
 
 def run(data=None, workdir=None, encoder=None, say=lambda line: None, **options):
