@@ -58,7 +58,7 @@ class BenchmarkConfig(Section):
     jpeg_recipe: str = option("simclr_v2", "Recipe of their views.",
                               flag="jpeg_recipe")
     jpeg_batch_size: int = option(64, "Photographs a batch.", flag="jpeg_batch_size")
-    depth: Literal[18, 34, 50, 101, 152, 200] = option(
+    depth: Literal[10, 18, 34, 50, 101, 152, 200] = option(
         18, "Layers of the ResNet of step and end_to_end.", flag="depth")
     stem: Literal["imagenet", "cifar", "small"] = option(
         "cifar", "Its stem.", flag="stem")

@@ -25,7 +25,8 @@ class EncoderConfig(Section):
 
     kind: Literal["resnet", "custom"] = option(
         "resnet", "resnet, or custom: a keras.Model handed in from Python.")
-    depth: Literal[18, 34, 50, 101, 152, 200] = option(50, "Layers of the ResNet.")
+    depth: Literal[10, 18, 34, 50, 101, 152, 200] = option(
+        50, "Layers of the ResNet.")
     width_multiplier: float = option(1.0, "Width of every layer, times this.")
     sk_ratio: float = option(
         0.0, "Selective kernels' reduction; 0 switches them off (paper: 0.0625).")

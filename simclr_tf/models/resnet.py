@@ -18,6 +18,7 @@ from simclr_tf.models.squeeze_excitation import squeeze_excitation
 
 # depth: (kind of block, blocks in each of the four groups)
 DEPTHS = {
+    10: ("basic", (1, 1, 1, 1)),  # None of the papers': for a microcontroller's budget.
     18: ("basic", (2, 2, 2, 2)),
     34: ("basic", (3, 4, 6, 3)),
     50: ("bottleneck", (3, 4, 6, 3)),
@@ -53,7 +54,7 @@ def resnet(
     "small" (3x3 stride 2, no pool: four times cheaper, for 32 to 64 pixels).
 
     Args:
-      depth: int, 18, 34, 50, 101, 152 or 200.
+      depth: int, 10, 18, 34, 50, 101, 152 or 200.
       width_multiplier: float > 0; a layer of c channels gets the nearest whole
         number to c * width_multiplier, at least 1.
       sk_ratio: float in [0, 1]; above 0 switches on the changes of ResNet-D and, in
@@ -151,7 +152,7 @@ def _stem(net, x, stem, width_multiplier, *, resnet_d):
 
 
 def basic_block(net, x, filters, *, strides, projection, sk_ratio, se_ratio, name):
-    """relu(shortcut + bn(conv3x3(relu(bn(conv3x3(x)))))): ResNet-18 and 34.
+    """relu(shortcut + bn(conv3x3(relu(bn(conv3x3(x)))))): ResNet-10, 18 and 34.
 
     Args:
       net: `ConvNorm` of the network.

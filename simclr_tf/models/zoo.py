@@ -7,8 +7,9 @@ from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
 from simclr_tf.models.endpoints import has_graph
 from simclr_tf.models.resnet import resnet
 
-# The encoders of the two papers, and the narrow ones of the CPU presets.
+# The encoders of the two papers, the narrow ones of the CPU presets, a shallow one.
 ENCODERS = {
+    "resnet10": {"depth": 10},
     "resnet18": {"depth": 18},
     "resnet34": {"depth": 34},
     "resnet50": {"depth": 50},

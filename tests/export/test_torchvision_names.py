@@ -106,6 +106,7 @@ def test_what_torchvision_has_not_is_refused_and_nothing_written(
 @pytest.mark.parametrize("options, lines", [
     ({"depth": 50}, ["resnet50()", "MaxPool2d(3, 2, ceil_mode=True)"]),
     ({"depth": 200}, ["Bottleneck, [3, 24, 36, 3])"]),
+    ({"depth": 10}, ["BasicBlock, [1, 1, 1, 1])"]),
     ({"depth": 34, "stem": "cifar"},
      ["conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)", "maxpool = torch.nn.Id",
       "layer1[0].downsample = "]),

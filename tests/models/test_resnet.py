@@ -45,7 +45,8 @@ def test_resnet50_has_the_reference_number_of_parameters(resnet50):
     ("arguments", "millions"),
     [
         ({"depth": 50, "sk_ratio": 0.0625}, 35.216),
-        ({"depth": 50, "width_multiplier": 2}, 93.907),
+        pytest.param({"depth": 50, "width_multiplier": 2}, 93.907,
+                     marks=pytest.mark.slow),
         pytest.param({"depth": 50, "width_multiplier": 2, "sk_ratio": 0.0625}, 140.306,
                      marks=pytest.mark.slow),
         pytest.param({"depth": 101}, 42.500, marks=pytest.mark.slow),
@@ -53,6 +54,15 @@ def test_resnet50_has_the_reference_number_of_parameters(resnet50):
 )
 def test_parameters_in_millions_are_those_of_the_reference(arguments, millions):
     assert round(counted(**arguments)[0] / 1e6, 3) == millions
+
+
+def test_resnet10_is_one_basic_block_a_group():
+    """Two 3x3 convolutions and a 1x1 shortcut, each with scale and shift."""
+    widths = (64, 64, 128, 256, 512)
+    expected = 7 * 7 * 3 * 64 + 2 * 64 + sum(
+        9 * before * width + 9 * width * width + before * width + 3 * 2 * width
+        for before, width in zip(widths, widths[1:], strict=False))
+    assert counted(depth=10)[0] == expected == 4_910_016
 
 
 def test_resnet18_for_cifar_has_the_reference_number_of_parameters(resnet18_cifar):
@@ -312,8 +322,8 @@ def test_block_with_all_features_computes_in_bfloat16(mixed_bfloat16, images, tr
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"depth": 51}, "Did you mean 50.*Choices: 18, 34, 50, 101, 152, 200.*=51"),
-        ({"depth": "fifty"}, "Choices: 18, 34"),
+        ({"depth": 51}, "Did you mean 50.*Choices: 10, 18, 34, 50, 101, 152, 200.*=51"),
+        ({"depth": "fifty"}, "Choices: 10, 18"),
         ({"stem": "imagnet"}, "Did you mean imagenet"),
         ({"width_multiplier": 0}, "`width_multiplier` must.*=0"),
         ({"width_multiplier": -1.5}, "`width_multiplier` must.*=-1.5"),

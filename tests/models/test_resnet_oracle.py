@@ -10,7 +10,7 @@ from simclr_tf.models.conv_norm import ConvNorm
 from tests.models.conftest import randomize
 from tests.oracles import models_networks as oracle
 
-BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
+BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
 
 
 def weights_of(encoder):
@@ -43,7 +43,7 @@ def assert_equals_oracle(encoder, images, depth, stem, **switches):
     ("depth", "stem", "sk", "se"),
     [
         (18, "imagenet", False, False),
-        (18, "small", True, True),
+        (10, "small", True, True),
         (50, "cifar", False, False),
     ],
 )

@@ -158,9 +158,11 @@ def loading_lines(architecture):
     """The lines of Python that load state_dict.npz into torchvision's network."""
     depth = architecture.depth
     model = f"torchvision.models.resnet{depth}()"
-    if depth == 200:  # It has the class, and no function for this depth.
-        model = ("torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, "
-                 f"{list(DEPTHS[depth][1])})")
+    if depth in (10, 200):  # It has the class, and no function for these depths.
+        kind, blocks = DEPTHS[depth]
+        block = {"basic": "BasicBlock", "bottleneck": "Bottleneck"}[kind]
+        model = (f"torchvision.models.ResNet(torchvision.models.resnet.{block}, "
+                 f"{list(blocks)})")
     lines = ["import numpy as np, torch, torchvision", f"model = {model}",
              "model.fc = torch.nn.Identity()"]
     if architecture.stem == "imagenet":
