@@ -5,6 +5,7 @@ from simclr_tf.studies.cell_work import do_cell, labelled_sources
 from simclr_tf.studies.cost import Operations, measured_speed
 from simclr_tf.studies.runner import StudyRunner
 from simclr_tf.training.batches import open_training_source
+from simclr_tf.training.executions import set_threads
 
 
 def run_study(study, base, *, budget, workdir, seeds=(0,), shard=(1, 1),
@@ -36,6 +37,7 @@ def run_study(study, base, *, budget, workdir, seeds=(0,), shard=(1, 1),
     """
     say = say or (lambda text: print(text, flush=True))
     _check(study, base, budget)
+    set_threads(base.performance)  # Before the measured steps: TensorFlow's rule.
     source = open_training_source(base)
     if study.needs_colour and source.channels == 1:
         raise DataError(

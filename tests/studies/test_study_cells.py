@@ -10,7 +10,7 @@ from simclr_tf._keras import keras
 from simclr_tf.augment import get_recipe
 from simclr_tf.config import Config
 from simclr_tf.data import ArraySource
-from simclr_tf.errors import ConfigError
+from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.models import ProjectionHead, flops_per_image, resnet
 from simclr_tf.options import override
 from simclr_tf.studies import (
@@ -102,6 +102,21 @@ def test_a_study_from_the_command_line(data, tmp_path, monkeypatch, capsys):
     assert "3 done before" in capsys.readouterr().out  # Nothing was trained again.
 
 
+def test_threads_are_set_before_tensorflow_measures_anything(monkeypatch, tmp_path):
+    base = override(base_config(STUDIES["losses"], "small", "x"), {
+        "performance.intra_op_threads": 1})
+    asked = []
+    monkeypatch.setattr(launch, "set_threads", asked.append)
+
+    def opened(base):
+        assert asked == [base.performance]
+        raise DataError("opened")
+
+    monkeypatch.setattr(launch, "open_training_source", opened)
+    with pytest.raises(DataError, match="opened"):
+        launch.run_study(STUDIES["losses"], base, budget="small", workdir=tmp_path)
+
+
 def test_few_labels_are_measured_by_fraction(data, tmp_path, monkeypatch):
     inputs = keras.Input((None, None, 3))
     encoder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
@@ -129,10 +144,10 @@ def test_supervised_training_follows_the_pretraining_but_for_lars():
 def test_operations_are_steps_times_images_times_what_an_image_costs():
     source = ArraySource("toy", *a_set(40))
     config = override(Config(), {
-        "encoder.depth": 18, "encoder.width_multiplier": 0.0625,
+        "encoder.depth": 10, "encoder.width_multiplier": 0.0625,
         "encoder.stem": "small", "data.image_size_pixels": 8, "global_batch_size": 16,
         "epochs": 3})
-    image = flops_per_image(resnet(18, 0.0625, stem="small"), 8)
+    image = flops_per_image(resnet(10, 0.0625, stem="small"), 8)
     points = (Point("linear", "ours", 1),)
     operations = Operations(source)
     pretrained = Run(Cell("a", points), 0, config)
