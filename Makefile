@@ -11,7 +11,9 @@ PYTHON_ADDONS ?= $(firstword $(foreach python,$(PYTHON) python3.11 python3.10,\
 VENV_ADDONS ?= .venv-addons
 BIN_ADDONS := $(VENV_ADDONS)/bin
 EXCHANGE := tests/lanes/exchange.py
-PYTEST := python -m pytest -q -n 2 --dist=loadfile
+# Processes of a suite; 0: none beside pytest's own.
+PROCESSES ?= 2
+PYTEST := python -m pytest -q -n $(PROCESSES) --dist=loadfile
 RUN ?= runs/demo
 EXPORT ?= exported_models/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -115,7 +115,7 @@ def pretrain(data=None, workdir=None, preset="demo", *, encoder=None, init_from=
       >>> result = pretrain(
       ...     images, epochs=1, global_batch_size=32, say=lambda line: None,
       ...     compile_views=False,  # For two steps it takes longer than it saves.
-      ...     encoder={"depth": 18, "width_multiplier": 0.0625, "stem": "small"},
+      ...     encoder={"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
       ...     **{"data.image_size_pixels": 16})
       >>> result.encoder(images[:2] / 255.0).shape
       TensorShape([2, 32])

@@ -12,7 +12,7 @@ from simclr_tf.optim import LAMB, apply_exclusions
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 def test_equal_weights_after_five_steps_of_a_resnet_and_its_head(weight_decay):
     def network():
-        encoder = resnet(18, width_multiplier=0.0625, stem="small", seed=0)
+        encoder = resnet(10, width_multiplier=0.0625, stem="small", seed=0)
         head = ProjectionHead(num_layers=2, out_features=8, seed=1)
         head(encoder(tf.zeros([1, 8, 8, 3])))
         return [encoder, head]

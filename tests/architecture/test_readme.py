@@ -96,7 +96,8 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     original = run_module.override
     monkeypatch.setattr(run_module, "override", lambda config, changes: override(
         original(config, changes), {
-            "epochs": 1, "encoder.width_multiplier": 0.0625, "compile_views": False}))
+            "epochs": 1, "encoder.depth": 10, "encoder.width_multiplier": 0.0625,
+            "compile_views": False}))
     rng = np.random.default_rng(0)
     images = rng.random((2, 32, 32, 3), "float32")
     batch = {"images": images, "seeds": np.zeros((2, 2), "int32"),
@@ -106,5 +107,7 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     parts = blocks("python")
     assert len(parts) >= 2
     for block in parts:
-        exec(block.replace("PATH", "pictures"), names)  # noqa: S102
+        block = block.replace("PATH", "pictures").replace(
+            'resnet(18, stem="cifar")', 'resnet(10, 0.0625, stem="cifar")')
+        exec(block, names)  # noqa: S102
     assert names["features"].shape == (2, 32)

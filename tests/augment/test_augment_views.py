@@ -119,7 +119,10 @@ def test_uint8_and_float_images_agree():
 
 
 @pytest.mark.parametrize(
-    "recipe", ["simclr_v2", (NOTHING, EVERYTHING)], ids=["v2", "pair"]
+    "recipe", [
+        # Compiled in every suite by test_xla_step.
+        pytest.param("simclr_v2", id="v2", marks=pytest.mark.slow),
+        pytest.param((NOTHING, EVERYTHING), id="pair")]
 )
 def test_xla_and_graph_mode_give_the_eager_views(recipe):
     images, keys = tf.constant(byte_images(6, 32, 32, 3)), seeds(6)

@@ -81,7 +81,7 @@ def test_the_same_network_starts_afresh_and_the_same_for_the_same_seed():
 def test_a_smaller_network_has_the_classes_and_channels_of_the_teacher():
     config = dataclasses.replace(
         CONFIG, architecture="resnet", student=dataclasses.replace(
-            CONFIG.student, depth=18, width_multiplier=0.0625, stem="small"))
+            CONFIG.student, depth=10, width_multiplier=0.0625, stem="small"))
     student = build_student(config, a_teacher())
     assert student.input_shape[-1] == 1 and student.output_shape == (None, CLASSES)
     assert split_classifier(student)[0].output_shape == (None, 32)

@@ -29,7 +29,7 @@ TOLERANCE = 1e-5
 OPTIONS = {
     "data": "embedded:freedoom_12", "preset": "demo", "epochs": 4,
     "data.split": "train[:64]", "global_batch_size": 32, "precision": "float32",
-    "encoder": {"depth": 18, "width_multiplier": 0.0625, "stem": "small"},
+    "encoder": {"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
     "compile_views": False, "checkpoint.every_epochs": 1,
     "optimizer.warmup_epochs": 1, "optimizer.scaling": "none",
 }

@@ -22,7 +22,7 @@ IMAGES = np.random.default_rng(0).random((4, 16, 16, 3)).astype("float32")
 
 @pytest.fixture(scope="module")
 def encoder():
-    encoder = resnet(18, width_multiplier=0.0625, stem="small", seed=0)
+    encoder = resnet(10, width_multiplier=0.0625, stem="small", seed=0)
     rng = np.random.default_rng(1)  # Moving statistics of their own, as after training.
     encoder.set_weights([w + 0.1 * rng.random(w.shape) for w in encoder.get_weights()])
     return encoder

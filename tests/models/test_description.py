@@ -16,9 +16,9 @@ from simclr_tf.models import (
 )
 
 NETWORKS = {
-    "basic": {"depth": 18, "stem": "small"},
+    "basic": {"depth": 10, "stem": "small"},
     "selective and gated": {
-        "depth": 18, "sk_ratio": 0.0625, "se_ratio": 0.25, "stem": "imagenet"},
+        "depth": 10, "sk_ratio": 0.0625, "se_ratio": 0.25, "stem": "imagenet"},
 }
 
 
@@ -40,9 +40,9 @@ def test_rebuilt_network_is_the_same_function(options):
 def test_names_of_weights_do_not_depend_on_the_scope_they_were_built_in():
     import tensorflow as tf
     with tf.name_scope("elsewhere"):
-        encoder = resnet(18, width_multiplier=0.0625)
+        encoder = resnet(10, width_multiplier=0.0625)
     assert list(weights_by_name(encoder)) == list(
-        weights_by_name(resnet(18, width_multiplier=0.0625)))
+        weights_by_name(resnet(10, width_multiplier=0.0625)))
 
 
 def test_networks_that_are_programs_have_no_description():
@@ -55,7 +55,7 @@ def test_networks_that_are_programs_have_no_description():
 
 
 def test_missing_and_surplus_weights_are_named_and_nothing_is_set():
-    encoder = resnet(18, width_multiplier=0.0625)
+    encoder = resnet(10, width_multiplier=0.0625)
     weights = weights_by_name(encoder)
     before = encoder.get_weights()
     changed = {name: array + 1 for name, array in weights.items()}

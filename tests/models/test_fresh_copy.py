@@ -10,7 +10,7 @@ from simclr_tf.models import fresh_copy, resnet
 
 @pytest.fixture(scope="module")
 def trained():
-    network = resnet(18, width_multiplier=0.0625, stem="small", seed=0)
+    network = resnet(10, width_multiplier=0.0625, stem="small", seed=0)
     network.set_weights([w + 1 for w in network.get_weights()])
     network.trainable = False
     return network
@@ -18,7 +18,7 @@ def trained():
 
 def test_every_kernel_is_drawn_anew_and_all_else_starts_as_at_first(trained):
     copy, first = fresh_copy(trained, 5), resnet(
-        18, width_multiplier=0.0625, stem="small", seed=1)
+        10, width_multiplier=0.0625, stem="small", seed=1)
     kernels = []
     for fresh, initial in zip(copy.weights, first.weights, strict=True):
         assert fresh.name == initial.name

@@ -33,9 +33,10 @@ def save_images(path, *, labels=True, test=True):
 def write_run(folder, data, *, model=True, epochs=3, **changes):
     """A workdir with three epochs of a curve and, with `model`, a checkpoint."""
     config = override(get_preset("demo"), {
-        "encoder.width_multiplier": 0.0625, "data.image_size_pixels": SIZE,
-        "data.source": data, "precision": "float32", "compile_views": False,
-        "global_batch_size": 8, "epochs": epochs, **changes})
+        "encoder.depth": 10, "encoder.width_multiplier": 0.0625,
+        "data.image_size_pixels": SIZE, "data.source": data,
+        "precision": "float32", "compile_views": False, "global_batch_size": 8,
+        "epochs": epochs, **changes})
     workdir = Workdir(folder)
     workdir.claim(config, {
         "name": data, "num_examples": NUM_IMAGES, "channels": 3, "fingerprint": "none",

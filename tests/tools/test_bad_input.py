@@ -9,7 +9,7 @@ from tests import fresh_process
 
 TINY = [
     "--preset=demo", "--epochs=1", "--global_batch_size=4", "--precision=float32",
-    "--encoder.width_multiplier=0.0625", "--encoder.stem=small",
+    "--encoder.depth=10", "--encoder.width_multiplier=0.0625", "--encoder.stem=small",
     "--data.image_size_pixels=16", "--nocompile_views", "--augment.recipe=finetune",
 ]
 

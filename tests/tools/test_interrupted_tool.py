@@ -17,7 +17,7 @@ STEPS = 24
 RUN = [
     "--preset=demo", "--data.split=train[:128]", "--global_batch_size=16",
     f"--steps={STEPS}", "--precision=float32", "--deterministic", "--nocompile_views",
-    "--encoder.width_multiplier=0.0625", "--encoder.stem=small",
+    "--encoder.depth=10", "--encoder.width_multiplier=0.0625", "--encoder.stem=small",
     "--data.image_size_pixels=16", "--checkpoint.every_epochs=2",
     "--augment.recipe=finetune",  # See faulty_runs.
 ]

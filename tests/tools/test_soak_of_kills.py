@@ -17,7 +17,7 @@ COMMAND = [
     sys.executable, "-m", "simclr_tf.tools.pretrain", "--preset=demo",
     "--data.split=train[:256]", "--global_batch_size=16", f"--steps={STEPS}",
     "--precision=float32", "--deterministic", "--nocompile_views",
-    "--encoder.width_multiplier=0.0625", "--encoder.stem=small",
+    "--encoder.depth=10", "--encoder.width_multiplier=0.0625", "--encoder.stem=small",
     "--data.image_size_pixels=16", "--checkpoint.every_epochs=2",
     "--checkpoint.every_steps=7", "--checkpoint.keep_every_epochs=20",
 ]

@@ -11,7 +11,7 @@ from tests.training.small_networks import small_encoder
 
 BASE = override(Config(), {
     "global_batch_size": 16, "data.image_size_pixels": 16, "augment.recipe": "cifar",
-    "encoder": {"depth": 18, "width_multiplier": 0.0625, "stem": "small"},
+    "encoder": {"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
     "projection_head": {"num_layers": 2, "out_features": 8}, "compile_views": False,
     "optimizer": {"scaling": "none", "weight_decay": 1e-6}})
 

@@ -27,7 +27,7 @@ RUN = {
     "optimizer.scaling": "linear", "optimizer.warmup_steps": 2, "loss.temperature": 1.0,
     "augment.recipe": "finetune",  # See faulty_runs; the ResNet gets all operators.
 }
-RESNET = {"encoder": {"depth": 18, "width_multiplier": 0.0625, "stem": "small"},
+RESNET = {"encoder": {"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
           "augment.recipe": "cifar"}
 
 
@@ -140,10 +140,10 @@ def test_replicas_with_different_numbers_of_labels_train_the_probe_as_one_does()
     require_same_training(run(data=data, replicas=2), run(data=data))
 
 
-def test_views_compiled_by_xla_are_made_on_every_replica():
-    losses = [run(replicas=2, steps=2, compile_views=compiled).metrics["loss"]
-              for compiled in (True, False)]
-    np.testing.assert_allclose(*losses, rtol=1e-4)  # XLA fuses: it rounds elsewhere.
+def test_views_compiled_by_xla_are_made_on_every_replica(small_on_one_device):
+    result = run(replicas=2, compile_views=True)
+    # XLA fuses: it rounds elsewhere.
+    require_same_training(result, small_on_one_device, tolerance=1e-4)
 
 
 def test_a_batch_that_the_replicas_cannot_share_leaves_nothing_behind(tmp_path):

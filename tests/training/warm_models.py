@@ -11,7 +11,7 @@ from simclr_tf.training import CheckpointStore, SimCLR
 STEM = "initial_conv/kernel"
 
 
-def a_model(*, seed=0, depth=18, width=0.0625, stem="small", channels=3, encoder=None,
+def a_model(*, seed=0, depth=10, width=0.0625, stem="small", channels=3, encoder=None,
             num_classes=3, trained=True, **head):
     """A SimCLR; `trained` ones have every variable at a value of its own."""
     if encoder is None:
