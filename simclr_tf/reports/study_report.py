@@ -10,6 +10,7 @@ from simclr_tf.reports.markdown_blocks import markdown_blocks
 from simclr_tf.reports.page_files import prepare_output, write_page
 from simclr_tf.reports.run_files import read_run
 from simclr_tf.reports.run_sections import curve_section
+from simclr_tf.reports.tables import number_text
 
 STUDY_FILE = "study.json"
 _TABLE, _FIGURE = "study.md", "study.png"
@@ -154,4 +155,4 @@ def _one_line(error):
 def _value(value):
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return number_text(value) if isinstance(value, float) else str(value)

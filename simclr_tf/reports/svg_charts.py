@@ -192,7 +192,8 @@ def _ticks(values, whole=False):
     low, high = (values.min(), values.max()) if values.size else (0.0, 1.0)
     if low == high:
         low, high = low - abs(low) * 0.1 - 1e-9, high + abs(high) * 0.1 + 1e-9
-    found = ticker.MaxNLocator(nbins=5, integer=whole).tick_values(low, high)
+    found = ticker.MaxNLocator(
+        nbins=5, integer=whole, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     return found if len(found) > 1 else np.array([low, high])
 
 
@@ -201,14 +202,15 @@ def _share(value, ticks):
 
 
 def _number(tick, ticks, value_format):
-    """A tick with as many digits as its neighbours need."""
+    """A tick with as many digits as it and the others need to be told exactly."""
     percent = value_format.endswith("%")
-    step = abs(ticks[1] - ticks[0]) * (100 if percent else 1)
-    value = tick * (100 if percent else 1)
     if not percent and max(abs(ticks[0]), abs(ticks[-1])) < 1e-2:
-        return f"{value:.0e}" if value else "0"
-    digits = max(0, int(np.ceil(-np.log10(step) - 1e-9))) if step else 0
-    return f"{value:,.{digits}f}{'%' if percent else ''}"
+        return f"{tick:.3g}"
+    values = np.asarray(ticks) * (100 if percent else 1)
+    tolerance = 1e-3 * abs(values[1] - values[0])
+    digits = next(digits for digits in range(9) if digits == 8 or np.all(
+        np.abs(np.round(values, digits) - values) <= tolerance))
+    return f"{tick * (100 if percent else 1):,.{digits}f}{'%' if percent else ''}"
 
 
 def _short(name):

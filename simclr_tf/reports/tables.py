@@ -61,6 +61,24 @@ def markdown_table(header, rows, align=None):
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
 
 
+def number_text(value):
+    """A measured number for a table: four digits, or a large whole number in full.
+
+    Args:
+      value: int or float.
+
+    Returns:
+      str.
+
+    Example:
+      >>> number_text(43.4999), number_text(700_480.0), number_text(0.00123456)
+      ('43.5', '700,480', '0.001235')
+    """
+    if abs(value) >= 1000 and value == int(value):
+        return f"{int(value):,}"
+    return f"{value:.4g}"
+
+
 def results_markdown(results):
     """The table of an evaluation: representations against protocols, in percent.
 

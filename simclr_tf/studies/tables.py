@@ -1,6 +1,6 @@
 """study.md: our numbers, the paper's beside them, what differs, and every cell."""
 
-from simclr_tf.reports.tables import markdown_table
+from simclr_tf.reports.tables import markdown_table, number_text
 from simclr_tf.studies.budgets import BUDGETS
 from simclr_tf.studies.records import DONE, FAILED, PENDING
 from simclr_tf.studies.rows import rows_of
@@ -156,7 +156,7 @@ def _number(value):
 def _cells_table(summaries):
     rows = []
     for summary in summaries:
-        values = ", ".join(f"{name} {value:.4g}"
+        values = ", ".join(f"{name} {number_text(value)}"
                            for name, value in summary["values"].items())
         seconds = summary["wall_seconds"]
         rows.append([summary["name"], summary["seed"], summary["status"],

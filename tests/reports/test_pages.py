@@ -143,6 +143,21 @@ def test_curves_stand_where_their_values_are():
     assert y0 > y2 > y1 and y0 - y2 == pytest.approx(y2 - y1, abs=0.2)
 
 
+@pytest.mark.parametrize("values, value_format", [
+    ([1.6, 9.1], ".3f"), ([2.0, 9.0], ".3f"), ([-3.4, -2.3], ".3f"),
+    ([0.0, 0.0049], ".3f"), ([0.1, 0.8], ".1%"), ([800.0, 2600.0], ".3f"),
+    ([0.12, 0.121], ".1%"), ([0, 1e5], ".3f")])
+def test_the_numbers_of_an_axis_are_those_of_its_lines(values, value_format):
+    """Not rounded: between equal steps of the drawing there are equal numbers."""
+    svg = curves_svg(Curves("x", {"a": ([0, 1], values)}, value_format=value_format))
+    found = re.findall(r'y="([0-9.]*)" class="end">([^<]*)<', svg)
+    places = np.array([float(place) for place, _ in found])
+    numbers = np.array([float(re.sub("[,%]", "", number)) for _, number in found])
+    assert len(numbers) > 2 and all(len(number) < 8 for _, number in found)
+    np.testing.assert_allclose(np.diff(numbers), numbers[1] - numbers[0], rtol=1e-6)
+    np.testing.assert_allclose(np.diff(places), places[1] - places[0], atol=0.2)
+
+
 def test_markdown_says_the_same_and_its_pictures_are_there(tmp_path, tree):
     written = write_page(page_of_everything(), tmp_path / "out", name="page")
     assert [path.name for path in written] == ["page.html", "page.md"]
