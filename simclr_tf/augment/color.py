@@ -171,13 +171,21 @@ def apply_color_jitter(images, jitter):
         if not colored:
             return planes
         here = [(after < place) & (place < before) for place in (saturation, hue)]
-        return _change_hsv(
-            planes,
-            None
-            if jitter.saturation is None
-            else tf.where(here[0], jitter.saturation, 1.0),
-            None if jitter.hue is None else tf.where(here[1], jitter.hue, 0.0),
-        )
+
+        def changed():
+            return _change_hsv(
+                planes,
+                None
+                if jitter.saturation is None
+                else tf.where(here[0], jitter.saturation, 1.0),
+                None if jitter.hue is None else tf.where(here[1], jitter.hue, 0.0),
+            )
+
+        if planes[0].shape[0] != 1:
+            return changed()
+        # One image alone needs half of the passes only.
+        return tf.cond(here[0][0] | here[1][0], changed,
+                       lambda: [tf.identity(plane) for plane in planes])
 
     def scale_and_clip(planes, place):
         return [_scale_and_clip(plane, jitter, brightness == place) for plane in planes]

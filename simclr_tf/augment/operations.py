@@ -89,10 +89,32 @@ def apply_operation(operation, images, seeds, recipe):
       >>> same is images
       True
     """
-    if not _is_on(operation, recipe):
+    if not is_on(operation, recipe):
         return images
-    _, change = _CHANGES[operation]
+    change = _CHANGES[operation][1]
     return change(images, fold_in(seeds, OPERATION_IDS[operation]), recipe)
+
+
+def is_chosen(operation, seeds, recipe):
+    """Which images an operator was drawn for; it leaves the others as they are.
+
+    Args:
+      operation, seeds, recipe: as for `apply_operation`.
+
+    Returns:
+      bool tensor `[B]`; all of them for an operator that does not tell.
+
+    Example:
+      >>> from simclr_tf.augment.recipes import get_recipe
+      >>> is_chosen("blur", tf.constant([[0, 1]]), get_recipe("cifar")).numpy().tolist()
+      [False]
+    """
+    if not is_on(operation, recipe):
+        return tf.zeros(tf.shape(seeds)[:1], tf.bool)
+    chosen = _CHANGES[operation][2]
+    if chosen is None:
+        return tf.ones(tf.shape(seeds)[:1], tf.bool)
+    return chosen(fold_in(seeds, OPERATION_IDS[operation]), recipe)
 
 
 def leading_flips(seeds, recipe):
@@ -110,13 +132,20 @@ def leading_flips(seeds, recipe):
       >>> leading_flips(tf.constant([[0, 1]]), get_recipe("cifar")).shape.as_list()
       [1]
     """
-    active = [name for name in recipe.order if _is_on(name, recipe)]
+    active = [name for name in recipe.order if is_on(name, recipe)]
     if active[:1] != ["flip"]:
         return None
     return _sample_flip(fold_in(seeds, OPERATION_IDS["flip"]), recipe)
 
 
-def _is_on(operation, recipe):
+def is_on(operation, recipe):
+    """Whether a recipe has an operator at all.
+
+    Example:
+      >>> from simclr_tf.augment.recipes import get_recipe
+      >>> is_on("blur", get_recipe("cifar")), is_on("flip", get_recipe("cifar"))
+      (False, True)
+    """
     return getattr(recipe, _CHANGES[operation][0]) > 0.0
 
 
@@ -128,8 +157,8 @@ def _flip(images, seeds, recipe):
     return crop.apply_flip(images, _sample_flip(seeds, recipe))
 
 
-def _color_jitter(images, seeds, recipe):
-    jitter = color.sample_color_jitter(
+def _sample_color_jitter(seeds, recipe):
+    return color.sample_color_jitter(
         seeds,
         probability=recipe.jitter_probability,
         strength=recipe.color_strength,
@@ -139,22 +168,32 @@ def _color_jitter(images, seeds, recipe):
         hue=recipe.hue,
         brightness_mode=recipe.brightness_mode,
     )
-    return color.apply_color_jitter(images, jitter)
+
+
+def _color_jitter(images, seeds, recipe):
+    return color.apply_color_jitter(images, _sample_color_jitter(seeds, recipe))
+
+
+def _sample_grayscale(seeds, recipe):
+    return color.sample_grayscale(seeds, probability=recipe.grayscale_probability)
 
 
 def _grayscale(images, seeds, recipe):
-    grayscale = color.sample_grayscale(seeds, probability=recipe.grayscale_probability)
-    return color.apply_grayscale(images, grayscale)
+    return color.apply_grayscale(images, _sample_grayscale(seeds, recipe))
 
 
-def _blur(images, seeds, recipe):
-    sigmas = blur.sample_blur(
+def _sample_blur(seeds, recipe):
+    return blur.sample_blur(
         seeds,
         probability=recipe.blur_probability,
         sigma_min_pixels=recipe.blur_sigma_min_pixels,
         sigma_max_pixels=recipe.blur_sigma_max_pixels,
     )
-    return blur.apply_blur(images, sigmas, kernel_fraction=recipe.blur_kernel_fraction)
+
+
+def _blur(images, seeds, recipe):
+    return blur.apply_blur(images, _sample_blur(seeds, recipe),
+                           kernel_fraction=recipe.blur_kernel_fraction)
 
 
 def _cutout(images, seeds, recipe):
@@ -189,14 +228,18 @@ def _sobel(images, seeds, recipe):
     return ablation.apply_sobel(images, sobel)
 
 
-# operation -> (the recipe's field that switches it on, how to draw and apply it)
+# operation -> (the recipe's field that switches it on, how to draw and apply it, which
+# images it is drawn for: None where the draw is the whole change)
 _CHANGES = {
-    "flip": ("flip_probability", _flip),
-    "color_jitter": ("jitter_probability", _color_jitter),
-    "grayscale": ("grayscale_probability", _grayscale),
-    "blur": ("blur_probability", _blur),
-    "cutout": ("cutout_probability", _cutout),
-    "rotate": ("rotate_probability", _rotate),
-    "noise": ("noise_probability", _noise),
-    "sobel": ("sobel_probability", _sobel),
+    "flip": ("flip_probability", _flip, _sample_flip),
+    "color_jitter": (
+        "jitter_probability", _color_jitter,
+        lambda seeds, recipe: _sample_color_jitter(seeds, recipe).applied),
+    "grayscale": ("grayscale_probability", _grayscale, _sample_grayscale),
+    "blur": ("blur_probability", _blur,
+             lambda seeds, recipe: _sample_blur(seeds, recipe) > 0.0),
+    "cutout": ("cutout_probability", _cutout, None),
+    "rotate": ("rotate_probability", _rotate, None),
+    "noise": ("noise_probability", _noise, None),
+    "sobel": ("sobel_probability", _sobel, None),
 }

@@ -9,7 +9,7 @@ files of many sizes, `crop_views` cuts each image where it is decoded and
 
 import tensorflow as tf
 
-from simclr_tf.augment import crop
+from simclr_tf.augment import crop, one_by_one
 from simclr_tf.augment.arguments import (
     as_images,
     as_seeds,
@@ -24,6 +24,7 @@ from simclr_tf.augment.one_branch import OneBranch
 from simclr_tf.augment.operations import (
     apply_operation,
     crop_boxes,
+    is_on,
     is_whole_image,
     leading_flips,
 )
@@ -248,10 +249,13 @@ def _view(images, keys, recipe, size):
 
 def _finish(images, keys, recipe, but=()):
     """All operators after the crop `but` these; `keys` are the seeds of the view."""
-    for operation in recipe.order:
-        if operation in but:
-            continue
-        images = apply_operation(operation, images, keys, recipe)
+    operations = [name for name in recipe.order
+                  if name not in but and is_on(name, recipe)]
+    if operations and one_by_one.is_cheaper(images):
+        images = one_by_one.apply_operations(operations, images, keys, recipe)
+    else:
+        for operation in operations:
+            images = apply_operation(operation, images, keys, recipe)
     return tf.clip_by_value(images, 0.0, 1.0)
 
 

@@ -1,0 +1,66 @@
+"""Operators on one image after the other, where that is cheaper than on the batch.
+
+On a batch every operator is computed for every image, and kept for those that it was
+drawn for. That is the only way on an accelerator, and the best one for small images.
+A large one after the other stays in the cache of its core, and the operators that were
+not drawn for it are left out (half of the blurs, a fifth of the jitters, half of the
+passes through HSV). The draws, and so the views, are the same.
+"""
+
+import os
+
+import tensorflow as tf
+
+from simclr_tf.augment.operations import apply_operation, is_chosen
+
+# Of `finish_views`, "simclr_v1", compiled by XLA: CPU time against the batch's is 0.55
+# at 224 pixels, 0.63 at 96, 0.82 at 64; a small image leaves the loop little to save.
+_LARGE = 96 * 96
+_FEW_CORES = 4  # The loop runs on one of them, a batch on all.
+
+
+def is_cheaper(images):
+    """Whether a batch `[B, H, W, C]` should go one by one here.
+
+    Example:
+      >>> is_cheaper(tf.zeros([2, 32, 32, 3]))
+      False
+    """
+    height, width = images.shape[1:3]
+    return (height * width >= _LARGE and (os.cpu_count() or 1) <= _FEW_CORES
+            and not any(map(tf.config.list_logical_devices, ("GPU", "TPU"))))
+
+
+def apply_operations(operations, images, seeds, recipe):
+    """Draw and apply operators, one image after the other.
+
+    Args:
+      operations: list of str, of `recipes.OPERATIONS`, in their order.
+      images: float32 `[B, H, W, C]` in [0, 1].
+      seeds: int32 `[B, 2]`, the seeds of this view.
+      recipe: Recipe.
+
+    Returns:
+      float32 tensor like `images`.
+
+    Example:
+      >>> from simclr_tf.augment.recipes import get_recipe
+      >>> images, seeds = tf.ones([2, 8, 8, 3]), tf.constant([[0, 1], [0, 2]])
+      >>> recipe = get_recipe("simclr_v1")
+      >>> apply_operations(["flip", "blur"], images, seeds, recipe).shape.as_list()
+      [2, 8, 8, 3]
+    """
+    chosen = {name: is_chosen(name, seeds, recipe) for name in operations}
+
+    def of_one(number):
+        image, seed = images[number][tf.newaxis], seeds[number][tf.newaxis]
+        for name in operations:
+            image = tf.cond(
+                chosen[name][number],
+                lambda name=name, image=image: apply_operation(
+                    name, image, seed, recipe),
+                lambda image=image: tf.identity(image))
+        return image[0]
+
+    return tf.map_fn(of_one, tf.range(tf.shape(images)[0]),
+                     fn_output_signature=tf.TensorSpec(images.shape[1:], tf.float32))
