@@ -10,8 +10,9 @@ from simclr_tf.training.encoders import (
     load_projection_head,
     untrained_encoder,
 )
-from simclr_tf.training.run import PretrainResult, pretrain, pretrain_from_config
+from simclr_tf.training.run import pretrain, pretrain_from_config
 from simclr_tf.training.simclr import SimCLR
+from simclr_tf.training.stages import PretrainResult
 from simclr_tf.training.workdir import Workdir
 
 __all__ = [
