@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
 from simclr_tf.augment.ranges import check_interval, check_probability
+from simclr_tf.augment.separable import apply_separable
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in, normal, uniform
 
@@ -129,11 +130,23 @@ def apply_rotate(images, quarter_turns):
         height=height,
         width=width,
     )
-    turns = per_image(quarter_turns)
-    transposed = tf.transpose(images, [0, 2, 1, 3])
-    outputs = tf.where(turns == 1, tf.reverse(transposed, [1]), images)
-    outputs = tf.where(turns == 2, tf.reverse(images, [1, 2]), outputs)
-    return tf.where(turns == 3, tf.reverse(transposed, [2]), outputs)
+    # Mirror, then transpose. The mirrors are matrices: XLA would fuse selections among
+    # mirrored copies with whatever made the images, and make them anew for each copy
+    # and pixel (75 times the time of a whole recipe).
+    mirrored = apply_separable(
+        images,
+        _maybe_reversed(quarter_turns >= 2, height),
+        _maybe_reversed((quarter_turns == 1) | (quarter_turns == 2), width),
+    )
+    is_odd = per_image(quarter_turns % 2 == 1)
+    return tf.where(is_odd, tf.transpose(mirrored, [0, 2, 1, 3]), mirrored)
+
+
+def _maybe_reversed(reversed_, size):
+    """`[B, size, size]`: the identity, or the matrix that reverses an axis."""
+    identity = tf.eye(size)
+    return tf.where(
+        reversed_[:, tf.newaxis, tf.newaxis], identity[::-1], identity)
 
 
 def sample_noise(seeds, shape, *, probability=1.0, stddev_min=0.05, stddev_max=0.2):
