@@ -25,20 +25,14 @@ from simclr_tf.augment.crop import (
     sample_crop,
     sample_flip,
 )
+from simclr_tf.augment.file_crops import crop_draws, crop_view, crop_views
 from simclr_tf.augment.one_branch import (
     ONE_BRANCH_OPERATORS,
     OneBranch,
     recipe_of_views,
 )
 from simclr_tf.augment.recipes import RECIPES, Recipe, get_recipe
-from simclr_tf.augment.views import (
-    crop_view,
-    crop_views,
-    finish_view,
-    finish_views,
-    one_view,
-    two_views,
-)
+from simclr_tf.augment.views import finish_view, finish_views, one_view, two_views
 
 __all__ = [
     "ONE_BRANCH_OPERATORS",
@@ -56,6 +50,7 @@ __all__ = [
     "apply_rotate",
     "apply_sobel",
     "center_box",
+    "crop_draws",
     "crop_view",
     "crop_views",
     "finish_view",

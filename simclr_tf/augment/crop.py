@@ -74,7 +74,45 @@ def sample_crop(
     Source: Appendix A of SimCLR v1: "uniform from 0.08 to 1.0 in area" and "a random
     aspect ratio (default: of 3/4 to 4/3) of the original aspect ratio".
     """
-    seeds = as_seeds(seeds)
+    return boxes_of_draws(
+        crop_draws(seeds), height, width, area_min_fraction=area_min_fraction,
+        area_max_fraction=area_max_fraction, aspect_min=aspect_min,
+        aspect_max=aspect_max, floor=floor)
+
+
+def crop_draws(seeds):
+    """The random numbers of `sample_crop`: for area, aspect, and both positions.
+
+    Args:
+      seeds: int32 `[B, 2]`.
+
+    Returns:
+      float32 tensor `[B, 4]` in [0, 1).
+
+    Example:
+      >>> crop_draws(tf.constant([[0, 1], [0, 2]])).shape.as_list()
+      [2, 4]
+    """
+    return uniform(as_seeds(seeds), (4,))
+
+
+def boxes_of_draws(draws, height, width, *, area_min_fraction, area_max_fraction,
+                   aspect_min, aspect_max, floor):
+    """The boxes of `sample_crop`, from its random numbers.
+
+    Args:
+      draws: float32 `[B, 4]`, of `crop_draws`.
+      height, width, ...: as for `sample_crop`.
+
+    Returns:
+      int32 tensor `[B, 4]`: (y, x, h, w).
+
+    Example:
+      >>> boxes_of_draws(tf.zeros([1, 4]), 10, 10, area_min_fraction=0.25,
+      ...     area_max_fraction=1.0, aspect_min=1.0, aspect_max=1.0,
+      ...     floor="exact").numpy().tolist()
+      [[0, 0, 5, 5]]
+    """
     check_choice("floor", floor, CROP_FLOORS)
     low = area_min_fraction
     if floor == "reference":
@@ -84,7 +122,6 @@ def sample_crop(
     )
     check_interval("aspect_min", aspect_min, "aspect_max", aspect_max)
     height, width = tf.cast(height, tf.int32), tf.cast(width, tf.int32)
-    draws = uniform(seeds, (4,))
     area = low + draws[:, 0] * (area_max_fraction - low)
     # log(aspect) in [log a, -log a] fits; the interval asked for is cut to that.
     most = -tf.math.log(area)

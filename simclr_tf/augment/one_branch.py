@@ -10,6 +10,8 @@ import dataclasses
 from simclr_tf.augment.recipes import Recipe, get_recipe
 from simclr_tf.errors import require, unknown_choice
 
+SHARED_VIEW = 2  # The crop that both views start from: a draw of its own.
+
 # Operator -> the fields of a recipe that switch it on. Colour keeps the recipe's own
 # probabilities of jitter and of grey; every other operator changes every image.
 ONE_BRANCH_OPERATORS = {

@@ -34,11 +34,27 @@ def is_whole_image(recipe, size):
     )
 
 
-def crop_boxes(seeds, height, width, recipe, size):
-    """The box that each image is cropped to, in one view.
+def crop_draws(seeds):
+    """The random numbers of `crop_boxes`: all that the crop of a view depends on.
 
     Args:
       seeds: int32 `[B, 2]`, the seeds of this view.
+
+    Returns:
+      float32 tensor `[B, 4]` in [0, 1).
+
+    Example:
+      >>> crop_draws(tf.constant([[0, 1]])).shape.as_list()
+      [1, 4]
+    """
+    return crop.crop_draws(fold_in(seeds, OPERATION_IDS["crop"]))
+
+
+def crop_boxes(draws, height, width, recipe, size):
+    """The box that each image is cropped to, in one view.
+
+    Args:
+      draws: float32 `[B, 4]`, of `crop_draws`.
       height, width: int, or int32 scalar tensors: H and W.
       recipe: Recipe.
       size: pair (height, width) of the view.
@@ -48,13 +64,13 @@ def crop_boxes(seeds, height, width, recipe, size):
 
     Example:
       >>> from simclr_tf.augment.recipes import get_recipe
-      >>> seeds, recipe = tf.constant([[0, 1]]), get_recipe("evaluate")
-      >>> crop_boxes(seeds, 256, 256, recipe, (224, 224)).numpy().tolist()
+      >>> draws, recipe = tf.zeros([1, 4]), get_recipe("evaluate")
+      >>> crop_boxes(draws, 256, 256, recipe, (224, 224)).numpy().tolist()
       [[16, 16, 224, 224]]
     """
     if recipe.geometry == "random_resized_crop":
-        return crop.sample_crop(
-            fold_in(seeds, OPERATION_IDS["crop"]),
+        return crop.boxes_of_draws(
+            draws,
             height,
             width,
             area_min_fraction=recipe.crop_area_min_fraction,
@@ -67,7 +83,7 @@ def crop_boxes(seeds, height, width, recipe, size):
         box = tf.stack([0, 0, height, width])
     else:
         box = crop.center_box(height, width, size, fraction=recipe.center_crop_fraction)
-    return tf.tile(box[tf.newaxis], [tf.shape(seeds)[0], 1])
+    return tf.tile(box[tf.newaxis], [tf.shape(draws)[0], 1])
 
 
 def apply_operation(operation, images, seeds, recipe):

@@ -14,25 +14,20 @@ from simclr_tf.augment.arguments import (
     as_images,
     as_seeds,
     as_size,
-    check_dtype,
     check_images,
     to_unit,
-    unit_scale,
 )
-from simclr_tf.augment.jpeg import decode_boxes
-from simclr_tf.augment.one_branch import OneBranch
+from simclr_tf.augment.one_branch import SHARED_VIEW, OneBranch
 from simclr_tf.augment.operations import (
     apply_operation,
     crop_boxes,
+    crop_draws,
     is_on,
     is_whole_image,
     leading_flips,
 )
-from simclr_tf.augment.recipes import get_recipe
-from simclr_tf.errors import require
+from simclr_tf.augment.recipes import get_recipe, recipe_pair
 from simclr_tf.seeding import fold_in
-
-_SHARED = 2  # The crop that both views of a `OneBranch` start from: a draw of its own.
 
 
 def two_views(images, seeds, recipe, *, image_size_pixels=None):
@@ -61,10 +56,10 @@ def two_views(images, seeds, recipe, *, image_size_pixels=None):
     Source: SimCLR v1 (arXiv:2002.05709), Algorithm 1 and Appendix A.
     """
     if isinstance(recipe, OneBranch):
-        crops = one_view(images, seeds, recipe.shared, view=_SHARED,
+        crops = one_view(images, seeds, recipe.shared, view=SHARED_VIEW,
                          image_size_pixels=image_size_pixels)
         return finish_views(crops, crops, seeds, recipe)
-    recipe_a, recipe_b = _recipe_pair(recipe)
+    recipe_a, recipe_b = recipe_pair(recipe)
     images = check_images(images)
     size = _view_size(image_size_pixels, images)
     keys_a, keys_b = _view_seeds(seeds, images)
@@ -105,63 +100,6 @@ def one_view(images, seeds, recipe, *, view=0, image_size_pixels=None):
     return _view(images, keys, get_recipe(recipe), size)
 
 
-def crop_views(image, seed, recipe, image_size_pixels, *, channels=3):
-    """Both crops of one image of any size: the first half of `two_views`.
-
-    Meant for `tf.data.Dataset.map`. JPEG bytes are decoded once for both crops, and
-    only the part that the two boxes cover.
-
-    Args:
-      image: uint8 or floating in [0, 1], `[H, W, C]`, H and W known or not; or a
-        string scalar, the bytes of a JPEG file.
-      seed: int32 `[2]`, the image's seed.
-      recipe: name, `Recipe`, a pair (recipe_a, recipe_b), or `OneBranch`.
-      image_size_pixels: int or pair (height, width).
-      channels: 1 or 3, what JPEG bytes are decoded to.
-
-    Returns:
-      (crop_a, crop_b), float32 tensors `[height, width, C]` in [0, 1].
-
-    Raises:
-      ConfigError: unknown recipe, or image, seed or size of another form.
-
-    Example:
-      >>> image = tf.zeros([30, 40, 3], tf.uint8)
-      >>> crop_a, crop_b = crop_views(image, tf.constant([0, 1]), "simclr_v2", 24)
-      >>> crop_a.shape.as_list()
-      [24, 24, 3]
-    """
-    if isinstance(recipe, OneBranch):
-        shared = (recipe.shared,)
-        crops = _crops(image, seed, shared, (_SHARED,), image_size_pixels, channels)
-        return crops[0], crops[0]
-    recipes = _recipe_pair(recipe)
-    return tuple(_crops(image, seed, recipes, (0, 1), image_size_pixels, channels))
-
-
-def crop_view(image, seed, recipe, image_size_pixels, *, view=0, channels=3):
-    """One crop of one image of any size: the first half of `one_view`.
-
-    Args:
-      image, seed, image_size_pixels, channels: as for `crop_views`.
-      recipe: name or `Recipe`.
-      view: int >= 0.
-
-    Returns:
-      float32 tensor `[height, width, C]` in [0, 1].
-
-    Raises:
-      ConfigError: unknown recipe, or image, seed or size of another form.
-
-    Example:
-      >>> image = tf.zeros([30, 40, 3], tf.uint8)
-      >>> crop_view(image, tf.constant([0, 1]), "evaluate", 24).shape.as_list()
-      [24, 24, 3]
-    """
-    recipes = (get_recipe(recipe),)
-    return _crops(image, seed, recipes, (view,), image_size_pixels, channels)[0]
-
-
 def finish_views(crops_a, crops_b, seeds, recipe):
     """All operators after the crop, on a batch: the second half of `two_views`.
 
@@ -187,7 +125,7 @@ def finish_views(crops_a, crops_b, seeds, recipe):
         for number, stage in enumerate(recipe.stages):
             crops_a = one_view(crops_a, seeds, stage, view=number)
         return crops_a, crops_b
-    recipe_a, recipe_b = _recipe_pair(recipe)
+    recipe_a, recipe_b = recipe_pair(recipe)
     keys_a, keys_b = _view_seeds(seeds, crops_a)
     if recipe_a != recipe_b:
         return _finish(crops_a, keys_a, recipe_a), _finish(crops_b, keys_b, recipe_b)
@@ -241,7 +179,7 @@ def _view(images, keys, recipe, size):
     height, width = images.shape[1:3]
     if is_whole_image(recipe, size) and size == (height, width):
         return _finish(to_unit(images), keys, recipe)  # exactly, on any device
-    boxes = crop_boxes(keys, height, width, recipe, size)
+    boxes = crop_boxes(crop_draws(keys), height, width, recipe, size)
     flips = leading_flips(keys, recipe)
     crops = crop.apply_crop(images, boxes, size, flips=flips)
     return _finish(crops, keys, recipe, but=() if flips is None else ("flip",))
@@ -257,57 +195,3 @@ def _finish(images, keys, recipe, but=()):
         for operation in operations:
             images = apply_operation(operation, images, keys, recipe)
     return tf.clip_by_value(images, 0.0, 1.0)
-
-
-def _recipe_pair(recipe):
-    if isinstance(recipe, (tuple, list)):
-        require(
-            len(recipe) == 2,
-            "A pair of recipes is (recipe_a, recipe_b).",
-            recipe=recipe,
-        )
-        return get_recipe(recipe[0]), get_recipe(recipe[1])
-    return (get_recipe(recipe),) * 2
-
-
-def _crops(image, seed, recipes, views, image_size_pixels, channels):
-    """One crop of one image for each of the views."""
-    size = as_size(image_size_pixels)
-    image = tf.convert_to_tensor(image)
-    seeds = as_seeds(tf.convert_to_tensor(seed)[tf.newaxis])
-    is_jpeg = image.dtype == tf.string
-    if is_jpeg:
-        require(
-            image.shape.rank == 0,
-            "JPEG bytes must be one string scalar.",
-            shape=str(image.shape),
-        )
-        height, width = tf.unstack(tf.image.extract_jpeg_shape(image)[:2])
-    else:
-        require(
-            image.shape.rank == 3,
-            "`image` must be [height, width, channels].",
-            shape=str(image.shape),
-        )
-        check_dtype(image, "image")
-        height, width = tf.unstack(tf.shape(image)[:2])
-    # All views at once: for one image, launching an operation is what it costs.
-    keys = fold_in(tf.tile(seeds, [len(views), 1]), tf.constant(views))  # [views, 2]
-    if len(set(recipes)) == 1:
-        boxes = tf.unstack(crop_boxes(keys, height, width, recipes[0], size))
-    else:
-        boxes = [
-            crop_boxes(key[tf.newaxis], height, width, recipe, size)[0]
-            for recipe, key in zip(recipes, tf.unstack(keys), strict=True)
-        ]
-    if is_jpeg:
-        image, boxes = decode_boxes(image, boxes, height, width, channels=channels)
-    return [_resize(image, box, size) for box in boxes]
-
-
-def _resize(image, box, size):
-    """The box of one image as float32 `[height, width, C]` in [0, 1]."""
-    y, x, h, w = tf.unstack(box)
-    resized = tf.image.resize(image[y : y + h, x : x + w], size, "bicubic")
-    resized = tf.cast(resized, tf.float32) * unit_scale(image)
-    return tf.clip_by_value(resized, 0.0, 1.0)

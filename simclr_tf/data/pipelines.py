@@ -12,7 +12,7 @@ Files are read, decoded once for both views and cropped here, one by one, in par
 import numpy as np
 import tensorflow as tf
 
-from simclr_tf.augment import crop_views
+from simclr_tf.augment import crop_draws, crop_views
 from simclr_tf.data.batch_schedule import BatchSchedule, stand_in
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.pixels import blank_image, decode_image, first_success
@@ -139,16 +139,20 @@ class _Crops:
         self._formats = getattr(source, "formats", None)
         self.blank = blank_image(image_size_pixels, source.channels)
 
-    def of_image(self, image, seed):
-        return crop_views(image, seed, self._recipe, self._size)
+    def draws(self, seeds):
+        return crop_draws(seeds, self._recipe)
 
-    def of_file(self, encoded, seed):
+    def of_image(self, image, seed, draws):
+        return crop_views(image, seed, self._recipe, self._size, draws=draws)
+
+    def of_file(self, encoded, seed, draws):
         def from_jpeg():  # Only the part under the two boxes is decoded.
             return crop_views(encoded, seed, self._recipe, self._size,
-                              channels=self._channels)
+                              channels=self._channels, draws=draws)
 
         def from_any():
-            return self.of_image(decode_image(encoded, self._channels), seed)
+            return self.of_image(
+                decode_image(encoded, self._channels), seed, draws)
 
         if self._formats == {"jpeg"}:
             return from_jpeg()
@@ -190,15 +194,21 @@ def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
         _, ids, seeds = schedule.examples(step)
         return (ids, seeds, *source.locations(ids))
 
-    def load(example, seed, *location):
-        used, crop_a, crop_b = _readable(source, crops, example, seed, location)
+    def with_draws(step):
+        ids, seeds, *locations = columns(step)
+        return (ids, seeds, crops.draws(seeds), *locations)
+
+    def load(example, seed, draws, *location):
+        used, crop_a, crop_b = _readable(
+            source, crops, example, (seed, draws), location)
         return {"ids": used, "seeds": seed, "crops_a": crop_a, "crops_b": crop_b,
                 "skipped": tf.where(used == example, tf.constant(-1, tf.int64),
                                     example)}
 
     # A cached image is its own location: the next batch's are fetched beside this one.
-    columns = steps.map(_fixed_shapes(draw, types, batch_size)).prefetch(1)
-    images = columns.unbatch().map(
+    columns = _fixed_shapes(draw, types, batch_size)
+    rows = steps.map(do_not_convert(with_draws)).prefetch(1).unbatch()
+    images = rows.map(
         do_not_convert(load), num_parallel_calls=tf.data.AUTOTUNE)
     batches = images.batch(batch_size, drop_remainder=True)
     if with_labels and source.labels is not None:
@@ -208,8 +218,10 @@ def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
     return batches
 
 
-def _readable(source, crops, example, seed, location):
+def _readable(source, crops, example, seed_and_draws, location):
     """(id, crop_a, crop_b) of `example`, or of the first stand-in that can be read."""
+    seed, _ = seed_and_draws
+
     def stand_in_place(attempt):
         other = on_host(
             lambda *given: np.int64(stand_in(*given, source.num_examples)),
@@ -218,7 +230,7 @@ def _readable(source, crops, example, seed, location):
         return (other, *source.location_tensors(other))
 
     def crop(used, *place):
-        return (used, *crops.of_file(source.read_encoded(*place), seed))
+        return (used, *crops.of_file(source.read_encoded(*place), *seed_and_draws))
 
     def give_up(number):
         raise DataError(
@@ -248,8 +260,13 @@ def _stream_batches(source, schedule, steps, crops, first_row, shard, with_label
         place = row % global_batch_size
         return (place >= first) & (place < first + batch_size)
 
+    def numbers_of(step):
+        ids, seeds = columns(step)
+        draws = tf.zeros([batch_size]) if crops is None else crops.draws(seeds)
+        return ids, seeds, draws
+
     def load(numbers, row_and_element):
-        (example, seed), (_, element) = numbers, row_and_element
+        (example, seed, draws), (_, element) = numbers, row_and_element
         image = checked_image(element[0], source.name)
         result = {"ids": example, "seeds": seed,
                   "skipped": tf.constant(-1, tf.int64)}
@@ -257,11 +274,11 @@ def _stream_batches(source, schedule, steps, crops, first_row, shard, with_label
             result["labels"] = tf.cast(tf.reshape(element[1], []), tf.int32)
         if crops is None:
             return {**result, "images": image}
-        crop_a, crop_b = crops.of_image(image, seed)
+        crop_a, crop_b = crops.of_image(image, seed, draws)
         return {**result, "crops_a": crop_a, "crops_b": crop_b}
 
-    numbers = steps.map(
-        _fixed_shapes(draw, [tf.int64, tf.int32], batch_size)).unbatch()
+    columns = _fixed_shapes(draw, [tf.int64, tf.int32], batch_size)
+    numbers = steps.map(do_not_convert(numbers_of)).unbatch()
     elements = source.dataset.repeat().skip(first_row).enumerate().filter(is_ours)
     examples = tf.data.Dataset.zip((numbers, elements))
     images = examples.map(do_not_convert(load), num_parallel_calls=tf.data.AUTOTUNE)

@@ -5,7 +5,9 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf.augment import (
+    OneBranch,
     Recipe,
+    crop_draws,
     crop_view,
     crop_views,
     finish_view,
@@ -103,6 +105,21 @@ def test_only_the_part_that_the_boxes_cover_is_decoded():
         np.testing.assert_array_equal(
             part[v : v + h, u : u + w], whole[y : y + h, x : x + w]
         )
+
+
+@pytest.mark.parametrize(
+    "recipe", ["simclr_v2", ("evaluate", "simclr_v1"), OneBranch("cifar", ("crop",))],
+    ids=["one", "pair", "one-branch"])
+def test_draws_made_for_a_batch_are_those_of_each_image(recipe):
+    image, keys = byte_images(31, 45, 3), seeds(6)
+    for key, draws in zip(keys, crop_draws(keys, recipe), strict=True):
+        found = crop_views(image, key, recipe, 12, draws=draws)
+        for crop, expected in zip(
+                found, crop_views(image, key, recipe, 12), strict=True):
+            np.testing.assert_array_equal(crop, expected)
+    other = crop_views(image, keys[0], recipe, 12, draws=crop_draws(
+        keys[1:2], recipe)[0])
+    assert np.abs(other[-1] - crop_views(image, keys[0], recipe, 12)[-1]).max() > 0.05
 
 
 def test_jpeg_bytes_map_in_a_pipeline_and_decode_to_grey():
