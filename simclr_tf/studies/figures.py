@@ -119,7 +119,11 @@ def _bars(axes, figure, rows, styles):
     axes.set_xticks(range(len(places)), places, fontsize=8,
                     rotation=20 if len(places) > 4 else 0)
     axes.margins(y=0.16)
-    _finish(axes, figure, legend=len(names) > 1)
+    _finish(axes, figure, legend=False)
+    if len(names) > 1:  # Below: bars leave no room among them.
+        axes.legend(frameon=False, fontsize=7.5, ncols=min(len(names), 5),
+                    loc="upper center",
+                    bbox_to_anchor=(0.5, -0.24 if len(places) > 4 else -0.14))
 
 
 def _lines(axes, figure, rows, styles):
