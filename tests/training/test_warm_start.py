@@ -118,12 +118,11 @@ def test_other_channels_leave_the_stem_alone_fresh_and_say_so(source, caplog):
 
 def test_a_deeper_network_takes_the_blocks_of_the_same_name(source):
     trained, folder = source
-    fresh = a_model(trained=False, depth=34)
+    fresh = a_model(trained=False, depth=18)
     result = warm_start(fresh, folder)
     assert set(reasons(result).values()) == {"missing in the source"}
-    assert all("_block1" not in name and "_block2" not in name
-               for name in reasons(result))
-    for name in ("block_group1_block2_conv2", "block_group4_block1_conv1"):
+    assert all("_block2_" in name for name in reasons(result))
+    for name in ("block_group1_block1_conv2", "block_group4_block1_conv1"):
         np.testing.assert_array_equal(fresh.encoder.get_layer(name).kernel,
                                       trained.encoder.get_layer(name).kernel)
     table = result.table().splitlines()
