@@ -53,7 +53,7 @@ $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	# The pip that comes with Python 3.10 searches for versions without an end.
 	$(BIN)/python -m pip install -q --upgrade 'pip>=24'
-	$(BIN)/python -m pip install -q --editable '.[test]'
+	$(BIN)/python -m pip install -q --no-compile --editable '.[test]'
 	@touch $@
 
 $(VENV_ADDONS)/.installed: setup.py
@@ -61,7 +61,8 @@ $(VENV_ADDONS)/.installed: setup.py
 	neither was found: make PYTHON_ADDONS=/path/to/python3.11 ..." >&2; exit 2; }
 	$(PYTHON_ADDONS) -m venv $(VENV_ADDONS)
 	$(BIN_ADDONS)/python -m pip install -q --upgrade 'pip>=24'
-	$(BIN_ADDONS)/python -m pip install -q --editable '.[test,addons]'
+	$(BIN_ADDONS)/python -m pip install -q --no-compile --editable \
+	  '.[test,addons]'
 	@touch $@
 
 clean:

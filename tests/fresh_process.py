@@ -3,7 +3,8 @@
 A server per pytest worker imports TensorFlow and this package and computes nothing;
 each process is a fork of it, from before TensorFlow has started a thread. To import
 them anew would be most of the time of such a test. Where it matters that this package
-is not there, or how a start looks, tests start Python itself.
+is not there, or how a start looks, tests start Python itself; `make test-lanes` runs
+the tools as users do.
 """
 
 import multiprocessing
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 from multiprocessing import forkserver
+
+from tests.quick_tracing import without_stacks
 
 _PRELOADED = [
     "tensorflow", "simclr_tf.evaluation", "simclr_tf.export", "simclr_tf.reports",
@@ -100,6 +103,7 @@ def _run(arguments, cwd, environment, outputs):
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
+    without_stacks()
     first, *rest = arguments
     if first == "-m":
         sys.argv = rest

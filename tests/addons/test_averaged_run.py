@@ -19,6 +19,7 @@ OPTIONS = {
     "optimizer.base_learning_rate": 2.0, "optimizer.swa_start_fraction": 0.5,
     "optimizer.swa_period_steps": 2, "optimizer.average_decay": 0.7,
     "compile_views": False, "checkpoint.every_epochs": 1,
+    "augment.recipe": "finetune",  # See tests/training/faulty_runs.py.
 }
 
 

@@ -26,7 +26,7 @@ def images(count, channels=3):
     ("simclr_v1", 3), ("simclr_v2", 1), (EVERYTHING, 3),
     ((EVERYTHING, "cifar"), 3)], ids=["v1", "v2-grey", "all", "pair"])
 def test_views_made_one_by_one_are_those_of_the_batch(recipe, channels, monkeypatch):
-    arguments = images(8, channels), seeds(8), recipe
+    arguments = images(4, channels), seeds(4), recipe
     batch = two_views(*arguments)
     calls, is_cheaper = [], one_by_one.is_cheaper
     monkeypatch.setattr(one_by_one, "is_cheaper", lambda images: bool(

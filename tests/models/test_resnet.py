@@ -44,7 +44,8 @@ def test_resnet50_has_the_reference_number_of_parameters(resnet50):
 @pytest.mark.parametrize(
     ("arguments", "millions"),
     [
-        ({"depth": 50, "sk_ratio": 0.0625}, 35.216),
+        pytest.param({"depth": 50, "sk_ratio": 0.0625}, 35.216,
+                     marks=pytest.mark.slow),
         pytest.param({"depth": 50, "width_multiplier": 2}, 93.907,
                      marks=pytest.mark.slow),
         pytest.param({"depth": 50, "width_multiplier": 2, "sk_ratio": 0.0625}, 140.306,

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from simclr_tf import pretrain
 from simclr_tf._keras import keras
+from tests.quick_tracing import without_grappler
 from tests.training.small_networks import small_encoder
 
 EPOCH_STEPS, TOTAL_STEPS = 3, 8
@@ -91,6 +92,7 @@ def main(folder):
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    without_grappler()
     train(folder, "calm", every_steps=1)
     for name, (every_steps, cuts) in CUTS.items():
         for cut in [*cuts, None]:

@@ -149,6 +149,7 @@ def test_the_training_that_is_compared_does_something():
     assert all(np.any(slot) for slot in last["slots"])
 
 
+@pytest.mark.slow  # It measures a bound, and tests no code of ours.
 def test_float32_is_no_closer_on_one_device_with_its_rows_in_another_order():
     errors = largest_errors(train(1, shuffled=True), train(1))
     assert 1e-6 < errors["gradients"] <= BOUNDS["gradients"], errors

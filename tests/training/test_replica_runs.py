@@ -135,6 +135,7 @@ def test_a_separate_probe_set_is_shared_by_the_replicas(tmp_path):
     require_same_training(run(replicas=2, **options), run(**options))
 
 
+@pytest.mark.slow  # In every suite, with fit: test_simclr_over_replicas.
 def test_replicas_with_different_numbers_of_labels_train_the_probe_as_one_does():
     data = labelled_images()
     require_same_training(run(data=data, replicas=2), run(data=data))

@@ -94,6 +94,7 @@ def test_the_encoder_comes_back_from_the_workdir_for_any_number_of_channels(
     np.testing.assert_array_equal(result.encoder(x), again(x))
 
 
+@pytest.mark.slow  # Bit for bit, in every suite: test_exact_resume.
 def test_an_interrupted_run_ends_like_the_calm_one(tmp_path):
     calm = run(workdir=tmp_path / "calm", epochs=4)
     with pytest.raises(KeyboardInterrupt):
@@ -251,6 +252,7 @@ def test_bfloat16_trains():
     assert np.isfinite(result.metrics["loss"])
 
 
+@pytest.mark.slow  # On two replicas, in every suite: test_replica_runs.
 def test_views_compiled_by_xla_train_to_the_same_losses():
     losses = [[r["loss"] for r in run(compile_views=compiled).history]
               for compiled in (False, True)]

@@ -120,6 +120,7 @@ def test_a_regularized_encoder_without_batch_norm_trains_as_on_one_device():
     assert np.linalg.norm(several - single) <= 1e-5 * np.linalg.norm(single - initial)
 
 
+@pytest.mark.slow  # Of whole runs, in every suite: test_replica_runs.
 def test_a_separate_probe_set_is_averaged_over_all_its_labels():
     rng = np.random.default_rng(5)
     shape = (GLOBAL_BATCH_SIZE, SIZE, SIZE, 3)
@@ -164,6 +165,7 @@ def test_figures_are_saved_and_shown_without_a_collective():
         assert variable.aggregation == tf.VariableAggregation.ONLY_FIRST_REPLICA
 
 
+@pytest.mark.slow  # Of whole runs, in every suite: test_exact_resume.
 def test_figures_survive_an_interruption_on_every_replica(tmp_path):
     model, twin = (a_model(mirrored(2), on_nonfinite="skip") for _ in range(2))
     step, twin_step = stepper(model), stepper(twin)
