@@ -1,0 +1,45 @@
+"""The written-up studies: one section each, with its command and its figure."""
+
+import pathlib
+import re
+import shlex
+
+import pytest
+from absl import flags
+from PIL import Image
+
+from simclr_tf.studies import STUDIES
+from simclr_tf.tools import ablate
+
+DOCS = pathlib.Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "studies.md").read_text(encoding="utf-8")
+
+
+def test_sections_are_of_studies_in_their_order_and_the_others_are_named():
+    written = re.findall(r"^## `(\w+)`", TEXT, flags=re.M)
+    assert written == [name for name in STUDIES if name in written]
+    introduction = TEXT.split("\n## ")[0]
+    for name in STUDIES:
+        assert (name in written) != (f"`{name}`" in introduction)
+
+
+@pytest.mark.parametrize("command", re.findall(r"^simclr-tf ablate .*$", TEXT, re.M))
+def test_every_command_is_accepted(command):
+    values = flags.FlagValues()
+    ablate.define(values)
+    _, verb, *arguments = shlex.split(command)
+    assert verb == "ablate" and values([verb, *arguments]) == [verb]
+    assert values["study"].value in STUDIES
+
+
+def test_every_figure_is_there_and_shown():
+    shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", TEXT)
+    assert {DOCS / name for name in shown} == set((DOCS / "studies").iterdir())
+    for name in shown:
+        with Image.open(DOCS / name) as figure:
+            assert min(figure.size) > 300
+
+
+def test_every_section_says_what_it_shows_and_what_it_does_not():
+    for section in re.split(r"^## ", TEXT, flags=re.M)[1:]:
+        assert "**Shows.**" in section and "**Does not show.**" in section
