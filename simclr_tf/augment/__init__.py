@@ -14,9 +14,7 @@ from simclr_tf.augment.blur import apply_blur, sample_blur
 from simclr_tf.augment.color import (
     ColorJitter,
     apply_color_jitter,
-    apply_grayscale,
     sample_color_jitter,
-    sample_grayscale,
 )
 from simclr_tf.augment.crop import (
     apply_crop,
@@ -26,6 +24,7 @@ from simclr_tf.augment.crop import (
     sample_flip,
 )
 from simclr_tf.augment.file_crops import crop_draws, crop_view, crop_views
+from simclr_tf.augment.grayscale import apply_grayscale, sample_grayscale
 from simclr_tf.augment.one_branch import (
     ONE_BRANCH_OPERATORS,
     OneBranch,

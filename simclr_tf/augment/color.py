@@ -1,8 +1,8 @@
-"""Colour distortion: jitter in a random order per image, and grayscale.
+"""Colour jitter, in a random order per image.
 
-Brightness and contrast are defined for any number of channels. Saturation, hue and
-grayscale are about colour: on images that do not have 3 channels they are skipped,
-and the log says so once.
+Brightness and contrast are defined for any number of channels. Saturation and hue are
+about colour: on images that do not have 3 channels they are skipped, and the log says
+so once.
 
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A and its pseudo-code.
 """
@@ -23,7 +23,6 @@ from simclr_tf.seeding import uniform
 # The numbers that an order of the jitter is made of.
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 _ORDERS = np.array(list(itertools.permutations(range(4))), np.int32)  # [24, 4]
-_GRAY_WEIGHTS = (0.2989, 0.587, 0.114)
 _said = set()
 
 
@@ -157,7 +156,7 @@ def apply_color_jitter(images, jitter):
     Source: SimCLR v1, Appendix A, `color_distortion`; order and clips as in SimCLR v2.
     """
     images = as_images(images)
-    colored = _has_color(
+    colored = has_color(
         images, jitter.saturation is not None or jitter.hue is not None, "color jitter"
     )
     brightness, contrast, saturation, hue = (
@@ -258,61 +257,21 @@ def _against(plane, values):
     return tf.reshape(values, [-1] + [1] * (plane.shape.rank - 1))
 
 
-def sample_grayscale(seeds, *, probability=0.2):
-    """Whether each image loses its colour.
+def has_color(images, wanted, operator):
+    """Whether an operator on colour applies; says once a channel count if not.
 
     Args:
-      seeds: int32 `[B, 2]`.
-      probability: float in [0, 1].
+      images: `[B, H, W, C]`.
+      wanted: bool, whether the operator would do anything.
+      operator: str, its name for the log.
 
     Returns:
-      bool tensor `[B]`.
-
-    Raises:
-      ConfigError: a value is outside its range.
+      bool.
 
     Example:
-      >>> sample_grayscale(tf.constant([[0, 1]]), probability=0.0).numpy().tolist()
-      [False]
+      >>> has_color(tf.zeros([1, 8, 8, 3]), True, "grayscale")
+      True
     """
-    check_probability("probability", probability)
-    return gate(uniform(as_seeds(seeds)), probability)
-
-
-def apply_grayscale(images, grayscale):
-    """0.2989 R + 0.587 G + 0.114 B in all three channels of the chosen images.
-
-    Args:
-      images: uint8 or floating in [0, 1], `[B, H, W, C]`.
-      grayscale: bool `[B]`.
-
-    Returns:
-      float32 tensor `[B, H, W, C]`.
-
-    Raises:
-      ConfigError: images of another form.
-
-    Example:
-      >>> red = tf.constant([1.0, 0.0, 0.0], shape=[1, 1, 1, 3])
-      >>> gray = apply_grayscale(red, tf.constant([True]))
-      >>> [round(float(v), 4) for v in gray[0, 0, 0]]
-      [0.2989, 0.2989, 0.2989]
-
-    Source: ITU-R BT.601 luma, as `tf.image.rgb_to_grayscale`.
-    """
-    images = as_images(images)
-    if not _has_color(images, True, "grayscale"):
-        return images
-    red, green, blue = (
-        weight * plane
-        for weight, plane in zip(_GRAY_WEIGHTS, tf.unstack(images, axis=3), strict=True)
-    )
-    luma = (red + green + blue)[..., tf.newaxis]
-    return tf.where(per_image(grayscale), luma, images)
-
-
-def _has_color(images, wanted, operator):
-    """Whether colour operators apply; says once a channel count if they do not."""
     channels = images.shape[3]
     if wanted and channels != 3 and channels not in _said:
         _said.add(channels)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from simclr_tf.augment import ablation, blur, color, crop
+from simclr_tf.augment import ablation, blur, color, crop, grayscale
 from simclr_tf.seeding import fold_in
 
 # The operators' places in the seed tree. Appending is free; changing one changes
@@ -191,11 +191,11 @@ def _color_jitter(images, seeds, recipe):
 
 
 def _sample_grayscale(seeds, recipe):
-    return color.sample_grayscale(seeds, probability=recipe.grayscale_probability)
+    return grayscale.sample_grayscale(seeds, probability=recipe.grayscale_probability)
 
 
 def _grayscale(images, seeds, recipe):
-    return color.apply_grayscale(images, _sample_grayscale(seeds, recipe))
+    return grayscale.apply_grayscale(images, _sample_grayscale(seeds, recipe))
 
 
 def _sample_blur(seeds, recipe):
