@@ -3,6 +3,7 @@
 from simclr_tf.errors import DataError, require
 from simclr_tf.studies.cell_work import do_cell, labelled_sources
 from simclr_tf.studies.cost import Operations, measured_speed
+from simclr_tf.studies.quiet import without_warnings_of_retracing
 from simclr_tf.studies.runner import StudyRunner
 from simclr_tf.training.batches import open_training_source
 from simclr_tf.training.executions import set_threads
@@ -52,7 +53,8 @@ def run_study(study, base, *, budget, workdir, seeds=(0,), shard=(1, 1),
     if dry_run:
         say(runner.plan())
         return None
-    outcome = runner.run(retry_failed=retry_failed)
+    with without_warnings_of_retracing():
+        outcome = runner.run(retry_failed=retry_failed)
     say(f"{outcome.done} done, {outcome.failed} failed, {outcome.pending} pending. "
         f"Written to {workdir}.")
     return outcome

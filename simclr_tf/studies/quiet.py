@@ -1,6 +1,7 @@
 """What trainings write to stderr goes to a file, while a study speaks for itself."""
 
 import contextlib
+import logging
 import sys
 import threading
 
@@ -53,3 +54,24 @@ def stderr_to(file):
         yield
     finally:
         sys.stderr = _STREAM.target = before
+
+
+@contextlib.contextmanager
+def without_warnings_of_retracing():
+    """Without TensorFlow's warning of functions that are traced again and again.
+
+    It takes the networks of one cell after the other for one that is retraced.
+
+    Example:
+      >>> with without_warnings_of_retracing():
+      ...     logging.getLogger("tensorflow").warning("triggered tf.function retracing")
+    """
+    def is_kept(record):
+        return "tf.function retracing" not in record.getMessage()
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(is_kept)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_kept)

@@ -15,7 +15,7 @@ import pytest
 from simclr_tf.config import Config
 from simclr_tf.errors import Interrupted, NonFiniteError, WorkdirError
 from simclr_tf.options import override
-from simclr_tf.studies import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies import Cell, Figure, PaperNumbers, Point, Study, quiet
 from simclr_tf.studies import runner as runner_module
 from simclr_tf.studies.claims import Claims
 from simclr_tf.studies.cost import Speed, measured_speed
@@ -282,3 +282,13 @@ def test_measured_steps_give_the_speed(monkeypatch):
     speed = measured_speed(run, 2e9)
     assert 5e9 < speed.operations_a_second < 1.05e11  # 2e9 in 0.02 s, or slower.
     assert 0.04 <= speed.seconds_a_run and "4 measured steps" in speed.origin
+
+
+def test_only_the_warning_of_retracing_is_kept_from_the_log(caplog):
+    log = logging.getLogger("tensorflow")
+    with quiet.without_warnings_of_retracing():
+        log.warning("5 out of the last %d calls triggered tf.function retracing.", 11)
+        log.warning("Another matter.")
+    log.warning("5 out of the last 12 calls triggered tf.function retracing.")
+    assert [record.getMessage()[:7] for record in caplog.records] == [
+        "Another", "5 out o"]
