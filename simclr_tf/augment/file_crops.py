@@ -18,7 +18,7 @@ def crop_draws(seeds, recipe):
     """The random numbers of `crop_views`, for a whole batch at once.
 
     They do not depend on the images' sizes. For one image alone, launching the
-    operations that draw them costs a third as much as cropping it.
+    operations that draw them takes a third of decoding and cropping it.
 
     Args:
       seeds: int32 `[B, 2]`, one stateless seed an image.

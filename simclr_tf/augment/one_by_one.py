@@ -20,7 +20,13 @@ _FEW_CORES = 4  # The loop runs on one of them, a batch on all.
 
 
 def is_cheaper(images):
-    """Whether a batch `[B, H, W, C]` should go one by one here.
+    """Whether a batch should go one by one on this machine's devices.
+
+    Args:
+      images: tensor `[B, H, W, C]`, H and W known.
+
+    Returns:
+      bool.
 
     Example:
       >>> is_cheaper(tf.zeros([2, 32, 32, 3]))

@@ -18,7 +18,7 @@ from simclr_tf.models.squeeze_excitation import squeeze_excitation
 
 # depth: (kind of block, blocks in each of the four groups)
 DEPTHS = {
-    10: ("basic", (1, 1, 1, 1)),  # None of the papers': for a microcontroller's budget.
+    10: ("basic", (1, 1, 1, 1)),  # None of the papers': half of ResNet-18's blocks.
     18: ("basic", (2, 2, 2, 2)),
     34: ("basic", (3, 4, 6, 3)),
     50: ("bottleneck", (3, 4, 6, 3)),

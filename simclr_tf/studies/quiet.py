@@ -60,7 +60,8 @@ def stderr_to(file):
 def without_warnings_of_retracing():
     """Without TensorFlow's warning of functions that are traced again and again.
 
-    It takes the networks of one cell after the other for one that is retraced.
+    It takes the networks of one cell after the other for one that is retraced. Other
+    warnings of TensorFlow's are kept.
 
     Example:
       >>> with without_warnings_of_retracing():
