@@ -10,9 +10,9 @@ PYTHON_ADDONS ?= $(firstword $(foreach python,$(PYTHON) python3.11 python3.10,\
   print(1)' 2>/dev/null),$(python))))
 VENV_ADDONS ?= .venv-addons
 BIN_ADDONS := $(VENV_ADDONS)/bin
-EXCHANGE := tests/lanes/exchange.py
-# Processes of a suite; 0: none beside pytest's own.
-PROCESSES ?= 2
+EXCHANGE := -m tests.lanes.exchange
+# Processes of a suite (on two cores three: some tests wait); 0: none but pytest's own.
+PROCESSES ?= 3
 PYTEST := python -m pytest -q -n $(PROCESSES) --dist=loadfile
 RUN ?= runs/demo
 EXPORT ?= exported_models/demo

@@ -7,7 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf
 
-from tests.quick_tracing import without_grappler, without_stacks
+from tests.quick_tracing import without_grappler
 
 NUM_DEVICES = 4
 
@@ -16,7 +16,6 @@ tf.config.set_logical_device_configuration(
     [tf.config.LogicalDeviceConfiguration()] * NUM_DEVICES,
 )
 without_grappler()
-without_stacks()
 
 
 def pytest_collection_finish():

@@ -17,8 +17,6 @@ import sys
 import tempfile
 from multiprocessing import forkserver
 
-from tests.quick_tracing import without_stacks
-
 _PRELOADED = [
     "tensorflow", "simclr_tf.evaluation", "simclr_tf.export", "simclr_tf.reports",
     "simclr_tf.tools.command_line", "simclr_tf.tools.pretrain", "simclr_tf.training",
@@ -103,7 +101,6 @@ def _run(arguments, cwd, environment, outputs):
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    without_stacks()
     first, *rest = arguments
     if first == "-m":
         sys.argv = rest

@@ -1,7 +1,11 @@
-"""What pays off in long runs only, switched off: tests trace, and take a few steps."""
+"""What pays off in long runs only, switched off: tests trace, and take a few steps.
+
+A sixth of the tracing is TensorFlow's noting of the lines of Python that made each
+operation. That stays on: operations that share one stack crash now and then, as
+TensorFlow keeps the addresses of a stack's code and reads them later.
+"""
 
 import tensorflow as tf
-from tensorflow.python.util import tf_stack
 
 
 def without_grappler():
@@ -10,9 +14,3 @@ def without_grappler():
     For this process. It makes TensorFlow's context, which some strategies want to do.
     """
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-
-
-def without_stacks():
-    """A sixth of the tracing is noting the lines of Python that made each operation."""
-    one_stack = tf_stack.extract_stack()
-    tf_stack.extract_stack = lambda stacklevel=1: one_stack

@@ -107,7 +107,10 @@ def test_lookahead_leaves_the_fast_weights(tmp_path):
 
 
 @pytest.mark.parametrize("wrapper, micro_batch_size", [
-    ("swa", None), ("moving_average", 4), ("lookahead", None)])
+    # A checkpoint of each of them continues, in every suite: test_wrappers.
+    pytest.param("swa", None, marks=pytest.mark.slow),
+    ("moving_average", 4),
+    pytest.param("lookahead", None, marks=pytest.mark.slow)])
 def test_an_interrupted_run_ends_as_the_calm_one(wrapper, micro_batch_size, tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

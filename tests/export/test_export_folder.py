@@ -1,5 +1,6 @@
 """An exported folder: whole or not there, and what its SavedModel can do."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -212,6 +213,24 @@ def test_loading_example_of_the_card_has_five_lines_and_runs(exported, monkeypat
     assert names["features"].shape == (1, 5)
 
 
+@pytest.mark.parametrize("factor, passes", [(1.0, True), (1 + 3e-5, False)])
+def test_a_program_that_says_otherwise_is_noticed(encoder, factor, passes):
+    cases = parity.parity_cases(encoder, encoder)
+    cases["means0"], cases["means1"] = (
+        1e3 * cases[f"images{case}"].mean((1, 2)) for case in (0, 1))
+    program = f"""
+foreign = ["simclr_tf"]
+def outputs(images):
+    factor = 1 if len(images) == 2 else {factor}  # Only of the second case.
+    yield "means", 1e3 * images.mean((1, 2)) * factor
+""" + parity.COMPARE.replace("cases, worst", "import sys; import numpy as np; "
+                             "cases, worst")
+    with contextlib.nullcontext() if passes else pytest.raises(
+            ParityError, match="means differ from the trained one's by"):
+        parity.difference_in_fresh_process(program, "none", cases, names=["means"])
+
+
+@pytest.mark.slow  # In every suite, of a program without TensorFlow: above.
 def test_fresh_process_notices_other_features(exported, encoder):
     folder, _ = exported
     cases = parity.parity_cases(encoder, encoder)

@@ -1,7 +1,7 @@
 """What one lane writes, the other reads: `make test-lanes` runs this on both.
 
-python tests/lanes/exchange.py write FOLDER   pretrains, stops halfway, and exports
-python tests/lanes/exchange.py read FOLDER    loads all of it, and goes on
+python -m tests.lanes.exchange write FOLDER   pretrains, stops halfway, and exports
+python -m tests.lanes.exchange read FOLDER    loads all of it, and goes on
 
 `read` on the lane that did not write: the features of the checkpoint's encoder and of
 the SavedModel are those of the writer (max abs 1e-5), the configuration is the same,
@@ -24,6 +24,7 @@ from simclr_tf.tools import command_line
 from simclr_tf.training import Workdir
 from simclr_tf.training.checkpoints import CheckpointStore
 from simclr_tf.training.records import read_metrics
+from tests.quick_tracing import without_grappler
 
 TOLERANCE = 1e-5
 OPTIONS = {
@@ -32,6 +33,7 @@ OPTIONS = {
     "encoder": {"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
     "compile_views": False, "checkpoint.every_epochs": 1,
     "optimizer.warmup_epochs": 1, "optimizer.scaling": "none",
+    "augment.recipe": "finetune",  # See tests/training/faulty_runs.py.
 }
 OPTIMIZERS = {"lars": 1.0, "lamb": 0.02, "adamw": 0.002}  # Learning rates.
 EXPORTED = "lars"
@@ -142,4 +144,5 @@ def check(condition, claim):
 if __name__ == "__main__":
     VERB, FOLDER = sys.argv[1:]
     print(f"TensorFlow {tf.__version__}: {VERB} {FOLDER}")
+    without_grappler()
     {"write": write, "read": read}[VERB](pathlib.Path(FOLDER))

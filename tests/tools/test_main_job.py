@@ -69,6 +69,7 @@ def test_evaluating_leaves_the_run_as_it_was(finished_run):
                       if p.is_file()}
 
 
+@pytest.mark.slow  # In every suite, of an export in all formats: test_export_formats.
 def test_the_export_gives_the_models_features_without_simclr_tf(
         finished_run, tmp_path):
     workdir, output = finished_run

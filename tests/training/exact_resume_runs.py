@@ -1,8 +1,9 @@
 """Calm runs and interrupted ones with deterministic kernels, for test_exact_resume.
 
 A process of its own: deterministic kernels hold for a whole process. Usage:
-python exact_resume_runs.py FOLDER. Each run leaves its workdir FOLDER/NAME and its
-final values FOLDER/NAME.npz (weights, batch-norm statistics, optimizer variables).
+python exact_resume_runs.py FOLDER NAME ..., of `CUTS` or `ON_TWO`. Each run, and the
+calm one, leaves its workdir FOLDER/NAME and its final values FOLDER/NAME.npz (weights,
+batch-norm statistics, optimizer variables).
 """
 
 import pathlib
@@ -36,6 +37,7 @@ CUTS = {
     "at its boundary, and right after it": (4, [3, 4]),
     "before its first checkpoint": (None, [4]),
 }
+ON_TWO = "cut on 2 replicas"
 TWO = {"strategy": "mirrored", "replicas": 2}
 LATE = {"checkpoint.every_epochs": 10}  # Figures are written, and nothing is saved.
 
@@ -88,22 +90,29 @@ def train(folder, name, *, cut_after=None, every_steps=None, **options):
         **{f"slot {i}": v.numpy() for i, v in enumerate(model.optimizer.variables)})
 
 
-def main(folder):
+def main(folder, names):
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     without_grappler()
     train(folder, "calm", every_steps=1)
-    for name, (every_steps, cuts) in CUTS.items():
+    for name in names:
+        if name == ON_TWO:
+            on_two_replicas(folder)
+            continue
+        every_steps, cuts = CUTS[name]
         for cut in [*cuts, None]:
             late = LATE if name == "before its first checkpoint" else {}
             train(folder, name, cut_after=cut, every_steps=every_steps, **late)
+
+
+def on_two_replicas(folder):
     train(folder, "calm on 2 replicas", every_steps=1, **TWO)
-    train(folder, "cut on 2 replicas", cut_after=5, every_steps=5, **TWO)
-    shutil.copytree(folder / "cut on 2 replicas", folder / "from 2 replicas to 1")
-    train(folder, "cut on 2 replicas", every_steps=5, **TWO)
+    train(folder, ON_TWO, cut_after=5, every_steps=5, **TWO)
+    shutil.copytree(folder / ON_TWO, folder / "from 2 replicas to 1")
+    train(folder, ON_TWO, every_steps=5, **TWO)
     train(folder, "from 2 replicas to 1", every_steps=5)
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(pathlib.Path(sys.argv[1]), sys.argv[2:])
