@@ -40,7 +40,7 @@ class Watch(keras.callbacks.Callback):
         self.steps.append(int(self.model.optimizer.iterations))
 
 
-def run(workdir, steps_per_execution, watch=None):
+def run(workdir, steps_per_execution, watch=None, **options):
     """Two epochs of 7 steps, checkpoints every 4."""
     pictures = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(4, 3, 2, kernel_initializer=keras.initializers
@@ -54,7 +54,7 @@ def run(workdir, steps_per_execution, watch=None):
         **{"data.image_size_pixels": 16, "augment.recipe": "finetune",
            "checkpoint.every_steps": 4, "checkpoint.every_epochs": 1,
            "checkpoint.keep": 9, "optimizer.warmup_epochs": 1,
-           "performance.steps_per_execution": steps_per_execution})
+           "performance.steps_per_execution": steps_per_execution, **options})
     return result, watch.steps
 
 
@@ -83,6 +83,15 @@ def test_a_run_of_several_steps_an_execution_is_saved_at_their_ends_and_ends_the
         assert (a["step"], a["epoch"]) == (b["step"], b["epoch"])
         for name in ("loss", "contrastive_accuracy", "gradient_norm", "learning_rate"):
             np.testing.assert_allclose(a[name], b[name], rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.slow  # Each of the two has its tests in every suite.
+def test_micro_batches_are_the_same_within_an_execution():
+    alone, _ = run(None, None, micro_batch_size=2)
+    several, seen = run(None, 3, micro_batch_size=2)
+    assert seen == [3, 6, 7, 10, 13, 14]
+    for a, b in zip(several.model.weights, alone.model.weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("steps", [3, 10])
