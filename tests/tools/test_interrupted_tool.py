@@ -78,16 +78,23 @@ def calm(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def lives(tmp_path_factory):
-    """One run: to SIGTERM, and to its end. (workdir, what was seen of each)."""
+def stopped(tmp_path_factory):
+    """A run that got SIGTERM: (workdir, what was seen of it)."""
     workdir = tmp_path_factory.mktemp("stormy") / "run"
     process = start(workdir)
     wait_for(process, lambda: figures(workdir))
     process.send_signal(signal.SIGTERM)
-    stopped = (*end(process), checkpoints(workdir))
-    return workdir, [stopped, (*end(start(workdir)), checkpoints(workdir))]
+    return workdir, (*end(process), checkpoints(workdir))
 
 
+@pytest.fixture(scope="module")
+def lives(stopped):
+    """The stopped run, to its end: (workdir, what was seen of each life)."""
+    workdir, before = stopped
+    return workdir, [before, (*end(start(workdir)), checkpoints(workdir))]
+
+
+@pytest.mark.slow  # In every suite: test_executions (signal), test_exact_resume (bits)
 def test_the_run_ends_bit_identical(calm, lives):
     workdir, seen = lives
     assert seen[-1][0] == 0, seen[-1]
@@ -96,14 +103,15 @@ def test_the_run_ends_bit_identical(calm, lives):
     assert curve(workdir) == curve(calm)
 
 
-def test_sigterm_saves_first_and_ends_with_one_line(lives):
-    code, _, err, steps = lives[1][0]
+def test_sigterm_saves_first_and_ends_with_one_line(stopped):
+    code, _, err, steps = stopped[1]
     assert code == 128 + signal.SIGTERM
     assert 8 <= steps[-1] < 16  # By itself the run saves at steps 16 and 24.
     assert f"simclr-tf: SIGTERM: stopped after step {steps[-1]} and saved" in err[-1]
     assert not any("Traceback" in line for line in err)
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_saved(lives):
     before, after = lives[1]
     assert f"Continuing  from step {before[3][-1]} " in after[1]
