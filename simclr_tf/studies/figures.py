@@ -15,6 +15,7 @@ _STYLES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-.")
            ("#7F7F7F", "X", "-."), ("#000000", "*", ":"))
 _INK, _FAINT, _EMPTY = "#222222", "#DDDDDD", "#F2F2F2"
 _MEAN = "mean"
+_ROOM_AMONG_LINES = 4  # Series in a legend; of more, some line runs through it.
 
 
 def study_figure(study, rows, path, *, ours):
@@ -120,10 +121,8 @@ def _bars(axes, figure, rows, styles):
                     rotation=20 if len(places) > 4 else 0)
     axes.margins(y=0.16)
     _finish(axes, figure, legend=False)
-    if len(names) > 1:  # Below: bars leave no room among them.
-        axes.legend(frameon=False, fontsize=7.5, ncols=min(len(names), 5),
-                    loc="upper center",
-                    bbox_to_anchor=(0.5, -0.24 if len(places) > 4 else -0.14))
+    if len(names) > 1:  # Bars leave no room among them.
+        _legend_below(axes, min(len(names), 5), 0.24 if len(places) > 4 else 0.14)
 
 
 def _lines(axes, figure, rows, styles):
@@ -157,7 +156,10 @@ def _lines(axes, figure, rows, styles):
         axes.minorticks_off()
     labels = [f"{x:g}" if is_numeric else x for x in places]
     axes.set_xticks(places if is_numeric else range(len(places)), labels, fontsize=8)
-    _finish(axes, figure)
+    series = len(axes.get_legend_handles_labels()[0])
+    _finish(axes, figure, legend=series <= _ROOM_AMONG_LINES)
+    if series > _ROOM_AMONG_LINES:
+        _legend_below(axes, -(-series // 2), 0.14)
 
 
 def _scatter(axes, figure, rows, styles):
@@ -207,6 +209,12 @@ def _finish(axes, figure, legend=True):
         axes.spines[side].set_visible(False)
     if legend and axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=7.5, loc="best")
+
+
+def _legend_below(axes, columns, distance):
+    """A legend under the axis title; `distance` is a fraction of the axes' height."""
+    axes.legend(frameon=False, fontsize=7.5, ncols=columns, loc="upper center",
+                bbox_to_anchor=(0.5, -distance))
 
 
 def _styles(rows, others):
