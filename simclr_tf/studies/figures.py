@@ -180,8 +180,10 @@ def _scatter(axes, figure, rows, styles):
                       marker=marker, linestyle="none", capsize=3, markersize=7)
         for x, mean, text in zip(xs, means, names, strict=True):
             if text not in named:  # Once is enough: the other series is above it.
-                axes.annotate(text, (x, mean), (5, 5), textcoords="offset points",
-                              fontsize=7, rotation=35, color=color)
+                # Downwards: larger networks, to the right, are rather higher.
+                axes.annotate(text, (x, mean), (4, -4), textcoords="offset points",
+                              fontsize=7, rotation=-35, color=color, va="top",
+                              rotation_mode="anchor")
                 named.add(text)
     if missing:
         axes.text(0.01, 0.01, "\n".join(missing), fontsize=7, va="bottom",
@@ -192,7 +194,7 @@ def _scatter(axes, figure, rows, styles):
     ticks = sorted({row.position for row in rows if row.position is not None})
     if ticks:
         axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks], fontsize=8)
-    axes.margins(0.12)
+    axes.margins(x=0.16, y=0.32)  # Room for the names.
     _finish(axes, figure)
 
 
