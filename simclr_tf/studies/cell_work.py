@@ -122,8 +122,10 @@ def _few_labels(run, folder, command, say):
         plain = dataclasses.replace(config, precision="float32")
         encoder, values = build_encoder(plain, train.channels), {}
     train, test = labelled_sources(config, encoder.input_shape[-1])
+    # What suits a trained encoder is too low a rate, and too large a batch, for others.
+    training = FineTuneConfig() if settings["pretrain"] else supervised_config(config)
     few = FewLabels(
-        encoder, train, test, config=FineTuneConfig(), strategy=_strategy(config),
+        encoder, train, test, config=training, strategy=_strategy(config),
         image_size_pixels=config.data.image_size_pixels)
     budgets = {LabelBudget(fraction=fraction).title(): fraction
                for fraction in settings["fractions"]}

@@ -15,12 +15,8 @@ DOCS = pathlib.Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "studies.md").read_text(encoding="utf-8")
 
 
-def test_sections_are_of_studies_in_their_order_and_the_others_are_named():
-    written = re.findall(r"^## `(\w+)`", TEXT, flags=re.M)
-    assert written == [name for name in STUDIES if name in written]
-    introduction = TEXT.split("\n## ")[0]
-    for name in STUDIES:
-        assert (name in written) != (f"`{name}`" in introduction)
+def test_every_study_has_its_section_in_their_order():
+    assert re.findall(r"^## `(\w+)`", TEXT, flags=re.M) == list(STUDIES)
 
 
 @pytest.mark.parametrize("command", re.findall(r"^simclr-tf ablate .*$", TEXT, re.M))
