@@ -11,6 +11,7 @@ from simclr_tf.augment import get_recipe
 from simclr_tf.config import Config
 from simclr_tf.data import ArraySource
 from simclr_tf.errors import ConfigError, DataError
+from simclr_tf.finetune_config import FineTuneConfig
 from simclr_tf.models import ProjectionHead, flops_per_image, resnet
 from simclr_tf.options import override
 from simclr_tf.studies import (
@@ -131,6 +132,31 @@ def test_few_labels_are_measured_by_fraction(data, tmp_path, monkeypatch):
     (run,) = runs_of((cell,), base, (3,))
     values = cell_work.do_cell(run, tmp_path)
     assert values == {"linear_0.5": 100.0, "linear_1": 100.0}  # Dark or bright.
+
+
+@pytest.mark.parametrize("pretrain", [True, False])
+def test_what_is_trained_from_scratch_is_trained_like_a_supervised_network(
+        data, tmp_path, monkeypatch, pretrain):
+    inputs = keras.Input((None, None, 3))
+    encoder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+    used = []
+
+    class Few:
+        def __init__(self, *args, config, **kwargs):
+            used.append(config)
+
+        def measure(self, *args, **kwargs):
+            return []
+
+    monkeypatch.setattr(cell_work, "FewLabels", Few)
+    monkeypatch.setattr(cell_work, "build_encoder", lambda *args: encoder)
+    monkeypatch.setattr(cell_work, "_pretrained", lambda *args: (encoder, {}))
+    base = base_config(STUDIES["label_fraction"], "small", f"npz:{data}/colour.npz")
+    cell = Cell("c", (Point("x", "ours", 1.0),), work="few_labels", settings={
+        "fractions": [1.0], "epochs": [1], "methods": [], "pretrain": pretrain})
+    (run,) = runs_of((cell,), base, (0,))
+    cell_work.do_cell(run, tmp_path)
+    assert used == [FineTuneConfig() if pretrain else cell_work.supervised_config(base)]
 
 
 def test_supervised_training_follows_the_pretraining_but_for_lars():
