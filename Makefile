@@ -14,6 +14,10 @@ EXCHANGE := -m tests.lanes.exchange
 # Processes of a suite (on two cores three: some tests wait); 0: none but pytest's own.
 PROCESSES ?= 3
 PYTEST := python -m pytest -q -n $(PROCESSES) --dist=loadfile
+# pip would compile all files of TensorFlow, and with PYTHONDONTWRITEBYTECODE in the
+# environment each process those that it imports: half of its start. One import keeps
+# them, once.
+COMPILED := PYTHONDONTWRITEBYTECODE= TF_CPP_MIN_LOG_LEVEL=3
 RUN ?= runs/demo
 EXPORT ?= exported_models/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -54,6 +58,7 @@ $(VENV)/.installed: setup.py
 	# The pip that comes with Python 3.10 searches for versions without an end.
 	$(BIN)/python -m pip install -q --upgrade 'pip>=24'
 	$(BIN)/python -m pip install -q --no-compile --editable '.[test]'
+	$(COMPILED) $(BIN)/python -c 'import tensorflow, tf_keras'
 	@touch $@
 
 $(VENV_ADDONS)/.installed: setup.py
@@ -63,6 +68,7 @@ $(VENV_ADDONS)/.installed: setup.py
 	$(BIN_ADDONS)/python -m pip install -q --upgrade 'pip>=24'
 	$(BIN_ADDONS)/python -m pip install -q --no-compile --editable \
 	  '.[test,addons]'
+	$(COMPILED) $(BIN_ADDONS)/python -c 'import keras, tensorflow, tensorflow_addons'
 	@touch $@
 
 clean:
