@@ -1,6 +1,5 @@
-"""An exported folder: whole or not there, and what its SavedModel can do."""
+"""An exported folder: what it holds, and what its SavedModel can do."""
 
-import contextlib
 import hashlib
 import json
 import re
@@ -9,17 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from simclr_tf._keras import keras
-from simclr_tf.errors import ConfigError, WorkdirError
-from simclr_tf.export import (
-    ParityError,
-    check_in_fresh_process,
-    export_saved_model,
-    parity,
-    publication,
-    saved_model,
-)
+from simclr_tf.export import export_saved_model, saved_model
 from simclr_tf.models import ProjectionHead
+from tests.export.tiny_encoder import tiny_encoder
 
 CARD = {
     "title": "A tiny encoder",
@@ -28,23 +19,6 @@ CARD = {
     "command": "simclr-tf pretrain --preset=demo",
     "metrics": [{"metric": "kNN", "value": "73.2 (71.4 to 74.9)", "num_test": 2534}],
 }
-
-
-def tiny_encoder(channels=3):
-    """Two endpoints, batch norm far from its initial values, a penalty."""
-    images = keras.Input((None, None, channels), name="images")
-    x = keras.layers.Conv2D(
-        4, 3, padding="same", name="initial_conv", kernel_regularizer="l2"
-    )(images)
-    x = keras.layers.BatchNormalization(name="bn1")(x)
-    x = keras.layers.ReLU(name="block_group1")(x)
-    x = keras.layers.Conv2D(5, 3, strides=2, name="conv2")(x)
-    x = keras.layers.BatchNormalization(name="bn2")(x)
-    x = keras.layers.GlobalAveragePooling2D(name="final_avg_pool")(x)
-    model = keras.Model(images, x, name="tiny")
-    rng = np.random.default_rng(0)
-    model.set_weights([rng.uniform(0.1, 1.0, w.shape) for w in model.get_weights()])
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +44,6 @@ def exported(encoder, head, tmp_path_factory):
 @pytest.fixture
 def loaded(exported):
     return tf.saved_model.load(str(exported[0] / "saved_model"))
-
-
-@pytest.fixture
-def unchecked(monkeypatch):
-    """Spares the fresh process of a test about something else."""
-    monkeypatch.setattr(saved_model, "check_in_fresh_process", lambda *args: 0.0)
 
 
 @pytest.fixture
@@ -213,138 +181,10 @@ def test_loading_example_of_the_card_has_five_lines_and_runs(exported, monkeypat
     assert names["features"].shape == (1, 5)
 
 
-@pytest.mark.parametrize("factor, passes", [(1.0, True), (1 + 3e-5, False)])
-def test_a_program_that_says_otherwise_is_noticed(encoder, factor, passes):
-    cases = parity.parity_cases(encoder, encoder)
-    cases["means0"], cases["means1"] = (
-        1e3 * cases[f"images{case}"].mean((1, 2)) for case in (0, 1))
-    program = f"""
-foreign = ["simclr_tf"]
-def outputs(images):
-    factor = 1 if len(images) == 2 else {factor}  # Only of the second case.
-    yield "means", 1e3 * images.mean((1, 2)) * factor
-""" + parity.COMPARE.replace("cases, worst", "import sys; import numpy as np; "
-                             "cases, worst")
-    with contextlib.nullcontext() if passes else pytest.raises(
-            ParityError, match="means differ from the trained one's by"):
-        parity.difference_in_fresh_process(program, "none", cases, names=["means"])
-
-
-@pytest.mark.slow  # In every suite, of a program without TensorFlow: above.
-def test_fresh_process_notices_other_features(exported, encoder):
-    folder, _ = exported
-    cases = parity.parity_cases(encoder, encoder)
-    assert cases["images1"].shape[1:3] != cases["images0"].shape[1:3]
-    cases["features1"] = cases["features1"] + 3e-5 * cases["features1"].max()
-    with pytest.raises(ParityError, match="differ from the trained one's by"):
-        check_in_fresh_process(folder / "saved_model", cases)
-
-
-def test_failed_process_is_told_in_one_line(monkeypatch, exported):
-    monkeypatch.setattr(parity, "_PROGRAM", "raise SystemExit('no')")
-    with pytest.raises(ParityError, match="fails in a fresh process: no$"):
-        check_in_fresh_process(exported[0] / "saved_model", {})
-
-
-def test_process_that_knows_this_package_does_not_count(monkeypatch, exported):
-    knowing = """
-import sys, types
-stub = types.SimpleNamespace
-module = stub(signatures={"image_feature_vector": None})
-sys.modules["tensorflow"] = stub(saved_model=stub(load=lambda path: module))
-sys.modules["simclr_tf.models"] = stub()
-"""
-    monkeypatch.setattr(parity, "_PROGRAM", knowing + parity._PROGRAM)
-    with pytest.raises(ParityError, match="knows.*simclr_tf.models"):
-        check_in_fresh_process(exported[0] / "saved_model", {})
-
-
-def test_nothing_is_left_when_the_parity_check_fails(encoder, tmp_path, monkeypatch):
-    def differs(*args):
-        raise ParityError("differ")
-
-    monkeypatch.setattr(saved_model, "check_in_fresh_process", differs)
-    with pytest.raises(ParityError):
-        export_saved_model(encoder, tmp_path / "new")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(28, "No space left on device"),
-        tf.errors.ResourceExhaustedError(None, None, "No space left on device"),
-    ],
-)
-@pytest.mark.parametrize("place", ["tf.saved_model.save", "write_flushed", "os.rename"])
-def test_nothing_is_left_when_the_disk_is_full(
-    encoder, tmp_path, monkeypatch, unchecked, error, place
-):
-    def full(*args, **kwargs):
-        raise error
-
-    if place == "write_flushed":
-        monkeypatch.setattr(saved_model, "write_flushed", full)
-    elif place == "os.rename":
-        monkeypatch.setattr("os.rename", full)
-    else:
-        monkeypatch.setattr(tf.saved_model, "save", full)
-    with pytest.raises(WorkdirError, match="No space left on device") as caught:
-        export_saved_model(encoder, tmp_path / "new")
-    assert "\n" not in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_existing_folder_is_refused_and_untouched(encoder, tmp_path, unchecked):
-    (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(WorkdirError, match="not empty"):
-        export_saved_model(encoder, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-    with pytest.raises(WorkdirError, match="is a file"):
-        export_saved_model(encoder, tmp_path / "mine.txt")
-
-
-def test_overwriting_replaces_the_folder_as_a_whole(encoder, tmp_path, unchecked):
-    folder = tmp_path / "export"
-    folder.mkdir()
-    export_saved_model(encoder, folder)  # An empty folder is no obstacle.
-    (folder / "stale.txt").write_text("old")
-    export_saved_model(encoder, folder, config={"new": 1}, overwrite=True)
-    assert not (folder / "stale.txt").exists()
-    assert json.loads((folder / "config.json").read_text())["config"] == {"new": 1}
-    assert list(tmp_path.iterdir()) == [folder]
-
-
-def test_nothing_but_an_export_is_ever_overwritten(encoder, tmp_path, unchecked):
-    (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(WorkdirError, match="something else"):
-        export_saved_model(encoder, tmp_path, overwrite=True)
-    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-def test_failed_overwrite_keeps_the_older_export(
-    encoder, tmp_path, unchecked, monkeypatch
-):
-    folder = tmp_path / "export"
-    export_saved_model(encoder, folder)
-    (folder / "older.txt").write_text("older")
-    rename, calls = publication.os.rename, []
-
-    def second_fails(source, target):
-        calls.append(target)
-        if len(calls) == 2:
-            raise OSError(5, "Input/output error")
-        rename(source, target)
-
-    monkeypatch.setattr("os.rename", second_fails)
-    with pytest.raises(WorkdirError, match="Input/output error"):
-        export_saved_model(encoder, folder, overwrite=True)
-    assert (folder / "older.txt").read_text() == "older"
-    assert list(tmp_path.iterdir()) == [folder]
-
-
 def test_export_inside_a_strategy_knows_nothing_of_it(
-        encoder, images, tmp_path, unchecked):
+        encoder, images, tmp_path, monkeypatch):
+    # Spares the fresh process, which `exported` had.
+    monkeypatch.setattr(saved_model, "check_in_fresh_process", lambda *args: 0.0)
     tf.distribute.MirroredStrategy._collective_key_base += 100_000
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
         export_saved_model(encoder, tmp_path / "new")
@@ -353,9 +193,3 @@ def test_export_inside_a_strategy_knows_nothing_of_it(
     assert len(loaded.variables) == 12
     assert not any(isinstance(v, tf.distribute.DistributedValues)
                    for v in loaded.variables)
-
-
-def test_wrong_card_is_refused_before_any_work(tmp_path):
-    with pytest.raises(ConfigError, match="Did you mean metrics"):
-        export_saved_model(None, tmp_path / "new", card={"metric": []})
-    assert list(tmp_path.iterdir()) == []
