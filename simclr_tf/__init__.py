@@ -19,7 +19,7 @@ _HOMES = {
     "zoo": "simclr_tf.encoder_zoo",
     "SimCLR": "simclr_tf.training.simclr",
     "open_source": "simclr_tf.data.sources",
-    "get_preset": "simclr_tf.presets",
+    "get_preset": "simclr_tf.config.presets",
     "Config": "simclr_tf.config",
 }
 _SUBPACKAGES = (

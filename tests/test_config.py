@@ -7,10 +7,16 @@ import pytest
 
 from simclr_tf.augment import RECIPES, Recipe
 from simclr_tf.config import AugmentConfig, Config, from_dict
-from simclr_tf.data_config import RecipeName
+from simclr_tf.config.data import RecipeName
+from simclr_tf.config.presets import PRESETS, get_preset
+from simclr_tf.config.schema import (
+    differences,
+    flatten,
+    override,
+    to_dict,
+    walk_options,
+)
 from simclr_tf.errors import ConfigError
-from simclr_tf.options import differences, flatten, override, to_dict, walk_options
-from simclr_tf.presets import PRESETS, get_preset
 
 
 def test_every_option_has_a_help_text_that_is_a_sentence():

@@ -18,7 +18,7 @@ import sys
 
 from absl import flags
 
-from simclr_tf.benchmark_config import BENCHMARKS, BenchmarkConfig
+from simclr_tf.config.benchmark import BENCHMARKS, BenchmarkConfig
 from simclr_tf.errors import unknown_choice
 from simclr_tf.tools import command_line, config_flags
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow

@@ -8,8 +8,8 @@ import typing
 from absl import flags
 
 from simclr_tf.config import Config
-from simclr_tf.options import allows_none, override, value_type, walk_options
-from simclr_tf.presets import PRESETS, get_preset
+from simclr_tf.config.presets import PRESETS, get_preset
+from simclr_tf.config.schema import allows_none, override, value_type, walk_options
 
 DEFAULT_PRESET = "demo"
 
@@ -31,7 +31,7 @@ def define_section_flags(section, values, leave_out=()):
     """Define a flag for every option of a section class.
 
     Args:
-      section: dataclass of `simclr_tf.options`.
+      section: dataclass of `simclr_tf.config.schema`.
       values: `flags.FlagValues`.
       leave_out: dotted names of options without a flag.
     """
@@ -72,7 +72,7 @@ def section_from_flags(section, values, leave_out=()):
     """A section with the options that the command line sets.
 
     Args:
-      section: instance of a dataclass of `simclr_tf.options`.
+      section: instance of a dataclass of `simclr_tf.config.schema`.
       values: parsed `flags.FlagValues`.
       leave_out: dotted names of options that are not taken from a flag.
 

@@ -19,9 +19,9 @@ import sys
 
 from absl import flags
 
-from simclr_tf.distill_config import DistillConfig
+from simclr_tf.config.distill import DistillConfig
+from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.errors import unknown_choice
-from simclr_tf.presets import PRESETS, get_preset
 from simclr_tf.tools import command_line, config_flags
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 

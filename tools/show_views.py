@@ -14,9 +14,9 @@ import sys
 from absl import flags
 
 from simclr_tf.config import Config
+from simclr_tf.config.presets import PRESETS
+from simclr_tf.config.schema import override, walk_options
 from simclr_tf.errors import require
-from simclr_tf.options import override, walk_options
-from simclr_tf.presets import PRESETS
 from simclr_tf.tools import command_line, config_flags
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 

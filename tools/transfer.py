@@ -11,7 +11,7 @@ import sys
 
 from absl import flags
 
-from simclr_tf.finetune_config import FineTuneConfig
+from simclr_tf.config.finetune import FineTuneConfig
 from simclr_tf.tools import command_line, config_flags
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 

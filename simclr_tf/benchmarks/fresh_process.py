@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 
-from simclr_tf.benchmark_config import BenchmarkConfig
 from simclr_tf.benchmarks.catalogue import cases_of
+from simclr_tf.config.benchmark import BenchmarkConfig
 from simclr_tf.errors import DataError
 
 _REPETITIONS = 2

@@ -7,11 +7,11 @@ import tempfile
 
 import tensorflow as tf
 
-from simclr_tf.benchmark_config import BenchmarkConfig
 from simclr_tf.benchmarks.catalogue import cases_of
 from simclr_tf.benchmarks.fresh_process import peak_memory
 from simclr_tf.benchmarks.measuring import measure
 from simclr_tf.benchmarks.records import Record, Row, describe_machine
+from simclr_tf.config.benchmark import BenchmarkConfig
 
 
 def run_benchmark(benchmark, config=None, *, memory=False, profile=None,
@@ -20,7 +20,7 @@ def run_benchmark(benchmark, config=None, *, memory=False, profile=None,
     """Measure every case of a benchmark.
 
     Args:
-      benchmark: str, one of `simclr_tf.benchmark_config.BENCHMARKS`.
+      benchmark: str, one of `simclr_tf.config.benchmark.BENCHMARKS`.
       config: BenchmarkConfig; its defaults if None.
       memory: bool, also run each variant in a fresh process for its peak memory.
       profile: None, or path of a folder for TensorBoard profiles of one round a case.

@@ -9,7 +9,7 @@ from simclr_tf._keras import keras
 from simclr_tf.benchmarks.measuring import Case, Timed, Variant
 from simclr_tf.benchmarks.views import random_images
 from simclr_tf.config import Config
-from simclr_tf.options import override
+from simclr_tf.config.schema import override
 from simclr_tf.training import assembly
 from simclr_tf.training.batches import Batches, open_training_source
 from simclr_tf.training.data_wait import WaitMeter

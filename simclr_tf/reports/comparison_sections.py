@@ -1,7 +1,7 @@
 """Several runs side by side: options, curves, figures, results."""
 
+from simclr_tf.config.schema import flatten
 from simclr_tf.evaluation import EVALUATION_FILE
-from simclr_tf.options import flatten
 from simclr_tf.reports.blocks import Section, Table, Text
 from simclr_tf.reports.run_sections import cost_rows, curve_section, end_section
 from simclr_tf.reports.tables import protocol_title, value_text

@@ -2,10 +2,10 @@
 
 import json
 
+from simclr_tf.config.schema import to_dict
 from simclr_tf.evaluation import DISTILL_FILE, distill, write_results
 from simclr_tf.evaluation.distillation import AGREE, CLASSIFY, STUDENT, TEACHER
 from simclr_tf.export.whole_folder import check_free, whole_folder
-from simclr_tf.options import to_dict
 from simclr_tf.reports.tables import markdown_table, value_text
 from simclr_tf.training.classifiers import STUDENT_FILE
 from simclr_tf.training.durable_files import write_flushed

@@ -1,10 +1,10 @@
 """The sections of a report that need nothing but a run's files."""
 
 from simclr_tf.config import Config
+from simclr_tf.config.presets import PRESETS, get_preset
+from simclr_tf.config.schema import differences
 from simclr_tf.evaluation import FINETUNE_FILE
 from simclr_tf.export.card import wall_time_text
-from simclr_tf.options import differences
-from simclr_tf.presets import PRESETS, get_preset
 from simclr_tf.reports.blocks import Curves, Picture, Section, Table, Text
 from simclr_tf.reports.markdown_blocks import markdown_blocks
 from simclr_tf.reports.result_sections import result_sections, seconds_of

@@ -31,7 +31,7 @@ def scaled_from(base, scaling):
     """Options that scale the learning rate and leave it as it is at the base's batch.
 
     Example:
-      >>> from simclr_tf.presets import get_preset
+      >>> from simclr_tf.config.presets import get_preset
       >>> found = scaled_from(get_preset("imagenet_resnet50_v1"), "sqrt")
       >>> round(found["optimizer.base_learning_rate"], 6)  # 0.3 * 16 = 0.075 * 64
       0.075

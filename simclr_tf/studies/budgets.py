@@ -4,9 +4,9 @@ The three differ in network and length; a study says for each of them which cell
 are, and how long they train.
 """
 
+from simclr_tf.config.presets import get_preset
+from simclr_tf.config.schema import override
 from simclr_tf.errors import unknown_choice
-from simclr_tf.options import override
-from simclr_tf.presets import get_preset
 
 # What the numbers of each size are good for.
 BUDGETS = {

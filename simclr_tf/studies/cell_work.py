@@ -10,12 +10,12 @@ import gc
 
 import numpy as np
 
+from simclr_tf.config.finetune import FineTuneConfig
 from simclr_tf.data import LabelBudget, evaluation_batches, plain_errors
 from simclr_tf.distribution import make_strategy
 from simclr_tf.errors import DataError, unknown_choice
 from simclr_tf.evaluation import evaluate_features, extract_features
 from simclr_tf.evaluation.finetune import METHODS, FewLabels
-from simclr_tf.finetune_config import FineTuneConfig
 from simclr_tf.models import classifier_network, count_parameters
 from simclr_tf.reports.labelled_data import labelled_data
 from simclr_tf.studies.transforms import told_transforms

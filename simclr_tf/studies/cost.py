@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from simclr_tf._keras import keras
+from simclr_tf.config.schema import override
 from simclr_tf.models import flops_per_image
-from simclr_tf.options import override
 from simclr_tf.studies.quiet import stderr_to
 from simclr_tf.training import pretrain_from_config
 from simclr_tf.training.assembly import build_encoder

@@ -4,8 +4,8 @@ import json
 import pathlib
 import shutil
 
+from simclr_tf.config.schema import flatten, to_dict, walk_options
 from simclr_tf.errors import WorkdirError
-from simclr_tf.options import flatten, to_dict, walk_options
 from simclr_tf.training.durable_files import write_atomically
 
 STUDY_FILE = "study.json"

@@ -6,8 +6,8 @@ import sys
 import time
 import traceback
 
+from simclr_tf.config.schema import flatten
 from simclr_tf.errors import ConfigError, SimCLRError
-from simclr_tf.options import flatten
 from simclr_tf.studies.claims import Claims
 from simclr_tf.studies.cost import speed_of_finished
 from simclr_tf.studies.figures import study_figure

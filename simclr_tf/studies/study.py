@@ -8,8 +8,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from simclr_tf.config.schema import override
 from simclr_tf.errors import require
-from simclr_tf.options import override
 
 FIGURES = ("heat_map", "bars", "lines", "scatter")
 

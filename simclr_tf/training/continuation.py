@@ -11,9 +11,9 @@ import logging
 
 from simclr_tf._keras import keras
 from simclr_tf.config import from_dict
+from simclr_tf.config.schema import differences, flatten, to_dict, walk_options
 from simclr_tf.distribution import local_copies
 from simclr_tf.errors import WorkdirError
-from simclr_tf.options import differences, flatten, to_dict, walk_options
 from simclr_tf.training.workdir import versions
 
 LOG = logging.getLogger("simclr_tf")

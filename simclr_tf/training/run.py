@@ -6,14 +6,14 @@ import os
 
 import tensorflow as tf
 
+from simclr_tf.config.presets import get_preset
+from simclr_tf.config.schema import override
 from simclr_tf.distribution import (
     is_chief,
     make_strategy,
     named_lost_peers,
     require_divisible,
 )
-from simclr_tf.options import override
-from simclr_tf.presets import get_preset
 from simclr_tf.training import assembly
 from simclr_tf.training.batches import (
     Batches,
@@ -39,7 +39,7 @@ def pretrain(data=None, workdir=None, preset="demo", *, encoder=None, init_from=
       data: str in the grammar of `--data`, or a NumPy array `[n, H, W, C]`, a tuple
         (images, labels), or a tf.data.Dataset; the preset's own if None.
       workdir: folder for config, checkpoints and metrics; nothing is written if None.
-      preset: str, a name in simclr_tf.presets.
+      preset: str, a name in simclr_tf.config.presets.
       encoder: keras.Model, images `[N, H, W, C]` to `[N, F]` or `[N, H, W, F]`; the
         preset's ResNet if None.
       init_from: path of a run, a checkpoint, an export or a Keras file whose encoder

@@ -11,8 +11,8 @@ import uuid
 
 from simclr_tf import __version__
 from simclr_tf.config import from_dict
+from simclr_tf.config.schema import differences, to_dict
 from simclr_tf.errors import ConfigError, WorkdirError
-from simclr_tf.options import differences, to_dict
 from simclr_tf.training.durable_files import remove_leftovers, write_atomically
 from simclr_tf.training.image_list import (
     IMAGE_LIST_FILE,

@@ -17,21 +17,15 @@ FLOORS = {
     "simclr_tf.augment": 2, "simclr_tf.losses": 2, "simclr_tf.metrics": 2,
     "simclr_tf.optim": 2,
     "simclr_tf.distribution": 1, "simclr_tf.seeding": 1,
-    "simclr_tf.benchmark_config": 0,
-    "simclr_tf.config": 0, "simclr_tf.distill_config": 0,
-    "simclr_tf.finetune_config": 0, "simclr_tf.performance_config": 0,
-    "simclr_tf.data_config": 0, "simclr_tf.option_checks": 0,
-    "simclr_tf.options": 0,
-    "simclr_tf.presets": 0, "simclr_tf.durations": 0,
+    "simclr_tf.config": 0, "simclr_tf.durations": 0,
     "simclr_tf.errors": 0, "simclr_tf.extras": 0,
     "simclr_tf._keras": 0, "simclr_tf.encoder_zoo": 0,
     "simclr_tf": 0,
 }
 FILES = sorted([*(ROOT / "simclr_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
-INSTANT = ("benchmark_config.py", "config.py", "distill_config.py",
-           "finetune_config.py", "performance_config.py", "data_config.py",
-           "option_checks.py", "options.py", "presets.py",
-           "durations.py", "errors.py", "encoder_zoo.py", "__init__.py")
+INSTANT = sorted([
+    *(f"config/{path.name}" for path in (ROOT / "simclr_tf" / "config").glob("*.py")),
+    "durations.py", "errors.py", "encoder_zoo.py", "__init__.py"])
 
 
 def module_name(path):

@@ -10,9 +10,9 @@ import pytest
 from absl import flags
 from PIL import Image
 
+from simclr_tf.config.presets import PRESETS
+from simclr_tf.config.schema import override
 from simclr_tf.distribution.cluster import read_tf_config
-from simclr_tf.options import override
-from simclr_tf.presets import PRESETS
 from simclr_tf.tools import command_line, config_flags
 
 ROOT = pathlib.Path(__file__).parents[2]

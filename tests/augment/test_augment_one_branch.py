@@ -14,7 +14,7 @@ from simclr_tf.augment import (
     finish_views,
     two_views,
 )
-from simclr_tf.data_config import AugmentConfig, OneBranchOperator
+from simclr_tf.config.data import AugmentConfig, OneBranchOperator
 from simclr_tf.errors import ConfigError
 from simclr_tf.training.assembly import build_recipe
 

@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.augment import two_views
-from simclr_tf.benchmark_config import BENCHMARKS, BenchmarkConfig
 from simclr_tf.benchmarks import data_scale, fresh_process, loss, run_benchmark
 from simclr_tf.benchmarks.catalogue import cases_of
 from simclr_tf.benchmarks.per_image import two_views_per_image
 from simclr_tf.benchmarks.photographs import write_photographs
+from simclr_tf.config.benchmark import BENCHMARKS, BenchmarkConfig
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.training import assembly
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from simclr_tf.config import Config
+from simclr_tf.config.schema import override
 from simclr_tf.data import (
     CorruptionLog,
     ImageCache,
@@ -28,7 +29,6 @@ from simclr_tf.data.cached_source import CachedSource
 from simclr_tf.data.free_space import free_disk_bytes, free_memory_bytes
 from simclr_tf.data.tfds_source import RecordSource
 from simclr_tf.errors import ConfigError, DataError
-from simclr_tf.options import override
 
 PHOTOS = [f"{kind}/{i}.{end}" for kind in ("cat", "dog")
           for i, end in enumerate(("jpg", "png", "jpg", "jpg", "png"))]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from simclr_tf._keras import keras
+from simclr_tf.config.distill import DistillConfig
 from simclr_tf.data import label_subset, open_source
-from simclr_tf.distill_config import DistillConfig
 from simclr_tf.distribution import make_strategy
 from simclr_tf.errors import ConfigError, DataError, NonFiniteError
 from simclr_tf.evaluation import distill, distillation

@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.config.finetune import FineTuneConfig
 from simclr_tf.data import ArraySource, LabelBudget
 from simclr_tf.errors import ConfigError, DataError, NonFiniteError
 from simclr_tf.evaluation.finetune import FINE_TUNED, FROM_SCRATCH, FROZEN, FewLabels
 from simclr_tf.evaluation.run_log import RunLog
-from simclr_tf.finetune_config import FineTuneConfig
 from simclr_tf.models import LOGITS
 
 SIZE, CLASSES = 6, 3

@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from simclr_tf import _keras, load_encoder, pretrain
 from simclr_tf._keras import keras
+from simclr_tf.config.schema import to_dict
 from simclr_tf.data import open_source
-from simclr_tf.options import to_dict
 from simclr_tf.tools import command_line
 from simclr_tf.training import Workdir
 from simclr_tf.training.checkpoints import CheckpointStore

@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf.config import Config, DataConfig, EncoderConfig
+from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LICENCES
 from simclr_tf.errors import DataError
 from simclr_tf.evaluation import Measurement, Results, write_results
 from simclr_tf.export import card_markdown
-from simclr_tf.options import to_dict
 from simclr_tf.reports import card_of_run, record_of_run
 from simclr_tf.training import CheckpointStore, Workdir
 

@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 
+from simclr_tf.config.presets import get_preset
+from simclr_tf.config.schema import override
 from simclr_tf.evaluation import EVALUATION_FILE, Measurement, Results, write_results
-from simclr_tf.options import override
-from simclr_tf.presets import get_preset
 from simclr_tf.reports.transfer_report import TRANSFER_FILE
 from simclr_tf.training import CheckpointStore, Workdir
 from simclr_tf.training.assembly import build_model

@@ -6,8 +6,8 @@ import itertools
 import pytest
 
 from simclr_tf.config import Config
+from simclr_tf.config.schema import flatten
 from simclr_tf.errors import ConfigError
-from simclr_tf.options import flatten
 from simclr_tf.studies import (
     BUDGETS,
     STUDIES,

@@ -9,11 +9,11 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.augment import get_recipe
 from simclr_tf.config import Config
+from simclr_tf.config.finetune import FineTuneConfig
+from simclr_tf.config.schema import override
 from simclr_tf.data import ArraySource
 from simclr_tf.errors import ConfigError, DataError
-from simclr_tf.finetune_config import FineTuneConfig
 from simclr_tf.models import ProjectionHead, flops_per_image, resnet
-from simclr_tf.options import override
 from simclr_tf.studies import (
     STUDIES,
     Cell,

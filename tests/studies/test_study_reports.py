@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simclr_tf.options import flatten
+from simclr_tf.config.schema import flatten
 from simclr_tf.studies import STUDIES, Cell, Point, base_config
 from simclr_tf.studies.figures import study_figure
 from simclr_tf.studies.rows import rows_of

@@ -13,8 +13,8 @@ import time
 import pytest
 
 from simclr_tf.config import Config
+from simclr_tf.config.schema import override
 from simclr_tf.errors import Interrupted, NonFiniteError, WorkdirError
-from simclr_tf.options import override
 from simclr_tf.studies import Cell, Figure, PaperNumbers, Point, Study, quiet
 from simclr_tf.studies import runner as runner_module
 from simclr_tf.studies.claims import Claims

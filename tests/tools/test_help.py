@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from simclr_tf.config import Config
-from simclr_tf.options import walk_options
+from simclr_tf.config.schema import walk_options
 from simclr_tf.tools import command_line, config_flags, pretrain
 
 

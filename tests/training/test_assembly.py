@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from simclr_tf.config import Config
-from simclr_tf.options import override
-from simclr_tf.presets import PRESETS, get_preset
+from simclr_tf.config.presets import PRESETS, get_preset
+from simclr_tf.config.schema import override
 from simclr_tf.training import assembly
 from tests.training.small_networks import small_encoder
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf.config import Config
+from simclr_tf.config.schema import override, to_dict
 from simclr_tf.errors import WorkdirError
-from simclr_tf.options import override, to_dict
 from simclr_tf.training.checkpoints import MANIFEST, CheckpointStore
 from simclr_tf.training.continuation import config_hash, find_start
 from tests import fresh_process

@@ -10,9 +10,9 @@ import tensorflow as tf
 from simclr_tf import pretrain
 from simclr_tf._keras import keras
 from simclr_tf.config import Config
+from simclr_tf.config.pretrain import PerformanceConfig
+from simclr_tf.config.schema import override
 from simclr_tf.errors import ConfigError, Interrupted, NonFiniteError
-from simclr_tf.options import override
-from simclr_tf.performance_config import PerformanceConfig
 from simclr_tf.training import cost_report
 from simclr_tf.training.batches import Batches, open_training_source
 from simclr_tf.training.checkpoints import CheckpointStore

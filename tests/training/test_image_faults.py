@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from simclr_tf.config import Config
+from simclr_tf.config.schema import override
 from simclr_tf.data import open_source
 from simclr_tf.errors import DataError, WorkdirError
-from simclr_tf.options import override
 from simclr_tf.training import Workdir
 from simclr_tf.training.image_list import IMAGE_LIST_FILE, read_image_list
 from tests.training.faulty_runs import AtEpoch, contents, run

@@ -10,8 +10,8 @@ import tensorflow as tf
 from simclr_tf import pretrain
 from simclr_tf._keras import keras
 from simclr_tf.config import Config
+from simclr_tf.config.presets import get_preset
 from simclr_tf.errors import WorkdirError
-from simclr_tf.presets import get_preset
 from simclr_tf.training import Workdir, precision
 from simclr_tf.training.assembly import build_projection_head
 from simclr_tf.training.precision import fitting_precision, settle_precision

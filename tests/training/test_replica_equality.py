@@ -20,7 +20,7 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf.config import Config
-from simclr_tf.options import override
+from simclr_tf.config.schema import override
 from simclr_tf.training import assembly
 
 SIZE, CLASSES, STEPS, SEED = 8, 5, 10, 4

@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf import load_encoder
+from simclr_tf.config.presets import get_preset
+from simclr_tf.config.schema import override
 from simclr_tf.errors import WorkdirError
 from simclr_tf.export import plain_copy
 from simclr_tf.models import ENDPOINTS, with_endpoints
-from simclr_tf.options import override
-from simclr_tf.presets import get_preset
 from simclr_tf.training import (
     CheckpointStore,
     Workdir,

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from simclr_tf.config import Config
-from simclr_tf.options import override
+from simclr_tf.config.schema import override
 from simclr_tf.training import assembly
 from tests.training.small_networks import small_encoder
 

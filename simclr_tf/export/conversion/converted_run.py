@@ -9,10 +9,10 @@ import json
 
 import tensorflow as tf
 
+from simclr_tf.config.schema import to_dict
 from simclr_tf.export.conversion.account import account_markdown, account_record
 from simclr_tf.export.conversion.networks import config_of
 from simclr_tf.export.whole_folder import whole_folder
-from simclr_tf.options import to_dict
 from simclr_tf.training import CheckpointStore
 from simclr_tf.training.durable_files import write_flushed
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, versions

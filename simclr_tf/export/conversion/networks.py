@@ -4,8 +4,8 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.config import Config
+from simclr_tf.config.schema import override
 from simclr_tf.export.conversion.architecture import WEIGHTS, encoder_layers
-from simclr_tf.options import override
 from simclr_tf.training.assembly import build_encoder, build_projection_head
 
 PROBE = "probe"

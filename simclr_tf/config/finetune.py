@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from simclr_tf.config.schema import Section, option
 from simclr_tf.errors import require
-from simclr_tf.options import Section, option
 
 FreezableName = Literal[
     "none", "initial_conv", "initial_max_pool", "block_group1", "block_group2",

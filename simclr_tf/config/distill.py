@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from simclr_tf.config import Config, EncoderConfig, ProbeConfig
-from simclr_tf.data_config import AugmentConfig, DataConfig, RecipeName
+from simclr_tf.config.data import AugmentConfig, DataConfig, RecipeName
+from simclr_tf.config.schema import Section, option
 from simclr_tf.errors import require
-from simclr_tf.options import Section, option
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ import typing
 from dataclasses import dataclass
 from typing import Literal
 
-from simclr_tf.errors import require, unknown_choice
-from simclr_tf.option_checks import (
+from simclr_tf.config.schema import (
+    Section,
+    option,
     require_fraction,
     require_not_negative,
     require_positive,
 )
-from simclr_tf.options import Section, option
+from simclr_tf.errors import require, unknown_choice
 
 RecipeName = Literal[
     "simclr_v1", "simclr_v2", "cifar", "small_grey", "finetune", "evaluate"

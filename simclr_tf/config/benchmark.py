@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from simclr_tf.config.schema import Section, option
 from simclr_tf.errors import require
-from simclr_tf.options import Section, option
 
 # name -> what is measured, and against what.
 BENCHMARKS = {

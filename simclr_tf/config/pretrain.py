@@ -5,18 +5,20 @@ Frozen, nested dataclasses. Flags are generated from them (`--loss.temperature=0
 module imports no TensorFlow, so that `--help` is instant.
 """
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from simclr_tf.data_config import AugmentConfig, DataConfig
-from simclr_tf.errors import require
-from simclr_tf.option_checks import (
+from simclr_tf.config.data import AugmentConfig, DataConfig
+from simclr_tf.config.schema import (
+    Section,
+    option,
+    override,
     require_fraction,
     require_not_negative,
     require_positive,
 )
-from simclr_tf.options import Section, option, override
-from simclr_tf.performance_config import PerformanceConfig
+from simclr_tf.errors import require
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,41 @@ class CheckpointConfig(Section):
 
 
 @dataclass(frozen=True)
+class PerformanceConfig(Section):
+    """How a machine is used: no option changes what a run computes.
+
+    Unset, each is what measured best or made no difference. Asking the host after
+    every step costs it about a millisecond (1.1 ms of CPU, 0.2 ms with 16 steps an
+    execution, on a slow core): more than one pays where a step takes some ten
+    milliseconds or less, on TPUs and fast GPUs. TensorFlow takes one thread a core,
+    right for one run on a machine; where several share it, give each its part. A pool
+    of its own keeps the reading of images from taking threads that operations of the
+    step want to start on, which matters when there are many cores; on few it only
+    divides them. Two batches that wait outlast a slow one; each more costs the memory
+    of a batch.
+    """
+
+    steps_per_execution: int | None = option(
+        None, "Steps that run without asking the host (1 if unset). Callbacks, "
+        "signals and checkpoints then wait for the last of them.", resumable=True)
+    intra_op_threads: int | None = option(
+        None, "Threads that share one operation; one a core if unset.",
+        resumable=True)
+    inter_op_threads: int | None = option(
+        None, "Operations that run at once; one a core if unset.", resumable=True)
+    data_threads: int | None = option(
+        None, "Threads that only read and crop images; if unset, those of "
+        "inter_op_threads do.", resumable=True)
+    prefetch_batches: int | None = option(
+        None, "Batches that are made ahead of the step (2 if unset).", resumable=True)
+
+    def check(self):
+        for name, value in dataclasses.asdict(self).items():
+            require(value is None or value > 0, f"`{name}` must be > 0.",
+                    **{name: value})
+
+
+@dataclass(frozen=True)
 class Config(Section):
     """One pretraining run."""
 
@@ -269,7 +306,7 @@ def from_dict(values: dict[str, Any]):
       ConfigError: an unknown option or a refused value.
 
     Example:
-      >>> from simclr_tf.options import to_dict
+      >>> from simclr_tf.config.schema import to_dict
       >>> from_dict(to_dict(Config(epochs=3))) == Config(epochs=3)
       True
     """
