@@ -14,7 +14,8 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).parent
 
 VERSION = re.search(
-    r'__version__ = "(.+)"', (HERE / "simclr_tf" / "__init__.py").read_text()).group(1)
+    r'__version__ = "(.+)"', (HERE / "simclr_tf" / "__init__.py").read_text()
+).group(1)
 
 
 def published():
@@ -128,20 +129,34 @@ setup(
     license="Apache-2.0",
     author="The simclr_tf authors",
     python_requires=">=3.10,<3.14",
-    packages=[*find_packages(include=["simclr_tf", "simclr_tf.*"]),
-              "simclr_tf.tools", "simclr_tf.exported_models"],
-    package_dir={"simclr_tf.tools": "tools",
-                 "simclr_tf.exported_models": "exported_models"},
+    packages=[
+        *find_packages(include=["simclr_tf", "simclr_tf.*"]),
+        "simclr_tf.tools",
+        "simclr_tf.exported_models",
+    ],
+    package_dir={
+        "simclr_tf.tools": "tools",
+        "simclr_tf.exported_models": "exported_models",
+    },
     package_data={
         "simclr_tf.data": ["embedded/*"],
         "simclr_tf.reports": ["templates/*"],
         "simclr_tf.exported_models": [
-            "README.md", *(f"{name}/**" for name in published())],
+            "README.md",
+            *(f"{name}/**" for name in published()),
+        ],
     },
     install_requires=INSTALL,
-    extras_require={"plots": PLOTS, "report": REPORT, "hub": HUB, "addons": ADDONS,
-                    "safetensors": SAFETENSORS, "litert": LITERT, "onnx": ONNX,
-                    "test": [*TEST, *REPORT, *HUB, *SAFETENSORS, *LITERT, *ONNX]},
+    extras_require={
+        "plots": PLOTS,
+        "report": REPORT,
+        "hub": HUB,
+        "addons": ADDONS,
+        "safetensors": SAFETENSORS,
+        "litert": LITERT,
+        "onnx": ONNX,
+        "test": [*TEST, *REPORT, *HUB, *SAFETENSORS, *LITERT, *ONNX],
+    },
     entry_points={
         "console_scripts": ["simclr-tf = simclr_tf.tools.command_line:main"],
     },

@@ -23,8 +23,17 @@ _HOMES = {
     "Config": "simclr_tf.config",
 }
 _SUBPACKAGES = (
-    "augment", "data", "evaluation", "export", "losses", "metrics", "models",
-    "optim", "reports", "studies", "training",
+    "augment",
+    "data",
+    "evaluation",
+    "export",
+    "losses",
+    "metrics",
+    "models",
+    "optim",
+    "reports",
+    "studies",
+    "training",
 )
 
 __all__ = [*_HOMES, *_SUBPACKAGES]

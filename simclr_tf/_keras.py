@@ -53,4 +53,5 @@ def addons(wanted):
         f"{wanted} comes from TensorFlow Addons, whose last release works on "
         f"TensorFlow 2.15 only; this is TensorFlow {tf.__version__}"
         f"{' without it' if ADDONS_LANE else ''}. Use Python 3.10 or 3.11 and "
-        "`pip install \"simclr-tf[addons]\"` in an environment of its own.")
+        '`pip install "simclr-tf[addons]"` in an environment of its own.'
+    )

@@ -28,7 +28,8 @@ def steps_per_epoch(num_examples, global_batch_size):
         global_batch_size <= num_examples,
         "`global_batch_size` must not exceed the number of training images; "
         f"use at most {num_examples}.",
-        global_batch_size=global_batch_size, num_examples=num_examples,
+        global_batch_size=global_batch_size,
+        num_examples=num_examples,
     )
     return num_examples // global_batch_size
 

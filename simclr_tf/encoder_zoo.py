@@ -74,8 +74,9 @@ class ZooEntry:
         """
         wanted = (protocol, representation, self.data)
         for metric in self.metrics:
-            if wanted == tuple(metric.get(name) for name in (
-                    "protocol", "representation", "data")):
+            if wanted == tuple(
+                metric.get(name) for name in ("protocol", "representation", "data")
+            ):
                 return metric
         return None
 
@@ -111,19 +112,29 @@ class Zoo(tuple):
                 return entry
         if not self:
             raise DataError(f"There is no encoder '{key}': the zoo is empty.")
-        raise unknown_choice(
-            "encoder of the zoo", key, [entry.name for entry in self])
+        raise unknown_choice("encoder of the zoo", key, [entry.name for entry in self])
 
     def __repr__(self):
         if not self:
             return "The zoo is empty."
-        header = ["name", "encoder", "parameters", "images", "input",
-                  *_HEADLINES, "licence of the images", "MB"]
+        header = [
+            "name",
+            "encoder",
+            "parameters",
+            "images",
+            "input",
+            *_HEADLINES,
+            "licence of the images",
+            "MB",
+        ]
         rows = [header, *(_row(entry) for entry in self)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(
-                row, widths, strict=True)).rstrip() for row in rows)
+            "  ".join(
+                cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+            ).rstrip()
+            for row in rows
+        )
 
 
 def zoo(folder=None):
@@ -154,8 +165,11 @@ def zoo(folder=None):
     folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():
         raise DataError(f"There is no zoo at {folder}: it is not a folder.")
-    found = ((child, read_export_record(child)) for child in sorted(folder.iterdir())
-             if not child.name.startswith("."))
+    found = (
+        (child, read_export_record(child))
+        for child in sorted(folder.iterdir())
+        if not child.name.startswith(".")
+    )
     return Zoo(_entry(path, record) for path, record in found if record is not None)
 
 
@@ -224,7 +238,8 @@ def _entry(path, record):
     except (AttributeError, KeyError, IndexError, TypeError) as error:
         raise DataError(
             f"{path / RECORD} is damaged: it does not describe an export "
-            f"({type(error).__name__}: {error}).") from error
+            f"({type(error).__name__}: {error})."
+        ) from error
 
 
 def _described(path, record):
@@ -233,9 +248,17 @@ def _described(path, record):
     results = tuple(card.get("results") or ())
     outputs = record.get("outputs") or {}
     shape = (record.get("input") or {}).get("shape")
-    facts = {name: card.get(name) for name in (
-        "summary", "architecture", "image_size_pixels", "data", "data_licence",
-        "command")}
+    facts = {
+        name: card.get(name)
+        for name in (
+            "summary",
+            "architecture",
+            "image_size_pixels",
+            "data",
+            "data_licence",
+            "command",
+        )
+    }
     return ZooEntry(
         name=path.name,
         path=path,
@@ -244,13 +267,17 @@ def _described(path, record):
         input_shape=tuple(shape) if shape else None,
         metrics=tuple(
             {**measurement, "data": result["data"], "command": result["command"]}
-            for result in results for measurement in result["measurements"]),
+            for result in results
+            for measurement in result["measurements"]
+        ),
         results=results,
         formats=tuple((record.get("parity") or {}).get("formats") or ()),
         num_bytes=sum(
-            file.stat().st_size for file in path.rglob("*") if file.is_file()),
+            file.stat().st_size for file in path.rglob("*") if file.is_file()
+        ),
         published=record.get("published") is True,
-        **facts)
+        **facts,
+    )
 
 
 def _row(entry):

@@ -50,5 +50,7 @@ def require_extra(package, *, extra, wanted):
 
 
 def _missing(module, extra, wanted):
-    return (f"{wanted} needs the package `{module.split('.')[0]}`: "
-            f'`pip install "simclr-tf[{extra}]"`.')
+    return (
+        f"{wanted} needs the package `{module.split('.')[0]}`: "
+        f'`pip install "simclr-tf[{extra}]"`.'
+    )

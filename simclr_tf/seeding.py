@@ -35,8 +35,7 @@ def threefry(key_0, key_1, counter_0, counter_1):
     words = key_0, key_1, counter_0, counter_1
     if isinstance(key_0, (np.ndarray, np.generic)):
         return _rounds(np.bitwise_xor, np.left_shift, np.right_shift, np.uint32, *words)
-    shape = functools.reduce(
-        tf.broadcast_static_shape, (word.shape for word in words))
+    shape = functools.reduce(tf.broadcast_static_shape, (word.shape for word in words))
     drawn = _rounds_of_tensors(*words)
     for word in drawn:
         word.set_shape(shape)
@@ -46,8 +45,13 @@ def threefry(key_0, key_1, counter_0, counter_1):
 @tf.function(autograph=False, input_signature=[tf.TensorSpec(None, tf.uint32)] * 4)
 def _rounds_of_tensors(*words):
     """Traced once in a process, however often it is called while others are traced."""
-    return _rounds(tf.bitwise.bitwise_xor, tf.bitwise.left_shift,
-                   tf.bitwise.right_shift, _tensor_word, *words)
+    return _rounds(
+        tf.bitwise.bitwise_xor,
+        tf.bitwise.left_shift,
+        tf.bitwise.right_shift,
+        _tensor_word,
+        *words,
+    )
 
 
 def _rounds(xor, shift_left, shift_right, word, key_0, key_1, counter_0, counter_1):
@@ -57,7 +61,8 @@ def _rounds(xor, shift_left, shift_right, word, key_0, key_1, counter_0, counter
         for rotation in _ROTATIONS[group % 2]:
             x_0 = x_0 + x_1
             x_1 = shift_left(x_1, word(rotation)) + shift_right(
-                x_1, word(32 - rotation))
+                x_1, word(32 - rotation)
+            )
             x_1 = xor(x_0, x_1)
         x_0 = x_0 + keys[(group + 1) % 3]
         x_1 = x_1 + keys[(group + 2) % 3] + word(group + 1)
@@ -81,8 +86,9 @@ def epoch_order(seed, epoch, num_examples):
     """
     keys = _epoch_key(seed, epoch, stream=0)
     bits = threefry(*keys, np.arange(num_examples, dtype=np.uint32), np.uint32(0))
-    return np.argsort(bits[0].astype(np.uint64) << np.uint64(32) | bits[1],
-                      kind="stable")
+    return np.argsort(
+        bits[0].astype(np.uint64) << np.uint64(32) | bits[1], kind="stable"
+    )
 
 
 def example_seeds(seed, epoch, examples):
@@ -109,8 +115,11 @@ def _epoch_key(seed, epoch, stream):
     seed = int(seed) & 0xFFFFFFFFFFFFFFFF
     with np.errstate(over="ignore"):
         return threefry(
-            np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32),
-            np.asarray(epoch, np.uint32), np.uint32(stream))
+            np.uint32(seed & 0xFFFFFFFF),
+            np.uint32(seed >> 32),
+            np.asarray(epoch, np.uint32),
+            np.uint32(stream),
+        )
 
 
 def fold_in(seeds, data):
@@ -158,8 +167,12 @@ def normal(seeds, shape=()):
       float32 tensor `[B, *shape]`.
     """
     bits_0, bits_1 = _bits(seeds, shape)
-    to_unit = lambda bits: tf.cast(  # noqa: E731
-        tf.bitwise.right_shift(bits, _tensor_word(8)), tf.float32) * 2.0**-24
+
+    def to_unit(bits):
+        return tf.cast(tf.bitwise.right_shift(bits, _tensor_word(8)), tf.float32) * (
+            2.0**-24
+        )
+
     radius = tf.sqrt(-2.0 * tf.math.log(1.0 - to_unit(bits_0)))
     return radius * tf.cos(2.0 * math.pi * to_unit(bits_1))
 
@@ -171,7 +184,8 @@ def _bits(seeds, shape):
     counter = tf.range(size, dtype=tf.int32)
     counter = tf.bitcast(counter, tf.uint32)[tf.newaxis, :]
     bits = threefry(
-        key_0[:, tf.newaxis], key_1[:, tf.newaxis], counter, tf.zeros_like(counter))
+        key_0[:, tf.newaxis], key_1[:, tf.newaxis], counter, tf.zeros_like(counter)
+    )
     target = tf.concat([tf.shape(key_0), tf.constant(shape, tf.int32)], axis=0)
     bits = [tf.reshape(word, target) for word in bits]
     for word in bits:

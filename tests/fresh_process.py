@@ -18,9 +18,15 @@ import tempfile
 from multiprocessing import forkserver
 
 _PRELOADED = [
-    "tensorflow", "simclr_tf.evaluation", "simclr_tf.export", "simclr_tf.reports",
-    "simclr_tf.tools.command_line", "simclr_tf.tools.pretrain", "simclr_tf.training",
-    "simclr_tf.training.run", __name__,
+    "tensorflow",
+    "simclr_tf.evaluation",
+    "simclr_tf.export",
+    "simclr_tf.reports",
+    "simclr_tf.tools.command_line",
+    "simclr_tf.tools.pretrain",
+    "simclr_tf.training",
+    "simclr_tf.training.run",
+    __name__,
 ]
 
 
@@ -39,9 +45,15 @@ class FreshProcess:
         self._folder = tempfile.TemporaryDirectory()
         names = ("out", "err") if log is None else (log, log)
         self._outputs = [pathlib.Path(self._folder.name, name) for name in names]
-        self._process = _context().Process(target=_run, args=(
-            [str(argument) for argument in arguments], os.fspath(cwd or os.getcwd()),
-            {**os.environ, **(env or {})}, [str(path) for path in self._outputs]))
+        self._process = _context().Process(
+            target=_run,
+            args=(
+                [str(argument) for argument in arguments],
+                os.fspath(cwd or os.getcwd()),
+                {**os.environ, **(env or {})},
+                [str(path) for path in self._outputs],
+            ),
+        )
         self._process.start()
 
     @property
@@ -96,8 +108,9 @@ def _context():
 def _run(arguments, cwd, environment, outputs):
     """In the child: what `python ARGUMENTS` does."""
     for descriptor, path in zip((1, 2), outputs, strict=True):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                descriptor)
+        os.dup2(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), descriptor
+        )
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)

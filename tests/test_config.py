@@ -39,34 +39,46 @@ def test_presets_say_what_they_are(name):
 
 def test_the_config_knows_the_recipes_and_their_fields():
     import typing
+
     assert set(typing.get_args(RecipeName)) == set(RECIPES)
     recipe_fields = {item.name for item in dataclasses.fields(Recipe)}
     # Which operators an ablation applies is no field of a recipe.
     ours = {item.name for item in dataclasses.fields(AugmentConfig)} - {
-        "recipe", "one_branch"}
+        "recipe",
+        "one_branch",
+    }
     assert ours <= recipe_fields
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"loss.temperature": 0}, "`temperature` must be > 0. Received: temperature=0.0"),
-    ({"loss.temperature": -1}, "Received: temperature=-1.0"),
-    ({"loss.temperature": float("nan")}, "must be finite"),
-    ({"encoder.depth": 51}, "Did you mean 50 or 18"),
-    ({"epochs": -3}, "`epochs` must be > 0. Received: epochs=-3"),
-    ({"epochs": True}, "must be an int"),
-    ({"epochs": 1.5}, "must be an int"),
-    ({"global_batch_size": 1}, "at least 2"),
-    ({"loss.temprature": 1.0}, "Did you mean loss.temperature "),
-    ({"optimizer": {"name": "adm"}}, "Choices: lars, lamb, sgd, adamw"),
-    ({"data.max_corrupt_fraction": 1.5}, "must lie in [0, 1]"),
-    ({"seed": None}, "must not be None"),
-    ({"loss.chunk_size": 0}, "`chunk_size` must be > 0"),
-    ({"loss": {"chunk_size": 8, "name": "margin_triplet"}}, "is for nt_xent"),
-    ({"micro_batch_size": 100}, "must divide the images of one replica's batch. "
-     "Received: micro_batch_size=100, global_batch_size=512"),
-    ({"micro_batch_norm": "inference"}, "needs `micro_batch_size`"),
-    ({"loss": 3}, "Unknown `option`"),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (
+            {"loss.temperature": 0},
+            "`temperature` must be > 0. Received: temperature=0.0",
+        ),
+        ({"loss.temperature": -1}, "Received: temperature=-1.0"),
+        ({"loss.temperature": float("nan")}, "must be finite"),
+        ({"encoder.depth": 51}, "Did you mean 50 or 18"),
+        ({"epochs": -3}, "`epochs` must be > 0. Received: epochs=-3"),
+        ({"epochs": True}, "must be an int"),
+        ({"epochs": 1.5}, "must be an int"),
+        ({"global_batch_size": 1}, "at least 2"),
+        ({"loss.temprature": 1.0}, "Did you mean loss.temperature "),
+        ({"optimizer": {"name": "adm"}}, "Choices: lars, lamb, sgd, adamw"),
+        ({"data.max_corrupt_fraction": 1.5}, "must lie in [0, 1]"),
+        ({"seed": None}, "must not be None"),
+        ({"loss.chunk_size": 0}, "`chunk_size` must be > 0"),
+        ({"loss": {"chunk_size": 8, "name": "margin_triplet"}}, "is for nt_xent"),
+        (
+            {"micro_batch_size": 100},
+            "must divide the images of one replica's batch. "
+            "Received: micro_batch_size=100, global_batch_size=512",
+        ),
+        ({"micro_batch_norm": "inference"}, "needs `micro_batch_size`"),
+        ({"loss": 3}, "Unknown `option`"),
+    ],
+)
 def test_a_bad_value_is_named_with_the_way_out(changes, words):
     with pytest.raises(ConfigError) as error:
         override(Config(), changes)
@@ -78,12 +90,15 @@ def test_override_reaches_sections_and_leaves_the_rest():
     changed = override(Config(), {"loss": {"temperature": 0.5}, "data.channels": 1})
     assert (changed.loss.temperature, changed.data.channels) == (0.5, 1)
     assert [name for name, _, _ in differences(Config(), changed)] == [
-        "data.channels", "loss.temperature"]
+        "data.channels",
+        "loss.temperature",
+    ]
 
 
 def test_a_continued_run_may_keep_more_checkpoints_but_not_train_longer():
     changed = override(
-        Config(), {"checkpoint.keep": 9, "epochs": 7, "loss.chunk_size": 64})
+        Config(), {"checkpoint.keep": 9, "epochs": 7, "loss.chunk_size": 64}
+    )
     assert differences(Config(), changed, resuming=True) == [("epochs", 100, 7)]
 
 

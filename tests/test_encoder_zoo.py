@@ -12,12 +12,24 @@ from simclr_tf.encoder_zoo import default_folder, encoder_path, zoo
 from simclr_tf.errors import ConfigError, DataError
 
 MEASUREMENTS = [
-    {"representation": "this encoder", "protocol": "weighted_knn", "value": 87.25,
-     "num_test": 10_000},
-    {"representation": "this encoder", "protocol": "linear_probe", "value": 90.04,
-     "num_test": 10_000},
-    {"representation": "raw pixels", "protocol": "linear_probe", "value": 84.5,
-     "num_test": 10_000},
+    {
+        "representation": "this encoder",
+        "protocol": "weighted_knn",
+        "value": 87.25,
+        "num_test": 10_000,
+    },
+    {
+        "representation": "this encoder",
+        "protocol": "linear_probe",
+        "value": 90.04,
+        "num_test": 10_000,
+    },
+    {
+        "representation": "raw pixels",
+        "protocol": "linear_probe",
+        "value": 84.5,
+        "num_test": 10_000,
+    },
 ]
 RECORD = {
     "format": "simclr_tf.export/1",
@@ -27,13 +39,21 @@ RECORD = {
     "outputs": {"default": {"shape": [None, 128]}},
     "parity": {"formats": {"saved_model": 0.0, "safetensors": 0.0}},
     "card": {
-        "summary": "A narrow ResNet-18.", "architecture": "ResNet-18, stem `small`",
-        "image_size_pixels": 28, "data": "tfds:fashion_mnist",
-        "data_licence": "MIT, Copyright (c) 2017 Zalando SE", "command": "simclr-tf x",
-        "results": [{"data": "tfds:fashion_mnist", "command": "simclr-tf evaluate",
-                     "measurements": MEASUREMENTS}],
+        "summary": "A narrow ResNet-18.",
+        "architecture": "ResNet-18, stem `small`",
+        "image_size_pixels": 28,
+        "data": "tfds:fashion_mnist",
+        "data_licence": "MIT, Copyright (c) 2017 Zalando SE",
+        "command": "simclr-tf x",
+        "results": [
+            {
+                "data": "tfds:fashion_mnist",
+                "command": "simclr-tf evaluate",
+                "measurements": MEASUREMENTS,
+            }
+        ],
     },
-}  # fmt: skip
+}
 
 
 def an_export(folder, name, record=RECORD, num_bytes=0):
@@ -47,8 +67,11 @@ def an_export(folder, name, record=RECORD, num_bytes=0):
 def folder(tmp_path):
     """Two exports, one as of an earlier version, among things of other people."""
     an_export(tmp_path, "shirts", num_bytes=500_000)
-    an_export(tmp_path, "older", {
-        name: RECORD[name] for name in ("format", "input", "outputs", "parity")})
+    an_export(
+        tmp_path,
+        "older",
+        {name: RECORD[name] for name in ("format", "input", "outputs", "parity")},
+    )
     an_export(tmp_path, ".shirts-being-made")
     an_export(tmp_path, "elsewhere", {"format": "another"})
     (tmp_path / "empty").mkdir()
@@ -67,7 +90,9 @@ def test_an_entry_says_what_the_export_says(folder):
     assert entry == zoo(folder)[1]
     assert entry.path == folder / "shirts"
     assert (entry.summary, entry.architecture) == (
-        "A narrow ResNet-18.", "ResNet-18, stem `small`")
+        "A narrow ResNet-18.",
+        "ResNet-18, stem `small`",
+    )
     assert (entry.num_parameters, entry.num_features) == (700_320, 128)
     assert entry.input_shape == (None, None, None, 1)
     assert (entry.data, entry.image_size_pixels) == ("tfds:fashion_mnist", 28)
@@ -76,9 +101,10 @@ def test_an_entry_says_what_the_export_says(folder):
     size = (folder / "shirts" / "config.json").stat().st_size
     assert entry.num_bytes == 500_000 + size
     assert [metric["value"] for metric in entry.metrics] == [87.25, 90.04, 84.5]
-    assert {(metric["num_test"], metric["data"], metric["command"])
-            for metric in entry.metrics} == {
-        (10_000, "tfds:fashion_mnist", "simclr-tf evaluate")}
+    assert {
+        (metric["num_test"], metric["data"], metric["command"])
+        for metric in entry.metrics
+    } == {(10_000, "tfds:fashion_mnist", "simclr-tf evaluate")}
 
 
 def test_an_export_of_an_earlier_version_is_listed_with_what_it_says(folder):
@@ -101,12 +127,15 @@ def test_metrics_on_other_images_are_not_taken_for_its_own(tmp_path):
     assert len(zoo(tmp_path)["other"].metrics) == 3
 
 
-@pytest.mark.parametrize("shape, size, text", [
-    ([None, None, None, 1], 28, "28x28 grey (any size)"),
-    ([None, 32, 48, 3], 28, "32x48 RGB"),
-    ([None, None, None, 5], None, "5 channels, any size"),
-    (None, None, ""),
-])
+@pytest.mark.parametrize(
+    "shape, size, text",
+    [
+        ([None, None, None, 1], 28, "28x28 grey (any size)"),
+        ([None, 32, 48, 3], 28, "32x48 RGB"),
+        ([None, None, None, 5], None, "5 channels, any size"),
+        (None, None, ""),
+    ],
+)
 def test_the_input_is_said_in_words(tmp_path, shape, size, text):
     card = {**RECORD["card"], "image_size_pixels": size}
     an_export(tmp_path, "a", {**RECORD, "card": card, "input": {"shape": shape}})
@@ -116,22 +145,33 @@ def test_the_input_is_said_in_words(tmp_path, shape, size, text):
 def test_printed_it_is_a_table_with_aligned_columns(folder):
     header, older, shirts = str(zoo(folder)).splitlines()
     for title, cell in (
-        ("name", "shirts"), ("encoder", "ResNet-18, stem small"),
-        ("parameters", "700,320"), ("images", "tfds:fashion_mnist"),
-        ("input", "28x28 grey (any size)"), ("kNN (%)", "87.2"),
-        ("linear (%)", "90.0"), ("licence of the images", "MIT"), ("MB", "0.5"),
-    ):  # fmt: skip
-        assert shirts[header.index(title):].startswith(cell), title
+        ("name", "shirts"),
+        ("encoder", "ResNet-18, stem small"),
+        ("parameters", "700,320"),
+        ("images", "tfds:fashion_mnist"),
+        ("input", "28x28 grey (any size)"),
+        ("kNN (%)", "87.2"),
+        ("linear (%)", "90.0"),
+        ("licence of the images", "MIT"),
+        ("MB", "0.5"),
+    ):
+        assert shirts[header.index(title) :].startswith(cell), title
     assert older.startswith("older ")
     assert str(zoo(folder / "empty")) == "The zoo is empty."
 
 
 def test_listing_imports_no_tensorflow(folder):
-    script = ("import sys, simclr_tf\n"
-              "print(simclr_tf.zoo(sys.argv[1]))\n"
-              "sys.exit(len({'tensorflow', 'numpy', 'tf_keras'} & set(sys.modules)))\n")
-    done = subprocess.run([sys.executable, "-c", script, str(folder)], text=True,
-                          capture_output=True, timeout=300)
+    script = (
+        "import sys, simclr_tf\n"
+        "print(simclr_tf.zoo(sys.argv[1]))\n"
+        "sys.exit(len({'tensorflow', 'numpy', 'tf_keras'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     assert "shirts" in done.stdout
 

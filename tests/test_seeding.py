@@ -51,8 +51,12 @@ def test_seeds_of_an_example_do_not_depend_on_its_batch():
 
 
 def test_seeds_differ_between_examples_epochs_and_runs():
-    seeds = [tuple(row) for run in (0, 1, 2**40) for epoch in range(3)
-             for row in seeding.example_seeds(run, epoch, np.arange(200))]
+    seeds = [
+        tuple(row)
+        for run in (0, 1, 2**40)
+        for epoch in range(3)
+        for row in seeding.example_seeds(run, epoch, np.arange(200))
+    ]
     assert len(set(seeds)) == len(seeds)
 
 
@@ -78,11 +82,14 @@ def test_normal_draws_have_the_moments_of_a_normal():
 
 def test_folding_separates_operations_and_never_repeats_a_draw():
     seeds = seeding.example_seeds(5, 0, np.arange(100))
-    words = [tuple(row) for data in range(20)
-             for row in seeding.fold_in(seeds, data).numpy()]
+    words = [
+        tuple(row) for data in range(20) for row in seeding.fold_in(seeds, data).numpy()
+    ]
     draws = seeding._bits(seeds, (20,))
-    words += [tuple(pair) for pair in np.stack(
-        [np.asarray(d).view(np.int32).ravel() for d in draws], -1)]
+    words += [
+        tuple(pair)
+        for pair in np.stack([np.asarray(d).view(np.int32).ravel() for d in draws], -1)
+    ]
     assert len(set(words)) == 4000
 
 
@@ -100,7 +107,8 @@ def test_traced_draws_keep_their_shape_and_share_the_rounds():
     assert calls == 20 and len(traced.graph.get_operations()) < 20 * 40
     for output, data in zip(draw(seeds), range(10), strict=True):
         np.testing.assert_array_equal(
-            output, seeding.uniform(seeding.fold_in(seeds, data), (3, 2)))
+            output, seeding.uniform(seeding.fold_in(seeds, data), (3, 2))
+        )
 
 
 def test_xla_draws_the_same_numbers():

@@ -35,47 +35,83 @@ _LEFT_OUT = ("preset", "encoder.kind")
 
 def define(values):
     """The tool's flags."""
-    flags.DEFINE_string("study", None, f"One of {', '.join(STUDIES)}.",
-                        flag_values=values)
+    flags.DEFINE_string(
+        "study", None, f"One of {', '.join(STUDIES)}.", flag_values=values
+    )
     flags.DEFINE_string("workdir", None, "Folder of the study.", flag_values=values)
     flags.DEFINE_string(
-        "budget", "small", "; ".join(f"{name}: {text}" for name, text in
-                                     BUDGETS.items()) + ".", flag_values=values)
-    flags.DEFINE_string("preset", None, "Preset to start from, instead of the budget's "
-                        "own.", flag_values=values)
-    flags.DEFINE_integer("seeds", 1, "Repetitions of every cell, from --seed on: mean "
-                         "and standard deviation.", flag_values=values)
-    flags.DEFINE_string("shard", "1/1", "i/n: do only every n-th run, beginning with "
-                        "the i-th.", flag_values=values)
-    flags.DEFINE_bool("dry_run", False, "Print the cells and their cost, by "
-                      "operations of the encoder and a few measured steps; write "
-                      "nothing.", flag_values=values)
-    flags.DEFINE_bool("retry_failed", False, "Run cells again that failed before.",
-                      flag_values=values)
+        "budget",
+        "small",
+        "; ".join(f"{name}: {text}" for name, text in BUDGETS.items()) + ".",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "preset",
+        None,
+        "Preset to start from, instead of the budget's own.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "seeds",
+        1,
+        "Repetitions of every cell, from --seed on: mean and standard deviation.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "shard",
+        "1/1",
+        "i/n: do only every n-th run, beginning with the i-th.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "dry_run",
+        False,
+        "Print the cells and their cost, by "
+        "operations of the encoder and a few measured steps; write "
+        "nothing.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "retry_failed", False, "Run cells again that failed before.", flag_values=values
+    )
     config_flags.define_section_flags(Config, values, leave_out=_LEFT_OUT)
 
 
 def run(values):
     """Run the study as the flags say; returns the exit code."""
-    study = get_study(command_line.required(
-        values, "study", f"one of {', '.join(STUDIES)}"))
+    study = get_study(
+        command_line.required(values, "study", f"one of {', '.join(STUDIES)}")
+    )
     data = command_line.required(
-        values, "data", "labelled images, e.g. embedded:freedoom_12 or folder:PATH")
-    workdir = values["workdir"].value if values["dry_run"].value else (
-        command_line.required(values, "workdir", "the folder of the study"))
+        values, "data", "labelled images, e.g. embedded:freedoom_12 or folder:PATH"
+    )
+    workdir = (
+        values["workdir"].value
+        if values["dry_run"].value
+        else (command_line.required(values, "workdir", "the folder of the study"))
+    )
     budget, shard = values["budget"].value, _shard(values)
     base = config_flags.section_from_flags(
-        base_config(study, budget, data, preset=values["preset"].value), values,
-        leave_out=_LEFT_OUT)
+        base_config(study, budget, data, preset=values["preset"].value),
+        values,
+        leave_out=_LEFT_OUT,
+    )
     seeds = tuple(range(base.seed, base.seed + _repetitions(values)))
     runs_of(study.cells(base, budget), base, seeds)  # All configs are checked.
     import_tensorflow()
     from simclr_tf.studies.launch import run_study
 
     outcome = run_study(
-        study, base, budget=budget, workdir=workdir or ".", seeds=seeds, shard=shard,
-        retry_failed=values["retry_failed"].value, dry_run=values["dry_run"].value,
-        command=command_line.typed("ablate", values))
+        study,
+        base,
+        budget=budget,
+        workdir=workdir or ".",
+        seeds=seeds,
+        shard=shard,
+        retry_failed=values["retry_failed"].value,
+        dry_run=values["dry_run"].value,
+        command=command_line.typed("ablate", values),
+    )
     return int(outcome is not None and outcome.failed_here > 0)
 
 
@@ -85,14 +121,16 @@ def _shard(values):
     if not 1 <= index <= number:
         raise command_line.FlagError(
             "--shard is i/n with 1 <= i <= n, e.g. 2/4. Received: "
-            f"shard={values['shard'].value!r}.")
+            f"shard={values['shard'].value!r}."
+        )
     return index, number
 
 
 def _repetitions(values):
     if values["seeds"].value < 1:
         raise command_line.FlagError(
-            f"--seeds must be >= 1. Received: seeds={values['seeds'].value}.")
+            f"--seeds must be >= 1. Received: seeds={values['seeds'].value}."
+        )
     return values["seeds"].value
 
 

@@ -30,22 +30,48 @@ def define(values):
     """The tool's flags."""
     what = "; ".join(f"{name}: {line}" for name, line in BENCHMARKS.items())
     flags.DEFINE_string(
-        "benchmark", None, "What to measure, also without --benchmark= as the first "
+        "benchmark",
+        None,
+        "What to measure, also without --benchmark= as the first "
         f"argument. {what}; {TABLE}: nothing, print the table of --results.",
-        flag_values=values)
-    flags.DEFINE_string("output", None, "JSON file to write; benchmark_NAME.json if "
-                        "unset.", flag_values=values)
-    flags.DEFINE_list("results", None, f"Files that {TABLE} prints.",
-                      flag_values=values)
-    flags.DEFINE_bool("memory", None, "Run each variant in a process of its own too, "
-                      "for the most memory it takes; on for loss if unset.",
-                      flag_values=values)
-    flags.DEFINE_string("profile", None, "Folder for a TensorBoard profile of one "
-                        "round of each case.", flag_values=values)
-    flags.DEFINE_integer("intra_op_threads", 0, "Threads within one operation; 0: "
-                         "TensorFlow decides.", flag_values=values, lower_bound=0)
-    flags.DEFINE_integer("inter_op_threads", 0, "Operations side by side; 0: "
-                         "TensorFlow decides.", flag_values=values, lower_bound=0)
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "output",
+        None,
+        "JSON file to write; benchmark_NAME.json if unset.",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "results", None, f"Files that {TABLE} prints.", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "memory",
+        None,
+        "Run each variant in a process of its own too, "
+        "for the most memory it takes; on for loss if unset.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "profile",
+        None,
+        "Folder for a TensorBoard profile of one round of each case.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "intra_op_threads",
+        0,
+        "Threads within one operation; 0: TensorFlow decides.",
+        flag_values=values,
+        lower_bound=0,
+    )
+    flags.DEFINE_integer(
+        "inter_op_threads",
+        0,
+        "Operations side by side; 0: TensorFlow decides.",
+        flag_values=values,
+        lower_bound=0,
+    )
     config_flags.define_section_flags(BenchmarkConfig, values)
 
 
@@ -59,13 +85,17 @@ def named(arguments):
 def run(values):
     """Measure as the flags say."""
     benchmark = command_line.required(
-        values, "benchmark", f"{', '.join(BENCHMARKS)} or {TABLE}")
+        values, "benchmark", f"{', '.join(BENCHMARKS)} or {TABLE}"
+    )
     if benchmark not in (*BENCHMARKS, TABLE):
         raise unknown_choice("benchmark", benchmark, (*BENCHMARKS, TABLE))
     config = config_flags.section_from_flags(BenchmarkConfig(), values)
     if benchmark == TABLE:
-        _print_table(command_line.required(
-            values, "results", "files that the benchmark wrote, with commas between"))
+        _print_table(
+            command_line.required(
+                values, "results", "files that the benchmark wrote, with commas between"
+            )
+        )
         return
     import_tensorflow()
     _set_threads(values["intra_op_threads"].value, values["inter_op_threads"].value)
@@ -73,11 +103,13 @@ def run(values):
 
     memory = values["memory"].value
     benchmark_and_report(
-        benchmark, config,
+        benchmark,
+        config,
         pathlib.Path(values["output"].value or f"benchmark_{benchmark}.json"),
         memory=benchmark == "loss" if memory is None else memory,
         profile=values["profile"].value,
-        command=command_line.typed("benchmark", values))
+        command=command_line.typed("benchmark", values),
+    )
 
 
 def _print_table(paths):

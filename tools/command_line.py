@@ -51,6 +51,7 @@ def main(argv=None):
     verb = arguments[0]
     if verb == "--version":
         from simclr_tf import __version__
+
         print(f"simclr-tf {__version__}")
         return 0
     if verb not in VERBS:
@@ -108,12 +109,15 @@ def _ended_by_sigterm():
 
     While a run trains, its own handler stands in place of this one.
     """
+
     def end(number, frame):
         raise Interrupted("SIGTERM: ended before it was done.", number)
 
     before = signal.getsignal(signal.SIGTERM)
-    if (before is not signal.SIG_DFL
-            or threading.current_thread() is not threading.main_thread()):
+    if (
+        before is not signal.SIG_DFL
+        or threading.current_thread() is not threading.main_thread()
+    ):
         yield
         return
     signal.signal(signal.SIGTERM, end)
@@ -155,8 +159,10 @@ def numbers(values, name, kind):
         return [kind(text) for text in texts]
     except ValueError:
         wanted = "whole numbers" if kind is int else "numbers"
-        raise FlagError(f"--{name} takes {wanted} with commas between. Received: "
-                        f"{name}={','.join(texts)!r}.") from None
+        raise FlagError(
+            f"--{name} takes {wanted} with commas between. Received: "
+            f"{name}={','.join(texts)!r}."
+        ) from None
 
 
 def one_encoder(values):
@@ -168,7 +174,8 @@ def one_encoder(values):
     if bool(values["workdir"].value) == bool(values["encoder"].value):
         raise FlagError(
             "Exactly one of --workdir and --encoder is required: the folder of a run, "
-            "or an encoder to load.")
+            "or an encoder to load."
+        )
     return values["workdir"].value or values["encoder"].value
 
 
@@ -180,15 +187,20 @@ def seeds(values):
     """
     first, number = values["seed"].value, values["seeds"].value
     if number < 1 or first < 0:
-        raise FlagError("--seeds must be >= 1 and --seed >= 0. Received: "
-                        f"seeds={number}, seed={first}.")
+        raise FlagError(
+            "--seeds must be >= 1 and --seed >= 0. Received: "
+            f"seeds={number}, seed={first}."
+        )
     return tuple(range(first, first + number))
 
 
 def typed(verb, values):
     """The command that was typed, as it can be typed again."""
-    given = [f"--{name}={_text(values[name].value)}" for name in values
-             if values[name].present and name == values[name].name]
+    given = [
+        f"--{name}={_text(values[name].value)}"
+        for name in values
+        if values[name].present and name == values[name].name
+    ]
     return " ".join(["simclr-tf", verb, *(shlex.quote(flag) for flag in given)])
 
 
@@ -220,8 +232,11 @@ def _help(doc, values):
         if name != flag.name:  # A short name or an alias.
             continue
         lines.append(f"  --{name}")
-        lines.extend(textwrap.wrap(
-            flag.help, 76, initial_indent="      ", subsequent_indent="      "))
+        lines.extend(
+            textwrap.wrap(
+                flag.help, 76, initial_indent="      ", subsequent_indent="      "
+            )
+        )
     return "\n".join(lines)
 
 

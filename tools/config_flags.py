@@ -22,8 +22,11 @@ def flag_name(dotted, item):
 def define_config_flags(values):
     """Define `--preset` and a flag for every option on a `flags.FlagValues`."""
     flags.DEFINE_string(
-        "preset", DEFAULT_PRESET, "Named experiment to start from: "
-        f"{', '.join(PRESETS)}.", flag_values=values)
+        "preset",
+        DEFAULT_PRESET,
+        f"Named experiment to start from: {', '.join(PRESETS)}.",
+        flag_values=values,
+    )
     define_section_flags(Config, values, leave_out=("preset", "encoder.kind"))
 
 
@@ -65,7 +68,8 @@ def config_from_flags(values):
       ConfigError: an unknown preset, or a value that the option refuses.
     """
     return section_from_flags(
-        get_preset(values["preset"].value), values, leave_out=("preset",))
+        get_preset(values["preset"].value), values, leave_out=("preset",)
+    )
 
 
 def section_from_flags(section, values, leave_out=()):

@@ -31,19 +31,25 @@ ARCHITECTURES = ("same", "resnet")
 
 def define(values):
     """The tool's flags."""
-    flags.DEFINE_string("output", None, "Folder to make, e.g. runs/student.",
-                        flag_values=values)
     flags.DEFINE_string(
-        "student", "same", "same: the teacher's own network, with fresh weights; "
+        "output", None, "Folder to make, e.g. runs/student.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "student",
+        "same",
+        "same: the teacher's own network, with fresh weights; "
         "resnet: as --student.depth and the others say; or a preset, whose encoder "
-        f"it is: {', '.join(PRESETS)}.", flag_values=values)
+        f"it is: {', '.join(PRESETS)}.",
+        flag_values=values,
+    )
     config_flags.define_section_flags(DistillConfig, values, leave_out=LEFT_OUT)
 
 
 def run(values):
     """Distil as the flags say."""
     output = command_line.required(
-        values, "output", "the folder to make, e.g. runs/student")
+        values, "output", "the folder to make, e.g. runs/student"
+    )
     config = config_of(values)
     import_tensorflow()
     from simclr_tf.reports import distill_and_report
@@ -66,26 +72,35 @@ def config_of(values):
     """
     start = DistillConfig(
         teacher=command_line.required(
-            values, "teacher", "classifier.keras of a fine-tuning, or its folder"),
+            values, "teacher", "classifier.keras of a fine-tuning, or its folder"
+        ),
         data=command_line.required(
-            values, "data", "the images to learn from, e.g. folder:PATH"),
-        image_size_pixels=config_flags.parse_value(command_line.required(
-            values, "image_size_pixels", "the size at which the teacher sees images"),
-            int))
+            values, "data", "the images to learn from, e.g. folder:PATH"
+        ),
+        image_size_pixels=config_flags.parse_value(
+            command_line.required(
+                values, "image_size_pixels", "the size at which the teacher sees images"
+            ),
+            int,
+        ),
+    )
     student = values["student"].value
     if student in PRESETS:
         start = dataclasses.replace(
-            start, architecture="resnet", student=get_preset(student).encoder)
+            start, architecture="resnet", student=get_preset(student).encoder
+        )
     elif student in ARCHITECTURES:
         start = dataclasses.replace(start, architecture=student)
     else:
         raise unknown_choice("student", student, [*ARCHITECTURES, *PRESETS])
-    typed = [name for name in values
-             if name.startswith("student.") and values[name].present]
+    typed = [
+        name for name in values if name.startswith("student.") and values[name].present
+    ]
     if typed and start.architecture == "same":
         raise command_line.FlagError(
             f"--{typed[0]} describes another network than the teacher's: it goes with "
-            "--student=resnet or --student=PRESET.")
+            "--student=resnet or --student=PRESET."
+        )
     return config_flags.section_from_flags(start, values, leave_out=LEFT_OUT)
 
 

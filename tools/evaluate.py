@@ -35,28 +35,59 @@ def define(values):
     }
     for name, text in texts.items():
         flags.DEFINE_string(name, None, text, flag_values=values)
-    flags.DEFINE_list("protocols", ["knn", "linear", "few"], "Protocols to run, in "
-                      "this order.", flag_values=values)
-    flags.DEFINE_enum("l2_values", "fast", ["fast", "paper"], "Penalties that linear "
-                      "chooses from: 17, or the paper's 45.", flag_values=values)
-    flags.DEFINE_integer("linear_epochs", 90, "Epochs of a trained linear layer.",
-                         flag_values=values)
-    flags.DEFINE_integer("linear_batch_size", 256, "Images a step of a trained linear "
-                         "layer.", flag_values=values)
-    flags.DEFINE_list("linear_learning_rates", None, "Learning rates at batch 256 that "
-                      "a trained linear layer chooses from; 13 from 0.0001 to 100 if "
-                      "unset.", flag_values=values)
-    flags.DEFINE_string("views_recipe", "finetune", "Recipe of the augmented views of "
-                        "a trained linear layer.", flag_values=values)
-    flags.DEFINE_integer("image_size_pixels", None, "Height and width of the images "
-                         "as the encoder sees them; the run's if unset.",
-                         flag_values=values)
+    flags.DEFINE_list(
+        "protocols",
+        ["knn", "linear", "few"],
+        "Protocols to run, in this order.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "l2_values",
+        "fast",
+        ["fast", "paper"],
+        "Penalties that linear chooses from: 17, or the paper's 45.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "linear_epochs", 90, "Epochs of a trained linear layer.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "linear_batch_size",
+        256,
+        "Images a step of a trained linear layer.",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "linear_learning_rates",
+        None,
+        "Learning rates at batch 256 that "
+        "a trained linear layer chooses from; 13 from 0.0001 to 100 if "
+        "unset.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "views_recipe",
+        "finetune",
+        "Recipe of the augmented views of a trained linear layer.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "image_size_pixels",
+        None,
+        "Height and width of the images as the encoder sees them; the run's if unset.",
+        flag_values=values,
+    )
     flags.DEFINE_integer("batch_size", 256, "Images a step.", flag_values=values)
     flags.DEFINE_integer("k", 20, "Neighbours that vote.", flag_values=values)
-    flags.DEFINE_float("temperature", 0.07, "Temperature of the votes.",
-                       flag_values=values)
-    flags.DEFINE_integer("per_class", 10, "Labels a class of the few-label probe; 0 "
-                         "leaves it out.", flag_values=values)
+    flags.DEFINE_float(
+        "temperature", 0.07, "Temperature of the votes.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "per_class",
+        10,
+        "Labels a class of the few-label probe; 0 leaves it out.",
+        flag_values=values,
+    )
     flags.DEFINE_integer("draws", 5, "Draws of the few labels.", flag_values=values)
     flags.DEFINE_integer("seed", 0, "Seed of the draws.", flag_values=values)
 
@@ -71,19 +102,35 @@ def run(values):
 
     if values["workdir"].value:
         Workdir(path).read()  # Whatever else lies there is refused.
-    chosen = {name: values[name].value for name in (
-        "data", "split", "test_split", "data_dir", "image_size_pixels")}
-    settings = {name: values[name].value for name in (
-        "k", "temperature", "draws", "seed", "protocols", "l2_values", "linear_epochs",
-        "linear_batch_size", "views_recipe")}
+    chosen = {
+        name: values[name].value
+        for name in ("data", "split", "test_split", "data_dir", "image_size_pixels")
+    }
+    settings = {
+        name: values[name].value
+        for name in (
+            "k",
+            "temperature",
+            "draws",
+            "seed",
+            "protocols",
+            "l2_values",
+            "linear_epochs",
+            "linear_batch_size",
+            "views_recipe",
+        )
+    }
     if rates is not None:
         settings["base_learning_rates"] = rates
     evaluate_and_report(
         path,
         chosen={name: value for name, value in chosen.items() if value is not None},
-        output=values["output"].value, batch_size=values["batch_size"].value,
+        output=values["output"].value,
+        batch_size=values["batch_size"].value,
         command=command_line.typed("evaluate", values),
-        per_class=values["per_class"].value or None, **settings)
+        per_class=values["per_class"].value or None,
+        **settings,
+    )
 
 
 def main(argv=None):

@@ -36,37 +36,64 @@ def define(values):
     }
     for name, text in texts.items():
         flags.DEFINE_string(name, None, text, flag_values=values)
-    flags.DEFINE_integer("image_size_pixels", None, "Height and width of the images "
-                         "as the encoder sees them; the run's if unset.",
-                         flag_values=values)
-    flags.DEFINE_list("label_fraction", None, "Parts of the labels, with commas "
-                      f"between; {','.join(DEFAULT_FRACTIONS)} if nothing is said.",
-                      flag_values=values)
-    flags.DEFINE_list("labels_per_class", None, "Instead of fractions: labels a class, "
-                      "with commas between.", flag_values=values)
-    flags.DEFINE_list("methods", ["fine_tune", "scratch", "linear"], "What to train: "
-                      "fine_tune, scratch (supervised, from new weights), linear (a "
-                      "probe of the frozen encoder), linear_untrained (new weights).",
-                      flag_values=values)
-    flags.DEFINE_integer("seeds", 1, "Repetitions; seed s draws the labels, the order "
-                         "and the crops, and the weights from scratch.",
-                         flag_values=values)
+    flags.DEFINE_integer(
+        "image_size_pixels",
+        None,
+        "Height and width of the images as the encoder sees them; the run's if unset.",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "label_fraction",
+        None,
+        "Parts of the labels, with commas "
+        f"between; {','.join(DEFAULT_FRACTIONS)} if nothing is said.",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "labels_per_class",
+        None,
+        "Instead of fractions: labels a class, with commas between.",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "methods",
+        ["fine_tune", "scratch", "linear"],
+        "What to train: "
+        "fine_tune, scratch (supervised, from new weights), linear (a "
+        "probe of the frozen encoder), linear_untrained (new weights).",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "seeds",
+        1,
+        "Repetitions; seed s draws the labels, the order "
+        "and the crops, and the weights from scratch.",
+        flag_values=values,
+    )
     flags.DEFINE_integer("seed", 0, "The first seed.", flag_values=values)
-    flags.DEFINE_string("strategy", "auto", "auto, one_device or mirrored.",
-                        flag_values=values)
-    flags.DEFINE_integer("replicas", None, "mirrored: devices to train on.",
-                         flag_values=values)
+    flags.DEFINE_string(
+        "strategy", "auto", "auto, one_device or mirrored.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "replicas", None, "mirrored: devices to train on.", flag_values=values
+    )
     config_flags.define_section_flags(FineTuneConfig, values, leave_out=("epochs",))
-    flags.DEFINE_list("epochs", None, "Passes over the labelled images, one number for "
-                      "all budgets or one for each; 60 with at most 2 % of the labels "
-                      "and 30 with more if unset.", flag_values=values)
+    flags.DEFINE_list(
+        "epochs",
+        None,
+        "Passes over the labelled images, one number for "
+        "all budgets or one for each; 60 with at most 2 % of the labels "
+        "and 30 with more if unset.",
+        flag_values=values,
+    )
 
 
 def run(values):
     """Fine-tune as the flags say."""
     path = command_line.one_encoder(values)
     config = config_flags.section_from_flags(
-        FineTuneConfig(), values, leave_out=("epochs",))
+        FineTuneConfig(), values, leave_out=("epochs",)
+    )
     seeds = command_line.seeds(values)
     given = _budgets(values)
     epochs = command_line.numbers(values, "epochs", int)
@@ -79,15 +106,23 @@ def run(values):
 
     if values["workdir"].value:
         Workdir(path).read()  # Whatever else lies there is refused.
-    chosen = {name: values[name].value for name in (
-        "data", "split", "test_split", "data_dir", "image_size_pixels")}
+    chosen = {
+        name: values[name].value
+        for name in ("data", "split", "test_split", "data_dir", "image_size_pixels")
+    }
     finetune_and_report(
-        path, [LabelBudget(**budget) for budget in given], config=config,
+        path,
+        [LabelBudget(**budget) for budget in given],
+        config=config,
         chosen={name: value for name, value in chosen.items() if value is not None},
-        output=values["output"].value, epochs=epochs, methods=values["methods"].value,
-        seeds=seeds, strategy=values["strategy"].value,
+        output=values["output"].value,
+        epochs=epochs,
+        methods=values["methods"].value,
+        seeds=seeds,
+        strategy=values["strategy"].value,
         replicas=values["replicas"].value,
-        command=command_line.typed("finetune", values))
+        command=command_line.typed("finetune", values),
+    )
 
 
 def _budgets(values):
@@ -97,15 +132,19 @@ def _budgets(values):
     if len(given) > 1:
         raise command_line.FlagError(
             "Give one of --label_fraction, --labels_per_class and --label_list. "
-            f"Received: {', '.join('--' + name for name in given)}.")
+            f"Received: {', '.join('--' + name for name in given)}."
+        )
     if values["label_list"].value:
         return [{"listed": values["label_list"].value}]
     if values["labels_per_class"].value:
-        return [{"per_class": number} for number in command_line.numbers(
-            values, "labels_per_class", int)]
+        return [
+            {"per_class": number}
+            for number in command_line.numbers(values, "labels_per_class", int)
+        ]
     fractions = command_line.numbers(values, "label_fraction", float)
-    return [{"fraction": number} for number in
-            fractions or map(float, DEFAULT_FRACTIONS)]
+    return [
+        {"fraction": number} for number in fractions or map(float, DEFAULT_FRACTIONS)
+    ]
 
 
 def main(argv=None):

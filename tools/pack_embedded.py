@@ -21,9 +21,11 @@ from PIL import Image
 _INPUT = flags.DEFINE_string("input", None, "The archive, an .npz file.", required=True)
 _NAME = flags.DEFINE_string("name", None, "Name of the embedded set.", required=True)
 _OUTPUT = flags.DEFINE_string(
-    "output_dir", "simclr_tf/data/embedded", "Folder of the embedded sets.")
+    "output_dir", "simclr_tf/data/embedded", "Folder of the embedded sets."
+)
 _MAX_BYTES = flags.DEFINE_integer(
-    "max_bytes", 7_900_000, "Largest size of all sheets together.")
+    "max_bytes", 7_900_000, "Largest size of all sheets together."
+)
 
 _SPLITS = ("train", "test")
 _MAX_STEP = 16
@@ -43,8 +45,13 @@ def encode(sheet, step):
     """JPEG bytes with quantisation `step` for every coefficient of every channel."""
     stream = io.BytesIO()
     Image.fromarray(sheet).save(
-        stream, "JPEG", qtables=[[step] * 64] * 2, subsampling=0, optimize=True,
-        progressive=True)
+        stream,
+        "JPEG",
+        qtables=[[step] * 64] * 2,
+        subsampling=0,
+        optimize=True,
+        progressive=True,
+    )
     return stream.getvalue()
 
 
@@ -55,7 +62,8 @@ def finest_encoding(sheets, max_bytes):
         if sum(len(data) for data in encoded.values()) <= max_bytes:
             return step, encoded
     raise app.UsageError(
-        f"The sheets do not fit into {max_bytes} bytes with a step up to {_MAX_STEP}.")
+        f"The sheets do not fit into {max_bytes} bytes with a step up to {_MAX_STEP}."
+    )
 
 
 def psnr(sheets, encoded, num_values):
@@ -91,8 +99,10 @@ def main(argv):
         json.dump(description, stream, separators=(",", ":"))
     total = sum(len(data) for data in encoded.values())
     values = sum(x.size for x in images.values())
-    print(f"quantisation step {step}, {total} bytes, "
-          f"{psnr(sheets, encoded, values):.2f} dB")
+    print(
+        f"quantisation step {step}, {total} bytes, "
+        f"{psnr(sheets, encoded, values):.2f} dB"
+    )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ def run(values):
     from simclr_tf.training.run import pretrain_from_config
 
     pretrain_from_config(
-        config, workdir=workdir, command=command_line.typed("pretrain", values))
+        config, workdir=workdir, command=command_line.typed("pretrain", values)
+    )
 
 
 def main(argv=None):

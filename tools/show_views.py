@@ -24,21 +24,39 @@ from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 def define(values):
     """The tool's flags: those of pretrain that shape images and views, and its own."""
     flags.DEFINE_string(
-        "preset", config_flags.DEFAULT_PRESET, "Named experiment whose images and "
-        f"views are the starting point: {', '.join(PRESETS)}.", flag_values=values)
-    config_flags.define_section_flags(Config, values, leave_out=[
-        name for name, _, _ in walk_options(Config)
-        if not name.startswith(("data.", "augment.")) and name != "seed"])
-    flags.DEFINE_string("recipe", None, "Short for --augment.recipe.",
-                        flag_values=values)
-    flags.DEFINE_string("output", "show_views", "FILE.png, FILE.html, FILE.md, or a "
-                        "folder for all of them.", flag_values=values)
-    flags.DEFINE_integer("images", 2, "Images that the operators are shown on.",
-                         flag_values=values)
-    flags.DEFINE_integer("pairs", 12, "Pairs of views that are shown.",
-                         flag_values=values)
-    flags.DEFINE_integer("num_pairs", 256, "Pairs of views that are measured.",
-                         flag_values=values)
+        "preset",
+        config_flags.DEFAULT_PRESET,
+        "Named experiment whose images and "
+        f"views are the starting point: {', '.join(PRESETS)}.",
+        flag_values=values,
+    )
+    config_flags.define_section_flags(
+        Config,
+        values,
+        leave_out=[
+            name
+            for name, _, _ in walk_options(Config)
+            if not name.startswith(("data.", "augment.")) and name != "seed"
+        ],
+    )
+    flags.DEFINE_string(
+        "recipe", None, "Short for --augment.recipe.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "output",
+        "show_views",
+        "FILE.png, FILE.html, FILE.md, or a folder for all of them.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "images", 2, "Images that the operators are shown on.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "pairs", 12, "Pairs of views that are shown.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "num_pairs", 256, "Pairs of views that are measured.", flag_values=values
+    )
 
 
 def run(values):
@@ -46,19 +64,29 @@ def run(values):
     config = config_flags.config_from_flags(values)
     recipe = values["recipe"].value
     if recipe is not None:
-        require(not values["augment.recipe"].present
-                or values["augment.recipe"].value == recipe,
-                "--recipe and --augment.recipe are the same flag: give one.",
-                recipe=recipe)
+        require(
+            not values["augment.recipe"].present
+            or values["augment.recipe"].value == recipe,
+            "--recipe and --augment.recipe are the same flag: give one.",
+            recipe=recipe,
+        )
         # A recipe of one's own choice, not a preset's changes of another.
-        changes = {name: None for name in config.augment.changes()
-                   if not values[f"augment.{name}"].present}
+        changes = {
+            name: None
+            for name in config.augment.changes()
+            if not values[f"augment.{name}"].present
+        }
         config = override(config, {"augment": {"recipe": recipe, **changes}})
     import_tensorflow()
     from simclr_tf.reports.views_report import show_views
 
-    show_views(config, values["output"].value, num_images=values["images"].value,
-               num_shown=values["pairs"].value, num_pairs=values["num_pairs"].value)
+    show_views(
+        config,
+        values["output"].value,
+        num_images=values["images"].value,
+        num_shown=values["pairs"].value,
+        num_pairs=values["num_pairs"].value,
+    )
 
 
 def main(argv=None):

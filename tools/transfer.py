@@ -18,8 +18,12 @@ from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
 def define(values):
     """The tool's flags."""
-    flags.DEFINE_list("datasets", None, "Labelled sets, with commas between, each in "
-                      "the grammar of --data.", flag_values=values)
+    flags.DEFINE_list(
+        "datasets",
+        None,
+        "Labelled sets, with commas between, each in the grammar of --data.",
+        flag_values=values,
+    )
     texts = {
         "workdir": "Folder of a run; the size of the images is taken from there.",
         "encoder": "Instead of --workdir: an export's folder or a Keras file.",
@@ -31,23 +35,33 @@ def define(values):
     }
     for name, text in texts.items():
         flags.DEFINE_string(name, None, text, flag_values=values)
-    flags.DEFINE_integer("image_size_pixels", None, "Height and width of the images "
-                         "as the encoder sees them; the run's if unset.",
-                         flag_values=values)
-    flags.DEFINE_float("label_fraction", None, "Part of the labels; all if unset.",
-                       flag_values=values)
-    flags.DEFINE_integer("labels_per_class", None, "Instead: labels a class.",
-                         flag_values=values)
-    flags.DEFINE_list("methods", ["linear", "linear_untrained", "fine_tune", "scratch"],
-                      "What to measure: linear, linear_untrained (a probe of random "
-                      "weights), fine_tune, scratch (supervised, from random weights).",
-                      flag_values=values)
+    flags.DEFINE_integer(
+        "image_size_pixels",
+        None,
+        "Height and width of the images as the encoder sees them; the run's if unset.",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "label_fraction", None, "Part of the labels; all if unset.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "labels_per_class", None, "Instead: labels a class.", flag_values=values
+    )
+    flags.DEFINE_list(
+        "methods",
+        ["linear", "linear_untrained", "fine_tune", "scratch"],
+        "What to measure: linear, linear_untrained (a probe of random "
+        "weights), fine_tune, scratch (supervised, from random weights).",
+        flag_values=values,
+    )
     flags.DEFINE_integer("seeds", 1, "Repetitions.", flag_values=values)
     flags.DEFINE_integer("seed", 0, "The first seed.", flag_values=values)
-    flags.DEFINE_string("strategy", "auto", "auto, one_device or mirrored.",
-                        flag_values=values)
-    flags.DEFINE_integer("replicas", None, "mirrored: devices to train on.",
-                         flag_values=values)
+    flags.DEFINE_string(
+        "strategy", "auto", "auto, one_device or mirrored.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "replicas", None, "mirrored: devices to train on.", flag_values=values
+    )
     config_flags.define_section_flags(FineTuneConfig, values)
 
 
@@ -57,9 +71,12 @@ def run(values):
     if not values["datasets"].value:
         raise command_line.FlagError(
             "--datasets is required: labelled sets with commas between, e.g. "
-            "--datasets=embedded:freedoom_12,folder:PATH.")
-    given = {"fraction": values["label_fraction"].value,
-             "per_class": values["labels_per_class"].value}
+            "--datasets=embedded:freedoom_12,folder:PATH."
+        )
+    given = {
+        "fraction": values["label_fraction"].value,
+        "per_class": values["labels_per_class"].value,
+    }
     given = {name: value for name, value in given.items() if value is not None}
     config = config_flags.section_from_flags(FineTuneConfig(), values)
     seeds = command_line.seeds(values)
@@ -70,15 +87,23 @@ def run(values):
 
     if values["workdir"].value:
         Workdir(path).read()  # Whatever else lies there is refused.
-    chosen = {name: values[name].value for name in (
-        "split", "test_split", "data_dir", "image_size_pixels")}
+    chosen = {
+        name: values[name].value
+        for name in ("split", "test_split", "data_dir", "image_size_pixels")
+    }
     transfer_and_report(
-        path, values["datasets"].value, config=config,
+        path,
+        values["datasets"].value,
+        config=config,
         chosen={name: value for name, value in chosen.items() if value is not None},
-        output=values["output"].value, budget=LabelBudget(**given) if given else None,
-        methods=values["methods"].value, seeds=seeds,
-        strategy=values["strategy"].value, replicas=values["replicas"].value,
-        command=command_line.typed("transfer", values))
+        output=values["output"].value,
+        budget=LabelBudget(**given) if given else None,
+        methods=values["methods"].value,
+        seeds=seeds,
+        strategy=values["strategy"].value,
+        replicas=values["replicas"].value,
+        command=command_line.typed("transfer", values),
+    )
 
 
 def main(argv=None):

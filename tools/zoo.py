@@ -20,10 +20,15 @@ from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
 def define(values):
     """The tool's flags."""
-    flags.DEFINE_string("folder", None, "Folder with one export a sub-folder; that of "
-                        "the package if unset.", flag_values=values)
-    flags.DEFINE_bool("readme", False, "Write README.md of the folder anew.",
-                      flag_values=values)
+    flags.DEFINE_string(
+        "folder",
+        None,
+        "Folder with one export a sub-folder; that of the package if unset.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "readme", False, "Write README.md of the folder anew.", flag_values=values
+    )
 
 
 def run(values):

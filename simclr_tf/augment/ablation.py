@@ -145,8 +145,7 @@ def apply_rotate(images, quarter_turns):
 def _maybe_reversed(reversed_, size):
     """`[B, size, size]`: the identity, or the matrix that reverses an axis."""
     identity = tf.eye(size)
-    return tf.where(
-        reversed_[:, tf.newaxis, tf.newaxis], identity[::-1], identity)
+    return tf.where(reversed_[:, tf.newaxis, tf.newaxis], identity[::-1], identity)
 
 
 def sample_noise(seeds, shape, *, probability=1.0, stddev_min=0.05, stddev_max=0.2):

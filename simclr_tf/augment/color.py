@@ -183,8 +183,11 @@ def apply_color_jitter(images, jitter):
         if planes[0].shape[0] != 1:
             return changed()
         # One image alone needs half of the passes only.
-        return tf.cond(here[0][0] | here[1][0], changed,
-                       lambda: [tf.identity(plane) for plane in planes])
+        return tf.cond(
+            here[0][0] | here[1][0],
+            changed,
+            lambda: [tf.identity(plane) for plane in planes],
+        )
 
     def scale_and_clip(planes, place):
         return [_scale_and_clip(plane, jitter, brightness == place) for plane in planes]

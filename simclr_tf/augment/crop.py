@@ -75,9 +75,15 @@ def sample_crop(
     aspect ratio (default: of 3/4 to 4/3) of the original aspect ratio".
     """
     return boxes_of_draws(
-        crop_draws(seeds), height, width, area_min_fraction=area_min_fraction,
-        area_max_fraction=area_max_fraction, aspect_min=aspect_min,
-        aspect_max=aspect_max, floor=floor)
+        crop_draws(seeds),
+        height,
+        width,
+        area_min_fraction=area_min_fraction,
+        area_max_fraction=area_max_fraction,
+        aspect_min=aspect_min,
+        aspect_max=aspect_max,
+        floor=floor,
+    )
 
 
 def crop_draws(seeds):
@@ -96,8 +102,17 @@ def crop_draws(seeds):
     return uniform(as_seeds(seeds), (4,))
 
 
-def boxes_of_draws(draws, height, width, *, area_min_fraction, area_max_fraction,
-                   aspect_min, aspect_max, floor):
+def boxes_of_draws(
+    draws,
+    height,
+    width,
+    *,
+    area_min_fraction,
+    area_max_fraction,
+    aspect_min,
+    aspect_max,
+    floor,
+):
     """The boxes of `sample_crop`, from its random numbers.
 
     Args:

@@ -32,8 +32,13 @@ def crop_draws(seeds, recipe):
       [2, 2, 4]
     """
     seeds = as_seeds(seeds)
-    return tf.stack([operations.crop_draws(fold_in(seeds, view))
-                     for view in _recipes_and_views(recipe)[1]], axis=1)
+    return tf.stack(
+        [
+            operations.crop_draws(fold_in(seeds, view))
+            for view in _recipes_and_views(recipe)[1]
+        ],
+        axis=1,
+    )
 
 
 def crop_views(image, seed, recipe, image_size_pixels, *, channels=3, draws=None):
@@ -126,7 +131,8 @@ def _crops(image, seed, recipes, views, image_size_pixels, channels, draws=None)
         draws = operations.crop_draws(keys)
     if len(set(recipes)) == 1:
         boxes = tf.unstack(
-            operations.crop_boxes(draws, height, width, recipes[0], size))
+            operations.crop_boxes(draws, height, width, recipes[0], size)
+        )
     else:
         boxes = [
             operations.crop_boxes(draw[tf.newaxis], height, width, recipe, size)[0]

@@ -37,6 +37,7 @@ def decode_boxes(contents, boxes, height, width, *, channels=3):
     ends = tf.minimum(ends, tf.stack([height, width]))
     window = tf.concat([starts, ends - starts], axis=0)
     image = tf.image.decode_and_crop_jpeg(
-        contents, window, channels=channels, dct_method="INTEGER_ACCURATE")
+        contents, window, channels=channels, dct_method="INTEGER_ACCURATE"
+    )
     shift = tf.concat([starts, [0, 0]], axis=0)
     return image, [box - shift for box in boxes]

@@ -25,10 +25,15 @@ ONE_BRANCH_OPERATORS = {
 }
 _COLOR = ("jitter_probability", "grayscale_probability")
 _SWITCHES = tuple(
-    field.name for field in dataclasses.fields(Recipe)
-    if field.name.endswith("_probability"))
-_WHOLE_IMAGE = {"geometry": "center_crop", "center_crop_fraction": 1.0,
-                "center_crop_above_pixels": 1 << 30}
+    field.name
+    for field in dataclasses.fields(Recipe)
+    if field.name.endswith("_probability")
+)
+_WHOLE_IMAGE = {
+    "geometry": "center_crop",
+    "center_crop_fraction": 1.0,
+    "center_crop_above_pixels": 1 << 30,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +66,8 @@ class OneBranch:
         require(
             isinstance(self.operators, tuple) and self.operators,
             "`operators` must be a tuple of at least one name.",
-            operators=self.operators)
+            operators=self.operators,
+        )
         for operator in self.operators:
             if operator not in ONE_BRANCH_OPERATORS:
                 raise unknown_choice("operator", operator, ONE_BRANCH_OPERATORS)

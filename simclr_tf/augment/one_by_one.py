@@ -33,8 +33,11 @@ def is_cheaper(images):
       False
     """
     height, width = images.shape[1:3]
-    return (height * width >= _LARGE and (os.cpu_count() or 1) <= _FEW_CORES
-            and not any(map(tf.config.list_logical_devices, ("GPU", "TPU"))))
+    return (
+        height * width >= _LARGE
+        and (os.cpu_count() or 1) <= _FEW_CORES
+        and not any(map(tf.config.list_logical_devices, ("GPU", "TPU")))
+    )
 
 
 def apply_operations(operations, images, seeds, recipe):
@@ -64,9 +67,14 @@ def apply_operations(operations, images, seeds, recipe):
             image = tf.cond(
                 chosen[name][number],
                 lambda name=name, image=image: apply_operation(
-                    name, image, seed, recipe),
-                lambda image=image: tf.identity(image))
+                    name, image, seed, recipe
+                ),
+                lambda image=image: tf.identity(image),
+            )
         return image[0]
 
-    return tf.map_fn(of_one, tf.range(tf.shape(images)[0]),
-                     fn_output_signature=tf.TensorSpec(images.shape[1:], tf.float32))
+    return tf.map_fn(
+        of_one,
+        tf.range(tf.shape(images)[0]),
+        fn_output_signature=tf.TensorSpec(images.shape[1:], tf.float32),
+    )

@@ -208,8 +208,9 @@ def _sample_blur(seeds, recipe):
 
 
 def _blur(images, seeds, recipe):
-    return blur.apply_blur(images, _sample_blur(seeds, recipe),
-                           kernel_fraction=recipe.blur_kernel_fraction)
+    return blur.apply_blur(
+        images, _sample_blur(seeds, recipe), kernel_fraction=recipe.blur_kernel_fraction
+    )
 
 
 def _cutout(images, seeds, recipe):
@@ -249,11 +250,16 @@ def _sobel(images, seeds, recipe):
 _CHANGES = {
     "flip": ("flip_probability", _flip, _sample_flip),
     "color_jitter": (
-        "jitter_probability", _color_jitter,
-        lambda seeds, recipe: _sample_color_jitter(seeds, recipe).applied),
+        "jitter_probability",
+        _color_jitter,
+        lambda seeds, recipe: _sample_color_jitter(seeds, recipe).applied,
+    ),
     "grayscale": ("grayscale_probability", _grayscale, _sample_grayscale),
-    "blur": ("blur_probability", _blur,
-             lambda seeds, recipe: _sample_blur(seeds, recipe) > 0.0),
+    "blur": (
+        "blur_probability",
+        _blur,
+        lambda seeds, recipe: _sample_blur(seeds, recipe) > 0.0,
+    ),
     "cutout": ("cutout_probability", _cutout, None),
     "rotate": ("rotate_probability", _rotate, None),
     "noise": ("noise_probability", _noise, None),

@@ -56,8 +56,13 @@ def two_views(images, seeds, recipe, *, image_size_pixels=None):
     Source: SimCLR v1 (arXiv:2002.05709), Algorithm 1 and Appendix A.
     """
     if isinstance(recipe, OneBranch):
-        crops = one_view(images, seeds, recipe.shared, view=SHARED_VIEW,
-                         image_size_pixels=image_size_pixels)
+        crops = one_view(
+            images,
+            seeds,
+            recipe.shared,
+            view=SHARED_VIEW,
+            image_size_pixels=image_size_pixels,
+        )
         return finish_views(crops, crops, seeds, recipe)
     recipe_a, recipe_b = recipe_pair(recipe)
     images = check_images(images)
@@ -187,8 +192,9 @@ def _view(images, keys, recipe, size):
 
 def _finish(images, keys, recipe, but=()):
     """All operators after the crop `but` these; `keys` are the seeds of the view."""
-    operations = [name for name in recipe.order
-                  if name not in but and is_on(name, recipe)]
+    operations = [
+        name for name in recipe.order if name not in but and is_on(name, recipe)
+    ]
     if operations and one_by_one.is_cheaper(images):
         images = one_by_one.apply_operations(operations, images, keys, recipe)
     else:

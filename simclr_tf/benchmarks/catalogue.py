@@ -30,6 +30,10 @@ def cases_of(benchmark, config, folder):
         raise unknown_choice("benchmark", benchmark, _CASES)
     found = _CASES[benchmark](config, folder)
     wanted = [case for case in found if (config.only or "") in case.name]
-    require(wanted, f"`only` must be in the name of a case of {benchmark}: "
-            f"{'; '.join(case.name for case in found)}.", only=config.only)
+    require(
+        wanted,
+        f"`only` must be in the name of a case of {benchmark}: "
+        f"{'; '.join(case.name for case in found)}.",
+        only=config.only,
+    )
     return wanted

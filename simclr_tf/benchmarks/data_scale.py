@@ -36,21 +36,37 @@ def cases(config, folder):
       list of Case.
     """
     images = _TIMES_AS_MANY * config.batches * config.batch_size
-    found = [Case(kind, _of_sizes(config, kind, _reader(make, config, folder)), images,
-                  "images")
-             for kind, make in (("arrays", _array_file), ("folders", _folder_of_links),
-                                ("records", _record_files))]
+    found = [
+        Case(
+            kind,
+            _of_sizes(config, kind, _reader(make, config, folder)),
+            images,
+            "images",
+        )
+        for kind, make in (
+            ("arrays", _array_file),
+            ("folders", _folder_of_links),
+            ("records", _record_files),
+        )
+    ]
     # An epoch's order is computed once, at its beginning: a cost of its own.
     units = max(config.sizes_of("data_scale", "epoch order"))
-    found.append(Case("epoch order", _of_sizes(
-        config, "epoch order", lambda size: _orders(size, units)), units, "images"))
+    found.append(
+        Case(
+            "epoch order",
+            _of_sizes(config, "epoch order", lambda size: _orders(size, units)),
+            units,
+            "images",
+        )
+    )
     return found
 
 
 def _of_sizes(config, kind, work_of):
     return tuple(
         Variant(f"{size:,}", lambda size=size: work_of(size), size, kind)
-        for size in config.sizes_of("data_scale", kind))
+        for size in config.sizes_of("data_scale", kind)
+    )
 
 
 def _orders(size, units):
@@ -63,12 +79,17 @@ def _orders(size, units):
 
 def _reader(make, config, folder):
     """size -> a function that reads the next batches of a set of that size."""
+
     def work_of(size):
         batch_size = min(config.batch_size, size)
         dataset = training_dataset(
-            make(folder, size, config.image_size_pixels), global_batch_size=batch_size,
-            seed=0, total_steps=2**40, recipe=config.recipe,
-            image_size_pixels=config.image_size_pixels)
+            make(folder, size, config.image_size_pixels),
+            global_batch_size=batch_size,
+            seed=0,
+            total_steps=2**40,
+            recipe=config.recipe,
+            image_size_pixels=config.image_size_pixels,
+        )
         batches = iter(dataset)
         steps = -(-_TIMES_AS_MANY * config.batches * config.batch_size // batch_size)
 
@@ -85,7 +106,8 @@ def _array_file(folder, size, pixels):
     path = folder / f"{size}_{pixels}.npy"
     if not path.exists():
         np.lib.format.open_memmap(
-            path, "w+", np.uint8, (size, pixels, pixels, 3)).flush()
+            path, "w+", np.uint8, (size, pixels, pixels, 3)
+        ).flush()
     source = open_source(f"npz:{path}")
     # One byte of each page: what is timed is the pipeline, not the disk.
     source.images.reshape(-1)[::_PAGE_BYTES].max()
@@ -115,23 +137,42 @@ def _record_files(folder, size, pixels):
         contents = _jpegs(pixels)
         with tf.io.TFRecordWriter(str(path)) as writer:
             for index in range(_RECORDS_A_FILE):
-                feature = tf.train.Feature(bytes_list=tf.train.BytesList(
-                    value=[contents[index % len(contents)]]))
-                writer.write(tf.train.Example(features=tf.train.Features(
-                    feature={"image": feature})).SerializeToString())
+                feature = tf.train.Feature(
+                    bytes_list=tf.train.BytesList(
+                        value=[contents[index % len(contents)]]
+                    )
+                )
+                writer.write(
+                    tf.train.Example(
+                        features=tf.train.Features(feature={"image": feature})
+                    ).SerializeToString()
+                )
     paths = []
     for number in range(-(-size // _RECORDS_A_FILE)):
         paths.append(str(folder / f"{pixels}-{number:05}.tfrecord"))
         if not os.path.exists(paths[-1]):
             os.link(path, paths[-1])
     places = index_records(str(path), "image")
-    index = np.concatenate([
-        np.repeat(np.arange(len(paths)), len(places))[:, np.newaxis],
-        np.tile(places, (len(paths), 1))], axis=1)
-    return RecordSource(f"{size:,} records", paths, index[:size], identity="benchmark",
-                        labelled=False, channels=3, split="train")
+    index = np.concatenate(
+        [
+            np.repeat(np.arange(len(paths)), len(places))[:, np.newaxis],
+            np.tile(places, (len(paths), 1)),
+        ],
+        axis=1,
+    )
+    return RecordSource(
+        f"{size:,} records",
+        paths,
+        index[:size],
+        identity="benchmark",
+        labelled=False,
+        channels=3,
+        split="train",
+    )
 
 
 def _jpegs(pixels):
-    return [tf.io.encode_jpeg(image).numpy()
-            for image in random_images(_DISTINCT_FILES, pixels)]
+    return [
+        tf.io.encode_jpeg(image).numpy()
+        for image in random_images(_DISTINCT_FILES, pixels)
+    ]

@@ -39,15 +39,25 @@ def peak_memory(benchmark, config, case, variant):
     Raises:
       DataError: the process failed; with its last words.
     """
-    request = {"benchmark": benchmark, "config": dataclasses.asdict(config),
-               "case": case, "variant": variant}
+    request = {
+        "benchmark": benchmark,
+        "config": dataclasses.asdict(config),
+        "case": case,
+        "variant": variant,
+    }
     done = subprocess.run(
         [sys.executable, "-c", _ANSWER],
-        input=json.dumps(request), capture_output=True, text=True, check=False)
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
-        raise DataError(f"The process that measures the memory of `{case}`, "
-                        f"`{variant}` ended with {done.returncode}: {last}")
+        raise DataError(
+            f"The process that measures the memory of `{case}`, "
+            f"`{variant}` ended with {done.returncode}: {last}"
+        )
     answer = json.loads(done.stdout.splitlines()[-1])
     return answer["peak_bytes"], answer["added_bytes"]
 
@@ -62,11 +72,17 @@ def measure_here(request):
       dict of peak_bytes and added_bytes.
     """
     with tempfile.TemporaryDirectory() as folder:
-        found = cases_of(request["benchmark"], BenchmarkConfig(**request["config"]),
-                         pathlib.Path(folder))
-        make = next(variant.make for case in found for variant in case.variants
-                    if (case.name, variant.name)
-                    == (request["case"], request["variant"]))
+        found = cases_of(
+            request["benchmark"],
+            BenchmarkConfig(**request["config"]),
+            pathlib.Path(folder),
+        )
+        make = next(
+            variant.make
+            for case in found
+            for variant in case.variants
+            if (case.name, variant.name) == (request["case"], request["variant"])
+        )
         work = make()
         before = _resident_bytes()
         for _ in range(_REPETITIONS):

@@ -33,12 +33,23 @@ def cases(config, folder):
     for size in config.sizes_of("loss"):
         for name, backward in (("forward", False), ("forward and backward", True)):
             variants = tuple(
-                Variant(kind, _maker(size, config.features, backward, losses), size,
-                        f"{kind}, {name}")
-                for kind, losses in _kinds(config, size))
+                Variant(
+                    kind,
+                    _maker(size, config.features, backward, losses),
+                    size,
+                    f"{kind}, {name}",
+                )
+                for kind, losses in _kinds(config, size)
+            )
             if variants:
-                found.append(Case(f"G = {size}, D = {config.features}, {name}",
-                                  variants, size, "pairs"))
+                found.append(
+                    Case(
+                        f"G = {size}, D = {config.features}, {name}",
+                        variants,
+                        size,
+                        "pairs",
+                    )
+                )
     return found
 
 
@@ -48,11 +59,20 @@ def _kinds(config, size):
     if needed < _free_bytes():
         yield DENSE, _dense
     else:
-        LOG.warning("The dense loss at G = %d is left out: it needs about %d GiB.",
-                    size, needed >> 30)
+        LOG.warning(
+            "The dense loss at G = %d is left out: it needs about %d GiB.",
+            size,
+            needed >> 30,
+        )
     if "chunk_size" in inspect.signature(nt_xent).parameters:
-        yield STREAMED, functools.partial(
-            nt_xent, temperature=_TEMPERATURE, chunk_size=min(config.chunk_size, size))
+        yield (
+            STREAMED,
+            functools.partial(
+                nt_xent,
+                temperature=_TEMPERATURE,
+                chunk_size=min(config.chunk_size, size),
+            ),
+        )
 
 
 def _dense(a, b):
@@ -62,8 +82,9 @@ def _dense(a, b):
 
 def _maker(size, features, backward, losses_of):
     def make():
-        pair = [tf.random.stateless_normal([size, features], (0, seed))
-                for seed in (1, 2)]
+        pair = [
+            tf.random.stateless_normal([size, features], (0, seed)) for seed in (1, 2)
+        ]
 
         def loss(a, b):
             return tf.reduce_mean(losses_of(a, b))
@@ -75,7 +96,8 @@ def _maker(size, features, backward, losses_of):
             return value, *tape.gradient(value, [a, b])
 
         function = tf.function(
-            loss_and_gradients if backward else loss, autograph=False,
+            loss_and_gradients if backward else loss,
+            autograph=False,
         ).get_concrete_function(*pair)
         return lambda: [part.numpy() for part in tf.nest.flatten(function(*pair))]
 

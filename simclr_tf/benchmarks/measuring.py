@@ -56,8 +56,7 @@ class Case:
     unit: str
 
 
-def measure(case, *, rounds, warmup_rounds=0, clock=time.perf_counter,
-            around=None):
+def measure(case, *, rounds, warmup_rounds=0, clock=time.perf_counter, around=None):
     """Run the variants of a case in turn.
 
     Args:
@@ -81,8 +80,12 @@ def measure(case, *, rounds, warmup_rounds=0, clock=time.perf_counter,
     """
     require(rounds >= 1, "`rounds` must be >= 1.", rounds=rounds)
     names = [variant.name for variant in case.variants]
-    require(len(set(names)) == len(names), "Variants need names of their own.",
-            case=case.name, variants=names)
+    require(
+        len(set(names)) == len(names),
+        "Variants need names of their own.",
+        case=case.name,
+        variants=names,
+    )
     works = {variant.name: variant.make() for variant in case.variants}
     for _ in range(warmup_rounds):
         _one_round(works, clock)
@@ -139,5 +142,6 @@ def ratios(baseline_seconds, seconds):
       >>> ratios([2.0, 9.0], [1.0, 3.0])
       [2.0, 3.0]
     """
-    return [before / after
-            for before, after in zip(baseline_seconds, seconds, strict=True)]
+    return [
+        before / after for before, after in zip(baseline_seconds, seconds, strict=True)
+    ]

@@ -38,16 +38,23 @@ def _view(image, recipe, size):
 def _with_probability(probability, change, image, recipe):
     if probability == 0.0:
         return image
-    return tf.cond(tf.random.uniform([]) < probability,
-                   lambda: change(image, recipe), lambda: image)
+    return tf.cond(
+        tf.random.uniform([]) < probability,
+        lambda: change(image, recipe),
+        lambda: image,
+    )
 
 
 def _random_resized_crop(image, recipe, size):
     begin, extent, _ = tf.image.sample_distorted_bounding_box(
-        tf.shape(image), tf.zeros([1, 0, 4]), min_object_covered=0.0,
+        tf.shape(image),
+        tf.zeros([1, 0, 4]),
+        min_object_covered=0.0,
         aspect_ratio_range=(recipe.crop_aspect_min, recipe.crop_aspect_max),
         area_range=(recipe.crop_area_min_fraction, recipe.crop_area_max_fraction),
-        max_attempts=100, use_image_if_no_bounding_boxes=True)
+        max_attempts=100,
+        use_image_if_no_bounding_boxes=True,
+    )
     image = tf.slice(image, begin, extent)
     image = tf.image.resize(image, (size, size), "bicubic")
     return tf.ensure_shape(image, [size, size, 3])
@@ -57,25 +64,39 @@ def _jitter(image, recipe):
     """The four operators in a random order, clipped after each."""
     strength = recipe.color_strength
     brightness, contrast, saturation, hue = (
-        value * strength for value in (
-            recipe.brightness, recipe.contrast, recipe.saturation, recipe.hue))
+        value * strength
+        for value in (recipe.brightness, recipe.contrast, recipe.saturation, recipe.hue)
+    )
 
     def scale_brightness(x):
         return x * tf.random.uniform([], max(1 - brightness, 0.0), 1 + brightness)
 
-    changes = [change for value, change in (
-        (brightness, scale_brightness),
-        (contrast, lambda x: tf.image.random_contrast(
-            x, max(1 - contrast, 0.0), 1 + contrast)),
-        (saturation, lambda x: tf.image.random_saturation(
-            x, max(1 - saturation, 0.0), 1 + saturation)),
-        (hue, lambda x: tf.image.random_hue(x, min(hue, 0.5))),
-    ) if value]
+    changes = [
+        change
+        for value, change in (
+            (brightness, scale_brightness),
+            (
+                contrast,
+                lambda x: tf.image.random_contrast(
+                    x, max(1 - contrast, 0.0), 1 + contrast
+                ),
+            ),
+            (
+                saturation,
+                lambda x: tf.image.random_saturation(
+                    x, max(1 - saturation, 0.0), 1 + saturation
+                ),
+            ),
+            (hue, lambda x: tf.image.random_hue(x, min(hue, 0.5))),
+        )
+        if value
+    ]
     order = tf.random.shuffle(tf.range(len(changes)))
     for place in range(len(changes)):
         image = tf.switch_case(
             order[place],
-            [lambda change=change, x=image: change(x) for change in changes])
+            [lambda change=change, x=image: change(x) for change in changes],
+        )
         image = tf.clip_by_value(image, 0.0, 1.0)
     return image
 
@@ -88,11 +109,13 @@ def _blur(image, recipe):
     """Two depthwise convolutions with a Gaussian of random width."""
     radius = int(image.shape[0] * recipe.blur_kernel_fraction) // 2
     sigma = tf.random.uniform(
-        [], recipe.blur_sigma_min_pixels, recipe.blur_sigma_max_pixels)
+        [], recipe.blur_sigma_min_pixels, recipe.blur_sigma_max_pixels
+    )
     offsets = tf.range(-radius, radius + 1, dtype=tf.float32)
     kernel = tf.exp(-tf.square(offsets) / (2.0 * tf.square(sigma)))
-    kernel = tf.tile(tf.reshape(kernel / tf.reduce_sum(kernel), [1, -1, 1, 1]),
-                     [1, 1, 3, 1])
+    kernel = tf.tile(
+        tf.reshape(kernel / tf.reduce_sum(kernel), [1, -1, 1, 1]), [1, 1, 3, 1]
+    )
     image = image[tf.newaxis]
     for filters in (kernel, tf.transpose(kernel, [1, 0, 2, 3])):
         image = tf.nn.depthwise_conv2d(image, filters, [1, 1, 1, 1], "SAME")

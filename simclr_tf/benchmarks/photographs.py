@@ -46,10 +46,15 @@ def _clouds(rng, height, width):
     scale, strength = 4, 96.0
     while scale < 2 * width:
         coarse = rng.uniform(
-            -1, 1, (max(min(scale * 3 // 4, height), 1), min(scale, width), 3))
+            -1, 1, (max(min(scale * 3 // 4, height), 1), min(scale, width), 3)
+        )
         # Colours vary less than brightness does, and not at the finest scales.
         coarse = coarse.mean(axis=-1, keepdims=True) + 0.3 * coarse
-        total += strength * tf.image.resize(
-            coarse.astype(np.float32), (height, width), "bilinear").numpy()
+        total += (
+            strength
+            * tf.image.resize(
+                coarse.astype(np.float32), (height, width), "bilinear"
+            ).numpy()
+        )
         scale, strength = scale * 2, 0.8 * strength
     return np.clip(total, 0, 255)

@@ -13,8 +13,13 @@ from simclr_tf.training.workdir import versions
 
 SCHEMA = "simclr_tf.benchmark"
 SCHEMA_VERSION = 1
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
-                     "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS")
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "XLA_FLAGS",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,13 +100,14 @@ def describe_machine():
         "processor_flags": fields.get("flags", ""),
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "devices": [device.device_type
-                    for device in tf.config.list_physical_devices()],
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "devices": [device.device_type for device in tf.config.list_physical_devices()],
         "intra_op_threads": threading.get_intra_op_parallelism_threads(),
         "inter_op_threads": threading.get_inter_op_parallelism_threads(),
-        "environment": {name: os.environ[name] for name in _THREAD_VARIABLES
-                        if name in os.environ},
+        "environment": {
+            name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ
+        },
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
     }
@@ -132,8 +138,11 @@ def write_record(path, record):
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorkdirError(f"Cannot make {path.parent}: {error.strerror}.") from error
-    content = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION,
-               **dataclasses.asdict(record)}
+    content = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        **dataclasses.asdict(record),
+    }
     write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
@@ -154,12 +163,20 @@ def read_record(path):
         known = (content.pop("schema"), content.pop("schema_version"))
         if known != (SCHEMA, SCHEMA_VERSION):
             raise ValueError(f"it is {known[0]} {known[1]}")
-        rows = tuple(Row(**{**row, "seconds": tuple(row["seconds"]),
-                            "baseline_seconds": tuple(row["baseline_seconds"])})
-                     for row in content.pop("rows"))
+        rows = tuple(
+            Row(
+                **{
+                    **row,
+                    "seconds": tuple(row["seconds"]),
+                    "baseline_seconds": tuple(row["baseline_seconds"]),
+                }
+            )
+            for row in content.pop("rows")
+        )
         return Record(rows=rows, **content)
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror}.") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{path} is not a result of `simclr-tf benchmark`: "
-                        f"{error}.") from error
+        raise DataError(
+            f"{path} is not a result of `simclr-tf benchmark`: {error}."
+        ) from error

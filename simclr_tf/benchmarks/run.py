@@ -14,9 +14,16 @@ from simclr_tf.benchmarks.records import Record, Row, describe_machine
 from simclr_tf.config.benchmark import BenchmarkConfig
 
 
-def run_benchmark(benchmark, config=None, *, memory=False, profile=None,
-                  command="simclr_tf.benchmarks.run_benchmark(...)",
-                  say=lambda line: None, peak_of=peak_memory):
+def run_benchmark(
+    benchmark,
+    config=None,
+    *,
+    memory=False,
+    profile=None,
+    command="simclr_tf.benchmarks.run_benchmark(...)",
+    say=lambda line: None,
+    peak_of=peak_memory,
+):
     """Measure every case of a benchmark.
 
     Args:
@@ -42,26 +49,39 @@ def run_benchmark(benchmark, config=None, *, memory=False, profile=None,
         for case in cases_of(benchmark, config, pathlib.Path(folder)):
             say(f"{benchmark}: {case.name}")
             seconds = measure(
-                case, rounds=config.rounds, warmup_rounds=config.warmup_rounds,
-                around=profile and (lambda: _profiler(profile)))
+                case,
+                rounds=config.rounds,
+                warmup_rounds=config.warmup_rounds,
+                around=profile and (lambda: _profiler(profile)),
+            )
             rows += _rows(case, seconds)
             if memory:
                 # Beside nothing: what this process prepared is gone by now.
-                rows[-len(case.variants):] = [
-                    _with_memory(row, *peak_of(benchmark, config, case.name,
-                                               row.variant))
-                    for row in rows[-len(case.variants):]]
+                rows[-len(case.variants) :] = [
+                    _with_memory(
+                        row, *peak_of(benchmark, config, case.name, row.variant)
+                    )
+                    for row in rows[-len(case.variants) :]
+                ]
     return Record(benchmark, tuple(rows), command, dataclasses.asdict(config), machine)
 
 
 def _rows(case, seconds):
     baseline = case.variants[0].name
     return [
-        Row(case=case.name, variant=variant.name, units=case.units, unit=case.unit,
-            size=variant.size, line=variant.line, baseline=baseline,
+        Row(
+            case=case.name,
+            variant=variant.name,
+            units=case.units,
+            unit=case.unit,
+            size=variant.size,
+            line=variant.line,
+            baseline=baseline,
             seconds=tuple(seconds[variant.name]),
-            baseline_seconds=tuple(seconds[baseline]))
-        for variant in case.variants]
+            baseline_seconds=tuple(seconds[baseline]),
+        )
+        for variant in case.variants
+    ]
 
 
 def _with_memory(row, peak_bytes, added_bytes):

@@ -27,13 +27,22 @@ def step_cases(config, folder):
     Returns:
       list of Case.
     """
-    return [Case(
-        f"{_network(config)}, batch {config.batch_size}, {config.image_size_pixels} px",
-        (Variant("float32, unfused batch norm",
-                 lambda: _step(config, "float32", fused=False)),
-         Variant("float32", lambda: _step(config, "float32")),
-         Variant("bfloat16", lambda: _step(config, "bfloat16"))),
-        config.batch_size, "images")]
+    return [
+        Case(
+            f"{_network(config)}, batch {config.batch_size}, "
+            f"{config.image_size_pixels} px",
+            (
+                Variant(
+                    "float32, unfused batch norm",
+                    lambda: _step(config, "float32", fused=False),
+                ),
+                Variant("float32", lambda: _step(config, "float32")),
+                Variant("bfloat16", lambda: _step(config, "bfloat16")),
+            ),
+            config.batch_size,
+            "images",
+        )
+    ]
 
 
 def end_to_end_cases(config, folder):
@@ -53,16 +62,25 @@ def end_to_end_cases(config, folder):
         if not shared:
             run_config = _run_config(config, config.precision)
             source = open_training_source(run_config)
-            shared.update(config_of_run=run_config, source=source,
-                          model=_model(run_config, source.channels))
+            shared.update(
+                config_of_run=run_config,
+                source=source,
+                model=_model(run_config, source.channels),
+            )
         return shared
 
-    return [Case(
-        f"{config.data}, {_network(config)}, batch {config.batch_size}, "
-        f"{config.image_size_pixels} px, {config.precision}",
-        (Variant(BARE, lambda: _bare_steps(config, **run())),
-         Variant(PRETRAINING, lambda: _fit(config, **run()))),
-        config.batches * config.batch_size, "images")]
+    return [
+        Case(
+            f"{config.data}, {_network(config)}, batch {config.batch_size}, "
+            f"{config.image_size_pixels} px, {config.precision}",
+            (
+                Variant(BARE, lambda: _bare_steps(config, **run())),
+                Variant(PRETRAINING, lambda: _fit(config, **run())),
+            ),
+            config.batches * config.batch_size,
+            "images",
+        )
+    ]
 
 
 def _network(config):
@@ -72,20 +90,35 @@ def _network(config):
 
 def _run_config(config, precision):
     """The Config of a pretraining with these sizes."""
-    return override(Config(), {
-        "data": {"source": config.data, "labels": "none",
-                 "image_size_pixels": config.image_size_pixels},
-        "augment": {"recipe": config.recipe},
-        "encoder": {"depth": config.depth, "stem": config.stem,
-                    "width_multiplier": config.width_multiplier},
-        "global_batch_size": config.batch_size, "precision": precision, "epochs": 1})
+    return override(
+        Config(),
+        {
+            "data": {
+                "source": config.data,
+                "labels": "none",
+                "image_size_pixels": config.image_size_pixels,
+            },
+            "augment": {"recipe": config.recipe},
+            "encoder": {
+                "depth": config.depth,
+                "stem": config.stem,
+                "width_multiplier": config.width_multiplier,
+            },
+            "global_batch_size": config.batch_size,
+            "precision": precision,
+            "epochs": 1,
+        },
+    )
 
 
 def _model(run_config, channels=3):
     size = run_config.data.image_size_pixels
     model = assembly.build_model(run_config, (size, size, channels))
-    model.compile(optimizer=assembly.build_optimizer(
-        run_config, model, warmup_steps=10, total_steps=1_000_000))
+    model.compile(
+        optimizer=assembly.build_optimizer(
+            run_config, model, warmup_steps=10, total_steps=1_000_000
+        )
+    )
     return model
 
 
@@ -94,8 +127,10 @@ def _step(config, precision, fused=True):
     if not fused:
         unfuse_batch_norm(model)
     shape = (config.batch_size, config.image_size_pixels)
-    batch = {name: tf.constant(random_images(*shape, seed=seed) / np.float32(255))
-             for seed, name in enumerate(("view_a", "view_b"))}
+    batch = {
+        name: tf.constant(random_images(*shape, seed=seed) / np.float32(255))
+        for seed, name in enumerate(("view_a", "view_b"))
+    }
     step = tf.function(model.train_step)
     return lambda: float(step(batch)["loss"])
 
@@ -109,10 +144,13 @@ def unfuse_batch_norm(model):
     Returns:
       int, the layers that changed.
     """
-    layers = [layer for part in (model.encoder, model.projection_head)
-              for layer in part.submodules
-              if isinstance(layer, keras.layers.BatchNormalization)
-              and getattr(layer, "fused", False)]
+    layers = [
+        layer
+        for part in (model.encoder, model.projection_head)
+        for layer in part.submodules
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and getattr(layer, "fused", False)
+    ]
     for layer in layers:
         layer.fused = False
     return len(layers)
@@ -139,8 +177,13 @@ def _fit(config, config_of_run, source, model):
 
     def work():
         first, place[0] = place[0], place[0] + 2 * config.batches
-        model.fit(meter.measure(batches.between(first, place[0])), epochs=2,
-                  steps_per_epoch=config.batches, callbacks=[meter, laps], verbose=0)
+        model.fit(
+            meter.measure(batches.between(first, place[0])),
+            epochs=2,
+            steps_per_epoch=config.batches,
+            callbacks=[meter, laps],
+            verbose=0,
+        )
         # A run starts its pipeline once: the epoch that does is not counted.
         return Timed(laps.times[-1] - laps.times[-2])
 

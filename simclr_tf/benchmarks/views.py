@@ -30,16 +30,24 @@ def cases(config, folder):
     return [
         Case(
             f"in memory, {size} px, {config.recipe}",
-            (Variant(PER_IMAGE, lambda: _memory_per_image(config)),
-             Variant(OURS, lambda: _memory_in_batches(config, make)),
-             Variant(f"{OURS}, the views alone", lambda: _views_alone(config, make))),
-            config.batches * config.batch_size, "view pairs"),
+            (
+                Variant(PER_IMAGE, lambda: _memory_per_image(config)),
+                Variant(OURS, lambda: _memory_in_batches(config, make)),
+                Variant(f"{OURS}, the views alone", lambda: _views_alone(config, make)),
+            ),
+            config.batches * config.batch_size,
+            "view pairs",
+        ),
         Case(
             f"jpeg of {config.jpeg_width_pixels} px to {config.jpeg_view_pixels} px, "
             f"{config.jpeg_recipe}",
-            (Variant(PER_IMAGE, lambda: _files_per_image(config, folder)),
-             Variant(OURS, lambda: _files_cropped_early(config, folder))),
-            config.batches * config.jpeg_batch_size, "view pairs"),
+            (
+                Variant(PER_IMAGE, lambda: _files_per_image(config, folder)),
+                Variant(OURS, lambda: _files_cropped_early(config, folder)),
+            ),
+            config.batches * config.jpeg_batch_size,
+            "view pairs",
+        ),
     ]
 
 
@@ -64,6 +72,7 @@ def _consume(dataset, finish=lambda batch: batch):
     variant has its turn. A run starts its pipeline once: the first `_LEAD` batches,
     which wait for that, are not counted.
     """
+
     def work():
         for number, batch in enumerate(dataset):
             views = finish(batch)
@@ -79,8 +88,12 @@ def _consume(dataset, finish=lambda batch: batch):
 def _memory_per_image(config):
     dataset = tf.data.Dataset.from_tensor_slices(_memory_images(config)).repeat()
     return _per_image(
-        dataset.take((_LEAD + config.batches) * config.batch_size), lambda image: image,
-        config.recipe, config.image_size_pixels, config.batch_size)
+        dataset.take((_LEAD + config.batches) * config.batch_size),
+        lambda image: image,
+        config.recipe,
+        config.image_size_pixels,
+        config.batch_size,
+    )
 
 
 def _per_image(dataset, decode, recipe, size, batch_size):
@@ -89,14 +102,18 @@ def _per_image(dataset, decode, recipe, size, batch_size):
 
     dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE)
     return _consume(
-        dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE))
+        dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    )
 
 
 def _memory_in_batches(config, make):
     source = open_source(_memory_images(config))
     dataset = training_dataset(
-        source, global_batch_size=config.batch_size, seed=0,
-        total_steps=_LEAD + config.batches)
+        source,
+        global_batch_size=config.batch_size,
+        seed=0,
+        total_steps=_LEAD + config.batches,
+    )
     return _consume(dataset, lambda batch: make(batch["images"], batch["seeds"]))
 
 
@@ -115,8 +132,7 @@ def _views_alone(config, make):
 def _photographs(config, folder):
     folder = folder / "photographs"
     if not folder.is_dir():
-        write_photographs(
-            folder, config.jpeg_files, width=config.jpeg_width_pixels)
+        write_photographs(folder, config.jpeg_files, width=config.jpeg_width_pixels)
     return folder
 
 
@@ -126,18 +142,25 @@ def _files_per_image(config, folder):
     return _per_image(
         dataset.take((_LEAD + config.batches) * config.jpeg_batch_size),
         lambda path: tf.io.decode_jpeg(tf.io.read_file(path), channels=3),
-        config.jpeg_recipe, config.jpeg_view_pixels, config.jpeg_batch_size)
+        config.jpeg_recipe,
+        config.jpeg_view_pixels,
+        config.jpeg_batch_size,
+    )
 
 
 def _files_cropped_early(config, folder):
-    source = open_source(
-        f"folder:{_photographs(config, folder)}", memory_limit_bytes=0)
+    source = open_source(f"folder:{_photographs(config, folder)}", memory_limit_bytes=0)
     recipe = get_recipe(config.jpeg_recipe)
     dataset = training_dataset(
-        source, global_batch_size=config.jpeg_batch_size, seed=0,
-        total_steps=_LEAD + config.batches, recipe=recipe,
-        image_size_pixels=config.jpeg_view_pixels)
-    finish = _compiled(
-        lambda *crops_and_seeds: finish_views(*crops_and_seeds, recipe))
-    return _consume(dataset, lambda batch: finish(
-        batch["crops_a"], batch["crops_b"], batch["seeds"]))
+        source,
+        global_batch_size=config.jpeg_batch_size,
+        seed=0,
+        total_steps=_LEAD + config.batches,
+        recipe=recipe,
+        image_size_pixels=config.jpeg_view_pixels,
+    )
+    finish = _compiled(lambda *crops_and_seeds: finish_views(*crops_and_seeds, recipe))
+    return _consume(
+        dataset,
+        lambda batch: finish(batch["crops_a"], batch["crops_b"], batch["seeds"]),
+    )

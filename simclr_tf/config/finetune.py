@@ -7,8 +7,14 @@ from simclr_tf.config.schema import Section, option
 from simclr_tf.errors import require
 
 FreezableName = Literal[
-    "none", "initial_conv", "initial_max_pool", "block_group1", "block_group2",
-    "block_group3", "block_group4", "final_avg_pool",
+    "none",
+    "initial_conv",
+    "initial_max_pool",
+    "block_group1",
+    "block_group2",
+    "block_group3",
+    "block_group4",
+    "final_avg_pool",
 ]
 # Passes over the labelled images: many where there are few (paper, section B.5).
 EPOCHS_OF_FEW, EPOCHS_OF_MANY = 60, 30
@@ -24,76 +30,129 @@ class FineTuneConfig(Section):
     """
 
     epochs: int | None = option(
-        None, f"Passes over the labelled images; {EPOCHS_OF_FEW} with at most "
+        None,
+        f"Passes over the labelled images; {EPOCHS_OF_FEW} with at most "
         f"{100 * FEW:.0f} % of the labels and {EPOCHS_OF_MANY} with more if unset.",
-        flag="epochs")
+        flag="epochs",
+    )
     batch_size: int = option(
-        128, "Images a step over all replicas; all labelled images if they are fewer.",
-        flag="batch_size")
+        128,
+        "Images a step over all replicas; all labelled images if they are fewer.",
+        flag="batch_size",
+    )
     optimizer: Literal["sgd", "lars", "lamb", "adamw"] = option(
-        "sgd", "Optimizer.", flag="optimizer")
+        "sgd", "Optimizer.", flag="optimizer"
+    )
     base_learning_rate: float = option(
-        0.05, "Learning rate before scaling with the batch size.",
-        flag="base_learning_rate")
+        0.05,
+        "Learning rate before scaling with the batch size.",
+        flag="base_learning_rate",
+    )
     scaling: Literal["linear", "sqrt", "none"] = option(
-        "linear", "linear: base * batch / 256; sqrt: base * sqrt(batch); none: base.",
-        flag="scaling")
+        "linear",
+        "linear: base * batch / 256; sqrt: base * sqrt(batch); none: base.",
+        flag="scaling",
+    )
     warmup_fraction: float = option(
-        0.0, "Part of the steps in which the learning rate rises.",
-        flag="warmup_fraction")
+        0.0,
+        "Part of the steps in which the learning rate rises.",
+        flag="warmup_fraction",
+    )
     weight_decay: float = option(
-        0.0, "Weight decay (kernels only).", flag="weight_decay")
+        0.0, "Weight decay (kernels only).", flag="weight_decay"
+    )
     momentum: float = option(
-        0.9, "Nesterov momentum of sgd, momentum of lars.", flag="momentum")
+        0.9, "Nesterov momentum of sgd, momentum of lars.", flag="momentum"
+    )
     layer_decay: float = option(
-        1.0, "Layer-wise learning rates: each block group, and the stem below, learns "
-        "at this times the rate of what follows it. 1: all alike.", flag="layer_decay")
+        1.0,
+        "Layer-wise learning rates: each block group, and the stem below, learns "
+        "at this times the rate of what follows it. 1: all alike.",
+        flag="layer_decay",
+    )
     freeze_until: FreezableName = option(
-        "none", "Keep everything up to and including this endpoint as it is, batch "
-        "norm too; final_avg_pool: the whole encoder.", flag="freeze_until")
+        "none",
+        "Keep everything up to and including this endpoint as it is, batch "
+        "norm too; final_avg_pool: the whole encoder.",
+        flag="freeze_until",
+    )
     head_layer: int = option(
-        0, "Layer of the projection head from whose output the classifier starts; 0: "
-        "from the encoder's features (SimCLRv2 recommends 1 of 3).", flag="head_layer")
-    recipe: Literal["finetune", "evaluate", "simclr_v1", "simclr_v2", "cifar",
-                    "small_grey"] = option(
-        "finetune", "Recipe of the training images; finetune: crops and flips.",
-        flag="recipe")
+        0,
+        "Layer of the projection head from whose output the classifier starts; 0: "
+        "from the encoder's features (SimCLRv2 recommends 1 of 3).",
+        flag="head_layer",
+    )
+    recipe: Literal[
+        "finetune", "evaluate", "simclr_v1", "simclr_v2", "cifar", "small_grey"
+    ] = option(
+        "finetune",
+        "Recipe of the training images; finetune: crops and flips.",
+        flag="recipe",
+    )
     crop_area_min_fraction: float | None = option(
-        None, "Smallest crop, as a fraction of the image's area; the recipe's if "
-        "unset.", flag="crop_area_min_fraction")
+        None,
+        "Smallest crop, as a fraction of the image's area; the recipe's if unset.",
+        flag="crop_area_min_fraction",
+    )
     early_stopping_epochs: int | None = option(
-        None, "Stop when the accuracy on the held-out part has not risen for so many "
+        None,
+        "Stop when the accuracy on the held-out part has not risen for so many "
         "epochs, and go back to the best; no held-out part if unset.",
-        flag="early_stopping_epochs")
+        flag="early_stopping_epochs",
+    )
     held_out_fraction: float = option(
-        0.2, "Part of the labelled images that early stopping holds out.",
-        flag="held_out_fraction")
+        0.2,
+        "Part of the labelled images that early stopping holds out.",
+        flag="held_out_fraction",
+    )
     scratch_epochs: int | None = option(
-        None, "`epochs` of training from scratch; the same if unset.",
-        flag="scratch_epochs")
+        None,
+        "`epochs` of training from scratch; the same if unset.",
+        flag="scratch_epochs",
+    )
     scratch_learning_rate: float | None = option(
-        None, "`base_learning_rate` of training from scratch; the same if unset.",
-        flag="scratch_learning_rate")
+        None,
+        "`base_learning_rate` of training from scratch; the same if unset.",
+        flag="scratch_learning_rate",
+    )
 
     def check(self):
-        for name in ("epochs", "batch_size", "base_learning_rate", "scratch_epochs",
-                     "scratch_learning_rate", "early_stopping_epochs"):
+        for name in (
+            "epochs",
+            "batch_size",
+            "base_learning_rate",
+            "scratch_epochs",
+            "scratch_learning_rate",
+            "early_stopping_epochs",
+        ):
             value = getattr(self, name)
-            require(value is None or value > 0, f"`{name}` must be > 0.",
-                    **{name: value})
+            require(
+                value is None or value > 0, f"`{name}` must be > 0.", **{name: value}
+            )
         for name in ("weight_decay", "head_layer"):
-            require(getattr(self, name) >= 0, f"`{name}` must be >= 0.",
-                    **{name: getattr(self, name)})
+            require(
+                getattr(self, name) >= 0,
+                f"`{name}` must be >= 0.",
+                **{name: getattr(self, name)},
+            )
         for name in ("warmup_fraction", "momentum"):
-            require(0 <= getattr(self, name) < 1, f"`{name}` must lie in [0, 1).",
-                    **{name: getattr(self, name)})
+            require(
+                0 <= getattr(self, name) < 1,
+                f"`{name}` must lie in [0, 1).",
+                **{name: getattr(self, name)},
+            )
         for name in ("layer_decay", "crop_area_min_fraction"):
             value = getattr(self, name)
-            require(value is None or 0 < value <= 1, f"`{name}` must lie in (0, 1].",
-                    **{name: value})
-        require(0 < self.held_out_fraction < 1,
-                "`held_out_fraction` must lie between 0 and 1.",
-                held_out_fraction=self.held_out_fraction)
+            require(
+                value is None or 0 < value <= 1,
+                f"`{name}` must lie in (0, 1].",
+                **{name: value},
+            )
+        require(
+            0 < self.held_out_fraction < 1,
+            "`held_out_fraction` must lie between 0 and 1.",
+            held_out_fraction=self.held_out_fraction,
+        )
 
     def epochs_for(self, fraction):
         """Passes over a part of the labels.

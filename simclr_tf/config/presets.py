@@ -29,11 +29,14 @@ def demo():
     83.3 ± 0.3; raw pixels 66.1, 74.9, 52.4.
     """
     return _small_images(
-        preset="demo", epochs=100,
+        preset="demo",
+        epochs=100,
         data=DataConfig(source="embedded:freedoom_12", image_size_pixels=32),
         augment=AugmentConfig(
-            recipe="cifar", color_strength=0.4, crop_area_min_fraction=0.3),
-        temperature=0.2)
+            recipe="cifar", color_strength=0.4, crop_area_min_fraction=0.3
+        ),
+        temperature=0.2,
+    )
 
 
 def fashion_mnist():
@@ -46,9 +49,12 @@ def fashion_mnist():
     77.4 ± 0.3; raw pixels 81.2, 84.5, 70.3.
     """
     return _small_images(
-        preset="fashion_mnist", epochs=80,
+        preset="fashion_mnist",
+        epochs=80,
         data=DataConfig(source="embedded:fashion_mnist_10k", image_size_pixels=28),
-        augment=AugmentConfig(recipe="small_grey"), temperature=0.3)
+        augment=AugmentConfig(recipe="small_grey"),
+        temperature=0.3,
+    )
 
 
 def fashion_mnist_full():
@@ -61,9 +67,12 @@ def fashion_mnist_full():
     Expected: the card in exported_models/.
     """
     config = _small_images(
-        preset="fashion_mnist_full", epochs=40,
+        preset="fashion_mnist_full",
+        epochs=40,
         data=DataConfig(source="tfds:fashion_mnist", image_size_pixels=28),
-        augment=AugmentConfig(recipe="small_grey"), temperature=0.3)
+        augment=AugmentConfig(recipe="small_grey"),
+        temperature=0.3,
+    )
     return dataclasses.replace(config, precision="float32")
 
 
@@ -84,8 +93,12 @@ def _small_images(*, preset, epochs, data, augment, temperature):
         projection_head=ProjectionHeadConfig(num_layers=2, hidden_features=512),
         loss=LossConfig(temperature=temperature),
         optimizer=OptimizerConfig(
-            name="adamw", base_learning_rate=8e-3, scaling="none", warmup_epochs=2,
-            weight_decay=0.05),
+            name="adamw",
+            base_learning_rate=8e-3,
+            scaling="none",
+            warmup_epochs=2,
+            weight_decay=0.05,
+        ),
         checkpoint=CheckpointConfig(every_epochs=10),
     )
 
@@ -109,8 +122,12 @@ def cifar10_resnet18():
         projection_head=ProjectionHeadConfig(num_layers=3),
         loss=LossConfig(temperature=0.5),
         optimizer=OptimizerConfig(
-            name="lars", base_learning_rate=1.0, scaling="linear", warmup_epochs=10,
-            weight_decay=1e-4),
+            name="lars",
+            base_learning_rate=1.0,
+            scaling="linear",
+            warmup_epochs=10,
+            weight_decay=1e-4,
+        ),
     )
 
 
@@ -124,11 +141,18 @@ def imagenet_resnet50_v1():
     Expected: 64.6 % linear top-1 (paper, Table B.1); not run by us.
     """
     return _imagenet(
-        preset="imagenet_resnet50_v1", epochs=100,
-        encoder=EncoderConfig(depth=50), recipe="simclr_v1", head_layers=2,
+        preset="imagenet_resnet50_v1",
+        epochs=100,
+        encoder=EncoderConfig(depth=50),
+        recipe="simclr_v1",
+        head_layers=2,
         optimizer=OptimizerConfig(
-            name="lars", base_learning_rate=0.3, scaling="linear", warmup_epochs=10,
-            weight_decay=1e-6),
+            name="lars",
+            base_learning_rate=0.3,
+            scaling="linear",
+            warmup_epochs=10,
+            weight_decay=1e-6,
+        ),
     )
 
 
@@ -141,12 +165,18 @@ def imagenet_resnet50x4_v1():
     Expected: 76.5 % linear top-1 (paper, Table 6); not run by us.
     """
     return _imagenet(
-        preset="imagenet_resnet50x4_v1", epochs=1000,
-        encoder=EncoderConfig(depth=50, width_multiplier=4.0), recipe="simclr_v1",
+        preset="imagenet_resnet50x4_v1",
+        epochs=1000,
+        encoder=EncoderConfig(depth=50, width_multiplier=4.0),
+        recipe="simclr_v1",
         head_layers=2,
         optimizer=OptimizerConfig(
-            name="lars", base_learning_rate=0.3, scaling="linear", warmup_epochs=10,
-            weight_decay=1e-6),
+            name="lars",
+            base_learning_rate=0.3,
+            scaling="linear",
+            warmup_epochs=10,
+            weight_decay=1e-6,
+        ),
     )
 
 
@@ -160,11 +190,18 @@ def imagenet_resnet50_v2():
     Expected: 71.7 % linear top-1 (the reference's table); not run by us.
     """
     return _imagenet(
-        preset="imagenet_resnet50_v2", epochs=800,
-        encoder=EncoderConfig(depth=50), recipe="simclr_v2", head_layers=3,
+        preset="imagenet_resnet50_v2",
+        epochs=800,
+        encoder=EncoderConfig(depth=50),
+        recipe="simclr_v2",
+        head_layers=3,
         optimizer=OptimizerConfig(
-            name="lars", base_learning_rate=0.1, scaling="sqrt", warmup_epochs=40,
-            weight_decay=1e-4),
+            name="lars",
+            base_learning_rate=0.1,
+            scaling="sqrt",
+            warmup_epochs=40,
+            weight_decay=1e-4,
+        ),
     )
 
 
@@ -177,12 +214,18 @@ def imagenet_resnet152x3_sk_v2():
     Expected: 79.8 % linear top-1 (the reference's table); not run by us.
     """
     return _imagenet(
-        preset="imagenet_resnet152x3_sk_v2", epochs=800,
+        preset="imagenet_resnet152x3_sk_v2",
+        epochs=800,
         encoder=EncoderConfig(depth=152, width_multiplier=3.0, sk_ratio=0.0625),
-        recipe="simclr_v2", head_layers=3,
+        recipe="simclr_v2",
+        head_layers=3,
         optimizer=OptimizerConfig(
-            name="lars", base_learning_rate=0.1, scaling="sqrt", warmup_epochs=40,
-            weight_decay=1e-4),
+            name="lars",
+            base_learning_rate=0.1,
+            scaling="sqrt",
+            warmup_epochs=40,
+            weight_decay=1e-4,
+        ),
     )
 
 
@@ -192,8 +235,9 @@ def _imagenet(*, preset, epochs, encoder, recipe, head_layers, optimizer):
         preset=preset,
         epochs=epochs,
         global_batch_size=4096,
-        data=DataConfig(source="tfds:imagenet2012", image_size_pixels=224,
-                        test_split="validation"),
+        data=DataConfig(
+            source="tfds:imagenet2012", image_size_pixels=224, test_split="validation"
+        ),
         augment=AugmentConfig(recipe=recipe),
         encoder=encoder,
         projection_head=ProjectionHeadConfig(num_layers=head_layers),

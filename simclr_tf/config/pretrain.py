@@ -26,27 +26,32 @@ class EncoderConfig(Section):
     """The network f that is kept."""
 
     kind: Literal["resnet", "custom"] = option(
-        "resnet", "resnet, or custom: a keras.Model handed in from Python.")
-    depth: Literal[10, 18, 34, 50, 101, 152, 200] = option(
-        50, "Layers of the ResNet.")
+        "resnet", "resnet, or custom: a keras.Model handed in from Python."
+    )
+    depth: Literal[10, 18, 34, 50, 101, 152, 200] = option(50, "Layers of the ResNet.")
     width_multiplier: float = option(1.0, "Width of every layer, times this.")
     sk_ratio: float = option(
-        0.0, "Selective kernels' reduction; 0 switches them off (paper: 0.0625).")
+        0.0, "Selective kernels' reduction; 0 switches them off (paper: 0.0625)."
+    )
     se_ratio: float = option(0.0, "Squeeze-and-excitation's reduction; 0: off.")
     stem: Literal["imagenet", "cifar", "small"] = option(
-        "imagenet", "imagenet: 7x7/2 and max pool; cifar: 3x3/1; small: 3x3/2.")
+        "imagenet", "imagenet: 7x7/2 and max pool; cifar: 3x3/1; small: 3x3/2."
+    )
     batch_norm_momentum: float = option(0.9, "Decay of the moving statistics.")
     batch_norm_epsilon: float = option(1e-5, "Added to the variance.")
 
     def check(self):
         require_positive(
             width_multiplier=self.width_multiplier,
-            batch_norm_epsilon=self.batch_norm_epsilon)
+            batch_norm_epsilon=self.batch_norm_epsilon,
+        )
         require_fraction("sk_ratio", self.sk_ratio)
         require_fraction("se_ratio", self.se_ratio)
-        require(0 <= self.batch_norm_momentum < 1,
-                "`batch_norm_momentum` must lie in [0, 1).",
-                batch_norm_momentum=self.batch_norm_momentum)
+        require(
+            0 <= self.batch_norm_momentum < 1,
+            "`batch_norm_momentum` must lie in [0, 1).",
+            batch_norm_momentum=self.batch_norm_momentum,
+        )
 
 
 @dataclass(frozen=True)
@@ -54,17 +59,21 @@ class ProjectionHeadConfig(Section):
     """The head g that is thrown away after pretraining."""
 
     kind: Literal["nonlinear", "linear", "none"] = option(
-        "nonlinear", "nonlinear MLP, one linear layer, or none.")
+        "nonlinear", "nonlinear MLP, one linear layer, or none."
+    )
     num_layers: int = option(3, "Layers of the MLP (SimCLR v1: 2, v2: 3).")
     hidden_features: int | None = option(
-        None, "Width of the hidden layers; the encoder's feature width if unset.")
+        None, "Width of the hidden layers; the encoder's feature width if unset."
+    )
     out_features: int = option(128, "Width of the projections.")
     batch_norm: bool = option(True, "Batch norm after every layer.")
 
     def check(self):
         require_positive(
-            num_layers=self.num_layers, hidden_features=self.hidden_features,
-            out_features=self.out_features)
+            num_layers=self.num_layers,
+            hidden_features=self.hidden_features,
+            out_features=self.out_features,
+        )
 
 
 @dataclass(frozen=True)
@@ -72,22 +81,31 @@ class LossConfig(Section):
     """The contrastive loss."""
 
     name: Literal["nt_xent", "nt_logistic", "margin_triplet"] = option(
-        "nt_xent", "nt_xent (SimCLR), or the alternatives of the paper's Table 4.")
+        "nt_xent", "nt_xent (SimCLR), or the alternatives of the paper's Table 4."
+    )
     temperature: float = option(
-        0.1, "Softmax temperature (paper: 0.1; CIFAR: 0.5); margin_triplet has none.")
+        0.1, "Softmax temperature (paper: 0.1; CIFAR: 0.5); margin_triplet has none."
+    )
     normalize: bool = option(True, "Compare l2-normalised projections (nt_xent).")
     margin: float = option(0.8, "Margin of margin_triplet.")
     semi_hard: bool = option(False, "Semi-hard negatives (the alternatives).")
     chunk_size: int | None = option(
-        None, "nt_xent: anchors compared with all candidates at a time, which bounds "
+        None,
+        "nt_xent: anchors compared with all candidates at a time, which bounds "
         "its memory; if unset, all at once up to 64 MiB of logits, and then as many as "
-        "stay in a processor's cache.", resumable=True)
+        "stay in a processor's cache.",
+        resumable=True,
+    )
 
     def check(self):
         require_positive(temperature=self.temperature, chunk_size=self.chunk_size)
-        require(self.chunk_size is None or self.name == "nt_xent",
-                "`chunk_size` is for nt_xent: other losses need all logits at once. "
-                "Leave one of the two out.", chunk_size=self.chunk_size, loss=self.name)
+        require(
+            self.chunk_size is None or self.name == "nt_xent",
+            "`chunk_size` is for nt_xent: other losses need all logits at once. "
+            "Leave one of the two out.",
+            chunk_size=self.chunk_size,
+            loss=self.name,
+        )
         require_not_negative(margin=self.margin)
 
 
@@ -97,9 +115,11 @@ class OptimizerConfig(Section):
 
     name: Literal["lars", "lamb", "sgd", "adamw"] = option("lars", "Optimizer.")
     base_learning_rate: float = option(
-        0.3, "Learning rate before scaling with the batch size.")
+        0.3, "Learning rate before scaling with the batch size."
+    )
     scaling: Literal["linear", "sqrt", "none"] = option(
-        "linear", "linear: base * batch / 256; sqrt: base * sqrt(batch); none: base.")
+        "linear", "linear: base * batch / 256; sqrt: base * sqrt(batch); none: base."
+    )
     warmup_epochs: float = option(10.0, "Linear warm-up, in epochs.")
     warmup_steps: int | None = option(None, "Warm-up in steps; overrides epochs.")
     weight_decay: float = option(1e-6, "Weight decay (kernels only).")
@@ -107,16 +127,22 @@ class OptimizerConfig(Section):
     nesterov: bool = option(False, "Nesterov momentum (lars and sgd).")
     trust_coefficient: float = option(0.001, "LARS's trust coefficient.")
     classic_momentum: bool = option(
-        True, "LARS: momentum after the trust ratio (reference), else before.")
+        True, "LARS: momentum after the trust ratio (reference), else before."
+    )
     wrapper: Literal["none", "lookahead", "swa", "moving_average"] = option(
-        "none", "Around the optimizer: lookahead, or the encoder is the average of "
-        "the weights (swa, moving_average). Needs `simclr-tf[addons]`.")
+        "none",
+        "Around the optimizer: lookahead, or the encoder is the average of "
+        "the weights (swa, moving_average). Needs `simclr-tf[addons]`.",
+    )
     lookahead_period_steps: int = option(
-        6, "Steps between the meetings of fast and slow weights.")
+        6, "Steps between the meetings of fast and slow weights."
+    )
     lookahead_step_size: float = option(
-        0.5, "Part of the way that lookahead's slow weights go.")
+        0.5, "Part of the way that lookahead's slow weights go."
+    )
     swa_start_fraction: float = option(
-        0.75, "Fraction of the run after which swa begins to average.")
+        0.75, "Fraction of the run after which swa begins to average."
+    )
     swa_period_steps: int = option(10, "Steps between the weights that swa averages.")
     average_decay: float = option(0.99, "Decay of moving_average, a step.")
 
@@ -125,18 +151,29 @@ class OptimizerConfig(Section):
             base_learning_rate=self.base_learning_rate,
             trust_coefficient=self.trust_coefficient,
             lookahead_period_steps=self.lookahead_period_steps,
-            swa_period_steps=self.swa_period_steps)
+            swa_period_steps=self.swa_period_steps,
+        )
         require_fraction("lookahead_step_size", self.lookahead_step_size, low_open=True)
-        require(0 <= self.swa_start_fraction < 1,
-                "`swa_start_fraction` must lie in [0, 1).",
-                swa_start_fraction=self.swa_start_fraction)
-        require(0 <= self.average_decay < 1, "`average_decay` must lie in [0, 1).",
-                average_decay=self.average_decay)
+        require(
+            0 <= self.swa_start_fraction < 1,
+            "`swa_start_fraction` must lie in [0, 1).",
+            swa_start_fraction=self.swa_start_fraction,
+        )
+        require(
+            0 <= self.average_decay < 1,
+            "`average_decay` must lie in [0, 1).",
+            average_decay=self.average_decay,
+        )
         require_not_negative(
-            warmup_epochs=self.warmup_epochs, warmup_steps=self.warmup_steps,
-            weight_decay=self.weight_decay)
-        require(0 <= self.momentum < 1, "`momentum` must lie in [0, 1).",
-                momentum=self.momentum)
+            warmup_epochs=self.warmup_epochs,
+            warmup_steps=self.warmup_steps,
+            weight_decay=self.weight_decay,
+        )
+        require(
+            0 <= self.momentum < 1,
+            "`momentum` must lie in [0, 1).",
+            momentum=self.momentum,
+        )
 
 
 @dataclass(frozen=True)
@@ -145,8 +182,10 @@ class ProbeConfig(Section):
 
     online: bool = option(True, "Train a linear probe beside the pretraining.")
     data: str | None = option(
-        None, "Labelled images for the probe (same grammar as --data); the "
-        "pretraining images' own labels if unset.")
+        None,
+        "Labelled images for the probe (same grammar as --data); the "
+        "pretraining images' own labels if unset.",
+    )
     split: str = option("train", "Split of `probe.data`.")
     batch_size: int = option(256, "Images a step from `probe.data`.")
 
@@ -161,19 +200,30 @@ class CheckpointConfig(Section):
     every_epochs: int = option(1, "Epochs between checkpoints.", resumable=True)
     keep: int = option(2, "Newest checkpoints to keep.", resumable=True)
     image_every_epochs: int = option(
-        10, "Epochs between grids of view pairs in TensorBoard; 0: only at the "
-        "start.", resumable=True)
+        10,
+        "Epochs between grids of view pairs in TensorBoard; 0: only at the start.",
+        resumable=True,
+    )
     every_steps: int | None = option(
-        None, "Steps between checkpoints within an epoch, beside those at the ends of "
-        "epochs; none if unset.", resumable=True)
+        None,
+        "Steps between checkpoints within an epoch, beside those at the ends of "
+        "epochs; none if unset.",
+        resumable=True,
+    )
     keep_every_epochs: int | None = option(
-        None, "Keep the checkpoint of every M-th epoch for good, beside the newest; "
-        "none if unset.", resumable=True)
+        None,
+        "Keep the checkpoint of every M-th epoch for good, beside the newest; "
+        "none if unset.",
+        resumable=True,
+    )
 
     def check(self):
         require_positive(
-            every_epochs=self.every_epochs, keep=self.keep,
-            every_steps=self.every_steps, keep_every_epochs=self.keep_every_epochs)
+            every_epochs=self.every_epochs,
+            keep=self.keep,
+            every_steps=self.every_steps,
+            keep_every_epochs=self.keep_every_epochs,
+        )
         require_not_negative(image_every_epochs=self.image_every_epochs)
 
 
@@ -193,23 +243,32 @@ class PerformanceConfig(Section):
     """
 
     steps_per_execution: int | None = option(
-        None, "Steps that run without asking the host (1 if unset). Callbacks, "
-        "signals and checkpoints then wait for the last of them.", resumable=True)
+        None,
+        "Steps that run without asking the host (1 if unset). Callbacks, "
+        "signals and checkpoints then wait for the last of them.",
+        resumable=True,
+    )
     intra_op_threads: int | None = option(
-        None, "Threads that share one operation; one a core if unset.",
-        resumable=True)
+        None, "Threads that share one operation; one a core if unset.", resumable=True
+    )
     inter_op_threads: int | None = option(
-        None, "Operations that run at once; one a core if unset.", resumable=True)
+        None, "Operations that run at once; one a core if unset.", resumable=True
+    )
     data_threads: int | None = option(
-        None, "Threads that only read and crop images; if unset, those of "
-        "inter_op_threads do.", resumable=True)
+        None,
+        "Threads that only read and crop images; if unset, those of "
+        "inter_op_threads do.",
+        resumable=True,
+    )
     prefetch_batches: int | None = option(
-        None, "Batches that are made ahead of the step (2 if unset).", resumable=True)
+        None, "Batches that are made ahead of the step (2 if unset).", resumable=True
+    )
 
     def check(self):
         for name, value in dataclasses.asdict(self).items():
-            require(value is None or value > 0, f"`{name}` must be > 0.",
-                    **{name: value})
+            require(
+                value is None or value > 0, f"`{name}` must be > 0.", **{name: value}
+            )
 
 
 @dataclass(frozen=True)
@@ -220,54 +279,93 @@ class Config(Section):
     epochs: int = option(100, "Passes over the images.", flag="epochs")
     steps: int | None = option(None, "Length in steps; overrides epochs.")
     global_batch_size: int = option(
-        512, "Images a step, over all replicas.", flag="global_batch_size")
+        512, "Images a step, over all replicas.", flag="global_batch_size"
+    )
     micro_batch_size: int | None = option(
-        None, "Images of one replica that are in the network at a time, for large "
+        None,
+        "Images of one replica that are in the network at a time, for large "
         "batches in little memory: the loss and its gradient are those of the whole "
         "batch, for one more forward pass. All at once if unset.",
-        flag="micro_batch_size")
+        flag="micro_batch_size",
+    )
     micro_batch_norm: Literal["batch", "inference"] = option(
-        "batch", "Batch norm with --micro_batch_size: the statistics of each "
+        "batch",
+        "Batch norm with --micro_batch_size: the statistics of each "
         "micro-batch, or the moving ones, which then stay as they are (for encoders "
-        "of --init_from).", flag="micro_batch_norm")
+        "of --init_from).",
+        flag="micro_batch_norm",
+    )
     seed: int = option(0, "Seed of everything random.", flag="seed")
     precision: Literal["float32", "bfloat16", "auto"] = option(
-        "float32", "float32, or bfloat16 for the network's arithmetic (the loss, "
+        "float32",
+        "float32, or bfloat16 for the network's arithmetic (the loss, "
         "batch norm's statistics and the weights stay float32); auto: bfloat16 where "
         "the device has instructions for it, and in a run that goes on what it began "
-        "with.", flag="precision")
+        "with.",
+        flag="precision",
+    )
     deterministic: bool = option(
-        False, "Deterministic kernels for bit-identical runs, at some cost; holds for "
-        "the whole process.")
+        False,
+        "Deterministic kernels for bit-identical runs, at some cost; holds for "
+        "the whole process.",
+    )
     compile_views: bool = option(
-        True, "Compile the making of views with XLA: faster after the first step.",
-        resumable=True)
+        True,
+        "Compile the making of views with XLA: faster after the first step.",
+        resumable=True,
+    )
     init_from: str | None = option(
-        None, "Start from the weights of another run: its workdir (newest whole "
+        None,
+        "Start from the weights of another run: its workdir (newest whole "
         "checkpoint), one checkpoint folder, an export, zoo:NAME, or a Keras file.",
-        flag="init_from")
+        flag="init_from",
+    )
     init_parts: Literal["encoder", "encoder_and_head"] = option(
-        "encoder", "What --init_from gives: the encoder, or the projection head too.",
-        flag="init_parts")
+        "encoder",
+        "What --init_from gives: the encoder, or the projection head too.",
+        flag="init_parts",
+    )
     strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"] = option(
-        "auto", "auto: a TPU if one is named, several workers if TF_CONFIG names them, "
+        "auto",
+        "auto: a TPU if one is named, several workers if TF_CONFIG names them, "
         "all GPUs of this machine if there are several, else one device.",
-        flag="strategy", resumable=True)
+        flag="strategy",
+        resumable=True,
+    )
     replicas: int | None = option(
-        None, "mirrored: devices to train on; without a GPU, logical CPU devices. All "
-        "there are if unset.", flag="replicas", resumable=True)
+        None,
+        "mirrored: devices to train on; without a GPU, logical CPU devices. All "
+        "there are if unset.",
+        flag="replicas",
+        resumable=True,
+    )
     tpu: str | None = option(
-        None, "Name or address of a TPU, or local on a TPU VM; the environment's "
-        "TPU_NAME if unset.", flag="tpu", resumable=True)
+        None,
+        "Name or address of a TPU, or local on a TPU VM; the environment's "
+        "TPU_NAME if unset.",
+        flag="tpu",
+        resumable=True,
+    )
     collective_timeout_seconds: float = option(
-        300.0, "multi_worker: seconds that workers wait for each other, at the start "
-        "and within a step.", flag="collective_timeout_seconds", resumable=True)
+        300.0,
+        "multi_worker: seconds that workers wait for each other, at the start "
+        "and within a step.",
+        flag="collective_timeout_seconds",
+        resumable=True,
+    )
     on_nonfinite: Literal["stop", "skip"] = option(
-        "stop", "When the loss or a gradient is not finite: stop the run, or skip the "
-        "update on all replicas and count it.", flag="on_nonfinite", resumable=True)
+        "stop",
+        "When the loss or a gradient is not finite: stop the run, or skip the "
+        "update on all replicas and count it.",
+        flag="on_nonfinite",
+        resumable=True,
+    )
     max_skipped_steps: int = option(
-        10, "The run stops when on_nonfinite=skip has skipped more steps than this.",
-        flag="max_skipped_steps", resumable=True)
+        10,
+        "The run stops when on_nonfinite=skip has skipped more steps than this.",
+        flag="max_skipped_steps",
+        resumable=True,
+    )
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -280,23 +378,33 @@ class Config(Section):
 
     def check(self):
         require_positive(
-            epochs=self.epochs, steps=self.steps, replicas=self.replicas,
+            epochs=self.epochs,
+            steps=self.steps,
+            replicas=self.replicas,
             micro_batch_size=self.micro_batch_size,
-            collective_timeout_seconds=self.collective_timeout_seconds)
+            collective_timeout_seconds=self.collective_timeout_seconds,
+        )
         require_not_negative(max_skipped_steps=self.max_skipped_steps)
-        require(self.global_batch_size >= 2,
-                "`global_batch_size` must be at least 2: a contrastive loss needs "
-                "other images to compare with.",
-                global_batch_size=self.global_batch_size)
-        require(self.global_batch_size % (self.micro_batch_size or 1) == 0,
-                "`micro_batch_size` must divide the images of one replica's batch.",
-                micro_batch_size=self.micro_batch_size,
-                global_batch_size=self.global_batch_size)
-        require(self.micro_batch_norm == "batch" or self.micro_batch_size is not None,
-                "`micro_batch_norm` needs `micro_batch_size`.",
-                micro_batch_norm=self.micro_batch_norm)
-        require(0 <= self.seed < 2**63, "`seed` must lie in [0, 2**63).",
-                seed=self.seed)
+        require(
+            self.global_batch_size >= 2,
+            "`global_batch_size` must be at least 2: a contrastive loss needs "
+            "other images to compare with.",
+            global_batch_size=self.global_batch_size,
+        )
+        require(
+            self.global_batch_size % (self.micro_batch_size or 1) == 0,
+            "`micro_batch_size` must divide the images of one replica's batch.",
+            micro_batch_size=self.micro_batch_size,
+            global_batch_size=self.global_batch_size,
+        )
+        require(
+            self.micro_batch_norm == "batch" or self.micro_batch_size is not None,
+            "`micro_batch_norm` needs `micro_batch_size`.",
+            micro_batch_norm=self.micro_batch_norm,
+        )
+        require(
+            0 <= self.seed < 2**63, "`seed` must lie in [0, 2**63).", seed=self.seed
+        )
 
 
 def from_dict(values: dict[str, Any]):

@@ -44,8 +44,11 @@ class Section:
 def _checked(name, value, hint):
     """`value` as the annotated type, or a `ConfigError` that says what is wanted."""
     if dataclasses.is_dataclass(hint):
-        require(isinstance(value, hint), f"`{name}` must be a {hint.__name__}.",
-                **{name: value})
+        require(
+            isinstance(value, hint),
+            f"`{name}` must be a {hint.__name__}.",
+            **{name: value},
+        )
         return value
     if value is None:
         require(allows_none(hint), f"`{name}` must not be None.", **{name: value})
@@ -61,8 +64,11 @@ def _checked(name, value, hint):
     fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
     require(fits, f"`{name}` must be {_an(kind.__name__)}.", **{name: value})
     if kind is float:
-        require(value == value and abs(value) != float("inf"),
-                f"`{name}` must be finite.", **{name: value})
+        require(
+            value == value and abs(value) != float("inf"),
+            f"`{name}` must be finite.",
+            **{name: value},
+        )
     return value
 
 
@@ -190,8 +196,9 @@ def require_fraction(name, value, *, low_open=False):
     if value is not None:
         low = value > 0 if low_open else value >= 0
         interval = "(0, 1]" if low_open else "[0, 1]"
-        require(low and value <= 1, f"`{name}` must lie in {interval}.",
-                **{name: value})
+        require(
+            low and value <= 1, f"`{name}` must lie in {interval}.", **{name: value}
+        )
 
 
 def require_positive(**values):
@@ -211,5 +218,4 @@ def require_not_negative(**values):
       ConfigError: with the option's name and value.
     """
     for name, value in values.items():
-        require(value is None or value >= 0, f"`{name}` must be >= 0.",
-                **{name: value})
+        require(value is None or value >= 0, f"`{name}` must be >= 0.", **{name: value})

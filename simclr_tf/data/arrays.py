@@ -37,21 +37,27 @@ class ArraySource(Source):
       (2, 8, 8, 3)
     """
 
-    def __init__(self, name, images, labels=None, *, channels=None, origin=None,
-                 **details):
+    def __init__(
+        self, name, images, labels=None, *, channels=None, origin=None, **details
+    ):
         check_pixels(images, name)
         stored = 1 if images.ndim == 3 else images.shape[-1]
         channels = channels or stored
         if channels != stored and {channels, stored} != {1, 3}:
             raise DataError(
                 f"`{name}` can be converted only between 1 and 3 channels. "
-                + received_text(channels=channels, stored=stored))
+                + received_text(channels=channels, stored=stored)
+            )
         super().__init__(
-            name, len(images), channels=channels, labels=labels,
-            image_shape=(*images.shape[1:3], channels), **details)
+            name,
+            len(images),
+            channels=channels,
+            labels=labels,
+            image_shape=(*images.shape[1:3], channels),
+            **details,
+        )
         self.images = images
-        self.dtype = np.dtype(
-            np.uint8 if images.dtype == np.uint8 else np.float32)
+        self.dtype = np.dtype(np.uint8 if images.dtype == np.uint8 else np.float32)
         self._origin = origin
 
     def read_images(self, ids):
@@ -86,8 +92,9 @@ class ArraySource(Source):
         images = self.images
         digest.update(f"{images.dtype.str}{images.shape}".encode())
         if images.nbytes > _FULL_HASH_BYTES:
-            images = images[np.linspace(
-                0, len(images) - 1, _HASHED_IMAGES).astype(np.int64)]
+            images = images[
+                np.linspace(0, len(images) - 1, _HASHED_IMAGES).astype(np.int64)
+            ]
         digest.update(np.ascontiguousarray(images).tobytes())
 
 
@@ -116,22 +123,33 @@ def open_array_file(path, *, name, split, channels):
         arrays = _read_arrays(path, part, name)
     except DataError:
         raise
-    except (ValueError, OSError, EOFError, RuntimeError, struct.error,
-            zipfile.BadZipFile, zlib.error) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        RuntimeError,
+        struct.error,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise DataError(
             f"`{name}` is not an array file that NumPy can read without pickle "
-            f"({str(error).splitlines()[0]}). " + received_text(data=name)) from error
+            f"({str(error).splitlines()[0]}). " + received_text(data=name)
+        ) from error
     images, labels, classes = arrays
-    source = ArraySource(name, images, labels, classes=classes, channels=channels,
-                         split=part)
+    source = ArraySource(
+        name, images, labels, classes=classes, channels=channels, split=part
+    )
     return cut(source, bounds, split)
 
 
 def _read_arrays(path, part, name):
     if not zipfile.is_zipfile(path):
         if part != "train":
-            raise DataError("An `.npy` file has one split, `train`. "
-                            + received_text(data=name, split=part))
+            raise DataError(
+                "An `.npy` file has one split, `train`. "
+                + received_text(data=name, split=part)
+            )
         return np.load(path, mmap_mode="r", allow_pickle=False), None, None
     with np.load(path, allow_pickle=False) as archive:
         present = sorted(archive.files)
@@ -139,8 +157,8 @@ def _read_arrays(path, part, name):
         if key not in present:
             raise DataError(
                 f"`{name}` has no array `{key}` for split `{part}`; save it with "
-                f"`numpy.savez(path, {key}=images)`. "
-                + received_text(keys=present))
+                f"`numpy.savez(path, {key}=images)`. " + received_text(keys=present)
+            )
         images = mapped_member(path, f"{key}.npy")
         images = archive[key] if images is None else images
         labels = archive[f"y_{part}"] if f"y_{part}" in present else None
@@ -165,8 +183,11 @@ def mapped_member(path, member):
             return None
         with archive.open(member) as stream:
             version = np.lib.format.read_magic(stream)
-            read_header = (np.lib.format.read_array_header_1_0 if version == (1, 0)
-                           else np.lib.format.read_array_header_2_0)
+            read_header = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
             shape, fortran_order, dtype = read_header(stream)
             header_bytes = stream.tell()
     if dtype.hasobject or 0 in shape:
@@ -177,5 +198,11 @@ def mapped_member(path, member):
         stream.seek(info.header_offset + 26)
         name_bytes, extra_bytes = struct.unpack("<HH", stream.read(4))
     offset = info.header_offset + 30 + name_bytes + extra_bytes + header_bytes
-    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape,
-                     order="F" if fortran_order else "C")
+    return np.memmap(
+        path,
+        dtype=dtype,
+        mode="r",
+        offset=offset,
+        shape=shape,
+        order="F" if fortran_order else "C",
+    )

@@ -33,17 +33,33 @@ class BatchSchedule:
       [[3, 4, 5, 6], [1, 2, 8, 9]]
     """
 
-    def __init__(self, num_examples, global_batch_size, seed, *, in_order=False,
-                 shard_index=0, num_shards=1):
-        require(global_batch_size >= 1, "`global_batch_size` must be >= 1.",
-                global_batch_size=global_batch_size)
+    def __init__(
+        self,
+        num_examples,
+        global_batch_size,
+        seed,
+        *,
+        in_order=False,
+        shard_index=0,
+        num_shards=1,
+    ):
+        require(
+            global_batch_size >= 1,
+            "`global_batch_size` must be >= 1.",
+            global_batch_size=global_batch_size,
+        )
         require(
             num_shards >= 1 and global_batch_size % num_shards == 0,
             "`global_batch_size` must be divisible by the number of workers.",
-            global_batch_size=global_batch_size, num_shards=num_shards)
-        require(0 <= shard_index < num_shards,
-                "`shard_index` must lie in [0, num_shards).",
-                shard_index=shard_index, num_shards=num_shards)
+            global_batch_size=global_batch_size,
+            num_shards=num_shards,
+        )
+        require(
+            0 <= shard_index < num_shards,
+            "`shard_index` must lie in [0, num_shards).",
+            shard_index=shard_index,
+            num_shards=num_shards,
+        )
         self._num_examples = num_examples
         self._global_batch_size = global_batch_size
         self._seed = seed
@@ -54,7 +70,8 @@ class BatchSchedule:
             self._steps_per_epoch = steps_per_epoch(num_examples, global_batch_size)
         # Two orders: batches around the end of an epoch are prepared side by side.
         self._order = functools.lru_cache(maxsize=2)(
-            lambda epoch: epoch_order(seed, epoch, num_examples))
+            lambda epoch: epoch_order(seed, epoch, num_examples)
+        )
 
     def examples(self, step):
         """This worker's part of batch `step`.

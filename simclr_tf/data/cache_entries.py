@@ -73,7 +73,8 @@ def _is_whole(entry, identity):
         manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
         return manifest["identity"] == identity and all(
             (entry / name).stat().st_size == size
-            for name, size in manifest["bytes"].items())
+            for name, size in manifest["bytes"].items()
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 

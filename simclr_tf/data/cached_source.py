@@ -29,9 +29,15 @@ class CachedSource(EncodedSource):
 
     def __init__(self, origin, contents):
         super().__init__(
-            origin.name, origin.num_examples, channels=origin.channels,
-            labels=origin.labels, classes=origin.classes, split=origin.split,
-            corrupt=origin.corrupt, max_corrupt_fraction=origin.max_corrupt_fraction)
+            origin.name,
+            origin.num_examples,
+            channels=origin.channels,
+            labels=origin.labels,
+            classes=origin.classes,
+            split=origin.split,
+            corrupt=origin.corrupt,
+            max_corrupt_fraction=origin.max_corrupt_fraction,
+        )
         self.num_dropped, self.formats = origin.num_dropped, origin.formats
         self._origin, self._contents = origin, contents
         # Parts of this source go by the rows of what the origin was opened from.
@@ -95,8 +101,9 @@ class StoredContents:
         Returns:
           NumPy array `[B]` of bytes objects, empty where nothing can be read.
         """
-        pieces = zip(self._ends[places] - self._sizes[places], self._sizes[places],
-                     strict=True)
+        pieces = zip(
+            self._ends[places] - self._sizes[places], self._sizes[places], strict=True
+        )
         contents = np.empty(len(places), object)  # Not "S": that drops final zeros.
         read_all = map if self._pool is None else self._pool.map
         contents[:] = list(read_all(self._piece, pieces))
@@ -105,7 +112,7 @@ class StoredContents:
     def _piece(self, piece):
         start, size = map(int, piece)
         if self._descriptor is None:
-            return self._store[start:start + size].tobytes()
+            return self._store[start : start + size].tobytes()
         try:
             return os.pread(self._descriptor, size, start)
         except OSError:
@@ -124,23 +131,28 @@ def contents_of(source):
     Raises:
       DataError: an image has another length than when the source was opened.
     """
+
     def read(*location):
         return source.read_encoded(*location), tf.constant(True)
 
     def read_safely(*location):
         return first_success(
-            tf.data.Dataset.from_tensors(location), read,
-            tf.data.Dataset.from_tensors(("", False)))
+            tf.data.Dataset.from_tensors(location),
+            read,
+            tf.data.Dataset.from_tensors(("", False)),
+        )
 
     ids = np.arange(source.num_examples)
     expected = source.encoded_bytes(ids)
     places = tf.data.Dataset.from_tensor_slices(source.locations(ids))
     contents = places.map(read_safely, num_parallel_calls=tf.data.AUTOTUNE)
     for number, (content, is_read) in enumerate(
-            contents.prefetch(_BATCH).as_numpy_iterator()):
+        contents.prefetch(_BATCH).as_numpy_iterator()
+    ):
         if is_read and len(content) != expected[number]:
             raise DataError(
                 f"{source.example_name(number)} has changed since `{source.name}` was "
                 f"opened ({expected[number]} bytes then, {len(content)} now): start "
-                "again when nothing writes there.")
+                "again when nothing writes there."
+            )
         yield content

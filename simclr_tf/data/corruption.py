@@ -32,8 +32,11 @@ class CorruptionLog:
 
     def __init__(self, source, max_corrupt_fraction=None):
         self._source = source
-        self._max_fraction = (source.max_corrupt_fraction
-                              if max_corrupt_fraction is None else max_corrupt_fraction)
+        self._max_fraction = (
+            source.max_corrupt_fraction
+            if max_corrupt_fraction is None
+            else max_corrupt_fraction
+        )
         self._seen = set()
         self._lock = threading.Lock()
 
@@ -58,13 +61,18 @@ class CorruptionLog:
                 check_corrupt_fraction(
                     self._source.corrupt,
                     self._source.num_examples + self._source.num_dropped,
-                    self._max_fraction, self._source.name)
+                    self._max_fraction,
+                    self._source.name,
+                )
 
     def _note(self, name):
         if name not in self._source.corrupt:
             self._source.corrupt.append(name)
-            _log.warning("Skipped %s: it cannot be read (%d unreadable so far).",
-                         name, len(self._source.corrupt))
+            _log.warning(
+                "Skipped %s: it cannot be read (%d unreadable so far).",
+                name,
+                len(self._source.corrupt),
+            )
 
 
 def check_corrupt_fraction(corrupt, total, max_corrupt_fraction, name):
@@ -86,7 +94,8 @@ def check_corrupt_fraction(corrupt, total, max_corrupt_fraction, name):
         f"{len(corrupt)} of {total} images of `{name}` ({len(corrupt) / total:.1%}) "
         f"cannot be read: {', '.join(corrupt[:_NAMED])}{more}. Repair or remove them, "
         "or allow more with --data.max_corrupt_fraction. "
-        f"Received: max_corrupt_fraction={max_corrupt_fraction}.")
+        f"Received: max_corrupt_fraction={max_corrupt_fraction}."
+    )
 
 
 def report_dropped(reasons, name):
@@ -99,8 +108,11 @@ def report_dropped(reasons, name):
     for image, reason in reasons[:_NAMED]:
         _log.warning("Left out %s of `%s`: %s.", image, name, reason)
     if len(reasons) > _NAMED:
-        _log.warning("Left out %d images of `%s` in all; `Source.corrupt` lists them.",
-                     len(reasons), name)
+        _log.warning(
+            "Left out %d images of `%s` in all; `Source.corrupt` lists them.",
+            len(reasons),
+            name,
+        )
 
 
 @contextlib.contextmanager

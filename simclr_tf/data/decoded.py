@@ -19,7 +19,8 @@ def _sample_images(source):
     for location in zip(*source.locations(ids), strict=True):
         try:
             yield tf.io.decode_image(
-                source.read_encoded(*location), expand_animations=False)
+                source.read_encoded(*location), expand_animations=False
+            )
         except tf.errors.OpError:
             continue  # Unreadable: named when its turn comes.
 
@@ -61,7 +62,8 @@ def decode_into_memory(source, memory_limit_bytes, cache=None):
         return source
     try:
         states, images = (cache or ImageCache()).pixels(
-            source, shape, lambda: _of_one_size(_decoding(source, shape)))
+            source, shape, lambda: _of_one_size(_decoding(source, shape))
+        )
     except _OtherSize:
         return source
     return _without_broken(source, images, np.flatnonzero(states == _BROKEN))
@@ -79,11 +81,14 @@ def _decoding(source, shape):
 
     def read_safely(*location):
         return first_success(
-            tf.data.Dataset.from_tensors(location), read,
-            tf.data.Dataset.from_tensors((_BROKEN, nothing)))
+            tf.data.Dataset.from_tensors(location),
+            read,
+            tf.data.Dataset.from_tensors((_BROKEN, nothing)),
+        )
 
     places = tf.data.Dataset.from_tensor_slices(
-        source.locations(np.arange(source.num_examples)))
+        source.locations(np.arange(source.num_examples))
+    )
     return places.map(read_safely, num_parallel_calls=tf.data.AUTOTUNE).batch(_BATCH)
 
 
@@ -100,8 +105,12 @@ def _without_broken(source, images, broken):
     corrupt = [*source.corrupt, *names]
     total = source.num_examples + source.num_dropped
     check_corrupt_fraction(corrupt, total, source.max_corrupt_fraction, source.name)
-    details = {"classes": source.classes, "split": source.split, "corrupt": corrupt,
-               "max_corrupt_fraction": source.max_corrupt_fraction}
+    details = {
+        "classes": source.classes,
+        "split": source.split,
+        "corrupt": corrupt,
+        "max_corrupt_fraction": source.max_corrupt_fraction,
+    }
     labels = source.labels
     if len(broken):
         good = np.setdiff1d(np.arange(source.num_examples), broken)

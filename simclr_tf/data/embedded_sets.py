@@ -49,8 +49,9 @@ def open_embedded(target, *, name, split, channels):
         raise unknown_choice("split", part, _SPLITS)
     load = _load_sheets if target == "freedoom_12" else _load_archive
     images, labels, classes = load(target, part)
-    source = ArraySource(name, images, labels, classes=classes, channels=channels,
-                         split=part)
+    source = ArraySource(
+        name, images, labels, classes=classes, channels=channels, split=part
+    )
     return cut(source, bounds, split)
 
 
@@ -69,10 +70,11 @@ def _load_sheets(target, part):
     description = json.loads(_content(f"{target}.json"))
     tile, columns = description["tile_pixels"], description["columns"][part]
     # The accurate transform gives the same pixels on every machine.
-    sheet = tf.io.decode_jpeg(_content(f"{target}_{part}.jpg"), channels=3,
-                              dct_method="INTEGER_ACCURATE").numpy()
+    sheet = tf.io.decode_jpeg(
+        _content(f"{target}_{part}.jpg"), channels=3, dct_method="INTEGER_ACCURATE"
+    ).numpy()
     labels = np.array(description["labels"][part], np.int64)
-    images = cut_tiles(sheet, tile, columns)[:len(labels)]
+    images = cut_tiles(sheet, tile, columns)[: len(labels)]
     images.setflags(write=False)
     return images, labels, description["classes"]
 

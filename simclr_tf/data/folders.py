@@ -12,9 +12,20 @@ from simclr_tf.data.random_access import EncodedSource
 from simclr_tf.data.splits import cut, parse_split
 from simclr_tf.errors import DataError, received_text
 
-SPLIT_FOLDERS = frozenset({
-    "train", "training", "test", "testing", "val", "valid", "validation", "extra",
-    "unlabeled", "unlabelled"})
+SPLIT_FOLDERS = frozenset(
+    {
+        "train",
+        "training",
+        "test",
+        "testing",
+        "val",
+        "valid",
+        "validation",
+        "extra",
+        "unlabeled",
+        "unlabelled",
+    }
+)
 
 
 class FolderSource(EncodedSource):
@@ -33,8 +44,18 @@ class FolderSource(EncodedSource):
 
     location_types = (tf.string,)
 
-    def __init__(self, name, folder, files, sizes, checksums, *, formats=None,
-                 channels=None, **details):
+    def __init__(
+        self,
+        name,
+        folder,
+        files,
+        sizes,
+        checksums,
+        *,
+        formats=None,
+        channels=None,
+        **details,
+    ):
         super().__init__(name, len(files), channels=channels or 3, **details)
         self.folder = folder
         self.formats = formats
@@ -51,8 +72,10 @@ class FolderSource(EncodedSource):
         rows = self.rows(np.arange(self.num_examples))
         columns = (self._files, self._sizes, self._checksums)
         names, sizes, checksums = (column[rows].tolist() for column in columns)
-        return [(os.fsdecode(name), size, checksum)
-                for name, size, checksum in zip(names, sizes, checksums, strict=True)]
+        return [
+            (os.fsdecode(name), size, checksum)
+            for name, size, checksum in zip(names, sizes, checksums, strict=True)
+        ]
 
     def locations(self, ids):
         prefix = os.path.join(os.fsencode(self.folder), b"")
@@ -65,8 +88,11 @@ class FolderSource(EncodedSource):
         return tf.io.read_file(path)
 
     def _hash_content(self, digest):
-        digest.update(b"\0".join(file.replace(os.sep.encode(), b"/")
-                                 for file in self._files.tolist()))
+        digest.update(
+            b"\0".join(
+                file.replace(os.sep.encode(), b"/") for file in self._files.tolist()
+            )
+        )
         digest.update(self._sizes.tobytes())
         digest.update(self._checksums.tobytes())
 
@@ -98,25 +124,36 @@ def open_folder(path, *, name, split, channels, max_corrupt_fraction, labelled):
     folder = _split_folder(path, part, name)
     files, sizes, others = scan_images(folder)
     if not files:
-        found = (f"{len(others)} other files, e.g. {others[0]}" if others
-                 else "it is empty")
+        found = (
+            f"{len(others)} other files, e.g. {others[0]}" if others else "it is empty"
+        )
         raise DataError(
             f"`{name}` holds no images for split `{part}` ({found}); formats: "
             f"{', '.join(suffix[1:] for suffix in SUFFIXES)}. "
-            + received_text(folder=folder))
+            + received_text(folder=folder)
+        )
     labels, classes = _folder_labels(files, folder, path, labelled, name)
     reasons, formats, checksums = inspect_files(
-        [os.fsencode(os.path.join(folder, file)) for file in files])
+        [os.fsencode(os.path.join(folder, file)) for file in files]
+    )
     corrupt = [files[place] for place in sorted(reasons)]
     report_dropped([(files[place], reasons[place]) for place in sorted(reasons)], name)
     check_corrupt_fraction(corrupt, len(files), max_corrupt_fraction, name)
     good = np.array([place for place in range(len(files)) if place not in reasons])
     source = FolderSource(
-        name, folder, [files[place] for place in good],
-        [sizes[place] for place in good], [checksums[place] for place in good],
-        formats=formats, channels=channels,
-        labels=None if labels is None else labels[good], classes=classes, split=part,
-        corrupt=corrupt, max_corrupt_fraction=max_corrupt_fraction)
+        name,
+        folder,
+        [files[place] for place in good],
+        [sizes[place] for place in good],
+        [checksums[place] for place in good],
+        formats=formats,
+        channels=channels,
+        labels=None if labels is None else labels[good],
+        classes=classes,
+        split=part,
+        corrupt=corrupt,
+        max_corrupt_fraction=max_corrupt_fraction,
+    )
     return cut(source, bounds, split)
 
 
@@ -157,8 +194,10 @@ def _entries(folder):
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
-        raise DataError(f"A folder cannot be listed ({error.strerror}). "
-                        + received_text(folder=folder)) from error
+        raise DataError(
+            f"A folder cannot be listed ({error.strerror}). "
+            + received_text(folder=folder)
+        ) from error
 
 
 def _identity(status):
@@ -176,8 +215,9 @@ def _split_folder(path, part, name):
     """The folder that holds split `part`."""
     if not os.path.isdir(path):
         exists = "it is a file" if os.path.exists(path) else "it does not exist"
-        raise DataError(f"`{name}` must name a folder; {exists}. "
-                        + received_text(folder=path))
+        raise DataError(
+            f"`{name}` must name a folder; {exists}. " + received_text(folder=path)
+        )
     present = sorted(entry.name for entry in _entries(path) if entry.is_dir())
     # With other sub-folders beside it, `train` is a class (cars, trains, ...).
     if part in present and SPLIT_FOLDERS.issuperset(set(present) - {part}):
@@ -187,7 +227,8 @@ def _split_folder(path, part, name):
     splits = [folder for folder in present if folder in SPLIT_FOLDERS]
     raise DataError(
         f"`{name}` has no sub-folder for split `{part}`; "
-        f"its splits: {', '.join(splits) or 'train'}. " + received_text(split=part))
+        f"its splits: {', '.join(splits) or 'train'}. " + received_text(split=part)
+    )
 
 
 def _folder_labels(files, folder, path, labelled, name):
@@ -202,12 +243,19 @@ def _folder_labels(files, folder, path, labelled, name):
     if outside is not None:
         raise DataError(
             f"Every image of `{name}` must lie in a sub-folder named after its class, "
-            "or open it unlabelled. " + received_text(labelled=True, image=outside))
+            "or open it unlabelled. " + received_text(labelled=True, image=outside)
+        )
     # A test split numbers its classes as the training split beside it does.
     training = os.path.join(path, "train")
-    classes = [] if folder in (path, training) or not os.path.isdir(training) else [
-        entry.name for entry in sorted(_entries(training), key=lambda e: e.name)
-        if entry.is_dir() and _holds_image(entry.path)]
+    classes = (
+        []
+        if folder in (path, training) or not os.path.isdir(training)
+        else [
+            entry.name
+            for entry in sorted(_entries(training), key=lambda e: e.name)
+            if entry.is_dir() and _holds_image(entry.path)
+        ]
+    )
     classes += sorted({part[0] for part in parts} - set(classes))
     numbers = {class_name: number for number, class_name in enumerate(classes)}
     return np.array([numbers[part[0]] for part in parts], np.int64), tuple(classes)
@@ -216,7 +264,9 @@ def _folder_labels(files, folder, path, labelled, name):
 def _holds_image(folder):
     """Whether there is an image below `folder`, found as early as possible."""
     for _, _, names in os.walk(folder, followlinks=False):
-        if any(name.lower().endswith(SUFFIXES) and not name.startswith(".")
-               for name in names):
+        if any(
+            name.lower().endswith(SUFFIXES) and not name.startswith(".")
+            for name in names
+        ):
             return True
     return False

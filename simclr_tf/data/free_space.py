@@ -51,12 +51,17 @@ def _left_of_limits(proc, cgroups):
     for line in _text(proc / "self" / "cgroup").splitlines():
         _, controllers, inside = line.split(":", 2)
         if controllers == "":
-            yield from _left_in(cgroups, inside, "memory.max", "memory.current",
-                                "inactive_file")
+            yield from _left_in(
+                cgroups, inside, "memory.max", "memory.current", "inactive_file"
+            )
         elif "memory" in controllers.split(","):
             yield from _left_in(
-                cgroups / "memory", inside, "memory.limit_in_bytes",
-                "memory.usage_in_bytes", "total_inactive_file")
+                cgroups / "memory",
+                inside,
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+                "total_inactive_file",
+            )
 
 
 def _left_in(root, inside, limit, used, reclaimable):
@@ -66,7 +71,8 @@ def _left_in(root, inside, limit, used, reclaimable):
         limits, taken = _text(folder / limit).strip(), _text(folder / used).strip()
         if limits.isdecimal() and taken.isdecimal():
             statistics = dict(
-                line.split() for line in _text(folder / "memory.stat").splitlines())
+                line.split() for line in _text(folder / "memory.stat").splitlines()
+            )
             cached = int(statistics.get(reclaimable, 0))
             yield max(int(limits) - int(taken) + cached, 0)
         if folder == root:

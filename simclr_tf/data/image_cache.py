@@ -78,8 +78,10 @@ class ImageCache:
         """
         number = source.num_examples
         if self._place != "disk":
-            states, images = np.empty(number, np.int32), np.empty(
-                (number, *shape), np.uint8)
+            states, images = (
+                np.empty(number, np.int32),
+                np.empty((number, *shape), np.uint8),
+            )
             done = 0
             for state, batch in decoded():
                 end = done + len(batch)
@@ -90,8 +92,10 @@ class ImageCache:
         def fill(folder):
             states = []
             with (folder / _PIXELS).open("wb") as file:
-                np.lib.format.write_array_header_1_0(file, {
-                    "descr": "|u1", "fortran_order": False, "shape": (number, *shape)})
+                np.lib.format.write_array_header_1_0(
+                    file,
+                    {"descr": "|u1", "fortran_order": False, "shape": (number, *shape)},
+                )
                 for state, batch in decoded():
                     states.append(state)
                     file.write(batch.tobytes())
@@ -127,14 +131,18 @@ class ImageCache:
         """Say why nothing is to be done; or load an array that lies in a file."""
         images = getattr(source, "images", None)
         if not isinstance(source, ArraySource):
-            self._say(f"Cache       not possible: {source.name} is read as it comes; "
-                      "`dataset.cache()` keeps it")
+            self._say(
+                f"Cache       not possible: {source.name} is read as it comes; "
+                "`dataset.cache()` keeps it"
+            )
         elif not isinstance(images, np.memmap):
-            self._say(f"Cache       not needed: the images of {source.name} are in "
-                      "memory")
+            self._say(
+                f"Cache       not needed: the images of {source.name} are in memory"
+            )
         elif self._place == "memory":
-            self._announce("memory", "decoded", source, images.nbytes,
-                           free_memory_bytes())
+            self._announce(
+                "memory", "decoded", source, images.nbytes, free_memory_bytes()
+            )
             source.images = np.array(images)
         elif not self._is_ours(images.filename):
             self._say(f"Cache       not needed: {source.name} is one file already")
@@ -145,42 +153,62 @@ class ImageCache:
 
     def _entry(self, kind, source, size, fill, **details):
         """The folder of an entry of the cache on disk, filled if need be."""
-        identity = {"kind": kind, "images": source.fingerprint(),
-                    "name": source.name, "split": source.split, **details}
+        identity = {
+            "kind": kind,
+            "images": source.fingerprint(),
+            "name": source.name,
+            "split": source.split,
+            **details,
+        }
         key = [identity["images"], *details.values()]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
         def checked_fill(folder):
-            self._announce(folder.with_suffix(""), kind, source, size,
-                           free_disk_bytes(folder))
+            self._announce(
+                folder.with_suffix(""), kind, source, size, free_disk_bytes(folder)
+            )
             fill(folder)
 
         try:
             entry, is_new = kept_entry(
-                self._folder, f"{kind}-{digest[:24]}", identity, checked_fill,
+                self._folder,
+                f"{kind}-{digest[:24]}",
+                identity,
+                checked_fill,
                 waiting=lambda: self._say(
                     f"Cache       another process is reading {source.name} into "
-                    f"{self._folder}: waiting for it"))
+                    f"{self._folder}: waiting for it"
+                ),
+            )
         except OSError as error:
             raise DataError(
                 f"Cannot keep images in --data.cache_dir={self._folder}: "
                 f"{error.strerror or error}. Use another folder, or "
-                "--data.cache=memory or none.") from error
+                "--data.cache=memory or none."
+            ) from error
         if not is_new:
-            self._say(f"Cache       {entry}: {source.num_examples:,} {kind} images, "
-                      f"{in_mebibytes(size)}, read before")
+            self._say(
+                f"Cache       {entry}: {source.num_examples:,} {kind} images, "
+                f"{in_mebibytes(size)}, read before"
+            )
         return entry
 
     def _announce(self, where, kind, source, size, free):
         """Say what is about to be kept, or refuse it."""
         part = _USABLE[self._place]
         if free is not None and size > part * free:
-            other = ("--data.cache=disk with --data.cache_dir on a fast disk"
-                     if self._place == "memory" else "another --data.cache_dir")
+            other = (
+                "--data.cache=disk with --data.cache_dir on a fast disk"
+                if self._place == "memory"
+                else "another --data.cache_dir"
+            )
             raise ConfigError(
                 f"--data.cache={self._place} needs {in_mebibytes(size)} for the "
                 f"{source.num_examples:,} {kind} images of {source.name}, and may take "
                 f"{part:.0%} of the {in_mebibytes(free)} that are free. Use {other}, "
-                "or --data.cache=none.")
-        self._say(f"Cache       {where}: {source.num_examples:,} {kind} images, "
-                  f"{in_mebibytes(size)} ({in_mebibytes(free)} free)")
+                "or --data.cache=none."
+            )
+        self._say(
+            f"Cache       {where}: {source.num_examples:,} {kind} images, "
+            f"{in_mebibytes(size)} ({in_mebibytes(free)} free)"
+        )

@@ -92,9 +92,11 @@ def inspect_files(paths):
         raise DataError(
             f"TensorFlow {tf.__version__} cannot decode WebP; install TensorFlow 2.20 "
             "or later, or convert the files. "
-            + received_text(webp_files=len(webp), first=os.fsdecode(paths[webp[0]])))
-    reasons = {place: verdict[1] for place, verdict in enumerate(verdicts)
-               if verdict[1]}
+            + received_text(webp_files=len(webp), first=os.fsdecode(paths[webp[0]]))
+        )
+    reasons = {
+        place: verdict[1] for place, verdict in enumerate(verdicts) if verdict[1]
+    }
     formats = {kind for kind, reason, _ in verdicts if not reason}
     return reasons, formats, [checksum for _, _, checksum in verdicts]
 

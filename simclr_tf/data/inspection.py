@@ -47,7 +47,8 @@ def evaluation_batches(source, batch_size, image_size_pixels, recipe="evaluate")
     if source.labels is not None:
         table = tf.constant(source.labels, tf.int32)
         dataset = dataset.map(
-            lambda batch: {**batch, "labels": tf.gather(table, batch["ids"])})
+            lambda batch: {**batch, "labels": tf.gather(table, batch["ids"])}
+        )
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
@@ -56,8 +57,10 @@ def _array_batches(source, batch_size, size, recipe):
         images = on_host(source.read_images, [ids], source.dtype)
         images.set_shape([None, *source.image_shape])
         seeds = tf.zeros([tf.shape(ids)[0], 2], tf.int32)
-        return {"ids": ids, "images": one_view(
-            images, seeds, recipe, image_size_pixels=size)}
+        return {
+            "ids": ids,
+            "images": one_view(images, seeds, recipe, image_size_pixels=size),
+        }
 
     ids = tf.data.Dataset.range(source.num_examples).batch(batch_size)
     return ids.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
@@ -83,13 +86,18 @@ def _file_batches(source, batch_size, size, recipe):
 
     def load(example, *location):
         readable, image = first_success(
-            tf.data.Dataset.from_tensors(location), read,
-            tf.data.Dataset.from_tensors(example).map(unreadable))
+            tf.data.Dataset.from_tensors(location),
+            read,
+            tf.data.Dataset.from_tensors(example).map(unreadable),
+        )
         return readable, {"ids": example, "images": image}
 
     def places(ids):
-        columns = on_host(lambda numbers: list(source.locations(numbers)), [ids],
-                          list(source.location_types))
+        columns = on_host(
+            lambda numbers: list(source.locations(numbers)),
+            [ids],
+            list(source.location_types),
+        )
         for column in columns:
             column.set_shape([None])
         return (ids, *columns)
@@ -101,8 +109,11 @@ def _file_batches(source, batch_size, size, recipe):
 
 
 def _stream_batches(source, batch_size, size, recipe):
-    require(source.dataset.cardinality() != tf.data.INFINITE_CARDINALITY,
-            "An infinite data set cannot be evaluated; use `.take`.", data=source.name)
+    require(
+        source.dataset.cardinality() != tf.data.INFINITE_CARDINALITY,
+        "An infinite data set cannot be evaluated; use `.take`.",
+        data=source.name,
+    )
 
     def load(example, element):
         image = checked_image(element[0], source.name)

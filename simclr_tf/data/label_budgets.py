@@ -30,10 +30,16 @@ class LabelBudget:
     listed: str | None = None
 
     def __post_init__(self):
-        given = [name for name in ("fraction", "per_class", "listed")
-                 if getattr(self, name) is not None]
-        require(len(given) == 1, "A label budget is a fraction, a number a class, or "
-                "a list of file names.", given=given)
+        given = [
+            name
+            for name in ("fraction", "per_class", "listed")
+            if getattr(self, name) is not None
+        ]
+        require(
+            len(given) == 1,
+            "A label budget is a fraction, a number a class, or a list of file names.",
+            given=given,
+        )
 
     def subset(self, source, seed):
         """Which images of a source keep their label.
@@ -50,8 +56,9 @@ class LabelBudget:
         """
         if self.listed is not None:
             return listed_images(source, self.listed)
-        return label_subset(source.labels, fraction=self.fraction,
-                            per_class=self.per_class, seed=seed)
+        return label_subset(
+            source.labels, fraction=self.fraction, per_class=self.per_class, seed=seed
+        )
 
     def title(self):
         """How tables call it.
@@ -91,25 +98,29 @@ def listed_images(source, path):
         text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise DataError(f"Cannot read the list of images {path}: {error}.") from error
-    names = [os.path.basename(line.strip()) for line in text.splitlines()
-             if line.strip()]
+    names = [
+        os.path.basename(line.strip()) for line in text.splitlines() if line.strip()
+    ]
     _check_list(names, path, source)
     files = source.files()
     if files is None:
         raise DataError(
             "A list of file names needs images in files of their own (folder:PATH). "
             "For prepared sets use tfds:imagenet2012_subset/1pct or /10pct, or a "
-            "label fraction. " + received_text(data=source.name))
+            "label fraction. " + received_text(data=source.name)
+        )
     ids = {}
     for number, (file_name, *_) in enumerate(files):
         ids.setdefault(os.path.basename(file_name), []).append(number)
-    for what, bad in (("not among", [n for n in names if n not in ids]),
-                      ("more than once among", [n for n in names
-                                                if len(ids.get(n, ())) > 1])):
+    for what, bad in (
+        ("not among", [n for n in names if n not in ids]),
+        ("more than once among", [n for n in names if len(ids.get(n, ())) > 1]),
+    ):
         if bad:
             raise DataError(
                 f"{len(bad)} of {len(names)} names in {path} are {what} the images of "
-                f"`{source.name}`: {', '.join(bad[:_NAMED])}.")
+                f"`{source.name}`: {', '.join(bad[:_NAMED])}."
+            )
     found = np.sort(np.array([ids[name][0] for name in names], np.int64))
     unlabelled = int((source.labels[found] < 0).sum())
     if unlabelled:
@@ -119,8 +130,11 @@ def listed_images(source, path):
 
 def _check_list(names, path, source):
     if len(set(names)) != len(names):
-        twice = sorted({name for name in names if names.count(name) > 1}) if len(
-            names) < 10_000 else ["(a long list)"]
+        twice = (
+            sorted({name for name in names if names.count(name) > 1})
+            if len(names) < 10_000
+            else ["(a long list)"]
+        )
         raise DataError(f"{path} lists images twice: {', '.join(twice[:_NAMED])}.")
     if not names:
         raise DataError(f"{path} lists no images.")
@@ -128,4 +142,5 @@ def _check_list(names, path, source):
         one, ten = (f"{length:,}" for length in IMAGENET_LISTS)
         raise DataError(
             f"The lists for ImageNet have {one} (1 %) or {ten} (10 %) names; {path} "
-            f"has {len(names):,}. Was it cut off?")
+            f"has {len(names):,}. Was it cut off?"
+        )

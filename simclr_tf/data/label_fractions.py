@@ -36,18 +36,29 @@ def label_subset(labels, fraction=None, per_class=None, seed=0):
     Source: the 1 % and 10 % of SimCLR (arXiv:2002.05709), Section 6, are class-balanced
     samples; their lists of ImageNet files are fixed ones (tfds `imagenet2012_subset`).
     """
-    require((fraction is None) != (per_class is None),
-            "Give either `fraction` or `per_class`.",
-            fraction=fraction, per_class=per_class)
-    require(fraction is None or 0 < fraction <= 1, "`fraction` must lie in (0, 1].",
-            fraction=fraction)
-    require(per_class is None or per_class >= 1, "`per_class` must be >= 1.",
-            per_class=per_class)
+    require(
+        (fraction is None) != (per_class is None),
+        "Give either `fraction` or `per_class`.",
+        fraction=fraction,
+        per_class=per_class,
+    )
+    require(
+        fraction is None or 0 < fraction <= 1,
+        "`fraction` must lie in (0, 1].",
+        fraction=fraction,
+    )
+    require(
+        per_class is None or per_class >= 1,
+        "`per_class` must be >= 1.",
+        per_class=per_class,
+    )
     labels = np.asarray(labels)
     members = {int(c): np.flatnonzero(labels == c) for c in np.unique(labels) if c >= 0}
     if not members:
-        raise DataError("A subset of labels needs labelled examples. "
-                        + received_text(examples=len(labels), labelled=0))
+        raise DataError(
+            "A subset of labels needs labelled examples. "
+            + received_text(examples=len(labels), labelled=0)
+        )
     members = {c: ids[epoch_order(seed, c, len(ids))] for c, ids in members.items()}
     if per_class is not None:
         return _first_of_each(members, per_class)
@@ -60,7 +71,8 @@ def _first_of_each(members, per_class):
             raise DataError(
                 f"Class {label} has only {len(ids)} labelled examples; use "
                 f"per_class={min(map(len, members.values()))} or less. "
-                + received_text(per_class=per_class))
+                + received_text(per_class=per_class)
+            )
     return np.sort(np.concatenate([ids[:per_class] for ids in members.values()]))
 
 
@@ -71,5 +83,5 @@ def _beginning(members, fraction, seed):
     chosen = []
     for ids, offset in zip(members.values(), offsets, strict=True):
         places = (np.arange(len(ids)) + offset) / len(ids)
-        chosen.append(ids[:max(1, int((places <= fraction).sum()))])
+        chosen.append(ids[: max(1, int((places <= fraction).sum()))])
     return np.sort(np.concatenate(chosen))

@@ -31,17 +31,21 @@ def class_labels(labels, num_examples, name):
     if labels.ndim != 1:
         raise DataError(
             f"Labels of `{name}` must be integers of shape [n]; for one-hot rows use "
-            "`labels.argmax(axis=1)`. " + received_text(shape=labels.shape))
+            "`labels.argmax(axis=1)`. " + received_text(shape=labels.shape)
+        )
     if len(labels) != num_examples:
         raise DataError(
             f"`{name}` must have one label for each image. "
-            + received_text(images=num_examples, labels=len(labels)))
+            + received_text(images=num_examples, labels=len(labels))
+        )
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(
             f"Labels of `{name}` must be integers; use `labels.astype(int)`. "
-            + received_text(dtype=str(labels.dtype)))
+            + received_text(dtype=str(labels.dtype))
+        )
     if labels.size and labels.min() < -1:
         raise DataError(
             f"Labels of `{name}` must be >= 0, or -1 for unlabelled. "
-            + received_text(smallest=int(labels.min())))
+            + received_text(smallest=int(labels.min()))
+        )
     return labels.astype(np.int64)

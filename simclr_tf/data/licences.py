@@ -3,7 +3,7 @@
 _FASHION_MNIST = "MIT, Copyright (c) 2017 Zalando SE, https://tech.zalando.com"
 LICENCES = {
     "embedded:freedoom_12": "BSD-3-Clause, Copyright (c) 2001-2018 Contributors to the "
-                            "Freedoom project",
+    "Freedoom project",
     "embedded:fashion_mnist_10k": _FASHION_MNIST,
     "tfds:fashion_mnist": _FASHION_MNIST,
 }

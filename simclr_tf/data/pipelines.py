@@ -26,9 +26,19 @@ _ATTEMPTS = 16
 do_not_convert = tf.autograph.experimental.do_not_convert
 
 
-def training_dataset(source, *, global_batch_size, seed, total_steps, start_step=0,
-                     recipe=None, image_size_pixels=None, shard_index=0, num_shards=1,
-                     with_labels=True):
+def training_dataset(
+    source,
+    *,
+    global_batch_size,
+    seed,
+    total_steps,
+    start_step=0,
+    recipe=None,
+    image_size_pixels=None,
+    shard_index=0,
+    num_shards=1,
+    with_labels=True,
+):
     """The batches `start_step` to `total_steps` - 1 of a run.
 
     Args:
@@ -71,19 +81,31 @@ def training_dataset(source, *, global_batch_size, seed, total_steps, start_step
       >>> [batch["ids"].shape[0] for batch in batches]
       [4, 4, 4]
     """
-    require(0 <= start_step <= total_steps,
-            "`start_step` must lie between 0 and `total_steps`.",
-            start_step=start_step, total_steps=total_steps)
+    require(
+        0 <= start_step <= total_steps,
+        "`start_step` must lie between 0 and `total_steps`.",
+        start_step=start_step,
+        total_steps=total_steps,
+    )
     in_order = isinstance(source, StreamSource)
     needs_crops = source.image_shape is None or isinstance(source, EncodedSource)
     if needs_crops:
-        require(recipe is not None and image_size_pixels is not None,
-                "`recipe` and `image_size_pixels` are needed for images that are not "
-                "in memory with one size.",
-                data=source.name, recipe=recipe, image_size_pixels=image_size_pixels)
+        require(
+            recipe is not None and image_size_pixels is not None,
+            "`recipe` and `image_size_pixels` are needed for images that are not "
+            "in memory with one size.",
+            data=source.name,
+            recipe=recipe,
+            image_size_pixels=image_size_pixels,
+        )
     schedule = BatchSchedule(
-        source.num_examples, global_batch_size, seed, in_order=in_order,
-        shard_index=shard_index, num_shards=num_shards)
+        source.num_examples,
+        global_batch_size,
+        seed,
+        in_order=in_order,
+        shard_index=shard_index,
+        num_shards=num_shards,
+    )
     steps = tf.data.Dataset.range(start_step, total_steps)
     crops = _Crops(recipe, image_size_pixels, source) if needs_crops else None
     batch_size = global_batch_size // num_shards
@@ -91,19 +113,21 @@ def training_dataset(source, *, global_batch_size, seed, total_steps, start_step
         first_row = start_step * global_batch_size
         shard = (shard_index * batch_size, batch_size, global_batch_size)
         dataset = _stream_batches(
-            source, schedule, steps, crops, first_row, shard, with_labels)
+            source, schedule, steps, crops, first_row, shard, with_labels
+        )
     elif needs_crops:
-        dataset = _file_batches(
-            source, schedule, steps, crops, batch_size, with_labels)
+        dataset = _file_batches(source, schedule, steps, crops, batch_size, with_labels)
     else:
         dataset = _array_batches(source, schedule, steps, batch_size, with_labels)
     dataset = dataset.apply(
-        tf.data.experimental.assert_cardinality(total_steps - start_step))
+        tf.data.experimental.assert_cardinality(total_steps - start_step)
+    )
     options = tf.data.Options()
     options.deterministic = True
     # Every worker builds its own rows; there are no files for TensorFlow to divide.
     options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.OFF)
+        tf.data.experimental.AutoShardPolicy.OFF
+    )
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
@@ -125,8 +149,12 @@ def batch_ids(source, *, global_batch_size, seed, step):
       >>> sorted(batch_ids(source, global_batch_size=4, seed=0, step=9).tolist())
       [0, 1, 2, 3]
     """
-    schedule = BatchSchedule(source.num_examples, global_batch_size, seed,
-                             in_order=isinstance(source, StreamSource))
+    schedule = BatchSchedule(
+        source.num_examples,
+        global_batch_size,
+        seed,
+        in_order=isinstance(source, StreamSource),
+    )
     return schedule.examples(step)[1]
 
 
@@ -147,12 +175,17 @@ class _Crops:
 
     def of_file(self, encoded, seed, draws):
         def from_jpeg():  # Only the part under the two boxes is decoded.
-            return crop_views(encoded, seed, self._recipe, self._size,
-                              channels=self._channels, draws=draws)
+            return crop_views(
+                encoded,
+                seed,
+                self._recipe,
+                self._size,
+                channels=self._channels,
+                draws=draws,
+            )
 
         def from_any():
-            return self.of_image(
-                decode_image(encoded, self._channels), seed, draws)
+            return self.of_image(decode_image(encoded, self._channels), seed, draws)
 
         if self._formats == {"jpeg"}:
             return from_jpeg()
@@ -172,7 +205,8 @@ def _array_batches(source, schedule, steps, batch_size, with_labels):
 
     def load(step):
         ids, seeds, images, labels = on_host(
-            gather, [step], [tf.int64, tf.int32, source.dtype, tf.int32])
+            gather, [step], [tf.int64, tf.int32, source.dtype, tf.int32]
+        )
         element = {
             "ids": tf.ensure_shape(ids, [batch_size]),
             "seeds": tf.ensure_shape(seeds, [batch_size, 2]),
@@ -200,21 +234,26 @@ def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
 
     def load(example, seed, draws, *location):
         used, crop_a, crop_b = _readable(
-            source, crops, example, (seed, draws), location)
-        return {"ids": used, "seeds": seed, "crops_a": crop_a, "crops_b": crop_b,
-                "skipped": tf.where(used == example, tf.constant(-1, tf.int64),
-                                    example)}
+            source, crops, example, (seed, draws), location
+        )
+        return {
+            "ids": used,
+            "seeds": seed,
+            "crops_a": crop_a,
+            "crops_b": crop_b,
+            "skipped": tf.where(used == example, tf.constant(-1, tf.int64), example),
+        }
 
     # A cached image is its own location: the next batch's are fetched beside this one.
     columns = _fixed_shapes(draw, types, batch_size)
     rows = steps.map(do_not_convert(with_draws)).prefetch(1).unbatch()
-    images = rows.map(
-        do_not_convert(load), num_parallel_calls=tf.data.AUTOTUNE)
+    images = rows.map(do_not_convert(load), num_parallel_calls=tf.data.AUTOTUNE)
     batches = images.batch(batch_size, drop_remainder=True)
     if with_labels and source.labels is not None:
         table = tf.constant(source.labels, tf.int32)
         batches = batches.map(
-            lambda batch: {**batch, "labels": tf.gather(table, batch["ids"])})
+            lambda batch: {**batch, "labels": tf.gather(table, batch["ids"])}
+        )
     return batches
 
 
@@ -225,7 +264,9 @@ def _readable(source, crops, example, seed_and_draws, location):
     def stand_in_place(attempt):
         other = on_host(
             lambda *given: np.int64(stand_in(*given, source.num_examples)),
-            [seed, example, attempt], tf.int64)
+            [seed, example, attempt],
+            tf.int64,
+        )
         other.set_shape([])
         return (other, *source.location_tensors(other))
 
@@ -236,7 +277,8 @@ def _readable(source, crops, example, seed_and_draws, location):
         raise DataError(
             f"{source.example_name(number)} cannot be read, nor can any of "
             f"{_ATTEMPTS - 1} other images of `{source.name}` that were tried in its "
-            "place. Is the disk still there? Else repair the broken images.")
+            "place. Is the disk still there? Else repair the broken images."
+        )
 
     def nothing(number):
         failed = on_host(give_up, [number], tf.int64)
@@ -245,7 +287,8 @@ def _readable(source, crops, example, seed_and_draws, location):
     others = tf.data.Dataset.range(1, _ATTEMPTS).map(stand_in_place)
     places = tf.data.Dataset.from_tensors((example, *location)).concatenate(others)
     return first_success(
-        places, crop, tf.data.Dataset.from_tensors(example).map(nothing))
+        places, crop, tf.data.Dataset.from_tensors(example).map(nothing)
+    )
 
 
 def _stream_batches(source, schedule, steps, crops, first_row, shard, with_labels):
@@ -268,8 +311,7 @@ def _stream_batches(source, schedule, steps, crops, first_row, shard, with_label
     def load(numbers, row_and_element):
         (example, seed, draws), (_, element) = numbers, row_and_element
         image = checked_image(element[0], source.name)
-        result = {"ids": example, "seeds": seed,
-                  "skipped": tf.constant(-1, tf.int64)}
+        result = {"ids": example, "seeds": seed, "skipped": tf.constant(-1, tf.int64)}
         if has_labels:
             result["labels"] = tf.cast(tf.reshape(element[1], []), tf.int32)
         if crops is None:
@@ -287,11 +329,13 @@ def _stream_batches(source, schedule, steps, crops, first_row, shard, with_label
 
 def _fixed_shapes(draw, types, batch_size):
     """A graph function of the step that calls `draw`, whose results have shapes."""
+
     def rows(step):
         columns = on_host(draw, [step], types)
         for column in columns:
-            column.set_shape([batch_size, 2] if column.dtype == tf.int32
-                             else [batch_size])
+            column.set_shape(
+                [batch_size, 2] if column.dtype == tf.int32 else [batch_size]
+            )
         return tuple(columns)
 
     return rows

@@ -29,7 +29,8 @@ def decode_image(encoded, channels):
     image = tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(encoded, expand_animations=False))
+        lambda: tf.io.decode_image(encoded, expand_animations=False),
+    )
     image.set_shape([None, None, None])
     return to_channels(image, channels)
 
@@ -46,8 +47,11 @@ def to_channels(image, channels):
     """
     in_colour = tf.shape(image)[-1] >= 3
     if channels == 3:
-        image = tf.cond(in_colour, lambda: image[..., :3],
-                        lambda: tf.repeat(image[..., :1], 3, axis=-1))
+        image = tf.cond(
+            in_colour,
+            lambda: image[..., :3],
+            lambda: tf.repeat(image[..., :1], 3, axis=-1),
+        )
     else:
         image = tf.cond(in_colour, lambda: _luma(image), lambda: image[..., :1])
     image.set_shape([None, None, channels])
@@ -135,29 +139,34 @@ def check_pixels(images, name):
     if images.ndim not in (3, 4):
         raise DataError(
             f"Images of `{name}` must have shape [n, H, W, C] or [n, H, W]. "
-            + received_text(shape=images.shape))
+            + received_text(shape=images.shape)
+        )
     if 0 in images.shape[1:]:
-        raise DataError(f"Images of `{name}` are empty. "
-                        + received_text(shape=images.shape))
+        raise DataError(
+            f"Images of `{name}` are empty. " + received_text(shape=images.shape)
+        )
     if images.dtype == np.uint8:
         return
     if not np.issubdtype(images.dtype, np.floating):
         raise DataError(
             f"Images of `{name}` must be uint8, or floats in [0, 1]; convert them, "
             "e.g. with `.astype('uint8')` if they hold 0 to 255. "
-            + received_text(dtype=str(images.dtype)))
+            + received_text(dtype=str(images.dtype))
+        )
     low, high = np.inf, -np.inf
     rows = max(1, _CHUNK_BYTES // max(1, images[:1].nbytes))
     for start in range(0, len(images), rows):
-        chunk = images[start:start + rows]
+        chunk = images[start : start + rows]
         smallest, largest = float(chunk.min()), float(chunk.max())
         if np.isnan(smallest):
             bad = np.isnan(chunk).any(axis=tuple(range(1, chunk.ndim)))
             raise DataError(
                 f"Images of `{name}` hold NaN pixels. "
-                + received_text(first_image_with_nan=start + int(bad.argmax())))
+                + received_text(first_image_with_nan=start + int(bad.argmax()))
+            )
         low, high = min(low, smallest), max(high, largest)
     if low < 0 or high > 1:
         raise DataError(
             f"Float images of `{name}` must lie in [0, 1]; divide 0 to 255 by 255, or "
-            "pass uint8. " + received_text(smallest=low, largest=high))
+            "pass uint8. " + received_text(smallest=low, largest=high)
+        )

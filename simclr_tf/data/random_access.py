@@ -33,14 +33,25 @@ class Source(abc.ABC):
       max_corrupt_fraction: float in [0, 1], above which a run has to stop.
     """
 
-    def __init__(self, name, num_examples, *, channels, labels=None, classes=None,
-                 split="train", image_shape=None, corrupt=(),
-                 max_corrupt_fraction=0.01):
+    def __init__(
+        self,
+        name,
+        num_examples,
+        *,
+        channels,
+        labels=None,
+        classes=None,
+        split="train",
+        image_shape=None,
+        corrupt=(),
+        max_corrupt_fraction=0.01,
+    ):
         if num_examples < 2:
             raise DataError(
                 f"`{name}` must hold at least 2 readable images: contrastive learning "
                 "compares images with each other. "
-                + received_text(num_examples=num_examples, corrupt=len(corrupt)))
+                + received_text(num_examples=num_examples, corrupt=len(corrupt))
+            )
         self.name = name
         self.split = split
         self.num_examples = int(num_examples)
@@ -55,8 +66,10 @@ class Source(abc.ABC):
 
     def __repr__(self):
         labelled = "unlabelled" if self.labels is None else "labelled"
-        return (f"{type(self).__name__}({self.name!r}, split={self.split!r}, "
-                f"{self.num_examples} {labelled} images, channels={self.channels})")
+        return (
+            f"{type(self).__name__}({self.name!r}, split={self.split!r}, "
+            f"{self.num_examples} {labelled} images, channels={self.channels})"
+        )
 
     @property
     def has_labels(self):
@@ -101,7 +114,8 @@ class Source(abc.ABC):
         if len(indices) < 2:
             raise DataError(
                 f"A part of `{self.name}` must hold at least 2 images. "
-                + received_text(split=split or self.split, num_examples=len(indices)))
+                + received_text(split=split or self.split, num_examples=len(indices))
+            )
         part = copy.copy(self)
         part._rows = self.rows(indices)
         part.num_examples = len(indices)
@@ -185,6 +199,7 @@ class EncodedSource(Source):
 
     def location_tensors(self, example):
         """The location of one example, `example` being an int64 scalar tensor."""
+
         def locate(number):
             return [column[0] for column in self.locations(number[np.newaxis])]
 

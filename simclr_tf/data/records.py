@@ -26,8 +26,11 @@ _UNPACKED_INTEGER = 0x08
 
 def _open(path):
     # GFile reads what TensorFlow reads, buckets included.
-    return (tf.io.gfile.GFile(path, "rb") if "://" in path
-            else open(path, "rb", buffering=0))
+    return (
+        tf.io.gfile.GFile(path, "rb")
+        if "://" in path
+        else open(path, "rb", buffering=0)
+    )
 
 
 class _Bytes:
@@ -51,7 +54,7 @@ class _Bytes:
             self._stream.seek(start)
             self._block = self._stream.read(max(count, _BLOCK_BYTES))
             self._start, inside = start, 0
-        return self._block[inside:inside + count]
+        return self._block[inside : inside + count]
 
     def varint(self, start):
         """A base-128 integer at `start` -> (value, position behind it)."""
@@ -131,8 +134,11 @@ def index_records(path, image_key, label_key=None):
             try:
                 if position > content.size:
                     raise ValueError("it is cut off")
-                rows.append(_image_and_label(
-                    content, start, start + length, image_key, label_key))
+                rows.append(
+                    _image_and_label(
+                        content, start, start + length, image_key, label_key
+                    )
+                )
             except ValueError as error:
                 raise DataError(
                     f"A TFRecord file is damaged at record {len(rows)} ({error}); "

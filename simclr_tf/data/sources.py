@@ -19,8 +19,12 @@ from simclr_tf.data.tfds_source import open_tfds
 from simclr_tf.errors import ConfigError, DataError, received_text, require
 
 SCHEMES = ("embedded", "tfds", "folder", "npz")
-GRAMMAR = (*(f"embedded:{name}" for name in EMBEDDED_SETS),
-           "tfds:NAME[/CONFIG]", "folder:PATH", "npz:PATH")
+GRAMMAR = (
+    *(f"embedded:{name}" for name in EMBEDDED_SETS),
+    "tfds:NAME[/CONFIG]",
+    "folder:PATH",
+    "npz:PATH",
+)
 _GIBIBYTE = 1 << 30
 
 
@@ -39,9 +43,17 @@ class _Request(NamedTuple):
         return {name: getattr(self, name) for name in names}
 
 
-def open_source(spec, *, split="train", data_dir=None, channels=None,
-                max_corrupt_fraction=0.01, labelled="auto",
-                memory_limit_bytes=_GIBIBYTE, cache=None):
+def open_source(
+    spec,
+    *,
+    split="train",
+    data_dir=None,
+    channels=None,
+    max_corrupt_fraction=0.01,
+    labelled="auto",
+    memory_limit_bytes=_GIBIBYTE,
+    cache=None,
+):
     """Open images, wherever they are.
 
     | data | `spec` |
@@ -83,18 +95,31 @@ def open_source(spec, *, split="train", data_dir=None, channels=None,
       >>> open_source(np.zeros([10, 8, 8, 3], np.uint8), split="train[:50%]")
       ArraySource('array', split='train[:50%]', 5 unlabelled images, channels=3)
     """
-    require(0 <= max_corrupt_fraction <= 1,
-            "`max_corrupt_fraction` must lie in [0, 1].",
-            max_corrupt_fraction=max_corrupt_fraction)
-    require(channels is None or channels >= 1, "`channels` must be >= 1.",
-            channels=channels)
-    require(labelled in ("auto", True, False),
-            '`labelled` must be "auto", True or False.', labelled=labelled)
+    require(
+        0 <= max_corrupt_fraction <= 1,
+        "`max_corrupt_fraction` must lie in [0, 1].",
+        max_corrupt_fraction=max_corrupt_fraction,
+    )
+    require(
+        channels is None or channels >= 1, "`channels` must be >= 1.", channels=channels
+    )
+    require(
+        labelled in ("auto", True, False),
+        '`labelled` must be "auto", True or False.',
+        labelled=labelled,
+    )
     if isinstance(spec, (Source, StreamSource)):
         return spec
     name = spec if isinstance(spec, str) else _name_of_object(spec)
-    request = _Request(name, split, data_dir, channels, max_corrupt_fraction, labelled,
-                       memory_limit_bytes)
+    request = _Request(
+        name,
+        split,
+        data_dir,
+        channels,
+        max_corrupt_fraction,
+        labelled,
+        memory_limit_bytes,
+    )
     open_it = _open_text if isinstance(spec, str) else _open_object
     source = open_it(spec, request)
     cache = cache or ImageCache()
@@ -104,8 +129,9 @@ def open_source(spec, *, split="train", data_dir=None, channels=None,
     if labelled is False:
         source.without_labels()
     if labelled is True and not source.has_labels:
-        raise DataError("The data set has no labels. "
-                        + received_text(data=name, labelled=True))
+        raise DataError(
+            "The data set has no labels. " + received_text(data=name, labelled=True)
+        )
     return source
 
 
@@ -114,15 +140,20 @@ def _open_text(spec, request):
     if not colon or scheme not in SCHEMES:
         raise _unknown_source(spec)
     if not target:
-        raise ConfigError(f"`{scheme}:` must be followed by a name or a path. "
-                          + received_text(data=spec))
+        raise ConfigError(
+            f"`{scheme}:` must be followed by a name or a path. "
+            + received_text(data=spec)
+        )
     common = request.only("name", "split", "channels")
     if scheme == "embedded":
         return open_embedded(target, **common)
     if scheme == "npz":
         return open_array_file(os.path.expanduser(target), **common)
-    require(request.channels in (None, 1, 3),
-            "Image files can be read with 1 or 3 channels.", channels=request.channels)
+    require(
+        request.channels in (None, 1, 3),
+        "Image files can be read with 1 or 3 channels.",
+        channels=request.channels,
+    )
     common.update(request.only("max_corrupt_fraction", "labelled"))
     if scheme == "folder":
         return open_folder(os.path.expanduser(target), **common)
@@ -137,11 +168,14 @@ def _unknown_source(spec):
     else:
         scheme = difflib.get_close_matches(spec.partition(":")[0], SCHEMES, n=1)
         near = difflib.get_close_matches(spec, GRAMMAR, n=2) or [
-            form for form in GRAMMAR if form.partition(":")[0] in scheme]
+            form for form in GRAMMAR if form.partition(":")[0] in scheme
+        ]
     hint = " or ".join(f"`{form}`" for form in near)
     hint = f" Did you mean {hint}?" if near else ""
-    return ConfigError(f"Unknown data set.{hint} Choices: {', '.join(GRAMMAR)}. "
-                       + received_text(data=spec))
+    return ConfigError(
+        f"Unknown data set.{hint} Choices: {', '.join(GRAMMAR)}. "
+        + received_text(data=spec)
+    )
 
 
 def _name_of_object(spec):
@@ -153,21 +187,39 @@ def _open_object(spec, request):
     if part != "train":
         raise ConfigError(
             "Data sets handed over in Python have one split, `train`; hand the test "
-            "images over by themselves. " + received_text(split=request.split))
+            "images over by themselves. " + received_text(split=request.split)
+        )
     if isinstance(spec, tf.data.Dataset):
-        source = open_dataset(spec, split=part, **request.only(
-            "name", "channels", "max_corrupt_fraction", "memory_limit_bytes"))
+        source = open_dataset(
+            spec,
+            split=part,
+            **request.only(
+                "name", "channels", "max_corrupt_fraction", "memory_limit_bytes"
+            ),
+        )
         if bounds is not None and isinstance(source, StreamSource):
-            raise ConfigError("A stream cannot be cut; use `.take` and `.skip` on the "
-                              "data set. " + received_text(split=request.split))
+            raise ConfigError(
+                "A stream cannot be cut; use `.take` and `.skip` on the "
+                "data set. " + received_text(split=request.split)
+            )
         return cut(source, bounds, request.split)
     pair = isinstance(spec, tuple) and len(spec) == 2
     images, labels = spec if pair else (spec, None)
     if not hasattr(images, "__array__"):
         raise ConfigError(
             "`data` must be a str, a NumPy array, a tuple (images, labels) or a "
-            f"tf.data.Dataset. Received: data of type {type(spec).__name__}.")
+            f"tf.data.Dataset. Received: data of type {type(spec).__name__}."
+        )
     images = images if isinstance(images, np.ndarray) else np.asarray(images)
-    return cut(ArraySource(
-        request.name, images, labels, channels=request.channels, split=part,
-        max_corrupt_fraction=request.max_corrupt_fraction), bounds, request.split)
+    return cut(
+        ArraySource(
+            request.name,
+            images,
+            labels,
+            channels=request.channels,
+            split=part,
+            max_corrupt_fraction=request.max_corrupt_fraction,
+        ),
+        bounds,
+        request.split,
+    )

@@ -30,7 +30,8 @@ def parse_split(split):
     if match is None:
         raise ConfigError(
             "`split` must look like `train`, `train[:10%]` or `test[100:200]`. "
-            + received_text(split=split))
+            + received_text(split=split)
+        )
     name, start, stop = match.groups()
     return name, (None if "[" not in split else (start, stop))
 
@@ -42,11 +43,15 @@ def bounds_to_range(bounds, num_examples):
       >>> bounds_to_range((None, "10%"), 25), bounds_to_range(("-5", None), 25)
       ((0, 2), (20, 25))
     """
+
     def position(bound, missing):
         if bound is None:
             return missing
-        value = (round(num_examples * int(bound[:-1]) / 100) if bound.endswith("%")
-                 else int(bound))
+        value = (
+            round(num_examples * int(bound[:-1]) / 100)
+            if bound.endswith("%")
+            else int(bound)
+        )
         value = value + num_examples if value < 0 else value
         return min(max(value, 0), num_examples)
 

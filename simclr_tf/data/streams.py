@@ -28,23 +28,29 @@ class StreamSource:
       dataset: tf.data.Dataset of (image, label) or (image,).
     """
 
-    def __init__(self, name, dataset, *, channels=None, split="train",
-                 max_corrupt_fraction=0.01):
+    def __init__(
+        self, name, dataset, *, channels=None, split="train", max_corrupt_fraction=0.01
+    ):
         self.name, self.split = name, split
         self.dataset = _as_tuples(dataset, name)
         spec = self.dataset.element_spec
         shape = spec[0].shape
         if shape.rank == 2:
             self.dataset = self.dataset.map(
-                lambda image, *label: (image[..., tf.newaxis], *label))
+                lambda image, *label: (image[..., tf.newaxis], *label)
+            )
             shape = shape + [1]
         stored = shape[-1] if shape.rank == 3 else None
         if stored is None or stored != (channels or stored):
             raise DataError(
                 "A tf.data.Dataset must give images [H, W, C] with a known number of "
                 "channels; use `.map` with `tf.ensure_shape`, and `.unbatch()` for "
-                "batches. " + received_text(shape=shape.as_list() if shape.rank
-                                            is not None else None, channels=channels))
+                "batches. "
+                + received_text(
+                    shape=shape.as_list() if shape.rank is not None else None,
+                    channels=channels,
+                )
+            )
         self.channels = int(stored)
         self.image_shape = tuple(shape) if shape.is_fully_defined() else None
         cardinality = int(dataset.cardinality())
@@ -75,8 +81,9 @@ class StreamSource:
         return f"stream:{self.dataset.element_spec}:{self.num_examples}"
 
 
-def open_dataset(dataset, *, name, split, channels, max_corrupt_fraction,
-                 memory_limit_bytes):
+def open_dataset(
+    dataset, *, name, split, channels, max_corrupt_fraction, memory_limit_bytes
+):
     """A `tf.data.Dataset` of images, (image, label), or dicts with those keys.
 
     A finite data set with images of one size is read once into memory, if it takes at
@@ -99,11 +106,22 @@ def open_dataset(dataset, *, name, split, channels, max_corrupt_fraction,
         kept = _read_all(tuples, memory_limit_bytes, name)
         if kept is not None:
             images, labels = kept
-            return ArraySource(name, images, labels, channels=channels, split=split,
-                               max_corrupt_fraction=max_corrupt_fraction)
+            return ArraySource(
+                name,
+                images,
+                labels,
+                channels=channels,
+                split=split,
+                max_corrupt_fraction=max_corrupt_fraction,
+            )
     _log.info("`%s` is read as a stream, in its own order.", name)
-    return StreamSource(name, dataset, channels=channels, split=split,
-                        max_corrupt_fraction=max_corrupt_fraction)
+    return StreamSource(
+        name,
+        dataset,
+        channels=channels,
+        split=split,
+        max_corrupt_fraction=max_corrupt_fraction,
+    )
 
 
 def checked_image(image, name):
@@ -123,14 +141,17 @@ def checked_image(image, name):
     def refuse(lowest, highest):
         raise DataError(
             f"Float images of `{name}` must lie in [0, 1] and hold no NaN. "
-            + received_text(smallest=float(lowest), largest=float(highest)))
+            + received_text(smallest=float(lowest), largest=float(highest))
+        )
 
     # Written so that NaN counts as outside.
     inside = tf.reduce_all((image >= 0) & (image <= 1))
     lowest, highest = tf.reduce_min(image), tf.reduce_max(image)
     fine = tf.cond(
-        inside, lambda: tf.constant(True),
-        lambda: tf.reshape(on_host(refuse, [lowest, highest], tf.bool), []))
+        inside,
+        lambda: tf.constant(True),
+        lambda: tf.reshape(on_host(refuse, [lowest, highest], tf.bool), []),
+    )
     with tf.control_dependencies([fine]):
         return tf.identity(image)
 
@@ -144,19 +165,25 @@ def _as_tuples(dataset, name):
     elif isinstance(spec, tf.TensorSpec):
         dataset = dataset.map(lambda image: (image,))
     spec = dataset.element_spec
-    if not (isinstance(spec, tuple) and len(spec) in (1, 2)
-            and all(isinstance(part, tf.TensorSpec) for part in spec)):
+    if not (
+        isinstance(spec, tuple)
+        and len(spec) in (1, 2)
+        and all(isinstance(part, tf.TensorSpec) for part in spec)
+    ):
         raise DataError(
             "A tf.data.Dataset must give images, (image, label), or dicts with `image` "
-            "and perhaps `label`. " + received_text(element_spec=spec))
+            "and perhaps `label`. " + received_text(element_spec=spec)
+        )
     if spec[0].shape.rank == 4:
         raise DataError(
             "A tf.data.Dataset must give single images, not batches; use `.unbatch()`. "
-            + received_text(shape=spec[0].shape.as_list()))
+            + received_text(shape=spec[0].shape.as_list())
+        )
     if spec[0].dtype != tf.uint8 and not spec[0].dtype.is_floating:
         raise DataError(
             f"Images of `{name}` must be uint8, or floats in [0, 1]. "
-            + received_text(dtype=spec[0].dtype.name))
+            + received_text(dtype=spec[0].dtype.name)
+        )
     return dataset
 
 
@@ -180,6 +207,8 @@ def _read_all(dataset, memory_limit_bytes, name):
         images.append(image)
         labels.extend(label)
     if len(images) < 2:
-        raise DataError(f"`{name}` must hold at least 2 images. "
-                        + received_text(num_examples=len(images)))
+        raise DataError(
+            f"`{name}` must hold at least 2 images. "
+            + received_text(num_examples=len(images))
+        )
     return np.stack(images), np.array(labels) if labels else None

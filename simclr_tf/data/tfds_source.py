@@ -32,14 +32,20 @@ class RecordSource(EncodedSource):
 
     location_types = (tf.string, tf.int64, tf.int64)
 
-    def __init__(self, name, paths, index, *, identity, labelled, channels=None,
-                 **details):
+    def __init__(
+        self, name, paths, index, *, identity, labelled, channels=None, **details
+    ):
         super().__init__(
-            name, len(index), channels=channels or 3,
-            labels=index[:, 3] if labelled else None, **details)
+            name,
+            len(index),
+            channels=channels or 3,
+            labels=index[:, 3] if labelled else None,
+            **details,
+        )
         self._paths = np.array([os.fsencode(path) for path in paths])
         self._path_sizes = np.array(
-            [tf.io.gfile.stat(path).length for path in paths], np.int64)
+            [tf.io.gfile.stat(path).length for path in paths], np.int64
+        )
         self._index = index
         self._identity = identity
         self.channels = channels or grey_or_colour(self)
@@ -62,14 +68,16 @@ class RecordSource(EncodedSource):
 
     def _hash_content(self, digest):
         digest.update(self._identity.encode())
-        digest.update(b"\0".join(os.path.basename(path)
-                                 for path in self._paths.tolist()))
+        digest.update(
+            b"\0".join(os.path.basename(path) for path in self._paths.tolist())
+        )
         digest.update(self._path_sizes.tobytes())
         digest.update(self._index.tobytes())
 
 
-def open_tfds(target, *, name, split, data_dir, channels, max_corrupt_fraction,
-              labelled):
+def open_tfds(
+    target, *, name, split, data_dir, channels, max_corrupt_fraction, labelled
+):
     """`tfds:NAME[/CONFIG]`: a data set that TensorFlow Datasets has prepared.
 
     Nothing is downloaded. `split` is passed to TensorFlow Datasets: `train[:10%]`,
@@ -100,24 +108,30 @@ def open_tfds(target, *, name, split, data_dir, channels, max_corrupt_fraction,
     except (ValueError, KeyError, AssertionError) as error:
         raise DataError(
             f"`{name}` has no split `{split}`; its splits: "
-            f"{', '.join(sorted(builder.info.splits))}. "
-            + received_text(split=split)) from error
+            f"{', '.join(sorted(builder.info.splits))}. " + received_text(split=split)
+        ) from error
     paths = sorted({str(piece.filename) for piece in instructions})
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda path: index_records(path, image_key, label_key), paths)
         indices = dict(zip(paths, found, strict=True))
     parts = []
     for piece in instructions:
-        rows = indices[str(piece.filename)][piece.skip:]
-        rows = rows[:piece.take] if piece.take >= 0 else rows
+        rows = indices[str(piece.filename)][piece.skip :]
+        rows = rows[: piece.take] if piece.take >= 0 else rows
         shard = np.full([len(rows), 1], paths.index(str(piece.filename)), np.int64)
         parts.append(np.concatenate([shard, rows], axis=1))
     index = np.concatenate(parts) if parts else np.zeros([0, 4], np.int64)
     return RecordSource(
-        name, paths, index, identity=builder.info.full_name,
-        labelled=label_key is not None, channels=channels,
-        classes=_class_names(builder.info.features, label_key), split=split,
-        max_corrupt_fraction=max_corrupt_fraction)
+        name,
+        paths,
+        index,
+        identity=builder.info.full_name,
+        labelled=label_key is not None,
+        channels=channels,
+        classes=_class_names(builder.info.features, label_key),
+        split=split,
+        max_corrupt_fraction=max_corrupt_fraction,
+    )
 
 
 def _import_tfds():
@@ -141,45 +155,57 @@ def _prepared_builder(tfds, target, name, data_dir):
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise DataError(
             f"TensorFlow Datasets knows no `{target}`, and none is prepared there."
-            f"{hint} " + received_text(data=name, data_dir=data_dir)) from error
+            f"{hint} " + received_text(data=name, data_dir=data_dir)
+        ) from error
     except (ValueError, AssertionError, ImportError, FileNotFoundError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(
             f"TensorFlow Datasets cannot open `{target}` ({reason[0]}). "
-            + received_text(data=name, data_dir=data_dir)) from error
+            + received_text(data=name, data_dir=data_dir)
+        ) from error
     if not builder.info.splits:
         where = "" if data_dir is None else f", data_dir={place!r}"
         raise DataError(
             f"`{name}` is not prepared, and this program downloads nothing. Prepare it "
-            "once, where the network may be used, with: python -c \"import "
+            'once, where the network may be used, with: python -c "import '
             f"tensorflow_datasets as t; t.builder({target!r}{where})"
-            ".download_and_prepare()\". " + received_text(data_dir=data_dir))
+            '.download_and_prepare()". ' + received_text(data_dir=data_dir)
+        )
     file_format = builder.info.file_format
     if file_format is not None and file_format.value != "tfrecord":
         raise DataError(
             f"`{name}` is stored as {file_format.value}; only tfrecord can be read. "
             f"Prepare it with `tfds.builder({target!r}, file_format='tfrecord')`. "
-            + received_text(file_format=file_format.value))
+            + received_text(file_format=file_format.value)
+        )
     return builder
 
 
 def _feature_keys(tfds, features, name, labelled):
     """(key of the image, key of the class label or None)."""
-    images = [key for key, feature in features.items()
-              if isinstance(feature, tfds.features.Image)
-              and np.dtype(feature.np_dtype) == np.uint8]
+    images = [
+        key
+        for key, feature in features.items()
+        if isinstance(feature, tfds.features.Image)
+        and np.dtype(feature.np_dtype) == np.uint8
+    ]
     image_key = _choose("image", images)
     if image_key is None:
         raise DataError(
             f"`{name}` must have one 8-bit image for each example, named `image` if "
-            "there are several. " + received_text(features=sorted(features)))
-    labels = [key for key, feature in features.items()
-              if isinstance(feature, tfds.features.ClassLabel)]
+            "there are several. " + received_text(features=sorted(features))
+        )
+    labels = [
+        key
+        for key, feature in features.items()
+        if isinstance(feature, tfds.features.ClassLabel)
+    ]
     label_key = _choose("label", labels)
     if labelled is True and label_key is None:
         raise DataError(
             f"`{name}` must have a class label to be opened as labelled. "
-            + received_text(features=sorted(features)))
+            + received_text(features=sorted(features))
+        )
     return image_key, None if labelled is False else label_key
 
 

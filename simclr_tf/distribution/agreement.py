@@ -27,14 +27,18 @@ def require_agreement(strategy, **values):
     digests = [_digest(values[name]) for name in values]
     rows = _rows_of_workers(strategy, digests, len(cluster.workers))
     for worker, row in zip(cluster.workers, rows, strict=True):
-        differing = [name for name, ours, theirs in zip(
-            values, rows[0], row, strict=True) if ours != theirs]
+        differing = [
+            name
+            for name, ours, theirs in zip(values, rows[0], row, strict=True)
+            if ours != theirs
+        ]
         if differing:
             name = differing[0]
             raise ClusterError(
                 f"{cluster.workers[0]} and {worker} differ in {name.replace('_', ' ')}"
                 f": start them with the same flags, images and --workdir (a folder "
-                f"that all workers share). Here, {cluster.own}: {values[name]}.")
+                f"that all workers share). Here, {cluster.own}: {values[name]}."
+            )
 
 
 def largest_over_workers(strategy, number):
@@ -67,6 +71,7 @@ def _rows_of_workers(strategy, row, workers):
 @functools.lru_cache(maxsize=2)
 def _gatherer(strategy):
     """A function of this worker's row `[n]` to those of all replicas `[R, n]`."""
+
     @tf.function(autograph=False)
     def gather(row):
         with strategy.scope():

@@ -17,8 +17,10 @@ from simclr_tf.errors import ClusterError
 
 LOG = logging.getLogger("simclr_tf")
 
-_EXAMPLE = ('TF_CONFIG=\'{"cluster": {"worker": ["host1:5000", "host2:5000"]}, '
-            '"task": {"type": "worker", "index": 0}}\'')
+_EXAMPLE = (
+    'TF_CONFIG=\'{"cluster": {"worker": ["host1:5000", "host2:5000"]}, '
+    '"task": {"type": "worker", "index": 0}}\''
+)
 _JOBS = ("chief", "worker")  # In the order of the replicas.
 _PAUSE_SECONDS = 0.2
 _NOTICE_SECONDS = 5.0
@@ -111,17 +113,22 @@ class Cluster:
         try:
             if socket.has_dualstack_ipv6():
                 server = socket.create_server(
-                    ("", port), family=socket.AF_INET6, dualstack_ipv6=True,
-                    backlog=max(len(self.workers), 16))
+                    ("", port),
+                    family=socket.AF_INET6,
+                    dualstack_ipv6=True,
+                    backlog=max(len(self.workers), 16),
+                )
             else:
                 server = socket.create_server(("", port), backlog=128)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise ClusterError(
                     f"Port {port} of {self.own} is in use: end the earlier run there, "
-                    "or give this worker another port in TF_CONFIG.") from error
+                    "or give this worker another port in TF_CONFIG."
+                ) from error
             raise ClusterError(
-                f"Cannot listen at {self.own}: {error.strerror}.") from error
+                f"Cannot listen at {self.own}: {error.strerror}."
+            ) from error
         with server:
             yield
 
@@ -148,13 +155,17 @@ def read_tf_config(text):
     if not text:
         raise ClusterError(
             "--strategy=multi_worker needs the environment variable TF_CONFIG on every "
-            f"worker, each with its own index, e.g. {_EXAMPLE}.")
+            f"worker, each with its own index, e.g. {_EXAMPLE}."
+        )
     try:
         content = json.loads(text)
     except ValueError as error:
         raise _malformed(f"it is not JSON ({error})", text) from error
-    jobs, task = (content.get("cluster"), content.get("task")) if isinstance(
-        content, dict) else (None, None)
+    jobs, task = (
+        (content.get("cluster"), content.get("task"))
+        if isinstance(content, dict)
+        else (None, None)
+    )
     if not (isinstance(jobs, dict) and isinstance(task, dict)):
         raise _malformed("it needs `cluster` and `task`", text)
     workers = tuple(_workers_of(jobs, text))
@@ -164,7 +175,9 @@ def read_tf_config(text):
             return Cluster(workers, index)
     raise _malformed(
         f"its task (type {job!r}, index {number!r}) is none of "
-        f"{', '.join(map(str, workers))}", text)
+        f"{', '.join(map(str, workers))}",
+        text,
+    )
 
 
 def names_several_workers(text):
@@ -175,8 +188,11 @@ def names_several_workers(text):
 def _workers_of(jobs, text):
     unknown = sorted(set(jobs) - set(_JOBS))
     if unknown or not jobs:
-        raise _malformed(f"its jobs must be worker (and perhaps chief), not "
-                         f"{', '.join(unknown) or 'none'}", text)
+        raise _malformed(
+            f"its jobs must be worker (and perhaps chief), not "
+            f"{', '.join(unknown) or 'none'}",
+            text,
+        )
     seen = set()
     for job in _JOBS:
         addresses = jobs.get(job, [])
@@ -201,11 +217,14 @@ def _is_address(address):
 def _malformed(problem, text):
     return ClusterError(
         f"TF_CONFIG cannot be used: {problem}. It looks like {_EXAMPLE}. "
-        f"Received: TF_CONFIG={text!r}.")
+        f"Received: TF_CONFIG={text!r}."
+    )
 
 
 def _not_there(reasons, timeout_seconds):
     who = ", ".join(f"{peer}: {reason}" for peer, reason in reasons.items())
-    return (f"Not all workers came within {timeout_seconds:g} s. Missing: {who}. Start "
-            "every worker with the same `cluster` in TF_CONFIG and its own index, or "
-            "wait longer with --collective_timeout_seconds.")
+    return (
+        f"Not all workers came within {timeout_seconds:g} s. Missing: {who}. Start "
+        "every worker with the same `cluster` in TF_CONFIG and its own index, or "
+        "wait longer with --collective_timeout_seconds."
+    )

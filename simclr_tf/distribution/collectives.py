@@ -135,7 +135,9 @@ def require_equal_rows(tensor):
             "Every replica needs the same, fixed number of images: use a global batch "
             "size that the replicas divide, and `dataset.batch(global_batch_size, "
             "drop_remainder=True)`.",
-            replicas=num_replicas(), rows_of_replicas=rows)
+            replicas=num_replicas(),
+            rows_of_replicas=rows,
+        )
 
     if meets_in_merge_calls():
         tf.distribute.get_replica_context().merge_call(check, args=(tensor,))
@@ -162,7 +164,9 @@ def keep_or_restore(keep, variables, former_values):
     def assign(strategy, pairs):
         for variable, value in pairs:
             strategy.extended.update(
-                variable, lambda v, new: v.assign(new), args=(value,), group=False)
+                variable, lambda v, new: v.assign(new), args=(value,), group=False
+            )
 
     tf.__internal__.distribute.interim.maybe_merge_call(
-        assign, tf.distribute.get_strategy(), mirrored)
+        assign, tf.distribute.get_strategy(), mirrored
+    )

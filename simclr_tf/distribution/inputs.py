@@ -28,11 +28,15 @@ Use 496 or 504. Received: global_batch_size=500, replicas=8.
     if size % replicas == 0:
         return
     nearest = nearest_divisible(size, replicas, largest)
-    remedy = f"Use {' or '.join(map(str, nearest))}." if nearest else (
-        f"There are only {largest} images: use fewer replicas.")
+    remedy = (
+        f"Use {' or '.join(map(str, nearest))}."
+        if nearest
+        else (f"There are only {largest} images: use fewer replicas.")
+    )
     raise ConfigError(
         f"`{name}` must be divisible by the number of replicas. {remedy} "
-        + received_text(**{name: size, "replicas": replicas}))
+        + received_text(**{name: size, "replicas": replicas})
+    )
 
 
 def nearest_divisible(size, replicas, largest=None):
@@ -77,12 +81,15 @@ def distribute_batches(strategy, batches_of_worker):
         # Without an end TensorFlow need not ask all workers, every step, whether one
         # has reached it.
         return parts.apply(
-            tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+            tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+        )
 
     return strategy.distribute_datasets_from_function(rows_of_replicas)
 
 
 def _cut(batch, parts):
     """Every tensor `[B, ...]` as `[parts, B / parts, ...]`."""
-    return {name: tf.reshape(value, [parts, value.shape[0] // parts, *value.shape[1:]])
-            for name, value in batch.items()}
+    return {
+        name: tf.reshape(value, [parts, value.shape[0] // parts, *value.shape[1:]])
+        for name, value in batch.items()
+    }

@@ -9,11 +9,17 @@ from simclr_tf.distribution.strategies import cluster_of
 from simclr_tf.errors import LostPeerError
 
 # What TensorFlow raises on a worker whose peer is gone, or late.
-_ERRORS = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError,
-           tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError)
+_ERRORS = (
+    tf.errors.UnavailableError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.InternalError,
+)
 _TASK = re.compile(r"/job:(\w+)/(?:replica:\d+/)?task:(\d+)")
-_SIGNS = re.compile(r"collective|grpc|remote target|coordination|heartbeat|socket",
-                    re.IGNORECASE)
+_SIGNS = re.compile(
+    r"collective|grpc|remote target|coordination|heartbeat|socket", re.IGNORECASE
+)
 
 
 @contextlib.contextmanager
@@ -34,7 +40,8 @@ def named_lost_peers(strategy, how_to_continue):
         if cluster is None or not _SIGNS.search(str(error)):
             raise
         raise LostPeerError(
-            f"{_what_happened(cluster, error)} {how_to_continue()}") from error
+            f"{_what_happened(cluster, error)} {how_to_continue()}"
+        ) from error
 
 
 def _what_happened(cluster, error):
@@ -43,11 +50,15 @@ def _what_happened(cluster, error):
     named = [peer for peer in cluster.peers if (peer.job, peer.number) in tasks]
     lost = [peer for peer in named if peer in gone] or list(gone) or named
     if lost:
-        return (f"{_join(lost)} stopped answering, so {cluster.own} stops too; see the "
-                "output there for the cause.")
-    return (f"A step was not finished in time, although all workers answer "
-            f"({_join(cluster.peers)}): one of them is stuck, or "
-            "--collective_timeout_seconds is too short.")
+        return (
+            f"{_join(lost)} stopped answering, so {cluster.own} stops too; see the "
+            "output there for the cause."
+        )
+    return (
+        f"A step was not finished in time, although all workers answer "
+        f"({_join(cluster.peers)}): one of them is stuck, or "
+        "--collective_timeout_seconds is too short."
+    )
 
 
 def _join(workers):

@@ -18,8 +18,9 @@ _GRPC = "grpc://"
 _TPU_WAIT_SECONDS = 10.0
 
 
-def make_strategy(name="auto", *, replicas=None, tpu=None,
-                  collective_timeout_seconds=300.0):
+def make_strategy(
+    name="auto", *, replicas=None, tpu=None, collective_timeout_seconds=300.0
+):
     """The strategy under which a run builds its variables and steps.
 
     Call it before TensorFlow is used for anything else: logical devices and
@@ -54,9 +55,12 @@ def make_strategy(name="auto", *, replicas=None, tpu=None,
     tpu = tpu or os.environ.get("TPU_NAME")
     if name == "auto":
         name = _fitting_name(replicas, tpu)
-    require(replicas in (None, 1) or name == "mirrored",
-            "`replicas` goes with --strategy=mirrored (or auto).",
-            strategy=name, replicas=replicas)
+    require(
+        replicas in (None, 1) or name == "mirrored",
+        "`replicas` goes with --strategy=mirrored (or auto).",
+        strategy=name,
+        replicas=replicas,
+    )
     if name == "mirrored":
         return _mirrored(replicas)
     if name == "multi_worker":
@@ -86,10 +90,18 @@ def cluster_of(strategy):
         return None
     resolver = strategy.cluster_resolver
     jobs = resolver.cluster_spec().as_dict()
-    workers = [Worker(job, number, address) for job in ("chief", "worker")
-               for number, address in enumerate(jobs.get(job, []))]
-    own = [(w.job, w.number) for w in workers].index(
-        (resolver.task_type, resolver.task_id)) if workers else 0
+    workers = [
+        Worker(job, number, address)
+        for job in ("chief", "worker")
+        for number, address in enumerate(jobs.get(job, []))
+    ]
+    own = (
+        [(w.job, w.number) for w in workers].index(
+            (resolver.task_type, resolver.task_id)
+        )
+        if workers
+        else 0
+    )
     return Cluster(tuple(workers), own) if len(workers) > 1 else None
 
 
@@ -110,16 +122,26 @@ def _fitting_name(replicas, tpu):
 
 def _active_strategy(name, replicas, tpu):
     strategy = tf.distribute.get_strategy()
-    require(name == "auto" and replicas is None and tpu is None,
-            "Inside `with strategy.scope():` that strategy is used: leave `strategy`, "
-            "`replicas` and `tpu` unset there.",
-            strategy=name, replicas=replicas, tpu=tpu)
-    require(not isinstance(strategy, (
-        tf.distribute.experimental.ParameterServerStrategy,
-        tf.distribute.experimental.CentralStorageStrategy)),
+    require(
+        name == "auto" and replicas is None and tpu is None,
+        "Inside `with strategy.scope():` that strategy is used: leave `strategy`, "
+        "`replicas` and `tpu` unset there.",
+        strategy=name,
+        replicas=replicas,
+        tpu=tpu,
+    )
+    require(
+        not isinstance(
+            strategy,
+            (
+                tf.distribute.experimental.ParameterServerStrategy,
+                tf.distribute.experimental.CentralStorageStrategy,
+            ),
+        ),
         "The replicas must train in step: use make_strategy, MirroredStrategy, "
         "MultiWorkerMirroredStrategy or TPUStrategy.",
-        strategy=type(strategy).__name__)
+        strategy=type(strategy).__name__,
+    )
     return strategy
 
 
@@ -128,13 +150,17 @@ def _mirrored(replicas):
     if kind == "CPU" and replicas is not None:
         _split_cpu(replicas)
     devices = tf.config.list_logical_devices(kind)
-    require(kind == "GPU" or replicas is not None or len(devices) > 1,
-            "--strategy=mirrored found no GPU: --replicas=N makes N logical CPU "
-            "devices.", strategy="mirrored", replicas=replicas)
+    require(
+        kind == "GPU" or replicas is not None or len(devices) > 1,
+        "--strategy=mirrored found no GPU: --replicas=N makes N logical CPU devices.",
+        strategy="mirrored",
+        replicas=replicas,
+    )
     if len(devices) < (replicas or 1):
         raise ClusterError(
             f"There are only {len(devices)} {kind} devices: use --replicas="
-            f"{len(devices)} or less. Received: replicas={replicas}.")
+            f"{len(devices)} or less. Received: replicas={replicas}."
+        )
     # Strategies of one process would otherwise share the keys of their collectives.
     tf.distribute.MirroredStrategy._collective_key_base += _KEYS_APART
     names = [device.name for device in devices[:replicas]]
@@ -148,30 +174,35 @@ def _split_cpu(replicas):
         return
     try:
         tf.config.set_logical_device_configuration(
-            cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+            cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
+        )
     except RuntimeError as error:
         raise ClusterError(
             "Logical CPU devices must be made before TensorFlow is used: start a new "
             "process, or call simclr_tf.distribution.make_strategy first of all. "
-            f"Received: replicas={replicas}.") from error
+            f"Received: replicas={replicas}."
+        ) from error
 
 
 def _multi_worker(timeout_seconds):
     cluster = read_tf_config(os.environ.get("TF_CONFIG"))
     cluster.wait_for_peers(timeout_seconds)
     options = tf.distribute.experimental.CommunicationOptions(
-        timeout_seconds=timeout_seconds)
+        timeout_seconds=timeout_seconds
+    )
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     except RuntimeError as error:
         raise ClusterError(
             "The connection to other workers must be made before TensorFlow is used: "
             "start a new process, or call simclr_tf.distribution.make_strategy first "
-            f"of all ({_first_line(error)}).") from error
+            f"of all ({_first_line(error)})."
+        ) from error
     except tf.errors.OpError as error:
         raise ClusterError(
             f"{cluster.own} could not join the other workers: {_first_line(error)}. "
-            "Start all of them again.") from error
+            "Start all of them again."
+        ) from error
 
 
 def _tpu(name):
@@ -186,11 +217,13 @@ def _tpu(name):
     except (ValueError, RuntimeError, OSError, ImportError, tf.errors.OpError) as error:
         raise ClusterError(
             f"Cannot use {named}: {_first_line(error)}. Check --tpu (or TPU_NAME), and "
-            "that TensorFlow was installed for TPUs (tensorflow-tpu).") from error
+            "that TensorFlow was installed for TPUs (tensorflow-tpu)."
+        ) from error
     if strategy.extended.num_hosts > 1:
         raise ClusterError(
             "Images are read by the host beside the TPU: use a slice of one host. "
-            f"Received: {strategy.extended.num_hosts} hosts.")
+            f"Received: {strategy.extended.num_hosts} hosts."
+        )
     return strategy
 
 

@@ -74,10 +74,14 @@ def distill(config, *, command=None, say=print):
     started = time.monotonic()
     # First of all: devices cannot be set up once TensorFlow has been used.
     strategy = make_strategy(config.strategy, replicas=config.replicas)
-    require(cluster_of(strategy) is None, "Distillation runs in one process: use "
-            "--strategy=mirrored for several GPUs.", strategy="multi_worker")
+    require(
+        cluster_of(strategy) is None,
+        "Distillation runs in one process: use --strategy=mirrored for several GPUs.",
+        strategy="multi_worker",
+    )
     require_divisible(
-        config.batch_size, strategy.num_replicas_in_sync, name="batch_size")
+        config.batch_size, strategy.num_replicas_in_sync, name="batch_size"
+    )
     with strategy.scope():
         teacher = load_classifier(config.teacher)
     train = _training_images(config, teacher)
@@ -86,23 +90,44 @@ def distill(config, *, command=None, say=print):
     for name, network in ((TEACHER, teacher), (STUDENT, student)):
         say(f"{name:11} {network.name}: {count_parameters(network)[0]:,} parameters")
     labelled = 0 if train.labels is None else int((train.labels >= 0).sum())
-    say(f"{'images':11} {train.name}: {train.num_examples:,}, labels used: "
-        f"{labelled:,}")
-    history = train_student(
-        student, teacher, train, config=config, strategy=strategy)
+    say(
+        f"{'images':11} {train.name}: {train.num_examples:,}, labels used: {labelled:,}"
+    )
+    history = train_student(student, teacher, train, config=config, strategy=strategy)
     with plain_errors():
-        measurements = _measure(config, teacher, student, test, {
-            "data": train.name, "num_images": train.num_examples,
-            "num_train_labels": labelled, "last_epoch": history[-1]})
+        measurements = _measure(
+            config,
+            teacher,
+            student,
+            test,
+            {
+                "data": train.name,
+                "num_images": train.num_examples,
+                "num_train_labels": labelled,
+                "last_epoch": history[-1],
+            },
+        )
     return Distilled(
-        student=student, encoder=split_classifier(student)[0], history=history,
+        student=student,
+        encoder=split_classifier(student)[0],
+        history=history,
         results=Results(
-            data=test.name, encoder=str(config.teacher), measurements=measurements,
-            command=command, versions=versions(), step=history[-1]["step"],
-            wall_seconds=round(time.monotonic() - started, 3)),
-        images={"name": train.name, "split": train.split,
-                "num_examples": train.num_examples, "channels": train.channels,
-                "fingerprint": train.fingerprint()})
+            data=test.name,
+            encoder=str(config.teacher),
+            measurements=measurements,
+            command=command,
+            versions=versions(),
+            step=history[-1]["step"],
+            wall_seconds=round(time.monotonic() - started, 3),
+        ),
+        images={
+            "name": train.name,
+            "split": train.split,
+            "num_examples": train.num_examples,
+            "channels": train.channels,
+            "fingerprint": train.fingerprint(),
+        },
+    )
 
 
 def build_student(config, teacher):
@@ -125,13 +150,15 @@ def build_student(config, teacher):
         channels = teacher.input_shape[-1]
         student = classifier_network(
             build_encoder(config.run_config(channels), channels),
-            teacher.output_shape[-1])
+            teacher.output_shape[-1],
+        )
     _draw_linear_layer(student, config.seed)
     if config.init_from is not None:
         set_weights_by_name(
             split_classifier(student)[0],
             weights_by_name(load_encoder(config.init_from)),
-            source=f"The weights of --init_from={config.init_from}")
+            source=f"The weights of --init_from={config.init_from}",
+        )
     return student
 
 
@@ -141,8 +168,11 @@ def _draw_linear_layer(student, seed):
     `classifier_network` starts it at zero, from where LARS would need epochs to leave.
     """
     kernel = student.get_layer(LOGITS).kernel
-    kernel.assign(keras.initializers.VarianceScaling(
-        seed=kernel_seed(seed, 0, FRESH_STREAM))(kernel.shape))
+    kernel.assign(
+        keras.initializers.VarianceScaling(seed=kernel_seed(seed, 0, FRESH_STREAM))(
+            kernel.shape
+        )
+    )
 
 
 def _training_images(config, teacher):
@@ -154,10 +184,12 @@ def _training_images(config, teacher):
     if source.labels is None:
         raise DataError(
             f"{source.name} has no labels in its split '{config.split}': alpha < 1 "
-            "needs some. Use --alpha=1 to learn from the teacher alone.")
+            "needs some. Use --alpha=1 to learn from the teacher alone."
+        )
     _check_classes(teacher, source)
     chosen = label_subset(
-        source.labels, fraction=config.label_fraction, seed=config.seed)
+        source.labels, fraction=config.label_fraction, seed=config.seed
+    )
     source.keep_labels(chosen)
     return source
 
@@ -166,18 +198,23 @@ def _test_images(config, teacher):
     data = config.data if config.test_data is None else config.test_data
     try:
         source = open_source(
-            data, split=config.test_split, data_dir=config.data_dir,
+            data,
+            split=config.test_split,
+            data_dir=config.data_dir,
             channels=teacher.input_shape[-1],
-            max_corrupt_fraction=config.max_corrupt_fraction)
+            max_corrupt_fraction=config.max_corrupt_fraction,
+        )
     except (ConfigError, DataError) as error:
         raise type(error)(
             f"{error} Teacher and student are tested on --test_data (now {data}) and "
-            f"--test_split (now {config.test_split}).") from error
+            f"--test_split (now {config.test_split})."
+        ) from error
     if source.labels is None or source.labels.max() < 0:
         raise DataError(
             f"{data} has no labels in its split '{config.test_split}', and teacher and "
             "student are tested on labelled images: name some with --test_data and "
-            "--test_split.")
+            "--test_split."
+        )
     _check_classes(teacher, source)
     return source
 
@@ -186,8 +223,12 @@ def _check_classes(teacher, source):
     known, named = teacher.output_shape[-1], source.classes is not None
     # Without names, a class that has no image here cannot be seen.
     fits = source.num_classes == known if named else source.num_classes <= known
-    require(fits, f"The labels of {source.name} must be the teacher's classes.",
-            teacher=known, labels=source.num_classes)
+    require(
+        fits,
+        f"The labels of {source.name} must be the teacher's classes.",
+        teacher=known,
+        labels=source.num_classes,
+    )
 
 
 def _measure(config, teacher, student, test, training):
@@ -199,22 +240,39 @@ def _measure(config, teacher, student, test, training):
         logits, labels, _ = extract_features(network, batches)
         predictions[name] = logits.argmax(axis=1)
         known = labels >= 0
-        measurements.append(_share(
-            name, CLASSIFY, "accuracy_percent",
-            (predictions[name] == labels)[known],
-            num_train_labels=training["num_train_labels"] if name == STUDENT else None,
-            wall_seconds=round(time.monotonic() - started, 3),
+        measurements.append(
+            _share(
+                name,
+                CLASSIFY,
+                "accuracy_percent",
+                (predictions[name] == labels)[known],
+                num_train_labels=training["num_train_labels"]
+                if name == STUDENT
+                else None,
+                wall_seconds=round(time.monotonic() - started, 3),
+                settings={
+                    "parameters": count_parameters(network)[0],
+                    "flops_per_image": flops_per_image(
+                        network, config.image_size_pixels, network.input_shape[-1]
+                    ),
+                },
+            )
+        )
+    measurements.append(
+        _share(
+            STUDENT,
+            AGREE,
+            "agreement_percent",
+            predictions[STUDENT] == predictions[TEACHER],
+            num_train_labels=training["num_train_labels"],
             settings={
-                "parameters": count_parameters(network)[0],
-                "flops_per_image": flops_per_image(
-                    network, config.image_size_pixels, network.input_shape[-1])}))
-    measurements.append(_share(
-        STUDENT, AGREE, "agreement_percent",
-        predictions[STUDENT] == predictions[TEACHER],
-        num_train_labels=training["num_train_labels"], settings={
-            "temperature": config.temperature, "alpha": config.alpha,
-            "label_fraction": None if config.alpha == 1 else config.label_fraction,
-            **training}))
+                "temperature": config.temperature,
+                "alpha": config.alpha,
+                "label_fraction": None if config.alpha == 1 else config.label_fraction,
+                **training,
+            },
+        )
+    )
     return tuple(measurements)
 
 
@@ -223,5 +281,12 @@ def _share(representation, protocol, metric, hits, **fields):
     number, count = len(hits), int(np.sum(hits))
     low, high = wilson_interval(count, number)
     return Measurement(
-        representation, protocol, metric, 100 * count / number, number,
-        low_95=100 * low, high_95=100 * high, **fields)
+        representation,
+        protocol,
+        metric,
+        100 * count / number,
+        number,
+        low_95=100 * low,
+        high_95=100 * high,
+        **fields,
+    )

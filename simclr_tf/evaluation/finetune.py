@@ -19,8 +19,12 @@ FINE_TUNED = "fine-tuned"
 FROM_SCRATCH = "supervised from scratch"
 FROZEN = "linear probe (frozen)"
 UNTRAINED_PROBE = "linear probe (untrained)"
-METHODS = {"fine_tune": FINE_TUNED, "scratch": FROM_SCRATCH, "linear": FROZEN,
-           "linear_untrained": UNTRAINED_PROBE}
+METHODS = {
+    "fine_tune": FINE_TUNED,
+    "scratch": FROM_SCRATCH,
+    "linear": FROZEN,
+    "linear_untrained": UNTRAINED_PROBE,
+}
 ON_FEW_LABELS = ("fine_tune", "scratch", "linear")
 PROTOCOL = "fine_tune"
 
@@ -45,12 +49,24 @@ class FewLabels:
       DataError: a source without labels.
     """
 
-    def __init__(self, encoder, train, test, *, config, image_size_pixels, strategy,
-                 projection_head=None, batch_size=256):
+    def __init__(
+        self,
+        encoder,
+        train,
+        test,
+        *,
+        config,
+        image_size_pixels,
+        strategy,
+        projection_head=None,
+        batch_size=256,
+    ):
         for name, source in (("training", train), ("test", test)):
             if source.labels is None:
-                raise DataError(f"The {name} images of {source.name} have no labels, "
-                                "and fine-tuning needs them.")
+                raise DataError(
+                    f"The {name} images of {source.name} have no labels, "
+                    "and fine-tuning needs them."
+                )
         self.encoder, self.train, self.test = encoder, train, test
         self.num_classes = max(train.num_classes, test.num_classes)
         self._config, self._head = config, projection_head
@@ -65,13 +81,23 @@ class FewLabels:
             digest.update(np.ascontiguousarray(weights).tobytes())
         return {
             "encoder_sha256": digest.hexdigest(),
-            "train": self.train.fingerprint(), "test": self.test.fingerprint(),
+            "train": self.train.fingerprint(),
+            "test": self.test.fingerprint(),
             "image_size_pixels": self._size,
             **dataclasses.asdict(self._config),
         }
 
-    def measure(self, budgets, *, epochs=None, methods=ON_FEW_LABELS, seeds=(0,),
-                log=None, on_run=None, on_network=None):
+    def measure(
+        self,
+        budgets,
+        *,
+        epochs=None,
+        methods=ON_FEW_LABELS,
+        seeds=(0,),
+        log=None,
+        on_run=None,
+        on_network=None,
+    ):
         """Every cell of budgets and methods, over the seeds.
 
         Args:
@@ -95,22 +121,35 @@ class FewLabels:
         for method in methods:
             if method not in METHODS:
                 raise unknown_choice("method", method, METHODS)
-        require(epochs is None or len(epochs) == len(budgets),
-                "`epochs` needs one number for each label budget.",
-                epochs=epochs, budgets=[budget.title() for budget in budgets])
+        require(
+            epochs is None or len(epochs) == len(budgets),
+            "`epochs` needs one number for each label budget.",
+            epochs=epochs,
+            budgets=[budget.title() for budget in budgets],
+        )
         log = RunLog(None, {}) if log is None else log
         measurements = []
         for place, budget in enumerate(budgets):
             subsets = {seed: budget.subset(self.train, seed) for seed in seeds}
-            config = self._config if epochs is None else dataclasses.replace(
-                self._config, epochs=epochs[place])
+            config = (
+                self._config
+                if epochs is None
+                else dataclasses.replace(self._config, epochs=epochs[place])
+            )
             for method in methods:
-                cell = (METHODS[method], budget.title(),
-                        self._epochs(method, config, subsets))
-                todo = {seed: ids for seed, ids in subsets.items()
-                        if (*cell, seed) not in log}
-                for seed, result in self._results(method, budget, config, subsets,
-                                                  todo, on_network):
+                cell = (
+                    METHODS[method],
+                    budget.title(),
+                    self._epochs(method, config, subsets),
+                )
+                todo = {
+                    seed: ids
+                    for seed, ids in subsets.items()
+                    if (*cell, seed) not in log
+                }
+                for seed, result in self._results(
+                    method, budget, config, subsets, todo, on_network
+                ):
                     run = LabelRun(*cell, seed, **result)
                     log.add(run)
                     if on_run is not None:
@@ -141,15 +180,22 @@ class FewLabels:
             started = time.monotonic()
             if method == "scratch":
                 start = classifier_network(
-                    fresh_copy(self.encoder, seed), self.num_classes).get_weights()
+                    fresh_copy(self.encoder, seed), self.num_classes
+                ).get_weights()
             fitted, held_out = _split(self.train.labels, ids, config, seed)
             with plain_errors():
                 history = training.run(
-                    start, self.train.subset(fitted), seed=seed,
-                    held_out=None if held_out is None else self.train.subset(held_out))
+                    start,
+                    self.train.subset(fitted),
+                    seed=seed,
+                    held_out=None if held_out is None else self.train.subset(held_out),
+                )
             result = self._tested(ids, started, training, history)
-            if method == "fine_tune" and on_network is not None and seed == next(
-                    iter(subsets)):
+            if (
+                method == "fine_tune"
+                and on_network is not None
+                and seed == next(iter(subsets))
+            ):
                 on_network(budget, training.network)
             yield seed, result
 
@@ -158,54 +204,81 @@ class FewLabels:
         is_scratch = method == "scratch"
         if is_scratch:
             config = dataclasses.replace(
-                config, freeze_until="none", layer_decay=1.0, head_layer=0)
-        fewest = min(len(_split(self.train.labels, ids, config, seed)[0])
-                     for seed, ids in subsets.items())
+                config, freeze_until="none", layer_decay=1.0, head_layer=0
+            )
+        fewest = min(
+            len(_split(self.train.labels, ids, config, seed)[0])
+            for seed, ids in subsets.items()
+        )
         with self._strategy.scope():
             network = classifier_network(
-                self.encoder, self.num_classes, projection_head=self._head,
+                self.encoder,
+                self.num_classes,
+                projection_head=self._head,
                 head_layer=config.head_layer,
-                synchronized=self._strategy.num_replicas_in_sync > 1)
+                synchronized=self._strategy.num_replicas_in_sync > 1,
+            )
         return ClassifierTraining(
-            network, config, num_examples=fewest,
+            network,
+            config,
+            num_examples=fewest,
             epochs=self._epochs(method, config, subsets),
-            image_size_pixels=self._size, strategy=self._strategy,
-            base_learning_rate=config.scratch_learning_rate if is_scratch else None)
+            image_size_pixels=self._size,
+            strategy=self._strategy,
+            base_learning_rate=config.scratch_learning_rate if is_scratch else None,
+        )
 
     def _tested(self, ids, started, training, history):
         logits, labels, _ = extract_features(training.network, self._batches(self.test))
         known = labels >= 0
         return {
-            **_scores(logits.argmax(axis=1)[known], labels[known], {
-                "steps": len(history["loss"]) * training.epoch_steps,
-                "epochs": len(history["loss"]), "batch_size": training.batch_size,
-                "final_loss": float(history["loss"][-1]),
-                "training_accuracy_percent": round(100 * history["accuracy"][-1], 2)}),
+            **_scores(
+                logits.argmax(axis=1)[known],
+                labels[known],
+                {
+                    "steps": len(history["loss"]) * training.epoch_steps,
+                    "epochs": len(history["loss"]),
+                    "batch_size": training.batch_size,
+                    "final_loss": float(history["loss"][-1]),
+                    "training_accuracy_percent": round(
+                        100 * history["accuracy"][-1], 2
+                    ),
+                },
+            ),
             "num_train_labels": len(ids),
-            "wall_seconds": round(time.monotonic() - started, 3)}
+            "wall_seconds": round(time.monotonic() - started, 3),
+        }
 
     def _probed(self, seed, ids, is_untrained):
         """Logistic regression on the features of an encoder as it is."""
         started = time.monotonic()
         (train, labels, rows), (test, test_labels, _) = self._features_of(
-            seed if is_untrained else None)
+            seed if is_untrained else None
+        )
         # Images that could not be read have no features.
         chosen = np.flatnonzero(np.isin(rows, ids) & (labels >= 0))
         known = test_labels >= 0
-        probe = linear_probe(train[chosen], labels[chosen], test[known],
-                             test_labels[known], seed=seed)
+        probe = linear_probe(
+            train[chosen], labels[chosen], test[known], test_labels[known], seed=seed
+        )
         return {
-            **_scores(probe.predictions, test_labels[known], {
-                "l2": probe.l2, "l2_is_at_edge": probe.l2_is_at_edge}),
+            **_scores(
+                probe.predictions,
+                test_labels[known],
+                {"l2": probe.l2, "l2_is_at_edge": probe.l2_is_at_edge},
+            ),
             "num_train_labels": len(chosen),
-            "wall_seconds": round(time.monotonic() - started, 3)}
+            "wall_seconds": round(time.monotonic() - started, 3),
+        }
 
     def _features_of(self, seed):
         """Features of both sets from the encoder, or from a fresh one of a seed."""
         if seed not in self._features:
             encoder = self.encoder if seed is None else fresh_copy(self.encoder, seed)
-            self._features[seed] = [extract_features(encoder, self._batches(source))
-                                    for source in (self.train, self.test)]
+            self._features[seed] = [
+                extract_features(encoder, self._batches(source))
+                for source in (self.train, self.test)
+            ]
         return self._features[seed]
 
     def _batches(self, source):
@@ -222,7 +295,8 @@ def _split(labels, ids, config, seed):
         raise DataError(
             f"{len(ids)} labelled images are too few to hold some out: leave "
             "--early_stopping_epochs away, or use more labels. Received: "
-            f"held_out_fraction={config.held_out_fraction}.")
+            f"held_out_fraction={config.held_out_fraction}."
+        )
     return ids[kept], ids[held_out]
 
 
@@ -231,9 +305,13 @@ def _scores(predictions, labels, settings):
     correct = predictions == labels
     by_class = [correct[labels == label].mean() for label in np.unique(labels)]
     return {
-        "accuracy_percent": 100 * float(correct.mean()), "num_test": len(labels),
-        "settings": {**settings, "mean_per_class_percent": round(
-            100 * float(np.mean(by_class)), 4)}}
+        "accuracy_percent": 100 * float(correct.mean()),
+        "num_test": len(labels),
+        "settings": {
+            **settings,
+            "mean_per_class_percent": round(100 * float(np.mean(by_class)), 4),
+        },
+    }
 
 
 def _measurement(budget, runs):
@@ -246,11 +324,23 @@ def _measurement(budget, runs):
     else:
         std = float(np.std(values, ddof=1))
     return Measurement(
-        runs[0].representation, PROTOCOL, "accuracy_percent", float(np.mean(values)),
-        runs[0].num_test, runs[0].num_train_labels, low_95=low, high_95=high, std=std,
-        wall_seconds=round(sum(run.wall_seconds for run in runs), 3), settings={
-            "budget": budget.title(), "label_fraction": budget.fraction,
-            "labels_per_class": budget.per_class, "label_list": budget.listed,
+        runs[0].representation,
+        PROTOCOL,
+        "accuracy_percent",
+        float(np.mean(values)),
+        runs[0].num_test,
+        runs[0].num_train_labels,
+        low_95=low,
+        high_95=high,
+        std=std,
+        wall_seconds=round(sum(run.wall_seconds for run in runs), 3),
+        settings={
+            "budget": budget.title(),
+            "label_fraction": budget.fraction,
+            "labels_per_class": budget.per_class,
+            "label_list": budget.listed,
             "seeds": [run.seed for run in runs],
             "accuracies_percent": [round(value, 4) for value in values],
-            "runs": [run.settings for run in runs]})
+            "runs": [run.settings for run in runs],
+        },
+    )

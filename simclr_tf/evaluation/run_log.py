@@ -69,8 +69,7 @@ class RunLog:
         try:
             lines = self._whole_lines()
         except OSError as error:
-            raise WorkdirError(
-                f"Cannot use {self._path}: {error.strerror}.") from error
+            raise WorkdirError(f"Cannot use {self._path}: {error.strerror}.") from error
         if lines:
             self._read(lines)
 
@@ -88,7 +87,8 @@ class RunLog:
                 self._append(dataclasses.asdict(run))
             except OSError as error:
                 raise WorkdirError(
-                    f"Cannot write {self._path}: {error.strerror}.") from error
+                    f"Cannot write {self._path}: {error.strerror}."
+                ) from error
 
     def runs(self, cell, seeds):
         """The runs of a cell, in the order of the seeds.
@@ -106,7 +106,7 @@ class RunLog:
         if not self._path.exists():
             return []
         text = self._path.read_text(encoding="utf-8")
-        whole = text[:text.rfind("\n") + 1]
+        whole = text[: text.rfind("\n") + 1]
         if not whole:  # Killed within the first line.
             self._path.unlink()
         elif whole != text:
@@ -127,14 +127,21 @@ class RunLog:
         except (ValueError, TypeError) as error:
             raise WorkdirError(
                 f"{self._path} is damaged ({error}). Remove it, or use another "
-                "--output.") from error
+                "--output."
+            ) from error
         identity = self._identity
-        changed = [name for name in sorted({*before, *identity})
-                   if before.get(name) != identity.get(name)]
+        changed = [
+            name
+            for name in sorted({*before, *identity})
+            if before.get(name) != identity.get(name)
+        ]
         if changed:
-            what = ", ".join(f"{name} (there {before.get(name)!r}, now "
-                             f"{identity.get(name)!r})" for name in changed)
+            what = ", ".join(
+                f"{name} (there {before.get(name)!r}, now {identity.get(name)!r})"
+                for name in changed
+            )
             raise WorkdirError(
                 f"{self._path} holds runs of other settings: {what[:600]}. Use another "
-                "--output, or the same settings to continue.")
+                "--output, or the same settings to continue."
+            )
         self._runs = {run.key: run for run in runs}

@@ -5,9 +5,19 @@ from simclr_tf.export.loading import loading_lines, shape_text
 from simclr_tf.export.reusable import BYTES_SIGNATURE, UINT8_SIGNATURE
 
 FIELDS = (
-    "title", "summary", "architecture", "image_size_pixels", "data", "data_licence",
-    "command", "wall_seconds", "metrics", "sections", "results", "notes",
-)  # fmt: skip
+    "title",
+    "summary",
+    "architecture",
+    "image_size_pixels",
+    "data",
+    "data_licence",
+    "command",
+    "wall_seconds",
+    "metrics",
+    "sections",
+    "results",
+    "notes",
+)
 _METRIC_FIELDS = ("metric", "value", "num_test")
 _SECTION_FIELDS = ("title", "markdown")
 
@@ -27,8 +37,10 @@ def check_card(card):
     for name in card:
         if name not in FIELDS:
             raise unknown_choice("card field", name, FIELDS)
-    for kind, parts, fields in (("metric", "metrics", _METRIC_FIELDS),
-                                ("section", "sections", _SECTION_FIELDS)):
+    for kind, parts, fields in (
+        ("metric", "metrics", _METRIC_FIELDS),
+        ("section", "sections", _SECTION_FIELDS),
+    ):
         for part in card.get(parts, ()):
             require(
                 set(part) == set(fields),
@@ -37,8 +49,17 @@ def check_card(card):
             )
 
 
-def card_markdown(card, *, image_shape, outputs, num_parameters=None, files=(),
-                  formats=("saved_model",), signatures=(), saved_model="saved_model"):
+def card_markdown(
+    card,
+    *,
+    image_shape,
+    outputs,
+    num_parameters=None,
+    files=(),
+    formats=("saved_model",),
+    signatures=(),
+    saved_model="saved_model",
+):
     """The text of card.md.
 
     Args:
@@ -83,8 +104,12 @@ def card_markdown(card, *, image_shape, outputs, num_parameters=None, files=(),
     lines += _input_lines(image_shape, signatures, card.get("image_size_pixels"))
     lines += _output_lines(outputs)
     lines += loading_lines(
-        formats, image_shape=image_shape, features=features,
-        signatures=signatures, saved_model=saved_model)
+        formats,
+        image_shape=image_shape,
+        features=features,
+        signatures=signatures,
+        saved_model=saved_model,
+    )
     if card.get("notes"):
         lines += ["## Notes", "", *(f"- {note}" for note in card["notes"]), ""]
     if files:
@@ -137,8 +162,14 @@ def _metric_lines(card):
         f"| {metric['metric']} | {metric['value']} | {metric['num_test']:,} |"
         for metric in card["metrics"]
     ]
-    return ["## Metrics", "", "| metric | value | test images |", "|---|---|---:|",
-            *rows, ""]
+    return [
+        "## Metrics",
+        "",
+        "| metric | value | test images |",
+        "|---|---|---:|",
+        *rows,
+        "",
+    ]
 
 
 def _input_lines(image_shape, signatures, image_size_pixels):
@@ -148,29 +179,40 @@ def _input_lines(image_shape, signatures, image_size_pixels):
         size += f" (trained at {image_size_pixels} x {image_size_pixels})"
     kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
     lines = [
-        "## Input", "",
+        "## Input",
+        "",
         f"`images`: float32 `{shape_text((None, *image_shape))}` in [0, 1], {kind}; "
         f"{size}. uint8 pixels are divided by 255 first; there is no other "
         "normalization. Another type, rank or number of channels is refused. Values "
-        "outside [0, 1] are not refused, and mean nothing.", "",
-    ]  # fmt: skip
+        "outside [0, 1] are not refused, and mean nothing.",
+        "",
+    ]
     if UINT8_SIGNATURE in signatures:
-        lines += [f"The signature `{UINT8_SIGNATURE}` takes uint8 `images` of the same "
-                  "shape and divides them itself.", ""]
+        lines += [
+            f"The signature `{UINT8_SIGNATURE}` takes uint8 `images` of the same "
+            "shape and divides them itself.",
+            "",
+        ]
     if BYTES_SIGNATURE in signatures:
-        lines += [f"The signature `{BYTES_SIGNATURE}` takes `image_bytes`, string "
-                  "`[N]`: JPEG, PNG, GIF or BMP files of any sizes, which it decodes, "
-                  "crops at the centre (0.875 of the shorter side) and resizes.", ""]
+        lines += [
+            f"The signature `{BYTES_SIGNATURE}` takes `image_bytes`, string "
+            "`[N]`: JPEG, PNG, GIF or BMP files of any sizes, which it decodes, "
+            "crops at the centre (0.875 of the shorter side) and resizes.",
+            "",
+        ]
     return lines
 
 
 def _output_lines(outputs):
     lines = [
-        "## Outputs", "",
+        "## Outputs",
+        "",
         "The call returns `default`, the features. The signatures (`serving_default`, "
-        "`image_feature_vector`, ...) return all of these by name:", "",
-        "| output | shape |", "|---|---|",
-    ]  # fmt: skip
+        "`image_feature_vector`, ...) return all of these by name:",
+        "",
+        "| output | shape |",
+        "|---|---|",
+    ]
     for name, shape in outputs.items():
         # h and w: feature maps have other sides than the images.
         lines.append(f"| `{name}` | {shape_text(shape, 'Nhw')} |")

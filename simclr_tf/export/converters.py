@@ -46,7 +46,8 @@ with open(sys.argv[2], "wb") as file:
     file.write(model.SerializeToString())
 """
 
-_WITH_LITERT = """
+_WITH_LITERT = (
+    """
 import sys
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -55,9 +56,12 @@ foreign = ["simclr_tf", "tensorflow"]
 def outputs(images):
     served = run(images=images)
     return [*served.items(), ("features", served["default"])]
-""" + COMPARE
+"""
+    + COMPARE
+)
 
-_WITH_ONNXRUNTIME = """
+_WITH_ONNXRUNTIME = (
+    """
 import sys
 import numpy as np
 import onnxruntime
@@ -68,7 +72,9 @@ names, foreign = [output.name for output in session.get_outputs()], [
 def outputs(images):
     served = dict(zip(names, session.run(names, {"images": images})))
     return [*served.items(), ("features", served["default"])]
-""" + COMPARE
+"""
+    + COMPARE
+)
 
 
 def check_litert():
@@ -101,7 +107,8 @@ def write_litert(path, saved_model, cases):
     what = "The LiteRT file"
     run_in_fresh_process(_TO_LITERT, saved_model, path, what=what)
     return difference_in_fresh_process(
-        _WITH_LITERT, path, cases, names=output_names(cases), what=what)
+        _WITH_LITERT, path, cases, names=output_names(cases), what=what
+    )
 
 
 def write_onnx(path, saved_model, cases):
@@ -121,4 +128,5 @@ def write_onnx(path, saved_model, cases):
     what = "The ONNX file (tf2onnx converts on a best-effort basis)"
     run_in_fresh_process(_TO_ONNX, saved_model, path, OPSET, what=what)
     return difference_in_fresh_process(
-        _WITH_ONNXRUNTIME, path, cases, names=output_names(cases), what=what)
+        _WITH_ONNXRUNTIME, path, cases, names=output_names(cases), what=what
+    )

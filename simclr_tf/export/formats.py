@@ -45,20 +45,35 @@ class Parts:
 SAVED_MODEL = "saved_model"
 FORMATS = {
     "keras3": Format(
-        keras3.FILE, keras3.check_keras3, lambda path, parts: keras3.write_keras3(
-            path, parts.encoder, parts.network, parts.cases), True),
+        keras3.FILE,
+        keras3.check_keras3,
+        lambda path, parts: keras3.write_keras3(
+            path, parts.encoder, parts.network, parts.cases
+        ),
+        True,
+    ),
     "litert": Format(
-        converters.LITERT_FILE, converters.check_litert,
+        converters.LITERT_FILE,
+        converters.check_litert,
         lambda path, parts: converters.write_litert(
-            path, parts.saved_model, parts.cases), False),
+            path, parts.saved_model, parts.cases
+        ),
+        False,
+    ),
     "safetensors": Format(
-        weights.FILE, weights.check_safetensors,
+        weights.FILE,
+        weights.check_safetensors,
         lambda path, parts: weights.write_weights(
-            path, parts.encoder, parts.network, parts.cases), True),
+            path, parts.encoder, parts.network, parts.cases
+        ),
+        True,
+    ),
     "onnx": Format(
-        converters.ONNX_FILE, converters.check_onnx,
-        lambda path, parts: converters.write_onnx(
-            path, parts.saved_model, parts.cases), False),
+        converters.ONNX_FILE,
+        converters.check_onnx,
+        lambda path, parts: converters.write_onnx(path, parts.saved_model, parts.cases),
+        False,
+    ),
 }
 NAMES = (SAVED_MODEL, *FORMATS)
 
@@ -75,8 +90,11 @@ def check_formats(names):
     Example:
       >>> check_formats(["saved_model"])
     """
-    require(len(names) > 0, f"At least one of {', '.join(NAMES)} is exported.",
-            formats=list(names))
+    require(
+        len(names) > 0,
+        f"At least one of {', '.join(NAMES)} is exported.",
+        formats=list(names),
+    )
     for name in names:
         if name not in NAMES:
             raise unknown_choice("format", name, NAMES)
@@ -95,10 +113,12 @@ def check_network(names, network):
       ConfigError: a format that is written layer by layer, of a network with layers
         that only a program describes.
     """
-    from_layers = [name for name in names
-                   if name in FORMATS and FORMATS[name].from_layers]
+    from_layers = [
+        name for name in names if name in FORMATS and FORMATS[name].from_layers
+    ]
     require(
         network is not None or not from_layers,
         "These formats are written layer by layer, and this encoder has layers of its "
         "own (or nested networks); saved_model, litert and onnx do without.",
-        formats=from_layers)
+        formats=from_layers,
+    )

@@ -13,7 +13,8 @@ from simclr_tf.models import weights_by_name
 
 FILE = "encoder.keras"
 
-_PROGRAM = """
+_PROGRAM = (
+    """
 import json, sys
 import keras, numpy as np
 path, cases = sys.argv[1], np.load(sys.argv[2])
@@ -27,7 +28,9 @@ foreign = ["simclr_tf"]
 def outputs(images):
     found = model(images, training=False)
     return [("features", keras.ops.convert_to_numpy(found))]
-""" + COMPARE
+"""
+    + COMPARE
+)
 
 
 def check_keras3():
@@ -43,7 +46,8 @@ def check_keras3():
     if not version.split(".")[0].isdecimal() or int(version.split(".")[0]) < 3:
         raise ConfigError(
             "--formats=keras3 needs Keras 3, which comes with TensorFlow 2.16 and "
-            f"later. Installed here: keras {version}.")
+            f"later. Installed here: keras {version}."
+        )
 
 
 def write_keras3(path, encoder, network, cases):
@@ -63,10 +67,15 @@ def write_keras3(path, encoder, network, cases):
     """
     weights = weights_by_name(encoder)
     return difference_in_fresh_process(
-        _PROGRAM, path,
-        {**cases, "network": _in_keras3(network["config"]),
-         **{f"weight:{name}": array for name, array in weights.items()}},
-        what="The Keras 3 file")
+        _PROGRAM,
+        path,
+        {
+            **cases,
+            "network": _in_keras3(network["config"]),
+            **{f"weight:{name}": array for name, array in weights.items()},
+        },
+        what="The Keras 3 file",
+    )
 
 
 def _in_keras3(config):

@@ -28,13 +28,20 @@ def loading_lines(formats, *, image_shape, features, signatures, saved_model):
             lines += _from_bytes(saved_model)
     if {"saved_model", "safetensors"} & set(formats):
         lines += _with_this_package(images, result)
-    for name, block in (("keras3", _keras3), ("litert", _litert),
-                        ("safetensors", _safetensors), ("onnx", _onnx)):
+    for name, block in (
+        ("keras3", _keras3),
+        ("litert", _litert),
+        ("safetensors", _safetensors),
+        ("onnx", _onnx),
+    ):
         if name in formats:
             lines += block(images, result)
     if "saved_model" in formats:
-        lines += ["A SavedModel is a program: load it only if you trust where it comes "
-                  "from. safetensors holds numbers and nothing else.", ""]
+        lines += [
+            "A SavedModel is a program: load it only if you trust where it comes "
+            "from. safetensors holds numbers and nothing else.",
+            "",
+        ]
     return lines
 
 
@@ -64,11 +71,13 @@ def _saved_model(saved_model, images, result):
             "import tensorflow as tf",
             f'encoder = tf.saved_model.load("{saved_model}")',
             images,
-            f"features = encoder(images)  {result}"),
+            f"features = encoder(images)  {result}",
+        ),
         "To fine-tune it, call `encoder(images, training=True)` under a gradient tape "
         "and update `encoder.trainable_variables`; batch norm then uses and updates "
-        "batch statistics.", "",
-    ]  # fmt: skip
+        "batch statistics.",
+        "",
+    ]
 
 
 def _hub(saved_model, image_shape):
@@ -79,7 +88,8 @@ def _hub(saved_model, image_shape):
         "from tensorflow_hub.keras_layer import keras  # the Keras 2 API",
         f'encoder = hub.KerasLayer("{saved_model}", trainable=True)',
         f"images = keras.Input({tuple(image_shape)})",
-        "model = keras.Model(images, keras.layers.Dense(10)(encoder(images)))")
+        "model = keras.Model(images, keras.layers.Dense(10)(encoder(images)))",
+    )
 
 
 def _from_bytes(saved_model):
@@ -92,7 +102,9 @@ def _from_bytes(saved_model):
             f'encoder = tf.saved_model.load("{saved_model}")',
             f'function = encoder.signatures["{BYTES_SIGNATURE}"]',
             "files = tf.io.encode_png(tf.zeros([1, 40, 50, 3], tf.uint8))  # yours",
-            'features = function(image_bytes=files)["default"]')]
+            'features = function(image_bytes=files)["default"]',
+        )
+    ]
 
 
 def _with_this_package(images, result):
@@ -103,7 +115,8 @@ def _with_this_package(images, result):
         "import simclr_tf",
         'encoder = simclr_tf.load_encoder(".")',
         images,
-        f"features = encoder(images)  {result}")
+        f"features = encoder(images)  {result}",
+    )
 
 
 def _keras3(images, result):
@@ -113,7 +126,8 @@ def _keras3(images, result):
         "import numpy as np",
         'encoder = keras.saving.load_model("encoder.keras", safe_mode=True)',
         images,
-        f"features = encoder(images)  {result}")
+        f"features = encoder(images)  {result}",
+    )
 
 
 def _litert(images, result):
@@ -124,7 +138,8 @@ def _litert(images, result):
         "from ai_edge_litert.interpreter import Interpreter",
         'encoder = Interpreter("encoder.tflite").get_signature_runner()',
         images,
-        f'features = encoder(images=images)["default"]  {result}')
+        f'features = encoder(images=images)["default"]  {result}',
+    )
 
 
 def _safetensors(images, result):
@@ -133,7 +148,8 @@ def _safetensors(images, result):
         "The weights alone, by the names of the layers; config.json describes the "
         "network:",
         "from safetensors.numpy import load_file",
-        'weights = load_file("weights.safetensors")')
+        'weights = load_file("weights.safetensors")',
+    )
 
 
 def _onnx(images, result):
@@ -143,4 +159,5 @@ def _onnx(images, result):
         "import onnxruntime",
         'encoder = onnxruntime.InferenceSession("encoder.onnx")',
         images,
-        f'features = encoder.run(["default"], {{"images": images}})[0]  {result}')
+        f'features = encoder.run(["default"], {{"images": images}})[0]  {result}',
+    )

@@ -31,7 +31,8 @@ for name, difference in worst.items():
 """
 
 # Run by a fresh interpreter: `saved_model.pb` must be enough.
-_PROGRAM = """
+_PROGRAM = (
+    """
 import sys
 import numpy as np
 import tensorflow as tf
@@ -42,7 +43,9 @@ def outputs(images):
     served = {name: value.numpy() for name, value in signature(images=images).items()}
     return [*served.items(), ("features", served["default"]),
             ("features", module(images).numpy())]
-""" + COMPARE
+"""
+    + COMPARE
+)
 
 
 class ParityError(SimCLRError):
@@ -77,7 +80,8 @@ def parity_cases(encoder, copy, heads=()):
         cases[f"features{number}"] = features = _outputs(model, images)
         for name, head, plain in heads:
             cases[f"{name}{number}"] = _outputs(
-                head if _is_float32(head) else plain, features)
+                head if _is_float32(head) else plain, features
+            )
     return cases
 
 
@@ -119,13 +123,25 @@ def check_in_fresh_process(folder, cases, *, tolerance=TOLERANCE, timeout_second
       ParityError: larger than the tolerance, or the process failed.
     """
     return difference_in_fresh_process(
-        _PROGRAM, folder, cases, names=output_names(cases), tolerance=tolerance,
-        timeout_seconds=timeout_seconds)
+        _PROGRAM,
+        folder,
+        cases,
+        names=output_names(cases),
+        tolerance=tolerance,
+        timeout_seconds=timeout_seconds,
+    )
 
 
-def difference_in_fresh_process(program, path, cases, *, names=("features",),
-                                what="The exported model", tolerance=TOLERANCE,
-                                timeout_seconds=900):
+def difference_in_fresh_process(
+    program,
+    path,
+    cases,
+    *,
+    names=("features",),
+    what="The exported model",
+    tolerance=TOLERANCE,
+    timeout_seconds=900,
+):
     """Run a program that ends in `COMPARE` on a file and the cases.
 
     Args:
@@ -146,16 +162,24 @@ def difference_in_fresh_process(program, path, cases, *, names=("features",),
         file = pathlib.Path(scratch) / "cases.npz"
         np.savez(file, **cases)
         output = run_in_fresh_process(
-            program, path, file, what=what, timeout_seconds=timeout_seconds)
-    answers = [line.split()[1:] for line in output.splitlines()
-               if line.startswith("difference ")]
+            program, path, file, what=what, timeout_seconds=timeout_seconds
+        )
+    answers = [
+        line.split()[1:]
+        for line in output.splitlines()
+        if line.startswith("difference ")
+    ]
     differences = {name: float(difference) for name, difference in answers}
     missing = [name for name in names if name not in differences]
     if missing or not names:
-        raise ParityError(f"{what} fails in a fresh process: it says nothing of "
-                          f"{', '.join(missing) or 'anything'}")
-    return max(check_difference(differences[name], cases, what, tolerance, name=name)
-               for name in names)
+        raise ParityError(
+            f"{what} fails in a fresh process: it says nothing of "
+            f"{', '.join(missing) or 'anything'}"
+        )
+    return max(
+        check_difference(differences[name], cases, what, tolerance, name=name)
+        for name in names
+    )
 
 
 def run_in_fresh_process(program, *arguments, what, timeout_seconds=900):

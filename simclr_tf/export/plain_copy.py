@@ -40,11 +40,17 @@ def plain_copy(encoder):
       'BatchNormalization'
     """
     encoder = check_encoder(encoder)
-    require(len(encoder.weights) > 0, "The encoder has no weights to export.",
-            encoder=encoder.name)
-    require(not any(isinstance(layer, ExportedEncoder) for layer in encoder.layers),
-            "A SavedModel that does not describe its layers cannot be exported again: "
-            "copy that folder, or export from the workdir.", encoder=encoder.name)
+    require(
+        len(encoder.weights) > 0,
+        "The encoder has no weights to export.",
+        encoder=encoder.name,
+    )
+    require(
+        not any(isinstance(layer, ExportedEncoder) for layer in encoder.layers),
+        "A SavedModel that does not describe its layers cannot be exported again: "
+        "copy that folder, or export from the workdir.",
+        encoder=encoder.name,
+    )
     shape = encoder.input_shape[1:]
     copy = None
     if None not in shape[:2]:
@@ -79,9 +85,12 @@ def plain_head(head, num_features, name):
       >>> plain_head(head, 32, "classifier")(tf.ones([2, 32])).shape.as_list()
       [2, 3]
     """
-    require(isinstance(head, keras.layers.Layer),
-            f"`{name}` must be a layer or a model of the Keras 2 API, package "
-            f"`{keras.__name__}`.", **{name: type(head).__name__})
+    require(
+        isinstance(head, keras.layers.Layer),
+        f"`{name}` must be a layer or a model of the Keras 2 API, package "
+        f"`{keras.__name__}`.",
+        **{name: type(head).__name__},
+    )
     _check_head(head, num_features, name)
     copy = plain_layer(head)
     copy(tf.zeros([1, num_features]))  # Builds it.
@@ -103,9 +112,13 @@ def _check_head(head, num_features, name):
             f"{' '.join(str(error).split())[:200]} " + received_text(layer=head.name)
         ) from error
     shape = tuple(getattr(output, "shape", ()))
-    require(len(shape) == 2 and shape[0] == 2 and output.dtype.is_floating,
-            f"`{name}` must map features [N, {num_features}] to one tensor of floats "
-            "[N, C].", layer=head.name, output=shape or type(output).__name__)
+    require(
+        len(shape) == 2 and shape[0] == 2 and output.dtype.is_floating,
+        f"`{name}` must map features [N, {num_features}] to one tensor of floats "
+        "[N, C].",
+        layer=head.name,
+        output=shape or type(output).__name__,
+    )
 
 
 def plain_layer(layer):
@@ -124,7 +137,8 @@ def plain_layer(layer):
         return keras.models.clone_model(layer, clone_function=plain_layer)
     kind = type(layer)
     if isinstance(layer, SynchronizedBatchNormalization) or (
-            isinstance(layer, _BATCH_NORMS) and layer.synchronized):
+        isinstance(layer, _BATCH_NORMS) and layer.synchronized
+    ):
         kind = keras.layers.BatchNormalization
     try:
         return kind.from_config(_plain_config(layer.get_config()))

@@ -35,7 +35,8 @@ def views_from_bytes(image_bytes, image_size_pixels, channels):
 
     shape = [image_size_pixels, image_size_pixels, channels]
     crops = tf.map_fn(
-        crop, image_bytes, fn_output_signature=tf.TensorSpec(shape, tf.float32))
+        crop, image_bytes, fn_output_signature=tf.TensorSpec(shape, tf.float32)
+    )
     seeds = tf.zeros([tf.shape(crops)[0], 2], tf.int32)
     return finish_view(crops, seeds, RECIPE)
 
@@ -45,6 +46,7 @@ def _decode(encoded):
     image = tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.raw_ops.DecodeImage(contents=encoded, expand_animations=False))
+        lambda: tf.raw_ops.DecodeImage(contents=encoded, expand_animations=False),
+    )
     image.set_shape([None, None, None])
     return image

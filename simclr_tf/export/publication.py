@@ -105,8 +105,7 @@ def remove_leftovers(output_dir):
     Raises:
       OSError: a folder cannot be read.
     """
-    pattern = re.compile(
-        rf"\.{re.escape(output_dir.name)}-[0-9a-f]{{32}}({_OLDER})?")
+    pattern = re.compile(rf"\.{re.escape(output_dir.name)}-[0-9a-f]{{32}}({_OLDER})?")
     if not output_dir.parent.is_dir():
         return
     for path in sorted(output_dir.parent.iterdir()):
@@ -149,8 +148,7 @@ def write_archive(folder, path):
     """
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(path.open("wb"))
-        zipped = stack.enter_context(
-            gzip.GzipFile("", "wb", mtime=0, fileobj=file))
+        zipped = stack.enter_context(gzip.GzipFile("", "wb", mtime=0, fileobj=file))
         with tarfile.open(fileobj=zipped, mode="w") as archive:
             for source in sorted(folder.rglob("*")):
                 member = archive.gettarinfo(source, source.relative_to(folder))

@@ -38,8 +38,9 @@ class ReusableModule:
       variable_names: list of str: `root.variables`, then `root.head_variables`.
     """
 
-    def __init__(self, encoder, projection_head=None, *, classifier=None,
-                 image_size_pixels=None):
+    def __init__(
+        self, encoder, projection_head=None, *, classifier=None, image_size_pixels=None
+    ):
         heads = [head for head in (projection_head, classifier) if head is not None]
         for head in heads:
             head(encoder.output)  # Builds it.
@@ -69,7 +70,8 @@ class ReusableModule:
         if image_size_pixels is not None:
             _check_size(image_size_pixels, self.image_shape)
             self.signatures[BYTES_SIGNATURE] = _bytes_signature(
-                serving, image_size_pixels, self.image_shape[-1])
+                serving, image_size_pixels, self.image_shape[-1]
+            )
         self.outputs = {
             name: tuple(tensor.shape)
             for name, tensor in serving.structured_outputs.items()
@@ -114,8 +116,10 @@ def _projections(head, features):
     if not hasattr(head, "layer_outputs"):
         return {"projections": head(features, training=False)}
     layers = head.layer_outputs(features, training=False)
-    named = {f"projection_layer{number}": output
-             for number, output in enumerate(layers[1:], start=1)}
+    named = {
+        f"projection_layer{number}": output
+        for number, output in enumerate(layers[1:], start=1)
+    }
     return {**named, "projections": layers[-1]}
 
 
@@ -142,20 +146,30 @@ def _bytes_signature(serving, image_size_pixels, channels):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
     def image_feature_vector_bytes(image_bytes):
         return serving(
-            images=views_from_bytes(image_bytes, image_size_pixels, channels))
+            images=views_from_bytes(image_bytes, image_size_pixels, channels)
+        )
 
     return image_feature_vector_bytes.get_concrete_function()
 
 
 def _check_size(image_size_pixels, image_shape):
-    require(image_size_pixels >= 1, "`image_size_pixels` must be >= 1.",
-            image_size_pixels=image_size_pixels)
-    require(image_shape[-1] in (1, 3),
-            "Files are decoded to 1 or 3 channels.", channels=image_shape[-1])
+    require(
+        image_size_pixels >= 1,
+        "`image_size_pixels` must be >= 1.",
+        image_size_pixels=image_size_pixels,
+    )
+    require(
+        image_shape[-1] in (1, 3),
+        "Files are decoded to 1 or 3 channels.",
+        channels=image_shape[-1],
+    )
     for side in image_shape[:2]:
-        require(side in (None, image_size_pixels),
-                "The encoder takes images of one size only.",
-                image_size_pixels=image_size_pixels, encoder=image_shape)
+        require(
+            side in (None, image_size_pixels),
+            "The encoder takes images of one size only.",
+            image_size_pixels=image_size_pixels,
+            encoder=image_shape,
+        )
 
 
 def _regularization_losses(encoder):

@@ -105,15 +105,27 @@ def export_saved_model(
     network = describe_network(copy)
     check_network(formats, network)
     heads = {"projection_head": projection_head, "classifier": classifier}
-    plain_heads = {name: None if head is None else plain_head(
-        head, copy.output_shape[-1], name) for name, head in heads.items()}
+    plain_heads = {
+        name: None if head is None else plain_head(head, copy.output_shape[-1], name)
+        for name, head in heads.items()
+    }
     module = ReusableModule(copy, **plain_heads, image_size_pixels=image_size_pixels)
-    record = {"format": EXPORT_FORMAT, "published": published,
-              "card": {name: card[name] for name in card if name != "sections"},
-              "config": config or {}, **_contract(module, copy, network)}
-    cases = parity_cases(encoder, copy, [
-        (HEAD_OUTPUTS[name], heads[name], plain) for name, plain in plain_heads.items()
-        if plain is not None])
+    record = {
+        "format": EXPORT_FORMAT,
+        "published": published,
+        "card": {name: card[name] for name in card if name != "sections"},
+        "config": config or {},
+        **_contract(module, copy, network),
+    }
+    cases = parity_cases(
+        encoder,
+        copy,
+        [
+            (HEAD_OUTPUTS[name], heads[name], plain)
+            for name, plain in plain_heads.items()
+            if plain is not None
+        ],
+    )
     with folder_in_the_making(output_dir, overwrite) as folder:
         saved_model = folder / SAVED_MODEL / ("" if version is None else str(version))
         _save(module, saved_model, record)
@@ -124,14 +136,23 @@ def export_saved_model(
         if SAVED_MODEL not in formats:
             shutil.rmtree(folder / SAVED_MODEL)
         record["parity"] = {
-            "max_abs_difference": max(differences.values()), "tolerance": TOLERANCE,
-            "formats": differences}
-        write_flushed(folder / "card.md", card_markdown(
-            card, image_shape=module.image_shape, outputs=module.outputs,
-            num_parameters=record["num_parameters"], files=_files(folder),
-            formats=formats, signatures=tuple(module.signatures),
-            saved_model=saved_model.relative_to(folder).as_posix(),
-        ))  # fmt: skip
+            "max_abs_difference": max(differences.values()),
+            "tolerance": TOLERANCE,
+            "formats": differences,
+        }
+        write_flushed(
+            folder / "card.md",
+            card_markdown(
+                card,
+                image_shape=module.image_shape,
+                outputs=module.outputs,
+                num_parameters=record["num_parameters"],
+                files=_files(folder),
+                formats=formats,
+                signatures=tuple(module.signatures),
+                saved_model=saved_model.relative_to(folder).as_posix(),
+            ),
+        )
         record["sha256"] = checksums(folder)
         text = json.dumps(record, indent=1, default=str)
         write_flushed(folder / "config.json", text + "\n")
@@ -152,7 +173,8 @@ def _write_formats(folder, formats, parts):
     differences = {}
     if SAVED_MODEL in formats:
         differences[SAVED_MODEL] = check_in_fresh_process(
-            parts.saved_model, parts.cases)
+            parts.saved_model, parts.cases
+        )
     for name in FORMATS:
         if name in formats:
             path = folder / FORMATS[name].file
@@ -182,27 +204,39 @@ def _contract(module, encoder, network):
     }
     if network is not None:
         # The names of weights.safetensors, in the order of the SavedModel's variables.
-        names = {id(variable): name
-                 for name, variable in variables_by_name(encoder).items()}
+        names = {
+            id(variable): name for name, variable in variables_by_name(encoder).items()
+        }
         record["weights"] = [names[id(variable)] for variable in encoder.variables]
     return record
 
 
 def _check_card(card, published):
     check_card(card)
-    require(not published or "data_licence" in card, "What is published says under "
-            "which licence its images are: add `data_licence` to the card "
-            "(--data_licence).", published=published)
+    require(
+        not published or "data_licence" in card,
+        "What is published says under "
+        "which licence its images are: add `data_licence` to the card "
+        "(--data_licence).",
+        published=published,
+    )
 
 
 def _check_layout(formats, version, archive):
     require(version is None or version >= 0, "`version` must be >= 0.", version=version)
-    require(SAVED_MODEL in formats or (version is None and not archive),
-            "A version and an archive are of the SavedModel: add saved_model to the "
-            "formats.", formats=list(formats), version=version, archive=archive)
+    require(
+        SAVED_MODEL in formats or (version is None and not archive),
+        "A version and an archive are of the SavedModel: add saved_model to the "
+        "formats.",
+        formats=list(formats),
+        version=version,
+        archive=archive,
+    )
 
 
 def _files(folder):
-    names = [f"{path.name}/" if path.is_dir() else path.name
-             for path in sorted(folder.iterdir())]
+    names = [
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in sorted(folder.iterdir())
+    ]
     return (*names, "config.json")

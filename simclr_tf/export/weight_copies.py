@@ -29,12 +29,16 @@ def copy_weights(source, twin):
       (True, 0.0)
     """
     pairs = _pairs(source, twin)
-    whole = (len(pairs) == len(twin.variables) == len(source.variables)
-             and all(old.shape == new.shape for old, new in pairs))
-    require(whole,
-            "A layer made anew from its config has other variables; give its class a "
-            "`get_config` that holds all arguments.", layer=source.name,
-            kind=type(source).__name__)
+    whole = len(pairs) == len(twin.variables) == len(source.variables) and all(
+        old.shape == new.shape for old, new in pairs
+    )
+    require(
+        whole,
+        "A layer made anew from its config has other variables; give its class a "
+        "`get_config` that holds all arguments.",
+        layer=source.name,
+        kind=type(source).__name__,
+    )
     for old, new in pairs:
         new.assign(tf.cast(old.numpy(), new.dtype))
 
@@ -53,6 +57,9 @@ def _pairs(source, twin):
             pairs.append((old, new))
             continue
         below = children[1](new)
-        pending += [(child, below[name]) for name, child in children[0](old).items()
-                    if name in below]
+        pending += [
+            (child, below[name])
+            for name, child in children[0](old).items()
+            if name in below
+        ]
     return pairs

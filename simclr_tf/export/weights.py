@@ -24,8 +24,9 @@ def check_safetensors():
     Raises:
       ConfigError: it is not.
     """
-    return import_extra("safetensors.numpy", extra="safetensors",
-                        wanted="--formats=safetensors")
+    return import_extra(
+        "safetensors.numpy", extra="safetensors", wanted="--formats=safetensors"
+    )
 
 
 def write_weights(path, encoder, network, cases):

@@ -18,12 +18,14 @@ def check_free(output):
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise WorkdirError(
             f"--output={output} exists already and is not an empty folder. Choose "
-            "another name; nothing is ever overwritten.")
+            "another name; nothing is ever overwritten."
+        )
     above = next(folder for folder in output.parents if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise WorkdirError(
             f"Cannot write --output={output}: {above} is not a folder that may be "
-            "written to.")
+            "written to."
+        )
     return output
 
 

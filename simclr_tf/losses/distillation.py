@@ -40,13 +40,20 @@ def distillation_cross_entropy(teacher_logits, student_logits, *, temperature):
 
     Source: Chen et al., SimCLRv2 (2020), equation 2.
     """
-    require(0 < temperature < math.inf, "`temperature` must be > 0 and finite.",
-            temperature=temperature)
+    require(
+        0 < temperature < math.inf,
+        "`temperature` must be > 0 and finite.",
+        temperature=temperature,
+    )
     teacher = tf.cast(tf.convert_to_tensor(teacher_logits), tf.float32)
     student = tf.cast(tf.convert_to_tensor(student_logits), tf.float32)
-    require(student.shape.rank == 2 and teacher.shape.is_compatible_with(student.shape),
-            "The logits of teacher and student must both be [N, C], with the same "
-            "classes.", teacher=tuple(teacher.shape), student=tuple(student.shape))
+    require(
+        student.shape.rank == 2 and teacher.shape.is_compatible_with(student.shape),
+        "The logits of teacher and student must both be [N, C], with the same classes.",
+        teacher=tuple(teacher.shape),
+        student=tuple(student.shape),
+    )
     return tf.nn.softmax_cross_entropy_with_logits(
         labels=tf.stop_gradient(tf.nn.softmax(teacher / temperature)),
-        logits=student / temperature)
+        logits=student / temperature,
+    )

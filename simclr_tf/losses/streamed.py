@@ -60,9 +60,11 @@ def block_rows(num_anchors, num_candidates, chunk_size=None):
       >>> block_rows(512, 512), block_rows(8192, 8192), block_rows(10, 10, 4)
       (None, 256, 4)
     """
-    require(chunk_size is None or chunk_size >= 1,
-            "`chunk_size` must be >= 1, or None to choose automatically.",
-            chunk_size=chunk_size)
+    require(
+        chunk_size is None or chunk_size >= 1,
+        "`chunk_size` must be >= 1, or None to choose automatically.",
+        chunk_size=chunk_size,
+    )
     if chunk_size is None:
         if None in (num_anchors, num_candidates):
             return None
@@ -75,8 +77,9 @@ def block_rows(num_anchors, num_candidates, chunk_size=None):
     return math.ceil(num_anchors / math.ceil(num_anchors / chunk_size))
 
 
-def streamed_candidates(projections_a, projections_b, *, rows, temperature=1.0,
-                        normalize=True):
+def streamed_candidates(
+    projections_a, projections_b, *, rows, temperature=1.0, normalize=True
+):
     """`candidate_logits`, reduced to what NT-Xent and the metrics read.
 
     With l_ik the logits of anchor i, and j its other view, it gives l_ij, and over the
@@ -109,16 +112,20 @@ def streamed_candidates(projections_a, projections_b, *, rows, temperature=1.0,
     log-sum-exp in the backward pass: Dao et al., FlashAttention (2022), section 3.1.
     """
     anchors, candidates = anchors_and_candidates(
-        projections_a, projections_b, temperature=temperature, normalize=normalize)
+        projections_a, projections_b, temperature=temperature, normalize=normalize
+    )
     blocks = _Blocks(
         candidates=tf.stop_gradient(candidates),  # Their gradient: see above.
-        columns=tf.stack(own_columns(anchors, candidates), axis=1), rows=rows,
-        temperature=temperature)
+        columns=tf.stack(own_columns(anchors, candidates), axis=1),
+        rows=rows,
+        temperature=temperature,
+    )
     positive, log_sum, highest, entropy_of_negatives = _row_sums(anchors, blocks)
     # Log-odds that the softmax picks a negative.
     log_odds = tf.stop_gradient(log_sum - positive)
-    entropy = (_binary_entropy(log_odds)
-               + tf.sigmoid(log_odds) * tf.stop_gradient(entropy_of_negatives))
+    entropy = _binary_entropy(log_odds) + tf.sigmoid(log_odds) * tf.stop_gradient(
+        entropy_of_negatives
+    )
     return StreamedCandidates(positive, log_sum, tf.stop_gradient(highest), entropy)
 
 
@@ -151,22 +158,30 @@ class _Blocks(NamedTuple):
         Returns:
           Tuple of float32 `[2N, ...]`.
         """
+
         def of_block(values):
             anchors, columns, *of_anchors = values
             return function(*self._logits(anchors, columns), *of_anchors)
 
         results = tf.map_fn(
             of_block,
-            tuple(map(self._split, (anchors / self.temperature, self.columns,
-                                    *of_anchors))),
+            tuple(
+                map(
+                    self._split, (anchors / self.temperature, self.columns, *of_anchors)
+                )
+            ),
             fn_output_signature=tuple(
-                tf.TensorSpec([self.rows, *shape]) for shape in outputs),
-            parallel_iterations=1)
+                tf.TensorSpec([self.rows, *shape]) for shape in outputs
+            ),
+            parallel_iterations=1,
+        )
         number = tf.shape(anchors)[0]
         return tuple(
-            tf.ensure_shape(tf.reshape(result, [-1, *shape])[:number],
-                            [anchors.shape[0], *shape])
-            for result, shape in zip(results, outputs, strict=True))
+            tf.ensure_shape(
+                tf.reshape(result, [-1, *shape])[:number], [anchors.shape[0], *shape]
+            )
+            for result, shape in zip(results, outputs, strict=True)
+        )
 
     def _split(self, tensor):
         """`[2N, ...]` -> `[blocks, rows, ...]`, the last one filled up with zeros."""
@@ -183,8 +198,10 @@ class _Blocks(NamedTuple):
         # Once they are read, the block can be masked where it lies.
         with tf.control_dependencies([positive]):
             negatives = tf.tensor_scatter_nd_update(
-                logits, tf.reshape(tf.stack([row, columns], axis=2), [-1, 2]),
-                tf.fill([2 * self.rows], logits.dtype.min))
+                logits,
+                tf.reshape(tf.stack([row, columns], axis=2), [-1, 2]),
+                tf.fill([2 * self.rows], logits.dtype.min),
+            )
         return negatives, positive
 
 
@@ -213,16 +230,20 @@ def _gradient(anchors, log_sum, blocks, d_positive, d_log_sum, *_):
     number = tf.shape(anchors)[0]
     by_view = tf.reshape(tf.stack([log_sum, d_log_sum], axis=1), [2, number // 2, 2])
     by_view = gather_across_replicas(tf.transpose(by_view, [1, 0, 2]))  # [G, 2, 2]
-    all_log_sum, all_d = tf.unstack(tf.reshape(
-        tf.transpose(by_view, [2, 1, 0]), [2, -1]))  # [2G] each
+    all_log_sum, all_d = tf.unstack(
+        tf.reshape(tf.transpose(by_view, [2, 1, 0]), [2, -1])
+    )  # [2G] each
 
     def products(negatives, _, log_sum, d_log_sum):
-        weights = (tf.exp(negatives - log_sum[:, tf.newaxis]) * d_log_sum[:, tf.newaxis]
-                   + tf.exp(negatives - all_log_sum) * all_d)
+        weights = (
+            tf.exp(negatives - log_sum[:, tf.newaxis]) * d_log_sum[:, tf.newaxis]
+            + tf.exp(negatives - all_log_sum) * all_d
+        )
         return (tf.matmul(weights, blocks.candidates),)
 
-    (gradient,) = blocks.map(products, anchors, log_sum, d_log_sum,
-                             outputs=[[anchors.shape[1]]])
+    (gradient,) = blocks.map(
+        products, anchors, log_sum, d_log_sum, outputs=[[anchors.shape[1]]]
+    )
     # Each anchor is the positive of its own other view, on the same replica.
     other = tf.roll(anchors, number // 2, axis=0)
     d_pair = d_positive + tf.roll(d_positive, number // 2, axis=0)

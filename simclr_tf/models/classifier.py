@@ -45,19 +45,25 @@ def classifier_network(
     Source: Chen et al., SimCLRv2 (2020), section 2 and Figure 5 (fine-tuning from the
     middle of the head); SimCLR (2020), section B.5.
     """
-    require(isinstance(num_classes, numbers.Integral) and num_classes >= 1,
-            "`num_classes` must be a whole number >= 1.", num_classes=num_classes)
+    require(
+        isinstance(num_classes, numbers.Integral) and num_classes >= 1,
+        "`num_classes` must be a whole number >= 1.",
+        num_classes=num_classes,
+    )
     layers = [] if projection_head is None else projection_head.dense_layers
-    require(isinstance(head_layer, numbers.Integral)
-            and 0 <= head_layer <= len(layers),
-            f"`head_layer` must be a whole number from 0 to {len(layers)}, the layers "
-            "of the projection head.", head_layer=head_layer)
+    require(
+        isinstance(head_layer, numbers.Integral) and 0 <= head_layer <= len(layers),
+        f"`head_layer` must be a whole number from 0 to {len(layers)}, the layers "
+        "of the projection head.",
+        head_layer=head_layer,
+    )
     encoder = _copy(encoder, synchronized)
     x = encoder.output
     for index in range(head_layer):
         x = _layer_of_head(projection_head, index, x, synchronized)
     logits = keras.layers.Dense(
-        num_classes, kernel_initializer="zeros", dtype="float32", name=LOGITS)(x)
+        num_classes, kernel_initializer="zeros", dtype="float32", name=LOGITS
+    )(x)
     return keras.Model(encoder.input, logits, name=f"{encoder.name}_classifier")
 
 
@@ -81,19 +87,27 @@ def split_classifier(network):
       [(None, 51), (None, 10)]
     """
     layers = network.layers
-    require(bool(layers) and layers[-1].name == LOGITS,
-            "A fine-tuned classifier is expected: a network that ends in the layer "
-            f"`{LOGITS}`, as `simclr-tf finetune` saves it.",
-            last_layer=layers[-1].name if layers else None)
-    after = [layer for layer in layers
-             if layer.name.startswith(_HEAD_PREFIX) or layer.name == LOGITS]
+    require(
+        bool(layers) and layers[-1].name == LOGITS,
+        "A fine-tuned classifier is expected: a network that ends in the layer "
+        f"`{LOGITS}`, as `simclr-tf finetune` saves it.",
+        last_layer=layers[-1].name if layers else None,
+    )
+    after = [
+        layer
+        for layer in layers
+        if layer.name.startswith(_HEAD_PREFIX) or layer.name == LOGITS
+    ]
     features = after[0].input
     x = inputs = keras.Input(features.shape[1:], name="features")
     for layer in after:
         x = layer(x)
-    return (keras.Model(network.input, features,
-                        name=network.name.removesuffix("_classifier")),
-            keras.Model(inputs, x, name="classifier"))
+    return (
+        keras.Model(
+            network.input, features, name=network.name.removesuffix("_classifier")
+        ),
+        keras.Model(inputs, x, name="classifier"),
+    )
 
 
 def freeze_until(network, endpoint):
@@ -124,8 +138,11 @@ def freeze_until(network, endpoint):
     if endpoint == "none":
         return []
     found = _endpoints_of(network)
-    require(endpoint in found, "This encoder has no such endpoint; it has "
-            f"{', '.join(found)}.", freeze_until=endpoint)
+    require(
+        endpoint in found,
+        f"This encoder has no such endpoint; it has {', '.join(found)}.",
+        freeze_until=endpoint,
+    )
     part = keras.Model(network.input, found[endpoint])
     for layer in part.layers:
         layer.trainable = False
@@ -150,8 +167,11 @@ def depth_groups(network):
       [3, 15, 15, 15, 15, 2]
     """
     found = _endpoints_of(network)
-    ends = [found[name] for name in ENDPOINTS if name in found and name not in (
-        "initial_conv", "block_group4")]  # Part of the stem; followed by the pool.
+    ends = [
+        found[name]
+        for name in ENDPOINTS
+        if name in found and name not in ("initial_conv", "block_group4")
+    ]  # Part of the stem; followed by the pool.
     groups, seen = [], set()
     for end in [*ends, network.output]:
         part = keras.Model(network.input, end)

@@ -15,15 +15,45 @@ from simclr_tf.models.endpoints import has_graph
 
 KIND = "keras_functional/1"
 # Layers without a program, a file or a lookup table in their config.
-LAYERS = frozenset({
-    "Activation", "Add", "Average", "AveragePooling2D", "BatchNormalization",
-    "Concatenate", "Conv2D", "Cropping2D", "Dense", "DepthwiseConv2D", "Dropout", "ELU",
-    "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "GroupNormalization",
-    "InputLayer", "LayerNormalization", "LeakyReLU", "MaxPooling2D", "Maximum",
-    "Minimum", "Multiply", "PReLU", "Permute", "ReLU", "Rescaling", "Reshape",
-    "SeparableConv2D", "Softmax", "SpatialDropout2D", "Subtract", "UnitNormalization",
-    "UpSampling2D", "ZeroPadding2D",
-})  # fmt: skip
+LAYERS = frozenset(
+    {
+        "Activation",
+        "Add",
+        "Average",
+        "AveragePooling2D",
+        "BatchNormalization",
+        "Concatenate",
+        "Conv2D",
+        "Cropping2D",
+        "Dense",
+        "DepthwiseConv2D",
+        "Dropout",
+        "ELU",
+        "Flatten",
+        "GlobalAveragePooling2D",
+        "GlobalMaxPooling2D",
+        "GroupNormalization",
+        "InputLayer",
+        "LayerNormalization",
+        "LeakyReLU",
+        "MaxPooling2D",
+        "Maximum",
+        "Minimum",
+        "Multiply",
+        "PReLU",
+        "Permute",
+        "ReLU",
+        "Rescaling",
+        "Reshape",
+        "SeparableConv2D",
+        "Softmax",
+        "SpatialDropout2D",
+        "Subtract",
+        "UnitNormalization",
+        "UpSampling2D",
+        "ZeroPadding2D",
+    }
+)
 _VALUES = frozenset({"keras.initializers", "keras.regularizers", "keras.constraints"})
 
 
@@ -48,8 +78,9 @@ def describe_network(encoder):
     functional = keras.Model(encoder.input, encoder.output, name=encoder.name)
     try:
         # To JSON and back: tuples are lists, as every reader will see them.
-        description = json.loads(json.dumps(
-            {"kind": KIND, "config": _portable(functional.get_config())}))
+        description = json.loads(
+            json.dumps({"kind": KIND, "config": _portable(functional.get_config())})
+        )
         _check(description)
         weights_by_name(functional)
     except (DataError, TypeError, ValueError, NotImplementedError):
@@ -73,11 +104,20 @@ def network_from_description(description, source="the description"):
     try:
         _check(description)
         return keras.Model.from_config(description["config"])
-    except (DataError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-            ImportError, RuntimeError) as error:
+    except (
+        DataError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        ImportError,
+        RuntimeError,
+    ) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(
-            f"The network in {source} cannot be rebuilt: {reason}") from error
+            f"The network in {source} cannot be rebuilt: {reason}"
+        ) from error
 
 
 def weights_by_name(encoder):
@@ -116,14 +156,24 @@ def set_weights_by_name(encoder, weights, source="the weights"):
     variables = variables_by_name(encoder)
     missing = sorted(set(variables) - set(weights))
     surplus = sorted(set(weights) - set(variables))
-    shapes = [name for name in variables if name in weights
-              and tuple(variables[name].shape) != np.shape(weights[name])]
-    problems = [f"{what} {names[0]} and {len(names) - 1} more"
-                for what, names in (("missing:", missing), ("surplus:", surplus),
-                                    ("another shape:", shapes)) if names]
+    shapes = [
+        name
+        for name in variables
+        if name in weights and tuple(variables[name].shape) != np.shape(weights[name])
+    ]
+    problems = [
+        f"{what} {names[0]} and {len(names) - 1} more"
+        for what, names in (
+            ("missing:", missing),
+            ("surplus:", surplus),
+            ("another shape:", shapes),
+        )
+        if names
+    ]
     if problems:
         raise DataError(
-            f"{source} do not belong to this network ({'; '.join(problems)}).")
+            f"{source} do not belong to this network ({'; '.join(problems)})."
+        )
     for name, variable in variables.items():
         variable.assign(weights[name])
 
@@ -147,16 +197,22 @@ def variables_by_name(encoder):
             own = variable.name.split(":")[0].split("/")[-1]
             named[f"{layer.name}/{own}"] = variable
             number += 1
-    require(len(named) == number, "Two weights of the network have the same name.",
-            encoder=encoder.name)
+    require(
+        len(named) == number,
+        "Two weights of the network have the same name.",
+        encoder=encoder.name,
+    )
     return named
 
 
 def _portable(config):
     """Without what one release writes and another does not know."""
     if isinstance(config, dict):
-        return {key: _portable(value) for key, value in config.items()
-                if not (key == "optional" and value is False)}
+        return {
+            key: _portable(value)
+            for key, value in config.items()
+            if not (key == "optional" and value is False)
+        }
     if isinstance(config, (list, tuple)):
         return [_portable(value) for value in config]
     return config
@@ -181,5 +237,7 @@ def _check_class(value):
     module, name = value.get("module"), value.get("class_name")
     known = module in _VALUES or (module == "keras.layers" and name in LAYERS)
     if not known or value.get("registered_name"):
-        raise DataError(f"it names {module}.{name}, which is not on the list of "
-                        "layers that are only data")
+        raise DataError(
+            f"it names {module}.{name}, which is not on the list of "
+            "layers that are only data"
+        )

@@ -60,19 +60,29 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
         outputs, mean, variance = _normalize(
             tf.cast(inputs, self.compute_dtype),
             self._per_channel(self.gamma, inputs, tf.ones),
-            self._per_channel(self.beta, inputs, tf.zeros), axes, self.epsilon,
-            self.moving_mean.dtype)
+            self._per_channel(self.beta, inputs, tf.zeros),
+            axes,
+            self.epsilon,
+            self.moving_mean.dtype,
+        )
         self._move_statistics(mean, variance, _numbers_averaged(inputs, axes))
         return outputs
 
     def _require_plain(self, training, mask):
-        require(training is True and mask is None and len(self.axis) == 1,
-                "Batch norm over several replicas needs a Python bool as `training`, "
-                "one `axis` and no mask.",
-                layer=self.name, training=training, axis=list(self.axis))
-        require(not self.renorm and self.virtual_batch_size is None,
-                "Batch norm over several replicas knows neither `renorm` nor "
-                "`virtual_batch_size`.", layer=self.name)
+        require(
+            training is True and mask is None and len(self.axis) == 1,
+            "Batch norm over several replicas needs a Python bool as `training`, "
+            "one `axis` and no mask.",
+            layer=self.name,
+            training=training,
+            axis=list(self.axis),
+        )
+        require(
+            not self.renorm and self.virtual_batch_size is None,
+            "Batch norm over several replicas knows neither `renorm` nor "
+            "`virtual_batch_size`.",
+            layer=self.name,
+        )
 
     def _per_channel(self, parameter, inputs, default):
         """A gamma or beta (or what stands in for none) that broadcasts over inputs."""

@@ -63,4 +63,5 @@ def synchronized_layer(layer):
             "cannot be made anew from its config; give its class a `get_config` that "
             f"holds all arguments, or use --strategy=one_device. {type(error).__name__}"
             f": {' '.join(str(error).split())[:200]} "
-            + received_text(layer=layer.name, kind=type(layer).__name__)) from error
+            + received_text(layer=layer.name, kind=type(layer).__name__)
+        ) from error

@@ -55,29 +55,58 @@ def wrap_optimizer(
     Source: Zhang et al. (2019), arXiv 1907.08610; Izmailov et al. (2018), arXiv
     1803.05407.
     """
-    require(lookahead_period_steps >= 1, "`lookahead_period_steps` must be >= 1.",
-            lookahead_period_steps=lookahead_period_steps)
-    require(0 < lookahead_step_size <= 1, "`lookahead_step_size` must lie in (0, 1].",
-            lookahead_step_size=lookahead_step_size)
-    require(swa_start_step >= 0, "`swa_start_step` must be >= 0.",
-            swa_start_step=swa_start_step)
-    require(swa_period_steps >= 1, "`swa_period_steps` must be >= 1.",
-            swa_period_steps=swa_period_steps)
-    require(0 <= average_decay < 1, "`average_decay` must lie in [0, 1).",
-            average_decay=average_decay)
+    require(
+        lookahead_period_steps >= 1,
+        "`lookahead_period_steps` must be >= 1.",
+        lookahead_period_steps=lookahead_period_steps,
+    )
+    require(
+        0 < lookahead_step_size <= 1,
+        "`lookahead_step_size` must lie in (0, 1].",
+        lookahead_step_size=lookahead_step_size,
+    )
+    require(
+        swa_start_step >= 0,
+        "`swa_start_step` must be >= 0.",
+        swa_start_step=swa_start_step,
+    )
+    require(
+        swa_period_steps >= 1,
+        "`swa_period_steps` must be >= 1.",
+        swa_period_steps=swa_period_steps,
+    )
+    require(
+        0 <= average_decay < 1,
+        "`average_decay` must lie in [0, 1).",
+        average_decay=average_decay,
+    )
     if name not in WRAPPERS:
         raise unknown_choice("wrapper", name, WRAPPERS)
     tfa = addons(f"The optimizer wrapper `{name}`")
     legacy = _AsLegacy(optimizer)
     if name == "lookahead":
-        return Wrapped(optimizer, "slow", tfa.optimizers.Lookahead(
-            legacy, sync_period=lookahead_period_steps,
-            slow_step_size=lookahead_step_size))
+        return Wrapped(
+            optimizer,
+            "slow",
+            tfa.optimizers.Lookahead(
+                legacy,
+                sync_period=lookahead_period_steps,
+                slow_step_size=lookahead_step_size,
+            ),
+        )
     if name == "swa":
-        return Wrapped(optimizer, "average", tfa.optimizers.SWA(
-            legacy, start_averaging=swa_start_step, average_period=swa_period_steps))
-    return Wrapped(optimizer, "average", tfa.optimizers.MovingAverage(
-        legacy, average_decay=average_decay))
+        return Wrapped(
+            optimizer,
+            "average",
+            tfa.optimizers.SWA(
+                legacy, start_averaging=swa_start_step, average_period=swa_period_steps
+            ),
+        )
+    return Wrapped(
+        optimizer,
+        "average",
+        tfa.optimizers.MovingAverage(legacy, average_decay=average_decay),
+    )
 
 
 class Wrapped(keras.optimizers.Optimizer):
@@ -94,8 +123,9 @@ class Wrapped(keras.optimizers.Optimizer):
     """
 
     def __init__(self, inner_optimizer, slot_name, wrapper):
-        super().__init__(name=f"{wrapper._name}_{inner_optimizer.name}",
-                         jit_compile=False)
+        super().__init__(
+            name=f"{wrapper._name}_{inner_optimizer.name}", jit_compile=False
+        )
         self.inner_optimizer = inner_optimizer
         self._learning_rate = inner_optimizer._learning_rate
         self._slot_name = slot_name
@@ -140,7 +170,8 @@ class Wrapped(keras.optimizers.Optimizer):
         self.inner_optimizer.build(var_list)
         wrapper._create_all_weights(var_list)
         self.copies = [
-            wrapper.get_slot(variable, self._slot_name) for variable in var_list]
+            wrapper.get_slot(variable, self._slot_name) for variable in var_list
+        ]
         self._built = True
 
     def update_step(self, gradient, variable):
@@ -151,7 +182,8 @@ class Wrapped(keras.optimizers.Optimizer):
           variable: tf.Variable, one of those in `build`.
         """
         self._addons.wrapper._resource_apply_dense(
-            tf.convert_to_tensor(gradient), variable)
+            tf.convert_to_tensor(gradient), variable
+        )
 
 
 class _AsLegacy(keras.optimizers.legacy.Optimizer):
@@ -175,5 +207,7 @@ class _AsLegacy(keras.optimizers.legacy.Optimizer):
         return tf.no_op()
 
     def get_config(self):
-        return {**super().get_config(),
-                "optimizer": keras.optimizers.serialize(self._present.optimizer)}
+        return {
+            **super().get_config(),
+            "optimizer": keras.optimizers.serialize(self._present.optimizer),
+        }

@@ -4,8 +4,13 @@ from simclr_tf.errors import DataError
 from simclr_tf.reports.figure_files import matplotlib_parts, save_figure
 
 # Okabe and Ito: told apart with any kind of colour vision, by marker in print.
-_STYLES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."),
-           ("#CC79A7", "D", ":"), ("#E69F00", "v", "-"))
+_STYLES = (
+    ("#0072B2", "o", "-"),
+    ("#D55E00", "s", "--"),
+    ("#009E73", "^", "-."),
+    ("#CC79A7", "D", ":"),
+    ("#E69F00", "v", "-"),
+)
 _INK, _FAINT = "#222222", "#DDDDDD"
 
 
@@ -42,9 +47,17 @@ def accuracy_against_labels(lines, path, *, title):
         color, marker, dashes = _STYLES[number % len(_STYLES)]
         labels, accuracies, errors = zip(*points, strict=True)
         axes.errorbar(
-            labels, accuracies, yerr=[error or 0.0 for error in errors], label=name,
-            color=color, marker=marker, linestyle=dashes, capsize=3, linewidth=1.6,
-            markersize=5)
+            labels,
+            accuracies,
+            yerr=[error or 0.0 for error in errors],
+            label=name,
+            color=color,
+            marker=marker,
+            linestyle=dashes,
+            capsize=3,
+            linewidth=1.6,
+            markersize=5,
+        )
         ticks.update({count: f"{count:,}" for count in labels})
     axes.set_xscale("log")
     axes.set_xticks(sorted(ticks), [ticks[count] for count in sorted(ticks)])

@@ -6,14 +6,20 @@ from simclr_tf.reports.plots import matplotlib_parts, save_figure
 from simclr_tf.reports.tables import markdown_table
 
 # Okabe and Ito: told apart with any kind of colour vision, by marker in print.
-_STYLES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."),
-           ("#CC79A7", "D", ":"), ("#E69F00", "v", "-"))
+_STYLES = (
+    ("#0072B2", "o", "-"),
+    ("#D55E00", "s", "--"),
+    ("#009E73", "^", "-."),
+    ("#CC79A7", "D", ":"),
+    ("#E69F00", "v", "-"),
+)
 _INK, _FAINT = "#222222", "#DDDDDD"
 _HEADER = ("benchmark", "case", "variant", "rate", "cost", "times as fast")
 
 
-def benchmark_and_report(benchmark, config, output, *, memory=False, profile=None,
-                         command=None, say=print):
+def benchmark_and_report(
+    benchmark, config, output, *, memory=False, profile=None, command=None, say=print
+):
     """Run a benchmark, write what it found, and say it.
 
     Args:
@@ -28,7 +34,8 @@ def benchmark_and_report(benchmark, config, output, *, memory=False, profile=Non
       SimCLRError: as of `run_benchmark`; or a file that cannot be written.
     """
     record = run_benchmark(
-        benchmark, config, memory=memory, profile=profile, command=command, say=say)
+        benchmark, config, memory=memory, profile=profile, command=command, say=say
+    )
     write_record(output, record)
     say(f"\n{benchmark_markdown([record])}\n\nWritten to {output}")
     if compares_sizes(record):
@@ -56,9 +63,17 @@ def benchmark_markdown(records):
     with_memory = any(row.peak_bytes is not None for _, row in rows)
     header = [*_HEADER, *(["peak memory", "of it added"] if with_memory else [])]
     cells = [
-        [record.benchmark, row.case, row.variant, _rate(row), _cost(row), _ratio(row),
-         *([_bytes(row.peak_bytes), _bytes(row.added_bytes)] if with_memory else [])]
-        for record, row in rows]
+        [
+            record.benchmark,
+            row.case,
+            row.variant,
+            _rate(row),
+            _cost(row),
+            _ratio(row),
+            *([_bytes(row.peak_bytes), _bytes(row.added_bytes)] if with_memory else []),
+        ]
+        for record, row in rows
+    ]
     table = markdown_table(header, cells, "lll" + "r" * (len(header) - 3))
     return "\n\n".join([table, *dict.fromkeys(map(_machine, records))])
 
@@ -71,12 +86,14 @@ def _cost(row):
     """Time of one unit: median and quartiles."""
     times = spread(row.seconds)
     factor, unit = next(
-        (factor, unit) for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs"),
-                                            (1e9, "ns"))
-        if times.median / row.units * factor >= 1 or unit == "ns")
+        (factor, unit)
+        for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs"), (1e9, "ns"))
+        if times.median / row.units * factor >= 1 or unit == "ns"
+    )
     median, low, high = (
         _three_digits(value / row.units * factor)
-        for value in (times.median, times.low, times.high))
+        for value in (times.median, times.low, times.high)
+    )
     return f"{median} {unit} ({low} to {high})"
 
 
@@ -111,13 +128,16 @@ def _machine(record):
     threads = [
         f"{name.replace('_', '-').removesuffix('-threads')} threads "
         f"{machine[name] or 'by default'}"
-        for name in ("intra_op_threads", "inter_op_threads")]
+        for name in ("intra_op_threads", "inter_op_threads")
+    ]
     return (
         f"Medians of {settings['rounds']} rounds, in brackets the quartiles; variants "
         f"take turns, and ratios are of the same round. {machine['processor']}, "
         f"{machine['usable_cores']} cores, {', '.join(machine['devices'])}; "
         f"TensorFlow {versions['tensorflow']}; {', '.join(threads)}"
-        + (f"; load before: {load[0]:.1f}" if load else "") + ".")
+        + (f"; load before: {load[0]:.1f}" if load else "")
+        + "."
+    )
 
 
 def compares_sizes(record):
@@ -154,13 +174,31 @@ def cost_figure(record, path):
     for number, (name, rows) in enumerate(lines.items()):
         color, marker, dashes = _STYLES[number % len(_STYLES)]
         sizes, medians, errors = _points(rows)
-        axes.errorbar(sizes, medians, yerr=errors, label=name, color=color,
-                      marker=marker, linestyle=dashes, capsize=3, linewidth=1.6,
-                      markersize=5)
-    axes.set(xscale="log", yscale="log", xlabel="size",
-             ylabel=f"µs for one of the {record.rows[0].unit}")
-    axes.set_title(f"{record.benchmark}: cost against size", loc="left", fontsize=10,
-                   fontweight="bold", color=_INK)
+        axes.errorbar(
+            sizes,
+            medians,
+            yerr=errors,
+            label=name,
+            color=color,
+            marker=marker,
+            linestyle=dashes,
+            capsize=3,
+            linewidth=1.6,
+            markersize=5,
+        )
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="size",
+        ylabel=f"µs for one of the {record.rows[0].unit}",
+    )
+    axes.set_title(
+        f"{record.benchmark}: cost against size",
+        loc="left",
+        fontsize=10,
+        fontweight="bold",
+        color=_INK,
+    )
     axes.grid(color=_FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
@@ -173,8 +211,11 @@ def cost_figure(record, path):
 def _points(rows):
     """(sizes, medians, (below, above)) of a line, in µs a unit, by size."""
     rows = sorted(rows, key=lambda row: row.size)
-    spreads = [spread([1e6 * second / row.units for second in row.seconds])
-               for row in rows]
-    errors = ([found.median - found.low for found in spreads],
-              [found.high - found.median for found in spreads])
+    spreads = [
+        spread([1e6 * second / row.units for second in row.seconds]) for row in rows
+    ]
+    errors = (
+        [found.median - found.low for found in spreads],
+        [found.high - found.median for found in spreads],
+    )
     return [row.size for row in rows], [found.median for found in spreads], errors

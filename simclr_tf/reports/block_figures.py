@@ -9,8 +9,18 @@ from simclr_tf.reports.plots import CORRECT, INCORRECT
 from simclr_tf.reports.tile_sheet import TileSheet, displayable
 
 # As on the page, in print: told apart by marker too.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#A67C00", "#3DA5D9", "#7A3E9D",
-          "#5C5C5C", "#8F1D2C", "#6B8E23")
+COLORS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#A67C00",
+    "#3DA5D9",
+    "#7A3E9D",
+    "#5C5C5C",
+    "#8F1D2C",
+    "#6B8E23",
+)
 MARKERS = "osD^"
 _FRAMES = {None: None, "same": CORRECT, "other": INCORRECT}
 _INK, _FAINT = "#222222", "#DDDDDD"
@@ -43,9 +53,16 @@ def curves_figure(charts, path, *, columns=2):
     for place, curves in enumerate(charts, 1):
         axes = _axes(figure, (rows, columns, place), curves.title)
         for number, (name, (xs, ys)) in enumerate(curves.lines.items()):
-            axes.plot(xs, ys, label=name, color=COLORS[number % len(COLORS)],
-                      linestyle="-" if number < len(COLORS) else "--", linewidth=1.6,
-                      marker="o" if len(xs) <= 40 else None, markersize=3)
+            axes.plot(
+                xs,
+                ys,
+                label=name,
+                color=COLORS[number % len(COLORS)],
+                linestyle="-" if number < len(COLORS) else "--",
+                linewidth=1.6,
+                marker="o" if len(xs) <= 40 else None,
+                markersize=3,
+            )
         axes.set_xlabel(curves.x_label)
         axes.grid(color=_FAINT, linewidth=0.6)
         if curves.value_format.endswith("%"):
@@ -67,8 +84,11 @@ def maps_figure(maps, path):
       ConfigError: matplotlib is missing.
       WorkdirError: the file cannot be written.
     """
-    labels = (np.full(len(maps.images), -1) if maps.labels is None
-              else np.asarray(maps.labels))
+    labels = (
+        np.full(len(maps.images), -1)
+        if maps.labels is None
+        else np.asarray(maps.labels)
+    )
     figure = _figure(5.2 * len(maps.places), 5.6)
     for place, (title, points) in enumerate(maps.places.items(), 1):
         axes = _axes(figure, (1, len(maps.places), place), title)
@@ -79,12 +99,24 @@ def maps_figure(maps, path):
             rows = labels == label
             color = "#777777" if label < 0 else COLORS[label % len(COLORS)]
             marker = MARKERS[max(label, 0) // len(COLORS) % len(MARKERS)]
-            axes.scatter(*np.asarray(points)[rows].T, s=9, color=color, marker=marker,
-                         label=class_name(label, maps.classes), linewidths=0)
+            axes.scatter(
+                *np.asarray(points)[rows].T,
+                s=9,
+                color=color,
+                marker=marker,
+                label=class_name(label, maps.classes),
+                linewidths=0,
+            )
     if maps.labels is not None and len(np.unique(labels)) <= 40:
         handles = figure.axes[0].get_legend_handles_labels()
-        figure.legend(*handles, loc="lower center", ncols=6, frameon=False, fontsize=8,
-                      markerscale=2)
+        figure.legend(
+            *handles,
+            loc="lower center",
+            ncols=6,
+            frameon=False,
+            fontsize=8,
+            markerscale=2,
+        )
         figure.tight_layout(rect=(0, 0.05 * -(-len(np.unique(labels)) // 6), 1, 1))
     save_figure(figure, path)
 
@@ -110,8 +142,15 @@ def matrix_figure(matrix, path):
     axes.set_yticks(range(size), matrix.names, fontsize=7)
     axes.set(xlabel="predicted", ylabel="true")
     for row, column in np.argwhere(counts):
-        axes.text(column, row, counts[row, column], ha="center", va="center",
-                  fontsize=6.5, color="white" if shares[row, column] > 0.5 else _INK)
+        axes.text(
+            column,
+            row,
+            counts[row, column],
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            color="white" if shares[row, column] > 0.5 else _INK,
+        )
     figure.tight_layout()
     save_figure(figure, path)
 
@@ -140,8 +179,12 @@ def gallery_figure(galleries, path):
     if not any(tiles for gallery in galleries for _, tiles in gallery.rows):
         raise DataError("A gallery needs at least one image.")
     lines = [_lines(gallery) for gallery in galleries]
-    width = max(x + len(row[1]) * _STEP for of_one in lines for line in of_one
-                for x, row in line)
+    width = max(
+        x + len(row[1]) * _STEP
+        for of_one in lines
+        for line in of_one
+        for x, row in line
+    )
     height = sum(_HEAD + sum(map(_line_height, of_one)) for of_one in lines)
     sheet = TileSheet(max(12.0, width), height, top=0.0)
     y = 0.0
@@ -152,8 +195,9 @@ def gallery_figure(galleries, path):
             for x, row in line:
                 _draw_row(sheet, row, x, y, y + _line_height(line) - 1.1)
             y += _line_height(line)
-    legend = [(text, _FRAMES[mark]) for gallery in galleries
-              for text, mark in gallery.legend]
+    legend = [
+        (text, _FRAMES[mark]) for gallery in galleries for text, mark in gallery.legend
+    ]
     if legend:
         sheet.legend(legend)
     sheet.save(path)
@@ -162,9 +206,13 @@ def gallery_figure(galleries, path):
 def _lines(gallery):
     """Rows beside each other: lists of (place of the first tile, row)."""
     step = max(len(tiles) for _, tiles in gallery.rows) * _STEP + 0.6
-    return [[(place * step, row) for place, row in enumerate(
-        gallery.rows[first:first + gallery.beside])]
-        for first in range(0, len(gallery.rows), gallery.beside)]
+    return [
+        [
+            (place * step, row)
+            for place, row in enumerate(gallery.rows[first : first + gallery.beside])
+        ]
+        for first in range(0, len(gallery.rows), gallery.beside)
+    ]
 
 
 def _draw_row(sheet, row, x, title_y, tile_y):
@@ -175,8 +223,9 @@ def _draw_row(sheet, row, x, title_y, tile_y):
         frame = _FRAMES[tile.mark]
         left = x + place * _STEP
         sheet.tile(displayable(tile.image[np.newaxis])[0], left, tile_y, frame=frame)
-        sheet.text(_cut(tile.caption), left + 0.5, tile_y - 0.04, small=True,
-                   color=frame)
+        sheet.text(
+            _cut(tile.caption), left + 0.5, tile_y - 0.04, small=True, color=frame
+        )
 
 
 def _line_height(line):

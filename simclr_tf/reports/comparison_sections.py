@@ -6,9 +6,11 @@ from simclr_tf.reports.blocks import Section, Table, Text
 from simclr_tf.reports.run_sections import cost_rows, curve_section, end_section
 from simclr_tf.reports.tables import protocol_title, value_text
 
-_TITLES = {"evaluation.json": "Evaluation, side by side",
-           "finetune.json": "Fine-tuning, side by side",
-           "transfer.json": "Transfer, side by side"}
+_TITLES = {
+    "evaluation.json": "Evaluation, side by side",
+    "finetune.json": "Fine-tuning, side by side",
+    "transfer.json": "Transfer, side by side",
+}
 
 
 def comparison_sections(runs):
@@ -41,18 +43,25 @@ def differing_options(configs):
       [('epochs', 3, 5)]
     """
     values = [flatten(config) for config in configs]
-    return [(name, *(each[name] for each in values)) for name in values[0]
-            if any(each[name] != values[0][name] for each in values)]
+    return [
+        (name, *(each[name] for each in values))
+        for name in values[0]
+        if any(each[name] != values[0][name] for each in values)
+    ]
 
 
 def _options(runs):
-    rows = tuple((name, *map(str, values)) for name, *values in
-                 differing_options([run.config for run in runs]))
+    rows = tuple(
+        (name, *map(str, values))
+        for name, *values in differing_options([run.config for run in runs])
+    )
     title = "What differs"
     if not rows:
         return Section(title, (Text("All options are the same."),))
-    return Section(title, (Table(("option", *(run.name for run in runs)), rows,
-                                 "l" * (len(runs) + 1)),))
+    return Section(
+        title,
+        (Table(("option", *(run.name for run in runs)), rows, "l" * (len(runs) + 1)),),
+    )
 
 
 def _results(runs, file, title):
@@ -64,16 +73,30 @@ def _results(runs, file, title):
                 cells.setdefault(_row(found, file), {})[place] = value_text(found)
     if not cells:
         return None
-    rows = tuple((*key, *(found.get(place, "") for place in range(len(runs))))
-                 for key, found in cells.items())
-    blocks = [Table(("accuracy (%)", "of", *(run.name for run in runs)), rows,
-                    "ll" + "r" * len(runs)),
-              Text("In brackets 95 % intervals for the test images being a sample; "
-                   "± is the standard deviation over draws or seeds.")]
+    rows = tuple(
+        (*key, *(found.get(place, "") for place in range(len(runs))))
+        for key, found in cells.items()
+    )
+    blocks = [
+        Table(
+            ("accuracy (%)", "of", *(run.name for run in runs)),
+            rows,
+            "ll" + "r" * len(runs),
+        ),
+        Text(
+            "In brackets 95 % intervals for the test images being a sample; "
+            "± is the standard deviation over draws or seeds."
+        ),
+    ]
     sets = {run.results[file].data for run in runs if file in run.results}
     if len(sets) > 1:
-        blocks.append(Text("These were not measured on the same images: "
-                           f"{', '.join(sorted(sets))}.", "warning"))
+        blocks.append(
+            Text(
+                "These were not measured on the same images: "
+                f"{', '.join(sorted(sets))}.",
+                "warning",
+            )
+        )
     return Section(title, tuple(blocks))
 
 
@@ -90,7 +113,10 @@ def _cost(runs):
     names = list(dict.fromkeys(name for rows in found for name in rows))
     rows = [(name, *(each.get(name, "") for each in found)) for name in names]
     versions = [run.record.get("versions", {}) for run in runs]
-    rows += [(name, *(str(each.get(name, "")) for each in versions))
-             for name in dict.fromkeys(name for each in versions for name in each)]
-    return Section("Environment and cost",
-                   (Table(("", *(run.name for run in runs)), tuple(rows)),))
+    rows += [
+        (name, *(str(each.get(name, "")) for each in versions))
+        for name in dict.fromkeys(name for each in versions for name in each)
+    ]
+    return Section(
+        "Environment and cost", (Table(("", *(run.name for run in runs)), tuple(rows)),)
+    )

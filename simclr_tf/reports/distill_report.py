@@ -35,15 +35,21 @@ def distill_and_report(config, output, *, command=None, say=print):
     output = check_free(output)
     found = distill(config, command=command, say=say)
     table = distill_markdown(found.results)
-    record = {"distillation": to_dict(config), "images": found.images,
-              "history": found.history, "versions": versions(), "command": command}
+    record = {
+        "distillation": to_dict(config),
+        "images": found.images,
+        "history": found.history,
+        "versions": versions(),
+        "command": command,
+    }
     with whole_folder(output) as folder:
         found.student.save(folder / STUDENT_FILE)
         found.encoder.save(folder / ENCODER_FILE)
         write_flushed(folder / CONFIG_FILE, json.dumps(record, indent=1) + "\n")
         write_results(folder / DISTILL_FILE, found.results)
-        write_flushed(folder / "distill.md",
-                      f"# Distilled from {config.teacher}\n\n{table}\n")
+        write_flushed(
+            folder / "distill.md", f"# Distilled from {config.teacher}\n\n{table}\n"
+        )
     say(f"\n{table}\n")
     say(f"Written to {output}.")
     return found
@@ -73,15 +79,26 @@ def distill_markdown(results):
     rows = []
     for name in (TEACHER, STUDENT):
         found = results.find(name, CLASSIFY)
-        rows.append([
-            name, value_text(found),
-            value_text(agreement) if name == STUDENT else "",
-            f"{found.settings['parameters']:,}",
-            f"{found.settings['flops_per_image'] / 1e6:,.1f}"])
-    header = ["network", "accuracy (%)", "as the teacher (%)", "parameters",
-              "MFLOPs an image"]
+        rows.append(
+            [
+                name,
+                value_text(found),
+                value_text(agreement) if name == STUDENT else "",
+                f"{found.settings['parameters']:,}",
+                f"{found.settings['flops_per_image'] / 1e6:,.1f}",
+            ]
+        )
+    header = [
+        "network",
+        "accuracy (%)",
+        "as the teacher (%)",
+        "parameters",
+        "MFLOPs an image",
+    ]
     training = agreement.settings
-    return (f"{markdown_table(header, rows)}\n\n"
-            f"{agreement.num_test:,} test images of {results.data}, in brackets 95 % "
-            f"intervals; the student learned from {training['num_images']:,} images of "
-            f"{training['data']} with {training['num_train_labels']:,} labels.")
+    return (
+        f"{markdown_table(header, rows)}\n\n"
+        f"{agreement.num_test:,} test images of {results.data}, in brackets 95 % "
+        f"intervals; the student learned from {training['num_images']:,} images of "
+        f"{training['data']} with {training['num_train_labels']:,} labels."
+    )

@@ -32,7 +32,8 @@ def config_of(path, chosen):
     for name in ("data", "image_size_pixels"):
         if path.exists() and name not in chosen:
             raise ConfigError(
-                f"{path} does not say what it was trained on: --{name} is required.")
+                f"{path} does not say what it was trained on: --{name} is required."
+            )
     return Config(), False
 
 
@@ -40,8 +41,11 @@ def channels_of(encoder, path, is_run):
     """Channels of the images that an encoder takes; None if it does not say."""
     if is_run:
         return Workdir(path).read()["data"]["channels"]
-    return encoder.num_channels if hasattr(
-        encoder, "num_channels") else encoder.input_shape[-1]
+    return (
+        encoder.num_channels
+        if hasattr(encoder, "num_channels")
+        else encoder.input_shape[-1]
+    )
 
 
 def output_folder(path, is_run, output, home="evaluations"):
@@ -50,8 +54,11 @@ def output_folder(path, is_run, output, home="evaluations"):
     Raises:
       WorkdirError: it cannot be made.
     """
-    folder = pathlib.Path(output) if output else (
-        path if is_run else pathlib.Path(home) / path.name)
+    folder = (
+        pathlib.Path(output)
+        if output
+        else (path if is_run else pathlib.Path(home) / path.name)
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -37,27 +37,54 @@ def neighbour_section(gallery, test, encode_before, seed=0):
       Section.
     """
     labelled = test.labels is not None and gallery.labels is not None
-    queries = (one_a_class(test.labels, NUM_QUERIES, seed) if labelled
-               else np.arange(min(NUM_QUERIES, len(test.features))))
+    queries = (
+        one_a_class(test.labels, NUM_QUERIES, seed)
+        if labelled
+        else np.arange(min(NUM_QUERIES, len(test.features)))
+    )
     k = min(NUM_NEIGHBOURS, len(gallery.features))
-    found = {"after training": nearest_neighbours(
-        gallery.features, test.features[queries], k)[0]}
+    found = {
+        "after training": nearest_neighbours(
+            gallery.features, test.features[queries], k
+        )[0]
+    }
     if encode_before is not None:
         found["before training"] = nearest_neighbours(*encode_before(queries), k)[0]
     rows = []
     for place, query in enumerate(queries):
         for title, neighbours in found.items():
-            rows.append((title, (
-                Tile(test.thumbnails[query], _caption(test, query, "query")),
-                *(Tile(gallery.thumbnails[row], _caption(gallery, row),
-                       _mark(gallery, row, test, query) if labelled else None)
-                  for row in neighbours[place]))))
+            rows.append(
+                (
+                    title,
+                    (
+                        Tile(test.thumbnails[query], _caption(test, query, "query")),
+                        *(
+                            Tile(
+                                gallery.thumbnails[row],
+                                _caption(gallery, row),
+                                _mark(gallery, row, test, query) if labelled else None,
+                            )
+                            for row in neighbours[place]
+                        ),
+                    ),
+                )
+            )
     legend = (("same class", "same"), ("another class", "other")) if labelled else ()
-    return Section("Nearest neighbours", (
-        Text(f"The first of a row is a test image, then come the nearest of "
-             f"{len(gallery.features):,} training images, by cosine."),
-        Gallery("A few test images and what the encoder finds like them",
-                tuple(rows), legend, beside=len(found))))
+    return Section(
+        "Nearest neighbours",
+        (
+            Text(
+                f"The first of a row is a test image, then come the nearest of "
+                f"{len(gallery.features):,} training images, by cosine."
+            ),
+            Gallery(
+                "A few test images and what the encoder finds like them",
+                tuple(rows),
+                legend,
+                beside=len(found),
+            ),
+        ),
+    )
 
 
 def map_section(test, number, seed=0):
@@ -73,13 +100,23 @@ def map_section(test, number, seed=0):
     """
     number = min(number, len(test.features))
     maps = FeatureMaps(
-        plane_maps(test.features[:number], seed), test.thumbnails[:number],
+        plane_maps(test.features[:number], seed),
+        test.thumbnails[:number],
         test.names[:number],
-        None if test.labels is None else test.labels[:number], test.classes)
-    return Section("Maps of the features", (
-        Text(f"Each mark is one of {number:,} test images; point at it to see the "
-             "image. t-SNE keeps neighbourhoods: distances between groups and their "
-             "sizes say little."), maps))
+        None if test.labels is None else test.labels[:number],
+        test.classes,
+    )
+    return Section(
+        "Maps of the features",
+        (
+            Text(
+                f"Each mark is one of {number:,} test images; point at it to see the "
+                "image. t-SNE keeps neighbourhoods: distances between groups and their "
+                "sizes say little."
+            ),
+            maps,
+        ),
+    )
 
 
 def confusion_section(run, encoder, gallery, test, *, own_images):
@@ -125,20 +162,38 @@ def _confusion(labels, predictions, classes, what):
     names = tuple(class_name(label, classes) for label in range(size))
     counts = np.zeros([size, size], np.int64)
     np.add.at(counts, (labels, predictions), 1)
-    blocks = [Text(f"By {what}: {accuracy:.1%} of {len(labels):,} test images are "
-                   "right. Rows are true classes, columns predictions.")]
+    blocks = [
+        Text(
+            f"By {what}: {accuracy:.1%} of {len(labels):,} test images are "
+            "right. Rows are true classes, columns predictions."
+        )
+    ]
     if size <= _LARGEST_MATRIX:
         blocks.append(Matrix("Confusion of the probe", counts, names))
     mistakes = counts - np.diag(np.diag(counts))
-    worst = [(true, taken) for true, taken in zip(*np.unravel_index(
-        np.argsort(-mistakes, axis=None, kind="stable")[:8], counts.shape), strict=True)
-        if mistakes[true, taken]]
+    worst = [
+        (true, taken)
+        for true, taken in zip(
+            *np.unravel_index(
+                np.argsort(-mistakes, axis=None, kind="stable")[:8], counts.shape
+            ),
+            strict=True,
+        )
+        if mistakes[true, taken]
+    ]
     if worst:
-        rows = tuple((names[true], names[taken], f"{counts[true, taken]:,}",
-                      f"{counts[true, taken] / counts[true].sum():.1%}")
-                     for true, taken in worst)
-        blocks.append(Table(
-            ("true class", "taken for", "images", "of the class"), rows, "llrr"))
+        rows = tuple(
+            (
+                names[true],
+                names[taken],
+                f"{counts[true, taken]:,}",
+                f"{counts[true, taken] / counts[true].sum():.1%}",
+            )
+            for true, taken in worst
+        )
+        blocks.append(
+            Table(("true class", "taken for", "images", "of the class"), rows, "llrr")
+        )
     return Section("Confusion of the probe", tuple(blocks))
 
 
@@ -153,8 +208,9 @@ def encoder_facts(run, encoder):
       list of pairs of str.
     """
     trainable, _ = count_parameters(encoder)
-    flops = flops_per_image(encoder, run.config.data.image_size_pixels,
-                            run.record["data"]["channels"])
+    flops = flops_per_image(
+        encoder, run.config.data.image_size_pixels, run.record["data"]["channels"]
+    )
     rows = [("parameters of the encoder", f"{trainable:,}")]
     if flops:
         rows.append(("operations an image, forward", f"{flops:,}"))
@@ -163,8 +219,10 @@ def encoder_facts(run, encoder):
 
 def features_before(encoder, gallery_batches, query_batches):
     """Features of an untrained encoder; see `neighbour_section`."""
-    return tuple(extract_features(encoder, batches)[0]
-                 for batches in (gallery_batches, query_batches))
+    return tuple(
+        extract_features(encoder, batches)[0]
+        for batches in (gallery_batches, query_batches)
+    )
 
 
 def _caption(looked_at, row, otherwise=""):

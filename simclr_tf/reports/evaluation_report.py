@@ -1,6 +1,5 @@
 """One evaluation from a path to files: numbers, table, pictures."""
 
-
 from simclr_tf.data import ArraySource, evaluation_batches, plain_errors
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError
@@ -29,9 +28,18 @@ from simclr_tf.training.workdir import CHECKPOINTS
 HELD_OUT_SCHEMES = ("folder:", "npz:")  # Where a test split is often missing.
 
 
-def evaluate_and_report(path, *, chosen=None, encoder=None, output=None,
-                        batch_size=256, views_recipe="finetune", command=None,
-                        say=print, **settings):
+def evaluate_and_report(
+    path,
+    *,
+    chosen=None,
+    encoder=None,
+    output=None,
+    batch_size=256,
+    views_recipe="finetune",
+    command=None,
+    say=print,
+    **settings,
+):
     """Probe an encoder, print the table, and write everything down.
 
     Args:
@@ -57,9 +65,13 @@ def evaluate_and_report(path, *, chosen=None, encoder=None, output=None,
     config, is_run = config_of(path, chosen)
     encoder = load_encoder(path, encoder=encoder)
     train, test, data = labelled_data(
-        config.data, chosen, channels=channels_of(encoder, path, is_run),
+        config.data,
+        chosen,
+        channels=channels_of(encoder, path, is_run),
         may_hold_out=chosen.get("data", config.data.source).startswith(
-            HELD_OUT_SCHEMES))
+            HELD_OUT_SCHEMES
+        ),
+    )
     folder = output_folder(path, is_run, output)
     before, step = None, None
     if is_run:
@@ -69,15 +81,23 @@ def evaluate_and_report(path, *, chosen=None, encoder=None, output=None,
     features = {}
     with plain_errors():
         results = compare(
-            encoder, before,
-            *(evaluation_batches(source, batch_size, data.image_size_pixels)
-              for source in (train, test)),
-            data=data.source, encoder_name=typed, command=command, step=step,
+            encoder,
+            before,
+            *(
+                evaluation_batches(source, batch_size, data.image_size_pixels)
+                for source in (train, test)
+            ),
+            data=data.source,
+            encoder_name=typed,
+            command=command,
+            step=step,
             train_views=TrainingViews(train, data.image_size_pixels, views_recipe),
             on_measured=lambda m: say(
-                f"{m.representation:18}{m.protocol:18}{m.value:5.1f} %"),
+                f"{m.representation:18}{m.protocol:18}{m.value:5.1f} %"
+            ),
             on_features=lambda name, *found: features.update({name: found}),
-            **settings)
+            **settings,
+        )
     write_results(folder / EVALUATION_FILE, results)
     table = results_markdown(results)
     write_atomically(folder / "evaluation.md", f"# Evaluation of {typed}\n\n{table}\n")
@@ -94,10 +114,17 @@ def _draw(folder, config, sources, features, say):
     try:
         if config is not None:
             picture_of_views(
-                train, build_recipe(config.augment), folder / "views.png",
-                image_size_pixels=config.data.image_size_pixels, seed=config.seed)
+                train,
+                build_recipe(config.augment),
+                folder / "views.png",
+                image_size_pixels=config.data.image_size_pixels,
+                seed=config.seed,
+            )
         picture_of_neighbours(
-            train, test, {name: features[name] for name in (THIS_ENCODER, RAW_PIXELS)},
-            folder / "neighbours.png")
+            train,
+            test,
+            {name: features[name] for name in (THIS_ENCODER, RAW_PIXELS)},
+            folder / "neighbours.png",
+        )
     except ConfigError as error:  # matplotlib is an extra.
         say(f"No pictures: {error}")

@@ -36,21 +36,29 @@ def plane_maps(features, seed=0):
     Source: van der Maaten and Hinton, Visualizing Data using t-SNE (2008).
     """
     features = np.asarray(features, np.float32)
-    require(len(features) >= 4, "A map of features needs at least 4 images.",
-            images=len(features))
+    require(
+        len(features) >= 4,
+        "A map of features needs at least 4 images.",
+        images=len(features),
+    )
     manifold = import_extra("sklearn.manifold", extra="report", wanted="t-SNE")
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     axes = PrincipalAxes(features / np.where(norms > 0, norms, 1))
     coordinates = axes.transform(features / np.where(norms > 0, norms, 1))
     share = axes.variances[:2].sum() / max(axes.variances.sum(), 1e-30)
     flat = np.zeros([len(features), 2], np.float32)
-    flat[:, :coordinates.shape[1]] = coordinates[:, :2]
+    flat[:, : coordinates.shape[1]] = coordinates[:, :2]
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
     tsne = manifold.TSNE(
-        init=flat / max(flat[:, 0].std(), 1e-12) * 1e-4, perplexity=perplexity,
-        learning_rate="auto", random_state=seed)
+        init=flat / max(flat[:, 0].std(), 1e-12) * 1e-4,
+        perplexity=perplexity,
+        learning_rate="auto",
+        random_state=seed,
+    )
     # Of its threads all but one spin: on two busy cores they cost five times the time.
     with threadpoolctl.threadpool_limits(1):
         places = tsne.fit_transform(coordinates[:, :_AXES_OF_TSNE])
-    return {f"PCA ({share:.0%} of the variance)": flat,
-            f"t-SNE (perplexity {perplexity:.0f})": places}
+    return {
+        f"PCA ({share:.0%} of the variance)": flat,
+        f"t-SNE (perplexity {perplexity:.0f})": places,
+    }

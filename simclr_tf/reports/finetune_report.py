@@ -34,9 +34,22 @@ RUNS_FILE = "finetune_runs.jsonl"
 CLASSIFIERS = "classifiers"
 
 
-def finetune_and_report(path, budgets, *, config, chosen=None, encoder=None,
-                        output=None, epochs=None, methods=ON_FEW_LABELS, seeds=(0,),
-                        strategy="auto", replicas=None, command=None, say=print):
+def finetune_and_report(
+    path,
+    budgets,
+    *,
+    config,
+    chosen=None,
+    encoder=None,
+    output=None,
+    epochs=None,
+    methods=ON_FEW_LABELS,
+    seeds=(0,),
+    strategy="auto",
+    replicas=None,
+    command=None,
+    say=print,
+):
     """Fine-tune an encoder on few labels, beside from-scratch training and a probe.
 
     Writes finetune.json (the schema of every evaluation), finetune.md, finetune.png,
@@ -69,38 +82,63 @@ def finetune_and_report(path, budgets, *, config, chosen=None, encoder=None,
     """
     started = time.monotonic()
     strategy = make_strategy(strategy, replicas=replicas)
-    require(is_chief(strategy), "Fine-tuning runs in one process: use "
-            "--strategy=mirrored for several GPUs.", strategy="multi_worker")
+    require(
+        is_chief(strategy),
+        "Fine-tuning runs in one process: use --strategy=mirrored for several GPUs.",
+        strategy="multi_worker",
+    )
     typed, path, chosen = str(path), encoder_path(path), chosen or {}
     run_config, is_run = config_of(path, chosen)
     encoder = load_encoder(path, encoder=encoder)
     head = projection_head_at(path, is_run, encoder, config)
     train, test, data = labelled_data(
-        run_config.data, chosen, channels=channels_of(encoder, path, is_run),
-        may_hold_out=True)
+        run_config.data,
+        chosen,
+        channels=channels_of(encoder, path, is_run),
+        may_hold_out=True,
+    )
     folder = output_folder(path, is_run, output)
     protocol = FewLabels(
-        encoder, train, test, config=config, projection_head=head,
-        image_size_pixels=data.image_size_pixels, strategy=strategy)
+        encoder,
+        train,
+        test,
+        config=config,
+        projection_head=head,
+        image_size_pixels=data.image_size_pixels,
+        strategy=strategy,
+    )
     log = RunLog(folder / RUNS_FILE, {"data": data.source, **protocol.identity()})
     measurements = protocol.measure(
-        budgets, epochs=epochs, methods=methods, seeds=seeds, log=log,
+        budgets,
+        epochs=epochs,
+        methods=methods,
+        seeds=seeds,
+        log=log,
         on_run=lambda run: say(
             f"{run.budget:>10}  {run.representation:24}seed {run.seed}  "
-            f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"),
-        on_network=lambda budget, network: _save_classifier(folder, budget, network))
+            f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
+        ),
+        on_network=lambda budget, network: _save_classifier(folder, budget, network),
+    )
     results = Results(
-        data.source, typed, measurements, command=command, versions=versions(),
+        data.source,
+        typed,
+        measurements,
+        command=command,
+        versions=versions(),
         wall_seconds=round(time.monotonic() - started, 3),
-        step=CheckpointStore(path / CHECKPOINTS).latest().step if is_run else None)
+        step=CheckpointStore(path / CHECKPOINTS).latest().step if is_run else None,
+    )
     write_results(folder / FINETUNE_FILE, results)
     table = finetune_markdown(results)
     write_atomically(folder / "finetune.md", f"# Fine-tuning of {typed}\n\n{table}\n")
     say(f"\n{table}\n")
     try:
         accuracy_against_labels(
-            _lines(results), folder / "finetune.png",
-            title=f"{data.source}, {len(seeds)} seed{'s' * (len(seeds) > 1)}")
+            _lines(results),
+            folder / "finetune.png",
+            title=f"{data.source}, {len(seeds)} seed{'s' * (len(seeds) > 1)}",
+        )
     except ConfigError as error:  # matplotlib is an extra.
         say(f"No plot: {error}")
     say(f"Written to {folder}.")
@@ -127,26 +165,41 @@ def finetune_markdown(results):
       >>> print(finetune_markdown(Results("mine", "r", (one,))).splitlines()[2])
       | 1 %    |     60 | 80.0 ± 1.0 |
     """
-    cells = {(m.settings["budget"], m.representation): m
-             for m in results.measurements}
+    cells = {(m.settings["budget"], m.representation): m for m in results.measurements}
     budgets = {m.settings["budget"]: m.num_train_labels for m in results.measurements}
     methods = list(dict.fromkeys(m.representation for m in results.measurements))
-    rows = [[budget, f"{count:,}", *(value_text(cells.get((budget, method)))
-                                     for method in methods)]
-            for budget, count in budgets.items()]
+    rows = [
+        [
+            budget,
+            f"{count:,}",
+            *(value_text(cells.get((budget, method))) for method in methods),
+        ]
+        for budget, count in budgets.items()
+    ]
     header = ["labels", "images", *methods]
     if {FINE_TUNED, FROM_SCRATCH} <= set(methods):
         header.append("gain over scratch")
         for row in rows:
-            row.append(_gain(*(cells.get((row[0], method))
-                               for method in (FINE_TUNED, FROM_SCRATCH))))
+            row.append(
+                _gain(
+                    *(
+                        cells.get((row[0], method))
+                        for method in (FINE_TUNED, FROM_SCRATCH)
+                    )
+                )
+            )
     seeds = max((m.settings["seeds"] for m in results.measurements), key=len)
     tested = max(m.num_test for m in results.measurements)
-    spread = (f"mean ± standard deviation over {len(seeds)} seeds" if len(seeds) > 1
-              else "one seed, in brackets 95 % intervals")
-    return (f"{markdown_table(header, rows)}\n\n"
-            f"Accuracy in percent on {tested:,} test images of {results.data}; "
-            f"{spread}; all methods see the same labels.")
+    spread = (
+        f"mean ± standard deviation over {len(seeds)} seeds"
+        if len(seeds) > 1
+        else "one seed, in brackets 95 % intervals"
+    )
+    return (
+        f"{markdown_table(header, rows)}\n\n"
+        f"Accuracy in percent on {tested:,} test images of {results.data}; "
+        f"{spread}; all methods see the same labels."
+    )
 
 
 def _gain(fine_tuned, from_scratch):
@@ -159,7 +212,8 @@ def _lines(results):
     lines = {}
     for m in results.measurements:
         lines.setdefault(m.representation, []).append(
-            (m.num_train_labels, m.value, m.std))
+            (m.num_train_labels, m.value, m.std)
+        )
     return {name: sorted(points) for name, points in lines.items()}
 
 
@@ -171,8 +225,12 @@ def projection_head_at(path, is_run, encoder, config):
     """
     if config.head_layer == 0:
         return None
-    require(is_run, "The projection head is only in the workdir of a run: use "
-            "--workdir, or --head_layer=0.", head_layer=config.head_layer)
+    require(
+        is_run,
+        "The projection head is only in the workdir of a run: use "
+        "--workdir, or --head_layer=0.",
+        head_layer=config.head_layer,
+    )
     return load_projection_head(Workdir(path), encoder)
 
 
@@ -188,4 +246,5 @@ def _save_classifier(folder, budget, network):
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise WorkdirError(
-            f"Cannot write {place / CLASSIFIER_FILE}: {error.strerror}.") from error
+            f"Cannot write {place / CLASSIFIER_FILE}: {error.strerror}."
+        ) from error

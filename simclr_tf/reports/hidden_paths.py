@@ -5,8 +5,7 @@ import re
 import shlex
 
 # A flag and the kind of data may stand before it; `//` follows the kind of a URL.
-_ABSOLUTE = re.compile(
-    r"^(--?[\w.]+=)?([a-z]\w*:)?((?:~[^/]*)?/(?!/).*)$", re.DOTALL)
+_ABSOLUTE = re.compile(r"^(--?[\w.]+=)?([a-z]\w*:)?((?:~[^/]*)?/(?!/).*)$", re.DOTALL)
 
 
 def without_folders(value, key=None):

@@ -48,20 +48,31 @@ def html_of(page):
     jinja2 = import_extra("jinja2", extra="report", wanted="The report")
     markup = import_extra("markupsafe", extra="report", wanted="The report").Markup
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True,
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
 
     def drawn(function):  # What is SVG or escaped already.
         return lambda *arguments: markup(function(*arguments))
 
-    environment.filters.update({
-        "words": drawn(_words), "align": drawn(_align), "grouped": _grouped,
-        "curves_svg": drawn(curves_svg), "legend_svg": drawn(legend_svg),
-        "matrix_svg": drawn(matrix_svg), "sprite": _sprite, "legend": map_legend,
-        "map_svg": drawn(lambda block, title: map_svg(title, block)),
-        "tile_uri": lambda image: data_uri(png_bytes(image)), "data_uri": data_uri})
-    return environment.get_template("page.html").render(
-        page=page, version=__version__)
+    environment.filters.update(
+        {
+            "words": drawn(_words),
+            "align": drawn(_align),
+            "grouped": _grouped,
+            "curves_svg": drawn(curves_svg),
+            "legend_svg": drawn(legend_svg),
+            "matrix_svg": drawn(matrix_svg),
+            "sprite": _sprite,
+            "legend": map_legend,
+            "map_svg": drawn(lambda block, title: map_svg(title, block)),
+            "tile_uri": lambda image: data_uri(png_bytes(image)),
+            "data_uri": data_uri,
+        }
+    )
+    return environment.get_template("page.html").render(page=page, version=__version__)
 
 
 def map_legend(maps):
@@ -98,5 +109,10 @@ def _grouped(blocks):
 def _sprite(maps):
     sheet, columns = sprite_sheet(maps.images)
     height, width = maps.images.shape[1:3]
-    return {"uri": data_uri(png_bytes(sheet)), "columns": columns, "width": width,
-            "height": height, "rows": sheet.shape[0] // height}
+    return {
+        "uri": data_uri(png_bytes(sheet)),
+        "columns": columns,
+        "width": width,
+        "height": height,
+        "rows": sheet.shape[0] // height,
+    }

@@ -30,20 +30,26 @@ def labelled_data(options, chosen, *, channels, may_hold_out):
       SimCLRError: images without labels, or a split that is not there.
     """
     options = dataclasses.replace(
-        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()})
+        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
+    )
     if options.source.startswith("python:"):
         raise ConfigError(
             "The images of this run came from Python: say which labelled images to use "
-            "with --data.")
+            "with --data."
+        )
     train = _open(options, options.split, channels)
     try:
         test = _open(options, options.test_split, channels)
     except (DataError, ConfigError) as error:
         if not may_hold_out or "test_split" in chosen:
             raise
-        LOG.warning("%s Testing on %.0f %% of the images of `%s`, held out from the "
-                    "probes (not from the pretraining).", error,
-                    100 * HELD_OUT_FRACTION, options.split)
+        LOG.warning(
+            "%s Testing on %.0f %% of the images of `%s`, held out from the "
+            "probes (not from the pretraining).",
+            error,
+            100 * HELD_OUT_FRACTION,
+            options.split,
+        )
         learn = label_subset(train.labels, fraction=1 - HELD_OUT_FRACTION, seed=0)
         held_out = np.setdiff1d(np.flatnonzero(train.labels >= 0), learn)
         return train.subset(learn), train.subset(held_out), options
@@ -51,11 +57,16 @@ def labelled_data(options, chosen, *, channels, may_hold_out):
 
 
 def _open(options, split, channels):
-    source = open_source(options.source, split=split, data_dir=options.data_dir,
-                         channels=channels,
-                         max_corrupt_fraction=options.max_corrupt_fraction)
+    source = open_source(
+        options.source,
+        split=split,
+        data_dir=options.data_dir,
+        channels=channels,
+        max_corrupt_fraction=options.max_corrupt_fraction,
+    )
     if source.labels is None:
         raise DataError(
             f"{options.source} has no labels in its split '{split}': probes need a "
-            "labelled set, e.g. --data=folder:PATH with one sub-folder a class.")
+            "labelled set, e.g. --data=folder:PATH with one sub-folder a class."
+        )
     return source

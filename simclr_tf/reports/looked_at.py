@@ -53,10 +53,12 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
       SimCLRError: images that cannot be opened.
     """
     options = dataclasses.replace(
-        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()})
+        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
+    )
     if options.source.startswith("python:"):
         raise ConfigError(
-            "The images of this run came from Python: name images with --data.")
+            "The images of this run came from Python: name images with --data."
+        )
     train = _open(options, options.split, channels)
     rng = np.random.default_rng(seed)
     try:
@@ -66,12 +68,26 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
             raise
         order = rng.permutation(train.num_examples)
         held_out = min(number, max(2, train.num_examples // 5))
-        note = (f"`{options.source}` has no split `{options.test_split}`: the images "
-                "tested are training images of the run.")
-        return (train.subset(order[held_out:][:number]), train.subset(order[:held_out]),
-                train, options, note)
-    return *(source.subset(rng.permutation(source.num_examples)[:number])
-             for source in (train, test)), train, options, ""
+        note = (
+            f"`{options.source}` has no split `{options.test_split}`: the images "
+            "tested are training images of the run."
+        )
+        return (
+            train.subset(order[held_out:][:number]),
+            train.subset(order[:held_out]),
+            train,
+            options,
+            note,
+        )
+    return (
+        *(
+            source.subset(rng.permutation(source.num_examples)[:number])
+            for source in (train, test)
+        ),
+        train,
+        options,
+        "",
+    )
 
 
 def look_at(source, encoder, image_size_pixels, batch_size=128):
@@ -106,12 +122,21 @@ def look_at(source, encoder, image_size_pixels, batch_size=128):
 
     with plain_errors():
         features, labels, ids = extract_features(encoder, watched())
-    return LookedAt(features, np.concatenate(small), labels,
-                    [source.example_name(example) for example in ids], source.classes)
+    return LookedAt(
+        features,
+        np.concatenate(small),
+        labels,
+        [source.example_name(example) for example in ids],
+        source.classes,
+    )
 
 
 def _open(options, split, channels):
-    return open_source(options.source, split=split, data_dir=options.data_dir,
-                       channels=channels,
-                       max_corrupt_fraction=options.max_corrupt_fraction,
-                       memory_limit_bytes=0)  # Only a sample of it is decoded.
+    return open_source(
+        options.source,
+        split=split,
+        data_dir=options.data_dir,
+        channels=channels,
+        max_corrupt_fraction=options.max_corrupt_fraction,
+        memory_limit_bytes=0,
+    )  # Only a sample of it is decoded.

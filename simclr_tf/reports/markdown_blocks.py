@@ -56,10 +56,11 @@ def _table(first, lines):
     header, rule, rows = _cells(first), lines.pop(0).strip(), []
     while lines and lines[0].strip().startswith("|"):
         row = _cells(lines.pop(0))
-        rows.append((*row, *[""] * len(header))[:len(header)])
+        rows.append((*row, *[""] * len(header))[: len(header)])
     align = "".join(
-        "r" if cell.strip().endswith(":") else "l" for cell in rule[1:-1].split("|"))
-    return Table(header, tuple(rows), align.ljust(len(header), "l")[:len(header)])
+        "r" if cell.strip().endswith(":") else "l" for cell in rule[1:-1].split("|")
+    )
+    return Table(header, tuple(rows), align.ljust(len(header), "l")[: len(header)])
 
 
 def _cells(line):

@@ -63,8 +63,9 @@ def _group(kind, blocks, section, folder, used):
         yield from (marks.get(block.kind, "> ") + block.text for block in blocks)
     elif kind is Table:
         for block in blocks:
-            yield markdown_table(list(block.header), [list(r) for r in block.rows],
-                                 block.align)
+            yield markdown_table(
+                list(block.header), [list(r) for r in block.rows], block.align
+            )
     elif kind is Curves:  # One picture of all charts.
         yield _picture(section, functools.partial(curves_figure, blocks), folder, used)
     else:
@@ -87,9 +88,13 @@ def _draw(block, path):
 def _picture(title, draw, folder, used):
     """Draw a figure under a name of its own; the Markdown that shows it."""
     stem = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:40] or "figure"
-    name = next(name for name in itertools.chain(
-        [stem], (f"{stem}_{number}" for number in itertools.count(2)))
-        if name not in used)
+    name = next(
+        name
+        for name in itertools.chain(
+            [stem], (f"{stem}_{number}" for number in itertools.count(2))
+        )
+        if name not in used
+    )
     used.add(name)
     draw(folder / FIGURES / f"{name}.png")
     return f"![{title}]({FIGURES}/{name}.png)"

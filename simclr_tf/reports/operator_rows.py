@@ -52,26 +52,46 @@ def operator_rows(images, large_images, recipe):
     images = tf.convert_to_tensor(images, tf.float32)
     large_images = tf.convert_to_tensor(large_images, tf.float32)
     size, channels = images.shape[1], images.shape[3]
-    rows = [("original", [("", images)]), _crop(large_images, recipe, size),
-            (f"flip {_often(recipe.flip_probability)}",
-             [("flipped", apply_flip(images, tf.fill([len(images)], True)))]),
-            _brightness(images, recipe), _factor(images, recipe, "contrast")]
+    rows = [
+        ("original", [("", images)]),
+        _crop(large_images, recipe, size),
+        (
+            f"flip {_often(recipe.flip_probability)}",
+            [("flipped", apply_flip(images, tf.fill([len(images)], True)))],
+        ),
+        _brightness(images, recipe),
+        _factor(images, recipe, "contrast"),
+    ]
     if channels == 3:
-        rows += [_factor(images, recipe, "saturation"), _hue(images, recipe),
-                 (f"grayscale {_often(recipe.grayscale_probability)}",
-                  [("grey", apply_grayscale(images, tf.fill([len(images)], True)))])]
-    rows += [_blur(images, recipe), _cutout(images, recipe), _rotate(images, recipe),
-             _noise(images, recipe),
-             (f"sobel {_often(recipe.sobel_probability)}",
-              [("edges", apply_sobel(images, tf.fill([len(images)], True)))])]
+        rows += [
+            _factor(images, recipe, "saturation"),
+            _hue(images, recipe),
+            (
+                f"grayscale {_often(recipe.grayscale_probability)}",
+                [("grey", apply_grayscale(images, tf.fill([len(images)], True)))],
+            ),
+        ]
+    rows += [
+        _blur(images, recipe),
+        _cutout(images, recipe),
+        _rotate(images, recipe),
+        _noise(images, recipe),
+        (
+            f"sobel {_often(recipe.sobel_probability)}",
+            [("edges", apply_sobel(images, tf.fill([len(images)], True)))],
+        ),
+    ]
     return tuple((title, _tiles(shown)) for title, shown in rows)
 
 
 def _tiles(shown):
     """All strengths of the first image, then of the next."""
     number = len(shown[0][1])
-    return tuple(Tile(np.asarray(changed[image]), caption)
-                 for image in range(number) for caption, changed in shown)
+    return tuple(
+        Tile(np.asarray(changed[image]), caption)
+        for image in range(number)
+        for caption, changed in shown
+    )
 
 
 def _often(probability):
@@ -86,9 +106,14 @@ def _crop(images, recipe, size):
     shown = []
     for number, area in enumerate(areas):
         boxes = sample_crop(
-            tf.fill([len(images), 2], number), images.shape[1], images.shape[2],
-            area_min_fraction=float(area), area_max_fraction=float(area),
-            aspect_min=recipe.crop_aspect_min, aspect_max=recipe.crop_aspect_max)
+            tf.fill([len(images), 2], number),
+            images.shape[1],
+            images.shape[2],
+            area_min_fraction=float(area),
+            area_max_fraction=float(area),
+            aspect_min=recipe.crop_aspect_min,
+            aspect_max=recipe.crop_aspect_max,
+        )
         shown.append((f"{area:.0%} of it", apply_crop(images, boxes, size)))
     return f"crop and resize, {low:.0%} to {high:.0%} of the area (always)", shown
 
@@ -102,12 +127,19 @@ def _jittered(images, **changes):
     """Images with one of the four colour operators, the same for all."""
     number = len(images)
     neutral = {"brightness_scale": 1.0, "brightness_offset": 0.0, "contrast": 1.0}
-    values = {name: tf.fill([number], float(value))
-              for name, value in {**neutral, **changes}.items()}
+    values = {
+        name: tf.fill([number], float(value))
+        for name, value in {**neutral, **changes}.items()
+    }
     values = {"saturation": None, "hue": None, **values}
-    return apply_color_jitter(images, ColorJitter(
-        applied=tf.fill([number], True), order=tf.tile([[0, 1, 2, 3]], [number, 1]),
-        **values))
+    return apply_color_jitter(
+        images,
+        ColorJitter(
+            applied=tf.fill([number], True),
+            order=tf.tile([[0, 1, 2, 3]], [number, 1]),
+            **values,
+        ),
+    )
 
 
 def _half_width(recipe, name):
@@ -120,16 +152,20 @@ def _brightness(images, recipe):
     if recipe.brightness_mode == "multiplicative":
         return _factor(images, recipe, "brightness", "brightness_scale")
     half, used = _half_width(recipe, "brightness")
-    shown = [(f"{step * half:+.2g}", _jittered(images, brightness_offset=step * half))
-             for step in _STEPS]
+    shown = [
+        (f"{step * half:+.2g}", _jittered(images, brightness_offset=step * half))
+        for step in _STEPS
+    ]
     return _jitter_title(recipe, "brightness", -half * used, half * used), shown
 
 
 def _factor(images, recipe, name, field=None):
     half, used = _half_width(recipe, name)
     factors = [max(0.0, 1 + step * half) for step in _STEPS]
-    shown = [(f"×{factor:.2g}", _jittered(images, **{field or name: factor}))
-             for factor in dict.fromkeys(factors)]
+    shown = [
+        (f"×{factor:.2g}", _jittered(images, **{field or name: factor}))
+        for factor in dict.fromkeys(factors)
+    ]
     ends = (factors[0], factors[-1]) if used else (1.0, 1.0)
     return _jitter_title(recipe, name, *ends, unit="×"), shown
 
@@ -137,17 +173,26 @@ def _factor(images, recipe, name, field=None):
 def _hue(images, recipe):
     half, used = _half_width(recipe, "hue")
     half = min(half, 0.5)
-    shown = [(f"{step * half:+.2g} turns", _jittered(images, hue=step * half))
-             for step in _STEPS]
+    shown = [
+        (f"{step * half:+.2g} turns", _jittered(images, hue=step * half))
+        for step in _STEPS
+    ]
     return _jitter_title(recipe, "hue, turns", -half * used, half * used), shown
 
 
 def _blur(images, recipe):
-    sigmas = np.linspace(
-        recipe.blur_sigma_min_pixels, recipe.blur_sigma_max_pixels, 4)
-    shown = [(f"σ {sigma:.2g} px", apply_blur(
-        images, tf.fill([len(images)], float(sigma)),
-        kernel_fraction=recipe.blur_kernel_fraction)) for sigma in sigmas]
+    sigmas = np.linspace(recipe.blur_sigma_min_pixels, recipe.blur_sigma_max_pixels, 4)
+    shown = [
+        (
+            f"σ {sigma:.2g} px",
+            apply_blur(
+                images,
+                tf.fill([len(images)], float(sigma)),
+                kernel_fraction=recipe.blur_kernel_fraction,
+            ),
+        )
+        for sigma in sigmas
+    ]
     title = f"blur {_often(recipe.blur_probability)}"
     if not kernel_radius(images.shape[1], recipe.blur_kernel_fraction):
         title += f": none at {images.shape[1]} px, its kernel is one pixel"
@@ -160,14 +205,22 @@ def _cutout(images, recipe):
     for part in sorted({0.25, recipe.cutout_size_fraction, 0.75}):
         side = max(1, round(part * size))
         box = [(size - side) // 2, (size - side) // 2, side, side]
-        shown.append((f"{part:.0%} of the side", apply_cutout(
-            images, tf.tile([box], [len(images), 1]), fill=recipe.cutout_fill)))
+        shown.append(
+            (
+                f"{part:.0%} of the side",
+                apply_cutout(
+                    images, tf.tile([box], [len(images), 1]), fill=recipe.cutout_fill
+                ),
+            )
+        )
     return f"cutout {_often(recipe.cutout_probability)}", shown
 
 
 def _rotate(images, recipe):
-    shown = [(f"{90 * turns}°", apply_rotate(images, tf.fill([len(images)], turns)))
-             for turns in (1, 2, 3)]
+    shown = [
+        (f"{90 * turns}°", apply_rotate(images, tf.fill([len(images)], turns)))
+        for turns in (1, 2, 3)
+    ]
     return f"rotate {_often(recipe.rotate_probability)}", shown
 
 
@@ -175,8 +228,11 @@ def _noise(images, recipe):
     shown = []
     for stddev in np.linspace(recipe.noise_stddev_min, recipe.noise_stddev_max, 4):
         noise = sample_noise(
-            tf.tile([[0, 1]], [len(images), 1]), images.shape[1:],
-            stddev_min=float(stddev), stddev_max=float(stddev))
+            tf.tile([[0, 1]], [len(images), 1]),
+            images.shape[1:],
+            stddev_min=float(stddev),
+            stddev_max=float(stddev),
+        )
         shown.append((f"σ {stddev:.2g}", apply_noise(images, noise)))
     return f"noise {_often(recipe.noise_probability)}", shown
 
@@ -197,4 +253,5 @@ def changed_fields(recipe, named):
     return tuple(
         (field.name, str(getattr(named, field.name)), str(getattr(recipe, field.name)))
         for field in dataclasses.fields(Recipe)
-        if getattr(named, field.name) != getattr(recipe, field.name))
+        if getattr(named, field.name) != getattr(recipe, field.name)
+    )

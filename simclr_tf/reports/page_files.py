@@ -39,8 +39,10 @@ def write_page(page, output, name="report"):
     elif output.suffix == ".md":
         writers = [(write_markdown_page, output)]
     else:
-        writers = [(write_html_page, output / f"{name}.html"),
-                   (write_markdown_page, output / f"{name}.md")]
+        writers = [
+            (write_html_page, output / f"{name}.html"),
+            (write_markdown_page, output / f"{name}.md"),
+        ]
     make_folder(writers[0][1].parent)
     for write, path in writers:
         write(page, path)

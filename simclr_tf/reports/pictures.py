@@ -20,11 +20,19 @@ def picture_of_views(source, recipe, path, *, image_size_pixels, seed=0):
       image_size_pixels: int, size of a view.
       seed: int, the run seed: these are the first views of the run.
     """
-    batch = next(iter(training_dataset(
-        source, global_batch_size=min(NUM_VIEWS, source.num_examples), seed=seed,
-        total_steps=1)))
-    view_a, view_b = two_views(batch["images"], batch["seeds"], recipe,
-                               image_size_pixels=image_size_pixels)
+    batch = next(
+        iter(
+            training_dataset(
+                source,
+                global_batch_size=min(NUM_VIEWS, source.num_examples),
+                seed=seed,
+                total_steps=1,
+            )
+        )
+    )
+    view_a, view_b = two_views(
+        batch["images"], batch["seeds"], recipe, image_size_pixels=image_size_pixels
+    )
     view_pairs_figure(batch["images"].numpy(), view_a.numpy(), view_b.numpy(), path)
 
 
@@ -50,9 +58,14 @@ def picture_of_neighbours(train, test, representations, path, *, seed=0):
     shown = np.unique(np.concatenate([rows.ravel() for rows in found.values()]))
     places = {title: np.searchsorted(shown, rows) for title, rows in found.items()}
     neighbours_figure(
-        test.read_images(queries), train.read_images(shown), places, path,
-        query_labels=test.labels[queries], gallery_labels=train.labels[shown],
-        class_names=train.classes)
+        test.read_images(queries),
+        train.read_images(shown),
+        places,
+        path,
+        query_labels=test.labels[queries],
+        gallery_labels=train.labels[shown],
+        class_names=train.classes,
+    )
 
 
 def one_a_class(labels, number, seed):

@@ -13,8 +13,14 @@ from simclr_tf.reports.tile_sheet import TileSheet, displayable
 # Okabe and Ito's blue and vermillion: told apart with any kind of colour vision.
 CORRECT, INCORRECT = "#0072B2", "#D55E00"
 
-__all__ = ["CORRECT", "INCORRECT", "matplotlib_parts", "neighbours_figure",
-           "save_figure", "view_pairs_figure"]
+__all__ = [
+    "CORRECT",
+    "INCORRECT",
+    "matplotlib_parts",
+    "neighbours_figure",
+    "save_figure",
+    "view_pairs_figure",
+]
 
 
 def view_pairs_figure(images, view_a, view_b, path, *, columns=4):

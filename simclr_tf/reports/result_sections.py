@@ -34,8 +34,9 @@ def result_sections(results):
     ):
         if found:
             part = dataclasses.replace(results, measurements=found)
-            sections.append({
-                "title": title, "markdown": f"{table(part)}\n\n{_origin(results)}"})
+            sections.append(
+                {"title": title, "markdown": f"{table(part)}\n\n{_origin(results)}"}
+            )
     return sections
 
 
@@ -55,8 +56,10 @@ def seconds_of(results):
       >>> seconds_of(Results("x", "y", (), wall_seconds=3.0))
       3.0
     """
-    return max(results.wall_seconds or 0.0,
-               sum(m.wall_seconds or 0.0 for m in results.measurements))
+    return max(
+        results.wall_seconds or 0.0,
+        sum(m.wall_seconds or 0.0 for m in results.measurements),
+    )
 
 
 def _origin(results):

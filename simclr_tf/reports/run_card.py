@@ -53,14 +53,19 @@ def card_of_run(workdir, *, publish=False):
     if licence is not None:
         card["data_licence"] = licence
     if "conversion" not in record:
-        seconds = [r["seconds"] for r in read_metrics(workdir.path / METRICS_FILE)
-                   if "seconds" in r and r["step"] <= step]
+        seconds = [
+            r["seconds"]
+            for r in read_metrics(workdir.path / METRICS_FILE)
+            if "seconds" in r and r["step"] <= step
+        ]
         card |= {"wall_seconds": round(sum(seconds), 1)} if seconds else {}
     notes = []
     started = read_warm_start(workdir.path)
     if started is not None:
-        notes.append(f"Started from `{hidden(started['source'])}` ("
-                     f"{'; '.join(started['summary'])}).")
+        notes.append(
+            f"Started from `{hidden(started['source'])}` ("
+            f"{'; '.join(started['summary'])})."
+        )
     measured = _measured(workdir, step, hidden)
     notes += measured.pop("notes")
     return {**card, **measured, **({"notes": notes} if notes else {})}
@@ -87,10 +92,14 @@ finetune.md): encoder and logits are those of that network, of the first seed.']
     name = pathlib.Path(path).name
     if name.endswith(".keras"):
         name = pathlib.Path(path).resolve().parent.name
-    note = (f"Fine-tuned on labels afterwards ({name} of finetune.md): encoder and "
-            "logits are those of that network, of the first seed.")
-    return {**{key: value for key, value in card.items() if key not in measured},
-            "notes": [*card.get("notes", ()), note]}
+    note = (
+        f"Fine-tuned on labels afterwards ({name} of finetune.md): encoder and "
+        "logits are those of that network, of the first seed."
+    )
+    return {
+        **{key: value for key, value in card.items() if key not in measured},
+        "notes": [*card.get("notes", ()), note],
+    }
 
 
 def record_of_run(workdir, *, publish=False):
@@ -120,21 +129,27 @@ def _summary(record, config, step):
     network = _network(config.encoder)
     if "conversion" in record:
         source = record["conversion"]["source"]
-        return (f"An encoder ({network}) converted from a {source['kind']} checkpoint, "
-                f"`{source['path']}`, of step {step:,}. How it was trained is not in "
-                "that file.")
+        return (
+            f"An encoder ({network}) converted from a {source['kind']} checkpoint, "
+            f"`{source['path']}`, of step {step:,}. How it was trained is not in "
+            "that file."
+        )
     number = record["data"]["num_examples"]
     images = "a stream of" if number is None else f"{number:,}"
-    return (f"SimCLR encoder ({network}), pretrained without labels on {images} images "
-            f"of {config.data.image_size_pixels} pixels for {step:,} steps of "
-            f"{config.global_batch_size} (seed {config.seed}).")
+    return (
+        f"SimCLR encoder ({network}), pretrained without labels on {images} images "
+        f"of {config.data.image_size_pixels} pixels for {step:,} steps of "
+        f"{config.global_batch_size} (seed {config.seed})."
+    )
 
 
 def _network(options):
     if options.kind != "resnet":
         return "a user's own encoder"
-    return (f"ResNet-{options.depth}, width {options.width_multiplier:g}x, stem "
-            f"`{options.stem}`")
+    return (
+        f"ResNet-{options.depth}, width {options.width_multiplier:g}x, stem "
+        f"`{options.stem}`"
+    )
 
 
 def _measured(workdir, step, hidden):
@@ -147,7 +162,8 @@ def _measured(workdir, step, hidden):
         if results.step != step:
             parts["notes"].append(
                 f"{name} is of step {results.step}, not of step {step}: measure again "
-                "for its figures.")
+                "for its figures."
+            )
             continue
         results = hidden(dataclasses.asdict(results))
         parts["results"].append(results)

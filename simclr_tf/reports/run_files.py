@@ -78,9 +78,15 @@ def read_run(path, name=None):
                 problems.append(str(error))
     checkpoint = CheckpointStore(workdir.path / CHECKPOINTS).latest()
     return RunFiles(
-        name or workdir.path.resolve().name, workdir, record, config,
-        read_metrics(workdir.path / METRICS_FILE), results,
-        None if checkpoint is None else checkpoint.step, tuple(problems))
+        name or workdir.path.resolve().name,
+        workdir,
+        record,
+        config,
+        read_metrics(workdir.path / METRICS_FILE),
+        results,
+        None if checkpoint is None else checkpoint.step,
+        tuple(problems),
+    )
 
 
 def names_of(paths):

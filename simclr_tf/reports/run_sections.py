@@ -38,20 +38,31 @@ def configuration_section(run):
     """
     config = run.config
     base = get_preset(config.preset) if config.preset in PRESETS else Config()
-    called = f"the preset `{config.preset}`" if config.preset in PRESETS else (
-        "the defaults")
+    called = (
+        f"the preset `{config.preset}`"
+        if config.preset in PRESETS
+        else ("the defaults")
+    )
     changed = differences(base, config)
     blocks = [Text(f"Command: `{run.record.get('command')}`")]
     if changed:
-        blocks += [Text(f"What differs from {called}:"), Table(
-            ("option", "preset", "this run"),
-            tuple((name, str(old), str(new)) for name, old, new in changed), "lll")]
+        blocks += [
+            Text(f"What differs from {called}:"),
+            Table(
+                ("option", "preset", "this run"),
+                tuple((name, str(old), str(new)) for name, old, new in changed),
+                "lll",
+            ),
+        ]
     else:
         blocks.append(Text(f"Everything is as in {called}."))
     started = read_warm_start(run.workdir.path)
     if started is not None:
-        blocks.append(Text(f"Started from `{started['source']}`: "
-                           f"{'; '.join(started['summary'])}."))
+        blocks.append(
+            Text(
+                f"Started from `{started['source']}`: {'; '.join(started['summary'])}."
+            )
+        )
     return Section("Configuration", tuple(blocks))
 
 
@@ -68,15 +79,20 @@ def curve_section(runs):
     for key, (title, form) in FIGURES.items():
         lines = {}
         for run in runs:
-            points = [(_epoch(record), record[key]) for record in run.records
-                      if isinstance(record.get(key), (int, float))]
+            points = [
+                (_epoch(record), record[key])
+                for record in run.records
+                if isinstance(record.get(key), (int, float))
+            ]
             if points:
                 lines[run.name] = tuple(zip(*points, strict=True))
         if lines:
             charts.append(Curves(title, lines, value_format=form))
     if not charts:
-        return Section("Training curves", (Text(
-            "No epoch has ended yet: there is no curve.", "note"),))
+        return Section(
+            "Training curves",
+            (Text("No epoch has ended yet: there is no curve.", "note"),),
+        )
     return Section("Training curves", tuple(charts))
 
 
@@ -89,10 +105,14 @@ def end_section(runs):
     Returns:
       Section, or None where no epoch has ended.
     """
-    rows = [(title, *(format(run.last[key], form) if key in run.last else ""
-                      for run in runs))
-            for key, (title, form) in FIGURES.items()
-            if any(key in run.last for run in runs)]
+    rows = [
+        (
+            title,
+            *(format(run.last[key], form) if key in run.last else "" for run in runs),
+        )
+        for key, (title, form) in FIGURES.items()
+        if any(key in run.last for run in runs)
+    ]
     if not rows:
         return None
     header = ("figure", *(run.name for run in runs))
@@ -110,25 +130,46 @@ def evaluation_sections(run):
     """
     sections = []
     for file, results in run.results.items():
-        parts = ([{"title": "Transfer", "markdown": transfer_markdown(results)}]
-                 if file == TRANSFER_FILE else result_sections(results))
+        parts = (
+            [{"title": "Transfer", "markdown": transfer_markdown(results)}]
+            if file == TRANSFER_FILE
+            else result_sections(results)
+        )
         for part in parts:
             blocks = list(markdown_blocks(part["markdown"]))
             if run.step is not None and results.step not in (None, run.step):
-                blocks.insert(0, Text(
-                    f"{file} is of step {results.step:,}; the newest checkpoint is of "
-                    f"step {run.step:,}: evaluate again.", "warning"))
+                blocks.insert(
+                    0,
+                    Text(
+                        f"{file} is of step {results.step:,}; the newest checkpoint is "
+                        f"of step {run.step:,}: evaluate again.",
+                        "warning",
+                    ),
+                )
             picture = run.workdir.path / "finetune.png"
             if file == FINETUNE_FILE and picture.is_file():
                 blocks.append(Picture("Accuracy against labels", picture.read_bytes()))
             sections.append(Section(part["title"], tuple(blocks)))
     if run.problems:
-        sections.append(Section("Results that cannot be read", tuple(
-            Text(problem, "warning") for problem in run.problems)))
+        sections.append(
+            Section(
+                "Results that cannot be read",
+                tuple(Text(problem, "warning") for problem in run.problems),
+            )
+        )
     if not sections:
-        sections.append(Section("Evaluation", (Text(
-            "Not evaluated yet: `simclr-tf evaluate --workdir="
-            f"{run.workdir.path}`.", "note"),)))
+        sections.append(
+            Section(
+                "Evaluation",
+                (
+                    Text(
+                        "Not evaluated yet: `simclr-tf evaluate --workdir="
+                        f"{run.workdir.path}`.",
+                        "note",
+                    ),
+                ),
+            )
+        )
     return sections
 
 
@@ -142,15 +183,26 @@ def environment_section(run, facts=()):
     Returns:
       Section.
     """
-    rows = [("images", _images(run.record["data"])),
-            *cost_rows(run), *facts,
-            *((f"{file}, wall time", wall_time_text(seconds_of(results)))
-              for file, results in run.results.items() if seconds_of(results))]
-    versions = tuple((name, str(version))
-                     for name, version in run.record.get("versions", {}).items())
-    return Section("Environment and cost", (
-        Table(("", "this run"), tuple(rows), "lr"),
-        Table(("package", "version"), versions, "lr")))
+    rows = [
+        ("images", _images(run.record["data"])),
+        *cost_rows(run),
+        *facts,
+        *(
+            (f"{file}, wall time", wall_time_text(seconds_of(results)))
+            for file, results in run.results.items()
+            if seconds_of(results)
+        ),
+    ]
+    versions = tuple(
+        (name, str(version)) for name, version in run.record.get("versions", {}).items()
+    )
+    return Section(
+        "Environment and cost",
+        (
+            Table(("", "this run"), tuple(rows), "lr"),
+            Table(("package", "version"), versions, "lr"),
+        ),
+    )
 
 
 def cost_rows(run):
@@ -163,8 +215,10 @@ def cost_rows(run):
       list of pairs of str.
     """
     step = run.last.get("step", run.step or 0)
-    rows = [("steps", f"{step:,}"),
-            ("images seen", f"{step * run.config.global_batch_size:,}")]
+    rows = [
+        ("steps", f"{step:,}"),
+        ("images seen", f"{step * run.config.global_batch_size:,}"),
+    ]
     if run.seconds:
         rows.append(("training time", wall_time_text(run.seconds)))
     for key in ("images_per_second", "data_wait_fraction"):

@@ -42,9 +42,11 @@ def report_of_study(folder, output, *, say=print):
         about += f", budget {study['budget']}"
     sections = [_outcome(folder, study), _cells(study)]
     curves = _curves(folder, study["cells"])
-    page = Page(study.get("title") or study["study"],
-                f"{about}: {done} of {len(study['cells'])} cells done",
-                tuple(sections + ([curves] if curves else [])))
+    page = Page(
+        study.get("title") or study["study"],
+        f"{about}: {done} of {len(study['cells'])} cells done",
+        tuple(sections + ([curves] if curves else [])),
+    )
     written = write_page(page, output)
     say(f"Written: {', '.join(map(str, written))}.")
     return written
@@ -71,9 +73,12 @@ def read_study(folder):
         ) from error
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}") from error
-    if (not isinstance(study, dict) or "study" not in study
-            or not isinstance(study.get("cells"), list)
-            or not all(isinstance(cell, dict) for cell in study["cells"])):
+    if (
+        not isinstance(study, dict)
+        or "study" not in study
+        or not isinstance(study.get("cells"), list)
+        or not all(isinstance(cell, dict) for cell in study["cells"])
+    ):
         raise DataError(f"{path} is no study: it has no name or no cells.")
     return study
 
@@ -88,8 +93,11 @@ def _outcome(folder, study):
     if isinstance(paper, str):
         blocks.append(Text(f"In the paper: {paper}"))
     if (folder / _FIGURE).is_file():
-        blocks.append(Picture(study.get("title") or study["study"],
-                              (folder / _FIGURE).read_bytes()))
+        blocks.append(
+            Picture(
+                study.get("title") or study["study"], (folder / _FIGURE).read_bytes()
+            )
+        )
     if (folder / _TABLE).is_file():
         text = (folder / _TABLE).read_text(encoding="utf-8")
         # Its title stands above, its list of cells below.
@@ -105,25 +113,40 @@ def _cells(study):
     cells = study["cells"]
     if not cells:
         return Section("All cells", (Text("No cell has begun yet.", "note"),))
-    values = list(dict.fromkeys(
-        name for cell in cells for name in (cell.get("values") or {})))
+    values = list(
+        dict.fromkeys(name for cell in cells for name in (cell.get("values") or {}))
+    )
     rows = tuple(
-        (str(cell.get("name", "")), str(cell.get("seed", "")),
-         str(cell.get("status", "")),
-         *(_value((cell.get("values") or {}).get(name)) for name in values),
-         _time(cell.get("wall_seconds")), _one_line(cell.get("error")))
-        for cell in cells)
-    header = ("cell", "seed", "status", *(name.replace("_", " ") for name in values),
-              "time", "error")
-    return Section("All cells", (
-        Table(header, rows, "lrl" + "r" * len(values) + "rl"),))
+        (
+            str(cell.get("name", "")),
+            str(cell.get("seed", "")),
+            str(cell.get("status", "")),
+            *(_value((cell.get("values") or {}).get(name)) for name in values),
+            _time(cell.get("wall_seconds")),
+            _one_line(cell.get("error")),
+        )
+        for cell in cells
+    )
+    header = (
+        "cell",
+        "seed",
+        "status",
+        *(name.replace("_", " ") for name in values),
+        "time",
+        "error",
+    )
+    return Section(
+        "All cells", (Table(header, rows, "lrl" + "r" * len(values) + "rl"),)
+    )
 
 
 def _curves(folder, cells):
     """The curves of the cells over each other, of one seed; None without any."""
     runs = []
-    seed = min((cell["seed"] for cell in cells if isinstance(cell.get("seed"), int)),
-               default=None)
+    seed = min(
+        (cell["seed"] for cell in cells if isinstance(cell.get("seed"), int)),
+        default=None,
+    )
     for cell in cells:
         if cell.get("seed") == seed and cell.get("workdir"):
             try:
@@ -132,9 +155,16 @@ def _curves(folder, cells):
                 continue
             runs += [run] if run.records else []
     if len(runs) > _MOST_CURVES:
-        return Section("Training curves", (Text(
-            f"{len(runs)} curves are too many for one chart: compare some of the cells "
-            "with `simclr-tf report --workdir=... --workdir=...`.", "note"),))
+        return Section(
+            "Training curves",
+            (
+                Text(
+                    f"{len(runs)} curves are too many for one chart: compare some of "
+                    "the cells with `simclr-tf report --workdir=... --workdir=...`.",
+                    "note",
+                ),
+            ),
+        )
     if not runs:
         return None
     return curve_section(runs)

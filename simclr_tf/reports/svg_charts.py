@@ -42,22 +42,32 @@ def curves_svg(curves):
         y_ticks = np.unique(np.minimum(y_ticks, 1))  # No share is above one.
 
     def place(x, y):
-        return (_LEFT + _share(x, x_ticks) * (_WIDTH - _LEFT - _RIGHT),
-                _HEIGHT - _BOTTOM - _share(y, y_ticks) * (_HEIGHT - _TOP - _BOTTOM))
+        return (
+            _LEFT + _share(x, x_ticks) * (_WIDTH - _LEFT - _RIGHT),
+            _HEIGHT - _BOTTOM - _share(y, y_ticks) * (_HEIGHT - _TOP - _BOTTOM),
+        )
 
-    parts = [f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-             f'aria-label="{_quoted(curves.title)}">']
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{_quoted(curves.title)}">'
+    ]
     for tick in y_ticks:
         _, y = place(x_ticks[0], tick)
-        parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>'
-                     f'<text x="{_LEFT - 5}" y="{y + 3.5:.1f}" class="end">'
-                     f'{_number(tick, y_ticks, curves.value_format)}</text>')
+        parts.append(
+            f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>'
+            f'<text x="{_LEFT - 5}" y="{y + 3.5:.1f}" class="end">'
+            f"{_number(tick, y_ticks, curves.value_format)}</text>"
+        )
     for tick in x_ticks:
         x, _ = place(tick, y_ticks[0])
-        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 14}" class="middle">'
-                     f"{tick:g}</text>")
-    parts.append(f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:.0f}" y="{_HEIGHT - 5}" '
-                 f'class="middle">{escape(curves.x_label)}</text>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 14}" class="middle">'
+            f"{tick:g}</text>"
+        )
+    parts.append(
+        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:.0f}" y="{_HEIGHT - 5}" '
+        f'class="middle">{escape(curves.x_label)}</text>'
+    )
     for number, (name, (xs, ys)) in enumerate(lines.items()):
         parts.append(_line(number, name, xs, ys, place, curves))
     return "".join([*parts, "</svg>"])
@@ -79,15 +89,19 @@ def map_svg(title, maps):
     # The smaller extent stands in the middle; y grows upwards.
     offset = (_MAP - (high - low) * scale) / 2
     spots = (places - low) * scale + offset
-    parts = [f'<svg class="chart map" viewBox="0 0 {_MAP} {_MAP}" role="img" '
-             f'aria-label="{_quoted(title)}">']
+    parts = [
+        f'<svg class="chart map" viewBox="0 0 {_MAP} {_MAP}" role="img" '
+        f'aria-label="{_quoted(title)}">'
+    ]
     for index, (x, y) in enumerate(spots):
         label = -1 if maps.labels is None else int(maps.labels[index])
         words = maps.names[index]
         if maps.labels is not None:
             words = f"{class_name(label, maps.classes)} · {words}"
-        parts.append(f'<g class="{mark_class(label)}" data-i="{index}">'
-                     f"{_mark(label, x, _MAP - y)}<title>{escape(words)}</title></g>")
+        parts.append(
+            f'<g class="{mark_class(label)}" data-i="{index}">'
+            f"{_mark(label, x, _MAP - y)}<title>{escape(words)}</title></g>"
+        )
     return "".join([*parts, "</svg>"])
 
 
@@ -105,26 +119,33 @@ def matrix_svg(matrix):
     # The last name leans out to the right.
     width, height = left + size * cell + 60, top + size * cell + 4
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" '
-             f'style="min-width:{min(width, 640)}px" '
-             f'aria-label="{_quoted(matrix.title)}">']
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" '
+        f'style="min-width:{min(width, 640)}px" '
+        f'aria-label="{_quoted(matrix.title)}">'
+    ]
     for number, name in enumerate(names):
         y, x = top + (number + 0.6) * cell, left + (number + 0.6) * cell
-        parts.append(f'<text x="{left - 6}" y="{y:.0f}" class="end">{_short(name)}'
-                     f'</text><text x="{x:.0f}" y="{top - 6}" class="start" transform='
-                     f'"rotate(-55 {x:.0f} {top - 6})">{_short(name)}</text>')
+        parts.append(
+            f'<text x="{left - 6}" y="{y:.0f}" class="end">{_short(name)}'
+            f'</text><text x="{x:.0f}" y="{top - 6}" class="start" transform='
+            f'"rotate(-55 {x:.0f} {top - 6})">{_short(name)}</text>'
+        )
     for row, column in np.ndindex(*counts.shape):
         x, y, share = left + column * cell, top + row * cell, shares[row, column]
         color = "hit" if row == column else "miss"
-        words = (f"{names[row]} taken for {names[column]}: {counts[row, column]:,} of "
-                 f"{counts[row].sum():,} ({share:.1%})")
+        words = (
+            f"{names[row]} taken for {names[column]}: {counts[row, column]:,} of "
+            f"{counts[row].sum():,} ({share:.1%})"
+        )
         ink = "on" if share > 0.5 else "off"
         parts.append(
             f'<g><rect x="{x}" y="{y}" width="{cell - 1}" height="{cell - 1}" '
             f'class="{color}" fill-opacity="{0.04 + 0.9 * share:.2f}"/>'
             f'<text x="{x + cell / 2:.0f}" y="{y + cell / 2 + 4:.0f}" '
             f'class="middle {ink}">{counts[row, column] or ""}</text>'
-            f"<title>{escape(words)}</title></g>")
+            f"<title>{escape(words)}</title></g>"
+        )
     return "".join([*parts, "</svg>"])
 
 
@@ -145,8 +166,10 @@ def legend_svg(label):
       >>> "circle" in legend_svg(3), "rect" in legend_svg(13)
       (True, True)
     """
-    return (f'<svg class="mark" viewBox="0 0 10 10" aria-hidden="true">'
-            f'<g class="{mark_class(label)}">{_mark(label, 5, 5)}</g></svg>')
+    return (
+        f'<svg class="mark" viewBox="0 0 10 10" aria-hidden="true">'
+        f'<g class="{mark_class(label)}">{_mark(label, 5, 5)}</g></svg>'
+    )
 
 
 def _mark(label, x, y):
@@ -156,8 +179,7 @@ def _mark(label, x, y):
         ring = ' class="ring"' if kind else ""
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2"{ring}/>'
     turn = f' transform="rotate(45 {x:.1f} {y:.1f})"' if kind == 2 else ""
-    return (f'<rect x="{x - 2.8:.1f}" y="{y - 2.8:.1f}" width="5.6" height="5.6"'
-            f"{turn}/>")
+    return f'<rect x="{x - 2.8:.1f}" y="{y - 2.8:.1f}" width="5.6" height="5.6"{turn}/>'
 
 
 def _line(number, name, xs, ys, place, curves):
@@ -173,7 +195,8 @@ def _line(number, name, xs, ys, place, curves):
         parts.append(
             f'<g class="{color}"><circle cx="{x:.1f}" cy="{y:.1f}" r="{dot}"/>'
             f'<circle class="touch" cx="{x:.1f}" cy="{y:.1f}" r="7"/>'
-            f"<title>{escape(words)}</title></g>")
+            f"<title>{escape(words)}</title></g>"
+        )
     return "".join(parts)
 
 
@@ -193,7 +216,8 @@ def _ticks(values, whole=False):
     if low == high:
         low, high = low - abs(low) * 0.1 - 1e-9, high + abs(high) * 0.1 + 1e-9
     found = ticker.MaxNLocator(
-        nbins=5, integer=whole, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        nbins=5, integer=whole, steps=[1, 2, 2.5, 5, 10]
+    ).tick_values(low, high)
     return found if len(found) > 1 else np.array([low, high])
 
 
@@ -208,8 +232,11 @@ def _number(tick, ticks, value_format):
         return f"{tick:.3g}"
     values = np.asarray(ticks) * (100 if percent else 1)
     tolerance = 1e-3 * abs(values[1] - values[0])
-    digits = next(digits for digits in range(9) if digits == 8 or np.all(
-        np.abs(np.round(values, digits) - values) <= tolerance))
+    digits = next(
+        digits
+        for digits in range(9)
+        if digits == 8 or np.all(np.abs(np.round(values, digits) - values) <= tolerance)
+    )
     return f"{tick * (100 if percent else 1):,.{digits}f}{'%' if percent else ''}"
 
 

@@ -48,12 +48,14 @@ def markdown_table(header, rows, align=None):
         max(3, *(len(cell) for cell in column)) for column in zip(*rows, strict=True)
     ]
     lines = [
-        "| " + " | ".join(
+        "| "
+        + " | ".join(
             cell.rjust(width) if side == "r" else cell.ljust(width)
             for cell, width, side in zip(row, widths, align, strict=True)
-        ) + " |"
+        )
+        + " |"
         for row in rows
-    ]  # fmt: skip
+    ]
     rule = "|".join(
         "-" * (width + 1) + ":" if side == "r" else ":" + "-" * (width + 1)
         for width, side in zip(widths, align, strict=True)

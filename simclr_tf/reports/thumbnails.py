@@ -29,8 +29,9 @@ def thumbnails(images, side_pixels):
         images = images / np.float32(255)
     longer = max(images.shape[1:3])
     if longer > side_pixels:
-        size = [max(1, round(side * side_pixels / longer))
-                for side in images.shape[1:3]]
+        size = [
+            max(1, round(side * side_pixels / longer)) for side in images.shape[1:3]
+        ]
         images = tf.image.resize(images, size, "area").numpy()
     return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
@@ -88,4 +89,5 @@ def sprite_sheet(images):
     sheet[:number] = images
     sheet = sheet.reshape(rows, columns, height, width, channels)
     return sheet.swapaxes(1, 2).reshape(
-        rows * height, columns * width, channels), columns
+        rows * height, columns * width, channels
+    ), columns

@@ -44,18 +44,24 @@ class TileSheet:
         """An image of one tile, its own pixels unsmoothed."""
         left, top = x + self._left, y + self._top
         self._axes.imshow(
-            image, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto",
+            image,
+            cmap="gray",
+            vmin=0,
+            vmax=1,
+            interpolation="nearest",
+            aspect="auto",
             extent=(left, left + 1, top + 1, top),
         )
         if frame is not None:
             right, bottom = left + 1, top + 1
             self._axes.plot(
-                [left, right, right, left, left], [top, top, bottom, bottom, top],
-                color=frame, linewidth=2.2,
-            )  # fmt: skip
+                [left, right, right, left, left],
+                [top, top, bottom, bottom, top],
+                color=frame,
+                linewidth=2.2,
+            )
 
-    def text(self, text, x, y, *, small=False, bold=False, color=None,
-             align="center"):
+    def text(self, text, x, y, *, small=False, bold=False, color=None, align="center"):
         """Text whose lower edge, in the middle (or at its left), is at (x, y)."""
         self._figure.text(
             *self._place(x, y),
@@ -85,9 +91,14 @@ class TileSheet:
         x = 1 - self._left / self._size[0]
         for text, color in reversed(entries):
             label = self._figure.text(
-                x, 1 - 0.25 / self._size[1], f"■ {text}",
-                ha="right", va="top", fontsize=7.5, color=color,
-            )  # fmt: skip
+                x,
+                1 - 0.25 / self._size[1],
+                f"■ {text}",
+                ha="right",
+                va="top",
+                fontsize=7.5,
+                color=color,
+            )
             extent = label.get_window_extent()
             x -= (extent.width + 12) / self._figure.bbox.width
 

@@ -23,9 +23,22 @@ TRANSFER_FILE = "transfer.json"
 ON_TRANSFER = ("linear", "linear_untrained", "fine_tune", "scratch")
 
 
-def transfer_and_report(path, datasets, *, config, chosen=None, encoder=None,
-                        output=None, budget=None, methods=ON_TRANSFER, seeds=(0,),
-                        strategy="auto", replicas=None, command=None, say=print):
+def transfer_and_report(
+    path,
+    datasets,
+    *,
+    config,
+    chosen=None,
+    encoder=None,
+    output=None,
+    budget=None,
+    methods=ON_TRANSFER,
+    seeds=(0,),
+    strategy="auto",
+    replicas=None,
+    command=None,
+    say=print,
+):
     """Measure an encoder on several labelled sets, random weights beside it.
 
     On each set: a linear probe of the frozen encoder and of an untrained one, the
@@ -60,35 +73,59 @@ def transfer_and_report(path, datasets, *, config, chosen=None, encoder=None,
     """
     started = time.monotonic()
     strategy = make_strategy(strategy, replicas=replicas)
-    require(is_chief(strategy), "Transfer runs in one process: use --strategy=mirrored "
-            "for several GPUs.", strategy="multi_worker")
+    require(
+        is_chief(strategy),
+        "Transfer runs in one process: use --strategy=mirrored for several GPUs.",
+        strategy="multi_worker",
+    )
     typed, path = str(path), encoder_path(path)
     chosen = {"split": "train", "test_split": None, **(chosen or {})}
     run_config, is_run = config_of(path, {**chosen, "data": datasets[0]})
     encoder = load_encoder(path, encoder=encoder)
     head = projection_head_at(path, is_run, encoder, config)
     # All sets are opened before the first training: a typo costs no hours.
-    opened = [_opened(name, run_config.data, chosen, channels_of(encoder, path, is_run))
-              for name in datasets]
+    opened = [
+        _opened(name, run_config.data, chosen, channels_of(encoder, path, is_run))
+        for name in datasets
+    ]
     folder = output_folder(path, is_run, output)
     measurements = []
     for name, train, test, data in opened:
         protocol = FewLabels(
-            encoder, train, test, config=config, projection_head=head,
-            image_size_pixels=data.image_size_pixels, strategy=strategy)
-        log = RunLog(folder / "transfer_runs" / f"{_file_name(name)}.jsonl",
-                     {"data": name, **protocol.identity()})
+            encoder,
+            train,
+            test,
+            config=config,
+            projection_head=head,
+            image_size_pixels=data.image_size_pixels,
+            strategy=strategy,
+        )
+        log = RunLog(
+            folder / "transfer_runs" / f"{_file_name(name)}.jsonl",
+            {"data": name, **protocol.identity()},
+        )
         found = protocol.measure(
-            [budget or LabelBudget(fraction=1.0)], methods=methods, seeds=seeds,
-            log=log, on_run=lambda run, name=name: say(
+            [budget or LabelBudget(fraction=1.0)],
+            methods=methods,
+            seeds=seeds,
+            log=log,
+            on_run=lambda run, name=name: say(
                 f"{name:28}  {run.representation:24}  seed {run.seed}  "
-                f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"))
-        measurements += [dataclasses.replace(m, settings={**m.settings, "data": name})
-                         for m in found]
+                f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
+            ),
+        )
+        measurements += [
+            dataclasses.replace(m, settings={**m.settings, "data": name}) for m in found
+        ]
     results = Results(
-        ", ".join(datasets), typed, tuple(measurements), command=command,
-        versions=versions(), wall_seconds=round(time.monotonic() - started, 3),
-        step=CheckpointStore(path / CHECKPOINTS).latest().step if is_run else None)
+        ", ".join(datasets),
+        typed,
+        tuple(measurements),
+        command=command,
+        versions=versions(),
+        wall_seconds=round(time.monotonic() - started, 3),
+        step=CheckpointStore(path / CHECKPOINTS).latest().step if is_run else None,
+    )
     write_results(folder / TRANSFER_FILE, results)
     table = transfer_markdown(results)
     write_atomically(folder / "transfer.md", f"# Transfer of {typed}\n\n{table}\n")
@@ -116,16 +153,27 @@ def transfer_markdown(results):
     cells = {(m.settings["data"], m.representation): m for m in results.measurements}
     sets = {m.settings["data"]: m for m in results.measurements}
     methods = list(dict.fromkeys(m.representation for m in results.measurements))
-    rows = [[name, f"{m.num_train_labels:,}", f"{m.num_test:,}",
-             *(value_text(cells.get((name, method))) for method in methods)]
-            for name, m in sets.items()]
+    rows = [
+        [
+            name,
+            f"{m.num_train_labels:,}",
+            f"{m.num_test:,}",
+            *(value_text(cells.get((name, method))) for method in methods),
+        ]
+        for name, m in sets.items()
+    ]
     seeds = max((m.settings["seeds"] for m in results.measurements), key=len)
-    spread = (f"mean ± standard deviation over {len(seeds)} seeds" if len(seeds) > 1
-              else "one seed, in brackets 95 % intervals")
+    spread = (
+        f"mean ± standard deviation over {len(seeds)} seeds"
+        if len(seeds) > 1
+        else "one seed, in brackets 95 % intervals"
+    )
     header = ["data", "labels", "test", *methods]
-    return (f"{markdown_table(header, rows)}\n\n"
-            f"Accuracy in percent on the test images; {spread}. The untrained encoder "
-            "and training from scratch start at random weights of the same network.")
+    return (
+        f"{markdown_table(header, rows)}\n\n"
+        f"Accuracy in percent on the test images; {spread}. The untrained encoder "
+        "and training from scratch start at random weights of the same network."
+    )
 
 
 def _opened(name, options, chosen, channels):
@@ -134,7 +182,8 @@ def _opened(name, options, chosen, channels):
     options = dataclasses.replace(options, split="train", test_split="test")
     try:
         train, test, data = labelled_data(
-            options, {**given, "data": name}, channels=channels, may_hold_out=True)
+            options, {**given, "data": name}, channels=channels, may_hold_out=True
+        )
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
     return name, train, test, data
@@ -142,4 +191,3 @@ def _opened(name, options, chosen, channels):
 
 def _file_name(name):
     return re.sub(r"[^\w.-]+", "_", name).strip("_")
-

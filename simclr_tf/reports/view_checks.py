@@ -82,13 +82,15 @@ def measure_views(images, view_a, view_b):
       >>> measure_views(images, images, images).near_identical
       1.0
     """
-    images, view_a, view_b = (np.asarray(part, np.float32)
-                              for part in (images, view_a, view_b))
+    images, view_a, view_b = (
+        np.asarray(part, np.float32) for part in (images, view_a, view_b)
+    )
     number = len(view_a)
     if number < 2 or view_a.shape != view_b.shape or len(images) != number:
         raise DataError(
             "Measuring views needs at least two pairs, of equal numbers. Received: "
-            f"{len(images)} images, views {view_a.shape} and {view_b.shape}.")
+            f"{len(images)} images, views {view_a.shape} and {view_b.shape}."
+        )
     distances = _distances(view_a.reshape(number, -1), view_b.reshape(number, -1))
     usual = np.median(distances[~np.eye(number, dtype=bool)])
     histograms = [_histograms(view) for view in (view_a, view_b)]
@@ -96,9 +98,11 @@ def measure_views(images, view_a, view_b):
     return ViewMeasures(
         number,
         float(np.mean(np.diag(distances) <= NEAR_IDENTICAL_DISTANCE * usual)),
-        _found(distances), _found(_distances(*histograms)),
+        _found(distances),
+        _found(_distances(*histograms)),
         float(np.mean(contrasts < NEAR_EMPTY_CONTRAST)),
-        float(np.mean(_contrasts(images) < NEAR_EMPTY_CONTRAST)))
+        float(np.mean(_contrasts(images) < NEAR_EMPTY_CONTRAST)),
+    )
 
 
 def view_warnings(measures):
@@ -122,19 +126,22 @@ def view_warnings(measures):
             f"{NEAR_IDENTICAL_DISTANCE} of that between different images; more than "
             f"{MOST_NEAR_IDENTICAL:.0%} is too many), so there is no task to learn "
             "from. Smaller crops (--augment.crop_area_min_fraction) or stronger colour "
-            "(--augment.color_strength) make them differ.")
+            "(--augment.color_strength) make them differ."
+        )
     if m.num_pairs >= FEWEST_TO_SEARCH and m.by_pixels > MOST_BY_PIXELS:
         found.append(
             f"Solved by pixels: in {m.by_pixels:.0%} of {m.num_pairs} pairs the "
             "nearest image in plain pixels already is the other view (more than "
-            f"{MOST_BY_PIXELS:.0%} is too many): smaller crops make the task harder.")
+            f"{MOST_BY_PIXELS:.0%} is too many): smaller crops make the task harder."
+        )
     if m.num_pairs >= FEWEST_TO_SEARCH and m.by_histograms > MOST_BY_HISTOGRAMS:
         found.append(
             f"Solved by colours: in {m.by_histograms:.0%} of {m.num_pairs} pairs the "
             "histograms alone find the other view (more than "
             f"{MOST_BY_HISTOGRAMS:.0%} is too many), a shortcut around shapes: "
             "raise --augment.color_strength or --augment.jitter_probability (SimCLR, "
-            "Figure 6).")
+            "Figure 6)."
+        )
     if m.near_empty - m.near_empty_images > MOST_NEAR_EMPTY:
         found.append(
             f"Near-empty views: {m.near_empty:.0%} of {m.num_pairs} pairs have a view "
@@ -142,7 +149,8 @@ def view_warnings(measures):
             f"images themselves {m.near_empty_images:.0%}; {MOST_NEAR_EMPTY:.0%} more "
             "than that is too many): larger crops (--augment.crop_area_min_fraction), "
             "milder colour (--augment.color_strength) or "
-            "--augment.brightness_mode=multiplicative leave more to see.")
+            "--augment.brightness_mode=multiplicative leave more to see."
+        )
     return found
 
 
@@ -159,14 +167,26 @@ def measures_table(measures):
     searched = m.num_pairs >= FEWEST_TO_SEARCH
     few = f"needs {FEWEST_TO_SEARCH} pairs"
     return (
-        ("near-identical pairs", f"{m.near_identical:.1%}",
-         f"{MOST_NEAR_IDENTICAL:.0%}"),
-        ("partner is nearest in pixels", f"{m.by_pixels:.1%}",
-         f"{MOST_BY_PIXELS:.0%}" if searched else few),
-        ("partner is nearest in colour histograms", f"{m.by_histograms:.1%}",
-         f"{MOST_BY_HISTOGRAMS:.0%}" if searched else few),
-        ("pairs with a near-empty view", f"{m.near_empty:.1%}",
-         f"{m.near_empty_images + MOST_NEAR_EMPTY:.0%}"),
+        (
+            "near-identical pairs",
+            f"{m.near_identical:.1%}",
+            f"{MOST_NEAR_IDENTICAL:.0%}",
+        ),
+        (
+            "partner is nearest in pixels",
+            f"{m.by_pixels:.1%}",
+            f"{MOST_BY_PIXELS:.0%}" if searched else few,
+        ),
+        (
+            "partner is nearest in colour histograms",
+            f"{m.by_histograms:.1%}",
+            f"{MOST_BY_HISTOGRAMS:.0%}" if searched else few,
+        ),
+        (
+            "pairs with a near-empty view",
+            f"{m.near_empty:.1%}",
+            f"{m.near_empty_images + MOST_NEAR_EMPTY:.0%}",
+        ),
     )
 
 
@@ -174,9 +194,12 @@ def _distances(a, b):
     """`[N, N]`, root mean squares of the differences of rows of a and rows of b."""
     squares = np.zeros([len(a), len(b)])
     for start in range(0, a.shape[1], 4096):  # float64, a part of the pixels at a time.
-        x, y = (part[:, start:start + 4096].astype(np.float64) for part in (a, b))
-        squares += (np.square(x).sum(axis=1)[:, np.newaxis] + np.square(y).sum(axis=1)
-                    - 2 * x @ y.T)
+        x, y = (part[:, start : start + 4096].astype(np.float64) for part in (a, b))
+        squares += (
+            np.square(x).sum(axis=1)[:, np.newaxis]
+            + np.square(y).sum(axis=1)
+            - 2 * x @ y.T
+        )
     # Equal rows are at 0, which the subtraction only nearly gives.
     return np.sqrt(np.where(squares > 1e-9, squares, 0) / a.shape[1])
 
@@ -194,5 +217,6 @@ def _contrasts(images):
 def _histograms(images):
     """float `[N, bins C]`: how much of each channel lies in each of 8 equal bins."""
     bins = np.minimum((images * _BINS).astype(int), _BINS - 1)
-    return np.stack([(bins == place).mean(axis=(1, 2)) for place in range(_BINS)],
-                    axis=1).reshape(len(images), -1)
+    return np.stack(
+        [(bins == place).mean(axis=(1, 2)) for place in range(_BINS)], axis=1
+    ).reshape(len(images), -1)

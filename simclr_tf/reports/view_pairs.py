@@ -47,18 +47,35 @@ def view_pairs(source, recipe, *, image_size_pixels, number, seed=0):
       (3, 6, 6, 3)
     """
     with plain_errors():
-        batch = next(iter(training_dataset(
-            source, global_batch_size=min(number, source.num_examples), seed=seed,
-            total_steps=1, recipe=recipe, image_size_pixels=image_size_pixels)))
+        batch = next(
+            iter(
+                training_dataset(
+                    source,
+                    global_batch_size=min(number, source.num_examples),
+                    seed=seed,
+                    total_steps=1,
+                    recipe=recipe,
+                    image_size_pixels=image_size_pixels,
+                )
+            )
+        )
         if "images" in batch:
-            views = two_views(batch["images"], batch["seeds"], recipe,
-                              image_size_pixels=image_size_pixels)
+            views = two_views(
+                batch["images"],
+                batch["seeds"],
+                recipe,
+                image_size_pixels=image_size_pixels,
+            )
         else:
-            views = finish_views(batch["crops_a"], batch["crops_b"], batch["seeds"],
-                                 recipe)
+            views = finish_views(
+                batch["crops_a"], batch["crops_b"], batch["seeds"], recipe
+            )
     ids = batch["ids"].numpy()
-    return ViewPairs(ids, resized_images(source, ids, image_size_pixels),
-                     *(view.numpy() for view in views))
+    return ViewPairs(
+        ids,
+        resized_images(source, ids, image_size_pixels),
+        *(view.numpy() for view in views),
+    )
 
 
 def resized_images(source, ids, image_size_pixels):
@@ -73,5 +90,11 @@ def resized_images(source, ids, image_size_pixels):
       float32 `[n, S, S, C]` in [0, 1].
     """
     with plain_errors():
-        return np.concatenate([batch["images"].numpy() for batch in evaluation_batches(
-            source.subset(ids), 256, image_size_pixels)])
+        return np.concatenate(
+            [
+                batch["images"].numpy()
+                for batch in evaluation_batches(
+                    source.subset(ids), 256, image_size_pixels
+                )
+            ]
+        )

@@ -19,8 +19,7 @@ from simclr_tf.training.assembly import build_recipe
 _LARGEST_PIXELS = 512
 
 
-def show_views(config, output, *, num_images=2, num_shown=12, num_pairs=256,
-               say=print):
+def show_views(config, output, *, num_images=2, num_shown=12, num_pairs=256, say=print):
     """Show and judge a recipe before a run: nothing is trained.
 
     Args:
@@ -38,26 +37,47 @@ def show_views(config, output, *, num_images=2, num_shown=12, num_pairs=256,
     Raises:
       SimCLRError: what the caller can put right.
     """
-    require(num_images >= 1 and num_shown >= 1 and num_pairs >= 2,
-            "`num_images` and `num_shown` must be >= 1, `num_pairs` >= 2.",
-            num_images=num_images, num_shown=num_shown, num_pairs=num_pairs)
+    require(
+        num_images >= 1 and num_shown >= 1 and num_pairs >= 2,
+        "`num_images` and `num_shown` must be >= 1, `num_pairs` >= 2.",
+        num_images=num_images,
+        num_shown=num_shown,
+        num_pairs=num_pairs,
+    )
     data, views = config.data, build_recipe(config.augment)
     # Its numbers alone, also where the views are of one branch.
     recipe = build_recipe(dataclasses.replace(config.augment, one_branch=None))
     output = pathlib.Path(output).expanduser()
     source = open_source(
-        data.source, split=data.split, data_dir=data.data_dir, channels=data.channels,
+        data.source,
+        split=data.split,
+        data_dir=data.data_dir,
+        channels=data.channels,
         max_corrupt_fraction=data.max_corrupt_fraction,
-        memory_limit_bytes=0)  # Only what is shown is decoded.
-    prepare_output(output, ("matplotlib",) if output.suffix in (".png", ".md")
-                   else ("matplotlib", "jinja2"))
+        memory_limit_bytes=0,
+    )  # Only what is shown is decoded.
+    prepare_output(
+        output,
+        ("matplotlib",)
+        if output.suffix in (".png", ".md")
+        else ("matplotlib", "jinja2"),
+    )
     size = data.image_size_pixels
-    pairs = view_pairs(source, views, image_size_pixels=size, seed=config.seed,
-                       number=max(num_pairs, num_shown, num_images, 2))
+    pairs = view_pairs(
+        source,
+        views,
+        image_size_pixels=size,
+        seed=config.seed,
+        number=max(num_pairs, num_shown, num_images, 2),
+    )
     measures = measure_views(*(part[:num_pairs] for part in pairs[1:]))
     warnings = view_warnings(measures)
-    operators = Gallery("Each operator, from mild to strong", operator_rows(
-        pairs.images[:num_images], _large(source, pairs, num_images, size), recipe))
+    operators = Gallery(
+        "Each operator, from mild to strong",
+        operator_rows(
+            pairs.images[:num_images], _large(source, pairs, num_images, size), recipe
+        ),
+    )
     final = pairs_gallery(pairs, num_shown)
     written = []
     if output.suffix != ".png":
@@ -86,10 +106,14 @@ def pairs_gallery(pairs, number):
     """
     triples = [
         (Tile(image, "image"), Tile(view_a, "view a"), Tile(view_b, "view b"))
-        for _, image, view_a, view_b in zip(*(part[:number] for part in pairs),
-                                            strict=True)]
-    rows = [("", tuple(tile for triple in triples[first:first + 4] for tile in triple))
-            for first in range(0, len(triples), 4)]
+        for _, image, view_a, view_b in zip(
+            *(part[:number] for part in pairs), strict=True
+        )
+    ]
+    rows = [
+        ("", tuple(tile for triple in triples[first : first + 4] for tile in triple))
+        for first in range(0, len(triples), 4)
+    ]
     return Gallery("Pairs of views, as the network sees them", tuple(rows))
 
 
@@ -101,7 +125,7 @@ def _large(source, pairs, number, size):
         place = source.locations(pairs.ids[:1])
         with plain_errors():
             stored = max(source.read_image(*(part[0] for part in place)).shape[:2])
-    ids = pairs.ids[:max(number, 2)]
+    ids = pairs.ids[: max(number, 2)]
     stored = min(stored, _LARGEST_PIXELS)
     return resized_images(source, ids, max(stored, size))[:number]
 
@@ -110,23 +134,42 @@ def _page(config, recipe, measures, warnings, operators, final):
     named = get_recipe(config.augment.recipe)
     changes = changed_fields(recipe, named)
     verdict = [Text(warning, "warning") for warning in warnings] or [
-        Text(f"Nothing to warn of in {measures.num_pairs} pairs.", "note")]
-    recipe_blocks = [Text(f"Recipe `{config.augment.recipe}`"
-                          + (", with changes:" if changes else ", unchanged."))]
+        Text(f"Nothing to warn of in {measures.num_pairs} pairs.", "note")
+    ]
+    recipe_blocks = [
+        Text(
+            f"Recipe `{config.augment.recipe}`"
+            + (", with changes:" if changes else ", unchanged.")
+        )
+    ]
     if config.augment.one_branch:
-        recipe_blocks.append(Text(
-            "View a alone is changed, after one crop for both, by: "
-            f"{', '.join(config.augment.one_branch_operators())}."))
+        recipe_blocks.append(
+            Text(
+                "View a alone is changed, after one crop for both, by: "
+                f"{', '.join(config.augment.one_branch_operators())}."
+            )
+        )
     if changes:
         recipe_blocks.append(
-            Table(("field", config.augment.recipe, "here"), changes, "lll"))
+            Table(("field", config.augment.recipe, "here"), changes, "lll")
+        )
     return Page(
         f"Views of {config.data.source}",
         f"Recipe `{config.augment.recipe}`, views of {config.data.image_size_pixels} "
         f"pixels, seed {config.seed}",
-        (Section("Does it leave a task, and images?", (
-            *verdict, Table(("measure", f"of {measures.num_pairs} pairs",
-                             "too many above"), measures_table(measures)))),
-         Section("Pairs of views", (final,)),
-         Section("Operators", (operators,)),
-         Section("Recipe", tuple(recipe_blocks))))
+        (
+            Section(
+                "Does it leave a task, and images?",
+                (
+                    *verdict,
+                    Table(
+                        ("measure", f"of {measures.num_pairs} pairs", "too many above"),
+                        measures_table(measures),
+                    ),
+                ),
+            ),
+            Section("Pairs of views", (final,)),
+            Section("Operators", (operators,)),
+            Section("Recipe", tuple(recipe_blocks)),
+        ),
+    )

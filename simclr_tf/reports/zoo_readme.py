@@ -46,7 +46,9 @@ def zoo_readme(entries):
         return _HEAD
     table = markdown_table(
         ["encoder", "network", "input", "images", "licence of the images", "size"],
-        [_row(entry) for entry in published], align="lllllr")
+        [_row(entry) for entry in published],
+        align="lllllr",
+    )
     parts = [_HEAD, "## What ships", "", table, "", *_loading_lines(published[0])]
     for entry in published:
         parts += _entry_lines(entry)
@@ -63,34 +65,62 @@ def check_published(entry):
       ConfigError: it is larger than 12 MB, says no licence of its images, or no
         metrics.
     """
-    require(entry.num_bytes <= MAX_BYTES,
-            f"An encoder that ships has at most {MAX_BYTES:,} bytes: export it in "
-            "fewer formats.", encoder=entry.name, bytes=entry.num_bytes)
-    require(entry.data_licence, "An encoder that ships says under which licence its "
-            "images are: export it with --data_licence.", encoder=entry.name)
-    require(entry.metrics, "An encoder that ships says what it can do: evaluate its "
-            "run, then export it again.", encoder=entry.name)
+    require(
+        entry.num_bytes <= MAX_BYTES,
+        f"An encoder that ships has at most {MAX_BYTES:,} bytes: export it in "
+        "fewer formats.",
+        encoder=entry.name,
+        bytes=entry.num_bytes,
+    )
+    require(
+        entry.data_licence,
+        "An encoder that ships says under which licence its "
+        "images are: export it with --data_licence.",
+        encoder=entry.name,
+    )
+    require(
+        entry.metrics,
+        "An encoder that ships says what it can do: evaluate its "
+        "run, then export it again.",
+        encoder=entry.name,
+    )
 
 
 def _row(entry):
-    network = [entry.architecture or "its own network",
-               f"{entry.num_parameters:,} parameters", f"{entry.num_features} features"]
-    return [f"[`{entry.name}`]({entry.name}/card.md)", ", ".join(network),
-            entry.input_text(), entry.data, entry.data_licence,
-            f"{entry.num_bytes / 1e6:.1f} MB"]
+    network = [
+        entry.architecture or "its own network",
+        f"{entry.num_parameters:,} parameters",
+        f"{entry.num_features} features",
+    ]
+    return [
+        f"[`{entry.name}`]({entry.name}/card.md)",
+        ", ".join(network),
+        entry.input_text(),
+        entry.data,
+        entry.data_licence,
+        f"{entry.num_bytes / 1e6:.1f} MB",
+    ]
 
 
 def _loading_lines(entry):
     channels = entry.input_shape[-1]
     return [
-        "From any folder:", "", "```python",
-        "import numpy as np", "import simclr_tf", "", "print(simclr_tf.zoo())",
+        "From any folder:",
+        "",
+        "```python",
+        "import numpy as np",
+        "import simclr_tf",
+        "",
+        "print(simclr_tf.zoo())",
         f'encoder = simclr_tf.load_encoder("{PREFIX}{entry.name}")',
         f"images = np.zeros([1, {_side(entry, 1)}, {_side(entry, 2)}, {channels}], "
         "np.float32)  # yours, in [0, 1]",
-        f"features = encoder(images)  # [1, {entry.num_features}]", "```", "",
-        "The cards say how to load them without this package.", "",
-    ]  # fmt: skip
+        f"features = encoder(images)  # [1, {entry.num_features}]",
+        "```",
+        "",
+        "The cards say how to load them without this package.",
+        "",
+    ]
 
 
 def _side(entry, axis):

@@ -6,8 +6,15 @@ views start from one random crop, and the second view stays as it is.
 
 from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
 
-OPERATORS = {"crop": "Crop", "cutout": "Cutout", "color": "Color", "sobel": "Sobel",
-             "noise": "Noise", "blur": "Blur", "rotate": "Rotate"}
+OPERATORS = {
+    "crop": "Crop",
+    "cutout": "Cutout",
+    "color": "Color",
+    "sobel": "Sobel",
+    "noise": "Noise",
+    "blur": "Blur",
+    "rotate": "Rotate",
+}
 _FIGURE_5 = {
     "Crop": (33.1, 33.9, 56.3, 46.0, 39.9, 35.0, 30.2),
     "Cutout": (32.2, 25.6, 33.9, 40.0, 26.5, 25.2, 22.4),
@@ -22,10 +29,14 @@ _FIGURE_5 = {
 def cells(base, budget):
     """7 x 7: the first operator is the row, the second the column."""
     return tuple(
-        Cell(f"{first}-{second}",
-             (Point("linear", OPERATORS[first], OPERATORS[second]),),
-             {"augment.one_branch": first if first == second else f"{first},{second}"})
-        for first in OPERATORS for second in OPERATORS)
+        Cell(
+            f"{first}-{second}",
+            (Point("linear", OPERATORS[first], OPERATORS[second]),),
+            {"augment.one_branch": first if first == second else f"{first},{second}"},
+        )
+        for first in OPERATORS
+        for second in OPERATORS
+    )
 
 
 STUDY = Study(
@@ -39,8 +50,12 @@ STUDY = Study(
         "ImageNet, ResNet-50, linear evaluation, top-1. The paper has these numbers "
         "in the image of its figure only; they were noted from memory and are not "
         "verified. How strong its cutout and noise are is not said in it.",
-        {(row, column): value for row, values in _FIGURE_5.items()
-         for column, value in zip(OPERATORS.values(), values, strict=True)}),
+        {
+            (row, column): value
+            for row, values in _FIGURE_5.items()
+            for column, value in zip(OPERATORS.values(), values, strict=True)
+        },
+    ),
     base={"small": {"epochs": 3}},
     needs_colour=True,
 )

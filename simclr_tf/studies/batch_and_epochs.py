@@ -38,20 +38,28 @@ def scaled_from(base, scaling):
     """
     batch = base.global_batch_size
     per_rate = {"linear": 256 / batch, "sqrt": batch**-0.5}[scaling]
-    return {"optimizer.scaling": scaling,
-            "optimizer.base_learning_rate": peak_rate(base.optimizer, batch) * per_rate}
+    return {
+        "optimizer.scaling": scaling,
+        "optimizer.base_learning_rate": peak_rate(base.optimizer, batch) * per_rate,
+    }
 
 
 def cells(base, budget):
     """Every batch size with every length, in linear and in square root scaling."""
     return tuple(
-        Cell(f"batch{batch}-epochs{epochs}-{scaling}",
-             (Point("linear", _series(epochs, scaling), batch),),
-             {"global_batch_size": batch, "epochs": epochs,
-              **scaled_from(base, scaling)})
+        Cell(
+            f"batch{batch}-epochs{epochs}-{scaling}",
+            (Point("linear", _series(epochs, scaling), batch),),
+            {
+                "global_batch_size": batch,
+                "epochs": epochs,
+                **scaled_from(base, scaling),
+            },
+        )
         for batch in BATCHES.get(budget, PAPER_BATCHES)
         for epochs in EPOCHS.get(budget, PAPER_EPOCHS)
-        for scaling in ("linear", "sqrt"))
+        for scaling in ("linear", "sqrt")
+    )
 
 
 STUDY = Study(
@@ -64,8 +72,11 @@ STUDY = Study(
         "Figure 9 and Table B.1",
         "ImageNet, ResNet-50, LARS, batches of 256 to 8192 for 100 to 800 epochs; the "
         "two scalings agree at batch 4096, ours at the batch of the preset.",
-        {(_series(epochs, scaling), batch): value
-         for batch, values in _TABLE_B1.items()
-         for scaling, of_scaling in zip(("linear", "sqrt"), values, strict=True)
-         for epochs, value in zip(PAPER_EPOCHS, of_scaling, strict=True)}),
+        {
+            (_series(epochs, scaling), batch): value
+            for batch, values in _TABLE_B1.items()
+            for scaling, of_scaling in zip(("linear", "sqrt"), values, strict=True)
+            for epochs, value in zip(PAPER_EPOCHS, of_scaling, strict=True)
+        },
+    ),
 )

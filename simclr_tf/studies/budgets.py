@@ -17,7 +17,8 @@ BUDGETS = {
     "paper": "the paper's network, batch, length and grid: many accelerators",
 }
 _SMALL = {
-    "epochs": 4, "optimizer.warmup_epochs": 0.5,
+    "epochs": 4,
+    "optimizer.warmup_epochs": 0.5,
     # One checkpoint at the end: a cell is shorter than what a crash can lose.
     "checkpoint.every_epochs": 1_000_000,
 }

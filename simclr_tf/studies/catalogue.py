@@ -14,9 +14,21 @@ from simclr_tf.studies import (
     temperature,
 )
 
-STUDIES = {module.STUDY.name: module.STUDY for module in (
-    augmentation_pairs, colour_strength, projection_head, head_information, losses,
-    temperature, batch_and_epochs, encoder_size, label_fraction, optimizer)}
+STUDIES = {
+    module.STUDY.name: module.STUDY
+    for module in (
+        augmentation_pairs,
+        colour_strength,
+        projection_head,
+        head_information,
+        losses,
+        temperature,
+        batch_and_epochs,
+        encoder_size,
+        label_fraction,
+        optimizer,
+    )
+}
 
 
 def get_study(name):

@@ -36,8 +36,10 @@ _OF_TRAINING = {
     "effective_rank": ("effective_rank", 1),
     "contrastive_accuracy": ("contrastive_accuracy", 100),
     "contrastive_entropy": ("contrastive_entropy", 1),
-    "probe_accuracy": ("online_probe", 100), "alignment": ("alignment", 1),
-    "uniformity": ("uniformity", 1)}
+    "probe_accuracy": ("online_probe", 100),
+    "alignment": ("alignment", 1),
+    "uniformity": ("uniformity", 1),
+}
 
 
 def do_cell(run, folder, *, command="simclr_tf.studies", say=lambda line: None):
@@ -70,8 +72,11 @@ def labelled_sources(config, channels=None):
       DataError: the images have no labels, or no test split.
     """
     train, test, _ = labelled_data(
-        config.data, {}, channels=channels or config.data.channels,
-        may_hold_out=config.data.source.startswith(_MAY_HOLD_OUT))
+        config.data,
+        {},
+        channels=channels or config.data.channels,
+        may_hold_out=config.data.source.startswith(_MAY_HOLD_OUT),
+    )
     return train, test
 
 
@@ -96,20 +101,28 @@ def _supervised(run, folder, command, say):
     strategy = _strategy(config)
     with strategy.scope():
         network = classifier_network(
-            encoder, max(train.num_classes, test.num_classes),
-            synchronized=strategy.num_replicas_in_sync > 1)
+            encoder,
+            max(train.num_classes, test.num_classes),
+            synchronized=strategy.num_replicas_in_sync > 1,
+        )
     training = ClassifierTraining(
-        network, supervised_config(config), num_examples=train.num_examples,
-        epochs=config.epochs, image_size_pixels=config.data.image_size_pixels,
-        strategy=strategy, recipe=build_recipe(config.augment))
+        network,
+        supervised_config(config),
+        num_examples=train.num_examples,
+        epochs=config.epochs,
+        image_size_pixels=config.data.image_size_pixels,
+        strategy=strategy,
+        recipe=build_recipe(config.augment),
+    )
     history = training.run(network.get_weights(), train, seed=run.seed)
-    logits, labels, _ = extract_features(
-        training.network, _batches(config, test))
+    logits, labels, _ = extract_features(training.network, _batches(config, test))
     correct = (logits.argmax(axis=1) == labels)[labels >= 0]
-    return {"supervised": 100 * correct.mean(),
-            "training_accuracy": 100 * history["accuracy"][-1],
-            "training_loss": history["loss"][-1],
-            "parameters": count_parameters(encoder)[0]}
+    return {
+        "supervised": 100 * correct.mean(),
+        "training_accuracy": 100 * history["accuracy"][-1],
+        "training_loss": history["loss"][-1],
+        "parameters": count_parameters(encoder)[0],
+    }
 
 
 def _few_labels(run, folder, command, say):
@@ -125,18 +138,30 @@ def _few_labels(run, folder, command, say):
     # What suits a trained encoder is too low a rate, and too large a batch, for others.
     training = FineTuneConfig() if settings["pretrain"] else supervised_config(config)
     few = FewLabels(
-        encoder, train, test, config=training, strategy=_strategy(config),
-        image_size_pixels=config.data.image_size_pixels)
-    budgets = {LabelBudget(fraction=fraction).title(): fraction
-               for fraction in settings["fractions"]}
+        encoder,
+        train,
+        test,
+        config=training,
+        strategy=_strategy(config),
+        image_size_pixels=config.data.image_size_pixels,
+    )
+    budgets = {
+        LabelBudget(fraction=fraction).title(): fraction
+        for fraction in settings["fractions"]
+    }
     found = few.measure(
         [LabelBudget(fraction=fraction) for fraction in settings["fractions"]],
-        epochs=list(settings["epochs"]), methods=settings["methods"],
-        seeds=(run.seed,))
+        epochs=list(settings["epochs"]),
+        methods=settings["methods"],
+        seeds=(run.seed,),
+    )
     names = {title: method for method, title in METHODS.items()}
-    values.update({
-        f"{names[m.representation]}_{budgets[m.settings['budget']]:g}": m.value
-        for m in found})
+    values.update(
+        {
+            f"{names[m.representation]}_{budgets[m.settings['budget']]:g}": m.value
+            for m in found
+        }
+    )
     return values
 
 
@@ -146,14 +171,24 @@ def _transforms(run, folder, command, say):
     head = load_projection_head(Workdir(folder), encoder)
     train, test = labelled_sources(run.config, encoder.input_shape[-1])
     told = told_transforms(
-        encoder, head, train, test, recipe=build_recipe(run.config.augment),
-        transform=run.cell.settings["transform"], seed=run.seed,
-        image_size_pixels=run.config.data.image_size_pixels)
+        encoder,
+        head,
+        train,
+        test,
+        recipe=build_recipe(run.config.augment),
+        transform=run.cell.settings["transform"],
+        seed=run.seed,
+        image_size_pixels=run.config.data.image_size_pixels,
+    )
     return {**values, **{f"transform_{name}": value for name, value in told.items()}}
 
 
-WORKS = {"pretrain": _pretrain, "supervised": _supervised, "few_labels": _few_labels,
-         "transforms": _transforms}
+WORKS = {
+    "pretrain": _pretrain,
+    "supervised": _supervised,
+    "few_labels": _few_labels,
+    "transforms": _transforms,
+}
 
 
 def supervised_config(config):
@@ -170,22 +205,31 @@ def supervised_config(config):
     """
     options = config.optimizer
     if options.name == "lars":
-        return FineTuneConfig(batch_size=config.global_batch_size, optimizer="sgd",
-                              base_learning_rate=0.1, weight_decay=1e-4)
+        return FineTuneConfig(
+            batch_size=config.global_batch_size,
+            optimizer="sgd",
+            base_learning_rate=0.1,
+            weight_decay=1e-4,
+        )
     return FineTuneConfig(
-        batch_size=config.global_batch_size, optimizer=options.name,
-        base_learning_rate=options.base_learning_rate, scaling=options.scaling,
-        weight_decay=options.weight_decay, momentum=options.momentum,
-        warmup_fraction=min(0.5, options.warmup_epochs / config.epochs))
+        batch_size=config.global_batch_size,
+        optimizer=options.name,
+        base_learning_rate=options.base_learning_rate,
+        scaling=options.scaling,
+        weight_decay=options.weight_decay,
+        momentum=options.momentum,
+        warmup_fraction=min(0.5, options.warmup_epochs / config.epochs),
+    )
 
 
 def _pretrained(run, folder, command, say):
     """(encoder as it was saved, values of its training); continues what is there."""
-    result = pretrain_from_config(
-        run.config, workdir=folder, say=say, command=command)
-    values = {name: factor * result.metrics[metric]
-              for metric, (name, factor) in _OF_TRAINING.items()
-              if metric in result.metrics}
+    result = pretrain_from_config(run.config, workdir=folder, say=say, command=command)
+    values = {
+        name: factor * result.metrics[metric]
+        for metric, (name, factor) in _OF_TRAINING.items()
+        if metric in result.metrics
+    }
     encoder = load_encoder(folder)
     values["parameters"] = count_parameters(encoder)[0]
     return encoder, values
@@ -205,13 +249,16 @@ def _features(config, encoder):
 def _probed(sets, suffix, protocols, seed):
     values = {}
     for m in evaluate_features(
-            "cell", *sets, protocols=protocols, per_class=None, seed=seed):
+        "cell", *sets, protocols=protocols, per_class=None, seed=seed
+    ):
         name = {"weighted_knn": "knn", "linear_probe": "linear"}[m.protocol] + suffix
         values[name] = m.value
         if m.protocol == "linear_probe":
             values[f"{name}_held_out"] = next(
-                entry["held_out_accuracy_percent"] for entry in m.settings["l2_sweep"]
-                if entry["l2"] == m.settings["l2"])
+                entry["held_out_accuracy_percent"]
+                for entry in m.settings["l2_sweep"]
+                if entry["l2"] == m.settings["l2"]
+            )
     return values
 
 
@@ -221,5 +268,8 @@ def _batches(config, source):
 
 def _strategy(config):
     return make_strategy(
-        config.strategy, replicas=config.replicas, tpu=config.tpu,
-        collective_timeout_seconds=config.collective_timeout_seconds)
+        config.strategy,
+        replicas=config.replicas,
+        tpu=config.tpu,
+        collective_timeout_seconds=config.collective_timeout_seconds,
+    )

@@ -75,7 +75,8 @@ class Claims:
             return
         number, ended = _number(path), threading.Event()
         heart = threading.Thread(
-            target=_beat, args=(path, ended), daemon=True, name=f"claim-{name}")
+            target=_beat, args=(path, ended), daemon=True, name=f"claim-{name}"
+        )
         heart.start()
         try:
             yield Claim(lambda: path.exists() and max(self._numbers(name)) == number)
@@ -98,8 +99,9 @@ class Claims:
         if numbers and self._lives(self._path(name, max(numbers))):
             return None
         path = self._path(name, max(numbers, default=-1) + 1)
-        record = json.dumps({"machine": _machine(), "process": os.getpid(),
-                             "token": uuid.uuid4().hex})
+        record = json.dumps(
+            {"machine": _machine(), "process": os.getpid(), "token": uuid.uuid4().hex}
+        )
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with path.open("x", encoding="utf-8") as file:
@@ -108,7 +110,8 @@ class Claims:
             return None  # Somebody was faster.
         except OSError as error:
             raise WorkdirError(
-                f"Cannot write to {self._folder}: {error.strerror}.") from error
+                f"Cannot write to {self._folder}: {error.strerror}."
+            ) from error
         return path
 
     def _lives(self, path):

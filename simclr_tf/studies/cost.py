@@ -47,15 +47,16 @@ class Operations:
             total += self.of_step(run) * plan_run(config, self._source).total_steps
         trained = {"fine_tune", "scratch"} & set(settings.get("methods", ()))
         for fraction, epochs in zip(
-                settings.get("fractions", ()), settings.get("epochs", ()), strict=True):
-            total += (len(trained) * forward * epochs * fraction
-                      * self._source.num_examples)
+            settings.get("fractions", ()), settings.get("epochs", ()), strict=True
+        ):
+            total += (
+                len(trained) * forward * epochs * fraction * self._source.num_examples
+            )
         return total
 
     def of_step(self, run):
         """int, operations of one step of a run's pretraining: two views an image."""
-        return (2 * _PASSES * self._forward_of(run.config)
-                * run.config.global_batch_size)
+        return 2 * _PASSES * self._forward_of(run.config) * run.config.global_batch_size
 
     def _forward_of(self, config):
         key = (config.encoder, config.data.image_size_pixels)
@@ -63,7 +64,8 @@ class Operations:
             channels = self._source.channels
             # In float32 the count is the same, and nothing depends on the processor.
             encoder = build_encoder(
-                dataclasses.replace(config, precision="float32"), channels)
+                dataclasses.replace(config, precision="float32"), channels
+            )
             self._forward[key] = flops_per_image(encoder, key[1], channels)
         return self._forward[key]
 
@@ -98,8 +100,11 @@ def speed_of_finished(pairs):
     if not pairs:
         return None
     operations, seconds = np.sum(pairs, axis=0)
-    return Speed(0.0, max(float(operations), 1.0) / max(float(seconds), 1e-9),
-                 f"{len(pairs)} finished cell{'s' * (len(pairs) > 1)}")
+    return Speed(
+        0.0,
+        max(float(operations), 1.0) / max(float(seconds), 1e-9),
+        f"{len(pairs)} finished cell{'s' * (len(pairs) > 1)}",
+    )
 
 
 def measured_speed(run, operations_a_step):
@@ -115,14 +120,18 @@ def measured_speed(run, operations_a_step):
     """
     clock = _StepClock()
     # The clock is asked after every step.
-    config = override(run.config, {
-        "steps": _STEPS, "performance.steps_per_execution": None})
+    config = override(
+        run.config, {"steps": _STEPS, "performance.steps_per_execution": None}
+    )
     started = time.perf_counter()
     with stderr_to(io.StringIO()):
         pretrain_from_config(config, callbacks=[clock], say=lambda line: None)
     seconds = float(np.median(np.diff(clock.times)[_WARM:]))
-    return Speed(2 * (clock.times[0] - started), operations_a_step / seconds,
-                 f"{_STEPS - 1 - _WARM} measured steps")
+    return Speed(
+        2 * (clock.times[0] - started),
+        operations_a_step / seconds,
+        f"{_STEPS - 1 - _WARM} measured steps",
+    )
 
 
 class _StepClock(keras.callbacks.Callback):

@@ -10,9 +10,16 @@ from simclr_tf.studies.rows import Row
 from simclr_tf.studies.tables import row_means
 
 # Okabe and Ito: told apart with any kind of colour vision, by marker in print.
-_STYLES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-."),
-           ("#CC79A7", "D", ":"), ("#E69F00", "v", "-"), ("#56B4E9", "P", "--"),
-           ("#7F7F7F", "X", "-."), ("#000000", "*", ":"))
+_STYLES = (
+    ("#0072B2", "o", "-"),
+    ("#D55E00", "s", "--"),
+    ("#009E73", "^", "-."),
+    ("#CC79A7", "D", ":"),
+    ("#E69F00", "v", "-"),
+    ("#56B4E9", "P", "--"),
+    ("#7F7F7F", "X", "-."),
+    ("#000000", "*", ":"),
+)
 _INK, _FAINT, _EMPTY = "#222222", "#DDDDDD", "#F2F2F2"
 _MEAN = "mean"
 _ROOM_AMONG_LINES = 4  # Series in a legend; of more, some line runs through it.
@@ -33,10 +40,11 @@ def study_figure(study, rows, path, *, ours):
     """
     shown = study.figure.series
     rows = [row for row in rows if not shown or row.series in shown]
-    paper = [Row(series, x, value, None, 1, "", DONE,
-                 position=study.paper.positions.get(x))
-             for (series, x), value in study.paper.numbers.items()
-             if not shown or series in shown]
+    paper = [
+        Row(series, x, value, None, 1, "", DONE, position=study.paper.positions.get(x))
+        for (series, x), value in study.paper.numbers.items()
+        if not shown or series in shown
+    ]
     draw = _DRAWINGS[study.figure.kind]
     figure_module, canvas_module = matplotlib_parts()
     size = (12.6, 5.9) if study.figure.kind == "heat_map" else (11.4, 5.2)
@@ -50,15 +58,31 @@ def study_figure(study, rows, path, *, ours):
         draw(right, study.figure, paper, _styles(paper, styles))
     else:
         right.axis("off")
-        right.text(0.5, 0.6, _wrapped(study.paper.note, 52), ha="center", va="center",
-                   fontsize=10, color=_INK, transform=right.transAxes)
-    right.set_title(f"The paper: {study.paper.source}", loc="left", fontsize=9,
-                    color=_INK)
-    figure.suptitle(study.title, x=0.01, ha="left", fontsize=12, fontweight="bold",
-                    color=_INK)
+        right.text(
+            0.5,
+            0.6,
+            _wrapped(study.paper.note, 52),
+            ha="center",
+            va="center",
+            fontsize=10,
+            color=_INK,
+            transform=right.transAxes,
+        )
+    right.set_title(
+        f"The paper: {study.paper.source}", loc="left", fontsize=9, color=_INK
+    )
+    figure.suptitle(
+        study.title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=_INK
+    )
     if paper:
-        figure.text(0.01, 0.008, _wrapped(f"What differs: {study.paper.note}", 190),
-                    fontsize=7.5, color="#555555", va="bottom")
+        figure.text(
+            0.01,
+            0.008,
+            _wrapped(f"What differs: {study.paper.note}", 190),
+            fontsize=7.5,
+            color="#555555",
+            va="bottom",
+        )
     figure.tight_layout(rect=(0, 0.07 if paper else 0, 1, 0.97))
     save_figure(figure, path)
 
@@ -72,7 +96,8 @@ def _heat_map(axes, figure, rows, styles):
     grid = np.full((len(names), len(columns) + 1), np.nan)
     for (name, column), row in by_place.items():
         grid[names.index(name), columns.index(column)] = (
-            np.nan if row.mean is None else row.mean)
+            np.nan if row.mean is None else row.mean
+        )
     for name, mean in means.items():
         grid[names.index(name), -1] = np.nan if mean is None else mean
     axes.set_facecolor(_EMPTY)
@@ -88,8 +113,9 @@ def _heat_map(axes, figure, rows, styles):
             text = f"{value:.1f}"
             color = "white" if value < low + 0.6 * (high - low) else "black"
         axes.text(x, y, text, ha="center", va="center", fontsize=8, color=color)
-    axes.set_xticks(range(len(columns) + 1), [*columns, _MEAN], rotation=35,
-                    ha="right", fontsize=8)
+    axes.set_xticks(
+        range(len(columns) + 1), [*columns, _MEAN], rotation=35, ha="right", fontsize=8
+    )
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xlabel(figure.x_title)
     axes.set_ylabel(figure.y_title)
@@ -100,25 +126,43 @@ def _bars(axes, figure, rows, styles):
     """Groups of bars; a bar that is not there says why."""
     names = list(dict.fromkeys(row.series for row in rows))
     places = list(dict.fromkeys(row.x for row in rows))
-    members = {x: [n for n in names if any((r.series, r.x) == (n, x) for r in rows)]
-               for x in places}
+    members = {
+        x: [n for n in names if any((r.series, r.x) == (n, x) for r in rows)]
+        for x in places
+    }
     width = 0.82 / max(map(len, members.values()))
     labelled = set()
     for row in rows:
         group = members[row.x]
         x = places.index(row.x) + width * (
-            group.index(row.series) - (len(group) - 1) / 2)
+            group.index(row.series) - (len(group) - 1) / 2
+        )
         label = None if row.series in labelled else row.series
         labelled.add(row.series)
-        axes.bar(x, row.mean or 0.0, width * 0.94, yerr=row.std, label=label,
-                 color=styles[row.series][0], capsize=2,
-                 error_kw={"linewidth": 1, "ecolor": _INK})
+        axes.bar(
+            x,
+            row.mean or 0.0,
+            width * 0.94,
+            yerr=row.std,
+            label=label,
+            color=styles[row.series][0],
+            capsize=2,
+            error_kw={"linewidth": 1, "ecolor": _INK},
+        )
         text = row.status if row.mean is None else f"{row.mean:.1f}"
-        axes.annotate(text, (x, (row.mean or 0.0) + (row.std or 0.0)), (0, 2),
-                      textcoords="offset points", ha="center", va="bottom",
-                      fontsize=7, rotation=90 if len(rows) > 8 else 0)
-    axes.set_xticks(range(len(places)), places, fontsize=8,
-                    rotation=20 if len(places) > 4 else 0)
+        axes.annotate(
+            text,
+            (x, (row.mean or 0.0) + (row.std or 0.0)),
+            (0, 2),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=7,
+            rotation=90 if len(rows) > 8 else 0,
+        )
+    axes.set_xticks(
+        range(len(places)), places, fontsize=8, rotation=20 if len(places) > 4 else 0
+    )
     axes.margins(y=0.16)
     _finish(axes, figure, legend=False)
     if len(names) > 1:  # Bars leave no room among them.
@@ -142,15 +186,32 @@ def _lines(axes, figure, rows, styles):
         if is_numeric:
             points.sort()
         xs, means, errors = zip(*points, strict=True) if points else ((), (), ())
-        axes.errorbar(xs, means, yerr=_errors(errors), label=name, color=color,
-                      marker=marker, linestyle=dashes, capsize=3, linewidth=1.6,
-                      markersize=5)
+        axes.errorbar(
+            xs,
+            means,
+            yerr=_errors(errors),
+            label=name,
+            color=color,
+            marker=marker,
+            linestyle=dashes,
+            capsize=3,
+            linewidth=1.6,
+            markersize=5,
+        )
     for number, (x, status, color) in enumerate(missing):
         above = sum(other == x for other, _, _ in missing[:number])
-        axes.annotate(status, (x, 0.0), (0, 4 + 36 * above),
-                      xycoords=("data", "axes fraction"),
-                      textcoords="offset points", rotation=90, fontsize=7,
-                      color=color, ha="center", va="bottom")
+        axes.annotate(
+            status,
+            (x, 0.0),
+            (0, 4 + 36 * above),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            rotation=90,
+            fontsize=7,
+            color=color,
+            ha="center",
+            va="bottom",
+        )
     if figure.is_logarithmic and is_numeric:
         axes.set_xscale("log")
         axes.minorticks_off()
@@ -176,18 +237,42 @@ def _scatter(axes, figure, rows, styles):
         if not points:
             continue
         xs, means, errors, names = zip(*points, strict=True)
-        axes.errorbar(xs, means, yerr=_errors(errors), label=name, color=color,
-                      marker=marker, linestyle="none", capsize=3, markersize=7)
+        axes.errorbar(
+            xs,
+            means,
+            yerr=_errors(errors),
+            label=name,
+            color=color,
+            marker=marker,
+            linestyle="none",
+            capsize=3,
+            markersize=7,
+        )
         for x, mean, text in zip(xs, means, names, strict=True):
             if text not in named:  # Once is enough: the other series is above it.
                 # Downwards: larger networks, to the right, are rather higher.
-                axes.annotate(text, (x, mean), (4, -4), textcoords="offset points",
-                              fontsize=7, rotation=-35, color=color, va="top",
-                              rotation_mode="anchor")
+                axes.annotate(
+                    text,
+                    (x, mean),
+                    (4, -4),
+                    textcoords="offset points",
+                    fontsize=7,
+                    rotation=-35,
+                    color=color,
+                    va="top",
+                    rotation_mode="anchor",
+                )
                 named.add(text)
     if missing:
-        axes.text(0.01, 0.01, "\n".join(missing), fontsize=7, va="bottom",
-                  transform=axes.transAxes, color=_INK)
+        axes.text(
+            0.01,
+            0.01,
+            "\n".join(missing),
+            fontsize=7,
+            va="bottom",
+            transform=axes.transAxes,
+            color=_INK,
+        )
     if figure.is_logarithmic:
         axes.set_xscale("log")
         axes.minorticks_off()
@@ -198,8 +283,7 @@ def _scatter(axes, figure, rows, styles):
     _finish(axes, figure)
 
 
-_DRAWINGS = {"heat_map": _heat_map, "bars": _bars, "lines": _lines,
-             "scatter": _scatter}
+_DRAWINGS = {"heat_map": _heat_map, "bars": _bars, "lines": _lines, "scatter": _scatter}
 
 
 def _finish(axes, figure, legend=True):
@@ -215,8 +299,13 @@ def _finish(axes, figure, legend=True):
 
 def _legend_below(axes, columns, distance):
     """A legend under the axis title; `distance` is a fraction of the axes' height."""
-    axes.legend(frameon=False, fontsize=7.5, ncols=columns, loc="upper center",
-                bbox_to_anchor=(0.5, -distance))
+    axes.legend(
+        frameon=False,
+        fontsize=7.5,
+        ncols=columns,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -distance),
+    )
 
 
 def _styles(rows, others):
@@ -225,8 +314,10 @@ def _styles(rows, others):
     kept = {name: others[name] for name in names if name in others}
     free = [style for style in _STYLES if style not in kept.values()]
     new = [name for name in names if name not in kept]
-    return {**kept, **{name: free[number % len(free)]
-                       for number, name in enumerate(new)}}
+    return {
+        **kept,
+        **{name: free[number % len(free)] for number, name in enumerate(new)},
+    }
 
 
 def _errors(errors):

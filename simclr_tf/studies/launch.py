@@ -9,9 +9,19 @@ from simclr_tf.training.batches import open_training_source
 from simclr_tf.training.executions import set_threads
 
 
-def run_study(study, base, *, budget, workdir, seeds=(0,), shard=(1, 1),
-              retry_failed=False, dry_run=False, command="simclr_tf.studies",
-              say=None):
+def run_study(
+    study,
+    base,
+    *,
+    budget,
+    workdir,
+    seeds=(0,),
+    shard=(1, 1),
+    retry_failed=False,
+    dry_run=False,
+    command="simclr_tf.studies",
+    say=None,
+):
     """Run a study, or what is left of it; or say what it would be.
 
     Writes study.json, study.md, study.png and cells/NAME-seedS/, each a workdir with
@@ -43,28 +53,47 @@ def run_study(study, base, *, budget, workdir, seeds=(0,), shard=(1, 1),
     if study.needs_colour and source.channels == 1:
         raise DataError(
             f"The study {study.name} is about colour and means nothing on grey images. "
-            f"Use images in colour. Received: data={base.data.source!r}, channels=1.")
+            f"Use images in colour. Received: data={base.data.source!r}, channels=1."
+        )
     labelled_sources(base, source.channels)  # Every cell is tested with labels.
     operations = Operations(source)
     runner = StudyRunner(
-        study, base, budget=budget, workdir=workdir, seeds=seeds, shard=shard,
-        train=do_cell, operations=operations.of, command=command, say=say,
-        speed=lambda run: measured_speed(run, operations.of_step(run)))
+        study,
+        base,
+        budget=budget,
+        workdir=workdir,
+        seeds=seeds,
+        shard=shard,
+        train=do_cell,
+        operations=operations.of,
+        command=command,
+        say=say,
+        speed=lambda run: measured_speed(run, operations.of_step(run)),
+    )
     if dry_run:
         say(runner.plan())
         return None
     with without_warnings_of_retracing():
         outcome = runner.run(retry_failed=retry_failed)
-    say(f"{outcome.done} done, {outcome.failed} failed, {outcome.pending} pending. "
-        f"Written to {workdir}.")
+    say(
+        f"{outcome.done} done, {outcome.failed} failed, {outcome.pending} pending. "
+        f"Written to {workdir}."
+    )
     return outcome
 
 
 def _check(study, base, budget):
     """What no study can share among its cells."""
-    require(base.strategy != "multi_worker", "The cells of a study are independent "
-            "runs of one process each: start this command on every machine, with one "
-            "--workdir that they share, or with --shard=i/n.", strategy=base.strategy)
+    require(
+        base.strategy != "multi_worker",
+        "The cells of a study are independent "
+        "runs of one process each: start this command on every machine, with one "
+        "--workdir that they share, or with --shard=i/n.",
+        strategy=base.strategy,
+    )
     varied = {option for cell in study.cells(base, budget) for option in cell.changes}
-    require(base.steps is None or "epochs" not in varied, f"The study {study.name} "
-            "varies the epochs, and `steps` would override them.", steps=base.steps)
+    require(
+        base.steps is None or "epochs" not in varied,
+        f"The study {study.name} varies the epochs, and `steps` would override them.",
+        steps=base.steps,
+    )

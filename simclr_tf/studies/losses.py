@@ -18,19 +18,28 @@ _SERIES = "linear probe"
 
 def cells(base, budget):
     """Every loss over its own grid; at the paper's size over learning rates too."""
-    rates = PAPER_LEARNING_RATES if budget == "paper" else (
-        base.optimizer.base_learning_rate,)
+    rates = (
+        PAPER_LEARNING_RATES
+        if budget == "paper"
+        else (base.optimizer.base_learning_rate,)
+    )
     made = []
     for title, (loss, semi_hard, option, values) in LOSSES.items():
         for value in values:
             for rate in rates:
                 name = f"{loss}{'-semi_hard' if semi_hard else ''}-{option}{value:g}"
-                made.append(Cell(
-                    f"{name}-rate{rate:g}" if len(rates) > 1 else name,
-                    (Point("linear", _SERIES, title),),
-                    {"loss.name": loss, "loss.semi_hard": semi_hard,
-                     f"loss.{option}": value,
-                     "optimizer.base_learning_rate": rate}))
+                made.append(
+                    Cell(
+                        f"{name}-rate{rate:g}" if len(rates) > 1 else name,
+                        (Point("linear", _SERIES, title),),
+                        {
+                            "loss.name": loss,
+                            "loss.semi_hard": semi_hard,
+                            f"loss.{option}": value,
+                            "optimizer.base_learning_rate": rate,
+                        },
+                    )
+                )
     return tuple(made)
 
 
@@ -45,7 +54,10 @@ STUDY = Study(
         "ImageNet, ResNet-50, top-1; learning rates 0.01 to 1, margins 0 to 1.6 and "
         "temperatures 0.1 to 1 were tuned (B.10). Ours is tuned on held-out training "
         "images, and over learning rates only at --budget=paper.",
-        {(_SERIES, title): value for title, value in zip(
-            LOSSES, (50.9, 51.6, 57.5, 57.9, 63.9), strict=True)}),
+        {
+            (_SERIES, title): value
+            for title, value in zip(LOSSES, (50.9, 51.6, 57.5, 57.9, 63.9), strict=True)
+        },
+    ),
     base={"small": {"epochs": 6}},
 )

@@ -2,8 +2,11 @@
 
 from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
 
-BATCHES = {"small": (64, 128, 512), "medium": (64, 128, 256, 512, 1024),
-           "paper": (256, 1024, 4096, 8192)}
+BATCHES = {
+    "small": (64, 128, 512),
+    "medium": (64, 128, 256, 512, 1024),
+    "paper": (256, 1024, 4096, 8192),
+}
 # Optimizer -> (scaling, base learning rates to tune over, weight decay).
 SMALL_IMAGES = {
     "lars": ("linear", (0.5, 2.0), 1e-4),
@@ -22,15 +25,23 @@ def cells(base, budget):
     """Every optimizer with every batch size, over its own learning rates."""
     made = []
     for name, (scaling, rates, decay) in (
-            PAPER if budget == "paper" else SMALL_IMAGES).items():
+        PAPER if budget == "paper" else SMALL_IMAGES
+    ).items():
         for batch in BATCHES[budget]:
             for rate in rates:
-                made.append(Cell(
-                    f"{name}-batch{batch}-rate{rate:g}",
-                    (Point("linear", _TITLES[name], batch),),
-                    {"optimizer.name": name, "optimizer.scaling": scaling,
-                     "optimizer.base_learning_rate": rate,
-                     "optimizer.weight_decay": decay, "global_batch_size": batch}))
+                made.append(
+                    Cell(
+                        f"{name}-batch{batch}-rate{rate:g}",
+                        (Point("linear", _TITLES[name], batch),),
+                        {
+                            "optimizer.name": name,
+                            "optimizer.scaling": scaling,
+                            "optimizer.base_learning_rate": rate,
+                            "optimizer.weight_decay": decay,
+                            "global_batch_size": batch,
+                        },
+                    )
+                )
     return tuple(made)
 
 
@@ -45,7 +56,14 @@ STUDY = Study(
         "The paper uses LARS throughout, because SGD with a linearly scaled learning "
         "rate is unstable at large batches, and tabulates no other optimizer. LARS: "
         "Table B.1, 100 epochs, linear scaling (ImageNet, ResNet-50).",
-        {("LARS", 256): 57.5, ("LARS", 512): 60.7, ("LARS", 1024): 62.8,
-         ("LARS", 2048): 64.0, ("LARS", 4096): 64.6, ("LARS", 8192): 64.8}),
+        {
+            ("LARS", 256): 57.5,
+            ("LARS", 512): 60.7,
+            ("LARS", 1024): 62.8,
+            ("LARS", 2048): 64.0,
+            ("LARS", 4096): 64.6,
+            ("LARS", 8192): 64.8,
+        },
+    ),
     base={"small": {"epochs": 6}},
 )

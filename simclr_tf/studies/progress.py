@@ -51,14 +51,18 @@ def result_line(run, record, *, number, total, left, seconds):
     if record["status"] == FAILED:
         what = f"FAILED: {' '.join(record['error'].split())}"
     else:
-        what = ", ".join(f"{point.value} {values.get(point.value, float('nan')):.1f}"
-                         for point in run.cell.points[:4])
+        what = ", ".join(
+            f"{point.value} {values.get(point.value, float('nan')):.1f}"
+            for point in run.cell.points[:4]
+        )
     end = datetime.datetime.now() + datetime.timedelta(seconds=seconds)
     rest = "all done"
     if left:
         rest = f"{left} left, about {duration_text(seconds)}, until {end:%H:%M}"
-    return (f"[{number}/{total}] {run.name}  {what}  {record['wall_seconds']:.0f} s  "
-            f"| {rest}")
+    return (
+        f"[{number}/{total}] {run.name}  {what}  {record['wall_seconds']:.0f} s  "
+        f"| {rest}"
+    )
 
 
 def operations_text(operations):

@@ -9,16 +9,29 @@ NO_HEAD = "no head"
 
 def cells(base, budget):
     """Linear and nonlinear heads of several widths, and none; probes on h and on z."""
-    made = [Cell("none", (Point("linear", "none", NO_HEAD),),
-                 {"projection_head.kind": "none"})]
+    made = [
+        Cell(
+            "none",
+            (Point("linear", "none", NO_HEAD),),
+            {"projection_head.kind": "none"},
+        )
+    ]
     for kind in ("linear", "nonlinear"):
         for width in FEW_WIDTHS if budget == "small" else WIDTHS:
-            made.append(Cell(
-                f"{kind}-{width}",
-                (Point("linear", f"{kind}, h", str(width)),
-                 Point("linear_projections", f"{kind}, z", str(width))),
-                {"projection_head.kind": kind, "projection_head.out_features": width},
-                settings={"probe_projections": True}))
+            made.append(
+                Cell(
+                    f"{kind}-{width}",
+                    (
+                        Point("linear", f"{kind}, h", str(width)),
+                        Point("linear_projections", f"{kind}, z", str(width)),
+                    ),
+                    {
+                        "projection_head.kind": kind,
+                        "projection_head.out_features": width,
+                    },
+                    settings={"probe_projections": True},
+                )
+            )
     return tuple(made)
 
 
@@ -33,6 +46,7 @@ STUDY = Study(
         "Not tabulated in the paper: its bars have no numbers. Its text says that "
         "nonlinear heads are 3 % above linear ones and more than 10 % above none, that "
         "the width hardly matters, and that h is more than 10 % better than z "
-        "(ImageNet, ResNet-50)."),
+        "(ImageNet, ResNet-50).",
+    ),
     base={"small": {"epochs": 12}},
 )

@@ -67,6 +67,7 @@ def without_warnings_of_retracing():
       >>> with without_warnings_of_retracing():
       ...     logging.getLogger("tensorflow").warning("triggered tf.function retracing")
     """
+
     def is_kept(record):
         return "tf.function retracing" not in record.getMessage()
 

@@ -37,10 +37,15 @@ class StudyFolder:
         Raises:
           WorkdirError: it holds something else, another study, or cannot be written.
         """
-        self.head = {"study": study.name, "title": study.title,
-                     "question": study.question, "paper": study.paper.source,
-                     "budget": budget, "command": command,
-                     "base": _without_seed(base)}
+        self.head = {
+            "study": study.name,
+            "title": study.title,
+            "question": study.question,
+            "paper": study.paper.source,
+            "budget": budget,
+            "command": command,
+            "base": _without_seed(base),
+        }
         is_new = self._is_new()
         if not is_new:
             before = self.read()
@@ -48,13 +53,15 @@ class StudyFolder:
             if changed:
                 raise WorkdirError(
                     f"{self.path} holds another study: {', '.join(changed)}. Use "
-                    "another --workdir, or the same options to continue.")
+                    "another --workdir, or the same options to continue."
+                )
             self.head["command"] = before.get("command", command)
         try:
             (self.path / CELLS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WorkdirError(
-                f"Cannot write to --workdir={self.path}: {error.strerror}.") from error
+                f"Cannot write to --workdir={self.path}: {error.strerror}."
+            ) from error
         if is_new and not (self.path / STUDY_FILE).exists():
             self.write([])
 
@@ -66,13 +73,18 @@ class StudyFolder:
             return True
         except OSError as error:
             raise WorkdirError(
-                f"Cannot use --workdir={self.path}: {error.strerror}.") from error
-        foreign = [name for name in names - {CELLS, CLAIMS, LOGS}
-                   if not name.startswith(f".{STUDY_FILE}-")]
+                f"Cannot use --workdir={self.path}: {error.strerror}."
+            ) from error
+        foreign = [
+            name
+            for name in names - {CELLS, CLAIMS, LOGS}
+            if not name.startswith(f".{STUDY_FILE}-")
+        ]
         if foreign and STUDY_FILE not in names:
             raise WorkdirError(
                 f"{self.path} is not empty and holds no study (no {STUDY_FILE}). Use a "
-                "new folder for --workdir.")
+                "new folder for --workdir."
+            )
         return STUDY_FILE not in names
 
     def read(self):
@@ -85,7 +97,8 @@ class StudyFolder:
             record = json.loads((self.path / STUDY_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise WorkdirError(
-                f"Cannot read {self.path / STUDY_FILE}: {error}.") from error
+                f"Cannot read {self.path / STUDY_FILE}: {error}."
+            ) from error
         if not isinstance(record, dict) or not {*_SAME} <= set(record):
             raise WorkdirError(f"{self.path / STUDY_FILE} is no record of a study.")
         return record
@@ -124,8 +137,8 @@ class StudyFolder:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WorkdirError(
-                f"Cannot read {path} ({error}). Remove it to run the cell "
-                "again.") from error
+                f"Cannot read {path} ({error}). Remove it to run the cell again."
+            ) from error
 
     def write_record(self, run, record):
         """Write the cell.json of a run."""
@@ -134,10 +147,18 @@ class StudyFolder:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WorkdirError(f"Cannot write {folder}: {error.strerror}.") from error
-        text = json.dumps({
-            "name": run.cell.name, "seed": run.seed, "work": run.cell.work,
-            "changes": dict(run.cell.changes), "settings": dict(run.cell.settings),
-            **record, "config": to_dict(run.config)}, indent=1)
+        text = json.dumps(
+            {
+                "name": run.cell.name,
+                "seed": run.seed,
+                "work": run.cell.work,
+                "changes": dict(run.cell.changes),
+                "settings": dict(run.cell.settings),
+                **record,
+                "config": to_dict(run.config),
+            },
+            indent=1,
+        )
         write_atomically(folder / CELL_FILE, text + "\n")
 
     def forget(self, run):
@@ -153,9 +174,15 @@ def summary_of(run, record):
       record: dict of its cell.json, or None.
     """
     record = record or {"status": PENDING}
-    return {"name": run.cell.name, "workdir": f"{CELLS}/{run.name}", "seed": run.seed,
-            "status": record["status"], "values": record.get("values", {}),
-            "wall_seconds": record.get("wall_seconds"), "error": record.get("error")}
+    return {
+        "name": run.cell.name,
+        "workdir": f"{CELLS}/{run.name}",
+        "seed": run.seed,
+        "status": record["status"],
+        "values": record.get("values", {}),
+        "wall_seconds": record.get("wall_seconds"),
+        "error": record.get("error"),
+    }
 
 
 def _without_seed(config):
@@ -164,17 +191,25 @@ def _without_seed(config):
 
 def _resumable(config):
     """Names of the options that a continued run may change."""
-    return {name for name, item, _ in walk_options(type(config))
-            if item.metadata["resumable"]}
+    return {
+        name
+        for name, item, _ in walk_options(type(config))
+        if item.metadata["resumable"]
+    }
 
 
 def _differences(before, now, may_change):
     """What tells two studies apart, in words."""
-    changed = [f"{name} (there {before[name]!r}, now {now[name]!r})"
-               for name in ("study", "budget") if before[name] != now[name]]
+    changed = [
+        f"{name} (there {before[name]!r}, now {now[name]!r})"
+        for name in ("study", "budget")
+        if before[name] != now[name]
+    ]
     if changed:
         return changed
     old, new = before["base"], json.loads(json.dumps(now["base"]))
-    return [f"{name} (there {old.get(name)!r}, now {new.get(name)!r})"
-            for name in sorted({*old, *new} - may_change)
-            if old.get(name) != new.get(name)]
+    return [
+        f"{name} (there {old.get(name)!r}, now {new.get(name)!r})"
+        for name in sorted({*old, *new} - may_change)
+        if old.get(name) != new.get(name)
+    ]

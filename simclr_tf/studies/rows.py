@@ -1,5 +1,4 @@
-"""From the records of runs to the numbers of a study: means over seeds, best settings.
-"""
+"""From records of runs to a study's numbers: means over seeds, best settings."""
 
 import dataclasses
 import statistics
@@ -62,8 +61,10 @@ def rows_of(cells, summaries):
     for cell in cells:
         for point in cell.points:
             places.setdefault((point.series, point.x), []).append((cell, point))
-    return [_row(series, x, candidates, by_cell)
-            for (series, x), candidates in places.items()]
+    return [
+        _row(series, x, candidates, by_cell)
+        for (series, x), candidates in places.items()
+    ]
 
 
 def _row(series, x, candidates, by_cell):
@@ -77,20 +78,41 @@ def _row(series, x, candidates, by_cell):
         if best is None or statistics.fmean(held_out) > best[0]:
             best = statistics.fmean(held_out), cell, values
     if best is None:
-        statuses = {summary["status"] for cell, _ in candidates
-                    for summary in by_cell.get(cell.name, [])}
+        statuses = {
+            summary["status"]
+            for cell, _ in candidates
+            for summary in by_cell.get(cell.name, [])
+        }
         is_over = FAILED in statuses and PENDING not in statuses
-        return Row(series, x, None, None, 0, candidates[0][0].name,
-                   FAILED if is_over else PENDING, len(candidates))
+        return Row(
+            series,
+            x,
+            None,
+            None,
+            0,
+            candidates[0][0].name,
+            FAILED if is_over else PENDING,
+            len(candidates),
+        )
     _, cell, values = best
     parameters = _values(by_cell[cell.name], "parameters")
-    return Row(series, x, statistics.mean(values),
-               statistics.stdev(values) if len(values) > 1 else None, len(values),
-               cell.name, DONE, len(candidates),
-               parameters[0] / 1e6 if parameters else None)
+    return Row(
+        series,
+        x,
+        statistics.mean(values),
+        statistics.stdev(values) if len(values) > 1 else None,
+        len(values),
+        cell.name,
+        DONE,
+        len(candidates),
+        parameters[0] / 1e6 if parameters else None,
+    )
 
 
 def _values(summaries, name):
     """A value of all seeds that have it."""
-    return [summary["values"][name] for summary in summaries
-            if summary["status"] == DONE and name in summary["values"]]
+    return [
+        summary["values"][name]
+        for summary in summaries
+        if summary["status"] == DONE and name in summary["values"]
+    ]

@@ -65,9 +65,22 @@ class StudyRunner:
       claims: Claims; those in the folder if None.
     """
 
-    def __init__(self, study, base, *, budget, workdir, train, operations, speed,
-                 seeds=(0,), shard=(1, 1), command="simclr_tf.studies", say=print,
-                 claims=None):
+    def __init__(
+        self,
+        study,
+        base,
+        *,
+        budget,
+        workdir,
+        train,
+        operations,
+        speed,
+        seeds=(0,),
+        shard=(1, 1),
+        command="simclr_tf.studies",
+        say=print,
+        claims=None,
+    ):
         self.study, self.base, self.budget = study, base, budget
         self.cells = study.cells(base, budget)
         self.runs = runs_of(self.cells, base, seeds)
@@ -81,17 +94,23 @@ class StudyRunner:
 
     def plan(self):
         """str: the runs of this shard and what they are expected to cost."""
-        lines = [f"{run.name:44} {operations_text(self._operations(run))}  "
-                 + ", ".join(f"{name}={value}"
-                             for name, value in run.cell.changes.items())
-                 for run in self.mine]
+        lines = [
+            f"{run.name:44} {operations_text(self._operations(run))}  "
+            + ", ".join(f"{name}={value}" for name, value in run.cell.changes.items())
+            for run in self.mine
+        ]
         speed = self._measured()
         seconds = sum(speed.seconds(self._operations(run)) for run in self.mine)
         total = sum(map(self._operations, self.mine))
-        return "\n".join([
-            *lines, f"{len(self.mine)} of {len(self.runs)} runs, "
-            f"{operations_text(total).strip()} in training encoders; about "
-            f"{duration_text(seconds)} here, one after the other, by {speed.origin}."])
+        return "\n".join(
+            [
+                *lines,
+                f"{len(self.mine)} of {len(self.runs)} runs, "
+                f"{operations_text(total).strip()} in training encoders; about "
+                f"{duration_text(seconds)} here, one after the other, by "
+                f"{speed.origin}.",
+            ]
+        )
 
     def run(self, *, retry_failed=False):
         """Do what nobody has done and nobody does.
@@ -132,49 +151,70 @@ class StudyRunner:
         """
         before = {summary["seed"] for summary in self.folder.read()["cells"]}
         known = {run.seed for run in self.runs}
-        self._others += runs_of(self.cells, self.base, sorted(
-            before - known - {run.seed for run in self._others}))
+        self._others += runs_of(
+            self.cells,
+            self.base,
+            sorted(before - known - {run.seed for run in self._others}),
+        )
         runs = sorted([*self.runs, *self._others], key=lambda run: run.seed)
         records = {run.name: self.folder.record_of(run) for run in runs}
         summaries = [summary_of(run, records[run.name]) for run in runs]
         rows, paper = rows_of(self.cells, summaries), self.study.paper
         self.folder.write(
-            summaries, rows=[dataclasses.asdict(row) for row in rows],
-            note=paper.note, paper_numbers=[
+            summaries,
+            rows=[dataclasses.asdict(row) for row in rows],
+            note=paper.note,
+            paper_numbers=[
                 {"series": series, "x": x, "value": value}
-                for (series, x), value in paper.numbers.items()])
+                for (series, x), value in paper.numbers.items()
+            ],
+        )
         record = self.folder.read()
-        write_atomically(self.folder.path / TABLE_FILE,
-                         study_markdown(self.study, self.cells, record))
+        write_atomically(
+            self.folder.path / TABLE_FILE,
+            study_markdown(self.study, self.cells, record),
+        )
         if draws:
             try:
-                study_figure(self.study, rows, self.folder.path / PICTURE_FILE,
-                             ours=in_common(self.cells, flatten(self.base)))
+                study_figure(
+                    self.study,
+                    rows,
+                    self.folder.path / PICTURE_FILE,
+                    ours=in_common(self.cells, flatten(self.base)),
+                )
             except ConfigError as error:  # matplotlib is an extra.
                 self._say(f"No figure: {error}")
         return records
 
     def _announce(self, may_retry):
         records = [(run, self.folder.record_of(run)) for run in self.mine]
-        todo = [run for run, record in records
-                if record is None or record["status"] == FAILED
-                and run.name in may_retry]
+        todo = [
+            run
+            for run, record in records
+            if record is None or record["status"] == FAILED and run.name in may_retry
+        ]
         total = sum(map(self._operations, todo))
-        self._say(f"{self.study.title} ({self.study.paper.source}): {len(self.mine)} "
-                  f"runs, {len(self.mine) - len(todo)} done before, "
-                  f"{operations_text(total).strip()} to train.")
+        self._say(
+            f"{self.study.title} ({self.study.paper.source}): {len(self.mine)} "
+            f"runs, {len(self.mine) - len(todo)} done before, "
+            f"{operations_text(total).strip()} to train."
+        )
         if not todo:
             return
         speed = speed_of_finished(
             (self._operations(run), record["wall_seconds"])
-            for run, record in records if record and record["status"] == DONE)
+            for run, record in records
+            if record and record["status"] == DONE
+        )
         if speed is None:
             speed = self._measured()
-        self._progress = GridProgress({
-            run.name: speed.seconds(self._operations(run)) for run in todo})
+        self._progress = GridProgress(
+            {run.name: speed.seconds(self._operations(run)) for run in todo}
+        )
         seconds = self._progress.seconds_left(run.name for run in todo)
-        self._say(f"About {duration_text(seconds)}, one after the other, by "
-                  f"{speed.origin}.")
+        self._say(
+            f"About {duration_text(seconds)}, one after the other, by {speed.origin}."
+        )
 
     def _operations(self, run):
         """The cost of a run; 0 of one that cannot run: it will fail, and say why."""
@@ -184,8 +224,9 @@ class StudyRunner:
             return 0.0
 
     def _measured(self):
-        return self._measure(Run(
-            Cell("base", self.cells[0].points), self.runs[0].seed, self.base))
+        return self._measure(
+            Run(Cell("base", self.cells[0].points), self.runs[0].seed, self.base)
+        )
 
     def _attempt(self, run, may_retry):
         """Whether a run is over, after this call; False: somebody else has it."""
@@ -201,8 +242,10 @@ class StudyRunner:
                 self.folder.forget(run)
             record = self._done(run)
             if not claim.is_ours():
-                self._say(f"{run.name} was taken over by another process, to which "
-                          "this one seemed dead; its result is left to it.")
+                self._say(
+                    f"{run.name} was taken over by another process, to which "
+                    "this one seemed dead; its result is left to it."
+                )
                 return False
             self.folder.write_record(run, record)
         self.write(draws=False)
@@ -212,21 +255,30 @@ class StudyRunner:
     def _is_over(self, run, may_retry):
         record = self.folder.record_of(run)
         return record is not None and (
-            record["status"] == DONE or run.name not in may_retry)
+            record["status"] == DONE or run.name not in may_retry
+        )
 
     def _done(self, run):
         """The record of a run that was done now, or failed."""
         started = time.monotonic()
-        record = {"status": DONE, "error": None, "command": self._command,
-                  "versions": versions()}
+        record = {
+            "status": DONE,
+            "error": None,
+            "command": self._command,
+            "versions": versions(),
+        }
         try:
             with self._logged(run) as say:
                 record["values"] = self._train(
-                    run, self.folder.folder_of(run), command=self._command, say=say)
+                    run, self.folder.folder_of(run), command=self._command, say=say
+                )
         except Exception as error:  # Of whatever kind: it is shown with the cell.
             record["status"], record["values"] = FAILED, {}
-            record["error"] = str(error) if isinstance(error, SimCLRError) else (
-                f"{type(error).__name__}: {error}")
+            record["error"] = (
+                str(error)
+                if isinstance(error, SimCLRError)
+                else (f"{type(error).__name__}: {error}")
+            )
             if not isinstance(error, SimCLRError):
                 with self.folder.log_of(run).open("a", encoding="utf-8") as log:
                     log.write(traceback.format_exc())
@@ -239,6 +291,7 @@ class StudyRunner:
         path = self.folder.log_of(run)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as log:
+
             def say(text):
                 print(text, file=log, flush=True)
 
@@ -248,18 +301,32 @@ class StudyRunner:
     def _tell(self, run, record):
         """One line: what came of a run, and how long the rest will take."""
         self._progress.took(run.name, record["wall_seconds"])
-        left = [other.name for other in self.mine
-                if self.folder.record_of(other) is None]
+        left = [
+            other.name for other in self.mine if self.folder.record_of(other) is None
+        ]
         # Others take their share of the queue.
         workers = 1 + sum(map(self._claims.is_held, left))
-        self._say(result_line(
-            run, record, number=len(self.mine) - len(left), total=len(self.mine),
-            left=len(left), seconds=self._progress.seconds_left(left, workers)))
+        self._say(
+            result_line(
+                run,
+                record,
+                number=len(self.mine) - len(left),
+                total=len(self.mine),
+                left=len(left),
+                seconds=self._progress.seconds_left(left, workers),
+            )
+        )
 
     def _outcome(self, records):
         statuses = [record and record["status"] for record in records.values()]
         here = {run.name for run in self.mine}
         return Outcome(
-            statuses.count(DONE), statuses.count(FAILED), statuses.count(None),
-            sum(1 for name, record in records.items()
-                if name in here and record and record["status"] == FAILED))
+            statuses.count(DONE),
+            statuses.count(FAILED),
+            statuses.count(None),
+            sum(
+                1
+                for name, record in records.items()
+                if name in here and record and record["status"] == FAILED
+            ),
+        )

@@ -52,7 +52,8 @@ class Cell:
         require(
             bool(self.name) and all(c.isalnum() or c in "-_.+" for c in self.name),
             "A cell's name is also the name of its folder: letters, digits, - _ . +",
-            name=self.name)
+            name=self.name,
+        )
         require(bool(self.points), "A cell needs at least one point.", name=self.name)
 
 
@@ -74,8 +75,11 @@ class Figure:
     series: tuple[str, ...] = ()
 
     def __post_init__(self):
-        require(self.kind in FIGURES, f"A figure is one of {', '.join(FIGURES)}.",
-                kind=self.kind)
+        require(
+            self.kind in FIGURES,
+            f"A figure is one of {', '.join(FIGURES)}.",
+            kind=self.kind,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,8 +168,11 @@ def runs_of(cells, base, seeds):
     names = [cell.name for cell in cells]
     twice = sorted({name for name in names if names.count(name) > 1})
     require(not twice, "Cells of one study have different names.", names=twice)
-    return [Run(cell, seed, override(base, {**cell.changes, "seed": seed}))
-            for seed in seeds for cell in cells]
+    return [
+        Run(cell, seed, override(base, {**cell.changes, "seed": seed}))
+        for seed in seeds
+        for cell in cells
+    ]
 
 
 def shard_of(runs, index, number):
@@ -175,6 +182,7 @@ def shard_of(runs, index, number):
       >>> [shard_of(list("abcde"), i, 2) for i in (1, 2)]
       [['a', 'c', 'e'], ['b', 'd']]
     """
-    require(1 <= index <= number, "A shard is i/n with 1 <= i <= n.", shard=index,
-            of=number)
-    return runs[index - 1::number]
+    require(
+        1 <= index <= number, "A shard is i/n with 1 <= i <= n.", shard=index, of=number
+    )
+    return runs[index - 1 :: number]

@@ -25,16 +25,30 @@ def study_markdown(study, cells, record):
     minutes = sum(s["wall_seconds"] or 0 for s in record["cells"]) / 60
     seeds = len({summary["seed"] for summary in record["cells"]})
     lines = [
-        f"# {study.title}", "", study.question, "",
-        f"Command: `{record['command']}`", "",
+        f"# {study.title}",
+        "",
+        study.question,
+        "",
+        f"Command: `{record['command']}`",
+        "",
         f"{statuses.count(DONE)} of {len(statuses)} cells done, "
         f"{statuses.count(FAILED)} failed, {statuses.count(PENDING)} pending; "
-        f"{minutes:.1f} minutes; {seeds} seed{'s, mean ± std' * (seeds > 1)}.", "",
+        f"{minutes:.1f} minutes; {seeds} seed{'s, mean ± std' * (seeds > 1)}.",
+        "",
         f"Budget {record['budget']}: {BUDGETS.get(record['budget'], '')}. All cells: "
-        f"{in_common(cells, record['base'])}.", "",
-        "## Numbers", "", numbers_table(study, rows), "",
-        f"The paper: {study.paper.source}. {study.paper.note}", "",
-        "## Cells", "", _cells_table(record["cells"]), ""]
+        f"{in_common(cells, record['base'])}.",
+        "",
+        "## Numbers",
+        "",
+        numbers_table(study, rows),
+        "",
+        f"The paper: {study.paper.source}. {study.paper.note}",
+        "",
+        "## Cells",
+        "",
+        _cells_table(record["cells"]),
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -50,12 +64,19 @@ def in_common(cells, base):
     """
     varied = {option for cell in cells for option in cell.changes}
     parts = {
-        "data.source": "{}", "encoder.depth": "ResNet-{}",
-        "encoder.width_multiplier": "width {:g}x", "global_batch_size": "batch {}",
-        "epochs": "{} epochs", "optimizer.name": "{}",
-        "optimizer.base_learning_rate": "base learning rate {:g}"}
-    return ", ".join(text.format(base[option]) for option, text in parts.items()
-                     if option not in varied)
+        "data.source": "{}",
+        "encoder.depth": "ResNet-{}",
+        "encoder.width_multiplier": "width {:g}x",
+        "global_batch_size": "batch {}",
+        "epochs": "{} epochs",
+        "optimizer.name": "{}",
+        "optimizer.base_learning_rate": "base learning rate {:g}",
+    }
+    return ", ".join(
+        text.format(base[option])
+        for option, text in parts.items()
+        if option not in varied
+    )
 
 
 def numbers_table(study, rows):
@@ -84,20 +105,32 @@ def numbers_table(study, rows):
     for series in dict.fromkeys(series for series, _ in ours):
         columns.append((series, lambda x, s=series: _text(ours.get((s, x)))))
         if any(s == series for s, _ in paper):
-            columns.append((f"{series}, {PAPER}", lambda x, s=series: _number(
-                paper.get((s, x)))))
+            columns.append(
+                (f"{series}, {PAPER}", lambda x, s=series: _number(paper.get((s, x))))
+            )
     tables = [_table(study, xs, columns)]
     others = list(dict.fromkeys(s for s, _ in paper if s not in shared))
     if others:
-        tables.append(_table(
-            study, list(dict.fromkeys(x for s, x in paper if s in others)),
-            [(f"{series}, {PAPER}", lambda x, s=series: _number(paper.get((s, x))))
-             for series in others]))
+        tables.append(
+            _table(
+                study,
+                list(dict.fromkeys(x for s, x in paper if s in others)),
+                [
+                    (
+                        f"{series}, {PAPER}",
+                        lambda x, s=series: _number(paper.get((s, x))),
+                    )
+                    for series in others
+                ],
+            )
+        )
     chosen = [row.cell for row in rows if row.status == DONE and row.choices > 1]
     if chosen:
         names = ", ".join(f"`{name}`" for name in dict.fromkeys(chosen))
-        tables.append("Each number is of the cell that was best on held-out training "
-                      f"images: {names}.")
+        tables.append(
+            "Each number is of the cell that was best on held-out training "
+            f"images: {names}."
+        )
     return "\n\n".join(tables)
 
 
@@ -123,21 +156,39 @@ def row_means(numbers):
 
 def _table(study, xs, columns):
     header = [study.figure.x_title, *(title for title, _ in columns)]
-    return markdown_table(header, [
-        [f"{x:g}" if isinstance(x, float) else x, *(cell(x) for _, cell in columns)]
-        for x in xs])
+    return markdown_table(
+        header,
+        [
+            [f"{x:g}" if isinstance(x, float) else x, *(cell(x) for _, cell in columns)]
+            for x in xs
+        ],
+    )
 
 
 def _matrix(study, numbers, text, whose):
     columns = list(dict.fromkeys(column for _, column in numbers))
-    means = row_means({place: getattr(number, "mean", number)
-                       for place, number in numbers.items()})
-    header = [f"{whose}: {study.figure.y_title} \\ {study.figure.x_title}", *columns,
-              _MEAN]
-    return markdown_table(header, [
-        [row, *(text(numbers[row, column]) if (row, column) in numbers else ""
-                for column in columns), _number(mean)]
-        for row, mean in means.items()])
+    means = row_means(
+        {place: getattr(number, "mean", number) for place, number in numbers.items()}
+    )
+    header = [
+        f"{whose}: {study.figure.y_title} \\ {study.figure.x_title}",
+        *columns,
+        _MEAN,
+    ]
+    return markdown_table(
+        header,
+        [
+            [
+                row,
+                *(
+                    text(numbers[row, column]) if (row, column) in numbers else ""
+                    for column in columns
+                ),
+                _number(mean),
+            ]
+            for row, mean in means.items()
+        ],
+    )
 
 
 def _text(row):
@@ -156,11 +207,21 @@ def _number(value):
 def _cells_table(summaries):
     rows = []
     for summary in summaries:
-        values = ", ".join(f"{name} {number_text(value)}"
-                           for name, value in summary["values"].items())
+        values = ", ".join(
+            f"{name} {number_text(value)}" for name, value in summary["values"].items()
+        )
         seconds = summary["wall_seconds"]
-        rows.append([summary["name"], summary["seed"], summary["status"],
-                     "" if seconds is None else f"{seconds:.0f}",
-                     " ".join((summary["error"] or values).split())])
-    return markdown_table(["cell", "seed", "status", "seconds", "values, or what went "
-                           "wrong"], rows, align="lrlrl")
+        rows.append(
+            [
+                summary["name"],
+                summary["seed"],
+                summary["status"],
+                "" if seconds is None else f"{seconds:.0f}",
+                " ".join((summary["error"] or values).split()),
+            ]
+        )
+    return markdown_table(
+        ["cell", "seed", "status", "seconds", "values, or what went wrong"],
+        rows,
+        align="lrlrl",
+    )

@@ -27,8 +27,18 @@ TRANSFORMS = {
 EPOCHS, BATCH, HIDDEN, LEARNING_RATE = 20, 128, 512, 1e-3
 
 
-def told_transforms(encoder, head, train, test, *, recipe, transform, seed,
-                    image_size_pixels, epochs=EPOCHS):
+def told_transforms(
+    encoder,
+    head,
+    train,
+    test,
+    *,
+    recipe,
+    transform,
+    seed,
+    image_size_pixels,
+    epochs=EPOCHS,
+):
     """How often an MLP tells a transform from the features, and from the projections.
 
     The views are made by the recipe without that transform, which is then applied, or
@@ -65,13 +75,24 @@ def told_transforms(encoder, head, train, test, *, recipe, transform, seed,
     make_views, sets = ImagesOfBatch(recipe, image_size_pixels), []
     for number, source in enumerate((train, test)):
         rng = np.random.default_rng([seed, number])
-        sets.append(_embedded(
-            source, make_views, embed, image_size_pixels, seed, transform,
-            lambda size, rng=rng: rng.choice(len(shares), size, p=shares)))
+        sets.append(
+            _embedded(
+                source,
+                make_views,
+                embed,
+                image_size_pixels,
+                seed,
+                transform,
+                lambda size, rng=rng: rng.choice(len(shares), size, p=shares),
+            )
+        )
     (*train_parts, answers), (*test_parts, truth) = sets
-    values = {name: mlp_accuracy_percent(x, answers, t, truth, len(shares), seed=seed,
-                                         epochs=epochs)
-              for name, x, t in zip(("h", "z"), train_parts, test_parts, strict=True)}
+    values = {
+        name: mlp_accuracy_percent(
+            x, answers, t, truth, len(shares), seed=seed, epochs=epochs
+        )
+        for name, x, t in zip(("h", "z"), train_parts, test_parts, strict=True)
+    }
     commonest = np.bincount(answers).argmax()
     return {**values, "chance": 100 * float(np.mean(truth == commonest))}
 
@@ -102,12 +123,14 @@ def transformed(images, answers, seeds, transform):
     if transform == "sobel":
         return apply_sobel(images, is_applied)
     noise = sample_noise(tf.constant(seeds, tf.int32), tuple(images.shape[1:]))
-    return apply_noise(images, tf.where(
-        is_applied[:, tf.newaxis, tf.newaxis, tf.newaxis], noise, 0.0))
+    return apply_noise(
+        images, tf.where(is_applied[:, tf.newaxis, tf.newaxis, tf.newaxis], noise, 0.0)
+    )
 
 
-def mlp_accuracy_percent(x, labels, test_x, test_labels, num_classes, *, seed,
-                         epochs=EPOCHS):
+def mlp_accuracy_percent(
+    x, labels, test_x, test_labels, num_classes, *, seed, epochs=EPOCHS
+):
     """Test accuracy of a fresh MLP on standardised features.
 
     Args:
@@ -122,11 +145,16 @@ def mlp_accuracy_percent(x, labels, test_x, test_labels, num_classes, *, seed,
     """
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     initializer = [keras.initializers.GlorotUniform(seed + i) for i in range(2)]
-    mlp = keras.Sequential([
-        keras.layers.Dense(HIDDEN, "relu", kernel_initializer=initializer[0]),
-        keras.layers.Dense(num_classes, kernel_initializer=initializer[1])])
-    mlp.compile(keras.optimizers.Adam(LEARNING_RATE),
-                keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    mlp = keras.Sequential(
+        [
+            keras.layers.Dense(HIDDEN, "relu", kernel_initializer=initializer[0]),
+            keras.layers.Dense(num_classes, kernel_initializer=initializer[1]),
+        ]
+    )
+    mlp.compile(
+        keras.optimizers.Adam(LEARNING_RATE),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
     x, test_x = (x - mean) / spread, (test_x - mean) / spread
     # Shuffled by tf.data, which takes a seed; every epoch anew.
     rows = tf.data.Dataset.from_tensor_slices((x, labels)).shuffle(len(x), seed=seed)
@@ -139,8 +167,13 @@ def _embedded(source, make_views, embed, size, seed, transform, draw):
     """(h, z, answers) of one transformed view of each image, but for a last rest."""
     batch = min(BATCH, source.num_examples)
     dataset = training_dataset(
-        source, global_batch_size=batch, seed=seed, recipe=make_views.recipe,
-        total_steps=source.num_examples // batch, image_size_pixels=size)
+        source,
+        global_batch_size=batch,
+        seed=seed,
+        recipe=make_views.recipe,
+        total_steps=source.num_examples // batch,
+        image_size_pixels=size,
+    )
     parts = []
     for rows in dataset:
         answers = draw(batch)

@@ -50,7 +50,8 @@ def unpacked(path):
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             raise DataError(
                 f"Cannot unpack {path}: {str(error).splitlines()[0]}. The archive is "
-                "damaged, or not a tar archive.") from error
+                "damaged, or not a tar archive."
+            ) from error
         yield folder
 
 
@@ -61,7 +62,8 @@ def _check_member(member, path):
         what = "a path outside the archive" if outside else "a link or a device"
         raise DataError(
             f"{path} is refused and nothing was unpacked: its member "
-            f"{member.name!r} is {what}, which no export holds.")
+            f"{member.name!r} is {what}, which no export holds."
+        )
 
 
 def _write_member(archive, member, folder):

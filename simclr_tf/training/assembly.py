@@ -44,18 +44,27 @@ def precision_policy(precision):
 
 def build_encoder(config, channels, *, synchronized=False):
     """The untrained encoder of a config; the same weights for the same seed."""
-    require(config.encoder.kind == "resnet",
-            "This run's encoder was handed in from Python, so it must be handed in "
-            "again there: load_encoder(workdir, encoder=...), "
-            "evaluate_and_report(workdir, encoder=...).", kind=config.encoder.kind)
+    require(
+        config.encoder.kind == "resnet",
+        "This run's encoder was handed in from Python, so it must be handed in "
+        "again there: load_encoder(workdir, encoder=...), "
+        "evaluate_and_report(workdir, encoder=...).",
+        kind=config.encoder.kind,
+    )
     options = config.encoder
     with precision_policy(config.precision):
         return resnet(
-            options.depth, width_multiplier=options.width_multiplier,
-            sk_ratio=options.sk_ratio, se_ratio=options.se_ratio, stem=options.stem,
-            channels=channels, synchronized=synchronized,
+            options.depth,
+            width_multiplier=options.width_multiplier,
+            sk_ratio=options.sk_ratio,
+            se_ratio=options.se_ratio,
+            stem=options.stem,
+            channels=channels,
+            synchronized=synchronized,
             batch_norm_momentum=options.batch_norm_momentum,
-            batch_norm_epsilon=options.batch_norm_epsilon, seed=config.seed)
+            batch_norm_epsilon=options.batch_norm_epsilon,
+            seed=config.seed,
+        )
 
 
 def build_projection_head(config, *, synchronized=False):
@@ -63,12 +72,16 @@ def build_projection_head(config, *, synchronized=False):
     options = config.projection_head
     with precision_policy(config.precision):
         return ProjectionHead(
-            num_layers=options.num_layers, hidden_features=options.hidden_features,
-            out_features=options.out_features, kind=options.kind,
-            batch_norm=options.batch_norm, synchronized=synchronized,
+            num_layers=options.num_layers,
+            hidden_features=options.hidden_features,
+            out_features=options.out_features,
+            kind=options.kind,
+            batch_norm=options.batch_norm,
+            synchronized=synchronized,
             batch_norm_momentum=config.encoder.batch_norm_momentum,
             batch_norm_epsilon=config.encoder.batch_norm_epsilon,
-            seed=config.seed + 1)
+            seed=config.seed + 1,
+        )
 
 
 def loss_arguments(options):
@@ -77,11 +90,18 @@ def loss_arguments(options):
         loss = functools.partial(nt_logistic_from_logits, semi_hard=options.semi_hard)
         return {"temperature": options.temperature, "loss": loss}
     if options.name == "margin_triplet":
-        loss = functools.partial(margin_triplet_from_logits, margin=options.margin,
-                                 semi_hard=options.semi_hard)
+        loss = functools.partial(
+            margin_triplet_from_logits,
+            margin=options.margin,
+            semi_hard=options.semi_hard,
+        )
         return {"temperature": 1.0, "loss": loss}  # A margin of plain similarities.
-    return {"temperature": options.temperature, "normalize": options.normalize,
-            "loss": nt_xent_from_logits, "chunk_size": options.chunk_size}
+    return {
+        "temperature": options.temperature,
+        "normalize": options.normalize,
+        "loss": nt_xent_from_logits,
+        "chunk_size": options.chunk_size,
+    }
 
 
 def build_recipe(options):
@@ -92,8 +112,9 @@ def build_recipe(options):
     return OneBranch(recipe, options.one_branch_operators())
 
 
-def build_model(config, image_shape, *, num_classes=None, encoder=None,
-                synchronized=False):
+def build_model(
+    config, image_shape, *, num_classes=None, encoder=None, synchronized=False
+):
     """An untrained SimCLR with all its variables.
 
     Args:
@@ -114,12 +135,15 @@ def build_model(config, image_shape, *, num_classes=None, encoder=None,
     model = SimCLR(
         encoder=fitting_encoder(encoder, image_shape),
         projection_head=build_projection_head(config, synchronized=synchronized),
-        **loss_arguments(config.loss), recipe=build_recipe(config.augment),
+        **loss_arguments(config.loss),
+        recipe=build_recipe(config.augment),
         image_size_pixels=config.data.image_size_pixels,
         num_classes=num_classes if config.probe.online else None,
-        compile_views=config.compile_views, on_nonfinite=config.on_nonfinite,
+        compile_views=config.compile_views,
+        on_nonfinite=config.on_nonfinite,
         micro_batch_size=config.micro_batch_size,
-        micro_batch_norm=config.micro_batch_norm)
+        micro_batch_norm=config.micro_batch_norm,
+    )
     model.build_from_shape(image_shape)
     return model
 
@@ -156,21 +180,28 @@ def build_optimizer(config, model, *, warmup_steps, total_steps):
     """The optimizer with its schedule, and the roles it leaves out of decay."""
     options = config.optimizer
     peak = scaled_learning_rate(
-        options.base_learning_rate, config.global_batch_size, options.scaling)
+        options.base_learning_rate, config.global_batch_size, options.scaling
+    )
     schedule = WarmupCosine(peak, warmup_steps, total_steps)
     optimizer = make_optimizer(
-        options.name, schedule, weight_decay=options.weight_decay,
-        momentum=options.momentum, nesterov=options.nesterov,
+        options.name,
+        schedule,
+        weight_decay=options.weight_decay,
+        momentum=options.momentum,
+        nesterov=options.nesterov,
         trust_coefficient=options.trust_coefficient,
-        classic_momentum=options.classic_momentum)
+        classic_momentum=options.classic_momentum,
+    )
     if options.wrapper != "none":
         optimizer = wrap_optimizer(
-            options.wrapper, optimizer,
+            options.wrapper,
+            optimizer,
             lookahead_period_steps=options.lookahead_period_steps,
             lookahead_step_size=options.lookahead_step_size,
             swa_start_step=int(options.swa_start_fraction * total_steps),
             swa_period_steps=options.swa_period_steps,
-            average_decay=options.average_decay)
+            average_decay=options.average_decay,
+        )
     apply_exclusions(optimizer, model, probe=model.probe)
     optimizer.build(model.trainable_variables)
     return optimizer

@@ -29,8 +29,15 @@ class UseAverages(keras.callbacks.Callback):
 
     _supports_tf_logs = True
 
-    def __init__(self, batches, *, batch_norm_momentum, start_step, total_steps,
-                 steps_per_execution=1):
+    def __init__(
+        self,
+        batches,
+        *,
+        batch_norm_momentum,
+        start_step,
+        total_steps,
+        steps_per_execution=1,
+    ):
         super().__init__()
         self._batches, self._momentum = batches, batch_norm_momentum
         self._step, self._total = start_step, total_steps
@@ -44,11 +51,13 @@ class UseAverages(keras.callbacks.Callback):
         if averages is None or self._step < self._total:
             return
         for weight, average in zip(
-                self.model.trainable_variables, averages, strict=True):
+            self.model.trainable_variables, averages, strict=True
+        ):
             weight.assign(average)
         number = min(batches_to_forget(self._momentum), self._total)
         measure_statistics(
-            self.model, self._batches(self._total - number, self._total), number)
+            self.model, self._batches(self._total - number, self._total), number
+        )
 
 
 def batches_to_forget(momentum):
@@ -69,6 +78,7 @@ def measure_statistics(model, dataset, number):
       dataset: batches as `SimCLR.fit` takes them.
       number: int >= 1, batches to take.
     """
+
     @tf.function
     def forward(batch):
         model.represent(batch, training=True)

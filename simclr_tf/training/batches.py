@@ -26,11 +26,14 @@ def open_training_source(config, data=None, say=lambda line: None):
     """
     options = config.data
     return open_source(
-        options.source if data is None else data, split=options.split,
-        data_dir=options.data_dir, channels=options.channels,
+        options.source if data is None else data,
+        split=options.split,
+        data_dir=options.data_dir,
+        channels=options.channels,
         max_corrupt_fraction=options.max_corrupt_fraction,
         labelled=False if options.labels == "none" else "auto",
-        cache=_image_cache(options, say))
+        cache=_image_cache(options, say),
+    )
 
 
 def open_probe_source(config, channels, say=lambda line: None):
@@ -43,14 +46,19 @@ def open_probe_source(config, channels, say=lambda line: None):
     """
     if not (config.probe.online and config.probe.data):
         return None
-    source = open_source(config.probe.data, split=config.probe.split,
-                         data_dir=config.data.data_dir, channels=channels,
-                         max_corrupt_fraction=config.data.max_corrupt_fraction,
-                         cache=_image_cache(config.data, say))
+    source = open_source(
+        config.probe.data,
+        split=config.probe.split,
+        data_dir=config.data.data_dir,
+        channels=channels,
+        max_corrupt_fraction=config.data.max_corrupt_fraction,
+        cache=_image_cache(config.data, say),
+    )
     if not source.has_labels:
         raise DataError(
             f"--probe.data={config.probe.data} has no labels: the online probe needs "
-            "a labelled set, e.g. a folder with one sub-folder a class.")
+            "a labelled set, e.g. a folder with one sub-folder a class."
+        )
     return source
 
 
@@ -80,10 +88,14 @@ class Batches:
         if probe_source is not None:
             self._probe_corruption = CorruptionLog(probe_source, allowed)
             self._probe_batch_size = min(
-                config.probe.batch_size, probe_source.num_examples)
+                config.probe.batch_size, probe_source.num_examples
+            )
             require_divisible(
-                self._probe_batch_size, replicas, name="probe.batch_size",
-                largest=probe_source.num_examples)
+                self._probe_batch_size,
+                replicas,
+                name="probe.batch_size",
+                largest=probe_source.num_examples,
+            )
 
     def between(self, first, last, worker=0, workers=1):
         """A worker's rows of the batches `first` .. `last - 1` of the run.
@@ -96,11 +108,16 @@ class Batches:
           tf.data.Dataset of dicts, as SimCLR takes them.
         """
         dataset = training_dataset(
-            self._source, global_batch_size=self._config.global_batch_size,
-            seed=self._config.seed, start_step=first, total_steps=last,
+            self._source,
+            global_batch_size=self._config.global_batch_size,
+            seed=self._config.seed,
+            start_step=first,
+            total_steps=last,
             recipe=self._recipe,
             image_size_pixels=self._config.data.image_size_pixels,
-            shard_index=worker, num_shards=workers)
+            shard_index=worker,
+            num_shards=workers,
+        )
         dataset = dataset.map(lambda batch: without_skipped(batch, self._corruption))
         if self._probe_source is not None:
             dataset = self._with_probe_set(dataset, first, last, worker, workers)
@@ -109,24 +126,39 @@ class Batches:
     def ids_of(self, step):
         """Which examples the global batch of a step holds, as of `batch_ids`."""
         return batch_ids(
-            self._source, global_batch_size=self._config.global_batch_size,
-            seed=self._config.seed, step=step)
+            self._source,
+            global_batch_size=self._config.global_batch_size,
+            seed=self._config.seed,
+            step=step,
+        )
 
     def _with_probe_set(self, dataset, first, last, worker, workers):
         size = self._config.data.image_size_pixels
         probe = training_dataset(
-            self._probe_source, global_batch_size=self._probe_batch_size,
-            seed=self._config.seed, start_step=first, total_steps=last,
-            recipe="evaluate", image_size_pixels=size, shard_index=worker,
-            num_shards=workers)
+            self._probe_source,
+            global_batch_size=self._probe_batch_size,
+            seed=self._config.seed,
+            start_step=first,
+            total_steps=last,
+            recipe="evaluate",
+            image_size_pixels=size,
+            shard_index=worker,
+            num_shards=workers,
+        )
 
         def join(batch, labelled):
             labelled = without_skipped(labelled, self._probe_corruption)
-            images = labelled["crops_a"] if "crops_a" in labelled else one_view(
-                labelled["images"], labelled["seeds"], "evaluate",
-                image_size_pixels=size)
-            return {**batch, "probe_images": images,
-                    "probe_labels": labelled["labels"]}
+            images = (
+                labelled["crops_a"]
+                if "crops_a" in labelled
+                else one_view(
+                    labelled["images"],
+                    labelled["seeds"],
+                    "evaluate",
+                    image_size_pixels=size,
+                )
+            )
+            return {**batch, "probe_images": images, "probe_labels": labelled["labels"]}
 
         return tf.data.Dataset.zip((dataset, probe)).map(join)
 
@@ -141,6 +173,7 @@ def without_skipped(batch, corruption):
     Returns:
       dict without "skipped".
     """
+
     def note(skipped):
         corruption.record(skipped)
         return skipped[:0]
@@ -148,5 +181,8 @@ def without_skipped(batch, corruption):
     noted = on_host(note, [batch["skipped"]], tf.int64, stateful=True)
     with tf.control_dependencies([noted]):
         ids = tf.identity(batch["ids"])
-    return {name: value for name, value in {**batch, "ids": ids}.items()
-            if name != "skipped"}
+    return {
+        name: value
+        for name, value in {**batch, "ids": ids}.items()
+        if name != "skipped"
+    }

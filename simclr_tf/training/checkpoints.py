@@ -60,8 +60,8 @@ class Checkpoint:
             status.expect_partial()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise WorkdirError(
-                f"Checkpoint {self.path} does not fit the model: "
-                f"{_first_line(error)}") from error
+                f"Checkpoint {self.path} does not fit the model: {_first_line(error)}"
+            ) from error
 
 
 class CheckpointStore:
@@ -98,8 +98,11 @@ class CheckpointStore:
             self.folder.mkdir(exist_ok=True)  # But not its parent, if that is gone.
             temporary.mkdir()
             tf.train.Checkpoint(**objects).write(str(temporary / _PREFIX))
-            manifest = {"step": step, "files": _describe_files(temporary),
-                        **(details or {})}
+            manifest = {
+                "step": step,
+                "files": _describe_files(temporary),
+                **(details or {}),
+            }
             write_flushed(temporary / MANIFEST, json.dumps(manifest, indent=1))
             flush_folder(temporary)
             if final.exists():  # Damaged, or the run would have gone on from there.
@@ -113,11 +116,13 @@ class CheckpointStore:
                 raise WorkdirError(
                     f"Cannot save the checkpoint of step {step}: {self.folder.parent} "
                     "is gone. Was it deleted, renamed or unmounted while the run was "
-                    "going on?") from error
+                    "going on?"
+                ) from error
             raise WorkdirError(
                 f"Cannot save the checkpoint of step {step} under {self.folder}: "
                 f"{_first_line(error)} Free some space or use another --workdir; "
-                "earlier checkpoints are untouched.") from error
+                "earlier checkpoints are untouched."
+            ) from error
         self._forget(step)
         return Checkpoint(final, manifest)
 
@@ -130,8 +135,9 @@ class CheckpointStore:
             manifest, problem = _read_manifest(path)
             if problem is None:
                 return Checkpoint(path, manifest)
-            LOG.warning("Checkpoint %s is damaged (%s); using the one before.",
-                        path, problem)
+            LOG.warning(
+                "Checkpoint %s is damaged (%s); using the one before.", path, problem
+            )
         return None
 
     def path_of(self, step):
@@ -140,14 +146,15 @@ class CheckpointStore:
 
     def paths(self):
         """The folders of all checkpoints, whole or not, oldest first."""
-        return sorted(path for path in self.folder.glob("step-*")
-                      if path.name[5:].isdecimal())
+        return sorted(
+            path for path in self.folder.glob("step-*") if path.name[5:].isdecimal()
+        )
 
     def _forget(self, newest_step):
         """Delete what is not to be kept, once `newest_step` is safe."""
         steps = {path: int(path.name[5:]) for path in self.paths()}
         past = [path for path in steps if steps[path] <= newest_step]
-        kept = set(past[-self.keep:])
+        kept = set(past[-self.keep :])
         if self.keep_every_steps:
             kept.update(p for p in past if steps[p] % self.keep_every_steps == 0)
         for path in steps:

@@ -43,17 +43,25 @@ class Classifier(keras.Model):
     Source: arXiv 2002.05709, section B.5 (crop, flip, no other augmentation).
     """
 
-    def __init__(self, network, *, recipe="finetune", image_size_pixels=None,
-                 groups=None, compile_views=True, **kwargs):
+    def __init__(
+        self,
+        network,
+        *,
+        recipe="finetune",
+        image_size_pixels=None,
+        groups=None,
+        compile_views=True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.network = network
         self.recipe = get_recipe(recipe)
         # Tuples: Keras would track lists, and checkpoints hold the variables already.
         self._groups = None if groups is None else tuple(map(tuple, groups))
-        self.make_images = ImagesOfBatch(
-            self.recipe, image_size_pixels, compile_views)
+        self.make_images = ImagesOfBatch(self.recipe, image_size_pixels, compile_views)
         self._means = types.MappingProxyType(
-            {name: RunningMean(name=name) for name in METRICS})
+            {name: RunningMean(name=name) for name in METRICS}
+        )
         # What a step returns is the same on every replica: Keras need not add it up.
         self.distribute_reduction_method = "first"
         self.built = True
@@ -75,8 +83,7 @@ class Classifier(keras.Model):
         return self._record(sums, batch["labels"])
 
     def test_step(self, batch):
-        shares = self._forward(
-            self.make_images(batch), batch["labels"], training=False)
+        shares = self._forward(self.make_images(batch), batch["labels"], training=False)
         return self._record(sum_over_replicas(shares), batch["labels"])
 
     def _forward(self, images, labels, training):
@@ -84,11 +91,16 @@ class Classifier(keras.Model):
         logits = self.network(images, training=training)
         labelled = sum_over_replicas(tf.reduce_sum(label_weights(labels)))
         loss = tf.math.divide_no_nan(
-            tf.reduce_sum(supervised_cross_entropy(labels, logits)), labelled)
+            tf.reduce_sum(supervised_cross_entropy(labels, logits)), labelled
+        )
         if self.network.losses:
             loss += tf.add_n(self.network.losses) / num_replicas()
-        return {"loss": loss, "accuracy": tf.math.divide_no_nan(
-            tf.reduce_sum(top_k_correct(labels, logits)), labelled)}
+        return {
+            "loss": loss,
+            "accuracy": tf.math.divide_no_nan(
+                tf.reduce_sum(top_k_correct(labels, logits)), labelled
+            ),
+        }
 
     def _apply(self, gradients, variables):
         by_variable = {id(v): g for g, v in zip(gradients, variables, strict=True)}
@@ -96,7 +108,8 @@ class Classifier(keras.Model):
         for optimizer, group in zip(self.optimizers, groups, strict=True):
             optimizer.apply_gradients(
                 [(by_variable[id(v)], v) for v in group],
-                skip_gradients_aggregation=True)
+                skip_gradients_aggregation=True,
+            )
 
     @property
     def optimizers(self):
@@ -104,8 +117,11 @@ class Classifier(keras.Model):
         given = self.optimizer
         optimizers = list(given) if isinstance(given, (list, tuple)) else [given]
         expected = 1 if self._groups is None else len(self._groups)
-        require(len(optimizers) == expected, "`compile` needs one optimizer for each "
-                f"group of variables, {expected}.", optimizers=len(optimizers))
+        require(
+            len(optimizers) == expected,
+            f"`compile` needs one optimizer for each group of variables, {expected}.",
+            optimizers=len(optimizers),
+        )
         return optimizers
 
     def _record(self, values, labels):

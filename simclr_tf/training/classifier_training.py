@@ -44,21 +44,39 @@ class ClassifierTraining:
         the network does not have.
     """
 
-    def __init__(self, network, config, *, num_examples, epochs, image_size_pixels,
-                 strategy, base_learning_rate=None, recipe=None):
+    def __init__(
+        self,
+        network,
+        config,
+        *,
+        num_examples,
+        epochs,
+        image_size_pixels,
+        strategy,
+        base_learning_rate=None,
+        recipe=None,
+    ):
         self.network, self._config = network, config
         self._size, self._strategy = image_size_pixels, strategy
         self.batch_size = min(config.batch_size, num_examples)
-        require_divisible(self.batch_size, strategy.num_replicas_in_sync,
-                          name="batch_size", largest=num_examples)
+        require_divisible(
+            self.batch_size,
+            strategy.num_replicas_in_sync,
+            name="batch_size",
+            largest=num_examples,
+        )
         self.epoch_steps = durations.steps_per_epoch(num_examples, self.batch_size)
         self.total_steps = epochs * self.epoch_steps
         self._epochs = epochs
         self._rate = base_learning_rate or config.base_learning_rate
-        changes = {} if config.crop_area_min_fraction is None else {
-            "crop_area_min_fraction": config.crop_area_min_fraction}
+        changes = (
+            {}
+            if config.crop_area_min_fraction is None
+            else {"crop_area_min_fraction": config.crop_area_min_fraction}
+        )
         self._recipe = dataclasses.replace(
-            get_recipe(config.recipe if recipe is None else recipe), **changes)
+            get_recipe(config.recipe if recipe is None else recipe), **changes
+        )
         with strategy.scope():
             self._compile()
         self._fresh = [v.numpy() for v in self._optimizer_variables()]
@@ -66,26 +84,38 @@ class ClassifierTraining:
     def _compile(self):
         config = self._config
         freeze_until(self.network, config.freeze_until)
-        groups = depth_groups(self.network) if config.layer_decay < 1 else [
-            self.network.trainable_variables]
+        groups = (
+            depth_groups(self.network)
+            if config.layer_decay < 1
+            else [self.network.trainable_variables]
+        )
         peak = scaled_learning_rate(self._rate, self.batch_size, config.scaling)
         warmup_steps = round(config.warmup_fraction * self.total_steps)
         optimizers = []
         for distance in reversed(range(len(groups))):  # The last group learns fastest.
-            schedule = WarmupCosine(peak * config.layer_decay**distance, warmup_steps,
-                                    self.total_steps)
+            schedule = WarmupCosine(
+                peak * config.layer_decay**distance, warmup_steps, self.total_steps
+            )
             optimizer = make_optimizer(
-                config.optimizer, schedule, weight_decay=config.weight_decay,
-                momentum=config.momentum, nesterov=config.optimizer == "sgd")
+                config.optimizer,
+                schedule,
+                weight_decay=config.weight_decay,
+                momentum=config.momentum,
+                nesterov=config.optimizer == "sgd",
+            )
             apply_exclusions(optimizer, self.network)
             optimizer.build(groups[len(optimizers)])
             optimizers.append(optimizer)
         self._optimizers = optimizers
         self._model = Classifier(
-            self.network, recipe=self._recipe, image_size_pixels=self._size,
-            groups=groups)
+            self.network,
+            recipe=self._recipe,
+            image_size_pixels=self._size,
+            groups=groups,
+        )
         self._model.compile(
-            optimizer=optimizers if len(optimizers) > 1 else optimizers[0])
+            optimizer=optimizers if len(optimizers) > 1 else optimizers[0]
+        )
 
     def run(self, weights, source, *, seed, held_out=None):
         """Train on some images from a start; the network keeps the result.
@@ -104,20 +134,26 @@ class ClassifierTraining:
         """
         self.network.set_weights(weights)
         for variable, value in zip(
-                self._optimizer_variables(), self._fresh, strict=True):
+            self._optimizer_variables(), self._fresh, strict=True
+        ):
             variable.assign(value)
         validation, callbacks = None, []
         if held_out is not None:
             validation = evaluation_batches(held_out, self.batch_size, self._size)
             callbacks = [BestEpoch(self.network, self._config.early_stopping_epochs)]
         history = self._model.fit(
-            self._batches(source, seed), epochs=self._epochs,
-            steps_per_epoch=self.epoch_steps, validation_data=validation,
-            callbacks=callbacks, verbose=0).history
+            self._batches(source, seed),
+            epochs=self._epochs,
+            steps_per_epoch=self.epoch_steps,
+            validation_data=validation,
+            callbacks=callbacks,
+            verbose=0,
+        ).history
         if not all(abs(loss) < float("inf") for loss in history["loss"]):
             raise NonFiniteError(
                 "The training of the classifier diverged: its loss is not finite. Use "
-                f"a smaller --base_learning_rate. Received: {self._rate}.")
+                f"a smaller --base_learning_rate. Received: {self._rate}."
+            )
         return history
 
     def _batches(self, source, seed):
@@ -125,20 +161,32 @@ class ClassifierTraining:
 
         def rows_of_worker(worker, workers):
             dataset = training_dataset(
-                source, global_batch_size=self.batch_size, seed=seed,
-                total_steps=self.total_steps, recipe=self._recipe,
-                image_size_pixels=self._size, shard_index=worker, num_shards=workers)
+                source,
+                global_batch_size=self.batch_size,
+                seed=seed,
+                total_steps=self.total_steps,
+                recipe=self._recipe,
+                image_size_pixels=self._size,
+                shard_index=worker,
+                num_shards=workers,
+            )
             return dataset.map(lambda batch: _columns(batch, corruption)).prefetch(2)
 
         return distribute_batches(self._strategy, rows_of_worker)
 
     def _optimizer_variables(self):
-        return [variable for optimizer in self._optimizers
-                for variable in optimizer.variables]
+        return [
+            variable
+            for optimizer in self._optimizers
+            for variable in optimizer.variables
+        ]
 
 
 def _columns(batch, corruption):
     """What the step takes of a batch; images that had to be replaced are noted."""
     batch = without_skipped(batch, corruption)
-    return {name: batch[name] for name in ("images", "crops_a", "seeds", "labels")
-            if name in batch}
+    return {
+        name: batch[name]
+        for name in ("images", "crops_a", "seeds", "labels")
+        if name in batch
+    }

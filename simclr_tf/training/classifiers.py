@@ -35,7 +35,8 @@ def load_classifier(path):
             raise DataError(
                 f"There is no classifier in {folder}: neither {CLASSIFIER_FILE} nor "
                 f"{STUDENT_FILE}. Fine-tuning keeps one for each label budget, in "
-                "classifiers/BUDGET.")
+                "classifiers/BUDGET."
+            )
     return load_keras_file(path, _checked)
 
 

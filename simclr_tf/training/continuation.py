@@ -31,12 +31,17 @@ def describe_data(model, source, probe_source):
       dict, JSON-able.
     """
     probe = model.probe
-    return {"name": source.name, "num_examples": source.num_examples,
-            "channels": source.channels, "classes": source.classes,
-            "num_classes": None if probe is None else int(probe.units),
-            "fingerprint": source.fingerprint(),
-            "probe_fingerprint": (None if probe_source is None
-                                  else probe_source.fingerprint())}
+    return {
+        "name": source.name,
+        "num_examples": source.num_examples,
+        "channels": source.channels,
+        "classes": source.classes,
+        "num_classes": None if probe is None else int(probe.units),
+        "fingerprint": source.fingerprint(),
+        "probe_fingerprint": (
+            None if probe_source is None else probe_source.fingerprint()
+        ),
+    }
 
 
 def describe_run(config, data, model):
@@ -77,8 +82,11 @@ def config_hash(config):
       True
     """
     values = flatten(config)
-    fixed = {name: values[name] for name, item, _ in walk_options(type(config))
-             if not item.metadata["resumable"]}
+    fixed = {
+        name: values[name]
+        for name, item, _ in walk_options(type(config))
+        if not item.metadata["resumable"]
+    }
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
@@ -101,7 +109,8 @@ def find_start(store, run):
         if store.paths():
             raise WorkdirError(
                 f"None of the {len(store.paths())} checkpoints in {store.folder} is "
-                "whole. Delete that folder to train again from the first step.")
+                "whole. Delete that folder to train again from the first step."
+            )
         return None
     _check_same_run(checkpoint, run)
     _warn_of_other_arithmetic(checkpoint, run)
@@ -114,8 +123,10 @@ def metric_state(model):
     Metrics are global, so every replica has the same: the first one's are taken, which
     needs no collective.
     """
-    return {metric.name: [float(local_copies(v)[0].numpy()) for v in metric.variables]
-            for metric in model.metrics}
+    return {
+        metric.name: [float(local_copies(v)[0].numpy()) for v in metric.variables]
+        for metric in model.metrics
+    }
 
 
 class ContinueMetrics(keras.callbacks.Callback):
@@ -136,7 +147,8 @@ class ContinueMetrics(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         for metric in self.model.metrics:
             for variable, value in zip(
-                    metric.variables, self._state.get(metric.name, ()), strict=False):
+                metric.variables, self._state.get(metric.name, ()), strict=False
+            ):
                 for copy in local_copies(variable):
                     copy.assign(value)
         self._state = {}
@@ -147,29 +159,38 @@ def _check_same_run(checkpoint, run):
     if saved.get("config_hash", run["config_hash"]) != run["config_hash"]:
         # An option that is newer than the checkpoint changes the hash, and nothing.
         changed = differences(
-            from_dict(saved["config"]), from_dict(run["config"]), resuming=True)
+            from_dict(saved["config"]), from_dict(run["config"]), resuming=True
+        )
         if changed:
-            fields = ", ".join(f"{name} (there {old!r}, now {new!r})"
-                               for name, old, new in changed)
+            fields = ", ".join(
+                f"{name} (there {old!r}, now {new!r})" for name, old, new in changed
+            )
             raise WorkdirError(
                 f"Checkpoint {checkpoint.path} is of another config: {fields}. Use "
-                "another --workdir, or the same options to continue.")
+                "another --workdir, or the same options to continue."
+            )
     fingerprint = run["data"]["fingerprint"]
     if saved.get("data", {}).get("fingerprint", fingerprint) != fingerprint:
         raise WorkdirError(
             f"The images have changed since checkpoint {checkpoint.path} was written "
             f"({saved['data']['num_examples']} then, {run['data']['num_examples']} "
-            "now). Use another --workdir.")
+            "now). Use another --workdir."
+        )
 
 
 def _warn_of_other_arithmetic(checkpoint, run):
     """Say what makes the rest of the run equal only up to rounding."""
     saved = checkpoint.manifest
-    changed = [f"{name} {saved.get('versions', {}).get(name, now)} there, {now} now"
-               for name, now in run["versions"].items()
-               if saved.get("versions", {}).get(name, now) != now]
+    changed = [
+        f"{name} {saved.get('versions', {}).get(name, now)} there, {now} now"
+        for name, now in run["versions"].items()
+        if saved.get("versions", {}).get(name, now) != now
+    ]
     if saved.get("replicas", run["replicas"]) != run["replicas"]:
         changed.append(f"{saved['replicas']} replicas there, {run['replicas']} now")
     if changed:
-        LOG.warning("Checkpoint %s: %s. The run goes on, equal up to rounding.",
-                    checkpoint.path, "; ".join(changed))
+        LOG.warning(
+            "Checkpoint %s: %s. The run goes on, equal up to rounding.",
+            checkpoint.path,
+            "; ".join(changed),
+        )

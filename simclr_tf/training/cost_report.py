@@ -8,8 +8,9 @@ from simclr_tf.models import count_parameters, flops_per_image
 from simclr_tf.training.executions import steps_done
 
 
-def cost_report(model, *, image_shape, global_batch_size, total_steps, epoch_steps,
-                num_examples):
+def cost_report(
+    model, *, image_shape, global_batch_size, total_steps, epoch_steps, num_examples
+):
     """Plain lines: parameters, FLOPs, steps, memory of the logits.
 
     Args:
@@ -26,16 +27,20 @@ def cost_report(model, *, image_shape, global_batch_size, total_steps, epoch_ste
     head, _ = count_parameters(model.projection_head)
     height, _, channels = image_shape
     passes = "an endless stream" if num_examples is None else f"{num_examples:,} a pass"
-    lines = [f"Images      {passes}, {epoch_steps} steps of "
-             f"{global_batch_size} an epoch, {total_steps:,} steps in all"]
+    lines = [
+        f"Images      {passes}, {epoch_steps} steps of "
+        f"{global_batch_size} an epoch, {total_steps:,} steps in all"
+    ]
     lines.append(f"Parameters  {_short(trainable)} encoder, {_short(head)} head")
     forward = flops_per_image(model.encoder, height, channels)
     if forward:
         passes_of_step = 3 if model.micro_batch_size is None else 4
         step = passes_of_step * 2 * global_batch_size * forward
-        lines.append(f"Arithmetic  {_short(step)}FLOP a step "
-                     f"({_short(forward)}FLOP an image forward), "
-                     f"{_short(step * total_steps)}FLOP in all")
+        lines.append(
+            f"Arithmetic  {_short(step)}FLOP a step "
+            f"({_short(forward)}FLOP an image forward), "
+            f"{_short(step * total_steps)}FLOP in all"
+        )
     lines.append(_memory_line(model, global_batch_size))
     return "\n".join(lines)
 
@@ -49,8 +54,10 @@ def _memory_line(model, global_batch_size):
     if rows is None:
         return f"Memory      {4 * candidates**2 / 2**20:,.1f} MiB of logits a step"
     mebibytes = 4 * rows * candidates / 2**20
-    return (f"Memory      {mebibytes:,.1f} MiB of logits at a time: {rows:,} of "
-            f"{anchors:,} anchors")
+    return (
+        f"Memory      {mebibytes:,.1f} MiB of logits at a time: {rows:,} of "
+        f"{anchors:,} anchors"
+    )
 
 
 class EstimatedTime(keras.callbacks.Callback):
@@ -66,8 +73,9 @@ class EstimatedTime(keras.callbacks.Callback):
 
     _supports_tf_logs = True
 
-    def __init__(self, *, total_steps, start_step, say, skip=3, measure=5,
-                 steps_per_execution=1):
+    def __init__(
+        self, *, total_steps, start_step, say, skip=3, measure=5, steps_per_execution=1
+    ):
         super().__init__()
         self._left = total_steps - start_step
         self._say, self._skip, self._measure = say, skip, measure
@@ -84,8 +92,10 @@ class EstimatedTime(keras.callbacks.Callback):
             self._is_said = True
             first, began = self._began
             seconds = (time.perf_counter() - began) / (self._seen - first)
-            self._say(f"Time        {seconds:.3f} s a step, about "
-                      f"{seconds * (self._left - self._seen) / 60:.1f} minutes left")
+            self._say(
+                f"Time        {seconds:.3f} s a step, about "
+                f"{seconds * (self._left - self._seen) / 60:.1f} minutes left"
+            )
 
 
 def _short(number):

@@ -62,7 +62,8 @@ class WaitMeter(keras.callbacks.Callback):
         self._arrivals.clear()
         # zip pulls its inputs one after the other: clock, element, clock.
         zipped = tf.data.Dataset.zip(
-            (self._clock(self._ask), dataset, self._clock(self._receive)))
+            (self._clock(self._ask), dataset, self._clock(self._receive))
+        )
         options = tf.data.Options()
         # A prefetch or a parallel map between the clocks would hide the wait.
         options.experimental_optimization.inject_prefetch = False

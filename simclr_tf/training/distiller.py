@@ -52,9 +52,18 @@ class Distiller(keras.Model):
     Source: Chen et al., SimCLRv2 (2020), section 2, equations 2 and 3.
     """
 
-    def __init__(self, student, teacher, *, temperature=1.0, alpha=1.0,
-                 recipe="finetune", image_size_pixels=None, compile_views=True,
-                 **kwargs):
+    def __init__(
+        self,
+        student,
+        teacher,
+        *,
+        temperature=1.0,
+        alpha=1.0,
+        recipe="finetune",
+        image_size_pixels=None,
+        compile_views=True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         _check_pair(student, teacher)
         require(0 <= alpha <= 1, "`alpha` must lie in [0, 1].", alpha=alpha)
@@ -62,13 +71,14 @@ class Distiller(keras.Model):
         # Keras does not look into a function: the teacher stays out of this model.
         self._teach = functools.partial(teacher, training=False)
         self._distillation_loss = functools.partial(
-            distillation_cross_entropy, temperature=temperature)
+            distillation_cross_entropy, temperature=temperature
+        )
         self.alpha = alpha
         self.recipe = get_recipe(recipe)
-        self.make_images = ImagesOfBatch(
-            self.recipe, image_size_pixels, compile_views)
+        self.make_images = ImagesOfBatch(self.recipe, image_size_pixels, compile_views)
         self._means = types.MappingProxyType(
-            {name: RunningMean(name=name) for name in METRICS})
+            {name: RunningMean(name=name) for name in METRICS}
+        )
         # What a step returns is the same on every replica: Keras need not add it up.
         self.distribute_reduction_method = "first"
         self.built = True
@@ -87,7 +97,8 @@ class Distiller(keras.Model):
         gradients = tape.gradient(shares["loss"], variables)
         gradients, sums = sum_over_replicas((gradients, shares))
         self.optimizer.apply_gradients(
-            zip(gradients, variables, strict=True), skip_gradients_aggregation=True)
+            zip(gradients, variables, strict=True), skip_gradients_aggregation=True
+        )
         return self._record(sums)
 
     def test_step(self, batch):
@@ -97,19 +108,27 @@ class Distiller(keras.Model):
 
     def _forward(self, images, teacher_logits, labels, training):
         """This replica's shares of the global figures; labels are counted."""
-        require(self.alpha == 1 or labels is not None, "`alpha` < 1 needs batches with "
-                "labels (-1: unlabelled).", alpha=self.alpha)
+        require(
+            self.alpha == 1 or labels is not None,
+            "`alpha` < 1 needs batches with labels (-1: unlabelled).",
+            alpha=self.alpha,
+        )
         student_logits = self.student(images, training=training)
         distillation = self._distillation_loss(teacher_logits, student_logits)
         losses = self.alpha * distillation
         if self.alpha < 1:
             losses += (1 - self.alpha) * supervised_cross_entropy(
-                labels, student_logits)
+                labels, student_logits
+            )
         said = tf.argmax(teacher_logits, axis=1, output_type=tf.int32)
-        rows = {"loss": losses, "distillation_loss": distillation,
-                "agreement": top_k_correct(said, student_logits)}
-        shares = {name: tf.reduce_mean(row) / num_replicas()
-                  for name, row in rows.items()}
+        rows = {
+            "loss": losses,
+            "distillation_loss": distillation,
+            "agreement": top_k_correct(said, student_logits),
+        }
+        shares = {
+            name: tf.reduce_mean(row) / num_replicas() for name, row in rows.items()
+        }
         if self.student.losses:
             shares["loss"] += tf.add_n(self.student.losses) / num_replicas()
         if labels is not None:
@@ -123,7 +142,8 @@ class Distiller(keras.Model):
         if "labelled" in sums:
             weights["accuracy"] = sums.pop("labelled")
             sums["accuracy"] = tf.math.divide_no_nan(
-                sums.pop("correct"), weights["accuracy"])
+                sums.pop("correct"), weights["accuracy"]
+            )
         for name, value in sums.items():
             self._means[name].update_state(value, sample_weight=weights.get(name))
         return {name: self._means[name].result() for name in sums}
@@ -136,11 +156,19 @@ class Distiller(keras.Model):
 def _check_pair(student, teacher):
     """Refuse networks that cannot see the same image, or say the same classes."""
     for what, one, other in (
-            ("classes", student.output_shape[-1], teacher.output_shape[-1]),
-            ("channels", student.input_shape[-1], teacher.input_shape[-1])):
-        require(one == other, f"Student and teacher must have the same {what}.",
-                student=one, teacher=other)
+        ("classes", student.output_shape[-1], teacher.output_shape[-1]),
+        ("channels", student.input_shape[-1], teacher.input_shape[-1]),
+    ):
+        require(
+            one == other,
+            f"Student and teacher must have the same {what}.",
+            student=one,
+            teacher=other,
+        )
     taught = {id(variable) for variable in teacher.variables}
-    require(not any(id(variable) in taught for variable in student.variables),
-            "Student and teacher must not share variables: the teacher stays as it is.",
-            student=student.name, teacher=teacher.name)
+    require(
+        not any(id(variable) in taught for variable in student.variables),
+        "Student and teacher must not share variables: the teacher stays as it is.",
+        student=student.name,
+        teacher=teacher.name,
+    )

@@ -71,10 +71,12 @@ def load_encoder(path, *, encoder=None, endpoints=False):
     model = _load(path, encoder)
     if not endpoints:
         return model
-    require(not isinstance(model, ExportedEncoder),
-            "Endpoints are places in a graph of layers, which this SavedModel does not "
-            "describe; its signatures are in `load_encoder(path).loaded.signatures`.",
-            path=str(path))
+    require(
+        not isinstance(model, ExportedEncoder),
+        "Endpoints are places in a graph of layers, which this SavedModel does not "
+        "describe; its signatures are in `load_encoder(path).loaded.signatures`.",
+        path=str(path),
+    )
     return with_endpoints(model)
 
 
@@ -95,7 +97,8 @@ def _load(path, encoder):
         return _from_workdir(Workdir(path), encoder)
     raise WorkdirError(
         f"{path} is neither a workdir (no {CONFIG_FILE}) nor an export (no "
-        f"saved_model.pb, no {WEIGHTS}).")
+        f"saved_model.pb, no {WEIGHTS})."
+    )
 
 
 def untrained_encoder(workdir):
@@ -126,7 +129,8 @@ def load_projection_head(workdir, encoder):
     """
     checkpoint = _newest(workdir)
     head = build_projection_head(
-        dataclasses.replace(workdir.config(), precision="float32"))
+        dataclasses.replace(workdir.config(), precision="float32")
+    )
     head(tf.zeros([1, encoder.output_shape[-1]]))
     checkpoint.restore(model=tf.train.Checkpoint(projection_head=head))
     return head
@@ -147,13 +151,16 @@ def load_probe(workdir, encoder):
     """
     checkpoint = _newest(workdir)
     shapes = tf.train.load_checkpoint(
-        str(checkpoint.path / "ckpt")).get_variable_to_shape_map()
+        str(checkpoint.path / "ckpt")
+    ).get_variable_to_shape_map()
     if _PROBE_KERNEL not in shapes:
         raise WorkdirError(
             f"The run in {workdir.path} has no online probe: it had no labels, or "
-            "--probe.online=false.")
+            "--probe.online=false."
+        )
     probe = keras.layers.Dense(
-        shapes[_PROBE_KERNEL][1], dtype="float32", name="linear_probe")
+        shapes[_PROBE_KERNEL][1], dtype="float32", name="linear_probe"
+    )
     probe(tf.zeros([1, encoder.output_shape[-1]]))
     checkpoint.restore(model=tf.train.Checkpoint(probe=probe))
     return probe
@@ -164,7 +171,8 @@ def _from_workdir(workdir, encoder):
     record, config = workdir.read(), workdir.config()
     size = config.data.image_size_pixels
     encoder = fitting_encoder(
-        encoder or untrained_encoder(workdir), (size, size, record["data"]["channels"]))
+        encoder or untrained_encoder(workdir), (size, size, record["data"]["channels"])
+    )
     checkpoint.restore(model=tf.train.Checkpoint(encoder=encoder))
     return encoder
 
@@ -175,7 +183,8 @@ def _newest(workdir):
     if checkpoint is None:
         raise WorkdirError(
             f"{workdir.path} holds no whole checkpoint yet: let `simclr-tf pretrain "
-            f"--workdir={workdir.path}` reach the end of an epoch.")
+            f"--workdir={workdir.path}` reach the end of an epoch."
+        )
     return checkpoint
 
 
@@ -188,7 +197,8 @@ def _from_file(path):
         raise DataError(
             f"{path} is no file that an encoder is read from: those are .safetensors, "
             f"the archive of an export, {', '.join(SUFFIXES)}. Of an export, give the "
-            "folder.")
+            "folder."
+        )
     with unpacked(path) as folder:
         saved_model = find_saved_model(folder)
         if saved_model is None:

@@ -41,10 +41,17 @@ def set_threads(options):
     """
     threading = tf.config.threading
     for name, wanted, give in (
-            ("intra_op_threads", options.intra_op_threads,
-             threading.set_intra_op_parallelism_threads),
-            ("inter_op_threads", options.inter_op_threads,
-             threading.set_inter_op_parallelism_threads)):
+        (
+            "intra_op_threads",
+            options.intra_op_threads,
+            threading.set_intra_op_parallelism_threads,
+        ),
+        (
+            "inter_op_threads",
+            options.inter_op_threads,
+            threading.set_inter_op_parallelism_threads,
+        ),
+    ):
         if wanted is None:
             continue
         try:

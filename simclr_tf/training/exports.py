@@ -30,8 +30,11 @@ def find_saved_model(path):
     for folder in (path / SAVED_MODEL, path):
         if (folder / "saved_model.pb").is_file():
             return folder
-        versions = [child for child in folder.glob("*/saved_model.pb")
-                    if child.parent.name.isdecimal()]
+        versions = [
+            child
+            for child in folder.glob("*/saved_model.pb")
+            if child.parent.name.isdecimal()
+        ]
         if versions:
             return max(versions, key=lambda file: int(file.parent.name)).parent
     return None
@@ -46,7 +49,8 @@ def check_not_an_export(folder):
     if read_export_record(folder) is not None:
         raise WorkdirError(
             f"{folder} is an export for other programs alone: it holds neither "
-            f"{SAVED_MODEL}/ nor {WEIGHTS}, from one of which an encoder is read.")
+            f"{SAVED_MODEL}/ nor {WEIGHTS}, from one of which an encoder is read."
+        )
 
 
 def encoder_of_weights(path):
@@ -64,17 +68,23 @@ def encoder_of_weights(path):
     """
     record = _read_json(path.with_name(RECORD))
     if record.get("network") is None:
-        raise DataError(f"{path.with_name(RECORD)} does not describe a network, so "
-                        f"{path.name} is only numbers.")
+        raise DataError(
+            f"{path.with_name(RECORD)} does not describe a network, so "
+            f"{path.name} is only numbers."
+        )
     numpy_files = import_extra(
-        "safetensors.numpy", extra="safetensors", wanted=f"Reading {path}")
+        "safetensors.numpy", extra="safetensors", wanted=f"Reading {path}"
+    )
     error_class = import_extra(
-        "safetensors", extra="safetensors", wanted=f"Reading {path}").SafetensorError
+        "safetensors", extra="safetensors", wanted=f"Reading {path}"
+    ).SafetensorError
     try:
         weights = numpy_files.load_file(path)
     except (OSError, ValueError, KeyError, error_class) as error:
-        raise DataError(f"Cannot read {path}: {_first_line(error)} The file is damaged "
-                        "or not safetensors.") from error
+        raise DataError(
+            f"Cannot read {path}: {_first_line(error)} The file is damaged "
+            "or not safetensors."
+        ) from error
     _check_intact(path, record.get("sha256"), path.name)
     encoder = network_from_description(record["network"], path.with_name(RECORD))
     set_weights_by_name(encoder, weights, str(path))
@@ -136,7 +146,8 @@ class ExportedEncoder(keras.Model):
         if not callable(self.loaded) or "serving_default" not in self.loaded.signatures:
             raise WorkdirError(
                 f"The SavedModel in {folder} is no encoder: it needs a call from "
-                "images to features and the signature serving_default.")
+                "images to features and the signature serving_default."
+            )
         # Keras finds variables in its own attributes, not in those of others.
         self.exported_variables = list(getattr(self.loaded, "variables", ()))
         for penalty in getattr(self.loaded, "regularization_losses", ()):
@@ -157,12 +168,20 @@ def _variables(folder, names):
     prefix = folder / "variables" / "variables"
     try:
         reader = tf.train.load_checkpoint(str(prefix))
-        return {name: reader.get_tensor(f"variables/{i}/.ATTRIBUTES/VARIABLE_VALUE")
-                for i, name in enumerate(names)}
-    except (ValueError, OSError, LookupError, RuntimeError,
-            tf.errors.OpError) as error:  # TensorFlow's reader raises Python's own.
+        return {
+            name: reader.get_tensor(f"variables/{i}/.ATTRIBUTES/VARIABLE_VALUE")
+            for i, name in enumerate(names)
+        }
+    except (
+        ValueError,
+        OSError,
+        LookupError,
+        RuntimeError,
+        tf.errors.OpError,
+    ) as error:  # TensorFlow's reader raises Python's own.
         raise WorkdirError(
-            f"The SavedModel in {folder} is damaged: {_first_line(error)}") from error
+            f"The SavedModel in {folder} is damaged: {_first_line(error)}"
+        ) from error
 
 
 def _read_json(path):
@@ -178,8 +197,10 @@ def _read_json(path):
 def _check_intact(path, checksums, name):
     expected = checksums.get(name) if isinstance(checksums, dict) else None
     if expected is not None and sha256_of(path) != expected:
-        raise DataError(f"{path} is not the file that was exported: it differs from "
-                        f"its checksum in {RECORD}.")
+        raise DataError(
+            f"{path} is not the file that was exported: it differs from "
+            f"its checksum in {RECORD}."
+        )
 
 
 def _first_line(error):

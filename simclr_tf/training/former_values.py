@@ -15,9 +15,15 @@ def values_before_update(model):
     with tf.init_scope():  # The optimizer's slots must exist by now.
         model.optimizer.build(model.trainable_variables)
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    counters = {id(v) for v in (
-        model.optimizer.iterations, optimizer.iterations, optimizer._learning_rate,
-        getattr(optimizer, "_current_learning_rate", None))}
+    counters = {
+        id(v)
+        for v in (
+            model.optimizer.iterations,
+            optimizer.iterations,
+            optimizer._learning_rate,
+            getattr(optimizer, "_current_learning_rate", None),
+        )
+    }
     parts = [model.encoder, model.projection_head]
     parts += [] if model.probe is None else [model.probe]
     changing = [v for part in parts for v in part.variables]

@@ -48,9 +48,12 @@ def require_micro_batches(per_replica_batch_size, micro_batch_size):
     if not fits:
         raise ConfigError(
             "`micro_batch_size` must divide the images of one replica's batch, whose "
-            "number must be fixed. " + received_text(
+            "number must be fixed. "
+            + received_text(
                 micro_batch_size=micro_batch_size,
-                per_replica_batch_size=per_replica_batch_size))
+                per_replica_batch_size=per_replica_batch_size,
+            )
+        )
 
 
 class GradientCache:
@@ -76,20 +79,30 @@ class GradientCache:
     """
 
     def __init__(self, model, micro_batch_size, norm):
-        require(micro_batch_size >= 1, "`micro_batch_size` must be >= 1.",
-                micro_batch_size=micro_batch_size)
+        require(
+            micro_batch_size >= 1,
+            "`micro_batch_size` must be >= 1.",
+            micro_batch_size=micro_batch_size,
+        )
         if norm not in MICRO_BATCH_NORMS:
             raise unknown_choice("micro_batch_norm", norm, MICRO_BATCH_NORMS)
         self._model, self._size = model, micro_batch_size
         self._uses_batch_statistics = norm == "batch"
         self._parts = (model.encoder, model.projection_head)
         self._outputs = None
-        random = [layer.name for part in self._parts for layer in part.submodules
-                  if isinstance(layer, keras.__internal__.layers.BaseRandomLayer)]
-        require(not random or norm == "inference",
-                "Micro-batches need a network that computes the same twice, and some "
-                "layers draw at random. Leave them out, or use "
-                "micro_batch_norm=inference.", layers=", ".join(random))
+        random = [
+            layer.name
+            for part in self._parts
+            for layer in part.submodules
+            if isinstance(layer, keras.__internal__.layers.BaseRandomLayer)
+        ]
+        require(
+            not random or norm == "inference",
+            "Micro-batches need a network that computes the same twice, and some "
+            "layers draw at random. Leave them out, or use "
+            "micro_batch_norm=inference.",
+            layers=", ".join(random),
+        )
 
     def expect(self, features, projections):
         """Learn what a forward pass gives, from one of a single image.
@@ -102,7 +115,8 @@ class GradientCache:
         self._outputs = [
             tf.TensorSpec([rows, *features.shape[1:]], features.dtype),
             tf.TensorSpec([rows, *projections.shape[1:]], projections.dtype),
-            tf.TensorSpec([], tf.float32)]
+            tf.TensorSpec([], tf.float32),
+        ]
 
     def represent(self, batch, training):
         """Features and projections of the whole batch, made in micro-batches.
@@ -114,22 +128,31 @@ class GradientCache:
         Returns:
           As of `SimCLR.represent`.
         """
-        require(self._outputs is not None,
-                "Micro-batches need a model whose `build_from_shape` has been called.",
-                model=self._model.name)
+        require(
+            self._outputs is not None,
+            "Micro-batches need a model whose `build_from_shape` has been called.",
+            model=self._model.name,
+        )
         rows, number = self._micro_batches(batch)
-        arrays = [tf.TensorArray(output.dtype, number, element_shape=output.shape)
-                  for output in self._outputs]
+        arrays = [
+            tf.TensorArray(output.dtype, number, element_shape=output.shape)
+            for output in self._outputs
+        ]
 
         def add(index, arrays):
             outputs = self._forward(rows, index, training)
-            return [array.write(index, output)
-                    for array, output in zip(arrays, outputs, strict=True)]
+            return [
+                array.write(index, output)
+                for array, output in zip(arrays, outputs, strict=True)
+            ]
 
         arrays = self._for_each(number, add, arrays, training)
         features, projections, regularizers = [array.stack() for array in arrays]
-        return (_views_first(features), _views_first(projections),
-                tf.reduce_mean(regularizers))
+        return (
+            _views_first(features),
+            _views_first(projections),
+            tf.reduce_mean(regularizers),
+        )
 
     def gradients(self, batch):
         """One step's gradients and figures; see the top of this file.
@@ -145,16 +168,21 @@ class GradientCache:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(projections)
             shares, scalars = model.contrastive_figures(
-                features, projections, regularizers)
+                features, projections, regularizers
+            )
         d_projections = tape.gradient(shares["loss"], projections)
         gradients = self._backward(batch, d_projections)
         with tf.GradientTape() as tape:
             model.add_probe_figures(batch, features, shares, scalars)
         if "probe_loss" in shares:
             variables = model.probe.trainable_variables
-            gradients.update(zip(
-                [variable.ref() for variable in variables],
-                tape.gradient(shares["probe_loss"], variables), strict=True))
+            gradients.update(
+                zip(
+                    [variable.ref() for variable in variables],
+                    tape.gradient(shares["probe_loss"], variables),
+                    strict=True,
+                )
+            )
         ordered = [gradients.get(v.ref()) for v in model.trainable_variables]
         return ordered, shares, scalars
 
@@ -181,34 +209,48 @@ class GradientCache:
             with tf.GradientTape() as tape:
                 _, projections, regularizers = self._forward(rows, index, True)
             gradients = tape.gradient(
-                [projections, regularizers], variables,
-                output_gradients=[tf.gather(d_projections, index), d_regularizers])
+                [projections, regularizers],
+                variables,
+                output_gradients=[tf.gather(d_projections, index), d_regularizers],
+            )
             is_connected[:] = [gradient is not None for gradient in gradients]
-            return [total if gradient is None else total + gradient
-                    for total, gradient in zip(sums, gradients, strict=True)]
+            return [
+                total if gradient is None else total + gradient
+                for total, gradient in zip(sums, gradients, strict=True)
+            ]
 
         sums = self._for_each(
-            number, add, [tf.zeros(v.shape, v.dtype) for v in variables], True)
-        return {variable.ref(): total for variable, total, connected in zip(
-            variables, sums, is_connected, strict=True) if connected}
+            number, add, [tf.zeros(v.shape, v.dtype) for v in variables], True
+        )
+        return {
+            variable.ref(): total
+            for variable, total, connected in zip(
+                variables, sums, is_connected, strict=True
+            )
+            if connected
+        }
 
     def _forward(self, rows, index, training):
         """`SimCLR.forward` of the views of one micro-batch."""
         one = {name: tf.gather(values, index) for name, values in rows.items()}
         return self._model.forward(
             self._model.make_views(one),
-            training=training and self._uses_batch_statistics)
+            training=training and self._uses_batch_statistics,
+        )
 
     def _micro_batches(self, batch):
         """(what views are made of, `[K, m, ...]` each; the number K)."""
-        rows = {name: tf.convert_to_tensor(batch[name])
-                for name in _ROWS if name in batch}
+        rows = {
+            name: tf.convert_to_tensor(batch[name]) for name in _ROWS if name in batch
+        }
         sizes = {values.shape[0] for values in rows.values()}
         size = sizes.pop() if len(sizes) == 1 else None
         require_micro_batches(size, self._size)
         number = size // self._size
-        return {name: tf.reshape(values, [number, self._size, *values.shape[1:]])
-                for name, values in rows.items()}, number
+        return {
+            name: tf.reshape(values, [number, self._size, *values.shape[1:]])
+            for name, values in rows.items()
+        }, number
 
     def _for_each(self, number, function, state, training):
         """state <- function(k, state) for k = 0, 1, ... number - 1, one after another.
@@ -221,8 +263,10 @@ class GradientCache:
             return tf.while_loop(
                 lambda index, state: index < number,
                 lambda index, state: (index + 1, function(index, state)),
-                (tf.constant(0), state), parallel_iterations=1,
-                maximum_iterations=number)[1]
+                (tf.constant(0), state),
+                parallel_iterations=1,
+                maximum_iterations=number,
+            )[1]
         for index in range(number):
             done = [getattr(value, "flow", value) for value in state]
             with tf.control_dependencies(done):  # One micro-batch's memory at a time.

@@ -41,9 +41,19 @@ class HealthCheck(keras.callbacks.Callback):
         execution, at its end.
     """
 
-    def __init__(self, *, global_batch_size, start_step=0, patience_epochs=2,
-                 is_nt_xent=True, last_checkpoint=lambda: None, ids_of_batch=None,
-                 max_skipped_steps=10, speaks=True, steps_per_execution=1):
+    def __init__(
+        self,
+        *,
+        global_batch_size,
+        start_step=0,
+        patience_epochs=2,
+        is_nt_xent=True,
+        last_checkpoint=lambda: None,
+        ids_of_batch=None,
+        max_skipped_steps=10,
+        speaks=True,
+        steps_per_execution=1,
+    ):
         super().__init__()
         self._stuck_loss = math.log(2 * global_batch_size - 1)
         self._chance_accuracy = min(10 / (2 * global_batch_size - 1), 0.5)
@@ -81,37 +91,57 @@ class HealthCheck(keras.callbacks.Callback):
         """What is wrong with an epoch's figures, as (name, plain words) pairs."""
         loss = logs.get("contrastive_loss")
         accuracy = logs.get("contrastive_accuracy", 0.0)
-        if (self._is_nt_xent and loss is not None
-                and abs(loss - self._stuck_loss) < STUCK_TOLERANCE * self._stuck_loss
-                and accuracy < self._chance_accuracy):
-            yield "stuck", (
-                f"The loss is stuck at {loss:.3f}: ln(2 * batch - 1) = "
-                f"{self._stuck_loss:.3f} is what equal projections give, so nothing "
-                "is being learned. Try a smaller or larger "
-                "--optimizer.base_learning_rate, a longer --optimizer.warmup_epochs, "
-                "or weaker augmentation.")
+        if (
+            self._is_nt_xent
+            and loss is not None
+            and abs(loss - self._stuck_loss) < STUCK_TOLERANCE * self._stuck_loss
+            and accuracy < self._chance_accuracy
+        ):
+            yield (
+                "stuck",
+                (
+                    f"The loss is stuck at {loss:.3f}: ln(2 * batch - 1) = "
+                    f"{self._stuck_loss:.3f} is what equal projections give, so "
+                    "nothing is being learned. Try a smaller or larger "
+                    "--optimizer.base_learning_rate, a longer "
+                    "--optimizer.warmup_epochs, or weaker augmentation."
+                ),
+            )
         std, rank = logs.get("feature_std"), logs.get("effective_rank")
         if (std is not None and std < COLLAPSED_STD) or (
-                rank is not None and rank < COLLAPSED_RANK):
+            rank is not None and rank < COLLAPSED_RANK
+        ):
             figures = ", ".join(
-                f"{name} {value:.3f}" for name, value in
-                (("feature standard deviation", std), ("effective rank", rank))
-                if value is not None)
-            yield "collapsed", (
-                f"The representation has collapsed: all images get nearly the same "
-                f"features ({figures}). Try a lower --optimizer.base_learning_rate "
-                "or a higher --loss.temperature.")
+                f"{name} {value:.3f}"
+                for name, value in (
+                    ("feature standard deviation", std),
+                    ("effective rank", rank),
+                )
+                if value is not None
+            )
+            yield (
+                "collapsed",
+                (
+                    f"The representation has collapsed: all images get nearly the same "
+                    f"features ({figures}). Try a lower --optimizer.base_learning_rate "
+                    "or a higher --loss.temperature."
+                ),
+            )
 
     def _non_finite_message(self, name, value):
         what = "loss" if name == "loss" else "gradient"
-        return (f"The {what} became {value} at {self._when()}; the run stops here. "
-                f"{self._kept()} {self._batch()}Try a lower "
-                "--optimizer.base_learning_rate, a longer --optimizer.warmup_epochs, "
-                "--precision=float32, or --on_nonfinite=skip.")
+        return (
+            f"The {what} became {value} at {self._when()}; the run stops here. "
+            f"{self._kept()} {self._batch()}Try a lower "
+            "--optimizer.base_learning_rate, a longer --optimizer.warmup_epochs, "
+            "--precision=float32, or --on_nonfinite=skip."
+        )
 
     def _say_skipped(self):
-        skipped = (f"The loss or a gradient was not finite at {self._when()}; the "
-                   f"step was skipped ({self._skipped} so far). ")
+        skipped = (
+            f"The loss or a gradient was not finite at {self._when()}; the "
+            f"step was skipped ({self._skipped} so far). "
+        )
         if self._skipped <= self._max_skipped:
             self._warn("%s%s", skipped, self._batch().rstrip())
             return
@@ -119,18 +149,24 @@ class HealthCheck(keras.callbacks.Callback):
             f"{skipped}That is more than --max_skipped_steps={self._max_skipped}, so "
             f"the run stops here. {self._kept()} {self._batch()}Try a lower "
             "--optimizer.base_learning_rate, a longer --optimizer.warmup_epochs, or "
-            "--precision=float32.")
+            "--precision=float32."
+        )
 
     def _when(self):
         if self._latest_steps == 1:
             return f"step {self._step}"
-        return (f"one of the steps {self._step - self._latest_steps + 1} to "
-                f"{self._step} (--performance.steps_per_execution=1 says at which)")
+        return (
+            f"one of the steps {self._step - self._latest_steps + 1} to "
+            f"{self._step} (--performance.steps_per_execution=1 says at which)"
+        )
 
     def _kept(self):
         checkpoint = self._last_checkpoint()
-        return (f"The last good checkpoint is {checkpoint}." if checkpoint
-                else "No checkpoint was written yet.")
+        return (
+            f"The last good checkpoint is {checkpoint}."
+            if checkpoint
+            else "No checkpoint was written yet."
+        )
 
     def _batch(self):
         if self._ids_of_batch is None or self._latest_steps > 1:

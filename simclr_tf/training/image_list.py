@@ -50,8 +50,10 @@ def read_image_list(folder):
     """
     try:
         with gzip.open(folder / IMAGE_LIST_FILE, "rt", encoding="ascii") as stream:
-            return [(str(name), int(size), int(checksum))
-                    for name, size, checksum in map(json.loads, stream)]
+            return [
+                (str(name), int(size), int(checksum))
+                for name, size, checksum in map(json.loads, stream)
+            ]
     except (OSError, EOFError, ValueError, TypeError):
         return None  # Only the wording of an error depends on it.
 
@@ -73,15 +75,23 @@ def changes_between(before, now):
     before, now = ({name: rest for name, *rest in files} for files in (before, now))
     found = (
         ([name for name in now if name not in before], "is new", "are new"),
-        ([name for name in before if name not in now],
-         "is gone or unreadable", "are gone or unreadable"),
-        ([name for name in now if name in before and now[name] != before[name]],
-         "has other bytes", "have other bytes"),
+        (
+            [name for name in before if name not in now],
+            "is gone or unreadable",
+            "are gone or unreadable",
+        ),
+        (
+            [name for name in now if name in before and now[name] != before[name]],
+            "has other bytes",
+            "have other bytes",
+        ),
     )
     parts = []
     for names, one, many in found:
         if names:
             more = ", ..." if len(names) > _NAMED else ""
-            parts.append(f"{len(names)} {one if len(names) == 1 else many} "
-                         f"({', '.join(names[:_NAMED])}{more})")
+            parts.append(
+                f"{len(names)} {one if len(names) == 1 else many} "
+                f"({', '.join(names[:_NAMED])}{more})"
+            )
     return ", ".join(parts) or "the files are the same, their labels or order are not"

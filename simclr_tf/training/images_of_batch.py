@@ -38,13 +38,16 @@ class ImagesOfBatch:
     def __init__(self, recipe, image_size_pixels=None, compile_views=True):
         self.recipe = recipe = get_recipe(recipe)
         makers = (
-            functools.partial(one_view, recipe=recipe,
-                              image_size_pixels=image_size_pixels),
+            functools.partial(
+                one_view, recipe=recipe, image_size_pixels=image_size_pixels
+            ),
             functools.partial(finish_view, recipe=recipe),
         )
         if compile_views:
-            makers = (tf.function(maker, jit_compile=True, autograph=False)
-                      for maker in makers)
+            makers = (
+                tf.function(maker, jit_compile=True, autograph=False)
+                for maker in makers
+            )
         self._make_view, self._finish = makers
 
     def __call__(self, batch):

@@ -43,7 +43,8 @@ class Interruption:
         if self.signal_number is not None and error_type is None:
             raise Interrupted(  # It came after the last step.
                 f"{self._name()} came when training was over; all is saved.",
-                self.signal_number)
+                self.signal_number,
+            )
 
     @property
     def asked(self):
@@ -59,7 +60,8 @@ class Interruption:
         raise Interrupted(
             f"{self._name()}: stopped after step {self.checkpoint.step:,} and saved it "
             f"in {self.checkpoint.path}; the same command continues.",
-            self.signal_number)
+            self.signal_number,
+        )
 
     def _name(self):
         return signal.Signals(self.signal_number).name

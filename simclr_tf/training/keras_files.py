@@ -51,7 +51,8 @@ def load_keras_file(path, check):
         return check(keras.models.load_model(path, compile=False, safe_mode=True))
     except (OSError, ValueError, ImportError, TypeError, KeyError) as error:
         raise DataError(
-            f"Cannot load a Keras model from {path}: {_first_line(error)}") from error
+            f"Cannot load a Keras model from {path}: {_first_line(error)}"
+        ) from error
 
 
 def _config_of(path):
@@ -63,11 +64,18 @@ def _config_of(path):
             return json.loads(file.attrs["model_config"])
     except DataError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError,
-            zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+        zipfile.BadZipFile,
+    ) as error:
         raise DataError(
             f"Cannot load a Keras model from {path}: {_first_line(error)} It is "
-            "damaged, or no Keras file.") from error
+            "damaged, or no Keras file."
+        ) from error
 
 
 def _config_in_zip(path):
@@ -76,7 +84,8 @@ def _config_in_zip(path):
         if str(metadata.get("keras_version")).startswith("3"):
             raise DataError(
                 f"{path} was written by Keras 3, which loads it with `import keras`. "
-                "Here, give the folder of its export, or save the model as `.h5`.")
+                "Here, give the folder of its export, or save the model as `.h5`."
+            )
         return json.loads(archive.read("config.json"))
 
 
@@ -94,11 +103,13 @@ def _check_program(config, path):
 
 def _check_entry(entry, path):
     is_code = entry.get("class_name") == "__lambda__" or any(
-        key.endswith("_type") and value == "lambda" for key, value in entry.items())
+        key.endswith("_type") and value == "lambda" for key, value in entry.items()
+    )
     if is_code:
         raise DataError(
             f"{path} is refused: it holds Python code, of a Lambda layer, which would "
-            "run. Only its maker can save it without one.")
+            "run. Only its maker can save it without one."
+        )
     module, name = entry.get("module"), entry.get("registered_name")
     if "class_name" not in entry or not module:
         return
@@ -107,7 +118,8 @@ def _check_entry(entry, path):
         raise DataError(
             f"{path} is refused: its class {module}.{entry['class_name']} is neither "
             "Keras's nor registered. If it is yours, import it before, with "
-            "`@keras.utils.register_keras_serializable()`.")
+            "`@keras.utils.register_keras_serializable()`."
+        )
 
 
 def _first_line(error):

@@ -32,13 +32,18 @@ def plan_run(config, source):
         the set.
     """
     if source.num_examples is None:
-        require(config.steps is not None,
-                "A stream of unknown length needs `steps`.", steps=config.steps)
+        require(
+            config.steps is not None,
+            "A stream of unknown length needs `steps`.",
+            steps=config.steps,
+        )
         epoch_steps = min(_STREAM_EPOCH_STEPS, config.steps)
     else:
         epoch_steps = durations.steps_per_epoch(
-            source.num_examples, config.global_batch_size)
+            source.num_examples, config.global_batch_size
+        )
     total = durations.total_steps(config.epochs, config.steps, epoch_steps)
     warmup = durations.warmup_steps(
-        config.optimizer.warmup_epochs, config.optimizer.warmup_steps, epoch_steps)
+        config.optimizer.warmup_epochs, config.optimizer.warmup_steps, epoch_steps
+    )
     return Plan(epoch_steps, total, warmup)

@@ -55,15 +55,18 @@ def fitting_precision(strategy):
       ...     "float32", "bfloat16")
       True
     """
-    if isinstance(strategy, (tf.distribute.TPUStrategy,
-                             tf.distribute.experimental.TPUStrategy)):
+    if isinstance(
+        strategy, (tf.distribute.TPUStrategy, tf.distribute.experimental.TPUStrategy)
+    ):
         return Precision("bfloat16", "TPUs compute in it")
     gpus = tf.config.get_visible_devices("GPU")
     on_gpus = not is_distributed(strategy) or any(
-        "GPU" in device for device in strategy.extended.worker_devices)
+        "GPU" in device for device in strategy.extended.worker_devices
+    )
     if gpus and on_gpus:
-        return _of_gpus([tf.config.experimental.get_device_details(gpu)
-                         for gpu in gpus])
+        return _of_gpus(
+            [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        )
     return _of_processor(CPU_DESCRIPTION)
 
 
@@ -88,8 +91,9 @@ def settle_precision(config, strategy, workdir):
     here = _of_all_workers(fitting_precision(strategy), strategy)
     if config.precision != "auto":
         if (config.precision, here.name) == ("bfloat16", "float32"):
-            return Precision("bfloat16", f"as you say, although {here.reason}",
-                             config.precision)
+            return Precision(
+                "bfloat16", f"as you say, although {here.reason}", config.precision
+            )
         return Precision(config.precision, "as you say", config.precision)
     begun = None
     if workdir is not None and workdir.has(CONFIG_FILE):
@@ -97,8 +101,10 @@ def settle_precision(config, strategy, workdir):
     if begun in (None, "auto", here.name):
         return here
     return Precision(
-        begun, f"this run began in it and goes on in it, although {here.reason}; a run "
-        f"in another --workdir would take {here.name}")
+        begun,
+        f"this run began in it and goes on in it, although {here.reason}; a run "
+        f"in another --workdir would take {here.name}",
+    )
 
 
 def _of_gpus(details):
@@ -106,14 +112,16 @@ def _of_gpus(details):
     unknown = [gpu for gpu in details if not gpu.get("compute_capability")]
     if unknown:
         return Precision(
-            "float32", f"{_name(unknown[0])} does not say whether it has bfloat16")
+            "float32", f"{_name(unknown[0])} does not say whether it has bfloat16"
+        )
     oldest = min(details, key=lambda gpu: gpu["compute_capability"])
     capability = ".".join(map(str, oldest["compute_capability"]))
     known = f"{_name(oldest)} has compute capability {capability}"
     if tuple(oldest["compute_capability"]) >= _GPU_CAPABILITY:
         return Precision("bfloat16", f"{known}, which computes it")
     return Precision(
-        "float32", f"{known}, and bfloat16 needs {'.'.join(map(str, _GPU_CAPABILITY))}")
+        "float32", f"{known}, and bfloat16 needs {'.'.join(map(str, _GPU_CAPABILITY))}"
+    )
 
 
 def _name(details):
@@ -125,16 +133,22 @@ def _of_processor(description):
     flags = _processor_flags(description)
     if flags is None:
         return Precision(
-            "float32", "it is not known whether this processor has instructions for "
-            "bfloat16, and without them it takes twice as long")
+            "float32",
+            "it is not known whether this processor has instructions for "
+            "bfloat16, and without them it takes twice as long",
+        )
     found = [name for name in _CPU_INSTRUCTIONS if name in flags]
     if found:
         return Precision(
-            "bfloat16", f"this processor has instructions for it ({found[0]}) and is "
-            "about twice as fast with them")
+            "bfloat16",
+            f"this processor has instructions for it ({found[0]}) and is "
+            "about twice as fast with them",
+        )
     return Precision(
-        "float32", "this processor has no instructions for bfloat16 and takes about "
-        "twice as long in it")
+        "float32",
+        "this processor has no instructions for bfloat16 and takes about "
+        "twice as long in it",
+    )
 
 
 def _processor_flags(description):

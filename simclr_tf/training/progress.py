@@ -66,8 +66,16 @@ class Progress(keras.callbacks.Callback):
 
     _supports_tf_logs = True  # Nothing is fetched from the device for unseen steps.
 
-    def __init__(self, *, total_steps, start_step, global_batch_size, wait_meter,
-                 stream=None, steps_per_execution=1):
+    def __init__(
+        self,
+        *,
+        total_steps,
+        start_step,
+        global_batch_size,
+        wait_meter,
+        stream=None,
+        steps_per_execution=1,
+    ):
         super().__init__()
         self._stream = stream or sys.stderr
         self._step, self._total = start_step, total_steps
@@ -81,8 +89,13 @@ class Progress(keras.callbacks.Callback):
         if self._began is None:
             self._began = time.perf_counter()
         if self._bar is None and self._stream.isatty():
-            self._bar = tqdm(total=self._total, initial=self._step, unit="step",
-                             file=self._stream, dynamic_ncols=True)
+            self._bar = tqdm(
+                total=self._total,
+                initial=self._step,
+                unit="step",
+                file=self._stream,
+                dynamic_ncols=True,
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
         self._throughput.mark()
@@ -102,12 +115,16 @@ class Progress(keras.callbacks.Callback):
             done = self._step - self._first_step
             spent = time.perf_counter() - self._began
             left = spent / max(done, 1) * (self._total - self._step)
-            print(f"epoch {epoch + 1}  step {self._step}/{self._total}  "
-                  f"{self._figures(logs)}  ETA {_clock(left)}",
-                  file=self._stream, flush=True)
+            print(
+                f"epoch {epoch + 1}  step {self._step}/{self._total}  "
+                f"{self._figures(logs)}  ETA {_clock(left)}",
+                file=self._stream,
+                flush=True,
+            )
 
     def beside(self, say):
         """`say`, writing above the bar instead of through it."""
+
         def said(text):
             with tqdm.external_write_mode(file=self._stream):
                 say(text)
@@ -120,8 +137,11 @@ class Progress(keras.callbacks.Callback):
             self._bar.close()
 
     def _figures(self, logs):
-        parts = [f"{short} {float(logs[name]):.3f}"
-                 for name, short in _SHOWN.items() if name in logs]
+        parts = [
+            f"{short} {float(logs[name]):.3f}"
+            for name, short in _SHOWN.items()
+            if name in logs
+        ]
         speed = self._throughput.read()
         parts.append(f"{speed['images_per_second']:.0f} images/s")
         parts.append(f"data wait {speed['data_wait_fraction']:.0%}")

@@ -34,8 +34,17 @@ class MetricsLog(keras.callbacks.Callback):
       steps_per_execution: int.
     """
 
-    def __init__(self, folder, *, start_step, learning_rate, throughput, sample,
-                 grid_every_epochs=0, steps_per_execution=1):
+    def __init__(
+        self,
+        folder,
+        *,
+        start_step,
+        learning_rate,
+        throughput,
+        sample,
+        grid_every_epochs=0,
+        steps_per_execution=1,
+    ):
         super().__init__()
         self.records = []
         self._path = self._events = self._writer = None
@@ -67,8 +76,11 @@ class MetricsLog(keras.callbacks.Callback):
             try:
                 self._writer.close()
             except (OSError, tf.errors.OpError) as error:  # Not to hide another one.
-                LOG.warning("TensorBoard's file in %s is not complete: %s",
-                            self._events, plain_reason(error))
+                LOG.warning(
+                    "TensorBoard's file in %s is not complete: %s",
+                    self._events,
+                    plain_reason(error),
+                )
 
     def on_epoch_begin(self, epoch, logs=None):
         self._throughput.mark()
@@ -83,8 +95,11 @@ class MetricsLog(keras.callbacks.Callback):
         logs.update(self._throughput.read())
         logs.update(self._sample.measure())
         logs["learning_rate"] = float(self._learning_rate(self._step))
-        record = {"step": self._step, "epoch": epoch + 1,
-                  **{name: float(value) for name, value in logs.items()}}
+        record = {
+            "step": self._step,
+            "epoch": epoch + 1,
+            **{name: float(value) for name, value in logs.items()},
+        }
         self.records.append(record)
         if self._path is not None:
             self._write(record)
@@ -122,11 +137,13 @@ def _plain_problems(path):
         if not path.parent.is_dir():
             raise WorkdirError(
                 f"Cannot write {path}: {path.parent} is gone. Was it deleted, renamed "
-                "or unmounted while the run was going on?") from error
+                "or unmounted while the run was going on?"
+            ) from error
         reason = getattr(error, "strerror", None) or plain_reason(error)
         raise WorkdirError(
             f"Cannot write {path}: {reason}. Free some space, or make it writable; "
-            "the same command continues from the last checkpoint.") from error
+            "the same command continues from the last checkpoint."
+        ) from error
 
 
 def keep_events_up_to(folder, step):
@@ -153,11 +170,11 @@ def _length_up_to(content, step):
     """Bytes of an event file before its first event beyond `step`, or torn one."""
     start = 0
     while start + 12 <= len(content):
-        end = start + 12 + int.from_bytes(content[start:start + 8], "little")
+        end = start + 12 + int.from_bytes(content[start : start + 8], "little")
         if end + 4 > len(content):
             break
         try:
-            event = tf.compat.v1.Event.FromString(content[start + 12:end])
+            event = tf.compat.v1.Event.FromString(content[start + 12 : end])
         except DecodeError:  # A damaged file: what came before is kept.
             break
         if event.step > step:

@@ -37,7 +37,8 @@ def replicated_encoder(encoder):
     copy = synchronized_copy(encoder)
     if _local_norms(copy):
         raise _build_in_scope(
-            encoder, f"{_local_norms(copy)[0].name} is batch norm of its own kind")
+            encoder, f"{_local_norms(copy)[0].name} is batch norm of its own kind"
+        )
     return copy
 
 
@@ -45,13 +46,17 @@ def _local_norms(encoder):
     """Batch norms that would see one replica's part of the batch only."""
     if num_replicas() == 1:
         return []
-    return [layer for layer in encoder.submodules
-            if isinstance(layer, keras.layers.BatchNormalization)
-            and not isinstance(layer, SynchronizedBatchNormalization)]
+    return [
+        layer
+        for layer in encoder.submodules
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and not isinstance(layer, SynchronizedBatchNormalization)
+    ]
 
 
 def _build_in_scope(encoder, reason):
     return ConfigError(
         f"The encoder {encoder.name} cannot be copied to the replicas: {reason}. Build "
         "it inside `with simclr_tf.distribution.make_strategy(...).scope():`, with "
-        "simclr_tf.models.SynchronizedBatchNormalization, and call `pretrain` there.")
+        "simclr_tf.models.SynchronizedBatchNormalization, and call `pretrain` there."
+    )

@@ -31,8 +31,17 @@ from simclr_tf.training.workers import how_to_continue
 LOG = logging.getLogger("simclr_tf")
 
 
-def pretrain(data=None, workdir=None, preset="demo", *, encoder=None, init_from=None,
-             callbacks=(), say=print, **overrides):
+def pretrain(
+    data=None,
+    workdir=None,
+    preset="demo",
+    *,
+    encoder=None,
+    init_from=None,
+    callbacks=(),
+    say=print,
+    **overrides,
+):
     """Pretrain an encoder in one call.
 
     Args:
@@ -79,13 +88,25 @@ def pretrain(data=None, workdir=None, preset="demo", *, encoder=None, init_from=
         overrides["data.source"] = f"python:{type(data).__name__}"
     config = override(config, overrides)
     return pretrain_from_config(
-        config, workdir=workdir, data=data, encoder=encoder, callbacks=callbacks,
-        say=say)
+        config,
+        workdir=workdir,
+        data=data,
+        encoder=encoder,
+        callbacks=callbacks,
+        say=say,
+    )
 
 
-def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
-                         callbacks=(), say=print,
-                         command="simclr_tf.pretrain(...)"):
+def pretrain_from_config(
+    config,
+    *,
+    workdir=None,
+    data=None,
+    encoder=None,
+    callbacks=(),
+    say=print,
+    command="simclr_tf.pretrain(...)",
+):
     """Run, or continue, the pretraining that a config describes.
 
     Args:
@@ -100,13 +121,17 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
     # First of all: devices cannot be set up once TensorFlow has been used.
     set_threads(config.performance)
     strategy = make_strategy(
-        config.strategy, replicas=config.replicas, tpu=config.tpu,
-        collective_timeout_seconds=config.collective_timeout_seconds)
+        config.strategy,
+        replicas=config.replicas,
+        tpu=config.tpu,
+        collective_timeout_seconds=config.collective_timeout_seconds,
+    )
     replicas = strategy.num_replicas_in_sync
     require_divisible(config.global_batch_size, replicas)
     if config.micro_batch_size is not None:
         require_micro_batches(
-            config.global_batch_size // replicas, config.micro_batch_size)
+            config.global_batch_size // replicas, config.micro_batch_size
+        )
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     say = say if is_chief(strategy) else lambda line: None  # One worker speaks.
@@ -114,29 +139,39 @@ def pretrain_from_config(config, *, workdir=None, data=None, encoder=None,
     probe_source = open_probe_source(config, source.channels, say)
     plan = plan_run(config, source)
     workdir = None if workdir is None else Workdir(workdir)
-    with named_lost_peers(
-            strategy, lambda: how_to_continue(workdir and workdir.path)):
+    with named_lost_peers(strategy, lambda: how_to_continue(workdir and workdir.path)):
         precision = settle_precision(config, strategy, workdir)
         config = dataclasses.replace(config, precision=precision.name)
         with strategy.scope():
             model = _build(config, source, probe_source, encoder, plan, replicas)
         batches = Batches(config, source, model.recipe, probe_source, replicas)
-        run = Run(config, strategy, model, source, probe_source, batches, plan, say,
-                  precision)
+        run = Run(
+            config, strategy, model, source, probe_source, batches, plan, say, precision
+        )
         return run.execute(workdir, callbacks, command)
 
 
 def _build(config, source, probe_source, encoder, plan, replicas):
     labelled = probe_source or source
     if config.probe.online and labelled.has_labels and not labelled.num_classes:
-        LOG.info("The number of classes of %s is not known beforehand: there is no "
-                 "online probe. Use --probe.data for one.", labelled.name)
+        LOG.info(
+            "The number of classes of %s is not known beforehand: there is no "
+            "online probe. Use --probe.data for one.",
+            labelled.name,
+        )
     size = config.data.image_size_pixels
     model = assembly.build_model(
-        config, (size, size, source.channels), num_classes=labelled.num_classes or None,
-        encoder=encoder, synchronized=replicas > 1)
+        config,
+        (size, size, source.channels),
+        num_classes=labelled.num_classes or None,
+        encoder=encoder,
+        synchronized=replicas > 1,
+    )
     optimizer = assembly.build_optimizer(
-        config, model, warmup_steps=plan.warmup_steps, total_steps=plan.total_steps)
-    model.compile(optimizer=optimizer,
-                  steps_per_execution=config.performance.steps_per_execution or 1)
+        config, model, warmup_steps=plan.warmup_steps, total_steps=plan.total_steps
+    )
+    model.compile(
+        optimizer=optimizer,
+        steps_per_execution=config.performance.steps_per_execution or 1,
+    )
     return model

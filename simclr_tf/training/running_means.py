@@ -14,7 +14,8 @@ class RunningMean(keras.metrics.Mean):
     def add_weight(self, *args, **kwargs):
         """Keras's, for variables that are equal on all replicas instead of summed."""
         return super().add_weight(
-            *args, **{**kwargs, "aggregation": SAME_ON_ALL_REPLICAS})
+            *args, **{**kwargs, "aggregation": SAME_ON_ALL_REPLICAS}
+        )
 
 
 class RunCount(keras.metrics.Sum):
@@ -23,7 +24,8 @@ class RunCount(keras.metrics.Sum):
     def add_weight(self, *args, **kwargs):
         """As of `RunningMean`."""
         return super().add_weight(
-            *args, **{**kwargs, "aggregation": SAME_ON_ALL_REPLICAS})
+            *args, **{**kwargs, "aggregation": SAME_ON_ALL_REPLICAS}
+        )
 
     def reset_state(self):
         """Nothing: Keras resets metrics at every epoch, and this counts on."""

@@ -30,9 +30,20 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     _supports_tf_logs = True
 
-    def __init__(self, store, *, every_epochs, epoch_steps, start_step, total_steps,
-                 keep_every_epochs=None, every_steps=None, details=None,
-                 interruption=None, steps_per_execution=1):
+    def __init__(
+        self,
+        store,
+        *,
+        every_epochs,
+        epoch_steps,
+        start_step,
+        total_steps,
+        keep_every_epochs=None,
+        every_steps=None,
+        details=None,
+        interruption=None,
+        steps_per_execution=1,
+    ):
         super().__init__()
         self._store, self._details = store, details or {}
         self._every = [n for n in (every_epochs, keep_every_epochs) if n]
@@ -54,8 +65,11 @@ class SaveCheckpoints(keras.callbacks.Callback):
             self._save()
 
     def on_epoch_end(self, epoch, logs=None):
-        is_due = (any((epoch + 1) % every == 0 for every in self._every)
-                  or self._step == self._total or self._is_due)
+        is_due = (
+            any((epoch + 1) % every == 0 for every in self._every)
+            or self._step == self._total
+            or self._is_due
+        )
         if is_due or self._asked():
             self._save()
 
@@ -66,9 +80,15 @@ class SaveCheckpoints(keras.callbacks.Callback):
         was_asked = self._asked()  # A signal may come while saving: it waits a step.
         self._check_finite()
         checkpoint = self._store.save(
-            self._step, details={**self._details, "saved_at": time.time(),
-                                 "metrics": metric_state(self.model)},
-            model=self.model, optimizer=self.model.optimizer)
+            self._step,
+            details={
+                **self._details,
+                "saved_at": time.time(),
+                "metrics": metric_state(self.model),
+            },
+            model=self.model,
+            optimizer=self.model.optimizer,
+        )
         if was_asked:
             self._interruption.checkpoint = checkpoint
 
@@ -79,4 +99,5 @@ class SaveCheckpoints(keras.callbacks.Callback):
                 raise NonFiniteError(
                     f"A weight ({weight.name}) became non-finite by step {self._step}; "
                     "nothing was saved. Try a lower --optimizer.base_learning_rate or "
-                    "--precision=float32.")
+                    "--precision=float32."
+                )

@@ -31,8 +31,14 @@ from simclr_tf.training.former_values import values_before_update
 from simclr_tf.training.gradient_cache import GradientCache
 from simclr_tf.training.running_means import RunCount, RunningMean
 
-METRICS = ("loss", "contrastive_loss", "contrastive_accuracy", "contrastive_entropy",
-           "feature_std", "gradient_norm")
+METRICS = (
+    "loss",
+    "contrastive_loss",
+    "contrastive_accuracy",
+    "contrastive_entropy",
+    "feature_std",
+    "gradient_norm",
+)
 PROBE_METRICS = ("probe_loss", "probe_accuracy")
 ON_NONFINITE = ("stop", "skip")
 
@@ -87,15 +93,30 @@ class SimCLR(keras.Model):
     """
 
     def __init__(
-        self, encoder, projection_head, *, temperature=0.1, normalize=True,
-        loss=nt_xent_from_logits, chunk_size=None, recipe=None, image_size_pixels=None,
-        num_classes=None, compile_views=True, on_nonfinite="stop",
-        micro_batch_size=None, micro_batch_norm="batch", **kwargs,
+        self,
+        encoder,
+        projection_head,
+        *,
+        temperature=0.1,
+        normalize=True,
+        loss=nt_xent_from_logits,
+        chunk_size=None,
+        recipe=None,
+        image_size_pixels=None,
+        num_classes=None,
+        compile_views=True,
+        on_nonfinite="stop",
+        micro_batch_size=None,
+        micro_batch_norm="batch",
+        **kwargs,
     ):
         super().__init__(**kwargs)
         require(temperature > 0, "`temperature` must be > 0.", temperature=temperature)
-        require(num_classes is None or num_classes >= 1,
-                "`num_classes` must be >= 1.", num_classes=num_classes)
+        require(
+            num_classes is None or num_classes >= 1,
+            "`num_classes` must be >= 1.",
+            num_classes=num_classes,
+        )
         if on_nonfinite not in ON_NONFINITE:
             raise unknown_choice("on_nonfinite", on_nonfinite, ON_NONFINITE)
         self.encoder = encoder
@@ -103,25 +124,33 @@ class SimCLR(keras.Model):
         self.losses_of = loss
         self.chunk_size, self.micro_batch_size = chunk_size, micro_batch_size
         self._candidates_of = functools.partial(
-            _candidate_maker(loss, chunk_size), temperature=temperature,
-            normalize=normalize)
+            _candidate_maker(loss, chunk_size),
+            temperature=temperature,
+            normalize=normalize,
+        )
         self.recipe = None if recipe is None else recipe_of_views(recipe)
         self.probe = None
         if num_classes is not None:
             # A linear classifier is convex: it can start at zero, whatever the seed.
             self.probe = keras.layers.Dense(
-                num_classes, kernel_initializer="zeros", dtype="float32",
-                name="linear_probe")
-        self._make_views = _view_makers(
-            self.recipe, image_size_pixels, compile_views)
+                num_classes,
+                kernel_initializer="zeros",
+                dtype="float32",
+                name="linear_probe",
+            )
+        self._make_views = _view_makers(self.recipe, image_size_pixels, compile_views)
         # Read-only: Keras would track a dict, and checkpoints hold the means elsewhere.
         names = METRICS if self.probe is None else (*METRICS, *PROBE_METRICS)
         self._means = types.MappingProxyType(
-            {name: RunningMean(name=name) for name in names})
+            {name: RunningMean(name=name) for name in names}
+        )
         self._skipped_steps = RunCount(name="skipped_steps")
         self._skips = on_nonfinite == "skip"
-        self._cache = None if micro_batch_size is None else GradientCache(
-            self, micro_batch_size, micro_batch_norm)
+        self._cache = (
+            None
+            if micro_batch_size is None
+            else GradientCache(self, micro_batch_size, micro_batch_norm)
+        )
         # What a step returns is the same on every replica: Keras need not add it up.
         self.distribute_reduction_method = "first"
 
@@ -143,14 +172,20 @@ class SimCLR(keras.Model):
     def train_step(self, batch):
         former = values_before_update(self) if self._skips else None
         gradients, shares, scalars = self.gradients(batch)
-        pairs = [(gradient, variable) for gradient, variable in zip(
-            gradients, self.trainable_variables, strict=True) if gradient is not None]
+        pairs = [
+            (gradient, variable)
+            for gradient, variable in zip(
+                gradients, self.trainable_variables, strict=True
+            )
+            if gradient is not None
+        ]
         gradients, variables = zip(*pairs, strict=True)
         # The one collective of the update: gradients and figures together.
         gradients, sums = sum_over_replicas((gradients, shares))
         scalars.update(sums, gradient_norm=tf.linalg.global_norm(gradients))
         self.optimizer.apply_gradients(
-            zip(gradients, variables, strict=True), skip_gradients_aggregation=True)
+            zip(gradients, variables, strict=True), skip_gradients_aggregation=True
+        )
         if not self._skips:
             return self._record(scalars)
         is_finite = tf.math.is_finite(scalars["loss"] + scalars["gradient_norm"])
@@ -207,9 +242,11 @@ class SimCLR(keras.Model):
         """Both views `[N, S, S, C]` of a batch, float32 in [0, 1]."""
         if "view_a" in batch:
             return batch["view_a"], batch["view_b"]
-        require(self._make_views is not None,
-                "SimCLR needs `recipe` for batches without view_a and view_b.",
-                batch=sorted(batch))
+        require(
+            self._make_views is not None,
+            "SimCLR needs `recipe` for batches without view_a and view_b.",
+            batch=sorted(batch),
+        )
         two_views_of, finish = self._make_views
         if "crops_a" in batch:
             return finish(batch["crops_a"], batch["crops_b"], batch["seeds"])
@@ -245,9 +282,11 @@ class SimCLR(keras.Model):
         labelled = sum_over_replicas(tf.reduce_sum(label_weights(labels)))
         scalars["labelled"] = labelled
         shares["probe_loss"] = tf.math.divide_no_nan(
-            tf.reduce_sum(supervised_cross_entropy(labels, logits)), labelled)
+            tf.reduce_sum(supervised_cross_entropy(labels, logits)), labelled
+        )
         shares["probe_accuracy"] = tf.math.divide_no_nan(
-            tf.reduce_sum(top_k_correct(labels, logits)), labelled)
+            tf.reduce_sum(top_k_correct(labels, logits)), labelled
+        )
         shares["loss"] += shares["probe_loss"]
 
     def _record(self, scalars, is_finite=None):
@@ -279,9 +318,11 @@ def _candidate_maker(loss, chunk_size):
     """What turns projections into that which `loss` and the metrics read."""
     if loss is nt_xent_from_logits:
         return functools.partial(nt_xent_candidates, chunk_size=chunk_size)
-    require(chunk_size is None,
-            "`chunk_size` is for nt_xent: other losses need all logits at once.",
-            chunk_size=chunk_size)
+    require(
+        chunk_size is None,
+        "`chunk_size` is for nt_xent: other losses need all logits at once.",
+        chunk_size=chunk_size,
+    )
     return candidate_logits
 
 
@@ -290,11 +331,13 @@ def _view_makers(recipe, image_size_pixels, compile_views):
     if recipe is None:
         return None
     makers = (
-        functools.partial(two_views, recipe=recipe,
-                          image_size_pixels=image_size_pixels),
+        functools.partial(
+            two_views, recipe=recipe, image_size_pixels=image_size_pixels
+        ),
         functools.partial(finish_views, recipe=recipe),
     )
     if not compile_views:  # Autograph has nothing to convert, but would look for it.
         return tuple(map(tf.autograph.experimental.do_not_convert, makers))
-    return tuple(tf.function(maker, jit_compile=True, autograph=False)
-                 for maker in makers)
+    return tuple(
+        tf.function(maker, jit_compile=True, autograph=False) for maker in makers
+    )

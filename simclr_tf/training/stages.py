@@ -73,15 +73,26 @@ class Run:
       precision: Precision, and why.
     """
 
-    def __init__(self, config, strategy, model, source, probe_source, batches,
-                 plan, say, precision):
+    def __init__(
+        self,
+        config,
+        strategy,
+        model,
+        source,
+        probe_source,
+        batches,
+        plan,
+        say,
+        precision,
+    ):
         self.config, self.model, self.plan = config, model, plan
         self.precision = precision
         self.strategy, self.batches = strategy, batches
         self.source, self.probe_source = source, probe_source
         # What all callbacks that count steps have to know.
         self.counting = {
-            "steps_per_execution": config.performance.steps_per_execution or 1}
+            "steps_per_execution": config.performance.steps_per_execution or 1
+        }
         self.meter = WaitMeter(is_distributed(strategy), **self.counting)
         self.is_chief = is_chief(strategy)  # One worker writes.
         self.say = say
@@ -108,44 +119,70 @@ class Run:
         if workdir is not None:
             data = describe_data(self.model, self.source, self.probe_source)
             if self.is_chief:
-                workdir.claim(self.config, data, command, self.source.files,
-                              self.precision.record())
+                workdir.claim(
+                    self.config,
+                    data,
+                    command,
+                    self.source.files,
+                    self.precision.record(),
+                )
             self.identity = describe_run(self.config, data, self.model)
             self._keep_warm_start(workdir, store, warm)
             start = self._restore(store)
         require_same_run(
-            self.strategy, self.config, versions(), self.source.fingerprint(),
-            start.step if start else 0)
+            self.strategy,
+            self.config,
+            versions(),
+            self.source.fingerprint(),
+            start.step if start else 0,
+        )
         was_complete = start is not None and start.step == self.plan.total_steps
         if was_complete:
             records = read_metrics(workdir.path / METRICS_FILE)
         else:
             with plain_errors():
                 records = self._train(workdir, store, start, callbacks)
-        if self.is_chief and workdir is not None and not (
-                was_complete and workdir.has(SUMMARY_FILE)):
-            write_summary(workdir, self.config, records,
-                          command=workdir.read()["command"],
-                          corrupt=self.source.corrupt)
+        if (
+            self.is_chief
+            and workdir is not None
+            and not (was_complete and workdir.has(SUMMARY_FILE))
+        ):
+            write_summary(
+                workdir,
+                self.config,
+                records,
+                command=workdir.read()["command"],
+                corrupt=self.source.corrupt,
+            )
         return PretrainResult(
-            model=self.model, encoder=self.model.encoder,
-            metrics=records[-1] if records else {}, history=records,
-            config=self.config, workdir=None if workdir is None else workdir.path)
+            model=self.model,
+            encoder=self.model.encoder,
+            metrics=records[-1] if records else {},
+            history=records,
+            config=self.config,
+            workdir=None if workdir is None else workdir.path,
+        )
 
     def _cost_report(self):
         size = self.config.data.image_size_pixels
         return cost_report(
-            self.model, image_shape=(size, size, self.source.channels),
+            self.model,
+            image_shape=(size, size, self.source.channels),
             global_batch_size=self.config.global_batch_size,
-            total_steps=self.plan.total_steps, epoch_steps=self.plan.epoch_steps,
-            num_examples=self.source.num_examples)
+            total_steps=self.plan.total_steps,
+            epoch_steps=self.plan.epoch_steps,
+            num_examples=self.source.num_examples,
+        )
 
     def _open_store(self, workdir):
         options = self.config.checkpoint
         kept_epochs = options.keep_every_epochs
         return open_store(
-            self.strategy, workdir.path / CHECKPOINTS, keep=options.keep,
-            keep_every_steps=kept_epochs and kept_epochs * self.plan.epoch_steps)
+            self.strategy,
+            workdir.path / CHECKPOINTS,
+            keep=options.keep,
+            keep_every_steps=kept_epochs and kept_epochs * self.plan.epoch_steps,
+        )
 
     def _warm_start(self, store):
         """Load --init_from, unless the run goes on from a checkpoint of its own."""
@@ -160,8 +197,12 @@ class Run:
         if result is not None:
             if self.is_chief:
                 write_warm_start(workdir.path, result)
-            store.save(0, details=self.identity, model=self.model,
-                       optimizer=self.model.optimizer)
+            store.save(
+                0,
+                details=self.identity,
+                model=self.model,
+                optimizer=self.model.optimizer,
+            )
 
     def _restore(self, store):
         """The checkpoint from which this run goes on, put into the model; or None."""
@@ -170,9 +211,14 @@ class Run:
             return None
         checkpoint.restore(model=self.model, optimizer=self.model.optimizer)
         left = self.plan.total_steps - checkpoint.step
-        self.say(f"Continuing  from step {checkpoint.step:,} ({checkpoint.path}): "
-                 + (f"{left:,} steps left" if left
-                    else "the run is complete, nothing is left to do"))
+        self.say(
+            f"Continuing  from step {checkpoint.step:,} ({checkpoint.path}): "
+            + (
+                f"{left:,} steps left"
+                if left
+                else "the run is complete, nothing is left to do"
+            )
+        )
         return checkpoint
 
     def _train(self, workdir, store, start, callbacks):
@@ -181,36 +227,55 @@ class Run:
         first_batch = next(iter(self.batches.between(0, 1)))
         sample = RepresentationSample(self.model, first_batch)
         log = MetricsLog(
-            workdir.path if workdir and self.is_chief else None, start_step=start_step,
+            workdir.path if workdir and self.is_chief else None,
+            start_step=start_step,
             learning_rate=self.model.optimizer._learning_rate,
             throughput=Throughput(config.global_batch_size, self.meter),
-            sample=sample, grid_every_epochs=config.checkpoint.image_every_epochs,
-            **self.counting)
+            sample=sample,
+            grid_every_epochs=config.checkpoint.image_every_epochs,
+            **self.counting,
+        )
         progress = Progress(
-            total_steps=plan.total_steps, start_step=start_step,
-            global_batch_size=config.global_batch_size, wait_meter=self.meter,
-            **self.counting)
+            total_steps=plan.total_steps,
+            start_step=start_step,
+            global_batch_size=config.global_batch_size,
+            wait_meter=self.meter,
+            **self.counting,
+        )
         own = [
             self.meter,
             log,
             HealthCheck(
-                global_batch_size=config.global_batch_size, start_step=start_step,
+                global_batch_size=config.global_batch_size,
+                start_step=start_step,
                 is_nt_xent=config.loss.name == "nt_xent",
-                last_checkpoint=lambda: getattr(
-                    store and store.latest(), "path", None),
+                last_checkpoint=lambda: getattr(store and store.latest(), "path", None),
                 ids_of_batch=self.batches.ids_of,
-                max_skipped_steps=config.max_skipped_steps, speaks=self.is_chief,
-                **self.counting),
+                max_skipped_steps=config.max_skipped_steps,
+                speaks=self.is_chief,
+                **self.counting,
+            ),
         ]
         if config.optimizer.wrapper != "none":
-            own.append(UseAverages(
-                self._dataset, start_step=start_step, total_steps=plan.total_steps,
-                batch_norm_momentum=config.encoder.batch_norm_momentum,
-                **self.counting))
+            own.append(
+                UseAverages(
+                    self._dataset,
+                    start_step=start_step,
+                    total_steps=plan.total_steps,
+                    batch_norm_momentum=config.encoder.batch_norm_momentum,
+                    **self.counting,
+                )
+            )
         if self.is_chief:
-            own += [progress, EstimatedTime(
-                total_steps=plan.total_steps, start_step=start_step,
-                say=progress.beside(self.say), **self.counting)]
+            own += [
+                progress,
+                EstimatedTime(
+                    total_steps=plan.total_steps,
+                    start_step=start_step,
+                    say=progress.beside(self.say),
+                    **self.counting,
+                ),
+            ]
         interruption = contextlib.nullcontext()  # Nothing to save: ends at once.
         if store is not None:
             interruption, first = make_interruption(self.strategy)
@@ -219,7 +284,8 @@ class Run:
         try:
             with interruption:
                 for first, last, steps in durations.segments(
-                        start_step, plan.total_steps, plan.epoch_steps):
+                    start_step, plan.total_steps, plan.epoch_steps
+                ):
                     self._fit(first, last, steps, [*own, *callbacks])
         finally:
             progress.close()
@@ -231,26 +297,37 @@ class Run:
         plan, options = self.plan, self.config.checkpoint
         is_within_epoch = start is not None and start.step % plan.epoch_steps
         return [
-            ContinueMetrics(
-                start.manifest.get("metrics") if is_within_epoch else None),
+            ContinueMetrics(start.manifest.get("metrics") if is_within_epoch else None),
             SaveCheckpoints(
-                store, every_epochs=options.every_epochs,
+                store,
+                every_epochs=options.every_epochs,
                 keep_every_epochs=options.keep_every_epochs,
-                every_steps=options.every_steps, epoch_steps=plan.epoch_steps,
+                every_steps=options.every_steps,
+                epoch_steps=plan.epoch_steps,
                 start_step=start.step if start else 0,
-                total_steps=plan.total_steps, details=self.identity,
-                interruption=interruption, **self.counting),
+                total_steps=plan.total_steps,
+                details=self.identity,
+                interruption=interruption,
+                **self.counting,
+            ),
         ]
 
     def _fit(self, first, last, steps, callbacks):
         epoch = first // self.plan.epoch_steps
         self.model.fit(
-            self._dataset(first, last, self.meter.measure), initial_epoch=epoch,
-            epochs=epoch + (last - first) // steps, steps_per_epoch=steps,
-            callbacks=callbacks, verbose=0)
+            self._dataset(first, last, self.meter.measure),
+            initial_epoch=epoch,
+            epochs=epoch + (last - first) // steps,
+            steps_per_epoch=steps,
+            callbacks=callbacks,
+            verbose=0,
+        )
 
     def _dataset(self, first, last, observed=lambda batches: batches):
         """The replicas' rows of the batches `first` .. `last - 1`."""
         return distribute_batches(
-            self.strategy, lambda worker, workers: observed(
-                self.batches.between(first, last, worker, workers)))
+            self.strategy,
+            lambda worker, workers: observed(
+                self.batches.between(first, last, worker, workers)
+            ),
+        )

@@ -82,8 +82,10 @@ def open_stored_weights(path):
     """
     path = encoder_path(path).absolute()
     if not path.exists():
-        raise DataError("There is nothing to start from: the path does not exist. "
-                        + received_text(init_from=str(path)))
+        raise DataError(
+            "There is nothing to start from: the path does not exist. "
+            + received_text(init_from=str(path))
+        )
     if path.is_file():
         return _of_file(path)
     saved_model = find_saved_model(path)
@@ -102,11 +104,13 @@ def open_stored_weights(path):
     if checkpoint is not None:
         return _of_checkpoint(checkpoint)
     if is_workdir:
-        raise WorkdirError(f"{path} holds no whole checkpoint yet: there is nothing to "
-                           "start from.")
+        raise WorkdirError(
+            f"{path} holds no whole checkpoint yet: there is nothing to start from."
+        )
     raise WorkdirError(
         f"{path} is neither a workdir (no {CONFIG_FILE}), nor a checkpoint (no "
-        f"{MANIFEST}), nor an export (no saved_model.pb).")
+        f"{MANIFEST}), nor an export (no saved_model.pb)."
+    )
 
 
 def _of_checkpoint(checkpoint):
@@ -114,28 +118,37 @@ def _of_checkpoint(checkpoint):
     model = table.child(0, "model")
     if model is None:
         raise WorkdirError(f"Checkpoint {checkpoint.path} holds no model.")
-    parts = {part: table.variables(table.child(model, part))
-             for part in (ENCODER, HEAD)}
-    sha256 = {name: file["sha256"]
-              for name, file in checkpoint.manifest["files"].items()}
+    parts = {
+        part: table.variables(table.child(model, part)) for part in (ENCODER, HEAD)
+    }
+    sha256 = {
+        name: file["sha256"] for name, file in checkpoint.manifest["files"].items()
+    }
     return StoredWeights(
-        str(checkpoint.path), "checkpoint", checkpoint.step, parts, sha256)
+        str(checkpoint.path), "checkpoint", checkpoint.step, parts, sha256
+    )
 
 
 def _of_saved_model(folder):
     table = _Table(str(folder / "variables" / "variables"))
     # An export lists its variables in order; other SavedModels may not.
     # A head was exported on top of its encoder, in a list of its own.
-    parts = {ENCODER: table.variables(table.child(0, "variables") or 0),
-             HEAD: [v for v in table.variables(table.child(0, "head_variables"))
-                    if v.name.startswith(f"{HEAD}/")]}
+    parts = {
+        ENCODER: table.variables(table.child(0, "variables") or 0),
+        HEAD: [
+            v
+            for v in table.variables(table.child(0, "head_variables"))
+            if v.name.startswith(f"{HEAD}/")
+        ],
+    }
     return StoredWeights(str(folder), "export", None, parts, {})
 
 
 def _of_file(path):
     variables = [
         StoredVariable(plain_name(v), tuple(v.shape), v.numpy)
-        for v in load_encoder(path).variables]
+        for v in load_encoder(path).variables
+    ]
     return StoredWeights(str(path), "file", None, {ENCODER: variables}, {})
 
 
@@ -156,12 +169,19 @@ class _Table:
         except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
             raise self._unreadable(error) from error
         self._nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-            graph).nodes
+            graph
+        ).nodes
 
     def child(self, node, name):
         """The number of an object's child, or None."""
-        return next((child.node_id for child in self._nodes[node].children
-                     if child.local_name == name), None)
+        return next(
+            (
+                child.node_id
+                for child in self._nodes[node].children
+                if child.local_name == name
+            ),
+            None,
+        )
 
     def variables(self, root):
         """Every variable below an object, depth first: in the order of the layers."""
@@ -190,4 +210,5 @@ class _Table:
 
     def _unreadable(self, error):
         return WorkdirError(
-            f"Cannot read the weights in {self._prefix}*: {plain_reason(error)}.")
+            f"Cannot read the weights in {self._prefix}*: {plain_reason(error)}."
+        )

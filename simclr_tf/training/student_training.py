@@ -44,29 +44,43 @@ def train_student(student, teacher, source, *, config, strategy):
     """
     run = config.run_config(teacher.input_shape[-1])
     plan = plan_run(run, source)
-    batches = Batches(run, source, build_recipe(run.augment),
-                      replicas=strategy.num_replicas_in_sync)
+    batches = Batches(
+        run, source, build_recipe(run.augment), replicas=strategy.num_replicas_in_sync
+    )
     with strategy.scope():
         network = replicated_encoder(student)
         model = Distiller(
-            network, teacher, temperature=config.temperature, alpha=config.alpha,
-            recipe=build_recipe(run.augment), compile_views=config.compile_views,
-            image_size_pixels=config.image_size_pixels)
+            network,
+            teacher,
+            temperature=config.temperature,
+            alpha=config.alpha,
+            recipe=build_recipe(run.augment),
+            compile_views=config.compile_views,
+            image_size_pixels=config.image_size_pixels,
+        )
         model.compile(optimizer=_optimizer(config, network, plan.total_steps))
     meter = WaitMeter(ahead=is_distributed(strategy))
-    progress = Progress(total_steps=plan.total_steps, start_step=0,
-                        global_batch_size=config.batch_size, wait_meter=meter)
+    progress = Progress(
+        total_steps=plan.total_steps,
+        start_step=0,
+        global_batch_size=config.batch_size,
+        wait_meter=meter,
+    )
     figures = _Figures()
     try:
         with plain_errors():
             for first, last, steps in durations.segments(
-                    0, plan.total_steps, plan.epoch_steps):
+                0, plan.total_steps, plan.epoch_steps
+            ):
                 epoch = first // plan.epoch_steps
                 model.fit(
                     _dataset(batches, strategy, first, last, meter),
-                    initial_epoch=epoch, epochs=epoch + (last - first) // steps,
-                    steps_per_epoch=steps, callbacks=[meter, progress, figures],
-                    verbose=0)
+                    initial_epoch=epoch,
+                    epochs=epoch + (last - first) // steps,
+                    steps_per_epoch=steps,
+                    callbacks=[meter, progress, figures],
+                    verbose=0,
+                )
     finally:
         progress.close()
     if network is not student:
@@ -76,12 +90,17 @@ def train_student(student, teacher, source, *, config, strategy):
 
 def _optimizer(config, network, total_steps):
     peak = scaled_learning_rate(
-        config.base_learning_rate, config.batch_size, config.scaling)
+        config.base_learning_rate, config.batch_size, config.scaling
+    )
     schedule = WarmupCosine(
-        peak, round(config.warmup_fraction * total_steps), total_steps)
+        peak, round(config.warmup_fraction * total_steps), total_steps
+    )
     optimizer = make_optimizer(
-        config.optimizer, schedule, weight_decay=config.weight_decay,
-        momentum=config.momentum)
+        config.optimizer,
+        schedule,
+        weight_decay=config.weight_decay,
+        momentum=config.momentum,
+    )
     # LARS adapts the linear layer too, or 1 / temperature would scale its steps.
     apply_exclusions(optimizer, network)
     optimizer.build(network.trainable_variables)
@@ -91,8 +110,11 @@ def _optimizer(config, network, total_steps):
 def _dataset(batches, strategy, first, last, meter):
     def rows_of_worker(worker, workers):
         rows = batches.between(first, last, worker, workers)
-        return meter.measure(rows.map(lambda batch: {
-            name: batch[name] for name in _COLUMNS if name in batch}).prefetch(2))
+        return meter.measure(
+            rows.map(
+                lambda batch: {name: batch[name] for name in _COLUMNS if name in batch}
+            ).prefetch(2)
+        )
 
     return distribute_batches(strategy, rows_of_worker)
 
@@ -115,5 +137,6 @@ class _Figures(keras.callbacks.Callback):
             raise NonFiniteError(
                 f"The loss became {figures['loss']} by step {self._step}. Use a "
                 "smaller --base_learning_rate, a larger --warmup_fraction or a higher "
-                "--temperature.")
+                "--temperature."
+            )
         self.epochs.append({"step": self._step, **figures})

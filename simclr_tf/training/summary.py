@@ -32,11 +32,17 @@ def write_summary(workdir, config, records, *, command, corrupt=()):
     """
     last = records[-1] if records else {}
     lines = [
-        f"# Pretraining on {config.data.source}", "",
-        f"Command: `{command}`", "",
+        f"# Pretraining on {config.data.source}",
+        "",
+        f"Command: `{command}`",
+        "",
         f"{last.get('step', 0):,} steps, "
         f"{sum(r.get('seconds', 0.0) for r in records) / 60:.1f} minutes of training.",
-        "", "## At the end", "", "| figure | value |", "|---|---:|",
+        "",
+        "## At the end",
+        "",
+        "| figure | value |",
+        "|---|---:|",
     ]
     for name, (label, form) in _MEANINGS.items():
         if name in last:
@@ -48,8 +54,11 @@ def write_summary(workdir, config, records, *, command, corrupt=()):
     lines += ["", *_configuration_lines(config)]
     precision = workdir.read().get("precision")
     if precision is not None:
-        lines += ["", f"Computed in {precision['chosen']} (--precision="
-                  f"{precision['asked']}: {precision['because']})."]
+        lines += [
+            "",
+            f"Computed in {precision['chosen']} (--precision="
+            f"{precision['asked']}: {precision['because']}).",
+        ]
     if corrupt:
         lines += ["", f"## {len(corrupt)} images could not be read", ""]
         lines += [f"- {name}" for name in sorted(corrupt)]
@@ -60,10 +69,17 @@ def write_summary(workdir, config, records, *, command, corrupt=()):
 
 def _configuration_lines(config):
     base = get_preset(config.preset) if config.preset in PRESETS else Config()
-    changed = [(name, old, new) for name, old, new in differences(base, config)
-               if (name, old) != ("precision", "auto")]  # What auto came to.
+    changed = [
+        (name, old, new)
+        for name, old, new in differences(base, config)
+        if (name, old) != ("precision", "auto")
+    ]  # What auto came to.
     if not changed:
         return [f"The preset `{config.preset}`, unchanged (config.json has it all)."]
-    lines = [f"## What differs from the preset `{config.preset or 'defaults'}`", "",
-             "| option | preset | this run |", "|---|---|---|"]
+    lines = [
+        f"## What differs from the preset `{config.preset or 'defaults'}`",
+        "",
+        "| option | preset | this run |",
+        "|---|---|---|",
+    ]
     return lines + [f"| {n} | {old} | {new} |" for n, old, new in changed]

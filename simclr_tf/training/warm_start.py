@@ -66,8 +66,10 @@ class WarmStart:
     def parameters(self, part):
         """(taken, all) parameters of one part of this run."""
         own = [row for row in self.rows if row.part == part and row.here is not None]
-        return (sum(math.prod(row.here) for row in own if row.reason is None),
-                sum(math.prod(row.here) for row in own))
+        return (
+            sum(math.prod(row.here) for row in own if row.reason is None),
+            sum(math.prod(row.here) for row in own),
+        )
 
     def table(self):
         """Lines for the screen: each part's count, and the variables not taken."""
@@ -77,12 +79,22 @@ class WarmStart:
         left = [row for row in self.rows if row.reason is not None]
         if left:
             cells = [("not taken", "here", "there", "because")] + [
-                (f"{row.part}/{row.name}", _shape_text(row.here),
-                 _shape_text(row.there), row.reason) for row in left[:_LINES]]
+                (
+                    f"{row.part}/{row.name}",
+                    _shape_text(row.here),
+                    _shape_text(row.there),
+                    row.reason,
+                )
+                for row in left[:_LINES]
+            ]
             widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-            lines += ["            " + "  ".join(
-                cell.ljust(width) for cell, width in zip(line, widths, strict=True)
-            ).rstrip() for line in cells]
+            lines += [
+                "            "
+                + "  ".join(
+                    cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+                ).rstrip()
+                for line in cells
+            ]
         if len(left) > _LINES:
             lines.append(f"            ... and {len(left) - _LINES} more")
         return "\n".join(lines)
@@ -93,19 +105,25 @@ class WarmStart:
             if part not in self.parts:
                 yield f"{part}: starts fresh (--init_parts=encoder)"
                 continue
-            own = [row for row in self.rows
-                   if row.part == part and row.here is not None]
+            own = [
+                row for row in self.rows if row.part == part and row.here is not None
+            ]
             taken = sum(row.reason is None for row in own)
             parameters, total = self.parameters(part)
-            yield (f"{part}: {taken} of {len(own)} variables, {parameters:,} of "
-                   f"{total:,} parameters taken")
+            yield (
+                f"{part}: {taken} of {len(own)} variables, {parameters:,} of "
+                f"{total:,} parameters taken"
+            )
 
     def record(self):
         """Everything as plain values, for warm_start.json."""
         source = self.source
         return {
-            "source": source.path, "kind": source.kind, "step": source.step,
-            "sha256": source.sha256, "parts": list(self.parts),
+            "source": source.path,
+            "kind": source.kind,
+            "step": source.step,
+            "sha256": source.sha256,
+            "parts": list(self.parts),
             "summary": list(self.summary()),
             "variables": [dataclasses.asdict(row) for row in self.rows],
         }
@@ -145,8 +163,13 @@ def warm_start(model, path, parts="encoder"):
         variable.assign(tf.cast(stored.read(), variable.dtype))
     taken, total = result.parameters(ENCODER)
     if taken < total:
-        LOG.warning("Only %s of %s parameters of the encoder come from %s; the rest "
-                    "starts fresh.", f"{taken:,}", f"{total:,}", source.path)
+        LOG.warning(
+            "Only %s of %s parameters of the encoder come from %s; the rest "
+            "starts fresh.",
+            f"{taken:,}",
+            f"{total:,}",
+            source.path,
+        )
     return result
 
 
@@ -250,12 +273,15 @@ def _check_useful(result):
         raise ConfigError(
             f"{where}: {example.name} has the shape {_shape_text(example.here)} here "
             f"and {_shape_text(example.there)} there. Give --encoder.width_multiplier "
-            "and the other options of --encoder the values in that run's config.json.")
+            "and the other options of --encoder the values in that run's config.json."
+        )
     there = next((row.name for row in rows if row.reason == ONLY_THERE), "nothing")
     here = next((row.name for row in rows if row.here is not None), "nothing")
-    raise ConfigError(f"{where}: no variable has the same name (here e.g. {here}, "
-                      f"there e.g. {there}). Give --encoder.depth and the other "
-                      "options of --encoder the values in that run's config.json.")
+    raise ConfigError(
+        f"{where}: no variable has the same name (here e.g. {here}, "
+        f"there e.g. {there}). Give --encoder.depth and the other "
+        "options of --encoder the values in that run's config.json."
+    )
 
 
 def _shape_text(shape):

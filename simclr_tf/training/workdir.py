@@ -28,8 +28,14 @@ TENSORBOARD = "tensorboard"
 SUMMARY_FILE = "SUMMARY.md"
 _PROBE = "writable"
 WARM_START_FILE = "warm_start.json"
-_OWN_FILES = (CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, WARM_START_FILE,
-              IMAGE_LIST_FILE, _PROBE)
+_OWN_FILES = (
+    CONFIG_FILE,
+    METRICS_FILE,
+    SUMMARY_FILE,
+    WARM_START_FILE,
+    IMAGE_LIST_FILE,
+    _PROBE,
+)
 _OF_DATA = ("num_examples", "channels", "fingerprint")
 
 
@@ -61,13 +67,18 @@ class Workdir:
             is_new = self._is_new()
         except OSError as error:
             raise WorkdirError(
-                f"Cannot read --workdir={self.path}: {error.strerror}.") from error
+                f"Cannot read --workdir={self.path}: {error.strerror}."
+            ) from error
         if not is_new:
             self._check_same_run(config, data, files)
         self._check_writable()
         if is_new:
-            record = {"config": to_dict(config), "data": data, "versions": versions(),
-                      "command": command}
+            record = {
+                "config": to_dict(config),
+                "data": data,
+                "versions": versions(),
+                "command": command,
+            }
             if precision is not None:
                 record["precision"] = precision
             write_atomically(self.path / CONFIG_FILE, json.dumps(record, indent=1))
@@ -83,19 +94,23 @@ class Workdir:
         try:
             if not path.is_file():
                 raise WorkdirError(
-                    f"{self.path} is not a workdir: it has no {CONFIG_FILE}.")
+                    f"{self.path} is not a workdir: it has no {CONFIG_FILE}."
+                )
             record = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise WorkdirError(f"Cannot read {path}: {error.strerror}.") from error
         except ValueError as error:
             raise WorkdirError(
                 f"{path} is damaged ({error}). Restore it from a copy, or use another "
-                "--workdir; the checkpoints beside it are untouched.") from error
+                "--workdir; the checkpoints beside it are untouched."
+            ) from error
         parts = record if isinstance(record, dict) else {}
-        if (not all(isinstance(parts.get(name), dict) for name in ("config", "data"))
-                or not all(name in parts["data"] for name in _OF_DATA)):
+        if not all(
+            isinstance(parts.get(name), dict) for name in ("config", "data")
+        ) or not all(name in parts["data"] for name in _OF_DATA):
             raise WorkdirError(
-                f"{self.path} is not a workdir: its {CONFIG_FILE} is of another kind.")
+                f"{self.path} is not a workdir: its {CONFIG_FILE} is of another kind."
+            )
         return record
 
     def config(self):
@@ -110,7 +125,8 @@ class Workdir:
         except ConfigError as error:
             raise WorkdirError(
                 f"{self.path / CONFIG_FILE} is damaged, or of another version of "
-                f"simclr_tf: {error}") from error
+                f"simclr_tf: {error}"
+            ) from error
 
     def has(self, name):
         """Whether a file of that name is there."""
@@ -120,24 +136,28 @@ class Workdir:
         """Whether the folder is still to be made or empty; not of others' things."""
         if self.path.exists() and not self.path.is_dir():
             raise WorkdirError(
-                f"--workdir must be a folder, but {self.path} is a file.")
+                f"--workdir must be a folder, but {self.path} is a file."
+            )
         if (self.path / CONFIG_FILE).exists():
             return False
         if self.path.exists() and any(self.path.iterdir()):
             raise WorkdirError(
                 f"{self.path} is not empty and holds no run (no {CONFIG_FILE}). Use "
-                "a new folder for --workdir.")
+                "a new folder for --workdir."
+            )
         return True
 
     def _check_same_run(self, config, data, files):
         before = self.read()["data"]
         changed = differences(self.config(), config, resuming=True)
         if changed:
-            fields = ", ".join(f"{name} (there {old!r}, now {new!r})"
-                               for name, old, new in changed)
+            fields = ", ".join(
+                f"{name} (there {old!r}, now {new!r})" for name, old, new in changed
+            )
             raise WorkdirError(
                 f"{self.path} holds a run of another config: {fields}. Use another "
-                "--workdir, or the same options to continue.")
+                "--workdir, or the same options to continue."
+            )
         if before["fingerprint"] != data["fingerprint"]:
             then, now = read_image_list(self.path), files()
             what = f": {changes_between(then, now)}" if then and now else ""
@@ -145,12 +165,14 @@ class Workdir:
                 f"The images of {config.data.source} have changed since the run in "
                 f"{self.path} began ({before['num_examples']} then, "
                 f"{data['num_examples']} now){what}. Put them back, or use another "
-                "--workdir.")
+                "--workdir."
+            )
         if before.get("probe_fingerprint") != data.get("probe_fingerprint"):
             raise WorkdirError(
                 f"The images of --probe.data={config.probe.data} have changed since "
                 f"the run in {self.path} began. Put them back, or use another "
-                "--workdir.")
+                "--workdir."
+            )
 
     def _check_writable(self):
         try:
@@ -163,7 +185,8 @@ class Workdir:
         except OSError as error:
             raise WorkdirError(
                 f"Cannot write to --workdir={self.path}: {error.strerror} "
-                f"({error.filename}).") from error
+                f"({error.filename})."
+            ) from error
 
 
 def versions():
@@ -175,7 +198,11 @@ def versions():
 
     # `keras` itself has no version everywhere; its distribution has.
     keras_package = keras.Model.__module__.split(".")[0]
-    return {"simclr_tf": __version__, "tensorflow": tensorflow.__version__,
-            "keras": importlib.metadata.version(keras_package),
-            "numpy": numpy.__version__,
-            "python": platform.python_version(), "machine": platform.machine()}
+    return {
+        "simclr_tf": __version__,
+        "tensorflow": tensorflow.__version__,
+        "keras": importlib.metadata.version(keras_package),
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }

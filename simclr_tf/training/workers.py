@@ -100,10 +100,15 @@ def require_same_run(strategy, config, versions, fingerprint, start_step):
     names = ("simclr_tf", "tensorflow")
     require_agreement(
         strategy,
-        options=(config_hash(config) + repr(config.checkpoint)
-                 + repr(config.performance.steps_per_execution)),
+        options=(
+            config_hash(config)
+            + repr(config.checkpoint)
+            + repr(config.performance.steps_per_execution)
+        ),
         versions=", ".join(f"{name} {versions[name]}" for name in names),
-        images=str(fingerprint), first_step=str(start_step))
+        images=str(fingerprint),
+        first_step=str(start_step),
+    )
 
 
 def how_to_continue(workdir):
@@ -116,5 +121,7 @@ def how_to_continue(workdir):
         return "Nothing was saved: a run without a workdir starts again from step 0."
     checkpoint = CheckpointStore(workdir / CHECKPOINTS).latest()
     step = 0 if checkpoint is None else checkpoint.step
-    return (f"Start all workers again with the same commands: the run continues from "
-            f"step {step:,}.")
+    return (
+        f"Start all workers again with the same commands: the run continues from "
+        f"step {step:,}."
+    )

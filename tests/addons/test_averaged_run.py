@@ -11,14 +11,21 @@ from simclr_tf.training.checkpoints import CheckpointStore
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3)).astype("uint8")
 OPTIONS = {
-    "epochs": 4, "global_batch_size": 8, "precision": "float32",
+    "epochs": 4,
+    "global_batch_size": 8,
+    "precision": "float32",
     "encoder.batch_norm_momentum": 0.5,
     "projection_head": {"out_features": 8, "num_layers": 2},
-    "data.image_size_pixels": 16, "optimizer.warmup_epochs": 1,
-    "optimizer.name": "lars", "optimizer.scaling": "none",
-    "optimizer.base_learning_rate": 2.0, "optimizer.swa_start_fraction": 0.5,
-    "optimizer.swa_period_steps": 2, "optimizer.average_decay": 0.7,
-    "compile_views": False, "checkpoint.every_epochs": 1,
+    "data.image_size_pixels": 16,
+    "optimizer.warmup_epochs": 1,
+    "optimizer.name": "lars",
+    "optimizer.scaling": "none",
+    "optimizer.base_learning_rate": 2.0,
+    "optimizer.swa_start_fraction": 0.5,
+    "optimizer.swa_period_steps": 2,
+    "optimizer.average_decay": 0.7,
+    "compile_views": False,
+    "checkpoint.every_epochs": 1,
     "augment.recipe": "finetune",  # See tests/training/faulty_runs.py.
 }
 
@@ -27,8 +34,12 @@ def small_encoder():
     """Traced in a fraction of a ResNet's time; batch norm and all."""
     pictures = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(
-        6, 3, 2, use_bias=False,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=0))(pictures)
+        6,
+        3,
+        2,
+        use_bias=False,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=0),
+    )(pictures)
     x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.5)(x))
     return keras.Model(pictures, keras.layers.GlobalAveragePooling2D()(x))
 
@@ -47,14 +58,21 @@ class Trace(keras.callbacks.Callback):
 
 def run(workdir, **options):
     trace = Trace()
-    result = pretrain(IMAGES, workdir, say=lambda line: None, callbacks=[trace],
-                      encoder=small_encoder(), **{**OPTIONS, **options})
+    result = pretrain(
+        IMAGES,
+        workdir,
+        say=lambda line: None,
+        callbacks=[trace],
+        encoder=small_encoder(),
+        **{**OPTIONS, **options},
+    )
     return result, trace.history
 
 
 def mean_of(history, steps):
-    return [np.mean([history[k][i] for k in steps], axis=0)
-            for i in range(len(history[0]))]
+    return [
+        np.mean([history[k][i] for k in steps], axis=0) for i in range(len(history[0]))
+    ]
 
 
 def test_the_encoder_of_swa_is_the_mean_of_the_last_snapshots(tmp_path):
@@ -62,15 +80,15 @@ def test_the_encoder_of_swa_is_the_mean_of_the_last_snapshots(tmp_path):
     assert len(history) == 12
     # From half of the 12 steps on, every second: after steps 7, 9 and 11.
     expected = mean_of(history, [6, 8, 10])
-    for weight, average in zip(
-            result.model.trainable_variables, expected, strict=True):
+    for weight, average in zip(result.model.trainable_variables, expected, strict=True):
         np.testing.assert_allclose(weight, average, rtol=1e-5, atol=1e-6)
     moved = [np.abs(a - b).max() for a, b in zip(expected, history[-1], strict=True)]
     assert max(moved) > 1e-3
     pictures = IMAGES[:4] / np.float32(255)
     np.testing.assert_array_equal(
         load_encoder(tmp_path / "run", encoder=small_encoder())(pictures),
-        result.encoder(pictures))
+        result.encoder(pictures),
+    )
 
 
 def test_batch_norm_is_measured_again_under_the_averages():
@@ -83,8 +101,12 @@ def test_batch_norm_is_measured_again_under_the_averages():
 
     trace = Trace()
     measured = pretrain(
-        IMAGES, say=lambda line: None, callbacks=[trace], encoder=small_encoder(),
-        **{**OPTIONS, "optimizer.wrapper": "swa"})
+        IMAGES,
+        say=lambda line: None,
+        callbacks=[trace],
+        encoder=small_encoder(),
+        **{**OPTIONS, "optimizer.wrapper": "swa"},
+    )
     norm = measured.encoder.layers[2]
     # The run did it after its last step ...
     assert np.abs(norm.moving_mean - trace.means[-1]).max() > 1e-4
@@ -94,23 +116,27 @@ def test_batch_norm_is_measured_again_under_the_averages():
     # 14 batches at momentum 0.5 leave nothing of that.
     assert batches_to_forget(0.5) == 14
     batches = tf.data.Dataset.from_tensors(
-        {"view_a": IMAGES / np.float32(255), "view_b": IMAGES / np.float32(255)})
+        {"view_a": IMAGES / np.float32(255), "view_b": IMAGES / np.float32(255)}
+    )
     measure_statistics(measured.model, batches.repeat(), 14)
     assert gap(measured) < 1e-3
 
 
 def test_lookahead_leaves_the_fast_weights(tmp_path):
     result, history = run(None, **{"optimizer.wrapper": "lookahead"})
-    for weight, last in zip(
-            result.model.trainable_variables, history[-1], strict=True):
+    for weight, last in zip(result.model.trainable_variables, history[-1], strict=True):
         np.testing.assert_array_equal(weight, last)
 
 
-@pytest.mark.parametrize("wrapper, micro_batch_size", [
-    # A checkpoint of each of them continues, in every suite: test_wrappers.
-    pytest.param("swa", None, marks=pytest.mark.slow),
-    ("moving_average", 4),
-    pytest.param("lookahead", None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "wrapper, micro_batch_size",
+    [
+        # A checkpoint of each of them continues, in every suite: test_wrappers.
+        pytest.param("swa", None, marks=pytest.mark.slow),
+        ("moving_average", 4),
+        pytest.param("lookahead", None, marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_run_ends_as_the_calm_one(wrapper, micro_batch_size, tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -120,11 +146,18 @@ def test_an_interrupted_run_ends_as_the_calm_one(wrapper, micro_batch_size, tmp_
     options = {"optimizer.wrapper": wrapper, "micro_batch_size": micro_batch_size}
     calm, _ = run(None, **options)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(IMAGES, tmp_path, say=lambda line: None, callbacks=[Stop()],
-                 encoder=small_encoder(), **{**OPTIONS, **options})
+        pretrain(
+            IMAGES,
+            tmp_path,
+            say=lambda line: None,
+            callbacks=[Stop()],
+            encoder=small_encoder(),
+            **{**OPTIONS, **options},
+        )
     assert CheckpointStore(tmp_path / "checkpoints").latest().step == 9
     resumed, history = run(tmp_path, **options)
     assert len(history) == 3
     for weight, other in zip(resumed.model.weights, calm.model.weights, strict=True):
-        np.testing.assert_allclose(weight, other, rtol=1e-5, atol=1e-6,
-                                   err_msg=weight.name)
+        np.testing.assert_allclose(
+            weight, other, rtol=1e-5, atol=1e-6, err_msg=weight.name
+        )

@@ -30,8 +30,11 @@ def test_rotations_by_quarter_turns(size):
     images, turns = pictures(size, size), sample_rotate(SEEDS, probability=0.8)
     assert set(turns.numpy()) == {0, 1, 2, 3}
     expected = tfa.image.rotate(
-        images, tf.cast(turns, tf.float32) * math.pi / 2, interpolation="bilinear",
-        fill_mode="nearest")
+        images,
+        tf.cast(turns, tf.float32) * math.pi / 2,
+        interpolation="bilinear",
+        fill_mode="nearest",
+    )
     np.testing.assert_allclose(apply_rotate(images, turns), expected, atol=1e-4)
 
 
@@ -44,7 +47,8 @@ def test_cutout_of_our_boxes(fill):
     beyond = (boxes[:, :2] < 0) | (boxes[:, :2] + side > [20, 30])
     assert 0 < int(tf.reduce_sum(tf.cast(beyond, tf.int32)))
     expected = tfa.image.cutout(
-        images, side, offset=boxes[:, :2] + side // 2, constant_values=fill)
+        images, side, offset=boxes[:, :2] + side // 2, constant_values=fill
+    )
     np.testing.assert_array_equal(apply_cutout(images, boxes, fill=fill), expected)
 
 
@@ -76,7 +80,8 @@ def test_gaussian_blur(height, width):
 
         def filtered(image, sigma=float(sigmas[i])):
             return tfa.image.gaussian_filter2d(
-                image, 2 * radius + 1, sigma, padding="CONSTANT").numpy()
+                image, 2 * radius + 1, sigma, padding="CONSTANT"
+            ).numpy()
 
         # Ours cuts the kernel at the borders and rescales it; with zeros beyond the
         # border, what is missing is what an image of ones loses.
@@ -84,4 +89,5 @@ def test_gaussian_blur(height, width):
         np.testing.assert_allclose(ours[i], expected, atol=2e-6)
         inside = (slice(radius, -radius), slice(radius, -radius))
         np.testing.assert_allclose(
-            ours[i][inside], filtered(images[i])[inside], atol=2e-6)
+            ours[i][inside], filtered(images[i])[inside], atol=2e-6
+        )

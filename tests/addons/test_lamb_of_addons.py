@@ -25,11 +25,16 @@ def test_equal_weights_after_five_steps_of_a_resnet_and_its_head(weight_decay):
     patterns = ["gamma", "beta", "bias"]
     everything = [v.name for layer in ours for v in layer.trainable_variables]
     assert sorted(spared) == sorted(
-        name for name in everything if any(p in name for p in patterns))
+        name for name in everything if any(p in name for p in patterns)
+    )
     assert 0 < len(spared) < len(everything)
     addons = tfa.optimizers.LAMB(
-        0.01, epsilon=1e-6, weight_decay=weight_decay,
-        exclude_from_weight_decay=patterns, exclude_from_layer_adaptation=patterns)
+        0.01,
+        epsilon=1e-6,
+        weight_decay=weight_decay,
+        exclude_from_weight_decay=patterns,
+        exclude_from_layer_adaptation=patterns,
+    )
     rng = np.random.default_rng(0)
     first = [v for layer in ours for v in layer.trainable_variables]
     second = [v for layer in theirs for v in layer.trainable_variables]
@@ -39,6 +44,7 @@ def test_equal_weights_after_five_steps_of_a_resnet_and_its_head(weight_decay):
         lamb.apply_gradients(zip(gradients, first, strict=True))
         addons.apply_gradients(zip(gradients, second, strict=True))
     for variable, other, start in zip(first, second, before, strict=True):
-        np.testing.assert_allclose(variable, other, rtol=1e-5, atol=1e-6,
-                                   err_msg=variable.name)
+        np.testing.assert_allclose(
+            variable, other, rtol=1e-5, atol=1e-6, err_msg=variable.name
+        )
         assert np.abs(variable.numpy() - start).max() > 1e-4

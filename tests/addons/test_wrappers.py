@@ -15,16 +15,22 @@ from simclr_tf.optim import (
 )
 
 STEPS = 7
-SETTINGS = {"lookahead_period_steps": 3, "lookahead_step_size": 0.25,
-            "swa_start_step": 2, "swa_period_steps": 2, "average_decay": 0.6}
+SETTINGS = {
+    "lookahead_period_steps": 3,
+    "lookahead_step_size": 0.25,
+    "swa_start_step": 2,
+    "swa_period_steps": 2,
+    "average_decay": 0.6,
+}
 RNG = np.random.default_rng(0)
 WEIGHT = RNG.normal(size=(3, 4)).astype("float32")
 GRADIENTS = RNG.normal(size=(STEPS, 3, 4)).astype("float32")
 
 
 def an_optimizer(name):
-    return make_optimizer(name, WarmupCosine(0.3, 2, STEPS + 3), weight_decay=0.1,
-                          trust_coefficient=0.1)
+    return make_optimizer(
+        name, WarmupCosine(0.3, 2, STEPS + 3), weight_decay=0.1, trust_coefficient=0.1
+    )
 
 
 def after_each_step(optimizer, variable, gradients=GRADIENTS):
@@ -48,8 +54,7 @@ def test_averages_are_those_of_the_plain_optimizers_weights(name):
         optimizer = wrap_optimizer(wrapper, an_optimizer(name), **SETTINGS)
         history = after_each_step(optimizer, variable)
         np.testing.assert_array_equal(history, plain)
-        np.testing.assert_allclose(optimizer.averages[0], average, rtol=1e-5,
-                                   atol=1e-6)
+        np.testing.assert_allclose(optimizer.averages[0], average, rtol=1e-5, atol=1e-6)
         assert np.abs(average - plain[-1]).max() > 1e-3
 
 
@@ -80,8 +85,9 @@ def test_the_learning_rate_follows_the_schedule():
 
 
 def test_exclusions_by_role_reach_the_optimizer_inside():
-    model = keras.Sequential([keras.layers.Dense(4, input_shape=(3,),
-                                                 bias_initializer="ones")])
+    model = keras.Sequential(
+        [keras.layers.Dense(4, input_shape=(3,), bias_initializer="ones")]
+    )
     optimizer = wrap_optimizer("swa", LARS(1.0, momentum=0.0, weight_decay=0.5))
     apply_exclusions(optimizer, model)
     kernel, bias = model.trainable_variables
@@ -133,14 +139,17 @@ def test_two_replicas_equal_one(wrapper):
     np.testing.assert_allclose(optimizer.copies[0], alone.copies[0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"name": "sma"}, "Did you mean swa.*wrapper='sma'"),
-    ({"lookahead_period_steps": 0}, "`lookahead_period_steps` must be >= 1"),
-    ({"lookahead_step_size": 0.0}, r"`lookahead_step_size` must lie in \(0, 1\]"),
-    ({"swa_start_step": -1}, "`swa_start_step` must be >= 0"),
-    ({"swa_period_steps": 0}, "`swa_period_steps` must be >= 1"),
-    ({"average_decay": 1.0}, r"`average_decay` must lie in \[0, 1\)"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"name": "sma"}, "Did you mean swa.*wrapper='sma'"),
+        ({"lookahead_period_steps": 0}, "`lookahead_period_steps` must be >= 1"),
+        ({"lookahead_step_size": 0.0}, r"`lookahead_step_size` must lie in \(0, 1\]"),
+        ({"swa_start_step": -1}, "`swa_start_step` must be >= 0"),
+        ({"swa_period_steps": 0}, "`swa_period_steps` must be >= 1"),
+        ({"average_decay": 1.0}, r"`average_decay` must lie in \[0, 1\)"),
+    ],
+)
 def test_values_outside_their_range_are_refused(arguments, message):
     with pytest.raises(ConfigError, match=message):
         wrap_optimizer(**{"name": "swa", "optimizer": LARS(0.1), **arguments})

@@ -11,21 +11,39 @@ FLOORS = {
     "simclr_tf.tools": 8,
     "simclr_tf.studies": 7,
     "simclr_tf.reports": 6,
-    "simclr_tf.benchmarks": 5, "simclr_tf.evaluation": 5, "simclr_tf.export": 5,
+    "simclr_tf.benchmarks": 5,
+    "simclr_tf.evaluation": 5,
+    "simclr_tf.export": 5,
     "simclr_tf.training": 4,
-    "simclr_tf.models": 3, "simclr_tf.data": 3,
-    "simclr_tf.augment": 2, "simclr_tf.losses": 2, "simclr_tf.metrics": 2,
+    "simclr_tf.models": 3,
+    "simclr_tf.data": 3,
+    "simclr_tf.augment": 2,
+    "simclr_tf.losses": 2,
+    "simclr_tf.metrics": 2,
     "simclr_tf.optim": 2,
-    "simclr_tf.distribution": 1, "simclr_tf.seeding": 1,
-    "simclr_tf.config": 0, "simclr_tf.durations": 0,
-    "simclr_tf.errors": 0, "simclr_tf.extras": 0,
-    "simclr_tf._keras": 0, "simclr_tf.encoder_zoo": 0,
+    "simclr_tf.distribution": 1,
+    "simclr_tf.seeding": 1,
+    "simclr_tf.config": 0,
+    "simclr_tf.durations": 0,
+    "simclr_tf.errors": 0,
+    "simclr_tf.extras": 0,
+    "simclr_tf._keras": 0,
+    "simclr_tf.encoder_zoo": 0,
     "simclr_tf": 0,
 }
 FILES = sorted([*(ROOT / "simclr_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
-INSTANT = sorted([
-    *(f"config/{path.name}" for path in (ROOT / "simclr_tf" / "config").glob("*.py")),
-    "durations.py", "errors.py", "encoder_zoo.py", "__init__.py"])
+INSTANT = sorted(
+    [
+        *(
+            f"config/{path.name}"
+            for path in (ROOT / "simclr_tf" / "config").glob("*.py")
+        ),
+        "durations.py",
+        "errors.py",
+        "encoder_zoo.py",
+        "__init__.py",
+    ]
+)
 
 
 def module_name(path):

@@ -17,8 +17,10 @@ from simclr_tf.tools import command_line, config_flags
 
 ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TOOLS = {verb: importlib.import_module(f"simclr_tf.tools.{verb}")
-         for verb in command_line.VERBS}
+TOOLS = {
+    verb: importlib.import_module(f"simclr_tf.tools.{verb}")
+    for verb in command_line.VERBS
+}
 
 
 def blocks(language):
@@ -27,8 +29,12 @@ def blocks(language):
 
 def commands():
     """Every simclr-tf command, in blocks and in the text."""
-    found = [line.split("#")[0].strip() for block in blocks("bash")
-             for line in block.splitlines() if line.startswith("simclr-tf")]
+    found = [
+        line.split("#")[0].strip()
+        for block in blocks("bash")
+        for line in block.splitlines()
+        if line.startswith("simclr-tf")
+    ]
     found += re.findall(r"`(simclr-tf [a-z]+ --[^`]*)`", README)
     return found
 
@@ -84,30 +90,46 @@ def a_folder_of_pictures(folder):
     rng = np.random.default_rng(0)
     for i in range(130):
         Image.fromarray(rng.integers(0, 256, (32, 32, 3), "uint8")).save(
-            folder / f"{i}.png")
+            folder / f"{i}.png"
+        )
     return folder
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     import simclr_tf.training.run as run_module
+
     monkeypatch.chdir(tmp_path)
     a_folder_of_pictures(tmp_path / "pictures")
     # The same run, shorter and narrower; nothing else is changed.
     original = run_module.override
-    monkeypatch.setattr(run_module, "override", lambda config, changes: override(
-        original(config, changes), {
-            "epochs": 1, "encoder.depth": 10, "encoder.width_multiplier": 0.0625,
-            "compile_views": False}))
+    monkeypatch.setattr(
+        run_module,
+        "override",
+        lambda config, changes: override(
+            original(config, changes),
+            {
+                "epochs": 1,
+                "encoder.depth": 10,
+                "encoder.width_multiplier": 0.0625,
+                "compile_views": False,
+            },
+        ),
+    )
     rng = np.random.default_rng(0)
     images = rng.random((2, 32, 32, 3), "float32")
-    batch = {"images": images, "seeds": np.zeros((2, 2), "int32"),
-             "labels": np.array([3, 7])}
+    batch = {
+        "images": images,
+        "seeds": np.zeros((2, 2), "int32"),
+        "labels": np.array([3, 7]),
+    }
     import tensorflow as tf
+
     names = {"images": images, "batches": tf.data.Dataset.from_tensors(batch)}
     parts = blocks("python")
     assert len(parts) >= 2
     for block in parts:
         block = block.replace("PATH", "pictures").replace(
-            'resnet(18, stem="cifar")', 'resnet(10, 0.0625, stem="cifar")')
+            'resnet(18, stem="cifar")', 'resnet(10, 0.0625, stem="cifar")'
+        )
         exec(block, names)  # noqa: S102
     assert names["features"].shape == (2, 32)

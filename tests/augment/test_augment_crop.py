@@ -177,8 +177,11 @@ def test_center_box_has_the_references_sizes_and_is_central(shape, side):
 
 def test_center_box_has_the_views_aspect():
     assert center_box(100, 100, (10, 20), fraction=1.0).numpy().tolist() == [
-        25, 0, 50, 100,
-    ]  # fmt: skip
+        25,
+        0,
+        50,
+        100,
+    ]
 
 
 def test_flip_mirrors_only_the_chosen_images():

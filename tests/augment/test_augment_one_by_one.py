@@ -9,8 +9,13 @@ from simclr_tf.augment.operations import apply_operation, is_chosen
 from simclr_tf.augment.recipes import OPERATIONS
 
 EVERYTHING = Recipe(
-    brightness_mode="additive", cutout_probability=0.5, rotate_probability=0.5,
-    noise_probability=0.5, sobel_probability=0.3, grayscale_probability=0.5)
+    brightness_mode="additive",
+    cutout_probability=0.5,
+    rotate_probability=0.5,
+    noise_probability=0.5,
+    sobel_probability=0.3,
+    grayscale_probability=0.5,
+)
 
 
 def seeds(count):
@@ -22,15 +27,20 @@ def images(count, channels=3):
     return rng.random((count, 24, 24, channels)).astype(np.float32)
 
 
-@pytest.mark.parametrize("recipe, channels", [
-    ("simclr_v1", 3), ("simclr_v2", 1), (EVERYTHING, 3),
-    ((EVERYTHING, "cifar"), 3)], ids=["v1", "v2-grey", "all", "pair"])
+@pytest.mark.parametrize(
+    "recipe, channels",
+    [("simclr_v1", 3), ("simclr_v2", 1), (EVERYTHING, 3), ((EVERYTHING, "cifar"), 3)],
+    ids=["v1", "v2-grey", "all", "pair"],
+)
 def test_views_made_one_by_one_are_those_of_the_batch(recipe, channels, monkeypatch):
     arguments = images(4, channels), seeds(4), recipe
     batch = two_views(*arguments)
     calls, is_cheaper = [], one_by_one.is_cheaper
-    monkeypatch.setattr(one_by_one, "is_cheaper", lambda images: bool(
-        calls.append(is_cheaper(images)) or True))
+    monkeypatch.setattr(
+        one_by_one,
+        "is_cheaper",
+        lambda images: bool(calls.append(is_cheaper(images)) or True),
+    )
     for view, expected in zip(two_views(*arguments), batch, strict=True):
         np.testing.assert_allclose(view, expected, atol=2e-6)
     assert calls and not any(calls)  # The first ones came from the batch.
@@ -53,12 +63,23 @@ def test_an_operator_that_a_recipe_lacks_is_chosen_for_none():
     assert not is_chosen("blur", seeds(9), get_recipe("cifar")).numpy().any()
 
 
-@pytest.mark.parametrize("size, cores, devices, cheaper", [
-    (224, 2, (), True), (224, 64, (), False), (32, 2, (), False),
-    (224, 2, ("GPU",), False), (224, 2, ("TPU",), False)])
+@pytest.mark.parametrize(
+    "size, cores, devices, cheaper",
+    [
+        (224, 2, (), True),
+        (224, 64, (), False),
+        (32, 2, (), False),
+        (224, 2, ("GPU",), False),
+        (224, 2, ("TPU",), False),
+    ],
+)
 def test_only_large_images_on_few_cores_without_an_accelerator_go_one_by_one(
-        size, cores, devices, cheaper, monkeypatch):
+    size, cores, devices, cheaper, monkeypatch
+):
     monkeypatch.setattr("os.cpu_count", lambda: cores)
-    monkeypatch.setattr(tf.config, "list_logical_devices",
-                        lambda kind: [kind] if kind in devices else [])
+    monkeypatch.setattr(
+        tf.config,
+        "list_logical_devices",
+        lambda kind: [kind] if kind in devices else [],
+    )
     assert one_by_one.is_cheaper(tf.zeros([1, size, size, 3])) == cheaper

@@ -36,8 +36,13 @@ def test_v1_and_v2_differ_in_the_brightness_mode_only():
 
 def test_the_six_named_recipes_leave_the_ablation_operators_off():
     assert sorted(RECIPES) == [
-        "cifar", "evaluate", "finetune", "simclr_v1", "simclr_v2", "small_grey",
-    ]  # fmt: skip
+        "cifar",
+        "evaluate",
+        "finetune",
+        "simclr_v1",
+        "simclr_v2",
+        "small_grey",
+    ]
     for recipe in RECIPES.values():
         assert recipe.cutout_probability == recipe.rotate_probability == 0
         assert recipe.noise_probability == recipe.sobel_probability == 0
@@ -123,6 +128,10 @@ def test_recipes_import_no_tensorflow():
             for name in node.names
         }
         assert imported <= {
-            "dataclasses", "math", "numbers", "typing",
-            "simclr_tf.augment.ranges", "simclr_tf.errors",
-        }  # fmt: skip
+            "dataclasses",
+            "math",
+            "numbers",
+            "typing",
+            "simclr_tf.augment.ranges",
+            "simclr_tf.errors",
+        }

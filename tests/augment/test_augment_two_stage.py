@@ -21,8 +21,7 @@ from simclr_tf.errors import ConfigError
 
 def decoded(contents, channels):
     """The whole image, by the accurate transform that the package uses."""
-    return tf.io.decode_jpeg(
-        contents, channels=channels, dct_method="INTEGER_ACCURATE")
+    return tf.io.decode_jpeg(contents, channels=channels, dct_method="INTEGER_ACCURATE")
 
 
 def seeds(count, key=1):
@@ -83,8 +82,11 @@ def test_crops_overshoot_neither_way():
     assert crops.min() == 0.0 and crops.max() == 1.0
 
 
-@pytest.mark.parametrize("recipe", ["simclr_v2", "evaluate", Recipe(
-    crop_area_max_fraction=0.15)], ids=["v2", "evaluate", "small"])  # fmt: skip
+@pytest.mark.parametrize(
+    "recipe",
+    ["simclr_v2", "evaluate", Recipe(crop_area_max_fraction=0.15)],
+    ids=["v2", "evaluate", "small"],
+)
 @pytest.mark.parametrize("shape", [(61, 83), (40, 40), (17, 90)])
 def test_jpeg_bytes_give_the_crops_of_the_fully_decoded_image(recipe, shape):
     for contents, key in zip(photographs(6, *shape), seeds(6), strict=True):
@@ -108,17 +110,21 @@ def test_only_the_part_that_the_boxes_cover_is_decoded():
 
 
 @pytest.mark.parametrize(
-    "recipe", ["simclr_v2", ("evaluate", "simclr_v1"), OneBranch("cifar", ("crop",))],
-    ids=["one", "pair", "one-branch"])
+    "recipe",
+    ["simclr_v2", ("evaluate", "simclr_v1"), OneBranch("cifar", ("crop",))],
+    ids=["one", "pair", "one-branch"],
+)
 def test_draws_made_for_a_batch_are_those_of_each_image(recipe):
     image, keys = byte_images(31, 45, 3), seeds(6)
     for key, draws in zip(keys, crop_draws(keys, recipe), strict=True):
         found = crop_views(image, key, recipe, 12, draws=draws)
         for crop, expected in zip(
-                found, crop_views(image, key, recipe, 12), strict=True):
+            found, crop_views(image, key, recipe, 12), strict=True
+        ):
             np.testing.assert_array_equal(crop, expected)
-    other = crop_views(image, keys[0], recipe, 12, draws=crop_draws(
-        keys[1:2], recipe)[0])
+    other = crop_views(
+        image, keys[0], recipe, 12, draws=crop_draws(keys[1:2], recipe)[0]
+    )
     assert np.abs(other[-1] - crop_views(image, keys[0], recipe, 12)[-1]).max() > 0.05
 
 

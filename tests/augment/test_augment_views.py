@@ -44,8 +44,9 @@ def pair(*arguments, **keywords):
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_views_are_finite_float32_in_range_of_the_asked_size(recipe, channels):
-    views = pair(byte_images(6, 36, 34, channels), seeds(6), recipe,
-                 image_size_pixels=33)  # fmt: skip
+    views = pair(
+        byte_images(6, 36, 34, channels), seeds(6), recipe, image_size_pixels=33
+    )
     assert views.dtype == np.float32 and views.shape == (2, 6, 33, 33, channels)
     assert np.isfinite(views).all() and views.min() >= 0.0 and views.max() <= 1.0
 
@@ -119,10 +120,12 @@ def test_uint8_and_float_images_agree():
 
 
 @pytest.mark.parametrize(
-    "recipe", [
+    "recipe",
+    [
         # Compiled in every suite by test_xla_step.
         pytest.param("simclr_v2", id="v2", marks=pytest.mark.slow),
-        pytest.param((NOTHING, EVERYTHING), id="pair")]
+        pytest.param((NOTHING, EVERYTHING), id="pair"),
+    ],
 )
 def test_xla_and_graph_mode_give_the_eager_views(recipe):
     images, keys = tf.constant(byte_images(6, 32, 32, 3)), seeds(6)
@@ -241,10 +244,18 @@ def test_views_and_operators_draw_independently():
 
 
 @pytest.mark.parametrize(
-    "field", ["flip_probability", "jitter_probability", "grayscale_probability",
-              "blur_probability", "cutout_probability", "rotate_probability",
-              "noise_probability", "sobel_probability"],
-)  # fmt: skip
+    "field",
+    [
+        "flip_probability",
+        "jitter_probability",
+        "grayscale_probability",
+        "blur_probability",
+        "cutout_probability",
+        "rotate_probability",
+        "noise_probability",
+        "sobel_probability",
+    ],
+)
 def test_each_probability_switches_its_operator_on(field):
     images = byte_images(4, 24, 24, 3)
     recipe = dataclasses.replace(NOTHING, **{field: 1.0})

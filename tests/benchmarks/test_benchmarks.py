@@ -20,25 +20,41 @@ from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.training import assembly
 
 TINY = {
-    "rounds": 2, "warmup_rounds": 1, "batch_size": 4, "batches": 1,
-    "image_size_pixels": 8, "recipe": "finetune", "jpeg_files": 2,
-    "jpeg_width_pixels": 24, "jpeg_view_pixels": 8, "jpeg_recipe": "finetune",
-    "jpeg_batch_size": 2, "precision": "float32", "features": 4, "sizes": "8",
+    "rounds": 2,
+    "warmup_rounds": 1,
+    "batch_size": 4,
+    "batches": 1,
+    "image_size_pixels": 8,
+    "recipe": "finetune",
+    "jpeg_files": 2,
+    "jpeg_width_pixels": 24,
+    "jpeg_view_pixels": 8,
+    "jpeg_recipe": "finetune",
+    "jpeg_batch_size": 2,
+    "precision": "float32",
+    "features": 4,
+    "sizes": "8",
 }
 
 
 @pytest.fixture(autouse=True)
 def tiny_encoder(monkeypatch):
     """A convolution with batch norm in the place of a ResNet."""
+
     def build_encoder(config, channels, *, synchronized=False):
         with assembly.precision_policy(config.precision):
-            return keras.Sequential([
-                keras.Input((None, None, channels)),
-                keras.layers.Conv2D(4, 3, kernel_initializer=(
-                    keras.initializers.GlorotUniform(seed=0))),
-                keras.layers.BatchNormalization(),
-                keras.layers.GlobalAveragePooling2D(),
-            ])
+            return keras.Sequential(
+                [
+                    keras.Input((None, None, channels)),
+                    keras.layers.Conv2D(
+                        4,
+                        3,
+                        kernel_initializer=(keras.initializers.GlorotUniform(seed=0)),
+                    ),
+                    keras.layers.BatchNormalization(),
+                    keras.layers.GlobalAveragePooling2D(),
+                ]
+            )
 
     monkeypatch.setattr(assembly, "build_encoder", build_encoder)
 
@@ -56,7 +72,8 @@ def test_every_benchmark_measures_each_of_its_cases(benchmark):
     record = run_benchmark(benchmark, config, memory=True, peak_of=peak_of)
     cases = cases_of(benchmark, config, None)
     assert [(row.case, row.variant) for row in record.rows] == [
-        (case.name, variant.name) for case in cases for variant in case.variants]
+        (case.name, variant.name) for case in cases for variant in case.variants
+    ]
     assert asked == [(benchmark, config, row.case, row.variant) for row in record.rows]
     for row in record.rows:
         assert len(row.seconds) == len(row.baseline_seconds) == 2
@@ -79,17 +96,29 @@ def test_the_baseline_of_the_views_has_the_distribution_of_ours():
     images = np.full((2400, 8, 8, 3), (40, 120, 160), np.uint8)
     seeds = tf.reshape(tf.range(4800), [2400, 2])
     ours = np.stack(two_views(images, seeds, "cifar"))
-    baseline = np.stack(list(zip(*tf.data.Dataset.from_tensor_slices(images).map(
-        lambda image: two_views_per_image(image, "cifar", 8),
-        num_parallel_calls=2).as_numpy_iterator(), strict=True)))
+    baseline = np.stack(
+        list(
+            zip(
+                *tf.data.Dataset.from_tensor_slices(images)
+                .map(
+                    lambda image: two_views_per_image(image, "cifar", 8),
+                    num_parallel_calls=2,
+                )
+                .as_numpy_iterator(),
+                strict=True,
+            )
+        )
+    )
     assert baseline.shape == ours.shape and baseline.dtype == np.float32
     assert baseline.min() >= 0.0 and baseline.max() <= 1.0
     # 4,800 views of one colour, of a standard deviation of 0.2: the standard error of
     # a difference is 0.004.
     for measure in (np.mean, np.std):
         np.testing.assert_allclose(
-            measure(baseline, axis=(0, 1, 2, 3)), measure(ours, axis=(0, 1, 2, 3)),
-            atol=0.025)
+            measure(baseline, axis=(0, 1, 2, 3)),
+            measure(ours, axis=(0, 1, 2, 3)),
+            atol=0.025,
+        )
     assert np.abs(baseline[0] - baseline[1]).mean() > 0.02
 
 
@@ -117,12 +146,16 @@ def test_the_streamed_loss_is_measured_as_soon_as_there_is_one(monkeypatch):
 
 
 def test_a_dense_loss_that_does_not_fit_is_left_out_and_that_is_said(
-        monkeypatch, caplog):
+    monkeypatch, caplog
+):
     monkeypatch.setattr(loss, "_free_bytes", lambda: 1 << 30)
     with caplog.at_level(logging.WARNING, logger="simclr_tf"):
         cases = cases_of("loss", BenchmarkConfig(sizes="16,32768"), None)
-    dense = [case.name for case in cases
-             if loss.DENSE in [variant.name for variant in case.variants]]
+    dense = [
+        case.name
+        for case in cases
+        if loss.DENSE in [variant.name for variant in case.variants]
+    ]
     assert dense and all("G = 16," in name for name in dense)
     assert "G = 32768 is left out: it needs about 48 GiB" in caplog.text
 
@@ -140,8 +173,12 @@ def test_large_sets_are_links_and_every_image_can_be_read(tmp_path):
 
 
 def test_memory_is_what_the_work_adds_to_a_process():
-    request = {"benchmark": "loss", "case": "G = 8, D = 4, forward",
-               "variant": loss.DENSE, "config": TINY}
+    request = {
+        "benchmark": "loss",
+        "case": "G = 8, D = 4, forward",
+        "variant": loss.DENSE,
+        "config": TINY,
+    }
     found = fresh_process.measure_here(request)
     assert found["peak_bytes"] > found["added_bytes"] >= 0
 
@@ -161,15 +198,20 @@ def test_a_process_that_dies_is_named_in_one_line(monkeypatch, tmp_path):
 def test_only_the_wanted_cases_are_measured():
     config = BenchmarkConfig(**TINY, only="jpeg")
     assert [case.name.split()[0] for case in cases_of("views", config, None)] == [
-        "jpeg"]
+        "jpeg"
+    ]
     with pytest.raises(ConfigError, match="in memory.*jpeg of.*only='tiff'"):
         cases_of("views", BenchmarkConfig(only="tiff"), None)
 
 
 def test_the_peak_of_a_process_leaves_out_what_its_parent_holds():
-    script = ("import pathlib, re, resource, sys\n"
-              + inspect.getsource(fresh_process._peak_bytes) + "print(_peak_bytes())")
-    found = subprocess.run([sys.executable, "-c", script], check=True, text=True,
-                           capture_output=True).stdout
+    script = (
+        "import pathlib, re, resource, sys\n"
+        + inspect.getsource(fresh_process._peak_bytes)
+        + "print(_peak_bytes())"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], check=True, text=True, capture_output=True
+    ).stdout
     # TensorFlow alone, in this process, is several hundred million.
     assert 1e6 < int(found) < 1e8 < fresh_process._peak_bytes()

@@ -44,8 +44,9 @@ def test_every_round_runs_each_variant_once_and_preparing_is_not_counted():
 
 def test_rounds_of_warm_up_are_run_and_not_kept():
     machine = Machine()
-    found = measure(machine.case(a=1.0, b=2.0), rounds=2, warmup_rounds=3,
-                    clock=machine.clock)
+    found = measure(
+        machine.case(a=1.0, b=2.0), rounds=2, warmup_rounds=3, clock=machine.clock
+    )
     assert machine.diary.count("a") == machine.diary.count("b") == 5
     assert len(found["a"]) == len(found["b"]) == 2
 
@@ -59,8 +60,13 @@ def test_a_profiler_encloses_one_more_round_which_is_not_kept():
         yield
         machine.diary.append("end")
 
-    found = measure(machine.case(a=1.0), rounds=2, warmup_rounds=1,
-                    clock=machine.clock, around=profiler)
+    found = measure(
+        machine.case(a=1.0),
+        rounds=2,
+        warmup_rounds=1,
+        clock=machine.clock,
+        around=profiler,
+    )
     assert machine.diary == ["make a", "a", "begin", "a", "end", "a", "a"]
     assert found == {"a": [1.0, 1.0]}
 
@@ -94,7 +100,10 @@ def test_median_and_quartiles():
     assert vars(spread([5.0])) == {"median": 5.0, "low": 5.0, "high": 5.0}
     # One outlier in five moves neither the median nor the quartiles.
     assert vars(spread([1e9, 1.0, 2.0, 3.0, 4.0])) == {
-        "median": 3.0, "low": 2.0, "high": 4.0}
+        "median": 3.0,
+        "low": 2.0,
+        "high": 4.0,
+    }
 
 
 def test_no_round_and_two_variants_of_one_name_are_refused():

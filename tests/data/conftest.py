@@ -11,6 +11,7 @@ def rng():
 @pytest.fixture
 def photo(rng):
     """A function that makes a smooth random picture."""
+
     def make(height=24, width=30, mode="RGB"):
         coarse = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
         picture = Image.fromarray(coarse).resize((width, height), Image.BICUBIC)
@@ -22,6 +23,7 @@ def photo(rng):
 @pytest.fixture
 def save_photos(photo):
     """A function that saves pictures of different sizes under the given paths."""
+
     def save(root, *paths):
         for number, path in enumerate(paths):
             (root / path).parent.mkdir(parents=True, exist_ok=True)

@@ -39,8 +39,12 @@ def test_any_number_of_channels_is_accepted(rng):
 
 
 def test_uncompressed_npz_is_memory_mapped_and_correct(tmp_path, images):
-    np.savez(tmp_path / "mine.npz", x_train=images, y_train=np.arange(6)[:, np.newaxis],
-             classes=list("abcdef"))
+    np.savez(
+        tmp_path / "mine.npz",
+        x_train=images,
+        y_train=np.arange(6)[:, np.newaxis],
+        classes=list("abcdef"),
+    )
     source = open_source(f"npz:{tmp_path}/mine.npz")
     assert isinstance(source.images, np.memmap)
     np.testing.assert_array_equal(source.read_images(IDS), images[IDS])
@@ -48,8 +52,11 @@ def test_uncompressed_npz_is_memory_mapped_and_correct(tmp_path, images):
 
 
 def test_memory_mapping_reads_fortran_order_as_numpy_does(tmp_path, images):
-    np.savez(tmp_path / "mine.npz", y_train=np.zeros(6, int),
-             x_train=np.asfortranarray(images))
+    np.savez(
+        tmp_path / "mine.npz",
+        y_train=np.zeros(6, int),
+        x_train=np.asfortranarray(images),
+    )
     source = open_source(f"npz:{tmp_path}/mine.npz")
     assert isinstance(source.images, np.memmap)
     np.testing.assert_array_equal(source.images, images)
@@ -96,22 +103,28 @@ def test_fingerprint_depends_on_pixels_labels_and_order_only(images):
     brighter = images.copy()
     brighter[3, 0, 0, 0] ^= 1
     others = [
-        open_source((brighter, labels)), open_source((images, labels[::-1])),
-        open_source(images), open_source((images[::-1], labels)),
+        open_source((brighter, labels)),
+        open_source((images, labels[::-1])),
+        open_source(images),
+        open_source((images[::-1], labels)),
         open_source((images, labels)).subset([0, 1, 2]),
-        open_source((images, labels)).subset([0, 2, 1])]
+        open_source((images, labels)).subset([0, 2, 1]),
+    ]
     assert len({same, *(source.fingerprint() for source in others)}) == 7
 
 
-@pytest.mark.parametrize("bad, words", [
-    (np.full((4, 8, 8, 3), 1.5), r"\[0, 1\].*largest=1.5"),
-    (np.full((4, 8, 8, 3), -0.1), r"\[0, 1\].*smallest=-0.1"),
-    (np.full((4, 8, 8, 3), np.inf), r"\[0, 1\].*largest=inf"),
-    (np.zeros((4, 8, 8, 3), np.int64), "uint8.*dtype='int64'"),
-    (np.zeros((4, 8), np.uint8), r"shape.*\(4, 8\)"),
-    (np.zeros((4, 0, 8, 3), np.uint8), "empty"),
-    (np.zeros((1, 8, 8, 3), np.uint8), "at least 2.*num_examples=1"),
-])
+@pytest.mark.parametrize(
+    "bad, words",
+    [
+        (np.full((4, 8, 8, 3), 1.5), r"\[0, 1\].*largest=1.5"),
+        (np.full((4, 8, 8, 3), -0.1), r"\[0, 1\].*smallest=-0.1"),
+        (np.full((4, 8, 8, 3), np.inf), r"\[0, 1\].*largest=inf"),
+        (np.zeros((4, 8, 8, 3), np.int64), "uint8.*dtype='int64'"),
+        (np.zeros((4, 8), np.uint8), r"shape.*\(4, 8\)"),
+        (np.zeros((4, 0, 8, 3), np.uint8), "empty"),
+        (np.zeros((1, 8, 8, 3), np.uint8), "at least 2.*num_examples=1"),
+    ],
+)
 def test_unusable_arrays_are_refused_in_one_line(bad, words):
     with pytest.raises(DataError, match=words) as caught:
         open_source(bad)
@@ -125,12 +138,15 @@ def test_nan_pixels_are_refused_with_the_first_image():
         open_source(images)
 
 
-@pytest.mark.parametrize("labels, words", [
-    (np.zeros(5, int), "images=6, labels=5"),
-    (np.zeros((6, 10), int), "argmax"),
-    (np.zeros(6), "astype"),
-    (np.full(6, -2), "smallest=-2"),
-])
+@pytest.mark.parametrize(
+    "labels, words",
+    [
+        (np.zeros(5, int), "images=6, labels=5"),
+        (np.zeros((6, 10), int), "argmax"),
+        (np.zeros(6), "astype"),
+        (np.full(6, -2), "smallest=-2"),
+    ],
+)
 def test_unusable_labels_are_refused(images, labels, words):
     with pytest.raises(DataError, match=words):
         open_source((images, labels))
@@ -156,13 +172,16 @@ def test_missing_and_broken_array_files_are_refused(tmp_path, images):
             open_source(f"npz:{tmp_path}/{name}.npz")
 
 
-@pytest.mark.parametrize("spec, words", [
-    ("fodler:/tmp", "Did you mean `folder:PATH`"),
-    ("embeded:freedoom_12", "Did you mean `embedded:freedoom_12`"),
-    ("cifar10", "Choices: embedded:freedoom_12, embedded:fashion_mnist_10k, tfds:"),
-    ("/data/mine.npz", "Did you mean `npz:/data/mine.npz`"),
-    ("folder:", "followed by"),
-])
+@pytest.mark.parametrize(
+    "spec, words",
+    [
+        ("fodler:/tmp", "Did you mean `folder:PATH`"),
+        ("embeded:freedoom_12", "Did you mean `embedded:freedoom_12`"),
+        ("cifar10", "Choices: embedded:freedoom_12, embedded:fashion_mnist_10k, tfds:"),
+        ("/data/mine.npz", "Did you mean `npz:/data/mine.npz`"),
+        ("folder:", "followed by"),
+    ],
+)
 def test_unknown_schemes_are_answered_with_the_grammar(spec, words):
     with pytest.raises(ConfigError, match=words):
         open_source(spec)

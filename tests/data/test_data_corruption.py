@@ -34,7 +34,7 @@ def broken(tmp_path, save_photos):
     (tmp_path / "text.jpg").write_text("not an image, whatever the name says" * 9)
     for name in ("cut.jpg", "cut.png"):
         content = (tmp_path / name).read_bytes()
-        (tmp_path / name).write_bytes(content[:len(content) * 3 // 4])
+        (tmp_path / name).write_bytes(content[: len(content) * 3 // 4])
     return tmp_path
 
 
@@ -43,8 +43,14 @@ def test_broken_ends_are_found_named_and_left_out_when_opening(broken, caplog):
         source = open_source(f"folder:{broken}", max_corrupt_fraction=0.2)
     assert source.num_examples == 20 and source.num_dropped == 4
     assert source.corrupt == ["cut.jpg", "cut.png", "empty.png", "text.jpg"]
-    for words in ("cut.jpg of", "cut.png of", "empty.png of", "the file is empty",
-                  "it is truncated", "it is not an image"):
+    for words in (
+        "cut.jpg of",
+        "cut.png of",
+        "empty.png of",
+        "the file is empty",
+        "it is truncated",
+        "it is not an image",
+    ):
         assert words in caplog.text
 
 
@@ -61,14 +67,16 @@ def test_the_allowed_fraction_itself_is_allowed(broken):
     assert open_source(f"folder:{broken}", max_corrupt_fraction=4 / 24).num_examples
 
 
-@pytest.mark.parametrize("name", [
-    "a.jpg", "a.png", "a.gif", "a.bmp", *["a.webp"] * CAN_DECODE_WEBP])
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "a.png", "a.gif", "a.bmp", *["a.webp"] * CAN_DECODE_WEBP]
+)
 def test_files_with_data_behind_their_end_are_as_good_as_their_decoder_says(
-        tmp_path, photo, name):
+    tmp_path, photo, name
+):
     photo().save(tmp_path / name)
     path = tmp_path / name
     kind = {".jpg": "jpeg"}.get(path.suffix, path.suffix[1:])
-    assert inspect_files([str(path)]) [:2] == ({}, {kind})
+    assert inspect_files([str(path)])[:2] == ({}, {kind})
     path.write_bytes(path.read_bytes() + b"appended by a camera" * 20)
     # Decoders may refuse or ignore what follows: the one that will be used decides.
     try:
@@ -100,7 +108,8 @@ def test_damage_in_the_middle_is_replaced_named_and_counted(flipped, caplog):
     log = CorruptionLog(source)
     with caplog.at_level(logging.WARNING, "simclr_tf"):
         for batch in training_dataset(
-                source, global_batch_size=6, total_steps=4, **OPTIONS):
+            source, global_batch_size=6, total_steps=4, **OPTIONS
+        ):
             replaced = batch["skipped"].numpy() >= 0
             assert 7 not in batch["ids"].numpy()
             assert (batch["skipped"].numpy()[replaced] == 7).all()
@@ -114,8 +123,11 @@ def test_each_epoch_meets_the_damaged_image_once_and_replaces_it_purely(flipped)
     source = open_source(f"folder:{flipped}", max_corrupt_fraction=0.1)
 
     def run(start):
-        return list(training_dataset(source, global_batch_size=6, total_steps=6,
-                                     start_step=start, **OPTIONS))
+        return list(
+            training_dataset(
+                source, global_batch_size=6, total_steps=6, start_step=start, **OPTIONS
+            )
+        )
 
     whole, resumed = run(0), run(3)
     skipped = np.stack([batch["skipped"] for batch in whole]).reshape(3, 12)
@@ -128,8 +140,11 @@ def test_each_epoch_meets_the_damaged_image_once_and_replaces_it_purely(flipped)
 def test_good_images_look_the_same_whether_or_not_another_is_broken(flipped):
     def crops():
         source = open_source(f"folder:{flipped}", max_corrupt_fraction=0.1)
-        return next(iter(training_dataset(
-            source, global_batch_size=12, total_steps=1, **OPTIONS)))
+        return next(
+            iter(
+                training_dataset(source, global_batch_size=12, total_steps=1, **OPTIONS)
+            )
+        )
 
     damaged = crops()
     flip_middle(flipped / "07.png")  # Flips the bits back.
@@ -137,7 +152,8 @@ def test_good_images_look_the_same_whether_or_not_another_is_broken(flipped):
     good = damaged["skipped"].numpy() < 0
     assert good.sum() == 11
     np.testing.assert_array_equal(
-        damaged["crops_a"].numpy()[good], healed["crops_a"].numpy()[good])
+        damaged["crops_a"].numpy()[good], healed["crops_a"].numpy()[good]
+    )
 
 
 def test_log_stops_above_the_fraction(flipped):
@@ -184,16 +200,16 @@ def test_images_decoded_into_memory_lose_the_damaged_one(tmp_path, photo):
         open_source(f"folder:{tmp_path}", max_corrupt_fraction=0.05)
 
 
-def test_a_data_set_without_any_readable_stand_in_stops_plainly(
-        tmp_path, save_photos):
+def test_a_data_set_without_any_readable_stand_in_stops_plainly(tmp_path, save_photos):
     save_photos(tmp_path, "a.png", "b.png", "c.png", "d.png")
     source = open_source(f"folder:{tmp_path}", max_corrupt_fraction=1.0)
     for name in "abcd":
         flip_middle(tmp_path / f"{name}.png")
     with pytest.raises(DataError, match="cannot be read, nor can any of 15 other"):
         with plain_errors():
-            list(training_dataset(
-                source, global_batch_size=2, total_steps=1, **OPTIONS))
+            list(
+                training_dataset(source, global_batch_size=2, total_steps=1, **OPTIONS)
+            )
 
 
 def test_files_that_vanish_during_a_run_are_replaced(tmp_path, save_photos):

@@ -7,23 +7,37 @@ from simclr_tf.data import EMBEDDED_SETS, LICENCES, licence_of, open_source
 from simclr_tf.errors import ConfigError
 
 FREEDOOM_CLASSES = (
-    "Zombieman", "BaronOfHell", "Cyberdemon", "SpiderMastermind", "GreenArmor",
-    "RocketLauncher", "PlasmaRifle", "Chaingun", "ShellBox", "Backpack", "Soulsphere",
-    "RedTorch")
+    "Zombieman",
+    "BaronOfHell",
+    "Cyberdemon",
+    "SpiderMastermind",
+    "GreenArmor",
+    "RocketLauncher",
+    "PlasmaRifle",
+    "Chaingun",
+    "ShellBox",
+    "Backpack",
+    "Soulsphere",
+    "RedTorch",
+)
 
 
 def embedded_files():
     folder = importlib.resources.files("simclr_tf.data").joinpath("embedded")
-    return {entry.name: entry.read_bytes() for entry in folder.iterdir()
-            if entry.is_file()}
+    return {
+        entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.is_file()
+    }
 
 
-@pytest.mark.parametrize("name, split, count, shape", [
-    ("freedoom_12", "train", 6007, (32, 32, 3)),
-    ("freedoom_12", "test", 2534, (32, 32, 3)),
-    ("fashion_mnist_10k", "train", 10000, (28, 28, 1)),
-    ("fashion_mnist_10k", "test", 2000, (28, 28, 1)),
-])
+@pytest.mark.parametrize(
+    "name, split, count, shape",
+    [
+        ("freedoom_12", "train", 6007, (32, 32, 3)),
+        ("freedoom_12", "test", 2534, (32, 32, 3)),
+        ("fashion_mnist_10k", "train", 10000, (28, 28, 1)),
+        ("fashion_mnist_10k", "test", 2000, (28, 28, 1)),
+    ],
+)
 def test_embedded_sets_have_their_counts_sizes_and_labels(name, split, count, shape):
     source = open_source(f"embedded:{name}", split=split)
     assert source.num_examples == count == len(source.labels)
@@ -53,15 +67,26 @@ def test_embedded_files_stay_below_14_megabytes():
     assert sum(len(data) for data in embedded_files().values()) <= 14_000_000
 
 
-@pytest.mark.parametrize("file_name, phrases", [
-    ("LICENSE.fashion_mnist", [
-        "The MIT License (MIT)",
-        "Copyright (c) 2017 Zalando SE, https://tech.zalando.com"]),
-    ("LICENSE.freedoom", [
-        "Copyright (c) 2001-2018 Contributors to the Freedoom project",
-        "Neither the name of the Freedoom project",
-        "THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS"]),
-])
+@pytest.mark.parametrize(
+    "file_name, phrases",
+    [
+        (
+            "LICENSE.fashion_mnist",
+            [
+                "The MIT License (MIT)",
+                "Copyright (c) 2017 Zalando SE, https://tech.zalando.com",
+            ],
+        ),
+        (
+            "LICENSE.freedoom",
+            [
+                "Copyright (c) 2001-2018 Contributors to the Freedoom project",
+                "Neither the name of the Freedoom project",
+                "THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS",
+            ],
+        ),
+    ],
+)
 def test_licence_texts_lie_beside_the_images(file_name, phrases):
     text = embedded_files()[file_name].decode()
     for phrase in phrases:
@@ -74,7 +99,8 @@ def test_grey_set_can_be_read_in_three_channels():
     ids = np.arange(2)
     assert colour.image_shape == (28, 28, 3)
     np.testing.assert_array_equal(
-        colour.read_images(ids), np.repeat(grey.read_images(ids), 3, axis=-1))
+        colour.read_images(ids), np.repeat(grey.read_images(ids), 3, axis=-1)
+    )
 
 
 def test_colour_set_can_be_read_in_grey_with_the_usual_weights():
@@ -101,12 +127,16 @@ def test_percentages_cut_a_split():
     assert part.num_examples == 507 - 253
     np.testing.assert_array_equal(part.labels, whole.labels[253:507])
     np.testing.assert_array_equal(
-        part.read_images(np.array([0])), whole.read_images(np.array([253])))
+        part.read_images(np.array([0])), whole.read_images(np.array([253]))
+    )
 
 
 def test_every_embedded_set_has_a_licence_line_that_its_notice_confirms():
-    texts = " ".join(data.decode() for name, data in embedded_files().items()
-                     if name.startswith("LICENSE"))
+    texts = " ".join(
+        data.decode()
+        for name, data in embedded_files().items()
+        if name.startswith("LICENSE")
+    )
     assert LICENCES.keys() >= {f"embedded:{name}" for name in EMBEDDED_SETS}
     for line in LICENCES.values():
         assert line.partition(", ")[2] in texts

@@ -34,11 +34,14 @@ def test_sub_folders_are_classes(tmp_path, save_photos):
     assert source.labels.tolist() == [0, 0, 1, 2]
 
 
-@pytest.mark.parametrize("paths", [
-    ("2020/may/1.png", "2020/june/2.png", "3.png"),
-    ("only/1.png", "only/2.png"),
-    ("a/1.png", "b/2.png", "b/deep/3.png"),
-])
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("2020/may/1.png", "2020/june/2.png", "3.png"),
+        ("only/1.png", "only/2.png"),
+        ("a/1.png", "b/2.png", "b/deep/3.png"),
+    ],
+)
 def test_other_nestings_are_unlabelled(tmp_path, save_photos, paths):
     source = open_source(f"folder:{save_photos(tmp_path, *paths)}")
     assert source.labels is None and source.classes is None
@@ -59,8 +62,15 @@ def test_labelled_true_refuses_images_outside_classes(tmp_path, save_photos):
 
 
 def test_split_folders_share_the_numbers_of_the_training_classes(tmp_path, save_photos):
-    save_photos(tmp_path, "train/a/1.png", "train/b/1.png", "train/c/1.png",
-                "test/c/1.png", "test/a/1.png", "test/new/1.png")
+    save_photos(
+        tmp_path,
+        "train/a/1.png",
+        "train/b/1.png",
+        "train/c/1.png",
+        "test/c/1.png",
+        "test/a/1.png",
+        "test/new/1.png",
+    )
     train = open_source(f"folder:{tmp_path}")
     test = open_source(f"folder:{tmp_path}", split="test")
     assert train.classes == ("a", "b", "c") and train.labels.tolist() == [0, 1, 2]
@@ -82,7 +92,11 @@ def test_missing_split_folder_is_refused_with_those_present(tmp_path, save_photo
 def test_folder_splits_can_be_cut(tmp_path, save_photos):
     save_photos(tmp_path, *(f"{i}.png" for i in range(8)))
     assert names(open_source(f"folder:{tmp_path}", split="train[50%:]")) == [
-        "4.png", "5.png", "6.png", "7.png"]
+        "4.png",
+        "5.png",
+        "6.png",
+        "7.png",
+    ]
 
 
 def test_hidden_files_other_files_and_link_loops_are_left_out(tmp_path, save_photos):
@@ -103,10 +117,13 @@ def test_file_names_that_are_no_text_can_be_read(tmp_path, photo):
     assert pixels(source, 1).shape == (24, 30, 3)
 
 
-@pytest.mark.parametrize("make, words", [
-    (lambda path: path / "none", "does not exist"),
-    (lambda path: path, "holds no images.*it is empty"),
-])
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda path: path / "none", "does not exist"),
+        (lambda path: path, "holds no images.*it is empty"),
+    ],
+)
 def test_missing_and_empty_folders_are_refused(tmp_path, make, words):
     with pytest.raises(DataError, match=words):
         open_source(f"folder:{make(tmp_path)}")
@@ -131,8 +148,9 @@ def test_more_channels_than_three_are_refused_for_files(tmp_path, save_photos):
         open_source(f"folder:{tmp_path}", channels=4)
 
 
-@pytest.mark.parametrize("suffix", [
-    "jpg", "png", "bmp", "gif", *["webp"] * CAN_DECODE_WEBP])
+@pytest.mark.parametrize(
+    "suffix", ["jpg", "png", "bmp", "gif", *["webp"] * CAN_DECODE_WEBP]
+)
 def test_every_format_is_decoded_to_what_pillow_reads(tmp_path, photo, suffix):
     picture = photo()
     options = {"jpg": {"quality": 95, "subsampling": 0}, "webp": {"lossless": True}}
@@ -142,8 +160,9 @@ def test_every_format_is_decoded_to_what_pillow_reads(tmp_path, photo, suffix):
     with Image.open(tmp_path / f"a.{suffix}") as stored:
         expected = np.asarray(stored.convert("RGB"))
     np.testing.assert_array_equal(pixels(source, 0), expected)
-    assert image_format((tmp_path / f"a.{suffix}").read_bytes()) == {
-        "jpg": "jpeg"}.get(suffix, suffix)
+    assert image_format((tmp_path / f"a.{suffix}").read_bytes()) == {"jpg": "jpeg"}.get(
+        suffix, suffix
+    )
 
 
 def test_an_animation_gives_its_first_frame(tmp_path, photo):
@@ -151,12 +170,10 @@ def test_an_animation_gives_its_first_frame(tmp_path, photo):
     for name in ("a.gif", "b.gif"):
         first.save(tmp_path / name, save_all=True, append_images=[second])
     source = open_source(f"folder:{tmp_path}", memory_limit_bytes=0)
-    np.testing.assert_array_equal(
-        pixels(source, 0), np.asarray(first.convert("RGB")))
+    np.testing.assert_array_equal(pixels(source, 0), np.asarray(first.convert("RGB")))
 
 
-def test_webp_without_a_decoder_is_refused_with_a_way_out(
-        tmp_path, photo, monkeypatch):
+def test_webp_without_a_decoder_is_refused_with_a_way_out(tmp_path, photo, monkeypatch):
     monkeypatch.setattr("simclr_tf.data.image_files.CAN_DECODE_WEBP", False)
     photo().save(tmp_path / "a.webp")
     photo().save(tmp_path / "b.png")
@@ -167,12 +184,12 @@ def test_webp_without_a_decoder_is_refused_with_a_way_out(
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "1"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_png_of_any_mode_is_read_in_the_channels_asked_for(
-        tmp_path, photo, mode, channels):
+    tmp_path, photo, mode, channels
+):
     picture = photo(mode=mode)
     picture.save(tmp_path / "a.png")
     picture.save(tmp_path / "b.png")
-    source = open_source(
-        f"folder:{tmp_path}", channels=channels, memory_limit_bytes=0)
+    source = open_source(f"folder:{tmp_path}", channels=channels, memory_limit_bytes=0)
     rgb = np.asarray(picture.convert("RGB"), float)
     expected = rgb if channels == 3 else (rgb @ [0.299, 0.587, 0.114])[..., np.newaxis]
     image = pixels(source, 0)
@@ -197,7 +214,8 @@ def test_small_files_of_one_size_are_decoded_into_memory(tmp_path, photo):
     source = open_source(f"folder:{tmp_path}")
     assert source.image_shape == (24, 30, 3) and lazy.image_shape is None
     np.testing.assert_array_equal(
-        source.read_images(np.arange(4)), np.stack([np.asarray(p) for p in pictures]))
+        source.read_images(np.arange(4)), np.stack([np.asarray(p) for p in pictures])
+    )
     assert names(source) == names(lazy)
     assert source.fingerprint() == open_source(f"folder:{tmp_path}").fingerprint()
 
@@ -209,7 +227,8 @@ def test_one_image_of_another_size_keeps_files_on_disk(tmp_path, photo):
 
 
 def test_fingerprint_sees_names_sizes_and_labels_but_not_the_place(
-        tmp_path, save_photos):
+    tmp_path, save_photos
+):
     for place in ("one", "two"):
         save_photos(tmp_path / place, "a/1.png", "b/2.png")
     (tmp_path / "two/a/1.png").write_bytes((tmp_path / "one/a/1.png").read_bytes())
@@ -218,8 +237,7 @@ def test_fingerprint_sees_names_sizes_and_labels_but_not_the_place(
     assert open_source(f"folder:{tmp_path}/two").fingerprint() == first
     os.rename(tmp_path / "two/b/2.png", tmp_path / "two/b/3.png")
     assert open_source(f"folder:{tmp_path}/two").fingerprint() != first
-    assert open_source(
-        f"folder:{tmp_path}/one", labelled=False).fingerprint() != first
+    assert open_source(f"folder:{tmp_path}/one", labelled=False).fingerprint() != first
 
 
 def test_evaluation_visits_each_file_once_and_in_order(tmp_path, save_photos):
@@ -240,6 +258,7 @@ def test_evaluation_of_files_equals_evaluation_in_memory(tmp_path, photo):
         photo().save(tmp_path / f"{number}.png")
     lazy = open_source(f"folder:{tmp_path}", memory_limit_bytes=0)
     kept = open_source(f"folder:{tmp_path}")
-    for one, other in zip(evaluation_batches(lazy, 2, 16),
-                          evaluation_batches(kept, 2, 16), strict=True):
+    for one, other in zip(
+        evaluation_batches(lazy, 2, 16), evaluation_batches(kept, 2, 16), strict=True
+    ):
         np.testing.assert_allclose(one["images"], other["images"], atol=2e-6)

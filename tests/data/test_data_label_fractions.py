@@ -51,9 +51,16 @@ def test_subsets_are_sorted_ids_that_depend_on_the_seed_alone(labels):
     assert set(one) != set(other)
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"fraction": 0.1, "per_class": 1}, {"fraction": 0.0}, {"fraction": 1.1},
-    {"per_class": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"fraction": 0.1, "per_class": 1},
+        {"fraction": 0.0},
+        {"fraction": 1.1},
+        {"per_class": 0},
+    ],
+)
 def test_impossible_requests_for_labels_are_refused(labels, options):
     with pytest.raises(ConfigError):
         label_subset(labels, **options)

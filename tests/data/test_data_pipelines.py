@@ -30,8 +30,16 @@ def source(request):
 
 
 def batches(source, total_steps=5, **options):
-    options = dict(global_batch_size=4, seed=1, recipe="cifar", image_size_pixels=16,
-                   total_steps=total_steps) | options
+    options = (
+        dict(
+            global_batch_size=4,
+            seed=1,
+            recipe="cifar",
+            image_size_pixels=16,
+            total_steps=total_steps,
+        )
+        | options
+    )
     return list(training_dataset(source, **options))
 
 
@@ -65,8 +73,9 @@ def test_nothing_is_left_when_starting_at_the_end(in_memory):
 
 def test_workers_parts_together_are_the_global_batch(source):
     whole = batches(source, total_steps=3)
-    parts = [batches(source, total_steps=3, shard_index=w, num_shards=2)
-             for w in range(2)]
+    parts = [
+        batches(source, total_steps=3, shard_index=w, num_shards=2) for w in range(2)
+    ]
     for batch, first, second in zip(whole, *parts, strict=True):
         together = {key: np.concatenate([first[key], second[key]]) for key in first}
         assert first["ids"].shape == [2]
@@ -87,17 +96,24 @@ def test_every_example_is_visited_sooner_or_later(in_memory):
 
 def test_run_seeds_differ_in_order_and_in_views(in_memory):
     one, other = (batches(in_memory, 2, seed=seed) for seed in (1, 2))
-    assert any((a["ids"].numpy() != b["ids"].numpy()).any()
-               for a, b in zip(one, other, strict=True))
-    seeds = [tuple(row) for run in (one, other) for batch in run
-             for row in batch["seeds"].numpy().tolist()]
+    assert any(
+        (a["ids"].numpy() != b["ids"].numpy()).any()
+        for a, b in zip(one, other, strict=True)
+    )
+    seeds = [
+        tuple(row)
+        for run in (one, other)
+        for batch in run
+        for row in batch["seeds"].numpy().tolist()
+    ]
     assert len(set(seeds)) == len(seeds)
 
 
 def test_seeds_are_those_of_epoch_and_example(source):
     for step, batch in enumerate(batches(source)):
         np.testing.assert_array_equal(
-            batch["seeds"], example_seeds(1, step // 2, batch["ids"].numpy()))
+            batch["seeds"], example_seeds(1, step // 2, batch["ids"].numpy())
+        )
 
 
 def test_an_image_looks_the_same_in_any_batch_size(on_disk):
@@ -112,27 +128,46 @@ def test_an_image_looks_the_same_in_any_batch_size(on_disk):
 
 def test_element_types_and_static_shapes_in_memory(in_memory):
     spec = training_dataset(
-        in_memory, global_batch_size=4, seed=0, total_steps=2).element_spec
+        in_memory, global_batch_size=4, seed=0, total_steps=2
+    ).element_spec
     assert spec == {
-        "ids": tf.TensorSpec([4], tf.int64), "seeds": tf.TensorSpec([4, 2], tf.int32),
-        "skipped": tf.TensorSpec([4], tf.int64), "labels": tf.TensorSpec([4], tf.int32),
-        "images": tf.TensorSpec([4, 12, 12, 3], tf.uint8)}
+        "ids": tf.TensorSpec([4], tf.int64),
+        "seeds": tf.TensorSpec([4, 2], tf.int32),
+        "skipped": tf.TensorSpec([4], tf.int64),
+        "labels": tf.TensorSpec([4], tf.int32),
+        "images": tf.TensorSpec([4, 12, 12, 3], tf.uint8),
+    }
 
 
 def test_element_types_and_static_shapes_of_files(on_disk):
     spec = training_dataset(
-        on_disk, global_batch_size=4, seed=0, total_steps=2, recipe="cifar",
-        image_size_pixels=16).element_spec
+        on_disk,
+        global_batch_size=4,
+        seed=0,
+        total_steps=2,
+        recipe="cifar",
+        image_size_pixels=16,
+    ).element_spec
     assert spec == {
-        "ids": tf.TensorSpec([4], tf.int64), "seeds": tf.TensorSpec([4, 2], tf.int32),
-        "skipped": tf.TensorSpec([4], tf.int64), "labels": tf.TensorSpec([4], tf.int32),
+        "ids": tf.TensorSpec([4], tf.int64),
+        "seeds": tf.TensorSpec([4, 2], tf.int32),
+        "skipped": tf.TensorSpec([4], tf.int64),
+        "labels": tf.TensorSpec([4], tf.int32),
         "crops_a": tf.TensorSpec([4, 16, 16, 3], tf.float32),
-        "crops_b": tf.TensorSpec([4, 16, 16, 3], tf.float32)}
+        "crops_b": tf.TensorSpec([4, 16, 16, 3], tf.float32),
+    }
 
 
 def test_number_of_batches_is_known_beforehand(source):
-    dataset = training_dataset(source, global_batch_size=4, seed=0, total_steps=7,
-                               start_step=2, recipe="cifar", image_size_pixels=16)
+    dataset = training_dataset(
+        source,
+        global_batch_size=4,
+        seed=0,
+        total_steps=7,
+        start_step=2,
+        recipe="cifar",
+        image_size_pixels=16,
+    )
     assert int(dataset.cardinality()) == 5
 
 
@@ -147,23 +182,26 @@ def test_labels_and_pixels_belong_to_the_ids(in_memory):
 def test_labels_of_files_belong_to_the_ids(on_disk):
     for batch in batches(on_disk):
         assert [on_disk.example_name(i)[0] for i in batch["ids"].numpy()] == [
-            "ab"[label] for label in batch["labels"].numpy()]
+            "ab"[label] for label in batch["labels"].numpy()
+        ]
 
 
 @pytest.mark.parametrize("suffixes", [("jpg",), ("jpg", "png")])
 def test_jpeg_files_are_cropped_as_their_decoded_images(tmp_path, photo, suffixes):
     for number in range(4):
         photo(40 + number, 50).save(
-            tmp_path / f"{number}.{suffixes[number % len(suffixes)]}", quality=95)
+            tmp_path / f"{number}.{suffixes[number % len(suffixes)]}", quality=95
+        )
     source = open_source(f"folder:{tmp_path}")
     assert len(source.formats) == len(suffixes)
     batch = batches(source, 1)[0]
     for row, example in enumerate(batch["ids"].numpy()):
         location = [column[0] for column in source.locations(np.array([example]))]
         for key, crop in zip(
-                ("crops_a", "crops_b"), crop_views(
-                    source.read_image(*location), batch["seeds"][row], "cifar", 16),
-                strict=True):
+            ("crops_a", "crops_b"),
+            crop_views(source.read_image(*location), batch["seeds"][row], "cifar", 16),
+            strict=True,
+        ):
             np.testing.assert_allclose(batch[key][row], crop, atol=1e-5)
 
 
@@ -181,7 +219,8 @@ def test_crops_of_files_are_those_that_two_views_makes_of_the_image(tmp_path, ph
     (files,), (arrays,) = batches(lazy, 1), batches(kept, 1)
     done = finish_views(files["crops_a"], files["crops_b"], files["seeds"], "cifar")
     expected = two_views(
-        arrays["images"], arrays["seeds"], "cifar", image_size_pixels=16)
+        arrays["images"], arrays["seeds"], "cifar", image_size_pixels=16
+    )
     for view, other in zip(done, expected, strict=True):
         np.testing.assert_allclose(view, other, atol=2e-5)
     assert (np.abs(done[0] - done[1]).max(axis=(1, 2, 3)) > 0).all()
@@ -208,20 +247,26 @@ def test_evaluation_applies_the_recipe_to_every_image_in_order(in_memory):
     images = np.concatenate([batch["images"] for batch in found])
     expected = one_view(
         in_memory.read_images(np.arange(NUM_EXAMPLES)),
-        tf.zeros([NUM_EXAMPLES, 2], tf.int32), "evaluate", image_size_pixels=8)
+        tf.zeros([NUM_EXAMPLES, 2], tf.int32),
+        "evaluate",
+        image_size_pixels=8,
+    )
     np.testing.assert_allclose(images, expected, atol=1e-6)
     labels = np.concatenate([batch["labels"] for batch in found])
     np.testing.assert_array_equal(labels, in_memory.labels)
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"global_batch_size": 11}, "use at most 10"),
-    ({"global_batch_size": 0}, ">= 1"),
-    ({"num_shards": 3}, "divisible"),
-    ({"num_shards": 2, "shard_index": 2}, "shard_index"),
-    ({"start_step": 9}, "start_step"),
-    ({"start_step": -1}, "start_step"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"global_batch_size": 11}, "use at most 10"),
+        ({"global_batch_size": 0}, ">= 1"),
+        ({"num_shards": 3}, "divisible"),
+        ({"num_shards": 2, "shard_index": 2}, "shard_index"),
+        ({"start_step": 9}, "start_step"),
+        ({"start_step": -1}, "start_step"),
+    ],
+)
 def test_impossible_requests_are_refused(in_memory, options, words):
     with pytest.raises(ConfigError, match=words):
         batches(in_memory, **options)

@@ -22,11 +22,18 @@ def images(rng):
 
 def uneven():
     """Six images of different widths whose pixels and labels are their number."""
+
     def generate():
         for number in range(6):
             yield np.full((8, 8 + number, 3), number * 10, np.uint8), number
-    return tf.data.Dataset.from_generator(generate, output_signature=(
-        tf.TensorSpec([8, None, 3], tf.uint8), tf.TensorSpec([], tf.int64)))
+
+    return tf.data.Dataset.from_generator(
+        generate,
+        output_signature=(
+            tf.TensorSpec([8, None, 3], tf.uint8),
+            tf.TensorSpec([], tf.int64),
+        ),
+    )
 
 
 def endless(images):
@@ -42,12 +49,17 @@ def test_finite_images_are_kept_in_memory_in_order(images):
 @pytest.mark.parametrize("form", ["pair", "dict"])
 def test_labels_come_along(images, form):
     labels = np.arange(6)
-    elements = (images, labels) if form == "pair" else {
-        "image": images, "label": labels, "id": labels}
+    elements = (
+        (images, labels)
+        if form == "pair"
+        else {"image": images, "label": labels, "id": labels}
+    )
     source = open_source(tf.data.Dataset.from_tensor_slices(elements))
     np.testing.assert_array_equal(source.labels, labels)
-    assert open_source(tf.data.Dataset.from_tensor_slices(elements),
-                       labelled=False).labels is None
+    assert (
+        open_source(tf.data.Dataset.from_tensor_slices(elements), labelled=False).labels
+        is None
+    )
 
 
 def test_a_dict_without_labels_is_unlabelled(images):
@@ -75,8 +87,12 @@ def test_endless_data_come_in_their_own_order(images):
     np.testing.assert_array_equal(seen, images[np.arange(12) % 6])
     ids = np.concatenate([batch["ids"] for batch in batches])
     np.testing.assert_array_equal(ids, np.arange(12))
-    assert len({tuple(row) for batch in batches
-                for row in batch["seeds"].numpy().tolist()}) == 12
+    assert (
+        len(
+            {tuple(row) for batch in batches for row in batch["seeds"].numpy().tolist()}
+        )
+        == 12
+    )
 
 
 def test_a_stream_resumes_and_divides_like_any_source(images):
@@ -86,12 +102,15 @@ def test_a_stream_resumes_and_divides_like_any_source(images):
     for one, other in zip(whole[2:], resumed, strict=True):
         for key in one:
             np.testing.assert_array_equal(one[key], other[key])
-    parts = [training_dataset(source, total_steps=4, shard_index=w, num_shards=2,
-                              **OPTIONS) for w in range(2)]
+    parts = [
+        training_dataset(source, total_steps=4, shard_index=w, num_shards=2, **OPTIONS)
+        for w in range(2)
+    ]
     for batch, first, second in zip(whole, *parts, strict=True):
         for key in batch:
             np.testing.assert_array_equal(
-                batch[key], np.concatenate([first[key], second[key]]))
+                batch[key], np.concatenate([first[key], second[key]])
+            )
 
 
 def test_images_of_several_sizes_are_cropped_one_by_one():
@@ -100,7 +119,8 @@ def test_images_of_several_sizes_are_cropped_one_by_one():
     for batch in training_dataset(source, total_steps=3, **OPTIONS):
         assert batch["crops_a"].shape == (4, 8, 8, 3)
         np.testing.assert_allclose(
-            batch["crops_a"][:, 4, 4, 0], batch["labels"].numpy() * 10 / 255, atol=1e-5)
+            batch["crops_a"][:, 4, 4, 0], batch["labels"].numpy() * 10 / 255, atol=1e-5
+        )
 
 
 def test_finite_streams_can_be_evaluated_and_endless_ones_not(images):
@@ -118,14 +138,17 @@ def test_floats_outside_the_unit_interval_stop_a_stream():
         list(batches)
 
 
-@pytest.mark.parametrize("dataset, words", [
-    (lambda x: tf.data.Dataset.from_tensor_slices(x).batch(2), "unbatch"),
-    (lambda x: tf.data.Dataset.from_tensor_slices({"pixels": x}), "`image`"),
-    (lambda x: tf.data.Dataset.from_tensor_slices((x, x, x)), r"\(image, label\)"),
-    (lambda x: tf.data.Dataset.from_tensor_slices(x.astype(np.int32)), "uint8"),
-    (lambda x: tf.data.Dataset.from_tensor_slices(x).take(1), "at least 2"),
-    (lambda x: tf.data.Dataset.from_tensor_slices(x / 100), r"\[0, 1\]"),
-])
+@pytest.mark.parametrize(
+    "dataset, words",
+    [
+        (lambda x: tf.data.Dataset.from_tensor_slices(x).batch(2), "unbatch"),
+        (lambda x: tf.data.Dataset.from_tensor_slices({"pixels": x}), "`image`"),
+        (lambda x: tf.data.Dataset.from_tensor_slices((x, x, x)), r"\(image, label\)"),
+        (lambda x: tf.data.Dataset.from_tensor_slices(x.astype(np.int32)), "uint8"),
+        (lambda x: tf.data.Dataset.from_tensor_slices(x).take(1), "at least 2"),
+        (lambda x: tf.data.Dataset.from_tensor_slices(x / 100), r"\[0, 1\]"),
+    ],
+)
 def test_data_sets_of_another_form_are_refused(images, dataset, words):
     with pytest.raises(DataError, match=words):
         open_source(dataset(images))
@@ -133,8 +156,11 @@ def test_data_sets_of_another_form_are_refused(images, dataset, words):
 
 def test_a_data_set_that_fails_is_named_with_the_place(images):
     dataset = tf.data.Dataset.range(6).map(
-        lambda i: tf.ensure_shape(tf.io.decode_png(tf.where(
-            i < 3, tf.io.encode_png(images[0]), b"broken")), [8, 9, 3]))
+        lambda i: tf.ensure_shape(
+            tf.io.decode_png(tf.where(i < 3, tf.io.encode_png(images[0]), b"broken")),
+            [8, 9, 3],
+        )
+    )
     with pytest.raises(DataError, match="fails at image 3"):
         open_source(dataset)
 

@@ -27,23 +27,33 @@ class TinyPictures(tfds.core.GeneratorBasedBuilder):
     __module__ = "tiny_pictures"
     pkg_dir_path = tfds.core.Path(__file__).parent
     VERSION = tfds.core.Version("1.0.0")
-    FEATURES = {"image": tfds.features.Image(encoding_format="png"),
-                "label": tfds.features.ClassLabel(names=["even", "odd"]),
-                "weight": tf.float32, "number": tf.int64}
+    FEATURES = {
+        "image": tfds.features.Image(encoding_format="png"),
+        "label": tfds.features.ClassLabel(names=["even", "odd"]),
+        "weight": tf.float32,
+        "number": tf.int64,
+    }
     SIDES = staticmethod(lambda number: (8, 8 + number % 3))
 
     def _info(self):
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(self.FEATURES))
+            features=tfds.features.FeaturesDict(self.FEATURES)
+        )
 
     def _split_generators(self, _):
-        return {"train": self._generate_examples(0),
-                "test": self._generate_examples(COUNT)}
+        return {
+            "train": self._generate_examples(0),
+            "test": self._generate_examples(COUNT),
+        }
 
     def _generate_examples(self, first):
         for number in range(first, first + (COUNT if first == 0 else 3)):
-            values = {"image": picture(number, self.SIDES), "label": number % 2,
-                      "weight": number / 2, "number": number}
+            values = {
+                "image": picture(number, self.SIDES),
+                "label": number % 2,
+                "weight": number / 2,
+                "number": number,
+            }
             yield number, {key: values[key] for key in self.FEATURES}
 
 
@@ -79,12 +89,15 @@ def numbers_by_tfds(data_dir, split):
     builder = tfds.builder("tiny_pictures", data_dir=data_dir)
     # One file after the other, as the records lie.
     config = tfds.ReadConfig(interleave_cycle_length=1)
-    return [int(example["number"])
-            for example in builder.as_dataset(split=split, read_config=config)]
+    return [
+        int(example["number"])
+        for example in builder.as_dataset(split=split, read_config=config)
+    ]
 
 
-@pytest.mark.parametrize("split", [
-    "train", "test", "train[:50%]", "train[3:-4]", "train[55%:]+test"])
+@pytest.mark.parametrize(
+    "split", ["train", "test", "train[:50%]", "train[3:-4]", "train[55%:]+test"]
+)
 def test_the_examples_are_those_that_tfds_reads(data_dir, split):
     source = open_source("tfds:tiny_pictures", split=split, data_dir=data_dir)
     expected = numbers_by_tfds(data_dir, split)
@@ -94,38 +107,49 @@ def test_the_examples_are_those_that_tfds_reads(data_dir, split):
 
 
 def test_split_train_has_several_files(data_dir):
-    assert len(list(tf.io.gfile.glob(
-        f"{data_dir}/tiny_pictures/1.0.0/*train*tfrecord*"))) == 3
+    assert (
+        len(list(tf.io.gfile.glob(f"{data_dir}/tiny_pictures/1.0.0/*train*tfrecord*")))
+        == 3
+    )
 
 
 def test_training_reads_any_example_in_any_order(data_dir):
     source = open_source("tfds:tiny_pictures", data_dir=data_dir)
     expected = numbers_of(source)
-    for batch in training_dataset(source, global_batch_size=5, seed=0, total_steps=4,
-                                  recipe="evaluate", image_size_pixels=8):
+    for batch in training_dataset(
+        source,
+        global_batch_size=5,
+        seed=0,
+        total_steps=4,
+        recipe="evaluate",
+        image_size_pixels=8,
+    ):
         centre = np.rint(batch["crops_a"].numpy()[:, 6, 4, 0] * 255 / 10)
         assert centre.tolist() == [expected[i] for i in batch["ids"].numpy()]
         np.testing.assert_array_equal(
-            batch["labels"], source.labels[batch["ids"].numpy()])
+            batch["labels"], source.labels[batch["ids"].numpy()]
+        )
 
 
 def test_a_set_without_labels_needs_no_dummies(data_dir):
     source = open_source("tfds:tiny_unlabelled", data_dir=data_dir)
     assert source.labels is None and source.classes is None
-    batch = next(iter(training_dataset(
-        source, global_batch_size=5, seed=0, total_steps=1)))
+    batch = next(
+        iter(training_dataset(source, global_batch_size=5, seed=0, total_steps=1))
+    )
     assert "labels" not in batch
 
 
 def test_small_images_of_one_size_are_kept_in_memory(data_dir):
     source = open_source("tfds:tiny_unlabelled", data_dir=data_dir)
-    lazy = open_source(
-        "tfds:tiny_unlabelled", data_dir=data_dir, memory_limit_bytes=0)
+    lazy = open_source("tfds:tiny_unlabelled", data_dir=data_dir, memory_limit_bytes=0)
     assert source.image_shape == (8, 8, 3) and lazy.image_shape is None
     told = source.read_images(np.arange(COUNT))[:, -1, 0, 0] // 10
     assert told.tolist() == numbers_of(lazy)
-    assert source.fingerprint() == open_source(
-        "tfds:tiny_unlabelled", data_dir=data_dir).fingerprint()
+    assert (
+        source.fingerprint()
+        == open_source("tfds:tiny_unlabelled", data_dir=data_dir).fingerprint()
+    )
 
 
 def test_evaluation_reads_prepared_sets_in_order(data_dir):
@@ -138,18 +162,22 @@ def test_sets_whose_code_is_unknown_are_read_from_their_files(data_dir, tmp_path
     shutil.copytree(f"{data_dir}/tiny_pictures", tmp_path / "renamed_pictures")
     for path in (tmp_path / "renamed_pictures/1.0.0").iterdir():
         if "tfrecord" in path.name:
-            path.rename(path.with_name(
-                path.name.replace("tiny_pictures", "renamed_pictures")))
+            path.rename(
+                path.with_name(path.name.replace("tiny_pictures", "renamed_pictures"))
+            )
     information = tmp_path / "renamed_pictures/1.0.0/dataset_info.json"
     information.write_text(
-        information.read_text().replace("tiny_pictures", "renamed_pictures"))
+        information.read_text().replace("tiny_pictures", "renamed_pictures")
+    )
     source = open_source("tfds:renamed_pictures", data_dir=str(tmp_path))
     assert source.num_examples == COUNT
 
 
 def test_labelled_can_be_refused_or_demanded(data_dir):
-    assert open_source("tfds:tiny_pictures", data_dir=data_dir,
-                       labelled=False).labels is None
+    assert (
+        open_source("tfds:tiny_pictures", data_dir=data_dir, labelled=False).labels
+        is None
+    )
     with pytest.raises(DataError, match="class label"):
         open_source("tfds:tiny_unlabelled", data_dir=data_dir, labelled=True)
 
@@ -161,22 +189,34 @@ def test_broken_image_bytes_inside_a_record_are_replaced(data_dir, tmp_path):
     with open(path, "r+b") as stream:
         stream.seek(offset + length // 2)
         stream.write(b"\xde\xad\xbe\xef")
-    skipped = np.concatenate([batch["skipped"] for batch in training_dataset(
-        source, global_batch_size=10, seed=0, total_steps=2, recipe="cifar",
-        image_size_pixels=8)])
+    skipped = np.concatenate(
+        [
+            batch["skipped"]
+            for batch in training_dataset(
+                source,
+                global_batch_size=10,
+                seed=0,
+                total_steps=2,
+                recipe="cifar",
+                image_size_pixels=8,
+            )
+        ]
+    )
     assert skipped.max() == 4 and (skipped >= 0).sum() == 1
     assert source.example_name(4).startswith("tiny_pictures-train.tfrecord-00000")
 
 
-@pytest.mark.parametrize("spec, split, words", [
-    ("tfds:tiny_pictures", "val", "no split `val`; its splits: test, train"),
-    ("tfds:tiny_pictures", "train[:", "no split"),
-    ("tfds:tiny_numbers", "train", r"one 8-bit image.*\['weight'\]"),
-    ("tfds:tiny_picturs", "train", "Did you mean tiny_pictures"),
-    ("tfds:tiny_pictures:9.9.9", "train", "cannot open|not prepared"),
-])
-def test_impossible_tfds_requests_are_refused_in_one_line(
-        data_dir, spec, split, words):
+@pytest.mark.parametrize(
+    "spec, split, words",
+    [
+        ("tfds:tiny_pictures", "val", "no split `val`; its splits: test, train"),
+        ("tfds:tiny_pictures", "train[:", "no split"),
+        ("tfds:tiny_numbers", "train", r"one 8-bit image.*\['weight'\]"),
+        ("tfds:tiny_picturs", "train", "Did you mean tiny_pictures"),
+        ("tfds:tiny_pictures:9.9.9", "train", "cannot open|not prepared"),
+    ],
+)
+def test_impossible_tfds_requests_are_refused_in_one_line(data_dir, spec, split, words):
     with pytest.raises(DataError, match=words) as caught:
         open_source(spec, split=split, data_dir=data_dir)
     assert "\n" not in str(caught.value)
@@ -199,8 +239,11 @@ def test_other_storage_formats_are_refused_with_a_way_out(tmp_path):
 def write_examples(path, examples):
     with tf.io.TFRecordWriter(str(path)) as writer:
         for features in examples:
-            writer.write(tf.train.Example(features=tf.train.Features(
-                feature=features)).SerializeToString())
+            writer.write(
+                tf.train.Example(
+                    features=tf.train.Features(feature=features)
+                ).SerializeToString()
+            )
 
 
 def feature(value):
@@ -215,13 +258,22 @@ def test_index_finds_bytes_and_labels_of_any_size_and_sign(tmp_path):
     contents = [b"x" * size for size in (1, 127, 128, 5000, 70000)]
     labels = [0, 127, 128, 2**40, -1]
     path = tmp_path / "a.tfrecord"
-    write_examples(path, [
-        {"image": feature(content), "label": feature(label), "f": feature(1.5),
-         "other": feature(b"y" * 9000), "zero": tf.train.Feature()}
-        for content, label in zip(contents, labels, strict=True)])
+    write_examples(
+        path,
+        [
+            {
+                "image": feature(content),
+                "label": feature(label),
+                "f": feature(1.5),
+                "other": feature(b"y" * 9000),
+                "zero": tf.train.Feature(),
+            }
+            for content, label in zip(contents, labels, strict=True)
+        ],
+    )
     index = index_records(str(path), "image", "label")
     stored = path.read_bytes()
-    assert [stored[o:o + n] for o, n, _ in index] == contents
+    assert [stored[o : o + n] for o, n, _ in index] == contents
     assert index[:, 2].tolist() == labels
 
 
@@ -234,11 +286,13 @@ def test_index_marks_missing_images_and_labels(tmp_path):
 
 def test_index_reads_through_tensorflow_file_systems(tmp_path):
     path = tmp_path / "a.tfrecord"
-    write_examples(path, [{"image": feature(b"z" * 6000), "label": feature(i)}
-                          for i in range(3)])
+    write_examples(
+        path, [{"image": feature(b"z" * 6000), "label": feature(i)} for i in range(3)]
+    )
     np.testing.assert_array_equal(
         index_records(f"file://{path}", "image", "label"),
-        index_records(str(path), "image", "label"))
+        index_records(str(path), "image", "label"),
+    )
 
 
 @pytest.mark.parametrize("damage", ["cut", "noise"])
@@ -246,7 +300,8 @@ def test_damaged_record_files_are_refused_with_their_name(tmp_path, damage):
     path = tmp_path / "a.tfrecord"
     write_examples(path, [{"image": feature(b"z" * 600)}] * 3)
     content = path.read_bytes()
-    path.write_bytes(content[:-5] if damage == "cut" else
-                     content[:12] + b"\xff" * 40 + content[52:])
+    path.write_bytes(
+        content[:-5] if damage == "cut" else content[:12] + b"\xff" * 40 + content[52:]
+    )
     with pytest.raises(DataError, match=r"damaged at record \d.*a.tfrecord"):
         index_records(str(path), "image")

@@ -30,8 +30,11 @@ from simclr_tf.data.free_space import free_disk_bytes, free_memory_bytes
 from simclr_tf.data.tfds_source import RecordSource
 from simclr_tf.errors import ConfigError, DataError
 
-PHOTOS = [f"{kind}/{i}.{end}" for kind in ("cat", "dog")
-          for i, end in enumerate(("jpg", "png", "jpg", "jpg", "png"))]
+PHOTOS = [
+    f"{kind}/{i}.{end}"
+    for kind in ("cat", "dog")
+    for i, end in enumerate(("jpg", "png", "jpg", "jpg", "png"))
+]
 
 
 @pytest.fixture
@@ -41,20 +44,29 @@ def photos(tmp_path, save_photos):
     path = folder / "dog/4.png"
     png = path.read_bytes()
     middle = len(png) // 2
-    path.write_bytes(png[:middle] + bytes(255 - b for b in png[middle:middle + 40])
-                     + png[middle + 40:])
+    path.write_bytes(
+        png[:middle]
+        + bytes(255 - b for b in png[middle : middle + 40])
+        + png[middle + 40 :]
+    )
     return folder
 
 
 def cache_at(place, folder, said=None):
-    return ImageCache(place, folder, (lambda line: None) if said is None
-                      else said.append)
+    return ImageCache(
+        place, folder, (lambda line: None) if said is None else said.append
+    )
 
 
 def batches_of(source, steps=6):
     dataset = training_dataset(
-        source, global_batch_size=4, seed=3, total_steps=steps, recipe="simclr_v1",
-        image_size_pixels=8)
+        source,
+        global_batch_size=4,
+        seed=3,
+        total_steps=steps,
+        recipe="simclr_v1",
+        image_size_pixels=8,
+    )
     return list(dataset.as_numpy_iterator())
 
 
@@ -68,13 +80,20 @@ def require_equal(ours, theirs):
 
 def test_batches_of_files_are_bit_identical_with_any_cache(photos, tmp_path):
     plain = open_source(
-        f"folder:{photos}", split="train[20%:]", max_corrupt_fraction=0.3)
+        f"folder:{photos}", split="train[20%:]", max_corrupt_fraction=0.3
+    )
     (photos / "dog/1.png").unlink()  # Nor can a missing file be read by a cache.
     expected = batches_of(plain)
     replaced = np.unique([batch["skipped"] for batch in expected])
     assert {plain.example_name(i) for i in replaced[1:]} == {"dog/1.png", "dog/4.png"}
-    cached = {name: cache_at(place, tmp_path / "cache").keep(plain) for name, place in (
-        ("memory", "memory"), ("disk, filled", "disk"), ("disk, found", "disk"))}
+    cached = {
+        name: cache_at(place, tmp_path / "cache").keep(plain)
+        for name, place in (
+            ("memory", "memory"),
+            ("disk, filled", "disk"),
+            ("disk, found", "disk"),
+        )
+    }
     for path in photos.rglob("*.*"):
         path.unlink()  # From here on nothing can come from the files.
     for name, source in cached.items():
@@ -82,18 +101,22 @@ def test_batches_of_files_are_bit_identical_with_any_cache(photos, tmp_path):
         if name == "memory":
             require_equal(batches_of(source), expected)
         ids = np.arange(source.num_examples)  # The others give the same bytes.
-        assert source.locations(ids)[0].tolist() == cached["memory"].locations(
-            ids)[0].tolist()
+        assert (
+            source.locations(ids)[0].tolist()
+            == cached["memory"].locations(ids)[0].tolist()
+        )
         assert source.fingerprint() == plain.fingerprint()
         assert source.files() == plain.files() and repr(plain)[12:] in repr(source)
         assert [source.example_name(i) for i in range(source.num_examples)] == [
-            plain.example_name(i) for i in range(plain.num_examples)]
+            plain.example_name(i) for i in range(plain.num_examples)
+        ]
         ids = np.array([5, 2, 3])
         part, same = source.subset(ids), plain.subset(ids)
         assert part.fingerprint() == same.fingerprint()
         assert part.example_name(0) == plain.example_name(5)
         np.testing.assert_array_equal(
-            part.encoded_bytes(np.arange(3)), same.encoded_bytes(np.arange(3)))
+            part.encoded_bytes(np.arange(3)), same.encoded_bytes(np.arange(3))
+        )
         assert part.locations(np.array([1]))[0][0] == source.locations([2])[0][0] != b""
     seen = [batch["ids"] for batch in evaluation_batches(part, 2, 8)]
     assert np.concatenate(seen).tolist() == [0, 1, 2]
@@ -108,30 +131,35 @@ def test_images_in_records_are_cached_too(tmp_path):
     index = np.stack([0 * sizes, np.cumsum(sizes) - sizes, sizes, sizes % 2], axis=1)
     shard = tmp_path / "shard"
     shard.write_bytes(b"".join(contents))
-    source = RecordSource("mine", [str(shard)], index, identity="1", labelled=True,
-                          channels=3)
+    source = RecordSource(
+        "mine", [str(shard)], index, identity="1", labelled=True, channels=3
+    )
     for place in ("memory", "disk"):
         kept = cache_at(place, tmp_path / "cache").keep(source)
         assert kept.locations(np.array([3, 0, 2, 1]))[0].tolist() == [
-            contents[i] for i in (3, 0, 2, 1)]
+            contents[i] for i in (3, 0, 2, 1)
+        ]
         assert kept.fingerprint() == source.fingerprint()
         np.testing.assert_array_equal(kept.labels, source.labels)
 
 
 def test_pixels_of_small_files_are_decoded_once_for_all_runs(
-        tmp_path, photo, monkeypatch):
+    tmp_path, photo, monkeypatch
+):
     for number in range(6):
         photo().save(tmp_path / f"{number}.png")
     said = []
     plain = open_source(f"folder:{tmp_path}")
     for _ in range(2):
-        source = open_source(f"folder:{tmp_path}",
-                             cache=cache_at("disk", tmp_path / ".cache", said))
+        source = open_source(
+            f"folder:{tmp_path}", cache=cache_at("disk", tmp_path / ".cache", said)
+        )
         np.testing.assert_array_equal(source.images, plain.images)
         assert source.fingerprint() == plain.fingerprint()
         require_equal(batches_of(source, 2), batches_of(plain, 2))
         monkeypatch.setattr(  # The second time nothing is decoded.
-            "simclr_tf.data.decoded._decoding", lambda *_: pytest.fail("decoded again"))
+            "simclr_tf.data.decoded._decoding", lambda *_: pytest.fail("decoded again")
+        )
     assert len(said) == 2 and "6 pixels images" in said[0] and "read before" in said[1]
 
 
@@ -139,8 +167,11 @@ def test_the_cache_of_other_images_is_not_used(photos, tmp_path):
     said = []
 
     def opened():
-        return open_source(f"folder:{photos}", max_corrupt_fraction=0.2,
-                           cache=cache_at("disk", tmp_path / "cache", said))
+        return open_source(
+            f"folder:{photos}",
+            max_corrupt_fraction=0.2,
+            cache=cache_at("disk", tmp_path / "cache", said),
+        )
 
     opened()
     Image.new("RGB", (30, 20), (9, 9, 9)).save(photos / "cat/1.png")
@@ -165,11 +196,16 @@ def test_the_size_is_said_before_anything_is_kept(photos, tmp_path):
         assert size == pytest.approx(total / 2**20, rel=0.05)
 
 
-@pytest.mark.parametrize("place, function, way_out", [
-    ("memory", "free_memory_bytes", "--data.cache=disk"),
-    ("disk", "free_disk_bytes", "another --data.cache_dir")])
+@pytest.mark.parametrize(
+    "place, function, way_out",
+    [
+        ("memory", "free_memory_bytes", "--data.cache=disk"),
+        ("disk", "free_disk_bytes", "another --data.cache_dir"),
+    ],
+)
 def test_what_does_not_fit_is_refused_in_one_line(
-        photos, tmp_path, monkeypatch, place, function, way_out):
+    photos, tmp_path, monkeypatch, place, function, way_out
+):
     source = open_source(f"folder:{photos}", max_corrupt_fraction=0.2)
     total = sum(source.encoded_bytes(np.arange(source.num_examples)).tolist())
     monkeypatch.setattr(image_cache, function, lambda *_: total)
@@ -205,14 +241,16 @@ def test_a_folder_that_cannot_be_used_is_named(photos):
 
 def test_arrays_and_streams_say_why_there_is_nothing_to_keep(tmp_path):
     import tensorflow as tf
+
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), "uint8")
     np.savez(tmp_path / "set.npz", x_train=images)
     said = []
     for place, spec, words in (
-            ("memory", images, "in memory"),
-            ("disk", f"npz:{tmp_path}/set.npz", "one file already"),
-            ("memory", tf.data.Dataset.from_tensors(images[0]).repeat(), "as it comes"),
-            ("memory", f"npz:{tmp_path}/set.npz", "6 decoded images")):
+        ("memory", images, "in memory"),
+        ("disk", f"npz:{tmp_path}/set.npz", "one file already"),
+        ("memory", tf.data.Dataset.from_tensors(images[0]).repeat(), "as it comes"),
+        ("memory", f"npz:{tmp_path}/set.npz", "6 decoded images"),
+    ):
         source = open_source(spec, cache=cache_at(place, tmp_path / "cache", said))
         assert words in said[-1]
     assert not isinstance(source.images, np.memmap)
@@ -241,7 +279,8 @@ FILLING = textwrap.dedent("""
 def test_a_killed_filling_leaves_nothing_that_looks_whole(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", FILLING, cache_entries.__file__, str(tmp_path)],
-        stdout=subprocess.PIPE)
+        stdout=subprocess.PIPE,
+    )
     assert process.stdout.readline() == b"half\n"
     waited, found = [], []
 
@@ -250,8 +289,11 @@ def test_a_killed_filling_leaves_nothing_that_looks_whole(tmp_path):
         (folder / "content").write_bytes(b"whole")
 
     def enter():
-        found.append(kept_entry(tmp_path, "name", {"a": 1}, fill,
-                                waiting=lambda: waited.append(True)))
+        found.append(
+            kept_entry(
+                tmp_path, "name", {"a": 1}, fill, waiting=lambda: waited.append(True)
+            )
+        )
 
     thread = threading.Thread(target=enter)
     thread.start()
@@ -260,7 +302,7 @@ def test_a_killed_filling_leaves_nothing_that_looks_whole(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     thread.join(10)
-    (entry, is_new), = found
+    ((entry, is_new),) = found
     assert is_new and (entry / "content").read_bytes() == b"whole"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["name", "name.lock"]
 
@@ -283,15 +325,28 @@ def test_an_entry_that_is_not_whole_is_filled_again(tmp_path, damage):
     assert (entry / "content").read_bytes() == b"whole"
 
 
-@pytest.mark.parametrize("groups, expected", [
-    ({}, 8000), ({"a/b/memory.max": "5000", "a/b/memory.current": "3000"}, 2000),
-    ({"memory.max": "max", "memory.current": "3000"}, 8000),
-    ({"a/memory.max": "5000", "a/memory.current": "4000",
-      "a/memory.stat": "anon 9\ninactive_file 500"}, 1500)])
+@pytest.mark.parametrize(
+    "groups, expected",
+    [
+        ({}, 8000),
+        ({"a/b/memory.max": "5000", "a/b/memory.current": "3000"}, 2000),
+        ({"memory.max": "max", "memory.current": "3000"}, 8000),
+        (
+            {
+                "a/memory.max": "5000",
+                "a/memory.current": "4000",
+                "a/memory.stat": "anon 9\ninactive_file 500",
+            },
+            1500,
+        ),
+    ],
+)
 def test_the_limit_of_a_container_counts(tmp_path, groups, expected):
     proc, cgroups = tmp_path / "proc", tmp_path / "cgroup"
-    for path, text in {"meminfo": "MemFree: 1 kB\nMemAvailable: 8 kB\n",
-                       "self/cgroup": "0::/a/b\n"}.items():
+    for path, text in {
+        "meminfo": "MemFree: 1 kB\nMemAvailable: 8 kB\n",
+        "self/cgroup": "0::/a/b\n",
+    }.items():
         (proc / path).parent.mkdir(parents=True, exist_ok=True)
         (proc / path).write_text(text)
     for path, text in groups.items():

@@ -22,7 +22,8 @@ def folder(tmp_path_factory):
         (root / kind).mkdir()
         for number in range(3):
             Image.new("RGB", (8, 8), (number * 40, 9, 9)).save(
-                root / kind / f"{kind}_{number}.png")
+                root / kind / f"{kind}_{number}.png"
+            )
     return open_source(f"folder:{root}")
 
 
@@ -36,7 +37,8 @@ def test_fractions_and_numbers_are_the_stratified_nested_subsets(array):
     for seed in (0, 1):
         few = LabelBudget(fraction=0.1).subset(array, seed)
         np.testing.assert_array_equal(
-            few, label_subset(LABELS, fraction=0.1, seed=seed))
+            few, label_subset(LABELS, fraction=0.1, seed=seed)
+        )
         assert set(few) < set(LabelBudget(fraction=0.5).subset(array, seed))
         each = LabelBudget(per_class=4).subset(array, seed)
         assert np.bincount(LABELS[each]).tolist() == [4, 4, 4]
@@ -48,11 +50,14 @@ def test_listed_images_are_found_by_file_name_whatever_the_folder(folder, tmp_pa
     assert sorted(names) == ["cat_2.png", "dog_1.png"]
 
 
-@pytest.mark.parametrize("names, words", [
-    (["cat_0.png", "cow_1.png"], "1 of 2 names in .* not among .*: cow_1.png"),
-    (["cat_0.png", "cat_0.png"], "lists images twice: cat_0.png"),
-    ([""], "lists no images"),
-])
+@pytest.mark.parametrize(
+    "names, words",
+    [
+        (["cat_0.png", "cow_1.png"], "1 of 2 names in .* not among .*: cow_1.png"),
+        (["cat_0.png", "cat_0.png"], "lists images twice: cat_0.png"),
+        ([""], "lists no images"),
+    ],
+)
 def test_lists_that_do_not_fit_are_refused_by_name(folder, tmp_path, names, words):
     with pytest.raises(DataError, match=words):
         a_list(tmp_path, *names).subset(folder, 0)
@@ -73,16 +78,18 @@ def test_images_without_files_cannot_be_listed(array, tmp_path):
         LabelBudget(listed=str(tmp_path / "none")).subset(array, 0)
 
 
-@pytest.mark.parametrize("length, is_taken", [
-    (12_811, True), (128_116, True), (12_810, False)])
+@pytest.mark.parametrize(
+    "length, is_taken", [(12_811, True), (128_116, True), (12_810, False)]
+)
 def test_of_imagenet_only_whole_lists_are_taken(tmp_path, length, is_taken):
     class ImageNet(ArraySource):
         def files(self):
             return [(f"n/{i}.JPEG", 1, 1) for i in range(self.num_examples)]
 
     number = 130_000
-    source = ImageNet("imagenet", np.zeros([number, 1, 1, 1], np.uint8),
-                      np.arange(number) % 1000)
+    source = ImageNet(
+        "imagenet", np.zeros([number, 1, 1, 1], np.uint8), np.arange(number) % 1000
+    )
     budget = a_list(tmp_path, *(f"{i}.JPEG" for i in range(length)))
     if is_taken:
         assert len(budget.subset(source, 0)) == length

@@ -14,8 +14,13 @@ from simclr_tf.errors import ClusterError, LostPeerError
 
 
 def config(workers=("a:1", "b:2"), index=0, job="worker", **more):
-    return json.dumps({"cluster": {"worker": list(workers)},
-                       "task": {"type": job, "index": index}, **more})
+    return json.dumps(
+        {
+            "cluster": {"worker": list(workers)},
+            "task": {"type": job, "index": index},
+            **more,
+        }
+    )
 
 
 def free_addresses(number):
@@ -31,11 +36,18 @@ def cluster(addresses, index):
 
 
 def test_the_chief_comes_before_the_workers():
-    text = json.dumps({"cluster": {"worker": ["b:1", "c:1"], "chief": ["a:1"]},
-                       "task": {"type": "worker", "index": 1}})
+    text = json.dumps(
+        {
+            "cluster": {"worker": ["b:1", "c:1"], "chief": ["a:1"]},
+            "task": {"type": "worker", "index": 1},
+        }
+    )
     found = read_tf_config(text)
     assert [str(w) for w in found.workers] == [
-        "chief 0 (a:1)", "worker 0 (b:1)", "worker 1 (c:1)"]
+        "chief 0 (a:1)",
+        "worker 0 (b:1)",
+        "worker 1 (c:1)",
+    ]
     assert found.index == 2 and found.own.address == "c:1"
 
 
@@ -43,26 +55,29 @@ def test_an_ipv6_address_is_taken_apart():
     assert Worker("worker", 0, "[::1]:5000").endpoint == ("::1", 5000)
 
 
-@pytest.mark.parametrize("text, words", [
-    (None, "needs the environment variable TF_CONFIG"),
-    ("", "needs the environment variable TF_CONFIG"),
-    ("{", "not JSON"),
-    ("[]", "`cluster` and `task`"),
-    ('{"cluster": {"worker": ["a:1"]}}', "`cluster` and `task`"),
-    (config(index=2), "index 2"),
-    (config(index=-1), "index -1"),
-    (config(index="0"), "index '0'"),
-    (config(index=True), "index True"),
-    (config(job="chief"), "type 'chief'"),
-    (config(workers=["a"]), "'a' is not HOST:PORT"),
-    (config(workers=["a:x"]), "'a:x' is not HOST:PORT"),
-    (config(workers=["a:70000"]), "'a:70000' is not HOST:PORT"),
-    (config(workers=[5]), "5 is not HOST:PORT"),
-    (config(workers=["a:1", "a:1"]), "a:1 stands there twice"),
-    ('{"cluster": {"worker": "a:1"}, "task": {}}', "must be a list"),
-    ('{"cluster": {"ps": ["a:1"]}, "task": {}}', "not ps"),
-    ('{"cluster": {}, "task": {}}', "not none"),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (None, "needs the environment variable TF_CONFIG"),
+        ("", "needs the environment variable TF_CONFIG"),
+        ("{", "not JSON"),
+        ("[]", "`cluster` and `task`"),
+        ('{"cluster": {"worker": ["a:1"]}}', "`cluster` and `task`"),
+        (config(index=2), "index 2"),
+        (config(index=-1), "index -1"),
+        (config(index="0"), "index '0'"),
+        (config(index=True), "index True"),
+        (config(job="chief"), "type 'chief'"),
+        (config(workers=["a"]), "'a' is not HOST:PORT"),
+        (config(workers=["a:x"]), "'a:x' is not HOST:PORT"),
+        (config(workers=["a:70000"]), "'a:70000' is not HOST:PORT"),
+        (config(workers=[5]), "5 is not HOST:PORT"),
+        (config(workers=["a:1", "a:1"]), "a:1 stands there twice"),
+        ('{"cluster": {"worker": "a:1"}, "task": {}}', "must be a list"),
+        ('{"cluster": {"ps": ["a:1"]}, "task": {}}', "not ps"),
+        ('{"cluster": {}, "task": {}}', "not none"),
+    ],
+)
 def test_a_tf_config_that_describes_no_cluster_is_refused(text, words):
     with pytest.raises(ClusterError) as error:
         read_tf_config(text)
@@ -118,17 +133,21 @@ def test_the_port_is_free_again_after_the_wait():
     socket.create_server(("127.0.0.1", port)).close()
 
 
-ABORTED = ("Collective ops is aborted by: Error reported from /job:worker/task:1: The "
-           "following tasks are unhealthy (stopped sending heartbeats):\n"
-           "/job:worker/replica:0/task:1\nThe tasks have crashed.")
+ABORTED = (
+    "Collective ops is aborted by: Error reported from /job:worker/task:1: The "
+    "following tasks are unhealthy (stopped sending heartbeats):\n"
+    "/job:worker/replica:0/task:1\nThe tasks have crashed."
+)
 LATE = "Collective has timed out during execution."
 
 
 def raised_by(monkeypatch, peers, error):
     """The message that `error` becomes on worker 0 of three."""
     monkeypatch.setattr(lost_peers, "cluster_of", lambda strategy: peers)
-    with pytest.raises(LostPeerError) as lost, named_lost_peers(
-            None, lambda: "Start again."):
+    with (
+        pytest.raises(LostPeerError) as lost,
+        named_lost_peers(None, lambda: "Start again."),
+    ):
         raise error
     assert "\n" not in str(lost.value) and str(lost.value).endswith("Start again.")
     return str(lost.value)
@@ -156,10 +175,13 @@ def test_a_lost_worker_is_named(monkeypatch):
 
 
 def test_other_errors_stay_what_they_are(monkeypatch):
-    with pytest.raises(tf.errors.UnavailableError), named_lost_peers(
-            make_strategy("one_device"), str):
+    with (
+        pytest.raises(tf.errors.UnavailableError),
+        named_lost_peers(make_strategy("one_device"), str),
+    ):
         raise tf.errors.UnavailableError(None, None, ABORTED)
-    monkeypatch.setattr(lost_peers, "cluster_of", lambda strategy: cluster(
-        ["a:1", "b:2"], 0))
+    monkeypatch.setattr(
+        lost_peers, "cluster_of", lambda strategy: cluster(["a:1", "b:2"], 0)
+    )
     with pytest.raises(tf.errors.InternalError), named_lost_peers(None, str):
         raise tf.errors.InternalError(None, None, "A bug of a kernel.")

@@ -36,9 +36,18 @@ def one_line(error):
     return str(error.value)
 
 
-@pytest.mark.parametrize("name, replicas, expected", [
-    ("auto", None, 1), ("auto", 1, 1), ("auto", 2, 2), ("one_device", None, 1),
-    ("mirrored", 1, 1), ("mirrored", 3, 3), ("mirrored", None, 4)])
+@pytest.mark.parametrize(
+    "name, replicas, expected",
+    [
+        ("auto", None, 1),
+        ("auto", 1, 1),
+        ("auto", 2, 2),
+        ("one_device", None, 1),
+        ("mirrored", 1, 1),
+        ("mirrored", 3, 3),
+        ("mirrored", None, 4),
+    ],
+)
 def test_the_replicas_are_as_many_as_asked_for(name, replicas, expected):
     strategy = make_strategy(name, replicas=replicas)
     assert strategy.num_replicas_in_sync == expected
@@ -48,8 +57,11 @@ def test_the_replicas_are_as_many_as_asked_for(name, replicas, expected):
 def test_strategies_of_several_sizes_work_in_one_process():
     for replicas in (2, 4, 2, 3):
         strategy = make_strategy("mirrored", replicas=replicas)
-        total = strategy.run(lambda: tf.distribute.get_replica_context().all_reduce(
-            "SUM", tf.constant(1.0)))
+        total = strategy.run(
+            lambda: tf.distribute.get_replica_context().all_reduce(
+                "SUM", tf.constant(1.0)
+            )
+        )
         assert float(strategy.experimental_local_results(total)[0]) == replicas
 
 
@@ -66,11 +78,19 @@ def test_an_active_strategy_is_used():
 def test_auto_takes_what_the_environment_names(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         own = f"127.0.0.1:{taken.getsockname()[1]}"
-        for workers, outcome in (([own], contextlib.nullcontext()), (
-                [own, "127.0.0.1:1"], pytest.raises(ClusterError, match="in use"))):
-            monkeypatch.setenv("TF_CONFIG", json.dumps({
-                "cluster": {"worker": workers},
-                "task": {"type": "worker", "index": 0}}))
+        for workers, outcome in (
+            ([own], contextlib.nullcontext()),
+            ([own, "127.0.0.1:1"], pytest.raises(ClusterError, match="in use")),
+        ):
+            monkeypatch.setenv(
+                "TF_CONFIG",
+                json.dumps(
+                    {
+                        "cluster": {"worker": workers},
+                        "task": {"type": "worker", "index": 0},
+                    }
+                ),
+            )
             with outcome:  # One worker alone needs no port.
                 assert make_strategy().num_replicas_in_sync == 1
     monkeypatch.setenv("TPU_NAME", "local")
@@ -78,16 +98,22 @@ def test_auto_takes_what_the_environment_names(monkeypatch):
         make_strategy()
 
 
-@pytest.mark.parametrize("arguments, words", [
-    ({"name": "mirored"}, "Did you mean mirrored"),
-    ({"name": "one_device", "replicas": 2}, "--strategy=mirrored"),
-    ({"name": "multi_worker", "replicas": 2}, "--strategy=mirrored"),
-    ({"name": "tpu", "tpu": "local"}, "Cannot use the TPU of this machine"),
-    ({"name": "tpu", "tpu": "grpc://127.0.0.1:1"}, "Cannot use TPU grpc://127.0.0.1:1"),
-    ({"name": "multi_worker"}, "TF_CONFIG on every worker"),
-    # TensorFlow runs already, with the 4 logical devices of the tests.
-    ({"name": "mirrored", "replicas": 5}, "before TensorFlow is used"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"name": "mirored"}, "Did you mean mirrored"),
+        ({"name": "one_device", "replicas": 2}, "--strategy=mirrored"),
+        ({"name": "multi_worker", "replicas": 2}, "--strategy=mirrored"),
+        ({"name": "tpu", "tpu": "local"}, "Cannot use the TPU of this machine"),
+        (
+            {"name": "tpu", "tpu": "grpc://127.0.0.1:1"},
+            "Cannot use TPU grpc://127.0.0.1:1",
+        ),
+        ({"name": "multi_worker"}, "TF_CONFIG on every worker"),
+        # TensorFlow runs already, with the 4 logical devices of the tests.
+        ({"name": "mirrored", "replicas": 5}, "before TensorFlow is used"),
+    ],
+)
 def test_what_cannot_be_had_is_said_in_one_line(arguments, words):
     tf.config.list_logical_devices()
     with pytest.raises(SimCLRError) as error:
@@ -95,9 +121,18 @@ def test_what_cannot_be_had_is_said_in_one_line(arguments, words):
     assert words in one_line(error)
 
 
-@pytest.mark.parametrize("size, replicas, nearest", [
-    (500, 8, "496 or 504"), (3, 2, "2 or 4"), (3, 8, "8 or 16"), (17, 8, "16 or 24"),
-    (9, 4, "8 or 12"), (11, 4, "8 or 12"), (1023, 1000, "1000 or 2000")])
+@pytest.mark.parametrize(
+    "size, replicas, nearest",
+    [
+        (500, 8, "496 or 504"),
+        (3, 2, "2 or 4"),
+        (3, 8, "8 or 16"),
+        (17, 8, "16 or 24"),
+        (9, 4, "8 or 12"),
+        (11, 4, "8 or 12"),
+        (1023, 1000, "1000 or 2000"),
+    ],
+)
 def test_a_batch_that_the_replicas_cannot_share_is_refused(size, replicas, nearest):
     with pytest.raises(ConfigError) as error:
         require_divisible(size, replicas)
@@ -134,8 +169,12 @@ class Rows:
         if is_stream:
             data = tf.data.Dataset.from_tensor_slices(pixels).repeat()
         labelled = open_source((pixels, np.arange(40) % 3))
-        config = Config(global_batch_size=12, seed=3, data=DataConfig(
-            image_size_pixels=8), probe=ProbeConfig(batch_size=24))
+        config = Config(
+            global_batch_size=12,
+            seed=3,
+            data=DataConfig(image_size_pixels=8),
+            probe=ProbeConfig(batch_size=24),
+        )
         self.batches = Batches(config, open_source(data), "cifar", labelled)
 
     def __call__(self, worker, workers):
@@ -143,8 +182,10 @@ class Rows:
 
 
 def joined(parts):
-    return {name: np.concatenate([part[name].numpy() for part in parts])
-            for name in parts[0]}
+    return {
+        name: np.concatenate([part[name].numpy() for part in parts])
+        for name in parts[0]
+    }
 
 
 def require_equal(batch, expected):
@@ -166,7 +207,8 @@ def test_the_replicas_rows_in_order_are_the_batch_of_one_device(is_stream, repli
         parts = [{} for _ in range(replicas)]
         for name, value in batch.items():
             for part, rows_of_replica in zip(
-                    parts, strategy.experimental_local_results(value), strict=True):
+                parts, strategy.experimental_local_results(value), strict=True
+            ):
                 part[name] = rows_of_replica
         require_equal(joined(parts), {k: v.numpy() for k, v in expected.items()})
 
@@ -188,13 +230,23 @@ def test_one_device_gets_the_data_set_as_it_is():
 
 
 def test_workers_that_differ_are_told_in_what(monkeypatch):
-    cluster = read_tf_config(json.dumps({
-        "cluster": {"worker": ["a:1", "b:2"]},
-        "task": {"type": "worker", "index": 1}}))
+    cluster = read_tf_config(
+        json.dumps(
+            {
+                "cluster": {"worker": ["a:1", "b:2"]},
+                "task": {"type": "worker", "index": 1},
+            }
+        )
+    )
     monkeypatch.setattr(agreement, "cluster_of", lambda strategy: cluster)
     told = [["abc", "step 0"], ["abc", "step 4"]]
-    monkeypatch.setattr(agreement, "_rows_of_workers", lambda *given: np.array(
-        [[agreement._digest(value) for value in row] for row in told]))
+    monkeypatch.setattr(
+        agreement,
+        "_rows_of_workers",
+        lambda *given: np.array(
+            [[agreement._digest(value) for value in row] for row in told]
+        ),
+    )
     with pytest.raises(ClusterError) as error:
         require_agreement(None, options="abc", first_step="step 4")
     message = one_line(error)

@@ -23,9 +23,17 @@ from simclr_tf.training.student_training import train_student
 
 CLASSES, SIZE = 3, 8
 CONFIG = DistillConfig(
-    teacher="unused", data="unused", image_size_pixels=SIZE, batch_size=8, steps=3,
-    optimizer="sgd", base_learning_rate=0.1, scaling="none", warmup_fraction=0.0,
-    compile_views=False)
+    teacher="unused",
+    data="unused",
+    image_size_pixels=SIZE,
+    batch_size=8,
+    steps=3,
+    optimizer="sgd",
+    base_learning_rate=0.1,
+    scaling="none",
+    warmup_fraction=0.0,
+    compile_views=False,
+)
 
 
 def a_teacher(seed=0, head=None):
@@ -36,8 +44,11 @@ def a_teacher(seed=0, head=None):
     if head is not None:
         head.layer_outputs(keras.backend.zeros([1, 4]))
     network = classifier_network(
-        keras.Model(images, x, name="tiny"), CLASSES, projection_head=head,
-        head_layer=0 if head is None else 1)
+        keras.Model(images, x, name="tiny"),
+        CLASSES,
+        projection_head=head,
+        head_layer=0 if head is None else 1,
+    )
     rng = np.random.default_rng(seed)
     network.set_weights([rng.uniform(0.1, 1.0, w.shape) for w in network.get_weights()])
     return network
@@ -57,20 +68,26 @@ def a_config(tmp_path, teacher=None, test_labels=True, **changes):
     labels = {"y_test": y_test} if test_labels else {}
     np.savez(tmp_path / "images.npz", x_train=x, y_train=y, x_test=x_test, **labels)
     return dataclasses.replace(
-        CONFIG, teacher=str(tmp_path), data=f"npz:{tmp_path}/images.npz", **changes)
+        CONFIG, teacher=str(tmp_path), data=f"npz:{tmp_path}/images.npz", **changes
+    )
 
 
 def same_weights(one, other):
-    return [np.array_equal(a, b) for a, b in
-            zip(one.get_weights(), other.get_weights(), strict=True)]
+    return [
+        np.array_equal(a, b)
+        for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
+    ]
 
 
 def test_the_same_network_starts_afresh_and_the_same_for_the_same_seed():
     teacher = a_teacher(head=ProjectionHead(num_layers=2, out_features=5))
-    one, same, other = (build_student(dataclasses.replace(CONFIG, seed=seed), teacher)
-                        for seed in (1, 1, 2))
+    one, same, other = (
+        build_student(dataclasses.replace(CONFIG, seed=seed), teacher)
+        for seed in (1, 1, 2)
+    )
     assert [layer.name for layer in one.layers] == [
-        layer.name for layer in teacher.layers]
+        layer.name for layer in teacher.layers
+    ]
     assert all(same_weights(one, same))
     kernels = [i for i, v in enumerate(one.weights) if "kernel" in v.name]
     assert len(kernels) == 3
@@ -80,8 +97,12 @@ def test_the_same_network_starts_afresh_and_the_same_for_the_same_seed():
 
 def test_a_smaller_network_has_the_classes_and_channels_of_the_teacher():
     config = dataclasses.replace(
-        CONFIG, architecture="resnet", student=dataclasses.replace(
-            CONFIG.student, depth=10, width_multiplier=0.0625, stem="small"))
+        CONFIG,
+        architecture="resnet",
+        student=dataclasses.replace(
+            CONFIG.student, depth=10, width_multiplier=0.0625, stem="small"
+        ),
+    )
     student = build_student(config, a_teacher())
     assert student.input_shape[-1] == 1 and student.output_shape == (None, CLASSES)
     assert split_classifier(student)[0].output_shape == (None, 32)
@@ -92,17 +113,20 @@ def test_the_encoder_to_start_from_is_taken_and_the_linear_layer_is_not(tmp_path
     split_classifier(other)[0].save(tmp_path / "encoder.keras")
     config = dataclasses.replace(CONFIG, init_from=str(tmp_path / "encoder.keras"))
     student = build_student(config, a_teacher())
-    assert all(same_weights(split_classifier(student)[0],
-                            split_classifier(other)[0]))
-    assert not np.any(np.equal(student.get_layer(LOGITS).kernel,
-                               other.get_layer(LOGITS).kernel))
+    assert all(same_weights(split_classifier(student)[0], split_classifier(other)[0]))
+    assert not np.any(
+        np.equal(student.get_layer(LOGITS).kernel, other.get_layer(LOGITS).kernel)
+    )
 
 
 def test_an_encoder_of_another_kind_to_start_from_is_refused(tmp_path):
     images = keras.Input((None, None, 1))
-    keras.Model(images, keras.layers.GlobalAveragePooling2D()(
-        keras.layers.Conv2D(2, 3, name="initial_conv")(images))).save(
-            tmp_path / "other.keras")
+    keras.Model(
+        images,
+        keras.layers.GlobalAveragePooling2D()(
+            keras.layers.Conv2D(2, 3, name="initial_conv")(images)
+        ),
+    ).save(tmp_path / "other.keras")
     config = dataclasses.replace(CONFIG, init_from=str(tmp_path / "other.keras"))
     with pytest.raises(DataError, match="do not belong to this network"):
         build_student(config, a_teacher())
@@ -110,7 +134,8 @@ def test_an_encoder_of_another_kind_to_start_from_is_refused(tmp_path):
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0])
 def test_only_the_labels_of_the_fraction_are_seen_and_with_alpha_1_none(
-        alpha, tmp_path, monkeypatch):
+    alpha, tmp_path, monkeypatch
+):
     seen = []
 
     def stop(student, teacher, source, **kwargs):
@@ -119,8 +144,10 @@ def test_only_the_labels_of_the_fraction_are_seen_and_with_alpha_1_none(
 
     monkeypatch.setattr(distillation, "train_student", stop)
     with pytest.raises(NonFiniteError):
-        distill(a_config(tmp_path, alpha=alpha, label_fraction=0.25, seed=3),
-                say=lambda line: None)
+        distill(
+            a_config(tmp_path, alpha=alpha, label_fraction=0.25, seed=3),
+            say=lambda line: None,
+        )
     if alpha == 1:
         assert seen == [None]
         return
@@ -133,15 +160,18 @@ def test_only_the_labels_of_the_fraction_are_seen_and_with_alpha_1_none(
 
 def test_two_replicas_train_the_student_of_one_device():
     students = []
-    for strategy in (make_strategy("one_device"),
-                     make_strategy("mirrored", replicas=2)):
+    for strategy in (
+        make_strategy("one_device"),
+        make_strategy("mirrored", replicas=2),
+    ):
         source = open_source(some_images())
         with strategy.scope():
             teacher = a_teacher()
         students.append(build_student(CONFIG, a_teacher()))
         start = students[-1].get_weights()
         history = train_student(
-            students[-1], teacher, source, config=CONFIG, strategy=strategy)
+            students[-1], teacher, source, config=CONFIG, strategy=strategy
+        )
         assert [epoch["step"] for epoch in history] == [3]
         assert not np.array_equal(start[0], students[-1].get_weights()[0])
     for one, two in zip(*(s.get_weights() for s in students), strict=True):
@@ -151,9 +181,13 @@ def test_two_replicas_train_the_student_of_one_device():
 def test_a_training_that_diverges_ends_in_plain_words():
     config = dataclasses.replace(CONFIG, base_learning_rate=1e30)
     with pytest.raises(NonFiniteError, match="smaller --base_learning_rate"):
-        train_student(build_student(config, a_teacher()), a_teacher(),
-                      open_source(some_images()), config=config,
-                      strategy=make_strategy("one_device"))
+        train_student(
+            build_student(config, a_teacher()),
+            a_teacher(),
+            open_source(some_images()),
+            config=config,
+            strategy=make_strategy("one_device"),
+        )
 
 
 def test_an_encoder_is_no_teacher_and_a_folder_needs_a_classifier(tmp_path):
@@ -169,13 +203,20 @@ def test_images_to_test_on_need_labels(tmp_path):
         distill(a_config(tmp_path, test_labels=False), say=lambda line: None)
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"alpha": 1.5}, "`alpha` must lie in"), ({"temperature": 0.0}, "must be > 0"),
-    ({"label_fraction": 0.0}, r"must lie in \(0, 1\]"), ({"batch_size": 1}, "at least"),
-    ({"image_size_pixels": None}, "must be given"), ({"teacher": ""}, "must be given"),
-    ({"warmup_fraction": 1.0}, "must lie in"), ({"epochs": 0}, "`epochs` must be > 0"),
-    ({"weight_decay": -1.0}, "must be >= 0"),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"alpha": 1.5}, "`alpha` must lie in"),
+        ({"temperature": 0.0}, "must be > 0"),
+        ({"label_fraction": 0.0}, r"must lie in \(0, 1\]"),
+        ({"batch_size": 1}, "at least"),
+        ({"image_size_pixels": None}, "must be given"),
+        ({"teacher": ""}, "must be given"),
+        ({"warmup_fraction": 1.0}, "must lie in"),
+        ({"epochs": 0}, "`epochs` must be > 0"),
+        ({"weight_decay": -1.0}, "must be >= 0"),
+    ],
+)
 def test_the_config_refuses_what_no_distillation_could_use(changes, words):
     with pytest.raises(ConfigError, match=words):
         dataclasses.replace(CONFIG, **changes)

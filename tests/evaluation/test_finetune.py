@@ -16,7 +16,8 @@ from simclr_tf.models import LOGITS
 
 SIZE, CLASSES = 6, 3
 CONFIG = FineTuneConfig(
-    epochs=2, batch_size=8, base_learning_rate=0.5, recipe="evaluate")
+    epochs=2, batch_size=8, base_learning_rate=0.5, recipe="evaluate"
+)
 BUDGET = LabelBudget(per_class=4)
 
 
@@ -24,11 +25,17 @@ def an_encoder(seed=0):
     """Mean of each channel of a convolution: colour alone tells the classes."""
     images = keras.Input((None, None, 3), name="images")
     x = keras.layers.Conv2D(
-        4, 3, kernel_initializer=keras.initializers.GlorotUniform(seed),
-        name="initial_conv")(images)
+        4,
+        3,
+        kernel_initializer=keras.initializers.GlorotUniform(seed),
+        name="initial_conv",
+    )(images)
     x = keras.layers.ReLU()(keras.layers.BatchNormalization(name="bn")(x))
-    return keras.Model(images, keras.layers.GlobalAveragePooling2D(
-        name="final_avg_pool")(x), name="toy")
+    return keras.Model(
+        images,
+        keras.layers.GlobalAveragePooling2D(name="final_avg_pool")(x),
+        name="toy",
+    )
 
 
 def a_source(number, seed):
@@ -41,9 +48,14 @@ def a_source(number, seed):
 
 def a_protocol(config=CONFIG, **kwargs):
     return FewLabels(
-        kwargs.pop("encoder", None) or an_encoder(), a_source(60, 0), a_source(30, 1),
-        config=config, image_size_pixels=SIZE, strategy=tf.distribute.get_strategy(),
-        **kwargs)
+        kwargs.pop("encoder", None) or an_encoder(),
+        a_source(60, 0),
+        a_source(30, 1),
+        config=config,
+        image_size_pixels=SIZE,
+        strategy=tf.distribute.get_strategy(),
+        **kwargs,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +64,13 @@ def measured():
     protocol = a_protocol(dataclasses.replace(CONFIG, epochs=30))
     before, runs, networks = protocol.encoder.get_weights(), [], []
     found = protocol.measure(
-        [BUDGET], seeds=(3, 4), on_run=runs.append,
-        on_network=lambda budget, network: networks.append((
-            budget, network, network.get_weights())))
+        [BUDGET],
+        seeds=(3, 4),
+        on_run=runs.append,
+        on_network=lambda budget, network: networks.append(
+            (budget, network, network.get_weights())
+        ),
+    )
     for old, new in zip(before, protocol.encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)  # No method touches the encoder.
     return found, runs, networks
@@ -67,10 +83,14 @@ def test_every_method_learns_from_the_same_labels_and_is_measured_over_seeds(mea
     assert {m.num_test for m in found} == {30}
     for m in found:
         assert m.value > 80  # Chance is 33; the classes are colours.
-        own = [run.accuracy_percent for run in runs
-               if run.representation == m.representation]
+        own = [
+            run.accuracy_percent
+            for run in runs
+            if run.representation == m.representation
+        ]
         np.testing.assert_allclose(
-            [m.value, m.std], [np.mean(own), np.std(own, ddof=1)])
+            [m.value, m.std], [np.mean(own), np.std(own, ddof=1)]
+        )
         assert m.settings["seeds"] == [3, 4]
 
 
@@ -83,7 +103,8 @@ def test_the_network_of_the_first_seed_is_handed_on_as_it_was_tested(measured):
     first = next(run for run in runs if run.representation == FINE_TUNED)
     assert budget == BUDGET and first.seed == 3
     np.testing.assert_allclose(
-        100 * np.mean(found == test.labels), first.accuracy_percent)
+        100 * np.mean(found == test.labels), first.accuracy_percent
+    )
 
 
 def test_what_was_measured_before_is_not_measured_again():
@@ -91,8 +112,13 @@ def test_what_was_measured_before_is_not_measured_again():
     ran = []
     protocol = a_protocol()
     for seeds in ((0,), (0, 1)):
-        protocol.measure([BUDGET], seeds=seeds, methods=["linear"], log=log,
-                         on_run=lambda run: ran.append(run.seed))
+        protocol.measure(
+            [BUDGET],
+            seeds=seeds,
+            methods=["linear"],
+            log=log,
+            on_run=lambda run: ran.append(run.seed),
+        )
     assert ran == [0, 1]
 
 
@@ -101,30 +127,37 @@ def test_runs_do_not_depend_on_what_was_trained_before_them(measured):
     _, before, _ = measured
     alone = []
     a_protocol(dataclasses.replace(CONFIG, epochs=30)).measure(
-        [BUDGET], seeds=(4,), methods=["fine_tune", "scratch"], on_run=alone.append)
+        [BUDGET], seeds=(4,), methods=["fine_tune", "scratch"], on_run=alone.append
+    )
     for run in alone:
         same = next(r for r in before if r.key == run.key)
         assert same.accuracy_percent == run.accuracy_percent
-        np.testing.assert_allclose(same.settings["final_loss"],
-                                   run.settings["final_loss"], rtol=1e-4)
+        np.testing.assert_allclose(
+            same.settings["final_loss"], run.settings["final_loss"], rtol=1e-4
+        )
 
 
 def test_frozen_until_the_features_only_the_linear_layer_moves():
     protocol = a_protocol(dataclasses.replace(CONFIG, freeze_until="final_avg_pool"))
     networks = []
-    protocol.measure([BUDGET], methods=["fine_tune"],
-                     on_network=lambda _, network: networks.append(network))
+    protocol.measure(
+        [BUDGET],
+        methods=["fine_tune"],
+        on_network=lambda _, network: networks.append(network),
+    )
     (network,) = networks
     features = keras.Model(network.input, network.get_layer(LOGITS).input)
     for ours, theirs in zip(
-            features.get_weights(), protocol.encoder.get_weights(), strict=True):
+        features.get_weights(), protocol.encoder.get_weights(), strict=True
+    ):
         np.testing.assert_array_equal(ours, theirs)
     assert np.any(network.get_layer(LOGITS).kernel)
 
 
 def test_early_stopping_holds_out_part_of_the_budget_and_counts_it():
     config = dataclasses.replace(
-        CONFIG, epochs=40, early_stopping_epochs=1, held_out_fraction=0.25)
+        CONFIG, epochs=40, early_stopping_epochs=1, held_out_fraction=0.25
+    )
     (found,) = a_protocol(config).measure([BUDGET], methods=["fine_tune"])
     assert found.num_train_labels == 12
     (run,) = found.settings["runs"]
@@ -155,8 +188,15 @@ def test_refusals():
         a_protocol().measure([BUDGET], methods=["zero_shot"])
     with pytest.raises(DataError, match="too few to hold some out"):
         a_protocol(dataclasses.replace(CONFIG, early_stopping_epochs=1)).measure(
-            [LabelBudget(per_class=1)], methods=["fine_tune"])
+            [LabelBudget(per_class=1)], methods=["fine_tune"]
+        )
     unlabelled = ArraySource("toy", np.zeros([9, SIZE, SIZE, 3], np.uint8))
     with pytest.raises(DataError, match="training images of toy have no labels"):
-        FewLabels(an_encoder(), unlabelled, a_source(30, 1), config=CONFIG,
-                  image_size_pixels=SIZE, strategy=tf.distribute.get_strategy())
+        FewLabels(
+            an_encoder(),
+            unlabelled,
+            a_source(30, 1),
+            config=CONFIG,
+            image_size_pixels=SIZE,
+            strategy=tf.distribute.get_strategy(),
+        )

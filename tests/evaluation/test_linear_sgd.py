@@ -52,9 +52,12 @@ def test_each_layer_takes_the_steps_of_the_oracle(optimizer, weight_decay):
     start, kernels, biases = trained(rates, optimizer, weight_decay=weight_decay)
     for layer, rate in enumerate(rates):
         kernel, bias = oracle.train(
-            some_batches(), start[layer], rate,
-            optimizer=optimizer, weight_decay=weight_decay,
-        )  # fmt: skip
+            some_batches(),
+            start[layer],
+            rate,
+            optimizer=optimizer,
+            weight_decay=weight_decay,
+        )
         assert_same_moves(kernels[layer] - start[layer], kernel - start[layer])
         assert_same_moves(biases[layer], bias)
 

@@ -35,10 +35,16 @@ def encoder():
 def test_three_protocols_measure_three_representations(encoder):
     seen = []
     results = compare(
-        encoder, keras.models.clone_model(encoder), batches(40, 0), batches(20, 1),
-        data="toy", encoder_name="mean", command="make it so",
-        on_measured=seen.append, **SETTINGS,
-    )  # fmt: skip
+        encoder,
+        keras.models.clone_model(encoder),
+        batches(40, 0),
+        batches(20, 1),
+        data="toy",
+        encoder_name="mean",
+        command="make it so",
+        on_measured=seen.append,
+        **SETTINGS,
+    )
     assert seen == list(results.measurements)
     rows = [(m.representation, m.protocol) for m in results.measurements]
     assert rows == [
@@ -89,24 +95,35 @@ def test_missing_labels_are_said_before_any_feature_is_computed(missing):
 
     with pytest.raises(DataError, match=f"{missing} set has no labels"):
         compare(
-            never, None, batches(8, 0, missing != "training"),
-            batches(8, 1, missing != "test"), data="toy", encoder_name="x",
-        )  # fmt: skip
+            never,
+            None,
+            batches(8, 0, missing != "training"),
+            batches(8, 1, missing != "test"),
+            data="toy",
+            encoder_name="x",
+        )
 
 
 def test_generators_are_refused_because_they_are_read_several_times(encoder):
     with pytest.raises(ConfigError, match="several times"):
         compare(
-            encoder, None, iter(batches(8, 0)), batches(8, 1),
-            data="toy", encoder_name="x",
-        )  # fmt: skip
+            encoder,
+            None,
+            iter(batches(8, 0)),
+            batches(8, 1),
+            data="toy",
+            encoder_name="x",
+        )
 
 
 def test_protocols_run_once_each_in_the_order_they_are_named(encoder):
     found = evaluate_encoder(
-        encoder, batches(40, 0), batches(20, 1),
-        protocols=["ridge", "knn", "ridge"], **SETTINGS,
-    )  # fmt: skip
+        encoder,
+        batches(40, 0),
+        batches(20, 1),
+        protocols=["ridge", "knn", "ridge"],
+        **SETTINGS,
+    )
     assert [m.protocol for m in found] == ["ridge", "weighted_knn"]
     ridge = found[0]
     assert (ridge.num_train_labels, ridge.num_test) == (40, 20)
@@ -136,9 +153,14 @@ def test_protocols_that_cannot_run_are_refused_before_any_feature(settings, word
 
     with pytest.raises(ConfigError, match=words):
         compare(
-            never, None, batches(8, 0), batches(8, 1),
-            data="toy", encoder_name="x", **settings,
-        )  # fmt: skip
+            never,
+            None,
+            batches(8, 0),
+            batches(8, 1),
+            data="toy",
+            encoder_name="x",
+            **settings,
+        )
 
 
 def test_the_paper_tries_45_penalties_against_the_summed_loss():

@@ -18,19 +18,33 @@ RESULTS = Results(
     encoder="runs/demo",
     measurements=(
         Measurement(
-            "this encoder", "weighted_knn", "accuracy_percent", 73.2, 2534, 6007,
-            num_features=128, low_95=71.4, high_95=74.9,
-            settings={"k": 20, "temperature": 0.07}, wall_seconds=0.25,
+            "this encoder",
+            "weighted_knn",
+            "accuracy_percent",
+            73.2,
+            2534,
+            6007,
+            num_features=128,
+            low_95=71.4,
+            high_95=74.9,
+            settings={"k": 20, "temperature": 0.07},
+            wall_seconds=0.25,
         ),
         Measurement(
-            "raw pixels", "few_label_ridge", "accuracy_percent", 52.9, 2534, 120,
-            std=1.8, settings={"accuracies_percent": [51.0, 54.8]},
+            "raw pixels",
+            "few_label_ridge",
+            "accuracy_percent",
+            52.9,
+            2534,
+            120,
+            std=1.8,
+            settings={"accuracies_percent": [51.0, 54.8]},
         ),
     ),
     command="simclr-tf evaluate --workdir=runs/demo",
     versions={"tensorflow": "2.21.0"},
     wall_seconds=12.5,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(

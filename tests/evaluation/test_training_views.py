@@ -51,10 +51,13 @@ def train_views():
 def probed(model, views, **settings):
     """Measurements of a model that learns on the source of the views."""
     return evaluate_encoder(
-        model, evaluation_batches(views.source, 8, 9),
+        model,
+        evaluation_batches(views.source, 8, 9),
         evaluation_batches(a_source(30, seed=1), 8, 9),
-        train_views=views, **SETTINGS, **settings,
-    )  # fmt: skip
+        train_views=views,
+        **SETTINGS,
+        **settings,
+    )
 
 
 def epochs_of(views, ids, **settings):
@@ -115,9 +118,10 @@ def test_unknown_recipe_lists_the_choices():
 @pytest.mark.parametrize("raw", [False, True])
 def test_a_layer_on_views_that_are_the_images_is_that_on_cached_features(raw, encoder):
     cached, on_views = probed(
-        None if raw else encoder, TrainingViews(a_source(), 9, "evaluate"),
+        None if raw else encoder,
+        TrainingViews(a_source(), 9, "evaluate"),
         protocols=["linear_sgd", "linear_sgd_views"],
-    )  # fmt: skip
+    )
     assert on_views.value == cached.value
     for name in ("learning_rate_sweep", "num_held_out", "batch_size"):
         assert on_views.settings[name] == cached.settings[name]

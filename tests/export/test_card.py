@@ -28,13 +28,22 @@ def test_card_says_everything_it_was_given():
     text = card_markdown(CARD, **SHAPES, files=("saved_model/",))
     assert text.startswith("# freedoom_r18\n")
     for part in (
-        CARD["summary"], CARD["data"], CARD["data_licence"], CARD["command"],
-        "| kNN | 73.2 (71.4 to 74.9) | 2,534 |", "66.2 ± 1.8", CARD["notes"][0],
-        "float32 `[N, H, W, 3]` in [0, 1], RGB", "divided by 255",
+        CARD["summary"],
+        CARD["data"],
+        CARD["data_licence"],
+        CARD["command"],
+        "| kNN | 73.2 (71.4 to 74.9) | 2,534 |",
+        "66.2 ± 1.8",
+        CARD["notes"][0],
+        "float32 `[N, H, W, 3]` in [0, 1], RGB",
+        "divided by 255",
         "Values outside [0, 1] are not refused, and mean nothing",
-        "| `default` | [N, 128] |", "| `block_group1` | [N, h, w, 16] |",
-        'tf.saved_model.load("saved_model")', "only if you trust", "`saved_model/`",
-    ):  # fmt: skip
+        "| `default` | [N, 128] |",
+        "| `block_group1` | [N, h, w, 16] |",
+        'tf.saved_model.load("saved_model")',
+        "only if you trust",
+        "`saved_model/`",
+    ):
         assert part in text, part
 
 
@@ -48,12 +57,20 @@ def test_card_of_nothing_has_contract_and_loading_but_no_empty_sections():
 
 
 def test_card_carries_the_network_its_size_and_the_sections_of_its_evaluations():
-    card = {**CARD, "architecture": "ResNet-18", "image_size_pixels": 28,
-            "wall_seconds": 11_115.0, "results": [{"data": "for config.json"}],
-            "sections": [{"title": "Fine-tuning", "markdown": "| a |\n|---|"}]}
+    card = {
+        **CARD,
+        "architecture": "ResNet-18",
+        "image_size_pixels": 28,
+        "wall_seconds": 11_115.0,
+        "results": [{"data": "for config.json"}],
+        "sections": [{"title": "Fine-tuning", "markdown": "| a |\n|---|"}],
+    }
     text = card_markdown(
-        card, image_shape=(None, None, 1), outputs={"default": (None, 128)},
-        num_parameters=700_320)
+        card,
+        image_shape=(None, None, 1),
+        outputs={"default": (None, 128)},
+        num_parameters=700_320,
+    )
     assert "Network: ResNet-18; 700,320 parameters, 128 features.\n" in text
     assert "grey; height free, width free (trained at 28 x 28)" in text
     assert "```\n\nIt trained for 3 h 5 min.\n" in text
@@ -61,10 +78,17 @@ def test_card_carries_the_network_its_size_and_the_sections_of_its_evaluations()
     assert "for config.json" not in text
 
 
-@pytest.mark.parametrize("seconds, text", [
-    (0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"),
-    (3600, "1 h 0 min"), (90_061, "25 h 1 min"),
-])
+@pytest.mark.parametrize(
+    "seconds, text",
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (3599, "59 min 59 s"),
+        (3600, "1 h 0 min"),
+        (90_061, "25 h 1 min"),
+    ],
+)
 def test_wall_times_are_said_in_two_units(seconds, text):
     assert wall_time_text(seconds) == text
 

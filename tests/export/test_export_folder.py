@@ -150,9 +150,11 @@ def test_batch_norm_statistics_move_in_training_only(loaded, exported, images):
         if (old != new.numpy()).any()
     ]
     assert sorted(moved) == [
-        "bn1/moving_mean:0", "bn1/moving_variance:0",
-        "bn2/moving_mean:0", "bn2/moving_variance:0",
-    ]  # fmt: skip
+        "bn1/moving_mean:0",
+        "bn1/moving_variance:0",
+        "bn2/moving_mean:0",
+        "bn2/moving_variance:0",
+    ]
 
 
 def test_training_uses_batch_statistics(loaded, encoder, images):
@@ -182,7 +184,8 @@ def test_loading_example_of_the_card_has_five_lines_and_runs(exported, monkeypat
 
 
 def test_export_inside_a_strategy_knows_nothing_of_it(
-        encoder, images, tmp_path, monkeypatch):
+    encoder, images, tmp_path, monkeypatch
+):
     # Spares the fresh process, which `exported` had.
     monkeypatch.setattr(saved_model, "check_in_fresh_process", lambda *args: 0.0)
     tf.distribute.MirroredStrategy._collective_key_base += 100_000
@@ -191,5 +194,6 @@ def test_export_inside_a_strategy_knows_nothing_of_it(
     loaded = tf.saved_model.load(str(tmp_path / "new" / "saved_model"))
     np.testing.assert_allclose(loaded(images), encoder(images), atol=1e-5)
     assert len(loaded.variables) == 12
-    assert not any(isinstance(v, tf.distribute.DistributedValues)
-                   for v in loaded.variables)
+    assert not any(
+        isinstance(v, tf.distribute.DistributedValues) for v in loaded.variables
+    )

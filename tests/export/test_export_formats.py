@@ -23,9 +23,10 @@ SIZE = 16
 PENALTY = 1e-3
 # The second lane has no Keras 3: TensorFlow 2.15 brings Keras 2.
 FORMATS = ("saved_model", "litert", "safetensors", "onnx") + (
-    () if ADDONS_LANE else ("keras3",))
+    () if ADDONS_LANE else ("keras3",)
+)
 
-HUB_PROGRAM = '''
+HUB_PROGRAM = """
 import functools, http.server, json, re, sys, threading
 import numpy as np
 import tensorflow as tf
@@ -101,9 +102,9 @@ for block in re.findall(r"```python\\n(.*?)```", open("card.md").read(), re.S):
         facts["blocks"].append([len(block.splitlines()), list(
             np.shape(names.get("features", names.get("weights"))))])
 print(json.dumps(facts))
-'''
+"""
 
-KERAS3_PROGRAM = '''
+KERAS3_PROGRAM = """
 import json, re, sys
 import keras, numpy as np
 
@@ -127,7 +128,7 @@ facts["losses"] = model.fit(
 facts["stem moved"] = float(np.abs(keras.ops.convert_to_numpy(stem) - before).max())
 facts["others"] = [name for name in sys.modules if name in ("tf_keras", "simclr_tf")]
 print(json.dumps(facts))
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +157,15 @@ def exported(encoder, heads, tmp_path_factory):
     """Folder and record of one export with everything in it."""
     folder = tmp_path_factory.mktemp("formats") / "everything"
     record = export_saved_model(
-        encoder, folder, projection_head=heads[0], classifier=heads[1],
-        image_size_pixels=SIZE, formats=FORMATS, version=3, archive=True)
+        encoder,
+        folder,
+        projection_head=heads[0],
+        classifier=heads[1],
+        image_size_pixels=SIZE,
+        formats=FORMATS,
+        version=3,
+        archive=True,
+    )
     return folder, record
 
 
@@ -166,8 +174,11 @@ def files(tmp_path_factory):
     """Pictures of three sizes and formats: colour, grey, and with transparency."""
     folder = tmp_path_factory.mktemp("files")
     rng = np.random.default_rng(2)
-    for name, size, mode in (("a.jpg", (31, 40), "RGB"), ("b.png", (20, 25), "L"),
-                             ("c.png", (50, 17), "RGBA")):
+    for name, size, mode in (
+        ("a.jpg", (31, 40), "RGB"),
+        ("b.png", (20, 25), "L"),
+        ("c.png", (50, 17), "RGBA"),
+    ):
         pixels = rng.integers(0, 256, (*size, len(mode)), "uint8").squeeze()
         Image.fromarray(pixels, mode).save(folder / name)
     return folder
@@ -184,12 +195,17 @@ def cases(encoder, files, tmp_path_factory):
     (batch,) = evaluation_batches(source, 8, SIZE)
     path = tmp_path_factory.mktemp("cases") / "cases.npz"
     np.savez(
-        path, images=images, features=encoder(images),
+        path,
+        images=images,
+        features=encoder(images),
         train_images=rng.normal(levels, 0.1, (32, SIZE, SIZE, 3)).astype(np.float32),
         train_labels=labels,
-        files=np.array([(files / name).read_bytes() for name in (
-            "a.jpg", "b.png", "c.png")], dtype="S"),
-        features_of_files=encoder(batch["images"]))
+        files=np.array(
+            [(files / name).read_bytes() for name in ("a.jpg", "b.png", "c.png")],
+            dtype="S",
+        ),
+        features_of_files=encoder(batch["images"]),
+    )
     return path
 
 
@@ -197,11 +213,20 @@ def in_fresh_process(program, folder, cases, scratch):
     """What a program prints as JSON, run inside an export's folder."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {
-        **os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow",
-        "TFHUB_CACHE_DIR": str(scratch), "PYTHONPATH": path.rstrip(os.pathsep)}
+        **os.environ,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "KERAS_BACKEND": "tensorflow",
+        "TFHUB_CACHE_DIR": str(scratch),
+        "PYTHONPATH": path.rstrip(os.pathsep),
+    }
     done = subprocess.run(
-        [sys.executable, "-c", program, str(cases)], cwd=folder, env=environment,
-        capture_output=True, text=True, timeout=600)
+        [sys.executable, "-c", program, str(cases)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -209,15 +234,23 @@ def in_fresh_process(program, folder, cases, scratch):
 @pytest.fixture(scope="module")
 def hub_facts(exported, cases, tmp_path_factory):
     return in_fresh_process(
-        HUB_PROGRAM, exported[0], cases, tmp_path_factory.mktemp("cache"))
+        HUB_PROGRAM, exported[0], cases, tmp_path_factory.mktemp("cache")
+    )
 
 
 def test_every_format_has_its_file_and_passed_its_parity_check(exported):
     folder, record = exported
     assert set(record["parity"]["formats"]) == set(FORMATS)
     assert max(record["parity"]["formats"].values()) <= 1e-5
-    names = {"card.md", "config.json", "saved_model", "saved_model.tar.gz",
-             "encoder.tflite", "encoder.onnx", "weights.safetensors"}
+    names = {
+        "card.md",
+        "config.json",
+        "saved_model",
+        "saved_model.tar.gz",
+        "encoder.tflite",
+        "encoder.onnx",
+        "weights.safetensors",
+    }
     assert {path.name for path in folder.iterdir()} - {"encoder.keras"} == names
     assert (folder / "saved_model" / "3" / "saved_model.pb").is_file()
     assert (folder / "encoder.keras").is_file() == ("keras3" in FORMATS)
@@ -225,8 +258,13 @@ def test_every_format_has_its_file_and_passed_its_parity_check(exported):
 
 def test_outputs_are_the_endpoints_the_layers_of_the_head_and_the_logits(exported):
     assert list(exported[1]["outputs"]) == [
-        "default", *ENDPOINTS, "projection_layer1", "projection_layer2", "projections",
-        "logits"]
+        "default",
+        *ENDPOINTS,
+        "projection_layer1",
+        "projection_layer2",
+        "projections",
+        "logits",
+    ]
 
 
 def test_outputs_are_the_values_of_their_layers(exported, encoder, heads, cases):
@@ -235,8 +273,7 @@ def test_outputs_are_the_values_of_their_layers(exported, encoder, heads, cases)
     outputs = loaded.signatures["serving_default"](images=tf.constant(images))
     for name, expected in with_endpoints(encoder)(images).items():
         np.testing.assert_allclose(outputs[name], expected, atol=1e-5, err_msg=name)
-    np.testing.assert_allclose(
-        outputs["logits"], heads[1](encoder(images)), atol=1e-5)
+    np.testing.assert_allclose(outputs["logits"], heads[1](encoder(images)), atol=1e-5)
 
 
 @pytest.mark.parametrize("way", ["hub.load", "archive", "litert", "onnx"])
@@ -262,7 +299,8 @@ def test_a_hub_layer_is_fine_tuned_by_fit_down_to_the_stem(hub_facts):
 def test_penalties_are_those_of_a_hub_layer_that_is_trained(hub_facts, encoder):
     kernel = encoder.get_layer("initial_conv").kernel.numpy()
     np.testing.assert_allclose(
-        hub_facts["trainable"]["penalties"], [PENALTY * np.sum(kernel ** 2)], rtol=1e-5)
+        hub_facts["trainable"]["penalties"], [PENALTY * np.sum(kernel**2)], rtol=1e-5
+    )
     assert hub_facts["frozen"]["penalties"] == [0]
 
 
@@ -282,8 +320,10 @@ def test_every_loading_example_of_the_card_has_at_most_five_lines_and_runs(hub_f
 
 
 if not ADDONS_LANE:
+
     def test_keras_3_loads_and_fine_tunes_it_without_this_package(
-            exported, cases, tmp_path):
+        exported, cases, tmp_path
+    ):
         facts = in_fresh_process(KERAS3_PROGRAM, exported[0], cases, tmp_path)
         assert facts["version"].startswith("3.") and facts["others"] == []
         assert facts["block"] == [1, 32] and facts["difference"] <= 1e-5
@@ -292,10 +332,13 @@ if not ADDONS_LANE:
         assert facts["stem moved"] > 1e-4
 
 
-@pytest.mark.parametrize("place", [
-    ".", "saved_model", "saved_model/3", "saved_model.tar.gz", "weights.safetensors"])
+@pytest.mark.parametrize(
+    "place",
+    [".", "saved_model", "saved_model/3", "saved_model.tar.gz", "weights.safetensors"],
+)
 def test_load_encoder_rebuilds_a_trainable_network_with_endpoints(
-        exported, encoder, cases, place):
+    exported, encoder, cases, place
+):
     images = np.load(cases)["images"]
     loaded = load_encoder(exported[0] / place)
     np.testing.assert_allclose(loaded(images), encoder(images), atol=1e-5)
@@ -311,7 +354,8 @@ def test_load_encoder_rebuilds_a_trainable_network_with_endpoints(
 
 
 def test_our_own_export_is_loaded_without_running_its_program(
-        exported, encoder, cases, monkeypatch):
+    exported, encoder, cases, monkeypatch
+):
     def refuse(*args, **kwargs):
         raise AssertionError("the program was loaded")
 
@@ -323,9 +367,13 @@ def test_our_own_export_is_loaded_without_running_its_program(
 
 def test_what_was_loaded_can_be_exported_again(exported, tmp_path):
     record = export_saved_model(
-        load_encoder(exported[0]), tmp_path / "again", formats=("safetensors",))
+        load_encoder(exported[0]), tmp_path / "again", formats=("safetensors",)
+    )
     assert {path.name for path in (tmp_path / "again").iterdir()} == {
-        "weights.safetensors", "config.json", "card.md"}
+        "weights.safetensors",
+        "config.json",
+        "card.md",
+    }
     assert record["weights"] == exported[1]["weights"]
     card = (tmp_path / "again" / "card.md").read_text()
     assert "load_file" in card and not re.search("saved_model|hub", card)

@@ -95,16 +95,22 @@ def fine_tuned():
     head = projection_head()
     head(tf.zeros([1, NUM_FEATURES]))
     network = classifier_network(
-        encoder(), NUM_CLASSES, projection_head=head, head_layer=1)
+        encoder(), NUM_CLASSES, projection_head=head, head_layer=1
+    )
     freeze_until(network, "final_avg_pool")
     return split_classifier(network)[1]
 
 
 HEADS = {
     "dense": lambda: layers.Dense(NUM_CLASSES),
-    "layers without an input": lambda: keras.Sequential([
-        layers.Dense(8, "relu"), layers.BatchNormalization(), layers.Dropout(0.5),
-        layers.Dense(NUM_CLASSES)]),
+    "layers without an input": lambda: keras.Sequential(
+        [
+            layers.Dense(8, "relu"),
+            layers.BatchNormalization(),
+            layers.Dropout(0.5),
+            layers.Dense(NUM_CLASSES),
+        ]
+    ),
     "projection head": projection_head,
     "functional": functional,
     "from the middle": FromTheMiddle,
@@ -179,15 +185,18 @@ def two_outputs():
     return keras.Model(features, [layers.Dense(2)(features), layers.Dense(3)(features)])
 
 
-@pytest.mark.parametrize("head, words", [
-    (lambda features: features, "must be a layer or a model of the Keras 2 API"),
-    (keras.Sequential([keras.Input((7,)), layers.Dense(3)]), r"float32 \[N, 4\]"),
-    (layers.Reshape((2, 2)), r"output=\(2, 2, 2\)"),
-    (two_outputs(), "one tensor of floats"),
-    (layers.Lambda(lambda x: tf.argmax(x, axis=1)), r"output=\(2,\)"),
-], ids=["no layer", "another width", "three axes", "two outputs", "classes"])
-def test_what_maps_no_features_to_logits_is_refused_in_one_line(
-        head, words, tmp_path):
+@pytest.mark.parametrize(
+    "head, words",
+    [
+        (lambda features: features, "must be a layer or a model of the Keras 2 API"),
+        (keras.Sequential([keras.Input((7,)), layers.Dense(3)]), r"float32 \[N, 4\]"),
+        (layers.Reshape((2, 2)), r"output=\(2, 2, 2\)"),
+        (two_outputs(), "one tensor of floats"),
+        (layers.Lambda(lambda x: tf.argmax(x, axis=1)), r"output=\(2,\)"),
+    ],
+    ids=["no layer", "another width", "three axes", "two outputs", "classes"],
+)
+def test_what_maps_no_features_to_logits_is_refused_in_one_line(head, words, tmp_path):
     with pytest.raises(ConfigError, match=words) as caught:
         export_saved_model(encoder(), tmp_path / "new", classifier=head)
     assert "`classifier`" in str(caught.value) and "\n" not in str(caught.value)
@@ -217,11 +226,13 @@ def test_parity_cases_hold_what_the_heads_say_of_the_features(features):
     assert parity.output_names(cases) == ("features", "logits")
     for number in "01":
         np.testing.assert_allclose(
-            cases[f"logits{number}"], head(model(cases[f"images{number}"])), rtol=1e-5)
+            cases[f"logits{number}"], head(model(cases[f"images{number}"])), rtol=1e-5
+        )
 
 
 # Stands for the SavedModel: the answers come from the cases, but for what is changed.
-ANSWERS = """
+ANSWERS = (
+    """
 import sys
 import numpy as np
 foreign, answers = [], np.load(sys.argv[2])
@@ -230,18 +241,23 @@ def outputs(images):
     found = {name: answers[name + case] for name in ("features", "logits")}
     CHANGE
     return list(found.items())
-""" + parity.COMPARE
+"""
+    + parity.COMPARE
+)
 
 
-@pytest.mark.parametrize("change, words", [
-    ("pass", None),
-    ("found['logits'] = found['logits'] + 2e-3 * (case == '1')", "logits differ"),
-    ("found['logits'] = found['logits'] + 2e-4", None),  # They are as large as 100.
-    ("found['features'] = found['features'] + 2e-4", "features differ"),
-    ("found['features'] = found['features'] * np.nan", "features differ.* by nan"),
-    ("del found['logits']", "says nothing of logits"),
-    ("found = {}", "says nothing of features, logits"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ("pass", None),
+        ("found['logits'] = found['logits'] + 2e-3 * (case == '1')", "logits differ"),
+        ("found['logits'] = found['logits'] + 2e-4", None),  # They are as large as 100.
+        ("found['features'] = found['features'] + 2e-4", "features differ"),
+        ("found['features'] = found['features'] * np.nan", "features differ.* by nan"),
+        ("del found['logits']", "says nothing of logits"),
+        ("found = {}", "says nothing of features, logits"),
+    ],
+)
 def test_every_output_has_to_be_there_and_the_same(monkeypatch, change, words):
     monkeypatch.setattr(parity, "_PROGRAM", ANSWERS.replace("CHANGE", change))
     cases = {f"images{n}": np.full([1], n) for n in (0, 1)}

@@ -12,15 +12,29 @@ from simclr_tf.export import export_saved_model, saved_model
 from simclr_tf.training.stored_weights import open_stored_weights
 
 RESULTS = {
-    "data": "tfds:fashion_mnist", "encoder": "fashion", "command": "simclr-tf evaluate",
-    "measurements": [{"representation": "this encoder", "protocol": "linear_probe",
-                      "value": 90.0, "num_test": 10_000}]}
+    "data": "tfds:fashion_mnist",
+    "encoder": "fashion",
+    "command": "simclr-tf evaluate",
+    "measurements": [
+        {
+            "representation": "this encoder",
+            "protocol": "linear_probe",
+            "value": 90.0,
+            "num_test": 10_000,
+        }
+    ],
+}
 CARD = {
-    "summary": "A tiny one.", "architecture": "One layer", "image_size_pixels": 8,
-    "data": "tfds:fashion_mnist", "data_licence": "MIT, Zalando SE",
-    "command": "simclr-tf pretrain", "wall_seconds": 61.0, "results": [RESULTS],
+    "summary": "A tiny one.",
+    "architecture": "One layer",
+    "image_size_pixels": 8,
+    "data": "tfds:fashion_mnist",
+    "data_licence": "MIT, Zalando SE",
+    "command": "simclr-tf pretrain",
+    "wall_seconds": 61.0,
+    "results": [RESULTS],
     "sections": [{"title": "Frozen features", "markdown": "a table"}],
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +68,10 @@ def test_the_list_says_what_the_encoder_and_its_card_say(folder):
 
 def test_config_keeps_the_numbers_and_card_md_the_tables(folder):
     record = json.loads((folder / "shirts" / "config.json").read_text())
-    assert record["card"] == {"title": "shirts", **{
-        name: CARD[name] for name in CARD if name != "sections"}}
+    assert record["card"] == {
+        "title": "shirts",
+        **{name: CARD[name] for name in CARD if name != "sections"},
+    }
     card = (folder / "shirts" / "card.md").read_text()
     assert "## Frozen features\n\na table\n" in card
     assert f"{record['num_parameters']:,} parameters" in card
@@ -66,7 +82,8 @@ def test_it_loads_by_path_and_by_name(folder, encoder, monkeypatch):
     images = np.random.default_rng(0).random((2, 8, 8, 1), "float32")
     for place in (zoo()["shirts"].path, "zoo:shirts"):
         np.testing.assert_allclose(
-            load_encoder(place)(images), encoder(images), atol=1e-6)
+            load_encoder(place)(images), encoder(images), atol=1e-6
+        )
     stored = open_stored_weights("zoo:shirts").parts["encoder"]
     assert len(stored) == len(encoder.variables)
 

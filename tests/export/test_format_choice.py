@@ -42,13 +42,17 @@ def test_without_keras_3_its_format_is_one_line(monkeypatch, version):
     assert f"keras {version or 'none'}" in str(caught.value)
 
 
-@pytest.mark.parametrize("name, package", [
-    ("litert", "ai_edge_litert"), ("onnx", "onnxruntime"), ("onnx", "tf2onnx")])
+@pytest.mark.parametrize(
+    "name, package",
+    [("litert", "ai_edge_litert"), ("onnx", "onnxruntime"), ("onnx", "tf2onnx")],
+)
 def test_missing_package_is_one_line_with_the_way_out(monkeypatch, name, package):
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        extras.importlib.util, "find_spec",
-        lambda module: None if module == package else find(module))
+        extras.importlib.util,
+        "find_spec",
+        lambda module: None if module == package else find(module),
+    )
     with pytest.raises(ConfigError) as caught:
         check_formats([name])
     assert f'`pip install "simclr-tf[{name}]"`' in str(caught.value)
@@ -58,17 +62,21 @@ def test_missing_package_is_one_line_with_the_way_out(monkeypatch, name, package
 def test_network_with_its_own_layers_is_refused_layer_by_layer(tmp_path):
     with pytest.raises(ConfigError, match="has layers of its own") as caught:
         export_saved_model(
-            own_layer(), tmp_path / "new", formats=("saved_model", "safetensors"))
+            own_layer(), tmp_path / "new", formats=("saved_model", "safetensors")
+        )
     assert "formats=['safetensors']" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"version": -1}, "version=-1"),
-    ({"version": 1, "formats": ["safetensors"]}, "add saved_model"),
-    ({"archive": True, "formats": ["safetensors"]}, "add saved_model"),
-    ({"image_size_pixels": 0}, "image_size_pixels=0"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"version": -1}, "version=-1"),
+        ({"version": 1, "formats": ["safetensors"]}, "add saved_model"),
+        ({"archive": True, "formats": ["safetensors"]}, "add saved_model"),
+        ({"image_size_pixels": 0}, "image_size_pixels=0"),
+    ],
+)
 def test_impossible_layouts_are_refused_before_any_work(tmp_path, options, words):
     images = keras.Input((None, None, 3))
     maps = keras.layers.Conv2D(2, 1)(images)

@@ -22,16 +22,21 @@ def encoder():
 def test_a_program_that_says_otherwise_is_noticed(encoder, factor, passes):
     cases = parity.parity_cases(encoder, encoder)
     cases["means0"], cases["means1"] = (
-        1e3 * cases[f"images{case}"].mean((1, 2)) for case in (0, 1))
+        1e3 * cases[f"images{case}"].mean((1, 2)) for case in (0, 1)
+    )
     program = f"""
 foreign = ["simclr_tf"]
 def outputs(images):
     factor = 1 if len(images) == 2 else {factor}  # Only of the second case.
     yield "means", 1e3 * images.mean((1, 2)) * factor
-""" + parity.COMPARE.replace("cases, worst", "import sys; import numpy as np; "
-                             "cases, worst")
-    with contextlib.nullcontext() if passes else pytest.raises(
-            ParityError, match="means differ from the trained one's by"):
+""" + parity.COMPARE.replace(
+        "cases, worst", "import sys; import numpy as np; cases, worst"
+    )
+    with (
+        contextlib.nullcontext()
+        if passes
+        else pytest.raises(ParityError, match="means differ from the trained one's by")
+    ):
         parity.difference_in_fresh_process(program, "none", cases, names=["means"])
 
 

@@ -42,7 +42,8 @@ def names(folder):
 
 
 def test_export_killed_while_it_is_made_has_no_name_and_is_cleared_by_the_next(
-        tmp_path):
+    tmp_path,
+):
     folder = tmp_path / "tiny"
     (tmp_path / ".tiny-notes").mkdir()  # Not ours: it stays.
     (tmp_path / (".other-" + "0" * 32)).mkdir()
@@ -55,7 +56,8 @@ def test_export_killed_while_it_is_made_has_no_name_and_is_cleared_by_the_next(
 
 
 def test_export_killed_between_two_names_gives_the_older_one_back(
-        tmp_path, monkeypatch):
+    tmp_path, monkeypatch
+):
     folder, rename = tmp_path / "tiny", os.rename
     export(folder, "older")
 

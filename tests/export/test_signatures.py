@@ -44,22 +44,33 @@ def test_wrong_dtype_channels_and_rank_are_refused_with_what_is_expected(loaded,
         loaded(wrong)
 
 
-@pytest.mark.parametrize("wrong, reason", [
-    (WRONG["uint8"], "expected to be a float tensor but is a uint8 tensor"),
-    (WRONG["one channel"], r"\[1,8,8,1\] is not compatible with expected shape "
-     r"\[\?,\?,\?,3\]"),
-    (WRONG["no batch"], r"\[8,8,3\] is not compatible with expected shape"),
-], ids=WRONG)
+@pytest.mark.parametrize(
+    "wrong, reason",
+    [
+        (WRONG["uint8"], "expected to be a float tensor but is a uint8 tensor"),
+        (
+            WRONG["one channel"],
+            r"\[1,8,8,1\] is not compatible with expected shape "
+            r"\[\?,\?,\?,3\]",
+        ),
+        (WRONG["no batch"], r"\[8,8,3\] is not compatible with expected shape"),
+    ],
+    ids=WRONG,
+)
 def test_signatures_refuse_them_too_and_name_the_reason(loaded, wrong, reason):
     with pytest.raises(tf.errors.InvalidArgumentError, match=reason):
         loaded.signatures["serving_default"](images=tf.constant(wrong))
 
 
-@pytest.mark.parametrize("wrong, reason", [
-    (np.zeros([1, 8, 8, 3], np.float32), "a uint8 tensor but is a float"),
-    (np.zeros([1, 8, 8, 1], np.uint8), r"\[1,8,8,1\] is not compatible"),
-    (np.zeros([8, 8, 3], np.uint8), r"\[8,8,3\] is not compatible"),
-], ids=["float", "one channel", "no batch"])
+@pytest.mark.parametrize(
+    "wrong, reason",
+    [
+        (np.zeros([1, 8, 8, 3], np.float32), "a uint8 tensor but is a float"),
+        (np.zeros([1, 8, 8, 1], np.uint8), r"\[1,8,8,1\] is not compatible"),
+        (np.zeros([8, 8, 3], np.uint8), r"\[8,8,3\] is not compatible"),
+    ],
+    ids=["float", "one channel", "no batch"],
+)
 def test_uint8_signature_refuses_the_same(loaded, wrong, reason):
     with pytest.raises(tf.errors.InvalidArgumentError, match=reason):
         loaded.signatures["image_feature_vector_uint8"](images=tf.constant(wrong))
@@ -83,8 +94,10 @@ def test_uint8_signature_divides_by_255(loaded, images):
         np.testing.assert_allclose(outputs[name], expected[name], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("size, channels, words", [
-    ((8, 8), 3, "of one size only"), ((None, None), 4, "decoded to 1 or 3 channels")])
+@pytest.mark.parametrize(
+    "size, channels, words",
+    [((8, 8), 3, "of one size only"), ((None, None), 4, "decoded to 1 or 3 channels")],
+)
 def test_bytes_are_only_decoded_to_what_the_encoder_takes(size, channels, words):
     with pytest.raises(ConfigError, match=words):
         ReusableModule(tiny_encoder(size, channels), image_size_pixels=16)

@@ -21,8 +21,14 @@ def source_of(**options):
     randomize(networks.objects["encoder"])
     variables = networks.variables()
     return conversion.SourceModel(
-        "simclr_tf", "here", architecture, variables, networks.objects,
-        {name: name for name in variables}, [])
+        "simclr_tf",
+        "here",
+        architecture,
+        variables,
+        networks.objects,
+        {name: name for name in variables},
+        [],
+    )
 
 
 def images_of(size, number=2):
@@ -43,17 +49,22 @@ def resnet50(tmp_path_factory):
     return folder, source.objects["encoder"], state
 
 
-@pytest.mark.parametrize("size, maxpool, same", [
-    (33, "padding=1", True),     # 17 after the first convolution: odd.
-    (32, "ceil_mode", True),     # 16: even, as of 224 pixels.
-    (32, "padding=1", False),    # What torchvision does by itself.
-])
+@pytest.mark.parametrize(
+    "size, maxpool, same",
+    [
+        (33, "padding=1", True),  # 17 after the first convolution: odd.
+        (32, "ceil_mode", True),  # 16: even, as of 224 pixels.
+        (32, "padding=1", False),  # What torchvision does by itself.
+    ],
+)
 def test_torchvisions_resnet50_computes_the_same_features(
-        resnet50, size, maxpool, same):
+    resnet50, size, maxpool, same
+):
     _, encoder, state = resnet50
     images = images_of(size)
     found = torchvision_features(
-        images, state, (3, 4, 6, 3), bottleneck=True, maxpool=maxpool)
+        images, state, (3, 4, 6, 3), bottleneck=True, maxpool=maxpool
+    )
     expected = encoder(images, training=False).numpy()
     assert expected.std() > 0.1
     assert close(found, expected) == same
@@ -78,7 +89,8 @@ def test_the_reference_reaches_torchvision_through_both_names(tmp_path):
     source = conversion.read_google_tf1(prefix)
     state = conversion.write_torchvision(source, tmp_path / "torch")
     found = torchvision_features(
-        images, state, (2, 2, 2, 2), bottleneck=False, maxpool="none")
+        images, state, (2, 2, 2, 2), bottleneck=False, maxpool="none"
+    )
     # Float32 weights, float64 arithmetic on both sides.
     np.testing.assert_allclose(found, network.features.numpy(), rtol=1e-9)
     assert len(state) == 126  # torchvision's 120, and a shortcut in layer1.0.
@@ -90,29 +102,43 @@ def test_the_reference_reaches_torchvision_through_both_names(tmp_path):
     assert all(name.startswith("head_") for name in left_out)
 
 
-@pytest.mark.parametrize("wrong, words", [
-    ({"sk_ratio": 0.0625}, "selective kernels"),
-    ({"se_ratio": 0.25}, "squeeze-and-excitation"),
-    ({"width_multiplier": 0.0625}, "other widths"),
-])
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"sk_ratio": 0.0625}, "selective kernels"),
+        ({"se_ratio": 0.25}, "squeeze-and-excitation"),
+        ({"width_multiplier": 0.0625}, "other widths"),
+    ],
+)
 def test_what_torchvision_has_not_is_refused_and_nothing_written(
-        wrong, words, tmp_path):
+    wrong, words, tmp_path
+):
     source = source_of(depth=18, stem="cifar", **{"width_multiplier": 1 / 16, **wrong})
     with pytest.raises(ConfigError, match=words):
         conversion.write_torchvision(source, tmp_path / "torch")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("options, lines", [
-    ({"depth": 50}, ["resnet50()", "MaxPool2d(3, 2, ceil_mode=True)"]),
-    ({"depth": 200}, ["Bottleneck, [3, 24, 36, 3])"]),
-    ({"depth": 10}, ["BasicBlock, [1, 1, 1, 1])"]),
-    ({"depth": 34, "stem": "cifar"},
-     ["conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)", "maxpool = torch.nn.Id",
-      "layer1[0].downsample = "]),
-    ({"depth": 50, "stem": "small", "channels": 1},
-     ["conv1 = torch.nn.Conv2d(1, 64, 3, 2, 1, bias=False)"]),
-])
+@pytest.mark.parametrize(
+    "options, lines",
+    [
+        ({"depth": 50}, ["resnet50()", "MaxPool2d(3, 2, ceil_mode=True)"]),
+        ({"depth": 200}, ["Bottleneck, [3, 24, 36, 3])"]),
+        ({"depth": 10}, ["BasicBlock, [1, 1, 1, 1])"]),
+        (
+            {"depth": 34, "stem": "cifar"},
+            [
+                "conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)",
+                "maxpool = torch.nn.Id",
+                "layer1[0].downsample = ",
+            ],
+        ),
+        (
+            {"depth": 50, "stem": "small", "channels": 1},
+            ["conv1 = torch.nn.Conv2d(1, 64, 3, 2, 1, bias=False)"],
+        ),
+    ],
+)
 def test_loading_lines_change_torchvisions_network_where_it_differs(options, lines):
     text = loading_lines(conversion.Architecture(**options))
     compile(text, "loading", "exec")

@@ -28,11 +28,17 @@ from tests.quick_tracing import without_grappler
 
 TOLERANCE = 1e-5
 OPTIONS = {
-    "data": "embedded:freedoom_12", "preset": "demo", "epochs": 4,
-    "data.split": "train[:64]", "global_batch_size": 32, "precision": "float32",
+    "data": "embedded:freedoom_12",
+    "preset": "demo",
+    "epochs": 4,
+    "data.split": "train[:64]",
+    "global_batch_size": 32,
+    "precision": "float32",
     "encoder": {"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
-    "compile_views": False, "checkpoint.every_epochs": 1,
-    "optimizer.warmup_epochs": 1, "optimizer.scaling": "none",
+    "compile_views": False,
+    "checkpoint.every_epochs": 1,
+    "optimizer.warmup_epochs": 1,
+    "optimizer.scaling": "none",
     "augment.recipe": "finetune",  # See tests/training/faulty_runs.py.
 }
 OPTIMIZERS = {"lars": 1.0, "lamb": 0.02, "adamw": 0.002}  # Learning rates.
@@ -53,10 +59,17 @@ def images():
 
 
 def run(workdir, optimizer, callbacks=(), **options):
-    return pretrain(workdir=workdir, callbacks=callbacks, say=lambda line: None,
-                    **{**OPTIONS, "optimizer.name": optimizer,
-                       "optimizer.base_learning_rate": OPTIMIZERS[optimizer],
-                       **options})
+    return pretrain(
+        workdir=workdir,
+        callbacks=callbacks,
+        say=lambda line: None,
+        **{
+            **OPTIONS,
+            "optimizer.name": optimizer,
+            "optimizer.base_learning_rate": OPTIMIZERS[optimizer],
+            **options,
+        },
+    )
 
 
 def write(folder):
@@ -75,8 +88,9 @@ def write(folder):
         result = run(folder / "swa", "lars", **{"optimizer.wrapper": "swa"})
         features["swa"] = result.encoder(images()).numpy()
         configs["swa"] = to_dict(result.config)
-    code = command_line.main(["export", f"--workdir={folder / EXPORTED}",
-                              f"--output={folder / 'export'}"])
+    code = command_line.main(
+        ["export", f"--workdir={folder / EXPORTED}", f"--output={folder / 'export'}"]
+    )
     check(code == 0, "the export was made")
     np.savez(folder / "features.npz", **features)
     (folder / "configs.json").write_text(json.dumps(configs))
@@ -89,11 +103,13 @@ def read(folder):
     check(set(OPTIMIZERS) <= set(features), "every run is there")
     for name in features:
         check_features(
-            load_encoder(folder / name), features[name], f"checkpoint {name}")
-        check(to_dict(Workdir(folder / name).config()) == configs[name],
-              f"config.json of {name} means the same")
-    check_features(load_encoder(folder / "export"), features[EXPORTED],
-                   "SavedModel")
+            load_encoder(folder / name), features[name], f"checkpoint {name}"
+        )
+        check(
+            to_dict(Workdir(folder / name).config()) == configs[name],
+            f"config.json of {name} means the same",
+        )
+    check_features(load_encoder(folder / "export"), features[EXPORTED], "SavedModel")
     plain = tf.saved_model.load(str(folder / "export" / "saved_model"))
     check_features(plain, features[EXPORTED], "SavedModel by TensorFlow alone")
     for optimizer in OPTIMIZERS:
@@ -113,26 +129,36 @@ def check_continues(folder, optimizer):
     shutil.copytree(folder / optimizer, workdir)
     saved = CheckpointStore(workdir / "checkpoints").latest()
     reader = tf.train.load_checkpoint(str(saved.path / "ckpt"))
-    slots = [reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
-             if name.startswith("optimizer/_variables/")]
+    slots = [
+        reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name.startswith("optimizer/_variables/")
+    ]
     restored = {}
 
     class LookAtTheOptimizer(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
-            restored.setdefault("slots", [
-                v.numpy() for v in self.model.optimizer.variables])
+            restored.setdefault(
+                "slots", [v.numpy() for v in self.model.optimizer.variables]
+            )
 
     result = run(workdir, optimizer, [LookAtTheOptimizer()])
-    check(saved.step == 4 and [r["step"] for r in read_metrics(
-        workdir / "metrics.jsonl")] == [2, 4, 6, 8], f"{optimizer}: the run went on")
+    check(
+        saved.step == 4
+        and [r["step"] for r in read_metrics(workdir / "metrics.jsonl")]
+        == [2, 4, 6, 8],
+        f"{optimizer}: the run went on",
+    )
     check(np.isfinite(result.metrics["loss"]), f"{optimizer}: its loss is finite")
 
     def fingerprints(arrays):
         return sorted((a.shape, float(np.sum(np.abs(a)))) for a in arrays)
 
     matches = set(fingerprints(slots)) <= set(fingerprints(restored["slots"]))
-    check(len(slots) > 10 and matches,
-          f"{optimizer}: its {len(slots)} optimizer variables were restored")
+    check(
+        len(slots) > 10 and matches,
+        f"{optimizer}: its {len(slots)} optimizer variables were restored",
+    )
 
 
 def check(condition, claim):

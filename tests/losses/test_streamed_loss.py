@@ -54,10 +54,10 @@ def test_loss_and_metrics_equal_the_loops_whatever_the_blocks(chunk_size):
     found = nt_xent_candidates(a, b, temperature=0.2, chunk_size=chunk_size)
     assert isinstance(found, StreamedCandidates)
     for value, expected in (
-            (nt_xent_from_logits(found), oracle.nt_xent(a, b, 0.2)),
-            (contrastive_accuracy(found), metrics_oracle.contrastive_accuracy(a, b)),
-            (contrastive_entropy(found),
-             metrics_oracle.contrastive_entropy(a, b, 0.2))):
+        (nt_xent_from_logits(found), oracle.nt_xent(a, b, 0.2)),
+        (contrastive_accuracy(found), metrics_oracle.contrastive_accuracy(a, b)),
+        (contrastive_entropy(found), metrics_oracle.contrastive_entropy(a, b, 0.2)),
+    ):
         assert value.dtype == tf.float32 and np.ptp(expected) > 0
         np.testing.assert_allclose(value, expected, rtol=2e-5)
 
@@ -67,13 +67,15 @@ def test_loss_and_metrics_equal_the_loops_whatever_the_blocks(chunk_size):
 def test_loss_and_gradients_equal_the_dense_ones(temperature, chunk_size):
     a, b = _projections(number=8)
     loss, gradients = _value_and_gradients(
-        a, b, temperature=temperature, chunk_size=chunk_size)
+        a, b, temperature=temperature, chunk_size=chunk_size
+    )
     expected, expected_gradients = _value_and_gradients(a, b, temperature=temperature)
     # A float32 logit of 100 is uncertain by 8e-6.
     np.testing.assert_allclose(loss, expected, rtol=1e-5, atol=1e-7 / temperature)
     scale = np.abs(expected_gradients).max()
-    np.testing.assert_allclose(gradients, expected_gradients, rtol=1e-5,
-                               atol=1e-5 * scale)
+    np.testing.assert_allclose(
+        gradients, expected_gradients, rtol=1e-5, atol=1e-5 * scale
+    )
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -81,9 +83,11 @@ def test_compiled_loss_and_gradients_equal_the_eager_ones(jit_compile):
     a, b = _projections(number=8)
     options = {"temperature": 0.1, "chunk_size": 7}
     found = _value_and_gradients(
-        a, b, functools.partial(tf.function, jit_compile=jit_compile), **options)
-    for value, expected in zip(found, _value_and_gradients(a, b, **options),
-                               strict=True):
+        a, b, functools.partial(tf.function, jit_compile=jit_compile), **options
+    )
+    for value, expected in zip(
+        found, _value_and_gradients(a, b, **options), strict=True
+    ):
         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -97,7 +101,8 @@ def test_other_precisions_and_raw_lengths_give_the_dense_gradients(dtype):
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     bound = {"float16": 1e-3, "bfloat16": 8e-3, "float64": 1e-5}[dtype]
     gradients, expected_gradients = (
-        g.astype("float64") for g in (gradients, expected_gradients))
+        g.astype("float64") for g in (gradients, expected_gradients)
+    )
     np.testing.assert_allclose(gradients, expected_gradients, atol=1e-6, rtol=bound)
 
 
@@ -112,14 +117,19 @@ def test_rows_of_zeros_give_finite_losses_and_no_gradient():
 def test_a_small_loss_keeps_its_digits_and_so_does_its_gradient():
     # Logits near 17, where float32 steps by 2e-6; the loss is 6e-7.
     z, temperature = np.eye(6, dtype=np.float32), 0.06
-    loss, gradients = _value_and_gradients(
-        z, z, temperature=temperature, chunk_size=5)
+    loss, gradients = _value_and_gradients(z, z, temperature=temperature, chunk_size=5)
     odds = 10 * math.exp(-1 / temperature)
     np.testing.assert_allclose(loss, [math.log1p(odds)] * 6, rtol=1e-5)
     # Every negative takes an equal part of the small probability.
     weights = np.random.default_rng(9).normal(size=6)
-    expected = odds / (1 + odds) / 10 / temperature * (
-        weights[:, None] + weights[None]) * (1 - np.eye(6))
+    expected = (
+        odds
+        / (1 + odds)
+        / 10
+        / temperature
+        * (weights[:, None] + weights[None])
+        * (1 - np.eye(6))
+    )
     np.testing.assert_allclose(gradients[0], expected, rtol=2e-5, atol=1e-12)
 
 
@@ -129,7 +139,8 @@ def test_a_tie_counts_as_wrong():
         found = nt_xent_candidates(same, same, temperature=0.1, chunk_size=chunk_size)
         assert not np.any(contrastive_accuracy(found))
         np.testing.assert_allclose(
-            contrastive_entropy(found), [math.log(11)] * 6, rtol=1e-6)
+            contrastive_entropy(found), [math.log(11)] * 6, rtol=1e-6
+        )
 
 
 def test_one_image_alone_has_no_negatives_and_no_loss():
@@ -147,27 +158,36 @@ def test_the_figures_of_a_confident_network_are_those_of_the_dense_logits():
     streamed = nt_xent_candidates(a, b, chunk_size=16, **options)
     for metric in (contrastive_accuracy, contrastive_entropy):
         np.testing.assert_allclose(
-            metric(streamed), metric(dense), rtol=1e-4, atol=2e-6)
+            metric(streamed), metric(dense), rtol=1e-4, atol=2e-6
+        )
 
 
 def test_a_graph_with_an_unknown_batch_size_gives_the_same_loss():
     spec = tf.TensorSpec([None, 7], tf.float32)
     compiled = tf.function(
         lambda a, b: nt_xent(a, b, temperature=0.2, chunk_size=4),
-        input_signature=[spec, spec])
+        input_signature=[spec, spec],
+    )
     for number in (1, 5):
         a, b = _projections(number)
         np.testing.assert_allclose(
-            compiled(a, b), nt_xent(a, b, temperature=0.2), rtol=1e-5)
+            compiled(a, b), nt_xent(a, b, temperature=0.2), rtol=1e-5
+        )
 
 
 def _largest_tensor(function, *shapes):
     """Elements of the largest tensor in the graph of a function, loops included."""
-    graph = tf.function(function).get_concrete_function(
-        *(tf.TensorSpec(shape) for shape in shapes)).graph.as_graph_def(add_shapes=True)
+    graph = (
+        tf.function(function)
+        .get_concrete_function(*(tf.TensorSpec(shape) for shape in shapes))
+        .graph.as_graph_def(add_shapes=True)
+    )
     nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
-    return max(math.prod(dim.size for dim in shape.dim) for node in nodes
-               for shape in node.attr["_output_shapes"].list.shape)
+    return max(
+        math.prod(dim.size for dim in shape.dim)
+        for node in nodes
+        for shape in node.attr["_output_shapes"].list.shape
+    )
 
 
 def test_beyond_the_budget_the_choice_is_blocks_within_theirs():
@@ -235,7 +255,11 @@ print(float(loss), peak() - before)
 def test_32768_images_fit_in_two_gibibytes_above_the_inputs():
     root = pathlib.Path(__file__).parents[2]
     loss, memory = subprocess.run(
-        [sys.executable, "-c", LARGE, "32768"], cwd=root, check=True,
-        capture_output=True, text=True).stdout.split()
+        [sys.executable, "-c", LARGE, "32768"],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
     assert 10 < float(loss) < 13  # Unrelated views: a little above log(65535) = 11.1.
     assert int(memory) < 2 * 2**30

@@ -39,9 +39,11 @@ def head(encoder):
 
 @pytest.mark.parametrize("head_layer", [0, 1, 3])
 def test_the_linear_layer_reads_the_layer_of_the_head_that_was_named(
-        encoder, head, head_layer):
+    encoder, head, head_layer
+):
     network = classifier_network(
-        encoder, 5, projection_head=head, head_layer=head_layer)
+        encoder, 5, projection_head=head, head_layer=head_layer
+    )
     before_logits = keras.Model(network.input, network.get_layer(LOGITS).input)
     expected = head.layer_outputs(encoder(IMAGES))[head_layer]
     np.testing.assert_allclose(before_logits(IMAGES), expected, atol=1e-6)
@@ -65,15 +67,20 @@ def test_a_head_without_batch_norm_keeps_its_biases(encoder):
     network = classifier_network(encoder, 2, projection_head=head, head_layer=1)
     before_logits = keras.Model(network.input, network.get_layer(LOGITS).input)
     np.testing.assert_allclose(
-        before_logits(IMAGES), head.layer_outputs(encoder(IMAGES))[1], atol=1e-5)
+        before_logits(IMAGES), head.layer_outputs(encoder(IMAGES))[1], atol=1e-5
+    )
 
 
 def test_synchronized_networks_compute_the_same(encoder, head):
     plain = classifier_network(encoder, 2, projection_head=head, head_layer=2)
     network = classifier_network(
-        encoder, 2, projection_head=head, head_layer=2, synchronized=True)
-    norms = [layer for layer in network.layers
-             if isinstance(layer, keras.layers.BatchNormalization)]
+        encoder, 2, projection_head=head, head_layer=2, synchronized=True
+    )
+    norms = [
+        layer
+        for layer in network.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
     assert all(isinstance(n, SynchronizedBatchNormalization) for n in norms)
     assert {"head_bn1", "head_bn2"} < {norm.name for norm in norms}
     for one in (plain, network):
@@ -87,7 +94,10 @@ def test_what_is_frozen_reaches_the_endpoint_and_no_further(encoder):
     assert frozen[-1] == "block_group2"
     trained = {v.name.split("/")[0] for v in network.trainable_variables}
     assert {name[:12] for name in trained} == {
-        "block_group3", "block_group4", LOGITS[:12]}
+        "block_group3",
+        "block_group4",
+        LOGITS[:12],
+    }
     assert not trained & set(frozen)
 
 
@@ -95,7 +105,10 @@ def test_freezing_the_whole_encoder_leaves_head_and_logits(encoder, head):
     network = classifier_network(encoder, 2, projection_head=head, head_layer=1)
     freeze_until(network, "final_avg_pool")
     assert {v.name.split("/")[0] for v in network.trainable_variables} == {
-        "head_dense1", "head_bn1", LOGITS}
+        "head_dense1",
+        "head_bn1",
+        LOGITS,
+    }
 
 
 def test_frozen_batch_norm_ignores_training_and_keeps_its_statistics(encoder):
@@ -104,7 +117,8 @@ def test_frozen_batch_norm_ignores_training_and_keeps_its_statistics(encoder):
     features = keras.Model(network.input, network.get_layer(LOGITS).input)
     before = features.get_weights()
     np.testing.assert_array_equal(
-        features(IMAGES, training=True), features(IMAGES, training=False))
+        features(IMAGES, training=True), features(IMAGES, training=False)
+    )
     for old, new in zip(before, features.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -115,8 +129,13 @@ def test_depth_groups_hold_every_trained_variable_once_from_the_stem_up(encoder,
     ids = [id(v) for group in groups for v in group]
     assert sorted(ids) == sorted(id(v) for v in network.trainable_variables)
     assert [group[0].name.split("/")[0][:12] for group in groups] == [
-        "initial_conv", "block_group1", "block_group2", "block_group3", "block_group4",
-        "head_dense1"]
+        "initial_conv",
+        "block_group1",
+        "block_group2",
+        "block_group3",
+        "block_group4",
+        "head_dense1",
+    ]
 
 
 def test_depth_groups_leave_frozen_parts_out(encoder):
@@ -127,8 +146,9 @@ def test_depth_groups_leave_frozen_parts_out(encoder):
 
 def test_an_encoder_of_another_kind_is_one_group_beside_the_logits():
     images = keras.Input((8, 8, 1))
-    encoder = keras.Model(images, keras.layers.Flatten()(
-        keras.layers.Conv2D(2, 3)(images)))
+    encoder = keras.Model(
+        images, keras.layers.Flatten()(keras.layers.Conv2D(2, 3)(images))
+    )
     network = classifier_network(encoder, 2)
     assert [len(group) for group in depth_groups(network)] == [4]
     with pytest.raises(ConfigError, match="no such endpoint"):
@@ -137,12 +157,17 @@ def test_an_encoder_of_another_kind_is_one_group_beside_the_logits():
 
 @pytest.mark.parametrize("head_layer", [0, 2])
 def test_a_saved_classifier_comes_apart_into_encoder_and_rest(
-        encoder, head, head_layer, tmp_path):
+    encoder, head, head_layer, tmp_path
+):
     network = classifier_network(
-        encoder, 3, projection_head=head, head_layer=head_layer)
-    network.get_layer(LOGITS).set_weights([
-        np.random.default_rng(5).normal(size=w.shape)
-        for w in network.get_layer(LOGITS).get_weights()])
+        encoder, 3, projection_head=head, head_layer=head_layer
+    )
+    network.get_layer(LOGITS).set_weights(
+        [
+            np.random.default_rng(5).normal(size=w.shape)
+            for w in network.get_layer(LOGITS).get_weights()
+        ]
+    )
     network.save(tmp_path / "classifier.keras")
     loaded = keras.models.load_model(tmp_path / "classifier.keras", compile=False)
     split_classifier(loaded)  # It can be done again, with the same result.
@@ -156,11 +181,14 @@ def test_another_network_is_not_taken_apart(encoder):
         split_classifier(encoder)
 
 
-@pytest.mark.parametrize("arguments, words", [
-    ({"num_classes": 0}, "`num_classes` must be a whole number >= 1"),
-    ({"num_classes": 2, "head_layer": 1}, "from 0 to 0"),
-    ({"num_classes": 2, "head_layer": -1}, "from 0 to 0"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"num_classes": 0}, "`num_classes` must be a whole number >= 1"),
+        ({"num_classes": 2, "head_layer": 1}, "from 0 to 0"),
+        ({"num_classes": 2, "head_layer": -1}, "from 0 to 0"),
+    ],
+)
 def test_refusals_name_the_range(encoder, arguments, words):
     with pytest.raises(ConfigError, match=words):
         classifier_network(encoder, **arguments)

@@ -18,7 +18,11 @@ from simclr_tf.models import (
 NETWORKS = {
     "basic": {"depth": 10, "stem": "small"},
     "selective and gated": {
-        "depth": 10, "sk_ratio": 0.0625, "se_ratio": 0.25, "stem": "imagenet"},
+        "depth": 10,
+        "sk_ratio": 0.0625,
+        "se_ratio": 0.25,
+        "stem": "imagenet",
+    },
 }
 
 
@@ -26,8 +30,9 @@ NETWORKS = {
 def test_rebuilt_network_is_the_same_function(options):
     encoder = resnet(**options, width_multiplier=0.0625, seed=0)
     rng = np.random.default_rng(0)
-    encoder.set_weights([
-        w + rng.uniform(0.01, 0.1, w.shape) for w in encoder.get_weights()])
+    encoder.set_weights(
+        [w + rng.uniform(0.01, 0.1, w.shape) for w in encoder.get_weights()]
+    )
     text = json.dumps(describe_network(encoder))
     copy = network_from_description(json.loads(text))
     images = rng.uniform(size=(2, 19, 16, 3)).astype(np.float32)
@@ -39,10 +44,12 @@ def test_rebuilt_network_is_the_same_function(options):
 
 def test_names_of_weights_do_not_depend_on_the_scope_they_were_built_in():
     import tensorflow as tf
+
     with tf.name_scope("elsewhere"):
         encoder = resnet(10, width_multiplier=0.0625)
     assert list(weights_by_name(encoder)) == list(
-        weights_by_name(resnet(10, width_multiplier=0.0625)))
+        weights_by_name(resnet(10, width_multiplier=0.0625))
+    )
 
 
 def test_networks_that_are_programs_have_no_description():
@@ -60,8 +67,11 @@ def test_missing_and_surplus_weights_are_named_and_nothing_is_set():
     before = encoder.get_weights()
     changed = {name: array + 1 for name, array in weights.items()}
     changed["extra/kernel"] = changed.pop("initial_conv/kernel")
-    with pytest.raises(DataError, match="missing: initial_conv/kernel and 0 more; "
-                                        "surplus: extra/kernel and 0 more"):
+    with pytest.raises(
+        DataError,
+        match="missing: initial_conv/kernel and 0 more; "
+        "surplus: extra/kernel and 0 more",
+    ):
         set_weights_by_name(encoder, changed)
     for old, new in zip(before, encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)

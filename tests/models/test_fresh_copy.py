@@ -17,8 +17,10 @@ def trained():
 
 
 def test_every_kernel_is_drawn_anew_and_all_else_starts_as_at_first(trained):
-    copy, first = fresh_copy(trained, 5), resnet(
-        10, width_multiplier=0.0625, stem="small", seed=1)
+    copy, first = (
+        fresh_copy(trained, 5),
+        resnet(10, width_multiplier=0.0625, stem="small", seed=1),
+    )
     kernels = []
     for fresh, initial in zip(copy.weights, first.weights, strict=True):
         assert fresh.name == initial.name
@@ -36,7 +38,8 @@ def test_every_kernel_is_drawn_anew_and_all_else_starts_as_at_first(trained):
 
 def test_equal_seeds_give_equal_values_and_others_do_not(trained):
     one, same, other = (
-        fresh_copy(trained, seed).get_weights()[0] for seed in (1, 1, 2))
+        fresh_copy(trained, seed).get_weights()[0] for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
 

@@ -44,12 +44,15 @@ def test_resnet50_has_the_reference_number_of_parameters(resnet50):
 @pytest.mark.parametrize(
     ("arguments", "millions"),
     [
-        pytest.param({"depth": 50, "sk_ratio": 0.0625}, 35.216,
-                     marks=pytest.mark.slow),
-        pytest.param({"depth": 50, "width_multiplier": 2}, 93.907,
-                     marks=pytest.mark.slow),
-        pytest.param({"depth": 50, "width_multiplier": 2, "sk_ratio": 0.0625}, 140.306,
-                     marks=pytest.mark.slow),
+        pytest.param({"depth": 50, "sk_ratio": 0.0625}, 35.216, marks=pytest.mark.slow),
+        pytest.param(
+            {"depth": 50, "width_multiplier": 2}, 93.907, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"depth": 50, "width_multiplier": 2, "sk_ratio": 0.0625},
+            140.306,
+            marks=pytest.mark.slow,
+        ),
         pytest.param({"depth": 101}, 42.500, marks=pytest.mark.slow),
     ],
 )
@@ -60,9 +63,14 @@ def test_parameters_in_millions_are_those_of_the_reference(arguments, millions):
 def test_resnet10_is_one_basic_block_a_group():
     """Two 3x3 convolutions and a 1x1 shortcut, each with scale and shift."""
     widths = (64, 64, 128, 256, 512)
-    expected = 7 * 7 * 3 * 64 + 2 * 64 + sum(
-        9 * before * width + 9 * width * width + before * width + 3 * 2 * width
-        for before, width in zip(widths, widths[1:], strict=False))
+    expected = (
+        7 * 7 * 3 * 64
+        + 2 * 64
+        + sum(
+            9 * before * width + 9 * width * width + before * width + 3 * 2 * width
+            for before, width in zip(widths, widths[1:], strict=False)
+        )
+    )
     assert counted(depth=10)[0] == expected == 4_910_016
 
 

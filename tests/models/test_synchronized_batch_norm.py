@@ -31,16 +31,20 @@ def parts(strategy, value):
     rows = GLOBAL_BATCH_SIZE // strategy.num_replicas_in_sync
     return strategy.experimental_distribute_values_from_function(
         lambda context: tf.constant(
-            value[context.replica_id_in_sync_group * rows:][:rows]))
+            value[context.replica_id_in_sync_group * rows :][:rows]
+        )
+    )
 
 
 def a_layer(kind, cls, **kwargs):
     layer = cls(momentum=0.9, epsilon=1e-5, **kwargs)
     layer.build((None, *SHAPES[kind]))
-    for weight, value in ((layer.gamma, np.linspace(0.5, 2, CHANNELS)),
-                          (layer.beta, np.linspace(-1, 1, CHANNELS)),
-                          (layer.moving_mean, np.linspace(-2, 3, CHANNELS)),
-                          (layer.moving_variance, np.linspace(0.1, 4, CHANNELS))):
+    for weight, value in (
+        (layer.gamma, np.linspace(0.5, 2, CHANNELS)),
+        (layer.beta, np.linspace(-1, 1, CHANNELS)),
+        (layer.moving_mean, np.linspace(-2, 3, CHANNELS)),
+        (layer.moving_variance, np.linspace(0.1, 4, CHANNELS)),
+    ):
         if weight is not None:
             weight.assign(value)
     return layer
@@ -62,7 +66,8 @@ def step_of(layer, training=True):
 
 def one_device(layer, x, weight, training=True):
     outputs, d_x, *d_parameters = step_of(layer, training)(
-        tf.constant(x), tf.constant(weight))
+        tf.constant(x), tf.constant(weight)
+    )
     return [outputs, d_x, *d_parameters, layer.moving_mean, layer.moving_variance]
 
 
@@ -72,25 +77,34 @@ def several(num_replicas, kind, x, weight, training=True, **kwargs):
         layer = a_layer(kind, SynchronizedBatchNormalization, **kwargs)
     run = tf.function(lambda *args: strategy.run(step_of(layer, training), args))
     outputs, d_x, *d_parameters = run(parts(strategy, x), parts(strategy, weight))
-    rows = [tf.concat(strategy.experimental_local_results(v), 0)
-            for v in (outputs, d_x)]
+    rows = [
+        tf.concat(strategy.experimental_local_results(v), 0) for v in (outputs, d_x)
+    ]
     for moving in (layer.moving_mean, layer.moving_variance):
         copies = [v.numpy() for v in strategy.experimental_local_results(moving)]
         assert len(copies) == num_replicas
         for copy in copies:
             np.testing.assert_array_equal(copy, copies[0])
-    return [*rows, *(strategy.reduce("SUM", d, axis=None) for d in d_parameters),
-            layer.moving_mean, layer.moving_variance]
+    return [
+        *rows,
+        *(strategy.reduce("SUM", d, axis=None) for d in d_parameters),
+        layer.moving_mean,
+        layer.moving_variance,
+    ]
 
 
 NAMES = ("outputs", "d_inputs", "d_gamma", "d_beta", "moving_mean", "moving_variance")
 
 
 def relative_errors(found, expected):
-    found, expected = ([np.asarray(tf.cast(v, tf.float64)) for v in values]
-                       for values in (found, expected))
-    return {name: np.linalg.norm(a - b) / np.linalg.norm(b)
-            for name, a, b in zip(NAMES, found, expected, strict=True)}
+    found, expected = (
+        [np.asarray(tf.cast(v, tf.float64)) for v in values]
+        for values in (found, expected)
+    )
+    return {
+        name: np.linalg.norm(a - b) / np.linalg.norm(b)
+        for name, a, b in zip(NAMES, found, expected, strict=True)
+    }
 
 
 @pytest.mark.parametrize("num_replicas", [2, 4])
@@ -108,8 +122,7 @@ def test_replicas_equal_one_device_on_the_whole_batch(num_replicas, kind):
 def test_bfloat16_inputs_get_float32_statistics(num_replicas):
     x, weight = global_batch("images")
     x = tf.cast(x, tf.bfloat16).numpy()
-    layer = a_layer(
-        "images", keras.layers.BatchNormalization, dtype="mixed_bfloat16")
+    layer = a_layer("images", keras.layers.BatchNormalization, dtype="mixed_bfloat16")
     moving = 0.9 * layer.moving_mean + 0.1 * x.astype("float64").mean((0, 1, 2))
     expected = one_device(layer, x, weight)
     np.testing.assert_allclose(expected[4], moving, rtol=1e-6)  # One device's too.
@@ -140,9 +153,11 @@ def test_a_badly_centred_input_costs_no_digits():
     np.testing.assert_allclose(found[0], expected, atol=3e-4)
     variance *= n / (n - 1)
     np.testing.assert_allclose(
-        found[5], 0.9 * layer.moving_variance + 0.1 * variance, rtol=1e-5)
+        found[5], 0.9 * layer.moving_variance + 0.1 * variance, rtol=1e-5
+    )
     np.testing.assert_allclose(
-        found[4], 0.9 * layer.moving_mean + 0.1 * mean, rtol=1e-6)
+        found[4], 0.9 * layer.moving_mean + 0.1 * mean, rtol=1e-6
+    )
 
 
 def collectives_in(graph):
@@ -157,8 +172,11 @@ def traced(training, with_gradient, num_replicas=2):
     with strategy.scope():
         layer = a_layer("images", SynchronizedBatchNormalization)
     x, weight = (parts(strategy, v) for v in global_batch("images"))
-    step = step_of(layer, training) if with_gradient else (
-        lambda x, _: layer(x, training=training))
+    step = (
+        step_of(layer, training)
+        if with_gradient
+        else (lambda x, _: layer(x, training=training))
+    )
     run = tf.function(lambda *args: strategy.run(step, args))
     return layer, run.get_concrete_function(x, weight).graph
 
@@ -172,8 +190,9 @@ def test_a_layer_costs_one_collective_forward_and_one_backward(num_replicas):
     assert collectives_in(traced(True, True, num_replicas)[1]) == each * 2
 
 
-@pytest.mark.parametrize("kwargs", [{"training": False},
-                                    {"training": True, "trainable": False}])
+@pytest.mark.parametrize(
+    "kwargs", [{"training": False}, {"training": True, "trainable": False}]
+)
 def test_inference_and_frozen_layers_use_moving_statistics(kwargs):
     x, weight = global_batch("images")
     layer = a_layer("images", keras.layers.BatchNormalization)
@@ -197,7 +216,8 @@ def test_without_scale_and_offset_only_the_inputs_have_a_gradient():
     x, weight = global_batch("images")
     options = {"scale": False, "center": False}
     expected = one_device(
-        a_layer("images", keras.layers.BatchNormalization, **options), x, weight)
+        a_layer("images", keras.layers.BatchNormalization, **options), x, weight
+    )
     found = several(2, "images", x, weight, **options)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
@@ -212,7 +232,8 @@ def test_channels_may_come_first():
     run = tf.function(lambda x: strategy.run(layer, (x,), {"training": True}))
     found = tf.concat(strategy.experimental_local_results(run(parts(strategy, x))), 0)
     expected = (x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(
-        x.var((0, 2, 3), keepdims=True) + 1e-3)
+        x.var((0, 2, 3), keepdims=True) + 1e-3
+    )
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

@@ -91,14 +91,16 @@ def test_sparse_gradients_equal_dense_ones():
 
 
 def test_spares_the_same_roles_as_lars():
-    model = keras.Sequential([keras.layers.Dense(4, input_shape=(3,)),
-                              keras.layers.BatchNormalization()])
+    model = keras.Sequential(
+        [keras.layers.Dense(4, input_shape=(3,)), keras.layers.BatchNormalization()]
+    )
     for variable in model.trainable_variables:
         variable.assign(tf.ones_like(variable))
     optimizer = LAMB(0.1, weight_decay=0.5)
     roles = apply_exclusions(optimizer, model)
     optimizer.apply_gradients(
-        [(tf.zeros_like(v), v) for v in model.trainable_variables])
+        [(tf.zeros_like(v), v) for v in model.trainable_variables]
+    )
     for role in ("bias", "normalization"):
         for variable in roles[role]:
             np.testing.assert_array_equal(variable, tf.ones_like(variable))
@@ -119,7 +121,8 @@ def test_continues_from_its_config_and_its_checkpoint(tmp_path):
                 optimizer = LAMB.from_config(optimizer.get_config())
                 optimizer.build([variable])
                 tf.train.Checkpoint(v=variable, o=optimizer).read(
-                    path).assert_consumed()
+                    path
+                ).assert_consumed()
             optimizer.apply_gradients([(tf.constant(gradient), variable)])
         return variable.numpy()
 

@@ -31,4 +31,4 @@ def batch_ids(seed, step, num_examples, batch_size):
     epoch_key = threefry_2x32([seed % _WORD, seed >> 32], [epoch, 0])
     numbers = [threefry_2x32(epoch_key, [i, 0]) for i in range(num_examples)]
     order = sorted(range(num_examples), key=lambda i: (numbers[i], i))
-    return order[place * batch_size:(place + 1) * batch_size]
+    return order[place * batch_size : (place + 1) * batch_size]

@@ -13,9 +13,11 @@ def write_names(prefix, variables):
     """A checkpoint with exactly these names and values, and nothing beside them."""
     pathlib.Path(prefix).parent.mkdir(parents=True, exist_ok=True)
     tf.raw_ops.SaveV2(
-        prefix=str(prefix), tensor_names=list(variables),
+        prefix=str(prefix),
+        tensor_names=list(variables),
         shape_and_slices=[""] * len(variables),
-        tensors=[tf.constant(value) for value in variables.values()])
+        tensors=[tf.constant(value) for value in variables.values()],
+    )
     return str(prefix)
 
 
@@ -28,8 +30,10 @@ def write_training_checkpoint(folder, variables, *, step=7):
     for leaf in leaves.values():
         optimizer.add_slot(leaf, "Momentum")
     checkpoint = tf.train.Checkpoint(
-        model=root.model, optimizer=optimizer,
-        global_step=tf.Variable(step, dtype=tf.int64))
+        model=root.model,
+        optimizer=optimizer,
+        global_step=tf.Variable(step, dtype=tf.int64),
+    )
     return checkpoint.save(str(pathlib.Path(folder) / "ckpt"))
 
 
@@ -64,8 +68,9 @@ def objects(tree):
     if all(name.isdecimal() for name in tree):
         # Lists have places without variables too: pooling, DropBlock, identities.
         length = 1 + max(map(int, tree))
-        return [objects(tree.get(str(index), {"nothing": None}))
-                for index in range(length)]
+        return [
+            objects(tree.get(str(index), {"nothing": None})) for index in range(length)
+        ]
     node = tf.__internal__.tracking.AutoTrackable()
     for name, child in tree.items():
         setattr(node, name, objects(child))

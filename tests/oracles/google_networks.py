@@ -10,8 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 EPSILON = 1e-5
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3),
-          152: (3, 8, 36, 3)}
+BLOCKS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
 
 
 class Names:
@@ -57,8 +62,22 @@ class Network:
       classes: int or None, of the supervised head.
     """
 
-    def __init__(self, images, depth, *, width=1, sk=0.0, se=0.0, cifar=False,
-                 tf1=False, prefix="", head=(3, 128), classes=None, seed=0, channels=3):
+    def __init__(
+        self,
+        images,
+        depth,
+        *,
+        width=1,
+        sk=0.0,
+        se=0.0,
+        cifar=False,
+        tf1=False,
+        prefix="",
+        head=(3, 128),
+        classes=None,
+        seed=0,
+        channels=3,
+    ):
         self.names = Names(tf1, seed, prefix, images is not None)
         self.sk, self.se, self.depth, self.tf1 = sk, se, depth, tf1
         self.x = None if images is None else tf.constant(images, tf.float64)
@@ -69,8 +88,9 @@ class Network:
             filters = int((64, 128, 256, 512)[group] * width)
             for block in range(count):
                 path = f"resnet_model/block_groups/{group}/layers/{block}"
-                x = self.block(x, path, filters, 2 if group and not block else 1,
-                               block == 0)
+                x = self.block(
+                    x, path, filters, 2 if group and not block else 1, block == 0
+                )
         self.features = None if x[0] is None else tf.reduce_mean(x[0], [1, 2])
         self.projections = self.head(self.features, x[1], head, prefix)
         self.logits = self.classifier(x[1], classes, prefix)
@@ -89,8 +109,9 @@ class Network:
         if stride > 1:
             first = (size - 1) // 2
             ends = [first, size - 1 - first]
-            y = tf.nn.conv2d(tf.pad(x[0], [[0, 0], ends, ends, [0, 0]]), kernel, stride,
-                             "VALID")
+            y = tf.nn.conv2d(
+                tf.pad(x[0], [[0, 0], ends, ends, [0, 0]]), kernel, stride, "VALID"
+            )
         else:
             y = tf.nn.conv2d(x[0], kernel, 1, "SAME")
         return (y if offset is None else y + offset), out
@@ -193,8 +214,10 @@ class Network:
         return tf.reduce_sum(streams * weights, 0), filters
 
     def gate(self, x, path, filters):
-        middle = (None if x[0] is None else tf.reduce_mean(x[0], [1, 2], keepdims=True),
-                  x[1])
+        middle = (
+            None if x[0] is None else tf.reduce_mean(x[0], [1, 2], keepdims=True),
+            x[1],
+        )
         reduced = max(1, int(filters * self.se))
         middle = self.conv(middle, f"{path}/se_reduce", reduced, 1, bias=True)
         middle = self.conv(self.relu(middle), f"{path}/se_expand", x[1], 1, bias=True)
@@ -246,8 +269,9 @@ def torchvision_features(images, state, blocks, *, bottleneck, maxpool):
     def conv(x, name, stride, padding):
         kernel = state[f"{name}.weight"].transpose(2, 3, 1, 0)
         ends = [padding, padding]
-        return tf.nn.conv2d(tf.pad(x, [[0, 0], ends, ends, [0, 0]]), kernel, stride,
-                            "VALID")
+        return tf.nn.conv2d(
+            tf.pad(x, [[0, 0], ends, ends, [0, 0]]), kernel, stride, "VALID"
+        )
 
     def norm(x, name):
         mean, variance = state[f"{name}.running_mean"], state[f"{name}.running_var"]
@@ -263,8 +287,9 @@ def torchvision_features(images, state, blocks, *, bottleneck, maxpool):
         x = tf.nn.max_pool2d(x, 3, 2, "VALID")
     elif maxpool == "ceil_mode":
         sizes = [-(-(side - 3) // 2) * 2 + 3 - side for side in x.shape[1:3]]
-        x = tf.pad(x, [[0, 0], [0, sizes[0]], [0, sizes[1]], [0, 0]],
-                   constant_values=-np.inf)
+        x = tf.pad(
+            x, [[0, 0], [0, sizes[0]], [0, sizes[1]], [0, 0]], constant_values=-np.inf
+        )
         x = tf.nn.max_pool2d(x, 3, 2, "VALID")
     for group, count in enumerate(blocks, start=1):
         for block in range(count):
@@ -272,14 +297,17 @@ def torchvision_features(images, state, blocks, *, bottleneck, maxpool):
             stride = 2 if group > 1 and block == 0 else 1
             shortcut = x
             if f"{name}.downsample.0.weight" in state:
-                shortcut = norm(conv(x, f"{name}.downsample.0", stride, 0),
-                                f"{name}.downsample.1")
+                shortcut = norm(
+                    conv(x, f"{name}.downsample.0", stride, 0), f"{name}.downsample.1"
+                )
             # (kernel size, stride) of the branch; v1.5: the stride is in the 3x3.
-            branch = ((1, 1), (3, stride), (1, 1)) if bottleneck else (
-                (3, stride), (3, 1))
+            branch = (
+                ((1, 1), (3, stride), (1, 1)) if bottleneck else ((3, stride), (3, 1))
+            )
             for index, (size, step) in enumerate(branch, start=1):
-                x = norm(conv(x, f"{name}.conv{index}", step, size // 2),
-                         f"{name}.bn{index}")
+                x = norm(
+                    conv(x, f"{name}.conv{index}", step, size // 2), f"{name}.bn{index}"
+                )
                 x = tf.nn.relu(x) if index < len(branch) else x
             x = tf.nn.relu(x + shortcut)
     return tf.reduce_mean(x, [1, 2]).numpy()

@@ -11,17 +11,31 @@ from simclr_tf.errors import DataError
 from simclr_tf.reports import benchmark_markdown, cost_figure
 
 MACHINE = {
-    "versions": {"tensorflow": "2.21.0"}, "processor": "Abacus", "usable_cores": 2,
-    "devices": ["CPU"], "intra_op_threads": 0, "inter_op_threads": 3,
+    "versions": {"tensorflow": "2.21.0"},
+    "processor": "Abacus",
+    "usable_cores": 2,
+    "devices": ["CPU"],
+    "intra_op_threads": 0,
+    "inter_op_threads": 3,
     "load_average": [0.25, 0.5, 0.5],
 }
 
 
 def row(variant="dense", seconds=(2.0, 2.0, 6.0), size=None, **changes):
-    return Row(**{
-        "case": "a case", "variant": variant, "units": 1000, "unit": "pairs",
-        "size": size, "line": None if size is None else variant, "baseline": "dense",
-        "seconds": seconds, "baseline_seconds": (2.0, 2.0, 6.0), **changes})
+    return Row(
+        **{
+            "case": "a case",
+            "variant": variant,
+            "units": 1000,
+            "unit": "pairs",
+            "size": size,
+            "line": None if size is None else variant,
+            "baseline": "dense",
+            "seconds": seconds,
+            "baseline_seconds": (2.0, 2.0, 6.0),
+            **changes,
+        }
+    )
 
 
 def record(*rows):
@@ -36,10 +50,17 @@ def test_a_record_is_the_same_after_reading_it_again(tmp_path):
     assert json.loads(path.read_text())["rows"][1]["seconds"] == [2.0, 2.0, 6.0]
 
 
-@pytest.mark.parametrize("content", [
-    None, "no json", "[]", "{}", '{"schema": "simclr_tf.evaluation"}',
-    '{"schema": "simclr_tf.benchmark", "schema_version": 1, "rows": [{}]}',
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "no json",
+        "[]",
+        "{}",
+        '{"schema": "simclr_tf.evaluation"}',
+        '{"schema": "simclr_tf.benchmark", "schema_version": 1, "rows": [{}]}',
+    ],
+)
 def test_other_files_are_refused_in_one_line(tmp_path, content):
     path = tmp_path / "other.json"
     if content is not None:
@@ -60,8 +81,9 @@ def test_the_table_shows_rate_cost_and_the_median_of_the_rounds_ratios():
 
 
 def test_memory_has_columns_where_it_was_measured():
-    table = benchmark_markdown([record(
-        row(), row("streamed", peak_bytes=3 << 30, added_bytes=1 << 20))])
+    table = benchmark_markdown(
+        [record(row(), row("streamed", peak_bytes=3 << 30, added_bytes=1 << 20))]
+    )
     assert "peak memory" in table and "3,072 MiB" in table and "1 MiB" in table
 
 
@@ -78,8 +100,9 @@ def test_a_table_of_nothing_is_refused():
 
 def test_cost_is_plotted_where_sizes_are_compared(tmp_path):
     path = tmp_path / "cost.png"
-    lines = [row(name, size=size) for name in ("dense", "streamed")
-             for size in (100, 10)]
+    lines = [
+        row(name, size=size) for name in ("dense", "streamed") for size in (100, 10)
+    ]
     cost_figure(record(*lines), path)
     assert imread(path).ndim == 3
     for rows in ([row()], [row(size=10), row("streamed", size=100)]):

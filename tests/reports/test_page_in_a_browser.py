@@ -18,8 +18,13 @@ from tests.reports.page_of_everything import page_of_everything
 
 pytestmark = pytest.mark.slow
 
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome",
-            "chrome")
+BROWSERS = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "chrome",
+)
 PROBE = """<script>
 addEventListener("load", function () {
   var found = {}, dot = document.querySelector(".maps g[data-i='2'] circle,"
@@ -62,17 +67,30 @@ def page(tmp_path_factory):
 def opened(browser, page, *flags, width=360):
     """What the browser prints; it can reach no host."""
     done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-         *flags, f"--window-size={width},800", "--host-resolver-rules=MAP * ~NOTFOUND",
-         f"--user-data-dir={page.parent}/profile", page.as_uri()],
-        capture_output=True, text=True, timeout=120)
+        [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            *flags,
+            f"--window-size={width},800",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            f"--user-data-dir={page.parent}/profile",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def found_in(browser, page, *flags, width=360):
-    dom = opened(browser, page, "--dump-dom", "--virtual-time-budget=2000", *flags,
-                 width=width)
+    dom = opened(
+        browser, page, "--dump-dom", "--virtual-time-budget=2000", *flags, width=width
+    )
     quoted = re.search(r'data-found="([^"]*)"', dom).group(1)
     return json.loads(quoted.replace("&quot;", '"').replace("&amp;", "&"))
 

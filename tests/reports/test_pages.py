@@ -53,17 +53,24 @@ def test_page_is_strict_html_that_refers_to_nothing_outside_itself(text, tree):
                 assert re.match(r"data:|#", value), (element.tag, name, value[:60])
             assert not name.startswith("on"), "scripts are in one place"
     assert {local(e) for e in tree.iter()}.isdisjoint(
-        {"iframe", "object", "embed", "base", "form"})
-    code = "".join("".join(e.itertext()) for name in ("script", "style")
-                   for e in all_named(tree, name))
+        {"iframe", "object", "embed", "base", "form"}
+    )
+    code = "".join(
+        "".join(e.itertext())
+        for name in ("script", "style")
+        for e in all_named(tree, name)
+    )
     assert not re.search(r"https?:|//[a-z]|@import|fetch\(|XMLHttp|import\(|eval", code)
     assert all("url(data" not in e.attrib.get("style", "") for e in tree.iter())
 
 
 def test_page_names_its_language_viewport_and_both_colour_schemes(text, tree):
     assert all_named(tree, "html")[0].attrib["lang"] == "en"
-    viewports = [e.attrib["content"] for e in all_named(tree, "meta")
-                 if e.attrib.get("name") == "viewport"]
+    viewports = [
+        e.attrib["content"]
+        for e in all_named(tree, "meta")
+        if e.attrib.get("name") == "viewport"
+    ]
     assert viewports == ["width=device-width, initial-scale=1"]
     light, dark = text.split("prefers-color-scheme: dark")
     names = set(re.findall(r"(--[a-z0-9]+):", light.split(":root", 1)[1]))
@@ -72,9 +79,10 @@ def test_page_names_its_language_viewport_and_both_colour_schemes(text, tree):
 
 
 def luminance(color):
-    channels = [int(color[place:place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-              for c in channels]
+    channels = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -123,30 +131,43 @@ def test_sprite_holds_the_thumbnail_of_every_point(tree):
     maps = [e for e in tree.iter() if "data-sprite" in e.attrib][0]
     png = base64.b64decode(maps.attrib["data-sprite"].partition(",")[2])
     sheet = np.asarray(Image.open(io.BytesIO(png)))
-    width, height, columns = (int(maps.attrib[f"data-{name}"])
-                              for name in ("width", "height", "columns"))
+    width, height, columns = (
+        int(maps.attrib[f"data-{name}"]) for name in ("width", "height", "columns")
+    )
     assert sheet.shape == (int(maps.attrib["data-rows"]) * height, columns * width, 3)
     points = [int(e.attrib["data-i"]) for e in maps.iter() if "data-i" in e.attrib]
     assert points == [*range(7)] * 2
     for index in range(7):
         top, left = index // columns * height, index % columns * width
         np.testing.assert_array_equal(
-            sheet[top:top + height, left:left + width], images[index])
+            sheet[top : top + height, left : left + width], images[index]
+        )
 
 
 def test_curves_stand_where_their_values_are():
     svg = curves_svg(Curves("x", {"a": ([0, 5, 10], [0.0, 1.0, 0.5])}))
-    points = [tuple(map(float, point.split(","))) for point in
-              re.search(r'points="([^"]*)"', svg).group(1).split()]
+    points = [
+        tuple(map(float, point.split(",")))
+        for point in re.search(r'points="([^"]*)"', svg).group(1).split()
+    ]
     (x0, y0), (x1, y1), (x2, y2) = points
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
     assert y0 > y2 > y1 and y0 - y2 == pytest.approx(y2 - y1, abs=0.2)
 
 
-@pytest.mark.parametrize("values, value_format", [
-    ([1.6, 9.1], ".3f"), ([2.0, 9.0], ".3f"), ([-3.4, -2.3], ".3f"),
-    ([0.0, 0.0049], ".3f"), ([0.1, 0.8], ".1%"), ([800.0, 2600.0], ".3f"),
-    ([0.12, 0.121], ".1%"), ([0, 1e5], ".3f")])
+@pytest.mark.parametrize(
+    "values, value_format",
+    [
+        ([1.6, 9.1], ".3f"),
+        ([2.0, 9.0], ".3f"),
+        ([-3.4, -2.3], ".3f"),
+        ([0.0, 0.0049], ".3f"),
+        ([0.1, 0.8], ".1%"),
+        ([800.0, 2600.0], ".3f"),
+        ([0.12, 0.121], ".1%"),
+        ([0, 1e5], ".3f"),
+    ],
+)
 def test_the_numbers_of_an_axis_are_those_of_its_lines(values, value_format):
     """Not rounded: between equal steps of the drawing there are equal numbers."""
     svg = curves_svg(Curves("x", {"a": ([0, 1], values)}, value_format=value_format))
@@ -163,7 +184,8 @@ def test_markdown_says_the_same_and_its_pictures_are_there(tmp_path, tree):
     assert [path.name for path in written] == ["page.html", "page.md"]
     text = written[1].read_text()
     assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == [
-        words_of(e) for e in all_named(tree, "h2")]
+        words_of(e) for e in all_named(tree, "h2")
+    ]
     assert "> warned" in text and "| a\\|b " in text
     shown = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", text)
     assert len(shown) == len(set(shown)) == 1 + 5  # The charts are one picture.
@@ -191,8 +213,11 @@ def test_our_markdown_tables_come_back_as_they_were():
     header, rows = ["name", "kNN", "note"], [["a|b", "1.0", ""], ["c", "", "x y"]]
     text = f"# Title\n\nFirst\nline.\n\n{markdown_table(header, rows, 'lrl')}\n- item"
     assert markdown_blocks(text) == (
-        Text("Title", "heading"), Text("First line."),
-        Table(tuple(header), tuple(map(tuple, rows)), "lrl"), Text("item"))
+        Text("Title", "heading"),
+        Text("First line."),
+        Table(tuple(header), tuple(map(tuple, rows)), "lrl"),
+        Text("item"),
+    )
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 9, 10])

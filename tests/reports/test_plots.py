@@ -29,8 +29,10 @@ def test_image_and_both_views_are_on_the_sheet_equally_large(tmp_path):
     picture = imread(path)
     red, green, blue = (share(picture, color) for color in (RED, GREEN, BLUE))
     assert red > 0.1 and green == pytest.approx(red) and blue == pytest.approx(red)
-    columns = [np.argwhere(np.abs(picture[..., :3] - c).max(-1) < 0.02)[:, 1].mean()
-               for c in (RED, GREEN, BLUE)]  # fmt: skip
+    columns = [
+        np.argwhere(np.abs(picture[..., :3] - c).max(-1) < 0.02)[:, 1].mean()
+        for c in (RED, GREEN, BLUE)
+    ]
     assert columns == sorted(columns)
 
 
@@ -56,9 +58,14 @@ def draw_neighbours(path, found_labels, **others):
     """One query of class 0 with two grey neighbours of the given classes."""
     gallery = np.full([2, 6, 6, 1], 0.5, np.float32)
     neighbours_figure(
-        gallery[:1], gallery, {"this encoder": [[0, 1]]}, path,
-        query_labels=[0], gallery_labels=found_labels, **others,
-    )  # fmt: skip
+        gallery[:1],
+        gallery,
+        {"this encoder": [[0, 1]]},
+        path,
+        query_labels=[0],
+        gallery_labels=found_labels,
+        **others,
+    )
     return imread(path)
 
 
@@ -84,9 +91,11 @@ def test_class_names_change_the_titles(tmp_path):
 def test_representations_stand_side_by_side_without_labels(tmp_path):
     gallery = plain(RED, GREEN, BLUE)
     neighbours_figure(
-        gallery[:1] * 0, gallery, {"this encoder": [[0]], "raw pixels": [[2]]},
+        gallery[:1] * 0,
+        gallery,
+        {"this encoder": [[0]], "raw pixels": [[2]]},
         tmp_path / "n.png",
-    )  # fmt: skip
+    )
     picture = imread(tmp_path / "n.png")
     assert share(picture, RED) > 0.05 and share(picture, BLUE) > 0.05
     assert share(picture, GREEN) == 0 and share(picture, to_rgb(plots.CORRECT)) == 0

@@ -37,23 +37,42 @@ def page(workdir):
 def sections_of(path):
     """Heading -> the text of its section, of strictly read HTML."""
     tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(
-        path.read_text())
-    return {section.find("h2").text: " ".join(" ".join(section.itertext()).split())
-            for section in tree.iter("section")}
+        path.read_text()
+    )
+    return {
+        section.find("h2").text: " ".join(" ".join(section.itertext()).split())
+        for section in tree.iter("section")
+    }
 
 
 def test_page_of_a_run_has_every_part(page, workdir):
     found = sections_of(page / "report.html")
     assert list(found) == [
-        "Configuration", "At the end", "Training curves", "Pairs of views",
-        "Nearest neighbours", "Maps of the features", "Confusion of the probe",
-        "Frozen features", "Transfer", "Environment and cost"]
+        "Configuration",
+        "At the end",
+        "Training curves",
+        "Pairs of views",
+        "Nearest neighbours",
+        "Maps of the features",
+        "Confusion of the probe",
+        "Frozen features",
+        "Transfer",
+        "Environment and cost",
+    ]
     assert "encoder.width_multiplier 0.25 0.0625" in found["Configuration"]
     assert "precision auto float32" in found["Configuration"]
     assert "optimizer.name" not in found["Configuration"]  # As in the preset.
-    for figure in ("contrastive loss", "contrastive accuracy", "entropy", "probe",
-                   "learning rate", "alignment", "uniformity", "effective rank",
-                   "waiting for data"):
+    for figure in (
+        "contrastive loss",
+        "contrastive accuracy",
+        "entropy",
+        "probe",
+        "learning rate",
+        "alignment",
+        "uniformity",
+        "effective rank",
+        "waiting for data",
+    ):
         assert figure in found["Training curves"]
     assert "mine: 2.000 at epoch 2" in found["Training curves"]
     assert "contrastive loss 1.000" in found["At the end"]
@@ -71,7 +90,8 @@ def test_page_of_a_run_has_every_part(page, workdir):
 def test_confusion_counts_are_those_of_the_online_probe(page, workdir):
     text = sections_of(page / "report.html")["Confusion of the probe"]
     train, test, _, data, _ = sampled_sources(
-        workdir.config().data, {}, channels=3, number=20)
+        workdir.config().data, {}, channels=3, number=20
+    )
     encoder = load_encoder(workdir.path)
     images = test.read_images(np.arange(20)).astype("float32") / 255
     logits = load_probe(workdir, encoder)(encoder(images)).numpy()
@@ -92,26 +112,46 @@ def test_markdown_has_its_figures_beside_it(page):
 
 def test_making_a_report_leaves_the_run_as_it_was(page, workdir):
     assert {path.name for path in workdir.path.iterdir()} == {
-        "config.json", "metrics.jsonl", "checkpoints", "evaluation.json",
-        "transfer.json", "report"}
+        "config.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "evaluation.json",
+        "transfer.json",
+        "report",
+    }
     assert Workdir(workdir.path).config() == workdir.config()
 
 
 def test_several_runs_are_compared_side_by_side(workdir, tmp_path):
-    other = write_run(tmp_path / "b" / "mine", workdir.config().data.source,
-                      model=False, epochs=2, **{"loss.temperature": 0.7})
+    other = write_run(
+        tmp_path / "b" / "mine",
+        workdir.config().data.source,
+        model=False,
+        epochs=2,
+        **{"loss.temperature": 0.7},
+    )
     write_results_of(other, knn=55.0)
     output = tmp_path / "out" / "comparison.html"
-    assert report.main([f"--workdir={workdir.path}", f"--workdir={other.path}",
-                        f"--output={output}"]) == 0
+    assert (
+        report.main(
+            [
+                f"--workdir={workdir.path}",
+                f"--workdir={other.path}",
+                f"--output={output}",
+            ]
+        )
+        == 0
+    )
     found = sections_of(output)
     parent = workdir.path.parent.name
     assert f"option {parent}/mine b/mine" in found["What differs"]
     assert "loss.temperature 0.2 0.7" in found["What differs"]
     assert "global_batch_size" not in found["What differs"]
     assert "b/mine: 2.000 at epoch 2" in found["Training curves"]
-    assert ("kNN this encoder 70.0 (65.0 to 75.0) 55.0 (50.0 to 60.0)"
-            in found["Evaluation, side by side"])
+    assert (
+        "kNN this encoder 70.0 (65.0 to 75.0) 55.0 (50.0 to 60.0)"
+        in found["Evaluation, side by side"]
+    )
     assert "training time 6 s 4 s" in found["Environment and cost"]
 
 
@@ -153,40 +193,65 @@ def plane_of(brightness):
 
 def looked_at(angles, labels):
     number = len(angles)
-    return LookedAt(plane_of(angles), np.zeros([number, 4, 4, 1], "uint8"),
-                    None if labels is None else np.array(labels),
-                    [str(place) for place in range(number)], ("a", "b"))
+    return LookedAt(
+        plane_of(angles),
+        np.zeros([number, 4, 4, 1], "uint8"),
+        None if labels is None else np.array(labels),
+        [str(place) for place in range(number)],
+        ("a", "b"),
+    )
 
 
 def test_neighbours_are_framed_by_class_and_stand_before_and_after():
     gallery = looked_at([0.0, 1.5, 0.1], [0, 1, 1])
     test = looked_at([0.02, 1.4], [0, 1])
     section = neighbour_section(
-        gallery, test, lambda rows: (plane_of([1.5, 0.0, 1.4]), plane_of(
-            np.array([0.02, 1.4])[rows])))
-    rows = {(tiles[0].caption, title): [tile.mark for tile in tiles[1:]]
-            for title, tiles in section.blocks[1].rows}
-    assert rows == {("a", "after training"): ["same", "other", "other"],
-                    ("a", "before training"): ["other", "other", "same"],
-                    ("b", "after training"): ["same", "same", "other"],
-                    ("b", "before training"): ["same", "other", "same"]}
-    unlabelled = neighbour_section(looked_at([0.0, 1.5], None),
-                                   looked_at([0.02], None), None)
-    assert [[tile.mark for tile in tiles]
-            for _, tiles in unlabelled.blocks[1].rows] == [[None] * 3]
+        gallery,
+        test,
+        lambda rows: (plane_of([1.5, 0.0, 1.4]), plane_of(np.array([0.02, 1.4])[rows])),
+    )
+    rows = {
+        (tiles[0].caption, title): [tile.mark for tile in tiles[1:]]
+        for title, tiles in section.blocks[1].rows
+    }
+    assert rows == {
+        ("a", "after training"): ["same", "other", "other"],
+        ("a", "before training"): ["other", "other", "same"],
+        ("b", "after training"): ["same", "same", "other"],
+        ("b", "before training"): ["same", "other", "same"],
+    }
+    unlabelled = neighbour_section(
+        looked_at([0.0, 1.5], None), looked_at([0.02], None), None
+    )
+    assert [
+        [tile.mark for tile in tiles] for _, tiles in unlabelled.blocks[1].rows
+    ] == [[None] * 3]
 
 
 def test_without_an_online_probe_ridge_on_the_features_is_asked(workdir):
     gallery = looked_at([0.0, 0.1, 1.5, 1.4], [0, 0, 1, 1])
     section = confusion_section(
-        read_run(workdir.path), keras.Sequential(), gallery,
-        looked_at([0.05, 1.45, 0.1], [0, 1, 1]), own_images=False)
+        read_run(workdir.path),
+        keras.Sequential(),
+        gallery,
+        looked_at([0.05, 1.45, 0.1], [0, 1, 1]),
+        own_images=False,
+    )
     assert section.blocks[0].text.startswith(
-        "By ridge regression on 4 training images: 66.7% of 3")
+        "By ridge regression on 4 training images: 66.7% of 3"
+    )
     assert section.blocks[1].counts.tolist() == [[1, 0], [1, 1]]
     assert section.blocks[2].rows == (("b", "a", "1", "50.0%"),)
-    assert confusion_section(read_run(workdir.path), None, gallery,
-                             looked_at([0.0], None), own_images=True) is None
+    assert (
+        confusion_section(
+            read_run(workdir.path),
+            None,
+            gallery,
+            looked_at([0.0], None),
+            own_images=True,
+        )
+        is None
+    )
 
 
 def test_maps_keep_groups_apart():
@@ -204,9 +269,12 @@ def test_held_out_images_are_never_in_the_gallery(tmp_path):
     data = save_images(tmp_path / "x.npz", test=False)
     run = write_run(tmp_path / "run", data, model=False)
     train, test, every, _, note = sampled_sources(
-        run.config().data, {}, channels=3, number=100)
-    names = [{part.example_name(i) for i in range(part.num_examples)}
-             for part in (train, test, every)]
+        run.config().data, {}, channels=3, number=100
+    )
+    names = [
+        {part.example_name(i) for i in range(part.num_examples)}
+        for part in (train, test, every)
+    ]
     assert names[0] | names[1] == names[2] and not names[0] & names[1]
     assert "are training images" in note
 
@@ -219,21 +287,48 @@ def test_images_that_are_looked_at_keep_their_names_and_labels():
     assert found.labels.tolist() == [4, 2] and found.names == ["array#4", "array#2"]
     assert found.thumbnails.shape == (2, 48, 48, 1)
     np.testing.assert_allclose(
-        found.features[:, 0], images[[4, 2]].mean(axis=(1, 2, 3)) / 255, rtol=1e-5)
+        found.features[:, 0], images[[4, 2]].mean(axis=(1, 2, 3)) / 255, rtol=1e-5
+    )
 
 
 def write_study(folder, workdir):
     folder.mkdir()
-    (folder / "study.json").write_text(json.dumps({
-        "study": "temperature", "title": "Table 5 in miniature", "budget": "small",
-        "paper": "0.1 is best", "table": "study.md", "figure": "study.png", "cells": [
-            {"name": "t=0.1", "workdir": str(workdir.path), "seed": 0, "status": "done",
-             "values": {"knn_percent": 71.25}, "wall_seconds": 75.0, "error": None},
-            {"name": "t=1", "workdir": "cells/t1", "seed": 0, "status": "failed",
-             "values": {}, "wall_seconds": 3.0, "error": "ValueError:\nno"}]}))
+    (folder / "study.json").write_text(
+        json.dumps(
+            {
+                "study": "temperature",
+                "title": "Table 5 in miniature",
+                "budget": "small",
+                "paper": "0.1 is best",
+                "table": "study.md",
+                "figure": "study.png",
+                "cells": [
+                    {
+                        "name": "t=0.1",
+                        "workdir": str(workdir.path),
+                        "seed": 0,
+                        "status": "done",
+                        "values": {"knn_percent": 71.25},
+                        "wall_seconds": 75.0,
+                        "error": None,
+                    },
+                    {
+                        "name": "t=1",
+                        "workdir": "cells/t1",
+                        "seed": 0,
+                        "status": "failed",
+                        "values": {},
+                        "wall_seconds": 3.0,
+                        "error": "ValueError:\nno",
+                    },
+                ],
+            }
+        )
+    )
     (folder / "study.md").write_text(
         "# Table 5\n\nWhich?\n\n## Numbers\n\n| t | kNN |\n|:--|--:|\n| 0.1 | 71 |\n"
-        "\n## Cells\n\n| cell |\n|:--|\n| elsewhere |\n")
+        "\n## Cells\n\n| cell |\n|:--|\n| elsewhere |\n"
+    )
     return folder
 
 
@@ -251,17 +346,23 @@ def test_page_of_a_study_shows_every_cell_and_what_failed(workdir, tmp_path):
     assert "t=0.1, seed 0: 1.000 at epoch 3" in found["Training curves"]
 
 
-@pytest.mark.parametrize("arguments, words", [
-    ([], "Exactly one of --workdir"), (["--workdir=a", "--study=b"], "Exactly one"),
-    (["--workdir=nowhere"], "not a workdir"), (["--study=nowhere"], "is no study"),
-    (["--workdir=RUN", "--workdir=RUN"], "--output is required"),
-    (["--workdir=RUN", "--data=folder:nowhere"], "nowhere"),
-    (["--workdir=RUN", "--map_images=3"], "map_images"),
-    (["--workdir=RUN", "--workdir=RUN", "--output=x", "--split=test"], "no images"),
-    (["--workdir=RUN", "--output=/proc/no/r.html"], "Cannot write"),
-])
-def test_mistakes_get_one_line_and_exit_code_2(arguments, words, workdir, capsys,
-                                               tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ([], "Exactly one of --workdir"),
+        (["--workdir=a", "--study=b"], "Exactly one"),
+        (["--workdir=nowhere"], "not a workdir"),
+        (["--study=nowhere"], "is no study"),
+        (["--workdir=RUN", "--workdir=RUN"], "--output is required"),
+        (["--workdir=RUN", "--data=folder:nowhere"], "nowhere"),
+        (["--workdir=RUN", "--map_images=3"], "map_images"),
+        (["--workdir=RUN", "--workdir=RUN", "--output=x", "--split=test"], "no images"),
+        (["--workdir=RUN", "--output=/proc/no/r.html"], "Cannot write"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(
+    arguments, words, workdir, capsys, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     code = report.main([a.replace("RUN", str(workdir.path)) for a in arguments])
     error = capsys.readouterr().err.strip()

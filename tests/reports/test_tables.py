@@ -13,9 +13,15 @@ def measurement(representation, protocol, value, **others):
         "few_label_ridge": {"per_class": 10, "draws": 5},
     }.get(protocol, {})
     return Measurement(
-        representation, protocol, "accuracy_percent", value, 2534, 6007,
-        settings=settings, **others,
-    )  # fmt: skip
+        representation,
+        protocol,
+        "accuracy_percent",
+        value,
+        2534,
+        6007,
+        settings=settings,
+        **others,
+    )
 
 
 RESULTS = Results(
@@ -76,17 +82,20 @@ def test_trained_layers_and_ridge_are_explained_where_they_are_shown():
     settings = {"base_learning_rate": 0.1, "epochs": 90}
     found = [
         Measurement(
-            "this encoder", protocol, "accuracy_percent", 90.0, 100, 50,
+            "this encoder",
+            protocol,
+            "accuracy_percent",
+            90.0,
+            100,
+            50,
             settings=settings if protocol.startswith("linear_") else {},
         )
         for protocol in ("ridge", "linear_sgd", "linear_lars_views")
-    ]  # fmt: skip
+    ]
     lines = results_markdown(Results("mine", "resnet18", tuple(found))).splitlines()
     for title in ("ridge", "linear, SGD", "linear, LARS on views"):
         assert f"| {title} |" in lines[0]
-    assert (
-        "SGD, LARS on views: 90 epochs, learning rate chosen on" in lines[-1]
-    )
+    assert "SGD, LARS on views: 90 epochs, learning rate chosen on" in lines[-1]
     for words in ("ridge: on all labels", "views: random crops and flips"):
         assert words in lines[-1]
     old = results_markdown(RESULTS)

@@ -35,25 +35,30 @@ def test_measures_are_those_of_loops_over_all_pairs():
         return np.sqrt(np.mean((a.astype(float) - b) ** 2))
 
     def histogram(view):
-        return [np.mean((view[..., c] >= k / 8) & (view[..., c] < (k + 1) / 8))
-                for c in range(3) for k in range(8)]
+        return [
+            np.mean((view[..., c] >= k / 8) & (view[..., c] < (k + 1) / 8))
+            for c in range(3)
+            for k in range(8)
+        ]
 
     distance = np.array([[rms(a, b) for b in view_b] for a in view_a])
-    usual = np.median([distance[i, j] for i in range(number) for j in range(number)
-                       if i != j])
+    usual = np.median(
+        [distance[i, j] for i in range(number) for j in range(number) if i != j]
+    )
     bars_a, bars_b = [np.array([histogram(v) for v in x]) for x in (view_a, view_b)]
 
     def is_found(i, all_of_it):  # Nearer than any other: a tie finds nothing.
         others = [all_of_it[j] for j in range(number) if j != i]
         return all_of_it[i] < min(others) - 1e-9
 
-    matched = [is_found(i, [rms(bars_a[i], bar) for bar in bars_b])
-               for i in range(number)]
+    matched = [
+        is_found(i, [rms(bars_a[i], bar) for bar in bars_b]) for i in range(number)
+    ]
     found = measure_views(images, view_a, view_b)
     assert found.near_identical == np.mean(
-        [distance[i, i] <= 0.3 * usual for i in range(number)])
-    assert found.by_pixels == np.mean(
-        [is_found(i, distance[i]) for i in range(number)])
+        [distance[i, i] <= 0.3 * usual for i in range(number)]
+    )
+    assert found.by_pixels == np.mean([is_found(i, distance[i]) for i in range(number)])
     assert found.by_histograms == np.mean(matched)
     assert found.near_empty == found.near_empty_images == 1 / number
     assert 0 < found.near_identical < 1 and found.by_histograms < found.by_pixels
@@ -63,7 +68,10 @@ def test_equal_views_leave_no_task_and_all_three_warnings_say_so():
     images = random_views(FEWEST_TO_SEARCH)
     warnings = view_warnings(measure_views(images, images, images))
     assert [w.split(":")[0] for w in warnings] == [
-        "Near-identical pairs", "Solved by pixels", "Solved by colours"]
+        "Near-identical pairs",
+        "Solved by pixels",
+        "Solved by colours",
+    ]
     assert all("100% of 64 pairs" in warning for warning in warnings)
     assert not any("\n" in warning for warning in warnings)
 
@@ -99,24 +107,44 @@ def test_few_pairs_are_not_searched_for_partners():
     assert [row[2] for row in measures_table(measures)][1:3] == ["needs 64 pairs"] * 2
 
 
-@pytest.mark.parametrize("parts", [
-    (random_views(1),) * 3, (random_views(3), random_views(3), random_views(4)),
-    (random_views(2), random_views(3), random_views(3))])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (random_views(1),) * 3,
+        (random_views(3), random_views(3), random_views(4)),
+        (random_views(2), random_views(3), random_views(3)),
+    ],
+)
 def test_pairs_that_do_not_fit_are_refused(parts):
     with pytest.raises(DataError, match="at least two pairs"):
         measure_views(*parts)
 
 
-@pytest.mark.parametrize("recipe, changes, expected", [
-    ("cifar", {}, []),
-    ("evaluate", {}, ["Near-identical pairs", "Solved by pixels", "Solved by colours"]),
-    ("cifar", {"crop_area_min_fraction": 0.001, "crop_area_max_fraction": 0.003},
-     ["Near-empty views"]),
-])
+@pytest.mark.parametrize(
+    "recipe, changes, expected",
+    [
+        ("cifar", {}, []),
+        (
+            "evaluate",
+            {},
+            ["Near-identical pairs", "Solved by pixels", "Solved by colours"],
+        ),
+        (
+            "cifar",
+            {"crop_area_min_fraction": 0.001, "crop_area_max_fraction": 0.003},
+            ["Near-empty views"],
+        ),
+    ],
+)
 def test_recipes_on_real_images_get_the_verdicts_of_the_table(
-        recipe, changes, expected):
+    recipe, changes, expected
+):
     source = open_source("embedded:freedoom_12", split="train[:400]")
-    pairs = view_pairs(source, dataclasses.replace(get_recipe(recipe), **changes),
-                       image_size_pixels=16, number=128)
+    pairs = view_pairs(
+        source,
+        dataclasses.replace(get_recipe(recipe), **changes),
+        image_size_pixels=16,
+        number=128,
+    )
     warnings = view_warnings(measure_views(*pairs[1:]))
     assert [warning.split(":")[0] for warning in warnings] == expected

@@ -1,5 +1,4 @@
-"""Every study is valid data, and as large as the paper's where it has the paper's size.
-"""
+"""Every study is valid data, as large as the paper's at the paper's size."""
 
 import itertools
 
@@ -25,9 +24,17 @@ from simclr_tf.studies.tables import row_means
 # Cells of the paper's own grid: 7 x 7; 5 strengths twice; 7 widths twice and no head;
 # 4 transforms; 5 losses x 4 x 5 rates; 6 rows; 6 batches x 4 lengths x 2 scalings; 5
 # depths x 3 widths twice; pretrained or not; ours alone has several optimizers.
-PAPER_CELLS = {"augmentation_pairs": 49, "colour_strength": 10, "projection_head": 15,
-               "head_information": 4, "losses": 100, "temperature": 6,
-               "batch_and_epochs": 48, "encoder_size": 30, "label_fraction": 2}
+PAPER_CELLS = {
+    "augmentation_pairs": 49,
+    "colour_strength": 10,
+    "projection_head": 15,
+    "head_information": 4,
+    "losses": 100,
+    "temperature": 6,
+    "batch_and_epochs": 48,
+    "encoder_size": 30,
+    "label_fraction": 2,
+}
 
 
 def cells_of(name, budget="small", data="embedded:freedoom_12"):
@@ -42,15 +49,19 @@ def test_every_cell_of_every_budget_is_a_run_with_its_changes(name, budget):
     assert study.name == name and study.question.endswith("?")
     if budget == "paper" and name in PAPER_CELLS:
         assert len(cells) == PAPER_CELLS[name]
-    for run, again in zip(runs_of(cells, base, (0,)), runs_of(cells, base, (7,)),
-                          strict=True):
+    for run, again in zip(
+        runs_of(cells, base, (0,)), runs_of(cells, base, (7,)), strict=True
+    ):
         values = flatten(run.config)
-        assert all(values[option] == wanted
-                   for option, wanted in run.cell.changes.items())
+        assert all(
+            values[option] == wanted for option, wanted in run.cell.changes.items()
+        )
         assert (run.config.seed, again.config.seed) == (0, 7)
         assert run.cell.work in WORKS and run.config.checkpoint.keep == 1
-    configs = {(str(run.config), run.cell.work, str(run.cell.settings))
-               for run in runs_of(cells, base, (0,))}
+    configs = {
+        (str(run.config), run.cell.work, str(run.cell.settings))
+        for run in runs_of(cells, base, (0,))
+    }
     # Where the two scalings meet they are one training under two names.
     assert len(configs) == len(cells) or name == "batch_and_epochs"
 
@@ -73,16 +84,25 @@ def test_the_papers_numbers_stand_at_places_of_the_papers_grid(name):
 
 def test_pairs_are_ordered_and_the_diagonal_is_one_operator():
     _, _, cells = cells_of("augmentation_pairs")
-    pairs = {(cell.points[0].series, cell.points[0].x): cell.changes[
-        "augment.one_branch"] for cell in cells}
+    pairs = {
+        (cell.points[0].series, cell.points[0].x): cell.changes["augment.one_branch"]
+        for cell in cells
+    }
     assert pairs["Crop", "Color"] == "crop,color"
     assert pairs["Color", "Crop"] == "color,crop" and pairs["Blur", "Blur"] == "blur"
 
 
 def test_row_means_of_the_papers_heat_map_are_those_it_prints():
     means = row_means(get_study("augmentation_pairs").paper.numbers)
-    printed = {"Crop": 39.2, "Cutout": 29.4, "Color": 25.7, "Sobel": 18.8,
-               "Noise": 15.5, "Blur": 14.5, "Rotate": 13.8}
+    printed = {
+        "Crop": 39.2,
+        "Cutout": 29.4,
+        "Color": 25.7,
+        "Sobel": 18.8,
+        "Noise": 15.5,
+        "Blur": 14.5,
+        "Rotate": 13.8,
+    }
     assert means == pytest.approx(printed, abs=0.1)
 
 
@@ -94,7 +114,8 @@ def test_linear_and_sqrt_scaling_agree_at_the_bases_batch_only():
     for run in runs_of(cells, base, (0,)):
         options = run.config.optimizer
         peaks[run.config.global_batch_size, options.scaling] = peak_rate(
-            options, run.config.global_batch_size)
+            options, run.config.global_batch_size
+        )
     assert peaks[4096, "linear"] == pytest.approx(4.8)  # The paper's.
     assert peaks[4096, "sqrt"] == pytest.approx(4.8)
     assert peaks[256, "linear"] == pytest.approx(0.3)
@@ -116,18 +137,29 @@ def test_shards_are_a_partition(number):
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
 
-@pytest.mark.parametrize("make, words", [
-    (lambda: get_study("colour"), "Unknown `study`. Did you mean colour_strength"),
-    (lambda: base_config(get_study("losses"), "tiny", "x"), "Unknown `budget`"),
-    (lambda: shard_of([1], 0, 2), "1 <= i <= n"),
-    (lambda: Cell("a/b", (Point("linear", "a", 1),)), "name of its folder"),
-    (lambda: Cell("a", ()), "at least one point"),
-    (lambda: Figure("pie", "x", "y"), "heat_map, bars, lines, scatter"),
-    (lambda: runs_of((Cell("a", (Point("v", "s", 1),)),) * 2, Config(), (0,)),
-     "different names"),
-    (lambda: runs_of((Cell("a", (Point("v", "s", 1),), {"loss.temperature": -1}),),
-                     Config(), (0,)), "must be > 0"),
-])
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: get_study("colour"), "Unknown `study`. Did you mean colour_strength"),
+        (lambda: base_config(get_study("losses"), "tiny", "x"), "Unknown `budget`"),
+        (lambda: shard_of([1], 0, 2), "1 <= i <= n"),
+        (lambda: Cell("a/b", (Point("linear", "a", 1),)), "name of its folder"),
+        (lambda: Cell("a", ()), "at least one point"),
+        (lambda: Figure("pie", "x", "y"), "heat_map, bars, lines, scatter"),
+        (
+            lambda: runs_of((Cell("a", (Point("v", "s", 1),)),) * 2, Config(), (0,)),
+            "different names",
+        ),
+        (
+            lambda: runs_of(
+                (Cell("a", (Point("v", "s", 1),), {"loss.temperature": -1}),),
+                Config(),
+                (0,),
+            ),
+            "must be > 0",
+        ),
+    ],
+)
 def test_what_no_study_can_be_is_refused(make, words):
     with pytest.raises(ConfigError, match=words):
         make()

@@ -38,16 +38,26 @@ from simclr_tf.tools import command_line
 from simclr_tf.training import Workdir, assembly
 from tests.training.small_networks import small_encoder
 
-TINY = ["--encoder.width_multiplier=0.0625", "--data.image_size_pixels=8", "--steps=2",
-        "--epochs=1", "--global_batch_size=8", "--precision=float32",
-        "--compile_views=false", "--probe.online=false", "--augment.recipe=finetune"]
+TINY = [
+    "--encoder.width_multiplier=0.0625",
+    "--data.image_size_pixels=8",
+    "--steps=2",
+    "--epochs=1",
+    "--global_batch_size=8",
+    "--precision=float32",
+    "--compile_views=false",
+    "--probe.online=false",
+    "--augment.recipe=finetune",
+]
 
 
 def a_set(number, channels=3, seed=0):
     rng = np.random.default_rng(seed)
     labels = np.arange(number) % 2
-    images = rng.integers(0, 99, (number, 8, 8, channels)) + 120 * labels[
-        :, None, None, None]
+    images = (
+        rng.integers(0, 99, (number, 8, 8, channels))
+        + 120 * labels[:, None, None, None]
+    )
     return images.astype(np.uint8), labels
 
 
@@ -64,24 +74,50 @@ def data(tmp_path_factory):
 
 def test_a_study_from_the_command_line(data, tmp_path, monkeypatch, capsys):
     study = Study(
-        "tiny", "Tiny", "Does all of it run?", lambda base, budget: (
-            Cell("pretrained", (Point("linear", "SimCLR", "a"),
-                                Point("linear_projections", "SimCLR, z", "a")),
-                 {"augment.one_branch": "rotate,crop"},
-                 settings={"probe_projections": True}),
-            Cell("supervised", (Point("supervised", "supervised", "a"),),
-                 work="supervised"),
-            Cell("too_large", (Point("linear", "SimCLR", "b"),),
-                 {"global_batch_size": 64})),
-        Figure("bars", "x", "accuracy (%)"), PaperNumbers("Table 0", "Not tabulated."))
+        "tiny",
+        "Tiny",
+        "Does all of it run?",
+        lambda base, budget: (
+            Cell(
+                "pretrained",
+                (
+                    Point("linear", "SimCLR", "a"),
+                    Point("linear_projections", "SimCLR, z", "a"),
+                ),
+                {"augment.one_branch": "rotate,crop"},
+                settings={"probe_projections": True},
+            ),
+            Cell(
+                "supervised",
+                (Point("supervised", "supervised", "a"),),
+                work="supervised",
+            ),
+            Cell(
+                "too_large",
+                (Point("linear", "SimCLR", "b"),),
+                {"global_batch_size": 64},
+            ),
+        ),
+        Figure("bars", "x", "accuracy (%)"),
+        PaperNumbers("Table 0", "Not tabulated."),
+    )
     monkeypatch.setitem(STUDIES, "tiny", study)
     # A ResNet takes seconds to trace, and is not what is tested here.
-    monkeypatch.setattr(assembly, "resnet", lambda *args, channels, **options: (
-        small_encoder(channels)))
-    monkeypatch.setattr(launch, "measured_speed", lambda run, operations: Speed(
-        1.0, operations, "a guess"))
-    command = ["ablate", "--study=tiny", f"--data=npz:{data}/colour.npz",
-               f"--workdir={tmp_path}/s", *TINY]
+    monkeypatch.setattr(
+        assembly, "resnet", lambda *args, channels, **options: small_encoder(channels)
+    )
+    monkeypatch.setattr(
+        launch,
+        "measured_speed",
+        lambda run, operations: Speed(1.0, operations, "a guess"),
+    )
+    command = [
+        "ablate",
+        "--study=tiny",
+        f"--data=npz:{data}/colour.npz",
+        f"--workdir={tmp_path}/s",
+        *TINY,
+    ]
     assert command_line.main(command) == 1  # A cell failed.
     record = json.loads((tmp_path / "s" / "study.json").read_text())
     found = {s["name"]: s for s in record["cells"]}
@@ -104,8 +140,10 @@ def test_a_study_from_the_command_line(data, tmp_path, monkeypatch, capsys):
 
 
 def test_threads_are_set_before_tensorflow_measures_anything(monkeypatch, tmp_path):
-    base = override(base_config(STUDIES["losses"], "small", "x"), {
-        "performance.intra_op_threads": 1})
+    base = override(
+        base_config(STUDIES["losses"], "small", "x"),
+        {"performance.intra_op_threads": 1},
+    )
     asked = []
     monkeypatch.setattr(launch, "set_threads", asked.append)
 
@@ -122,13 +160,21 @@ def test_few_labels_are_measured_by_fraction(data, tmp_path, monkeypatch):
     inputs = keras.Input((None, None, 3))
     encoder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
     monkeypatch.setattr(cell_work, "build_encoder", lambda config, channels: encoder)
-    base = override(base_config(
-        STUDIES["label_fraction"], "small", f"npz:{data}/colour.npz"), {
-            "data.image_size_pixels": 8})
-    cell = Cell("probe", (Point("linear_0.5", "linear probe", 50.0),),
-                work="few_labels", settings={
-                    "fractions": [0.5, 1.0], "epochs": [1, 1], "methods": ["linear"],
-                    "pretrain": False})
+    base = override(
+        base_config(STUDIES["label_fraction"], "small", f"npz:{data}/colour.npz"),
+        {"data.image_size_pixels": 8},
+    )
+    cell = Cell(
+        "probe",
+        (Point("linear_0.5", "linear probe", 50.0),),
+        work="few_labels",
+        settings={
+            "fractions": [0.5, 1.0],
+            "epochs": [1, 1],
+            "methods": ["linear"],
+            "pretrain": False,
+        },
+    )
     (run,) = runs_of((cell,), base, (3,))
     values = cell_work.do_cell(run, tmp_path)
     assert values == {"linear_0.5": 100.0, "linear_1": 100.0}  # Dark or bright.
@@ -136,7 +182,8 @@ def test_few_labels_are_measured_by_fraction(data, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("pretrain", [True, False])
 def test_what_is_trained_from_scratch_is_trained_like_a_supervised_network(
-        data, tmp_path, monkeypatch, pretrain):
+    data, tmp_path, monkeypatch, pretrain
+):
     inputs = keras.Input((None, None, 3))
     encoder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
     used = []
@@ -152,8 +199,17 @@ def test_what_is_trained_from_scratch_is_trained_like_a_supervised_network(
     monkeypatch.setattr(cell_work, "build_encoder", lambda *args: encoder)
     monkeypatch.setattr(cell_work, "_pretrained", lambda *args: (encoder, {}))
     base = base_config(STUDIES["label_fraction"], "small", f"npz:{data}/colour.npz")
-    cell = Cell("c", (Point("x", "ours", 1.0),), work="few_labels", settings={
-        "fractions": [1.0], "epochs": [1], "methods": [], "pretrain": pretrain})
+    cell = Cell(
+        "c",
+        (Point("x", "ours", 1.0),),
+        work="few_labels",
+        settings={
+            "fractions": [1.0],
+            "epochs": [1],
+            "methods": [],
+            "pretrain": pretrain,
+        },
+    )
     (run,) = runs_of((cell,), base, (0,))
     cell_work.do_cell(run, tmp_path)
     assert used == [FineTuneConfig() if pretrain else cell_work.supervised_config(base)]
@@ -164,15 +220,25 @@ def test_supervised_training_follows_the_pretraining_but_for_lars():
     assert (adamw.optimizer, adamw.base_learning_rate) == ("adamw", 8e-3)
     sgd = cell_work.supervised_config(base_config(STUDIES["losses"], "paper", "x"))
     assert (sgd.optimizer, sgd.base_learning_rate, sgd.weight_decay) == (
-        "sgd", 0.1, 1e-4)
+        "sgd",
+        0.1,
+        1e-4,
+    )
 
 
 def test_operations_are_steps_times_images_times_what_an_image_costs():
     source = ArraySource("toy", *a_set(40))
-    config = override(Config(), {
-        "encoder.depth": 10, "encoder.width_multiplier": 0.0625,
-        "encoder.stem": "small", "data.image_size_pixels": 8, "global_batch_size": 16,
-        "epochs": 3})
+    config = override(
+        Config(),
+        {
+            "encoder.depth": 10,
+            "encoder.width_multiplier": 0.0625,
+            "encoder.stem": "small",
+            "data.image_size_pixels": 8,
+            "global_batch_size": 16,
+            "epochs": 3,
+        },
+    )
     image = flops_per_image(resnet(10, 0.0625, stem="small"), 8)
     points = (Point("linear", "ours", 1),)
     operations = Operations(source)
@@ -182,9 +248,21 @@ def test_operations_are_steps_times_images_times_what_an_image_costs():
     assert operations.of_step(pretrained) == 16 * 2 * 3 * image
     supervised = Run(Cell("b", points, work="supervised"), 0, config)
     assert operations.of(supervised) == 3 * 40 * 3 * image
-    few = Run(Cell("c", points, work="few_labels", settings={
-        "fractions": [0.5, 1.0], "epochs": [10, 2], "methods": ["scratch", "linear"],
-        "pretrain": False}), 0, config)
+    few = Run(
+        Cell(
+            "c",
+            points,
+            work="few_labels",
+            settings={
+                "fractions": [0.5, 1.0],
+                "epochs": [10, 2],
+                "methods": ["scratch", "linear"],
+                "pretrain": False,
+            },
+        ),
+        0,
+        config,
+    )
     assert operations.of(few) == (10 * 20 + 2 * 40) * 3 * image
 
 
@@ -193,12 +271,20 @@ def test_a_transform_is_told_where_it_shows_and_not_where_it_is_thrown_away():
     encoder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
     head = ProjectionHead(kind="none")
     images = np.tile(np.array([200, 90, 30], np.uint8), (192, 8, 8, 1))
-    train, test = (ArraySource(name, images, np.zeros(192, int))
-                   for name in ("train", "test"))
+    train, test = (
+        ArraySource(name, images, np.zeros(192, int)) for name in ("train", "test")
+    )
     told = told_transforms(
-        encoder, lambda features, training: 0.0 * head(features), train, test,
-        recipe=get_recipe("evaluate"), transform="color", seed=0, image_size_pixels=8,
-        epochs=10)
+        encoder,
+        lambda features, training: 0.0 * head(features),
+        train,
+        test,
+        recipe=get_recipe("evaluate"),
+        transform="color",
+        seed=0,
+        image_size_pixels=8,
+        epochs=10,
+    )
     assert told["h"] == 100.0  # Channels are equal or not.
     assert told["z"] == told["chance"] and 65 < told["chance"] < 92  # 80 expected.
 
@@ -209,8 +295,12 @@ def test_each_transform_changes_the_images_it_is_asked_to(seed=0):
     for name, (switch, shares) in TRANSFORMS.items():
         assert hasattr(get_recipe("cifar"), switch) and abs(sum(shares) - 1) < 1e-9
         answers = np.arange(6) % len(shares)
-        changed = np.abs(transformed(images, answers, seeds, name) - images).max(
-            axis=(1, 2, 3)) > 1e-4
+        changed = (
+            np.abs(transformed(images, answers, seeds, name) - images).max(
+                axis=(1, 2, 3)
+            )
+            > 1e-4
+        )
         np.testing.assert_array_equal(changed, answers > 0, err_msg=name)
 
 
@@ -219,32 +309,53 @@ def test_the_mlp_learns_what_no_line_divides():
     x = rng.normal(size=(1200, 2)).astype(np.float32)
     labels = (x[:, 0] * x[:, 1] > 0).astype(int)  # Exclusive or.
     accuracy = mlp_accuracy_percent(
-        x[:1000], labels[:1000], x[1000:], labels[1000:], 2, seed=0, epochs=8)
+        x[:1000], labels[:1000], x[1000:], labels[1000:], 2, seed=0, epochs=8
+    )
     assert accuracy > 85
 
 
-@pytest.mark.parametrize("flags, words", [
-    (["--study=losses", "--workdir=W"], "--data is required"),
-    (["--data=D/colour.npz", "--workdir=W"], "--study is required"),
-    (["--study=losses", "--data=D/colour.npz"], "--workdir is required"),
-    (["--study=loses", "--data=D/colour.npz", "--workdir=W"], "Did you mean losses"),
-    (["--study=losses", "--data=x", "--workdir=W", "--budget=smal"], "mean small"),
-    (["--study=losses", "--data=x", "--workdir=W", "--shard=3/2"], "--shard is i/n"),
-    (["--study=losses", "--data=x", "--workdir=W", "--shard=half"], "--shard is i/n"),
-    (["--study=losses", "--data=x", "--workdir=W", "--seeds=0"], "--seeds must be"),
-    (["--study=losses", "--data=x", "--workdir=W", "--preset=dmeo"], "mean demo"),
-    (["--study=losses", "--data=x", "--workdir=W"], "Unknown data set"),
-    (["--study=losses", "--data=x", "--workdir=W", "--strategy=multi_worker"],
-     "independent runs of one process each"),
-    (["--study=batch_and_epochs", "--data=x", "--workdir=W", "--steps=9"],
-     "`steps` would override them"),
-    (["--study=losses", "--data=D/unlabelled.npz", "--workdir=W"], "no labels"),
-    (["--study=colour_strength", "--data=D/grey.npz", "--workdir=W"],
-     "means nothing on grey images"),
-])
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--study=losses", "--workdir=W"], "--data is required"),
+        (["--data=D/colour.npz", "--workdir=W"], "--study is required"),
+        (["--study=losses", "--data=D/colour.npz"], "--workdir is required"),
+        (
+            ["--study=loses", "--data=D/colour.npz", "--workdir=W"],
+            "Did you mean losses",
+        ),
+        (["--study=losses", "--data=x", "--workdir=W", "--budget=smal"], "mean small"),
+        (
+            ["--study=losses", "--data=x", "--workdir=W", "--shard=3/2"],
+            "--shard is i/n",
+        ),
+        (
+            ["--study=losses", "--data=x", "--workdir=W", "--shard=half"],
+            "--shard is i/n",
+        ),
+        (["--study=losses", "--data=x", "--workdir=W", "--seeds=0"], "--seeds must be"),
+        (["--study=losses", "--data=x", "--workdir=W", "--preset=dmeo"], "mean demo"),
+        (["--study=losses", "--data=x", "--workdir=W"], "Unknown data set"),
+        (
+            ["--study=losses", "--data=x", "--workdir=W", "--strategy=multi_worker"],
+            "independent runs of one process each",
+        ),
+        (
+            ["--study=batch_and_epochs", "--data=x", "--workdir=W", "--steps=9"],
+            "`steps` would override them",
+        ),
+        (["--study=losses", "--data=D/unlabelled.npz", "--workdir=W"], "no labels"),
+        (
+            ["--study=colour_strength", "--data=D/grey.npz", "--workdir=W"],
+            "means nothing on grey images",
+        ),
+    ],
+)
 def test_mistakes_are_one_line_and_exit_code_2(data, tmp_path, capsys, flags, words):
-    flags = [flag.replace("=D/", f"=npz:{data}/").replace("=W", f"={tmp_path}/out")
-             for flag in flags]
+    flags = [
+        flag.replace("=D/", f"=npz:{data}/").replace("=W", f"={tmp_path}/out")
+        for flag in flags
+    ]
     assert command_line.main(["ablate", *flags]) == 2
     error = capsys.readouterr().err
     assert words in error and error.strip().count("\n") == 0, error
@@ -256,5 +367,13 @@ def test_unknown_works_and_transforms_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="Did you mean pretrain"):
         cell_work.do_cell(run, tmp_path)
     with pytest.raises(ConfigError, match="Unknown `transform`"):
-        told_transforms(None, None, None, None, recipe=None, transform="colour",
-                        seed=0, image_size_pixels=8)
+        told_transforms(
+            None,
+            None,
+            None,
+            None,
+            recipe=None,
+            transform="colour",
+            seed=0,
+            image_size_pixels=8,
+        )

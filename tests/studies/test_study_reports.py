@@ -1,6 +1,5 @@
 """Tables and figures of made-up values: nothing is left out, and the best is chosen."""
 
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,20 +21,38 @@ def made_up(study, *, seeds=(0, 1), failed=(), pending=()):
         for number, cell in enumerate(cells):
             values = {point.value: float(rng.uniform(20, 90)) for point in cell.points}
             values["parameters"] = 1e5 * (number + 1)
-            status = ("failed" if number in failed else
-                      "pending" if number in pending else "done")
+            status = (
+                "failed"
+                if number in failed
+                else "pending"
+                if number in pending
+                else "done"
+            )
             is_done = status == "done"
-            summaries.append({
-                "name": cell.name, "seed": seed, "status": status,
-                "values": values if is_done else {},
-                "wall_seconds": 12.5 if is_done else None,
-                "error": "The loss is | not finite." if status == "failed" else None})
-    return cells, {"command": "simclr-tf ablate ...", "budget": "small",
-                   "base": flatten(base), "cells": summaries}
+            summaries.append(
+                {
+                    "name": cell.name,
+                    "seed": seed,
+                    "status": status,
+                    "values": values if is_done else {},
+                    "wall_seconds": 12.5 if is_done else None,
+                    "error": "The loss is | not finite."
+                    if status == "failed"
+                    else None,
+                }
+            )
+    return cells, {
+        "command": "simclr-tf ablate ...",
+        "budget": "small",
+        "base": flatten(base),
+        "cells": summaries,
+    }
 
 
-@pytest.mark.parametrize("name", ["augmentation_pairs", "projection_head",
-                                  "batch_and_epochs", "encoder_size"])
+@pytest.mark.parametrize(
+    "name",
+    ["augmentation_pairs", "projection_head", "batch_and_epochs", "encoder_size"],
+)
 def test_every_kind_of_figure_is_drawn_with_failed_and_pending_cells(name, tmp_path):
     study = STUDIES[name]
     whole, torn = tmp_path / "whole.png", tmp_path / "torn.png"
@@ -44,8 +61,10 @@ def test_every_kind_of_figure_is_drawn_with_failed_and_pending_cells(name, tmp_p
         study_figure(study, rows_of(cells, record["cells"]), path, ours="made up")
     with Image.open(whole) as first, Image.open(torn) as second:
         assert first.size == second.size and first.size[0] > 1200
-        left, other = (np.asarray(image.convert("L"), float)[:, :first.size[0] // 2]
-                       for image in (first, second))
+        left, other = (
+            np.asarray(image.convert("L"), float)[:, : first.size[0] // 2]
+            for image in (first, second)
+        )
     assert left.std() > 20 and np.abs(left - other).max() > 100
 
 
@@ -53,8 +72,12 @@ def test_a_study_without_any_result_has_a_table_and_a_figure_too(tmp_path):
     for name in ("temperature", "encoder_size", "augmentation_pairs"):
         study = STUDIES[name]
         cells, record = made_up(study, pending=range(60))
-        study_figure(study, rows_of(cells, record["cells"]), tmp_path / f"{name}.png",
-                     ours="nothing yet")
+        study_figure(
+            study,
+            rows_of(cells, record["cells"]),
+            tmp_path / f"{name}.png",
+            ours="nothing yet",
+        )
         assert "0 of " in study_markdown(study, cells, record)
 
 
@@ -77,34 +100,52 @@ def test_of_cells_that_share_a_place_the_best_on_held_out_images_is_shown():
     cells = tuple(Cell(name, (Point("linear", "ours", "x"),)) for name in "abc")
 
     def found(name, seed, value, held_out):
-        return {"name": name, "seed": seed, "status": "done", "values": {
-            "linear": value, "linear_held_out": held_out}}
+        return {
+            "name": name,
+            "seed": seed,
+            "status": "done",
+            "values": {"linear": value, "linear_held_out": held_out},
+        }
 
-    (row,) = rows_of(cells, [
-        found("a", 0, 90.0, 50.0), found("a", 1, 92.0, 52.0),  # Lucky on the test.
-        found("b", 0, 70.0, 60.0), found("b", 1, 74.0, 64.0),
-        {"name": "c", "seed": 0, "status": "failed", "values": {}}])
+    (row,) = rows_of(
+        cells,
+        [
+            found("a", 0, 90.0, 50.0),
+            found("a", 1, 92.0, 52.0),  # Lucky on the test.
+            found("b", 0, 70.0, 60.0),
+            found("b", 1, 74.0, 64.0),
+            {"name": "c", "seed": 0, "status": "failed", "values": {}},
+        ],
+    )
     assert (row.cell, row.mean, row.count, row.choices) == ("b", 72.0, 2, 3)
     assert row.std == pytest.approx(8**0.5) and row.status == "done"
 
 
-@pytest.mark.parametrize("statuses, expected", [
-    (("failed", "failed"), "failed"), (("failed", "pending"), "pending"),
-    (("pending", "pending"), "pending")])
+@pytest.mark.parametrize(
+    "statuses, expected",
+    [
+        (("failed", "failed"), "failed"),
+        (("failed", "pending"), "pending"),
+        (("pending", "pending"), "pending"),
+    ],
+)
 def test_a_place_without_a_value_says_why(statuses, expected):
     cell = Cell("a", (Point("linear", "ours", "x"),))
-    (row,) = rows_of((cell,), [
-        {"name": "a", "seed": seed, "status": status, "values": {}}
-        for seed, status in enumerate(statuses)])
+    (row,) = rows_of(
+        (cell,),
+        [
+            {"name": "a", "seed": seed, "status": status, "values": {}}
+            for seed, status in enumerate(statuses)
+        ],
+    )
     assert row.mean is None and row.status == expected
 
 
 def test_what_the_cells_vary_is_not_said_to_be_common():
     base = flatten(base_config(STUDIES["batch_and_epochs"], "small", "npz:mine.npz"))
     cells = STUDIES["batch_and_epochs"].cells(
-        base_config(STUDIES["batch_and_epochs"], "small", "npz:mine.npz"), "small")
+        base_config(STUDIES["batch_and_epochs"], "small", "npz:mine.npz"), "small"
+    )
     text = in_common(cells, base)
     assert "npz:mine.npz" in text and "adamw" in text
     assert "epochs" not in text and "batch" not in text and "rate" not in text
-
-

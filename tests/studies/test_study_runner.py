@@ -31,13 +31,20 @@ def undrawn(monkeypatch):
 
 
 def cells(base, budget):
-    return tuple(Cell(f"t{n}", (Point("linear", "ours", n),),
-                      {"loss.temperature": float(n)}) for n in range(1, NUMBER + 1))
+    return tuple(
+        Cell(f"t{n}", (Point("linear", "ours", n),), {"loss.temperature": float(n)})
+        for n in range(1, NUMBER + 1)
+    )
 
 
-STUDY = Study("toy", "A toy", "Does it run?", cells,
-              Figure("lines", "temperature", "accuracy (%)"),
-              PaperNumbers("Table 0", "Made up.", {("ours", 1): 50.0}))
+STUDY = Study(
+    "toy",
+    "A toy",
+    "Does it run?",
+    cells,
+    Figure("lines", "temperature", "accuracy (%)"),
+    PaperNumbers("Table 0", "Made up.", {("ours", 1): 50.0}),
+)
 
 
 class Trainer:
@@ -58,9 +65,16 @@ class Trainer:
 def runner(folder, train, *, base=None, **kwargs):
     said = kwargs.pop("said", [])
     return StudyRunner(
-        STUDY, base or Config(), budget="small", workdir=folder, train=train,
+        STUDY,
+        base or Config(),
+        budget="small",
+        workdir=folder,
+        train=train,
         operations=lambda run: 1e9 * run.config.loss.temperature,
-        speed=lambda run: Speed(1.0, 1e9, "a guess"), say=said.append, **kwargs)
+        speed=lambda run: Speed(1.0, 1e9, "a guess"),
+        say=said.append,
+        **kwargs,
+    )
 
 
 def study_json(folder):
@@ -69,8 +83,9 @@ def study_json(folder):
 
 def test_a_study_writes_its_record_its_table_its_figure_and_every_cell(tmp_path):
     train, said = Trainer(), []
-    outcome = runner(tmp_path / "s", train, seeds=(0, 2), command="simclr-tf ablate x",
-                     said=said).run()
+    outcome = runner(
+        tmp_path / "s", train, seeds=(0, 2), command="simclr-tf ablate x", said=said
+    ).run()
     assert (outcome.done, outcome.failed, outcome.pending) == (2 * NUMBER, 0, 0)
     assert train.ran[:2] == ["t1-seed0", "t2-seed0"]  # All cells of one seed first.
     record = study_json(tmp_path / "s")
@@ -98,7 +113,8 @@ def test_what_is_done_is_not_done_again_and_seeds_are_added(undrawn, tmp_path):
     said = []
     outcome = runner(tmp_path, second, seeds=(0, 1), said=said).run()
     assert set(first.ran) | set(second.ran) == {
-        f"t{n}-seed{s}" for n in range(1, NUMBER + 1) for s in (0, 1)}
+        f"t{n}-seed{s}" for n in range(1, NUMBER + 1) for s in (0, 1)
+    }
     assert not set(first.ran) & set(second.ran) and outcome.done == 2 * NUMBER
     assert "6 finished cells" in said[1]
     assert runner(tmp_path, third).run().done == 2 * NUMBER  # Seed 1 is still shown.
@@ -107,8 +123,10 @@ def test_what_is_done_is_not_done_again_and_seeds_are_added(undrawn, tmp_path):
 
 def test_shards_do_their_part_and_no_more(undrawn, tmp_path):
     parts = [Trainer(), Trainer()]
-    outcomes = [runner(tmp_path, part, shard=(index, 2)).run()
-                for index, part in enumerate(parts, 1)]
+    outcomes = [
+        runner(tmp_path, part, shard=(index, 2)).run()
+        for index, part in enumerate(parts, 1)
+    ]
     assert outcomes[0].pending == NUMBER // 2 and outcomes[1].pending == 0
     assert set(parts[0].ran) == {"t1-seed0", "t3-seed0", "t5-seed0"}
     assert not set(parts[0].ran) & set(parts[1].ran)
@@ -116,8 +134,10 @@ def test_shards_do_their_part_and_no_more(undrawn, tmp_path):
 
 def test_several_at_once_share_the_queue_and_never_a_run(undrawn, tmp_path):
     trainers = [Trainer(pause=0.01) for _ in range(4)]
-    threads = [threading.Thread(target=runner(tmp_path, train, seeds=(0, 1)).run)
-               for train in trainers]
+    threads = [
+        threading.Thread(target=runner(tmp_path, train, seeds=(0, 1)).run)
+        for train in trainers
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -128,7 +148,8 @@ def test_several_at_once_share_the_queue_and_never_a_run(undrawn, tmp_path):
 
 
 def test_a_failed_cell_is_shown_with_its_message_and_kept_until_asked(
-        undrawn, tmp_path):
+    undrawn, tmp_path
+):
     errors = {"t2": NonFiniteError("The loss is | not finite."), "t4": TypeError("bug")}
     said = []
     outcome = runner(tmp_path, Trainer(errors), said=said).run()
@@ -234,7 +255,8 @@ def test_who_seemed_dead_leaves_the_result_to_who_took_over(undrawn, tmp_path):
     def train(run, folder, *, command, say):
         if run.name == "t1-seed0":  # Another process creates the next claim.
             (tmp_path / "claims" / "t1-seed0.1.claim").write_text(
-                json.dumps({"machine": "another", "process": 1}))
+                json.dumps({"machine": "another", "process": 1})
+            )
         return {"linear": 1.0}
 
     outcome = runner(tmp_path, train, claims=claims).run()
@@ -291,4 +313,6 @@ def test_only_the_warning_of_retracing_is_kept_from_the_log(caplog):
         log.warning("Another matter.")
     log.warning("5 out of the last 12 calls triggered tf.function retracing.")
     assert [record.getMessage()[:7] for record in caplog.records] == [
-        "Another", "5 out o"]
+        "Another",
+        "5 out o",
+    ]

@@ -8,9 +8,16 @@ from simclr_tf.tools import command_line, pretrain
 from tests import fresh_process
 
 TINY = [
-    "--preset=demo", "--epochs=1", "--global_batch_size=4", "--precision=float32",
-    "--encoder.depth=10", "--encoder.width_multiplier=0.0625", "--encoder.stem=small",
-    "--data.image_size_pixels=16", "--nocompile_views", "--augment.recipe=finetune",
+    "--preset=demo",
+    "--epochs=1",
+    "--global_batch_size=4",
+    "--precision=float32",
+    "--encoder.depth=10",
+    "--encoder.width_multiplier=0.0625",
+    "--encoder.stem=small",
+    "--data.image_size_pixels=16",
+    "--nocompile_views",
+    "--augment.recipe=finetune",
 ]
 
 
@@ -160,8 +167,10 @@ def workdir_with_a_truncated_config(tmp):
     (tmp / "run").mkdir()
     (tmp / "run" / "config.json").write_text('{"config": {"epo')
     save_npz(tmp / "ok.npz", x_train=images())
-    return ([f"--data=npz:{tmp}/ok.npz", f"--workdir={tmp}/run"],
-            "config.json is damaged")
+    return (
+        [f"--data=npz:{tmp}/ok.npz", f"--workdir={tmp}/run"],
+        "config.json is damaged",
+    )
 
 
 def start_from_nowhere(tmp):
@@ -173,8 +182,10 @@ def start_from_a_run_without_a_checkpoint(tmp):
     (tmp / "other").mkdir()
     (tmp / "other" / "config.json").write_text("{}")
     save_npz(tmp / "ok.npz", x_train=images())
-    return ([f"--data=npz:{tmp}/ok.npz", f"--init_from={tmp}/other"],
-            "no whole checkpoint yet")
+    return (
+        [f"--data=npz:{tmp}/ok.npz", f"--init_from={tmp}/other"],
+        "no whole checkpoint yet",
+    )
 
 
 def start_from_parts_that_are_none(tmp):
@@ -182,20 +193,40 @@ def start_from_parts_that_are_none(tmp):
 
 
 MISTAKES = [
-    missing_path, empty_folder, folder_of_text_files, truncated_jpeg, zero_byte_png,
-    npz_without_the_keys, floats_outside_the_unit_interval, nan_pixels, one_image_only,
-    batch_larger_than_the_set, batch_of_one, temperature_zero, temperature_negative,
-    unknown_preset, unknown_data_scheme, flag_typo, depth_51, negative_epochs,
-    workdir_below_a_file, workdir_that_is_a_file, workdir_with_other_things,
-    workdir_with_a_foreign_config, probe_set_without_labels,
-    workdir_with_a_truncated_config, start_from_nowhere,
-    start_from_a_run_without_a_checkpoint, start_from_parts_that_are_none,
+    missing_path,
+    empty_folder,
+    folder_of_text_files,
+    truncated_jpeg,
+    zero_byte_png,
+    npz_without_the_keys,
+    floats_outside_the_unit_interval,
+    nan_pixels,
+    one_image_only,
+    batch_larger_than_the_set,
+    batch_of_one,
+    temperature_zero,
+    temperature_negative,
+    unknown_preset,
+    unknown_data_scheme,
+    flag_typo,
+    depth_51,
+    negative_epochs,
+    workdir_below_a_file,
+    workdir_that_is_a_file,
+    workdir_with_other_things,
+    workdir_with_a_foreign_config,
+    probe_set_without_labels,
+    workdir_with_a_truncated_config,
+    start_from_nowhere,
+    start_from_a_run_without_a_checkpoint,
+    start_from_parts_that_are_none,
 ]
 
 
 def contents(folder):
-    return sorted((str(p.relative_to(folder)), p.stat().st_size)
-                  for p in folder.rglob("*"))
+    return sorted(
+        (str(p.relative_to(folder)), p.stat().st_size) for p in folder.rglob("*")
+    )
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda f: f.__name__)
@@ -219,10 +250,18 @@ def test_a_disk_that_fills_while_saving_loses_nothing_and_says_so(tmp_path):
         "import resource, sys\n"
         "from simclr_tf.tools.command_line import main\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
-        "sys.exit(main(sys.argv[1:]))\n")
-    done = fresh_process.run([
-        "-c", script, "pretrain", *TINY, f"--data=npz:{tmp_path}/ok.npz",
-        f"--workdir={tmp_path}/run"])
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    done = fresh_process.run(
+        [
+            "-c",
+            script,
+            "pretrain",
+            *TINY,
+            f"--data=npz:{tmp_path}/ok.npz",
+            f"--workdir={tmp_path}/run",
+        ]
+    )
     assert done.returncode == 2, done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("simclr-tf: Cannot save the checkpoint"), done.stderr
@@ -244,7 +283,8 @@ def test_a_workdir_that_may_not_be_read_or_written_gets_one_line(tmp_path):
         "    try:\n"
         "        Workdir(path).claim(Config(), {}, 'x')\n"
         "    except WorkdirError as error:\n"
-        "        print(error)\n")
+        "        print(error)\n"
+    )
     done = fresh_process.run(["-c", script, locked, locked / "run"])
     locked.chmod(0o700)
     lines = done.stdout.splitlines()
@@ -256,13 +296,16 @@ def test_a_missing_workdir_is_asked_for(capsys):
     assert code == 2 and "--workdir is required" in error
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["pretain"], "Did you mean pretrain?"),
-    (["evaluate"], "--workdir"),
-    (["export"], "--workdir"),
-    (["pretrain", "runs/demo"], "Unexpected argument 'runs/demo'"),
-    (["pretrain", "--epochs"], "Missing value for flag --epochs"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["pretain"], "Did you mean pretrain?"),
+        (["evaluate"], "--workdir"),
+        (["export"], "--workdir"),
+        (["pretrain", "runs/demo"], "Unexpected argument 'runs/demo'"),
+        (["pretrain", "--epochs"], "Missing value for flag --epochs"),
+    ],
+)
 def test_the_command_line_names_the_way_out(arguments, words, capsys):
     assert command_line.main(arguments) == 2
     error = capsys.readouterr().err

@@ -29,19 +29,33 @@ def tf1_network(images):
 
 
 def test_a_converted_run_is_exported_like_any_other(
-        network, images, tmp_path, capsys, monkeypatch):
+    network, images, tmp_path, capsys, monkeypatch
+):
     # The check in a fresh process has its own tests, and is repeated below.
     monkeypatch.setattr(saved_model, "check_in_fresh_process", lambda *args: 0.0)
     prefix = files.write_names(tmp_path / "ckpt-3", network.variables)
-    assert command_line.main([
-        "convert_checkpoint", "--source=google_tf2", f"--checkpoint={prefix}",
-        f"--output={tmp_path / 'run'}"]) == 0
+    assert (
+        command_line.main(
+            [
+                "convert_checkpoint",
+                "--source=google_tf2",
+                f"--checkpoint={prefix}",
+                f"--output={tmp_path / 'run'}",
+            ]
+        )
+        == 0
+    )
     assert "Found ResNet-18 0.0625x, stem cifar" in capsys.readouterr().out
-    assert export.main([f"--workdir={tmp_path / 'run'}",
-                        f"--output={tmp_path / 'exported'}"]) == 0
+    assert (
+        export.main(
+            [f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'exported'}"]
+        )
+        == 0
+    )
     module = tf.saved_model.load(str(tmp_path / "exported" / "saved_model"))
     np.testing.assert_allclose(
-        module(images), network.features.numpy(), rtol=1e-4, atol=1e-5)
+        module(images), network.features.numpy(), rtol=1e-4, atol=1e-5
+    )
     card = (tmp_path / "exported" / "card.md").read_text()
     assert "converted from a google_tf2 checkpoint" in card
     assert "pretrained without labels" not in card  # Nobody knows that.
@@ -50,24 +64,28 @@ def test_a_converted_run_is_exported_like_any_other(
 def without(name):
     def change(variables):
         del variables[name]
+
     return change
 
 
 def with_another(name, shape=()):
     def change(variables):
         variables[name] = np.zeros(shape, np.float32)
+
     return change
 
 
 def with_value(name, value):
     def change(variables):
         variables[name] = np.full_like(variables[name], value)
+
     return change
 
 
 def in_half_precision(name):
     def change(variables):
         variables[name] = variables[name].astype(np.float16)
+
     return change
 
 
@@ -85,38 +103,60 @@ def without_the_last_block(variables):
 TF2_MISTAKES = {
     "a missing kernel": (without(CONV), CONV),
     "a missing first kernel": (
-        without(f"{STEM}/0/conv2d/kernel{files.VALUE}"), "1 variable is missing"),
+        without(f"{STEM}/0/conv2d/kernel{files.VALUE}"),
+        "1 variable is missing",
+    ),
     "a missing statistic": (
-        without(f"{STEM}/2/bn/moving_variance{files.VALUE}"), "moving_variance"),
+        without(f"{STEM}/2/bn/moving_variance{files.VALUE}"),
+        "moving_variance",
+    ),
     "a missing block": (without_the_last_block, "(2, 2, 2, 1)"),
     "a missing probe kernel": (without(PROBE), PROBE),
     "an offset too much": (with_another(HEAD, (8,)), HEAD),
     "a layer too much": (
-        with_another(f"{STEM}/7/conv2d/kernel{files.VALUE}"), f"{STEM}/7/conv2d"),
+        with_another(f"{STEM}/7/conv2d/kernel{files.VALUE}"),
+        f"{STEM}/7/conv2d",
+    ),
     "another shape": (with_another(CONV, (3, 3, 4, 4)), "(3, 3, 4, 4)"),
     "a probe on something else": (with_another(PROBE, (9, 5)), "--probe_layer"),
     "a kernel without axes": (
-        with_another(f"{STEM}/0/conv2d/kernel{files.VALUE}"), "with 4 axes"),
+        with_another(f"{STEM}/0/conv2d/kernel{files.VALUE}"),
+        "with 4 axes",
+    ),
     "a NaN": (with_value(CONV, np.nan), "not finite"),
     "half precision": (in_half_precision(CONV), "only float32"),
 }
 TF1_MISTAKES = {
     "a missing kernel": (without("base_model/conv2d_7/kernel"), "conv2d_7/kernel"),
     "the last kernel missing": (
-        without("base_model/conv2d_20/kernel"), "numbers 20 convolutions"),
+        without("base_model/conv2d_20/kernel"),
+        "numbers 20 convolutions",
+    ),
     "a missing offset": (
-        without("base_model/batch_normalization_4/beta"), "batch_normalization_4/beta"),
+        without("base_model/batch_normalization_4/beta"),
+        "batch_normalization_4/beta",
+    ),
     "a layer too much": (
-        with_another("base_model/conv2d_21/kernel"), "22 convolutions"),
+        with_another("base_model/conv2d_21/kernel"),
+        "22 convolutions",
+    ),
     "a variable too much": (with_another("base_model/dense/kernel"), "dense/kernel"),
     "another shape": (
-        with_another("base_model/conv2d_9/kernel", (1, 1, 8, 8)), "(1, 1, 8, 8)"),
+        with_another("base_model/conv2d_9/kernel", (1, 1, 8, 8)),
+        "(1, 1, 8, 8)",
+    ),
     "a dense kernel with nothing in it": (
-        with_another("head_contrastive/nl_1/dense/kernel", (32, 0)), "with 2 axes"),
+        with_another("head_contrastive/nl_1/dense/kernel", (32, 0)),
+        "with 2 axes",
+    ),
     "a gap in the head": (
-        with_another("head_contrastive/nl_3/dense/kernel", (8, 8)), "nl_3"),
+        with_another("head_contrastive/nl_3/dense/kernel", (8, 8)),
+        "nl_3",
+    ),
     "the slot of nothing": (
-        with_another("base_model/none/kernel/Momentum"), "Momentum"),
+        with_another("base_model/none/kernel/Momentum"),
+        "Momentum",
+    ),
 }
 
 
@@ -130,13 +170,20 @@ def refused(capsys, tmp_path, *arguments):
     return lines[0]
 
 
-@pytest.mark.parametrize("source, mistake", [
-    *(("google_tf2", name) for name in TF2_MISTAKES),
-    *(("google_tf1", name) for name in TF1_MISTAKES)])
+@pytest.mark.parametrize(
+    "source, mistake",
+    [
+        *(("google_tf2", name) for name in TF2_MISTAKES),
+        *(("google_tf1", name) for name in TF1_MISTAKES),
+    ],
+)
 def test_variables_that_are_not_those_of_a_network_stop_the_conversion(
-        source, mistake, network, tf1_network, tmp_path, capsys):
-    mistakes, original = {"google_tf2": (TF2_MISTAKES, network),
-                          "google_tf1": (TF1_MISTAKES, tf1_network)}[source]
+    source, mistake, network, tf1_network, tmp_path, capsys
+):
+    mistakes, original = {
+        "google_tf2": (TF2_MISTAKES, network),
+        "google_tf1": (TF1_MISTAKES, tf1_network),
+    }[source]
     change, words = mistakes[mistake]
     variables = dict(original.variables)
     change(variables)
@@ -145,9 +192,15 @@ def test_variables_that_are_not_those_of_a_network_stop_the_conversion(
     assert words in line, line
 
 
-@pytest.mark.parametrize("file, keep", [
-    ("ckpt-1.data-00000-of-00001", 5000), ("ckpt-1.data-00000-of-00001", 0),
-    ("ckpt-1.index", 100), ("ckpt-1.index", 0)])
+@pytest.mark.parametrize(
+    "file, keep",
+    [
+        ("ckpt-1.data-00000-of-00001", 5000),
+        ("ckpt-1.data-00000-of-00001", 0),
+        ("ckpt-1.index", 100),
+        ("ckpt-1.index", 0),
+    ],
+)
 @pytest.mark.parametrize("graph", [False, True])
 def test_truncated_files_get_one_line(file, keep, graph, network, tmp_path, capsys):
     if graph:
@@ -156,8 +209,7 @@ def test_truncated_files_get_one_line(file, keep, graph, network, tmp_path, caps
         prefix = files.write_names(tmp_path / "ckpt-1", network.variables)
     path = tmp_path / file
     path.write_bytes(path.read_bytes()[:keep])
-    line = refused(
-        capsys, tmp_path, "--source=google_tf2", f"--checkpoint={prefix}")
+    line = refused(capsys, tmp_path, "--source=google_tf2", f"--checkpoint={prefix}")
     assert "Cannot read the checkpoint" in line
 
 
@@ -165,7 +217,8 @@ def test_a_missing_data_file_gets_one_line(network, tmp_path, capsys):
     prefix = files.write_names(tmp_path / "ckpt-1", network.variables)
     (tmp_path / "ckpt-1.data-00000-of-00001").unlink()
     assert "Cannot read the checkpoint" in refused(
-        capsys, tmp_path, "--source=google_tf2", f"--checkpoint={prefix}")
+        capsys, tmp_path, "--source=google_tf2", f"--checkpoint={prefix}"
+    )
 
 
 def test_wrong_paths_and_flags_get_one_line(network, tf1_network, tmp_path, capsys):
@@ -181,15 +234,27 @@ def test_wrong_paths_and_flags_get_one_line(network, tf1_network, tmp_path, caps
         (["--source=google_tf2", f"--checkpoint={tf1}"], "--source=google_tf1?"),
         (["--source=google_tf1", f"--checkpoint={tf2}"], "--source=google_tf2?"),
         (["--source=google_tf1", f"--checkpoint={tf1}", "--copy=ema"], "--copy=raw"),
-        (["--source=google_tf2", f"--checkpoint={tf2}", "--probe_layer=3"],
-         "probe_layer=3"),
-        (["--source=google_tf2", f"--checkpoint={tf2}", "--target=torchvision"],
-         "other widths"),
+        (
+            ["--source=google_tf2", f"--checkpoint={tf2}", "--probe_layer=3"],
+            "probe_layer=3",
+        ),
+        (
+            ["--source=google_tf2", f"--checkpoint={tf2}", "--target=torchvision"],
+            "other widths",
+        ),
         (["--source=simclr_tf", f"--checkpoint={tf2}"], "are the same"),
-        (["--source=simclr_tf", f"--checkpoint={tmp_path}/empty",
-          "--target=torchvision"], "not a workdir"),
-        (["--source=google_tf2", f"--checkpoint={tf2}", "--copy=ema"],
-         "--copy means nothing"),
+        (
+            [
+                "--source=simclr_tf",
+                f"--checkpoint={tmp_path}/empty",
+                "--target=torchvision",
+            ],
+            "not a workdir",
+        ),
+        (
+            ["--source=google_tf2", f"--checkpoint={tf2}", "--copy=ema"],
+            "--copy means nothing",
+        ),
         (["--source=pytorch", f"--checkpoint={tf2}"], "google_tf1"),
         ([f"--checkpoint={tf2}"], "--source is required"),
         (["--source=google_tf2"], "--checkpoint is required"),
@@ -210,9 +275,16 @@ def test_an_output_that_is_there_is_never_overwritten(network, tmp_path, capsys)
 def test_a_surplus_variable_can_be_given_up_by_name(network, tmp_path, capsys):
     variables = {**network.variables, "memory/queue": np.zeros(4, np.float32)}
     prefix = files.write_names(tmp_path / "ckpt-1", variables)
-    code = convert_checkpoint.main([
-        "--source=google_tf2", f"--checkpoint={prefix}", "--leave_out=memory/,other",
-        f"--output={tmp_path / 'run'}"])
+    code = convert_checkpoint.main(
+        [
+            "--source=google_tf2",
+            f"--checkpoint={prefix}",
+            "--leave_out=memory/,other",
+            f"--output={tmp_path / 'run'}",
+        ]
+    )
     assert code == 0, capsys.readouterr().err
-    assert "`memory/queue` | [4] | asked for" in (
-        tmp_path / "run" / "conversion.md").read_text()
+    assert (
+        "`memory/queue` | [4] | asked for"
+        in (tmp_path / "run" / "conversion.md").read_text()
+    )

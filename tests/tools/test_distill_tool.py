@@ -36,11 +36,17 @@ def home(tmp_path_factory):
     teacher.save(home / "classifier.keras")
     labels = np.arange(32) % CLASSES
     train, test = some_images(1, 32), some_images(2, 16)
-    np.savez(home / "labelled.npz", x_train=train, y_train=labels, x_test=test,
-             y_test=labels[:16])
+    np.savez(
+        home / "labelled.npz",
+        x_train=train,
+        y_train=labels,
+        x_test=test,
+        y_test=labels[:16],
+    )
     np.savez(home / "unlabelled.npz", x_train=train)
-    np.savez(home / "more_classes.npz", x_train=train, x_test=test,
-             y_test=np.arange(16) % 4)
+    np.savez(
+        home / "more_classes.npz", x_train=train, x_test=test, y_test=np.arange(16) % 4
+    )
     np.savez(home / "four_channels.npz", x_train=some_images(1, 32, 4))
     (home / "full").mkdir()
     (home / "full" / "thesis.tex").write_text("precious")
@@ -48,39 +54,67 @@ def home(tmp_path_factory):
 
 
 def arguments(home, output, **changes):
-    flags = {"teacher": home, "data": f"npz:{home}/labelled.npz", "output": output,
-             "image_size_pixels": SIZE, "batch_size": 8, "steps": 5,
-             "compile_views": "false", **changes}
+    flags = {
+        "teacher": home,
+        "data": f"npz:{home}/labelled.npz",
+        "output": output,
+        "image_size_pixels": SIZE,
+        "batch_size": 8,
+        "steps": 5,
+        "compile_views": "false",
+        **changes,
+    }
     return [f"--{name}={value}" for name, value in flags.items() if value is not None]
 
 
 def test_the_folder_holds_the_student_its_encoder_and_both_accuracies(
-        home, tmp_path, capsys):
+    home, tmp_path, capsys
+):
     output = tmp_path / "student"
     before = (home / "classifier.keras").read_bytes()
-    assert distill.main(arguments(
-        home, output, optimizer="adamw", base_learning_rate=0.01, scaling="none",
-        alpha=0.5, label_fraction=0.5)) == 0
+    assert (
+        distill.main(
+            arguments(
+                home,
+                output,
+                optimizer="adamw",
+                base_learning_rate=0.01,
+                scaling="none",
+                alpha=0.5,
+                label_fraction=0.5,
+            )
+        )
+        == 0
+    )
     assert sorted(path.name for path in output.iterdir()) == [
-        "config.json", "distill.json", "distill.md", "encoder.keras", "student.keras"]
+        "config.json",
+        "distill.json",
+        "distill.md",
+        "encoder.keras",
+        "student.keras",
+    ]
     assert (home / "classifier.keras").read_bytes() == before
 
     images, labels = some_images(2, 16) / np.float32(255), np.arange(16) % CLASSES
     teacher, student = load_classifier(home), load_classifier(output)
-    said, learned = (network(images).numpy().argmax(1)
-                     for network in (teacher, student))
+    said, learned = (
+        network(images).numpy().argmax(1) for network in (teacher, student)
+    )
     results = read_results(output / "distill.json")
     assert [(m.representation, m.metric, m.value) for m in results.measurements] == [
         ("teacher", "accuracy_percent", 100 * (said == labels).mean()),
         ("student", "accuracy_percent", 100 * (learned == labels).mean()),
-        ("student", "agreement_percent", 100 * (said == learned).mean())]
+        ("student", "agreement_percent", 100 * (said == learned).mean()),
+    ]
     assert [m.num_train_labels for m in results.measurements] == [None, 16, 16]
     assert results.step == 5
 
     features = simclr_tf.load_encoder(output)(images)
     np.testing.assert_allclose(
         features @ student.get_layer(LOGITS).kernel + student.get_layer(LOGITS).bias,
-        student(images), atol=1e-5)
+        student(images),
+        atol=1e-5,
+    )
     record = json.loads((output / "config.json").read_text())
     assert record["distillation"]["alpha"] == 0.5 and record["images"]["channels"] == 1
     assert [epoch["step"] for epoch in record["history"]] == [4, 5]
@@ -92,10 +126,22 @@ def test_the_folder_holds_the_student_its_encoder_and_both_accuracies(
 def test_images_without_labels_are_enough_and_a_student_can_teach(home, tmp_path):
     labelled = f"npz:{home}/labelled.npz"
     first, second = tmp_path / "first", tmp_path / "second"
-    assert distill.main(arguments(
-        home, first, data=f"npz:{home}/unlabelled.npz", test_data=labelled)) == 0
-    assert distill.main(arguments(
-        first, second, data=labelled, init_from=first, steps=1, temperature=0.1)) == 0
+    assert (
+        distill.main(
+            arguments(
+                home, first, data=f"npz:{home}/unlabelled.npz", test_data=labelled
+            )
+        )
+        == 0
+    )
+    assert (
+        distill.main(
+            arguments(
+                first, second, data=labelled, init_from=first, steps=1, temperature=0.1
+            )
+        )
+        == 0
+    )
     found = read_results(second / "distill.json")
     taught = read_results(first / "distill.json").find("student", "classify")
     assert found.find("teacher", "classify").value == taught.value
@@ -127,31 +173,41 @@ def no_test_images(home):
 
 
 def no_labels_for_alpha(home):
-    return ({"data": f"npz:{home}/unlabelled.npz", "alpha": 0.5},
-            "Use --alpha=1 to learn from the teacher alone")
+    return (
+        {"data": f"npz:{home}/unlabelled.npz", "alpha": 0.5},
+        "Use --alpha=1 to learn from the teacher alone",
+    )
 
 
 MISTAKES = [
-    nowhere, an_encoder_as_teacher, images_as_teacher, more_classes, other_channels,
-    no_test_images, no_labels_for_alpha,
-    *(lambda home, changes=changes, words=words: (changes, words)
-      for changes, words in [
-          ({"teacher": None}, "--teacher is required"),
-          ({"data": None}, "--data is required"),
-          ({"output": None}, "--output is required"),
-          ({"image_size_pixels": None}, "--image_size_pixels is required"),
-          ({"image_size_pixels": "big"}, "`image_size_pixels` must be an int"),
-          ({"temperature": 0}, "`temperature` must be > 0"),
-          ({"temperature": -1}, "`temperature` must be > 0"),
-          ({"alpha": 1.1}, "`alpha` must lie in [0, 1]"),
-          ({"alpha": -0.1}, "`alpha` must lie in [0, 1]"),
-          ({"student": "fashion_mnits"}, "Did you mean fashion_mnist"),
-          ({"student.depth": 18}, "goes with --student=resnet"),
-          ({"student": "resnet", "student.depth": 19}, "Unknown `depth`"),
-          ({"init_from": "nowhere"}, "does not exist"),
-          ({"batch_size": 64}, "use at most 32"),
-          ({"strategy": "tpu"}, "Unknown `strategy`"),
-      ])]
+    nowhere,
+    an_encoder_as_teacher,
+    images_as_teacher,
+    more_classes,
+    other_channels,
+    no_test_images,
+    no_labels_for_alpha,
+    *(
+        lambda home, changes=changes, words=words: (changes, words)
+        for changes, words in [
+            ({"teacher": None}, "--teacher is required"),
+            ({"data": None}, "--data is required"),
+            ({"output": None}, "--output is required"),
+            ({"image_size_pixels": None}, "--image_size_pixels is required"),
+            ({"image_size_pixels": "big"}, "`image_size_pixels` must be an int"),
+            ({"temperature": 0}, "`temperature` must be > 0"),
+            ({"temperature": -1}, "`temperature` must be > 0"),
+            ({"alpha": 1.1}, "`alpha` must lie in [0, 1]"),
+            ({"alpha": -0.1}, "`alpha` must lie in [0, 1]"),
+            ({"student": "fashion_mnits"}, "Did you mean fashion_mnist"),
+            ({"student.depth": 18}, "goes with --student=resnet"),
+            ({"student": "resnet", "student.depth": 19}, "Unknown `depth`"),
+            ({"init_from": "nowhere"}, "does not exist"),
+            ({"batch_size": 64}, "use at most 32"),
+            ({"strategy": "tpu"}, "Unknown `strategy`"),
+        ]
+    ),
+]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -177,8 +233,16 @@ def test_the_encoder_of_a_preset_can_be_the_student_with_changes_on_top():
 
     values = flags.FlagValues()
     distill.define(values)
-    values(["simclr-tf", "--teacher=t", "--data=npz:x", "--image_size_pixels=8",
-            "--student=fashion_mnist", "--student.depth=34"])
+    values(
+        [
+            "simclr-tf",
+            "--teacher=t",
+            "--data=npz:x",
+            "--image_size_pixels=8",
+            "--student=fashion_mnist",
+            "--student.depth=34",
+        ]
+    )
     config = distill.config_of(values)
     assert config.architecture == "resnet" and config.student.depth == 34
     assert config.student.stem == "small" and config.student.width_multiplier == 0.25

@@ -18,11 +18,18 @@ TRAINING = ("--epochs=2", "--batch_size=8", "--base_learning_rate=0.2")
 def a_set(path, number, channels):
     rng = np.random.default_rng(number)
     labels = np.arange(number) % 2
-    images = rng.integers(0, 99, (number, 8, 8, channels)) + 120 * labels[
-        :, None, None, None]
+    images = (
+        rng.integers(0, 99, (number, 8, 8, channels))
+        + 120 * labels[:, None, None, None]
+    )
     half = number // 2
-    np.savez(path, x_train=images[:half].astype("uint8"), y_train=labels[:half],
-             x_test=images[half:].astype("uint8"), y_test=labels[half:])
+    np.savez(
+        path,
+        x_train=images[:half].astype("uint8"),
+        y_train=labels[:half],
+        x_test=images[half:].astype("uint8"),
+        y_test=labels[half:],
+    )
     return f"npz:{path}"
 
 
@@ -31,20 +38,39 @@ def places(tmp_path_factory):
     """(workdir of a short run, its images, other images in colour)."""
     root = tmp_path_factory.mktemp("few")
     own, other = a_set(root / "own.npz", 64, 1), a_set(root / "other.npz", 40, 3)
-    assert command_line.main([
-        "pretrain", "--preset=fashion_mnist", f"--data={own}", "--steps=1",
-        "--global_batch_size=8", "--encoder.depth=10",
-        "--encoder.width_multiplier=0.0625", "--data.image_size_pixels=8",
-        "--precision=float32", "--probe.online=false", "--compile_views=false",
-        f"--workdir={root / 'run'}"]) == 0
+    assert (
+        command_line.main(
+            [
+                "pretrain",
+                "--preset=fashion_mnist",
+                f"--data={own}",
+                "--steps=1",
+                "--global_batch_size=8",
+                "--encoder.depth=10",
+                "--encoder.width_multiplier=0.0625",
+                "--data.image_size_pixels=8",
+                "--precision=float32",
+                "--probe.online=false",
+                "--compile_views=false",
+                f"--workdir={root / 'run'}",
+            ]
+        )
+        == 0
+    )
     return root / "run", own, other
 
 
 def test_finetune_writes_numbers_table_plot_and_classifiers(places, capsys):
     run, own, _ = places
-    arguments = ["finetune", f"--workdir={run}", "--labels_per_class=4",
-                 "--methods=fine_tune,linear", "--head_layer=1", "--layer_decay=0.5",
-                 *TRAINING]
+    arguments = [
+        "finetune",
+        f"--workdir={run}",
+        "--labels_per_class=4",
+        "--methods=fine_tune,linear",
+        "--head_layer=1",
+        "--layer_decay=0.5",
+        *TRAINING,
+    ]
     assert command_line.main([*arguments, "--seeds=1"]) == 0
     assert command_line.main([*arguments, "--seeds=2"]) == 0
     told = capsys.readouterr().out
@@ -58,21 +84,31 @@ def test_finetune_writes_numbers_table_plot_and_classifiers(places, capsys):
     assert "| 4 a class |      8 |" in (run / "finetune.md").read_text()
     assert (run / "finetune.png").stat().st_size > 5_000
     network = keras.models.load_model(
-        run / "classifiers" / "4_a_class" / "classifier.keras", compile=False)
+        run / "classifiers" / "4_a_class" / "classifier.keras", compile=False
+    )
     assert network.output_shape == (None, 2)
     assert network.input_shape == (None, None, None, 1)
 
 
 def test_a_fine_tuned_network_is_exported_with_its_logits(
-        places, tmp_path, monkeypatch):
+    places, tmp_path, monkeypatch
+):
     """After the test above, which keeps the network."""
     # The check in a fresh process has its own tests, and is repeated below.
     monkeypatch.setattr(saved_model, "check_in_fresh_process", lambda *args: 0.0)
     run, _, _ = places
     place = run / "classifiers" / "4_a_class"
-    assert command_line.main([
-        "export", f"--workdir={run}", f"--classifier={place}",
-        f"--output={tmp_path / 'out'}"]) == 0
+    assert (
+        command_line.main(
+            [
+                "export",
+                f"--workdir={run}",
+                f"--classifier={place}",
+                f"--output={tmp_path / 'out'}",
+            ]
+        )
+        == 0
+    )
     network = keras.models.load_model(place / "classifier.keras", compile=False)
     images = np.random.default_rng(0).random((3, 8, 8, 1)).astype("float32")
     exported = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
@@ -95,9 +131,18 @@ def test_finetune_refuses_to_mix_settings(places, capsys):
 
 def test_transfer_puts_several_sets_and_random_weights_into_one_table(places, capsys):
     run, own, other = places
-    assert command_line.main([
-        "transfer", f"--workdir={run}", f"--datasets={other},{own}",
-        "--methods=linear,linear_untrained,scratch", *TRAINING]) == 0
+    assert (
+        command_line.main(
+            [
+                "transfer",
+                f"--workdir={run}",
+                f"--datasets={other},{own}",
+                "--methods=linear,linear_untrained,scratch",
+                *TRAINING,
+            ]
+        )
+        == 0
+    )
     results = read_results(run / "transfer.json")
     cells = {(m.settings["data"], m.representation): m for m in results.measurements}
     assert len(cells) == 6
@@ -107,38 +152,82 @@ def test_transfer_puts_several_sets_and_random_weights_into_one_table(places, ca
     told = capsys.readouterr().out
     assert "seed 0" in told
     again = json.loads((run / "transfer.json").read_text())
-    assert command_line.main([
-        "transfer", f"--workdir={run}", f"--datasets={other},{own}",
-        "--methods=linear,linear_untrained,scratch", *TRAINING]) == 0
+    assert (
+        command_line.main(
+            [
+                "transfer",
+                f"--workdir={run}",
+                f"--datasets={other},{own}",
+                "--methods=linear,linear_untrained,scratch",
+                *TRAINING,
+            ]
+        )
+        == 0
+    )
     assert "seed 0" not in capsys.readouterr().out  # Nothing was done twice.
-    assert json.loads((run / "transfer.json").read_text())["measurements"] == again[
-        "measurements"]
+    assert (
+        json.loads((run / "transfer.json").read_text())["measurements"]
+        == again["measurements"]
+    )
 
 
-@pytest.mark.parametrize("verb, arguments, words", [
-    ("finetune", [], "Exactly one of --workdir and --encoder"),
-    ("finetune", ["--workdir=x", "--seeds=0"], "--seeds must be >= 1"),
-    ("finetune", ["--workdir=x", "--label_fraction=0.1,many"], "takes numbers with"),
-    ("finetune", ["--workdir=x", "--label_fraction=0.1", "--label_list=y"],
-     "one of --label_fraction, --labels_per_class and --label_list"),
-    ("finetune", ["--workdir=x", "--freeze_until=block_group9"],
-     "Did you mean block_group"),
-    ("finetune", ["--workdir=x", "--layer_decay=1.5"], "must lie in (0, 1]"),
-    ("finetune", ["--workdir=x", "--held_out_fraction=1"], "between 0 and 1"),
-    ("finetune", ["--workdir=RUN", "--label_fraction=1.5"], "must lie in (0, 1]"),
-    ("finetune", ["--workdir=RUN", "--methods=zero_shot"], "Unknown `method`"),
-    ("finetune", ["--workdir=RUN", "--head_layer=7"], "whole number from 0 to 2"),
-    ("finetune", ["--workdir=RUN", "--labels_per_class=999"], "use per_class=16"),
-    ("export", ["--workdir=x", "--classifier=y", "--with_probe"], "do not go together"),
-    ("export", ["--workdir=RUN", "--classifier=/nowhere"], "no classifier at /nowhere"),
-    ("transfer", ["--workdir=x"], "--datasets is required"),
-    ("transfer", ["--workdir=RUN", "--datasets=npz:/nowhere.npz"],
-     "npz:/nowhere.npz: No such file"),
-    ("transfer", ["--workdir=RUN", "--datasets=x", "--label_fraction=0.5",
-                  "--labels_per_class=2"], "a fraction, a number a class, or a list"),
-])
+@pytest.mark.parametrize(
+    "verb, arguments, words",
+    [
+        ("finetune", [], "Exactly one of --workdir and --encoder"),
+        ("finetune", ["--workdir=x", "--seeds=0"], "--seeds must be >= 1"),
+        (
+            "finetune",
+            ["--workdir=x", "--label_fraction=0.1,many"],
+            "takes numbers with",
+        ),
+        (
+            "finetune",
+            ["--workdir=x", "--label_fraction=0.1", "--label_list=y"],
+            "one of --label_fraction, --labels_per_class and --label_list",
+        ),
+        (
+            "finetune",
+            ["--workdir=x", "--freeze_until=block_group9"],
+            "Did you mean block_group",
+        ),
+        ("finetune", ["--workdir=x", "--layer_decay=1.5"], "must lie in (0, 1]"),
+        ("finetune", ["--workdir=x", "--held_out_fraction=1"], "between 0 and 1"),
+        ("finetune", ["--workdir=RUN", "--label_fraction=1.5"], "must lie in (0, 1]"),
+        ("finetune", ["--workdir=RUN", "--methods=zero_shot"], "Unknown `method`"),
+        ("finetune", ["--workdir=RUN", "--head_layer=7"], "whole number from 0 to 2"),
+        ("finetune", ["--workdir=RUN", "--labels_per_class=999"], "use per_class=16"),
+        (
+            "export",
+            ["--workdir=x", "--classifier=y", "--with_probe"],
+            "do not go together",
+        ),
+        (
+            "export",
+            ["--workdir=RUN", "--classifier=/nowhere"],
+            "no classifier at /nowhere",
+        ),
+        ("transfer", ["--workdir=x"], "--datasets is required"),
+        (
+            "transfer",
+            ["--workdir=RUN", "--datasets=npz:/nowhere.npz"],
+            "npz:/nowhere.npz: No such file",
+        ),
+        (
+            "transfer",
+            [
+                "--workdir=RUN",
+                "--datasets=x",
+                "--label_fraction=0.5",
+                "--labels_per_class=2",
+            ],
+            "a fraction, a number a class, or a list",
+        ),
+    ],
+)
 def test_mistakes_are_one_line_and_exit_code_2(
-        places, tmp_path, capsys, verb, arguments, words):
+    places, tmp_path, capsys, verb, arguments, words
+):
     arguments = [text.replace("RUN", str(places[0])) for text in arguments]
     code = command_line.main([verb, *arguments, f"--output={tmp_path / 'out'}"])
     error = capsys.readouterr().err

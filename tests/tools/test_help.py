@@ -19,9 +19,11 @@ def test_help_does_not_import_tensorflow(verb):
         "from simclr_tf.tools.command_line import main\n"
         f"code = main([{verb!r}, '--help'])\n"
         "heavy = {'tensorflow', 'tf_keras', 'sklearn', 'matplotlib'}\n"
-        "sys.exit(code or len(heavy & set(sys.modules)))\n")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True,
-                          text=True, timeout=300)
+        "sys.exit(code or len(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert "Flags:" in done.stdout
 
@@ -45,10 +47,19 @@ def test_a_reader_that_has_read_enough_ends_the_tool_quietly(monkeypatch, capfd)
 
 def test_only_typed_flags_go_on_top_of_the_preset():
     from absl import flags
+
     values = flags.FlagValues()
     config_flags.define_config_flags(values)
-    values(["simclr-tf", "--preset=cifar10_resnet18", "--loss.temperature=0.2",
-            "--optimizer.nesterov", "--steps=none", "--data.channels=1"])
+    values(
+        [
+            "simclr-tf",
+            "--preset=cifar10_resnet18",
+            "--loss.temperature=0.2",
+            "--optimizer.nesterov",
+            "--steps=none",
+            "--data.channels=1",
+        ]
+    )
     config = config_flags.config_from_flags(values)
     assert config.loss.temperature == 0.2 and config.optimizer.nesterov is True
     assert config.steps is None and config.data.channels == 1

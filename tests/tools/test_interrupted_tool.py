@@ -17,10 +17,18 @@ from tests.fresh_process import FreshProcess
 
 STEPS = 24
 RUN = [
-    "--preset=demo", "--data.split=train[:128]", "--global_batch_size=16",
-    f"--steps={STEPS}", "--precision=float32", "--deterministic", "--nocompile_views",
-    "--encoder.depth=10", "--encoder.width_multiplier=0.0625", "--encoder.stem=small",
-    "--data.image_size_pixels=16", "--checkpoint.every_epochs=2",
+    "--preset=demo",
+    "--data.split=train[:128]",
+    "--global_batch_size=16",
+    f"--steps={STEPS}",
+    "--precision=float32",
+    "--deterministic",
+    "--nocompile_views",
+    "--encoder.depth=10",
+    "--encoder.width_multiplier=0.0625",
+    "--encoder.stem=small",
+    "--data.image_size_pixels=16",
+    "--checkpoint.every_epochs=2",
     "--augment.recipe=finetune",  # See faulty_runs.
 ]
 WALL_CLOCK = {"seconds", "images_per_second", "data_wait_fraction"}
@@ -28,7 +36,8 @@ WALL_CLOCK = {"seconds", "images_per_second", "data_wait_fraction"}
 
 def start(workdir, *flags):
     return FreshProcess(
-        ["-m", "simclr_tf.tools.pretrain", *RUN, *flags, f"--workdir={workdir}"])
+        ["-m", "simclr_tf.tools.pretrain", *RUN, *flags, f"--workdir={workdir}"]
+    )
 
 
 def end(process):
@@ -57,15 +66,20 @@ def checkpoints(workdir):
 
 def values_of(workdir, step):
     reader = tf.train.load_checkpoint(
-        str(workdir / "checkpoints" / f"step-{step:08d}" / "ckpt"))
-    return {name: np.asarray(reader.get_tensor(name)).tobytes()
-            for name in reader.get_variable_to_shape_map()
-            if name != "_CHECKPOINTABLE_OBJECT_GRAPH"}
+        str(workdir / "checkpoints" / f"step-{step:08d}" / "ckpt")
+    )
+    return {
+        name: np.asarray(reader.get_tensor(name)).tobytes()
+        for name in reader.get_variable_to_shape_map()
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
+    }
 
 
 def curve(workdir):
-    return [{name: value for name, value in record.items() if name not in WALL_CLOCK}
-            for record in figures(workdir)]
+    return [
+        {name: value for name, value in record.items() if name not in WALL_CLOCK}
+        for record in figures(workdir)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -115,4 +129,3 @@ def test_sigterm_saves_first_and_ends_with_one_line(stopped):
 def test_it_goes_on_where_it_was_saved(lives):
     before, after = lives[1]
     assert f"Continuing  from step {before[3][-1]} " in after[1]
-

@@ -25,8 +25,12 @@ from simclr_tf.tools.config_flags import config_from_flags
 from simclr_tf.training import Workdir
 
 SMALL_RUN = [
-    "--preset=demo", "--data.split=train[:256]", "--data.test_split=test[:128]",
-    "--epochs=2", "--encoder.depth=10", "--encoder.width_multiplier=0.0625",
+    "--preset=demo",
+    "--data.split=train[:256]",
+    "--data.test_split=test[:128]",
+    "--epochs=2",
+    "--encoder.depth=10",
+    "--encoder.width_multiplier=0.0625",
     "--global_batch_size=64",
 ]
 
@@ -52,7 +56,8 @@ def test_the_evaluation_compares_three_representations(finished_run):
     assert found == {
         (representation, protocol)
         for representation in ("this encoder", "untrained encoder", "raw pixels")
-        for protocol in ("weighted_knn", "linear_probe", "few_label_ridge")}
+        for protocol in ("weighted_knn", "linear_probe", "few_label_ridge")
+    }
     assert {m.num_test for m in results.measurements} == {128}
     assert "| raw pixels" in (workdir / "evaluation.md").read_text()
     for picture in ("views.png", "neighbours.png"):
@@ -61,20 +66,24 @@ def test_the_evaluation_compares_three_representations(finished_run):
 
 def test_evaluating_leaves_the_run_as_it_was(finished_run):
     workdir, _ = finished_run
-    before = {p: p.read_bytes() for p in (workdir / "checkpoints").rglob("*")
-              if p.is_file()}
-    assert command_line.main(
-        ["evaluate", f"--workdir={workdir}", "--per_class=0"]) == 0
-    assert before == {p: p.read_bytes() for p in (workdir / "checkpoints").rglob("*")
-                      if p.is_file()}
+    before = {
+        p: p.read_bytes() for p in (workdir / "checkpoints").rglob("*") if p.is_file()
+    }
+    assert command_line.main(["evaluate", f"--workdir={workdir}", "--per_class=0"]) == 0
+    assert before == {
+        p: p.read_bytes() for p in (workdir / "checkpoints").rglob("*") if p.is_file()
+    }
 
 
 @pytest.mark.slow  # In every suite, of an export in all formats: test_export_formats.
-def test_the_export_gives_the_models_features_without_simclr_tf(
-        finished_run, tmp_path):
+def test_the_export_gives_the_models_features_without_simclr_tf(finished_run, tmp_path):
     workdir, output = finished_run
-    images = open_source(
-        "embedded:freedoom_12", split="test[:16]").read_images(np.arange(16)) / 255.0
+    images = (
+        open_source("embedded:freedoom_12", split="test[:16]").read_images(
+            np.arange(16)
+        )
+        / 255.0
+    )
     images = images.astype("float32")
     np.save(tmp_path / "images.npy", images)
     script = textwrap.dedent(f"""
@@ -88,19 +97,22 @@ def test_the_export_gives_the_models_features_without_simclr_tf(
             images=tf.constant(np.load("images.npy")))["default"]
         np.testing.assert_allclose(served, features, atol=1e-6)
     """)
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, text=True,
-                          capture_output=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     expected = load_encoder(workdir)(tf.constant(images))
-    np.testing.assert_allclose(
-        np.load(tmp_path / "features.npy"), expected, atol=1e-5)
+    np.testing.assert_allclose(np.load(tmp_path / "features.npy"), expected, atol=1e-5)
 
 
 def test_the_card_carries_the_evaluation_and_the_licence(finished_run):
     workdir, output = finished_run
     card = (output / "card.md").read_text()
-    knn = read_results(workdir / "evaluation.json").find(
-        "this encoder", "weighted_knn")
+    knn = read_results(workdir / "evaluation.json").find("this encoder", "weighted_knn")
     assert f"{knn.value:.1f}" in card and "128" in card
     assert "BSD-3-Clause" in card and "simclr-tf pretrain --preset=demo" in card
     record = json.loads((output / "config.json").read_text())
@@ -109,29 +121,59 @@ def test_the_card_carries_the_evaluation_and_the_licence(finished_run):
 
 def test_an_export_is_evaluated_like_its_run(finished_run, tmp_path):
     workdir, output = finished_run
-    assert command_line.main([
-        "evaluate", f"--encoder={output}", f"--output={tmp_path}", "--draws=2",
-        "--per_class=2"]) == 0
+    assert (
+        command_line.main(
+            [
+                "evaluate",
+                f"--encoder={output}",
+                f"--output={tmp_path}",
+                "--draws=2",
+                "--per_class=2",
+            ]
+        )
+        == 0
+    )
     ours = read_results(workdir / "evaluation.json").find(
-        "this encoder", "weighted_knn")
+        "this encoder", "weighted_knn"
+    )
     theirs = read_results(tmp_path / "evaluation.json").find(
-        "this encoder", "weighted_knn")
+        "this encoder", "weighted_knn"
+    )
     assert abs(ours.value - theirs.value) <= 100 / 128  # One image at most.
 
 
 def test_an_export_replaces_an_earlier_one_with_whatever_is_asked_for(
-        finished_run, tmp_path_factory, monkeypatch):
+    finished_run, tmp_path_factory, monkeypatch
+):
     # finished_run's went through the check in a fresh process.
     monkeypatch.setattr(saved_model, "check_in_fresh_process", lambda *args: 0.0)
     workdir, output = finished_run
-    assert command_line.main([
-        "export", f"--workdir={workdir}", f"--output={output}", "--overwrite",
-        "--formats=saved_model,safetensors", "--with_projection_head", "--with_probe",
-        "--with_preprocessing", "--version=2", "--archive", "--publish",
-        "--data_licence=my own"]) == 0
+    assert (
+        command_line.main(
+            [
+                "export",
+                f"--workdir={workdir}",
+                f"--output={output}",
+                "--overwrite",
+                "--formats=saved_model,safetensors",
+                "--with_projection_head",
+                "--with_probe",
+                "--with_preprocessing",
+                "--version=2",
+                "--archive",
+                "--publish",
+                "--data_licence=my own",
+            ]
+        )
+        == 0
+    )
     assert {path.name for path in output.iterdir()} == {
-        "saved_model", "saved_model.tar.gz", "weights.safetensors", "config.json",
-        "card.md"}
+        "saved_model",
+        "saved_model.tar.gz",
+        "weights.safetensors",
+        "config.json",
+        "card.md",
+    }
     served = tf.saved_model.load(str(output / "saved_model" / "2")).signatures
     picture = tf.io.encode_png(tf.zeros([1, 40, 50, 3], tf.uint8))
     outputs = served["image_feature_vector_bytes"](image_bytes=picture)
@@ -141,7 +183,10 @@ def test_an_export_replaces_an_earlier_one_with_whatever_is_asked_for(
     entry = zoo(output.parent)[output.name]
     assert entry.published and entry.data_licence == "my own"
     assert {m["representation"] for m in entry.metrics} == {
-        "this encoder", "untrained encoder", "raw pixels"}
+        "this encoder",
+        "untrained encoder",
+        "raw pixels",
+    }
     for path in output.rglob("*"):  # The folders of this machine are nowhere in it.
         if path.is_file():
             assert os.fsencode(tmp_path_factory.getbasetemp()) not in path.read_bytes()
@@ -149,17 +194,31 @@ def test_an_export_replaces_an_earlier_one_with_whatever_is_asked_for(
 
 def test_other_protocols_are_chosen_by_name(finished_run, tmp_path):
     workdir, _ = finished_run
-    assert command_line.main([
-        "evaluate", f"--workdir={workdir}", f"--output={tmp_path}",
-        "--protocols=ridge,linear_sgd_views", "--linear_epochs=1",
-        "--linear_batch_size=64", "--linear_learning_rates=0.1,1",
-        "--views_recipe=small_grey"]) == 0
+    assert (
+        command_line.main(
+            [
+                "evaluate",
+                f"--workdir={workdir}",
+                f"--output={tmp_path}",
+                "--protocols=ridge,linear_sgd_views",
+                "--linear_epochs=1",
+                "--linear_batch_size=64",
+                "--linear_learning_rates=0.1,1",
+                "--views_recipe=small_grey",
+            ]
+        )
+        == 0
+    )
     results = read_results(tmp_path / "evaluation.json")
     assert [m.protocol for m in results.measurements] == 3 * [
-        "ridge", "linear_sgd_views"]
+        "ridge",
+        "linear_sgd_views",
+    ]
     layer = results.find("this encoder", "linear_sgd_views").settings
     assert [entry["base_learning_rate"] for entry in layer["learning_rate_sweep"]] == [
-        0.1, 1.0]
+        0.1,
+        1.0,
+    ]
     assert (layer["epochs"], layer["batch_size"]) == (1, 64)
     assert layer["images"] == "augmented views (small_grey)"
     table = (tmp_path / "evaluation.md").read_text()
@@ -167,7 +226,8 @@ def test_other_protocols_are_chosen_by_name(finished_run, tmp_path):
 
 
 def test_an_export_that_is_ended_leaves_nothing(
-        finished_run, tmp_path, monkeypatch, capsys):
+    finished_run, tmp_path, monkeypatch, capsys
+):
     """SIGTERM in the middle of the check: batch systems end jobs so."""
     workdir, _ = finished_run
     found = []
@@ -179,8 +239,12 @@ def test_an_export_that_is_ended_leaves_nothing(
 
     monkeypatch.setattr(saved_model, "check_in_fresh_process", end)
     before = signal.getsignal(signal.SIGTERM)
-    assert command_line.main([
-        "export", f"--workdir={workdir}", f"--output={tmp_path / 'new'}"]) == 143
+    assert (
+        command_line.main(
+            ["export", f"--workdir={workdir}", f"--output={tmp_path / 'new'}"]
+        )
+        == 143
+    )
     assert "SIGTERM" in capsys.readouterr().err
     assert len(found) == 1 and list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) == before
@@ -188,15 +252,26 @@ def test_an_export_that_is_ended_leaves_nothing(
 
 def test_grey_images_are_shown_to_a_colour_encoder_as_colour(finished_run, tmp_path):
     workdir, _ = finished_run
-    assert command_line.main([
-        "evaluate", f"--workdir={workdir}", "--data=embedded:fashion_mnist_10k",
-        "--split=train[:200]", f"--output={tmp_path}", "--per_class=2"]) == 0
+    assert (
+        command_line.main(
+            [
+                "evaluate",
+                f"--workdir={workdir}",
+                "--data=embedded:fashion_mnist_10k",
+                "--split=train[:200]",
+                f"--output={tmp_path}",
+                "--per_class=2",
+            ]
+        )
+        == 0
+    )
     results = read_results(tmp_path / "evaluation.json")
     assert results.data == "embedded:fashion_mnist_10k"
 
 
 def test_a_labelled_folder_without_a_test_split_is_held_out_from(
-        finished_run, tmp_path, caplog):
+    finished_run, tmp_path, caplog
+):
     workdir, _ = finished_run
     rng = np.random.default_rng(0)
     for name, level in (("dark", 60), ("light", 200)):
@@ -204,10 +279,21 @@ def test_a_labelled_folder_without_a_test_split_is_held_out_from(
         for i in range(10):
             pixels = rng.integers(level - 50, level + 50, (20 + i, 32, 3))
             Image.fromarray(pixels.astype("uint8")).save(
-                tmp_path / "photos" / name / f"{i}.png")
-    assert command_line.main([
-        "evaluate", f"--workdir={workdir}", f"--data=folder:{tmp_path}/photos",
-        f"--output={tmp_path}/found", "--per_class=2", "--k=3"]) == 0
+                tmp_path / "photos" / name / f"{i}.png"
+            )
+    assert (
+        command_line.main(
+            [
+                "evaluate",
+                f"--workdir={workdir}",
+                f"--data=folder:{tmp_path}/photos",
+                f"--output={tmp_path}/found",
+                "--per_class=2",
+                "--k=3",
+            ]
+        )
+        == 0
+    )
     assert "held out" in caplog.text
     results = read_results(tmp_path / "found" / "evaluation.json")
     assert {m.num_test for m in results.measurements} == {4}
@@ -227,29 +313,47 @@ def test_the_recorded_command_makes_the_same_config(finished_run, tmp_path):
     assert dataclasses.replace(asked, precision=config.precision) == config
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["evaluate", "--workdir={tmp}/nothing"], "not a workdir"),
-    (["evaluate", "--encoder={tmp}/nothing", "--data=embedded:freedoom_12",
-      "--image_size_pixels=32"], "does not exist"),
-    (["evaluate", "--encoder={run}", "--workdir={run}"], "Exactly one"),
-    (["evaluate", "--workdir={run}", "--k=0"], "k=0"),
-    (["evaluate", "--workdir={run}", "--k=1000"], "k=1000"),
-    (["evaluate", "--workdir={run}", "--test_split=holdout"], "holdout"),
-    (["evaluate", "--workdir={run}", "--protocols=knn,lineal"],
-     "Choices: knn, linear, few, ridge, linear_sgd"),
-    (["evaluate", "--workdir={run}", "--l2_values=papper"], "paper"),
-    (["evaluate", "--workdir={run}", "--linear_learning_rates=0.1,x"], "0.1,x"),
-    (["evaluate", "--workdir={run}", "--views_recipe=finetuned"],
-     "Did you mean finetune"),
-    (["export", "--workdir={run}"], "--output is required"),
-    (["export", "--workdir={run}", "--output={export}"], "not empty"),
-    (["export", "--workdir={run}", "--output={run}", "--overwrite"],
-     "something else than an export"),
-    (["export", "--workdir={run}", "--output={tmp}/x", "--formats=litrt"],
-     "Did you mean litert"),
-    (["export", "--workdir={tmp}/nothing", "--output={tmp}/x"], "not a workdir"),
-    (["evaluate", "--workdir={run}", "--output={run}/config.json"], "Cannot write"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["evaluate", "--workdir={tmp}/nothing"], "not a workdir"),
+        (
+            [
+                "evaluate",
+                "--encoder={tmp}/nothing",
+                "--data=embedded:freedoom_12",
+                "--image_size_pixels=32",
+            ],
+            "does not exist",
+        ),
+        (["evaluate", "--encoder={run}", "--workdir={run}"], "Exactly one"),
+        (["evaluate", "--workdir={run}", "--k=0"], "k=0"),
+        (["evaluate", "--workdir={run}", "--k=1000"], "k=1000"),
+        (["evaluate", "--workdir={run}", "--test_split=holdout"], "holdout"),
+        (
+            ["evaluate", "--workdir={run}", "--protocols=knn,lineal"],
+            "Choices: knn, linear, few, ridge, linear_sgd",
+        ),
+        (["evaluate", "--workdir={run}", "--l2_values=papper"], "paper"),
+        (["evaluate", "--workdir={run}", "--linear_learning_rates=0.1,x"], "0.1,x"),
+        (
+            ["evaluate", "--workdir={run}", "--views_recipe=finetuned"],
+            "Did you mean finetune",
+        ),
+        (["export", "--workdir={run}"], "--output is required"),
+        (["export", "--workdir={run}", "--output={export}"], "not empty"),
+        (
+            ["export", "--workdir={run}", "--output={run}", "--overwrite"],
+            "something else than an export",
+        ),
+        (
+            ["export", "--workdir={run}", "--output={tmp}/x", "--formats=litrt"],
+            "Did you mean litert",
+        ),
+        (["export", "--workdir={tmp}/nothing", "--output={tmp}/x"], "not a workdir"),
+        (["evaluate", "--workdir={run}", "--output={run}/config.json"], "Cannot write"),
+    ],
+)
 def test_mistakes_get_one_line(finished_run, tmp_path, capsys, arguments, words):
     workdir, output = finished_run
     places = {"tmp": tmp_path, "run": workdir, "export": output}

@@ -19,14 +19,24 @@ from tests import fresh_process
 from tests.fresh_process import FreshProcess
 
 RUN = [
-    "--preset=demo", "--data.split=train[:64]", "--data.image_size_pixels=16",
-    "--precision=float32", "--encoder.depth=10", "--encoder.width_multiplier=0.0625",
+    "--preset=demo",
+    "--data.split=train[:64]",
+    "--data.image_size_pixels=16",
+    "--precision=float32",
+    "--encoder.depth=10",
+    "--encoder.width_multiplier=0.0625",
     "--epochs=3",
-    "--projection_head.hidden_features=16", "--projection_head.out_features=8",
-    "--global_batch_size=16", "--optimizer.name=lars",
-    "--optimizer.base_learning_rate=0.03", "--optimizer.scaling=linear",
-    "--optimizer.warmup_epochs=1", "--loss.temperature=1",  # See test_replica_runs.
-    "--compile_views=false", "--checkpoint.every_epochs=1", "--checkpoint.keep=5",
+    "--projection_head.hidden_features=16",
+    "--projection_head.out_features=8",
+    "--global_batch_size=16",
+    "--optimizer.name=lars",
+    "--optimizer.base_learning_rate=0.03",
+    "--optimizer.scaling=linear",
+    "--optimizer.warmup_epochs=1",
+    "--loss.temperature=1",  # See test_replica_runs.
+    "--compile_views=false",
+    "--checkpoint.every_epochs=1",
+    "--checkpoint.keep=5",
     "--augment.recipe=finetune",  # See faulty_runs.
 ]
 FINAL_STEP = 12
@@ -42,8 +52,9 @@ def free_addresses(number):
 
 
 def tf_config(addresses, index):
-    return json.dumps({"cluster": {"worker": addresses},
-                       "task": {"type": "worker", "index": index}})
+    return json.dumps(
+        {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    )
 
 
 class Workers:
@@ -53,27 +64,37 @@ class Workers:
         self.addresses = free_addresses(2)
         self.logs = [folder / f"worker{i}-{time.monotonic_ns()}.log" for i in range(2)]
         self.processes = [
-            self._start(index, arguments[index] if isinstance(arguments[0], list)
-                        else arguments) for index in range(2)]
+            self._start(
+                index, arguments[index] if isinstance(arguments[0], list) else arguments
+            )
+            for index in range(2)
+        ]
 
     def _start(self, index, arguments):
         return FreshProcess(
             ["-m", "simclr_tf.tools.command_line", "pretrain", *arguments],
-            env={"TF_CONFIG": tf_config(self.addresses, index)}, log=self.logs[index])
+            env={"TF_CONFIG": tf_config(self.addresses, index)},
+            log=self.logs[index],
+        )
 
     def exit_codes(self, patience_seconds=PATIENCE_SECONDS):
         end = time.monotonic() + patience_seconds
-        return [process.wait(max(end - time.monotonic(), 0.1))
-                for process in self.processes]
+        return [
+            process.wait(max(end - time.monotonic(), 0.1)) for process in self.processes
+        ]
 
     def name(self, index):
         return f"worker {index} ({self.addresses[index]})"
 
     def lines(self, index):
         """What a worker printed, without TensorFlow's own start-up notices."""
-        return [line for line in self.logs[index].read_text().splitlines()
-                if not line.startswith(("WARNING: All log messages", "I0000", "E0000",
-                                        "W0000"))]
+        return [
+            line
+            for line in self.logs[index].read_text().splitlines()
+            if not line.startswith(
+                ("WARNING: All log messages", "I0000", "E0000", "W0000")
+            )
+        ]
 
     def end(self):
         for process in self.processes:
@@ -97,8 +118,13 @@ def start(tmp_path_factory):
 
 
 def arguments(workdir, *more):
-    return [*RUN, "--strategy=multi_worker", "--deterministic=true",
-            f"--workdir={workdir}", *more]
+    return [
+        *RUN,
+        "--strategy=multi_worker",
+        "--deterministic=true",
+        f"--workdir={workdir}",
+        *more,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -129,15 +155,19 @@ def values_of(workdir):
     checkpoint = CheckpointStore(workdir / "checkpoints").latest()
     reader = tf.train.load_checkpoint(str(checkpoint.path / "ckpt"))
     return checkpoint.step, {
-        name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
-        if name.endswith("VARIABLE_VALUE")}
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name.endswith("VARIABLE_VALUE")
+    }
 
 
 def figures_of(workdir):
     """The lines of metrics.jsonl without what a clock measured."""
     clocks = ("seconds", "images_per_second", "data_wait_fraction")
-    return [{name: value for name, value in record.items() if name not in clocks}
-            for record in read_metrics(workdir / "metrics.jsonl")]
+    return [
+        {name: value for name, value in record.items() if name not in clocks}
+        for record in read_metrics(workdir / "metrics.jsonl")
+    ]
 
 
 def test_two_workers_train_as_one_process_does(lives, tmp_path):
@@ -145,17 +175,33 @@ def test_two_workers_train_as_one_process_does(lives, tmp_path):
     _, _, workdir = lives
     # Deterministic kernels hold for a whole process: this one gets its own, too.
     done = fresh_process.run(
-        ["-m", "simclr_tf.tools.command_line", "pretrain", *RUN,
-         "--strategy=one_device", "--deterministic=true", f"--workdir={tmp_path}/run"])
+        [
+            "-m",
+            "simclr_tf.tools.command_line",
+            "pretrain",
+            *RUN,
+            "--strategy=one_device",
+            "--deterministic=true",
+            f"--workdir={tmp_path}/run",
+        ]
+    )
     assert done.returncode == 0, done.stderr
     ours, single = figures_of(workdir), figures_of(tmp_path / "run")
     assert [r["step"] for r in ours] == [r["step"] for r in single] == [4, 8, 12]
     for record, expected in zip(ours, single, strict=True):
-        for name in ("loss", "contrastive_loss", "probe_loss", "gradient_norm",
-                     "contrastive_entropy", "feature_std", "contrastive_accuracy",
-                     "probe_accuracy"):
+        for name in (
+            "loss",
+            "contrastive_loss",
+            "probe_loss",
+            "gradient_norm",
+            "contrastive_entropy",
+            "feature_std",
+            "contrastive_accuracy",
+            "probe_accuracy",
+        ):
             np.testing.assert_allclose(
-                record[name], expected[name], rtol=1e-5, err_msg=name)
+                record[name], expected[name], rtol=1e-5, err_msg=name
+            )
     step, values = values_of(workdir)
     assert step == FINAL_STEP
     expected_step, expected = values_of(tmp_path / "run")
@@ -174,11 +220,17 @@ def test_one_worker_writes_and_speaks(lives):
     assert workers.lines(1) == []
     assert any(line.startswith("epoch 3") for line in workers.lines(0))
     assert {path.name for path in workdir.iterdir()} == {
-        "config.json", "checkpoints", "metrics.jsonl", "tensorboard", "SUMMARY.md"}
+        "config.json",
+        "checkpoints",
+        "metrics.jsonl",
+        "tensorboard",
+        "SUMMARY.md",
+    }
     # One file of each of the two lives.
     assert len(list((workdir / "tensorboard").iterdir())) == 2
     assert [path.name for path in sorted((workdir / "checkpoints").iterdir())] == [
-        f"step-{step:08d}" for step in (4, 8, 12)]
+        f"step-{step:08d}" for step in (4, 8, 12)
+    ]
 
 
 def wait_for(path, workers):
@@ -232,8 +284,15 @@ def test_a_signal_to_one_worker_saves_and_stops_both(calm, start, tmp_path, vict
 def test_a_worker_that_never_comes_is_named(tmp_path, monkeypatch, capsys):
     addresses = free_addresses(2)
     monkeypatch.setenv("TF_CONFIG", tf_config(addresses, 0))
-    assert command_line.main(["pretrain", *arguments(
-        tmp_path / "run", "--collective_timeout_seconds=0.5")]) == 2
+    assert (
+        command_line.main(
+            [
+                "pretrain",
+                *arguments(tmp_path / "run", "--collective_timeout_seconds=0.5"),
+            ]
+        )
+        == 2
+    )
     error = capsys.readouterr().err.strip()
     assert error.startswith("simclr-tf: Not all workers came within 0.5 s.")
     assert f"worker 1 ({addresses[1]})" in error and "\n" not in error
@@ -242,8 +301,12 @@ def test_a_worker_that_never_comes_is_named(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_workers_that_mean_different_runs_do_not_start(start, tmp_path):
-    workers = start([arguments(tmp_path / "run", "--seed=1"),
-                     arguments(tmp_path / "run", "--seed=2")])
+    workers = start(
+        [
+            arguments(tmp_path / "run", "--seed=1"),
+            arguments(tmp_path / "run", "--seed=2"),
+        ]
+    )
     assert workers.exit_codes() == [2, 2], workers.lines(0) + workers.lines(1)
     for index in range(2):
         last_line = workers.lines(index)[-1]
@@ -252,8 +315,10 @@ def test_workers_that_mean_different_runs_do_not_start(start, tmp_path):
 
 
 def test_a_missing_or_malformed_tf_config_is_one_line(tmp_path, monkeypatch, capsys):
-    for text, words in ((None, "needs the environment variable TF_CONFIG"),
-                        ("{", "TF_CONFIG cannot be used")):
+    for text, words in (
+        (None, "needs the environment variable TF_CONFIG"),
+        ("{", "TF_CONFIG cannot be used"),
+    ):
         if text is not None:
             monkeypatch.setenv("TF_CONFIG", text)
         assert command_line.main(["pretrain", *arguments(tmp_path / "run")]) == 2

@@ -14,45 +14,73 @@ import tensorflow as tf
 
 KILLS, STEPS, EPOCH_STEPS = 30, 960, 16
 COMMAND = [
-    sys.executable, "-m", "simclr_tf.tools.pretrain", "--preset=demo",
-    "--data.split=train[:256]", "--global_batch_size=16", f"--steps={STEPS}",
-    "--precision=float32", "--deterministic", "--nocompile_views",
-    "--encoder.depth=10", "--encoder.width_multiplier=0.0625", "--encoder.stem=small",
-    "--data.image_size_pixels=16", "--checkpoint.every_epochs=2",
-    "--checkpoint.every_steps=7", "--checkpoint.keep_every_epochs=20",
+    sys.executable,
+    "-m",
+    "simclr_tf.tools.pretrain",
+    "--preset=demo",
+    "--data.split=train[:256]",
+    "--global_batch_size=16",
+    f"--steps={STEPS}",
+    "--precision=float32",
+    "--deterministic",
+    "--nocompile_views",
+    "--encoder.depth=10",
+    "--encoder.width_multiplier=0.0625",
+    "--encoder.stem=small",
+    "--data.image_size_pixels=16",
+    "--checkpoint.every_epochs=2",
+    "--checkpoint.every_steps=7",
+    "--checkpoint.keep_every_epochs=20",
 ]
 WALL_CLOCK = {"seconds", "images_per_second", "data_wait_fraction"}
 
 
 def start(workdir):
     return subprocess.Popen(
-        [*COMMAND, f"--workdir={workdir}"], text=True, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+        [*COMMAND, f"--workdir={workdir}"],
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
 
 
 def newest(workdir):
     """Step of the newest checkpoint."""
-    return max((int(path.name[5:]) for path in workdir.glob("checkpoints/step-*")),
-               default=0)
+    return max(
+        (int(path.name[5:]) for path in workdir.glob("checkpoints/step-*")), default=0
+    )
 
 
 def values_of(workdir):
     reader = tf.train.load_checkpoint(
-        str(workdir / "checkpoints" / f"step-{STEPS:08d}" / "ckpt"))
-    return {name: np.asarray(reader.get_tensor(name)).tobytes()
-            for name in reader.get_variable_to_shape_map()
-            if name != "_CHECKPOINTABLE_OBJECT_GRAPH"}
+        str(workdir / "checkpoints" / f"step-{STEPS:08d}" / "ckpt")
+    )
+    return {
+        name: np.asarray(reader.get_tensor(name)).tobytes()
+        for name in reader.get_variable_to_shape_map()
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
+    }
 
 
 def curve(workdir):
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    return [{name: value for name, value in json.loads(line).items()
-             if name not in WALL_CLOCK} for line in lines]
+    return [
+        {
+            name: value
+            for name, value in json.loads(line).items()
+            if name not in WALL_CLOCK
+        }
+        for line in lines
+    ]
 
 
 def names(workdir):
-    return sorted(path.name for folder in (workdir, workdir / "checkpoints")
-                  for path in folder.iterdir())
+    return sorted(
+        path.name
+        for folder in (workdir, workdir / "checkpoints")
+        for path in folder.iterdir()
+    )
 
 
 @pytest.mark.slow
@@ -87,5 +115,6 @@ def test_thirty_random_kills_end_bit_identical_to_the_calm_run(tmp_path):
     assert values_of(stormy) == values_of(calm)
     assert curve(stormy) == curve(calm)
     assert [record["step"] for record in curve(calm)] == list(
-        range(EPOCH_STEPS, STEPS + 1, EPOCH_STEPS))
+        range(EPOCH_STEPS, STEPS + 1, EPOCH_STEPS)
+    )
     assert names(stormy) == names(calm)

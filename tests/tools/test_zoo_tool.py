@@ -8,8 +8,9 @@ from simclr_tf.tools import command_line
 
 def an_export(folder, name, **entries):
     (folder / name).mkdir()
-    (folder / name / "config.json").write_text(json.dumps(
-        {"format": "simclr_tf.export/1", **entries}))
+    (folder / name / "config.json").write_text(
+        json.dumps({"format": "simclr_tf.export/1", **entries})
+    )
 
 
 def test_it_prints_the_encoders_of_a_folder(tmp_path, capsys):

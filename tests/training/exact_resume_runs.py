@@ -21,12 +21,19 @@ from tests.training.small_networks import small_encoder
 
 EPOCH_STEPS, TOTAL_STEPS = 3, 8
 OPTIONS = {
-    "preset": "demo", "steps": TOTAL_STEPS, "global_batch_size": 8,
-    "precision": "float32", "deterministic": True, "compile_views": False,
+    "preset": "demo",
+    "steps": TOTAL_STEPS,
+    "global_batch_size": 8,
+    "precision": "float32",
+    "deterministic": True,
+    "compile_views": False,
     "projection_head": {"out_features": 8, "num_layers": 2},
-    "data.image_size_pixels": 16, "optimizer.name": "lars",
-    "optimizer.warmup_epochs": 1, "optimizer.base_learning_rate": 0.3,
-    "checkpoint.keep": 20, "checkpoint.every_epochs": 1,
+    "data.image_size_pixels": 16,
+    "optimizer.name": "lars",
+    "optimizer.warmup_epochs": 1,
+    "optimizer.base_learning_rate": 0.3,
+    "checkpoint.keep": 20,
+    "checkpoint.every_epochs": 1,
     # Only crops and flips: what the other operators do has its own tests, and tracing
     # them takes longer than all the rest of so small a run.
     "augment.recipe": "finetune",
@@ -70,30 +77,41 @@ def train(folder, name, *, cut_after=None, every_steps=None, **options):
 
     def note(line):
         with (folder / f"{name}.starts").open("a") as file:
-            file.writelines(f"{start}," for start in re.findall(
-                r"Continuing +from (step \d+)", line))
+            file.writelines(
+                f"{start},"
+                for start in re.findall(r"Continuing +from (step \d+)", line)
+            )
 
     callbacks = [] if cut_after is None else [CutAfter(cut_after)]
     try:
         result = pretrain(
-            (images, labels), folder / name, encoder=small_encoder(),
-            callbacks=callbacks, say=note,
-            **{**OPTIONS, "checkpoint.every_steps": every_steps, **options})
+            (images, labels),
+            folder / name,
+            encoder=small_encoder(),
+            callbacks=callbacks,
+            say=note,
+            **{**OPTIONS, "checkpoint.every_steps": every_steps, **options},
+        )
     except ConnectionError:
         return
     model = result.model
-    weights = [v for part in (model.encoder, model.projection_head, model.probe)
-               for v in part.weights]
+    weights = [
+        v
+        for part in (model.encoder, model.projection_head, model.probe)
+        for v in part.weights
+    ]
     np.savez(
         folder / f"{name}.npz",
         **{f"weight {i}": v.numpy() for i, v in enumerate(weights)},
-        **{f"slot {i}": v.numpy() for i, v in enumerate(model.optimizer.variables)})
+        **{f"slot {i}": v.numpy() for i, v in enumerate(model.optimizer.variables)},
+    )
 
 
 def main(folder, names):
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
-        cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+    )
     without_grappler()
     train(folder, "calm", every_steps=1)
     for name in names:

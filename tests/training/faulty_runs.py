@@ -6,9 +6,14 @@ from simclr_tf import pretrain
 from simclr_tf._keras import keras
 
 TINY = {
-    "epochs": 3, "global_batch_size": 4, "precision": "float32", "preset": "demo",
+    "epochs": 3,
+    "global_batch_size": 4,
+    "precision": "float32",
+    "preset": "demo",
     "projection_head": {"out_features": 8, "num_layers": 2},
-    "data.image_size_pixels": 16, "compile_views": False, "checkpoint.every_epochs": 1,
+    "data.image_size_pixels": 16,
+    "compile_views": False,
+    "checkpoint.every_epochs": 1,
     # Only crops and flips: what the other operators do has its own tests, and tracing
     # them takes longer than all the rest of so small a run.
     "augment.recipe": "finetune",
@@ -25,8 +30,13 @@ def an_encoder():
 def run(workdir, data=None, **options):
     if data is None:
         data = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), "uint8")
-    return pretrain(data, workdir, encoder=an_encoder(), say=lambda line: None,
-                    **{**TINY, **options})
+    return pretrain(
+        data,
+        workdir,
+        encoder=an_encoder(),
+        say=lambda line: None,
+        **{**TINY, **options},
+    )
 
 
 class AtEpoch(keras.callbacks.Callback):
@@ -46,5 +56,8 @@ class AtEpoch(keras.callbacks.Callback):
 
 
 def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

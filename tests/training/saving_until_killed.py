@@ -56,8 +56,12 @@ def life(store, moment=0.0, saves=0):
         words = b"".join([*lines, reports.read()]).split()
     _, status = os.waitpid(child, 0)
     complete = [int(word) for word in words if word.isdigit()]
-    return {"killed": os.WIFSIGNALED(status), "ready": first == b"ready\n",
-            "complete": complete[-1] if complete else 0, "seconds": seconds}
+    return {
+        "killed": os.WIFSIGNALED(status),
+        "ready": first == b"ready\n",
+        "complete": complete[-1] if complete else 0,
+        "seconds": seconds,
+    }
 
 
 def main(folder, kills):

@@ -36,7 +36,8 @@ class SmallDisk:
     def free(self):
         """There is space again."""
         resource.setrlimit(
-            resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        )
         self._filler.unlink(missing_ok=True)
 
     @property
@@ -57,5 +58,8 @@ class SmallDisk:
                 pathlib.Path("/proc/self/uid_map").write_text(f"0 {user} 1")
                 pathlib.Path("/proc/self/gid_map").write_text(f"0 {group} 1")
         private = libc.mount(None, b"/", None, _PRIVATE | _RECURSIVE, None)
-        return private == 0 and libc.mount(
-            b"tmpfs", os.fsencode(self.folder), b"tmpfs", 0, b"size=16m") == 0
+        return (
+            private == 0
+            and libc.mount(b"tmpfs", os.fsencode(self.folder), b"tmpfs", 0, b"size=16m")
+            == 0
+        )

@@ -9,11 +9,18 @@ from simclr_tf.config.schema import override
 from simclr_tf.training import assembly
 from tests.training.small_networks import small_encoder
 
-BASE = override(Config(), {
-    "global_batch_size": 16, "data.image_size_pixels": 16, "augment.recipe": "cifar",
-    "encoder": {"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
-    "projection_head": {"num_layers": 2, "out_features": 8}, "compile_views": False,
-    "optimizer": {"scaling": "none", "weight_decay": 1e-6}})
+BASE = override(
+    Config(),
+    {
+        "global_batch_size": 16,
+        "data.image_size_pixels": 16,
+        "augment.recipe": "cifar",
+        "encoder": {"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
+        "projection_head": {"num_layers": 2, "out_features": 8},
+        "compile_views": False,
+        "optimizer": {"scaling": "none", "weight_decay": 1e-6},
+    },
+)
 
 
 def a_fixed_batch():
@@ -25,19 +32,35 @@ def a_fixed_batch():
 
 
 # In every suite each optimizer has the first loss, and each loss the first optimizer.
-@pytest.mark.parametrize("optimizer, rate, loss", [
-    pytest.param(optimizer, rate, loss, marks=[pytest.mark.slow] if row and column
-                 else [])
-    for row, (optimizer, rate) in enumerate([
-        ("lars", 1.0), ("lamb", 0.02), ("sgd", 0.02), ("adamw", 2e-3)])
-    for column, loss in enumerate(["nt_xent", "nt_logistic", "margin_triplet"])])
+@pytest.mark.parametrize(
+    "optimizer, rate, loss",
+    [
+        pytest.param(
+            optimizer, rate, loss, marks=[pytest.mark.slow] if row and column else []
+        )
+        for row, (optimizer, rate) in enumerate(
+            [("lars", 1.0), ("lamb", 0.02), ("sgd", 0.02), ("adamw", 2e-3)]
+        )
+        for column, loss in enumerate(["nt_xent", "nt_logistic", "margin_triplet"])
+    ],
+)
 def test_every_optimizer_lowers_every_loss_on_a_fixed_batch(optimizer, rate, loss):
-    config = override(BASE, {
-        "optimizer.name": optimizer, "optimizer.base_learning_rate": rate,
-        "loss.name": loss, "loss.temperature": 0.5})
+    config = override(
+        BASE,
+        {
+            "optimizer.name": optimizer,
+            "optimizer.base_learning_rate": rate,
+            "loss.name": loss,
+            "loss.temperature": 0.5,
+        },
+    )
     model = assembly.build_model(config, (16, 16, 3), encoder=small_encoder())
-    model.compile(optimizer=assembly.build_optimizer(
-        config, model, warmup_steps=1, total_steps=100), run_eagerly=True)
+    model.compile(
+        optimizer=assembly.build_optimizer(
+            config, model, warmup_steps=1, total_steps=100
+        ),
+        run_eagerly=True,
+    )
     batch = a_fixed_batch()
     losses = []
     for _ in range(10):
@@ -47,15 +70,25 @@ def test_every_optimizer_lowers_every_loss_on_a_fixed_batch(optimizer, rate, los
 
 
 def test_the_schedule_starts_at_zero_peaks_after_warm_up_and_ends_at_zero():
-    config = override(BASE, {"optimizer": {
-        "base_learning_rate": 0.3, "scaling": "linear", "weight_decay": 0.0}})
+    config = override(
+        BASE,
+        {
+            "optimizer": {
+                "base_learning_rate": 0.3,
+                "scaling": "linear",
+                "weight_decay": 0.0,
+            }
+        },
+    )
     model = assembly.build_model(config, (16, 16, 3))
     optimizer = assembly.build_optimizer(
-        config, model, warmup_steps=10, total_steps=110)
+        config, model, warmup_steps=10, total_steps=110
+    )
     rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 10, 60, 110)]
     peak = 0.3 * 16 / 256
     np.testing.assert_allclose(
-        rates, [0, peak / 2, peak, peak / 2, 0], atol=1e-8, rtol=1e-5)
+        rates, [0, peak / 2, peak, peak / 2, 0], atol=1e-8, rtol=1e-5
+    )
 
 
 def test_equal_seeds_give_equal_networks_and_other_seeds_others():
@@ -69,9 +102,17 @@ def test_equal_seeds_give_equal_networks_and_other_seeds_others():
 
 
 def test_options_of_the_views_reach_the_recipe():
-    config = override(BASE, {"augment": {
-        "crop_area_min_fraction": 0.3, "color_strength": 0.25, "blur_probability": 0.1,
-        "rotate_probability": 0.5}})
+    config = override(
+        BASE,
+        {
+            "augment": {
+                "crop_area_min_fraction": 0.3,
+                "color_strength": 0.25,
+                "blur_probability": 0.1,
+                "rotate_probability": 0.5,
+            }
+        },
+    )
     recipe = assembly.build_model(config, (16, 16, 3)).recipe
     assert recipe.crop_area_min_fraction == 0.3 and recipe.color_strength == 0.25
     assert recipe.blur_probability == 0.1 and recipe.rotate_probability == 0.5
@@ -79,8 +120,10 @@ def test_options_of_the_views_reach_the_recipe():
 
 
 def test_options_of_large_batches_reach_the_model():
-    config = override(BASE, {
-        "loss.chunk_size": 3, "micro_batch_size": 4, "micro_batch_norm": "inference"})
+    config = override(
+        BASE,
+        {"loss.chunk_size": 3, "micro_batch_size": 4, "micro_batch_norm": "inference"},
+    )
     model = assembly.build_model(config, (16, 16, 3))
     assert (model.chunk_size, model.micro_batch_size) == (3, 4)
     before = [v.numpy() for v in model.non_trainable_variables]
@@ -94,15 +137,29 @@ def test_every_preset_takes_a_step(name):
     # The preset's own views, loss, head and optimizer; a network of CPU size.
     preset = get_preset(name)
     channels = 1 if name == "fashion_mnist" else 3
-    config = override(preset, {
-        "encoder.width_multiplier": 0.03125, "global_batch_size": 4,
-        "encoder.depth": 18, "data.image_size_pixels": 32, "compile_views": False})
+    config = override(
+        preset,
+        {
+            "encoder.width_multiplier": 0.03125,
+            "global_batch_size": 4,
+            "encoder.depth": 18,
+            "data.image_size_pixels": 32,
+            "compile_views": False,
+        },
+    )
     model = assembly.build_model(config, (32, 32, channels), num_classes=3)
-    model.compile(optimizer=assembly.build_optimizer(
-        config, model, warmup_steps=0, total_steps=10), run_eagerly=True)
+    model.compile(
+        optimizer=assembly.build_optimizer(
+            config, model, warmup_steps=0, total_steps=10
+        ),
+        run_eagerly=True,
+    )
     rng = np.random.default_rng(0)
-    logs = model.train_step({
-        "images": rng.integers(0, 256, (4, 32, 32, channels)).astype("uint8"),
-        "seeds": rng.integers(0, 1000, (4, 2)).astype("int32"),
-        "labels": np.array([0, 1, 2, -1])})
+    logs = model.train_step(
+        {
+            "images": rng.integers(0, 256, (4, 32, 32, channels)).astype("uint8"),
+            "seeds": rng.integers(0, 1000, (4, 2)).astype("int32"),
+            "labels": np.array([0, 1, 2, -1]),
+        }
+    )
     assert all(np.isfinite(value) for value in logs.values())

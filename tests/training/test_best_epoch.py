@@ -27,11 +27,14 @@ def after(accuracies, losses=None, patience=2):
     return network.get_weights()[0].item(), ran
 
 
-@pytest.mark.parametrize("accuracies, kept, ran", [
-    ([0.1, 0.5, 0.4, 0.3, 0.9], 1, 4),  # Stops before the late best.
-    ([0.1, 0.5, 0.4], 1, 3),  # The planned end: back to the best all the same.
-    ([0.1, 0.2, 0.3], 2, 3),
-])
+@pytest.mark.parametrize(
+    "accuracies, kept, ran",
+    [
+        ([0.1, 0.5, 0.4, 0.3, 0.9], 1, 4),  # Stops before the late best.
+        ([0.1, 0.5, 0.4], 1, 3),  # The planned end: back to the best all the same.
+        ([0.1, 0.2, 0.3], 2, 3),
+    ],
+)
 def test_it_keeps_the_best_and_waits_as_long_as_asked(accuracies, kept, ran):
     assert after(accuracies) == (kept, ran)
 

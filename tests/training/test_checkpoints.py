@@ -34,14 +34,28 @@ def test_only_the_newest_are_kept(tmp_path):
     for step in (5, 10, 15):
         store.save(step, model=a_model(step))
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "step-00000010", "step-00000015"]
+        "step-00000010",
+        "step-00000015",
+    ]
 
 
-@pytest.mark.parametrize("damage", [
-    "truncate", "flip", "delete", "no manifest", "torn manifest", "garbage manifest",
-    "no files in the manifest", "manifest of another step", "empty folder"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "truncate",
+        "flip",
+        "delete",
+        "no manifest",
+        "torn manifest",
+        "garbage manifest",
+        "no files in the manifest",
+        "manifest of another step",
+        "empty folder",
+    ],
+)
 def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(
-        tmp_path, caplog, damage):
+    tmp_path, caplog, damage
+):
     store = CheckpointStore(tmp_path)
     store.save(1, model=a_model(1))
     newest = store.save(2, model=a_model(2)).path
@@ -95,9 +109,13 @@ def test_every_mth_is_kept_beside_the_newest(tmp_path):
 def a_run(**options):
     """What a manifest says about a run."""
     config = override(Config(), options)
-    return {"config": to_dict(config), "config_hash": config_hash(config),
-            "data": {"fingerprint": "abc", "num_examples": 9}, "replicas": 1,
-            "versions": {"tensorflow": "2.20.0"}}
+    return {
+        "config": to_dict(config),
+        "config_hash": config_hash(config),
+        "data": {"fingerprint": "abc", "num_examples": 9},
+        "replicas": 1,
+        "versions": {"tensorflow": "2.20.0"},
+    }
 
 
 def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path, caplog):
@@ -194,5 +212,6 @@ def test_a_full_disk_ends_in_one_line_and_leaves_the_one_before(tmp_path):
     done = fresh_process.run(["-c", script, tmp_path / "c"])
     lines = done.stdout.splitlines()
     assert lines[0].startswith("REFUSED Cannot save the checkpoint of step 2"), (
-        done.stdout + done.stderr)
+        done.stdout + done.stderr
+    )
     assert lines[1:] == ["LATEST 1", "LEFT ['step-00000001']"]

@@ -16,28 +16,37 @@ SIZE, CLASSES, BATCH = 8, 3, 8
 def a_network(regularizer=None):
     images = keras.Input((SIZE, SIZE, 1))
     x = keras.layers.Conv2D(
-        4, 3, 2, kernel_regularizer=regularizer,
-        kernel_initializer=keras.initializers.GlorotUniform(0))(images)
+        4,
+        3,
+        2,
+        kernel_regularizer=regularizer,
+        kernel_initializer=keras.initializers.GlorotUniform(0),
+    )(images)
     x = keras.layers.Activation("swish")(SynchronizedBatchNormalization()(x))
     logits = keras.layers.Dense(
-        CLASSES, kernel_initializer=keras.initializers.GlorotUniform(1))(
-            keras.layers.Flatten()(x))
+        CLASSES, kernel_initializer=keras.initializers.GlorotUniform(1)
+    )(keras.layers.Flatten()(x))
     return keras.Model(images, logits)
 
 
 def a_batch(labels=None, seed=0):
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, CLASSES, BATCH)
-    return {"images": rng.integers(0, 256, (BATCH, SIZE, SIZE, 1)).astype("uint8"),
-            "seeds": rng.integers(-2**31, 2**31, (BATCH, 2)).astype("int32"),
-            "labels": np.asarray(drawn if labels is None else labels, np.int32)}
+    return {
+        "images": rng.integers(0, 256, (BATCH, SIZE, SIZE, 1)).astype("uint8"),
+        "seeds": rng.integers(-(2**31), 2**31, (BATCH, 2)).astype("int32"),
+        "labels": np.asarray(drawn if labels is None else labels, np.int32),
+    }
 
 
 def cross_entropy(logits, labels):
     """Mean over labelled rows, in NumPy."""
     logits = np.float64(logits)
-    rows = [np.log(np.exp(row).sum()) - row[label]
-            for row, label in zip(logits, labels, strict=True) if label >= 0]
+    rows = [
+        np.log(np.exp(row).sum()) - row[label]
+        for row, label in zip(logits, labels, strict=True)
+        if label >= 0
+    ]
     return np.mean(rows)
 
 
@@ -54,7 +63,8 @@ def test_the_loss_is_the_mean_cross_entropy_of_one_view():
     logits = network(view, training=True)
     logs = a_classifier(network).train_step(batch)
     np.testing.assert_allclose(
-        logs["loss"], cross_entropy(logits, batch["labels"]), rtol=1e-5)
+        logs["loss"], cross_entropy(logits, batch["labels"]), rtol=1e-5
+    )
     labelled = batch["labels"] >= 0
     hits = (np.argmax(logits, 1) == batch["labels"])[labelled]
     np.testing.assert_allclose(logs["accuracy"], hits.mean())
@@ -76,8 +86,10 @@ def test_each_group_moves_at_the_rate_of_its_own_optimizer():
         variables = network.trainable_variables
         groups = [variables[:2], variables[2:]]
         model = a_classifier(
-            network, groups=groups,
-            optimizer=[keras.optimizers.SGD(rate) for rate in rates])
+            network,
+            groups=groups,
+            optimizer=[keras.optimizers.SGD(rate) for rate in rates],
+        )
         model.train_step(a_batch())
         ends.append([v.numpy() for v in network.trainable_variables])
     start = a_network().trainable_variables
@@ -97,19 +109,23 @@ def test_as_many_optimizers_as_groups_are_needed():
 
 def test_fit_learns_and_validates_on_images_as_they_are():
     batch = a_batch(labels=[0, 1, 2, 0, 1, 2, 0, 1])
-    batch["images"] = (batch["images"] // 4 + 80 * batch["labels"][
-        :, None, None, None]).astype("uint8")
+    batch["images"] = (
+        batch["images"] // 4 + 80 * batch["labels"][:, None, None, None]
+    ).astype("uint8")
     data = tf.data.Dataset.from_tensors(batch).repeat()
     seen = tf.data.Dataset.from_tensors(
-        {"images": batch["images"], "labels": batch["labels"]})
+        {"images": batch["images"], "labels": batch["labels"]}
+    )
     network = a_network()
     model = a_classifier(network, optimizer=keras.optimizers.Adam(0.01))
-    history = model.fit(data, steps_per_epoch=20, epochs=3, verbose=0,
-                        validation_data=seen).history
+    history = model.fit(
+        data, steps_per_epoch=20, epochs=3, verbose=0, validation_data=seen
+    ).history
     assert history["loss"][-1] < 0.5 * history["loss"][0]
     logits = network(batch["images"] / np.float32(255))
-    np.testing.assert_allclose(history["val_loss"][-1],
-                               cross_entropy(logits, batch["labels"]), rtol=1e-4)
+    np.testing.assert_allclose(
+        history["val_loss"][-1], cross_entropy(logits, batch["labels"]), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("replicas", [2, 4])
@@ -124,9 +140,11 @@ def test_replicas_take_the_step_of_one_device(replicas):
         several = a_classifier(a_network(), recipe="evaluate")
     rows = BATCH // replicas
     parts = strategy.experimental_distribute_values_from_function(
-        lambda context: {name: tf.constant(value[
-            context.replica_id_in_sync_group * rows:][:rows])
-            for name, value in batch.items()})
+        lambda context: {
+            name: tf.constant(value[context.replica_id_in_sync_group * rows :][:rows])
+            for name, value in batch.items()
+        }
+    )
 
     @tf.function
     def step(parts):
@@ -136,6 +154,7 @@ def test_replicas_take_the_step_of_one_device(replicas):
     for name, value in expected.items():
         for replica in strategy.experimental_local_results(found[name]):
             np.testing.assert_allclose(replica, value, rtol=1e-5, err_msg=name)
-    for ours, theirs in zip(several.network.variables, one.network.variables,
-                            strict=True):
+    for ours, theirs in zip(
+        several.network.variables, one.network.variables, strict=True
+    ):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-6)

@@ -67,9 +67,13 @@ def test_a_metrics_file_on_a_full_device_stops_the_run_at_that_line(tmp_path):
 @pytest.mark.parametrize("every_steps", [None, 1])
 def test_a_workdir_that_is_deleted_stays_deleted_and_is_named(tmp_path, every_steps):
     with pytest.raises(WorkdirError) as error:
-        run(tmp_path / "run", **{
-            "checkpoint.every_steps": every_steps,
-            "callbacks": [AtEpoch(1, lambda: shutil.rmtree(tmp_path / "run"))]})
+        run(
+            tmp_path / "run",
+            **{
+                "checkpoint.every_steps": every_steps,
+                "callbacks": [AtEpoch(1, lambda: shutil.rmtree(tmp_path / "run"))],
+            },
+        )
     assert f"{tmp_path / 'run'} is gone. Was it deleted" in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
@@ -128,16 +132,25 @@ def test_a_locked_folder_within_the_workdir_is_found_before_training(tmp_path):
         assert name in line
 
 
-@pytest.mark.parametrize("damage, words", [
-    (lambda text: "", "is damaged"),
-    (lambda text: text[:100], "is damaged"),
-    (lambda text: "\x00" * 50, "is damaged"),
-    (lambda text: "\ud800", "is damaged"),
-    (lambda text: "[1, 2]", "another kind"),
-    (lambda text: text.replace('"fingerprint"', '"fingerprnt"'), "another kind"),
-    (lambda text: text.replace('"temperature"', '"warmth"'), "another version.*warmth"),
-    (lambda text: text.replace('"epochs": 1', '"epochs": "one"'), "another version"),
-])
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (lambda text: "", "is damaged"),
+        (lambda text: text[:100], "is damaged"),
+        (lambda text: "\x00" * 50, "is damaged"),
+        (lambda text: "\ud800", "is damaged"),
+        (lambda text: "[1, 2]", "another kind"),
+        (lambda text: text.replace('"fingerprint"', '"fingerprnt"'), "another kind"),
+        (
+            lambda text: text.replace('"temperature"', '"warmth"'),
+            "another version.*warmth",
+        ),
+        (
+            lambda text: text.replace('"epochs": 1', '"epochs": "one"'),
+            "another version",
+        ),
+    ],
+)
 def test_a_damaged_config_is_named_and_nothing_is_touched(tmp_path, damage, words):
     folder = a_finished_run(tmp_path)
     path = folder / "config.json"
@@ -175,10 +188,11 @@ def test_a_damaged_event_file_is_kept_up_to_the_damage(tmp_path):
     content = path.read_bytes()
     lengths, start = [], 0
     while start < len(content):
-        start += 16 + int.from_bytes(content[start:start + 8], "little")
+        start += 16 + int.from_bytes(content[start : start + 8], "little")
         lengths.append(start)
     # Bytes that are no event, in the place of the last one.
-    path.write_bytes(content[:lengths[-2] + 12] + b"\xff" * (
-        lengths[-1] - lengths[-2] - 12))
+    path.write_bytes(
+        content[: lengths[-2] + 12] + b"\xff" * (lengths[-1] - lengths[-2] - 12)
+    )
     keep_events_up_to(tmp_path, 9)
     assert path.stat().st_size == lengths[-2]

@@ -17,13 +17,14 @@ LABELS = [0, 1, 2, -1, 0, 1, -1, 2]
 def a_network(seed, channels=1, classes=CLASSES, batch_norm=True):
     images = keras.Input((SIZE, SIZE, channels))
     x = keras.layers.Conv2D(
-        4, 3, 2, kernel_initializer=keras.initializers.GlorotUniform(seed))(images)
+        4, 3, 2, kernel_initializer=keras.initializers.GlorotUniform(seed)
+    )(images)
     if batch_norm:
         x = SynchronizedBatchNormalization()(x)
     x = keras.layers.Activation("swish")(x)
     logits = keras.layers.Dense(
-        classes, kernel_initializer=keras.initializers.GlorotUniform(seed + 1))(
-            keras.layers.Flatten()(x))
+        classes, kernel_initializer=keras.initializers.GlorotUniform(seed + 1)
+    )(keras.layers.Flatten()(x))
     network = keras.Model(images, logits)
     rng = np.random.default_rng(seed)  # Moving statistics of their own.
     network.set_weights([w + 0.1 * rng.random(w.shape) for w in network.get_weights()])
@@ -32,8 +33,10 @@ def a_network(seed, channels=1, classes=CLASSES, batch_norm=True):
 
 def a_batch(labels=LABELS, seed=0):
     rng = np.random.default_rng(seed)
-    batch = {"images": rng.integers(0, 256, (BATCH, SIZE, SIZE, 1)).astype("uint8"),
-             "seeds": rng.integers(-2**31, 2**31, (BATCH, 2)).astype("int32")}
+    batch = {
+        "images": rng.integers(0, 256, (BATCH, SIZE, SIZE, 1)).astype("uint8"),
+        "seeds": rng.integers(-(2**31), 2**31, (BATCH, 2)).astype("int32"),
+    }
     return batch if labels is None else {**batch, "labels": np.int32(labels)}
 
 
@@ -52,9 +55,12 @@ def test_a_step_is_that_of_the_paper_in_numpy():
     """A linear student: W <- W - rate x^T (d loss / d logits) / N."""
     alpha, temperature, rate = 0.3, 2.0, 0.5
     images = keras.Input((SIZE, SIZE, 1))
-    student = keras.Model(images, keras.layers.Dense(
-        CLASSES, kernel_initializer=keras.initializers.GlorotUniform(0))(
-            keras.layers.Flatten()(images)))
+    student = keras.Model(
+        images,
+        keras.layers.Dense(
+            CLASSES, kernel_initializer=keras.initializers.GlorotUniform(0)
+        )(keras.layers.Flatten()(images)),
+    )
     teacher = a_network(5)
     kernel, bias = (np.float64(w) for w in student.get_weights())
     batch = a_batch()
@@ -69,8 +75,9 @@ def test_a_step_is_that_of_the_paper_in_numpy():
     distillation = -(p * np.log(q)).sum(axis=1)
     supervised = -(target * np.log(softmax(logits))).sum(axis=1)[labelled]
 
-    logs = a_distiller(student, teacher, rate, alpha=alpha,
-                       temperature=temperature).train_step(batch)
+    logs = a_distiller(
+        student, teacher, rate, alpha=alpha, temperature=temperature
+    ).train_step(batch)
     found = student.get_weights()
     np.testing.assert_allclose(found[0], kernel - rate * x.T @ slope / BATCH, atol=1e-5)
     np.testing.assert_allclose(found[1], bias - rate * slope.mean(axis=0), atol=1e-5)
@@ -78,7 +85,8 @@ def test_a_step_is_that_of_the_paper_in_numpy():
         "loss": (alpha * distillation.sum() + (1 - alpha) * supervised.sum()) / BATCH,
         "distillation_loss": distillation.mean(),
         "agreement": (said.argmax(1) == logits.argmax(1)).mean(),
-        "accuracy": (logits.argmax(1) == batch["labels"])[labelled].mean()}
+        "accuracy": (logits.argmax(1) == batch["labels"])[labelled].mean(),
+    }
     assert set(logs) == set(expected)
     for name, value in expected.items():
         np.testing.assert_allclose(logs[name], value, rtol=1e-4, err_msg=name)
@@ -121,8 +129,10 @@ def test_only_the_student_uses_and_moves_the_statistics_of_the_batch():
     before = [v.numpy() for v in student.non_trainable_variables]
     loss = a_distiller(student, teacher).train_step(batch)["distillation_loss"]
     np.testing.assert_allclose(loss, -(p * np.log(q)).sum(axis=1).mean(), rtol=1e-5)
-    assert all(np.any(v.numpy() != old) for v, old in zip(
-        student.non_trainable_variables, before, strict=True))
+    assert all(
+        np.any(v.numpy() != old)
+        for v, old in zip(student.non_trainable_variables, before, strict=True)
+    )
 
 
 def test_with_labels_alone_the_step_is_that_of_a_classifier():
@@ -173,9 +183,11 @@ def test_two_replicas_take_the_step_of_one_device():
         several = a_distiller(a_network(0), a_network(5), **settings)
     rows = BATCH // 2
     parts = strategy.experimental_distribute_values_from_function(
-        lambda context: {name: tf.constant(value[
-            context.replica_id_in_sync_group * rows:][:rows])
-            for name, value in batch.items()})
+        lambda context: {
+            name: tf.constant(value[context.replica_id_in_sync_group * rows :][:rows])
+            for name, value in batch.items()
+        }
+    )
 
     @tf.function
     def step(parts):
@@ -185,23 +197,28 @@ def test_two_replicas_take_the_step_of_one_device():
     for name, value in expected.items():
         for replica in strategy.experimental_local_results(found[name]):
             np.testing.assert_allclose(replica, value, rtol=1e-5, err_msg=name)
-    for ours, theirs in zip(several.student.variables, one.student.variables,
-                            strict=True):
+    for ours, theirs in zip(
+        several.student.variables, one.student.variables, strict=True
+    ):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("student, settings, words", [
-    ({}, {"alpha": 1.5}, r"`alpha` must lie in \[0, 1\]"),
-    ({}, {"alpha": -0.1}, r"`alpha` must lie in \[0, 1\]"),
-    ({}, {"temperature": 0.0}, "`temperature` must be > 0"),
-    ({}, {"alpha": 0.5}, "needs batches with labels"),
-    ({"classes": 4}, {}, "the same classes. Received: student=4, teacher=3"),
-    ({"channels": 3}, {}, "the same channels. Received: student=3, teacher=1"),
-])
+@pytest.mark.parametrize(
+    "student, settings, words",
+    [
+        ({}, {"alpha": 1.5}, r"`alpha` must lie in \[0, 1\]"),
+        ({}, {"alpha": -0.1}, r"`alpha` must lie in \[0, 1\]"),
+        ({}, {"temperature": 0.0}, "`temperature` must be > 0"),
+        ({}, {"alpha": 0.5}, "needs batches with labels"),
+        ({"classes": 4}, {}, "the same classes. Received: student=4, teacher=3"),
+        ({"channels": 3}, {}, "the same channels. Received: student=3, teacher=1"),
+    ],
+)
 def test_refusals_say_what_is_wrong(student, settings, words):
     with pytest.raises(ConfigError, match=words):
         a_distiller(a_network(0, **student), a_network(5), **settings).train_step(
-            a_batch(labels=None))
+            a_batch(labels=None)
+        )
 
 
 def test_a_student_that_shares_variables_with_its_teacher_is_refused():

@@ -21,9 +21,10 @@ STARTS = {  # name: the steps from which its later lives went on
 }
 # In every suite runs are cut in the middle, where most can go wrong.
 IN_EVERY_SUITE = ("in the middle of an epoch", "cut on 2 replicas")
-CASES = [pytest.param(
-    name, marks=[] if name in IN_EVERY_SUITE else [pytest.mark.slow])
-    for name in STARTS]
+CASES = [
+    pytest.param(name, marks=[] if name in IN_EVERY_SUITE else [pytest.mark.slow])
+    for name in STARTS
+]
 REPLICA_BOUND = 1e-5  # Relative, of any number of replicas against one device.
 
 
@@ -31,18 +32,24 @@ REPLICA_BOUND = 1e-5  # Relative, of any number of replicas against one device.
 def runs(tmp_path_factory, request):
     """The folder of all runs that are looked at; one process made them."""
     folder = tmp_path_factory.mktemp("runs")
-    asked = {item.callspec.params["name"] for item in request.session.items
-             if item.path == request.path and hasattr(item, "callspec")}
+    asked = {
+        item.callspec.params["name"]
+        for item in request.session.items
+        if item.path == request.path and hasattr(item, "callspec")
+    }
     done = fresh_process.run(
-        [SCRIPT, folder, *asked | {"cut on 2 replicas"}], timeout=1800)
+        [SCRIPT, folder, *asked | {"cut on 2 replicas"}], timeout=1800
+    )
     assert done.returncode == 0, done.stderr
     return folder
 
 
 def curve(workdir):
     """metrics.jsonl without the figures that a clock measured."""
-    return [{name: value for name, value in record.items() if name not in WALL_CLOCK}
-            for record in read_metrics(workdir / "metrics.jsonl")]
+    return [
+        {name: value for name, value in record.items() if name not in WALL_CLOCK}
+        for record in read_metrics(workdir / "metrics.jsonl")
+    ]
 
 
 def calm_run(name):
@@ -52,9 +59,11 @@ def calm_run(name):
 def values_of(checkpoint):
     """Every value in a checkpoint's files by its name, as bytes."""
     reader = tf.train.load_checkpoint(str(checkpoint / "ckpt"))
-    return {name: np.asarray(reader.get_tensor(name)).tobytes()
-            for name in reader.get_variable_to_shape_map()
-            if name != "_CHECKPOINTABLE_OBJECT_GRAPH"}
+    return {
+        name: np.asarray(reader.get_tensor(name)).tobytes()
+        for name in reader.get_variable_to_shape_map()
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
+    }
 
 
 def final_values(runs, name):
@@ -64,9 +73,10 @@ def final_values(runs, name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_cut_anywhere_ends_bit_identical(runs, name):
-    starts = (runs / f"{name}.starts")
+    starts = runs / f"{name}.starts"
     assert (starts.read_text().split(",")[:-1] if starts.exists() else []) == (
-        STARTS[name])
+        STARTS[name]
+    )
     calm, cut = final_values(runs, calm_run(name)), final_values(runs, name)
     assert len(calm) > 20 and calm.keys() == cut.keys()
     for key in calm:
@@ -85,8 +95,10 @@ def test_its_checkpoints_are_the_calm_ones(runs, name):
     for path in paths:
         calm = runs / calm_run(name) / "checkpoints" / path.name
         assert values_of(path) == values_of(calm), path.name
-        metrics = [json.loads((folder / "manifest.json").read_text())["metrics"]
-                   for folder in (path, calm)]
+        metrics = [
+            json.loads((folder / "manifest.json").read_text())["metrics"]
+            for folder in (path, calm)
+        ]
         assert metrics[0] == metrics[1]
     assert paths[-1].name == "step-00000008"
 
@@ -94,11 +106,14 @@ def test_its_checkpoints_are_the_calm_ones(runs, name):
 @pytest.mark.parametrize("name", CASES)
 def test_tensorboard_shows_every_step_once(runs, name):
     events = EventAccumulator(
-        str(runs / name / "tensorboard"), size_guidance={"tensors": 0})
+        str(runs / name / "tensorboard"), size_guidance={"tensors": 0}
+    )
     events.Reload()
     # Files of one second are read in the order of their names: any.
-    steps = {tag: sorted(event.step for event in events.Tensors(tag))
-             for tag in events.Tags()["tensors"]}
+    steps = {
+        tag: sorted(event.step for event in events.Tensors(tag))
+        for tag in events.Tags()["tensors"]
+    }
     assert steps.pop("view_pairs") == [0]
     assert len(steps) > 10
     assert all(found == [3, 6, 8] for found in steps.values()), steps
@@ -112,6 +127,8 @@ def test_from_2_replicas_to_1_it_ends_within_the_replica_bound(runs):
         if key.startswith("weight"):
             distance = np.linalg.norm(np.float64(calm[key]) - cut[key])
             assert distance <= REPLICA_BOUND * np.linalg.norm(calm[key]), key
-    losses = [[record["contrastive_loss"] for record in curve(runs / run)]
-              for run in ("calm", name)]
+    losses = [
+        [record["contrastive_loss"] for record in curve(runs / run)]
+        for run in ("calm", name)
+    ]
     np.testing.assert_allclose(*losses, rtol=REPLICA_BOUND)

@@ -43,28 +43,45 @@ class Watch(keras.callbacks.Callback):
 def run(workdir, steps_per_execution, watch=None, **options):
     """Two epochs of 7 steps, checkpoints every 4."""
     pictures = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(4, 3, 2, kernel_initializer=keras.initializers
-                            .GlorotUniform(seed=0))(pictures)
+    x = keras.layers.Conv2D(
+        4, 3, 2, kernel_initializer=keras.initializers.GlorotUniform(seed=0)
+    )(pictures)
     images = np.random.default_rng(0).integers(0, 256, (28, 16, 16, 3), "uint8")
     watch = watch or Watch()
     result = pretrain(
-        images, workdir, encoder=keras.Model(pictures, x), callbacks=[watch],
-        epochs=2, global_batch_size=4, compile_views=False, precision="float32",
-        projection_head={"out_features": 8, "num_layers": 1}, say=lambda line: None,
-        **{"data.image_size_pixels": 16, "augment.recipe": "finetune",
-           "checkpoint.every_steps": 4, "checkpoint.every_epochs": 1,
-           "checkpoint.keep": 9, "optimizer.warmup_epochs": 1,
-           "performance.steps_per_execution": steps_per_execution, **options})
+        images,
+        workdir,
+        encoder=keras.Model(pictures, x),
+        callbacks=[watch],
+        epochs=2,
+        global_batch_size=4,
+        compile_views=False,
+        precision="float32",
+        projection_head={"out_features": 8, "num_layers": 1},
+        say=lambda line: None,
+        **{
+            "data.image_size_pixels": 16,
+            "augment.recipe": "finetune",
+            "checkpoint.every_steps": 4,
+            "checkpoint.every_epochs": 1,
+            "checkpoint.keep": 9,
+            "optimizer.warmup_epochs": 1,
+            "performance.steps_per_execution": steps_per_execution,
+            **options,
+        },
+    )
     return result, watch.steps
 
 
 def saved_steps(workdir):
-    return [int(path.name[5:])
-            for path in CheckpointStore(workdir / "checkpoints").paths()]
+    return [
+        int(path.name[5:]) for path in CheckpointStore(workdir / "checkpoints").paths()
+    ]
 
 
 def test_a_run_of_several_steps_an_execution_is_saved_at_their_ends_and_ends_the_same(
-        tmp_path):
+    tmp_path,
+):
     calm, seen = run(tmp_path / "calm", None)
     assert seen == list(range(1, 15))
     assert saved_steps(calm.workdir) == [4, 7, 8, 12, 14]
@@ -112,8 +129,11 @@ def test_steps_are_counted_as_keras_reports_them(steps):
 
 def test_a_bad_step_within_an_execution_is_placed_between_its_ends():
     callback = HealthCheck(
-        global_batch_size=4, start_step=40, steps_per_execution=4,
-        ids_of_batch=lambda k: [k])
+        global_batch_size=4,
+        start_step=40,
+        steps_per_execution=4,
+        ids_of_batch=lambda k: [k],
+    )
     callback.on_train_batch_end(3, {"loss": 1.0})
     with pytest.raises(NonFiniteError) as error:
         callback.on_train_batch_end(7, {"loss": float("nan")})
@@ -131,8 +151,14 @@ def test_a_checkpoint_due_at_the_end_of_an_epoch_is_saved_with_its_figures():
             saved.append(step)
 
     callback = SaveCheckpoints(
-        Store(), every_epochs=99, epoch_steps=7, start_step=0, total_steps=14,
-        every_steps=7, steps_per_execution=4)
+        Store(),
+        every_epochs=99,
+        epoch_steps=7,
+        start_step=0,
+        total_steps=14,
+        every_steps=7,
+        steps_per_execution=4,
+    )
     callback.set_model(keras.Sequential([keras.Input([1]), keras.layers.Flatten()]))
     callback.on_train_batch_end(3)
     callback.on_train_batch_end(6)
@@ -150,7 +176,8 @@ def test_the_time_of_a_step_is_that_of_an_execution_divided(monkeypatch):
     monkeypatch.setattr(cost_report.time, "perf_counter", lambda: clock[0])
     said = []
     callback = cost_report.EstimatedTime(
-        total_steps=118, start_step=0, say=said.append, steps_per_execution=9)
+        total_steps=118, start_step=0, say=said.append, steps_per_execution=9
+    )
     for execution in range(4):
         clock[0] += 27.0 if execution else 500.0
         callback.on_train_batch_end(9 * execution + 8)
@@ -166,14 +193,18 @@ def test_the_wait_of_an_execution_is_at_least_that_of_its_first_step():
 
 
 def test_threads_and_batches_ahead_change_no_batch():
-    base = override(Config(), {
-        "global_batch_size": 4, "data.image_size_pixels": 8})
-    source = open_training_source(base, np.random.default_rng(0).integers(
-        0, 256, (12, 8, 8, 3), "uint8"))
+    base = override(Config(), {"global_batch_size": 4, "data.image_size_pixels": 8})
+    source = open_training_source(
+        base, np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), "uint8")
+    )
     plain, other = (
-        list(Batches(override(base, {"performance": options}), source, "cifar")
-             .between(0, 3).as_numpy_iterator())
-        for options in ({}, {"data_threads": 2, "prefetch_batches": 5}))
+        list(
+            Batches(override(base, {"performance": options}), source, "cifar")
+            .between(0, 3)
+            .as_numpy_iterator()
+        )
+        for options in ({}, {"data_threads": 2, "prefetch_batches": 5})
+    )
     assert len(plain) == 3
     for a, b in zip(plain, other, strict=True):
         assert a.keys() == b.keys()
@@ -184,8 +215,12 @@ def test_threads_and_batches_ahead_change_no_batch():
 def test_the_options_reach_tf_data():
     made = made_ahead(tf.data.Dataset.range(3), PerformanceConfig(data_threads=3))
     assert made.options().threading.private_threadpool_size == 3
-    assert made_ahead(tf.data.Dataset.range(3), PerformanceConfig()).options(
-        ).threading.private_threadpool_size is None
+    assert (
+        made_ahead(tf.data.Dataset.range(3), PerformanceConfig())
+        .options()
+        .threading.private_threadpool_size
+        is None
+    )
 
 
 def test_threads_are_refused_once_tensorflow_has_begun():

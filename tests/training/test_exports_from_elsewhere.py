@@ -32,7 +32,8 @@ def original(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(saved_model, "check_in_fresh_process", lambda *args: 0.0)
         export_saved_model(
-            network(), folder, formats=("saved_model", "safetensors"), archive=True)
+            network(), folder, formats=("saved_model", "safetensors"), archive=True
+        )
     return folder
 
 
@@ -78,15 +79,15 @@ ATTACKS = {
     "inner parent": lambda archive: add_file(archive, "a/../../evil"),
     "absolute": lambda archive: add_file(archive, "/tmp/evil-of-simclr-test"),
     "symbolic link": lambda archive: add_link(archive, "a", "..", tarfile.SYMTYPE),
-    "hard link": lambda archive: add_link(
-        archive, "a", "/etc/passwd", tarfile.LNKTYPE),
+    "hard link": lambda archive: add_link(archive, "a", "/etc/passwd", tarfile.LNKTYPE),
     "device": lambda archive: add_link(archive, "a", "", tarfile.FIFOTYPE),
 }
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_archive_that_leads_outside_is_refused_before_anything_is_written(
-        original, tmp_path, attack, monkeypatch):
+    original, tmp_path, attack, monkeypatch
+):
     inside = tmp_path / "temporary"
     inside.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(inside))
@@ -118,7 +119,8 @@ def test_the_same_export_gives_the_same_archive(original, tmp_path):
 
     write_archive(original / "saved_model", tmp_path / "again.tar.gz")
     assert (tmp_path / "again.tar.gz").read_bytes() == (
-        original / "saved_model.tar.gz").read_bytes()
+        original / "saved_model.tar.gz"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, -8])
@@ -154,7 +156,11 @@ def make_lambda(record):
 def call_the_system(record):
     layer = record["network"]["config"]["layers"][1]["config"]
     layer["kernel_initializer"] = {
-        "module": "os", "class_name": "system", "config": {}, "registered_name": None}
+        "module": "os",
+        "class_name": "system",
+        "config": {},
+        "registered_name": None,
+    }
 
 
 def use_a_registered_class(record):
@@ -169,13 +175,16 @@ def no_layers(record):
     del record["network"]["config"]["layers"]
 
 
-@pytest.mark.parametrize("change, words", [
-    (make_lambda, "keras.layers.Lambda, which is not on the list"),
-    (call_the_system, "os.system, which is not on the list"),
-    (use_a_registered_class, "not on the list"),
-    (other_kind, "not of the kind"),
-    (no_layers, "cannot be rebuilt"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (make_lambda, "keras.layers.Lambda, which is not on the list"),
+        (call_the_system, "os.system, which is not on the list"),
+        (use_a_registered_class, "not on the list"),
+        (other_kind, "not of the kind"),
+        (no_layers, "cannot be rebuilt"),
+    ],
+)
 def test_description_that_is_more_than_data_is_refused(export, change, words):
     change_record(export, change)
     with pytest.raises(DataError, match="config.json cannot be rebuilt") as caught:
@@ -251,8 +260,10 @@ def test_foreign_saved_model_is_fine_tuned_by_fit_unless_it_is_frozen(original, 
         before = [v.numpy() for v in loaded.variables]
         assert len(before) == 6 and len(loaded.trainable_variables) == 4 * trainable
         model.fit(images, np.ones([len(images), 2]), batch_size=2, verbose=0)
-        return [np.abs(old - new.numpy()).max()
-                for old, new in zip(before, loaded.variables, strict=True)]
+        return [
+            np.abs(old - new.numpy()).max()
+            for old, new in zip(before, loaded.variables, strict=True)
+        ]
 
     kernel, _, *batch_norm = fit(True)  # A bias before batch norm has no gradient.
     assert min(kernel, *batch_norm) > 1e-5
@@ -271,7 +282,8 @@ def test_penalties_of_a_foreign_saved_model_are_the_models(tmp_path):
 
 
 def test_foreign_saved_model_has_no_endpoints_and_is_not_exported_again(
-        export, tmp_path):
+    export, tmp_path
+):
     shutil.rmtree(export / "saved_model" / "assets.extra")
     with pytest.raises(ConfigError, match="does not describe.*loaded.signatures"):
         load_encoder(export / "saved_model", endpoints=True)

@@ -16,21 +16,39 @@ SIZE, CLASSES, BATCH, MICRO = 8, 3, 8, 2
 
 def an_encoder(regularizer=None):
     images, start = keras.Input((SIZE, SIZE, 3)), keras.initializers.GlorotUniform
-    x = keras.layers.Conv2D(4, 3, 2, use_bias=False, kernel_regularizer=regularizer,
-                            kernel_initializer=start(0))(images)
+    x = keras.layers.Conv2D(
+        4,
+        3,
+        2,
+        use_bias=False,
+        kernel_regularizer=regularizer,
+        kernel_initializer=start(0),
+    )(images)
     x = SynchronizedBatchNormalization(momentum=0.5)(x)
     x = keras.layers.Flatten()(keras.layers.Activation("swish")(x))
-    return keras.Model(images, keras.layers.Dense(
-        6, use_bias=False, activity_regularizer=regularizer,
-        kernel_initializer=start(1))(x))
+    return keras.Model(
+        images,
+        keras.layers.Dense(
+            6,
+            use_bias=False,
+            activity_regularizer=regularizer,
+            kernel_initializer=start(1),
+        )(x),
+    )
 
 
 def a_model(micro=MICRO, norm="batch", *, encoder=None, **kwargs):
     model = SimCLR(
-        encoder=encoder or an_encoder(), temperature=0.5, num_classes=CLASSES,
+        encoder=encoder or an_encoder(),
+        temperature=0.5,
+        num_classes=CLASSES,
         projection_head=ProjectionHead(
-            num_layers=1, out_features=5, synchronized=True, seed=3),
-        micro_batch_size=micro, micro_batch_norm=norm, **kwargs)
+            num_layers=1, out_features=5, synchronized=True, seed=3
+        ),
+        micro_batch_size=micro,
+        micro_batch_norm=norm,
+        **kwargs,
+    )
     model.build_from_shape((SIZE, SIZE, 3))
     model.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
     return model
@@ -48,8 +66,10 @@ def a_batch(seed=0, rows=BATCH, nan_at_row=None):
 
 def a_labelled_set():
     rng = np.random.default_rng(7)
-    return {"probe_images": rng.random((5, SIZE, SIZE, 3)).astype("float32"),
-            "probe_labels": np.array([0, 1, 2, -1, 1])}
+    return {
+        "probe_images": rng.random((5, SIZE, SIZE, 3)).astype("float32"),
+        "probe_labels": np.array([0, 1, 2, -1, 1]),
+    }
 
 
 def state_of(model):
@@ -61,16 +81,26 @@ def state_of(model):
 def written_out(model, batch, micro, training):
     """(gradients, figures) of all micro-batches under one tape: what must come out."""
     with tf.GradientTape() as tape:
-        parts = [model.forward([batch[name][first:first + micro]
-                                for name in ("view_a", "view_b")], training)
-                 for first in range(0, len(batch["view_a"]), micro)]
+        parts = [
+            model.forward(
+                [batch[name][first : first + micro] for name in ("view_a", "view_b")],
+                training,
+            )
+            for first in range(0, len(batch["view_a"]), micro)
+        ]
         features, projections = (
-            tf.concat([part[which][half * micro:][:micro]
-                       for half in (0, 1) for part in parts], axis=0)
-            for which in (0, 1))
+            tf.concat(
+                [
+                    part[which][half * micro :][:micro]
+                    for half in (0, 1)
+                    for part in parts
+                ],
+                axis=0,
+            )
+            for which in (0, 1)
+        )
         regularizers = tf.add_n([part[2] for part in parts]) / len(parts)
-        shares, scalars = model.contrastive_figures(
-            features, projections, regularizers)
+        shares, scalars = model.contrastive_figures(features, projections, regularizers)
         model.add_probe_figures(batch, features, shares, scalars)
     gradients = tape.gradient(shares["loss"], model.trainable_variables)
     return gradients, {**shares, **scalars}
@@ -83,16 +113,19 @@ def assert_equal_gradients(found, expected):
 
 
 @pytest.mark.parametrize("probe_set", [False, True])
-@pytest.mark.parametrize("norm, written_micro", [
-    ("inference", BATCH), ("batch", MICRO)])
+@pytest.mark.parametrize(
+    "norm, written_micro", [("inference", BATCH), ("batch", MICRO)]
+)
 def test_gradients_and_figures_are_those_of_all_projections(
-        norm, written_micro, probe_set):
+    norm, written_micro, probe_set
+):
     # In inference mode the reference is the whole batch at once; with batch statistics
     # it is the loss of all projections, each from the statistics of its micro-batch.
     regularizer = keras.regularizers.L2(0.1)
     batch = a_batch() | (a_labelled_set() if probe_set else {})
-    model, reference = (a_model(norm=norm, encoder=an_encoder(regularizer))
-                        for _ in range(2))
+    model, reference = (
+        a_model(norm=norm, encoder=an_encoder(regularizer)) for _ in range(2)
+    )
     for each in (model, reference):  # Not the statistics of untrained layers.
         each.forward((batch["view_b"], batch["view_a"]), training=True)
     before = state_of(model)
@@ -101,7 +134,8 @@ def test_gradients_and_figures_are_those_of_all_projections(
     assert_equal_gradients(gradients, expected)
     assert {"probe_loss", "contrastive_entropy", "feature_std"} < set(figures)
     assert float(figures["loss"] - figures["probe_loss"]) > 1.01 * float(
-        figures["contrastive_loss"])  # There are regularizers.
+        figures["contrastive_loss"]
+    )  # There are regularizers.
     for name, value in {**shares, **scalars}.items():
         np.testing.assert_allclose(value, figures[name], rtol=1e-5, err_msg=name)
     # Moving statistics: once for each micro-batch, or never.
@@ -130,14 +164,25 @@ def test_evaluation_gives_the_figures_of_the_whole_batch():
 
 def size_of_graph(rows):
     """(nodes, numbers in the largest map of activations) of the graph of a gradient."""
-    graph = tf.function(a_model().gradients).get_concrete_function({
-        name: tf.TensorSpec([rows, SIZE, SIZE, 3]) for name in ("view_a", "view_b")
-    }).graph.as_graph_def(add_shapes=True)
+    graph = (
+        tf.function(a_model().gradients)
+        .get_concrete_function(
+            {
+                name: tf.TensorSpec([rows, SIZE, SIZE, 3])
+                for name in ("view_a", "view_b")
+            }
+        )
+        .graph.as_graph_def(add_shapes=True)
+    )
     nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
-    shapes = [[dim.size for dim in shape.dim] for node in nodes
-              for shape in node.attr["_output_shapes"].list.shape]
-    return len(nodes), max(math.prod(shape) for shape in shapes
-                           if len(shape) == 4 and shape[0] != rows)  # But the views.
+    shapes = [
+        [dim.size for dim in shape.dim]
+        for node in nodes
+        for shape in node.attr["_output_shapes"].list.shape
+    ]
+    return len(nodes), max(
+        math.prod(shape) for shape in shapes if len(shape) == 4 and shape[0] != rows
+    )  # But the views.
 
 
 def test_neither_the_graph_nor_the_activations_grow_with_the_micro_batches():
@@ -155,8 +200,9 @@ def test_a_step_is_one_xla_program_that_trains_as_the_eager_one_and_skips_a_nan(
     for value, wanted in zip(*map(state_of, models), strict=True):
         np.testing.assert_allclose(value, wanted, rtol=1e-4, atol=1e-5)
     before = state_of(models[0])
-    logs = steps[0]({name: tf.constant(v) for name, v in a_batch(
-        2, nan_at_row=5).items()})
+    logs = steps[0](
+        {name: tf.constant(v) for name, v in a_batch(2, nan_at_row=5).items()}
+    )
     assert logs["skipped_steps"] == 1
     for value, wanted in zip(state_of(models[0]), before, strict=True):
         np.testing.assert_array_equal(value, wanted)
@@ -175,9 +221,16 @@ def test_two_replicas_train_as_one_device(norm):
     order = np.arange(BATCH).reshape(2, -1, MICRO).swapaxes(0, 1).ravel()
     for seed in (0, 1):
         batch = a_batch(seed)
-        logs = run({name: strategy.experimental_distribute_values_from_function(
-            lambda c, v=v: tf.constant(np.split(v, 2)[c.replica_id_in_sync_group]))
-            for name, v in batch.items()})
+        logs = run(
+            {
+                name: strategy.experimental_distribute_values_from_function(
+                    lambda c, v=v: tf.constant(
+                        np.split(v, 2)[c.replica_id_in_sync_group]
+                    )
+                )
+                for name, v in batch.items()
+            }
+        )
         expected = single.train_step({name: v[order] for name, v in batch.items()})
         for name, value in expected.items():
             found = strategy.experimental_local_results(logs[name])[0]
@@ -188,7 +241,8 @@ def test_two_replicas_train_as_one_device(norm):
 
 def test_a_checkpoint_holds_nothing_more():
     assert [v.shape for v in a_model(MICRO).variables] == [
-        v.shape for v in a_model(None).variables]
+        v.shape for v in a_model(None).variables
+    ]
 
 
 def test_a_streamed_loss_is_what_the_step_reports():
@@ -200,16 +254,19 @@ def test_a_streamed_loss_is_what_the_step_reports():
 
 def test_what_cannot_be_is_refused_in_one_line():
     pictures = keras.Input((SIZE, SIZE, 3))
-    random = keras.Model(pictures, keras.layers.Flatten()(
-        keras.layers.Dropout(0.1, name="forgetful")(pictures)))
+    random = keras.Model(
+        pictures,
+        keras.layers.Flatten()(keras.layers.Dropout(0.1, name="forgetful")(pictures)),
+    )
     unbuilt = SimCLR(an_encoder(), ProjectionHead(), micro_batch_size=MICRO)
     for refused, words in (
-            (lambda: a_model(3).train_step(a_batch()), "divide.*=3.*batch_size=8"),
-            (lambda: a_model(0), "must be >= 1"),
-            (lambda: a_model(norm="bach"), "Did you mean batch"),
-            (lambda: a_model(encoder=random), "draw at random.*forgetful"),
-            (lambda: unbuilt.train_step(a_batch()), "build_from_shape"),
-            (lambda: a_model(loss=lambda candidates: 0, chunk_size=4), "for nt_xent")):
+        (lambda: a_model(3).train_step(a_batch()), "divide.*=3.*batch_size=8"),
+        (lambda: a_model(0), "must be >= 1"),
+        (lambda: a_model(norm="bach"), "Did you mean batch"),
+        (lambda: a_model(encoder=random), "draw at random.*forgetful"),
+        (lambda: unbuilt.train_step(a_batch()), "build_from_shape"),
+        (lambda: a_model(loss=lambda candidates: 0, chunk_size=4), "for nt_xent"),
+    ):
         with pytest.raises(ConfigError, match=words) as error:
             refused()
         assert "\n" not in str(error.value)

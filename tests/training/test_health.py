@@ -21,13 +21,17 @@ def findings(**logs):
 def test_a_loss_at_ln_2g_minus_1_with_chance_accuracy_is_stuck():
     assert findings(contrastive_loss=STUCK, contrastive_accuracy=0.0) == ["stuck"]
     assert findings(contrastive_loss=STUCK * 1.01, contrastive_accuracy=0.002) == [
-        "stuck"]
+        "stuck"
+    ]
 
 
-@pytest.mark.parametrize("loss, accuracy", [
-    (STUCK * 0.9, 0.0),  # It moved.
-    (STUCK, 0.3),  # A high temperature keeps the loss near, but it learns.
-])
+@pytest.mark.parametrize(
+    "loss, accuracy",
+    [
+        (STUCK * 0.9, 0.0),  # It moved.
+        (STUCK, 0.3),  # A high temperature keeps the loss near, but it learns.
+    ],
+)
 def test_a_learning_run_is_not_called_stuck(loss, accuracy):
     assert findings(contrastive_loss=loss, contrastive_accuracy=accuracy) == []
 
@@ -50,11 +54,14 @@ def test_a_finding_is_said_once_after_patience_in_plain_words(caplog):
     assert "6.236" in caplog.text
 
 
-@pytest.mark.parametrize("logs, what", [
-    ({"loss": float("nan")}, "loss became nan"),
-    ({"loss": float("inf")}, "loss became inf"),
-    ({"loss": 1.0, "gradient_norm": float("nan")}, "gradient became nan"),
-])
+@pytest.mark.parametrize(
+    "logs, what",
+    [
+        ({"loss": float("nan")}, "loss became nan"),
+        ({"loss": float("inf")}, "loss became inf"),
+        ({"loss": 1.0, "gradient_norm": float("nan")}, "gradient became nan"),
+    ],
+)
 def test_a_non_finite_number_stops_the_run_at_its_step(logs, what):
     callback = check(start_step=40, last_checkpoint=lambda: "runs/x/step-00000040")
     callback.on_train_batch_end(0, {"loss": 1.0, "gradient_norm": 2.0})
@@ -75,13 +82,21 @@ def test_the_message_names_the_examples_of_the_batch():
 
 
 def test_skipped_steps_are_said_one_by_one_and_limited(caplog):
-    callback = check(max_skipped_steps=2, ids_of_batch=lambda k: [k],
-                     last_checkpoint=lambda: "runs/x/step-00000040")
+    callback = check(
+        max_skipped_steps=2,
+        ids_of_batch=lambda k: [k],
+        last_checkpoint=lambda: "runs/x/step-00000040",
+    )
     for skipped in (0, 1, 1, 2):
         callback.on_train_batch_end(0, {"loss": 1.0, "skipped_steps": float(skipped)})
-    assert [("step 2" in r.message, "step 4" in r.message, "held the examples 3"
-             in r.message) for r in caplog.records] == [
-                 (True, False, False), (False, True, True)]
+    assert [
+        (
+            "step 2" in r.message,
+            "step 4" in r.message,
+            "held the examples 3" in r.message,
+        )
+        for r in caplog.records
+    ] == [(True, False, False), (False, True, True)]
     with pytest.raises(NonFiniteError, match="max_skipped_steps=2") as error:
         callback.on_train_batch_end(4, {"loss": 1.0, "skipped_steps": 3.0})
     assert "runs/x/step-00000040" in str(error.value) and "step 5" in str(error.value)

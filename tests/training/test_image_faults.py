@@ -32,7 +32,8 @@ NAMES = [f"{number}.png" for number in range(8)]
 
 
 def test_an_image_that_vanishes_is_skipped_by_name_and_refused_afterwards(
-        tmp_path, caplog):
+    tmp_path, caplog
+):
     data = save_images(tmp_path / "images", NAMES)
     vanish = AtEpoch(None, (tmp_path / "images" / "3.png").unlink)
     allowed = {"data.max_corrupt_fraction": 0.2}
@@ -90,14 +91,18 @@ def other_pixels_of_the_same_size(folder):
     assert (folder / "2.png").stat().st_size == size
 
 
-@pytest.mark.parametrize("change, words", [
-    (rename, "8 then, 8 now): 1 is new (9.png), 1 is gone or unreadable (3.png)."),
-    (add, "8 then, 12 now): 4 are new (a.png, b.png, c.png, ...)."),
-    (truncate, "8 then, 7 now): 1 is gone or unreadable (5.png)."),
-    (other_pixels_of_the_same_size, "8 then, 8 now): 1 has other bytes (2.png)."),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (rename, "8 then, 8 now): 1 is new (9.png), 1 is gone or unreadable (3.png)."),
+        (add, "8 then, 12 now): 4 are new (a.png, b.png, c.png, ...)."),
+        (truncate, "8 then, 7 now): 1 is gone or unreadable (5.png)."),
+        (other_pixels_of_the_same_size, "8 then, 8 now): 1 has other bytes (2.png)."),
+    ],
+)
 def test_a_folder_that_changed_between_runs_is_refused_with_what_changed(
-        tmp_path, change, words):
+    tmp_path, change, words
+):
     data = save_images(tmp_path / "images", NAMES)
     allowed = {"data.max_corrupt_fraction": 0.2, "epochs": 1}
     workdir = claimed(tmp_path, data, **allowed)
@@ -112,8 +117,11 @@ def test_a_folder_that_changed_between_runs_is_refused_with_what_changed(
 def claimed(tmp_path, data, **options):
     """A workdir for a folder of images, claimed as a run does."""
     source = open_source(data, max_corrupt_fraction=0.2)
-    described = {"num_examples": source.num_examples, "channels": source.channels,
-                 "fingerprint": source.fingerprint()}
+    described = {
+        "num_examples": source.num_examples,
+        "channels": source.channels,
+        "fingerprint": source.fingerprint(),
+    }
     workdir = Workdir(tmp_path / "run")
     config = override(Config(), {"data.source": data, **options})
     workdir.claim(config, described, "x", source.files)
@@ -131,9 +139,14 @@ def test_a_copy_of_the_folder_with_other_dates_is_the_same_folder(tmp_path):
     assert listed[0][1] == (tmp_path / "images" / "0.png").stat().st_size
 
 
-@pytest.mark.parametrize("damage", [
-    lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9]),
-    lambda path: path.write_bytes(gzip.compress(b"[1]\n"))])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[:-9]),
+        lambda path: path.write_bytes(gzip.compress(b"[1]\n")),
+    ],
+)
 def test_a_damaged_list_costs_the_names_and_not_the_refusal(tmp_path, damage):
     data = save_images(tmp_path / "images", NAMES)
     damage(claimed(tmp_path, data).path / IMAGE_LIST_FILE)
@@ -145,15 +158,16 @@ def test_a_damaged_list_costs_the_names_and_not_the_refusal(tmp_path, damage):
 def test_labelled_images_of_the_probe_that_changed_are_refused(tmp_path):
     rng = np.random.default_rng(0)
     for seed in (0, 1):
-        np.savez(tmp_path / "few.npz", x_train=rng.integers(0, 256, (8, 16, 16, 3)
-                 ).astype("uint8"), y_train=np.arange(8) % 2)
+        np.savez(
+            tmp_path / "few.npz",
+            x_train=rng.integers(0, 256, (8, 16, 16, 3)).astype("uint8"),
+            y_train=np.arange(8) % 2,
+        )
         if seed == 0:
-            run(tmp_path / "run", epochs=1,
-                **{"probe.data": f"npz:{tmp_path}/few.npz"})
+            run(tmp_path / "run", epochs=1, **{"probe.data": f"npz:{tmp_path}/few.npz"})
             continue
         with pytest.raises(WorkdirError, match="--probe.data=npz.* have changed"):
-            run(tmp_path / "run", epochs=1,
-                **{"probe.data": f"npz:{tmp_path}/few.npz"})
+            run(tmp_path / "run", epochs=1, **{"probe.data": f"npz:{tmp_path}/few.npz"})
 
 
 def test_images_in_arrays_have_no_list(tmp_path):

@@ -48,11 +48,22 @@ def train(workdir, actor):
     x = keras.layers.Conv2D(4, 3, 2)(pictures)
     images = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), "uint8")
     return pretrain(
-        images, workdir, encoder=keras.Model(pictures, x), callbacks=[actor],
-        say=lambda line: None, epochs=2, global_batch_size=8, compile_views=False,
-        projection_head={"out_features": 8, "num_layers": 1}, precision="float32",
-        **{"data.image_size_pixels": 16, "checkpoint.every_epochs": 2,
-           "augment.recipe": "finetune"})  # See faulty_runs.
+        images,
+        workdir,
+        encoder=keras.Model(pictures, x),
+        callbacks=[actor],
+        say=lambda line: None,
+        epochs=2,
+        global_batch_size=8,
+        compile_views=False,
+        projection_head={"out_features": 8, "num_layers": 1},
+        precision="float32",
+        **{
+            "data.image_size_pixels": 16,
+            "checkpoint.every_epochs": 2,
+            "augment.recipe": "finetune",
+        },
+    )  # See faulty_runs.
 
 
 def send(number):
@@ -125,5 +136,6 @@ def test_the_manifest_says_what_the_run_was(tmp_path):
     assert manifest["data"]["num_examples"] == 24 and manifest["data"]["fingerprint"]
     assert len(manifest["config_hash"]) == 64 and manifest["replicas"] == 1
     assert manifest["metrics"]["loss"][1] == 3  # Steps of the last epoch.
-    assert all(len(f["sha256"]) == 64 and f["bytes"] > 0
-               for f in manifest["files"].values())
+    assert all(
+        len(f["sha256"]) == 64 and f["bytes"] > 0 for f in manifest["files"].values()
+    )

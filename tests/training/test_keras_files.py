@@ -57,10 +57,14 @@ def test_file_of_layers_gives_the_same_features(name, layer, tmp_path):
     np.testing.assert_array_equal(load_encoder(tmp_path / name)(images), model(images))
 
 
-@pytest.mark.parametrize("name, saved_as", [
-    ("encoder.keras", "encoder.keras"), ("encoder.h5", "encoder.h5"),
-    ("encoder.keras", "encoder.h5"),  # Keras looks into the file, not at its name.
-])
+@pytest.mark.parametrize(
+    "name, saved_as",
+    [
+        ("encoder.keras", "encoder.keras"),
+        ("encoder.h5", "encoder.h5"),
+        ("encoder.keras", "encoder.h5"),  # Keras looks into the file, not at its name.
+    ],
+)
 def test_python_code_in_a_file_is_refused_and_not_run(name, saved_as, tmp_path):
     proof = tmp_path / "proof"
     # Called whenever the layer is, also while a loaded network is put together.
@@ -74,15 +78,19 @@ def test_python_code_in_a_file_is_refused_and_not_run(name, saved_as, tmp_path):
 
 def test_module_that_a_file_names_is_not_imported(tmp_path, monkeypatch):
     (tmp_path / "stranger.py").write_text(
-        "import pathlib\npathlib.Path(__file__).with_name('proof').touch()\n")
+        "import pathlib\npathlib.Path(__file__).with_name('proof').touch()\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     path = tmp_path / "encoder.keras"
     network().save(path)
 
     def name_a_stranger(config):
         config["config"]["layers"][1]["config"]["activation"] = {
-            "module": "stranger", "class_name": "function", "config": "relu",
-            "registered_name": "relu"}
+            "module": "stranger",
+            "class_name": "function",
+            "config": "relu",
+            "registered_name": "relu",
+        }
 
     changed(path, "config.json", name_a_stranger)
     assert "stranger.function is neither Keras's nor registered" in refused(path)

@@ -28,6 +28,7 @@ PROCESSORS = {
 @pytest.fixture
 def processor(tmp_path_factory, monkeypatch):
     """A function that puts this process on another processor."""
+
     def put(name):
         path = tmp_path_factory.mktemp("proc") / "cpuinfo"
         if name in PROCESSORS:
@@ -37,13 +38,19 @@ def processor(tmp_path_factory, monkeypatch):
     return put
 
 
-@pytest.mark.parametrize("name, expected, words", [
-    ("amx", "bfloat16", "amx_bf16"), ("zen4", "bfloat16", "avx512_bf16"),
-    ("old", "float32", "has no instructions for bfloat16"),
-    ("arm", "float32", "not known"), ("no such file", "float32", "not known"),
-])
+@pytest.mark.parametrize(
+    "name, expected, words",
+    [
+        ("amx", "bfloat16", "amx_bf16"),
+        ("zen4", "bfloat16", "avx512_bf16"),
+        ("old", "float32", "has no instructions for bfloat16"),
+        ("arm", "float32", "not known"),
+        ("no such file", "float32", "not known"),
+    ],
+)
 def test_processors_compute_in_bfloat16_where_they_have_instructions_for_it(
-        processor, name, expected, words):
+    processor, name, expected, words
+):
     processor(name)
     found = fitting_precision(ONE_DEVICE)
     assert (found.name, words in found.reason) == (expected, True)
@@ -51,21 +58,30 @@ def test_processors_compute_in_bfloat16_where_they_have_instructions_for_it(
     assert expected in line and "--precision=auto" in line and "\n" not in line
 
 
-@pytest.mark.parametrize("capabilities, expected, words", [
-    ([(8, 0)], "bfloat16", "8.0"), ([(9, 0), (8, 9)], "bfloat16", "8.9"),
-    ([(7, 5)], "float32", "7.5"),
-    ([(9, 0), (7, 0)], "float32", "7.0"),  # The oldest keeps the others waiting.
-    ([None], "float32", "does not say"),
-])
+@pytest.mark.parametrize(
+    "capabilities, expected, words",
+    [
+        ([(8, 0)], "bfloat16", "8.0"),
+        ([(9, 0), (8, 9)], "bfloat16", "8.9"),
+        ([(7, 5)], "float32", "7.5"),
+        ([(9, 0), (7, 0)], "float32", "7.0"),  # The oldest keeps the others waiting.
+        ([None], "float32", "does not say"),
+    ],
+)
 def test_gpus_compute_in_bfloat16_from_capability_8_on(
-        processor, monkeypatch, capabilities, expected, words):
+    processor, monkeypatch, capabilities, expected, words
+):
     processor("amx")  # Of no account beside a GPU.
-    details = [{"device_name": f"card {i}", "compute_capability": c}
-               for i, c in enumerate(capabilities)]
+    details = [
+        {"device_name": f"card {i}", "compute_capability": c}
+        for i, c in enumerate(capabilities)
+    ]
     monkeypatch.setattr(
-        tf.config, "get_visible_devices", lambda kind: range(len(details)))
+        tf.config, "get_visible_devices", lambda kind: range(len(details))
+    )
     monkeypatch.setattr(
-        tf.config.experimental, "get_device_details", lambda gpu: details[gpu])
+        tf.config.experimental, "get_device_details", lambda gpu: details[gpu]
+    )
     found = fitting_precision(ONE_DEVICE)
     assert (found.name, words in found.reason) == (expected, True)
     replicas_on_cpu = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -120,9 +136,15 @@ def test_a_run_goes_on_in_the_precision_it_began_with(tmp_path, processor):
 
     def run(**options):
         return pretrain(
-            np.zeros([16, 16, 16, 3], "uint8"), tmp_path, encoder=encoder,
-            epochs=1, global_batch_size=8, compile_views=False, say=said.append,
-            **{"data.image_size_pixels": 16, "augment.recipe": "finetune", **options})
+            np.zeros([16, 16, 16, 3], "uint8"),
+            tmp_path,
+            encoder=encoder,
+            epochs=1,
+            global_batch_size=8,
+            compile_views=False,
+            say=said.append,
+            **{"data.image_size_pixels": 16, "augment.recipe": "finetune", **options},
+        )
 
     processor("amx")
     assert run().config.precision == "bfloat16"
@@ -139,8 +161,11 @@ def test_a_run_goes_on_in_the_precision_it_began_with(tmp_path, processor):
     head = again.model.projection_head
     assert head.dense_layers[0].compute_dtype == "bfloat16"
     line = next(line for line in reversed(said) if line.startswith("Precision"))
-    for words in ("bfloat16: this run began in it", "twice as long", "another --workdir"
-                  " would take float32"):
+    for words in (
+        "bfloat16: this run began in it",
+        "twice as long",
+        "another --workdir would take float32",
+    ):
         assert words in line
     with pytest.raises(WorkdirError, match="precision .there 'bfloat16', now 'float32"):
         run(precision="float32")
@@ -150,6 +175,7 @@ def test_a_run_of_an_older_version_goes_on(processor):
     """Its config.json says bfloat16, and nothing of what was asked for."""
     processor("old")
     begun = types.SimpleNamespace(
-        has=lambda name: True, config=lambda: Config(precision="bfloat16"))
+        has=lambda name: True, config=lambda: Config(precision="bfloat16")
+    )
     found = settle_precision(Config(precision="auto"), ONE_DEVICE, begun)
     assert found.name == "bfloat16"

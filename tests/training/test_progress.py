@@ -19,8 +19,13 @@ class Terminal(io.StringIO):
 
 def train(stream):
     meter = WaitMeter()
-    progress = Progress(total_steps=4, start_step=0, global_batch_size=8,
-                        wait_meter=meter, stream=stream)
+    progress = Progress(
+        total_steps=4,
+        start_step=0,
+        global_batch_size=8,
+        wait_meter=meter,
+        stream=stream,
+    )
     progress.on_train_begin()
     for epoch in range(2):
         progress.on_epoch_begin(epoch)
@@ -34,8 +39,15 @@ def train(stream):
 def test_without_a_terminal_there_is_one_line_an_epoch():
     lines = train(io.StringIO()).splitlines()
     assert len(lines) == 2
-    for words in ("step 4/4", "loss 4.500", "contrastive acc 0.250",
-                  "probe acc 0.500", "images/s", "data wait 0%", "ETA 0:00"):
+    for words in (
+        "step 4/4",
+        "loss 4.500",
+        "contrastive acc 0.250",
+        "probe acc 0.500",
+        "images/s",
+        "data wait 0%",
+        "ETA 0:00",
+    ):
         assert words in lines[1]
 
 
@@ -53,7 +65,8 @@ def test_the_wait_is_the_time_the_consumer_stood_still(monkeypatch):
         return x
 
     dataset = tf.data.Dataset.range(4).map(
-        lambda x: tf.ensure_shape(tf.numpy_function(slow, [x], tf.int64), []))
+        lambda x: tf.ensure_shape(tf.numpy_function(slow, [x], tf.int64), [])
+    )
     meter = data_wait.WaitMeter()
     values = []
     for value in meter.measure(dataset):
@@ -64,11 +77,16 @@ def test_the_wait_is_the_time_the_consumer_stood_still(monkeypatch):
 
 
 def test_the_cost_report_states_the_counts_it_can_be_checked_by():
-    model = SimCLR(encoder=resnet(18, stem="cifar"),
-                   projection_head=ProjectionHead(num_layers=2))
+    model = SimCLR(
+        encoder=resnet(18, stem="cifar"), projection_head=ProjectionHead(num_layers=2)
+    )
     model.build_from_shape((32, 32, 3))
-    sizes = {"image_shape": (32, 32, 3), "total_steps": 97_000, "epoch_steps": 97,
-             "num_examples": 50_000}
+    sizes = {
+        "image_shape": (32, 32, 3),
+        "total_steps": 97_000,
+        "epoch_steps": 97,
+        "num_examples": 50_000,
+    }
     report = cost_report.cost_report(model, global_batch_size=512, **sizes)
     # ResNet-18 with the CIFAR stem: 11.17 M parameters, 0.56 G multiply-adds.
     assert "11.2 M encoder" in report
@@ -84,7 +102,8 @@ def test_the_time_is_estimated_once_after_warm_up(monkeypatch):
     monkeypatch.setattr(cost_report.time, "perf_counter", lambda: clock[0])
     said = []
     callback = cost_report.EstimatedTime(
-        total_steps=105, start_step=0, say=said.append, skip=2, measure=3)
+        total_steps=105, start_step=0, say=said.append, skip=2, measure=3
+    )
     for step in range(10):
         clock[0] += 60.0 if step < 2 else 3.0  # Tracing is slow and left out.
         callback.on_train_batch_end(step)

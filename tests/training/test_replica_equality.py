@@ -24,17 +24,34 @@ from simclr_tf.config.schema import override
 from simclr_tf.training import assembly
 
 SIZE, CLASSES, STEPS, SEED = 8, 5, 10, 4
-CONFIG = override(Config(), {
-    "global_batch_size": 16, "compile_views": False,
-    "encoder.depth": 18, "encoder.width_multiplier": 0.25, "encoder.stem": "small",
-    "data.image_size_pixels": SIZE, "augment.recipe": "cifar",
-    "projection_head.num_layers": 2, "projection_head.out_features": 32,
-    "loss.temperature": 0.5, "optimizer.scaling": "none",
-    "optimizer.base_learning_rate": 0.05, "optimizer.weight_decay": 1e-4})
+CONFIG = override(
+    Config(),
+    {
+        "global_batch_size": 16,
+        "compile_views": False,
+        "encoder.depth": 18,
+        "encoder.width_multiplier": 0.25,
+        "encoder.stem": "small",
+        "data.image_size_pixels": SIZE,
+        "augment.recipe": "cifar",
+        "projection_head.num_layers": 2,
+        "projection_head.out_features": 32,
+        "loss.temperature": 0.5,
+        "optimizer.scaling": "none",
+        "optimizer.base_learning_rate": 0.05,
+        "optimizer.weight_decay": 1e-4,
+    },
+)
 
 # Relative, in norm, of every tensor on its own and at every step.
-BOUNDS = {"loss": 2e-6, "logs": 2e-6, "statistics": 2e-6, "weights": 1e-5,
-          "gradients": 3e-5, "slots": 3e-5}
+BOUNDS = {
+    "loss": 2e-6,
+    "logs": 2e-6,
+    "statistics": 2e-6,
+    "weights": 1e-5,
+    "gradients": 3e-5,
+    "slots": 3e-5,
+}
 
 
 @functools.cache
@@ -44,10 +61,13 @@ def batches():
     for _ in range(STEPS):
         patches = (rng.random((size, 4, 4, 3)) > 0.5) * rng.random((size, 1, 1, 3))
         images = (patches * 255).astype("uint8").repeat(SIZE // 4, 1)
-        made.append({
-            "images": images.repeat(SIZE // 4, 2),
-            "seeds": rng.integers(-2**31, 2**31, (size, 2)).astype("int32"),
-            "labels": rng.integers(-1, CLASSES, size).astype("int32")})
+        made.append(
+            {
+                "images": images.repeat(SIZE // 4, 2),
+                "seeds": rng.integers(-(2**31), 2**31, (size, 2)).astype("int32"),
+                "labels": rng.integers(-1, CLASSES, size).astype("int32"),
+            }
+        )
     return made
 
 
@@ -63,16 +83,24 @@ def part_of_replicas(strategy, rows_of_all):
     rows = len(rows_of_all) // strategy.num_replicas_in_sync
     return strategy.experimental_distribute_values_from_function(
         lambda context: tf.constant(
-            rows_of_all[context.replica_id_in_sync_group * rows:][:rows]))
+            rows_of_all[context.replica_id_in_sync_group * rows :][:rows]
+        )
+    )
 
 
 def build(strategy):
     with strategy.scope():
         model = assembly.build_model(
-            CONFIG, (SIZE, SIZE, 3), num_classes=CLASSES,
-            synchronized=strategy.num_replicas_in_sync > 1)
-        model.compile(optimizer=assembly.build_optimizer(
-            CONFIG, model, warmup_steps=3, total_steps=12))
+            CONFIG,
+            (SIZE, SIZE, 3),
+            num_classes=CLASSES,
+            synchronized=strategy.num_replicas_in_sync > 1,
+        )
+        model.compile(
+            optimizer=assembly.build_optimizer(
+                CONFIG, model, warmup_steps=3, total_steps=12
+            )
+        )
     return model
 
 
@@ -101,22 +129,38 @@ def train(num_replicas, shuffled=False):
         order = np.random.default_rng(1).permutation(order)
     history = []
     for batch in batches():
-        logs, gradients = run({name: part_of_replicas(strategy, rows[order])
-                               for name, rows in batch.items()})
-        copies = [[value.numpy() for value in strategy.experimental_local_results(g)]
-                  for g in gradients]
-        assert all(np.array_equal(copy, of_one[0], equal_nan=True)
-                   for of_one in copies for copy in of_one)
-        logs = {name: strategy.experimental_local_results(value)[0].numpy()
-                for name, value in logs.items()}
+        logs, gradients = run(
+            {
+                name: part_of_replicas(strategy, rows[order])
+                for name, rows in batch.items()
+            }
+        )
+        copies = [
+            [value.numpy() for value in strategy.experimental_local_results(g)]
+            for g in gradients
+        ]
+        assert all(
+            np.array_equal(copy, of_one[0], equal_nan=True)
+            for of_one in copies
+            for copy in of_one
+        )
+        logs = {
+            name: strategy.experimental_local_results(value)[0].numpy()
+            for name, value in logs.items()
+        }
         parts = (model.encoder, model.projection_head)
-        history.append({
-            "loss": [logs["loss"]], "logs": list(logs.values()),
-            "gradients": [of_one[0] for of_one in copies],
-            "statistics": [v.numpy() for part in parts
-                           for v in part.non_trainable_variables],
-            "weights": [v.numpy() for v in model.trainable_variables],
-            "slots": [v.numpy() for v in model.optimizer.momentums]})
+        history.append(
+            {
+                "loss": [logs["loss"]],
+                "logs": list(logs.values()),
+                "gradients": [of_one[0] for of_one in copies],
+                "statistics": [
+                    v.numpy() for part in parts for v in part.non_trainable_variables
+                ],
+                "weights": [v.numpy() for v in model.trainable_variables],
+                "slots": [v.numpy() for v in model.optimizer.momentums],
+            }
+        )
     return history
 
 
@@ -126,14 +170,18 @@ def relative(found, expected):
 
 
 def largest_errors(found, expected):
-    return {name: max(relative(a, b) for one, other in zip(found, expected, strict=True)
-                      for a, b in zip(one[name], other[name], strict=True))
-            for name in BOUNDS}
+    return {
+        name: max(
+            relative(a, b)
+            for one, other in zip(found, expected, strict=True)
+            for a, b in zip(one[name], other[name], strict=True)
+        )
+        for name in BOUNDS
+    }
 
 
 # Four with a smaller network, in every suite: test_replica_runs.
-@pytest.mark.parametrize(
-    "num_replicas", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_replicas", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_replicas_train_as_one_device_does(num_replicas):
     errors = largest_errors(train(num_replicas), train(1))
     assert all(errors[name] <= bound for name, bound in BOUNDS.items()), errors
@@ -141,8 +189,11 @@ def test_replicas_train_as_one_device_does(num_replicas):
 
 def test_the_training_that_is_compared_does_something():
     first, last = train(1)[0], train(1)[-1]
-    moved = [relative(b, a) for a, b in zip(
-        first["weights"], last["weights"], strict=True) if np.any(a)]
+    moved = [
+        relative(b, a)
+        for a, b in zip(first["weights"], last["weights"], strict=True)
+        if np.any(a)
+    ]
     assert min(moved) > 1e-8 and np.median(moved) > 3e-4
     # What starts at zero has become something: the betas, the last gammas, the probe.
     assert all(np.any(weight) for weight in last["weights"])

@@ -20,15 +20,25 @@ from tests.training.small_networks import small_encoder
 # and temperature 0.2 even one device ends 1e-2 away from itself if its initial weights
 # are changed by one part in 2^24; here 3e-6.
 RUN = {
-    "preset": "demo", "steps": 10, "global_batch_size": 16, "precision": "float32",
+    "preset": "demo",
+    "steps": 10,
+    "global_batch_size": 16,
+    "precision": "float32",
     "projection_head": {"out_features": 8, "num_layers": 2, "hidden_features": 16},
-    "data.split": "train[:64]", "data.image_size_pixels": 16, "compile_views": False,
-    "optimizer.name": "lars", "optimizer.base_learning_rate": 0.03,
-    "optimizer.scaling": "linear", "optimizer.warmup_steps": 2, "loss.temperature": 1.0,
+    "data.split": "train[:64]",
+    "data.image_size_pixels": 16,
+    "compile_views": False,
+    "optimizer.name": "lars",
+    "optimizer.base_learning_rate": 0.03,
+    "optimizer.scaling": "linear",
+    "optimizer.warmup_steps": 2,
+    "loss.temperature": 1.0,
     "augment.recipe": "finetune",  # See faulty_runs; the ResNet gets all operators.
 }
-RESNET = {"encoder": {"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
-          "augment.recipe": "cifar"}
+RESNET = {
+    "encoder": {"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
+    "augment.recipe": "cifar",
+}
 
 
 def labelled_images():
@@ -39,9 +49,13 @@ def labelled_images():
 
 
 def run(encoder=None, workdir=None, data="embedded:freedoom_12", **options):
-    return pretrain(data, workdir, say=lambda line: None,
-                    encoder=small_encoder() if encoder is None else encoder,
-                    **{**RUN, **options})
+    return pretrain(
+        data,
+        workdir,
+        say=lambda line: None,
+        encoder=small_encoder() if encoder is None else encoder,
+        **{**RUN, **options},
+    )
 
 
 def require_same_training(result, expected, tolerance=1e-5):
@@ -52,11 +66,19 @@ def require_same_training(result, expected, tolerance=1e-5):
     The scale of anything else is its largest number.
     """
     for record, other in zip(result.history, expected.history, strict=True):
-        for name in ("loss", "contrastive_loss", "probe_loss", "gradient_norm",
-                     "feature_std", "contrastive_entropy", "contrastive_accuracy",
-                     "probe_accuracy"):
+        for name in (
+            "loss",
+            "contrastive_loss",
+            "probe_loss",
+            "gradient_norm",
+            "feature_std",
+            "contrastive_entropy",
+            "contrastive_accuracy",
+            "probe_accuracy",
+        ):
             np.testing.assert_allclose(
-                record[name], other[name], rtol=tolerance, err_msg=name)
+                record[name], other[name], rtol=tolerance, err_msg=name
+            )
     for ours, theirs in zip(result.model.weights, expected.model.weights, strict=True):
         error = np.max(np.abs(ours.numpy() - theirs.numpy()))
         is_unit = theirs.name.endswith(("gamma:0", "beta:0"))
@@ -87,15 +109,17 @@ def test_a_users_encoder_is_copied_to_the_replicas(tmp_path, small_on_one_device
     before = encoder.get_weights()
     result = run(encoder, tmp_path / "run", strategy="mirrored", replicas=2)
     assert result.encoder is not encoder
-    assert any(isinstance(layer, SynchronizedBatchNormalization)
-               for layer in result.encoder.layers)
+    assert any(
+        isinstance(layer, SynchronizedBatchNormalization)
+        for layer in result.encoder.layers
+    )
     for ours, then in zip(encoder.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, then)
     require_same_training(result, small_on_one_device)
     x = tf.constant(labelled_images()[0][:4] / np.float32(255))
     np.testing.assert_allclose(
-        result.encoder(x), load_encoder(tmp_path / "run", encoder=encoder)(x),
-        rtol=1e-5)
+        result.encoder(x), load_encoder(tmp_path / "run", encoder=encoder)(x), rtol=1e-5
+    )
 
 
 class Subclassed(keras.Model):
@@ -130,8 +154,11 @@ def test_a_users_own_strategy_is_used():
 def test_a_separate_probe_set_is_shared_by_the_replicas(tmp_path):
     images, labels = labelled_images()
     np.savez(tmp_path / "probe.npz", x_train=images, y_train=labels)
-    options = {"probe.data": f"npz:{tmp_path}/probe.npz", "probe.batch_size": 12,
-               "data.image_size_pixels": 32}
+    options = {
+        "probe.data": f"npz:{tmp_path}/probe.npz",
+        "probe.batch_size": 12,
+        "data.image_size_pixels": 32,
+    }
     require_same_training(run(replicas=2, **options), run(**options))
 
 
@@ -155,13 +182,17 @@ def test_a_batch_that_the_replicas_cannot_share_leaves_nothing_behind(tmp_path):
 
 def waits(data_seconds, step_seconds, *, steps=6):
     """Measured seconds of waiting for two replicas' batches."""
+
     def slowly(number):
         time.sleep(data_seconds)
         return np.zeros(4, np.int64)
 
     def batches(worker, workers):
-        dataset = tf.data.Dataset.range(steps).map(lambda n: {"rows": tf.ensure_shape(
-            tf.numpy_function(slowly, [n], tf.int64), [4])})
+        dataset = tf.data.Dataset.range(steps).map(
+            lambda n: {
+                "rows": tf.ensure_shape(tf.numpy_function(slowly, [n], tf.int64), [4])
+            }
+        )
         return meter.measure(dataset)
 
     meter = WaitMeter(ahead=True)

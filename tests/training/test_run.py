@@ -20,10 +20,15 @@ from simclr_tf.training.workdir import Workdir
 from tests.training.small_networks import small_encoder
 
 TINY = {
-    "epochs": 2, "global_batch_size": 8, "precision": "float32",
+    "epochs": 2,
+    "global_batch_size": 8,
+    "precision": "float32",
     "projection_head": {"out_features": 8, "num_layers": 2},
-    "data.image_size_pixels": 16, "optimizer.warmup_epochs": 1, "preset": "demo",
-    "compile_views": False, "checkpoint.every_epochs": 1,
+    "data.image_size_pixels": 16,
+    "optimizer.warmup_epochs": 1,
+    "preset": "demo",
+    "compile_views": False,
+    "checkpoint.every_epochs": 1,
     "augment.recipe": "finetune",  # See faulty_runs.
 }
 
@@ -38,9 +43,13 @@ RESNET = {"depth": 10, "width_multiplier": 0.0625, "stem": "small"}
 
 def run(data=None, workdir=None, encoder=None, say=lambda line: None, **options):
     data = images() if data is None else data
-    return pretrain(data, workdir, say=say,
-                    encoder=small_encoder() if encoder is None else encoder,
-                    **{**TINY, **options})
+    return pretrain(
+        data,
+        workdir,
+        say=say,
+        encoder=small_encoder() if encoder is None else encoder,
+        **{**TINY, **options},
+    )
 
 
 def weights_of(result):
@@ -63,15 +72,31 @@ def test_a_run_leaves_what_the_readme_says(tmp_path):
     labels = np.arange(20) % 3
     result = run((images(), labels), tmp_path / "run")
     names = {p.name for p in (tmp_path / "run").iterdir()}
-    assert names == {"config.json", "checkpoints", "metrics.jsonl", "tensorboard",
-                     "SUMMARY.md"}
+    assert names == {
+        "config.json",
+        "checkpoints",
+        "metrics.jsonl",
+        "tensorboard",
+        "SUMMARY.md",
+    }
     assert [r["step"] for r in read_metrics(tmp_path / "run" / "metrics.jsonl")] == [
-        2, 4]
+        2,
+        4,
+    ]
     record = result.history[-1]
     assert record == result.metrics
-    for name in ("loss", "contrastive_accuracy", "probe_accuracy", "learning_rate",
-                 "images_per_second", "data_wait_fraction", "effective_rank",
-                 "alignment", "uniformity", "feature_std"):
+    for name in (
+        "loss",
+        "contrastive_accuracy",
+        "probe_accuracy",
+        "learning_rate",
+        "images_per_second",
+        "data_wait_fraction",
+        "effective_rank",
+        "alignment",
+        "uniformity",
+        "feature_std",
+    ):
         assert np.isfinite(record[name]), name
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
     assert saved["data"]["num_classes"] == 3
@@ -83,11 +108,17 @@ def test_a_run_leaves_what_the_readme_says(tmp_path):
 # Grey images in every suite: test_few_label_tools.
 @pytest.mark.parametrize("channels", [4, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_encoder_comes_back_from_the_workdir_for_any_number_of_channels(
-        tmp_path, channels):
+    tmp_path, channels
+):
     pictures = images(channels=channels)
     # With the preset's own views: colour operators that meet grey images, too.
-    result = run(pictures, tmp_path / "run", encoder=RESNET, epochs=1,
-                 **{"augment.recipe": "cifar"})
+    result = run(
+        pictures,
+        tmp_path / "run",
+        encoder=RESNET,
+        epochs=1,
+        **{"augment.recipe": "cifar"},
+    )
     assert result.encoder.input_shape[-1] == channels
     again = load_encoder(tmp_path / "run")
     x = tf.constant(pictures[:4] / np.float32(255))
@@ -106,31 +137,42 @@ def test_an_interrupted_run_ends_like_the_calm_one(tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
     lines = read_metrics(tmp_path / "cut" / "metrics.jsonl")
     assert [r["step"] for r in lines] == [2, 4, 6, 8]
-    np.testing.assert_allclose([r["loss"] for r in lines],
-                               [r["loss"] for r in calm.history], rtol=1e-4)
+    np.testing.assert_allclose(
+        [r["loss"] for r in lines], [r["loss"] for r in calm.history], rtol=1e-4
+    )
 
 
 def test_a_complete_run_is_not_trained_further(tmp_path):
     first = run(workdir=tmp_path / "run")
-    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")
-               if path.is_file()}
+    written = {
+        path: path.stat().st_mtime_ns
+        for path in (tmp_path / "run").rglob("*")
+        if path.is_file()
+    }
     said = []
     again = run(workdir=tmp_path / "run", say=said.append)
     assert "the run is complete, nothing is left to do" in said[-1]
-    assert written == {path: path.stat().st_mtime_ns
-                       for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert written == {
+        path: path.stat().st_mtime_ns
+        for path in (tmp_path / "run").rglob("*")
+        if path.is_file()
+    }
     for before, after in zip(weights_of(first), weights_of(again), strict=True):
         np.testing.assert_array_equal(before, after)
     assert again.metrics == first.metrics
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"loss.temperature": 0.9}, "loss.temperature (there 0.2, now 0.9)"),
-    ({"seed": 5}, "seed (there 0, now 5)"),
-    ({"epochs": 2}, "epochs (there 1, now 2)"),  # The schedule would be another.
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"loss.temperature": 0.9}, "loss.temperature (there 0.2, now 0.9)"),
+        ({"seed": 5}, "seed (there 0, now 5)"),
+        ({"epochs": 2}, "epochs (there 1, now 2)"),  # The schedule would be another.
+    ],
+)
 def test_a_workdir_of_another_config_is_refused_with_the_fields(
-        tmp_path, change, words):
+    tmp_path, change, words
+):
     run(workdir=tmp_path / "run", epochs=1)
     with pytest.raises(WorkdirError) as error:
         run(workdir=tmp_path / "run", **{"epochs": 1, **change})
@@ -174,8 +216,9 @@ def test_an_endless_stream_needs_steps():
 
 
 def test_unlabelled_images_are_probed_on_a_separate_labelled_set(tmp_path):
-    np.savez(tmp_path / "few.npz", x_train=images(10, size=24),
-             y_train=np.arange(10) % 2)
+    np.savez(
+        tmp_path / "few.npz", x_train=images(10, size=24), y_train=np.arange(10) % 2
+    )
     result = run(**{"probe.data": f"npz:{tmp_path}/few.npz"})
     assert result.model.probe.units == 2
     assert 0 <= result.metrics["probe_accuracy"] <= 1
@@ -192,12 +235,15 @@ def test_a_folder_of_pictures_of_all_sizes_with_a_broken_one(tmp_path, caplog):
     for i in range(12):
         shape = (20 + i, 40 - i, 3)
         Image.fromarray(rng.integers(0, 256, shape, "uint8")).save(
-            tmp_path / f"{i}.{'jpg' if i % 2 else 'png'}")
+            tmp_path / f"{i}.{'jpg' if i % 2 else 'png'}"
+        )
     png = (tmp_path / "4.png").read_bytes()
     middle = len(png) // 2
     (tmp_path / "4.png").write_bytes(
-        png[:middle] + bytes(255 - b for b in png[middle:middle + 40])
-        + png[middle + 40:])
+        png[:middle]
+        + bytes(255 - b for b in png[middle : middle + 40])
+        + png[middle + 40 :]
+    )
     result = run(f"folder:{tmp_path}", epochs=4, **{"data.max_corrupt_fraction": 0.2})
     assert np.isfinite(result.metrics["loss"])
     assert "4.png" in caplog.text
@@ -254,16 +300,25 @@ def test_bfloat16_trains():
 
 @pytest.mark.slow  # On two replicas, in every suite: test_replica_runs.
 def test_views_compiled_by_xla_train_to_the_same_losses():
-    losses = [[r["loss"] for r in run(compile_views=compiled).history]
-              for compiled in (False, True)]
+    losses = [
+        [r["loss"] for r in run(compile_views=compiled).history]
+        for compiled in (False, True)
+    ]
     np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
 def test_a_non_finite_loss_stops_the_run_at_its_step(tmp_path):
     with pytest.raises(NonFiniteError) as error:
-        run(workdir=tmp_path / "run", epochs=20, **{
-            "optimizer.name": "sgd", "optimizer.scaling": "none",
-            "optimizer.base_learning_rate": 1e30, "optimizer.warmup_steps": 0})
+        run(
+            workdir=tmp_path / "run",
+            epochs=20,
+            **{
+                "optimizer.name": "sgd",
+                "optimizer.scaling": "none",
+                "optimizer.base_learning_rate": 1e30,
+                "optimizer.warmup_steps": 0,
+            },
+        )
     assert "at step " in str(error.value) and "\n" not in str(error.value)
     assert "learning_rate" in str(error.value)
     step = int(re.search(r"at step (\d+)", str(error.value)).group(1))
@@ -278,15 +333,26 @@ def test_a_non_finite_loss_stops_the_run_at_its_step(tmp_path):
 
 def test_a_run_that_may_skip_non_finite_steps_stops_when_there_are_too_many():
     with pytest.raises(NonFiniteError, match="4 so far.*max_skipped_steps=3"):
-        run(epochs=20, on_nonfinite="skip", max_skipped_steps=3, **{
-            "optimizer.name": "sgd", "optimizer.scaling": "none",
-            "optimizer.base_learning_rate": 1e30, "optimizer.warmup_steps": 0})
+        run(
+            epochs=20,
+            on_nonfinite="skip",
+            max_skipped_steps=3,
+            **{
+                "optimizer.name": "sgd",
+                "optimizer.scaling": "none",
+                "optimizer.base_learning_rate": 1e30,
+                "optimizer.warmup_steps": 0,
+            },
+        )
 
 
 def test_the_workdir_says_when_there_is_no_checkpoint(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        run(workdir=tmp_path / "run", callbacks=[StopAt(1)],
-            **{"checkpoint.every_epochs": 2})
+        run(
+            workdir=tmp_path / "run",
+            callbacks=[StopAt(1)],
+            **{"checkpoint.every_epochs": 2},
+        )
     with pytest.raises(WorkdirError, match="no whole checkpoint"):
         load_encoder(tmp_path / "run")
     assert Workdir(tmp_path / "run").config().checkpoint.every_epochs == 2

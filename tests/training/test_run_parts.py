@@ -24,9 +24,16 @@ DATA = {"channels": 3, "num_examples": 9, "fingerprint": "none"}
 
 def finished_run(folder, num_classes):
     """A workdir as training leaves it, and the model that it was saved from."""
-    config = override(get_preset("demo"), {
-        "encoder.width_multiplier": 0.0625, "encoder.stem": "small",
-        "data.image_size_pixels": 16, "compile_views": False, "precision": "bfloat16"})
+    config = override(
+        get_preset("demo"),
+        {
+            "encoder.width_multiplier": 0.0625,
+            "encoder.stem": "small",
+            "data.image_size_pixels": 16,
+            "compile_views": False,
+            "precision": "bfloat16",
+        },
+    )
     model = build_model(config, (16, 16, 3), num_classes=num_classes)
     rng = np.random.default_rng(0)
     for variable in model.variables:
@@ -43,8 +50,10 @@ def test_head_and_probe_are_those_of_the_checkpoint(tmp_path):
     encoder = load_encoder(tmp_path)
     features = tf.random.stateless_normal([4, encoder.output_shape[-1]], [0, 1])
     head = load_projection_head(workdir, encoder)
-    for part, trained in ((head, model.projection_head),
-                          (load_probe(workdir, encoder), model.probe)):
+    for part, trained in (
+        (head, model.projection_head),
+        (load_probe(workdir, encoder), model.probe),
+    ):
         for new, old in zip(part.get_weights(), trained.get_weights(), strict=True):
             np.testing.assert_array_equal(new, old)
         # The run computed in bfloat16; what is loaded computes in float32.
@@ -61,7 +70,8 @@ def test_encoder_of_a_run_gives_its_endpoints_by_name(tmp_path):
     for name in ENDPOINTS:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
     np.testing.assert_array_equal(
-        found["final_avg_pool"], load_encoder(tmp_path)(images))
+        found["final_avg_pool"], load_encoder(tmp_path)(images)
+    )
 
 
 def test_run_without_labels_has_no_probe_and_says_so(tmp_path):

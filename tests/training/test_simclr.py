@@ -17,19 +17,28 @@ def an_encoder():
     images = x = keras.Input((None, None, 3))
     for seed in (0, 1):
         x = keras.layers.Conv2D(
-            6, 3, 2, use_bias=False,
-            kernel_initializer=keras.initializers.GlorotUniform(seed))(x)
+            6,
+            3,
+            2,
+            use_bias=False,
+            kernel_initializer=keras.initializers.GlorotUniform(seed),
+        )(x)
         x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
-    return keras.Model(
-        images, keras.layers.GlobalAveragePooling2D(dtype="float32")(x))
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D(dtype="float32")(x))
 
 
 def a_model(num_classes=None, policy="float32", **kwargs):
     with precision_policy(policy):
         encoder = an_encoder()
         head = ProjectionHead(num_layers=2, out_features=8, seed=1)
-    model = SimCLR(encoder=encoder, projection_head=head, temperature=0.5,
-                   num_classes=num_classes, compile_views=False, **kwargs)
+    model = SimCLR(
+        encoder=encoder,
+        projection_head=head,
+        temperature=0.5,
+        num_classes=num_classes,
+        compile_views=False,
+        **kwargs,
+    )
     model.build_from_shape((16, 16, 3))
     return model
 
@@ -38,7 +47,7 @@ def a_batch(size=8, labels=False, seed=0):
     rng = np.random.default_rng(seed)
     batch = {
         "images": rng.integers(0, 256, (size, 16, 16, 3)).astype("uint8"),
-        "seeds": rng.integers(-2**31, 2**31, (size, 2)).astype("int32"),
+        "seeds": rng.integers(-(2**31), 2**31, (size, 2)).astype("int32"),
     }
     if labels:
         batch["labels"] = rng.integers(0, 3, size).astype("int32")
@@ -55,7 +64,8 @@ def test_the_loss_is_nt_xent_of_the_two_views():
     batch = a_batch()
     a, b = two_views(batch["images"], batch["seeds"], "cifar")
     projections = model.projection_head(
-        model.encoder(tf.concat([a, b], 0), training=True), training=True)
+        model.encoder(tf.concat([a, b], 0), training=True), training=True
+    )
     expected = tf.reduce_mean(nt_xent(*tf.split(projections, 2), temperature=0.5))
     logs = model.train_step(batch)
     np.testing.assert_allclose(logs["contrastive_loss"], expected, rtol=1e-5)
@@ -73,8 +83,13 @@ def test_a_step_runs_the_encoder_once_on_both_views():
             calls.append(tuple(images.shape))
             return self.inner(images, training=training)
 
-    model = SimCLR(encoder=Counting(), projection_head=ProjectionHead(out_features=8),
-                   recipe="cifar", compile_views=False, num_classes=3)
+    model = SimCLR(
+        encoder=Counting(),
+        projection_head=ProjectionHead(out_features=8),
+        recipe="cifar",
+        compile_views=False,
+        num_classes=3,
+    )
     model.build_from_shape((16, 16, 3))
     model.compile(optimizer=keras.optimizers.SGD(0.1))
     calls.clear()
@@ -90,11 +105,16 @@ def test_views_may_come_from_outside_or_be_made_inside(given):
     if given == "views":
         batch = {"view_a": a, "view_b": b}
     elif given == "crops":
-        crops = [crop_views(image, seed, "finetune", 16) for image, seed in zip(
-            batch["images"], batch["seeds"], strict=True)]
+        crops = [
+            crop_views(image, seed, "finetune", 16)
+            for image, seed in zip(batch["images"], batch["seeds"], strict=True)
+        ]
         crops_a, crops_b = zip(*crops, strict=True)
-        batch = {"crops_a": tf.stack(crops_a), "crops_b": tf.stack(crops_b),
-                 "seeds": batch["seeds"]}
+        batch = {
+            "crops_a": tf.stack(crops_a),
+            "crops_b": tf.stack(crops_b),
+            "seeds": batch["seeds"],
+        }
     made_a, made_b = model.make_views(batch)
     np.testing.assert_allclose(made_a, a, atol=1e-5)
     np.testing.assert_allclose(made_b, b, atol=1e-5)
@@ -136,8 +156,14 @@ def test_a_separate_labelled_set_feeds_the_probe_in_inference_mode():
     for probe_images in (None, rng.random((5, 16, 16, 3), "float32")):
         fresh = a_model(num_classes=3, recipe="cifar")
         fresh.compile(optimizer=keras.optimizers.SGD(0.1))
-        extra = {} if probe_images is None else {
-            "probe_images": probe_images, "probe_labels": np.array([0, 1, 2, 0, 1])}
+        extra = (
+            {}
+            if probe_images is None
+            else {
+                "probe_images": probe_images,
+                "probe_labels": np.array([0, 1, 2, 0, 1]),
+            }
+        )
         fresh.train_step({**batch, **extra})
         statistics[probe_images is None] = weights_of(fresh.encoder)
         assert (np.abs(fresh.probe.kernel.numpy()).max() > 0) == bool(extra)
@@ -153,12 +179,28 @@ def test_fit_trains_with_ordinary_callbacks_eagerly_and_in_a_graph(eager):
     dataset = tf.data.Dataset.from_tensors(a_batch(labels=True)).repeat(4)
     seen = []
     history = model.fit(
-        dataset, epochs=2, verbose=0, steps_per_epoch=2, callbacks=[
+        dataset,
+        epochs=2,
+        verbose=0,
+        steps_per_epoch=2,
+        callbacks=[
             keras.callbacks.LambdaCallback(
-                on_epoch_end=lambda epoch, logs: seen.append(sorted(logs)))])
-    assert seen[0] == sorted([
-        "loss", "contrastive_loss", "contrastive_accuracy", "contrastive_entropy",
-        "feature_std", "gradient_norm", "probe_loss", "probe_accuracy"])
+                on_epoch_end=lambda epoch, logs: seen.append(sorted(logs))
+            )
+        ],
+    )
+    assert seen[0] == sorted(
+        [
+            "loss",
+            "contrastive_loss",
+            "contrastive_accuracy",
+            "contrastive_entropy",
+            "feature_std",
+            "gradient_norm",
+            "probe_loss",
+            "probe_accuracy",
+        ]
+    )
     assert history.history["loss"][1] < history.history["loss"][0]
 
 
@@ -177,7 +219,8 @@ def test_evaluate_changes_nothing():
     model.compile(optimizer=keras.optimizers.SGD(0.1))
     before = weights_of(model)
     result = model.evaluate(
-        tf.data.Dataset.from_tensors(a_batch(labels=True)), verbose=0, return_dict=True)
+        tf.data.Dataset.from_tensors(a_batch(labels=True)), verbose=0, return_dict=True
+    )
     assert result["loss"] > 0
     assert "gradient_norm" not in result  # There is no gradient to measure.
     after = weights_of(model)
@@ -186,10 +229,14 @@ def test_evaluate_changes_nothing():
     for layer in (model.encoder, model.projection_head, model.probe):
         assert layer.weights
     changed = [not np.array_equal(x, y) for x, y in zip(before, after, strict=True)]
-    network = {id(w) for part in (model.encoder, model.projection_head, model.probe)
-               for w in part.weights}
-    assert not any(c for c, w in zip(changed, model.weights, strict=True)
-                   if id(w) in network)
+    network = {
+        id(w)
+        for part in (model.encoder, model.projection_head, model.probe)
+        for w in part.weights
+    }
+    assert not any(
+        c for c, w in zip(changed, model.weights, strict=True) if id(w) in network
+    )
 
 
 def test_bfloat16_keeps_weights_and_loss_in_float32():
@@ -208,11 +255,16 @@ def test_a_users_own_regularizer_is_part_of_the_loss():
     images = keras.Input((16, 16, 3))
     x = keras.layers.Conv2D(4, 3, kernel_regularizer=keras.regularizers.L2(0.1))(images)
     encoder = keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
-    model = SimCLR(encoder=encoder, projection_head=ProjectionHead(out_features=4),
-                   recipe="cifar", compile_views=False)
+    model = SimCLR(
+        encoder=encoder,
+        projection_head=ProjectionHead(out_features=4),
+        recipe="cifar",
+        compile_views=False,
+    )
     model.build_from_shape((16, 16, 3))
     model.compile(optimizer=keras.optimizers.SGD(0.0))
     logs = model.train_step(a_batch())
     expected = 0.1 * np.sum(encoder.layers[1].kernel.numpy() ** 2)
     np.testing.assert_allclose(
-        logs["loss"] - logs["contrastive_loss"], expected, rtol=1e-4)
+        logs["loss"] - logs["contrastive_loss"], expected, rtol=1e-4
+    )

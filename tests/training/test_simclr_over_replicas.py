@@ -24,14 +24,23 @@ def mirrored(num_replicas):
 def an_encoder(batch_norm, regularizer=None):
     images = keras.Input((SIZE, SIZE, 3))
     x = keras.layers.Conv2D(
-        4, 3, 2, use_bias=not batch_norm, kernel_regularizer=regularizer,
-        kernel_initializer=initializer(0))(images)
+        4,
+        3,
+        2,
+        use_bias=not batch_norm,
+        kernel_regularizer=regularizer,
+        kernel_initializer=initializer(0),
+    )(images)
     if batch_norm:
         x = SynchronizedBatchNormalization()(x)
     x = keras.layers.Activation("swish")(x)
     x = keras.layers.Flatten()(x)
-    return keras.Model(images, keras.layers.Dense(
-        6, activity_regularizer=regularizer, kernel_initializer=initializer(1))(x))
+    return keras.Model(
+        images,
+        keras.layers.Dense(
+            6, activity_regularizer=regularizer, kernel_initializer=initializer(1)
+        )(x),
+    )
 
 
 def initializer(seed):
@@ -41,12 +50,19 @@ def initializer(seed):
 def a_model(strategy, *, batch_norm=True, regularizer=None, optimizer=None, **kwargs):
     with strategy.scope():
         model = SimCLR(
-            encoder=an_encoder(batch_norm, regularizer), temperature=0.5,
+            encoder=an_encoder(batch_norm, regularizer),
+            temperature=0.5,
             projection_head=ProjectionHead(
-                num_layers=2, out_features=5, batch_norm=batch_norm,
+                num_layers=2,
+                out_features=5,
+                batch_norm=batch_norm,
                 kind="nonlinear" if batch_norm else "linear",
-                synchronized=True, seed=3),
-            num_classes=CLASSES, **kwargs)
+                synchronized=True,
+                seed=3,
+            ),
+            num_classes=CLASSES,
+            **kwargs,
+        )
         model.build_from_shape((SIZE, SIZE, 3))
         model.compile(optimizer=optimizer or keras.optimizers.SGD(0.1, momentum=0.9))
     return model
@@ -71,12 +87,18 @@ def stepper(model):
     run = tf.function(lambda batch: strategy.run(model.train_step, (batch,)))
 
     def step(batch):
-        parts = {name: strategy.experimental_distribute_values_from_function(
-            lambda c, rows_of_all=rows_of_all: tf.constant(
-                rows_of_all[c.replica_id_in_sync_group * rows:][:rows]))
-            for name, rows_of_all in batch.items()}
-        logs = {name: strategy.experimental_local_results(value)
-                for name, value in run(parts).items()}
+        parts = {
+            name: strategy.experimental_distribute_values_from_function(
+                lambda c, rows_of_all=rows_of_all: tf.constant(
+                    rows_of_all[c.replica_id_in_sync_group * rows :][:rows]
+                )
+            )
+            for name, rows_of_all in batch.items()
+        }
+        logs = {
+            name: strategy.experimental_local_results(value)
+            for name, value in run(parts).items()
+        }
         for name, copies in logs.items():
             assert len({float(v) for v in copies if not np.isnan(v)}) <= 1, name
         return {name: float(copies[0]) for name, copies in logs.items()}
@@ -90,8 +112,11 @@ def weights_of(model):
     variables = [v for part in parts for v in part.variables]
     variables += model.optimizer.momentums
     strategy = model.distribute_strategy
-    return [copy.numpy() for variable in variables
-            for copy in strategy.experimental_local_results(variable)]
+    return [
+        copy.numpy()
+        for variable in variables
+        for copy in strategy.experimental_local_results(variable)
+    ]
 
 
 def all_in_one(model):
@@ -106,14 +131,17 @@ ONE = tf.distribute.get_strategy
 def test_a_regularized_encoder_without_batch_norm_trains_as_on_one_device():
     options = {"batch_norm": False, "regularizer": keras.regularizers.L2(0.1)}
     # A rate at which a step does not amplify rounding: 4e-7 apart, 1e-5 at 0.1.
-    models = [a_model(strategy, optimizer=LARS(0.02, trust_coefficient=0.01), **options)
-              for strategy in (mirrored(2), ONE())]
+    models = [
+        a_model(strategy, optimizer=LARS(0.02, trust_coefficient=0.01), **options)
+        for strategy in (mirrored(2), ONE())
+    ]
     steps = [stepper(model) for model in models]
     initial = all_in_one(models[1])
     for seed in range(3):
         found, expected = (step(a_batch(seed)) for step in steps)
-        regularizers = (expected["loss"] - expected["contrastive_loss"]
-                        - expected["probe_loss"])
+        regularizers = (
+            expected["loss"] - expected["contrastive_loss"] - expected["probe_loss"]
+        )
         assert regularizers > 0.01
         np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-6)
     several, single = map(all_in_one, models)
@@ -126,21 +154,27 @@ def test_a_separate_probe_set_is_averaged_over_all_its_labels():
     shape = (GLOBAL_BATCH_SIZE, SIZE, SIZE, 3)
     batch = a_batch() | {
         "probe_images": rng.random(shape).astype("float32"),
-        "probe_labels": np.array([0, -1, -1, -1, 1, 2, 2, 0], "int32")}
+        "probe_labels": np.array([0, -1, -1, -1, 1, 2, 2, 0], "int32"),
+    }
     models = [a_model(strategy) for strategy in (mirrored(2), ONE())]
     steps = [stepper(model) for model in models]
     for _ in range(2):
         found, expected = (step(batch) for step in steps)
     np.testing.assert_allclose(found["probe_loss"], expected["probe_loss"], rtol=1e-5)
     np.testing.assert_allclose(
-        models[0].probe.kernel, models[1].probe.kernel, rtol=1e-4, atol=1e-6)
+        models[0].probe.kernel, models[1].probe.kernel, rtol=1e-4, atol=1e-6
+    )
 
 
 def collectives_of_step(**kwargs):
     model = a_model(mirrored(2), **kwargs)
     strategy, batch = model.distribute_strategy, a_batch()
-    parts = {name: strategy.experimental_distribute_values_from_function(
-        lambda c, v=v: tf.constant(v[:4])) for name, v in batch.items()}
+    parts = {
+        name: strategy.experimental_distribute_values_from_function(
+            lambda c, v=v: tf.constant(v[:4])
+        )
+        for name, v in batch.items()
+    }
     run = tf.function(lambda batch: strategy.run(model.train_step, (batch,)))
     graph = run.get_concrete_function(parts).graph.as_graph_def()
     nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
@@ -158,8 +192,11 @@ def test_a_step_takes_few_collectives():
 def test_figures_are_saved_and_shown_without_a_collective():
     model = a_model(mirrored(2), on_nonfinite="skip")
     variables = [v for metric in model.metrics for v in metric.variables]
-    variables += [v for v in model.variables
-                  if v.synchronization == tf.VariableSynchronization.ON_READ]
+    variables += [
+        v
+        for v in model.variables
+        if v.synchronization == tf.VariableSynchronization.ON_READ
+    ]
     assert len(variables) > 20
     for variable in variables:
         assert variable.aggregation == tf.VariableAggregation.ONLY_FIRST_REPLICA
@@ -173,9 +210,11 @@ def test_figures_survive_an_interruption_on_every_replica(tmp_path):
     step(a_batch(0))
     step(a_batch(2, nan_at_row=1))
     path = tf.train.Checkpoint(model=model, optimizer=model.optimizer).write(
-        str(tmp_path / "c"))
+        str(tmp_path / "c")
+    )
     tf.train.Checkpoint(model=twin, optimizer=twin.optimizer).read(
-        path).assert_consumed()
+        path
+    ).assert_consumed()
     assert model.skipped_steps == twin.skipped_steps == 1
     continued = ContinueMetrics(metric_state(model))
     continued.set_model(twin)
@@ -184,7 +223,8 @@ def test_figures_survive_an_interruption_on_every_replica(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "batch_norm", [True, pytest.param(False, marks=pytest.mark.slow)])
+    "batch_norm", [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_a_nan_on_one_replica_is_skipped_on_all(batch_norm):
     model = a_model(mirrored(2), batch_norm=batch_norm, on_nonfinite="skip")
     step = stepper(model)
@@ -211,15 +251,24 @@ def test_a_nan_on_one_replica_is_skipped_on_all(batch_norm):
         np.testing.assert_array_equal(new, expected)
 
 
-@pytest.mark.parametrize("make", [
-    lambda: keras.optimizers.AdamW(0.01), lambda: keras.optimizers.SGD(
-        keras.optimizers.schedules.PolynomialDecay(0.1, 5), momentum=0.9)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.optimizers.AdamW(0.01),
+        lambda: keras.optimizers.SGD(
+            keras.optimizers.schedules.PolynomialDecay(0.1, 5), momentum=0.9
+        ),
+    ],
+)
 def test_skipping_needs_no_certain_optimizer_and_works_on_one_device(make):
     model = a_model(ONE(), optimizer=make(), on_nonfinite="skip")
     step, variables = stepper(model), list(model.optimizer.variables)
     step(a_batch(0))
-    variables = [v for v in [*model.optimizer.variables, *model.trainable_variables]
-                 if v is not model.optimizer.iterations and v.shape.rank > 0]
+    variables = [
+        v
+        for v in [*model.optimizer.variables, *model.trainable_variables]
+        if v is not model.optimizer.iterations and v.shape.rank > 0
+    ]
     assert len(variables) > 2 * len(model.trainable_variables) - 1
     before = [v.numpy() for v in variables]
     step(a_batch(1, nan_at_row=0))
@@ -230,19 +279,31 @@ def test_skipping_needs_no_certain_optimizer_and_works_on_one_device(make):
 def test_fit_over_replicas_shows_global_figures_and_stops_at_a_nan():
     # Three labels of eight, all in the first replica's half.
     labels = [0, 2, 1, -1, -1, -1, -1, -1]
-    batches = [a_batch(seed, labels, nan_at_row=6 if seed == 3 else None)
-               for seed in range(5)]
+    batches = [
+        a_batch(seed, labels, nan_at_row=6 if seed == 3 else None) for seed in range(5)
+    ]
     model, single = a_model(mirrored(2)), stepper(a_model(ONE()))
     dataset = tf.data.Dataset.from_generator(
-        lambda: iter(batches), output_signature={
-            name: tf.TensorSpec(v.shape, v.dtype) for name, v in batches[0].items()})
+        lambda: iter(batches),
+        output_signature={
+            name: tf.TensorSpec(v.shape, v.dtype) for name, v in batches[0].items()
+        },
+    )
     shown = []
     with pytest.raises(NonFiniteError, match=r"step 4.*examples 30, 31\."):
-        model.fit(dataset, verbose=0, callbacks=[
-            keras.callbacks.LambdaCallback(
-                on_batch_end=lambda batch, logs: shown.append(dict(logs))),
-            HealthCheck(global_batch_size=GLOBAL_BATCH_SIZE,
-                        ids_of_batch=lambda k: [10 * k, 10 * k + 1])])
+        model.fit(
+            dataset,
+            verbose=0,
+            callbacks=[
+                keras.callbacks.LambdaCallback(
+                    on_batch_end=lambda batch, logs: shown.append(dict(logs))
+                ),
+                HealthCheck(
+                    global_batch_size=GLOBAL_BATCH_SIZE,
+                    ids_of_batch=lambda k: [10 * k, 10 * k + 1],
+                ),
+            ],
+        )
     for logs, batch in zip(shown, batches[:3], strict=False):
         expected = single(batch)
         assert sorted(logs) == sorted(expected)
@@ -253,8 +314,10 @@ def test_fit_over_replicas_shows_global_figures_and_stops_at_a_nan():
 
 def test_evaluation_over_replicas_gives_the_figures_of_one_device():
     dataset = tf.data.Dataset.from_tensors(a_batch())
-    results = [a_model(strategy).evaluate(dataset, verbose=0, return_dict=True)
-               for strategy in (mirrored(4), ONE())]
+    results = [
+        a_model(strategy).evaluate(dataset, verbose=0, return_dict=True)
+        for strategy in (mirrored(4), ONE())
+    ]
     assert "skipped_steps" not in results[0]
     for name, value in results[1].items():
         np.testing.assert_allclose(results[0][name], value, rtol=1e-5, err_msg=name)
@@ -266,8 +329,11 @@ def test_unequal_parts_of_a_batch_are_refused_in_one_line(rows):
     batch = {name: v[:rows] for name, v in a_batch().items()}
     dataset = tf.data.Dataset.from_tensor_slices(batch).batch(rows or 8)  # No remainder
     if rows is not None:  # dropped: the size is then unknown. 6 does not divide by 4.
-        dataset = dataset.map(lambda b: {
-            name: tf.ensure_shape(v, [rows, *v.shape[1:]]) for name, v in b.items()})
+        dataset = dataset.map(
+            lambda b: {
+                name: tf.ensure_shape(v, [rows, *v.shape[1:]]) for name, v in b.items()
+            }
+        )
     with pytest.raises(ConfigError) as error:
         model.fit(dataset, verbose=0)
     assert "drop_remainder=True" in str(error.value)

@@ -31,8 +31,9 @@ from tests.training.warm_models import (
 
 
 def reasons(result, part="encoder"):
-    return {row.name: row.reason for row in result.rows
-            if row.part == part and row.reason}
+    return {
+        row.name: row.reason for row in result.rows if row.part == part and row.reason
+    }
 
 
 @pytest.fixture(scope="module")
@@ -80,24 +81,31 @@ def test_of_another_head_the_layers_that_fit_are_taken_and_the_others_named(sour
     result = warm_start(fresh, folder, "encoder_and_head")
     head = reasons(result, "projection_head")
     assert head.pop("projection_head/dense2/kernel") == "the shape differs"
-    assert set(head) == {f"projection_head/bn2/{name}" for name in
-                         ("gamma", "moving_mean", "moving_variance")}
+    assert set(head) == {
+        f"projection_head/bn2/{name}"
+        for name in ("gamma", "moving_mean", "moving_variance")
+    }
     np.testing.assert_array_equal(fresh.projection_head.dense_layers[1].kernel, before)
-    np.testing.assert_array_equal(fresh.projection_head.dense_layers[0].kernel,
-                                  trained.projection_head.dense_layers[0].kernel)
+    np.testing.assert_array_equal(
+        fresh.projection_head.dense_layers[0].kernel,
+        trained.projection_head.dense_layers[0].kernel,
+    )
 
 
 def test_a_deeper_head_names_what_the_source_lacks(source):
-    result = warm_start(a_model(trained=False, num_layers=3), source[1],
-                        "encoder_and_head")
+    result = warm_start(
+        a_model(trained=False, num_layers=3), source[1], "encoder_and_head"
+    )
     head = reasons(result, "projection_head")
     assert head["projection_head/dense3/kernel"] == "missing in the source"
     assert head["projection_head/dense2/kernel"] == "the shape differs"
     assert "projection_head/dense1/kernel" not in head
-    linear = warm_start(a_model(trained=False, kind="linear"), source[1],
-                        "encoder_and_head")
+    linear = warm_start(
+        a_model(trained=False, kind="linear"), source[1], "encoder_and_head"
+    )
     assert reasons(linear, "projection_head")["projection_head/dense2/kernel"] == (
-        "only in the source")
+        "only in the source"
+    )
 
 
 def test_other_channels_leave_the_stem_alone_fresh_and_say_so(source, caplog):
@@ -113,7 +121,13 @@ def test_other_channels_leave_the_stem_alone_fresh_and_say_so(source, caplog):
     assert f"Only {taken:,} of {total:,} parameters" in caplog.text
     line = next(line for line in result.table().splitlines() if STEM in line)
     assert line.split() == [
-        f"encoder/{STEM}", "3x3x1x4", "3x3x3x4", "the", "shape", "differs"]
+        f"encoder/{STEM}",
+        "3x3x1x4",
+        "3x3x3x4",
+        "the",
+        "shape",
+        "differs",
+    ]
 
 
 def test_a_deeper_network_takes_the_blocks_of_the_same_name(source):
@@ -123,8 +137,9 @@ def test_a_deeper_network_takes_the_blocks_of_the_same_name(source):
     assert set(reasons(result).values()) == {"missing in the source"}
     assert all("_block2_" in name for name in reasons(result))
     for name in ("block_group1_block1_conv2", "block_group4_block1_conv1"):
-        np.testing.assert_array_equal(fresh.encoder.get_layer(name).kernel,
-                                      trained.encoder.get_layer(name).kernel)
+        np.testing.assert_array_equal(
+            fresh.encoder.get_layer(name).kernel, trained.encoder.get_layer(name).kernel
+        )
     table = result.table().splitlines()
     assert table[-1].strip().startswith("... and ")
 
@@ -146,7 +161,8 @@ def test_another_network_is_refused_with_a_name_of_each(source):
 
 
 def test_a_users_own_network_is_matched_in_order_whatever_keras_calls_its_layers(
-        tmp_path):
+    tmp_path,
+):
     trained = a_model(encoder=own_net())
     saved(tmp_path, trained)
     fresh = a_model(encoder=own_net(), trained=False)
@@ -180,10 +196,13 @@ def test_an_export_gives_encoder_and_head(tmp_path, encoder):
     trained = model(seed=3)
     # As export_saved_model does, without its check in a fresh process.
     copy = plain_copy(trained.encoder)
-    module = ReusableModule(copy, plain_head(
-        trained.projection_head, copy.output_shape[-1], "projection_head"))
-    tf.saved_model.save(module.root, str(tmp_path / "saved_model"),
-                        signatures=module.signatures)
+    module = ReusableModule(
+        copy,
+        plain_head(trained.projection_head, copy.output_shape[-1], "projection_head"),
+    )
+    tf.saved_model.save(
+        module.root, str(tmp_path / "saved_model"), signatures=module.signatures
+    )
     fresh = model(trained=False)
     result = warm_start(fresh, tmp_path, "encoder_and_head")
     assert reasons(result) == {} and reasons(result, "projection_head") == {}
@@ -213,8 +232,9 @@ def test_every_replica_gets_the_weights(source):
     with strategy.scope():
         fresh = a_model(trained=False)
         assert reasons(warm_start(fresh, source[1])) == {}
-    for ours, theirs in zip(fresh.encoder.variables, source[0].encoder.variables,
-                            strict=True):
+    for ours, theirs in zip(
+        fresh.encoder.variables, source[0].encoder.variables, strict=True
+    ):
         for copy in strategy.experimental_local_results(ours):
             np.testing.assert_array_equal(copy, theirs)
 
@@ -235,18 +255,33 @@ def test_a_damaged_newest_checkpoint_of_the_source_is_passed_over(tmp_path, capl
     assert warm_start(fresh, newest.with_name("step-00000004")).source.step == 4
 
 
-@pytest.mark.parametrize("make, error, words", [
-    (lambda path: path / "nowhere", DataError, "does not exist"),
-    (lambda path: path, WorkdirError, "neither a workdir"),
-    (lambda path: write(path / "config.json", "{}").parent, WorkdirError,
-     "no whole checkpoint yet"),
-    (lambda path: write(path / "a.txt", "hello"), DataError,
-     "no file that an encoder is read from"),
-    (lambda path: write(path / "step-00000003" / "x", "").parent, WorkdirError,
-     "damaged"),
-    (lambda path: write(path / "saved_model" / "saved_model.pb", "x").parent,
-     WorkdirError, "Cannot read the weights"),
-])
+@pytest.mark.parametrize(
+    "make, error, words",
+    [
+        (lambda path: path / "nowhere", DataError, "does not exist"),
+        (lambda path: path, WorkdirError, "neither a workdir"),
+        (
+            lambda path: write(path / "config.json", "{}").parent,
+            WorkdirError,
+            "no whole checkpoint yet",
+        ),
+        (
+            lambda path: write(path / "a.txt", "hello"),
+            DataError,
+            "no file that an encoder is read from",
+        ),
+        (
+            lambda path: write(path / "step-00000003" / "x", "").parent,
+            WorkdirError,
+            "damaged",
+        ),
+        (
+            lambda path: write(path / "saved_model" / "saved_model.pb", "x").parent,
+            WorkdirError,
+            "Cannot read the weights",
+        ),
+    ],
+)
 def test_bad_places_get_one_line(tmp_path, make, error, words):
     with pytest.raises(error, match=words) as caught:
         open_stored_weights(make(tmp_path))
@@ -260,8 +295,11 @@ def test_a_foreign_checkpoint_holds_no_model(tmp_path):
 
 
 def test_the_card_says_where_the_run_started(tmp_path, source):
-    record = {"config": {}, "command": "x",
-              "data": {"num_examples": 9, "channels": 3, "fingerprint": "f"}}
+    record = {
+        "config": {},
+        "command": "x",
+        "data": {"num_examples": 9, "channels": 3, "fingerprint": "f"},
+    }
     write(tmp_path / "config.json", json.dumps(record))
     assert "notes" not in card_of_run(Workdir(tmp_path))
     write_warm_start(tmp_path, warm_start(a_model(trained=False), source[1]))
@@ -276,4 +314,5 @@ def test_the_manifest_of_the_source_is_part_of_the_account(source):
     folder = source[1] / "checkpoints" / "step-00000007"
     manifest = json.loads((folder / MANIFEST).read_text())
     assert open_stored_weights(folder).sha256 == {
-        name: file["sha256"] for name, file in manifest["files"].items()}
+        name: file["sha256"] for name, file in manifest["files"].items()
+    }

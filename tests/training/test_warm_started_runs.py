@@ -12,10 +12,15 @@ from simclr_tf.training.warm_start import read_warm_start
 from tests.training.warm_models import a_model, a_workdir, assert_same, own_net, values
 
 RUN = {
-    "epochs": 1, "global_batch_size": 8, "precision": "float32", "preset": "demo",
+    "epochs": 1,
+    "global_batch_size": 8,
+    "precision": "float32",
+    "preset": "demo",
     "projection_head": {"out_features": 8, "num_layers": 2},
-    "data.image_size_pixels": 16, "compile_views": False,
-    "optimizer.base_learning_rate": 0.01, "optimizer.warmup_epochs": 0,
+    "data.image_size_pixels": 16,
+    "compile_views": False,
+    "optimizer.base_learning_rate": 0.01,
+    "optimizer.warmup_epochs": 0,
     "augment.recipe": "finetune",  # See faulty_runs.
 }
 
@@ -23,8 +28,12 @@ RUN = {
 def run(workdir=None, lines=None, **options):
     pictures = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), "uint8")
     return pretrain(
-        pictures, workdir, encoder=own_net(),
-        say=lambda line: lines is not None and lines.append(line), **{**RUN, **options})
+        pictures,
+        workdir,
+        encoder=own_net(),
+        say=lambda line: lines is not None and lines.append(line),
+        **{**RUN, **options},
+    )
 
 
 class Interrupt(keras.callbacks.Callback):
@@ -41,8 +50,10 @@ def test_a_warm_started_run_begins_at_step_0_and_goes_on_without_its_source(tmp_
     source, cold = run(tmp_path / "source", epochs=2), Interrupt()
     with pytest.raises(KeyboardInterrupt):
         run(callbacks=[cold])
-    assert any((one != other).any() for one, other in zip(
-        cold.weights, values(source.encoder), strict=True))
+    assert any(
+        (one != other).any()
+        for one, other in zip(cold.weights, values(source.encoder), strict=True)
+    )
     lines, seen = [], Interrupt()
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "run", lines, init_from=tmp_path / "source", callbacks=[seen])

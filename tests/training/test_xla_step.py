@@ -9,11 +9,19 @@ from simclr_tf.training import assembly
 from tests.training.small_networks import small_encoder
 
 SIZE, CLASSES, BATCH = 8, 3, 16
-CONFIG = override(Config(), {
-    "global_batch_size": BATCH, "on_nonfinite": "skip", "augment.recipe": "simclr_v2",
-    "data.image_size_pixels": SIZE, "projection_head.out_features": 8,
-    "loss.temperature": 1.0, "optimizer.scaling": "none",
-    "optimizer.base_learning_rate": 0.1})
+CONFIG = override(
+    Config(),
+    {
+        "global_batch_size": BATCH,
+        "on_nonfinite": "skip",
+        "augment.recipe": "simclr_v2",
+        "data.image_size_pixels": SIZE,
+        "projection_head.out_features": 8,
+        "loss.temperature": 1.0,
+        "optimizer.scaling": "none",
+        "optimizer.base_learning_rate": 0.1,
+    },
+)
 
 
 # Relative. XLA adds in another order and fuses multiplications with additions. A
@@ -26,20 +34,30 @@ BOUND = 2e-5
 def trained(jit_compile):
     """(figures of two steps, change of the weights) from uint8 images and seeds."""
     model = assembly.build_model(
-        CONFIG, (SIZE, SIZE, 3), num_classes=CLASSES, encoder=small_encoder())
-    model.compile(optimizer=assembly.build_optimizer(
-        CONFIG, model, warmup_steps=1, total_steps=9))
+        CONFIG, (SIZE, SIZE, 3), num_classes=CLASSES, encoder=small_encoder()
+    )
+    model.compile(
+        optimizer=assembly.build_optimizer(CONFIG, model, warmup_steps=1, total_steps=9)
+    )
     before = [v.numpy() for v in model.trainable_variables]
     rng, figures = np.random.default_rng(0), []
     step = tf.function(model.train_step, jit_compile=jit_compile)
     for _ in range(2):  # The first has a learning rate of 0.
         images = rng.integers(0, 256, (BATCH, SIZE, SIZE, 3)).astype("uint8")
-        seeds = rng.integers(-2**31, 2**31, (BATCH, 2)).astype("int32")
-        figures.append(step({
-            "images": tf.constant(images), "seeds": tf.constant(seeds),
-            "labels": tf.constant([0, 2, -1, 1] * (BATCH // 4))}))
-    changes = [np.ravel(v - old) for v, old in zip(
-        model.trainable_variables, before, strict=True)]
+        seeds = rng.integers(-(2**31), 2**31, (BATCH, 2)).astype("int32")
+        figures.append(
+            step(
+                {
+                    "images": tf.constant(images),
+                    "seeds": tf.constant(seeds),
+                    "labels": tf.constant([0, 2, -1, 1] * (BATCH // 4)),
+                }
+            )
+        )
+    changes = [
+        np.ravel(v - old)
+        for v, old in zip(model.trainable_variables, before, strict=True)
+    ]
     return figures, np.concatenate(changes)
 
 

@@ -11,16 +11,30 @@ from simclr_tf.training import CheckpointStore, SimCLR
 STEM = "initial_conv/kernel"
 
 
-def a_model(*, seed=0, depth=10, width=0.0625, stem="small", channels=3, encoder=None,
-            num_classes=3, trained=True, **head):
+def a_model(
+    *,
+    seed=0,
+    depth=10,
+    width=0.0625,
+    stem="small",
+    channels=3,
+    encoder=None,
+    num_classes=3,
+    trained=True,
+    **head,
+):
     """A SimCLR; `trained` ones have every variable at a value of its own."""
     if encoder is None:
-        encoder = resnet(depth, width_multiplier=width, stem=stem, channels=channels,
-                         seed=seed)
+        encoder = resnet(
+            depth, width_multiplier=width, stem=stem, channels=channels, seed=seed
+        )
     model = SimCLR(
-        encoder=encoder, num_classes=num_classes,
+        encoder=encoder,
+        num_classes=num_classes,
         projection_head=ProjectionHead(
-            **{"num_layers": 2, "out_features": 8, **head}, seed=seed))
+            **{"num_layers": 2, "out_features": 8, **head}, seed=seed
+        ),
+    )
     model.build_from_shape((16, 16, channels))
     if trained:
         rng = np.random.default_rng(seed + 1)

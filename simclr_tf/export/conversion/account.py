@@ -39,8 +39,10 @@ class SourceModel:
 
     def rows(self):
         """(source name, our name, shape) of every variable that was taken."""
-        return [(there, here, tuple(self.variables[here].shape))
-                for here, there in self.names.items()]
+        return [
+            (there, here, tuple(self.variables[here].shape))
+            for here, there in self.names.items()
+        ]
 
 
 def check_account(names, expected, stored, left_out, *, describe=None):
@@ -70,16 +72,19 @@ has another shape than the network found; the first: a is (3,), encoder/a must b
     missing = [here for here in expected if names.get(here) not in stored]
     if missing:
         here = missing[0]
-        raise missing_variables(len(missing), describe(names.get(here)), here,
-                                expected[here])
-    misshaped = [here for here in expected
-                 if tuple(stored[names[here]]) != tuple(expected[here])]
+        raise missing_variables(
+            len(missing), describe(names.get(here)), here, expected[here]
+        )
+    misshaped = [
+        here for here in expected if tuple(stored[names[here]]) != tuple(expected[here])
+    ]
     if misshaped:
         here = misshaped[0]
         raise ConversionError(
             f"{_count(misshaped, 'has', 'have')} another shape than the network found; "
             f"the first: {describe(names[here])} is {tuple(stored[names[here]])}, "
-            f"{here} must be {tuple(expected[here])}. Nothing was written.")
+            f"{here} must be {tuple(expected[here])}. Nothing was written."
+        )
     taken = {names[here] for here in expected}
     surplus = [name for name in stored if name not in taken and name not in left_out]
     if surplus:
@@ -87,7 +92,8 @@ has another shape than the network found; the first: a is (3,), encoder/a must b
             f"{_count(surplus, 'has', 'have')} no place in the network found; the "
             f"first: {describe(surplus[0])} {tuple(stored[surplus[0]])}. Nothing was "
             "written. If they may be lost, name the beginning of their names in "
-            "--leave_out.")
+            "--leave_out."
+        )
 
 
 def missing_variables(number, there, here, shape=None):
@@ -95,7 +101,8 @@ def missing_variables(number, there, here, shape=None):
     needed = f"{here} {tuple(shape)}" if shape is not None else here
     return ConversionError(
         f"{number} {'variable is' if number == 1 else 'variables are'} missing in the "
-        f"source; the first: {there}, needed for {needed}. Nothing was written.")
+        f"source; the first: {there}, needed for {needed}. Nothing was written."
+    )
 
 
 def kernel_shape(name, shape, rank):
@@ -115,7 +122,8 @@ def kernel_shape(name, shape, rank):
     if len(shape) != rank or min(shape) < 1:
         raise ConversionError(
             f"{name} of the source must be a kernel with {rank} axes, but its shape is "
-            f"{shape}. Nothing was written.")
+            f"{shape}. Nothing was written."
+        )
     return shape
 
 
@@ -128,7 +136,8 @@ def check_finite(value, name):
     if not np.isfinite(value).all():
         raise ConversionError(
             f"{name} of the source holds values that are not finite. Nothing was "
-            "written.")
+            "written."
+        )
 
 
 def account_record(source):
@@ -137,10 +146,14 @@ def account_record(source):
         "format": "simclr_tf.conversion/1",
         "source": {"kind": source.kind, "path": source.path, "step": source.step},
         "architecture": dataclasses.asdict(source.architecture),
-        "variables": [{"source": there, "target": here, "shape": list(shape)}
-                      for there, here, shape in source.rows()],
-        "left_out": [{"source": name, "shape": list(shape), "reason": reason}
-                     for name, shape, reason in source.left_out],
+        "variables": [
+            {"source": there, "target": here, "shape": list(shape)}
+            for there, here, shape in source.rows()
+        ],
+        "left_out": [
+            {"source": name, "shape": list(shape), "reason": reason}
+            for name, shape, reason in source.left_out
+        ],
     }
 
 
@@ -157,23 +170,44 @@ def account_markdown(source, *, title, notes=()):
     """
     rows = source.rows()
     total = sum(math.prod(shape) for _, _, shape in rows)
-    lines = [f"# {title}", "",
-             f"Read as {source.kind} from `{source.path}`: "
-             f"{source.architecture.describe()}.", ""]
+    lines = [
+        f"# {title}",
+        "",
+        f"Read as {source.kind} from `{source.path}`: "
+        f"{source.architecture.describe()}.",
+        "",
+    ]
     for note in notes:
         lines += [note, ""]
-    lines += ["## Variables", "", f"{len(rows)} variables, {total:,} numbers.",
-              "", "| source | here | shape |", "|---|---|---|"]
-    lines += [f"| `{there}` | `{here}` | {list(shape)} |"
-              for there, here, shape in rows]
+    lines += [
+        "## Variables",
+        "",
+        f"{len(rows)} variables, {total:,} numbers.",
+        "",
+        "| source | here | shape |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| `{there}` | `{here}` | {list(shape)} |" for there, here, shape in rows
+    ]
     if source.left_out:
-        lines += ["", "## Left out", "", "| source | shape | because |",
-                  "|---|---|---|"]
-        lines += [f"| `{name}` | {list(shape)} | {reason} |"
-                  for name, shape, reason in source.left_out]
+        lines += [
+            "",
+            "## Left out",
+            "",
+            "| source | shape | because |",
+            "|---|---|---|",
+        ]
+        lines += [
+            f"| `{name}` | {list(shape)} | {reason} |"
+            for name, shape, reason in source.left_out
+        ]
     return "\n".join([*lines, ""])
 
 
 def _count(names, one, many):
-    return (f"1 variable of the source {one}" if len(names) == 1
-            else f"{len(names)} variables of the source {many}")
+    return (
+        f"1 variable of the source {one}"
+        if len(names) == 1
+        else f"{len(names)} variables of the source {many}"
+    )

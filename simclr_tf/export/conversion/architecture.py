@@ -8,8 +8,11 @@ from simclr_tf.models.resnet import DEPTHS
 from simclr_tf.models.selective_kernel import MIN_SELECTIVE_FEATURES
 
 PAPER_SK_RATIO = 0.0625
-WEIGHTS = {"conv": ("kernel",), "gate": ("kernel", "bias"),
-           "norm": ("gamma", "beta", "moving_mean", "moving_variance")}
+WEIGHTS = {
+    "conv": ("kernel",),
+    "gate": ("kernel", "bias"),
+    "norm": ("gamma", "beta", "moving_mean", "moving_variance"),
+}
 GROUP4_CHANNELS = 512
 
 
@@ -58,8 +61,10 @@ supervised head of 10 classes'
         parts.append(f"stem {self.stem}")
         if self.head_layers:
             hidden = f"{self.head_hidden}, " if self.head_layers > 1 else ""
-            parts.append(f"projection head of {self.head_layers} layers "
-                         f"({hidden}{self.head_out})")
+            parts.append(
+                f"projection head of {self.head_layers} layers "
+                f"({hidden}{self.head_out})"
+            )
         else:
             parts.append("no projection head")
         if self.num_classes:
@@ -116,17 +121,31 @@ def encoder_layers(depth, *, sk, se, three_stem_convs):
         ("basic", True): ("conv1", "bn1", "conv2", "bn2"),
         ("bottleneck", False): ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3"),
         ("bottleneck", True): (
-            "conv1", "bn1", "conv2", "conv2_sk_bn1", "conv2_sk_reduce",
-            "conv2_sk_bn2", "conv2_sk_expand", "conv3", "bn3"),
+            "conv1",
+            "bn1",
+            "conv2",
+            "conv2_sk_bn1",
+            "conv2_sk_reduce",
+            "conv2_sk_bn2",
+            "conv2_sk_expand",
+            "conv3",
+            "bn3",
+        ),
     }[block_kind, sk]
     for group, count in enumerate(blocks, start=1):
         for block in range(1, count + 1):
             shortcut = ("shortcut_conv", "shortcut_bn") if block == 1 else ()
             gate = ("se_reduce", "se_expand") if se else ()
             layers += [
-                Layer(f"block_group{group}_block{block}_{role}", _kind(role), group,
-                      block, role)
-                for role in (*shortcut, *branch, *gate)]
+                Layer(
+                    f"block_group{group}_block{block}_{role}",
+                    _kind(role),
+                    group,
+                    block,
+                    role,
+                )
+                for role in (*shortcut, *branch, *gate)
+            ]
     return layers
 
 
@@ -141,7 +160,8 @@ def depth_of(block_kind, blocks):
             return depth
     raise ConversionError(
         "The groups of the source have as many blocks as no ResNet we know: are some "
-        f"variables missing? {received_text(blocks=tuple(blocks), kind=block_kind)}")
+        f"variables missing? {received_text(blocks=tuple(blocks), kind=block_kind)}"
+    )
 
 
 def width_of(group4_filters):
@@ -163,7 +183,8 @@ def sk_ratio_of(widths):
       ConversionError: no ratio does.
     """
     return _ratio_of(
-        widths, PAPER_SK_RATIO, MIN_SELECTIVE_FEATURES, "selective kernels")
+        widths, PAPER_SK_RATIO, MIN_SELECTIVE_FEATURES, "selective kernels"
+    )
 
 
 def se_ratio_of(widths):
@@ -178,7 +199,8 @@ def _ratio_of(widths, usual, least, what):
             return ratio
     raise ConversionError(
         f"The middle layers of the {what} have widths that follow from no ratio. "
-        + received_text(widths=widths))
+        + received_text(widths=widths)
+    )
 
 
 def _kind(role):

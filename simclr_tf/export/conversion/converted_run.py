@@ -20,8 +20,14 @@ from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, versions
 JSON_FILE, MARKDOWN_FILE = "conversion.json", "conversion.md"
 
 
-def write_workdir(source, output, *, data="unknown", image_size_pixels=None,
-                  command="simclr_tf.export.conversion.write_workdir(...)"):
+def write_workdir(
+    source,
+    output,
+    *,
+    data="unknown",
+    image_size_pixels=None,
+    command="simclr_tf.export.conversion.write_workdir(...)",
+):
     """Write a network as a workdir with one checkpoint, and the account beside it.
 
     Args:
@@ -37,24 +43,35 @@ def write_workdir(source, output, *, data="unknown", image_size_pixels=None,
     Raises:
       WorkdirError: the folder exists, or cannot be written; nothing is left behind.
     """
-    config = config_of(source.architecture, data=data,
-                       image_size_pixels=image_size_pixels)
+    config = config_of(
+        source.architecture, data=data, image_size_pixels=image_size_pixels
+    )
     account = account_record(source)
     record = {
         "config": to_dict(config),
-        "data": {"name": data, "num_examples": None,
-                 "channels": source.architecture.channels, "classes": None,
-                 "num_classes": source.architecture.num_classes, "fingerprint": None},
-        "versions": versions(), "command": command,
+        "data": {
+            "name": data,
+            "num_examples": None,
+            "channels": source.architecture.channels,
+            "classes": None,
+            "num_classes": source.architecture.num_classes,
+            "fingerprint": None,
+        },
+        "versions": versions(),
+        "command": command,
         "conversion": {name: account[name] for name in ("source", "architecture")},
     }
     with whole_folder(output) as folder:
         (folder / CHECKPOINTS).mkdir()
         saved = CheckpointStore(folder / CHECKPOINTS).save(
-            source.step, details={"converted": True},
-            model=tf.train.Checkpoint(**source.objects))
+            source.step,
+            details={"converted": True},
+            model=tf.train.Checkpoint(**source.objects),
+        )
         write_flushed(folder / CONFIG_FILE, json.dumps(record, indent=1))
         write_flushed(folder / JSON_FILE, json.dumps(account, indent=1) + "\n")
-        write_flushed(folder / MARKDOWN_FILE, account_markdown(
-            source, title=f"Converted from {source.kind}"))
+        write_flushed(
+            folder / MARKDOWN_FILE,
+            account_markdown(source, title=f"Converted from {source.kind}"),
+        )
     return saved.path.relative_to(folder)

@@ -54,9 +54,11 @@ def read_google_tf1(path, *, copy="raw", probe_layer=0, leave_out=()):
     if f"{prefix}base_model/conv2d/kernel" not in stored.shapes:
         raise _not_there(stored, copy)
     architecture, layers = find_architecture(stored, prefix)
-    names = {f"encoder/{layer.name}/{weight}":
-             f"{prefix}base_model/{numbered}/{weight}"
-             for layer, numbered in layers for weight in WEIGHTS[layer.kind]}
+    names = {
+        f"encoder/{layer.name}/{weight}": f"{prefix}base_model/{numbered}/{weight}"
+        for layer, numbered in layers
+        for weight in WEIGHTS[layer.kind]
+    }
     for (index, part, weight), here in head_names(architecture):
         part = {"dense": "dense", "bn": "batch_normalization"}[part]
         names[here] = f"{prefix}head_contrastive/nl_{index}/{part}/{weight}"
@@ -64,9 +66,15 @@ def read_google_tf1(path, *, copy="raw", probe_layer=0, leave_out=()):
         for weight in PROBE_WEIGHTS:
             names[f"{PROBE}/{weight}"] = f"{prefix}{_PROBE}/{weight}"
     return source_model(
-        "google_tf1", stored, architecture, names, step=stored.step("global_step"),
+        "google_tf1",
+        stored,
+        architecture,
+        names,
+        step=stored.step("global_step"),
         not_weights=lambda name: _not_weights(name, prefix, stored.shapes),
-        probe_layer=probe_layer, leave_out=leave_out)
+        probe_layer=probe_layer,
+        leave_out=leave_out,
+    )
 
 
 _PROBE = "head_supervised/linear_layer/dense"
@@ -99,8 +107,10 @@ def find_architecture(stored, prefix=""):
     Raises:
       ConversionError: it is no ResNet of ours.
     """
-    counts = {kind: _count(stored, f"{prefix}base_model/{of_type}")
-              for kind, of_type in _TYPES.items()}
+    counts = {
+        kind: _count(stored, f"{prefix}base_model/{of_type}")
+        for kind, of_type in _TYPES.items()
+    }
     depth, sk, three = _network_with(stored, prefix, counts)
     layers = _numbered(encoder_layers(depth, sk=sk, se=False, three_stem_convs=three))
 
@@ -110,17 +120,26 @@ def find_architecture(stored, prefix=""):
 
     sk_ratio = 0.0
     if sk and DEPTHS[depth][0] == "bottleneck":
-        sk_ratio = sk_ratio_of([
-            (width(f"block_group{group}_block1_conv1"),
-             width(f"block_group{group}_block1_conv2_sk_reduce"))
-            for group in range(1, 5)])
+        sk_ratio = sk_ratio_of(
+            [
+                (
+                    width(f"block_group{group}_block1_conv1"),
+                    width(f"block_group{group}_block1_conv2_sk_reduce"),
+                )
+                for group in range(1, 5)
+            ]
+        )
     elif sk:
         sk_ratio = sk_ratio_of([(512, 32)])
     first = _kernel(stored, f"{prefix}base_model/conv2d", "encoder/initial_conv")
     architecture = Architecture(
-        depth=depth, width_multiplier=width_of(width("block_group4_block1_conv1")),
-        sk_ratio=sk_ratio, stem="imagenet" if three or first[0] == 7 else "cifar",
-        channels=first[2], **_heads(stored, prefix))
+        depth=depth,
+        width_multiplier=width_of(width("block_group4_block1_conv1")),
+        sk_ratio=sk_ratio,
+        stem="imagenet" if three or first[0] == 7 else "cifar",
+        channels=first[2],
+        **_heads(stored, prefix),
+    )
     return architecture, layers
 
 
@@ -135,24 +154,30 @@ def _network_with(stored, prefix, counts):
         for sk in (False, True):
             for three in (False, True) if sk else (False,):
                 layers = encoder_layers(depth, sk=sk, se=False, three_stem_convs=three)
-                numbers = tuple(sum(layer.kind == kind for layer in layers)
-                                for kind in _TYPES)
+                numbers = tuple(
+                    sum(layer.kind == kind for layer in layers) for kind in _TYPES
+                )
                 # Without selective kernels the stems have as many layers.
                 known.setdefault(numbers, (depth, sk, three))
     found = known.get((counts["conv"], counts["norm"]))
     if found is None:
-        near = sorted(known, key=lambda n: abs(n[0] - counts["conv"])
-                      + abs(n[1] - counts["norm"]))[:2]
-        nearest = ", ".join(f"ResNet-{known[n][0]}{' with SK' * known[n][1]} has "
-                            f"{n[0]} and {n[1]}" for n in near)
+        near = sorted(
+            known, key=lambda n: abs(n[0] - counts["conv"]) + abs(n[1] - counts["norm"])
+        )[:2]
+        nearest = ", ".join(
+            f"ResNet-{known[n][0]}{' with SK' * known[n][1]} has {n[0]} and {n[1]}"
+            for n in near
+        )
         raise ConversionError(
             f"{stored.prefix} numbers {counts['conv']} convolutions and "
             f"{counts['norm']} batch norms in {prefix}base_model, as no ResNet does "
-            f"({nearest}). Nothing was written.")
+            f"({nearest}). Nothing was written."
+        )
     if first[0] not in (3, 7):
         raise ConversionError(
             f"The first convolution must be 3x3 or 7x7: {prefix}base_model/conv2d/"
-            f"kernel is {first}. Nothing was written.")
+            f"kernel is {first}. Nothing was written."
+        )
     return found
 
 
@@ -192,11 +217,20 @@ def _heads(stored, prefix):
     if indices:
         # The first gap ends the head; what comes after it is too much, and said so.
         last = next(n for n in itertools.count(1) if n not in indices) - 1
-        kernels = [_kernel(stored, f"{prefix}head_contrastive/nl_{index}/dense",
-                           f"projection_head/dense{index + 1}", rank=2)
-                   for index in (0, last)]
-        found |= {"head_layers": last + 1, "head_out": kernels[-1][-1],
-                  "head_hidden": kernels[0][-1] if last else None}
+        kernels = [
+            _kernel(
+                stored,
+                f"{prefix}head_contrastive/nl_{index}/dense",
+                f"projection_head/dense{index + 1}",
+                rank=2,
+            )
+            for index in (0, last)
+        ]
+        found |= {
+            "head_layers": last + 1,
+            "head_out": kernels[-1][-1],
+            "head_hidden": kernels[0][-1] if last else None,
+        }
     return found
 
 
@@ -205,7 +239,9 @@ def _not_there(stored, copy):
     if f"{COPIES[other]}base_model/conv2d/kernel" in stored.shapes:
         return DataError(
             f"{stored.prefix} holds no {copy} copy of the weights, only the {other} "
-            f"one: use --copy={other}.")
+            f"one: use --copy={other}."
+        )
     return DataError(
         f"{stored.prefix} is no checkpoint of the reference's TensorFlow 1 code: it "
-        f"has no {COPIES[copy]}base_model/conv2d/kernel. Is it --source=google_tf2?")
+        f"has no {COPIES[copy]}base_model/conv2d/kernel. Is it --source=google_tf2?"
+    )

@@ -29,32 +29,46 @@ _HEAD = "_projection_head/linear_layers"
 _PROBE = "supervised_head/linear_layer/dense"
 # Of a block's branch: our role to the reference's path in the block.
 _BASIC = {
-    "conv1": "conv2d_bn_layers/0/conv2d", "bn1": "conv2d_bn_layers/1/bn",
-    "conv2": "conv2d_bn_layers/2/conv2d", "bn2": "conv2d_bn_layers/3/bn",
-    "se_reduce": "se_layer/se_reduce", "se_expand": "se_layer/se_expand",
-}  # fmt: skip
+    "conv1": "conv2d_bn_layers/0/conv2d",
+    "bn1": "conv2d_bn_layers/1/bn",
+    "conv2": "conv2d_bn_layers/2/conv2d",
+    "bn2": "conv2d_bn_layers/3/bn",
+    "se_reduce": "se_layer/se_reduce",
+    "se_expand": "se_layer/se_expand",
+}
 _LIST = "conv_relu_dropblock_layers"
 _BOTTLENECK = {
-    "conv1": f"{_LIST}/0/conv2d", "bn1": f"{_LIST}/1/bn",
-    "conv2": f"{_LIST}/3/conv2d", "bn2": f"{_LIST}/4/bn",
-    "conv3": f"{_LIST}/6/conv2d", "bn3": f"{_LIST}/7/bn",
-    "se_reduce": f"{_LIST}/9/se_reduce", "se_expand": f"{_LIST}/9/se_expand",
-}  # fmt: skip
+    "conv1": f"{_LIST}/0/conv2d",
+    "bn1": f"{_LIST}/1/bn",
+    "conv2": f"{_LIST}/3/conv2d",
+    "bn2": f"{_LIST}/4/bn",
+    "conv3": f"{_LIST}/6/conv2d",
+    "bn3": f"{_LIST}/7/bn",
+    "se_reduce": f"{_LIST}/9/se_reduce",
+    "se_expand": f"{_LIST}/9/se_expand",
+}
 _BOTTLENECK_SK = {
-    "conv1": f"{_LIST}/0/conv2d", "bn1": f"{_LIST}/1/bn",
+    "conv1": f"{_LIST}/0/conv2d",
+    "bn1": f"{_LIST}/1/bn",
     "conv2": f"{_LIST}/3/conv2d_fixed_padding/conv2d",
     "conv2_sk_bn1": f"{_LIST}/3/batch_norm_relu/bn",
     "conv2_sk_reduce": f"{_LIST}/3/conv2d_0",
     "conv2_sk_bn2": f"{_LIST}/3/batch_norm_relu_1/bn",
     "conv2_sk_expand": f"{_LIST}/3/conv2d_1",
-    "conv3": f"{_LIST}/5/conv2d", "bn3": f"{_LIST}/6/bn",
-    "se_reduce": f"{_LIST}/8/se_reduce", "se_expand": f"{_LIST}/8/se_expand",
-}  # fmt: skip
+    "conv3": f"{_LIST}/5/conv2d",
+    "bn3": f"{_LIST}/6/bn",
+    "se_reduce": f"{_LIST}/8/se_reduce",
+    "se_expand": f"{_LIST}/8/se_expand",
+}
 _ONE_STEM_CONV = {"initial_conv": "0/conv2d", "initial_bn": "2/bn"}
 _THREE_STEM_CONVS = {
-    "stem_conv1": "0/conv2d", "stem_bn1": "1/bn", "stem_conv2": "2/conv2d",
-    "stem_bn2": "3/bn", "initial_conv": "4/conv2d", "initial_bn": "6/bn",
-}  # fmt: skip
+    "stem_conv1": "0/conv2d",
+    "stem_bn1": "1/bn",
+    "stem_conv2": "2/conv2d",
+    "stem_bn2": "3/bn",
+    "initial_conv": "4/conv2d",
+    "initial_bn": "6/bn",
+}
 
 
 def read_google_tf2(path, *, probe_layer=0, leave_out=()):
@@ -77,12 +91,21 @@ def read_google_tf2(path, *, probe_layer=0, leave_out=()):
     stored = StoredVariables(path)
     reference = Reference(stored)
     architecture = reference.architecture()
-    names = {here: reference.tree.key(there) or f"{there}/{VALUE}"
-             for here, there in reference.paths(architecture).items()}
+    names = {
+        here: reference.tree.key(there) or f"{there}/{VALUE}"
+        for here, there in reference.paths(architecture).items()
+    }
     return source_model(
-        "google_tf2", stored, architecture, names, not_weights=_not_weights,
+        "google_tf2",
+        stored,
+        architecture,
+        names,
+        not_weights=_not_weights,
         step=stored.step(f"global_step/{VALUE}"),
-        probe_layer=probe_layer, leave_out=leave_out, describe=reference.describe)
+        probe_layer=probe_layer,
+        leave_out=leave_out,
+        describe=reference.describe,
+    )
 
 
 def _not_weights(name):
@@ -90,8 +113,11 @@ def _not_weights(name):
     if "/.OPTIMIZER_SLOT/" in name:
         return "optimizer slot"
     top = name.split("/")[0]
-    reasons = {"optimizer": "optimizer", "global_step": "step counter",
-               "save_counter": "step counter"}
+    reasons = {
+        "optimizer": "optimizer",
+        "global_step": "step counter",
+        "save_counter": "step counter",
+    }
     return reasons.get(top)
 
 
@@ -111,7 +137,8 @@ class Reference:
         if not self.root and "resnet_model" not in self.tree.children(""):
             raise DataError(
                 f"{stored.prefix} is no checkpoint of the reference's TensorFlow 2 "
-                "code: it has no `model/resnet_model`. Is it --source=google_tf1?")
+                "code: it has no `model/resnet_model`. Is it --source=google_tf1?"
+            )
 
     def readable(self, path):
         return f"{self.root}{path}/{VALUE}"
@@ -130,8 +157,10 @@ class Reference:
 
     def holds(self, path):
         """Whether a layer holds any variable; it need not have been built."""
-        return any(self.tree.key(f"{self.root}{path}/{weight}") is not None
-                   for weight in ("kernel", "bias", *WEIGHTS["norm"]))
+        return any(
+            self.tree.key(f"{self.root}{path}/{weight}") is not None
+            for weight in ("kernel", "bias", *WEIGHTS["norm"])
+        )
 
     def children(self, path):
         return self.tree.children(self.root + path)
@@ -139,8 +168,9 @@ class Reference:
     def architecture(self):
         """What the paths and shapes say."""
         blocks = [
-            sum(name.isdecimal() for name in
-                self.children(f"{_GROUPS}/{group}/layers")) for group in range(4)]
+            sum(name.isdecimal() for name in self.children(f"{_GROUPS}/{group}/layers"))
+            for group in range(4)
+        ]
         first = f"{_GROUPS}/0/layers/0"
         kind = "bottleneck" if _LIST in self.children(first) else "basic"
         depth = depth_of(kind, blocks)
@@ -149,12 +179,16 @@ class Reference:
         widths = self._middle_widths(kind, depth, sk)
         filters = self._filters(kind, 3, 0)
         return Architecture(
-            depth=depth, width_multiplier=width_of(filters),
+            depth=depth,
+            width_multiplier=width_of(filters),
             sk_ratio=0.0 if not sk else sk_ratio_of(widths["sk"] or [(512, 32)]),
             se_ratio=se_ratio_of(widths["se"]) if widths["se"] else 0.0,
-            stem="imagenet" if stem_kernel[0] == 7 or self._three_stem_convs()
+            stem="imagenet"
+            if stem_kernel[0] == 7 or self._three_stem_convs()
             else "cifar",
-            channels=stem_kernel[2], **self._heads())
+            channels=stem_kernel[2],
+            **self._heads(),
+        )
 
     def _three_stem_convs(self):
         return bool(self.children(f"{_STEM}/4/conv2d"))
@@ -167,8 +201,10 @@ class Reference:
                 if "conv2d" in self.children(f"{block}/{name}/{index}"):
                     return name, int(index)
         raise missing_variables(
-            1, self.readable(f"{block}/projection_layers/0/conv2d/kernel"),
-            f"encoder/block_group{group + 1}_block1_shortcut_conv/kernel")
+            1,
+            self.readable(f"{block}/projection_layers/0/conv2d/kernel"),
+            f"encoder/block_group{group + 1}_block1_shortcut_conv/kernel",
+        )
 
     def _has_resnet_d_shortcut(self):
         """ResNet-D puts a pooling layer before the convolution of the shortcut."""
@@ -178,7 +214,8 @@ class Reference:
         path = _BOTTLENECK["conv1"] if kind == "bottleneck" else _BASIC["conv1"]
         return self.kernel(
             f"{_GROUPS}/{group}/layers/{block}/{path}",
-            f"encoder/block_group{group + 1}_block{block + 1}_conv1")[-1]
+            f"encoder/block_group{group + 1}_block{block + 1}_conv1",
+        )[-1]
 
     def _middle_widths(self, kind, depth, sk):
         """(F, width) of the layers in the middle of SK and SE, first blocks only."""
@@ -192,28 +229,43 @@ class Reference:
                 if which == "se" and not self.children(path):
                     continue
                 width = self.kernel(
-                    path, f"encoder/block_group{group + 1}_block1_{role}")[-1]
+                    path, f"encoder/block_group{group + 1}_block1_{role}"
+                )[-1]
                 found[which].append((self._filters(kind, group, 0), width))
         return found
 
     def _heads(self):
         """The arguments of Architecture that describe both heads."""
-        layers = [name for name in self.children(_HEAD) if name.isdecimal()
-                  and (self.holds(f"{_HEAD}/{name}/dense")
-                       or self.holds(f"{_HEAD}/{name}/bn_relu/bn"))]
+        layers = [
+            name
+            for name in self.children(_HEAD)
+            if name.isdecimal()
+            and (
+                self.holds(f"{_HEAD}/{name}/dense")
+                or self.holds(f"{_HEAD}/{name}/bn_relu/bn")
+            )
+        ]
         found = {"num_classes": None}
         if self.holds(_PROBE):
             found["num_classes"] = self.kernel(_PROBE, PROBE, rank=2)[-1]
         if layers:
             last = len(layers) - 1
-            kernels = [self.kernel(f"{_HEAD}/{index}/dense",
-                                   f"projection_head/dense{index + 1}", rank=2)
-                       for index in (0, last)]
-            found |= {"head_layers": len(layers), "head_out": kernels[-1][-1],
-                      "head_hidden": kernels[0][-1] if last else None,
-                      "head_batch_norm": any(
-                          self.holds(f"{_HEAD}/{index}/bn_relu/bn")
-                          for index in layers)}
+            kernels = [
+                self.kernel(
+                    f"{_HEAD}/{index}/dense",
+                    f"projection_head/dense{index + 1}",
+                    rank=2,
+                )
+                for index in (0, last)
+            ]
+            found |= {
+                "head_layers": len(layers),
+                "head_out": kernels[-1][-1],
+                "head_hidden": kernels[0][-1] if last else None,
+                "head_batch_norm": any(
+                    self.holds(f"{_HEAD}/{index}/bn_relu/bn") for index in layers
+                ),
+            }
         return found
 
     def paths(self, architecture):
@@ -225,13 +277,17 @@ class Reference:
         block = _block_paths(kind, sk)
         found = {}
         for layer in encoder_layers(
-                architecture.depth, sk=sk, se=se, three_stem_convs=three):
+            architecture.depth, sk=sk, se=se, three_stem_convs=three
+        ):
             if layer.group == 0:
                 path = f"{_STEM}/{stem[layer.role]}"
             else:
                 path = f"{_GROUPS}/{layer.group - 1}/layers/{layer.block - 1}/"
-                path += (self._shortcut_path(layer) if layer.role.startswith("shortcut")
-                         else block[layer.role])
+                path += (
+                    self._shortcut_path(layer)
+                    if layer.role.startswith("shortcut")
+                    else block[layer.role]
+                )
             for weight in WEIGHTS[layer.kind]:
                 found[f"encoder/{layer.name}/{weight}"] = f"{self.root}{path}/{weight}"
         for (index, part, weight), here in head_names(architecture):

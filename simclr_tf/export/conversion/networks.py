@@ -26,20 +26,29 @@ def config_of(architecture, *, data="unknown", image_size_pixels=None):
     """
     head = {"kind": "none"}
     if architecture.head_layers:
-        head = {"kind": "nonlinear", "num_layers": architecture.head_layers,
-                "hidden_features": architecture.head_hidden,
-                "out_features": architecture.head_out,
-                "batch_norm": architecture.head_batch_norm}
-    return override(Config(), {
-        "encoder": {name: getattr(architecture, name) for name in (
-            "depth", "sk_ratio", "se_ratio", "stem")}
-        | {"width_multiplier": float(architecture.width_multiplier)},
-        "projection_head": head,
-        "probe.online": architecture.num_classes is not None,
-        "data.source": data,
-        "data.image_size_pixels": image_size_pixels or _IMAGE_SIZES[architecture.stem],
-        "data.channels": architecture.channels,
-    })
+        head = {
+            "kind": "nonlinear",
+            "num_layers": architecture.head_layers,
+            "hidden_features": architecture.head_hidden,
+            "out_features": architecture.head_out,
+            "batch_norm": architecture.head_batch_norm,
+        }
+    return override(
+        Config(),
+        {
+            "encoder": {
+                name: getattr(architecture, name)
+                for name in ("depth", "sk_ratio", "se_ratio", "stem")
+            }
+            | {"width_multiplier": float(architecture.width_multiplier)},
+            "projection_head": head,
+            "probe.online": architecture.num_classes is not None,
+            "data.source": data,
+            "data.image_size_pixels": image_size_pixels
+            or _IMAGE_SIZES[architecture.stem],
+            "data.channels": architecture.channels,
+        },
+    )
 
 
 class Networks:
@@ -61,7 +70,8 @@ class Networks:
         self.objects = {"encoder": encoder, "projection_head": head}
         if architecture.num_classes is not None:
             probe = keras.layers.Dense(
-                architecture.num_classes, dtype="float32", name="linear_probe")
+                architecture.num_classes, dtype="float32", name="linear_probe"
+            )
             probe.build(features)
             self.objects["probe"] = probe
         self._architecture = architecture
@@ -91,11 +101,16 @@ def named_variables(encoder, architecture):
     """
     resnet_d = architecture.sk_ratio > 0
     layers = encoder_layers(
-        architecture.depth, sk=resnet_d, se=architecture.se_ratio > 0,
-        three_stem_convs=resnet_d and architecture.stem == "imagenet")
-    return {f"encoder/{layer.name}/{weight}":
-            getattr(encoder.get_layer(layer.name), weight)
-            for layer in layers for weight in WEIGHTS[layer.kind]}
+        architecture.depth,
+        sk=resnet_d,
+        se=architecture.se_ratio > 0,
+        three_stem_convs=resnet_d and architecture.stem == "imagenet",
+    )
+    return {
+        f"encoder/{layer.name}/{weight}": getattr(encoder.get_layer(layer.name), weight)
+        for layer in layers
+        for weight in WEIGHTS[layer.kind]
+    }
 
 
 def head_names(architecture):

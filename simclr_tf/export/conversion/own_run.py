@@ -23,19 +23,32 @@ def read_own_run(path):
     """
     workdir = Workdir(path)
     options = workdir.config().encoder
-    require(options.kind == "resnet",
-            "Only the ResNets of this package have names elsewhere; this run's encoder "
-            "was handed in from Python.", kind=options.kind)
+    require(
+        options.kind == "resnet",
+        "Only the ResNets of this package have names elsewhere; this run's encoder "
+        "was handed in from Python.",
+        kind=options.kind,
+    )
     encoder = load_encoder(workdir.path)
     architecture = Architecture(
-        depth=options.depth, width_multiplier=options.width_multiplier,
-        sk_ratio=options.sk_ratio, se_ratio=options.se_ratio, stem=options.stem,
-        channels=encoder.input_shape[-1])
+        depth=options.depth,
+        width_multiplier=options.width_multiplier,
+        sk_ratio=options.sk_ratio,
+        se_ratio=options.se_ratio,
+        stem=options.stem,
+        channels=encoder.input_shape[-1],
+    )
     variables = named_variables(encoder, architecture)
     names = {name: name.removeprefix("encoder/") for name in variables}
     for name, variable in variables.items():
         check_finite(variable.numpy(), names[name])
     return SourceModel(
-        kind="simclr_tf", path=str(workdir.path), architecture=architecture,
-        variables=variables, objects={"encoder": encoder}, names=names, left_out=[],
-        step=CheckpointStore(workdir.path / CHECKPOINTS).latest().step)
+        kind="simclr_tf",
+        path=str(workdir.path),
+        architecture=architecture,
+        variables=variables,
+        objects={"encoder": encoder},
+        names=names,
+        left_out=[],
+        step=CheckpointStore(workdir.path / CHECKPOINTS).latest().step,
+    )

@@ -17,8 +17,18 @@ from simclr_tf.export.conversion.networks import (
 )
 
 
-def source_model(kind, stored, architecture, names, *, not_weights, step, probe_layer,
-                 leave_out, describe=None):
+def source_model(
+    kind,
+    stored,
+    architecture,
+    names,
+    *,
+    not_weights,
+    step,
+    probe_layer,
+    leave_out,
+    describe=None,
+):
     """Read the variables of a network, if they are exactly those of a network.
 
     Args:
@@ -39,14 +49,18 @@ def source_model(kind, stored, architecture, names, *, not_weights, step, probe_
     Raises:
       ConversionError: variables missing, too many or of another shape.
     """
-    require(0 <= probe_layer <= architecture.head_layers,
-            "`probe_layer` must be a layer of the projection head, or 0 for the "
-            f"features; this head has {architecture.head_layers} layers.",
-            probe_layer=probe_layer)
+    require(
+        0 <= probe_layer <= architecture.head_layers,
+        "`probe_layer` must be a layer of the projection head, or 0 for the "
+        f"features; this head has {architecture.head_layers} layers.",
+        probe_layer=probe_layer,
+    )
     left_out = {}
     if probe_layer and architecture.num_classes:
-        reason = (f"a head on layer {probe_layer} of the projection head; a run's "
-                  "probe reads the features")
+        reason = (
+            f"a head on layer {probe_layer} of the projection head; a run's "
+            "probe reads the features"
+        )
         for weight in PROBE_WEIGHTS:
             left_out[names.pop(f"{PROBE}/{weight}")] = reason
         architecture = dataclasses.replace(architecture, num_classes=None)
@@ -66,11 +80,19 @@ def source_model(kind, stored, architecture, names, *, not_weights, step, probe_
         check_finite(value, names[here])
         variable.assign(value)
     return SourceModel(
-        kind=kind, path=stored.prefix, architecture=architecture, variables=variables,
-        objects=networks.objects, step=step,
+        kind=kind,
+        path=stored.prefix,
+        architecture=architecture,
+        variables=variables,
+        objects=networks.objects,
+        step=step,
         names={here: names[here] for here in expected},
-        left_out=[(name, stored.shapes[name], reason)
-                  for name, reason in left_out.items() if name in stored.shapes])
+        left_out=[
+            (name, stored.shapes[name], reason)
+            for name, reason in left_out.items()
+            if name in stored.shapes
+        ],
+    )
 
 
 def _check_probe(names, expected, stored):
@@ -81,4 +103,5 @@ def _check_probe(names, expected, stored):
         raise ConversionError(
             f"The supervised head {names[here]} {stored_shape} does not read the "
             f"{expected[here][0]} features; say with --probe_layer which layer of the "
-            "projection head it reads. Nothing was written.")
+            "projection head it reads. Nothing was written."
+        )

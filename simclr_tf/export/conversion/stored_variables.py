@@ -56,7 +56,8 @@ class StoredVariables:
         dtype = self._dtypes[name]
         if not (dtype == tf.float32 or dtype.is_integer):
             raise ConversionError(
-                f"{name} of the source is {dtype.name}; only float32 is converted.")
+                f"{name} of the source is {dtype.name}; only float32 is converted."
+            )
         return self._get(name)
 
     def graph(self):
@@ -100,7 +101,9 @@ class ObjectTree:
             self._nodes = _nodes_of(graph)
             self.full_names = {
                 attribute.checkpoint_key: attribute.full_name
-                for node in graph.nodes for attribute in node.attributes}
+                for node in graph.nodes
+                for attribute in node.attributes
+            }
         else:
             self._nodes = _nodes_of_names(stored.shapes)
 
@@ -144,7 +147,8 @@ def find_prefix(path):
         raise DataError(
             f"There is no checkpoint {path}: neither the file {path.name}.index nor a "
             "folder of that name exists. Give the prefix of a checkpoint, e.g. "
-            "DIR/ckpt-100, or the folder of a SavedModel.")
+            "DIR/ckpt-100, or the folder of a SavedModel."
+        )
     for inner in _IN_FOLDER:
         if (path / f"{inner}.index").is_file():
             return str(path / inner)
@@ -156,23 +160,29 @@ def find_prefix(path):
         return str(path / found[0])
     raise DataError(
         f"{path} holds {len(found) or 'no'} checkpoints; give the prefix of one"
-        + (f": {', '.join(found[:5])}." if found else ", or a SavedModel's folder."))
+        + (f": {', '.join(found[:5])}." if found else ", or a SavedModel's folder.")
+    )
 
 
 def _nodes_of(graph):
     nodes = []
     for node in graph.nodes:
         keys = [a.checkpoint_key for a in node.attributes if a.name == "VARIABLE_VALUE"]
-        nodes.append(({child.local_name: child.node_id for child in node.children},
-                      keys[0] if keys else None))
+        nodes.append(
+            (
+                {child.local_name: child.node_id for child in node.children},
+                keys[0] if keys else None,
+            )
+        )
     return nodes
 
 
 def _check_graph(graph):
     """Raise `DecodeError` if children are named that the graph does not hold."""
     known = range(len(graph.nodes))
-    if not known or any(child.node_id not in known
-                        for node in graph.nodes for child in node.children):
+    if not known or any(
+        child.node_id not in known for node in graph.nodes for child in node.children
+    ):
         raise DecodeError("the object graph names objects that it does not hold")
 
 
@@ -196,4 +206,5 @@ def _unreadable(prefix, error):
     reason = str(error).strip().splitlines() or [repr(error)]
     return DataError(
         f"Cannot read the checkpoint {prefix}: {reason[0][:200].rstrip('.')}. Is a "
-        "file cut off or missing?")
+        "file cut off or missing?"
+    )

@@ -20,8 +20,12 @@ from simclr_tf.models.resnet import DEPTHS
 from simclr_tf.training.durable_files import write_flushed
 
 STATE_FILE = "state_dict.npz"
-_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
-         "moving_variance": "running_var"}
+_NORM = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
 
 
 def write_torchvision(source, output):
@@ -40,28 +44,45 @@ def write_torchvision(source, output):
     """
     architecture = source.architecture
     state, names = state_dict(source)
-    left_out = [*source.left_out, *(
-        (source.names[here], tuple(value.shape), "not of the encoder")
-        for here, value in source.variables.items() if not here.startswith("encoder/"))]
+    left_out = [
+        *source.left_out,
+        *(
+            (source.names[here], tuple(value.shape), "not of the encoder")
+            for here, value in source.variables.items()
+            if not here.startswith("encoder/")
+        ),
+    ]
     written = dataclasses.replace(
-        source, variables={name: state[name] for name in names.values()}, objects={},
+        source,
+        variables={name: state[name] for name in names.values()},
+        objects={},
         names={there: source.names[here] for here, there in names.items()},
         left_out=left_out,
         architecture=dataclasses.replace(
-            architecture, head_layers=0, head_hidden=None, head_out=None,
-            num_classes=None))
-    notes = ["## Loading", "```python\n" + loading_lines(architecture) + "\n```",
-             *differences(architecture),
-             "Kernels are transposed from [height, width, in, out] to [out, in, "
-             "height, width]; nothing else is changed. Images are in [0, 1]: there is "
-             "no normalization by mean and standard deviation."]
+            architecture,
+            head_layers=0,
+            head_hidden=None,
+            head_out=None,
+            num_classes=None,
+        ),
+    )
+    notes = [
+        "## Loading",
+        "```python\n" + loading_lines(architecture) + "\n```",
+        *differences(architecture),
+        "Kernels are transposed from [height, width, in, out] to [out, in, "
+        "height, width]; nothing else is changed. Images are in [0, 1]: there is "
+        "no normalization by mean and standard deviation.",
+    ]
     with whole_folder(output) as folder:
         with (folder / STATE_FILE).open("wb") as file:
             np.savez(file, **state)
         record = account_record(written) | {"loading": loading_lines(architecture)}
         write_flushed(folder / JSON_FILE, json.dumps(record, indent=1) + "\n")
-        write_flushed(folder / MARKDOWN_FILE, account_markdown(
-            written, title="In torchvision's names", notes=notes))
+        write_flushed(
+            folder / MARKDOWN_FILE,
+            account_markdown(written, title="In torchvision's names", notes=notes),
+        )
     return state
 
 
@@ -80,8 +101,9 @@ def state_dict(source):
       ConfigError: torchvision has no such network.
     """
     check_in_torchvision(source.architecture)
-    layers = encoder_layers(source.architecture.depth, sk=False, se=False,
-                            three_stem_convs=False)
+    layers = encoder_layers(
+        source.architecture.depth, sk=False, se=False, three_stem_convs=False
+    )
     state, names = {}, {}
     for layer in layers:
         there = torchvision_layer(layer.name)
@@ -110,9 +132,11 @@ def torchvision_layer(name):
     if name in stem:
         return stem[name]
     group, block, role = re.fullmatch(
-        r"block_group(\d+)_block(\d+)_(.+)", name).groups()
+        r"block_group(\d+)_block(\d+)_(.+)", name
+    ).groups()
     role = {"shortcut_conv": "downsample.0", "shortcut_bn": "downsample.1"}.get(
-        role, role)
+        role, role
+    )
     return f"layer{group}.{int(block) - 1}.{role}"
 
 
@@ -122,15 +146,25 @@ def check_in_torchvision(architecture):
     Raises:
       ConfigError: selective kernels, squeeze-and-excitation or another width.
     """
-    rule = ("torchvision's ResNets have no {}: this encoder cannot be written in "
-            "their names.")
-    require(architecture.sk_ratio == 0, rule.format("selective kernels, nor ResNet-D"),
-            sk_ratio=architecture.sk_ratio)
-    require(architecture.se_ratio == 0, rule.format("squeeze-and-excitation"),
-            se_ratio=architecture.se_ratio)
-    require(architecture.width_multiplier == 1,
-            rule.format("other widths (its wide ResNets widen the 3x3 convolutions "
-                        "alone)"), width_multiplier=architecture.width_multiplier)
+    rule = (
+        "torchvision's ResNets have no {}: this encoder cannot be written in "
+        "their names."
+    )
+    require(
+        architecture.sk_ratio == 0,
+        rule.format("selective kernels, nor ResNet-D"),
+        sk_ratio=architecture.sk_ratio,
+    )
+    require(
+        architecture.se_ratio == 0,
+        rule.format("squeeze-and-excitation"),
+        se_ratio=architecture.se_ratio,
+    )
+    require(
+        architecture.width_multiplier == 1,
+        rule.format("other widths (its wide ResNets widen the 3x3 convolutions alone)"),
+        width_multiplier=architecture.width_multiplier,
+    )
 
 
 def differences(architecture):
@@ -139,18 +173,21 @@ def differences(architecture):
     if DEPTHS[architecture.depth][0] == "basic":
         found.append(
             "torchvision has the identity as the shortcut of `layer1.0`; this network "
-            "has a convolution there, which the lines above put in.")
+            "has a convolution there, which the lines above put in."
+        )
     if architecture.stem == "imagenet":
         found.append(
             "The max pool of this network pads at the end only where the image's half "
             "is even (224 pixels: 112), torchvision's at both ends. Without the line "
             "on `maxpool`, which is for such images, every window lies one pixel "
             "further up and left and the features differ by some percent. For images "
-            "whose half is odd, torchvision's own `maxpool` is the right one.")
+            "whose half is odd, torchvision's own `maxpool` is the right one."
+        )
     else:
         found.append(
             f"The stem `{architecture.stem}` has a 3x3 convolution and no max pool; "
-            "the lines above say so to torchvision.")
+            "the lines above say so to torchvision."
+        )
     return found
 
 
@@ -161,25 +198,38 @@ def loading_lines(architecture):
     if depth in (10, 200):  # It has the class, and no function for these depths.
         kind, blocks = DEPTHS[depth]
         block = {"basic": "BasicBlock", "bottleneck": "Bottleneck"}[kind]
-        model = (f"torchvision.models.ResNet(torchvision.models.resnet.{block}, "
-                 f"{list(blocks)})")
-    lines = ["import numpy as np, torch, torchvision", f"model = {model}",
-             "model.fc = torch.nn.Identity()"]
+        model = (
+            f"torchvision.models.ResNet(torchvision.models.resnet.{block}, "
+            f"{list(blocks)})"
+        )
+    lines = [
+        "import numpy as np, torch, torchvision",
+        f"model = {model}",
+        "model.fc = torch.nn.Identity()",
+    ]
     if architecture.stem == "imagenet":
         lines.append("model.maxpool = torch.nn.MaxPool2d(3, 2, ceil_mode=True)")
     else:
         lines.append("model.maxpool = torch.nn.Identity()")
     kernel, stride = {"imagenet": (7, 2), "cifar": (3, 1), "small": (3, 2)}[
-        architecture.stem]
+        architecture.stem
+    ]
     if architecture.stem != "imagenet" or architecture.channels != 3:
         lines.append(
             f"model.conv1 = torch.nn.Conv2d({architecture.channels}, 64, {kernel}, "
-            f"{stride}, {(kernel - 1) // 2}, bias=False)")
+            f"{stride}, {(kernel - 1) // 2}, bias=False)"
+        )
     if DEPTHS[depth][0] == "basic":
         lines.append(
             "model.layer1[0].downsample = torch.nn.Sequential(torch.nn.Conv2d("
-            "64, 64, 1, bias=False), torch.nn.BatchNorm2d(64))")
-    return "\n".join([
-        *lines, f'state = np.load("{STATE_FILE}")',
-        "model.load_state_dict({name: torch.from_numpy(state[name]) "
-        "for name in state})", "model.eval()"])
+            "64, 64, 1, bias=False), torch.nn.BatchNorm2d(64))"
+        )
+    return "\n".join(
+        [
+            *lines,
+            f'state = np.load("{STATE_FILE}")',
+            "model.load_state_dict({name: torch.from_numpy(state[name]) "
+            "for name in state})",
+            "model.eval()",
+        ]
+    )
