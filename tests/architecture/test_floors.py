@@ -25,6 +25,7 @@ FLOORS = {
     "simclr_tf.seeding": 1,
     "simclr_tf.config": 0,
     "simclr_tf.durations": 0,
+    "simclr_tf.lazy": 0,
     "simclr_tf.errors": 0,
     "simclr_tf.extras": 0,
     "simclr_tf._keras": 0,
@@ -39,6 +40,7 @@ INSTANT = sorted(
             for path in (ROOT / "simclr_tf" / "config").glob("*.py")
         ),
         "durations.py",
+        "lazy.py",
         "errors.py",
         "encoder_zoo.py",
         "__init__.py",
