@@ -54,22 +54,28 @@ def test_the_config_knows_the_recipes_and_their_fields():
     "changes, words",
     [
         (
-            {"loss.temperature": 0},
+            {"objective.temperature": 0},
             "`temperature` must be > 0. Received: temperature=0.0",
         ),
-        ({"loss.temperature": -1}, "Received: temperature=-1.0"),
-        ({"loss.temperature": float("nan")}, "must be finite"),
-        ({"encoder.depth": 51}, "Did you mean 50 or 18"),
+        ({"objective.temperature": -1}, "Received: temperature=-1.0"),
+        ({"objective.temperature": float("nan")}, "must be finite"),
+        ({"encoder": "resnet51"}, "Did you mean resnet50 or resnet18"),
         ({"epochs": -3}, "`epochs` must be > 0. Received: epochs=-3"),
         ({"epochs": True}, "must be an int"),
         ({"epochs": 1.5}, "must be an int"),
         ({"global_batch_size": 1}, "at least 2"),
-        ({"loss.temprature": 1.0}, "Did you mean loss.temperature "),
+        (
+            {"objective.temprature": 1.0},
+            "nt_xent has no option `temprature`. Did you mean `temperature`?",
+        ),
         ({"optimizer": {"name": "adm"}}, "Choices: lars, lamb, sgd, adamw"),
         ({"data.max_corrupt_fraction": 1.5}, "must lie in [0, 1]"),
         ({"seed": None}, "must not be None"),
-        ({"loss.chunk_size": 0}, "`chunk_size` must be > 0"),
-        ({"loss": {"chunk_size": 8, "name": "margin_triplet"}}, "is for nt_xent"),
+        ({"objective.chunk_size": 0}, "`chunk_size` must be > 0"),
+        (
+            {"objective": {"chunk_size": 8, "name": "margin_triplet"}},
+            "margin_triplet has no option `chunk_size`. Its options: margin, semi_hard",
+        ),
         (
             {"micro_batch_size": 100},
             "must divide the images of one replica's batch. "
@@ -87,21 +93,48 @@ def test_a_bad_value_is_named_with_the_way_out(changes, words):
 
 
 def test_override_reaches_sections_and_leaves_the_rest():
-    changed = override(Config(), {"loss": {"temperature": 0.5}, "data.channels": 1})
-    assert (changed.loss.temperature, changed.data.channels) == (0.5, 1)
+    changed = override(
+        Config(), {"objective": {"temperature": 0.5}, "data.channels": 1}
+    )
+    assert (changed.objective.temperature, changed.data.channels) == (0.5, 1)
     assert [name for name, _, _ in differences(Config(), changed)] == [
         "data.channels",
-        "loss.temperature",
+        "objective.temperature",
     ]
 
 
 def test_a_continued_run_may_keep_more_checkpoints_but_not_train_longer():
     changed = override(
-        Config(), {"checkpoint.keep": 9, "epochs": 7, "loss.chunk_size": 64}
+        Config(), {"checkpoint.keep": 9, "epochs": 7, "objective.chunk_size": 64}
     )
     assert differences(Config(), changed, resuming=True) == [("epochs", 100, 7)]
 
 
 def test_flat_names_are_unique():
     names = [name for name, _, _ in walk_options(Config)]
-    assert len(names) == len(set(names)) == len(flatten(Config()))
+    assert len(names) == len(set(names))
+    own = [name for name, _, _ in walk_options(Config())]
+    assert own == list(flatten(Config())) and set(own) < set(names)
+
+
+def test_another_guest_of_the_same_options_keeps_them_and_others_start_afresh():
+    base = override(
+        Config(), {"encoder.width_multiplier": 0.25, "objective.temperature": 0.7}
+    )
+    deeper = override(base, {"encoder": "resnet101"})
+    assert (deeper.encoder.name, deeper.encoder.width_multiplier) == ("resnet101", 0.25)
+    other = override(base, {"objective": "nt_logistic"})
+    assert other.objective.temperature == type(other.objective)().temperature == 0.1
+
+
+def test_options_of_version_0_1_0_are_read_under_their_present_names():
+    old = {
+        "encoder": {"kind": "resnet", "depth": 18, "stem": "cifar"},
+        "loss": {"name": "nt_logistic", "temperature": 0.5, "margin": 0.8},
+    }
+    config = from_dict(old)
+    assert config.encoder.name == "resnet18" and config.encoder.stem == "cifar"
+    assert config.objective.name == "nt_logistic"
+    assert config.objective.temperature == 0.5
+    custom = from_dict({"encoder": {"kind": "custom", "depth": 50}})
+    assert custom.encoder.name == "custom"

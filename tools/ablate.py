@@ -30,7 +30,7 @@ from simclr_tf.studies import BUDGETS, STUDIES, base_config, get_study, runs_of
 from simclr_tf.tools import command_line, config_flags
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
-_LEFT_OUT = ("preset", "encoder.kind")
+_LEFT_OUT = ("preset",)
 
 
 def define(values):

@@ -17,6 +17,7 @@ import threading
 
 from absl import flags
 
+from simclr_tf.config.moved import present_spelling
 from simclr_tf.errors import Interrupted, LostPeerError, SimCLRError
 
 VERBS = {
@@ -213,8 +214,11 @@ def _parse(values, arguments):
         rest = values(["simclr-tf", *arguments])[1:]
     except flags.UnrecognizedFlagError as error:
         name = error.flagname
+        present = present_spelling(name, _typed_value(name, arguments))
+        if present:
+            raise FlagError(f"--{name} is now spelled {present}.") from None
         near = difflib.get_close_matches(name, list(values), n=2, cutoff=0.5)
-        # Whoever types `temperature` means `loss.temperature`.
+        # Whoever types `temperature` means `objective.temperature`.
         ends = [flag for flag in values if flag.endswith(f".{name}")]
         near = list(dict.fromkeys([*ends, *near]))
         hint = f" Did you mean {' or '.join(f'--{n}' for n in near)}?" if near else ""
@@ -223,6 +227,14 @@ def _parse(values, arguments):
         raise FlagError(" ".join(str(error).split())) from None
     if rest:
         raise FlagError(f"Unexpected argument '{rest[0]}': flags are --name=value.")
+
+
+def _typed_value(name, arguments):
+    """The text that stands behind a flag, or None."""
+    for argument in arguments:
+        if argument.lstrip("-").startswith(f"{name}="):
+            return argument.partition("=")[2]
+    return None
 
 
 def _help(doc, values):

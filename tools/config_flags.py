@@ -9,13 +9,25 @@ from absl import flags
 
 from simclr_tf.config import Config
 from simclr_tf.config.presets import PRESETS, get_preset
-from simclr_tf.config.schema import allows_none, override, value_type, walk_options
+from simclr_tf.config.schema import (
+    allows_none,
+    guest_names,
+    override,
+    owners,
+    value_type,
+    walk_options,
+)
 
 DEFAULT_PRESET = "demo"
 
 
 def flag_name(dotted, item):
-    """The flag of an option: its own name, or `section.field`."""
+    """The flag of an option: its own name, or `section.field`.
+
+    A guest's name has the flag of its section: `--objective=nt_xent`.
+    """
+    if "registry" in item.metadata:
+        return dotted.removesuffix(".name")
     return item.metadata["flag"] or dotted
 
 
@@ -27,7 +39,7 @@ def define_config_flags(values):
         f"Named experiment to start from: {', '.join(PRESETS)}.",
         flag_values=values,
     )
-    define_section_flags(Config, values, leave_out=("preset", "encoder.kind"))
+    define_section_flags(Config, values, leave_out=("preset",))
 
 
 def define_section_flags(section, values, leave_out=()):
@@ -40,7 +52,16 @@ def define_section_flags(section, values, leave_out=()):
     """
     for dotted, item, hint in walk_options(section):
         if dotted not in leave_out:
-            _define(flag_name(dotted, item), item.metadata["help"], hint, values)
+            _define(flag_name(dotted, item), _help(section, dotted, item), hint, values)
+
+
+def _help(section, dotted, item):
+    """The help of an option: which guests it is for, or which guests there are."""
+    help = item.metadata["help"]
+    if "registry" in item.metadata:
+        return f"{help} One of {', '.join(guest_names(item.metadata['registry']))}."
+    of = owners(section, dotted)
+    return f"{', '.join(of)}: {help}" if of else help
 
 
 def _define(name, help, hint, values):
@@ -86,12 +107,18 @@ def section_from_flags(section, values, leave_out=()):
     Raises:
       ConfigError: a value that the option refuses.
     """
-    changes = {}
-    for dotted, item, hint in walk_options(type(section)):
+    typed = {}
+    for dotted, item, _ in walk_options(type(section)):
         name = flag_name(dotted, item)
         if dotted not in leave_out and name in values and values[name].present:
-            changes[dotted] = parse_value(values[name].value, hint)
-    return override(section, changes)
+            typed[dotted] = values[name].value
+    # What a text means depends on the guests: their names are taken first.
+    guests = {d: text for d, text in typed.items() if d.endswith(".name")}
+    hints = {d: hint for d, _, hint in walk_options(override(section, guests))}
+    return override(
+        section,
+        {d: parse_value(text, hints.get(d, str)) for d, text in typed.items()},
+    )
 
 
 def parse_value(text, hint):

@@ -21,12 +21,12 @@ from absl import flags
 
 from simclr_tf.config.distill import DistillConfig
 from simclr_tf.config.presets import PRESETS, get_preset
-from simclr_tf.errors import unknown_choice
+from simclr_tf.config.pretrain import ENCODERS
+from simclr_tf.config.schema import guest_names, guest_options
 from simclr_tf.tools import command_line, config_flags
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
-LEFT_OUT = ("architecture", "student.kind")
-ARCHITECTURES = ("same", "resnet")
+LEFT_OUT = ("architecture", "student.name")
 
 
 def define(values):
@@ -38,8 +38,9 @@ def define(values):
         "student",
         "same",
         "same: the teacher's own network, with fresh weights; "
-        "resnet: as --student.depth and the others say; or a preset, whose encoder "
-        f"it is: {', '.join(PRESETS)}.",
+        "an encoder by its name, with --student.OPTION; or a preset, whose encoder it "
+        f"is. Encoders: {', '.join(guest_names(ENCODERS))}. Presets: "
+        f"{', '.join(PRESETS)}.",
         flag_values=values,
     )
     config_flags.define_section_flags(DistillConfig, values, leave_out=LEFT_OUT)
@@ -87,19 +88,19 @@ def config_of(values):
     student = values["student"].value
     if student in PRESETS:
         start = dataclasses.replace(
-            start, architecture="resnet", student=get_preset(student).encoder
+            start, architecture="other", student=get_preset(student).encoder
         )
-    elif student in ARCHITECTURES:
-        start = dataclasses.replace(start, architecture=student)
-    else:
-        raise unknown_choice("student", student, [*ARCHITECTURES, *PRESETS])
+    elif student != "same":
+        start = dataclasses.replace(
+            start, architecture="other", student=guest_options(ENCODERS, student)
+        )
     typed = [
         name for name in values if name.startswith("student.") and values[name].present
     ]
     if typed and start.architecture == "same":
         raise command_line.FlagError(
             f"--{typed[0]} describes another network than the teacher's: it goes with "
-            "--student=resnet or --student=PRESET."
+            "--student=ENCODER or --student=PRESET."
         )
     return config_flags.section_from_flags(start, values, leave_out=LEFT_OUT)
 

@@ -100,7 +100,7 @@ def _run_config(config, precision):
             },
             "augment": {"recipe": config.recipe},
             "encoder": {
-                "depth": config.depth,
+                "name": f"resnet{config.depth}",
                 "stem": config.stem,
                 "width_multiplier": config.width_multiplier,
             },

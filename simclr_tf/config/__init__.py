@@ -9,8 +9,6 @@ from simclr_tf.config.data import AugmentConfig, DataConfig
 from simclr_tf.config.pretrain import (
     CheckpointConfig,
     Config,
-    EncoderConfig,
-    LossConfig,
     OptimizerConfig,
     PerformanceConfig,
     ProbeConfig,
@@ -23,8 +21,6 @@ __all__ = [
     "CheckpointConfig",
     "Config",
     "DataConfig",
-    "EncoderConfig",
-    "LossConfig",
     "OptimizerConfig",
     "PerformanceConfig",
     "ProbeConfig",

@@ -1,11 +1,12 @@
 """Every hyper-parameter of distillation, once: its default, help, unit and check."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from simclr_tf.config import Config, EncoderConfig, ProbeConfig
+from simclr_tf.config import Config, ProbeConfig
 from simclr_tf.config.data import AugmentConfig, DataConfig, RecipeName
-from simclr_tf.config.schema import Section, option
+from simclr_tf.config.pretrain import ENCODERS
+from simclr_tf.config.schema import GuestOptions, Section, guest, option
 from simclr_tf.errors import require
 
 
@@ -47,10 +48,10 @@ class DistillConfig(Section):
     max_corrupt_fraction: float = option(
         0.01, "Part of the images that may be unreadable.", flag="max_corrupt_fraction"
     )
-    architecture: Literal["same", "resnet"] = option(
-        "same", "same: the teacher's own network; resnet: as `student` says."
+    architecture: Literal["same", "other"] = option(
+        "same", "same: the teacher's own network; other: as `student` says."
     )
-    student: EncoderConfig = field(default_factory=EncoderConfig)
+    student: GuestOptions = guest(ENCODERS, "resnet50", "The student's network.")
     init_from: str | None = option(
         None,
         "Start from the encoder that lies there (a workdir, an export or a Keras "

@@ -10,8 +10,6 @@ from simclr_tf.config import (
     CheckpointConfig,
     Config,
     DataConfig,
-    EncoderConfig,
-    LossConfig,
     OptimizerConfig,
     ProbeConfig,
     ProjectionHeadConfig,
@@ -89,9 +87,9 @@ def _small_images(*, preset, epochs, data, augment, temperature):
         precision="auto",
         data=data,
         augment=augment,
-        encoder=EncoderConfig(depth=18, width_multiplier=0.25, stem="small"),
+        encoder={"name": "resnet18", "width_multiplier": 0.25, "stem": "small"},
         projection_head=ProjectionHeadConfig(num_layers=2, hidden_features=512),
-        loss=LossConfig(temperature=temperature),
+        objective={"temperature": temperature},
         optimizer=OptimizerConfig(
             name="adamw",
             base_learning_rate=8e-3,
@@ -118,9 +116,9 @@ def cifar10_resnet18():
         global_batch_size=512,
         data=DataConfig(source="tfds:cifar10", image_size_pixels=32),
         augment=AugmentConfig(recipe="cifar"),
-        encoder=EncoderConfig(depth=18, stem="cifar"),
+        encoder={"name": "resnet18", "stem": "cifar"},
         projection_head=ProjectionHeadConfig(num_layers=3),
-        loss=LossConfig(temperature=0.5),
+        objective={"temperature": 0.5},
         optimizer=OptimizerConfig(
             name="lars",
             base_learning_rate=1.0,
@@ -143,7 +141,7 @@ def imagenet_resnet50_v1():
     return _imagenet(
         preset="imagenet_resnet50_v1",
         epochs=100,
-        encoder=EncoderConfig(depth=50),
+        encoder={"name": "resnet50"},
         recipe="simclr_v1",
         head_layers=2,
         optimizer=OptimizerConfig(
@@ -167,7 +165,7 @@ def imagenet_resnet50x4_v1():
     return _imagenet(
         preset="imagenet_resnet50x4_v1",
         epochs=1000,
-        encoder=EncoderConfig(depth=50, width_multiplier=4.0),
+        encoder={"name": "resnet50", "width_multiplier": 4.0},
         recipe="simclr_v1",
         head_layers=2,
         optimizer=OptimizerConfig(
@@ -192,7 +190,7 @@ def imagenet_resnet50_v2():
     return _imagenet(
         preset="imagenet_resnet50_v2",
         epochs=800,
-        encoder=EncoderConfig(depth=50),
+        encoder={"name": "resnet50"},
         recipe="simclr_v2",
         head_layers=3,
         optimizer=OptimizerConfig(
@@ -216,7 +214,7 @@ def imagenet_resnet152x3_sk_v2():
     return _imagenet(
         preset="imagenet_resnet152x3_sk_v2",
         epochs=800,
-        encoder=EncoderConfig(depth=152, width_multiplier=3.0, sk_ratio=0.0625),
+        encoder={"name": "resnet152", "width_multiplier": 3.0, "sk_ratio": 0.0625},
         recipe="simclr_v2",
         head_layers=3,
         optimizer=OptimizerConfig(
@@ -241,7 +239,7 @@ def _imagenet(*, preset, epochs, encoder, recipe, head_layers, optimizer):
         augment=AugmentConfig(recipe=recipe),
         encoder=encoder,
         projection_head=ProjectionHeadConfig(num_layers=head_layers),
-        loss=LossConfig(temperature=0.1),
+        objective={"temperature": 0.1},
         optimizer=optimizer,
         probe=ProbeConfig(online=True),
     )

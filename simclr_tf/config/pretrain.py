@@ -1,8 +1,8 @@
 """Every hyper-parameter of a run, once: its default, help, unit and check.
 
-Frozen, nested dataclasses. Flags are generated from them (`--loss.temperature=0.5`),
-`config.json` is written from them, and ablations are `dataclasses.replace`. This
-module imports no TensorFlow, so that `--help` is instant.
+Frozen, nested dataclasses. Flags (`--objective.temperature=0.5`) and `config.json`
+are generated from them, and ablations are `dataclasses.replace`. This module
+imports no TensorFlow, so that `--help` is instant.
 """
 
 import dataclasses
@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from simclr_tf.config.data import AugmentConfig, DataConfig
+from simclr_tf.config.moved import with_present_names
 from simclr_tf.config.schema import (
+    GuestOptions,
     Section,
+    guest,
     option,
     override,
     require_fraction,
@@ -20,38 +23,8 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.errors import require
 
-
-@dataclass(frozen=True)
-class EncoderConfig(Section):
-    """The network f that is kept."""
-
-    kind: Literal["resnet", "custom"] = option(
-        "resnet", "resnet, or custom: a keras.Model handed in from Python."
-    )
-    depth: Literal[10, 18, 34, 50, 101, 152, 200] = option(50, "Layers of the ResNet.")
-    width_multiplier: float = option(1.0, "Width of every layer, times this.")
-    sk_ratio: float = option(
-        0.0, "Selective kernels' reduction; 0 switches them off (paper: 0.0625)."
-    )
-    se_ratio: float = option(0.0, "Squeeze-and-excitation's reduction; 0: off.")
-    stem: Literal["imagenet", "cifar", "small"] = option(
-        "imagenet", "imagenet: 7x7/2 and max pool; cifar: 3x3/1; small: 3x3/2."
-    )
-    batch_norm_momentum: float = option(0.9, "Decay of the moving statistics.")
-    batch_norm_epsilon: float = option(1e-5, "Added to the variance.")
-
-    def check(self):
-        require_positive(
-            width_multiplier=self.width_multiplier,
-            batch_norm_epsilon=self.batch_norm_epsilon,
-        )
-        require_fraction("sk_ratio", self.sk_ratio)
-        require_fraction("se_ratio", self.se_ratio)
-        require(
-            0 <= self.batch_norm_momentum < 1,
-            "`batch_norm_momentum` must lie in [0, 1).",
-            batch_norm_momentum=self.batch_norm_momentum,
-        )
+OBJECTIVES = "simclr_tf.objectives:OBJECTIVES"
+ENCODERS = "simclr_tf.models.encoders:ENCODERS"
 
 
 @dataclass(frozen=True)
@@ -74,39 +47,6 @@ class ProjectionHeadConfig(Section):
             hidden_features=self.hidden_features,
             out_features=self.out_features,
         )
-
-
-@dataclass(frozen=True)
-class LossConfig(Section):
-    """The contrastive loss."""
-
-    name: Literal["nt_xent", "nt_logistic", "margin_triplet"] = option(
-        "nt_xent", "nt_xent (SimCLR), or the alternatives of the paper's Table 4."
-    )
-    temperature: float = option(
-        0.1, "Softmax temperature (paper: 0.1; CIFAR: 0.5); margin_triplet has none."
-    )
-    normalize: bool = option(True, "Compare l2-normalised projections (nt_xent).")
-    margin: float = option(0.8, "Margin of margin_triplet.")
-    semi_hard: bool = option(False, "Semi-hard negatives (the alternatives).")
-    chunk_size: int | None = option(
-        None,
-        "nt_xent: anchors compared with all candidates at a time, which bounds "
-        "its memory; if unset, all at once up to 64 MiB of logits, and then as many as "
-        "stay in a processor's cache.",
-        resumable=True,
-    )
-
-    def check(self):
-        require_positive(temperature=self.temperature, chunk_size=self.chunk_size)
-        require(
-            self.chunk_size is None or self.name == "nt_xent",
-            "`chunk_size` is for nt_xent: other losses need all logits at once. "
-            "Leave one of the two out.",
-            chunk_size=self.chunk_size,
-            loss=self.name,
-        )
-        require_not_negative(margin=self.margin)
 
 
 @dataclass(frozen=True)
@@ -368,9 +308,13 @@ class Config(Section):
     )
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    encoder: GuestOptions = guest(
+        ENCODERS, "resnet50", "Network f that is kept, by its name."
+    )
     projection_head: ProjectionHeadConfig = field(default_factory=ProjectionHeadConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
+    objective: GuestOptions = guest(
+        OBJECTIVES, "nt_xent", "What is learned, by its name."
+    )
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -410,6 +354,8 @@ class Config(Section):
 def from_dict(values: dict[str, Any]):
     """The inverse of `to_dict`; options that are missing get their defaults.
 
+    Options of earlier versions are read under their present names.
+
     Raises:
       ConfigError: an unknown option or a refused value.
 
@@ -418,4 +364,4 @@ def from_dict(values: dict[str, Any]):
       >>> from_dict(to_dict(Config(epochs=3))) == Config(epochs=3)
       True
     """
-    return override(Config(), values)
+    return override(Config(), with_present_names(values))

@@ -1,9 +1,13 @@
 """What an option is: its default, help, flag and check; configs as flat names.
 
-The machinery under `simclr_tf.config`: it knows no hyper-parameter.
+The machinery under `simclr_tf.config`: it knows no hyper-parameter. A section may have
+guests: options that belong to an entry of a registry (an objective, a family of
+encoders), so that `objective.temperature` exists only where the objective has one.
 """
 
 import dataclasses
+import difflib
+import importlib
 import types
 import typing
 from dataclasses import field
@@ -27,18 +31,141 @@ def option(default, help, *, flag=None, resumable=False):
     )
 
 
+def guest(registry, default, help):
+    """A dataclass field that holds the options of one guest out of a registry.
+
+    The field takes an instance of the guest's `Options`, or its name, or a dict with
+    `name` and options. The flag of the field is the guest's name, and the flags of the
+    options are `field.option`.
+
+    Args:
+      registry: str, `module:DICT`, imported when it is first needed. The dict maps
+        names to objects with an attribute `Options`, a subclass of `GuestOptions`. A
+        name that ends in a colon stands for all names that begin with it.
+      default: str, name of a guest.
+      help: str, one line.
+    """
+    return field(
+        default_factory=lambda: guest_options(registry, default),
+        metadata={"help": help, "registry": registry, "default": default},
+    )
+
+
 class Section:
     """A group of options that checks the type and the choices of each field."""
 
     def __post_init__(self):
         hints = typing.get_type_hints(type(self))
         for item in dataclasses.fields(self):
-            value = _checked(item.name, getattr(self, item.name), hints[item.name])
+            value = getattr(self, item.name)
+            if _is_guest(item):
+                if isinstance(value, dict):
+                    value = {"name": item.metadata["default"], **value}
+                value = guest_options(item.metadata["registry"], value)
+            else:
+                value = _checked(item.name, value, hints[item.name])
             object.__setattr__(self, item.name, value)
         self.check()
 
     def check(self):
         """Rules between and within the fields; raises `ConfigError`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GuestOptions(Section):
+    """The options of one guest; a subclass adds them after the name.
+
+    Attributes:
+      name: str, the guest's name in its registry.
+    """
+
+    name: str = option("", "Name of the guest.")
+
+
+def read_registry(path):
+    """The dict of guests at `module:DICT`."""
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def find_guest(registry, name):
+    """A guest of a registry by its name.
+
+    Args:
+      registry: str, `module:DICT`.
+      name: str; `keras:MobileNetV2` finds the guest `keras:`.
+
+    Returns:
+      The value in the dict.
+
+    Raises:
+      ConfigError: there is none; the nearest names and all are listed.
+    """
+    guests = read_registry(registry)
+    text = str(name)
+    if text in guests and not text.endswith(":"):
+        return guests[text]
+    prefix = text.partition(":")[0] + ":"
+    if prefix in guests and len(text) > len(prefix):
+        return guests[prefix]
+    attribute = registry.partition(":")[2].lower().removesuffix("s")
+    raise unknown_choice(attribute, name, guest_names(registry))
+
+
+def guest_names(registry):
+    """The names of a registry as a user writes them, prefixes as `keras:NAME`."""
+    names = read_registry(registry)
+    return [f"{name}NAME" if name.endswith(":") else name for name in names]
+
+
+def guest_options(registry, value):
+    """The options of a guest from its name, from a dict, or checked as they are.
+
+    Args:
+      registry: str, `module:DICT`.
+      value: str, dict with "name" and options, or `GuestOptions`.
+
+    Returns:
+      GuestOptions of the guest's own class.
+
+    Raises:
+      ConfigError: an unknown guest, an option that it does not have, or a refused
+        value.
+
+    Example:
+      >>> options = guest_options("simclr_tf.objectives:OBJECTIVES", "margin_triplet")
+      >>> options.name, options.margin
+      ('margin_triplet', 0.8)
+    """
+    if isinstance(value, GuestOptions):
+        own = find_guest(registry, value.name).Options
+        require(
+            type(value) is own,
+            f"The options of {value.name} must be {own.__name__}.",
+            options=type(value).__name__,
+        )
+        return value
+    values = {"name": value} if isinstance(value, str) else dict(value)
+    name = values.get("name")
+    own = find_guest(registry, name).Options
+    known = [item.name for item in dataclasses.fields(own)]
+    for option_name in values:
+        if option_name not in known:
+            raise _unknown_option_of_guest(name, option_name, known[1:])
+    return own(**values)
+
+
+def _unknown_option_of_guest(name, option_name, known):
+    near = difflib.get_close_matches(option_name, known, n=1)
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    return ConfigError(
+        f"{name} has no option `{option_name}`.{hint} Its options: "
+        f"{', '.join(known) or 'none'}. {received_text(option=option_name)}"
+    )
+
+
+def _is_guest(item):
+    return "registry" in item.metadata
 
 
 def _checked(name, value, hint):
@@ -89,13 +216,66 @@ def allows_none(hint):
 
 
 def walk_options(section, prefix=""):
-    """Every option of a section class as (dotted name, field, annotation)."""
-    hints = typing.get_type_hints(section)
+    """Every option of a section as (dotted name, field, annotation).
+
+    Args:
+      section: a section, with the options of its own guests; or a section class, with
+        those of all guests of its registries, each name once.
+      prefix: str, put before the names.
+    """
+    is_class = isinstance(section, type)
+    hints = typing.get_type_hints(section if is_class else type(section))
     for item in dataclasses.fields(section):
-        if dataclasses.is_dataclass(hints[item.name]):
-            yield from walk_options(hints[item.name], f"{prefix}{item.name}.")
+        name = f"{prefix}{item.name}"
+        inner = hints[item.name] if is_class else getattr(section, item.name)
+        if _is_guest(item):
+            yield f"{name}.name", item, str
+            owners = (
+                all_options(item.metadata["registry"]) if is_class else [type(inner)]
+            )
+            seen = {f"{name}.name"}
+            for owner in owners:
+                for row in walk_options(owner, f"{name}."):
+                    if row[0] not in seen:
+                        seen.add(row[0])
+                        yield row
+        elif dataclasses.is_dataclass(inner):
+            yield from walk_options(inner, f"{name}.")
         else:
-            yield f"{prefix}{item.name}", item, hints[item.name]
+            yield name, item, hints[item.name]
+
+
+def all_options(registry):
+    """The option classes of a registry, each once, in the order of its names."""
+    return list(dict.fromkeys(g.Options for g in read_registry(registry).values()))
+
+
+def owners(section, dotted):
+    """The names of the guests that have an option, if not all of a registry have it.
+
+    Args:
+      section: section class.
+      dotted: str, such as `objective.margin`.
+
+    Returns:
+      list of str; empty for an option of all guests, or of no guest.
+    """
+    name, _, option_name = dotted.rpartition(".")
+    for item in dataclasses.fields(section):
+        if item.name == name and _is_guest(item):
+            registry = read_registry(item.metadata["registry"])
+            having = [
+                key
+                for key, value in registry.items()
+                if option_name in {i.name for i in dataclasses.fields(value.Options)}
+            ]
+            return [] if len(having) == len(registry) else having
+    return []
+
+
+def is_resumable(item):
+    """Whether a run may be continued with another value of an option's field."""
+    return item.metadata.get("resumable", False)
 
 
 def flatten(config):
@@ -103,11 +283,11 @@ def flatten(config):
 
     Example:
       >>> from simclr_tf.config import Config
-      >>> flatten(Config())["loss.temperature"]
+      >>> flatten(Config())["objective.temperature"]
       0.1
     """
     flat = {}
-    for name, _, _ in walk_options(type(config)):
+    for name, _, _ in walk_options(config):
         value = config
         for part in name.split("."):
             value = getattr(value, part)
@@ -117,6 +297,9 @@ def flatten(config):
 
 def override(config, changes):
     """A copy of `config` with dotted options changed; every check runs again.
+
+    Another guest (`objective.name`) keeps the options of the former one where both
+    have the same class of options, and begins with its own defaults where not.
 
     Args:
       config: Config.
@@ -130,22 +313,40 @@ def override(config, changes):
 
     Example:
       >>> from simclr_tf.config import Config
-      >>> override(Config(), {"loss.temperature": 0.5, "epochs": 3}).loss.temperature
+      >>> changed = override(Config(), {"objective.temperature": 0.5, "epochs": 3})
+      >>> changed.objective.temperature
       0.5
+      >>> override(Config(), {"objective": "margin_triplet"}).objective.margin
+      0.8
     """
+    guests = {i.name: i for i in dataclasses.fields(config) if _is_guest(i)}
     known = [name for name, _, _ in walk_options(type(config))]
     sections = {}
-    for name, value in _dotted(changes, known).items():
+    for name, value in _dotted(changes, guests).items():
         section, _, option_name = name.rpartition(".")
+        if section not in guests and name not in known:
+            raise _unknown_option(name, known)
         sections.setdefault(section, {})[option_name] = value
     top = sections.pop("", {})
     for section, values in sections.items():
-        top[section] = dataclasses.replace(getattr(config, section), **values)
+        former = getattr(config, section)
+        if section in guests:
+            registry = guests[section].metadata["registry"]
+            top[section] = _changed_guest(registry, former, values)
+        else:
+            top[section] = dataclasses.replace(former, **values)
     return dataclasses.replace(config, **top)
 
 
-def _dotted(changes, known):
-    """Flatten nested dicts and sections; check the names."""
+def _changed_guest(registry, former, values):
+    name = values.get("name", former.name)
+    is_alike = find_guest(registry, name).Options is type(former)
+    kept = dataclasses.asdict(former) if is_alike else {}
+    return guest_options(registry, {**kept, **values, "name": name})
+
+
+def _dotted(changes, guests):
+    """Flatten nested dicts and sections; a guest's name alone stands for the guest."""
     flat = {}
     for name, value in changes.items():
         if dataclasses.is_dataclass(value):
@@ -153,10 +354,7 @@ def _dotted(changes, known):
         if isinstance(value, dict):
             flat.update({f"{name}.{key}": item for key, item in value.items()})
         else:
-            flat[name] = value
-    for name in flat:
-        if name not in known:
-            raise _unknown_option(name, known)
+            flat[f"{name}.name" if name in guests else name] = value
     return flat
 
 
@@ -169,16 +367,20 @@ def _unknown_option(name, known):
 def differences(old, new, *, resuming=False):
     """The options in which two configs differ, as (name, old value, new value).
 
+    An option that only one of them has, because its guest is another, is None in the
+    other one.
+
     Args:
       old, new: Config.
       resuming: bool, leave out the options a continued run may change.
     """
     old_values, new_values = flatten(old), flatten(new)
+    items = {n: item for config in (old, new) for n, item, _ in walk_options(config)}
     return [
-        (name, old_values[name], new_values[name])
-        for name, item, _ in walk_options(type(old))
-        if old_values[name] != new_values[name]
-        and not (resuming and item.metadata["resumable"])
+        (name, old_values.get(name), new_values.get(name))
+        for name, item in items.items()
+        if old_values.get(name) != new_values.get(name)
+        and not (resuming and is_resumable(item))
     ]
 
 

@@ -1,53 +1,36 @@
-"""Networks: encoders by depth and name, projection heads, and what they cost."""
+"""Networks: encoders by name, projection heads, classifiers, and what they cost.
 
-from simclr_tf.models.classifier import (
-    FREEZABLE,
-    LOGITS,
-    classifier_network,
-    depth_groups,
-    freeze_until,
-    split_classifier,
-)
-from simclr_tf.models.cost import count_parameters, flops_per_example, flops_per_image
-from simclr_tf.models.description import (
-    describe_network,
-    network_from_description,
-    set_weights_by_name,
-    variables_by_name,
-    weights_by_name,
-)
-from simclr_tf.models.endpoints import ENDPOINTS, endpoints, with_endpoints
-from simclr_tf.models.fresh_copy import fresh_copy
-from simclr_tf.models.heads import ProjectionHead
-from simclr_tf.models.resnet import resnet
-from simclr_tf.models.synchronized_batch_norm import SynchronizedBatchNormalization
-from simclr_tf.models.synchronized_copy import synchronized_copy
-from simclr_tf.models.zoo import ENCODERS, build_encoder, check_encoder
+`encoders.py` is the list of encoders; nothing here imports TensorFlow before a network
+is built.
+"""
 
-__all__ = [
-    "ENCODERS",
-    "ENDPOINTS",
-    "FREEZABLE",
-    "LOGITS",
-    "ProjectionHead",
-    "SynchronizedBatchNormalization",
-    "build_encoder",
-    "check_encoder",
-    "classifier_network",
-    "count_parameters",
-    "depth_groups",
-    "describe_network",
-    "endpoints",
-    "flops_per_example",
-    "flops_per_image",
-    "freeze_until",
-    "fresh_copy",
-    "network_from_description",
-    "resnet",
-    "set_weights_by_name",
-    "variables_by_name",
-    "weights_by_name",
-    "split_classifier",
-    "synchronized_copy",
-    "with_endpoints",
-]
+from simclr_tf.lazy import public_names
+
+__all__ = public_names(
+    __name__,
+    {
+        "classifier": (
+            "FREEZABLE",
+            "LOGITS",
+            "classifier_network",
+            "depth_groups",
+            "freeze_until",
+            "split_classifier",
+        ),
+        "cost": ("count_parameters", "flops_per_example", "flops_per_image"),
+        "description": (
+            "describe_network",
+            "network_from_description",
+            "set_weights_by_name",
+            "variables_by_name",
+            "weights_by_name",
+        ),
+        "endpoints": ("ENDPOINTS", "endpoints", "with_endpoints"),
+        "fresh_copy": ("fresh_copy",),
+        "heads": ("ProjectionHead",),
+        "resnet": ("resnet",),
+        "synchronized_batch_norm": ("SynchronizedBatchNormalization",),
+        "synchronized_copy": ("synchronized_copy",),
+        "zoo": ("build_encoder", "check_encoder"),
+    },
+)

@@ -76,7 +76,7 @@ def evaluate_and_report(
     before, step = None, None
     if is_run:
         step = CheckpointStore(path / CHECKPOINTS).latest().step
-        if config.encoder.kind == "resnet":
+        if config.encoder.name != "custom":
             before = untrained_encoder(Workdir(path))
     features = {}
     with plain_errors():

@@ -47,7 +47,7 @@ def card_of_run(workdir, *, publish=False):
         "data": hidden(config.data.source),
         "command": record["command"],
     }
-    if config.encoder.kind == "resnet":
+    if config.encoder.name != "custom":
         card["architecture"] = _network(config.encoder)
     licence = licence_of(config.data.source)
     if licence is not None:
@@ -144,7 +144,7 @@ def _summary(record, config, step):
 
 
 def _network(options):
-    if options.kind != "resnet":
+    if options.name == "custom":
         return "a user's own encoder"
     return (
         f"ResNet-{options.depth}, width {options.width_multiplier:g}x, stem "

@@ -157,7 +157,7 @@ def _learned(run, chosen, encoder, settings, say):
         return [*sections, Section("Features", (Text(str(error), "note"),))], []
     gallery, tested = (look_at(source, trained, size) for source in (train, test))
     before = None
-    if config.encoder.kind == "resnet":
+    if config.encoder.name != "custom":
 
         def before(rows):
             # A part of a source has two images at least.

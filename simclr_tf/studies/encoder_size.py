@@ -30,7 +30,7 @@ def cells(base, budget):
         Cell(
             f"{work}-r{depth}-w{width:g}",
             (Point(value, series, _place(depth, width)),),
-            {"encoder.depth": depth, "encoder.width_multiplier": width},
+            {"encoder.name": f"resnet{depth}", "encoder.width_multiplier": width},
             work,
         )
         for work, value, series in (

@@ -33,9 +33,9 @@ def cells(base, budget):
                         f"{name}-rate{rate:g}" if len(rates) > 1 else name,
                         (Point("linear", _SERIES, title),),
                         {
-                            "loss.name": loss,
-                            "loss.semi_hard": semi_hard,
-                            f"loss.{option}": value,
+                            "objective.name": loss,
+                            **({"objective.semi_hard": True} if semi_hard else {}),
+                            f"objective.{option}": value,
                             "optimizer.base_learning_rate": rate,
                         },
                     )

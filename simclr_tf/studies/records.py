@@ -4,7 +4,8 @@ import json
 import pathlib
 import shutil
 
-from simclr_tf.config.schema import flatten, to_dict, walk_options
+from simclr_tf.config.moved import flat_with_present_names
+from simclr_tf.config.schema import flatten, is_resumable, to_dict, walk_options
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training.durable_files import write_atomically
 
@@ -191,11 +192,7 @@ def _without_seed(config):
 
 def _resumable(config):
     """Names of the options that a continued run may change."""
-    return {
-        name
-        for name, item, _ in walk_options(type(config))
-        if item.metadata["resumable"]
-    }
+    return {name for name, item, _ in walk_options(config) if is_resumable(item)}
 
 
 def _differences(before, now, may_change):
@@ -207,7 +204,8 @@ def _differences(before, now, may_change):
     ]
     if changed:
         return changed
-    old, new = before["base"], json.loads(json.dumps(now["base"]))
+    old = flat_with_present_names(before["base"])
+    new = json.loads(json.dumps(now["base"]))
     return [
         f"{name} (there {old.get(name)!r}, now {new.get(name)!r})"
         for name in sorted({*old, *new} - may_change)

@@ -160,8 +160,9 @@ def runs_of(cells, base, seeds):
 
     Example:
       >>> from simclr_tf.config import Config
-      >>> cell = Cell("t1", (Point("linear", "ours", 1),), {"loss.temperature": 1.0})
-      >>> [(run.name, run.config.loss.temperature)
+      >>> changes = {"objective.temperature": 1.0}
+      >>> cell = Cell("t1", (Point("linear", "ours", 1),), changes)
+      >>> [(run.name, run.config.objective.temperature)
       ...  for run in runs_of((cell,), Config(), (0, 1))]
       [('t1-seed0', 1.0), ('t1-seed1', 1.0)]
     """

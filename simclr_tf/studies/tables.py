@@ -65,7 +65,7 @@ def in_common(cells, base):
     varied = {option for cell in cells for option in cell.changes}
     parts = {
         "data.source": "{}",
-        "encoder.depth": "ResNet-{}",
+        "encoder.name": "{}",
         "encoder.width_multiplier": "width {:g}x",
         "global_batch_size": "batch {}",
         "epochs": "{} epochs",

@@ -31,7 +31,10 @@ def cells(base, budget):
                 Point(value, title, _place(normalized, temperature))
                 for value, title in _VALUES.items()
             ),
-            {"loss.normalize": normalized, "loss.temperature": temperature},
+            {
+                "objective.normalize": normalized,
+                "objective.temperature": temperature,
+            },
         )
         for normalized, temperature in _TABLE_5
     )

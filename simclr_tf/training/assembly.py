@@ -8,13 +8,15 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.augment import OneBranch, get_recipe
-from simclr_tf.errors import ConfigError, require
+from simclr_tf.config.pretrain import ENCODERS
+from simclr_tf.config.schema import find_guest
+from simclr_tf.errors import ConfigError
 from simclr_tf.losses import (
     margin_triplet_from_logits,
     nt_logistic_from_logits,
     nt_xent_from_logits,
 )
-from simclr_tf.models import ProjectionHead, check_encoder, resnet
+from simclr_tf.models import ProjectionHead, check_encoder
 from simclr_tf.optim import (
     WarmupCosine,
     apply_exclusions,
@@ -44,26 +46,10 @@ def precision_policy(precision):
 
 def build_encoder(config, channels, *, synchronized=False):
     """The untrained encoder of a config; the same weights for the same seed."""
-    require(
-        config.encoder.kind == "resnet",
-        "This run's encoder was handed in from Python, so it must be handed in "
-        "again there: load_encoder(workdir, encoder=...), "
-        "evaluate_and_report(workdir, encoder=...).",
-        kind=config.encoder.kind,
-    )
     options = config.encoder
     with precision_policy(config.precision):
-        return resnet(
-            options.depth,
-            width_multiplier=options.width_multiplier,
-            sk_ratio=options.sk_ratio,
-            se_ratio=options.se_ratio,
-            stem=options.stem,
-            channels=channels,
-            synchronized=synchronized,
-            batch_norm_momentum=options.batch_norm_momentum,
-            batch_norm_epsilon=options.batch_norm_epsilon,
-            seed=config.seed,
+        return find_guest(ENCODERS, options.name).build(
+            options, channels=channels, synchronized=synchronized, seed=config.seed
         )
 
 
@@ -85,7 +71,7 @@ def build_projection_head(config, *, synchronized=False):
 
 
 def loss_arguments(options):
-    """SimCLR's temperature, normalize, loss and chunk size from a LossConfig."""
+    """SimCLR's arguments from the options of an objective."""
     if options.name == "nt_logistic":
         loss = functools.partial(nt_logistic_from_logits, semi_hard=options.semi_hard)
         return {"temperature": options.temperature, "loss": loss}
@@ -135,7 +121,7 @@ def build_model(
     model = SimCLR(
         encoder=fitting_encoder(encoder, image_shape),
         projection_head=build_projection_head(config, synchronized=synchronized),
-        **loss_arguments(config.loss),
+        **loss_arguments(config.objective),
         recipe=build_recipe(config.augment),
         image_size_pixels=config.data.image_size_pixels,
         num_classes=num_classes if config.probe.online else None,

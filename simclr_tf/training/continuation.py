@@ -11,7 +11,13 @@ import logging
 
 from simclr_tf._keras import keras
 from simclr_tf.config import from_dict
-from simclr_tf.config.schema import differences, flatten, to_dict, walk_options
+from simclr_tf.config.schema import (
+    differences,
+    flatten,
+    is_resumable,
+    to_dict,
+    walk_options,
+)
 from simclr_tf.distribution import local_copies
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training.workdir import versions
@@ -84,8 +90,8 @@ def config_hash(config):
     values = flatten(config)
     fixed = {
         name: values[name]
-        for name, item, _ in walk_options(type(config))
-        if not item.metadata["resumable"]
+        for name, item, _ in walk_options(config)
+        if not is_resumable(item)
     }
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 

@@ -124,7 +124,7 @@ class HealthCheck(keras.callbacks.Callback):
                 (
                     f"The representation has collapsed: all images get nearly the same "
                     f"features ({figures}). Try a lower --optimizer.base_learning_rate "
-                    "or a higher --loss.temperature."
+                    "or a higher --objective.temperature."
                 ),
             )
 

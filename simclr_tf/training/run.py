@@ -55,8 +55,8 @@ def pretrain(
         this one starts from (with `init_parts="encoder_and_head"`: the head too).
       callbacks: keras callbacks, called beside the run's own.
       say: function of a str, for the report before the first step.
-      **overrides: options by name: `epochs=3`, `loss={"temperature": 0.5}` or
-        `**{"loss.temperature": 0.5}`.
+      **overrides: options by name: `epochs=3`, `objective={"temperature": 0.5}` or
+        `**{"objective.temperature": 0.5}`.
 
     Returns:
       PretrainResult.
@@ -70,16 +70,16 @@ def pretrain(
       >>> result = pretrain(
       ...     images, epochs=1, global_batch_size=32, say=lambda line: None,
       ...     compile_views=False,  # For two steps it takes longer than it saves.
-      ...     encoder={"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
+      ...     encoder={"name": "resnet10", "width_multiplier": 0.0625, "stem": "small"},
       ...     **{"data.image_size_pixels": 16})
       >>> result.encoder(images[:2] / 255.0).shape
       TensorShape([2, 32])
     """
     config = get_preset(preset)
-    if isinstance(encoder, dict):  # Options of the preset's own encoder.
+    if isinstance(encoder, (str, dict)):  # A name, or options of the preset's own.
         overrides["encoder"], encoder = encoder, None
     if encoder is not None:
-        overrides["encoder.kind"] = "custom"
+        overrides["encoder"] = "custom"
     if init_from is not None:
         overrides["init_from"] = os.fspath(init_from)
     if isinstance(data, str):

@@ -248,7 +248,7 @@ class Run:
             HealthCheck(
                 global_batch_size=config.global_batch_size,
                 start_step=start_step,
-                is_nt_xent=config.loss.name == "nt_xent",
+                is_nt_xent=config.objective.name == "nt_xent",
                 last_checkpoint=lambda: getattr(store and store.latest(), "path", None),
                 ids_of_batch=self.batches.ids_of,
                 max_skipped_steps=config.max_skipped_steps,

@@ -279,7 +279,7 @@ def _check_useful(result):
     here = next((row.name for row in rows if row.here is not None), "nothing")
     raise ConfigError(
         f"{where}: no variable has the same name (here e.g. {here}, "
-        f"there e.g. {there}). Give --encoder.depth and the other "
+        f"there e.g. {there}). Give --encoder and the other "
         "options of --encoder the values in that run's config.json."
     )
 

@@ -109,7 +109,7 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
             original(config, changes),
             {
                 "epochs": 1,
-                "encoder.depth": 10,
+                "encoder": "resnet10",
                 "encoder.width_multiplier": 0.0625,
                 "compile_views": False,
             },

@@ -34,7 +34,7 @@ OPTIONS = {
     "data.split": "train[:64]",
     "global_batch_size": 32,
     "precision": "float32",
-    "encoder": {"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
+    "encoder": {"name": "resnet10", "width_multiplier": 0.0625, "stem": "small"},
     "compile_views": False,
     "checkpoint.every_epochs": 1,
     "optimizer.warmup_epochs": 1,

@@ -9,12 +9,12 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import (
-    ENCODERS,
     build_encoder,
     check_encoder,
     endpoints,
     resnet,
 )
+from simclr_tf.models.zoo import ENCODERS
 
 layers = keras.layers
 

@@ -6,7 +6,7 @@ import json
 import pytest
 import tensorflow as tf
 
-from simclr_tf.config import Config, DataConfig, EncoderConfig
+from simclr_tf.config import Config, DataConfig
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LICENCES
 from simclr_tf.errors import DataError
@@ -72,7 +72,7 @@ def workdir(tmp_path):
         data=DataConfig(
             source="tfds:fashion_mnist", data_dir="/data/tfds", image_size_pixels=28
         ),
-        encoder=EncoderConfig(depth=18, width_multiplier=0.25, stem="small"),
+        encoder={"name": "resnet18", "width_multiplier": 0.25, "stem": "small"},
     )
     (tmp_path / "config.json").write_text(
         json.dumps(

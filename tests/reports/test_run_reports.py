@@ -128,7 +128,7 @@ def test_several_runs_are_compared_side_by_side(workdir, tmp_path):
         workdir.config().data.source,
         model=False,
         epochs=2,
-        **{"loss.temperature": 0.7},
+        **{"objective.temperature": 0.7},
     )
     write_results_of(other, knn=55.0)
     output = tmp_path / "out" / "comparison.html"
@@ -145,7 +145,7 @@ def test_several_runs_are_compared_side_by_side(workdir, tmp_path):
     found = sections_of(output)
     parent = workdir.path.parent.name
     assert f"option {parent}/mine b/mine" in found["What differs"]
-    assert "loss.temperature 0.2 0.7" in found["What differs"]
+    assert "objective.temperature 0.2 0.7" in found["What differs"]
     assert "global_batch_size" not in found["What differs"]
     assert "b/mine: 2.000 at epoch 2" in found["Training curves"]
     assert (

@@ -35,7 +35,7 @@ def write_run(folder, data, *, model=True, epochs=3, **changes):
     config = override(
         get_preset("demo"),
         {
-            "encoder.depth": 10,
+            "encoder": "resnet10",
             "encoder.width_multiplier": 0.0625,
             "data.image_size_pixels": SIZE,
             "data.source": data,

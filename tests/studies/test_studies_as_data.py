@@ -152,7 +152,7 @@ def test_shards_are_a_partition(number):
         ),
         (
             lambda: runs_of(
-                (Cell("a", (Point("v", "s", 1),), {"loss.temperature": -1}),),
+                (Cell("a", (Point("v", "s", 1),), {"objective.temperature": -1}),),
                 Config(),
                 (0,),
             ),

@@ -1,5 +1,6 @@
 """A real, tiny study from the command line; and what its cells measure."""
 
+import importlib
 import json
 
 import numpy as np
@@ -35,7 +36,7 @@ from simclr_tf.studies.transforms import (
     transformed,
 )
 from simclr_tf.tools import command_line
-from simclr_tf.training import Workdir, assembly
+from simclr_tf.training import Workdir
 from tests.training.small_networks import small_encoder
 
 TINY = [
@@ -104,7 +105,9 @@ def test_a_study_from_the_command_line(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(STUDIES, "tiny", study)
     # A ResNet takes seconds to trace, and is not what is tested here.
     monkeypatch.setattr(
-        assembly, "resnet", lambda *args, channels, **options: small_encoder(channels)
+        importlib.import_module("simclr_tf.models.resnet"),
+        "resnet",
+        lambda *args, channels, **options: small_encoder(channels),
     )
     monkeypatch.setattr(
         launch,
@@ -231,7 +234,7 @@ def test_operations_are_steps_times_images_times_what_an_image_costs():
     config = override(
         Config(),
         {
-            "encoder.depth": 10,
+            "encoder": "resnet10",
             "encoder.width_multiplier": 0.0625,
             "encoder.stem": "small",
             "data.image_size_pixels": 8,

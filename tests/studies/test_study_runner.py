@@ -32,7 +32,9 @@ def undrawn(monkeypatch):
 
 def cells(base, budget):
     return tuple(
-        Cell(f"t{n}", (Point("linear", "ours", n),), {"loss.temperature": float(n)})
+        Cell(
+            f"t{n}", (Point("linear", "ours", n),), {"objective.temperature": float(n)}
+        )
         for n in range(1, NUMBER + 1)
     )
 
@@ -59,7 +61,7 @@ class Trainer:
         time.sleep(self.pause)
         if run.cell.name in self.error:
             raise self.error[run.cell.name]
-        return {"linear": 10 * run.config.loss.temperature + run.seed}
+        return {"linear": 10 * run.config.objective.temperature + run.seed}
 
 
 def runner(folder, train, *, base=None, **kwargs):
@@ -70,7 +72,7 @@ def runner(folder, train, *, base=None, **kwargs):
         budget="small",
         workdir=folder,
         train=train,
-        operations=lambda run: 1e9 * run.config.loss.temperature,
+        operations=lambda run: 1e9 * run.config.objective.temperature,
         speed=lambda run: Speed(1.0, 1e9, "a guess"),
         say=said.append,
         **kwargs,
@@ -94,7 +96,7 @@ def test_a_study_writes_its_record_its_table_its_figure_and_every_cell(tmp_path)
     first = record["cells"][0]
     assert first["values"] == {"linear": 10.0} and first["status"] == "done"
     cell = json.loads((tmp_path / "s" / first["workdir"] / "cell.json").read_text())
-    assert cell["config"]["loss"]["temperature"] == 1.0 and cell["error"] is None
+    assert cell["config"]["objective"]["temperature"] == 1.0 and cell["error"] is None
     rows = {row["x"]: (row["mean"], row["count"]) for row in record["rows"]}
     assert rows[1] == (11.0, 2) and rows[6] == (61.0, 2)
     table = (tmp_path / "s" / "study.md").read_text()
@@ -284,7 +286,7 @@ def test_a_plan_lists_the_cells_and_their_cost(tmp_path):
     plan = runner(tmp_path, Trainer(), shard=(1, 2)).plan()
     lines = plan.splitlines()
     assert lines[0].split()[:3] == ["t1-seed0", "1.00", "GFLOP"]
-    assert "loss.temperature=3.0" in lines[1]
+    assert "objective.temperature=3.0" in lines[1]
     # 3 runs, a second each and 1 + 3 + 5 for their operations.
     assert lines[-1].startswith("3 of 6 runs, 9.00 GFLOP") and "12 seconds" in plan
     assert not list(tmp_path.iterdir())

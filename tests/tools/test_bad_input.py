@@ -12,7 +12,7 @@ TINY = [
     "--epochs=1",
     "--global_batch_size=4",
     "--precision=float32",
-    "--encoder.depth=10",
+    "--encoder=resnet10",
     "--encoder.width_multiplier=0.0625",
     "--encoder.stem=small",
     "--data.image_size_pixels=16",
@@ -105,11 +105,11 @@ def batch_of_one(tmp):
 
 
 def temperature_zero(tmp):
-    return ["--loss.temperature=0"], "temperature=0.0"
+    return ["--objective.temperature=0"], "temperature=0.0"
 
 
 def temperature_negative(tmp):
-    return ["--loss.temperature=-1"], "temperature=-1.0"
+    return ["--objective.temperature=-1"], "temperature=-1.0"
 
 
 def unknown_preset(tmp):
@@ -121,11 +121,11 @@ def unknown_data_scheme(tmp):
 
 
 def flag_typo(tmp):
-    return ["--loss.temprature=1"], "--loss.temperature"
+    return ["--objective.temprature=1"], "--objective.temperature"
 
 
 def depth_51(tmp):
-    return ["--encoder.depth=51"], "50"
+    return ["--encoder=resnet51"], "50"
 
 
 def negative_epochs(tmp):

@@ -46,7 +46,7 @@ def places(tmp_path_factory):
                 f"--data={own}",
                 "--steps=1",
                 "--global_batch_size=8",
-                "--encoder.depth=10",
+                "--encoder=resnet10",
                 "--encoder.width_multiplier=0.0625",
                 "--data.image_size_pixels=8",
                 "--precision=float32",

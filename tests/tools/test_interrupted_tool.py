@@ -24,7 +24,7 @@ RUN = [
     "--precision=float32",
     "--deterministic",
     "--nocompile_views",
-    "--encoder.depth=10",
+    "--encoder=resnet10",
     "--encoder.width_multiplier=0.0625",
     "--encoder.stem=small",
     "--data.image_size_pixels=16",

@@ -29,7 +29,7 @@ SMALL_RUN = [
     "--data.split=train[:256]",
     "--data.test_split=test[:128]",
     "--epochs=2",
-    "--encoder.depth=10",
+    "--encoder=resnet10",
     "--encoder.width_multiplier=0.0625",
     "--global_batch_size=64",
 ]

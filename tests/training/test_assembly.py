@@ -15,7 +15,7 @@ BASE = override(
         "global_batch_size": 16,
         "data.image_size_pixels": 16,
         "augment.recipe": "cifar",
-        "encoder": {"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
+        "encoder": {"name": "resnet10", "width_multiplier": 0.0625, "stem": "small"},
         "projection_head": {"num_layers": 2, "out_features": 8},
         "compile_views": False,
         "optimizer": {"scaling": "none", "weight_decay": 1e-6},
@@ -50,8 +50,8 @@ def test_every_optimizer_lowers_every_loss_on_a_fixed_batch(optimizer, rate, los
         {
             "optimizer.name": optimizer,
             "optimizer.base_learning_rate": rate,
-            "loss.name": loss,
-            "loss.temperature": 0.5,
+            "objective.name": loss,
+            **({} if loss == "margin_triplet" else {"objective.temperature": 0.5}),
         },
     )
     model = assembly.build_model(config, (16, 16, 3), encoder=small_encoder())
@@ -122,7 +122,11 @@ def test_options_of_the_views_reach_the_recipe():
 def test_options_of_large_batches_reach_the_model():
     config = override(
         BASE,
-        {"loss.chunk_size": 3, "micro_batch_size": 4, "micro_batch_norm": "inference"},
+        {
+            "objective.chunk_size": 3,
+            "micro_batch_size": 4,
+            "micro_batch_norm": "inference",
+        },
     )
     model = assembly.build_model(config, (16, 16, 3))
     assert (model.chunk_size, model.micro_batch_size) == (3, 4)
@@ -142,7 +146,7 @@ def test_every_preset_takes_a_step(name):
         {
             "encoder.width_multiplier": 0.03125,
             "global_batch_size": 4,
-            "encoder.depth": 18,
+            "encoder": "resnet18",
             "data.image_size_pixels": 32,
             "compile_views": False,
         },

@@ -130,11 +130,11 @@ def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path, caplog):
 
 def test_a_checkpoint_of_another_config_is_refused_with_the_fields(tmp_path):
     store = CheckpointStore(tmp_path)
-    store.save(3, details=a_run(**{"loss.temperature": 0.5}), model=a_model(3))
+    store.save(3, details=a_run(**{"objective.temperature": 0.5}), model=a_model(3))
     with pytest.raises(WorkdirError) as error:
         find_start(store, a_run(seed=4))
     assert "seed (there 0, now 4)" in str(error.value)
-    assert "loss.temperature (there 0.5, now 0.1)" in str(error.value)
+    assert "objective.temperature (there 0.5, now 0.1)" in str(error.value)
     assert "step-00000003" in str(error.value) and "\n" not in str(error.value)
 
 

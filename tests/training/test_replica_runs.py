@@ -32,11 +32,11 @@ RUN = {
     "optimizer.base_learning_rate": 0.03,
     "optimizer.scaling": "linear",
     "optimizer.warmup_steps": 2,
-    "loss.temperature": 1.0,
+    "objective.temperature": 1.0,
     "augment.recipe": "finetune",  # See faulty_runs; the ResNet gets all operators.
 }
 RESNET = {
-    "encoder": {"depth": 10, "width_multiplier": 0.0625, "stem": "small"},
+    "encoder": {"name": "resnet10", "width_multiplier": 0.0625, "stem": "small"},
     "augment.recipe": "cifar",
 }
 

@@ -38,7 +38,7 @@ def images(number=20, size=16, channels=3, seed=0):
     return rng.integers(0, 256, (number, size, size, channels)).astype("uint8")
 
 
-RESNET = {"depth": 10, "width_multiplier": 0.0625, "stem": "small"}
+RESNET = {"name": "resnet10", "width_multiplier": 0.0625, "stem": "small"}
 
 
 def run(data=None, workdir=None, encoder=None, say=lambda line: None, **options):
@@ -165,7 +165,7 @@ def test_a_complete_run_is_not_trained_further(tmp_path):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"loss.temperature": 0.9}, "loss.temperature (there 0.2, now 0.9)"),
+        ({"objective.temperature": 0.9}, "objective.temperature (there 0.2, now 0.9)"),
         ({"seed": 5}, "seed (there 0, now 5)"),
         ({"epochs": 2}, "epochs (there 1, now 2)"),  # The schedule would be another.
     ],

@@ -17,7 +17,7 @@ CONFIG = override(
         "augment.recipe": "simclr_v2",
         "data.image_size_pixels": SIZE,
         "projection_head.out_features": 8,
-        "loss.temperature": 1.0,
+        "objective.temperature": 1.0,
         "optimizer.scaling": "none",
         "optimizer.base_learning_rate": 0.1,
     },

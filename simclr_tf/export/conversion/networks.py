@@ -38,9 +38,12 @@ def config_of(architecture, *, data="unknown", image_size_pixels=None):
         {
             "encoder": {
                 name: getattr(architecture, name)
-                for name in ("depth", "sk_ratio", "se_ratio", "stem")
+                for name in ("sk_ratio", "se_ratio", "stem")
             }
-            | {"width_multiplier": float(architecture.width_multiplier)},
+            | {
+                "name": f"resnet{architecture.depth}",
+                "width_multiplier": float(architecture.width_multiplier),
+            },
             "projection_head": head,
             "probe.online": architecture.num_classes is not None,
             "data.source": data,

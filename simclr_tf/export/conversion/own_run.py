@@ -24,10 +24,10 @@ def read_own_run(path):
     workdir = Workdir(path)
     options = workdir.config().encoder
     require(
-        options.kind == "resnet",
+        options.name != "custom",
         "Only the ResNets of this package have names elsewhere; this run's encoder "
         "was handed in from Python.",
-        kind=options.kind,
+        encoder=options.name,
     )
     encoder = load_encoder(workdir.path)
     architecture = Architecture(
