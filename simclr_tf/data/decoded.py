@@ -7,28 +7,10 @@ from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
 from simclr_tf.data.image_cache import ImageCache
 from simclr_tf.data.pixels import first_success
+from simclr_tf.data.random_access import sample_images
 
-_SAMPLE = 16
 _BATCH = 256
 _GOOD, _BROKEN, _OTHER_SIZE = 0, 1, 2
-
-
-def _sample_images(source):
-    """Up to 16 images spread over `source`, with the channels they are stored in."""
-    ids = np.unique(np.linspace(0, source.num_examples - 1, _SAMPLE).astype(np.int64))
-    for location in zip(*source.locations(ids), strict=True):
-        try:
-            yield tf.io.decode_image(
-                source.read_encoded(*location), expand_animations=False
-            )
-        except tf.errors.OpError:
-            continue  # Unreadable: named when its turn comes.
-
-
-def grey_or_colour(source):
-    """1 if a sample of the images of an EncodedSource is grey throughout, else 3."""
-    depths = [image.shape[-1] for image in _sample_images(source)]
-    return 1 if depths and max(depths) <= 2 else 3
 
 
 class _OtherSize(Exception):
@@ -54,7 +36,7 @@ def decode_into_memory(source, memory_limit_bytes, cache=None):
     Raises:
       DataError: if too many images are broken.
     """
-    shapes = {tuple(image.shape[:2]) for image in _sample_images(source)}
+    shapes = {tuple(image.shape[:2]) for image in sample_images(source)}
     if len(shapes) != 1:
         return source
     shape = (*shapes.pop(), source.channels)

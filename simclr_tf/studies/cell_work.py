@@ -29,7 +29,6 @@ from simclr_tf.training.classifier_training import ClassifierTraining
 from simclr_tf.training.workdir import Workdir
 
 _BATCH = 256
-_MAY_HOLD_OUT = ("folder:", "npz:")  # Where a test split is often missing.
 # Metric of the last epoch -> (value, factor).
 _OF_TRAINING = {
     "contrastive_loss": ("contrastive_loss", 1),
@@ -75,7 +74,6 @@ def labelled_sources(config, channels=None):
         config.data,
         {},
         channels=channels or config.data.channels,
-        may_hold_out=config.data.source.startswith(_MAY_HOLD_OUT),
     )
     return train, test
 

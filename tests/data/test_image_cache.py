@@ -27,7 +27,7 @@ from simclr_tf.data import (
 from simclr_tf.data.cache_entries import kept_entry
 from simclr_tf.data.cached_source import CachedSource
 from simclr_tf.data.free_space import free_disk_bytes, free_memory_bytes
-from simclr_tf.data.tfds_source import RecordSource
+from simclr_tf.data.sources.tfds import RecordSource
 from simclr_tf.errors import ConfigError, DataError
 
 PHOTOS = [
