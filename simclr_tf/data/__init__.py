@@ -10,9 +10,9 @@ __all__ = public_names(
     __name__,
     {
         "arrays": ("ArraySource",),
+        "cache": ("ImageCache",),
         "corruption": ("CorruptionLog", "plain_errors"),
         "host_calls": ("on_host",),
-        "image_cache": ("ImageCache",),
         "label_budgets": ("LabelBudget", "label_subset", "listed_images"),
         "opening": ("LICENCES", "kind_of", "licence_of", "open_source"),
         "ordered_batches": ("evaluation_batches",),

@@ -3,8 +3,7 @@
 import difflib
 
 from simclr_tf.data.arrays import ArraySource
-from simclr_tf.data.decoded import decode_into_memory
-from simclr_tf.data.image_cache import ImageCache
+from simclr_tf.data.cache import ImageCache, decode_into_memory
 from simclr_tf.data.random_access import EncodedSource, Source
 from simclr_tf.data.sources import SOURCES
 from simclr_tf.data.sources.kind import Request, cut, parse_split
