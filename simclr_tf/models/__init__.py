@@ -1,7 +1,7 @@
 """Networks: encoders by name, projection heads, classifiers, and what they cost.
 
-`encoders.py` is the list of encoders; nothing here imports TensorFlow before a network
-is built.
+`encoders.py` is the list of encoders, `family.py` describes what each of them answers;
+nothing here imports TensorFlow before a network is built.
 """
 
 from simclr_tf.lazy import public_names
@@ -9,8 +9,8 @@ from simclr_tf.lazy import public_names
 __all__ = public_names(
     __name__,
     {
+        "check_encoder": ("check_encoder", "fitting_encoder"),
         "classifier": (
-            "FREEZABLE",
             "LOGITS",
             "classifier_network",
             "depth_groups",
@@ -25,12 +25,13 @@ __all__ = public_names(
             "variables_by_name",
             "weights_by_name",
         ),
-        "endpoints": ("ENDPOINTS", "endpoints", "with_endpoints"),
+        "encoders": ("ENCODERS", "family_of"),
+        "endpoints": ("endpoints", "with_endpoints"),
         "fresh_copy": ("fresh_copy",),
         "heads": ("ProjectionHead",),
         "resnet": ("resnet",),
         "synchronized_batch_norm": ("SynchronizedBatchNormalization",),
         "synchronized_copy": ("synchronized_copy",),
-        "zoo": ("build_encoder", "check_encoder"),
+        "vision_transformer": ("vision_transformer",),
     },
 )
