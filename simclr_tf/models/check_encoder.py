@@ -1,5 +1,7 @@
 """Checks of networks that users bring: images in, features out, at a size."""
 
+import math
+
 import tensorflow as tf
 
 from simclr_tf._keras import keras
@@ -92,6 +94,24 @@ def fitting_encoder(encoder, image_shape):
                     encoder, image_shape, f"{operation.name} leaves maps of {shape}."
                 )
     return encoder
+
+
+def size_multiple(encoder):
+    """Return the number of pixels of which an image's sides must be multiples.
+
+    Args:
+      encoder: keras.Model; layers that need such sides have an attribute of this name.
+
+    Returns:
+      int; 1 for networks of convolutions.
+
+    Example:
+      >>> from simclr_tf.models import vision_transformer
+      >>> size_multiple(
+      ...     vision_transformer(8, 1, 1, patch_size=4, image_size_pixels=8))
+      4
+    """
+    return math.lcm(*(getattr(layer, "size_multiple", 1) for layer in encoder.layers))
 
 
 def _does_not_fit(encoder, image_shape, reason):

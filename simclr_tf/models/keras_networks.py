@@ -58,7 +58,7 @@ class KerasNetworks(Family):
             f"{options.name} takes colour images: use --data.channels=3.",
             channels=image_shape[-1],
         )
-        original = _original(home, name, options.weights)
+        original = _original(name, options.weights)
         network = plain_graph.plain_network(
             original,
             scaling=_scaling(home),
@@ -100,10 +100,10 @@ def _module_of(name):
     return modules[name]
 
 
-def _original(home, name, weights):
+def _original(name, weights):
     """The network as Keras builds it, for images of any size."""
     try:
-        return getattr(home, name)(
+        return getattr(keras.applications, name)(
             include_top=False, weights=weights, input_shape=(None, None, 3)
         )
     except Exception as error:

@@ -28,6 +28,11 @@ class PatchEmbedding(keras.layers.Conv2D):
       [2, 3, 4, 8]
     """
 
+    @property
+    def size_multiple(self):
+        """int, pixels of which the sides of an image must be multiples."""
+        return self.kernel_size[0]
+
     def call(self, inputs):
         """Embed images `[N, H, W, C]` as `[N, H / patch, W / patch, D]`."""
         sides = inputs.shape[1:3]
