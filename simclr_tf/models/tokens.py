@@ -181,15 +181,11 @@ class Attention(keras.layers.Layer):
         logits = tf.matmul(queries, keys, transpose_b=True)  # [N, heads, T, T]
         shares = tf.nn.softmax(tf.cast(logits, tf.float32))
         mixed = tf.matmul(tf.cast(shares, values.dtype), values)
-        mixed = tf.transpose(mixed, [0, 2, 1, 3])
-        return tf.reshape(mixed, tf.shape(inputs[0]))
+        return tf.concat(tf.unstack(mixed, axis=1), axis=-1)
 
     def _heads(self, tensor):
         """`[N, T, D]` to `[N, heads, T, d]`."""
-        number, length = tf.shape(tensor)[0], tf.shape(tensor)[1]
-        width = tensor.shape[-1] // self.num_heads
-        split = tf.reshape(tensor, [number, length, self.num_heads, width])
-        return tf.transpose(split, [0, 2, 1, 3])
+        return tf.stack(tf.split(tensor, self.num_heads, axis=-1), axis=1)
 
     def get_config(self):
         return {**super().get_config(), "num_heads": self.num_heads}
