@@ -1,0 +1,140 @@
+"""Which views of an image are made: how many, of which recipe and size; no TensorFlow.
+
+An objective says what it needs as groups (`ViewGroup`); `plan_views` turns them into
+one `View` each.
+"""
+
+import dataclasses
+
+from simclr_tf.augment.one_branch import OneBranch
+from simclr_tf.augment.recipes import Recipe, get_recipe
+from simclr_tf.errors import ConfigError, received_text, require
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewGroup:
+    """Views that are made alike.
+
+    Attributes:
+      count: int >= 1, how many.
+      size_fraction: float in (0, 1], their side over that of a full view (SwAV's small
+        crops: 96 / 224).
+      crop_area: (min, max), part of the image's area that their crops cover; the
+        recipe's if None.
+    """
+
+    count: int
+    size_fraction: float = 1.0
+    crop_area: tuple | None = None
+
+    def __post_init__(self):
+        require(self.count >= 1, "`count` must be >= 1.", count=self.count)
+        require(
+            0 < self.size_fraction <= 1,
+            "`size_fraction` must lie in (0, 1].",
+            size_fraction=self.size_fraction,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One view of every image.
+
+    Attributes:
+      number: int, its place in the seed tree.
+      recipe: Recipe.
+      size: (height, width) in pixels, or None: the images' own.
+    """
+
+    number: int
+    recipe: Recipe
+    size: tuple | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewPlan:
+    """All views of an image, in order.
+
+    Attributes:
+      views: tuple of View.
+      one_branch: OneBranch, where both views come from one crop and only the first is
+        changed further; None otherwise.
+    """
+
+    views: tuple[View, ...]
+    one_branch: OneBranch | None = None
+
+    @property
+    def num_full_views(self):
+        """int, views of the full size; they are the first ones."""
+        return sum(view.size == self.views[0].size for view in self.views)
+
+
+def plan_views(recipe, image_size_pixels=None, groups=(ViewGroup(2),)):
+    """The plan of the views that an objective asks for.
+
+    Args:
+      recipe: name, Recipe, a tuple of recipes, one for each view of the first group,
+        or OneBranch.
+      image_size_pixels: int or (height, width) of a full view; None: the images' own.
+      groups: tuple of ViewGroup, those of the full size first.
+
+    Returns:
+      ViewPlan.
+
+    Raises:
+      ConfigError: an unknown recipe, more or fewer recipes than views, small views of
+        a size that is not known, or a OneBranch for other than two views.
+
+    Example:
+      >>> plan = plan_views("cifar", 32, (ViewGroup(2), ViewGroup(6, 0.5, (0.05, 0.3))))
+      >>> [view.size for view in plan.views[1:3]], plan.views[2].number
+      ([(32, 32), (16, 16)], 2)
+    """
+    size = image_size_pixels
+    size = size if size is None or isinstance(size, (tuple, list)) else (size, size)
+    size = None if size is None else tuple(size)
+    one_branch = recipe if isinstance(recipe, OneBranch) else None
+    if one_branch is not None and groups != (ViewGroup(2),):
+        raise ConfigError(
+            "A recipe that changes one branch is for two views of one size. "
+            + received_text(groups=groups)
+        )
+    if one_branch is not None:
+        recipes = [one_branch.shared] * 2
+    elif isinstance(recipe, (tuple, list)):
+        recipes = [get_recipe(one) for one in recipe]
+        require(
+            len(recipes) == groups[0].count,
+            "There must be one recipe for each view of the full size.",
+            recipes=len(recipes),
+            views=groups[0].count,
+        )
+    else:
+        recipes = [get_recipe(recipe)] * groups[0].count
+    views = []
+    for group in groups:
+        for place in range(group.count):
+            own = recipes[place] if group is groups[0] else recipes[0]
+            views.append(View(len(views), _changed(own, group), _scaled(size, group)))
+    return ViewPlan(tuple(views), one_branch)
+
+
+def _changed(recipe, group):
+    if group.crop_area is None:
+        return recipe
+    smallest, largest = group.crop_area
+    return dataclasses.replace(
+        recipe, crop_area_min_fraction=smallest, crop_area_max_fraction=largest
+    )
+
+
+def _scaled(size, group):
+    if group.size_fraction == 1.0:
+        return size
+    require(
+        size is not None,
+        "Small views are a fraction of `image_size_pixels`, which must be given.",
+        image_size_pixels=size,
+    )
+    return tuple(max(1, round(side * group.size_fraction)) for side in size)
