@@ -2,7 +2,7 @@
 
 simclr-tf distill --teacher=runs/demo/classifiers/10_percent --output=runs/student
     --data=embedded:freedoom_12 --image_size_pixels=32
-simclr-tf distill ... --student=resnet --student.depth=18 --student.stem=small
+simclr-tf distill ... --student=resnet18 --student.stem=small
 simclr-tf distill ... --student=fashion_mnist --alpha=0.1 --label_fraction=0.1
 
 The defaults are those of SimCLRv2 (LARS). For small images and batches AdamW did a

@@ -12,6 +12,7 @@ __all__ = public_names(
         "check_encoder": ("check_encoder", "fitting_encoder", "size_multiple"),
         "classifier": (
             "LOGITS",
+            "check_endpoint",
             "classifier_network",
             "depth_groups",
             "freeze_until",

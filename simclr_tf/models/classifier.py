@@ -122,15 +122,28 @@ def freeze_until(network, endpoint):
       >>> freeze_until(network, "initial_conv")
       ['images', 'initial_conv_pad', 'initial_conv']
     """
+    encoder = _encoder_of(network)
+    check_endpoint(encoder, endpoint)
     if endpoint == NOTHING:
         return []
-    found = endpoints(_encoder_of(network))
-    if endpoint not in found:
-        raise unknown_choice("freeze_until", endpoint, [NOTHING, *found])
-    part = keras.Model(network.input, found[endpoint])
+    part = keras.Model(network.input, endpoints(encoder)[endpoint])
     for layer in part.layers:
         layer.trainable = False
     return [layer.name for layer in part.layers]
+
+
+def check_endpoint(encoder, endpoint):
+    """Refuse what `freeze_until` will not find, before anything is trained.
+
+    Args:
+      encoder: keras.Model with a graph of layers.
+      endpoint: str, as for `freeze_until`.
+
+    Raises:
+      ConfigError: an endpoint that this encoder does not have; its own are listed.
+    """
+    if endpoint != NOTHING and endpoint not in (found := endpoints(encoder)):
+        raise unknown_choice("freeze_until", endpoint, [NOTHING, *found])
 
 
 def depth_groups(network):

@@ -14,6 +14,7 @@ import numpy as np
 from simclr_tf._keras import keras
 from simclr_tf.models.fresh_copy import reseeded
 from simclr_tf.models.initializers import ENCODER_STREAM, kernel_seed
+from simclr_tf.models.synchronized_batch_norm import SynchronizedBatchNormalization
 
 _RANDOM = ("Dropout", "SpatialDropout2D", "StochasticDepth")
 _TWO_TENSORS = {"add": "Add", "multiply": "Multiply", "subtract": "Subtract"}
@@ -88,10 +89,11 @@ def plain_network(
         if node.kind == "BatchNormalization":
             node.options["momentum"] = momentum
             if synchronized:
+                own = keras.saving.get_registered_name(SynchronizedBatchNormalization)
                 node.entry.update(
                     module=None,
-                    class_name="SynchronizedBatchNormalization",
-                    registered_name="simclr_tf>SynchronizedBatchNormalization",
+                    class_name=own.split(">")[-1],
+                    registered_name=own,
                 )
     seeds = (kernel_seed(seed, place, ENCODER_STREAM) for place in itertools.count())
     plain = keras.Model.from_config(reseeded(_config_of(nodes, name), seeds))
