@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 
+from simclr_tf.config.pretrain import OBJECTIVES
+from simclr_tf.config.schema import find_guest
 from simclr_tf.data import licence_of
 from simclr_tf.evaluation import (
     EVALUATION_FILE,
@@ -131,16 +133,17 @@ def _summary(record, config, step):
     if "conversion" in record:
         source = record["conversion"]["source"]
         return (
-            f"Encoder: {network}, converted from a {source['kind']} checkpoint, "
+            f"An encoder ({network}) converted from a {source['kind']} checkpoint, "
             f"`{source['path']}`, of step {step:,}. How it was trained is not in "
             "that file."
         )
+    title = find_guest(OBJECTIVES, config.objective.name).title
     number = record["data"]["num_examples"]
     images = "a stream of" if number is None else f"{number:,}"
     return (
-        f"Encoder: {network}, pretrained without labels by {config.objective.name} on "
-        f"{images} images of {config.data.image_size_pixels} pixels for {step:,} steps "
-        f"of {config.global_batch_size} (seed {config.seed})."
+        f"{title} encoder ({network}), pretrained without labels on {images} images "
+        f"of {config.data.image_size_pixels} pixels for {step:,} steps of "
+        f"{config.global_batch_size} (seed {config.seed})."
     )
 
 

@@ -103,7 +103,9 @@ def test_a_run_says_its_network_data_licence_command_and_time(workdir):
     assert card["data_licence"] == LICENCES["embedded:fashion_mnist_10k"]
     assert card["command"] == COMMAND
     assert card["wall_seconds"] == 200.5  # Epochs beyond the checkpoint do not count.
-    assert card["summary"].startswith("Encoder: ResNet-18 (0.25x, stem small), ")
+    assert card["summary"].startswith(
+        "SimCLR encoder (ResNet-18 (0.25x, stem small)), "
+    )
     assert "60,000 images" in card["summary"] and "7 steps" in card["summary"]
 
 
