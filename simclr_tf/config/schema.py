@@ -43,12 +43,13 @@ def guest(registry, default, help):
       registry: str, `module:DICT`, imported when it is first needed. The dict maps
         names to objects with an attribute `Options`, a subclass of `GuestOptions`. A
         name that ends in a colon stands for all names that begin with it.
-      default: str, name of a guest.
+      default: str, name of a guest; or a dict with `name` and options.
       help: str, one line.
     """
+    name = default if isinstance(default, str) else default["name"]
     return field(
         default_factory=lambda: guest_options(registry, default),
-        metadata={"help": help, "registry": registry, "default": default},
+        metadata={"help": help, "registry": registry, "default": name},
     )
 
 
