@@ -60,6 +60,8 @@ def _help(section, dotted, item):
     help = item.metadata["help"]
     if "registry" in item.metadata:
         return f"{help} One of {', '.join(guest_names(item.metadata['registry']))}."
+    if item.metadata.get("choices"):
+        return f"{help} One of {', '.join(guest_names(item.metadata['choices']))}."
     of = owners(section, dotted)
     return f"{', '.join(of)}: {help}" if of else help
 

@@ -5,11 +5,12 @@ The draws are those of `two_views`; `finish_views` does the rest on the batch.
 
 import tensorflow as tf
 
-from simclr_tf.augment import operations
-from simclr_tf.augment.arguments import as_seeds, as_size, check_dtype, unit_scale
+from simclr_tf.augment.arguments import as_seeds, as_size, check_dtype
 from simclr_tf.augment.jpeg import decode_boxes
 from simclr_tf.augment.one_branch import SHARED_VIEW, OneBranch
+from simclr_tf.augment.operators import OPERATORS
 from simclr_tf.augment.recipes import get_recipe, recipe_pair
+from simclr_tf.augment.resizing import crop_one
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
@@ -33,10 +34,7 @@ def crop_draws(seeds, recipe):
     """
     seeds = as_seeds(seeds)
     return tf.stack(
-        [
-            operations.crop_draws(fold_in(seeds, view))
-            for view in _recipes_and_views(recipe)[1]
-        ],
+        [_draws(fold_in(seeds, view)) for view in _recipes_and_views(recipe)[1]],
         axis=1,
     )
 
@@ -104,6 +102,12 @@ def _recipes_and_views(recipe):
     return recipe_pair(recipe), (0, 1)
 
 
+def _draws(keys):
+    """The random numbers of the crops of views with these seeds."""
+    crop = OPERATORS["crop"]
+    return crop.sample(crop.own_seeds(keys), None, None)
+
+
 def _crops(image, seed, recipes, views, image_size_pixels, channels, draws=None):
     """One crop of one image for each of the views."""
     size = as_size(image_size_pixels)
@@ -128,24 +132,16 @@ def _crops(image, seed, recipes, views, image_size_pixels, channels, draws=None)
     # All views at once: for one image, launching an operation is what it costs.
     if draws is None:
         keys = fold_in(tf.tile(seeds, [len(views), 1]), tf.constant(views))
-        draws = operations.crop_draws(keys)
+        draws = _draws(keys)
     if len(set(recipes)) == 1:
         boxes = tf.unstack(
-            operations.crop_boxes(draws, height, width, recipes[0], size)
+            OPERATORS["crop"].boxes(draws, height, width, recipes[0], size)
         )
     else:
         boxes = [
-            operations.crop_boxes(draw[tf.newaxis], height, width, recipe, size)[0]
+            OPERATORS["crop"].boxes(draw[tf.newaxis], height, width, recipe, size)[0]
             for recipe, draw in zip(recipes, tf.unstack(draws), strict=True)
         ]
     if is_jpeg:
         image, boxes = decode_boxes(image, boxes, height, width, channels=channels)
-    return [_resize(image, box, size) for box in boxes]
-
-
-def _resize(image, box, size):
-    """The box of one image as float32 `[height, width, C]` in [0, 1]."""
-    y, x, h, w = tf.unstack(box)
-    resized = tf.image.resize(image[y : y + h, x : x + w], size, "bicubic")
-    resized = tf.cast(resized, tf.float32) * unit_scale(image)
-    return tf.clip_by_value(resized, 0.0, 1.0)
+    return [crop_one(image, box, size) for box in boxes]

@@ -9,7 +9,7 @@ files of many sizes, `crop_views` cuts each image where it is decoded and
 
 import tensorflow as tf
 
-from simclr_tf.augment import crop, one_by_one
+from simclr_tf.augment import one_by_one
 from simclr_tf.augment.arguments import (
     as_images,
     as_seeds,
@@ -18,15 +18,10 @@ from simclr_tf.augment.arguments import (
     to_unit,
 )
 from simclr_tf.augment.one_branch import SHARED_VIEW, OneBranch
-from simclr_tf.augment.operations import (
-    apply_operation,
-    crop_boxes,
-    crop_draws,
-    is_on,
-    is_whole_image,
-    leading_flips,
-)
+from simclr_tf.augment.operators import OPERATORS
+from simclr_tf.augment.operators.crop import is_whole_image
 from simclr_tf.augment.recipes import get_recipe, recipe_pair
+from simclr_tf.augment.resizing import apply_crop
 from simclr_tf.seeding import fold_in
 
 
@@ -184,20 +179,30 @@ def _view(images, keys, recipe, size):
     height, width = images.shape[1:3]
     if is_whole_image(recipe, size) and size == (height, width):
         return _finish(to_unit(images), keys, recipe)  # exactly, on any device
-    boxes = crop_boxes(crop_draws(keys), height, width, recipe, size)
-    flips = leading_flips(keys, recipe)
-    crops = crop.apply_crop(images, boxes, size, flips=flips)
-    return _finish(crops, keys, recipe, but=() if flips is None else ("flip",))
+    crop = OPERATORS["crop"]
+    draw = crop.sample(crop.own_seeds(keys), recipe, None)
+    boxes = crop.boxes(draw, height, width, recipe, size)
+    names = _operators_after_crop(recipe)
+    flips = None
+    if names and OPERATORS[names[0]].mirrors:
+        first = OPERATORS[names.pop(0)]
+        flips = first.sample(first.own_seeds(keys), recipe, None)
+    return _applied(names, apply_crop(images, boxes, size, flips=flips), keys, recipe)
 
 
-def _finish(images, keys, recipe, but=()):
-    """All operators after the crop `but` these; `keys` are the seeds of the view."""
-    operations = [
-        name for name in recipe.order if name not in but and is_on(name, recipe)
-    ]
-    if operations and one_by_one.is_cheaper(images):
-        images = one_by_one.apply_operations(operations, images, keys, recipe)
+def _finish(crops, keys, recipe):
+    """All operators after the crop; `keys` are the seeds of the view."""
+    return _applied(_operators_after_crop(recipe), crops, keys, recipe)
+
+
+def _operators_after_crop(recipe):
+    return [name for name in recipe.order if OPERATORS[name].is_on(recipe)]
+
+
+def _applied(names, images, keys, recipe):
+    if names and one_by_one.is_cheaper(images):
+        images = one_by_one.apply_operators(names, images, keys, recipe)
     else:
-        for operation in operations:
-            images = apply_operation(operation, images, keys, recipe)
+        for name in names:
+            images = OPERATORS[name].change(images, keys, recipe)
     return tf.clip_by_value(images, 0.0, 1.0)
