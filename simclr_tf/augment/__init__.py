@@ -28,7 +28,13 @@ __all__ = public_names(
         "operators.sobel": ("apply_sobel", "sample_sobel"),
         "recipes": ("RECIPES", "Recipe", "get_recipe"),
         "resizing": ("apply_crop",),
-        "view_plan": ("ViewGroup", "ViewPlan", "plan_views"),
-        "views": ("finish_view", "finish_views", "one_view", "two_views"),
+        "view_plan": ("View", "ViewGroup", "ViewPlan", "plan_views"),
+        "views": (
+            "finish_view",
+            "finish_views",
+            "make_views",
+            "one_view",
+            "two_views",
+        ),
     },
 )

@@ -6,10 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.augment import ViewGroup, plan_views
 from simclr_tf.data import training_dataset
 from simclr_tf.errors import unknown_choice
 from simclr_tf.studies.head_information import questions
-from simclr_tf.training.images_of_batch import ImagesOfBatch
+from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 EPOCHS, BATCH, HIDDEN, LEARNING_RATE = 20, 128, 512, 1e-3
 
@@ -60,15 +61,15 @@ def transform_accuracies_percent(
         features = encoder(images, training=False)
         return features, head(features, training=False)
 
-    make_views, sets = ImagesOfBatch(without, image_size_pixels), []
+    plan = plan_views(without, image_size_pixels, (ViewGroup(1),))
+    views_of, sets = ViewsOfBatch(plan), []
     for number, source in enumerate((train, test)):
         rng = np.random.default_rng([seed, number])
         sets.append(
             _embedded(
                 source,
-                make_views,
+                views_of,
                 embed,
-                image_size_pixels,
                 seed,
                 operator,
                 lambda size, rng=rng: rng.choice(len(shares), size, p=shares),
@@ -150,22 +151,22 @@ def mlp_accuracy_percent(
     return 100 * float(np.mean(predictions == test_labels))
 
 
-def _embedded(source, make_views, embed, size, seed, operator, draw):
+def _embedded(source, views_of, embed, seed, operator, draw):
     """(h, z, answers) of one transformed view of each image of all whole batches."""
     batch = min(BATCH, source.num_examples)
     dataset = training_dataset(
         source,
         global_batch_size=batch,
         seed=seed,
-        recipe=make_views.recipe,
+        plan=views_of.plan,
         total_steps=source.num_examples // batch,
-        image_size_pixels=size,
     )
     parts = []
     for rows in dataset:
         answers = draw(batch)
+        (images,) = views_of(rows)
         images = transformed(
-            make_views(rows), answers, rows["seeds"], operator, make_views.recipe
+            images, answers, rows["seeds"], operator, views_of.plan.views[0].recipe
         )
         parts.append([*(part.numpy() for part in embed(images)), answers])
     return [np.concatenate(part) for part in zip(*parts, strict=True)]

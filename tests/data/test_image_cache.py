@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from simclr_tf.augment import plan_views
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override
 from simclr_tf.data import (
@@ -64,8 +65,7 @@ def batches_of(source, steps=6):
         global_batch_size=4,
         seed=3,
         total_steps=steps,
-        recipe="simclr_v1",
-        image_size_pixels=8,
+        plan=plan_views("simclr_v1", 8),
     )
     return list(dataset.as_numpy_iterator())
 
