@@ -180,6 +180,8 @@ class Objective:
         where it can: where the loss needs the images through `projections`, `targets`
         and `features` (these without a gradient) alone.
       options: Options of this object.
+      setting: Setting, once the model is built; through it, and not through attributes
+        of its own, an objective reaches the encoder and the head that are trained.
 
     Args:
       **options: fields of `Options`.
@@ -207,6 +209,7 @@ class Objective:
                     f"{', '.join(known[1:])}. {received_text(option=name)}"
                 )
         self.options = self.Options(**options)
+        self.setting = None
 
     @property
     def view_groups(self):

@@ -121,16 +121,16 @@ class PretrainingModel(ReplicatedModel):
         image = tf.zeros([1, *image_shape])
         features = self.encoder(image, training=False)
         projections = self.projection_head(features, training=False)
-        self.objective.create_variables(
-            Setting(
-                encoder=self.encoder,
-                projection_head=self.projection_head,
-                image_shape=tuple(image_shape),
-                num_features=features.shape[-1],
-                num_projections=projections.shape[-1],
-                **known,
-            )
+        setting = Setting(
+            encoder=self.encoder,
+            projection_head=self.projection_head,
+            image_shape=tuple(image_shape),
+            num_features=features.shape[-1],
+            num_projections=projections.shape[-1],
+            **known,
         )
+        self.objective.setting = setting
+        self.objective.create_variables(setting)
         if self._micro_batches is not None:
             targets = self.objective.targets(self._blank_views(image), training=False)
             self._micro_batches.expect(features, projections, targets)
