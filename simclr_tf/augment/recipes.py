@@ -153,29 +153,3 @@ def get_recipe(recipe):
     if recipe not in RECIPES:
         raise unknown_choice("recipe", recipe, RECIPES)
     return RECIPES[recipe]
-
-
-def recipe_pair(recipe):
-    """The recipes of both views.
-
-    Args:
-      recipe: name or Recipe, for both, or a pair of them.
-
-    Returns:
-      (Recipe, Recipe).
-
-    Raises:
-      ConfigError: an unknown name, or not two of them.
-
-    Example:
-      >>> recipe_pair("cifar") == (get_recipe("cifar"), get_recipe("cifar"))
-      True
-    """
-    if isinstance(recipe, (tuple, list)):
-        require(
-            len(recipe) == 2,
-            "A pair of recipes is (recipe_a, recipe_b).",
-            recipe=recipe,
-        )
-        return get_recipe(recipe[0]), get_recipe(recipe[1])
-    return (get_recipe(recipe),) * 2
