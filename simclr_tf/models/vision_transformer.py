@@ -116,7 +116,8 @@ def vision_transformer(
 
     Patches become tokens, to which their places are added; each block adds attention
     and a two-layer perceptron to what it receives, x + A(norm(x)) and x + M(norm(x));
-    the features are one token, or the mean of all, after a last norm. The layers
+    the features are one token, or the mean of all, after a last norm. Keys have no
+    bias, which would change nothing. The layers
     `embedding`, `block1`, `block2`, ... and `features` are its endpoints.
 
     Args:
@@ -201,11 +202,12 @@ class _Layers:
         )
         return tokens.ClassToken(initializer, name=name)(x)
 
-    def dense(self, x, units, *, name, activation=None):
+    def dense(self, x, units, *, name, activation=None, use_bias=True):
         """W x + b, with W uniform and of variance 2 / (fan_in + fan_out)."""
         return keras.layers.Dense(
             units,
             activation=activation,
+            use_bias=use_bias,
             kernel_initializer=keras.initializers.GlorotUniform(self._next_seed()),
             name=name,
         )(x)
@@ -219,12 +221,13 @@ def _block(net, x, num_heads, *, name):
     """x + A(norm(x)), then x + M(norm(x))."""
     width = x.shape[-1]
     y = net.norm(x, name=f"{name}_norm1")
-    y = tokens.Attention(num_heads, name=f"{name}_attention")(
-        [
-            net.dense(y, width, name=f"{name}_{part}")
-            for part in ("query", "key", "value")
-        ]
-    )
+    # A bias of the keys adds the same number to all logits of a query, which the
+    # softmax takes away again: its gradient would be rounding alone.
+    parts = [
+        net.dense(y, width, name=f"{name}_{part}", use_bias=part != "key")
+        for part in ("query", "key", "value")
+    ]
+    y = tokens.Attention(num_heads, name=f"{name}_attention")(parts)
     y = net.dense(y, width, name=f"{name}_projection")
     x = keras.layers.Add(name=f"{name}_add")([x, y])
     y = net.norm(x, name=f"{name}_norm2")

@@ -7,7 +7,7 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import DataError, WorkdirError, require
-from simclr_tf.models import fitting_encoder, with_endpoints
+from simclr_tf.models import family_of, fitting_encoder, with_endpoints
 from simclr_tf.training.archives import is_archive, unpacked
 from simclr_tf.training.assembly import (
     build_encoder,
@@ -108,7 +108,12 @@ def untrained_encoder(workdir):
     Returns:
       keras.Model.
     """
-    config = dataclasses.replace(workdir.config(), precision="float32")
+    return _built(workdir, workdir.config().encoder)
+
+
+def _built(workdir, options):
+    """The encoder of a run from its options, in float32."""
+    config = dataclasses.replace(workdir.config(), precision="float32", encoder=options)
     return build_encoder(config, workdir.read()["data"]["channels"])
 
 
@@ -168,7 +173,8 @@ def _from_workdir(workdir, encoder):
     checkpoint = _newest(workdir)
     record, config = workdir.read(), workdir.config()
     if encoder is None:
-        encoder = untrained_encoder(workdir)
+        options = config.encoder
+        encoder = _built(workdir, family_of(options).without_download(options))
     else:
         size = config.data.image_size_pixels
         encoder = fitting_encoder(encoder, (size, size, record["data"]["channels"]))
