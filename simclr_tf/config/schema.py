@@ -21,7 +21,8 @@ def option(default, help, *, flag=None, resumable=False, choices=None):
 
     Args:
       default: the value when nothing is said.
-      help: str, one line with the unit.
+      help: str, one line with the unit; or a function that returns it, where it lists
+        what a registry holds.
       flag: str, the flag's name where it is not `section.field`.
       resumable: bool, whether a run may be continued with another value.
       choices: str, `module:DICT`, a registry whose names are the values; imported when
@@ -49,12 +50,13 @@ def guest(registry, default, help):
       registry: str, `module:DICT`, imported when it is first needed. The dict maps
         names to objects with an attribute `Options`, a subclass of `GuestOptions`. A
         name that ends in a colon stands for all names that begin with it.
-      default: str, name of a guest.
+      default: str, name of a guest; or a dict with `name` and options.
       help: str, one line.
     """
+    name = default if isinstance(default, str) else default["name"]
     return field(
         default_factory=lambda: guest_options(registry, default),
-        metadata={"help": help, "registry": registry, "default": default},
+        metadata={"help": help, "registry": registry, "default": name},
     )
 
 
@@ -281,6 +283,12 @@ def owners(section, dotted):
             ]
             return [] if len(having) == len(registry) else having
     return []
+
+
+def help_of(item):
+    """The help text of an option's field."""
+    text = item.metadata["help"]
+    return text() if callable(text) else text
 
 
 def is_resumable(item):

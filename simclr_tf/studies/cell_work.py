@@ -30,7 +30,6 @@ from simclr_tf.training.classifier_training import ClassifierTraining
 from simclr_tf.training.workdir import Workdir
 
 _BATCH = 256
-_MAY_HOLD_OUT = ("folder:", "npz:")  # Where a test split is often missing.
 
 
 def do_cell(run, folder, *, command="simclr_tf.studies", say=lambda line: None):
@@ -66,7 +65,6 @@ def labelled_sources(config, channels=None):
         config.data,
         {},
         channels=channels or config.data.channels,
-        may_hold_out=config.data.source.startswith(_MAY_HOLD_OUT),
     )
     return train, test
 

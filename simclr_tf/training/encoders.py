@@ -7,12 +7,11 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import DataError, WorkdirError, require
-from simclr_tf.models import with_endpoints
+from simclr_tf.models import fitting_encoder, with_endpoints
 from simclr_tf.training.archives import is_archive, unpacked
 from simclr_tf.training.assembly import (
     build_encoder,
     build_projection_head,
-    fitting_encoder,
 )
 from simclr_tf.training.checkpoints import CheckpointStore
 from simclr_tf.training.exports import (
@@ -34,8 +33,7 @@ def load_encoder(path, *, encoder=None, endpoints=False):
     """The encoder of a run, of an export, or of a file, ready for fine-tuning.
 
     It is a graph of Keras layers that computes in float32, whatever the precision it
-    was trained in. Its block groups are layers with the names in
-    `simclr_tf.models.ENDPOINTS`; with `endpoints` it returns them all.
+    was trained in; with `endpoints` it returns what is inside too.
 
     Trust: `weights.safetensors` with its config.json is data, and the format for
     strangers' encoders. A SavedModel, a hub archive, a `.keras` and an `.h5` file
@@ -55,7 +53,7 @@ def load_encoder(path, *, encoder=None, endpoints=False):
         `simclr_tf.zoo()`.
       encoder: keras.Model that was handed to `pretrain`, for such a workdir.
       endpoints: bool, as of `simclr_tf.models.with_endpoints`: the model returns a
-        dict with the output of each block group; "final_avg_pool" are the features.
+        dict with the output of each block; the last one are the features.
 
     Returns:
       keras.Model, float32 images `[N, H, W, C]` in [0, 1] to features `[N, F]`, or to
@@ -169,10 +167,11 @@ def load_probe(workdir, encoder):
 def _from_workdir(workdir, encoder):
     checkpoint = _newest(workdir)
     record, config = workdir.read(), workdir.config()
-    size = config.data.image_size_pixels
-    encoder = fitting_encoder(
-        encoder or untrained_encoder(workdir), (size, size, record["data"]["channels"])
-    )
+    if encoder is None:
+        encoder = untrained_encoder(workdir)
+    else:
+        size = config.data.image_size_pixels
+        encoder = fitting_encoder(encoder, (size, size, record["data"]["channels"]))
     checkpoint.restore(model=tf.train.Checkpoint(encoder=encoder))
     return encoder
 

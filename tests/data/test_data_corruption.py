@@ -13,8 +13,7 @@ from simclr_tf.data import (
     plain_errors,
     training_dataset,
 )
-from simclr_tf.data.image_files import inspect_files
-from simclr_tf.data.pixels import CAN_DECODE_WEBP
+from simclr_tf.data.image_files import can_decode_webp, inspect_files
 from simclr_tf.errors import ConfigError, DataError
 
 OPTIONS = dict(seed=3, plan=plan_views("simclr_v2", 16))
@@ -69,7 +68,7 @@ def test_the_allowed_fraction_itself_is_allowed(broken):
 
 
 @pytest.mark.parametrize(
-    "name", ["a.jpg", "a.png", "a.gif", "a.bmp", *["a.webp"] * CAN_DECODE_WEBP]
+    "name", ["a.jpg", "a.png", "a.gif", "a.bmp", *["a.webp"] * can_decode_webp()]
 )
 def test_files_with_data_behind_their_end_are_as_good_as_their_decoder_says(
     tmp_path, photo, name
