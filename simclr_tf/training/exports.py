@@ -8,8 +8,8 @@ from simclr_tf._keras import keras
 from simclr_tf.encoder_zoo import RECORD, read_export_record
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.extras import import_extra
+from simclr_tf.files import plain_reason, sha256_of
 from simclr_tf.models import network_from_description, set_weights_by_name
-from simclr_tf.training.durable_files import sha256_of
 
 SAVED_MODEL = "saved_model"
 WEIGHTS = "weights.safetensors"
@@ -82,7 +82,7 @@ def encoder_of_weights(path):
         weights = numpy_files.load_file(path)
     except (OSError, ValueError, KeyError, error_class) as error:
         raise DataError(
-            f"Cannot read {path}: {_first_line(error)} The file is damaged "
+            f"Cannot read {path}: {plain_reason(error)}. The file is damaged "
             "or not safetensors."
         ) from error
     _check_intact(path, record.get("sha256"), path.name)
@@ -141,7 +141,7 @@ class ExportedEncoder(keras.Model):
             self.loaded = tf.saved_model.load(str(folder))
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise WorkdirError(
-                f"Cannot load the SavedModel in {folder}: {_first_line(error)}"
+                f"Cannot load the SavedModel in {folder}: {plain_reason(error)}."
             ) from error
         if not callable(self.loaded) or "serving_default" not in self.loaded.signatures:
             raise WorkdirError(
@@ -180,7 +180,7 @@ def _variables(folder, names):
         tf.errors.OpError,
     ) as error:  # TensorFlow's reader raises Python's own.
         raise WorkdirError(
-            f"The SavedModel in {folder} is damaged: {_first_line(error)}"
+            f"The SavedModel in {folder} is damaged: {plain_reason(error)}."
         ) from error
 
 
@@ -188,7 +188,7 @@ def _read_json(path):
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"Cannot read {path}: {_first_line(error)}") from error
+        raise DataError(f"Cannot read {path}: {plain_reason(error)}.") from error
     if not isinstance(record, dict):
         raise DataError(f"{path} is not the record of an export.")
     return record
@@ -201,8 +201,3 @@ def _check_intact(path, checksums, name):
             f"{path} is not the file that was exported: it differs from "
             f"its checksum in {RECORD}."
         )
-
-
-def _first_line(error):
-    lines = str(error).strip().splitlines() or [repr(error)]
-    return f"{lines[0][:200].rstrip('.')}."

@@ -5,10 +5,8 @@ The fingerprint in config.json tells that something differs; this list tells wha
 
 import gzip
 import json
-import os
-import uuid
 
-from simclr_tf.errors import WorkdirError
+from simclr_tf.files import whole_file
 
 IMAGE_LIST_FILE = "images.jsonl.gz"
 _NAMED = 3
@@ -28,15 +26,10 @@ def write_image_list(folder, files):
     listed = None if path.exists() else files()
     if listed is None:
         return
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
+    with whole_file(path) as temporary:
         with gzip.open(temporary, "wt", encoding="ascii") as stream:
             for file in listed:
                 stream.write(json.dumps(file) + "\n")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WorkdirError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 def read_image_list(folder):

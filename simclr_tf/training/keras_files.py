@@ -11,6 +11,7 @@ import h5py
 
 from simclr_tf._keras import KERAS_PACKAGES, keras
 from simclr_tf.errors import DataError
+from simclr_tf.files import plain_reason
 from simclr_tf.models import check_encoder
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -51,7 +52,7 @@ def load_keras_file(path, check):
         return check(keras.models.load_model(path, compile=False, safe_mode=True))
     except (OSError, ValueError, ImportError, TypeError, KeyError) as error:
         raise DataError(
-            f"Cannot load a Keras model from {path}: {_first_line(error)}"
+            f"Cannot load a Keras model from {path}: {plain_reason(error)}."
         ) from error
 
 
@@ -73,7 +74,7 @@ def _config_of(path):
         zipfile.BadZipFile,
     ) as error:
         raise DataError(
-            f"Cannot load a Keras model from {path}: {_first_line(error)} It is "
+            f"Cannot load a Keras model from {path}: {plain_reason(error)}. It is "
             "damaged, or no Keras file."
         ) from error
 
@@ -120,8 +121,3 @@ def _check_entry(entry, path):
             "Keras's nor registered. If it is yours, import it before, with "
             "`@keras.utils.register_keras_serializable()`."
         )
-
-
-def _first_line(error):
-    lines = str(error).strip().splitlines() or [repr(error)]
-    return f"{lines[0][:200].rstrip('.')}."

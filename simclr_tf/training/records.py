@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import WorkdirError
-from simclr_tf.training.durable_files import plain_reason, write_atomically
+from simclr_tf.files import plain_reason, write_atomically
 from simclr_tf.training.executions import steps_done
 from simclr_tf.training.workdir import METRICS_FILE, TENSORBOARD
 

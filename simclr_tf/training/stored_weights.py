@@ -12,12 +12,12 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import DataError, WorkdirError, received_text
+from simclr_tf.files import plain_reason
 from simclr_tf.training.checkpoints import (
     MANIFEST,
     CheckpointStore,
     open_checkpoint,
 )
-from simclr_tf.training.durable_files import plain_reason
 from simclr_tf.training.encoders import ENCODER_FILE, load_encoder
 from simclr_tf.training.exports import (
     WEIGHTS,

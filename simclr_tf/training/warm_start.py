@@ -13,7 +13,7 @@ import math
 import tensorflow as tf
 
 from simclr_tf.errors import ConfigError, WorkdirError
-from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.files import write_atomically
 from simclr_tf.training.stored_weights import (
     ENCODER,
     HEAD,

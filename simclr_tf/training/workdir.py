@@ -7,13 +7,12 @@ import importlib.metadata
 import json
 import pathlib
 import platform
-import uuid
 
 from simclr_tf import __version__
 from simclr_tf.config import from_dict
 from simclr_tf.config.schema import differences, to_dict
 from simclr_tf.errors import ConfigError, WorkdirError
-from simclr_tf.training.durable_files import remove_leftovers, write_atomically
+from simclr_tf.files import remove_leftovers, temporary_name, write_atomically
 from simclr_tf.training.image_list import (
     IMAGE_LIST_FILE,
     changes_between,
@@ -63,7 +62,8 @@ class Workdir:
           WorkdirError: if it holds something else, another run, or is not writable.
         """
         try:
-            remove_leftovers(self.path, _OWN_FILES)
+            for name in _OWN_FILES:
+                remove_leftovers(self.path / name)
             is_new = self._is_new()
         except OSError as error:
             raise WorkdirError(
@@ -179,7 +179,7 @@ class Workdir:
             self.path.mkdir(parents=True, exist_ok=True)
             for folder in (self.path, self.path / CHECKPOINTS, self.path / TENSORBOARD):
                 if folder.exists() or folder == self.path:
-                    probe = folder / f".{_PROBE}-{uuid.uuid4().hex}"
+                    probe = temporary_name(folder / _PROBE)
                     probe.touch()
                     probe.unlink()
         except OSError as error:
