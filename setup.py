@@ -49,6 +49,8 @@ INSTALL = [
     "scipy>=1.11,<2",
     # One BLAS thread for the probes' small products: two of them spin.
     "threadpoolctl>=3.1,<4",
+    # Free memory and disk, before --data.cache fills them.
+    "psutil>=5.9.5,<8",
     # The progress bar.
     "tqdm>=4.64,<5",
 ]

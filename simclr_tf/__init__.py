@@ -17,8 +17,8 @@ _HOMES = {
     "pretrain": "simclr_tf.training.run",
     "load_encoder": "simclr_tf.training.encoders",
     "zoo": "simclr_tf.encoder_zoo",
-    "SimCLR": "simclr_tf.training.simclr",
-    "open_source": "simclr_tf.data.sources",
+    "SimCLR": "simclr_tf.training.pretraining_model",
+    "open_source": "simclr_tf.data.opening",
     "get_preset": "simclr_tf.config.presets",
     "Config": "simclr_tf.config",
 }

@@ -1,8 +1,8 @@
-"""TensorFlow and what stands on it, loaded when a name of it is first used.
+"""TensorFlow, Keras and NumPy, loaded when a name of them is first used.
 
 The files of guests (objectives, encoders, operators, sources) hold options, which
-`--help` and typos need at once, and code, which needs TensorFlow. They take `tf` and
-`keras` from here and use them inside functions only.
+`--help` and typos need at once, and code, which needs TensorFlow. They take `tf`,
+`keras` and `np` from here and use them inside functions only.
 """
 
 import importlib
@@ -38,6 +38,7 @@ def module(name):
     return _LazyModule(name, lambda: importlib.import_module(name))
 
 
+np = module("numpy")
 tf = module("tensorflow")
 keras = _LazyModule("keras", lambda: importlib.import_module("simclr_tf._keras").keras)
 

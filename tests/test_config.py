@@ -12,6 +12,7 @@ from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.schema import (
     differences,
     flatten,
+    help_of,
     override,
     to_dict,
     walk_options,
@@ -21,7 +22,7 @@ from simclr_tf.errors import ConfigError
 
 def test_every_option_has_a_help_text_that_is_a_sentence():
     for name, item, _ in walk_options(Config):
-        assert item.metadata["help"].endswith((".", ")")), name
+        assert help_of(item).endswith((".", ")")), name
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -12,6 +12,7 @@ from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.schema import (
     allows_none,
     guest_names,
+    help_of,
     override,
     owners,
     value_type,
@@ -57,7 +58,7 @@ def define_section_flags(section, values, leave_out=()):
 
 def _help(section, dotted, item):
     """The help of an option: which guests it is for, or which guests there are."""
-    help = item.metadata["help"]
+    help = help_of(item)
     if "registry" in item.metadata:
         return f"{help} One of {', '.join(guest_names(item.metadata['registry']))}."
     of = owners(section, dotted)

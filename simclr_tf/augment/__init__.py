@@ -33,6 +33,12 @@ __all__ = public_names(
         "one_branch": ("ONE_BRANCH_OPERATORS", "OneBranch", "recipe_of_views"),
         "recipes": ("RECIPES", "Recipe", "get_recipe"),
         "view_plan": ("ViewGroup", "ViewPlan", "plan_views"),
-        "views": ("finish_view", "finish_views", "one_view", "two_views"),
+        "views": (
+            "finish_view",
+            "finish_views",
+            "make_views",
+            "one_view",
+            "two_views",
+        ),
     },
 )

@@ -1,6 +1,6 @@
-"""Both crops of one image of any size, where it is decoded: the first half of a view.
+"""The crops of one image of any size, where it is decoded: the first half of views.
 
-The draws are those of `two_views`; `finish_views` does the rest on the batch.
+The draws are those of `make_views`; `finish_views` does the rest on the batch.
 """
 
 import tensorflow as tf
@@ -8,13 +8,14 @@ import tensorflow as tf
 from simclr_tf.augment import operations
 from simclr_tf.augment.arguments import as_seeds, as_size, check_dtype, unit_scale
 from simclr_tf.augment.jpeg import decode_boxes
-from simclr_tf.augment.one_branch import SHARED_VIEW, OneBranch
-from simclr_tf.augment.recipes import get_recipe, recipe_pair
+from simclr_tf.augment.one_branch import SHARED_VIEW
+from simclr_tf.augment.recipes import get_recipe
+from simclr_tf.augment.view_plan import View
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
 
-def crop_draws(seeds, recipe):
+def crop_draws(seeds, plan):
     """The random numbers of `crop_views`, for a whole batch at once.
 
     They do not depend on the images' sizes. For one image alone, launching the
@@ -22,65 +23,65 @@ def crop_draws(seeds, recipe):
 
     Args:
       seeds: int32 `[B, 2]`, one stateless seed an image.
-      recipe: as for `crop_views`.
+      plan: ViewPlan.
 
     Returns:
-      float32 tensor `[B, V, 4]` in [0, 1); V crops: 1 for a `OneBranch`, else 2.
+      float32 tensor `[B, V, 4]` in [0, 1); V crops: 1 for a `OneBranch`, else one a
+      view.
 
     Example:
-      >>> crop_draws(tf.constant([[0, 1], [0, 2]]), "cifar").shape.as_list()
-      [2, 2, 4]
+      >>> from simclr_tf.augment import plan_views
+      >>> crop_draws(tf.constant([[0, 1], [0, 2]]), plan_views("cifar", 24)).shape
+      TensorShape([2, 2, 4])
     """
     seeds = as_seeds(seeds)
     return tf.stack(
-        [
-            operations.crop_draws(fold_in(seeds, view))
-            for view in _recipes_and_views(recipe)[1]
-        ],
+        [operations.crop_draws(fold_in(seeds, view.number)) for view in _cropped(plan)],
         axis=1,
     )
 
 
-def crop_views(image, seed, recipe, image_size_pixels, *, channels=3, draws=None):
-    """Both crops of one image of any size: the first half of `two_views`.
+def crop_views(image, seed, plan, *, channels=3, draws=None):
+    """The crops of one image of any size: the first half of `make_views`.
 
-    Meant for `tf.data.Dataset.map`. JPEG bytes are decoded once for both crops, and
-    only the part that the two boxes cover.
+    Meant for `tf.data.Dataset.map`. JPEG bytes are decoded once for all crops, and
+    only the part that their boxes cover.
 
     Args:
       image: uint8 or floating in [0, 1], `[H, W, C]`, H and W known or not; or a
         string scalar, the bytes of a JPEG file.
       seed: int32 `[2]`, the image's seed.
-      recipe: name, `Recipe`, a pair (recipe_a, recipe_b), or `OneBranch`.
-      image_size_pixels: int or pair (height, width).
+      plan: ViewPlan, of which the sizes are known.
       channels: 1 or 3, what JPEG bytes are decoded to.
       draws: float32 `[V, 4]`, the image's part of `crop_draws` of the same seed and
-        recipe; drawn here if None.
+        plan; drawn here if None.
 
     Returns:
-      (crop_a, crop_b), float32 tensors `[height, width, C]` in [0, 1].
+      tuple of float32 tensors `[height, width, C]` in [0, 1], one a view.
 
     Raises:
-      ConfigError: unknown recipe, or image, seed or size of another form.
+      ConfigError: image or seed of another form.
 
     Example:
+      >>> from simclr_tf.augment import plan_views
       >>> image = tf.zeros([30, 40, 3], tf.uint8)
-      >>> crop_a, crop_b = crop_views(image, tf.constant([0, 1]), "simclr_v2", 24)
-      >>> crop_a.shape.as_list()
+      >>> crops = crop_views(image, tf.constant([0, 1]), plan_views("simclr_v2", 24))
+      >>> crops[0].shape.as_list()
       [24, 24, 3]
     """
-    recipes, views = _recipes_and_views(recipe)
-    crops = _crops(image, seed, recipes, views, image_size_pixels, channels, draws)
-    return crops[0], crops[-1]
+    crops = _crops(image, seed, _cropped(plan), channels, draws)
+    return tuple(crops) if plan.one_branch is None else (crops[0], crops[0])
 
 
 def crop_view(image, seed, recipe, image_size_pixels, *, view=0, channels=3):
     """One crop of one image of any size: the first half of `one_view`.
 
     Args:
-      image, seed, image_size_pixels, channels: as for `crop_views`.
+      image, seed: as for `crop_views`.
       recipe: name or `Recipe`.
+      image_size_pixels: int or pair (height, width).
       view: int >= 0.
+      channels: 1 or 3, what JPEG bytes are decoded to.
 
     Returns:
       float32 tensor `[height, width, C]` in [0, 1].
@@ -93,20 +94,20 @@ def crop_view(image, seed, recipe, image_size_pixels, *, view=0, channels=3):
       >>> crop_view(image, tf.constant([0, 1]), "evaluate", 24).shape.as_list()
       [24, 24, 3]
     """
-    recipes = (get_recipe(recipe),)
-    return _crops(image, seed, recipes, (view,), image_size_pixels, channels)[0]
+    views = (View(view, get_recipe(recipe), as_size(image_size_pixels)),)
+    return _crops(image, seed, views, channels)[0]
 
 
-def _recipes_and_views(recipe):
-    """(recipes, numbers of views) of the crops."""
-    if isinstance(recipe, OneBranch):
-        return (recipe.shared,), (SHARED_VIEW,)
-    return recipe_pair(recipe), (0, 1)
+def _cropped(plan):
+    """The views of a plan whose crops are made; the shared one of a `OneBranch`."""
+    if plan.one_branch is None:
+        return plan.views
+    return (View(SHARED_VIEW, plan.one_branch.shared, plan.views[0].size),)
 
 
-def _crops(image, seed, recipes, views, image_size_pixels, channels, draws=None):
+def _crops(image, seed, views, channels, draws=None):
     """One crop of one image for each of the views."""
-    size = as_size(image_size_pixels)
+    sizes = [as_size(view.size) for view in views]
     image = tf.convert_to_tensor(image)
     seeds = as_seeds(tf.convert_to_tensor(seed)[tf.newaxis])
     is_jpeg = image.dtype == tf.string
@@ -127,20 +128,21 @@ def _crops(image, seed, recipes, views, image_size_pixels, channels, draws=None)
         height, width = tf.unstack(tf.shape(image)[:2])
     # All views at once: for one image, launching an operation is what it costs.
     if draws is None:
-        keys = fold_in(tf.tile(seeds, [len(views), 1]), tf.constant(views))
+        numbers = tf.constant([view.number for view in views])
+        keys = fold_in(tf.tile(seeds, [len(views), 1]), numbers)
         draws = operations.crop_draws(keys)
-    if len(set(recipes)) == 1:
+    if len({(view.recipe, size) for view, size in zip(views, sizes, strict=True)}) == 1:
         boxes = tf.unstack(
-            operations.crop_boxes(draws, height, width, recipes[0], size)
+            operations.crop_boxes(draws, height, width, views[0].recipe, sizes[0])
         )
     else:
         boxes = [
-            operations.crop_boxes(draw[tf.newaxis], height, width, recipe, size)[0]
-            for recipe, draw in zip(recipes, tf.unstack(draws), strict=True)
+            operations.crop_boxes(draw[tf.newaxis], height, width, view.recipe, size)[0]
+            for view, size, draw in zip(views, sizes, tf.unstack(draws), strict=True)
         ]
     if is_jpeg:
         image, boxes = decode_boxes(image, boxes, height, width, channels=channels)
-    return [_resize(image, box, size) for box in boxes]
+    return [_resize(image, box, size) for box, size in zip(boxes, sizes, strict=True)]
 
 
 def _resize(image, box, size):

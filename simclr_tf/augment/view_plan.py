@@ -106,7 +106,7 @@ def plan_views(recipe, image_size_pixels=None, groups=(ViewGroup(2),)):
         recipes = [get_recipe(one) for one in recipe]
         require(
             len(recipes) == groups[0].count,
-            "There must be one recipe for each view of the full size.",
+            "A list of recipes holds one for each view of the full size.",
             recipes=len(recipes),
             views=groups[0].count,
         )

@@ -2,10 +2,13 @@
 
 Every draw is a pure function of (the image's seed, view, operator), so a view looks
 the same whatever the batch size, the device or the order of the threads. For images
-of one size, `two_views` does everything on the batch, and XLA can compile it. For
+of one size, `make_views` does everything on the batch, and XLA can compile it. For
 files of many sizes, `crop_views` cuts each image where it is decoded and
 `finish_views` does the rest on the batch, with the same draws.
 """
+
+import itertools
+import operator
 
 import tensorflow as tf
 
@@ -17,7 +20,7 @@ from simclr_tf.augment.arguments import (
     check_images,
     to_unit,
 )
-from simclr_tf.augment.one_branch import SHARED_VIEW, OneBranch
+from simclr_tf.augment.one_branch import SHARED_VIEW
 from simclr_tf.augment.operations import (
     apply_operation,
     crop_boxes,
@@ -26,16 +29,64 @@ from simclr_tf.augment.operations import (
     is_whole_image,
     leading_flips,
 )
-from simclr_tf.augment.recipes import get_recipe, recipe_pair
+from simclr_tf.augment.recipes import get_recipe
+from simclr_tf.augment.view_plan import plan_views
+from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
 
-def two_views(images, seeds, recipe, *, image_size_pixels=None):
-    """Two views of each image, with independent draws.
+def make_views(images, seeds, plan):
+    """All views of a plan, on the whole batch at once, with independent draws.
 
     Args:
       images: uint8 in 0..255 or floating in [0, 1], `[B, H, W, C]`; H, W, C known.
-      seeds: int32 `[B, 2]`, one stateless seed an image; both views derive from it.
+      seeds: int32 `[B, 2]`, one stateless seed an image; all views derive from it.
+      plan: ViewPlan.
+
+    Returns:
+      tuple of float32 `[B, height, width, C]` in [0, 1], one a view of the plan.
+
+    Raises:
+      ConfigError: images or seeds of another form.
+
+    Example:
+      >>> from simclr_tf.augment import ViewGroup, plan_views
+      >>> plan = plan_views("cifar", 24, (ViewGroup(2), ViewGroup(3, 0.5)))
+      >>> images = tf.zeros([4, 32, 32, 3], tf.uint8)
+      >>> views = make_views(images, tf.reshape(tf.range(8), [4, 2]), plan)
+      >>> [view.shape[1] for view in views]
+      [24, 24, 12, 12, 12]
+
+    Source: SimCLR v1 (arXiv:2002.05709), Algorithm 1 and Appendix A; several sizes:
+    SwAV (arXiv:2006.09882), section 3.3.
+    """
+    if plan.one_branch is not None:
+        crop = one_view(
+            images,
+            seeds,
+            plan.one_branch.shared,
+            view=SHARED_VIEW,
+            image_size_pixels=plan.views[0].size,
+        )
+        return finish_views((crop, crop), seeds, plan)
+    images = check_images(images)
+    made = []
+    for views in _made_alike(plan):
+        size = _view_size(views[0].size, images)
+        keys = _view_seeds(seeds, images, [view.number for view in views])
+        # One pass over all of them: fewer operations to launch and to compile.
+        made += _split(
+            _view(_stack([images] * len(views)), _stack(keys), views[0].recipe, size),
+            len(views),
+        )
+    return tuple(made)
+
+
+def two_views(images, seeds, recipe, *, image_size_pixels=None):
+    """Two views of each image: `make_views` of a plan of two.
+
+    Args:
+      images, seeds: as of `make_views`.
       recipe: name, `Recipe`, a pair (recipe_a, recipe_b), one for each view, or
         `OneBranch`.
       image_size_pixels: int or pair (height, width); None keeps (H, W).
@@ -52,34 +103,13 @@ def two_views(images, seeds, recipe, *, image_size_pixels=None):
       >>> view_a, view_b = two_views(images, seeds, "cifar", image_size_pixels=24)
       >>> view_a.shape.as_list()
       [4, 24, 24, 3]
-
-    Source: SimCLR v1 (arXiv:2002.05709), Algorithm 1 and Appendix A.
     """
-    if isinstance(recipe, OneBranch):
-        crops = one_view(
-            images,
-            seeds,
-            recipe.shared,
-            view=SHARED_VIEW,
-            image_size_pixels=image_size_pixels,
-        )
-        return finish_views(crops, crops, seeds, recipe)
-    recipe_a, recipe_b = recipe_pair(recipe)
-    images = check_images(images)
-    size = _view_size(image_size_pixels, images)
-    keys_a, keys_b = _view_seeds(seeds, images)
-    if recipe_a != recipe_b:
-        return (
-            _view(images, keys_a, recipe_a, size),
-            _view(images, keys_b, recipe_b, size),
-        )
-    # One pass over 2B images: half the operations to launch and to compile.
-    images, keys = _stack(images, images), _stack(keys_a, keys_b)
-    return tuple(tf.split(_view(images, keys, recipe_a, size), 2))
+    size = None if image_size_pixels is None else as_size(image_size_pixels)
+    return make_views(images, seeds, plan_views(recipe, size))
 
 
 def one_view(images, seeds, recipe, *, view=0, image_size_pixels=None):
-    """One view of each image; view 0 and 1 are those of `two_views`.
+    """One view of each image; view k is number k of a plan.
 
     Args:
       images: uint8 in 0..255 or floating in [0, 1], `[B, H, W, C]`; H, W, C known.
@@ -105,37 +135,44 @@ def one_view(images, seeds, recipe, *, view=0, image_size_pixels=None):
     return _view(images, keys, get_recipe(recipe), size)
 
 
-def finish_views(crops_a, crops_b, seeds, recipe):
-    """All operators after the crop, on a batch: the second half of `two_views`.
+def finish_views(crops, seeds, plan):
+    """All operators after the crop, on a batch: the second half of `make_views`.
 
     Args:
-      crops_a, crops_b: uint8 or floating in [0, 1], `[B, S, S, C]`.
+      crops: tuple of uint8 or floating in [0, 1], `[B, h, w, C]`, one a view.
       seeds: int32 `[B, 2]`, the seeds that the crops were made with.
-      recipe: name, `Recipe`, a pair (recipe_a, recipe_b), or `OneBranch`.
+      plan: ViewPlan.
 
     Returns:
-      (view_a, view_b), float32 tensors `[B, S, S, C]` in [0, 1].
+      tuple of float32 `[B, h, w, C]` in [0, 1].
 
     Raises:
-      ConfigError: unknown recipe, or crops or seeds of another form.
+      ConfigError: crops or seeds of another form, or not one crop a view.
 
     Example:
       >>> crops = tf.zeros([2, 24, 24, 3])
       >>> seeds = tf.constant([[0, 1], [0, 2]])
-      >>> len(finish_views(crops, crops, seeds, "simclr_v2"))
+      >>> len(finish_views((crops, crops), seeds, plan_views("simclr_v2", 24)))
       2
     """
-    crops_a, crops_b = as_images(crops_a, "crops_a"), as_images(crops_b, "crops_b")
-    if isinstance(recipe, OneBranch):
-        for number, stage in enumerate(recipe.stages):
-            crops_a = one_view(crops_a, seeds, stage, view=number)
-        return crops_a, crops_b
-    recipe_a, recipe_b = recipe_pair(recipe)
-    keys_a, keys_b = _view_seeds(seeds, crops_a)
-    if recipe_a != recipe_b:
-        return _finish(crops_a, keys_a, recipe_a), _finish(crops_b, keys_b, recipe_b)
-    crops, keys = _stack(crops_a, crops_b), _stack(keys_a, keys_b)
-    return tuple(tf.split(_finish(crops, keys, recipe_a), 2))
+    require(
+        len(crops) == len(plan.views),
+        "There must be one crop for each view.",
+        crops=len(crops),
+        views=len(plan.views),
+    )
+    if plan.one_branch is not None:
+        changed, other = (as_images(crop, "crops") for crop in crops)
+        for number, stage in enumerate(plan.one_branch.stages):
+            changed = one_view(changed, seeds, stage, view=number)
+        return changed, other
+    crops, finished = list(crops), []
+    for views in _made_alike(plan):
+        own = [as_images(crops.pop(0), "crops") for _ in views]
+        keys = _view_seeds(seeds, own[0], [view.number for view in views])
+        stacked = _finish(_stack(own), _stack(keys), views[0].recipe)
+        finished += _split(stacked, len(views))
+    return tuple(finished)
 
 
 def finish_view(crops, seeds, recipe, *, view=0):
@@ -162,7 +199,7 @@ def finish_view(crops, seeds, recipe, *, view=0):
     return _finish(crops, keys, get_recipe(recipe))
 
 
-def _view_seeds(seeds, images, views=(0, 1)):
+def _view_seeds(seeds, images, views):
     """The seeds `[B, 2]` of each view, checked against the images."""
     seeds = as_seeds(seeds, images.shape[0])
     return [fold_in(seeds, view) for view in views]
@@ -174,9 +211,19 @@ def _view_size(image_size_pixels, images):
     return as_size(image_size_pixels)
 
 
-def _stack(of_view_a, of_view_b):
-    """Two batches as one of 2B."""
-    return tf.concat([of_view_a, of_view_b], axis=0)
+def _made_alike(plan):
+    """The plan's views, those of one recipe and size that follow each other as one."""
+    key = operator.attrgetter("recipe", "size")
+    return [list(views) for _, views in itertools.groupby(plan.views, key)]
+
+
+def _stack(batches):
+    """Batches of B as one."""
+    return batches[0] if len(batches) == 1 else tf.concat(batches, axis=0)
+
+
+def _split(stacked, number):
+    return tf.split(stacked, number) if number > 1 else [stacked]
 
 
 def _view(images, keys, recipe, size):

@@ -9,11 +9,12 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.augment import plan_views
 from simclr_tf.benchmarks.measuring import Case, Variant
 from simclr_tf.benchmarks.views import random_images
 from simclr_tf.data import open_source, training_dataset
 from simclr_tf.data.records import index_records
-from simclr_tf.data.tfds_source import RecordSource
+from simclr_tf.data.sources.tfds import RecordSource
 from simclr_tf.seeding import epoch_order
 
 _DISTINCT_FILES = 64
@@ -87,8 +88,7 @@ def _reader(make, config, folder):
             global_batch_size=batch_size,
             seed=0,
             total_steps=2**40,
-            recipe=config.recipe,
-            image_size_pixels=config.image_size_pixels,
+            plan=plan_views(config.recipe, config.image_size_pixels),
         )
         batches = iter(dataset)
         steps = -(-_TIMES_AS_MANY * config.batches * config.batch_size // batch_size)

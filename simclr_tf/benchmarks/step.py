@@ -157,7 +157,8 @@ def unfuse_batch_norm(model):
 
 
 def _bare_steps(config, config_of_run, source, model):
-    batch = next(iter(Batches(config_of_run, source, model.recipe).between(0, 1)))
+    batches = Batches(config_of_run, source, model.views_of.plan)
+    batch = next(iter(batches.between(0, 1)))
     # The program that `fit` runs, fed with what is already there.
     step = model.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
@@ -171,7 +172,7 @@ def _bare_steps(config, config_of_run, source, model):
 
 
 def _fit(config, config_of_run, source, model):
-    batches = Batches(config_of_run, source, model.recipe)
+    batches = Batches(config_of_run, source, model.views_of.plan)
     meter, laps = WaitMeter(), _EpochEnds()
     place = [0]
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from simclr_tf.augment import finish_views, get_recipe, two_views
+from simclr_tf.augment import finish_views, get_recipe, plan_views, two_views
 from simclr_tf.benchmarks.measuring import Case, Timed, Variant
 from simclr_tf.benchmarks.per_image import two_views_per_image
 from simclr_tf.benchmarks.photographs import write_photographs
@@ -150,17 +150,16 @@ def _files_per_image(config, folder):
 
 def _files_cropped_early(config, folder):
     source = open_source(f"folder:{_photographs(config, folder)}", memory_limit_bytes=0)
-    recipe = get_recipe(config.jpeg_recipe)
+    plan = plan_views(config.jpeg_recipe, config.jpeg_view_pixels)
     dataset = training_dataset(
         source,
         global_batch_size=config.jpeg_batch_size,
         seed=0,
         total_steps=_LEAD + config.batches,
-        recipe=recipe,
-        image_size_pixels=config.jpeg_view_pixels,
+        plan=plan,
     )
-    finish = _compiled(lambda *crops_and_seeds: finish_views(*crops_and_seeds, recipe))
+    finish = _compiled(lambda crops, seeds: finish_views(crops, seeds, plan))
     return _consume(
         dataset,
-        lambda batch: finish(batch["crops_a"], batch["crops_b"], batch["seeds"]),
+        lambda batch: finish(batch["crops"], batch["seeds"]),
     )

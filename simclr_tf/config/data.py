@@ -11,6 +11,7 @@ from typing import Literal
 from simclr_tf.config.schema import (
     Section,
     option,
+    read_registry,
     require_fraction,
     require_not_negative,
     require_positive,
@@ -25,14 +26,20 @@ OneBranchOperator = Literal[
 ]
 
 
+def source_forms():
+    """What `--data` takes, as text: the forms of all kinds of data sets."""
+    kinds = read_registry("simclr_tf.data.sources:SOURCES").values()
+    forms = [form for kind in kinds for form in kind.forms]
+    return f"{', '.join(forms[:-1])} or {forms[-1]}"
+
+
 @dataclass(frozen=True)
 class DataConfig(Section):
     """Which images, and how they are read."""
 
     source: str = option(
         "embedded:freedoom_12",
-        "Images: embedded:freedoom_12, embedded:fashion_mnist_10k, "
-        "tfds:NAME[/CONFIG], folder:PATH or npz:PATH.",
+        lambda: f"Images: {source_forms()}.",
         flag="data",
     )
     split: str = option("train", "Split to pretrain on, e.g. train or train[:10%].")

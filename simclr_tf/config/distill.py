@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from simclr_tf.config import Config, ProbeConfig
-from simclr_tf.config.data import AugmentConfig, DataConfig, RecipeName
+from simclr_tf.config.data import AugmentConfig, DataConfig, RecipeName, source_forms
 from simclr_tf.config.pretrain import ENCODERS
 from simclr_tf.config.schema import GuestOptions, Section, guest, option
 from simclr_tf.errors import require
@@ -26,8 +26,7 @@ class DistillConfig(Section):
     )
     data: str = option(
         "",
-        "Images to learn from, without their labels: folder:PATH, npz:PATH, "
-        "embedded:NAME or tfds:NAME[/CONFIG].",
+        lambda: f"Images to learn from, without their labels: {source_forms()}.",
         flag="data",
     )
     split: str = option("train", "Split to learn from.", flag="split")

@@ -21,7 +21,8 @@ def option(default, help, *, flag=None, resumable=False):
 
     Args:
       default: the value when nothing is said.
-      help: str, one line with the unit.
+      help: str, one line with the unit; or a function that returns it, where it lists
+        what a registry holds.
       flag: str, the flag's name where it is not `section.field`.
       resumable: bool, whether a run may be continued with another value.
     """
@@ -271,6 +272,12 @@ def owners(section, dotted):
             ]
             return [] if len(having) == len(registry) else having
     return []
+
+
+def help_of(item):
+    """The help text of an option's field."""
+    text = item.metadata["help"]
+    return text() if callable(text) else text
 
 
 def is_resumable(item):

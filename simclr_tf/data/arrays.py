@@ -1,17 +1,10 @@
-"""Images in memory, or memory-mapped from `.npz` and `.npy` files."""
+"""Images in one array, in memory or memory-mapped."""
 
-import os
-import struct
-import zipfile
-import zlib
-
-import numpy as np
-
-from simclr_tf.data.pixels import array_to_channels, check_pixels
 from simclr_tf.data.random_access import Source
-from simclr_tf.data.splits import cut, parse_split
 from simclr_tf.errors import DataError, received_text
+from simclr_tf.lazy import np
 
+_CHUNK_BYTES = 1 << 25
 _FULL_HASH_BYTES = 1 << 26
 _HASHED_IMAGES = 1024
 
@@ -98,111 +91,71 @@ class ArraySource(Source):
         digest.update(np.ascontiguousarray(images).tobytes())
 
 
-def open_array_file(path, *, name, split, channels):
-    """`npz:PATH`: `x_{split}` and optional `y_{split}` and `classes`; or an `.npy`.
+def array_to_channels(images, channels):
+    """`to_channels` for a NumPy batch `[B, H, W, C]` of uint8 or float32 in [0, 1].
 
-    Members stored uncompressed (`numpy.savez`) and `.npy` files are memory-mapped:
-    their pixels stay on disk until they are asked for. Compressed members are loaded.
+    Example:
+      >>> white = np.full([1, 2, 2, 3], 255, np.uint8)
+      >>> array_to_channels(white, 1).ravel()
+      array([255, 255, 255, 255], dtype=uint8)
+    """
+    have = images.shape[-1]
+    if have == channels:
+        return images
+    if channels == 3:
+        return np.repeat(images, 3, axis=-1)
+    if images.dtype == np.uint8:
+        weighted = images.astype(np.int32) * np.array([299, 587, 114], np.int32)
+        total = weighted.sum(-1, keepdims=True)
+        return ((total + 500) // 1000).astype(np.uint8)
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    return np.minimum((images * weights).sum(-1, keepdims=True), np.float32(1))
+
+
+def check_pixels(images, name):
+    """Refuse an image array that training could not use.
+
+    Float arrays are read through once, in pieces, so that a memory-mapped file stays
+    on disk.
 
     Args:
-      path: str, a file.
-      name: str, the data set as the user wrote it.
-      split: str, e.g. `train` or `test[:10%]`; an `.npy` file has only `train`.
-      channels: int or None, see `ArraySource`.
-
-    Returns:
-      ArraySource.
+      images: NumPy array `[n, H, W, C]` or `[n, H, W]`.
+      name: str, the data set, for messages.
 
     Raises:
-      DataError: if the file is missing, unreadable, or lacks the keys.
+      DataError: for another rank or type, empty images, NaN, or floats outside [0, 1].
     """
-    if not os.path.isfile(path):
-        raise DataError(f"No such file. {received_text(data=name)}")
-    part, bounds = parse_split(split)
-    try:
-        arrays = _read_arrays(path, part, name)
-    except DataError:
-        raise
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        RuntimeError,
-        struct.error,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    if images.ndim not in (3, 4):
         raise DataError(
-            f"`{name}` is not an array file that NumPy can read without pickle "
-            f"({str(error).splitlines()[0]}). " + received_text(data=name)
-        ) from error
-    images, labels, classes = arrays
-    source = ArraySource(
-        name, images, labels, classes=classes, channels=channels, split=part
-    )
-    return cut(source, bounds, split)
-
-
-def _read_arrays(path, part, name):
-    if not zipfile.is_zipfile(path):
-        if part != "train":
+            f"Images of `{name}` must have shape [n, H, W, C] or [n, H, W]. "
+            + received_text(shape=images.shape)
+        )
+    if 0 in images.shape[1:]:
+        raise DataError(
+            f"Images of `{name}` are empty. " + received_text(shape=images.shape)
+        )
+    if images.dtype == np.uint8:
+        return
+    if not np.issubdtype(images.dtype, np.floating):
+        raise DataError(
+            f"Images of `{name}` must be uint8, or floats in [0, 1]; convert them, "
+            "e.g. with `.astype('uint8')` if they hold 0 to 255. "
+            + received_text(dtype=str(images.dtype))
+        )
+    low, high = np.inf, -np.inf
+    rows = max(1, _CHUNK_BYTES // max(1, images[:1].nbytes))
+    for start in range(0, len(images), rows):
+        chunk = images[start : start + rows]
+        smallest, largest = float(chunk.min()), float(chunk.max())
+        if np.isnan(smallest):
+            bad = np.isnan(chunk).any(axis=tuple(range(1, chunk.ndim)))
             raise DataError(
-                "An `.npy` file has one split, `train`. "
-                + received_text(data=name, split=part)
+                f"Images of `{name}` hold NaN pixels. "
+                + received_text(first_image_with_nan=start + int(bad.argmax()))
             )
-        return np.load(path, mmap_mode="r", allow_pickle=False), None, None
-    with np.load(path, allow_pickle=False) as archive:
-        present = sorted(archive.files)
-        key = f"x_{part}"
-        if key not in present:
-            raise DataError(
-                f"`{name}` has no array `{key}` for split `{part}`; save it with "
-                f"`numpy.savez(path, {key}=images)`. " + received_text(keys=present)
-            )
-        images = mapped_member(path, f"{key}.npy")
-        images = archive[key] if images is None else images
-        labels = archive[f"y_{part}"] if f"y_{part}" in present else None
-        classes = archive["classes"] if "classes" in present else None
-    return images, labels, classes
-
-
-def mapped_member(path, member):
-    """Memory-map an array that lies uncompressed inside a zip file.
-
-    Args:
-      path: str, the `.npz` file.
-      member: str, e.g. `x_train.npy`.
-
-    Returns:
-      numpy.memmap, read-only; None if the member is compressed, empty or holds
-      Python objects.
-    """
-    with zipfile.ZipFile(path) as archive:
-        info = archive.getinfo(member)
-        if info.compress_type != zipfile.ZIP_STORED:
-            return None
-        with archive.open(member) as stream:
-            version = np.lib.format.read_magic(stream)
-            read_header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, fortran_order, dtype = read_header(stream)
-            header_bytes = stream.tell()
-    if dtype.hasobject or 0 in shape:
-        return None
-    with open(path, "rb") as stream:
-        # A zip entry repeats its name and extra field, of its own lengths, in front
-        # of the data (fixed part: 30 bytes, the two lengths are its last words).
-        stream.seek(info.header_offset + 26)
-        name_bytes, extra_bytes = struct.unpack("<HH", stream.read(4))
-    offset = info.header_offset + 30 + name_bytes + extra_bytes + header_bytes
-    return np.memmap(
-        path,
-        dtype=dtype,
-        mode="r",
-        offset=offset,
-        shape=shape,
-        order="F" if fortran_order else "C",
-    )
+        low, high = min(low, smallest), max(high, largest)
+    if low < 0 or high > 1:
+        raise DataError(
+            f"Float images of `{name}` must lie in [0, 1]; divide 0 to 255 by 255, or "
+            "pass uint8. " + received_text(smallest=low, largest=high)
+        )

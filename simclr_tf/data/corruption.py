@@ -5,10 +5,8 @@ import logging
 import re
 import threading
 
-import numpy as np
-import tensorflow as tf
-
 from simclr_tf.errors import ConfigError, DataError
+from simclr_tf.lazy import np, tf
 
 _NAMED = 5
 _ERROR_IN_GRAPH = re.compile(r"\b(DataError|ConfigError): (.*)")

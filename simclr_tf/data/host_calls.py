@@ -2,7 +2,7 @@
 
 import weakref
 
-import tensorflow as tf
+from simclr_tf.lazy import tf
 
 
 def on_host(function, inputs, types, *, stateful=False):

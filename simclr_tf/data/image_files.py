@@ -9,16 +9,19 @@ import concurrent.futures
 import os
 import zlib
 
-import tensorflow as tf
-
-from simclr_tf.data.pixels import CAN_DECODE_WEBP
 from simclr_tf.errors import DataError, received_text
+from simclr_tf.lazy import tf
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
 _HEAD_BYTES, _TAIL_BYTES = 32, 64
 _THREADS = 16
 _PNG_END = b"IEND\xaeB`\x82"
+
+
+def can_decode_webp():
+    """Whether this TensorFlow can (2.20 and later)."""
+    return hasattr(tf.raw_ops, "DecodeWebP")
 
 
 def image_format(head):
@@ -88,7 +91,7 @@ def inspect_files(paths):
         chunk = max(1, min(256, len(paths) // _THREADS))
         verdicts = list(pool.map(_inspect_file, paths, chunksize=chunk))
     webp = [place for place, verdict in enumerate(verdicts) if verdict[0] == "webp"]
-    if webp and not CAN_DECODE_WEBP:
+    if webp and not can_decode_webp():
         raise DataError(
             f"TensorFlow {tf.__version__} cannot decode WebP; install TensorFlow 2.20 "
             "or later, or convert the files. "
@@ -122,7 +125,7 @@ def _inspect_file(path):
             content = stream.read()
     except OSError as error:
         return None, f"the file cannot be read ({error.strerror or error})", checksum
-    if kind == "webp" and not CAN_DECODE_WEBP:
+    if kind == "webp" and not can_decode_webp():
         return kind, None, checksum
     try:
         tf.io.decode_image(content, expand_animations=False)

@@ -6,7 +6,7 @@ the number of workers, nor the timing of threads, nor the step at which a run wa
 resumed changes an image.
 
 Images of one size come as they are, and the views are made in batches on the device.
-Files are read, decoded once for both views and cropped here, one by one, in parallel.
+Files are read, decoded once for all views and cropped here, one by one, in parallel.
 """
 
 import numpy as np
@@ -33,8 +33,7 @@ def training_dataset(
     seed,
     total_steps,
     start_step=0,
-    recipe=None,
-    image_size_pixels=None,
+    plan=None,
     shard_index=0,
     num_shards=1,
     with_labels=True,
@@ -47,9 +46,8 @@ def training_dataset(
       seed: int, the run seed.
       total_steps: int, length of the run in steps.
       start_step: int, the first batch wanted (where a resumed run goes on).
-      recipe: name or Recipe (or a pair) of `simclr_tf.augment`; decides the crops of
+      plan: ViewPlan of `simclr_tf.augment`, with known sizes; decides the crops of
         files, unused for images of one size.
-      image_size_pixels: int or (height, width), size of the crops; likewise.
       shard_index, num_shards: int; worker w of W gets B = G / W images of each batch,
         rows [w * B, (w + 1) * B).
       with_labels: bool, False leaves the labels out.
@@ -62,10 +60,10 @@ def training_dataset(
       - `labels` int32 `[B]`, -1 for unlabelled, if the source has labels;
       - `skipped` int64 `[B]`: the id of an example that could not be decoded and was
         replaced by the one in `ids`, else -1 (feed it to `CorruptionLog.record`);
-      - `images` `[B, H, W, C]`, uint8 or float32 in [0, 1], for images of one size
-        (`simclr_tf.augment.two_views` makes the views); or
-      - `crops_a`, `crops_b` float32 `[B, S, S, C]` in [0, 1] for files and images of
-        several sizes (`simclr_tf.augment.finish_views` does the rest).
+      - `images` `[B, H, W, C]`, uint8 or float32 in [0, 1], where `batch_form` is
+        "images" (`simclr_tf.augment.make_views` makes the views); or
+      - `crops`, a tuple of float32 `[B, h, w, C]` in [0, 1], one a view, where it is
+        "crops" (`simclr_tf.augment.finish_views` does the rest).
 
       An error about the data inside the pipeline becomes a `DataError` again in
       `simclr_tf.data.plain_errors`.
@@ -88,16 +86,15 @@ def training_dataset(
         total_steps=total_steps,
     )
     in_order = isinstance(source, StreamSource)
-    needs_crops = source.image_shape is None or isinstance(source, EncodedSource)
-    if needs_crops:
-        require(
-            recipe is not None and image_size_pixels is not None,
-            "`recipe` and `image_size_pixels` are needed for images that are not "
-            "in memory with one size.",
-            data=source.name,
-            recipe=recipe,
-            image_size_pixels=image_size_pixels,
-        )
+    needs_crops = batch_form(source) == "crops"
+    require(
+        not needs_crops
+        or (plan is not None and all(view.size is not None for view in plan.views)),
+        "`plan` with the sizes of the views is needed for images that are not in "
+        "memory with one size.",
+        data=source.name,
+        plan=plan,
+    )
     schedule = BatchSchedule(
         source.num_examples,
         global_batch_size,
@@ -107,7 +104,7 @@ def training_dataset(
         num_shards=num_shards,
     )
     steps = tf.data.Dataset.range(start_step, total_steps)
-    crops = _Crops(recipe, image_size_pixels, source) if needs_crops else None
+    crops = _Crops(plan, source) if needs_crops else None
     batch_size = global_batch_size // num_shards
     if in_order:
         first_row = start_step * global_batch_size
@@ -129,6 +126,24 @@ def training_dataset(
         tf.data.experimental.AutoShardPolicy.OFF
     )
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def batch_form(source):
+    """What a training batch of a source holds of the images.
+
+    Images of one size come as they are, and the views are made in batches on the
+    device: "images". Files and images of several sizes are cropped one by one on the
+    host, and the views are finished on the device: "crops".
+
+    Args:
+      source: Source or StreamSource.
+
+    Returns:
+      "images" or "crops".
+    """
+    has_one_size = source.image_shape is not None
+    is_decoded = not isinstance(source, EncodedSource)
+    return "images" if has_one_size and is_decoded else "crops"
 
 
 def batch_ids(source, *, global_batch_size, seed, step):
@@ -159,29 +174,26 @@ def batch_ids(source, *, global_batch_size, seed, step):
 
 
 class _Crops:
-    """Both crops of one image, encoded or decoded."""
+    """The crops of one image, encoded or decoded, for all views of a plan."""
 
-    def __init__(self, recipe, image_size_pixels, source):
-        self._recipe, self._size = recipe, image_size_pixels
+    def __init__(self, plan, source):
+        self._plan = plan
         self._channels = source.channels
         self._formats = getattr(source, "formats", None)
-        self.blank = blank_image(image_size_pixels, source.channels)
+        self.blank = tuple(
+            blank_image(view.size, source.channels) for view in plan.views
+        )
 
     def draws(self, seeds):
-        return crop_draws(seeds, self._recipe)
+        return crop_draws(seeds, self._plan)
 
     def of_image(self, image, seed, draws):
-        return crop_views(image, seed, self._recipe, self._size, draws=draws)
+        return crop_views(image, seed, self._plan, draws=draws)
 
     def of_file(self, encoded, seed, draws):
-        def from_jpeg():  # Only the part under the two boxes is decoded.
+        def from_jpeg():  # Only the part under the boxes is decoded.
             return crop_views(
-                encoded,
-                seed,
-                self._recipe,
-                self._size,
-                channels=self._channels,
-                draws=draws,
+                encoded, seed, self._plan, channels=self._channels, draws=draws
             )
 
         def from_any():
@@ -233,14 +245,11 @@ def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
         return (ids, seeds, crops.draws(seeds), *locations)
 
     def load(example, seed, draws, *location):
-        used, crop_a, crop_b = _readable(
-            source, crops, example, (seed, draws), location
-        )
+        used, made = _readable(source, crops, example, (seed, draws), location)
         return {
             "ids": used,
             "seeds": seed,
-            "crops_a": crop_a,
-            "crops_b": crop_b,
+            "crops": made,
             "skipped": tf.where(used == example, tf.constant(-1, tf.int64), example),
         }
 
@@ -258,7 +267,7 @@ def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
 
 
 def _readable(source, crops, example, seed_and_draws, location):
-    """(id, crop_a, crop_b) of `example`, or of the first stand-in that can be read."""
+    """(id, crops) of `example`, or of the first stand-in that can be read."""
     seed, _ = seed_and_draws
 
     def stand_in_place(attempt):
@@ -271,7 +280,7 @@ def _readable(source, crops, example, seed_and_draws, location):
         return (other, *source.location_tensors(other))
 
     def crop(used, *place):
-        return (used, *crops.of_file(source.read_encoded(*place), *seed_and_draws))
+        return used, crops.of_file(source.read_encoded(*place), *seed_and_draws)
 
     def give_up(number):
         raise DataError(
@@ -282,7 +291,7 @@ def _readable(source, crops, example, seed_and_draws, location):
 
     def nothing(number):
         failed = on_host(give_up, [number], tf.int64)
-        return tf.reshape(failed, []), crops.blank, crops.blank
+        return tf.reshape(failed, []), crops.blank
 
     others = tf.data.Dataset.range(1, _ATTEMPTS).map(stand_in_place)
     places = tf.data.Dataset.from_tensors((example, *location)).concatenate(others)
@@ -316,8 +325,7 @@ def _stream_batches(source, schedule, steps, crops, first_row, shard, with_label
             result["labels"] = tf.cast(tf.reshape(element[1], []), tf.int32)
         if crops is None:
             return {**result, "images": image}
-        crop_a, crop_b = crops.of_image(image, seed, draws)
-        return {**result, "crops_a": crop_a, "crops_b": crop_b}
+        return {**result, "crops": crops.of_image(image, seed, draws)}
 
     columns = _fixed_shapes(draw, [tf.int64, tf.int32], batch_size)
     numbers = steps.map(do_not_convert(numbers_of)).unbatch()

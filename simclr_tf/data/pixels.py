@@ -1,12 +1,6 @@
-"""Pixels as they come out of files and arrays: decoding, channels, checks."""
+"""Pixels out of image files, in a graph: decoding, channels, what to do in failure."""
 
-import numpy as np
-import tensorflow as tf
-
-from simclr_tf.errors import DataError, received_text
-
-CAN_DECODE_WEBP = hasattr(tf.raw_ops, "DecodeWebP")
-_CHUNK_BYTES = 1 << 25
+from simclr_tf.lazy import np, tf
 
 
 def decode_image(encoded, channels):
@@ -100,73 +94,3 @@ def blank_image(image_size_pixels, channels):
     """
     height, width = np.broadcast_to(image_size_pixels, 2).tolist()
     return tf.zeros([height, width, channels])
-
-
-def array_to_channels(images, channels):
-    """`to_channels` for a NumPy batch `[B, H, W, C]` of uint8 or float32 in [0, 1].
-
-    Example:
-      >>> white = np.full([1, 2, 2, 3], 255, np.uint8)
-      >>> array_to_channels(white, 1).ravel()
-      array([255, 255, 255, 255], dtype=uint8)
-    """
-    have = images.shape[-1]
-    if have == channels:
-        return images
-    if channels == 3:
-        return np.repeat(images, 3, axis=-1)
-    if images.dtype == np.uint8:
-        weighted = images.astype(np.int32) * np.array([299, 587, 114], np.int32)
-        total = weighted.sum(-1, keepdims=True)
-        return ((total + 500) // 1000).astype(np.uint8)
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
-    return np.minimum((images * weights).sum(-1, keepdims=True), np.float32(1))
-
-
-def check_pixels(images, name):
-    """Refuse an image array that training could not use.
-
-    Float arrays are read through once, in pieces, so that a memory-mapped file stays
-    on disk.
-
-    Args:
-      images: NumPy array `[n, H, W, C]` or `[n, H, W]`.
-      name: str, the data set, for messages.
-
-    Raises:
-      DataError: for another rank or type, empty images, NaN, or floats outside [0, 1].
-    """
-    if images.ndim not in (3, 4):
-        raise DataError(
-            f"Images of `{name}` must have shape [n, H, W, C] or [n, H, W]. "
-            + received_text(shape=images.shape)
-        )
-    if 0 in images.shape[1:]:
-        raise DataError(
-            f"Images of `{name}` are empty. " + received_text(shape=images.shape)
-        )
-    if images.dtype == np.uint8:
-        return
-    if not np.issubdtype(images.dtype, np.floating):
-        raise DataError(
-            f"Images of `{name}` must be uint8, or floats in [0, 1]; convert them, "
-            "e.g. with `.astype('uint8')` if they hold 0 to 255. "
-            + received_text(dtype=str(images.dtype))
-        )
-    low, high = np.inf, -np.inf
-    rows = max(1, _CHUNK_BYTES // max(1, images[:1].nbytes))
-    for start in range(0, len(images), rows):
-        chunk = images[start : start + rows]
-        smallest, largest = float(chunk.min()), float(chunk.max())
-        if np.isnan(smallest):
-            bad = np.isnan(chunk).any(axis=tuple(range(1, chunk.ndim)))
-            raise DataError(
-                f"Images of `{name}` hold NaN pixels. "
-                + received_text(first_image_with_nan=start + int(bad.argmax()))
-            )
-        low, high = min(low, smallest), max(high, largest)
-    if low < 0 or high > 1:
-        raise DataError(
-            f"Float images of `{name}` must lie in [0, 1]; divide 0 to 255 by 255, or "
-            "pass uint8. " + received_text(smallest=low, largest=high)
-        )

@@ -9,12 +9,12 @@ import abc
 import copy
 import hashlib
 
-import numpy as np
-
 from simclr_tf.data.host_calls import on_host
-from simclr_tf.data.labels import class_labels
 from simclr_tf.data.pixels import decode_image
 from simclr_tf.errors import DataError, received_text
+from simclr_tf.lazy import np, tf
+
+_SAMPLE = 16
 
 
 class Source(abc.ABC):
@@ -174,7 +174,7 @@ class EncodedSource(Source):
     ids) and how to read it there (`read_encoded`, a graph function).
 
     Attributes:
-      location_types: tuple of tf.DType, one for each array of `locations`.
+      location_types: tuple of str, the dtype of each array of `locations`.
       formats: set of str, the image formats that occur (`jpeg`, `png`, ...), or None.
     """
 
@@ -207,3 +207,74 @@ class EncodedSource(Source):
         for tensor in tensors:
             tensor.set_shape([])
         return tuple(tensors)
+
+
+def sample_images(source):
+    """Decode up to 16 images spread over a source, with the channels they have there.
+
+    Args:
+      source: EncodedSource.
+
+    Yields:
+      uint8 tensors `[H, W, C]`, of the readable ones.
+    """
+    ids = np.unique(np.linspace(0, source.num_examples - 1, _SAMPLE).astype(np.int64))
+    for location in zip(*source.locations(ids), strict=True):
+        try:
+            yield tf.io.decode_image(
+                source.read_encoded(*location), expand_animations=False
+            )
+        except tf.errors.OpError:
+            continue  # Unreadable: named when its turn comes.
+
+
+def grey_or_colour(source):
+    """Return 1 if a sample of an EncodedSource's images is grey throughout, else 3."""
+    depths = [image.shape[-1] for image in sample_images(source)]
+    return 1 if depths and max(depths) <= 2 else 3
+
+
+def class_labels(labels, num_examples, name):
+    """Check labels as users bring them.
+
+    Args:
+      labels: None, or integers `[n]` or `[n, 1]`, each >= -1 (-1: unlabelled).
+      num_examples: int, n.
+      name: str, the data set, for messages.
+
+    Returns:
+      int64 NumPy array `[n]`, or None.
+
+    Raises:
+      DataError: for another shape, count or type, or a label below -1.
+
+    Example:
+      >>> class_labels([[2], [0]], 2, "mine")
+      array([2, 0])
+    """
+    if labels is None:
+        return None
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise DataError(
+            f"Labels of `{name}` must be integers of shape [n]; for one-hot rows use "
+            "`labels.argmax(axis=1)`. " + received_text(shape=labels.shape)
+        )
+    if len(labels) != num_examples:
+        raise DataError(
+            f"`{name}` must have one label for each image. "
+            + received_text(images=num_examples, labels=len(labels))
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"Labels of `{name}` must be integers; use `labels.astype(int)`. "
+            + received_text(dtype=str(labels.dtype))
+        )
+    if labels.size and labels.min() < -1:
+        raise DataError(
+            f"Labels of `{name}` must be >= 0, or -1 for unlabelled. "
+            + received_text(smallest=int(labels.min()))
+        )
+    return labels.astype(np.int64)

@@ -11,10 +11,8 @@ https://protobuf.dev/programming-guides/encoding/.
 
 import os
 
-import numpy as np
-import tensorflow as tf
-
 from simclr_tf.errors import DataError, received_text
+from simclr_tf.lazy import np, tf
 
 _BLOCK_BYTES = 4096
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4

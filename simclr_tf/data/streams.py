@@ -2,12 +2,10 @@
 
 import logging
 
-import numpy as np
-import tensorflow as tf
-
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.errors import DataError, received_text
+from simclr_tf.lazy import np, tf
 
 _log = logging.getLogger("simclr_tf")
 

@@ -3,6 +3,7 @@
 from simclr_tf.distribution.agreement import largest_over_workers, require_agreement
 from simclr_tf.distribution.collectives import (
     SAME_ON_ALL_REPLICAS,
+    assign_on_replicas,
     gather_across_replicas,
     in_several_replicas,
     keep_or_restore,
@@ -28,6 +29,7 @@ from simclr_tf.distribution.strategies import (
 
 __all__ = [
     "SAME_ON_ALL_REPLICAS",
+    "assign_on_replicas",
     "belongs_to_scope",
     "cluster_of",
     "distribute_batches",

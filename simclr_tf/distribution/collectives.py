@@ -153,9 +153,25 @@ def keep_or_restore(keep, variables, former_values):
       variables: list of tf.Variable.
       former_values: list of tensors of their shapes.
     """
+    values = [
+        tf.where(keep, variable, former)
+        for variable, former in zip(variables, former_values, strict=True)
+    ]
+    assign_on_replicas(variables, values)
+
+
+def assign_on_replicas(variables, values):
+    """Give variables values that every replica has computed alike.
+
+    Inside `strategy.run` a mirrored variable takes no plain `assign`: which replica's
+    value would count? Here each replica's copy takes its own replica's.
+
+    Args:
+      variables: list of tf.Variable.
+      values: list of tensors of their shapes, the same on every replica.
+    """
     mirrored = []
-    for variable, former in zip(variables, former_values, strict=True):
-        value = tf.where(keep, variable, former)
+    for variable, value in zip(variables, values, strict=True):
         if variable.synchronization == tf.VariableSynchronization.ON_READ:
             variable.assign(value)  # Each replica has its own.
         else:

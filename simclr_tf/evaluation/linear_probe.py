@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from simclr_tf.data.label_fractions import label_subset
+from simclr_tf.data.label_budgets import label_subset
 from simclr_tf.errors import DataError, require
 from simclr_tf.evaluation.blas_threads import threads_for
 from simclr_tf.evaluation.features import check_labelled

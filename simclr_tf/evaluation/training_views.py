@@ -6,8 +6,9 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from simclr_tf.augment import Recipe, finish_view, get_recipe, one_view
+from simclr_tf.augment import Recipe, ViewGroup, get_recipe, plan_views
 from simclr_tf.data import training_dataset
+from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,28 +60,20 @@ class TrainingViews:
             global_batch_size=batch_size,
             seed=seed,
             total_steps=total_steps,
-            recipe=self.recipe,
-            image_size_pixels=self.image_size_pixels,
+            plan=self._plan,
         )
         for batch in dataset:
-            if "images" in batch:
-                images = self._view(batch["images"], batch["seeds"])
-            else:  # Files were cropped where they were decoded; one of two views.
-                images = self._finish(batch["crops_a"], batch["seeds"])
-            yield {"images": images, "labels": batch["labels"]}
+            yield {"images": self._view_of(batch), "labels": batch["labels"]}
 
-    # Kept, because tracing them takes as long as hundreds of small steps.
+    @property
+    def _plan(self):
+        return plan_views(self.recipe, self.image_size_pixels, (ViewGroup(1),))
 
     @functools.cached_property
-    def _view(self):
-        size = self.image_size_pixels
-        make = functools.partial(one_view, recipe=self.recipe, image_size_pixels=size)
-        return tf.function(make, autograph=False)
-
-    @functools.cached_property
-    def _finish(self):
-        make = functools.partial(finish_view, recipe=self.recipe)
-        return tf.function(make, autograph=False)
+    def _view_of(self):
+        # Kept, because tracing takes as long as hundreds of small steps.
+        views_of = ViewsOfBatch(self._plan, compile_views=False)
+        return tf.function(lambda batch: views_of(batch)[0], autograph=False)
 
 
 @dataclasses.dataclass(frozen=True)

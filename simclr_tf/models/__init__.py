@@ -9,6 +9,7 @@ from simclr_tf.lazy import public_names
 __all__ = public_names(
     __name__,
     {
+        "averaged_network": ("AveragedNetwork",),
         "classifier": (
             "FREEZABLE",
             "LOGITS",

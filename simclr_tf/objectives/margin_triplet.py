@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 
 from simclr_tf.config.schema import GuestOptions, option, require_not_negative
+from simclr_tf.lazy import module
+from simclr_tf.objectives.nt_xent import contrastive_figures, logits_memory
+from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Objective
+
+losses = module("simclr_tf.losses")
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,26 @@ class MarginTripletOptions(GuestOptions):
         require_not_negative(margin=self.margin)
 
 
-class MarginTriplet:
-    """Margin triplet."""
+class MarginTriplet(Objective):
+    """Each negative is to be `margin` less similar than the positive.
+
+    Args:
+      margin, semi_hard: as of `simclr_tf.losses.margin_triplet`.
+
+    Source: arXiv 2002.05709, tables 2 and 4; Schroff et al., FaceNet (2015).
+    """
 
     Options = MarginTripletOptions
+    title = "margin-triplet"
+    figures = CONTRASTIVE_FIGURES
+
+    def loss(self, outputs):
+        # The margin is one of plain similarities: temperature 1.
+        candidates = losses.candidate_logits(*outputs.projections, temperature=1.0)
+        loss = losses.margin_triplet_from_logits(
+            candidates, margin=self.options.margin, semi_hard=self.options.semi_hard
+        )
+        return contrastive_figures(loss, candidates)
+
+    def memory(self, global_batch_size, replicas=1):
+        return logits_memory(global_batch_size)

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 
 from simclr_tf.config.schema import GuestOptions, option, require_positive
+from simclr_tf.lazy import module
+from simclr_tf.objectives.nt_xent import contrastive_figures, logits_memory
+from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Objective
+
+losses = module("simclr_tf.losses")
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,27 @@ class NTLogisticOptions(GuestOptions):
         require_positive(temperature=self.temperature)
 
 
-class NTLogistic:
-    """NT-Logistic."""
+class NTLogistic(Objective):
+    """Logistic regression of each pair: the same image, or another.
+
+    Args:
+      temperature, semi_hard: as of `simclr_tf.losses.nt_logistic`.
+
+    Source: arXiv 2002.05709, table 2, table 4 and appendix B.10.
+    """
 
     Options = NTLogisticOptions
+    title = "NT-Logistic"
+    figures = CONTRASTIVE_FIGURES
+
+    def loss(self, outputs):
+        candidates = losses.candidate_logits(
+            *outputs.projections, temperature=self.options.temperature
+        )
+        loss = losses.nt_logistic_from_logits(
+            candidates, semi_hard=self.options.semi_hard
+        )
+        return contrastive_figures(loss, candidates)
+
+    def memory(self, global_batch_size, replicas=1):
+        return logits_memory(global_batch_size)

@@ -1,8 +1,16 @@
-"""NT-Xent, the objective of SimCLR."""
+"""NT-Xent, the objective of SimCLR: pick the other view of an image out of all."""
 
+import math
 from dataclasses import dataclass
 
 from simclr_tf.config.schema import GuestOptions, option, require_positive
+from simclr_tf.lazy import module
+from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Memory, Objective
+
+losses = module("simclr_tf.losses")
+metrics = module("simclr_tf.metrics")
+
+STUCK_TOLERANCE = 0.02  # Of ln(2G - 1).
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,72 @@ class NTXentOptions(GuestOptions):
         require_positive(temperature=self.temperature, chunk_size=self.chunk_size)
 
 
-class NTXent:
-    """NT-Xent."""
+class NTXent(Objective):
+    """Normalized temperature-scaled cross-entropy over the 2G - 1 candidates.
+
+    Args:
+      temperature, normalize, chunk_size: as of `simclr_tf.losses.nt_xent`.
+
+    Source: arXiv 2002.05709, equation 1 and algorithm 1.
+    """
 
     Options = NTXentOptions
+    title = "SimCLR"
+    figures = CONTRASTIVE_FIGURES
+
+    def loss(self, outputs):
+        candidates = losses.nt_xent_candidates(
+            *outputs.projections,
+            temperature=self.options.temperature,
+            normalize=self.options.normalize,
+            chunk_size=self.options.chunk_size,
+        )
+        return contrastive_figures(losses.nt_xent_from_logits(candidates), candidates)
+
+    def diagnose(self, figures, global_batch_size):
+        stuck = math.log(2 * global_batch_size - 1)
+        chance = min(10 / (2 * global_batch_size - 1), 0.5)
+        loss = figures.get("contrastive_loss")
+        accuracy = figures.get("contrastive_accuracy", 0.0)
+        if loss is None or accuracy >= chance:
+            return
+        if abs(loss - stuck) < STUCK_TOLERANCE * stuck:
+            yield (
+                "stuck",
+                f"The loss is stuck at {loss:.3f}: ln(2 * batch - 1) = {stuck:.3f} is "
+                "what equal projections give, so nothing is being learned. Try a "
+                "smaller or larger --optimizer.base_learning_rate, a longer "
+                "--optimizer.warmup_epochs, or weaker augmentation.",
+            )
+
+    def memory(self, global_batch_size, replicas=1):
+        candidates = 2 * global_batch_size
+        anchors = candidates // replicas
+        rows = losses.block_rows(anchors, candidates, self.options.chunk_size)
+        if rows is None:
+            return logits_memory(global_batch_size)
+        return Memory(
+            4 * rows * candidates, f"logits at a time: {rows:,} of {anchors:,} anchors"
+        )
+
+
+def contrastive_figures(loss, candidates):
+    """What `Objective.loss` returns for a loss over candidates.
+
+    Args:
+      loss: float32 `[N]`.
+      candidates: `simclr_tf.losses.CandidateLogits` or `StreamedCandidates`.
+
+    Returns:
+      (loss, dict of `CONTRASTIVE_FIGURES`).
+    """
+    return loss, {
+        "contrastive_loss": loss,
+        "contrastive_accuracy": metrics.contrastive_accuracy(candidates),
+        "contrastive_entropy": metrics.contrastive_entropy(candidates),
+    }
+
+
+def logits_memory(global_batch_size):
+    """Memory of all logits of a step: four float32 blocks [G, G], both directions."""
+    return Memory(4 * (2 * global_batch_size) ** 2, "logits a step")

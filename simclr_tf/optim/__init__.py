@@ -4,7 +4,7 @@ from simclr_tf.optim.catalogue import make_optimizer
 from simclr_tf.optim.lamb import LAMB
 from simclr_tf.optim.lars import LARS
 from simclr_tf.optim.layer_wise import LayerWiseOptimizer
-from simclr_tf.optim.roles import apply_exclusions, variables_by_role
+from simclr_tf.optim.roles import apply_exclusions, slots_of, variables_by_role
 from simclr_tf.optim.schedules import WarmupCosine, scaled_learning_rate
 from simclr_tf.optim.wrappers import wrap_optimizer
 
@@ -16,6 +16,7 @@ __all__ = [
     "apply_exclusions",
     "make_optimizer",
     "scaled_learning_rate",
+    "slots_of",
     "variables_by_role",
     "wrap_optimizer",
 ]

@@ -126,6 +126,33 @@ def apply_exclusions(optimizer, model, *, probe=None):
     return roles
 
 
+def slots_of(optimizer, variables):
+    """The optimizer's own variables that belong to some of the weights.
+
+    Args:
+      optimizer: keras.optimizers.Optimizer, built.
+      variables: list of variables that it was built with.
+
+    Returns:
+      list of variables: momentum, second moments, averages.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> weight = tf.Variable([1.0], name="weight")
+      >>> optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+      >>> optimizer.build([weight])
+      >>> len(slots_of(optimizer, [weight]))
+      1
+    """
+    # Keras names a slot after its variable: `momentum/NAME`.
+    ends = tuple(f"/{variable._shared_name}" for variable in variables)
+    return [
+        slot
+        for slot in optimizer.variables
+        if slot.name.partition(":")[0].endswith(ends)
+    ]
+
+
 def _as_list(layers):
     if layers is None:
         return []

@@ -25,8 +25,6 @@ from simclr_tf.training import (
 from simclr_tf.training.assembly import build_recipe
 from simclr_tf.training.workdir import CHECKPOINTS
 
-HELD_OUT_SCHEMES = ("folder:", "npz:")  # Where a test split is often missing.
-
 
 def evaluate_and_report(
     path,
@@ -68,9 +66,6 @@ def evaluate_and_report(
         config.data,
         chosen,
         channels=channels_of(encoder, path, is_run),
-        may_hold_out=chosen.get("data", config.data.source).startswith(
-            HELD_OUT_SCHEMES
-        ),
     )
     folder = output_folder(path, is_run, output)
     before, step = None, None

@@ -5,7 +5,7 @@ import logging
 
 import numpy as np
 
-from simclr_tf.data import label_subset, open_source
+from simclr_tf.data import kind_of, label_subset, open_source
 from simclr_tf.errors import ConfigError, DataError
 
 LOG = logging.getLogger("simclr_tf")
@@ -13,7 +13,7 @@ HELD_OUT_FRACTION = 0.2
 _FLAGS = {"data": "source"}  # Flag -> option, where they differ.
 
 
-def labelled_data(options, chosen, *, channels, may_hold_out):
+def labelled_data(options, chosen, *, channels, may_hold_out=None):
     """Open the training and the test images of an evaluation.
 
     Args:
@@ -21,7 +21,7 @@ def labelled_data(options, chosen, *, channels, may_hold_out):
       chosen: dict of flag to value, what differs from `options`.
       channels: int, of the images that the encoder takes.
       may_hold_out: bool; without a test split, hold out every fifth labelled image of
-        each class (seeded), and say so.
+        each class (seeded), and say so. None: the rule of the kind of data set.
 
     Returns:
       (train, test, DataConfig): sources with labels, and the options in force.
@@ -37,6 +37,8 @@ def labelled_data(options, chosen, *, channels, may_hold_out):
             "The images of this run came from Python: say which labelled images to use "
             "with --data."
         )
+    if may_hold_out is None:
+        may_hold_out = kind_of(options.source)[0].may_hold_out
     train = _open(options, options.split, channels)
     try:
         test = _open(options, options.test_split, channels)

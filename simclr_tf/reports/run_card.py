@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 
+from simclr_tf.config.pretrain import OBJECTIVES
+from simclr_tf.config.schema import find_guest
 from simclr_tf.data import licence_of
 from simclr_tf.evaluation import (
     EVALUATION_FILE,
@@ -134,10 +136,11 @@ def _summary(record, config, step):
             f"`{source['path']}`, of step {step:,}. How it was trained is not in "
             "that file."
         )
+    title = find_guest(OBJECTIVES, config.objective.name).title
     number = record["data"]["num_examples"]
     images = "a stream of" if number is None else f"{number:,}"
     return (
-        f"SimCLR encoder ({network}), pretrained without labels on {images} images "
+        f"{title} encoder ({network}), pretrained without labels on {images} images "
         f"of {config.data.image_size_pixels} pixels for {step:,} steps of "
         f"{config.global_batch_size} (seed {config.seed})."
     )

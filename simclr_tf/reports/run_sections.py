@@ -5,26 +5,12 @@ from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.schema import differences
 from simclr_tf.evaluation import FINETUNE_FILE
 from simclr_tf.export.card import wall_time_text
+from simclr_tf.objectives import figures_of
 from simclr_tf.reports.blocks import Curves, Picture, Section, Table, Text
 from simclr_tf.reports.markdown_blocks import markdown_blocks
 from simclr_tf.reports.result_sections import result_sections, seconds_of
 from simclr_tf.reports.transfer_report import TRANSFER_FILE, transfer_markdown
 from simclr_tf.training.warm_start import read_warm_start
-
-# Key of metrics.jsonl -> (title, format); in the order of the page.
-FIGURES = {
-    "contrastive_loss": ("contrastive loss", ".3f"),
-    "contrastive_accuracy": ("contrastive accuracy", ".1%"),
-    "contrastive_entropy": ("contrastive entropy (nats)", ".2f"),
-    "probe_accuracy": ("online probe accuracy (training views)", ".1%"),
-    "learning_rate": ("learning rate", ".3g"),
-    "alignment": ("alignment of the projections", ".3f"),
-    "uniformity": ("uniformity of the projections", ".3f"),
-    "effective_rank": ("effective rank of the features", ".1f"),
-    "data_wait_fraction": ("share of time waiting for data", ".1%"),
-    "images_per_second": ("images a second", ".0f"),
-    "gradient_norm": ("gradient norm", ".3f"),
-}
 
 
 def configuration_section(run):
@@ -76,8 +62,8 @@ def curve_section(runs):
       Section; it says so where there is no curve.
     """
     charts = []
-    for key, (title, form) in FIGURES.items():
-        lines = {}
+    for figure in _figures_of(runs):
+        key, lines = figure.name, {}
         for run in runs:
             points = [
                 (_epoch(record), record[key])
@@ -87,7 +73,7 @@ def curve_section(runs):
             if points:
                 lines[run.name] = tuple(zip(*points, strict=True))
         if lines:
-            charts.append(Curves(title, lines, value_format=form))
+            charts.append(Curves(figure.title, lines, value_format=figure.form))
     if not charts:
         return Section(
             "Training curves",
@@ -107,11 +93,16 @@ def end_section(runs):
     """
     rows = [
         (
-            title,
-            *(format(run.last[key], form) if key in run.last else "" for run in runs),
+            figure.title,
+            *(
+                format(run.last[figure.name], figure.form)
+                if figure.name in run.last
+                else ""
+                for run in runs
+            ),
         )
-        for key, (title, form) in FIGURES.items()
-        if any(key in run.last for run in runs)
+        for figure in _figures_of(runs)
+        if any(figure.name in run.last for run in runs)
     ]
     if not rows:
         return None
@@ -221,14 +212,25 @@ def cost_rows(run):
     ]
     if run.seconds:
         rows.append(("training time", wall_time_text(run.seconds)))
-    for key in ("images_per_second", "data_wait_fraction"):
-        found = [record[key] for record in run.records if key in record]
+    for figure in _figures_of([run]):
+        if figure.name not in ("images_per_second", "data_wait_fraction"):
+            continue
+        found = [r[figure.name] for r in run.records if figure.name in r]
         if found:
-            title, form = FIGURES[key]
-            rows.append((f"{title}, mean", format(sum(found) / len(found), form)))
+            mean = format(sum(found) / len(found), figure.form)
+            rows.append((f"{figure.title}, mean", mean))
     config = run.config
     rows += [("precision", config.precision), ("strategy", config.strategy)]
     return rows
+
+
+def _figures_of(runs):
+    """The figures of all runs, each once, in the order in which they are shown."""
+    return list(
+        dict.fromkeys(
+            figure for run in runs for figure in figures_of(run.config.objective)
+        )
+    )
 
 
 def _epoch(record):

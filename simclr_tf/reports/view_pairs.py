@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simclr_tf.augment import finish_views, two_views
+from simclr_tf.augment import plan_views
 from simclr_tf.data import evaluation_batches, plain_errors, training_dataset
+from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 
 class ViewPairs(NamedTuple):
@@ -46,30 +47,17 @@ def view_pairs(source, recipe, *, image_size_pixels, number, seed=0):
       >>> view_pairs(source, "cifar", image_size_pixels=6, number=3).view_b.shape
       (3, 6, 6, 3)
     """
+    views_of = ViewsOfBatch(plan_views(recipe, image_size_pixels), compile_views=False)
     with plain_errors():
-        batch = next(
-            iter(
-                training_dataset(
-                    source,
-                    global_batch_size=min(number, source.num_examples),
-                    seed=seed,
-                    total_steps=1,
-                    recipe=recipe,
-                    image_size_pixels=image_size_pixels,
-                )
-            )
+        dataset = training_dataset(
+            source,
+            global_batch_size=min(number, source.num_examples),
+            seed=seed,
+            total_steps=1,
+            plan=views_of.plan,
         )
-        if "images" in batch:
-            views = two_views(
-                batch["images"],
-                batch["seeds"],
-                recipe,
-                image_size_pixels=image_size_pixels,
-            )
-        else:
-            views = finish_views(
-                batch["crops_a"], batch["crops_b"], batch["seeds"], recipe
-            )
+        batch = next(iter(dataset))
+        views = views_of(batch)
     ids = batch["ids"].numpy()
     return ViewPairs(
         ids,

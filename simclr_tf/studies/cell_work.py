@@ -17,6 +17,7 @@ from simclr_tf.errors import DataError, unknown_choice
 from simclr_tf.evaluation import evaluate_features, extract_features
 from simclr_tf.evaluation.finetune import METHODS, FewLabels
 from simclr_tf.models import classifier_network, count_parameters
+from simclr_tf.objectives import REPRESENTATION_FIGURES
 from simclr_tf.reports.labelled_data import labelled_data
 from simclr_tf.studies.transforms import told_transforms
 from simclr_tf.training import (
@@ -29,17 +30,6 @@ from simclr_tf.training.classifier_training import ClassifierTraining
 from simclr_tf.training.workdir import Workdir
 
 _BATCH = 256
-_MAY_HOLD_OUT = ("folder:", "npz:")  # Where a test split is often missing.
-# Metric of the last epoch -> (value, factor).
-_OF_TRAINING = {
-    "contrastive_loss": ("contrastive_loss", 1),
-    "effective_rank": ("effective_rank", 1),
-    "contrastive_accuracy": ("contrastive_accuracy", 100),
-    "contrastive_entropy": ("contrastive_entropy", 1),
-    "probe_accuracy": ("online_probe", 100),
-    "alignment": ("alignment", 1),
-    "uniformity": ("uniformity", 1),
-}
 
 
 def do_cell(run, folder, *, command="simclr_tf.studies", say=lambda line: None):
@@ -75,7 +65,6 @@ def labelled_sources(config, channels=None):
         config.data,
         {},
         channels=channels or config.data.channels,
-        may_hold_out=config.data.source.startswith(_MAY_HOLD_OUT),
     )
     return train, test
 
@@ -225,10 +214,14 @@ def supervised_config(config):
 def _pretrained(run, folder, command, say):
     """(encoder as it was saved, values of its training); continues what is there."""
     result = pretrain_from_config(run.config, workdir=folder, say=say, command=command)
+    objective = result.model.objective
     values = {
-        name: factor * result.metrics[metric]
-        for metric, (name, factor) in _OF_TRAINING.items()
-        if metric in result.metrics
+        "online_probe" if figure.name == "probe_accuracy" else figure.name: (
+            100 if figure.unit == "fraction" else 1
+        )
+        * result.metrics[figure.name]
+        for figure in (*objective.figures, *REPRESENTATION_FIGURES)
+        if figure.name in result.metrics
     }
     encoder = load_encoder(folder)
     values["parameters"] = count_parameters(encoder)[0]

@@ -7,15 +7,17 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.augment import (
+    ViewGroup,
     apply_grayscale,
     apply_noise,
     apply_rotate,
     apply_sobel,
+    plan_views,
     sample_noise,
 )
 from simclr_tf.data import training_dataset
 from simclr_tf.errors import unknown_choice
-from simclr_tf.training.images_of_batch import ImagesOfBatch
+from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 # Transform -> (the recipe's switch, the probabilities of its classes: none, then each).
 TRANSFORMS = {
@@ -72,15 +74,15 @@ def told_transforms(
         features = encoder(images, training=False)
         return features, head(features, training=False)
 
-    make_views, sets = ImagesOfBatch(recipe, image_size_pixels), []
+    plan = plan_views(recipe, image_size_pixels, (ViewGroup(1),))
+    views_of, sets = ViewsOfBatch(plan), []
     for number, source in enumerate((train, test)):
         rng = np.random.default_rng([seed, number])
         sets.append(
             _embedded(
                 source,
-                make_views,
+                views_of,
                 embed,
-                image_size_pixels,
                 seed,
                 transform,
                 lambda size, rng=rng: rng.choice(len(shares), size, p=shares),
@@ -163,20 +165,19 @@ def mlp_accuracy_percent(
     return 100 * float(np.mean(predictions == test_labels))
 
 
-def _embedded(source, make_views, embed, size, seed, transform, draw):
+def _embedded(source, views_of, embed, seed, transform, draw):
     """(h, z, answers) of one transformed view of each image, but for a last rest."""
     batch = min(BATCH, source.num_examples)
     dataset = training_dataset(
         source,
         global_batch_size=batch,
         seed=seed,
-        recipe=make_views.recipe,
+        plan=views_of.plan,
         total_steps=source.num_examples // batch,
-        image_size_pixels=size,
     )
     parts = []
     for rows in dataset:
         answers = draw(batch)
-        images = transformed(make_views(rows), answers, rows["seeds"], transform)
+        images = transformed(views_of(rows)[0], answers, rows["seeds"], transform)
         parts.append([*(part.numpy() for part in embed(images)), answers])
     return [np.concatenate(part) for part in zip(*parts, strict=True)]

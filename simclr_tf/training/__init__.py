@@ -10,8 +10,8 @@ from simclr_tf.training.encoders import (
     load_projection_head,
     untrained_encoder,
 )
+from simclr_tf.training.pretraining_model import PretrainingModel, SimCLR
 from simclr_tf.training.run import pretrain, pretrain_from_config
-from simclr_tf.training.simclr import SimCLR
 from simclr_tf.training.stages import PretrainResult
 from simclr_tf.training.workdir import Workdir
 
@@ -21,6 +21,7 @@ __all__ = [
     "Classifier",
     "Distiller",
     "PretrainResult",
+    "PretrainingModel",
     "SimCLR",
     "Workdir",
     "load_classifier",

@@ -1,8 +1,7 @@
-"""Config -> networks, loss, optimizer: the one place that unpacks a config."""
+"""Config -> networks, objective, optimizer: the one place that unpacks a config."""
 
 import contextlib
 import dataclasses
-import functools
 
 import tensorflow as tf
 
@@ -11,12 +10,8 @@ from simclr_tf.augment import OneBranch, get_recipe
 from simclr_tf.config.pretrain import ENCODERS
 from simclr_tf.config.schema import find_guest
 from simclr_tf.errors import ConfigError
-from simclr_tf.losses import (
-    margin_triplet_from_logits,
-    nt_logistic_from_logits,
-    nt_xent_from_logits,
-)
 from simclr_tf.models import ProjectionHead, check_encoder
+from simclr_tf.objectives import objective_of
 from simclr_tf.optim import (
     WarmupCosine,
     apply_exclusions,
@@ -25,8 +20,8 @@ from simclr_tf.optim import (
     wrap_optimizer,
 )
 from simclr_tf.training.precision import fitting_precision
+from simclr_tf.training.pretraining_model import PretrainingModel
 from simclr_tf.training.replicated_encoder import replicated_encoder
-from simclr_tf.training.simclr import SimCLR
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
@@ -70,26 +65,6 @@ def build_projection_head(config, *, synchronized=False):
         )
 
 
-def loss_arguments(options):
-    """SimCLR's arguments from the options of an objective."""
-    if options.name == "nt_logistic":
-        loss = functools.partial(nt_logistic_from_logits, semi_hard=options.semi_hard)
-        return {"temperature": options.temperature, "loss": loss}
-    if options.name == "margin_triplet":
-        loss = functools.partial(
-            margin_triplet_from_logits,
-            margin=options.margin,
-            semi_hard=options.semi_hard,
-        )
-        return {"temperature": 1.0, "loss": loss}  # A margin of plain similarities.
-    return {
-        "temperature": options.temperature,
-        "normalize": options.normalize,
-        "loss": nt_xent_from_logits,
-        "chunk_size": options.chunk_size,
-    }
-
-
 def build_recipe(options):
     """The recipe of an AugmentConfig: the named one with its changes."""
     recipe = dataclasses.replace(get_recipe(options.recipe), **options.changes())
@@ -99,9 +74,9 @@ def build_recipe(options):
 
 
 def build_model(
-    config, image_shape, *, num_classes=None, encoder=None, synchronized=False
+    config, image_shape, *, num_classes=None, encoder=None, synchronized=False, **known
 ):
-    """An untrained SimCLR with all its variables.
+    """An untrained model with all its variables.
 
     Args:
       config: Config.
@@ -110,18 +85,20 @@ def build_model(
       encoder: keras.Model, the user's own, or None for the config's. On several
         replicas the model trains a copy of it.
       synchronized: bool, batch norm over all replicas.
+      **known: what an objective may need, of `simclr_tf.objectives.Setting`:
+        num_examples, total_steps, epoch_steps.
 
     Returns:
-      SimCLR, built.
+      PretrainingModel, built.
     """
     if encoder is None:
         encoder = build_encoder(config, image_shape[-1], synchronized=synchronized)
     else:
         encoder = replicated_encoder(encoder)
-    model = SimCLR(
+    model = PretrainingModel(
         encoder=fitting_encoder(encoder, image_shape),
         projection_head=build_projection_head(config, synchronized=synchronized),
-        **loss_arguments(config.objective),
+        objective=objective_of(config.objective),
         recipe=build_recipe(config.augment),
         image_size_pixels=config.data.image_size_pixels,
         num_classes=num_classes if config.probe.online else None,
@@ -130,7 +107,14 @@ def build_model(
         micro_batch_size=config.micro_batch_size,
         micro_batch_norm=config.micro_batch_norm,
     )
-    model.build_from_shape(image_shape)
+    with precision_policy(config.precision):
+        model.build_from_shape(
+            image_shape,
+            global_batch_size=config.global_batch_size,
+            synchronized=synchronized,
+            seed=config.seed,
+            **known,
+        )
     return model
 
 

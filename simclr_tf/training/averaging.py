@@ -74,8 +74,8 @@ def measure_statistics(model, dataset, number):
     """Update batch norm's moving statistics, and nothing else.
 
     Args:
-      model: SimCLR.
-      dataset: batches as `SimCLR.fit` takes them.
+      model: PretrainingModel.
+      dataset: batches as `PretrainingModel.fit` takes them.
       number: int >= 1, batches to take.
     """
 

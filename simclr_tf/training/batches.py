@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from simclr_tf.augment import one_view
+from simclr_tf.augment import ViewGroup, plan_views
 from simclr_tf.data import (
     CorruptionLog,
     ImageCache,
@@ -14,6 +14,7 @@ from simclr_tf.data import (
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError
 from simclr_tf.training.executions import made_ahead
+from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 
 def open_training_source(config, data=None, say=lambda line: None):
@@ -72,7 +73,7 @@ class Batches:
     Args:
       config: Config.
       source: Source of the pretraining images.
-      recipe: Recipe of the views.
+      plan: ViewPlan.
       probe_source: Source of labelled images for the probe, or None.
       replicas: int, which share a batch equally.
 
@@ -80,8 +81,8 @@ class Batches:
       ConfigError: they cannot share the probe's.
     """
 
-    def __init__(self, config, source, recipe, probe_source=None, replicas=1):
-        self._config, self._source, self._recipe = config, source, recipe
+    def __init__(self, config, source, plan, probe_source=None, replicas=1):
+        self._config, self._source, self._plan = config, source, plan
         self._probe_source = probe_source
         allowed = config.data.max_corrupt_fraction
         self._corruption = CorruptionLog(source, allowed)
@@ -105,7 +106,7 @@ class Batches:
           worker, workers: int; worker w of W gets rows [w G / W, (w + 1) G / W).
 
         Returns:
-          tf.data.Dataset of dicts, as SimCLR takes them.
+          tf.data.Dataset of dicts, as PretrainingModel takes them.
         """
         dataset = training_dataset(
             self._source,
@@ -113,8 +114,7 @@ class Batches:
             seed=self._config.seed,
             start_step=first,
             total_steps=last,
-            recipe=self._recipe,
-            image_size_pixels=self._config.data.image_size_pixels,
+            plan=self._plan,
             shard_index=worker,
             num_shards=workers,
         )
@@ -133,32 +133,28 @@ class Batches:
         )
 
     def _with_probe_set(self, dataset, first, last, worker, workers):
-        size = self._config.data.image_size_pixels
+        plan = plan_views(
+            "evaluate", self._config.data.image_size_pixels, (ViewGroup(1),)
+        )
         probe = training_dataset(
             self._probe_source,
             global_batch_size=self._probe_batch_size,
             seed=self._config.seed,
             start_step=first,
             total_steps=last,
-            recipe="evaluate",
-            image_size_pixels=size,
+            plan=plan,
             shard_index=worker,
             num_shards=workers,
         )
+        view_of = ViewsOfBatch(plan, compile_views=False)
 
         def join(batch, labelled):
             labelled = without_skipped(labelled, self._probe_corruption)
-            images = (
-                labelled["crops_a"]
-                if "crops_a" in labelled
-                else one_view(
-                    labelled["images"],
-                    labelled["seeds"],
-                    "evaluate",
-                    image_size_pixels=size,
-                )
-            )
-            return {**batch, "probe_images": images, "probe_labels": labelled["labels"]}
+            return {
+                **batch,
+                "probe_images": view_of(labelled)[0],
+                "probe_labels": labelled["labels"],
+            }
 
         return tf.data.Dataset.zip((dataset, probe)).map(join)
 

@@ -1,29 +1,26 @@
 """A classifier as a Keras model with its own train step: fine-tuning, from scratch."""
 
-import types
-
 import tensorflow as tf
 
-from simclr_tf._keras import keras
-from simclr_tf.augment import get_recipe
+from simclr_tf.augment import ViewGroup, get_recipe, plan_views
 from simclr_tf.distribution import num_replicas, require_equal_rows, sum_over_replicas
 from simclr_tf.errors import require
 from simclr_tf.losses import supervised_cross_entropy
 from simclr_tf.metrics import label_weights, top_k_correct
-from simclr_tf.training.images_of_batch import ImagesOfBatch
-from simclr_tf.training.running_means import RunningMean
+from simclr_tf.training.replicated_model import ReplicatedModel
+from simclr_tf.training.views_of_batch import ViewsOfBatch
 
-METRICS = ("loss", "accuracy", "gradient_norm")
+FIGURES = ("loss", "accuracy", "gradient_norm")
 
 
-class Classifier(keras.Model):
+class Classifier(ReplicatedModel):
     """Softmax cross-entropy on one random view of each labelled image.
 
     loss = mean of -log softmax(network(view))[label] over the labelled images of the
     global batch, plus the network's own regularizers.
 
     `fit` takes batches that are dicts of "labels" `[N]` (integers, -1 for unlabelled)
-    and of what `ImagesOfBatch` makes a view from.
+    and of what `ViewsOfBatch` makes a view from.
 
     `compile` takes one optimizer, or a list of them, one for each group of
     `groups`: layer-wise learning rates.
@@ -53,17 +50,13 @@ class Classifier(keras.Model):
         compile_views=True,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(FIGURES, **kwargs)
         self.network = network
         self.recipe = get_recipe(recipe)
         # Tuples: Keras would track lists, and checkpoints hold the variables already.
         self._groups = None if groups is None else tuple(map(tuple, groups))
-        self.make_images = ImagesOfBatch(self.recipe, image_size_pixels, compile_views)
-        self._means = types.MappingProxyType(
-            {name: RunningMean(name=name) for name in METRICS}
-        )
-        # What a step returns is the same on every replica: Keras need not add it up.
-        self.distribute_reduction_method = "first"
+        plan = plan_views(self.recipe, image_size_pixels, (ViewGroup(1),))
+        self.views_of = ViewsOfBatch(plan, compile_views)
         self.built = True
 
     def call(self, images, training=False):
@@ -71,19 +64,18 @@ class Classifier(keras.Model):
         return self.network(images, training=training)
 
     def train_step(self, batch):
-        images = self.make_images(batch)
+        images = self.views_of(batch)[0]
         require_equal_rows(images)
         with tf.GradientTape() as tape:
             shares = self._forward(images, batch["labels"], training=True)
         variables = self.network.trainable_variables
         gradients = tape.gradient(shares["loss"], variables)
-        gradients, sums = sum_over_replicas((gradients, shares))
-        sums["gradient_norm"] = tf.linalg.global_norm(gradients)
-        self._apply(gradients, variables)
-        return self._record(sums, batch["labels"])
+        figures = self.update(gradients, variables, shares)
+        return self._record(figures, batch["labels"])
 
     def test_step(self, batch):
-        shares = self._forward(self.make_images(batch), batch["labels"], training=False)
+        images = self.views_of(batch)[0]
+        shares = self._forward(images, batch["labels"], training=False)
         return self._record(sum_over_replicas(shares), batch["labels"])
 
     def _forward(self, images, labels, training):
@@ -102,7 +94,8 @@ class Classifier(keras.Model):
             ),
         }
 
-    def _apply(self, gradients, variables):
+    def apply(self, gradients, variables):
+        """Give each group's gradients to its optimizer."""
         by_variable = {id(v): g for g, v in zip(gradients, variables, strict=True)}
         groups = [variables] if self._groups is None else self._groups
         for optimizer, group in zip(self.optimizers, groups, strict=True):
@@ -124,13 +117,7 @@ class Classifier(keras.Model):
         )
         return optimizers
 
-    def _record(self, values, labels):
-        """Update the running means: over images, however many a batch holds."""
+    def _record(self, figures, labels):
+        """`record`; means are over images, however many a batch holds."""
         labelled = sum_over_replicas(tf.reduce_sum(label_weights(labels)))
-        for name, value in values.items():
-            self._means[name].update_state(value, sample_weight=labelled)
-        return {name: self._means[name].result() for name in values}
-
-    @property
-    def metrics(self):
-        return list(self._means.values())
+        return self.record(figures, dict.fromkeys(figures, labelled))

@@ -17,6 +17,7 @@ from simclr_tf.optim import (
 from simclr_tf.training.batches import without_skipped
 from simclr_tf.training.best_epoch import BestEpoch
 from simclr_tf.training.classifier import Classifier
+from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 
 class ClassifierTraining:
@@ -165,8 +166,7 @@ class ClassifierTraining:
                 global_batch_size=self.batch_size,
                 seed=seed,
                 total_steps=self.total_steps,
-                recipe=self._recipe,
-                image_size_pixels=self._size,
+                plan=self._model.views_of.plan,
                 shard_index=worker,
                 num_shards=workers,
             )
@@ -186,7 +186,5 @@ def _columns(batch, corruption):
     """What the step takes of a batch; images that had to be replaced are noted."""
     batch = without_skipped(batch, corruption)
     return {
-        name: batch[name]
-        for name in ("images", "crops_a", "seeds", "labels")
-        if name in batch
+        name: batch[name] for name in (*ViewsOfBatch.COLUMNS, "labels") if name in batch
     }

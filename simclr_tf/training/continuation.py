@@ -29,7 +29,7 @@ def describe_data(model, source, probe_source):
     """What a workdir and its checkpoints say about the images.
 
     Args:
-      model: SimCLR.
+      model: PretrainingModel.
       source: Source of the pretraining images.
       probe_source: Source of the online probe's own set, or None.
 
@@ -56,7 +56,7 @@ def describe_run(config, data, model):
     Args:
       config: Config.
       data: dict that describes the images (num_examples, fingerprint, ...).
-      model: SimCLR.
+      model: PretrainingModel.
 
     Returns:
       dict, ready for JSON.

@@ -3,61 +3,49 @@
 import time
 
 from simclr_tf._keras import keras
-from simclr_tf.losses import block_rows, nt_xent_from_logits
-from simclr_tf.models import count_parameters, flops_per_image
+from simclr_tf.models import count_parameters, flops_per_example
 from simclr_tf.training.executions import steps_done
 
 
 def cost_report(
     model, *, image_shape, global_batch_size, total_steps, epoch_steps, num_examples
 ):
-    """Plain lines: parameters, FLOPs, steps, memory of the logits.
+    """Plain lines: parameters, FLOPs, steps, memory of the objective.
 
     Args:
-      model: SimCLR, built.
+      model: PretrainingModel, built.
       image_shape: (H, W, C) of a view.
       global_batch_size, total_steps, epoch_steps, num_examples: int.
 
     Returns:
       str, several lines. Forward and backward of a step count as three forwards (and
-      with micro-batches one more); the logits are the four float32 blocks [G, G] of
-      both directions, or the rows of them that one replica holds at a time.
+      with micro-batches one more); the memory is what the objective says it needs.
     """
     trainable, _ = count_parameters(model.encoder)
     head, _ = count_parameters(model.projection_head)
-    height, _, channels = image_shape
     passes = "an endless stream" if num_examples is None else f"{num_examples:,} a pass"
     lines = [
         f"Images      {passes}, {epoch_steps} steps of "
         f"{global_batch_size} an epoch, {total_steps:,} steps in all"
     ]
     lines.append(f"Parameters  {_short(trainable)} encoder, {_short(head)} head")
-    forward = flops_per_image(model.encoder, height, channels)
-    if forward:
+    forward = [
+        flops_per_example(model.encoder, (*size, image_shape[-1]))
+        for size in model.views_of.sizes(image_shape[:2])
+    ]
+    if all(forward):
         passes_of_step = 3 if model.micro_batch_size is None else 4
-        step = passes_of_step * 2 * global_batch_size * forward
+        step = passes_of_step * global_batch_size * sum(forward)
         lines.append(
             f"Arithmetic  {_short(step)}FLOP a step "
-            f"({_short(forward)}FLOP an image forward), "
+            f"({_short(forward[0])}FLOP an image forward), "
             f"{_short(step * total_steps)}FLOP in all"
         )
-    lines.append(_memory_line(model, global_batch_size))
-    return "\n".join(lines)
-
-
-def _memory_line(model, global_batch_size):
-    candidates = 2 * global_batch_size
-    anchors = candidates // model.distribute_strategy.num_replicas_in_sync
-    rows = None
-    if model.losses_of is nt_xent_from_logits:  # Other losses hold all logits.
-        rows = block_rows(anchors, candidates, model.chunk_size)
-    if rows is None:
-        return f"Memory      {4 * candidates**2 / 2**20:,.1f} MiB of logits a step"
-    mebibytes = 4 * rows * candidates / 2**20
-    return (
-        f"Memory      {mebibytes:,.1f} MiB of logits at a time: {rows:,} of "
-        f"{anchors:,} anchors"
+    memory = model.objective.memory(
+        global_batch_size, model.distribute_strategy.num_replicas_in_sync
     )
+    lines.append(f"Memory      {memory.bytes / 2**20:,.1f} MiB of {memory.of}")
+    return "\n".join(lines)
 
 
 class EstimatedTime(keras.callbacks.Callback):

@@ -4,16 +4,17 @@ import numpy as np
 import tensorflow as tf
 
 from simclr_tf.metrics import alignment, effective_rank, uniformity
+from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 SAMPLE_SIZE = 256  # Images: enough for a rank, little beside an epoch.
-GRID_PAIRS = 12
+GRID_IMAGES = 12
 
 
 class RepresentationSample:
-    """A fixed batch of view pairs on which every epoch is measured alike.
+    """A fixed batch of views on which every epoch is measured alike.
 
     Args:
-      model: SimCLR.
+      model: PretrainingModel.
       batch: dict, one element of the training data; its first `SAMPLE_SIZE` rows are
         kept.
     """
@@ -21,34 +22,43 @@ class RepresentationSample:
     def __init__(self, model, batch):
         self._model = model
         rows = {
-            name: value[:SAMPLE_SIZE]
-            for name, value in batch.items()
-            if name in ("images", "crops_a", "crops_b", "seeds")
+            name: tf.nest.map_structure(lambda value: value[:SAMPLE_SIZE], batch[name])
+            for name in ViewsOfBatch.COLUMNS
+            if name in batch
         }
-        self.view_a, self.view_b = model.make_views(rows)
+        views = model.views_of(rows)
+        plan = model.views_of.plan
+        self.views = views if plan is None else views[: plan.num_full_views]
         self._embed = tf.function(self._features_and_projections)
 
     def measure(self):
-        """effective_rank of the features; alignment and uniformity of projections."""
-        features, (z_a, z_b) = self._embed()
-        return {
+        """Measure the features and projections.
+
+        Returns:
+          dict: effective_rank of the features, uniformity of the projections and, of
+          two views or more, alignment of the first two.
+        """
+        features, projections = self._embed()
+        figures = {
             "effective_rank": float(effective_rank(features)),
-            "alignment": float(alignment(z_a, z_b)),
-            "uniformity": float(uniformity(z_a)),
+            "uniformity": float(uniformity(projections[0])),
         }
+        if len(projections) > 1:
+            figures["alignment"] = float(alignment(*projections[:2]))
+        return figures
 
     def grid(self):
-        """View pairs side by side, `[2 S, GRID_PAIRS * S, C]`: a above b."""
+        """Views of some images above each other, `[V S, GRID_IMAGES * S, C]`."""
         rows = [
-            np.concatenate(list(view[:GRID_PAIRS].numpy()), axis=1)
-            for view in (self.view_a, self.view_b)
+            np.concatenate(list(view[:GRID_IMAGES].numpy()), axis=1)
+            for view in self.views
         ]
         grid = np.concatenate(rows, axis=0)
         # TensorBoard draws 1, 3 or 4 channels.
         return grid if grid.shape[-1] in (1, 3, 4) else grid[..., :1]
 
     def _features_and_projections(self):
-        views = tf.concat([self.view_a, self.view_b], axis=0)
-        features = self._model.encoder(views, training=False)
+        stacked = tf.concat(self.views, axis=0)
+        features = self._model.encoder(stacked, training=False)
         projections = self._model.projection_head(features, training=False)
-        return features, tf.split(projections, 2)
+        return features, tf.split(projections, len(self.views))

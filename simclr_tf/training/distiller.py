@@ -1,23 +1,21 @@
 """A student that learns from a teacher as a Keras model with its own train step."""
 
 import functools
-import types
 
 import tensorflow as tf
 
-from simclr_tf._keras import keras
-from simclr_tf.augment import get_recipe
+from simclr_tf.augment import ViewGroup, get_recipe, plan_views
 from simclr_tf.distribution import num_replicas, require_equal_rows, sum_over_replicas
 from simclr_tf.errors import require
 from simclr_tf.losses import distillation_cross_entropy, supervised_cross_entropy
 from simclr_tf.metrics import label_weights, top_k_correct
-from simclr_tf.training.images_of_batch import ImagesOfBatch
-from simclr_tf.training.running_means import RunningMean
+from simclr_tf.training.replicated_model import ReplicatedModel
+from simclr_tf.training.views_of_batch import ViewsOfBatch
 
-METRICS = ("loss", "distillation_loss", "agreement", "accuracy")
+FIGURES = ("loss", "distillation_loss", "agreement", "accuracy", "gradient_norm")
 
 
-class Distiller(keras.Model):
+class Distiller(ReplicatedModel):
     """Teach a student what a frozen teacher says about one view of each image.
 
     Over the N images of the global batch, of which some may have labels,
@@ -30,10 +28,10 @@ class Distiller(keras.Model):
     Teacher and student see the same view. The teacher runs in inference mode and stays
     bit-identical; it is no part of this model's variables, checkpoints or optimizer.
 
-    `fit` takes batches that are dicts of what `ImagesOfBatch` makes a view from, and,
+    `fit` takes batches that are dicts of what `ViewsOfBatch` makes a view from, and,
     where there are labels, of "labels" `[N]` (integers, -1 for unlabelled).
 
-    Metrics: loss; distillation_loss; agreement, the fraction of images for which both
+    Figures: loss; distillation_loss; agreement, the fraction of images for which both
     name the same class; accuracy, of the images with labels.
 
     Args:
@@ -64,7 +62,7 @@ class Distiller(keras.Model):
         compile_views=True,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(FIGURES, **kwargs)
         _check_pair(student, teacher)
         require(0 <= alpha <= 1, "`alpha` must lie in [0, 1].", alpha=alpha)
         self.student = student
@@ -75,12 +73,8 @@ class Distiller(keras.Model):
         )
         self.alpha = alpha
         self.recipe = get_recipe(recipe)
-        self.make_images = ImagesOfBatch(self.recipe, image_size_pixels, compile_views)
-        self._means = types.MappingProxyType(
-            {name: RunningMean(name=name) for name in METRICS}
-        )
-        # What a step returns is the same on every replica: Keras need not add it up.
-        self.distribute_reduction_method = "first"
+        plan = plan_views(self.recipe, image_size_pixels, (ViewGroup(1),))
+        self.views_of = ViewsOfBatch(plan, compile_views)
         self.built = True
 
     def call(self, images, training=False):
@@ -88,21 +82,17 @@ class Distiller(keras.Model):
         return self.student(images, training=training)
 
     def train_step(self, batch):
-        images = self.make_images(batch)
+        images = self.views_of(batch)[0]
         require_equal_rows(images)
         teacher_logits = self._teach(images)
         with tf.GradientTape() as tape:
             shares = self._forward(images, teacher_logits, batch.get("labels"), True)
         variables = self.student.trainable_variables
         gradients = tape.gradient(shares["loss"], variables)
-        gradients, sums = sum_over_replicas((gradients, shares))
-        self.optimizer.apply_gradients(
-            zip(gradients, variables, strict=True), skip_gradients_aggregation=True
-        )
-        return self._record(sums)
+        return self._record(self.update(gradients, variables, shares))
 
     def test_step(self, batch):
-        images = self.make_images(batch)
+        images = self.views_of(batch)[0]
         shares = self._forward(images, self._teach(images), batch.get("labels"), False)
         return self._record(sum_over_replicas(shares))
 
@@ -136,21 +126,15 @@ class Distiller(keras.Model):
             shares["labelled"] = tf.reduce_sum(label_weights(labels))
         return shares
 
-    def _record(self, sums):
-        """Update the running means; accuracy stays away where nothing has labels."""
+    def _record(self, figures):
+        """`record`; accuracy stays away where nothing has labels."""
         weights = {}
-        if "labelled" in sums:
-            weights["accuracy"] = sums.pop("labelled")
-            sums["accuracy"] = tf.math.divide_no_nan(
-                sums.pop("correct"), weights["accuracy"]
+        if "labelled" in figures:
+            weights["accuracy"] = figures.pop("labelled")
+            figures["accuracy"] = tf.math.divide_no_nan(
+                figures.pop("correct"), weights["accuracy"]
             )
-        for name, value in sums.items():
-            self._means[name].update_state(value, sample_weight=weights.get(name))
-        return {name: self._means[name].result() for name in sums}
-
-    @property
-    def metrics(self):
-        return list(self._means.values())
+        return self.record(figures, weights)
 
 
 def _check_pair(student, teacher):

@@ -9,23 +9,21 @@ from simclr_tf.training.executions import steps_done
 
 LOG = logging.getLogger("simclr_tf")
 
-STUCK_TOLERANCE = 0.02  # Of ln(2G - 1).
 COLLAPSED_STD = 0.05  # Of the isotropic value 1.
 COLLAPSED_RANK = 2.0
 SHOWN_IDS = 64  # Examples of a bad batch that a message names.
 
 
 class HealthCheck(keras.callbacks.Callback):
-    """Stop at a non-finite loss; warn of a stuck loss and of collapsed features.
+    """Stop at a non-finite loss; warn of what the objective knows, and of collapse.
 
     A model with `on_nonfinite="skip"` passes over such steps and counts them: then each
     is named in the log, and the run stops when there are too many.
 
     Args:
-      global_batch_size: int G; all-equal projections give the loss ln(2G - 1).
+      global_batch_size: int, for the diagnosis of the objective.
       start_step: int, steps done before.
       patience_epochs: int, epochs before a stuck loss is said.
-      is_nt_xent: bool; only NT-Xent has a known value for "nothing learned".
       last_checkpoint: function returning the newest good checkpoint's path or None.
       ids_of_batch: function of k = 0, 1, ... to the ids of the examples in batch k, or
         None.
@@ -47,7 +45,6 @@ class HealthCheck(keras.callbacks.Callback):
         global_batch_size,
         start_step=0,
         patience_epochs=2,
-        is_nt_xent=True,
         last_checkpoint=lambda: None,
         ids_of_batch=None,
         max_skipped_steps=10,
@@ -55,9 +52,7 @@ class HealthCheck(keras.callbacks.Callback):
         steps_per_execution=1,
     ):
         super().__init__()
-        self._stuck_loss = math.log(2 * global_batch_size - 1)
-        self._chance_accuracy = min(10 / (2 * global_batch_size - 1), 0.5)
-        self._is_nt_xent = is_nt_xent
+        self._global_batch_size = global_batch_size
         self._step = start_step
         self._steps_per_execution, self._latest_steps = steps_per_execution, 1
         self._patience = patience_epochs
@@ -89,28 +84,14 @@ class HealthCheck(keras.callbacks.Callback):
 
     def findings(self, logs):
         """What is wrong with an epoch's figures, as (name, plain words) pairs."""
-        loss = logs.get("contrastive_loss")
-        accuracy = logs.get("contrastive_accuracy", 0.0)
-        if (
-            self._is_nt_xent
-            and loss is not None
-            and abs(loss - self._stuck_loss) < STUCK_TOLERANCE * self._stuck_loss
-            and accuracy < self._chance_accuracy
-        ):
-            yield (
-                "stuck",
-                (
-                    f"The loss is stuck at {loss:.3f}: ln(2 * batch - 1) = "
-                    f"{self._stuck_loss:.3f} is what equal projections give, so "
-                    "nothing is being learned. Try a smaller or larger "
-                    "--optimizer.base_learning_rate, a longer "
-                    "--optimizer.warmup_epochs, or weaker augmentation."
-                ),
-            )
+        yield from self.model.objective.diagnose(logs, self._global_batch_size)
         std, rank = logs.get("feature_std"), logs.get("effective_rank")
         if (std is not None and std < COLLAPSED_STD) or (
             rank is not None and rank < COLLAPSED_RANK
         ):
+            warmer = hasattr(
+                getattr(self.model.objective, "options", None), "temperature"
+            )
             figures = ", ".join(
                 f"{name} {value:.3f}"
                 for name, value in (
@@ -123,8 +104,8 @@ class HealthCheck(keras.callbacks.Callback):
                 "collapsed",
                 (
                     f"The representation has collapsed: all images get nearly the same "
-                    f"features ({figures}). Try a lower --optimizer.base_learning_rate "
-                    "or a higher --objective.temperature."
+                    f"features ({figures}). Try a lower --optimizer.base_learning_rate"
+                    f"{' or a higher --objective.temperature' if warmer else ''}."
                 ),
             )
 

@@ -8,13 +8,6 @@ from tqdm import tqdm
 from simclr_tf._keras import keras
 from simclr_tf.training.executions import steps_done
 
-_SHOWN = {  # Metric -> its short name in the bar.
-    "loss": "loss",
-    "contrastive_accuracy": "contrastive acc",
-    "probe_accuracy": "probe acc",
-    "agreement": "agreement",
-}
-
 
 class Throughput:
     """Images a second and the share of time spent waiting for data, since a mark.
@@ -60,6 +53,7 @@ class Progress(keras.callbacks.Callback):
       start_step: int, steps done before.
       global_batch_size: int, images a step.
       wait_meter: WaitMeter.
+      shown: dict of figure name to its short name, beside the loss.
       stream: where to write; stderr if None.
       steps_per_execution: int.
     """
@@ -73,10 +67,12 @@ class Progress(keras.callbacks.Callback):
         start_step,
         global_batch_size,
         wait_meter,
+        shown=None,
         stream=None,
         steps_per_execution=1,
     ):
         super().__init__()
+        self._shown = {"loss": "loss", **(shown or {})}
         self._stream = stream or sys.stderr
         self._step, self._total = start_step, total_steps
         self._steps_per_execution = steps_per_execution
@@ -139,7 +135,7 @@ class Progress(keras.callbacks.Callback):
     def _figures(self, logs):
         parts = [
             f"{short} {float(logs[name]):.3f}"
-            for name, short in _SHOWN.items()
+            for name, short in self._shown.items()
             if name in logs
         ]
         speed = self._throughput.read()

@@ -21,7 +21,7 @@ from simclr_tf.training.batches import (
     open_training_source,
 )
 from simclr_tf.training.executions import set_threads
-from simclr_tf.training.gradient_cache import require_micro_batches
+from simclr_tf.training.micro_batches import require_micro_batches
 from simclr_tf.training.plan import plan_run
 from simclr_tf.training.precision import settle_precision
 from simclr_tf.training.stages import Run
@@ -144,7 +144,7 @@ def pretrain_from_config(
         config = dataclasses.replace(config, precision=precision.name)
         with strategy.scope():
             model = _build(config, source, probe_source, encoder, plan, replicas)
-        batches = Batches(config, source, model.recipe, probe_source, replicas)
+        batches = Batches(config, source, model.views_of.plan, probe_source, replicas)
         run = Run(
             config, strategy, model, source, probe_source, batches, plan, say, precision
         )
@@ -166,6 +166,9 @@ def _build(config, source, probe_source, encoder, plan, replicas):
         num_classes=labelled.num_classes or None,
         encoder=encoder,
         synchronized=replicas > 1,
+        num_examples=source.num_examples,
+        total_steps=plan.total_steps,
+        epoch_steps=plan.epoch_steps,
     )
     optimizer = assembly.build_optimizer(
         config, model, warmup_steps=plan.warmup_steps, total_steps=plan.total_steps

@@ -7,6 +7,7 @@ from simclr_tf import durations
 from simclr_tf._keras import keras
 from simclr_tf.data import plain_errors
 from simclr_tf.distribution import distribute_batches, is_chief, is_distributed
+from simclr_tf.objectives import figures_of
 from simclr_tf.training.averaging import UseAverages
 from simclr_tf.training.continuation import (
     ContinueMetrics,
@@ -42,7 +43,7 @@ class PretrainResult:
     """What a run gives back.
 
     Attributes:
-      model: SimCLR, trained.
+      model: PretrainingModel, trained.
       encoder: keras.Model, its encoder.
       metrics: dict, the last epoch's figures by name.
       history: list of dicts, one an epoch.
@@ -64,7 +65,7 @@ class Run:
     Args:
       config: Config, with the precision settled.
       strategy: tf.distribute.Strategy.
-      model: SimCLR, compiled in the strategy's scope.
+      model: PretrainingModel, compiled in the strategy's scope.
       source: Source of the training images.
       probe_source: Source of the online probe's images, or None: the same.
       batches: Batches of both.
@@ -240,6 +241,11 @@ class Run:
             start_step=start_step,
             global_batch_size=config.global_batch_size,
             wait_meter=self.meter,
+            shown={
+                figure.name: figure.short
+                for figure in figures_of(config.objective)
+                if figure.short
+            },
             **self.counting,
         )
         own = [
@@ -248,7 +254,6 @@ class Run:
             HealthCheck(
                 global_batch_size=config.global_batch_size,
                 start_step=start_step,
-                is_nt_xent=config.objective.name == "nt_xent",
                 last_checkpoint=lambda: getattr(store and store.latest(), "path", None),
                 ids_of_batch=self.batches.ids_of,
                 max_skipped_steps=config.max_skipped_steps,

@@ -20,8 +20,9 @@ from simclr_tf.training.distiller import Distiller
 from simclr_tf.training.plan import plan_run
 from simclr_tf.training.progress import Progress
 from simclr_tf.training.replicated_encoder import replicated_encoder
+from simclr_tf.training.views_of_batch import ViewsOfBatch
 
-_COLUMNS = ("images", "crops_a", "seeds", "labels")  # What the step takes of a batch.
+_COLUMNS = (*ViewsOfBatch.COLUMNS, "labels")  # What the step takes of a batch.
 
 
 def train_student(student, teacher, source, *, config, strategy):
@@ -44,9 +45,6 @@ def train_student(student, teacher, source, *, config, strategy):
     """
     run = config.run_config(teacher.input_shape[-1])
     plan = plan_run(run, source)
-    batches = Batches(
-        run, source, build_recipe(run.augment), replicas=strategy.num_replicas_in_sync
-    )
     with strategy.scope():
         network = replicated_encoder(student)
         model = Distiller(
@@ -59,12 +57,16 @@ def train_student(student, teacher, source, *, config, strategy):
             image_size_pixels=config.image_size_pixels,
         )
         model.compile(optimizer=_optimizer(config, network, plan.total_steps))
+    batches = Batches(
+        run, source, model.views_of.plan, replicas=strategy.num_replicas_in_sync
+    )
     meter = WaitMeter(ahead=is_distributed(strategy))
     progress = Progress(
         total_steps=plan.total_steps,
         start_step=0,
         global_batch_size=config.batch_size,
         wait_meter=meter,
+        shown={"agreement": "agreement"},
     )
     figures = _Figures()
     try:

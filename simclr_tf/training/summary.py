@@ -4,20 +4,9 @@ from simclr_tf.config import Config
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.schema import differences
 from simclr_tf.files import write_atomically
+from simclr_tf.objectives import figures_of
 from simclr_tf.training.warm_start import read_warm_start
 from simclr_tf.training.workdir import SUMMARY_FILE, versions
-
-_MEANINGS = {  # Figure -> (label, format); in the order of the table.
-    "contrastive_loss": ("contrastive loss", "{:.3f}"),
-    "contrastive_accuracy": ("contrastive accuracy over all candidates", "{:.1%}"),
-    "contrastive_entropy": ("contrastive entropy (nats)", "{:.2f}"),
-    "probe_accuracy": ("online probe accuracy (training views)", "{:.1%}"),
-    "effective_rank": ("effective rank of the features", "{:.1f}"),
-    "alignment": ("alignment of the projections", "{:.3f}"),
-    "uniformity": ("uniformity of the projections", "{:.3f}"),
-    "images_per_second": ("images a second", "{:.0f}"),
-    "data_wait_fraction": ("share of time waiting for data", "{:.1%}"),
-}
 
 
 def write_summary(workdir, config, records, *, command, corrupt=()):
@@ -44,9 +33,10 @@ def write_summary(workdir, config, records, *, command, corrupt=()):
         "| figure | value |",
         "|---|---:|",
     ]
-    for name, (label, form) in _MEANINGS.items():
-        if name in last:
-            lines.append(f"| {label} | {form.format(last[name])} |")
+    for figure in figures_of(config.objective):
+        if figure.name in last:
+            value = format(last[figure.name], figure.form)
+            lines.append(f"| {figure.title} | {value} |")
     started = read_warm_start(workdir.path)
     if started is not None:
         lines += ["", "## Started from", "", f"`{started['source']}`", ""]

@@ -137,7 +137,7 @@ def warm_start(model, path, parts="encoder"):
     labels anew, and the optimizer: the run begins at step 0.
 
     Args:
-      model: SimCLR, built; under its own strategy's scope or none.
+      model: PretrainingModel, built; under its own strategy's scope or none.
       path: see `open_stored_weights`.
       parts: "encoder" or "encoder_and_head".
 
@@ -161,6 +161,7 @@ def warm_start(model, path, parts="encoder"):
     _check_useful(result)
     for variable, stored in pairs:
         variable.assign(tf.cast(stored.read(), variable.dtype))
+    model.objective.weights_loaded()
     taken, total = result.parameters(ENCODER)
     if taken < total:
         LOG.warning(

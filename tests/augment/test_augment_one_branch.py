@@ -12,6 +12,7 @@ from simclr_tf.augment import (
     Recipe,
     crop_views,
     finish_views,
+    plan_views,
     two_views,
 )
 from simclr_tf.config.data import AugmentConfig, OneBranchOperator
@@ -71,14 +72,14 @@ def test_operators_are_applied_in_their_order():
 
 def test_crops_made_at_decoding_are_finished_to_the_same_views():
     recipe = OneBranch(Recipe(), ("crop", "color"))
+    plan = plan_views(recipe, 8)
     whole = two_views(IMAGES, SEEDS, recipe, image_size_pixels=8)
     crops = [
-        crop_views(image, seed, recipe, 8)
-        for image, seed in zip(IMAGES, SEEDS, strict=True)
+        crop_views(image, seed, plan) for image, seed in zip(IMAGES, SEEDS, strict=True)
     ]
     crops_a, crops_b = (tf.stack(part) for part in zip(*crops, strict=True))
     for ours, theirs in zip(
-        finish_views(crops_a, crops_b, SEEDS, recipe), whole, strict=True
+        finish_views((crops_a, crops_b), SEEDS, plan), whole, strict=True
     ):
         np.testing.assert_allclose(ours, theirs, atol=2e-3)
 

@@ -13,6 +13,7 @@ from simclr_tf.augment import (
     finish_view,
     finish_views,
     one_view,
+    plan_views,
     two_views,
 )
 from simclr_tf.augment.jpeg import decode_boxes
@@ -53,10 +54,11 @@ def test_both_stages_in_a_pipeline_equal_two_views_of_the_batch(recipe, size):
             tf.TensorSpec([2], tf.int32),
         ),
     )
-    dataset = dataset.map(lambda image, key: crop_views(image, key, recipe, size))
+    plan = plan_views(recipe, size)
+    dataset = dataset.map(lambda image, key: crop_views(image, key, plan))
     crops_a, crops_b = next(iter(dataset.batch(6)))
     assert crops_a.dtype == tf.float32 and crops_a.shape == (6, size, size, 3)
-    views = finish_views(crops_a, crops_b, keys, recipe)
+    views = finish_views((crops_a, crops_b), keys, plan)
     expected = two_views(images, keys, recipe, image_size_pixels=size)
     for view, other in zip(views, expected, strict=True):
         np.testing.assert_allclose(view, other, atol=1e-5)
@@ -78,7 +80,9 @@ def test_one_view_in_two_stages_equals_one_view(view):
 
 def test_crops_overshoot_neither_way():
     image = (np.indices((9, 9)).sum(axis=0) % 2 * 255).astype(np.uint8)[..., None]
-    crops = np.stack([crop_views(image, key, "cifar", 20) for key in seeds(20)])
+    crops = np.stack(
+        [crop_views(image, key, plan_views("cifar", 20)) for key in seeds(20)]
+    )
     assert crops.min() == 0.0 and crops.max() == 1.0
 
 
@@ -91,8 +95,8 @@ def test_crops_overshoot_neither_way():
 def test_jpeg_bytes_give_the_crops_of_the_fully_decoded_image(recipe, shape):
     for contents, key in zip(photographs(6, *shape), seeds(6), strict=True):
         image = decoded(contents, channels=3)
-        crops = crop_views(tf.constant(contents), key, recipe, 33)
-        expected = crop_views(image, key, recipe, 33)
+        crops = crop_views(tf.constant(contents), key, plan_views(recipe, 33))
+        expected = crop_views(image, key, plan_views(recipe, 33))
         for crop, other in zip(crops, expected, strict=True):
             np.testing.assert_array_equal(crop, other)
 
@@ -115,23 +119,19 @@ def test_only_the_part_that_the_boxes_cover_is_decoded():
     ids=["one", "pair", "one-branch"],
 )
 def test_draws_made_for_a_batch_are_those_of_each_image(recipe):
-    image, keys = byte_images(31, 45, 3), seeds(6)
-    for key, draws in zip(keys, crop_draws(keys, recipe), strict=True):
-        found = crop_views(image, key, recipe, 12, draws=draws)
-        for crop, expected in zip(
-            found, crop_views(image, key, recipe, 12), strict=True
-        ):
+    image, keys, plan = byte_images(31, 45, 3), seeds(6), plan_views(recipe, 12)
+    for key, draws in zip(keys, crop_draws(keys, plan), strict=True):
+        found = crop_views(image, key, plan, draws=draws)
+        for crop, expected in zip(found, crop_views(image, key, plan), strict=True):
             np.testing.assert_array_equal(crop, expected)
-    other = crop_views(
-        image, keys[0], recipe, 12, draws=crop_draws(keys[1:2], recipe)[0]
-    )
-    assert np.abs(other[-1] - crop_views(image, keys[0], recipe, 12)[-1]).max() > 0.05
+    other = crop_views(image, keys[0], plan, draws=crop_draws(keys[1:2], plan)[0])
+    assert np.abs(other[-1] - crop_views(image, keys[0], plan)[-1]).max() > 0.05
 
 
 def test_jpeg_bytes_map_in_a_pipeline_and_decode_to_grey():
-    contents = photographs(3, 30, 44)
+    contents, plan = photographs(3, 30, 44), plan_views("small_grey", 28)
     dataset = tf.data.Dataset.from_tensor_slices((contents, seeds(3))).map(
-        lambda jpeg, key: crop_views(jpeg, key, "small_grey", 28, channels=1)
+        lambda jpeg, key: crop_views(jpeg, key, plan, channels=1)
     )
     crops_a, _ = next(iter(dataset.batch(3)))
     assert crops_a.shape == (3, 28, 28, 1)
@@ -152,10 +152,10 @@ def test_jpeg_bytes_map_in_a_pipeline_and_decode_to_grey():
 )
 def test_other_images_and_seeds_are_refused(image, key, message):
     with pytest.raises(ConfigError, match=message):
-        crop_views(image, tf.constant(key, tf.int32), "cifar", 8)
+        crop_views(image, tf.constant(key, tf.int32), plan_views("cifar", 8))
 
 
 def test_finish_views_refuses_seeds_of_another_batch():
     crops = np.zeros((2, 8, 8, 3), np.float32)
     with pytest.raises(ConfigError, match="same batch size"):
-        finish_views(crops, crops, seeds(3), "cifar")
+        finish_views((crops, crops), seeds(3), plan_views("cifar", 8))

@@ -297,7 +297,7 @@ def test_other_sizes_are_refused(size):
 
 
 def test_recipes_that_are_not_a_pair_are_refused():
-    with pytest.raises(ConfigError, match="pair of recipes"):
+    with pytest.raises(ConfigError, match="one for each view"):
         two_views(byte_images(2, 8, 8, 3), seeds(2), ("cifar",))
     with pytest.raises(ConfigError, match="Did you mean cifar"):
         two_views(byte_images(2, 8, 8, 3), seeds(2), ("cifar", "cifarr"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simclr_tf.data import open_source
-from simclr_tf.data.splits import bounds_to_range, parse_split
+from simclr_tf.data.sources.kind import bounds_to_range, parse_split
 from simclr_tf.errors import ConfigError, DataError
 
 IDS = np.array([2, 0])
@@ -177,7 +177,10 @@ def test_missing_and_broken_array_files_are_refused(tmp_path, images):
     [
         ("fodler:/tmp", "Did you mean `folder:PATH`"),
         ("embeded:freedoom_12", "Did you mean `embedded:freedoom_12`"),
-        ("cifar10", "Choices: embedded:freedoom_12, embedded:fashion_mnist_10k, tfds:"),
+        (
+            "cifar10",
+            "Choices: embedded:freedoom_12, embedded:fashion_mnist_10k, folder:",
+        ),
         ("/data/mine.npz", "Did you mean `npz:/data/mine.npz`"),
         ("folder:", "followed by"),
     ],

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from simclr_tf.augment import plan_views
 from simclr_tf.data import (
     CorruptionLog,
     evaluation_batches,
@@ -12,11 +13,10 @@ from simclr_tf.data import (
     plain_errors,
     training_dataset,
 )
-from simclr_tf.data.image_files import inspect_files
-from simclr_tf.data.pixels import CAN_DECODE_WEBP
+from simclr_tf.data.image_files import can_decode_webp, inspect_files
 from simclr_tf.errors import ConfigError, DataError
 
-OPTIONS = dict(seed=3, recipe="simclr_v2", image_size_pixels=16)
+OPTIONS = dict(seed=3, plan=plan_views("simclr_v2", 16))
 
 
 def flip_middle(path):
@@ -68,7 +68,7 @@ def test_the_allowed_fraction_itself_is_allowed(broken):
 
 
 @pytest.mark.parametrize(
-    "name", ["a.jpg", "a.png", "a.gif", "a.bmp", *["a.webp"] * CAN_DECODE_WEBP]
+    "name", ["a.jpg", "a.png", "a.gif", "a.bmp", *["a.webp"] * can_decode_webp()]
 )
 def test_files_with_data_behind_their_end_are_as_good_as_their_decoder_says(
     tmp_path, photo, name
@@ -113,7 +113,7 @@ def test_damage_in_the_middle_is_replaced_named_and_counted(flipped, caplog):
             replaced = batch["skipped"].numpy() >= 0
             assert 7 not in batch["ids"].numpy()
             assert (batch["skipped"].numpy()[replaced] == 7).all()
-            assert batch["crops_a"].numpy().std(axis=(1, 2, 3)).min() > 0
+            assert batch["crops"][0].numpy().std(axis=(1, 2, 3)).min() > 0
             log.record(batch["skipped"])
     assert source.corrupt == ["07.png"]
     assert caplog.text.count("Skipped 07.png") == 1
@@ -152,7 +152,7 @@ def test_good_images_look_the_same_whether_or_not_another_is_broken(flipped):
     good = damaged["skipped"].numpy() < 0
     assert good.sum() == 11
     np.testing.assert_array_equal(
-        damaged["crops_a"].numpy()[good], healed["crops_a"].numpy()[good]
+        damaged["crops"][0].numpy()[good], healed["crops"][0].numpy()[good]
     )
 
 
@@ -223,8 +223,10 @@ def test_files_that_vanish_during_a_run_are_replaced(tmp_path, save_photos):
     # Nothing else moves: every other row holds what it held.
     kept = batch["skipped"].numpy() < 0
     assert kept.sum() == 5
-    for name in ("ids", "seeds", "crops_a", "crops_b"):
+    for name in ("ids", "seeds"):
         np.testing.assert_array_equal(batch[name][kept], whole[name][kept])
+    for own, other in zip(batch["crops"], whole["crops"], strict=True):
+        np.testing.assert_array_equal(own[kept], other[kept])
 
 
 def test_other_pipeline_errors_stay_as_they_are():

@@ -6,8 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from simclr_tf.data import evaluation_batches, open_source
-from simclr_tf.data.image_files import image_format
-from simclr_tf.data.pixels import CAN_DECODE_WEBP
+from simclr_tf.data.image_files import can_decode_webp, image_format
 from simclr_tf.errors import ConfigError, DataError
 
 
@@ -149,7 +148,7 @@ def test_more_channels_than_three_are_refused_for_files(tmp_path, save_photos):
 
 
 @pytest.mark.parametrize(
-    "suffix", ["jpg", "png", "bmp", "gif", *["webp"] * CAN_DECODE_WEBP]
+    "suffix", ["jpg", "png", "bmp", "gif", *["webp"] * can_decode_webp()]
 )
 def test_every_format_is_decoded_to_what_pillow_reads(tmp_path, photo, suffix):
     picture = photo()
@@ -174,7 +173,7 @@ def test_an_animation_gives_its_first_frame(tmp_path, photo):
 
 
 def test_webp_without_a_decoder_is_refused_with_a_way_out(tmp_path, photo, monkeypatch):
-    monkeypatch.setattr("simclr_tf.data.image_files.CAN_DECODE_WEBP", False)
+    monkeypatch.setattr("simclr_tf.data.image_files.can_decode_webp", lambda: False)
     photo().save(tmp_path / "a.webp")
     photo().save(tmp_path / "b.png")
     with pytest.raises(DataError, match="cannot decode WebP.*webp_files=1"):

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from simclr_tf.augment import crop_views, finish_views, one_view, two_views
+from simclr_tf.augment import (
+    crop_views,
+    finish_views,
+    one_view,
+    plan_views,
+    two_views,
+)
 from simclr_tf.data import evaluation_batches, open_source, training_dataset
 from simclr_tf.data.batch_schedule import stand_in
 from simclr_tf.errors import ConfigError
@@ -34,8 +40,7 @@ def batches(source, total_steps=5, **options):
         dict(
             global_batch_size=4,
             seed=1,
-            recipe="cifar",
-            image_size_pixels=16,
+            plan=plan_views("cifar", 16),
             total_steps=total_steps,
         )
         | options
@@ -46,7 +51,10 @@ def batches(source, total_steps=5, **options):
 def assert_equal(one, other):
     assert one.keys() == other.keys()
     for key in one:
-        np.testing.assert_array_equal(one[key], other[key])
+        for a, b in zip(
+            tf.nest.flatten(one[key]), tf.nest.flatten(other[key]), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_threefry_oracle_gives_the_published_vectors():
@@ -77,7 +85,9 @@ def test_workers_parts_together_are_the_global_batch(source):
         batches(source, total_steps=3, shard_index=w, num_shards=2) for w in range(2)
     ]
     for batch, first, second in zip(whole, *parts, strict=True):
-        together = {key: np.concatenate([first[key], second[key]]) for key in first}
+        together = tf.nest.map_structure(
+            lambda a, b: np.concatenate([a, b]), first, second
+        )
         assert first["ids"].shape == [2]
         assert_equal(batch, together)
 
@@ -122,8 +132,8 @@ def test_an_image_looks_the_same_in_any_batch_size(on_disk):
     place = {int(i): row for row, i in enumerate(large["ids"])}
     for batch in small:
         rows = [place[int(i)] for i in batch["ids"]]
-        for crops in ("crops_a", "crops_b"):
-            np.testing.assert_array_equal(batch[crops], large[crops].numpy()[rows])
+        for own, crops in zip(batch["crops"], large["crops"], strict=True):
+            np.testing.assert_array_equal(own, crops.numpy()[rows])
 
 
 def test_element_types_and_static_shapes_in_memory(in_memory):
@@ -145,16 +155,14 @@ def test_element_types_and_static_shapes_of_files(on_disk):
         global_batch_size=4,
         seed=0,
         total_steps=2,
-        recipe="cifar",
-        image_size_pixels=16,
+        plan=plan_views("cifar", 16),
     ).element_spec
     assert spec == {
         "ids": tf.TensorSpec([4], tf.int64),
         "seeds": tf.TensorSpec([4, 2], tf.int32),
         "skipped": tf.TensorSpec([4], tf.int64),
         "labels": tf.TensorSpec([4], tf.int32),
-        "crops_a": tf.TensorSpec([4, 16, 16, 3], tf.float32),
-        "crops_b": tf.TensorSpec([4, 16, 16, 3], tf.float32),
+        "crops": (tf.TensorSpec([4, 16, 16, 3], tf.float32),) * 2,
     }
 
 
@@ -165,8 +173,7 @@ def test_number_of_batches_is_known_beforehand(source):
         seed=0,
         total_steps=7,
         start_step=2,
-        recipe="cifar",
-        image_size_pixels=16,
+        plan=plan_views("cifar", 16),
     )
     assert int(dataset.cardinality()) == 5
 
@@ -197,12 +204,10 @@ def test_jpeg_files_are_cropped_as_their_decoded_images(tmp_path, photo, suffixe
     batch = batches(source, 1)[0]
     for row, example in enumerate(batch["ids"].numpy()):
         location = [column[0] for column in source.locations(np.array([example]))]
-        for key, crop in zip(
-            ("crops_a", "crops_b"),
-            crop_views(source.read_image(*location), batch["seeds"][row], "cifar", 16),
-            strict=True,
-        ):
-            np.testing.assert_allclose(batch[key][row], crop, atol=1e-5)
+        image = source.read_image(*location)
+        crops = crop_views(image, batch["seeds"][row], plan_views("cifar", 16))
+        for own, crop in zip(batch["crops"], crops, strict=True):
+            np.testing.assert_allclose(own[row], crop, atol=1e-5)
 
 
 def test_labels_can_be_left_out_and_are_never_made_up(in_memory, rng):
@@ -217,7 +222,7 @@ def test_crops_of_files_are_those_that_two_views_makes_of_the_image(tmp_path, ph
     lazy = open_source(f"folder:{tmp_path}", memory_limit_bytes=0)
     kept = open_source(f"folder:{tmp_path}")
     (files,), (arrays,) = batches(lazy, 1), batches(kept, 1)
-    done = finish_views(files["crops_a"], files["crops_b"], files["seeds"], "cifar")
+    done = finish_views(files["crops"], files["seeds"], plan_views("cifar", 16))
     expected = two_views(
         arrays["images"], arrays["seeds"], "cifar", image_size_pixels=16
     )
@@ -272,6 +277,7 @@ def test_impossible_requests_are_refused(in_memory, options, words):
         batches(in_memory, **options)
 
 
-def test_files_need_a_recipe_and_a_size(on_disk):
-    with pytest.raises(ConfigError, match="image_size_pixels=None"):
-        batches(on_disk, image_size_pixels=None)
+def test_files_need_a_plan_with_sizes(on_disk):
+    for plan in (None, plan_views("cifar")):
+        with pytest.raises(ConfigError, match="`plan` with the sizes of the views"):
+            batches(on_disk, plan=plan)

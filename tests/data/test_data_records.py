@@ -25,7 +25,7 @@ def test_a_piece_beyond_the_end_is_refused(tmp_path):
 
 
 def test_bytes_survive_the_way_through_a_pipeline(tmp_path):
-    from simclr_tf.data.tfds_source import RecordSource
+    from simclr_tf.data.sources.tfds import RecordSource
 
     path = tmp_path / "shard"
     path.write_bytes(b"..a\0b\0\0..")

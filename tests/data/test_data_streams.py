@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from simclr_tf.augment import plan_views
 from simclr_tf.data import (
     ArraySource,
     StreamSource,
@@ -12,7 +13,7 @@ from simclr_tf.data import (
 )
 from simclr_tf.errors import ConfigError, DataError
 
-OPTIONS = dict(global_batch_size=4, seed=1, recipe="cifar", image_size_pixels=8)
+OPTIONS = dict(global_batch_size=4, seed=1, plan=plan_views("cifar", 8))
 
 
 @pytest.fixture
@@ -117,9 +118,9 @@ def test_images_of_several_sizes_are_cropped_one_by_one():
     source = open_source(uneven())
     assert isinstance(source, StreamSource) and source.image_shape is None
     for batch in training_dataset(source, total_steps=3, **OPTIONS):
-        assert batch["crops_a"].shape == (4, 8, 8, 3)
+        assert batch["crops"][0].shape == (4, 8, 8, 3)
         np.testing.assert_allclose(
-            batch["crops_a"][:, 4, 4, 0], batch["labels"].numpy() * 10 / 255, atol=1e-5
+            batch["crops"][0][:, 4, 4, 0], batch["labels"].numpy() * 10 / 255, atol=1e-5
         )
 
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from simclr_tf.augment import plan_views
 from simclr_tf.data import evaluation_batches, open_source, training_dataset
 from simclr_tf.data.records import index_records
 from simclr_tf.errors import DataError
@@ -121,10 +122,9 @@ def test_training_reads_any_example_in_any_order(data_dir):
         global_batch_size=5,
         seed=0,
         total_steps=4,
-        recipe="evaluate",
-        image_size_pixels=8,
+        plan=plan_views("evaluate", 8),
     ):
-        centre = np.rint(batch["crops_a"].numpy()[:, 6, 4, 0] * 255 / 10)
+        centre = np.rint(batch["crops"][0].numpy()[:, 6, 4, 0] * 255 / 10)
         assert centre.tolist() == [expected[i] for i in batch["ids"].numpy()]
         np.testing.assert_array_equal(
             batch["labels"], source.labels[batch["ids"].numpy()]
@@ -197,8 +197,7 @@ def test_broken_image_bytes_inside_a_record_are_replaced(data_dir, tmp_path):
                 global_batch_size=10,
                 seed=0,
                 total_steps=2,
-                recipe="cifar",
-                image_size_pixels=8,
+                plan=plan_views("cifar", 8),
             )
         ]
     )

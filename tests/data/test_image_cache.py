@@ -8,26 +8,31 @@ import subprocess
 import sys
 import textwrap
 import threading
+import types
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from simclr_tf.augment import plan_views
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override
 from simclr_tf.data import (
     CorruptionLog,
     ImageCache,
-    cache_entries,
+    cache,
     evaluation_batches,
-    image_cache,
     open_source,
     training_dataset,
 )
-from simclr_tf.data.cache_entries import kept_entry
-from simclr_tf.data.cached_source import CachedSource
-from simclr_tf.data.free_space import free_disk_bytes, free_memory_bytes
-from simclr_tf.data.tfds_source import RecordSource
+from simclr_tf.data.cache import CachedSource
+from simclr_tf.data.sources.tfds import RecordSource
+from simclr_tf.data.storage import (
+    MANIFEST,
+    free_disk_bytes,
+    free_memory_bytes,
+    kept_entry,
+)
 from simclr_tf.errors import ConfigError, DataError
 
 PHOTOS = [
@@ -37,11 +42,8 @@ PHOTOS = [
 ]
 
 
-@pytest.fixture
-def photos(tmp_path, save_photos):
-    """A folder of ten photos of several sizes, one of them broken in its middle."""
-    folder = save_photos(tmp_path / "photos", *PHOTOS)
-    path = folder / "dog/4.png"
+def break_middle(path):
+    """Spoil a PNG so that only decoding it shows it."""
     png = path.read_bytes()
     middle = len(png) // 2
     path.write_bytes(
@@ -49,6 +51,13 @@ def photos(tmp_path, save_photos):
         + bytes(255 - b for b in png[middle : middle + 40])
         + png[middle + 40 :]
     )
+
+
+@pytest.fixture
+def photos(tmp_path, save_photos):
+    """A folder of ten photos of several sizes, one of them broken in its middle."""
+    folder = save_photos(tmp_path / "photos", *PHOTOS)
+    break_middle(folder / "dog/4.png")
     return folder
 
 
@@ -64,8 +73,7 @@ def batches_of(source, steps=6):
         global_batch_size=4,
         seed=3,
         total_steps=steps,
-        recipe="simclr_v1",
-        image_size_pixels=8,
+        plan=plan_views("simclr_v1", 8),
     )
     return list(dataset.as_numpy_iterator())
 
@@ -148,19 +156,23 @@ def test_pixels_of_small_files_are_decoded_once_for_all_runs(
 ):
     for number in range(6):
         photo().save(tmp_path / f"{number}.png")
+    break_middle(tmp_path / "2.png")
     said = []
-    plain = open_source(f"folder:{tmp_path}")
+    plain = open_source(f"folder:{tmp_path}", max_corrupt_fraction=0.2)
     for _ in range(2):
         source = open_source(
-            f"folder:{tmp_path}", cache=cache_at("disk", tmp_path / ".cache", said)
+            f"folder:{tmp_path}",
+            max_corrupt_fraction=0.2,
+            cache=cache_at("disk", tmp_path / ".cache", said),
         )
+        assert isinstance(source.images, np.memmap) and source.corrupt == ["2.png"]
         np.testing.assert_array_equal(source.images, plain.images)
         assert source.fingerprint() == plain.fingerprint()
         require_equal(batches_of(source, 2), batches_of(plain, 2))
         monkeypatch.setattr(  # The second time nothing is decoded.
-            "simclr_tf.data.decoded._decoding", lambda *_: pytest.fail("decoded again")
+            cache, "_of_each", lambda *_: pytest.fail("decoded again")
         )
-    assert len(said) == 2 and "6 pixels images" in said[0] and "read before" in said[1]
+    assert len(said) == 2 and "6 decoded images" in said[0] and "read before" in said[1]
 
 
 def test_the_cache_of_other_images_is_not_used(photos, tmp_path):
@@ -208,7 +220,7 @@ def test_what_does_not_fit_is_refused_in_one_line(
 ):
     source = open_source(f"folder:{photos}", max_corrupt_fraction=0.2)
     total = sum(source.encoded_bytes(np.arange(source.num_examples)).tolist())
-    monkeypatch.setattr(image_cache, function, lambda *_: total)
+    monkeypatch.setattr(cache, function, lambda *_: total)
     with pytest.raises(ConfigError) as error:
         cache_at(place, tmp_path / "cache").keep(source)
     message = str(error.value)
@@ -217,7 +229,7 @@ def test_what_does_not_fit_is_refused_in_one_line(
     assert "\n" not in message
     left = tmp_path / "cache"
     assert not left.exists() or [p.suffix for p in left.iterdir()] == [".lock"]
-    monkeypatch.setattr(image_cache, function, lambda *_: 2 * total)
+    monkeypatch.setattr(cache, function, lambda *_: 2 * total)
     assert cache_at(place, tmp_path / "cache").keep(source).num_examples == 10
 
 
@@ -259,11 +271,8 @@ def test_arrays_and_streams_say_why_there_is_nothing_to_keep(tmp_path):
 
 
 FILLING = textwrap.dedent("""
-    import importlib.util, pathlib, sys, time
-    path, folder = sys.argv[1:]
-    spec = importlib.util.spec_from_file_location("entries", path)
-    entries = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(entries)
+    import pathlib, sys, time
+    from simclr_tf.data.storage import kept_entry
 
     def fill(folder):
         with (folder / "content").open("wb") as file:
@@ -272,13 +281,13 @@ FILLING = textwrap.dedent("""
             print("half", flush=True)
             time.sleep(60)
 
-    entries.kept_entry(pathlib.Path(folder), "name", {"a": 1}, fill)
+    kept_entry(pathlib.Path(sys.argv[1]), "name", {"a": 1}, fill)
 """)
 
 
 def test_a_killed_filling_leaves_nothing_that_looks_whole(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", FILLING, cache_entries.__file__, str(tmp_path)],
+        [sys.executable, "-c", FILLING, str(tmp_path)],
         stdout=subprocess.PIPE,
     )
     assert process.stdout.readline() == b"half\n"
@@ -319,7 +328,7 @@ def test_an_entry_that_is_not_whole_is_filled_again(tmp_path, damage):
     elif damage == "missing":
         (entry / "content").unlink()
     elif damage == "no manifest":
-        (entry / cache_entries.MANIFEST).unlink()
+        (entry / MANIFEST).unlink()
     identity = {"a": 2} if damage == "others" else {"a": 1}
     assert kept_entry(tmp_path, "name", identity, fill) == (entry, True)
     assert (entry / "content").read_bytes() == b"whole"
@@ -328,9 +337,9 @@ def test_an_entry_that_is_not_whole_is_filled_again(tmp_path, damage):
 @pytest.mark.parametrize(
     "groups, expected",
     [
-        ({}, 8000),
+        ({}, 8192),
         ({"a/b/memory.max": "5000", "a/b/memory.current": "3000"}, 2000),
-        ({"memory.max": "max", "memory.current": "3000"}, 8000),
+        ({"memory.max": "max", "memory.current": "3000"}, 8192),
         (
             {
                 "a/memory.max": "5000",
@@ -339,19 +348,24 @@ def test_an_entry_that_is_not_whole_is_filled_again(tmp_path, damage):
             },
             1500,
         ),
+        (
+            {
+                "memory/job/memory.limit_in_bytes": "7000",
+                "memory/job/memory.usage_in_bytes": "6000",
+                "memory/job/memory.stat": "total_inactive_file 200",
+            },
+            1200,
+        ),
     ],
 )
-def test_the_limit_of_a_container_counts(tmp_path, groups, expected):
+def test_the_limit_of_a_container_counts(tmp_path, monkeypatch, groups, expected):
     proc, cgroups = tmp_path / "proc", tmp_path / "cgroup"
-    for path, text in {
-        "meminfo": "MemFree: 1 kB\nMemAvailable: 8 kB\n",
-        "self/cgroup": "0::/a/b\n",
-    }.items():
-        (proc / path).parent.mkdir(parents=True, exist_ok=True)
-        (proc / path).write_text(text)
+    (proc / "self").mkdir(parents=True)
+    (proc / "self/cgroup").write_text("4:cpu,memory:/job\n0::/a/b\n")
+    machine = types.SimpleNamespace(available=8192)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: machine)
     for path, text in groups.items():
         (cgroups / path).parent.mkdir(parents=True, exist_ok=True)
         (cgroups / path).write_text(text)
-    found = free_memory_bytes(proc, cgroups)
-    assert found == (8 * 1024 if expected == 8000 else expected)
+    assert free_memory_bytes(proc, cgroups) == expected
     assert free_disk_bytes(pathlib.Path(tmp_path, "not", "yet")) > 0

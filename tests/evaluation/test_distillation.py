@@ -98,9 +98,9 @@ def test_the_same_network_starts_afresh_and_the_same_for_the_same_seed():
 def test_a_smaller_network_has_the_classes_and_channels_of_the_teacher():
     config = dataclasses.replace(
         CONFIG,
-        architecture="resnet",
+        architecture="other",
         student=dataclasses.replace(
-            CONFIG.student, depth=10, width_multiplier=0.0625, stem="small"
+            CONFIG.student, name="resnet10", width_multiplier=0.0625, stem="small"
         ),
     )
     student = build_student(config, a_teacher())

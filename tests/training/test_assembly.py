@@ -129,7 +129,7 @@ def test_options_of_large_batches_reach_the_model():
         },
     )
     model = assembly.build_model(config, (16, 16, 3))
-    assert (model.chunk_size, model.micro_batch_size) == (3, 4)
+    assert (model.objective.options.chunk_size, model.micro_batch_size) == (3, 4)
     before = [v.numpy() for v in model.non_trainable_variables]
     model.represent(a_fixed_batch(), training=True)
     for old, variable in zip(before, model.non_trainable_variables, strict=True):

@@ -24,6 +24,10 @@ def train(stream):
         start_step=0,
         global_batch_size=8,
         wait_meter=meter,
+        shown={
+            "contrastive_accuracy": "contrastive acc",
+            "probe_accuracy": "probe acc",
+        },
         stream=stream,
     )
     progress.on_train_begin()

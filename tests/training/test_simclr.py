@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.augment import crop_views, two_views
+from simclr_tf.augment import crop_views, plan_views, two_views
 from simclr_tf.losses import nt_xent
 from simclr_tf.models import ProjectionHead
 from simclr_tf.training import SimCLR
@@ -106,16 +106,15 @@ def test_views_may_come_from_outside_or_be_made_inside(given):
         batch = {"view_a": a, "view_b": b}
     elif given == "crops":
         crops = [
-            crop_views(image, seed, "finetune", 16)
+            crop_views(image, seed, plan_views("finetune", 16))
             for image, seed in zip(batch["images"], batch["seeds"], strict=True)
         ]
         crops_a, crops_b = zip(*crops, strict=True)
         batch = {
-            "crops_a": tf.stack(crops_a),
-            "crops_b": tf.stack(crops_b),
+            "crops": (tf.stack(crops_a), tf.stack(crops_b)),
             "seeds": batch["seeds"],
         }
-    made_a, made_b = model.make_views(batch)
+    made_a, made_b = model.views_of(batch)
     np.testing.assert_allclose(made_a, a, atol=1e-5)
     np.testing.assert_allclose(made_b, b, atol=1e-5)
 

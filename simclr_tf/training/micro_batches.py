@@ -1,4 +1,4 @@
-"""The gradient of a large batch in the memory of a small one.
+"""The gradient of a large batch in the memory of a small one (gradient caching).
 
 A contrastive loss of a batch is not a sum over its parts: every image is compared with
 all others. But it needs the images only through their projections, which are small. So
@@ -26,9 +26,9 @@ from simclr_tf.distribution import (
     num_replicas,
 )
 from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
+from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 MICRO_BATCH_NORMS = ("batch", "inference")
-_ROWS = ("images", "seeds", "crops_a", "crops_b", "view_a", "view_b")
 
 
 def require_micro_batches(per_replica_batch_size, micro_batch_size):
@@ -56,11 +56,11 @@ def require_micro_batches(per_replica_batch_size, micro_batch_size):
         )
 
 
-class GradientCache:
-    """Forward and backward passes of a SimCLR model over micro-batches.
+class MicroBatches:
+    """Forward and backward passes of a model over parts of its batch.
 
     Statistics of batch norm, with `norm`
-      * "batch": those of each micro-batch (both views, and of the same micro-batch on
+      * "batch": those of each micro-batch (all views, and of the same micro-batch on
         all replicas where batch norm is synchronized), the same in both passes. Moving
         statistics move in the second pass only, once for each micro-batch: what the
         first pass moved is put back.
@@ -69,13 +69,14 @@ class GradientCache:
         It is for encoders that have been trained before, or that have no batch norm.
 
     Args:
-      model: SimCLR.
+      model: PretrainingModel.
       micro_batch_size: int >= 1, images of one replica that are worked on at a time.
       norm: "batch" or "inference".
 
     Raises:
-      ConfigError: a value out of its range, or layers such as dropout, which would draw
-        other numbers in the second pass.
+      ConfigError: a value out of its range, an objective that needs more than the
+        projections, or layers such as dropout, which would draw other numbers in the
+        second pass.
     """
 
     def __init__(self, model, micro_batch_size, norm):
@@ -86,10 +87,17 @@ class GradientCache:
         )
         if norm not in MICRO_BATCH_NORMS:
             raise unknown_choice("micro_batch_norm", norm, MICRO_BATCH_NORMS)
+        refused = model.objective.micro_batches_refused
+        require(
+            refused is None,
+            f"Micro-batches would not give this objective's gradient: {refused}. Leave "
+            "`micro_batch_size` out, or use a smaller batch.",
+            micro_batch_size=micro_batch_size,
+        )
         self._model, self._size = model, micro_batch_size
         self._uses_batch_statistics = norm == "batch"
         self._parts = (model.encoder, model.projection_head)
-        self._outputs = None
+        self._expected = None
         random = [
             layer.name
             for part in self._parts
@@ -104,95 +112,114 @@ class GradientCache:
             layers=", ".join(random),
         )
 
-    def expect(self, features, projections):
+    def expect(self, features, projections, targets):
         """Learn what a forward pass gives, from one of a single image.
 
         Args:
           features: `[1, F]`.
           projections: `[1, D]`.
+          targets: as of `Objective.targets`, of a single image.
         """
-        rows = 2 * self._size
-        self._outputs = [
-            tf.TensorSpec([rows, *features.shape[1:]], features.dtype),
-            tf.TensorSpec([rows, *projections.shape[1:]], projections.dtype),
-            tf.TensorSpec([], tf.float32),
-        ]
+        self._expected = tf.nest.map_structure(
+            lambda rows: tf.TensorSpec([self._size, *rows.shape[1:]], rows.dtype),
+            (features, projections, targets),
+        )
 
-    def represent(self, batch, training):
-        """Features and projections of the whole batch, made in micro-batches.
-
-        Args:
-          batch: dict, as SimCLR takes it.
-          training: bool; without it, or with "inference", nothing moves.
-
-        Returns:
-          As of `SimCLR.represent`.
-        """
+    def _specs(self, number_of_views, with_targets):
         require(
-            self._outputs is not None,
+            self._expected is not None,
             "Micro-batches need a model whose `build_from_shape` has been called.",
             model=self._model.name,
         )
+        features, projections, targets = self._expected
+        represented = (
+            (features,) * number_of_views,
+            (projections,) * number_of_views,
+            tf.TensorSpec([], tf.float32),
+        )
+        return represented, targets if with_targets else ()
+
+    def represent(self, batch, training, with_targets=False):
+        """Features and projections of the whole batch, made in micro-batches.
+
+        Args:
+          batch: dict, as the model takes it.
+          training: bool; without it, or with "inference", nothing moves.
+          with_targets: bool, compute the objective's targets beside.
+
+        Returns:
+          (represented, targets): as of `PretrainingModel.forward` and
+          `Objective.targets`.
+        """
         rows, number = self._micro_batches(batch)
+
+        def forward(index):
+            views = self._views(rows, index)
+            targets = ()
+            if with_targets:
+                targets = self._model.objective.targets(views, training=training)
+            return self._forward(views, training), targets
+
+        specs = self._specs(self._model.views_of.count(batch), with_targets)
         arrays = [
-            tf.TensorArray(output.dtype, number, element_shape=output.shape)
-            for output in self._outputs
+            tf.TensorArray(spec.dtype, number, element_shape=spec.shape)
+            for spec in tf.nest.flatten(specs)
         ]
 
         def add(index, arrays):
-            outputs = self._forward(rows, index, training)
+            outputs = tf.nest.flatten(forward(index))
             return [
                 array.write(index, output)
                 for array, output in zip(arrays, outputs, strict=True)
             ]
 
         arrays = self._for_each(number, add, arrays, training)
-        features, projections, regularizers = [array.stack() for array in arrays]
-        return (
-            _views_first(features),
-            _views_first(projections),
-            tf.reduce_mean(regularizers),
+        (features, projections, regularizers), targets = tf.nest.pack_sequence_as(
+            specs, [array.stack() for array in arrays]
         )
+        features, projections, targets = tf.nest.map_structure(
+            _joined, (features, projections, targets)
+        )
+        return (features, projections, tf.reduce_mean(regularizers)), targets
 
     def gradients(self, batch):
         """One step's gradients and figures; see the top of this file.
 
         Args:
-          batch: dict, as SimCLR takes it.
+          batch: dict, as the model takes it.
 
         Returns:
-          As of `SimCLR.gradients`.
+          As of `PretrainingModel.gradients`.
         """
         model = self._model
-        features, projections, regularizers = self._represent_without_trace(batch)
+        represented, targets = self._represent_without_trace(batch)
+        outputs = model._outputs(batch, represented, targets)
+        own = list(model.objective.trainable_variables)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(projections)
-            shares, scalars = model.contrastive_figures(
-                features, projections, regularizers
-            )
-        d_projections = tape.gradient(shares["loss"], projections)
+            tape.watch([outputs.projections, own])
+            shares, scalars = model.figures(outputs, represented[-1])
+        d_projections, d_own = tape.gradient(shares["loss"], [outputs.projections, own])
         gradients = self._backward(batch, d_projections)
+        gradients.update(zip([v.ref() for v in own], d_own, strict=True))
         with tf.GradientTape() as tape:
-            model.add_probe_figures(batch, features, shares, scalars)
+            model.add_probe_figures(batch, outputs.features, shares, scalars)
         if "probe_loss" in shares:
             variables = model.probe.trainable_variables
-            gradients.update(
-                zip(
-                    [variable.ref() for variable in variables],
-                    tape.gradient(shares["probe_loss"], variables),
-                    strict=True,
-                )
-            )
+            d_probe = tape.gradient(shares["probe_loss"], variables)
+            gradients.update(zip([v.ref() for v in variables], d_probe, strict=True))
         ordered = [gradients.get(v.ref()) for v in model.trainable_variables]
-        return ordered, shares, scalars
+        return ordered, outputs, shares, scalars
 
     def _represent_without_trace(self, batch):
-        """`represent` in training, with no moving statistic moved at the end."""
+        """`represent` in training, with no moving statistic moved at the end.
+
+        Those of the objective's own networks move: they are in this pass alone.
+        """
         if not self._uses_batch_statistics:
-            return self.represent(batch, training=False)
+            return self.represent(batch, training=False, with_targets=True)
         variables = [v for part in self._parts for v in part.non_trainable_variables]
         former = [variable.read_value() for variable in variables]
-        outputs = self.represent(batch, training=True)
+        outputs = self.represent(batch, training=True, with_targets=True)
         keep_or_restore(False, variables, former)
         return outputs
 
@@ -200,18 +227,23 @@ class GradientCache:
         """Gradients of the encoder's and the head's variables, by their `ref()`."""
         variables = [v for part in self._parts for v in part.trainable_variables]
         rows, number = self._micro_batches(batch)
-        d_projections = _micro_batches_first(d_projections, number)
+        d_projections = [_parted(d, number) for d in d_projections]
         # Regularizers: their mean over the micro-batches, and over the replicas.
         d_regularizers = tf.constant(1 / (number * num_replicas()))
         is_connected = []
 
         def add(index, sums):
             with tf.GradientTape() as tape:
-                _, projections, regularizers = self._forward(rows, index, True)
+                _, projections, regularizers = self._forward(
+                    self._views(rows, index), True
+                )
             gradients = tape.gradient(
-                [projections, regularizers],
+                [*projections, regularizers],
                 variables,
-                output_gradients=[tf.gather(d_projections, index), d_regularizers],
+                output_gradients=[
+                    *(tf.gather(d, index) for d in d_projections),
+                    d_regularizers,
+                ],
             )
             is_connected[:] = [gradient is not None for gradient in gradients]
             return [
@@ -230,36 +262,38 @@ class GradientCache:
             if connected
         }
 
-    def _forward(self, rows, index, training):
-        """`SimCLR.forward` of the views of one micro-batch."""
-        one = {name: tf.gather(values, index) for name, values in rows.items()}
+    def _views(self, rows, index):
+        """The views of one micro-batch."""
+        one = tf.nest.map_structure(lambda values: tf.gather(values, index), rows)
+        return self._model.views_of(one)
+
+    def _forward(self, views, training):
         return self._model.forward(
-            self._model.make_views(one),
-            training=training and self._uses_batch_statistics,
+            views, training=training and self._uses_batch_statistics
         )
 
     def _micro_batches(self, batch):
         """(what views are made of, `[K, m, ...]` each; the number K)."""
         rows = {
-            name: tf.convert_to_tensor(batch[name]) for name in _ROWS if name in batch
+            name: tf.nest.map_structure(tf.convert_to_tensor, batch[name])
+            for name in ViewsOfBatch.COLUMNS
+            if name in batch
         }
-        sizes = {values.shape[0] for values in rows.values()}
+        sizes = {values.shape[0] for values in tf.nest.flatten(rows)}
         size = sizes.pop() if len(sizes) == 1 else None
         require_micro_batches(size, self._size)
         number = size // self._size
-        return {
-            name: tf.reshape(values, [number, self._size, *values.shape[1:]])
-            for name, values in rows.items()
-        }, number
+        return tf.nest.map_structure(lambda rows: _parted(rows, number), rows), number
 
     def _for_each(self, number, function, state, training):
         """state <- function(k, state) for k = 0, 1, ... number - 1, one after another.
 
         A loop in the graph, whose size does not depend on `number`; but replicas that
-        meet in merge calls, as their batch norms do in training, cannot meet in loops.
+        merge their Python calls, as their batch norms do in training, cannot do so in
+        a loop.
         """
-        meets = training and self._uses_batch_statistics and in_several_replicas()
-        if not (meets and meets_in_merge_calls()):
+        merges = training and self._uses_batch_statistics and in_several_replicas()
+        if not (merges and meets_in_merge_calls()):
             return tf.while_loop(
                 lambda index, state: index < number,
                 lambda index, state: (index + 1, function(index, state)),
@@ -275,15 +309,11 @@ class GradientCache:
         return state
 
 
-def _views_first(rows):
-    """`[K, 2 m, D]`, view a first in each -> `[2 K m, D]`, all of view a first."""
-    number, size, width = rows.shape
-    rows = tf.reshape(rows, [number, 2, size // 2, width])
-    return tf.reshape(tf.transpose(rows, [1, 0, 2, 3]), [number * size, width])
+def _joined(rows):
+    """`[K, m, ...]` -> `[K m, ...]`."""
+    return tf.reshape(rows, [rows.shape[0] * rows.shape[1], *rows.shape[2:]])
 
 
-def _micro_batches_first(rows, number):
-    """The inverse of `_views_first`, for K = `number` micro-batches."""
-    size, width = rows.shape[0] // number, rows.shape[1]
-    rows = tf.reshape(rows, [2, number, size // 2, width])
-    return tf.reshape(tf.transpose(rows, [1, 0, 2, 3]), [number, size, width])
+def _parted(rows, number):
+    """The inverse of `_joined`, for K = `number`."""
+    return tf.reshape(rows, [number, rows.shape[0] // number, *rows.shape[1:]])

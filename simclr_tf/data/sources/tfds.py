@@ -4,16 +4,16 @@ import concurrent.futures
 import difflib
 import os
 
-import numpy as np
-import tensorflow as tf
-
-from simclr_tf.data.decoded import grey_or_colour
 from simclr_tf.data.host_calls import on_host
-from simclr_tf.data.random_access import EncodedSource
+from simclr_tf.data.random_access import EncodedSource, grey_or_colour
 from simclr_tf.data.records import index_records, read_piece
+from simclr_tf.data.sources.embedded import FASHION_MNIST_LICENCE
+from simclr_tf.data.sources.kind import SourceKind
 from simclr_tf.errors import DataError, received_text
+from simclr_tf.lazy import module, np, tf
 
 _THREADS = 8
+tfds = module("tensorflow_datasets")
 
 
 class RecordSource(EncodedSource):
@@ -30,7 +30,7 @@ class RecordSource(EncodedSource):
       **details: see `Source`.
     """
 
-    location_types = (tf.string, tf.int64, tf.int64)
+    location_types = ("string", "int64", "int64")
 
     def __init__(
         self, name, paths, index, *, identity, labelled, channels=None, **details
@@ -75,41 +75,54 @@ class RecordSource(EncodedSource):
         digest.update(self._index.tobytes())
 
 
-def open_tfds(
-    target, *, name, split, data_dir, channels, max_corrupt_fraction, labelled
-):
+class TFDS(SourceKind):
     """`tfds:NAME[/CONFIG]`: a data set that TensorFlow Datasets has prepared.
 
-    Nothing is downloaded. `split` is passed to TensorFlow Datasets: `train[:10%]`,
-    `train+test` and the like.
-
-    Args:
-      target: str, e.g. `cifar10`, `imagenet2012:5.1.0`, `imagenet2012_subset/1pct`.
-      name: str, the data set as the user wrote it.
-      split: str.
-      data_dir: str or None, where it is prepared; the default of TensorFlow Datasets
-        (`~/tensorflow_datasets`) for None.
-      channels: 1, 3 or None, as for a folder.
-      max_corrupt_fraction: float in [0, 1].
-      labelled: `auto` (labelled if it has a class label), True, or False.
-
-    Returns:
-      RecordSource.
-
-    Raises:
-      DataError: if it is unknown or not prepared, has no such split, no image, or is
-        stored in another format than TFRecord.
+    The target is as TensorFlow Datasets takes it: `cifar10`, `imagenet2012:5.1.0`,
+    `imagenet2012_subset/1pct`; so is `split`: `train[:10%]`, `train+test`. `data_dir`
+    is where it was prepared, `~/tensorflow_datasets` by default. Nothing is downloaded.
+    With `labelled="auto"` a data set is labelled if it has a class label.
     """
-    tfds = _import_tfds()
-    builder = _prepared_builder(tfds, target, name, data_dir)
-    image_key, label_key = _feature_keys(tfds, builder.info.features, name, labelled)
-    try:
-        instructions = builder.info.splits[split].file_instructions
-    except (ValueError, KeyError, AssertionError) as error:
-        raise DataError(
-            f"`{name}` has no split `{split}`; its splits: "
-            f"{', '.join(sorted(builder.info.splits))}. " + received_text(split=split)
-        ) from error
+
+    forms = {
+        "tfds:NAME[/CONFIG]": "a set prepared by TensorFlow Datasets in `--data_dir`"
+    }
+    splits = "those of the set, also `train+test`"
+    labels = "its class label"
+    packages = {"tensorflow_datasets": "tensorflow-datasets"}
+    licences = {"fashion_mnist": FASHION_MNIST_LICENCE}
+
+    def open(self, target, request):
+        """Index the files of a prepared data set in TFRecord format: RecordSource."""
+        request.require_channels_of_files()
+        name, split = request.name, request.split
+        builder = _prepared_builder(target, name, request.data_dir)
+        features = builder.info.features
+        image_key, label_key = _feature_keys(features, name, request.labelled)
+        try:
+            instructions = builder.info.splits[split].file_instructions
+        except (ValueError, KeyError, AssertionError) as error:
+            raise DataError(
+                f"`{name}` has no split `{split}`; its splits: "
+                f"{', '.join(sorted(builder.info.splits))}. "
+                + received_text(split=split)
+            ) from error
+        paths, index = _index(instructions, image_key, label_key)
+        return RecordSource(
+            name,
+            paths,
+            index,
+            identity=builder.info.full_name,
+            labelled=label_key is not None,
+            channels=request.channels,
+            classes=_class_names(features, label_key),
+            split=split,
+            max_corrupt_fraction=request.max_corrupt_fraction,
+        )
+
+
+def _index(instructions, image_key, label_key):
+    """(paths, index of RecordSource) of what a split takes from its files."""
     paths = sorted({str(piece.filename) for piece in instructions})
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda path: index_records(path, image_key, label_key), paths)
@@ -120,32 +133,10 @@ def open_tfds(
         rows = rows[: piece.take] if piece.take >= 0 else rows
         shard = np.full([len(rows), 1], paths.index(str(piece.filename)), np.int64)
         parts.append(np.concatenate([shard, rows], axis=1))
-    index = np.concatenate(parts) if parts else np.zeros([0, 4], np.int64)
-    return RecordSource(
-        name,
-        paths,
-        index,
-        identity=builder.info.full_name,
-        labelled=label_key is not None,
-        channels=channels,
-        classes=_class_names(builder.info.features, label_key),
-        split=split,
-        max_corrupt_fraction=max_corrupt_fraction,
-    )
+    return paths, np.concatenate(parts) if parts else np.zeros([0, 4], np.int64)
 
 
-def _import_tfds():
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise DataError(
-            "`tfds:NAME` needs TensorFlow Datasets; install it with "
-            f"`pip install tensorflow-datasets`. Received: error={str(error)!r}."
-        ) from error
-    return tfds
-
-
-def _prepared_builder(tfds, target, name, data_dir):
+def _prepared_builder(target, name, data_dir):
     place = None if data_dir is None else os.path.expanduser(data_dir)
     try:
         builder = tfds.builder(target, data_dir=place)
@@ -181,7 +172,7 @@ def _prepared_builder(tfds, target, name, data_dir):
     return builder
 
 
-def _feature_keys(tfds, features, name, labelled):
+def _feature_keys(features, name, labelled):
     """(key of the image, key of the class label or None)."""
     images = [
         key

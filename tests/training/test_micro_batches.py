@@ -9,6 +9,7 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import ProjectionHead, SynchronizedBatchNormalization
+from simclr_tf.objectives import Outputs
 from simclr_tf.training import SimCLR
 
 SIZE, CLASSES, BATCH, MICRO = 8, 3, 8, 2
@@ -89,18 +90,11 @@ def written_out(model, batch, micro, training):
             for first in range(0, len(batch["view_a"]), micro)
         ]
         features, projections = (
-            tf.concat(
-                [
-                    part[which][half * micro :][:micro]
-                    for half in (0, 1)
-                    for part in parts
-                ],
-                axis=0,
-            )
-            for which in (0, 1)
+            tuple(tf.concat(rows, axis=0) for rows in zip(*views, strict=True))
+            for views in ([part[which] for part in parts] for which in (0, 1))
         )
         regularizers = tf.add_n([part[2] for part in parts]) / len(parts)
-        shares, scalars = model.contrastive_figures(features, projections, regularizers)
+        shares, scalars = model.figures(Outputs(features, projections), regularizers)
         model.add_probe_figures(batch, features, shares, scalars)
     gradients = tape.gradient(shares["loss"], model.trainable_variables)
     return gradients, {**shares, **scalars}
@@ -129,7 +123,7 @@ def test_gradients_and_figures_are_those_of_all_projections(
     for each in (model, reference):  # Not the statistics of untrained layers.
         each.forward((batch["view_b"], batch["view_a"]), training=True)
     before = state_of(model)
-    gradients, shares, scalars = model.gradients(batch)
+    gradients, _, shares, scalars = model.gradients(batch)
     expected, figures = written_out(reference, batch, written_micro, norm == "batch")
     assert_equal_gradients(gradients, expected)
     assert {"probe_loss", "contrastive_entropy", "feature_std"} < set(figures)
@@ -265,7 +259,6 @@ def test_what_cannot_be_is_refused_in_one_line():
         (lambda: a_model(norm="bach"), "Did you mean batch"),
         (lambda: a_model(encoder=random), "draw at random.*forgetful"),
         (lambda: unbuilt.train_step(a_batch()), "build_from_shape"),
-        (lambda: a_model(loss=lambda candidates: 0, chunk_size=4), "for nt_xent"),
     ):
         with pytest.raises(ConfigError, match=words) as error:
             refused()

@@ -2,15 +2,12 @@
 
 import os
 
-import numpy as np
-import tensorflow as tf
-
 from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
-from simclr_tf.data.decoded import grey_or_colour
 from simclr_tf.data.image_files import SUFFIXES, inspect_files
-from simclr_tf.data.random_access import EncodedSource
-from simclr_tf.data.splits import cut, parse_split
+from simclr_tf.data.random_access import EncodedSource, grey_or_colour
+from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
 from simclr_tf.errors import DataError, received_text
+from simclr_tf.lazy import np, tf
 
 SPLIT_FOLDERS = frozenset(
     {
@@ -42,7 +39,7 @@ class FolderSource(EncodedSource):
       **details: see `Source`.
     """
 
-    location_types = (tf.string,)
+    location_types = ("string",)
 
     def __init__(
         self,
@@ -97,68 +94,73 @@ class FolderSource(EncodedSource):
         digest.update(self._checksums.tobytes())
 
 
-def open_folder(path, *, name, split, channels, max_corrupt_fraction, labelled):
-    """`folder:PATH`: find the images, their labels, and the unreadable ones.
+class Folder(SourceKind):
+    """`folder:PATH`: image files, their labels, and which of them are unreadable.
 
     Where PATH holds sub-folders for splits (`train`, `test`, `val`, ...) and nothing
     but such, `split` chooses among them; otherwise all of PATH is the split `train`.
     Hidden files and folders are left out; links are followed, loops are cut.
 
-    Args:
-      path: str, a folder.
-      name: str, the data set as the user wrote it.
-      split: str, e.g. `train` or `train[:10%]`.
-      channels: 1, 3 or None, see `FolderSource`.
-      max_corrupt_fraction: float in [0, 1].
-      labelled: `auto` (sub-folders are classes if every image lies in one of at least
-        two sub-folders, one level down), True (the first sub-folder is the class), or
-        False.
-
-    Returns:
-      FolderSource.
-
-    Raises:
-      DataError: if there is no such folder, no image, or too many unreadable ones.
+    With `labelled="auto"` sub-folders are classes if every image is in one of at least
+    two sub-folders, one level down; with True the first sub-folder is the class.
     """
-    part, bounds = parse_split(split)
-    folder = _split_folder(path, part, name)
-    files, sizes, others = scan_images(folder)
-    if not files:
-        found = (
-            f"{len(others)} other files, e.g. {others[0]}" if others else "it is empty"
+
+    forms = {"folder:PATH": "jpg, png, bmp, gif or webp files"}
+    splits = "sub-folders train, test, val, ... if there are only such; else train"
+    labels = "one sub-folder a class, or none at all"
+    may_hold_out = True
+
+    def recognises(self, text):
+        """Whether a text is the path of a folder."""
+        return os.path.isdir(text)
+
+    def open(self, target, request):
+        """Find the images below the path `target`: FolderSource."""
+        request.require_channels_of_files()
+        path, name = os.path.expanduser(target), request.name
+        part, bounds = parse_split(request.split)
+        folder = _split_folder(path, part, name)
+        files, sizes, others = scan_images(folder)
+        if not files:
+            found = (
+                f"{len(others)} other files, e.g. {others[0]}"
+                if others
+                else "it is empty"
+            )
+            raise DataError(
+                f"`{name}` holds no images for split `{part}` ({found}); formats: "
+                f"{', '.join(suffix[1:] for suffix in SUFFIXES)}. "
+                + received_text(folder=folder)
+            )
+        labels, classes = _folder_labels(files, folder, path, request.labelled, name)
+        reasons, formats, checksums = inspect_files(
+            [os.fsencode(os.path.join(folder, file)) for file in files]
         )
-        raise DataError(
-            f"`{name}` holds no images for split `{part}` ({found}); formats: "
-            f"{', '.join(suffix[1:] for suffix in SUFFIXES)}. "
-            + received_text(folder=folder)
+        bad = [(files[place], reasons[place]) for place in sorted(reasons)]
+        report_dropped(bad, name)
+        corrupt = [file for file, _ in bad]
+        allowed = request.max_corrupt_fraction
+        check_corrupt_fraction(corrupt, len(files), allowed, name)
+        good = np.array([place for place in range(len(files)) if place not in reasons])
+        source = FolderSource(
+            name,
+            folder,
+            [files[place] for place in good],
+            [sizes[place] for place in good],
+            [checksums[place] for place in good],
+            formats=formats,
+            channels=request.channels,
+            labels=None if labels is None else labels[good],
+            classes=classes,
+            split=part,
+            corrupt=corrupt,
+            max_corrupt_fraction=allowed,
         )
-    labels, classes = _folder_labels(files, folder, path, labelled, name)
-    reasons, formats, checksums = inspect_files(
-        [os.fsencode(os.path.join(folder, file)) for file in files]
-    )
-    corrupt = [files[place] for place in sorted(reasons)]
-    report_dropped([(files[place], reasons[place]) for place in sorted(reasons)], name)
-    check_corrupt_fraction(corrupt, len(files), max_corrupt_fraction, name)
-    good = np.array([place for place in range(len(files)) if place not in reasons])
-    source = FolderSource(
-        name,
-        folder,
-        [files[place] for place in good],
-        [sizes[place] for place in good],
-        [checksums[place] for place in good],
-        formats=formats,
-        channels=channels,
-        labels=None if labels is None else labels[good],
-        classes=classes,
-        split=part,
-        corrupt=corrupt,
-        max_corrupt_fraction=max_corrupt_fraction,
-    )
-    return cut(source, bounds, split)
+        return cut(source, bounds, request.split)
 
 
 def scan_images(folder):
-    """All image files below `folder`, hidden ones left out.
+    """Find all image files below a folder, hidden ones left out.
 
     Args:
       folder: str.

@@ -1,46 +1,22 @@
 """One grammar for every data set: `open_source`."""
 
 import difflib
-import os
-from typing import NamedTuple
 
-import numpy as np
-import tensorflow as tf
-
-from simclr_tf.data.arrays import ArraySource, open_array_file
-from simclr_tf.data.decoded import decode_into_memory
-from simclr_tf.data.embedded_sets import EMBEDDED_SETS, open_embedded
-from simclr_tf.data.folders import open_folder
-from simclr_tf.data.image_cache import ImageCache
+from simclr_tf.data.arrays import ArraySource
+from simclr_tf.data.cache import ImageCache, decode_into_memory
 from simclr_tf.data.random_access import EncodedSource, Source
-from simclr_tf.data.splits import cut, parse_split
+from simclr_tf.data.sources import SOURCES
+from simclr_tf.data.sources.kind import Request, cut, parse_split
 from simclr_tf.data.streams import StreamSource, open_dataset
-from simclr_tf.data.tfds_source import open_tfds
-from simclr_tf.errors import ConfigError, DataError, received_text, require
+from simclr_tf.errors import ConfigError, DataError, received_text
+from simclr_tf.lazy import np, tf
 
-SCHEMES = ("embedded", "tfds", "folder", "npz")
-GRAMMAR = (
-    *(f"embedded:{name}" for name in EMBEDDED_SETS),
-    "tfds:NAME[/CONFIG]",
-    "folder:PATH",
-    "npz:PATH",
-)
+LICENCES = {
+    f"{scheme}:{target}": licence
+    for scheme, kind in SOURCES.items()
+    for target, licence in kind.licences.items()
+}
 _GIBIBYTE = 1 << 30
-
-
-class _Request(NamedTuple):
-    """What `open_source` was asked for, apart from the data set itself."""
-
-    name: str
-    split: str
-    data_dir: str | None
-    channels: int | None
-    max_corrupt_fraction: float
-    labelled: bool | str
-    memory_limit_bytes: int
-
-    def only(self, *names):
-        return {name: getattr(self, name) for name in names}
 
 
 def open_source(
@@ -58,10 +34,7 @@ def open_source(
 
     | data | `spec` |
     |---|---|
-    | shipped with the package | `embedded:freedoom_12`, `embedded:fashion_mnist_10k` |
-    | prepared by TensorFlow Datasets | `tfds:NAME[/CONFIG]`, in `data_dir` |
-    | image files, by class or not | `folder:PATH` |
-    | `x_train`, `y_train`, ... | `npz:PATH` (or a `.npy` file of images) |
+    | a kind out of `simclr_tf.data.SOURCES` | `folder:PATH`, `embedded:freedoom_12` |
     | in Python | an array, (images, labels), or a `tf.data.Dataset` |
 
     Args:
@@ -95,24 +68,9 @@ def open_source(
       >>> open_source(np.zeros([10, 8, 8, 3], np.uint8), split="train[:50%]")
       ArraySource('array', split='train[:50%]', 5 unlabelled images, channels=3)
     """
-    require(
-        0 <= max_corrupt_fraction <= 1,
-        "`max_corrupt_fraction` must lie in [0, 1].",
-        max_corrupt_fraction=max_corrupt_fraction,
-    )
-    require(
-        channels is None or channels >= 1, "`channels` must be >= 1.", channels=channels
-    )
-    require(
-        labelled in ("auto", True, False),
-        '`labelled` must be "auto", True or False.',
-        labelled=labelled,
-    )
-    if isinstance(spec, (Source, StreamSource)):
-        return spec
-    name = spec if isinstance(spec, str) else _name_of_object(spec)
-    request = _Request(
-        name,
+    is_text = isinstance(spec, str)
+    request = Request(
+        spec if is_text else _name_of_object(spec),
         split,
         data_dir,
         channels,
@@ -120,8 +78,9 @@ def open_source(
         labelled,
         memory_limit_bytes,
     )
-    open_it = _open_text if isinstance(spec, str) else _open_object
-    source = open_it(spec, request)
+    if isinstance(spec, (Source, StreamSource)):
+        return spec
+    source = _open_text(spec, request) if is_text else _open_object(spec, request)
     cache = cache or ImageCache()
     if isinstance(source, EncodedSource):
         source = decode_into_memory(source, memory_limit_bytes, cache)
@@ -130,50 +89,80 @@ def open_source(
         source.without_labels()
     if labelled is True and not source.has_labels:
         raise DataError(
-            "The data set has no labels. " + received_text(data=name, labelled=True)
+            "The data set has no labels. "
+            + received_text(data=request.name, labelled=True)
         )
     return source
 
 
-def _open_text(spec, request):
+def kind_of(spec):
+    """Find the kind of a data set.
+
+    Args:
+      spec: str in the grammar of `--data`.
+
+    Returns:
+      (SourceKind, str): the kind, and what follows the colon.
+
+    Raises:
+      ConfigError: no kind has that scheme; what the user may have meant is named.
+
+    Example:
+      >>> kind, target = kind_of("folder:photos")
+      >>> kind.may_hold_out, target
+      (True, 'photos')
+    """
     scheme, colon, target = spec.partition(":")
-    if not colon or scheme not in SCHEMES:
+    if not colon or scheme not in SOURCES:
         raise _unknown_source(spec)
     if not target:
         raise ConfigError(
             f"`{scheme}:` must be followed by a name or a path. "
             + received_text(data=spec)
         )
-    common = request.only("name", "split", "channels")
-    if scheme == "embedded":
-        return open_embedded(target, **common)
-    if scheme == "npz":
-        return open_array_file(os.path.expanduser(target), **common)
-    require(
-        request.channels in (None, 1, 3),
-        "Image files can be read with 1 or 3 channels.",
-        channels=request.channels,
-    )
-    common.update(request.only("max_corrupt_fraction", "labelled"))
-    if scheme == "folder":
-        return open_folder(os.path.expanduser(target), **common)
-    return open_tfds(target, data_dir=request.data_dir, **common)
+    return SOURCES[scheme], target
+
+
+def licence_of(spec):
+    """Find the licence of images.
+
+    Args:
+      spec: str in the grammar of `--data`, or any other name.
+
+    Returns:
+      str, or None where it is not known here.
+
+    Example:
+      >>> licence_of("tfds:fashion_mnist:3.*.*")
+      'MIT, Copyright (c) 2017 Zalando SE, https://tech.zalando.com'
+      >>> licence_of("folder:photos") is None
+      True
+    """
+    scheme, _, target = spec.partition(":")
+    if scheme not in SOURCES:
+        return None
+    # A version of a data set has the licence of the data set.
+    return SOURCES[scheme].licences.get(target.partition(":")[0])
+
+
+def _open_text(spec, request):
+    kind, target = kind_of(spec)
+    kind.require_packages()
+    return kind.open(target, request)
 
 
 def _unknown_source(spec):
-    if os.path.isdir(spec):
-        near = [f"folder:{spec}"]
-    elif spec.endswith((".npz", ".npy")):
-        near = [f"npz:{spec}"]
-    else:
-        scheme = difflib.get_close_matches(spec.partition(":")[0], SCHEMES, n=1)
-        near = difflib.get_close_matches(spec, GRAMMAR, n=2) or [
-            form for form in GRAMMAR if form.partition(":")[0] in scheme
+    forms = [form for kind in SOURCES.values() for form in kind.forms]
+    near = [f"{s}:{spec}" for s, kind in SOURCES.items() if kind.recognises(spec)]
+    if not near:
+        scheme = difflib.get_close_matches(spec.partition(":")[0], SOURCES, n=1)
+        near = difflib.get_close_matches(spec, forms, n=2) or [
+            form for form in forms if form.partition(":")[0] in scheme
         ]
     hint = " or ".join(f"`{form}`" for form in near)
     hint = f" Did you mean {hint}?" if near else ""
     return ConfigError(
-        f"Unknown data set.{hint} Choices: {', '.join(GRAMMAR)}. "
+        f"Unknown data set.{hint} Choices: {', '.join(forms)}. "
         + received_text(data=spec)
     )
 
@@ -192,10 +181,11 @@ def _open_object(spec, request):
     if isinstance(spec, tf.data.Dataset):
         source = open_dataset(
             spec,
+            name=request.name,
             split=part,
-            **request.only(
-                "name", "channels", "max_corrupt_fraction", "memory_limit_bytes"
-            ),
+            channels=request.channels,
+            max_corrupt_fraction=request.max_corrupt_fraction,
+            memory_limit_bytes=request.memory_limit_bytes,
         )
         if bounds is not None and isinstance(source, StreamSource):
             raise ConfigError(
@@ -211,15 +201,12 @@ def _open_object(spec, request):
             f"tf.data.Dataset. Received: data of type {type(spec).__name__}."
         )
     images = images if isinstance(images, np.ndarray) else np.asarray(images)
-    return cut(
-        ArraySource(
-            request.name,
-            images,
-            labels,
-            channels=request.channels,
-            split=part,
-            max_corrupt_fraction=request.max_corrupt_fraction,
-        ),
-        bounds,
-        request.split,
+    source = ArraySource(
+        request.name,
+        images,
+        labels,
+        channels=request.channels,
+        split=part,
+        max_corrupt_fraction=request.max_corrupt_fraction,
     )
+    return cut(source, bounds, request.split)

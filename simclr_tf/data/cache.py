@@ -1,0 +1,341 @@
+"""Images that would be read again and again, kept in memory or on a local disk.
+
+What is kept decides nothing but speed: batches are bit-identical with any cache
+(`--data.cache`). Small images of one size are decoded once and kept in memory in any
+case; on disk their pixels are kept too, so that the next run need not decode them. Of
+all other files the encoded bytes are kept.
+"""
+
+import hashlib
+import json
+import pathlib
+
+from simclr_tf.data.arrays import ArraySource
+from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
+from simclr_tf.data.pixels import first_success
+from simclr_tf.data.random_access import EncodedSource, sample_images
+from simclr_tf.data.storage import (
+    StoredContents,
+    free_disk_bytes,
+    free_memory_bytes,
+    in_mebibytes,
+    in_memory,
+    kept_entry,
+)
+from simclr_tf.errors import ConfigError, DataError
+from simclr_tf.lazy import np, tf
+
+# The rest is for training itself, and for checkpoints.
+_USABLE = {"memory": 0.8, "disk": 0.9}
+_CONTENT, _SIZES = "content", "sizes.npy"
+_BATCH = 32
+_GOOD, _BROKEN, _OTHER_SIZE = 0, 1, 2
+
+
+class ImageCache:
+    """Keeps the images of sources in one place.
+
+    Args:
+      place: "none", "memory" or "disk".
+      folder: path for "disk"; may be shared by runs, also at the same time.
+      say: function of a str, for one line a source: what is kept, and what is free.
+
+    Example:
+      >>> source = ArraySource("mine", np.zeros([5, 8, 8, 3], np.uint8))
+      >>> ImageCache("memory", say=print).keep(source) is source
+      Cache       not needed: the images of mine are in memory
+      True
+    """
+
+    def __init__(self, place="none", folder=None, say=lambda line: None):
+        self._place, self._folder, self._say = place, folder, say
+
+    def keep(self, source):
+        """Give the same images, kept here if they would be read again and again.
+
+        Args:
+          source: Source or StreamSource.
+
+        Returns:
+          Source with the same examples, names, labels and fingerprint.
+
+        Raises:
+          ConfigError: they do not fit into what is free.
+          DataError: an image changes while it is read, or the folder is unusable.
+        """
+        if self._place == "none":
+            return source
+        if not isinstance(source, EncodedSource):
+            self._keep_array(source)
+            return source
+        size = int(source.encoded_bytes(np.arange(source.num_examples)).sum())
+        if self._place == "disk":
+            return CachedSource(source, self._on_disk("encoded", source, size))
+        self._announce("memory", "encoded", source, size, free_memory_bytes())
+        return CachedSource(source, in_memory(_contents_of(source), size))
+
+    def decoded(self, source, shape):
+        """Decode the images of a source, or find them on disk.
+
+        Args:
+          source: EncodedSource.
+          shape: (H, W, C), of every image.
+
+        Returns:
+          StoredContents: the pixels of each image as bytes, none for a broken one.
+
+        Raises:
+          _OtherSize: an image has another shape.
+        """
+        size = source.num_examples * int(np.prod(shape))
+        if self._place == "disk":  # Other versions may decode other pixels.
+            details = {"shape": list(shape), "decoder": tf.__version__}
+            return self._on_disk("decoded", source, size, **details)
+        return in_memory(_pixels_of(source, shape), size)
+
+    def _keep_array(self, source):
+        """Say why nothing is to be done; or load an array that is in a file."""
+        images = getattr(source, "images", None)
+        if not isinstance(source, ArraySource):
+            self._say(
+                f"Cache       not possible: {source.name} is read as it comes; "
+                "`dataset.cache()` keeps it"
+            )
+        elif not isinstance(images, np.memmap):
+            self._say(
+                f"Cache       not needed: the images of {source.name} are in memory"
+            )
+        elif self._place == "memory":
+            free = free_memory_bytes()
+            self._announce("memory", "decoded", source, images.nbytes, free)
+            source.images = np.array(images)
+        elif not self._is_ours(images.filename):
+            self._say(f"Cache       not needed: {source.name} is one file already")
+
+    def _is_ours(self, path):
+        folder = pathlib.Path(self._folder).expanduser().absolute()
+        return folder in pathlib.Path(path).parents
+
+    def _on_disk(self, kind, source, size, **details):
+        """The contents of an entry of the cache on disk, filled if need be."""
+        identity = {
+            "kind": kind,
+            "images": source.fingerprint(),
+            "name": source.name,
+            "split": source.split,
+            **details,
+        }
+        key = json.dumps([identity["images"], *details.values()])
+        name = f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+
+        def fill(folder):
+            free = free_disk_bytes(folder)
+            self._announce(folder.with_suffix(""), kind, source, size, free)
+            pieces = (
+                _pixels_of(source, details["shape"])
+                if kind == "decoded"
+                else _contents_of(source)
+            )
+            with (folder / _CONTENT).open("wb") as file:
+                sizes = [file.write(piece) for piece in pieces]
+            np.save(folder / _SIZES, np.array(sizes, np.int64))
+
+        def waiting():
+            self._say(
+                f"Cache       another process is reading {source.name} into "
+                f"{self._folder}: waiting for it"
+            )
+
+        try:
+            entry, is_new = kept_entry(
+                self._folder, name, identity, fill, waiting=waiting
+            )
+        except OSError as error:
+            raise DataError(
+                f"Cannot keep images in --data.cache_dir={self._folder}: "
+                f"{error.strerror or error}. Use another folder, or "
+                "--data.cache=memory or none."
+            ) from error
+        if not is_new:
+            self._say(
+                f"Cache       {entry}: {source.num_examples:,} {kind} images, "
+                f"{in_mebibytes(size)}, read before"
+            )
+        return StoredContents(entry / _CONTENT, np.load(entry / _SIZES))
+
+    def _announce(self, where, kind, source, size, free):
+        """Say what is about to be kept, or refuse it."""
+        part = _USABLE[self._place]
+        if size > part * free:
+            other = (
+                "--data.cache=disk with --data.cache_dir on a fast disk"
+                if self._place == "memory"
+                else "another --data.cache_dir"
+            )
+            raise ConfigError(
+                f"--data.cache={self._place} needs {in_mebibytes(size)} for the "
+                f"{source.num_examples:,} {kind} images of {source.name}, and may take "
+                f"{part:.0%} of the {in_mebibytes(free)} that are free. Use {other}, "
+                "or --data.cache=none."
+            )
+        self._say(
+            f"Cache       {where}: {source.num_examples:,} {kind} images, "
+            f"{in_mebibytes(size)} ({in_mebibytes(free)} free)"
+        )
+
+
+class _OtherSize(Exception):
+    """An image is not of the size of the others."""
+
+
+def decode_into_memory(source, memory_limit_bytes, cache):
+    """Turn an EncodedSource into an ArraySource, if its images have one size and fit.
+
+    Images in memory are augmented in batches on the device, which for small images is
+    much faster than one by one. A sample of 16 images decides whether to try; the
+    first image of another size ends the attempt.
+
+    Args:
+      source: EncodedSource.
+      memory_limit_bytes: int, the most that the pixels may take; 0: never.
+      cache: ImageCache; one on disk keeps the pixels for the next time.
+
+    Returns:
+      ArraySource with the names, labels and fingerprint of `source`, without the images
+      that turned out to be broken; or `source` itself.
+
+    Raises:
+      DataError: if too many images are broken.
+    """
+    shapes = {tuple(image.shape[:2]) for image in sample_images(source)}
+    if len(shapes) != 1:
+        return source
+    shape = (*shapes.pop(), source.channels)
+    if source.num_examples * int(np.prod(shape)) > memory_limit_bytes:
+        return source
+    try:
+        pixels = cache.decoded(source, shape)
+    except _OtherSize:
+        return source
+    names = [source.example_name(n) for n in np.flatnonzero(pixels.sizes == 0)]
+    report_dropped([(name, "it cannot be decoded") for name in names], source.name)
+    corrupt = [*source.corrupt, *names]
+    total = source.num_examples + source.num_dropped
+    check_corrupt_fraction(corrupt, total, source.max_corrupt_fraction, source.name)
+    whole = source.subset(np.flatnonzero(pixels.sizes)) if names else source
+    return ArraySource(
+        source.name,
+        pixels.as_array().reshape(-1, *shape),
+        whole.labels,
+        origin=whole,
+        classes=source.classes,
+        split=source.split,
+        corrupt=corrupt,
+        max_corrupt_fraction=source.max_corrupt_fraction,
+    )
+
+
+class CachedSource(EncodedSource):
+    """The images of another source, with their bytes at hand.
+
+    Names, order, labels, fingerprint and pixels are the origin's. The bytes of a whole
+    batch are fetched in one call, so that decoding never waits for Python.
+
+    Args:
+      origin: EncodedSource.
+      contents: StoredContents of the origin's examples, in their order.
+    """
+
+    location_types = ("string",)
+
+    def __init__(self, origin, contents):
+        vars(self).update(vars(origin))
+        self.corrupt = list(origin.corrupt)
+        self._origin, self._contents = origin, contents
+        # Parts of this source go by the rows of what the origin was opened from.
+        rows = origin.rows(np.arange(origin.num_examples))
+        self._places = np.full(rows.max() + 1, -1, np.int64)
+        self._places[rows] = np.arange(origin.num_examples)
+
+    def _place(self, ids):
+        return self._places[self.rows(ids)]
+
+    def example_name(self, example):
+        return self._origin.example_name(self._place(np.int64(example)))
+
+    def files(self):
+        files = self._origin.files()
+        places = self._place(np.arange(self.num_examples)).tolist()
+        return None if files is None else [files[place] for place in places]
+
+    def encoded_bytes(self, ids):
+        return self._origin.encoded_bytes(self._place(ids))
+
+    def locations(self, ids):
+        return (self._contents.read(self._place(ids)),)
+
+    def read_encoded(self, content):
+        return content
+
+    def _hash_content(self, digest):
+        self._origin._hash_content(digest)
+
+
+def _contents_of(source):
+    """Every image's bytes in order; b"" for one that cannot be read."""
+
+    def read(*location):
+        return source.read_encoded(*location), tf.constant(True)
+
+    expected = source.encoded_bytes(np.arange(source.num_examples))
+    for number, (content, is_read) in enumerate(_of_each(source, read, ("", False))):
+        if is_read and len(content) != expected[number]:
+            raise DataError(
+                f"{source.example_name(number)} has changed since `{source.name}` was "
+                f"opened ({expected[number]} bytes then, {len(content)} now): start "
+                "again when nothing writes there."
+            )
+        yield content
+
+
+def _pixels_of(source, shape):
+    """Every image's pixels as bytes, in order; b"" for one that cannot be decoded."""
+    nothing = tf.zeros(shape, tf.uint8)
+
+    def read(*location):
+        image = source.read_image(*location)
+        fits = tf.reduce_all(tf.shape(image) == shape)
+        image = tf.cond(fits, lambda: image, lambda: nothing)
+        return tf.ensure_shape(image, shape), tf.where(fits, _GOOD, _OTHER_SIZE)
+
+    for image, state in _of_each(source, read, (nothing, _BROKEN)):
+        if state == _OTHER_SIZE:
+            raise _OtherSize
+        yield image.tobytes() if state == _GOOD else b""
+
+
+def _of_each(source, read, otherwise):
+    """What `read` makes of every location of a source, in order, read in parallel.
+
+    Args:
+      source: EncodedSource.
+      read: graph function of a location to a pair of tensors.
+      otherwise: pair that stands for an image where `read` fails.
+
+    Yields:
+      pairs of NumPy values.
+    """
+
+    def read_safely(*location):
+        return first_success(
+            tf.data.Dataset.from_tensors(location),
+            read,
+            tf.data.Dataset.from_tensors(otherwise),
+        )
+
+    locations = source.locations(np.arange(source.num_examples))
+    results = tf.data.Dataset.from_tensor_slices(locations).map(
+        read_safely, num_parallel_calls=tf.data.AUTOTUNE
+    )
+    for batch in results.batch(_BATCH).prefetch(1).as_numpy_iterator():
+        yield from zip(*batch, strict=True)

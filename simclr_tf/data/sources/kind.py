@@ -1,0 +1,181 @@
+"""What a kind of data set has to be, and what it is asked for when it is opened."""
+
+import dataclasses
+import importlib
+import re
+
+from simclr_tf.errors import ConfigError, DataError, received_text, require
+from simclr_tf.lazy import np
+
+_SPLIT = re.compile(r"([\w.\-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
+
+
+class SourceKind:
+    """One scheme of `--data`, such as `folder:`; its file holds all that is its own.
+
+    A kind is an instance of a subclass, entered in `SOURCES` under its scheme. It
+    imports NumPy and TensorFlow only when it opens a data set (`simclr_tf.lazy`).
+
+    Attributes:
+      forms: dict of str to str: how users write it (`folder:PATH`), and what it is.
+      splits: str, which splits there are.
+      labels: str, where the labels come from.
+      may_hold_out: bool, whether a test split is often missing. Evaluation then tests
+        on training images that it holds out of its probes.
+      packages: dict of str to str, modules that `open` imports and their names for pip.
+      licences: dict of str to str: targets whose licence is known, and the licence.
+    """
+
+    forms = {}
+    splits = "train"
+    labels = "none"
+    may_hold_out = False
+    packages = {}
+    licences = {}
+
+    def open(self, target, request):
+        """Open a data set.
+
+        Args:
+          target: str, what follows the colon; not empty.
+          request: Request.
+
+        Returns:
+          Source.
+
+        Raises:
+          ConfigError, DataError: the target, or the split, is not there or unusable.
+        """
+        raise NotImplementedError
+
+    def recognises(self, text):
+        """Whether a text without a scheme looks like a target of this kind."""
+        return False
+
+    def require_packages(self):
+        """Import the packages that the kind needs.
+
+        Raises:
+          DataError: one is not installed.
+        """
+        for module, package in self.packages.items():
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                raise DataError(
+                    f"`{next(iter(self.forms))}` needs {package}; install it with "
+                    f"`pip install {package}`. Received: error={str(error)!r}."
+                ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What `open_source` was asked for; see there.
+
+    Attributes:
+      name: str, the data set as the user wrote it.
+      split: str, e.g. `train` or `test[:10%]`.
+      data_dir: str or None.
+      channels: int or None.
+      max_corrupt_fraction: float in [0, 1].
+      labelled: `auto`, True or False.
+      memory_limit_bytes: int.
+    """
+
+    name: str
+    split: str = "train"
+    data_dir: str | None = None
+    channels: int | None = None
+    max_corrupt_fraction: float = 0.01
+    labelled: bool | str = "auto"
+    memory_limit_bytes: int = 1 << 30
+
+    def __post_init__(self):
+        require(
+            0 <= self.max_corrupt_fraction <= 1,
+            "`max_corrupt_fraction` must lie in [0, 1].",
+            max_corrupt_fraction=self.max_corrupt_fraction,
+        )
+        require(
+            self.channels is None or self.channels >= 1,
+            "`channels` must be >= 1.",
+            channels=self.channels,
+        )
+        require(
+            self.labelled in ("auto", True, False),
+            '`labelled` must be "auto", True or False.',
+            labelled=self.labelled,
+        )
+
+    def require_channels_of_files(self):
+        """Raise `ConfigError` unless image files can be decoded to `channels`."""
+        require(
+            self.channels in (None, 1, 3),
+            "Image files can be read with 1 or 3 channels.",
+            channels=self.channels,
+        )
+
+
+def parse_split(split):
+    """Read a split string: its name and its bounds.
+
+    Args:
+      split: str, `NAME` or `NAME[FROM:TO]`; bounds are numbers of examples or
+        percentages, negative ones count from the end, both may be left out.
+
+    Returns:
+      (name, None), or (name, (from, to)) with str or None each.
+
+    Raises:
+      ConfigError: for any other form.
+
+    Example:
+      >>> parse_split("train[:10%]")
+      ('train', (None, '10%'))
+    """
+    match = _SPLIT.fullmatch(str(split).strip())
+    if match is None:
+        raise ConfigError(
+            "`split` must look like `train`, `train[:10%]` or `test[100:200]`. "
+            + received_text(split=split)
+        )
+    name, start, stop = match.groups()
+    return name, (None if "[" not in split else (start, stop))
+
+
+def bounds_to_range(bounds, num_examples):
+    """Turn bounds into positions, percentages rounded to the nearest example.
+
+    Args:
+      bounds: (from, to) of `parse_split`.
+      num_examples: int.
+
+    Returns:
+      (start, stop), ints in [0, num_examples].
+
+    Example:
+      >>> bounds_to_range((None, "10%"), 25), bounds_to_range(("-5", None), 25)
+      ((0, 2), (20, 25))
+    """
+
+    def position(bound, missing):
+        if bound is None:
+            return missing
+        value = (
+            round(num_examples * int(bound[:-1]) / 100)
+            if bound.endswith("%")
+            else int(bound)
+        )
+        value = value + num_examples if value < 0 else value
+        return min(max(value, 0), num_examples)
+
+    start = position(bounds[0], 0)
+    return start, max(start, position(bounds[1], num_examples))
+
+
+def cut(source, bounds, split):
+    """Take the part of a source within the bounds of `parse_split`; all for None."""
+    if bounds is None:
+        return source
+    start, stop = bounds_to_range(bounds, source.num_examples)
+    return source.subset(np.arange(start, stop), split=split)

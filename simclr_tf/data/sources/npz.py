@@ -1,0 +1,121 @@
+"""Arrays in `.npz` and `.npy` files: memory-mapped where they are not compressed."""
+
+import os
+import struct
+import zipfile
+import zlib
+
+from simclr_tf.data.arrays import ArraySource
+from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
+from simclr_tf.errors import DataError, received_text
+from simclr_tf.lazy import np
+
+
+class Npz(SourceKind):
+    """`npz:PATH`: `x_{split}` and optional `y_{split}` and `classes`; or an `.npy`.
+
+    Members stored uncompressed (`numpy.savez`) and `.npy` files are memory-mapped:
+    their pixels stay on disk until they are asked for. Compressed members are loaded.
+    """
+
+    forms = {"npz:PATH": "`x_train`, ... in a file of NumPy arrays; or an `.npy` file"}
+    splits = "NAME, of an array `x_NAME`"
+    labels = "`y_train`, ... if they are there"
+    may_hold_out = True
+
+    def recognises(self, text):
+        """Whether a text is the name of an array file."""
+        return text.endswith((".npz", ".npy"))
+
+    def open(self, target, request):
+        """Open the array file at the path `target`: ArraySource."""
+        path, name = os.path.expanduser(target), request.name
+        if not os.path.isfile(path):
+            raise DataError(f"No such file. {received_text(data=name)}")
+        part, bounds = parse_split(request.split)
+        try:
+            images, labels, classes = _read_arrays(path, part, name)
+        except DataError:
+            raise
+        except (
+            ValueError,
+            OSError,
+            EOFError,
+            RuntimeError,
+            struct.error,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            raise DataError(
+                f"`{name}` is not an array file that NumPy can read without pickle "
+                f"({str(error).splitlines()[0]}). " + received_text(data=name)
+            ) from error
+        source = ArraySource(
+            name, images, labels, classes=classes, channels=request.channels, split=part
+        )
+        return cut(source, bounds, request.split)
+
+
+def _read_arrays(path, part, name):
+    if not zipfile.is_zipfile(path):
+        if part != "train":
+            raise DataError(
+                "An `.npy` file has one split, `train`. "
+                + received_text(data=name, split=part)
+            )
+        return np.load(path, mmap_mode="r", allow_pickle=False), None, None
+    with np.load(path, allow_pickle=False) as archive:
+        present = sorted(archive.files)
+        key = f"x_{part}"
+        if key not in present:
+            raise DataError(
+                f"`{name}` has no array `{key}` for split `{part}`; save it with "
+                f"`numpy.savez(path, {key}=images)`. " + received_text(keys=present)
+            )
+        images = mapped_member(path, f"{key}.npy")
+        images = archive[key] if images is None else images
+        labels = archive[f"y_{part}"] if f"y_{part}" in present else None
+        classes = archive["classes"] if "classes" in present else None
+    return images, labels, classes
+
+
+def mapped_member(path, member):
+    """Memory-map an array that is stored uncompressed inside a zip file.
+
+    Args:
+      path: str, the `.npz` file.
+      member: str, e.g. `x_train.npy`.
+
+    Returns:
+      numpy.memmap, read-only; None if the member is compressed, empty or holds
+      Python objects.
+    """
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(member)
+        if info.compress_type != zipfile.ZIP_STORED:
+            return None
+        with archive.open(member) as stream:
+            version = np.lib.format.read_magic(stream)
+            read_header = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, fortran_order, dtype = read_header(stream)
+            header_bytes = stream.tell()
+    if dtype.hasobject or 0 in shape:
+        return None
+    with open(path, "rb") as stream:
+        # A zip entry repeats its name and extra field, of its own lengths, in front
+        # of the data (fixed part: 30 bytes, the two lengths are its last words).
+        stream.seek(info.header_offset + 26)
+        name_bytes, extra_bytes = struct.unpack("<HH", stream.read(4))
+    offset = info.header_offset + 30 + name_bytes + extra_bytes + header_bytes
+    return np.memmap(
+        path,
+        dtype=dtype,
+        mode="r",
+        offset=offset,
+        shape=shape,
+        order="F" if fortran_order else "C",
+    )

@@ -1,0 +1,240 @@
+"""Where images are kept: bytes in memory or a file, whole entries on disk, free room.
+
+An entry is a folder. It is filled under another name, flushed, described by a
+`manifest.json` (what it was made from, the sizes of its files), and renamed: a kill or
+a full disk at any moment leaves nothing that looks like an entry. A lock, which the
+system takes from a process that dies, lets one process fill while others wait for it.
+"""
+
+import concurrent.futures
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+
+import psutil
+
+from simclr_tf.lazy import np
+
+_THREADS = 16
+MANIFEST = "manifest.json"
+_WRITING, _LOCK = ".writing", ".lock"
+# Controller of a control group (version 2 has one for all) -> its folder, and the names
+# of its limit, of what is used, and of what of that Linux can take back at once.
+_LIMITS = {
+    "": ("", "memory.max", "memory.current", "inactive_file"),
+    "memory": (
+        "memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+}
+
+
+class StoredContents:
+    """Byte strings one behind the other, in memory or in a file.
+
+    Args:
+      store: uint8 NumPy array, or path of a file.
+      sizes: int64 `[n]`, their lengths; 0 where there was nothing to read.
+    """
+
+    def __init__(self, store, sizes):
+        self.sizes = np.asarray(sizes, np.int64)
+        self._ends = np.cumsum(self.sizes)
+        self._store = store
+        self._pool = self._descriptor = None
+        if not isinstance(store, np.ndarray):
+            self._descriptor = os.open(store, os.O_RDONLY)
+            # Seeks of one batch wait side by side.
+            self._pool = concurrent.futures.ThreadPoolExecutor(_THREADS)
+
+    def __del__(self):
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+    def as_array(self):
+        """All bytes: uint8, memory-mapped if they are in a file."""
+        if self._descriptor is None:
+            return self._store
+        return np.memmap(self._store, np.uint8, mode="r")
+
+    def read(self, places):
+        """Read some of the strings.
+
+        Args:
+          places: int64 array `[B]`.
+
+        Returns:
+          NumPy array `[B]` of bytes objects, empty where nothing can be read.
+        """
+        pieces = zip(
+            self._ends[places] - self.sizes[places], self.sizes[places], strict=True
+        )
+        contents = np.empty(len(places), object)  # Not "S": that drops final zeros.
+        read_all = map if self._pool is None else self._pool.map
+        contents[:] = list(read_all(self._piece, pieces))
+        return contents
+
+    def _piece(self, piece):
+        start, size = map(int, piece)
+        if self._descriptor is None:
+            return self._store[start : start + size].tobytes()
+        try:
+            return os.pread(self._descriptor, size, start)
+        except OSError:
+            return b""  # As a file that cannot be read: named, and replaced.
+
+
+def in_memory(pieces, size):
+    """Store byte strings in memory.
+
+    Args:
+      pieces: iterable of bytes.
+      size: int, bytes that they have together, at most.
+
+    Returns:
+      StoredContents.
+    """
+    store, sizes, done = np.empty(size, np.uint8), [], 0
+    for piece in pieces:
+        end = done + len(piece)
+        store[done:end] = np.frombuffer(piece, np.uint8)
+        sizes.append(len(piece))
+        done = end
+    return StoredContents(store[:done], sizes)
+
+
+def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
+    """Find an entry, or fill it first if it is not there whole.
+
+    Args:
+      folder: path of all entries; made if need be.
+      name: str, the entry's.
+      identity: dict, ready for JSON, of what the entry is made from; one that was made
+        from anything else is filled again.
+      fill: function of an empty folder that writes the entry's files there.
+      waiting: called once if another process is filling the entry.
+
+    Returns:
+      (pathlib.Path, bool): the entry, and whether it was filled now.
+
+    Raises:
+      OSError: the folder cannot be read or written, or the disk is full.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    entry, writing = folder / name, folder / f"{name}{_WRITING}"
+    with _locked(folder / f"{name}{_LOCK}", waiting):
+        if _is_whole(entry, identity):
+            return entry, False
+        for left in (entry, writing):  # Of a killed process, or made from others.
+            shutil.rmtree(left, ignore_errors=True)
+        writing.mkdir()
+        try:
+            fill(writing)
+            sizes = {path.name: path.stat().st_size for path in writing.iterdir()}
+            text = json.dumps({"identity": identity, "bytes": sizes}, indent=1)
+            (writing / MANIFEST).write_text(text, encoding="utf-8")
+            for path in writing.iterdir():
+                _flush(path)
+            os.replace(writing, entry)
+        finally:
+            shutil.rmtree(writing, ignore_errors=True)
+    return entry, True
+
+
+@contextlib.contextmanager
+def _locked(path, waiting):
+    """Hold the lock of a file, which no other process can hold at the same time."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _is_whole(entry, identity):
+    try:
+        manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
+        return manifest["identity"] == identity and all(
+            (entry / name).stat().st_size == size
+            for name, size in manifest["bytes"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _flush(path):
+    """Wait until the content of a file is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def free_disk_bytes(folder):
+    """Count the bytes that can be written below a folder, which need not exist yet.
+
+    Args:
+      folder: path.
+
+    Returns:
+      int.
+    """
+    folder = pathlib.Path(folder).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return psutil.disk_usage(str(folder)).free
+
+
+def free_memory_bytes(proc="/proc", cgroups="/sys/fs/cgroup"):
+    """Count the memory that this process can still take, without swapping.
+
+    Args:
+      proc, cgroups: paths where Linux keeps the limits of containers, which count.
+
+    Returns:
+      int, in bytes.
+    """
+    left = _left_of_limits(pathlib.Path(proc), pathlib.Path(cgroups))
+    return min([psutil.virtual_memory().available, *left])
+
+
+def _left_of_limits(proc, cgroups):
+    """What each control group above this process leaves: psutil does not know them."""
+    for line in _text(proc / "self" / "cgroup").splitlines():
+        _, controllers, inside = line.split(":", 2)
+        for controller in _LIMITS.keys() & set(controllers.split(",")):
+            root, limit, used, reclaimable = _LIMITS[controller]
+            # In a container the path may be the host's: then the root is its own group.
+            group = cgroups / root / inside.strip("/")
+            for folder in (group, *group.parents):
+                numbers = [_text(folder / name).strip() for name in (limit, used)]
+                if all(number.isdecimal() for number in numbers):
+                    stat = _text(folder / "memory.stat").splitlines()
+                    cached = int(dict(row.split() for row in stat).get(reclaimable, 0))
+                    yield max(int(numbers[0]) - int(numbers[1]) + cached, 0)
+                if folder == cgroups / root:
+                    break
+
+
+def _text(path):
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def in_mebibytes(number):
+    """Write a number of bytes for a message: `1,234 MiB`.
+
+    Example:
+      >>> in_mebibytes(1_234_567_890), in_mebibytes(50_000)
+      ('1,177 MiB', '0.048 MiB')
+    """
+    amount = number / 2**20
+    return f"{amount:,.0f} MiB" if amount >= 10 else f"{amount:.2g} MiB"

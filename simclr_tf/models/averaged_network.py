@@ -1,0 +1,84 @@
+"""A slowly moving copy of a network: key encoders, targets and teachers."""
+
+from simclr_tf._keras import keras
+from simclr_tf.distribution import assign_on_replicas
+from simclr_tf.errors import require
+from simclr_tf.models.synchronized_copy import synchronized_layer
+
+
+class AveragedNetwork(keras.layers.Layer):
+    """A copy of a network whose weights follow it as a moving average.
+
+    No gradient reaches it: all of its variables count as not trainable. Its batch norm
+    has statistics of its own, which move when it is called in training.
+
+    Args:
+      network: keras.Model with a graph of layers, or a built keras layer that can be
+        made from its config; built in the strategy's scope.
+      name: str, of the layer.
+
+    Raises:
+      ConfigError: a layer that cannot be made anew from its config.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> images = keras.Input((4,))
+      >>> network = keras.Model(images, keras.layers.Dense(2)(images))
+      >>> target = AveragedNetwork(network)
+      >>> _ = network.trainable_variables[1].assign_add([1.0, 1.0])
+      >>> target.average(network, decay=0.75)
+      >>> target.weights[1].numpy().tolist(), target.trainable_variables
+      ([0.25, 0.25], [])
+
+    Source: He et al., MoCo (2020), equation 2; Tarvainen & Valpola, Mean teachers
+    (2017).
+    """
+
+    def __init__(self, network, name="averaged_network"):
+        super().__init__(name=name)
+        self.network = synchronized_layer(network)
+        if not self.network.built:
+            self.network.build_from_config(network.get_build_config())
+        self.follow(network)
+
+    def call(self, inputs, training=False):
+        """What the copy makes of the inputs."""
+        return self.network(inputs, training=training)
+
+    def follow(self, network):
+        """Take all weights and statistics of the network as they are."""
+        self.network.set_weights(network.get_weights())
+
+    def average(self, network, decay):
+        """weights <- decay * weights + (1 - decay) * the network's.
+
+        Inside `strategy.run`, on every replica alike. Trainable variables only: moving
+        statistics stay the copy's own.
+
+        Args:
+          network: the network that was copied.
+          decay: float in [0, 1], or a float32 scalar tensor.
+        """
+        own, followed = (
+            [v for v in one.weights if v.trainable] for one in (self.network, network)
+        )
+        require(
+            len(own) == len(followed),
+            "An averaged network follows the network that it was copied from.",
+            network=network.name,
+        )
+        values = [
+            decay * average + (1.0 - decay) * weight
+            for average, weight in zip(own, followed, strict=True)
+        ]
+        assign_on_replicas(own, values)
+
+    @property
+    def trainable_weights(self):
+        """Nothing: no gradient reaches it."""
+        return []
+
+    @property
+    def non_trainable_weights(self):
+        """All variables of the copy."""
+        return self.network.weights

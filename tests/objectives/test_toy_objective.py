@@ -1,0 +1,301 @@
+"""What the house promises an objective, held to by a toy that has every kind of state.
+
+The toy (`toy_objective.py`) stands in no file of the package.
+"""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.config import Config
+from simclr_tf.config.schema import override
+from simclr_tf.errors import ConfigError
+from simclr_tf.models import ProjectionHead, SynchronizedBatchNormalization
+from simclr_tf.objectives import OBJECTIVES
+from simclr_tf.optim import LARS, slots_of
+from simclr_tf.tools import pretrain as pretrain_tool
+from simclr_tf.training import PretrainingModel, load_encoder
+from tests import fresh_process
+from tests.objectives import toy_runs
+from tests.objectives.toy_objective import Toy
+
+SIZE, CLASSES, BATCH, EXAMPLES = 8, 3, 8, 20
+ONE = tf.distribute.get_strategy
+
+
+@pytest.fixture(autouse=True)
+def toy_in_the_registry(monkeypatch):
+    monkeypatch.setitem(OBJECTIVES, "toy", Toy)
+
+
+def mirrored(num_replicas):
+    # Groups of another size in one process need other keys for their collectives.
+    tf.distribute.MirroredStrategy._collective_key_base += 100_000
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(num_replicas)])
+
+
+def an_encoder(batch_norm=True):
+    start = keras.initializers.GlorotUniform
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, 2, kernel_initializer=start(0))(images)
+    if batch_norm:
+        x = SynchronizedBatchNormalization(momentum=0.5)(x)
+    x = keras.layers.Activation("swish")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(images, keras.layers.Dense(6, kernel_initializer=start(1))(x))
+
+
+def a_model(strategy=None, *, toy=None, batch_norm=True, build=True, **kwargs):
+    with (strategy or ONE()).scope():
+        model = PretrainingModel(
+            encoder=an_encoder(batch_norm),
+            projection_head=ProjectionHead(
+                num_layers=2,
+                out_features=5,
+                batch_norm=batch_norm,
+                synchronized=True,
+                seed=3,
+            ),
+            objective=Toy(**(toy or {"small_views": 1})),
+            recipe="finetune",
+            image_size_pixels=SIZE,
+            num_classes=CLASSES,
+            compile_views=False,
+            **kwargs,
+        )
+        if build:
+            model.build_from_shape((SIZE, SIZE, 3), num_examples=EXAMPLES)
+            model.compile(optimizer=LARS(0.5, weight_decay=0.1, trust_coefficient=0.1))
+            model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def a_batch(seed=0, rows=BATCH):
+    rng = np.random.default_rng(seed)
+    return {
+        "images": rng.random((rows, 12, 12, 3)).astype("float32"),
+        "seeds": rng.integers(0, 2**31, (rows, 2)).astype("int32"),
+        "ids": rng.permutation(EXAMPLES)[:rows].astype("int64"),
+        "labels": rng.integers(-1, CLASSES, rows).astype("int32"),
+    }
+
+
+def stepper(model):
+    """batch -> the figures after one step on it, of which each replica has its rows."""
+    strategy = model.distribute_strategy
+    rows = BATCH // strategy.num_replicas_in_sync
+    run = tf.function(lambda batch: strategy.run(model.train_step, (batch,)))
+
+    def step(batch):
+        parts = {
+            name: strategy.experimental_distribute_values_from_function(
+                lambda c, whole=whole: tf.constant(
+                    whole[c.replica_id_in_sync_group * rows :][:rows]
+                )
+            )
+            for name, whole in batch.items()
+        }
+        logs = run(parts)
+        return {
+            name: float(strategy.experimental_local_results(value)[0])
+            for name, value in logs.items()
+        }
+
+    return step
+
+
+def state_of(model):
+    """Every variable that a step changes, but figures and counters, by its place."""
+    parts = (model.encoder, model.projection_head, model.objective, model.probe)
+    return [*(v for part in parts for v in part.variables), *model.optimizer.momentums]
+
+
+def values(variables):
+    return [v.numpy() for v in variables]
+
+
+@pytest.fixture(scope="module")
+def on_one_device():
+    """(figures of every step, values) of three steps on one device."""
+    model = a_model()
+    step = stepper(model)
+    figures = [step(a_batch(seed)) for seed in range(3)]
+    return figures, values(state_of(model))
+
+
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_replicas_have_the_figures_weights_and_state_of_one_device(
+    replicas, on_one_device
+):
+    model = a_model(mirrored(replicas))
+    step = stepper(model)
+    for seed, expected in enumerate(on_one_device[0]):
+        for name, value in step(a_batch(seed)).items():
+            np.testing.assert_allclose(value, expected[name], 1e-4, 1e-6, err_msg=name)
+    strategy = model.distribute_strategy
+    for variable, expected in zip(state_of(model), on_one_device[1], strict=True):
+        copies = strategy.experimental_local_results(variable)
+        assert len(copies) == replicas
+        for copy in copies:  # Bit for bit between replicas.
+            np.testing.assert_array_equal(copy, copies[0], err_msg=variable.name)
+        np.testing.assert_allclose(
+            copies[0], expected, 1e-3, 1e-5, err_msg=variable.name
+        )
+
+
+def test_every_kind_of_state_moves_in_a_step():
+    model = a_model()
+    objective = model.objective
+    before = values(objective.variables)
+    step = stepper(model)
+    for seed in range(4):
+        step(a_batch(seed))
+    for old, variable in zip(before, objective.variables, strict=True):
+        if "beta" not in variable.name and "bias" not in variable.name:
+            assert np.abs(variable.numpy() - old).max() > 0, variable.name
+    trained = {id(v) for v in model.trainable_variables}
+    assert id(objective.prototypes) in trained
+    assert id(objective.predictor.kernel) in trained
+    for target in (objective.target_encoder, objective.target_head):
+        assert not trained & {id(v) for v in target.variables}
+
+
+def test_frozen_variables_stay_whatever_momentum_and_decay_do_and_then_move():
+    model = a_model(toy={"small_views": 1, "frozen_steps": 2})
+    start = tf.math.l2_normalize(model.objective.prototypes, axis=1).numpy()
+    (slot,) = slots_of(model.optimizer, [model.objective.prototypes])
+    step = stepper(model)
+    for seed in range(2):
+        step(a_batch(seed))
+        np.testing.assert_allclose(model.objective.prototypes, start, atol=1e-6)
+        assert not slot.numpy().any()
+    step(a_batch(2))
+    assert slot.numpy().any()
+    assert np.abs(model.objective.prototypes.numpy() - start).max() > 1e-4
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_skipped_step_leaves_no_trace_in_any_state(replicas):
+    model = a_model(
+        mirrored(2) if replicas == 2 else None,
+        toy={"small_views": 1, "frozen_steps": 1},
+        on_nonfinite="skip",
+    )
+    step = stepper(model)
+    step(a_batch(0))
+    before = values(state_of(model))
+    bad = a_batch(1)
+    bad["images"][3] = np.nan
+    assert step(bad)["skipped_steps"] == 1
+    for old, variable in zip(before, state_of(model), strict=True):
+        np.testing.assert_array_equal(variable, old, err_msg=variable.name)
+    step(a_batch(2))
+    assert np.abs(model.objective.queue.numpy()).max() < np.inf
+
+
+def test_gradient_caching_gives_the_step_of_the_whole_batch():
+    models = [a_model(batch_norm=False, micro_batch_size=m) for m in (None, 2)]
+    figures = [stepper(model)(a_batch(0)) for model in models]
+    for name, value in figures[0].items():
+        np.testing.assert_allclose(figures[1][name], value, 1e-4, 1e-6, err_msg=name)
+    for whole, parts in zip(*map(state_of, models), strict=True):
+        np.testing.assert_allclose(parts, whole, 1e-3, 1e-5, err_msg=whole.name)
+
+
+def test_an_objective_that_cannot_be_cached_says_why_in_one_line(monkeypatch):
+    monkeypatch.setattr(Toy, "micro_batches_refused", "it looks at the pixels")
+    with pytest.raises(ConfigError, match="looks at the pixels.*micro_batch_size=2"):
+        a_model(micro_batch_size=2)
+
+
+def test_one_view_trains_and_the_probe_sees_each_label_once():
+    model = a_model(toy={"one_view": True})
+    figures = stepper(model)(a_batch(0))
+    assert np.isfinite(figures["loss"]) and figures["probe_loss"] > 0
+    assert len(model.views_of(a_batch(0))) == 1
+
+
+def test_two_full_and_six_small_views_reach_the_objective():
+    model = a_model(toy={"small_views": 6})
+    views = model.views_of(a_batch(0))
+    assert [view.shape[1] for view in views] == [SIZE] * 2 + [SIZE // 2] * 6
+    features, projections, _ = model.forward(views, training=False)
+    assert len(features) == len(projections) == 8
+
+
+def test_what_is_not_known_is_asked_for_in_one_line():
+    model = a_model(build=False)
+    with pytest.raises(ConfigError, match="needs `num_examples`"):
+        model.build_from_shape((SIZE, SIZE, 3))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy")
+    script = pathlib.Path(toy_runs.__file__)
+    done = fresh_process.run([script, folder], timeout=600)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_run_cut_in_mid_epoch_ends_bit_identical(runs):
+    with np.load(runs / "calm.npz") as calm, np.load(runs / "cut.npz") as cut:
+        assert len(calm.files) > 30 and calm.files == cut.files
+        for name in calm.files:
+            np.testing.assert_array_equal(calm[name], cut[name], err_msg=name)
+
+
+def test_its_figures_are_in_the_metrics_and_the_summary(runs):
+    lines = (runs / "calm" / "metrics.jsonl").read_text().splitlines()
+    assert {"toy_loss", "toy_queue_similarity"} < set(json.loads(lines[-1]))
+    summary = (runs / "calm" / "SUMMARY.md").read_text()
+    assert "| toy loss |" in summary and "contrastive" not in summary
+
+
+def test_its_options_are_in_the_config_and_others_are_refused(runs):
+    options = json.loads((runs / "calm" / "config.json").read_text())["config"]
+    assert options["objective"]["queue_length"] == 12
+    with pytest.raises(ConfigError, match="toy has no option `temperature`"):
+        override(Config(), {"objective": {"name": "toy", "temperature": 0.5}})
+
+
+def test_its_flags_are_in_the_help(capsys):
+    assert pretrain_tool.main(["--help"]) in (0, None)
+    text = capsys.readouterr().out
+    assert "--objective.queue_length" in text and "toy" in text
+
+
+def test_a_warm_start_reaches_the_averaged_networks_and_exports_have_no_state(
+    runs, tmp_path
+):
+    result = toy_runs.train(
+        tmp_path / "warm",
+        init_from=runs / "calm",
+        init_parts="encoder_and_head",
+        steps=1,
+        deterministic=False,
+        **{"optimizer.base_learning_rate": 1e-9, "objective.decay": 1.0},
+    )
+    target = result.model.objective.target_encoder.network
+    trained = load_encoder(runs / "calm", encoder=toy_runs.small_encoder())
+    assert [w.shape for w in trained.weights] == [w.shape for w in target.weights]
+    for own, source in zip(
+        target.trainable_variables, trained.trainable_variables, strict=True
+    ):
+        np.testing.assert_array_equal(own, source)
+
+
+def test_its_memory_and_its_diagnosis_are_shown(tmp_path, caplog):
+    lines = []
+    toy_runs.pretrain(
+        toy_runs.images(),
+        encoder=toy_runs.small_encoder(),
+        say=lines.append,
+        **{**toy_runs.OPTIONS, "deterministic": False, "steps": 6},
+    )
+    assert "0.0 MiB of keys in the queue" in "\n".join(lines)
+    assert "The toy has learned nothing at batch 8." in caplog.text
