@@ -7,8 +7,7 @@ from simclr_tf.evaluation import DISTILL_FILE, distill, write_results
 from simclr_tf.evaluation.distillation import AGREE, CLASSIFY, STUDENT, TEACHER
 from simclr_tf.export.publication import check_new, new_folder
 from simclr_tf.reports.tables import markdown_table, value_text
-from simclr_tf.training.classifiers import STUDENT_FILE
-from simclr_tf.training.encoders import ENCODER_FILE
+from simclr_tf.training.keras_files import ENCODER_FILE, STUDENT_FILE
 from simclr_tf.training.workdir import CONFIG_FILE, versions
 
 

@@ -26,7 +26,7 @@ from simclr_tf.training import (
     load_encoder,
     load_projection_head,
 )
-from simclr_tf.training.classifiers import CLASSIFIER_FILE
+from simclr_tf.training.keras_files import CLASSIFIER_FILE
 from simclr_tf.training.workdir import CHECKPOINTS, versions
 
 RUNS_FILE = "finetune_runs.jsonl"

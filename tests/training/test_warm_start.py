@@ -277,8 +277,8 @@ def test_a_damaged_newest_checkpoint_of_the_source_is_passed_over(tmp_path, capl
         ),
         (
             lambda path: write(path / "saved_model" / "saved_model.pb", "x").parent,
-            WorkdirError,
-            "Cannot read the weights",
+            DataError,
+            "Cannot read the checkpoint",
         ),
     ],
 )
