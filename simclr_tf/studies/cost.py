@@ -12,7 +12,7 @@ from simclr_tf.models import flops_per_image
 from simclr_tf.studies.quiet import stderr_to
 from simclr_tf.training import pretrain_from_config
 from simclr_tf.training.assembly import build_encoder
-from simclr_tf.training.plan import plan_run
+from simclr_tf.training.step_clock import plan_run
 
 _PASSES = 3  # A step forward and backward costs three times the forward pass.
 _STEPS, _WARM = 8, 3

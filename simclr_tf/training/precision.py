@@ -70,7 +70,7 @@ def fitting_precision(strategy):
     return _of_processor(CPU_DESCRIPTION)
 
 
-def settle_precision(config, strategy, workdir):
+def choose_precision(config, strategy, workdir):
     """The precision of a run; one exchange between its workers.
 
     `auto` is settled once, when a run begins: later it goes on in the same precision,

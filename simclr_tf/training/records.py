@@ -12,7 +12,6 @@ from google.protobuf.message import DecodeError
 from simclr_tf._keras import keras
 from simclr_tf.errors import WorkdirError
 from simclr_tf.files import plain_reason, write_atomically
-from simclr_tf.training.executions import steps_done
 from simclr_tf.training.workdir import METRICS_FILE, TENSORBOARD
 
 LOG = logging.getLogger("simclr_tf")
@@ -21,41 +20,37 @@ LOG = logging.getLogger("simclr_tf")
 class MetricsLog(keras.callbacks.Callback):
     """One record an epoch: in memory, as a JSON line, and as TensorBoard scalars.
 
-    Lines and scalars of an earlier, interrupted run that lie beyond `start_step` are
+    Lines and scalars of an earlier, interrupted run beyond the clock's first step are
     dropped, so that every step stands there once.
 
     Args:
       folder: path of the run; None keeps the records in memory only.
-      start_step: int, steps done before.
+      clock: StepClock.
       learning_rate: function of a step to the learning rate.
       throughput: Throughput, for images/s and data wait.
       sample: RepresentationSample, measured at the end of each epoch.
       grid_every_epochs: int, epochs between pictures of view pairs; 0: only one.
-      steps_per_execution: int.
     """
 
     def __init__(
         self,
         folder,
+        clock,
         *,
-        start_step,
         learning_rate,
         throughput,
         sample,
         grid_every_epochs=0,
-        steps_per_execution=1,
     ):
         super().__init__()
-        self.records = []
+        self.records, self._clock = [], clock
         self._path = self._events = self._writer = None
         if folder is not None:
             self._path = pathlib.Path(folder) / METRICS_FILE
             self._events = pathlib.Path(folder) / TENSORBOARD
             with _plain_problems(self._path):
-                keep_lines_up_to(self._path, start_step)
+                keep_lines_up_to(self._path, clock.step)
                 self.records = read_metrics(self._path)
-        self._step = start_step
-        self._steps_per_execution = steps_per_execution
         self._learning_rate = learning_rate
         self._throughput = throughput
         self._sample = sample
@@ -64,10 +59,10 @@ class MetricsLog(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if self._events is not None and self._writer is None:
             with _plain_problems(self._events):
-                keep_events_up_to(self._events, self._step)
+                keep_events_up_to(self._events, self._clock.step)
                 self._writer = tf.summary.create_file_writer(str(self._events))
                 self._writer.init()  # Opens the file, where problems show.
-            if self._step == 0:  # The pairs are the same ever after.
+            if self._clock.step == 0:  # The pairs are the same ever after.
                 self._write_grid()
 
     def close(self):
@@ -85,18 +80,13 @@ class MetricsLog(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._throughput.mark()
 
-    def on_train_batch_end(self, batch, logs=None):
-        steps = steps_done(batch, self._steps_per_execution)
-        self._step += steps
-        self._throughput.step(steps)
-
     def on_epoch_end(self, epoch, logs=None):
         # The callbacks after this one see these figures too.
         logs.update(self._throughput.read())
         logs.update(self._sample.measure())
-        logs["learning_rate"] = float(self._learning_rate(self._step))
+        logs["learning_rate"] = float(self._learning_rate(self._clock.step))
         record = {
-            "step": self._step,
+            "step": self._clock.step,
             "epoch": epoch + 1,
             **{name: float(value) for name, value in logs.items()},
         }
@@ -115,7 +105,7 @@ class MetricsLog(keras.callbacks.Callback):
             self._write_scalars(record)
 
     def _write_scalars(self, record):
-        with self._writer.as_default(step=self._step):
+        with self._writer.as_default(step=self._clock.step):
             for name, value in record.items():
                 if name not in ("step", "epoch"):
                     tf.summary.scalar(name, value)
@@ -123,7 +113,8 @@ class MetricsLog(keras.callbacks.Callback):
 
     def _write_grid(self):
         if self._writer is not None:
-            with _plain_problems(self._events), self._writer.as_default(self._step):
+            step = self._clock.step
+            with _plain_problems(self._events), self._writer.as_default(step):
                 tf.summary.image("view_pairs", self._sample.grid()[tf.newaxis])
                 self._writer.flush()
 
