@@ -2,7 +2,7 @@
 
 simclr-tf distill --teacher=runs/demo/classifiers/10_percent --output=runs/student
     --data=embedded:freedoom_12 --image_size_pixels=32
-simclr-tf distill ... --student=resnet --student.depth=18 --student.stem=small
+simclr-tf distill ... --student=resnet18 --student.stem=small
 simclr-tf distill ... --student=fashion_mnist --alpha=0.1 --label_fraction=0.1
 
 The defaults are those of SimCLRv2 (LARS). For small images and batches AdamW did a
@@ -23,6 +23,7 @@ from simclr_tf.config.distill import DistillConfig
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.pretrain import ENCODERS
 from simclr_tf.config.schema import guest_names, guest_options
+from simclr_tf.errors import ConfigError, unknown_choice
 from simclr_tf.tools import command_line, config_flags
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
@@ -91,9 +92,12 @@ def config_of(values):
             start, architecture="other", student=get_preset(student).encoder
         )
     elif student != "same":
-        start = dataclasses.replace(
-            start, architecture="other", student=guest_options(ENCODERS, student)
-        )
+        try:
+            options = guest_options(ENCODERS, student)
+        except ConfigError:
+            choices = ["same", *guest_names(ENCODERS), *PRESETS]
+            raise unknown_choice("student", student, choices) from None
+        start = dataclasses.replace(start, architecture="other", student=options)
     typed = [
         name for name in values if name.startswith("student.") and values[name].present
     ]

@@ -10,6 +10,7 @@ from simclr_tf.benchmarks.measuring import Case, Timed, Variant
 from simclr_tf.benchmarks.views import random_images
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override
+from simclr_tf.models.encoders import family_of
 from simclr_tf.training import assembly
 from simclr_tf.training.batches import Batches, open_training_source
 from simclr_tf.training.data_wait import WaitMeter
@@ -84,8 +85,7 @@ def end_to_end_cases(config, folder):
 
 
 def _network(config):
-    width = "" if config.width_multiplier == 1 else f" x {config.width_multiplier:g}"
-    return f"ResNet-{config.depth}{width}, stem {config.stem}"
+    return family_of(config.encoder).describe(config.encoder, config.image_size_pixels)
 
 
 def _run_config(config, precision):
@@ -99,11 +99,7 @@ def _run_config(config, precision):
                 "image_size_pixels": config.image_size_pixels,
             },
             "augment": {"recipe": config.recipe},
-            "encoder": {
-                "name": f"resnet{config.depth}",
-                "stem": config.stem,
-                "width_multiplier": config.width_multiplier,
-            },
+            "encoder": config.encoder,
             "global_batch_size": config.batch_size,
             "precision": precision,
             "epochs": 1,

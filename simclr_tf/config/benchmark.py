@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from simclr_tf.config.schema import Section, option
+from simclr_tf.config.data import RECIPES
+from simclr_tf.config.pretrain import ENCODERS
+from simclr_tf.config.schema import GuestOptions, Section, guest, option
 from simclr_tf.errors import require
 
 # name -> what is measured, and against what.
@@ -58,7 +60,12 @@ class BenchmarkConfig(Section):
     image_size_pixels: int = option(
         32, "Height and width of small images.", flag="image_size_pixels"
     )
-    recipe: str = option("cifar", "Recipe of the views of small images.", flag="recipe")
+    recipe: str = option(
+        "cifar",
+        "Recipe of the views of small images.",
+        flag="recipe",
+        choices=RECIPES,
+    )
     jpeg_files: int = option(
         256, "Photographs that views synthesises.", flag="jpeg_files"
     )
@@ -68,16 +75,14 @@ class BenchmarkConfig(Section):
     jpeg_view_pixels: int = option(
         224, "Height and width of their views.", flag="jpeg_view_pixels"
     )
-    jpeg_recipe: str = option("simclr_v2", "Recipe of their views.", flag="jpeg_recipe")
+    jpeg_recipe: str = option(
+        "simclr_v2", "Recipe of their views.", flag="jpeg_recipe", choices=RECIPES
+    )
     jpeg_batch_size: int = option(64, "Photographs a batch.", flag="jpeg_batch_size")
-    depth: Literal[10, 18, 34, 50, 101, 152, 200] = option(
-        18, "Layers of the ResNet of step and end_to_end.", flag="depth"
-    )
-    stem: Literal["imagenet", "cifar", "small"] = option(
-        "cifar", "Its stem.", flag="stem"
-    )
-    width_multiplier: float = option(
-        1.0, "Its width, times this.", flag="width_multiplier"
+    encoder: GuestOptions = guest(
+        ENCODERS,
+        {"name": "resnet18", "stem": "cifar"},
+        "Network of step and end_to_end, by its name.",
     )
     precision: Literal["float32", "bfloat16"] = option(
         "bfloat16", "Precision of end_to_end.", flag="precision"
@@ -110,11 +115,6 @@ class BenchmarkConfig(Section):
             self.warmup_rounds >= 0,
             "`warmup_rounds` must be >= 0.",
             warmup_rounds=self.warmup_rounds,
-        )
-        require(
-            self.width_multiplier > 0,
-            "`width_multiplier` must be > 0.",
-            width_multiplier=self.width_multiplier,
         )
         self._typed_sizes()
 

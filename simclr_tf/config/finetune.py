@@ -3,19 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from simclr_tf.config.data import RECIPES
 from simclr_tf.config.schema import Section, option
 from simclr_tf.errors import require
 
-FreezableName = Literal[
-    "none",
-    "initial_conv",
-    "initial_max_pool",
-    "block_group1",
-    "block_group2",
-    "block_group3",
-    "block_group4",
-    "final_avg_pool",
-]
 # Passes over the labelled images: many where there are few (paper, section B.5).
 EPOCHS_OF_FEW, EPOCHS_OF_MANY = 60, 30
 FEW = 0.02
@@ -70,10 +61,12 @@ class FineTuneConfig(Section):
         "at this times the rate of what follows it. 1: all alike.",
         flag="layer_decay",
     )
-    freeze_until: FreezableName = option(
+    freeze_until: str = option(
         "none",
-        "Keep everything up to and including this endpoint as it is, batch "
-        "norm too; final_avg_pool: the whole encoder.",
+        "Keep everything up to and including this endpoint of the encoder as it is, "
+        "batch norm too: of a ResNet initial_conv, initial_max_pool, block_group1 to "
+        "block_group4, and final_avg_pool, which is the whole encoder; an unknown name "
+        "lists those of the encoder.",
         flag="freeze_until",
     )
     head_layer: int = option(
@@ -82,12 +75,11 @@ class FineTuneConfig(Section):
         "from the encoder's features (SimCLRv2 recommends 1 of 3).",
         flag="head_layer",
     )
-    recipe: Literal[
-        "finetune", "evaluate", "simclr_v1", "simclr_v2", "cifar", "small_grey"
-    ] = option(
+    recipe: str = option(
         "finetune",
         "Recipe of the training images; finetune: crops and flips.",
         flag="recipe",
+        choices=RECIPES,
     )
     crop_area_min_fraction: float | None = option(
         None,

@@ -4,8 +4,9 @@ A config.json, a manifest or a study of version 0.1.0 is read with these names; 
 of an old name is refused with the new one.
 """
 
-# Old dotted name -> present one.
+# Old flag -> present one.
 MOVED = {
+    "augment.recipe": "recipe",
     "loss.name": "objective",
     "loss.temperature": "objective.temperature",
     "loss.normalize": "objective.normalize",
@@ -14,6 +15,10 @@ MOVED = {
     "loss.chunk_size": "objective.chunk_size",
     "encoder.kind": "encoder",
     "encoder.depth": "encoder",
+    "student.depth": "student",
+    "depth": "encoder",  # Of `benchmark`, with the next two.
+    "stem": "encoder.stem",
+    "width_multiplier": "encoder.width_multiplier",
 }
 # In 0.1.0 every loss had the options of all: what each of them used.
 _USED = {
@@ -100,6 +105,6 @@ def present_spelling(name, value):
     """
     if name not in MOVED:
         return None
-    if name == "encoder.depth" and value is not None:
+    if name.split(".")[-1] == "depth" and value is not None:
         value = f"resnet{value}"
     return f"--{MOVED[name]}" + ("" if value is None else f"={value}")

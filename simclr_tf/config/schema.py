@@ -16,7 +16,7 @@ from typing import Literal
 from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
 
 
-def option(default, help, *, flag=None, resumable=False):
+def option(default, help, *, flag=None, resumable=False, choices=None):
     """A dataclass field with its help text.
 
     Args:
@@ -25,10 +25,17 @@ def option(default, help, *, flag=None, resumable=False):
         what a registry holds.
       flag: str, the flag's name where it is not `section.field`.
       resumable: bool, whether a run may be continued with another value.
+      choices: str, `module:DICT`, a registry whose names are the values; imported when
+        it is first needed.
     """
     return field(
         default=default,
-        metadata={"help": help, "flag": flag, "resumable": resumable},
+        metadata={
+            "help": help,
+            "flag": flag,
+            "resumable": resumable,
+            "choices": choices,
+        },
     )
 
 
@@ -43,12 +50,13 @@ def guest(registry, default, help):
       registry: str, `module:DICT`, imported when it is first needed. The dict maps
         names to objects with an attribute `Options`, a subclass of `GuestOptions`. A
         name that ends in a colon stands for all names that begin with it.
-      default: str, name of a guest.
+      default: str, name of a guest; or a dict with `name` and options.
       help: str, one line.
     """
+    name = default if isinstance(default, str) else default["name"]
     return field(
         default_factory=lambda: guest_options(registry, default),
-        metadata={"help": help, "registry": registry, "default": default},
+        metadata={"help": help, "registry": registry, "default": name},
     )
 
 
@@ -65,6 +73,9 @@ class Section:
                 value = guest_options(item.metadata["registry"], value)
             else:
                 value = _checked(item.name, value, hints[item.name])
+                choices = item.metadata.get("choices")
+                if choices and value not in read_registry(choices):
+                    raise unknown_choice(item.name, value, read_registry(choices))
             object.__setattr__(self, item.name, value)
         self.check()
 

@@ -12,6 +12,7 @@ from simclr_tf.evaluation import (
     write_results,
 )
 from simclr_tf.files import write_atomically
+from simclr_tf.models.encoders import family_of
 from simclr_tf.reports.encoder_at import channels_of, config_of, output_folder
 from simclr_tf.reports.labelled_data import labelled_data
 from simclr_tf.reports.pictures import picture_of_neighbours, picture_of_views
@@ -71,7 +72,7 @@ def evaluate_and_report(
     before, step = None, None
     if is_run:
         step = CheckpointStore(path / CHECKPOINTS).latest().step
-        if config.encoder.name != "custom":
+        if family_of(config.encoder).can_build:
             before = untrained_encoder(Workdir(path))
     features = {}
     with plain_errors():

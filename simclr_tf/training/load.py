@@ -13,11 +13,8 @@ import tensorflow as tf
 from simclr_tf.config import from_dict
 from simclr_tf.encoder_zoo import encoder_path, read_export_record
 from simclr_tf.errors import DataError, WorkdirError, require
-from simclr_tf.models import with_endpoints
-from simclr_tf.training.assembly import (
-    build_encoder,
-    fitting_encoder,
-)
+from simclr_tf.models import fitting_encoder, with_endpoints
+from simclr_tf.training.assembly import build_encoder
 from simclr_tf.training.checkpoints import MANIFEST, CheckpointStore, open_checkpoint
 from simclr_tf.training.exports import (
     SAVED_MODEL,

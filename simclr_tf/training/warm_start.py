@@ -273,15 +273,15 @@ def _check_useful(result):
     if example is not None:
         raise ConfigError(
             f"{where}: {example.name} has the shape {_shape_text(example.here)} here "
-            f"and {_shape_text(example.there)} there. Give --encoder.width_multiplier "
-            "and the other options of --encoder the values in that run's config.json."
+            f"and {_shape_text(example.there)} there. Give --encoder "
+            "and its options the values in that run's config.json."
         )
     there = next((row.name for row in rows if row.reason == ONLY_THERE), "nothing")
     here = next((row.name for row in rows if row.here is not None), "nothing")
     raise ConfigError(
         f"{where}: no variable has the same name (here e.g. {here}, "
-        f"there e.g. {there}). Give --encoder and the other "
-        "options of --encoder the values in that run's config.json."
+        f"there e.g. {there}). Give --encoder and its "
+        "options the values in that run's config.json."
     )
 
 

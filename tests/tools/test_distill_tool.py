@@ -200,8 +200,9 @@ MISTAKES = [
             ({"alpha": 1.1}, "`alpha` must lie in [0, 1]"),
             ({"alpha": -0.1}, "`alpha` must lie in [0, 1]"),
             ({"student": "fashion_mnits"}, "Did you mean fashion_mnist"),
-            ({"student.depth": 18}, "goes with --student=resnet"),
-            ({"student": "resnet", "student.depth": 19}, "Unknown `depth`"),
+            ({"student.stem": "small"}, "goes with --student=ENCODER"),
+            ({"student.depth": 18}, "now spelled --student=resnet18"),
+            ({"student": "vit_tiny", "student.stem": "small"}, "no option `stem`"),
             ({"init_from": "nowhere"}, "does not exist"),
             ({"batch_size": 64}, "use at most 32"),
             ({"strategy": "tpu"}, "Unknown `strategy`"),
@@ -240,9 +241,10 @@ def test_the_encoder_of_a_preset_can_be_the_student_with_changes_on_top():
             "--data=npz:x",
             "--image_size_pixels=8",
             "--student=fashion_mnist",
-            "--student.depth=34",
+            "--student.se_ratio=0.25",
         ]
     )
     config = distill.config_of(values)
-    assert config.architecture == "resnet" and config.student.depth == 34
+    assert config.architecture == "other" and config.student.name == "resnet18"
+    assert config.student.se_ratio == 0.25
     assert config.student.stem == "small" and config.student.width_multiplier == 0.25

@@ -14,7 +14,7 @@ from simclr_tf.config.presets import get_preset
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training import Workdir, precision
 from simclr_tf.training.assembly import build_projection_head
-from simclr_tf.training.precision import fitting_precision, choose_precision
+from simclr_tf.training.precision import choose_precision, fitting_precision
 
 ONE_DEVICE = tf.distribute.get_strategy()
 PROCESSORS = {

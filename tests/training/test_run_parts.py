@@ -9,7 +9,8 @@ from simclr_tf.config.presets import get_preset
 from simclr_tf.config.schema import override
 from simclr_tf.errors import WorkdirError
 from simclr_tf.export import plain_copy
-from simclr_tf.models import ENDPOINTS, with_endpoints
+from simclr_tf.models import with_endpoints
+from simclr_tf.models.resnet import ENDPOINTS
 from simclr_tf.training import (
     CheckpointStore,
     Workdir,
