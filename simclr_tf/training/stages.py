@@ -17,11 +17,14 @@ from simclr_tf.training.continuation import (
 )
 from simclr_tf.training.cost_report import EstimatedTime, cost_report
 from simclr_tf.training.data_wait import WaitMeter
-from simclr_tf.training.diagnostics import RepresentationSample
 from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.interruption import StopWhenSaved
 from simclr_tf.training.progress import Progress, Throughput
-from simclr_tf.training.records import MetricsLog, read_metrics
+from simclr_tf.training.records import (
+    MetricsLog,
+    RepresentationSample,
+    read_metrics,
+)
 from simclr_tf.training.saving import SaveCheckpoints
 from simclr_tf.training.step_clock import StepClock
 from simclr_tf.training.summary import write_summary

@@ -118,7 +118,7 @@ def test_what_was_asked_for_is_taken_and_its_cost_said(processor):
     found = choose_precision(Config(precision="bfloat16"), ONE_DEVICE, None)
     assert found.name == "bfloat16" and "twice as long" in found.line()
     found = choose_precision(Config(precision="float32"), ONE_DEVICE, None)
-    assert found.line() == "Precision   float32: as you say (--precision=float32)"
+    assert found.line() == "Precision   float32: as requested (--precision=float32)"
 
 
 def test_models_built_without_a_run_take_what_fits_the_machine(processor):
@@ -162,7 +162,7 @@ def test_a_run_goes_on_in_the_precision_it_began_with(tmp_path, processor):
     assert head.dense_layers[0].compute_dtype == "bfloat16"
     line = next(line for line in reversed(said) if line.startswith("Precision"))
     for words in (
-        "bfloat16: this run began in it",
+        "bfloat16: this run started with it",
         "twice as long",
         "another --workdir would take float32",
     ):
