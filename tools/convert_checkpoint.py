@@ -109,9 +109,9 @@ def run(values):
     _check_meaning(values, kind, target)
     import_tensorflow()
     from simclr_tf.export import conversion
-    from simclr_tf.export.whole_folder import check_free
+    from simclr_tf.export.publication import check_new
 
-    check_free(output)  # Before the work, not after it.
+    check_new(output)  # Before the work, not after it.
     given_up = (values["leave_out"].value or "").split(",")
     options = {
         "probe_layer": values["probe_layer"].value,

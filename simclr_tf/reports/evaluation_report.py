@@ -11,6 +11,7 @@ from simclr_tf.evaluation import (
     compare,
     write_results,
 )
+from simclr_tf.files import write_atomically
 from simclr_tf.models.encoders import family_of
 from simclr_tf.reports.encoder_at import channels_of, config_of, output_folder
 from simclr_tf.reports.labelled_data import labelled_data
@@ -23,7 +24,6 @@ from simclr_tf.training import (
     untrained_encoder,
 )
 from simclr_tf.training.assembly import build_recipe
-from simclr_tf.training.durable_files import write_atomically
 from simclr_tf.training.workdir import CHECKPOINTS
 
 
