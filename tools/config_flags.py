@@ -61,6 +61,8 @@ def _help(section, dotted, item):
     help = help_of(item)
     if "registry" in item.metadata:
         return f"{help} One of {', '.join(guest_names(item.metadata['registry']))}."
+    if item.metadata.get("choices"):
+        return f"{help} One of {', '.join(guest_names(item.metadata['choices']))}."
     of = owners(section, dotted)
     return f"{', '.join(of)}: {help}" if of else help
 

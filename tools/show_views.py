@@ -4,9 +4,9 @@ simclr-tf show_views --data=folder:PATH --recipe=simclr_v2 --output=views.html
 simclr-tf show_views --preset=demo --augment.color_strength=0.8 --output=views.png
 
 One sheet holds each operator at several strengths (the paper's Figure 4, on your own
-images) and pairs of final views. The data and the --augment flags are those of
-pretrain. Over a sample of pairs it measures, and warns of, views that are
-near-identical, that plain pixels or colours match, and that are near-empty.
+images) and pairs of final views. The flags of images and views are those of pretrain.
+Over a sample of pairs it measures, and warns of, views that are near-identical, that
+plain pixels or colours match, and that are near-empty.
 """
 
 import sys
@@ -15,8 +15,7 @@ from absl import flags
 
 from simclr_tf.config import Config
 from simclr_tf.config.presets import PRESETS
-from simclr_tf.config.schema import override, walk_options
-from simclr_tf.errors import require
+from simclr_tf.config.schema import walk_options
 from simclr_tf.tools import command_line, config_flags
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
@@ -40,9 +39,6 @@ def define(values):
         ],
     )
     flags.DEFINE_string(
-        "recipe", None, "Short for --augment.recipe.", flag_values=values
-    )
-    flags.DEFINE_string(
         "output",
         "show_views",
         "FILE.png, FILE.html, FILE.md, or a folder for all of them.",
@@ -62,21 +58,6 @@ def define(values):
 def run(values):
     """Show the views that the flags describe."""
     config = config_flags.config_from_flags(values)
-    recipe = values["recipe"].value
-    if recipe is not None:
-        require(
-            not values["augment.recipe"].present
-            or values["augment.recipe"].value == recipe,
-            "--recipe and --augment.recipe are the same flag: give one.",
-            recipe=recipe,
-        )
-        # A recipe of one's own choice, not a preset's changes of another.
-        changes = {
-            name: None
-            for name in config.augment.changes()
-            if not values[f"augment.{name}"].present
-        }
-        config = override(config, {"augment": {"recipe": recipe, **changes}})
     import_tensorflow()
     from simclr_tf.reports.views_report import show_views
 

@@ -1,7 +1,8 @@
 """Views: every augmentation of SimCLR, batched, stateless, with draws per image.
 
-`recipes.py` holds the numbers, `view_plan.py` which views there are, `views.py` makes
-them. Nothing here imports TensorFlow before a view is made.
+`operators/` holds what is done to a view, `recipes.py` the numbers, `view_plan.py`
+which views there are; `views.py` makes them. Nothing here imports TensorFlow before a
+view is made.
 """
 
 from simclr_tf.lazy import public_names
@@ -9,30 +10,25 @@ from simclr_tf.lazy import public_names
 __all__ = public_names(
     __name__,
     {
-        "ablation": (
-            "apply_cutout",
-            "apply_noise",
-            "apply_rotate",
-            "apply_sobel",
-            "sample_cutout",
-            "sample_noise",
-            "sample_rotate",
-            "sample_sobel",
-        ),
-        "blur": ("apply_blur", "sample_blur"),
-        "color": ("ColorJitter", "apply_color_jitter", "sample_color_jitter"),
-        "crop": (
-            "apply_crop",
-            "apply_flip",
-            "center_box",
-            "sample_crop",
-            "sample_flip",
-        ),
         "file_crops": ("crop_draws", "crop_view", "crop_views"),
-        "grayscale": ("apply_grayscale", "sample_grayscale"),
-        "one_branch": ("ONE_BRANCH_OPERATORS", "OneBranch", "recipe_of_views"),
+        "one_branch": ("OneBranch", "one_branch_operators", "recipe_of_views"),
+        "operators": ("OPERATORS", "Operator"),
+        "operators.blur": ("apply_blur", "sample_blur"),
+        "operators.color_jitter": (
+            "ColorJitter",
+            "apply_color_jitter",
+            "sample_color_jitter",
+        ),
+        "operators.crop": ("center_box", "sample_crop"),
+        "operators.cutout": ("apply_cutout", "sample_cutout"),
+        "operators.flip": ("apply_flip", "sample_flip"),
+        "operators.grayscale": ("apply_grayscale", "sample_grayscale"),
+        "operators.noise": ("apply_noise", "sample_noise"),
+        "operators.rotate": ("apply_rotate", "sample_rotate"),
+        "operators.sobel": ("apply_sobel", "sample_sobel"),
         "recipes": ("RECIPES", "Recipe", "get_recipe"),
-        "view_plan": ("ViewGroup", "ViewPlan", "plan_views"),
+        "resizing": ("apply_crop",),
+        "view_plan": ("View", "ViewGroup", "ViewPlan", "plan_views"),
         "views": (
             "finish_view",
             "finish_views",

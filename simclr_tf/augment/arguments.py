@@ -2,9 +2,8 @@
 
 import numbers
 
-import tensorflow as tf
-
 from simclr_tf.errors import require
+from simclr_tf.lazy import tf
 
 
 def as_images(images, name="images"):

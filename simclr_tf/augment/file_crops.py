@@ -5,12 +5,13 @@ The draws are those of `make_views`; `finish_views` does the rest on the batch.
 
 import tensorflow as tf
 
-from simclr_tf.augment import operations
-from simclr_tf.augment.arguments import as_seeds, as_size, check_dtype, unit_scale
+from simclr_tf.augment.arguments import as_seeds, as_size, check_dtype
 from simclr_tf.augment.jpeg import decode_boxes
 from simclr_tf.augment.one_branch import SHARED_VIEW
+from simclr_tf.augment.operators import OPERATORS
 from simclr_tf.augment.recipes import get_recipe
-from simclr_tf.augment.view_plan import View
+from simclr_tf.augment.resizing import crop_one
+from simclr_tf.augment.view_plan import View, made_alike
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
@@ -36,7 +37,7 @@ def crop_draws(seeds, plan):
     """
     seeds = as_seeds(seeds)
     return tf.stack(
-        [operations.crop_draws(fold_in(seeds, view.number)) for view in _cropped(plan)],
+        [_draws(fold_in(seeds, view.number)) for view in _cropped(plan)],
         axis=1,
     )
 
@@ -105,6 +106,12 @@ def _cropped(plan):
     return (View(SHARED_VIEW, plan.one_branch.shared, plan.views[0].size),)
 
 
+def _draws(keys):
+    """The random numbers of the crops of views with these seeds."""
+    crop = OPERATORS["crop"]
+    return crop.sample(crop.own_seeds(keys), None, None)
+
+
 def _crops(image, seed, views, channels, draws=None):
     """One crop of one image for each of the views."""
     sizes = [as_size(view.size) for view in views]
@@ -129,25 +136,13 @@ def _crops(image, seed, views, channels, draws=None):
     # All views at once: for one image, launching an operation is what it costs.
     if draws is None:
         numbers = tf.constant([view.number for view in views])
-        keys = fold_in(tf.tile(seeds, [len(views), 1]), numbers)
-        draws = operations.crop_draws(keys)
-    if len({(view.recipe, size) for view, size in zip(views, sizes, strict=True)}) == 1:
-        boxes = tf.unstack(
-            operations.crop_boxes(draws, height, width, views[0].recipe, sizes[0])
-        )
-    else:
-        boxes = [
-            operations.crop_boxes(draw[tf.newaxis], height, width, view.recipe, size)[0]
-            for view, size, draw in zip(views, sizes, tf.unstack(draws), strict=True)
-        ]
+        draws = _draws(fold_in(tf.tile(seeds, [len(views), 1]), numbers))
+    boxes, first = [], 0
+    for alike in made_alike(views):
+        own = draws[first : first + len(alike)]
+        recipe, size = alike[0].recipe, sizes[first]
+        boxes += tf.unstack(OPERATORS["crop"].boxes(own, height, width, recipe, size))
+        first += len(alike)
     if is_jpeg:
         image, boxes = decode_boxes(image, boxes, height, width, channels=channels)
-    return [_resize(image, box, size) for box, size in zip(boxes, sizes, strict=True)]
-
-
-def _resize(image, box, size):
-    """The box of one image as float32 `[height, width, C]` in [0, 1]."""
-    y, x, h, w = tf.unstack(box)
-    resized = tf.image.resize(image[y : y + h, x : x + w], size, "bicubic")
-    resized = tf.cast(resized, tf.float32) * unit_scale(image)
-    return tf.clip_by_value(resized, 0.0, 1.0)
+    return [crop_one(image, box, size) for box, size in zip(boxes, sizes, strict=True)]

@@ -7,33 +7,31 @@ no TensorFlow.
 
 import dataclasses
 
+from simclr_tf.augment.operators import OPERATORS
 from simclr_tf.augment.recipes import Recipe, get_recipe
 from simclr_tf.errors import require, unknown_choice
 
 SHARED_VIEW = 2  # The crop that both views start from: a draw of its own.
 
-# Operator -> the fields of a recipe that switch it on. Colour keeps the recipe's own
-# probabilities of jitter and of grey; every other operator changes every image.
-ONE_BRANCH_OPERATORS = {
-    "crop": (),
-    "cutout": ("cutout_probability",),
-    "color": (),
-    "sobel": ("sobel_probability",),
-    "noise": ("noise_probability",),
-    "blur": ("blur_probability",),
-    "rotate": ("rotate_probability",),
-}
-_COLOR = ("jitter_probability", "grayscale_probability")
-_SWITCHES = tuple(
-    field.name
-    for field in dataclasses.fields(Recipe)
-    if field.name.endswith("_probability")
-)
 _WHOLE_IMAGE = {
     "geometry": "center_crop",
     "center_crop_fraction": 1.0,
     "center_crop_above_pixels": 1 << 30,
 }
+
+
+def one_branch_operators():
+    """What `OneBranch` can apply: dict of name to the operators applied together.
+
+    Example:
+      >>> list(one_branch_operators())
+      ['crop', 'color', 'blur', 'cutout', 'rotate', 'noise', 'sobel']
+    """
+    groups = {}
+    for operator in OPERATORS.values():
+        if operator.one_branch is not None:
+            groups.setdefault(operator.one_branch, []).append(operator)
+    return groups
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +40,10 @@ class OneBranch:
 
     Args:
       recipe: Recipe, or the name of one: every number of the operators.
-      operators: tuple of names out of `ONE_BRANCH_OPERATORS`, in the order in which
-        they are applied; "crop" is a second random crop, with the recipe's flips.
+      operators: tuple of names out of `one_branch_operators()`, in the order in which
+        they are applied; "crop" is a second random crop, with the recipe's flips, and
+        "color" is jitter and grey as often as the recipe says. Every other operator
+        changes every image.
 
     Raises:
       ConfigError: an unknown operator, or none.
@@ -68,9 +68,10 @@ class OneBranch:
             "`operators` must be a tuple of at least one name.",
             operators=self.operators,
         )
+        known = one_branch_operators()
         for operator in self.operators:
-            if operator not in ONE_BRANCH_OPERATORS:
-                raise unknown_choice("operator", operator, ONE_BRANCH_OPERATORS)
+            if operator not in known:
+                raise unknown_choice("operator", operator, known)
 
     @property
     def shared(self):
@@ -97,15 +98,16 @@ def recipe_of_views(recipe):
 
 
 def _off():
-    return {switch: 0.0 for switch in _SWITCHES}
+    return {operator.switch: 0.0 for operator in OPERATORS.values() if operator.switch}
 
 
-def _alone(recipe, operator):
-    kept = _off()
-    if operator == "crop":
-        kept["flip_probability"] = recipe.flip_probability
-    elif operator == "color":
-        kept.update({switch: getattr(recipe, switch) for switch in _COLOR})
-    kept.update({switch: 1.0 for switch in ONE_BRANCH_OPERATORS[operator]})
-    geometry = {} if operator == "crop" else _WHOLE_IMAGE
-    return dataclasses.replace(recipe, **geometry, **kept)
+def _alone(recipe, name):
+    """A recipe of the operators of one name, and of nothing else."""
+    operators, values = one_branch_operators()[name], _off()
+    for operator in operators:
+        if operator.switch:
+            own = getattr(recipe, operator.switch)
+            values[operator.switch] = 1.0 if operator.one_branch_always else own
+    crops = any(operator.switch is None for operator in operators)
+    geometry = {} if crops else _WHOLE_IMAGE
+    return dataclasses.replace(recipe, **geometry, **values)

@@ -11,7 +11,7 @@ import os
 
 import tensorflow as tf
 
-from simclr_tf.augment.operations import apply_operation, is_chosen
+from simclr_tf.augment.operators import OPERATORS
 
 # Of `finish_views`, "simclr_v1", compiled by XLA: CPU time against the batch's is 0.55
 # at 224 pixels, 0.63 at 96, 0.82 at 64; a small image leaves the loop little to save.
@@ -40,11 +40,11 @@ def is_cheaper(images):
     )
 
 
-def apply_operations(operations, images, seeds, recipe):
+def apply_operators(names, images, seeds, recipe):
     """Draw and apply operators, one image after the other.
 
     Args:
-      operations: list of str, of `recipes.OPERATIONS`, in their order.
+      names: list of str, operators that the recipe has, in their order.
       images: float32 `[B, H, W, C]` in [0, 1].
       seeds: int32 `[B, 2]`, the seeds of this view.
       recipe: Recipe.
@@ -56,18 +56,21 @@ def apply_operations(operations, images, seeds, recipe):
       >>> from simclr_tf.augment.recipes import get_recipe
       >>> images, seeds = tf.ones([2, 8, 8, 3]), tf.constant([[0, 1], [0, 2]])
       >>> recipe = get_recipe("simclr_v1")
-      >>> apply_operations(["flip", "blur"], images, seeds, recipe).shape.as_list()
+      >>> apply_operators(["flip", "blur"], images, seeds, recipe).shape.as_list()
       [2, 8, 8, 3]
     """
-    chosen = {name: is_chosen(name, seeds, recipe) for name in operations}
+    operators = [OPERATORS[name] for name in names]
+    chosen = [
+        operator.chosen(operator.own_seeds(seeds), recipe) for operator in operators
+    ]
 
     def of_one(number):
         image, seed = images[number][tf.newaxis], seeds[number][tf.newaxis]
-        for name in operations:
+        for operator, is_chosen in zip(operators, chosen, strict=True):
             image = tf.cond(
-                chosen[name][number],
-                lambda name=name, image=image: apply_operation(
-                    name, image, seed, recipe
+                is_chosen[number],
+                lambda operator=operator, image=image: operator.change(
+                    image, seed, recipe
                 ),
                 lambda image=image: tf.identity(image),
             )

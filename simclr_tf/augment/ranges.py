@@ -51,6 +51,15 @@ def check_interval(
     )
 
 
+def check_fraction(name, value):
+    """`value` lies in (0, 1].
+
+    Example:
+      >>> check_fraction("cutout_size_fraction", 0.5)
+    """
+    check_interval(name, value, name, value, most=1.0)
+
+
 def check_choice(name, value, choices):
     """`value` is one of `choices`.
 

@@ -1,77 +1,59 @@
 """The recipes of the views, by name; imports no TensorFlow.
 
-A recipe holds every number that shapes a view. The paper's operators come first,
-in the order in which they are applied; cutout, rotation, noise and Sobel filtering
-are the other operators of its Figure 4 and are off in all named recipes.
+A recipe holds every number that shapes a view: the options of all operators, and the
+order in which they are applied. Cutout, rotation, noise and Sobel filtering are off in
+all named recipes.
 """
 
 import dataclasses
-from typing import Literal
 
-from simclr_tf.augment.ranges import (
-    check_at_least,
-    check_choice,
-    check_interval,
-    check_probability,
-)
-from simclr_tf.errors import require, unknown_choice
-
-GEOMETRIES = ("random_resized_crop", "center_crop")
-CROP_FLOORS = ("exact", "reference")
-BRIGHTNESS_MODES = ("additive", "multiplicative")
-# The reference asks its crop for at least 0.08 of the area, but also for 0.1 of the
-# "object", which is the whole image: no crop of it is smaller than this.
-REFERENCE_CROP_FLOOR = 0.1
-# What happens to a crop, in the reference's order; the others follow.
-OPERATIONS = (
-    "flip",
-    "color_jitter",
-    "grayscale",
-    "blur",
-    "cutout",
-    "rotate",
-    "noise",
-    "sobel",
-)
+from simclr_tf.augment.operators import OPERATORS
+from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
 
 
+def require_distinct(operators):
+    """Refuse operators that would share a seed or an option.
+
+    Args:
+      operators: dict of name to Operator.
+
+    Raises:
+      ConfigError: two of them have one `seed_id`, or options of one name.
+
+    Example:
+      >>> require_distinct(OPERATORS)
+    """
+    ids, owners = {}, {}
+    for name, operator in operators.items():
+        other = ids.setdefault(operator.seed_id, name)
+        if other != name:
+            raise ConfigError(
+                f"`{other}` and `{name}` have the same seed_id, so they would draw the "
+                f"same numbers. The next free one is {max(ids) + 1}. "
+                + received_text(seed_id=operator.seed_id)
+            )
+        for item in dataclasses.fields(operator.Options):
+            other = owners.setdefault(item.name, name)
+            require(
+                other == name,
+                f"`{other}` and `{name}` both have this option: rename one.",
+                option=item.name,
+            )
+
+
+require_distinct(OPERATORS)
+_NAMES = tuple(OPERATORS)
+# What follows the crop, in the reference's order; others come after.
+DEFAULT_ORDER = tuple(name for name in OPERATORS if OPERATORS[name].switch)
+
+
+# Reversed, because the fields of the last base class come first.
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class Recipe(*(operator.Options for operator in reversed(OPERATORS.values()))):
     """Every hyper-parameter of a view; the defaults are SimCLR v2's.
 
     A probability of 0 switches an operator off. All values are checked on
     construction; `dataclasses.replace(recipe, color_strength=0.5)` makes a variant.
-
-    Args:
-      geometry: "random_resized_crop", or "center_crop" (no randomness).
-      crop_area_min_fraction, crop_area_max_fraction: part of the image's area that a
-        random crop covers, 0 < min <= max <= 1 (Appendix A: 0.08 and 1).
-      crop_aspect_min, crop_aspect_max: width over height of a crop, relative to
-        the image's own (Appendix A: 3/4 and 4/3).
-      crop_floor: "exact", or "reference": no crop below a tenth of the area, which
-        is what the reference implementation really does.
-      center_crop_fraction: side of the centre crop over the image's limiting side.
-      center_crop_above_pixels: views of at most this size are the whole image,
-        resized, instead of a centre crop.
-      flip_probability: of mirroring left to right.
-      jitter_probability: of the four colour operators, in random order.
-      color_strength: s, multiplies the next four; 1 for ImageNet, 0.5 for CIFAR.
-      brightness, contrast, saturation: half-widths of the factors' range around 1
-        (of the offset's range around 0 if brightness is additive). A range that
-        would reach below 0 starts at 0.
-      hue: half-width of the rotation's range in turns; more than 0.5 is all hues.
-      brightness_mode: "additive" (v1) or "multiplicative" (v2).
-      grayscale_probability: of dropping all colour.
-      blur_probability: of the Gaussian blur.
-      blur_sigma_min_pixels, blur_sigma_max_pixels: range of its standard deviation.
-      blur_kernel_fraction: kernel size over the view's height.
-      cutout_probability, cutout_size_fraction, cutout_fill: a square of this side,
-        over the view's shorter side, is painted with this grey in [0, 1].
-      rotate_probability: of a rotation by 90, 180 or 270 degrees.
-      noise_probability, noise_stddev_min, noise_stddev_max: Gaussian noise, with a
-        standard deviation drawn per image, on the scale [0, 1].
-      sobel_probability: of showing the gradient's magnitude instead of the image.
-      order: the operators after the crop, in the order they are applied.
 
     Raises:
       ConfigError: a value is outside its range.
@@ -81,81 +63,39 @@ class Recipe:
       0.2
     """
 
-    geometry: Literal["random_resized_crop", "center_crop"] = "random_resized_crop"
-    crop_area_min_fraction: float = 0.08
-    crop_area_max_fraction: float = 1.0
-    crop_aspect_min: float = 3 / 4
-    crop_aspect_max: float = 4 / 3
-    crop_floor: Literal["exact", "reference"] = "exact"
-    center_crop_fraction: float = 0.875
-    center_crop_above_pixels: int = 32
-    flip_probability: float = 0.5
-    jitter_probability: float = 0.8
-    color_strength: float = 1.0
-    brightness: float = 0.8
-    contrast: float = 0.8
-    saturation: float = 0.8
-    hue: float = 0.2
-    brightness_mode: Literal["additive", "multiplicative"] = "multiplicative"
-    grayscale_probability: float = 0.2
-    blur_probability: float = 0.5
-    blur_sigma_min_pixels: float = 0.1
-    blur_sigma_max_pixels: float = 2.0
-    blur_kernel_fraction: float = 0.1
-    cutout_probability: float = 0.0
-    cutout_size_fraction: float = 0.5
-    cutout_fill: float = 0.5
-    rotate_probability: float = 0.0
-    noise_probability: float = 0.0
-    noise_stddev_min: float = 0.05
-    noise_stddev_max: float = 0.2
-    sobel_probability: float = 0.0
-    order: tuple[str, ...] = OPERATIONS
+    order: tuple[str, ...] = dataclasses.field(
+        default=DEFAULT_ORDER,
+        metadata={"help": "The operators after the crop, in the order of application."},
+    )
 
     def __post_init__(self):
-        self._check_geometry()
-        for field in dataclasses.fields(self):
-            if field.name.endswith("_probability"):
-                check_probability(field.name, getattr(self, field.name))
-        for name in ("color_strength", "brightness", "contrast", "saturation", "hue"):
-            check_at_least(name, getattr(self, name), 0.0)
-        check_choice("brightness_mode", self.brightness_mode, BRIGHTNESS_MODES)
-        self._check_interval("blur_sigma_min_pixels", "blur_sigma_max_pixels")
-        self._check_fraction("blur_kernel_fraction")
-        self._check_fraction("cutout_size_fraction")
-        check_probability("cutout_fill", self.cutout_fill)
-        self._check_interval("noise_stddev_min", "noise_stddev_max", exclusive=False)
         require(
-            isinstance(self.order, tuple) and sorted(self.order) == sorted(OPERATIONS),
-            f"`order` must be a tuple that names each of {', '.join(OPERATIONS)} once.",
+            tuple(OPERATORS) == _NAMES,
+            "An operator must be added to OPERATORS before `simclr_tf.config` and "
+            "`simclr_tf.augment.recipes` are imported.",
+            operators=", ".join(OPERATORS),
+        )
+        for operator in OPERATORS.values():
+            operator.Options.check(self)
+        require(
+            isinstance(self.order, tuple)
+            and sorted(self.order) == sorted(DEFAULT_ORDER),
+            f"`order` must be a tuple that names each of {', '.join(DEFAULT_ORDER)} "
+            "once.",
             order=self.order,
         )
 
-    def _check_geometry(self):
-        check_choice("geometry", self.geometry, GEOMETRIES)
-        check_choice("crop_floor", self.crop_floor, CROP_FLOORS)
-        self._check_interval(
-            "crop_area_min_fraction", "crop_area_max_fraction", most=1.0
-        )
-        require(
-            self.crop_floor == "exact"
-            or self.crop_area_max_fraction >= REFERENCE_CROP_FLOOR,
-            f'`crop_floor="reference"` allows no crop below {REFERENCE_CROP_FLOOR} '
-            'of the area. Use crop_floor="exact" or a larger maximum.',
-            crop_area_max_fraction=self.crop_area_max_fraction,
-        )
-        self._check_interval("crop_aspect_min", "crop_aspect_max")
-        self._check_fraction("center_crop_fraction")
-        check_at_least("center_crop_above_pixels", self.center_crop_above_pixels, 0)
 
-    def _check_interval(self, low_name, high_name, **bounds):
-        low, high = getattr(self, low_name), getattr(self, high_name)
-        check_interval(low_name, low, high_name, high, **bounds)
+def _with_arguments(doc):
+    """A recipe's docstring with what each operator says about its own options."""
+    arguments = "".join(
+        f"\n      {item.name}: {item.metadata['help']}"
+        for item in dataclasses.fields(Recipe)
+    )
+    return doc.replace("    Raises:", f"    Args:{arguments}\n\n    Raises:", 1)
 
-    def _check_fraction(self, name):
-        value = getattr(self, name)
-        check_interval(name, value, name, value, most=1.0)
 
+Recipe.__doc__ = _with_arguments(Recipe.__doc__)
 
 RECIPES = {
     # SimCLR v1, ImageNet: Appendix A of arXiv:2002.05709 (brightness is added).
@@ -213,29 +153,3 @@ def get_recipe(recipe):
     if recipe not in RECIPES:
         raise unknown_choice("recipe", recipe, RECIPES)
     return RECIPES[recipe]
-
-
-def recipe_pair(recipe):
-    """The recipes of both views.
-
-    Args:
-      recipe: name or Recipe, for both, or a pair of them.
-
-    Returns:
-      (Recipe, Recipe).
-
-    Raises:
-      ConfigError: an unknown name, or not two of them.
-
-    Example:
-      >>> recipe_pair("cifar") == (get_recipe("cifar"), get_recipe("cifar"))
-      True
-    """
-    if isinstance(recipe, (tuple, list)):
-        require(
-            len(recipe) == 2,
-            "A pair of recipes is (recipe_a, recipe_b).",
-            recipe=recipe,
-        )
-        return get_recipe(recipe[0]), get_recipe(recipe[1])
-    return (get_recipe(recipe),) * 2

@@ -1,6 +1,6 @@
 """Linear maps along the rows and the columns of a batch of images."""
 
-import tensorflow as tf
+from simclr_tf.lazy import tf
 
 
 def apply_separable(images, row_maps, column_maps, then=lambda values: values):
@@ -18,7 +18,7 @@ def apply_separable(images, row_maps, column_maps, then=lambda values: values):
       row_maps: float32 `[B, T, H]`.
       column_maps: float32 `[B, S, W]`.
       then: function of tensors of any shape, elementwise, applied to the result before
-        its axes are put in order: a reader of planes undoes just that transposition.
+        its axes are put in order: XLA cancels that transpose where planes are read.
 
     Returns:
       float32 tensor `[B, T, S, C]`.

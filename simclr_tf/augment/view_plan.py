@@ -5,6 +5,8 @@ one `View` each.
 """
 
 import dataclasses
+import itertools
+import operator
 
 from simclr_tf.augment.one_branch import OneBranch
 from simclr_tf.augment.recipes import Recipe, get_recipe
@@ -68,6 +70,24 @@ class ViewPlan:
     def num_full_views(self):
         """int, views of the full size; they are the first ones."""
         return sum(view.size == self.views[0].size for view in self.views)
+
+
+def made_alike(views):
+    """Group views of one recipe and size that follow each other: made in one pass.
+
+    Args:
+      views: tuple of View.
+
+    Returns:
+      list of lists of View.
+
+    Example:
+      >>> plan = plan_views("cifar", 32, (ViewGroup(2), ViewGroup(6, 0.5)))
+      >>> [len(views) for views in made_alike(plan.views)]
+      [2, 6]
+    """
+    key = operator.attrgetter("recipe", "size")
+    return [list(group) for _, group in itertools.groupby(views, key)]
 
 
 def plan_views(recipe, image_size_pixels=None, groups=(ViewGroup(2),)):

@@ -7,12 +7,9 @@ files of many sizes, `crop_views` cuts each image where it is decoded and
 `finish_views` does the rest on the batch, with the same draws.
 """
 
-import itertools
-import operator
-
 import tensorflow as tf
 
-from simclr_tf.augment import crop, one_by_one
+from simclr_tf.augment import one_by_one
 from simclr_tf.augment.arguments import (
     as_images,
     as_seeds,
@@ -21,16 +18,11 @@ from simclr_tf.augment.arguments import (
     to_unit,
 )
 from simclr_tf.augment.one_branch import SHARED_VIEW
-from simclr_tf.augment.operations import (
-    apply_operation,
-    crop_boxes,
-    crop_draws,
-    is_on,
-    is_whole_image,
-    leading_flips,
-)
+from simclr_tf.augment.operators import OPERATORS
+from simclr_tf.augment.operators.crop import is_whole_image
 from simclr_tf.augment.recipes import get_recipe
-from simclr_tf.augment.view_plan import plan_views
+from simclr_tf.augment.resizing import apply_crop
+from simclr_tf.augment.view_plan import made_alike, plan_views
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
@@ -71,7 +63,7 @@ def make_views(images, seeds, plan):
         return finish_views((crop, crop), seeds, plan)
     images = check_images(images)
     made = []
-    for views in _made_alike(plan):
+    for views in made_alike(plan.views):
         size = _view_size(views[0].size, images)
         keys = _view_seeds(seeds, images, [view.number for view in views])
         # One pass over all of them: fewer operations to launch and to compile.
@@ -167,7 +159,7 @@ def finish_views(crops, seeds, plan):
             changed = one_view(changed, seeds, stage, view=number)
         return changed, other
     crops, finished = list(crops), []
-    for views in _made_alike(plan):
+    for views in made_alike(plan.views):
         own = [as_images(crops.pop(0), "crops") for _ in views]
         keys = _view_seeds(seeds, own[0], [view.number for view in views])
         stacked = _finish(_stack(own), _stack(keys), views[0].recipe)
@@ -211,12 +203,6 @@ def _view_size(image_size_pixels, images):
     return as_size(image_size_pixels)
 
 
-def _made_alike(plan):
-    """The plan's views, those of one recipe and size that follow each other as one."""
-    key = operator.attrgetter("recipe", "size")
-    return [list(views) for _, views in itertools.groupby(plan.views, key)]
-
-
 def _stack(batches):
     """Batches of B as one."""
     return batches[0] if len(batches) == 1 else tf.concat(batches, axis=0)
@@ -231,20 +217,30 @@ def _view(images, keys, recipe, size):
     height, width = images.shape[1:3]
     if is_whole_image(recipe, size) and size == (height, width):
         return _finish(to_unit(images), keys, recipe)  # exactly, on any device
-    boxes = crop_boxes(crop_draws(keys), height, width, recipe, size)
-    flips = leading_flips(keys, recipe)
-    crops = crop.apply_crop(images, boxes, size, flips=flips)
-    return _finish(crops, keys, recipe, but=() if flips is None else ("flip",))
+    crop = OPERATORS["crop"]
+    draw = crop.sample(crop.own_seeds(keys), recipe, None)
+    boxes = crop.boxes(draw, height, width, recipe, size)
+    names = _operators_after_crop(recipe)
+    flips = None
+    if names and OPERATORS[names[0]].mirrors:
+        first = OPERATORS[names.pop(0)]
+        flips = first.sample(first.own_seeds(keys), recipe, None)
+    return _applied(names, apply_crop(images, boxes, size, flips=flips), keys, recipe)
 
 
-def _finish(images, keys, recipe, but=()):
-    """All operators after the crop `but` these; `keys` are the seeds of the view."""
-    operations = [
-        name for name in recipe.order if name not in but and is_on(name, recipe)
-    ]
-    if operations and one_by_one.is_cheaper(images):
-        images = one_by_one.apply_operations(operations, images, keys, recipe)
+def _finish(crops, keys, recipe):
+    """All operators after the crop; `keys` are the seeds of the view."""
+    return _applied(_operators_after_crop(recipe), crops, keys, recipe)
+
+
+def _operators_after_crop(recipe):
+    return [name for name in recipe.order if OPERATORS[name].is_on(recipe)]
+
+
+def _applied(names, images, keys, recipe):
+    if names and one_by_one.is_cheaper(images):
+        images = one_by_one.apply_operators(names, images, keys, recipe)
     else:
-        for operation in operations:
-            images = apply_operation(operation, images, keys, recipe)
+        for name in names:
+            images = OPERATORS[name].change(images, keys, recipe)
     return tf.clip_by_value(images, 0.0, 1.0)

@@ -5,25 +5,20 @@ Start with `pretrain.py`; `schema.py` is what an option is. Nothing here imports
 TensorFlow, so that `--help` is instant.
 """
 
-from simclr_tf.config.data import AugmentConfig, DataConfig
-from simclr_tf.config.pretrain import (
-    CheckpointConfig,
-    Config,
-    OptimizerConfig,
-    PerformanceConfig,
-    ProbeConfig,
-    ProjectionHeadConfig,
-    from_dict,
-)
+from simclr_tf.lazy import public_names
 
-__all__ = [
-    "AugmentConfig",
-    "CheckpointConfig",
-    "Config",
-    "DataConfig",
-    "OptimizerConfig",
-    "PerformanceConfig",
-    "ProbeConfig",
-    "ProjectionHeadConfig",
-    "from_dict",
-]
+__all__ = public_names(
+    __name__,
+    {
+        "data": ("AugmentConfig", "DataConfig"),
+        "pretrain": (
+            "CheckpointConfig",
+            "Config",
+            "OptimizerConfig",
+            "PerformanceConfig",
+            "ProbeConfig",
+            "ProjectionHeadConfig",
+            "from_dict",
+        ),
+    },
+)

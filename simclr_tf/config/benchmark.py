@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from simclr_tf.config.data import RECIPES
 from simclr_tf.config.schema import Section, option
 from simclr_tf.errors import require
 
@@ -58,7 +59,12 @@ class BenchmarkConfig(Section):
     image_size_pixels: int = option(
         32, "Height and width of small images.", flag="image_size_pixels"
     )
-    recipe: str = option("cifar", "Recipe of the views of small images.", flag="recipe")
+    recipe: str = option(
+        "cifar",
+        "Recipe of the views of small images.",
+        flag="recipe",
+        choices=RECIPES,
+    )
     jpeg_files: int = option(
         256, "Photographs that views synthesises.", flag="jpeg_files"
     )
@@ -68,7 +74,9 @@ class BenchmarkConfig(Section):
     jpeg_view_pixels: int = option(
         224, "Height and width of their views.", flag="jpeg_view_pixels"
     )
-    jpeg_recipe: str = option("simclr_v2", "Recipe of their views.", flag="jpeg_recipe")
+    jpeg_recipe: str = option(
+        "simclr_v2", "Recipe of their views.", flag="jpeg_recipe", choices=RECIPES
+    )
     jpeg_batch_size: int = option(64, "Photographs a batch.", flag="jpeg_batch_size")
     depth: Literal[10, 18, 34, 50, 101, 152, 200] = option(
         18, "Layers of the ResNet of step and end_to_end.", flag="depth"

@@ -13,17 +13,15 @@ from simclr_tf.config.schema import (
     option,
     read_registry,
     require_fraction,
-    require_not_negative,
     require_positive,
 )
 from simclr_tf.errors import require, unknown_choice
+from simclr_tf.lazy import module
 
-RecipeName = Literal[
-    "simclr_v1", "simclr_v2", "cifar", "small_grey", "finetune", "evaluate"
-]
-OneBranchOperator = Literal[
-    "crop", "cutout", "color", "sobel", "noise", "blur", "rotate"
-]
+# Loaded by name: this room is below that of the recipes, which are free of TensorFlow.
+RECIPES = "simclr_tf.augment.recipes:RECIPES"
+_recipes = module("simclr_tf.augment.recipes")
+_one_branch = module("simclr_tf.augment.one_branch")
 
 
 def source_forms():
@@ -91,78 +89,44 @@ class DataConfig(Section):
         )
 
 
+def _changes_of_a_recipe():
+    """A base class with every option of a recipe but the order: unset by default."""
+    hints = typing.get_type_hints(_recipes.Recipe)
+    fields = [
+        (item.name, hints[item.name] | None, option(None, item.metadata["help"]))
+        for item in dataclasses.fields(_recipes.Recipe)
+        if item.name != "order"
+    ]
+    return dataclasses.make_dataclass("RecipeChanges", fields, frozen=True)
+
+
 @dataclass(frozen=True)
-class AugmentConfig(Section):
+class AugmentConfig(Section, _changes_of_a_recipe()):
     """How the two views are made: a named recipe, and what differs from it.
 
-    Every field but `recipe` is unset by default, which means: as the recipe says.
+    Every option of the operators is unset by default, which means: as the recipe says.
     """
 
-    recipe: RecipeName = option("simclr_v2", "Named recipe of the views.")
-    color_strength: float | None = option(
-        None, "Strength s that scales the colour jitter (paper: 1; CIFAR: 0.5)."
+    recipe: str = option(
+        "simclr_v2", "Named recipe of the views.", flag="recipe", choices=RECIPES
     )
-    brightness: float | None = option(None, "Brightness range at strength 1.")
-    contrast: float | None = option(None, "Contrast range at strength 1.")
-    saturation: float | None = option(None, "Saturation range at strength 1.")
-    hue: float | None = option(None, "Hue range at strength 1, in turns.")
-    brightness_mode: Literal["additive", "multiplicative"] | None = option(
-        None, "additive (SimCLR v1) or multiplicative (v2)."
-    )
-    jitter_probability: float | None = option(None, "Probability of colour jitter.")
-    grayscale_probability: float | None = option(None, "Probability of grayscale.")
-    crop_area_min_fraction: float | None = option(
-        None, "Smallest crop, as a fraction of the image's area."
-    )
-    crop_area_max_fraction: float | None = option(
-        None, "Largest crop, as a fraction of the image's area."
-    )
-    crop_floor: Literal["exact", "reference"] | None = option(
-        None,
-        "exact: the floor as given; reference: never below 0.1, as the "
-        "reference's sampler does.",
-    )
-    flip_probability: float | None = option(None, "Probability of a horizontal flip.")
-    blur_probability: float | None = option(None, "Probability of Gaussian blur.")
-    cutout_probability: float | None = option(None, "Probability of cutout.")
-    rotate_probability: float | None = option(
-        None, "Probability of a rotation by 90, 180 or 270 degrees."
-    )
-    noise_probability: float | None = option(None, "Probability of Gaussian noise.")
-    sobel_probability: float | None = option(None, "Probability of Sobel filtering.")
     one_branch: str | None = option(
         None,
         "Ablation: both views are one random crop, and only the first is changed "
         "further, by these operators in this order, with commas between: "
-        f"{', '.join(typing.get_args(OneBranchOperator))}. Unset: both views, "
-        "as the recipe says.",
+        f"{', '.join(_one_branch.one_branch_operators())}. Unset: both views, as the "
+        "recipe says.",
     )
 
     def check(self):
+        known = _one_branch.one_branch_operators()
         for operator in self.one_branch_operators():
-            if operator not in typing.get_args(OneBranchOperator):
-                raise unknown_choice(
-                    "augment.one_branch", operator, typing.get_args(OneBranchOperator)
-                )
-        for name in (item.name for item in dataclasses.fields(self)):
-            if name.endswith("_probability"):
-                require_fraction(name, getattr(self, name))
-        require_fraction(
-            "crop_area_min_fraction", self.crop_area_min_fraction, low_open=True
-        )
-        require_fraction(
-            "crop_area_max_fraction", self.crop_area_max_fraction, low_open=True
-        )
-        require_not_negative(
-            color_strength=self.color_strength,
-            brightness=self.brightness,
-            contrast=self.contrast,
-            saturation=self.saturation,
-            hue=self.hue,
-        )
+            if operator not in known:
+                raise unknown_choice("augment.one_branch", operator, known)
+        self.build()
 
     def changes(self):
-        """The fields that differ from the recipe, as keyword arguments."""
+        """The options that differ from the recipe, as keyword arguments."""
         values = dataclasses.asdict(self)
         return {
             k: v
@@ -180,3 +144,18 @@ class AugmentConfig(Section):
         if self.one_branch is None:
             return ()
         return tuple(name.strip() for name in self.one_branch.split(","))
+
+    def build(self):
+        """The named recipe with its changes: a Recipe, or a OneBranch.
+
+        Raises:
+          ConfigError: an option out of its range.
+
+        Example:
+          >>> AugmentConfig(recipe="cifar", hue=0.1).build().hue
+          0.1
+        """
+        recipe = dataclasses.replace(_recipes.get_recipe(self.recipe), **self.changes())
+        if self.one_branch is None:
+            return recipe
+        return _one_branch.OneBranch(recipe, self.one_branch_operators())

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from simclr_tf.config import Config, ProbeConfig
-from simclr_tf.config.data import AugmentConfig, DataConfig, RecipeName, source_forms
+from simclr_tf.config.data import RECIPES, AugmentConfig, DataConfig, source_forms
 from simclr_tf.config.pretrain import ENCODERS
 from simclr_tf.config.schema import GuestOptions, Section, guest, option
 from simclr_tf.errors import require
@@ -102,10 +102,11 @@ class DistillConfig(Section):
         1e-4, "Weight decay (kernels only).", flag="weight_decay"
     )
     momentum: float = option(0.9, "Momentum of lars and sgd.", flag="momentum")
-    recipe: RecipeName = option(
+    recipe: str = option(
         "finetune",
         "Recipe of the view that teacher and student see; finetune: crops and flips.",
         flag="recipe",
+        choices=RECIPES,
     )
     crop_area_min_fraction: float | None = option(
         None,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from simclr_tf.config.data import RECIPES
 from simclr_tf.config.schema import Section, option
 from simclr_tf.errors import require
 
@@ -82,12 +83,11 @@ class FineTuneConfig(Section):
         "from the encoder's features (SimCLRv2 recommends 1 of 3).",
         flag="head_layer",
     )
-    recipe: Literal[
-        "finetune", "evaluate", "simclr_v1", "simclr_v2", "cifar", "small_grey"
-    ] = option(
+    recipe: str = option(
         "finetune",
         "Recipe of the training images; finetune: crops and flips.",
         flag="recipe",
+        choices=RECIPES,
     )
     crop_area_min_fraction: float | None = option(
         None,

@@ -4,8 +4,9 @@ A config.json, a manifest or a study of version 0.1.0 is read with these names; 
 of an old name is refused with the new one.
 """
 
-# Old dotted name -> present one.
+# Old flag -> present one.
 MOVED = {
+    "augment.recipe": "recipe",
     "loss.name": "objective",
     "loss.temperature": "objective.temperature",
     "loss.normalize": "objective.normalize",

@@ -16,7 +16,7 @@ from typing import Literal
 from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
 
 
-def option(default, help, *, flag=None, resumable=False):
+def option(default, help, *, flag=None, resumable=False, choices=None):
     """A dataclass field with its help text.
 
     Args:
@@ -25,10 +25,17 @@ def option(default, help, *, flag=None, resumable=False):
         what a registry holds.
       flag: str, the flag's name where it is not `section.field`.
       resumable: bool, whether a run may be continued with another value.
+      choices: str, `module:DICT`, a registry whose names are the values; imported when
+        it is first needed.
     """
     return field(
         default=default,
-        metadata={"help": help, "flag": flag, "resumable": resumable},
+        metadata={
+            "help": help,
+            "flag": flag,
+            "resumable": resumable,
+            "choices": choices,
+        },
     )
 
 
@@ -65,6 +72,9 @@ class Section:
                 value = guest_options(item.metadata["registry"], value)
             else:
                 value = _checked(item.name, value, hints[item.name])
+                choices = item.metadata.get("choices")
+                if choices and value not in read_registry(choices):
+                    raise unknown_choice(item.name, value, read_registry(choices))
             object.__setattr__(self, item.name, value)
         self.check()
 

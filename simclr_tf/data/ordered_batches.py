@@ -4,9 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from simclr_tf.augment import crop_view, finish_view, one_view
-from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.corruption import CorruptionLog
 from simclr_tf.data.host_calls import on_host
+from simclr_tf.data.pipelines import batch_form
 from simclr_tf.data.pixels import blank_image, first_success
 from simclr_tf.data.streams import StreamSource, checked_image
 from simclr_tf.errors import require
@@ -33,6 +33,7 @@ def evaluation_batches(source, batch_size, image_size_pixels, recipe="evaluate")
       ConfigError: for a batch size below 1, or an infinite stream.
 
     Example:
+      >>> from simclr_tf.data import ArraySource
       >>> source = ArraySource("mine", np.zeros([5, 8, 8, 3], np.uint8))
       >>> [len(batch["ids"]) for batch in evaluation_batches(source, 4, 8)]
       [4, 1]
@@ -40,7 +41,7 @@ def evaluation_batches(source, batch_size, image_size_pixels, recipe="evaluate")
     require(batch_size >= 1, "`batch_size` must be >= 1.", batch_size=batch_size)
     if isinstance(source, StreamSource):
         return _stream_batches(source, batch_size, image_size_pixels, recipe)
-    if isinstance(source, ArraySource):
+    if batch_form(source) == "images":
         dataset = _array_batches(source, batch_size, image_size_pixels, recipe)
     else:
         dataset = _file_batches(source, batch_size, image_size_pixels, recipe)

@@ -19,7 +19,7 @@ from simclr_tf.evaluation.finetune import METHODS, FewLabels
 from simclr_tf.models import classifier_network, count_parameters
 from simclr_tf.objectives import REPRESENTATION_FIGURES
 from simclr_tf.reports.labelled_data import labelled_data
-from simclr_tf.studies.transforms import told_transforms
+from simclr_tf.studies.transforms import transform_accuracies_percent
 from simclr_tf.training import (
     load_encoder,
     load_projection_head,
@@ -155,11 +155,11 @@ def _few_labels(run, folder, command, say):
 
 
 def _transforms(run, folder, command, say):
-    """Pretrain, and tell from h and from z which transform a view went through."""
+    """Pretrain, and ask of h and of z which transform a view has gone through."""
     encoder, values = _pretrained(run, folder, command, say)
     head = load_projection_head(Workdir(folder), encoder)
     train, test = labelled_sources(run.config, encoder.input_shape[-1])
-    told = told_transforms(
+    percents = transform_accuracies_percent(
         encoder,
         head,
         train,
@@ -169,7 +169,10 @@ def _transforms(run, folder, command, say):
         seed=run.seed,
         image_size_pixels=run.config.data.image_size_pixels,
     )
-    return {**values, **{f"transform_{name}": value for name, value in told.items()}}
+    return {
+        **values,
+        **{f"transform_{name}": value for name, value in percents.items()},
+    }
 
 
 WORKS = {

@@ -7,11 +7,13 @@ import time
 import numpy as np
 
 from simclr_tf._keras import keras
+from simclr_tf.augment import plan_views
 from simclr_tf.config.schema import override
-from simclr_tf.models import flops_per_image
+from simclr_tf.models import flops_per_example
+from simclr_tf.objectives import objective_of
 from simclr_tf.studies.quiet import stderr_to
 from simclr_tf.training import pretrain_from_config
-from simclr_tf.training.assembly import build_encoder
+from simclr_tf.training.assembly import build_encoder, build_recipe
 from simclr_tf.training.plan import plan_run
 
 _PASSES = 3  # A step forward and backward costs three times the forward pass.
@@ -39,7 +41,8 @@ class Operations:
           ConfigError: a batch that is larger than the set, or a stream without end.
         """
         config, settings = run.config, run.cell.settings
-        forward = _PASSES * self._forward_of(config)
+        size = config.data.image_size_pixels
+        forward = _PASSES * self._forward_of(config, (size, size))
         if run.cell.work == "supervised":
             return float(forward * config.epochs * self._source.num_examples)
         total = 0.0
@@ -55,18 +58,26 @@ class Operations:
         return total
 
     def of_step(self, run):
-        """int, operations of one step of a run's pretraining: two views an image."""
-        return 2 * _PASSES * self._forward_of(run.config) * run.config.global_batch_size
+        """int, operations of one step of a run's pretraining: all views of its plan."""
+        config = run.config
+        plan = plan_views(
+            build_recipe(config.augment),
+            config.data.image_size_pixels,
+            objective_of(config.objective).view_groups,
+        )
+        forward = sum(self._forward_of(config, view.size) for view in plan.views)
+        return _PASSES * forward * config.global_batch_size
 
-    def _forward_of(self, config):
-        key = (config.encoder, config.data.image_size_pixels)
+    def _forward_of(self, config, size):
+        """int, operations of a forward pass of one image of size (height, width)."""
+        key = (config.encoder, size)
         if key not in self._forward:
             channels = self._source.channels
             # In float32 the count is the same, and nothing depends on the processor.
             encoder = build_encoder(
                 dataclasses.replace(config, precision="float32"), channels
             )
-            self._forward[key] = flops_per_image(encoder, key[1], channels)
+            self._forward[key] = flops_per_example(encoder, (*size, channels))
         return self._forward[key]
 
 

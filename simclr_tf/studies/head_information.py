@@ -1,19 +1,28 @@
 """What the projection head throws away: which transform was applied (Table 3)."""
 
+from simclr_tf.augment import OPERATORS
 from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
 
-# Transform -> (its title, what is added to the views while pretraining).
-TRANSFORMS = {
-    "color": ("colour or grey", {}),
-    "rotation": ("rotation", {"augment.rotate_probability": 0.75}),
-    "noise": ("original or noise", {"augment.noise_probability": 0.5}),
-    "sobel": ("original or Sobel", {"augment.sobel_probability": 0.5}),
-}
 _TABLE_3 = {
-    "chance": (80, 25, 50, 50),
-    "h": (99.3, 67.6, 99.5, 96.6),
-    "g(h)": (97.4, 25.6, 59.6, 56.3),
+    "color": {"chance": 80, "h": 99.3, "g(h)": 97.4},
+    "rotation": {"chance": 25, "h": 67.6, "g(h)": 25.6},
+    "noise": {"chance": 50, "h": 99.5, "g(h)": 59.6},
+    "sobel": {"chance": 50, "h": 96.6, "g(h)": 56.3},
 }
+
+
+def questions():
+    """The questions that operators come with: dict of name to its operator.
+
+    Example:
+      >>> list(questions())
+      ['color', 'rotation', 'noise', 'sobel']
+    """
+    return {
+        operator.question.name: operator
+        for operator in OPERATORS.values()
+        if operator.question is not None
+    }
 
 
 def cells(base, budget):
@@ -30,15 +39,20 @@ def cells(base, budget):
         Cell(
             name,
             tuple(
-                Point(f"transform_{value}", series, title)
+                Point(f"transform_{value}", series, operator.question.title)
                 for value, series in (("chance", "chance"), ("h", "h"), ("z", "g(h)"))
             ),
-            {**same_width, **added},
+            {**same_width, **_added_to_pretraining(operator)},
             "transforms",
             {"transform": name},
         )
-        for name, (title, added) in TRANSFORMS.items()
+        for name, operator in questions().items()
     )
+
+
+def _added_to_pretraining(operator):
+    probability = operator.question.pretraining_probability
+    return {} if probability is None else {f"augment.{operator.switch}": probability}
 
 
 STUDY = Study(
@@ -52,9 +66,9 @@ STUDY = Study(
         "ImageNet, ResNet-50, h and g(h) of 2048 numbers. How the paper's MLP was "
         "trained is not said in it; ours has one hidden layer.",
         {
-            (series, title): float(value)
-            for series, values in _TABLE_3.items()
-            for (title, _), value in zip(TRANSFORMS.values(), values, strict=True)
+            (series, questions()[name].question.title): float(value)
+            for name, values in _TABLE_3.items()
+            for series, value in values.items()
         },
     ),
     base={"small": {"epochs": 20}},

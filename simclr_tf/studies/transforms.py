@@ -1,4 +1,4 @@
-"""Which transform was applied to a view: told from h and from g(h) by a fresh MLP."""
+"""Ask a fresh MLP, from h and from g(h), which transform a view has gone through."""
 
 import dataclasses
 
@@ -6,30 +6,16 @@ import numpy as np
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.augment import (
-    ViewGroup,
-    apply_grayscale,
-    apply_noise,
-    apply_rotate,
-    apply_sobel,
-    plan_views,
-    sample_noise,
-)
+from simclr_tf.augment import ViewGroup, plan_views
 from simclr_tf.data import training_dataset
 from simclr_tf.errors import unknown_choice
+from simclr_tf.studies.head_information import questions
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
-# Transform -> (the recipe's switch, the probabilities of its classes: none, then each).
-TRANSFORMS = {
-    "color": ("grayscale_probability", (0.8, 0.2)),
-    "rotation": ("rotate_probability", (0.25,) * 4),
-    "noise": ("noise_probability", (0.5, 0.5)),
-    "sobel": ("sobel_probability", (0.5, 0.5)),
-}
 EPOCHS, BATCH, HIDDEN, LEARNING_RATE = 20, 128, 512, 1e-3
 
 
-def told_transforms(
+def transform_accuracies_percent(
     encoder,
     head,
     train,
@@ -41,7 +27,7 @@ def told_transforms(
     image_size_pixels,
     epochs=EPOCHS,
 ):
-    """How often an MLP tells a transform from the features, and from the projections.
+    """Measure how often an MLP recognises a transform, from h and from the projections.
 
     The views are made by the recipe without that transform, which is then applied, or
     not, by a draw of its own. The MLP has one hidden layer and learns on one view of
@@ -51,7 +37,7 @@ def told_transforms(
       encoder: keras.Model, images to features; head: projection head on them.
       train, test: Source.
       recipe: Recipe of the pretraining.
-      transform: str, a key of `TRANSFORMS`.
+      transform: str, a key of `head_information.questions()`.
       seed: int, of the views, the draws and the MLP.
       image_size_pixels: int.
       epochs: int, of the MLP.
@@ -64,17 +50,18 @@ def told_transforms(
 
     Source: arXiv 2002.05709, Table 3.
     """
-    if transform not in TRANSFORMS:
-        raise unknown_choice("transform", transform, TRANSFORMS)
-    switch, shares = TRANSFORMS[transform]
-    recipe = dataclasses.replace(recipe, **{switch: 0.0})
+    if transform not in questions():
+        raise unknown_choice("transform", transform, questions())
+    operator = questions()[transform]
+    shares = operator.question.shares
+    without = dataclasses.replace(recipe, **{operator.switch: 0.0})
 
     @tf.function
     def embed(images):
         features = encoder(images, training=False)
         return features, head(features, training=False)
 
-    plan = plan_views(recipe, image_size_pixels, (ViewGroup(1),))
+    plan = plan_views(without, image_size_pixels, (ViewGroup(1),))
     views_of, sets = ViewsOfBatch(plan), []
     for number, source in enumerate((train, test)):
         rng = np.random.default_rng([seed, number])
@@ -84,7 +71,7 @@ def told_transforms(
                 views_of,
                 embed,
                 seed,
-                transform,
+                operator,
                 lambda size, rng=rng: rng.choice(len(shares), size, p=shares),
             )
         )
@@ -99,35 +86,34 @@ def told_transforms(
     return {**values, "chance": 100 * float(np.mean(truth == commonest))}
 
 
-def transformed(images, answers, seeds, transform):
-    """Images with the transform of each answer applied.
+def transformed(images, answers, seeds, operator, recipe):
+    """Images after the change of each answer.
 
     Args:
       images: float32 `[B, H, W, C]` in [0, 1].
-      answers: int array `[B]`: 0 for none; of rotations the quarter turns.
-      seeds: int32 `[B, 2]`, of the noise.
-      transform: str, a key of `TRANSFORMS`.
+      answers: int array `[B]`, places in the shares of the operator's question; 0 is no
+        change.
+      seeds: int32 `[B, 2]`, of what else is drawn.
+      operator: Operator with a question.
+      recipe: Recipe.
 
     Returns:
       float32 tensor like `images`.
 
     Example:
+      >>> from simclr_tf.augment import Recipe
       >>> images = tf.reshape([0.1, 0.2, 0.3, 0.4], [1, 2, 2, 1])
-      >>> turned = transformed(images, np.array([2]), [[0, 1]], "rotation")
+      >>> rotation = questions()["rotation"]
+      >>> turned = transformed(images, np.array([2]), [[0, 1]], rotation, Recipe())
       >>> [round(float(v), 1) for v in tf.reshape(turned, [-1])]
       [0.4, 0.3, 0.2, 0.1]
     """
-    is_applied = tf.constant(answers > 0)
-    if transform == "color":
-        return apply_grayscale(images, is_applied)
-    if transform == "rotation":
-        return apply_rotate(images, tf.constant(answers, tf.int32))
-    if transform == "sobel":
-        return apply_sobel(images, is_applied)
-    noise = sample_noise(tf.constant(seeds, tf.int32), tuple(images.shape[1:]))
-    return apply_noise(
-        images, tf.where(is_applied[:, tf.newaxis, tf.newaxis, tf.newaxis], noise, 0.0)
+    draw = operator.draw_of_answers(
+        tf.constant(answers, tf.int32),
+        tf.constant(seeds, tf.int32),
+        tuple(images.shape[1:]),
     )
+    return operator.apply(images, draw, recipe)
 
 
 def mlp_accuracy_percent(
@@ -165,8 +151,8 @@ def mlp_accuracy_percent(
     return 100 * float(np.mean(predictions == test_labels))
 
 
-def _embedded(source, views_of, embed, seed, transform, draw):
-    """(h, z, answers) of one transformed view of each image, but for a last rest."""
+def _embedded(source, views_of, embed, seed, operator, draw):
+    """(h, z, answers) of one transformed view of each image of all whole batches."""
     batch = min(BATCH, source.num_examples)
     dataset = training_dataset(
         source,
@@ -178,6 +164,9 @@ def _embedded(source, views_of, embed, seed, transform, draw):
     parts = []
     for rows in dataset:
         answers = draw(batch)
-        images = transformed(views_of(rows)[0], answers, rows["seeds"], transform)
+        (images,) = views_of(rows)
+        images = transformed(
+            images, answers, rows["seeds"], operator, views_of.plan.views[0].recipe
+        )
         parts.append([*(part.numpy() for part in embed(images)), answers])
     return [np.concatenate(part) for part in zip(*parts, strict=True)]

@@ -1,12 +1,10 @@
 """Config -> networks, objective, optimizer: the one place that unpacks a config."""
 
 import contextlib
-import dataclasses
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.augment import OneBranch, get_recipe
 from simclr_tf.config.pretrain import ENCODERS
 from simclr_tf.config.schema import find_guest
 from simclr_tf.errors import ConfigError
@@ -67,10 +65,7 @@ def build_projection_head(config, *, synchronized=False):
 
 def build_recipe(options):
     """The recipe of an AugmentConfig: the named one with its changes."""
-    recipe = dataclasses.replace(get_recipe(options.recipe), **options.changes())
-    if options.one_branch is None:
-        return recipe
-    return OneBranch(recipe, options.one_branch_operators())
+    return options.build()
 
 
 def build_model(

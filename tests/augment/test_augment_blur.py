@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf.augment import apply_blur, sample_blur
-from simclr_tf.augment.blur import kernel_radius
+from simclr_tf.augment.operators.blur import kernel_radius
 from simclr_tf.errors import ConfigError
 from tests.oracles.augment_filters import blur
 

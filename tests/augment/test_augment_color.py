@@ -11,7 +11,7 @@ from simclr_tf.augment import (
     ColorJitter,
     apply_color_jitter,
     apply_grayscale,
-    color,
+    colors,
     sample_color_jitter,
 )
 from simclr_tf.errors import ConfigError
@@ -192,7 +192,7 @@ def test_zero_saturation_and_hue_are_not_drawn():
 def test_without_3_channels_hue_and_saturation_are_skipped_and_said_once(
     channels, caplog, monkeypatch
 ):
-    monkeypatch.setattr(color, "_said", set())
+    monkeypatch.setattr(colors, "_warned", set())
     images = random_images(3, 4, 4, channels)
     jitter = jitter_of(3, brightness_scale=0.5, saturation=0.1, hue=0.3)
     with caplog.at_level(logging.INFO, logger="simclr_tf"):

@@ -1,21 +1,19 @@
 """The ablation of operators: a shared crop, and only the first view changed further."""
 
-import typing
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from simclr_tf.augment import (
-    ONE_BRANCH_OPERATORS,
     OneBranch,
     Recipe,
     crop_views,
     finish_views,
+    one_branch_operators,
     plan_views,
     two_views,
 )
-from simclr_tf.config.data import AugmentConfig, OneBranchOperator
+from simclr_tf.config.data import AugmentConfig
 from simclr_tf.errors import ConfigError
 from simclr_tf.training.assembly import build_recipe
 
@@ -47,7 +45,7 @@ def test_the_second_view_is_the_crop_alone_whatever_happens_to_the_first():
     assert np.abs(second - tf.image.resize(IMAGES / 255.0, (8, 8))).max() > 0.1
 
 
-@pytest.mark.parametrize("operator", sorted(set(ONE_BRANCH_OPERATORS) - {"crop"}))
+@pytest.mark.parametrize("operator", sorted(set(one_branch_operators()) - {"crop"}))
 def test_an_operator_changes_the_first_view_and_not_its_partner(operator):
     first, second = views(operator)
     np.testing.assert_allclose(second, IMAGES / np.float32(255), atol=1e-5)
@@ -85,7 +83,6 @@ def test_crops_made_at_decoding_are_finished_to_the_same_views():
 
 
 def test_the_option_names_the_operators_of_the_augmentation():
-    assert set(typing.get_args(OneBranchOperator)) == set(ONE_BRANCH_OPERATORS)
     recipe = build_recipe(
         AugmentConfig(recipe="cifar", color_strength=0.2, one_branch="color, crop")
     )

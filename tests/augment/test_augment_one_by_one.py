@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from simclr_tf.augment import Recipe, get_recipe, one_by_one, two_views
-from simclr_tf.augment.operations import apply_operation, is_chosen
-from simclr_tf.augment.recipes import OPERATIONS
+from simclr_tf.augment import OPERATORS, Recipe, get_recipe, one_by_one, two_views
+from simclr_tf.augment.recipes import DEFAULT_ORDER
 
 EVERYTHING = Recipe(
     brightness_mode="additive",
@@ -46,13 +45,13 @@ def test_views_made_one_by_one_are_those_of_the_batch(recipe, channels, monkeypa
     assert calls and not any(calls)  # The first ones came from the batch.
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_an_operator_leaves_images_alone_that_it_is_not_chosen_for(operation):
-    before, keys = images(24), seeds(24)
-    after = apply_operation(operation, before, keys, EVERYTHING).numpy()
-    chosen = is_chosen(operation, keys, EVERYTHING).numpy()
+@pytest.mark.parametrize("name", DEFAULT_ORDER)
+def test_an_operator_leaves_images_alone_that_it_is_not_chosen_for(name):
+    before, keys, operator = images(24), seeds(24), OPERATORS[name]
+    after = operator.change(before, keys, EVERYTHING).numpy()
+    chosen = operator.chosen(operator.own_seeds(keys), EVERYTHING).numpy()
     changed = np.any(after != before, axis=(1, 2, 3))
-    if operation in ("flip", "color_jitter", "grayscale", "blur"):
+    if name in ("flip", "color_jitter", "grayscale", "blur"):
         np.testing.assert_array_equal(changed, chosen)
         assert 0 < chosen.sum() < 24
     else:
@@ -60,7 +59,9 @@ def test_an_operator_leaves_images_alone_that_it_is_not_chosen_for(operation):
 
 
 def test_an_operator_that_a_recipe_lacks_is_chosen_for_none():
-    assert not is_chosen("blur", seeds(9), get_recipe("cifar")).numpy().any()
+    blur, recipe = OPERATORS["blur"], get_recipe("cifar")
+    assert not blur.is_on(recipe)
+    assert not blur.chosen(seeds(9), recipe).numpy().any()
 
 
 @pytest.mark.parametrize(

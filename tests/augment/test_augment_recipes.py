@@ -1,12 +1,10 @@
 """Recipes: the paper's constants, by name, and what a recipe refuses."""
 
-import ast
 import dataclasses
-import inspect
 
 import pytest
 
-from simclr_tf.augment import RECIPES, Recipe, get_recipe, ranges, recipes
+from simclr_tf.augment import RECIPES, Recipe, get_recipe
 from simclr_tf.errors import ConfigError
 
 
@@ -116,22 +114,3 @@ def test_a_value_outside_its_range_is_refused_by_name_in_one_line(field, value):
 def test_the_reference_floor_needs_room_above_a_tenth():
     with pytest.raises(ConfigError, match="crop_floor"):
         Recipe(crop_floor="reference", crop_area_max_fraction=0.09)
-
-
-def test_recipes_import_no_tensorflow():
-    for module in (recipes, ranges):
-        tree = ast.parse(inspect.getsource(module))
-        imported = {
-            name.name if isinstance(node, ast.Import) else node.module
-            for node in ast.walk(tree)
-            if isinstance(node, (ast.Import, ast.ImportFrom))
-            for name in node.names
-        }
-        assert imported <= {
-            "dataclasses",
-            "math",
-            "numbers",
-            "typing",
-            "simclr_tf.augment.ranges",
-            "simclr_tf.errors",
-        }

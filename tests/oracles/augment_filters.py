@@ -67,3 +67,20 @@ def rotate(image, quarter_turns):
                 turned[i, j] = image[j, size - 1 - i]
         image = turned
     return image
+
+
+def flip(image):
+    """The left column becomes the right one."""
+    result = np.zeros_like(image)
+    for i in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            result[i, j] = image[i, image.shape[1] - 1 - j]
+    return result
+
+
+def noise(image, added):
+    """Sums, cut off at 0 and 1."""
+    result = np.zeros_like(image)
+    for place in np.ndindex(image.shape):
+        result[place] = min(max(image[place] + added[place], 0.0), 1.0)
+    return result

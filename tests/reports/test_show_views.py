@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from simclr_tf.augment import RECIPES, Recipe, two_views
-from simclr_tf.augment.recipes import OPERATIONS
+from simclr_tf.augment.recipes import DEFAULT_ORDER
 from simclr_tf.data import batch_ids, open_source, training_dataset
 from simclr_tf.reports.operator_rows import changed_fields, operator_rows
 from simclr_tf.reports.view_pairs import view_pairs
@@ -35,7 +35,7 @@ def test_every_operator_has_its_row_and_grey_images_have_no_colour_rows():
     grey = rows_of(Recipe(), colour_images()[..., :1])
     jitter = {"brightness", "contrast", "saturation", "hue"}
     assert set(colour) == {"original", "crop"} | jitter | (
-        set(OPERATIONS) - {"color_jitter"}
+        set(DEFAULT_ORDER) - {"color_jitter"}
     )
     assert set(colour) - set(grey) == {"saturation", "hue", "grayscale"}
 
@@ -194,7 +194,7 @@ def test_views_of_one_branch_are_shown_and_named(tmp_path):
         (["--num_pairs=1"], "num_pairs"),
         (["--data=folder:nowhere"], "nowhere"),
         (["--augment.hue=-1"], "hue"),
-        (["--recipe=cifar", "--augment.recipe=evaluate"], "give one"),
+        (["--augment.recipe=evaluate"], "is now spelled --recipe=evaluate"),
         (["--output=/proc/nothing/x.png"], "Cannot write"),
     ],
 )

@@ -29,10 +29,10 @@ from simclr_tf.studies import (
     runs_of,
 )
 from simclr_tf.studies.cost import Operations, Speed
+from simclr_tf.studies.head_information import questions
 from simclr_tf.studies.transforms import (
-    TRANSFORMS,
     mlp_accuracy_percent,
-    told_transforms,
+    transform_accuracies_percent,
     transformed,
 )
 from simclr_tf.tools import command_line
@@ -48,7 +48,7 @@ TINY = [
     "--precision=float32",
     "--compile_views=false",
     "--probe.online=false",
-    "--augment.recipe=finetune",
+    "--recipe=finetune",
 ]
 
 
@@ -277,7 +277,7 @@ def test_a_transform_is_told_where_it_shows_and_not_where_it_is_thrown_away():
     train, test = (
         ArraySource(name, images, np.zeros(192, int)) for name in ("train", "test")
     )
-    told = told_transforms(
+    percents = transform_accuracies_percent(
         encoder,
         lambda features, training: 0.0 * head(features),
         train,
@@ -288,22 +288,20 @@ def test_a_transform_is_told_where_it_shows_and_not_where_it_is_thrown_away():
         image_size_pixels=8,
         epochs=10,
     )
-    assert told["h"] == 100.0  # Channels are equal or not.
-    assert told["z"] == told["chance"] and 65 < told["chance"] < 92  # 80 expected.
+    assert percents["h"] == 100.0  # Channels are equal or not.
+    assert percents["z"] == percents["chance"]
+    assert 65 < percents["chance"] < 92  # 80 expected.
 
 
 def test_each_transform_changes_the_images_it_is_asked_to(seed=0):
     images = tf.constant(np.random.default_rng(seed).random((6, 4, 4, 3), np.float32))
     seeds = np.arange(12).reshape(6, 2).astype(np.int32)
-    for name, (switch, shares) in TRANSFORMS.items():
-        assert hasattr(get_recipe("cifar"), switch) and abs(sum(shares) - 1) < 1e-9
+    for name, operator in questions().items():
+        shares = operator.question.shares
+        assert abs(sum(shares) - 1) < 1e-9
         answers = np.arange(6) % len(shares)
-        changed = (
-            np.abs(transformed(images, answers, seeds, name) - images).max(
-                axis=(1, 2, 3)
-            )
-            > 1e-4
-        )
+        shown = transformed(images, answers, seeds, operator, get_recipe("cifar"))
+        changed = np.abs(shown - images).max(axis=(1, 2, 3)) > 1e-4
         np.testing.assert_array_equal(changed, answers > 0, err_msg=name)
 
 
@@ -370,7 +368,7 @@ def test_unknown_works_and_transforms_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="Did you mean pretrain"):
         cell_work.do_cell(run, tmp_path)
     with pytest.raises(ConfigError, match="Unknown `transform`"):
-        told_transforms(
+        transform_accuracies_percent(
             None,
             None,
             None,

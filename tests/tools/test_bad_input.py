@@ -17,7 +17,7 @@ TINY = [
     "--encoder.stem=small",
     "--data.image_size_pixels=16",
     "--nocompile_views",
-    "--augment.recipe=finetune",
+    "--recipe=finetune",
 ]
 
 

@@ -29,7 +29,7 @@ RUN = [
     "--encoder.stem=small",
     "--data.image_size_pixels=16",
     "--checkpoint.every_epochs=2",
-    "--augment.recipe=finetune",  # See faulty_runs.
+    "--recipe=finetune",  # See faulty_runs.
 ]
 WALL_CLOCK = {"seconds", "images_per_second", "data_wait_fraction"}
 

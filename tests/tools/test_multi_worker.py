@@ -37,7 +37,7 @@ RUN = [
     "--compile_views=false",
     "--checkpoint.every_epochs=1",
     "--checkpoint.keep=5",
-    "--augment.recipe=finetune",  # See faulty_runs.
+    "--recipe=finetune",  # See faulty_runs.
 ]
 FINAL_STEP = 12
 PATIENCE_SECONDS = 300  # For a start on a busy machine.

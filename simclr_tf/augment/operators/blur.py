@@ -3,12 +3,83 @@
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A.
 """
 
-import tensorflow as tf
+from dataclasses import dataclass
 
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
-from simclr_tf.augment.ranges import check_interval, check_probability
+from simclr_tf.augment.operators.operator import Operator, evenly, often
+from simclr_tf.augment.ranges import check_fraction, check_interval, check_probability
 from simclr_tf.augment.separable import apply_separable
-from simclr_tf.seeding import uniform
+from simclr_tf.config.schema import option
+from simclr_tf.lazy import module, tf
+
+seeding = module("simclr_tf.seeding")
+
+
+@dataclass(frozen=True)
+class BlurOptions:
+    """The options of the blur."""
+
+    blur_probability: float = option(0.5, "Probability of the Gaussian blur.")
+    blur_sigma_min_pixels: float = option(
+        0.1, "Least standard deviation of the blur, in pixels."
+    )
+    blur_sigma_max_pixels: float = option(
+        2.0, "Largest standard deviation of the blur, in pixels."
+    )
+    blur_kernel_fraction: float = option(
+        0.1, "Size of the blur's kernel over the height of a view."
+    )
+
+    def check(self):
+        check_probability("blur_probability", self.blur_probability)
+        check_interval(
+            "blur_sigma_min_pixels",
+            self.blur_sigma_min_pixels,
+            "blur_sigma_max_pixels",
+            self.blur_sigma_max_pixels,
+        )
+        check_fraction("blur_kernel_fraction", self.blur_kernel_fraction)
+
+
+class Blur(Operator):
+    """Blur with a standard deviation drawn for each image."""
+
+    seed_id = 4
+    Options = BlurOptions
+    switch = "blur_probability"
+    one_branch = "blur"
+
+    def sample(self, seeds, recipe, image_shape):
+        return sample_blur(
+            seeds,
+            probability=recipe.blur_probability,
+            sigma_min_pixels=recipe.blur_sigma_min_pixels,
+            sigma_max_pixels=recipe.blur_sigma_max_pixels,
+        )
+
+    def apply(self, images, draw, recipe):
+        return apply_blur(images, draw, kernel_fraction=recipe.blur_kernel_fraction)
+
+    def chosen(self, seeds, recipe):
+        return self.sample(seeds, recipe, None) > 0.0
+
+    def strengths(self, images, recipe, large_images):
+        sigmas = evenly(recipe.blur_sigma_min_pixels, recipe.blur_sigma_max_pixels, 4)
+        title = f"blur {often(recipe.blur_probability)}"
+        if not kernel_radius(images.shape[1], recipe.blur_kernel_fraction):
+            title += f": none at {images.shape[1]} px, its kernel is one pixel"
+        return [
+            (
+                title,
+                [
+                    (
+                        f"σ {sigma:.2g} px",
+                        self.apply(images, tf.fill([len(images)], sigma), recipe),
+                    )
+                    for sigma in sigmas
+                ],
+            )
+        ]
 
 
 def sample_blur(seeds, *, probability=0.5, sigma_min_pixels=0.1, sigma_max_pixels=2.0):
@@ -37,7 +108,7 @@ def sample_blur(seeds, *, probability=0.5, sigma_min_pixels=0.1, sigma_max_pixel
     check_interval(
         "sigma_min_pixels", sigma_min_pixels, "sigma_max_pixels", sigma_max_pixels
     )
-    draws = uniform(as_seeds(seeds), (2,))
+    draws = seeding.uniform(as_seeds(seeds), (2,))
     sigma = sigma_min_pixels + draws[:, 1] * (sigma_max_pixels - sigma_min_pixels)
     return tf.where(gate(draws[:, 0], probability), sigma, 0.0)
 
@@ -87,9 +158,7 @@ def apply_blur(images, sigmas, *, kernel_fraction=0.1):
     Source: SimCLR v1, Appendix A: kernel size 10 % of the image's height.
     """
     images = as_images(images)
-    check_interval(
-        "kernel_fraction", kernel_fraction, "kernel_fraction", kernel_fraction, most=1.0
-    )
+    check_fraction("kernel_fraction", kernel_fraction)
     _, height, width, _ = images.shape
     radius = kernel_radius(height, kernel_fraction)
     rows = _band(sigmas, height, radius)

@@ -1,33 +1,76 @@
 """Colour jitter, in a random order per image.
 
 Brightness and contrast are defined for any number of channels. Saturation and hue are
-about colour: on images that do not have 3 channels they are skipped, and the log says
-so once.
+about colour: images that do not have 3 channels keep theirs, and a warning is logged
+once.
 
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A and its pseudo-code.
 """
 
 import itertools
-import logging
 import math
-from typing import NamedTuple
-
-import numpy as np
-import tensorflow as tf
+import typing
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
+from simclr_tf.augment.colors import change_hue_and_saturation, has_color, per_pixel
+from simclr_tf.augment.operators.operator import Operator, often
 from simclr_tf.augment.ranges import check_at_least, check_choice, check_probability
-from simclr_tf.augment.recipes import BRIGHTNESS_MODES
-from simclr_tf.seeding import uniform
+from simclr_tf.config.schema import option
+from simclr_tf.lazy import module, tf
 
+seeding = module("simclr_tf.seeding")
+
+BrightnessMode = Literal["additive", "multiplicative"]
 # The numbers that an order of the jitter is made of.
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
-_ORDERS = np.array(list(itertools.permutations(range(4))), np.int32)  # [24, 4]
-_said = set()
+_ORDERS = tuple(itertools.permutations(range(4)))  # 24 of them
+_STEPS = (-1.0, -0.5, 0.5, 1.0)  # Parts of a half-width, from one end to the other.
+
+
+@dataclass(frozen=True)
+class ColorJitterOptions:
+    """The options of the colour jitter."""
+
+    jitter_probability: float = option(
+        0.8, "Probability of the four colour operators, in random order."
+    )
+    color_strength: float = option(
+        1.0,
+        "Strength s that multiplies the next four (paper: 1; CIFAR: 0.5).",
+    )
+    brightness: float = option(
+        0.8,
+        "Half-width of the range of the brightness, around 1 (around 0 where it is "
+        "added), at strength 1. A range of factors starts at 0 at the least.",
+    )
+    contrast: float = option(
+        0.8, "Half-width of the range of the contrast around 1, at strength 1."
+    )
+    saturation: float = option(
+        0.8, "Half-width of the range of the saturation around 1, at strength 1."
+    )
+    hue: float = option(
+        0.2,
+        "Half-width of the range of the hue in turns, at strength 1; from 0.5 on, all "
+        "hues.",
+    )
+    brightness_mode: BrightnessMode = option(
+        "multiplicative", "additive (SimCLR v1) or multiplicative (v2)."
+    )
+
+    def check(self):
+        check_probability("jitter_probability", self.jitter_probability)
+        for name in ("color_strength", "brightness", "contrast", "saturation", "hue"):
+            check_at_least(name, getattr(self, name), 0.0)
+        check_choice(
+            "brightness_mode", self.brightness_mode, typing.get_args(BrightnessMode)
+        )
 
 
 class ColorJitter(NamedTuple):
-    """What the jitter does to each image of a batch; all float32 `[B]` if not said.
+    """What the jitter does to each image of a batch; float32 `[B]` each, but for two.
 
     Attributes:
       applied: bool `[B]`; images without it stay as they are.
@@ -39,13 +82,107 @@ class ColorJitter(NamedTuple):
       hue: rotation of the hue in turns, or None if it is never changed.
     """
 
-    applied: tf.Tensor
-    order: tf.Tensor
-    brightness_scale: tf.Tensor
-    brightness_offset: tf.Tensor
-    contrast: tf.Tensor
-    saturation: tf.Tensor | None
-    hue: tf.Tensor | None
+    applied: "tf.Tensor"
+    order: "tf.Tensor"
+    brightness_scale: "tf.Tensor"
+    brightness_offset: "tf.Tensor"
+    contrast: "tf.Tensor"
+    saturation: "tf.Tensor | None"
+    hue: "tf.Tensor | None"
+
+
+class ColorJitterOperator(Operator):
+    """Change brightness, contrast, saturation and hue."""
+
+    seed_id = 2
+    Options = ColorJitterOptions
+    switch = "jitter_probability"
+    one_branch, one_branch_always = "color", False
+
+    def sample(self, seeds, recipe, image_shape):
+        return sample_color_jitter(
+            seeds,
+            probability=recipe.jitter_probability,
+            strength=recipe.color_strength,
+            brightness=recipe.brightness,
+            contrast=recipe.contrast,
+            saturation=recipe.saturation,
+            hue=recipe.hue,
+            brightness_mode=recipe.brightness_mode,
+        )
+
+    def apply(self, images, draw, recipe):
+        return apply_color_jitter(images, draw)
+
+    def chosen(self, seeds, recipe):
+        return self.sample(seeds, recipe, None).applied
+
+    def strengths(self, images, recipe, large_images):
+        rows = []
+        if recipe.brightness_mode == "multiplicative":
+            rows.append(_factor_row(images, recipe, "brightness", "brightness_scale"))
+        else:
+            rows.append(_offset_row(images, recipe, "brightness", "brightness_offset"))
+        rows.append(_factor_row(images, recipe, "contrast", "contrast"))
+        if images.shape[3] == 3:
+            rows.append(_factor_row(images, recipe, "saturation", "saturation"))
+            rows.append(_offset_row(images, recipe, "hue", "hue", 0.5, " turns"))
+        return rows
+
+
+def _factor_row(images, recipe, name, part):
+    """A row of `strengths` for a factor; the default's range where it is not used."""
+    half, is_used = _half_width(recipe, name)
+    factors = [max(0.0, 1 + step * half) for step in _STEPS]
+    low, high = (factors[0], factors[-1]) if is_used else (1.0, 1.0)
+    return (
+        f"{name} ×{low:.2g} to ×{high:.2g} {_often(recipe, is_used)}",
+        [
+            (f"×{factor:.2g}", _jittered(images, **{part: factor}))
+            for factor in dict.fromkeys(factors)
+        ],
+    )
+
+
+def _offset_row(images, recipe, name, part, most=math.inf, unit=""):
+    """A row of `strengths` for a summand; the default's range where it is not used."""
+    half, is_used = _half_width(recipe, name)
+    half = min(half, most)
+    title = f"{name}," + unit if unit else name
+    return (
+        f"{title} {-half * is_used:.2g} to {half * is_used:.2g} "
+        f"{_often(recipe, is_used)}",
+        [
+            (f"{step * half:+.2g}{unit}", _jittered(images, **{part: step * half}))
+            for step in _STEPS
+        ],
+    )
+
+
+def _half_width(recipe, name):
+    value = getattr(recipe, name) * recipe.color_strength
+    return value or getattr(ColorJitterOptions, name), bool(value)
+
+
+def _often(recipe, is_used):
+    return often(recipe.jitter_probability * is_used)
+
+
+def _jittered(images, **changes):
+    """Images with one of the four colour operators, the same for all."""
+    number = len(images)
+    neutral = {"brightness_scale": 1.0, "brightness_offset": 0.0, "contrast": 1.0}
+    values = {
+        name: tf.fill([number], float(value))
+        for name, value in {**neutral, **changes}.items()
+    }
+    values = {"saturation": None, "hue": None, **values}
+    jitter = ColorJitter(
+        applied=tf.fill([number], True),
+        order=tf.tile([[0, 1, 2, 3]], [number, 1]),
+        **values,
+    )
+    return apply_color_jitter(images, jitter)
 
 
 def sample_color_jitter(
@@ -89,7 +226,7 @@ def sample_color_jitter(
     """
     seeds = as_seeds(seeds)
     check_probability("probability", probability)
-    check_choice("brightness_mode", brightness_mode, BRIGHTNESS_MODES)
+    check_choice("brightness_mode", brightness_mode, typing.get_args(BrightnessMode))
     for name, value in (
         ("strength", strength),
         ("brightness", brightness),
@@ -98,7 +235,7 @@ def sample_color_jitter(
         ("hue", hue),
     ):
         check_at_least(name, value, 0.0)
-    draws = tf.unstack(uniform(seeds, (6,)), axis=1)
+    draws = tf.unstack(seeding.uniform(seeds, (6,)), axis=1)
 
     def around(center, value, draw, lowest=0.0):
         low = max(center - value * strength, lowest)
@@ -172,7 +309,7 @@ def apply_color_jitter(images, jitter):
         here = [(after < place) & (place < before) for place in (saturation, hue)]
 
         def changed():
-            return _change_hsv(
+            return change_hue_and_saturation(
                 planes,
                 None
                 if jitter.saturation is None
@@ -193,8 +330,8 @@ def apply_color_jitter(images, jitter):
         return [_scale_and_clip(plane, jitter, brightness == place) for plane in planes]
 
     # Planes [B, H, W]: XLA fuses a pass over three planes into one loop, but not one
-    # that puts them together and takes them apart again (5 times slower on CPU). It
-    # undoes the transposition against that at the end of a crop: no pixel is moved.
+    # that puts them together and takes them apart again (5 times slower on CPU). XLA
+    # cancels this transpose against the one at the end of a crop: no pixel is moved.
     planes = [images]
     if colored:
         planes = tf.unstack(tf.transpose(images, [0, 1, 3, 2]), axis=2)
@@ -212,77 +349,8 @@ def _scale_and_clip(plane, jitter, is_brightness):
     mean = tf.reduce_mean(plane, axis=[1, 2], keepdims=True)
     scale = tf.where(is_brightness, jitter.brightness_scale, jitter.contrast)
     offset = tf.where(
-        _against(plane, is_brightness),
-        _against(plane, jitter.brightness_offset),
-        _against(plane, 1.0 - jitter.contrast) * mean,
+        per_pixel(plane, is_brightness),
+        per_pixel(plane, jitter.brightness_offset),
+        per_pixel(plane, 1.0 - jitter.contrast) * mean,
     )
-    return tf.clip_by_value(plane * _against(plane, scale) + offset, 0.0, 1.0)
-
-
-def _change_hsv(planes, saturation_factor, hue_turns):
-    """Multiply the saturation, turn the hue; `[B]` each, or None for no change.
-
-    With V the largest channel and chroma = V - smallest = S V, the channel c of a
-    colour of hue H, in sixths of a turn, is V - chroma clip(2 - ||H - n_c| - 3|, 0, 1),
-    n = 0, 2, 4 for red, green, blue. That holds for H in [-2, 6]: 3 - ||x| - 3| is the
-    distance of x in [-6, 6] from the nearest whole turn.
-    """
-    red, green, blue = planes  # [B, H, W]
-    value = tf.maximum(tf.maximum(red, green), blue)
-    chroma = value - tf.minimum(tf.minimum(red, green), blue)
-    hue = tf.where(
-        value == red,
-        green - blue,
-        tf.where(
-            value == green,
-            2.0 * chroma + (blue - red),
-            4.0 * chroma + (red - green),
-        ),
-    )
-    # One division, at the end: XLA keeps what it divided instead of dividing again
-    # for each channel. Gray: all differences are 0.
-    hue /= tf.maximum(chroma, 1e-12)
-    if hue_turns is not None:
-        hue += 6.0 * _against(value, hue_turns)
-        hue -= 6.0 * tf.floor((hue + 2.0) * (1.0 / 6.0))  # into [-2, 4)
-    if saturation_factor is not None:
-        chroma = tf.minimum(chroma * _against(value, saturation_factor), value)
-
-    def channel(n):
-        away = 2.0 - tf.abs(tf.abs(hue - n) - 3.0)
-        return value - chroma * tf.clip_by_value(away, 0.0, 1.0)
-
-    return [channel(0.0), channel(2.0), channel(4.0)]
-
-
-def _against(plane, values):
-    """`[B]` -> `[B, 1, 1, ...]` of the plane's rank."""
-    return tf.reshape(values, [-1] + [1] * (plane.shape.rank - 1))
-
-
-def has_color(images, wanted, operator):
-    """Whether an operator on colour applies; says once a channel count if not.
-
-    Args:
-      images: `[B, H, W, C]`.
-      wanted: bool, whether the operator would do anything.
-      operator: str, its name for the log.
-
-    Returns:
-      bool.
-
-    Example:
-      >>> has_color(tf.zeros([1, 8, 8, 3]), True, "grayscale")
-      True
-    """
-    channels = images.shape[3]
-    if wanted and channels != 3 and channels not in _said:
-        _said.add(channels)
-        logging.getLogger("simclr_tf").warning(
-            "Images have %d channel%s: hue, saturation and grayscale need 3 and are "
-            "skipped (first met in: %s).",
-            channels,
-            "" if channels == 1 else "s",
-            operator,
-        )
-    return wanted and channels == 3
+    return tf.clip_by_value(plane * per_pixel(plane, scale) + offset, 0.0, 1.0)

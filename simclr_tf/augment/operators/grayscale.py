@@ -3,14 +3,56 @@
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A.
 """
 
-import tensorflow as tf
+from dataclasses import dataclass
 
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
-from simclr_tf.augment.color import has_color
+from simclr_tf.augment.colors import has_color
+from simclr_tf.augment.operators.operator import Operator, TransformQuestion, often
 from simclr_tf.augment.ranges import check_probability
-from simclr_tf.seeding import uniform
+from simclr_tf.config.schema import option
+from simclr_tf.lazy import module, tf
+
+seeding = module("simclr_tf.seeding")
 
 _GRAY_WEIGHTS = (0.2989, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class GrayscaleOptions:
+    """The options of grayscale."""
+
+    grayscale_probability: float = option(0.2, "Probability of dropping all colour.")
+
+    def check(self):
+        check_probability("grayscale_probability", self.grayscale_probability)
+
+
+class Grayscale(Operator):
+    """Drop all colour; with the colour jitter in the study of Figure 5."""
+
+    seed_id = 3
+    Options = GrayscaleOptions
+    switch = "grayscale_probability"
+    one_branch, one_branch_always = "color", False
+    question = TransformQuestion("color", "colour or grey", (0.8, 0.2))
+
+    def sample(self, seeds, recipe, image_shape):
+        return sample_grayscale(seeds, probability=recipe.grayscale_probability)
+
+    def apply(self, images, draw, recipe):
+        return apply_grayscale(images, draw)
+
+    def chosen(self, seeds, recipe):
+        return self.sample(seeds, recipe, None)
+
+    def draw_of_answers(self, answers, seeds, image_shape):
+        return answers > 0
+
+    def strengths(self, images, recipe, large_images):
+        if images.shape[3] != 3:
+            return []
+        grey = apply_grayscale(images, tf.fill([len(images)], True))
+        return [(f"grayscale {often(recipe.grayscale_probability)}", [("grey", grey)])]
 
 
 def sample_grayscale(seeds, *, probability=0.2):
@@ -31,7 +73,7 @@ def sample_grayscale(seeds, *, probability=0.2):
       [False]
     """
     check_probability("probability", probability)
-    return gate(uniform(as_seeds(seeds)), probability)
+    return gate(seeding.uniform(as_seeds(seeds)), probability)
 
 
 def apply_grayscale(images, grayscale):

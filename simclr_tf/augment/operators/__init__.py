@@ -1,0 +1,31 @@
+"""What is done to a view: one file an operator, listed in `OPERATORS`.
+
+`operator.py` is what an operator has to be; `blur.py` is a typical one. After the crop,
+operators are applied in the order of the list, unless a recipe has another. Importing
+this package loads no TensorFlow.
+"""
+
+from simclr_tf.augment.operators.blur import Blur
+from simclr_tf.augment.operators.color_jitter import ColorJitterOperator
+from simclr_tf.augment.operators.crop import Crop
+from simclr_tf.augment.operators.cutout import Cutout
+from simclr_tf.augment.operators.flip import Flip
+from simclr_tf.augment.operators.grayscale import Grayscale
+from simclr_tf.augment.operators.noise import Noise
+from simclr_tf.augment.operators.operator import Operator, TransformQuestion
+from simclr_tf.augment.operators.rotate import Rotate
+from simclr_tf.augment.operators.sobel import Sobel
+
+OPERATORS = {
+    "crop": Crop(),
+    "flip": Flip(),
+    "color_jitter": ColorJitterOperator(),
+    "grayscale": Grayscale(),
+    "blur": Blur(),
+    "cutout": Cutout(),
+    "rotate": Rotate(),
+    "noise": Noise(),
+    "sobel": Sobel(),
+}
+
+__all__ = ["OPERATORS", "Operator", "TransformQuestion"]

@@ -1,0 +1,171 @@
+"""What an operator is: options, a place in the seed tree, a draw and a change.
+
+Importing this file, or that of an operator, loads no TensorFlow.
+"""
+
+import dataclasses
+
+from simclr_tf.lazy import module, tf
+
+seeding = module("simclr_tf.seeding")
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformQuestion:
+    """What a probe is asked about an operator: which change has this view gone through?
+
+    Attributes:
+      name: str, of the question.
+      title: str, for tables and figures.
+      shares: tuple of float that sum to 1: how often each answer is right; the first
+        answer is "no change".
+      pretraining_probability: float, of the operator while the encoder is pretrained;
+        the recipe's own if None.
+
+    Source: SimCLR v1 (arXiv:2002.05709), Table 3.
+    """
+
+    name: str
+    title: str
+    shares: tuple[float, ...]
+    pretraining_probability: float | None = None
+
+
+class Operator:
+    """One change of a view, drawn for each image on its own; a subclass fills it in.
+
+    An operator is added by one line in `OPERATORS`, before `simclr_tf.config` or
+    `simclr_tf.augment.recipes` is imported.
+
+    Attributes:
+      seed_id: int >= 0, the operator's place in the seed tree. Must be unique, and must
+        never change: another number changes what every run with a given seed sees.
+      Options: frozen dataclass of `simclr_tf.config.schema.option` fields with a method
+        `check`. Every `Recipe` has these fields, with these defaults, and every field
+        has the flag `--augment.FIELD`; `check` receives the recipe.
+      switch: str, the field that holds the probability of the operator; 0 leaves it
+        out. None: the operator acts on every image, before all others (the crop).
+      mirrors: bool, the change is a mirror image and nothing else, so that a crop can
+        make it at no cost.
+      one_branch: str, the name by which `OneBranch` applies the operator, which also
+        enters it into the study of Figure 5; None if there is none. Operators of one
+        name are applied together.
+      one_branch_always: bool, whether it then changes every image, or as many as the
+        recipe says.
+      question: TransformQuestion for the study of the projection head, or None.
+    """
+
+    seed_id: int
+    Options: type
+    switch: str | None = None
+    mirrors = False
+    one_branch: str | None = None
+    one_branch_always = True
+    question: TransformQuestion | None = None
+
+    def sample(self, seeds, recipe, image_shape):
+        """Draw what happens to each image.
+
+        Args:
+          seeds: int32 `[B, 2]`, one stateless seed an image, of this operator alone.
+          recipe: Recipe.
+          image_shape: (H, W, C).
+
+        Returns:
+          The draw: a tensor `[B, ...]`, or a tuple of them.
+        """
+        raise NotImplementedError
+
+    def apply(self, images, draw, recipe):
+        """Change the images as drawn.
+
+        Args:
+          images: float32 `[B, H, W, C]` in [0, 1].
+          draw: what `sample` returns.
+          recipe: Recipe.
+
+        Returns:
+          float32 tensor like `images`.
+        """
+        raise NotImplementedError
+
+    def strengths(self, images, recipe, large_images):
+        """Show the operator from mild to strong.
+
+        Args:
+          images: float32 `[B, S, S, C]` in [0, 1], as large as a view.
+          recipe: Recipe.
+          large_images: float32 `[B, L, L, C]`, L >= S, the same images.
+
+        Returns:
+          list of (title, list of (caption, float32 tensor like `images`)); empty where
+          the operator means nothing for such images.
+        """
+        raise NotImplementedError
+
+    def chosen(self, seeds, recipe):
+        """Tell which images are changed at all, where a draw tells it at little cost.
+
+        Args:
+          seeds: int32 `[B, 2]`, of this operator alone.
+          recipe: Recipe.
+
+        Returns:
+          bool tensor `[B]`; all True for an operator that does not tell.
+        """
+        return tf.ones(tf.shape(seeds)[:1], tf.bool)
+
+    def draw_of_answers(self, answers, seeds, image_shape):
+        """The draw by which each image goes through the change of its answer.
+
+        Args:
+          answers: int32 tensor `[B]`, places in the `shares` of `question`.
+          seeds: int32 `[B, 2]`, for what else has to be drawn.
+          image_shape: (H, W, C).
+
+        Returns:
+          As of `sample`.
+        """
+        raise NotImplementedError
+
+    def is_on(self, recipe):
+        """Whether a recipe has the operator at all."""
+        return self.switch is None or getattr(recipe, self.switch) > 0.0
+
+    def own_seeds(self, view_seeds):
+        """The seeds `[B, 2]` of this operator from those of a view."""
+        return seeding.fold_in(view_seeds, self.seed_id)
+
+    def change(self, images, view_seeds, recipe):
+        """Draw and apply.
+
+        Args:
+          images: float32 `[B, H, W, C]` in [0, 1].
+          view_seeds: int32 `[B, 2]`, the seeds of the view.
+          recipe: Recipe that has the operator.
+
+        Returns:
+          float32 tensor like `images`.
+        """
+        draw = self.sample(self.own_seeds(view_seeds), recipe, images.shape[1:])
+        return self.apply(images, draw, recipe)
+
+
+def often(probability):
+    """How often an operator acts, for titles.
+
+    Example:
+      >>> often(0.5), often(0.0)
+      ('(50% of the views)', '(off)')
+    """
+    return f"({probability:.0%} of the views)" if probability else "(off)"
+
+
+def evenly(low, high, number):
+    """`number` >= 2 numbers from `low` to `high`, equally far apart.
+
+    Example:
+      >>> evenly(0.0, 1.0, 3)
+      [0.0, 0.5, 1.0]
+    """
+    return [low + (high - low) * place / (number - 1) for place in range(number)]
