@@ -84,8 +84,9 @@ def end_to_end_cases(config, folder):
 
 
 def _network(config):
-    width = "" if config.width_multiplier == 1 else f" x {config.width_multiplier:g}"
-    return f"ResNet-{config.depth}{width}, stem {config.stem}"
+    network = config.encoder
+    width = "" if network.width_multiplier == 1 else f" x {network.width_multiplier:g}"
+    return f"ResNet-{network.depth}{width}, stem {network.stem}"
 
 
 def _run_config(config, precision):
@@ -99,11 +100,7 @@ def _run_config(config, precision):
                 "image_size_pixels": config.image_size_pixels,
             },
             "augment": {"recipe": config.recipe},
-            "encoder": {
-                "name": f"resnet{config.depth}",
-                "stem": config.stem,
-                "width_multiplier": config.width_multiplier,
-            },
+            "encoder": config.encoder,
             "global_batch_size": config.batch_size,
             "precision": precision,
             "epochs": 1,

@@ -136,7 +136,7 @@ def fitting_encoder(encoder, image_shape):
             f"The encoder does not take images of {tuple(image_shape)} (height, width, "
             "channels); its input is "
             f"{getattr(encoder, 'input_shape', 'unknown')}. Set "
-            "--data.image_size_pixels or --data.channels, or change the encoder."
+            "--image_size_pixels or --data.channels, or change the encoder."
         ) from error
     return encoder
 

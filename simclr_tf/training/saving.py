@@ -98,6 +98,6 @@ class SaveCheckpoints(keras.callbacks.Callback):
             if not bool(tf.reduce_all(tf.math.is_finite(weight))):
                 raise NonFiniteError(
                     f"A weight ({weight.name}) became non-finite by step {self._step}; "
-                    "nothing was saved. Try a lower --optimizer.base_learning_rate or "
+                    "nothing was saved. Try a lower --base_learning_rate or "
                     "--precision=float32."
                 )

@@ -123,9 +123,9 @@ WEAK = [
     "--num_pairs=6",
     "--augment.jitter_probability=0",
     "--augment.flip_probability=0",
-    "--pairs=3",
-    "--data.image_size_pixels=16",
-    "--images=1",
+    "--num_shown=3",
+    "--image_size_pixels=16",
+    "--num_images=1",
 ]
 
 
@@ -194,7 +194,7 @@ def test_views_of_one_branch_are_shown_and_named(tmp_path):
         (["--num_pairs=1"], "num_pairs"),
         (["--data=folder:nowhere"], "nowhere"),
         (["--augment.hue=-1"], "hue"),
-        (["--augment.recipe=evaluate"], "is now spelled --recipe=evaluate"),
+        (["--recipe=evaluate"], "is now spelled --recipe=evaluate"),
         (["--output=/proc/nothing/x.png"], "Cannot write"),
     ],
 )

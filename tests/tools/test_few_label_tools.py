@@ -45,10 +45,10 @@ def places(tmp_path_factory):
                 "--preset=fashion_mnist",
                 f"--data={own}",
                 "--steps=1",
-                "--global_batch_size=8",
+                "--batch_size=8",
                 "--encoder=resnet10",
                 "--encoder.width_multiplier=0.0625",
-                "--data.image_size_pixels=8",
+                "--image_size_pixels=8",
                 "--precision=float32",
                 "--probe.online=false",
                 "--compile_views=false",
@@ -123,7 +123,7 @@ def test_finetune_refuses_to_mix_settings(places, capsys):
     run, _, _ = places
     arguments = ["finetune", f"--workdir={run}", "--labels_per_class=4", *TRAINING]
     before = (run / "finetune_runs.jsonl").read_bytes()
-    assert command_line.main([*arguments, "--momentum=0.5"]) == 2
+    assert command_line.main([*arguments, "--optimizer.momentum=0.5"]) == 2
     error = capsys.readouterr().err
     assert "holds runs of other settings" in error and "momentum" in error
     assert (run / "finetune_runs.jsonl").read_bytes() == before
