@@ -28,7 +28,7 @@ SECTIONS = (PretrainOptions, FlagsOf(Config, without=("preset",), preset=True))
 def run(given):
     """Pretrain as the flags say."""
     workdir = given.make(PretrainOptions).workdir
-    config, origin = config_of(given)
+    config, origin = options_of(given)
     # TensorFlow is imported only now: --help and typos are answered at once.
     import_tensorflow()
     from simclr_tf.training.run import pretrain_from_config
@@ -36,7 +36,7 @@ def run(given):
     pretrain_from_config(config, workdir=workdir, command=given.command, origin=origin)
 
 
-def config_of(given):
+def options_of(given):
     """The Config that the command line asks for.
 
     Args:

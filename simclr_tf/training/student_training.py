@@ -138,7 +138,7 @@ class _Figures(keras.callbacks.Callback):
         if not math.isfinite(figures["loss"]):
             raise NonFiniteError(
                 f"The loss became {figures['loss']} by step {self._step}. Use a "
-                "smaller --base_learning_rate, a larger --optimizer.warmup_fraction or a higher "
-                "--temperature."
+                "smaller --base_learning_rate, a larger --optimizer.warmup_fraction or "
+                "a higher --temperature."
             )
         self.epochs.append({"step": self._step, **figures})

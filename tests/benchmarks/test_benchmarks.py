@@ -33,7 +33,7 @@ TINY = {
     "jpeg_batch_size": 2,
     "precision": "float32",
     "out_features": 4,
-    "sizes": "8",
+    "sizes": (8,),
 }
 
 

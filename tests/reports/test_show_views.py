@@ -194,7 +194,7 @@ def test_views_of_one_branch_are_shown_and_named(tmp_path):
         (["--num_pairs=1"], "num_pairs"),
         (["--data=folder:nowhere"], "nowhere"),
         (["--augment.hue=-1"], "hue"),
-        (["--recipe=evaluate"], "is now spelled --recipe=evaluate"),
+        (["--augment.recipe=evaluate"], "is now spelled --recipe=evaluate"),
         (["--output=/proc/nothing/x.png"], "Cannot write"),
     ],
 )

@@ -13,15 +13,15 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
 from PIL import Image
 
 from simclr_tf import load_encoder, zoo
+from simclr_tf.config import Config
+from simclr_tf.config.presets import get_preset
 from simclr_tf.data import open_source
 from simclr_tf.evaluation import read_results
 from simclr_tf.export import saved_model
 from simclr_tf.tools import command_line, pretrain
-from simclr_tf.tools.config_flags import config_from_flags
 from simclr_tf.training import Workdir
 
 SMALL_RUN = [
@@ -69,7 +69,10 @@ def test_evaluating_leaves_the_run_as_it_was(finished_run):
     before = {
         p: p.read_bytes() for p in (workdir / "checkpoints").rglob("*") if p.is_file()
     }
-    assert command_line.main(["evaluate", f"--workdir={workdir}", "--labels_per_class=0"]) == 0
+    assert (
+        command_line.main(["evaluate", f"--workdir={workdir}", "--labels_per_class=0"])
+        == 0
+    )
     assert before == {
         p: p.read_bytes() for p in (workdir / "checkpoints").rglob("*") if p.is_file()
     }
@@ -304,10 +307,8 @@ def test_the_recorded_command_makes_the_same_config(finished_run, tmp_path):
     workdir, _ = finished_run
     command = shlex.split(Workdir(workdir).read()["command"])
     assert command[:2] == ["simclr-tf", "pretrain"]
-    values = flags.FlagValues()
-    pretrain.define(values)
-    values(command[1:])
-    asked = config_from_flags(values)
+    given = command_line.parse("pretrain", pretrain.SECTIONS, command[2:])
+    asked = given.make(Config, get_preset("demo"))
     assert asked.precision == Workdir(workdir).read()["precision"]["asked"] == "auto"
     config = Workdir(workdir).config()  # What the precision was on this machine.
     assert dataclasses.replace(asked, precision=config.precision) == config
@@ -335,7 +336,10 @@ def test_the_recorded_command_makes_the_same_config(finished_run, tmp_path):
             "Choices: knn, linear, few, ridge, linear_sgd",
         ),
         (["evaluate", "--workdir={run}", "--linear.l2_values=papper"], "paper"),
-        (["evaluate", "--workdir={run}", "--linear.base_learning_rates=0.1,x"], "0.1,x"),
+        (
+            ["evaluate", "--workdir={run}", "--linear.base_learning_rates=0.1,x"],
+            "must be a float. Received: base_learning_rates='x'",
+        ),
         (
             ["evaluate", "--workdir={run}", "--recipe=finetuned"],
             "Did you mean finetune",
