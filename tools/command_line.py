@@ -131,7 +131,7 @@ def parse(verb, sections, arguments):
     """
     values = define(sections)
     _parse(verb, values, arguments)
-    return Given(verb, sections, values)
+    return Given(verb, sections, values, arguments)
 
 
 @contextlib.contextmanager
@@ -163,9 +163,14 @@ def _parse(verb, values, arguments):
         rest = values(["simclr-tf", *arguments])[1:]
     except flags.UnrecognizedFlagError as error:
         name = error.flagname
-        present = present_spelling(name, _typed_value(name, arguments), verb)
-        if present:
-            raise FlagError(f"--{name} is now spelled {present}.") from None
+        moved = [
+            f"--{old} is now spelled {present}"
+            for old, _, value in (a.lstrip("-").partition("=") for a in arguments)
+            for present in [present_spelling(old, value or None, verb)]
+            if present and old not in values
+        ]
+        if name in [line.split()[0].lstrip("-") for line in moved]:
+            raise FlagError(f"{', '.join(moved)}.") from None
         near = difflib.get_close_matches(name, list(values), n=2, cutoff=0.5)
         # Whoever types `temperature` means `objective.temperature`.
         ends = [flag for flag in values if flag.endswith(f".{name}")]
@@ -176,14 +181,6 @@ def _parse(verb, values, arguments):
         raise FlagError(" ".join(str(error).split())) from None
     if rest:
         raise FlagError(f"Unexpected argument '{rest[0]}': flags are --name=value.")
-
-
-def _typed_value(name, arguments):
-    """The text that stands behind a flag, or None."""
-    for argument in arguments:
-        if argument.lstrip("-").startswith(f"{name}="):
-            return argument.partition("=")[2]
-    return None
 
 
 def _exit_now(code):

@@ -106,8 +106,10 @@ class Given:
       verb: str.
       sections: section classes or FlagsOf.
       values: `flags.FlagValues` of `define`, parsed.
+      arguments: list of str, what was parsed.
 
     Attributes:
+      command: str, the command that was typed, as it can be typed again.
       typed: dict of dotted name to text, of the flags.
       file: dict of dotted name to value, of the file of `--config`.
 
@@ -116,8 +118,8 @@ class Given:
         that no section of the verb has.
     """
 
-    def __init__(self, verb, sections, values):
-        self.verb, self._values = verb, values
+    def __init__(self, verb, sections, values, arguments):
+        self.command = shlex.join(["simclr-tf", verb, *arguments])
         self._parts = flags_of(sections)
         for name in values:
             _require_once(name, values[name])
@@ -129,16 +131,6 @@ class Given:
         }
         path = values[CONFIG].texts
         self.file = self._of_file(path[0]) if path else {}
-
-    @property
-    def command(self):
-        """The command that was typed, as it can be typed again."""
-        given = [
-            f"--{name}={text}"
-            for name in self._values
-            for text in self._values[name].texts
-        ]
-        return " ".join(["simclr-tf", self.verb, *map(shlex.quote, given)])
 
     def has(self, name):
         """Whether an option is given, by its flag or in the file.

@@ -17,7 +17,7 @@ from simclr_tf.config import Config, from_dict
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.pretrain import PretrainOptions
 from simclr_tf.config.schema import differences, override
-from simclr_tf.errors import ConfigError, WorkdirError
+from simclr_tf.errors import ConfigError, WorkdirError, require
 from simclr_tf.tools import command_line
 from simclr_tf.tools.config_flags import FlagsOf
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
@@ -58,6 +58,14 @@ def options_of(given):
         start = get_preset(options.preset) if options.preset else Config()
         return given.make(Config, start), None
     config = given.make(Config, stored)
+    require(
+        not config.data.source.startswith("python:")
+        and config.encoder.name != "custom",
+        f"The run in {options.workdir} was given images or an encoder from Python: "
+        "continue it there, with simclr_tf.pretrain(...) and the same objects.",
+        data=config.data.source,
+        encoder=config.encoder.name,
+    )
     return config, _origin(options.workdir, stored, config)
 
 

@@ -45,7 +45,8 @@ def test_a_benchmark_writes_a_file_whose_table_can_be_printed_again(tmp_path, ca
         (["vews"], "Did you mean views?"),
         (["table"], "--results is required"),
         (["table", "--results=nowhere.json"], "Cannot read nowhere.json"),
-        (["loss", "--sizes=4,many"], "`sizes` are whole numbers >= 2"),
+        (["loss", "--sizes=4,many"], "`sizes` must be an int. Received: sizes='many'"),
+        (["loss", "--sizes=4,1"], "`sizes` must be >= 2"),
         (["loss", "--rounds=0"], "`rounds` must be >= 1"),
         (
             ["loss", "--only=G = 5", "--nomemory"],

@@ -175,11 +175,11 @@ def test_transfer_puts_several_sets_and_random_weights_into_one_table(places, ca
     "verb, arguments, words",
     [
         ("finetune", [], "Exactly one of --workdir and --encoder"),
-        ("finetune", ["--workdir=x", "--seeds=0"], "--seeds must be >= 1"),
+        ("finetune", ["--workdir=x", "--seeds=0"], "`seeds` must be >= 1"),
         (
             "finetune",
             ["--workdir=x", "--label_fraction=0.1,many"],
-            "takes numbers with",
+            "must be a float. Received: label_fraction='many'",
         ),
         (
             "finetune",
@@ -194,7 +194,7 @@ def test_transfer_puts_several_sets_and_random_weights_into_one_table(places, ca
         ("finetune", ["--workdir=x", "--layer_decay=1.5"], "must lie in (0, 1]"),
         ("finetune", ["--workdir=x", "--held_out_fraction=1"], "between 0 and 1"),
         ("finetune", ["--workdir=RUN", "--label_fraction=1.5"], "must lie in (0, 1]"),
-        ("finetune", ["--workdir=RUN", "--methods=zero_shot"], "Unknown `method`"),
+        ("finetune", ["--workdir=RUN", "--methods=zero_shot"], "Unknown `methods`"),
         ("finetune", ["--workdir=RUN", "--head_layer=7"], "whole number from 0 to 2"),
         ("finetune", ["--workdir=RUN", "--labels_per_class=999"], "use per_class=16"),
         (
@@ -221,7 +221,7 @@ def test_transfer_puts_several_sets_and_random_weights_into_one_table(places, ca
                 "--label_fraction=0.5",
                 "--labels_per_class=2",
             ],
-            "a fraction, a number a class, or a list",
+            "one of --label_fraction and --labels_per_class",
         ),
     ],
 )

@@ -141,6 +141,16 @@ def test_a_run_is_continued_with_the_options_of_its_config_json(tmp_path):
     assert pretraining("--preset=demo", workdir=tmp_path) == get_preset("demo")
 
 
+@pytest.mark.parametrize(
+    "changes", [{"data.source": "python:ndarray"}, {"encoder": "custom"}]
+)
+def test_a_run_from_python_is_continued_there(tmp_path, changes):
+    config = override(get_preset("demo"), changes)
+    (tmp_path / "config.json").write_text(json.dumps({"config": to_dict(config)}))
+    with pytest.raises(SimCLRError, match=r"continue it there, with simclr_tf\.pretr"):
+        pretraining(workdir=tmp_path)
+
+
 def test_a_new_workdir_begins_with_the_default_preset(tmp_path):
     for workdir in (tmp_path / "new", tmp_path):
         found = given("pretrain", f"--workdir={workdir}")
@@ -239,7 +249,7 @@ def test_runs_of_a_report_are_named_by_a_flag_each():
 def test_a_command_can_be_typed_again():
     found = given("report", "--workdir=my runs/a", "--workdir=b", "--nofeatures")
     assert found.command == (
-        "simclr-tf report '--workdir=my runs/a' --workdir=b --features=false"
+        "simclr-tf report '--workdir=my runs/a' --workdir=b --nofeatures"
     )
 
 
@@ -293,6 +303,7 @@ def advised_flags():
 
 # Of other programs, of absl, and what is no flag but a place for one.
 _OTHERS = {
+    "flag",
     "help",
     "version",
     "FLAG",
