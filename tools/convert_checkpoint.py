@@ -27,9 +27,9 @@ def run(given):
     options = given.make(ConvertOptions)
     import_tensorflow()
     from simclr_tf.export import conversion
-    from simclr_tf.export.whole_folder import check_free
+    from simclr_tf.export.publication import check_new
 
-    check_free(options.output)  # Before the work, not after it.
+    check_new(options.output)  # Before the work, not after it.
     choice = {
         "probe_layer": options.probe_layer,
         "leave_out": [start for start in options.leave_out if start],

@@ -30,8 +30,8 @@ def run(given):
     if folder is None:
         raise command_line.FlagError("--folder is required: where README.md is to be.")
     import_tensorflow()
+    from simclr_tf.files import write_atomically
     from simclr_tf.reports import zoo_readme
-    from simclr_tf.training.durable_files import write_atomically
 
     path = pathlib.Path(folder) / "README.md"
     write_atomically(path, zoo_readme(entries))

@@ -6,6 +6,7 @@ all named recipes.
 """
 
 import dataclasses
+import textwrap
 
 from simclr_tf.augment.operators import OPERATORS
 from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
@@ -87,12 +88,14 @@ class Recipe(*(operator.Options for operator in reversed(OPERATORS.values()))):
 
 
 def _with_arguments(doc):
-    """A recipe's docstring with what each operator says about its own options."""
-    arguments = "".join(
-        f"\n      {item.name}: {item.metadata['help']}"
-        for item in dataclasses.fields(Recipe)
-    )
-    return doc.replace("    Raises:", f"    Args:{arguments}\n\n    Raises:", 1)
+    """Add the help of every option to a docstring."""
+    lines = ["    Args:"]
+    for item in dataclasses.fields(Recipe):
+        text = f"{item.name}: {item.metadata['help']}"
+        lines += textwrap.wrap(
+            text, 88, initial_indent=" " * 6, subsequent_indent=" " * 8
+        )
+    return doc.replace("    Raises:", "\n".join([*lines, "", "    Raises:"]), 1)
 
 
 Recipe.__doc__ = _with_arguments(Recipe.__doc__)

@@ -10,6 +10,7 @@ from simclr_tf.benchmarks.measuring import Case, Timed, Variant
 from simclr_tf.benchmarks.views import random_images
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override
+from simclr_tf.models.encoders import family_of
 from simclr_tf.training import assembly
 from simclr_tf.training.batches import Batches, open_training_source
 from simclr_tf.training.data_wait import WaitMeter
@@ -84,9 +85,7 @@ def end_to_end_cases(config, folder):
 
 
 def _network(config):
-    network = config.encoder
-    width = "" if network.width_multiplier == 1 else f" x {network.width_multiplier:g}"
-    return f"ResNet-{network.depth}{width}, stem {network.stem}"
+    return family_of(config.encoder).describe(config.encoder, config.image_size_pixels)
 
 
 def _run_config(config, precision):

@@ -1,7 +1,6 @@
 """Every option of `finetune` and `transfer`, once."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from simclr_tf.config.data import RECIPES
 from simclr_tf.config.evaluate import MeasuredEncoder
@@ -23,16 +22,6 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.errors import require
 
-FreezableName = Literal[
-    "none",
-    "initial_conv",
-    "initial_max_pool",
-    "block_group1",
-    "block_group2",
-    "block_group3",
-    "block_group4",
-    "final_avg_pool",
-]
 # What the user asks for -> what the results call it.
 METHODS = {
     "fine_tune": "fine-tuned",
@@ -89,10 +78,12 @@ class FineTuneConfig(Section):
         "Layer-wise learning rates: each block group, and the stem below, learns "
         "at this times the rate of what follows it. 1: all alike.",
     )
-    freeze_until: FreezableName = option(
+    freeze_until: str = option(
         "none",
-        "Keep everything up to and including this endpoint as it is, batch "
-        "norm too; final_avg_pool: the whole encoder.",
+        "Keep everything up to and including this endpoint of the encoder as it is, "
+        "batch norm too: of a ResNet initial_conv, initial_max_pool, block_group1 to "
+        "block_group4, and final_avg_pool, which is the whole encoder; an unknown name "
+        "lists those of the encoder.",
     )
     head_layer: int = option(
         0,

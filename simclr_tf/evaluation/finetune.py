@@ -13,7 +13,7 @@ from simclr_tf.evaluation.features import extract_features
 from simclr_tf.evaluation.linear_probe import linear_probe
 from simclr_tf.evaluation.results import Measurement, wilson_interval
 from simclr_tf.evaluation.run_log import LabelRun, RunLog
-from simclr_tf.models import classifier_network, fresh_copy
+from simclr_tf.models import check_endpoint, classifier_network, fresh_copy
 from simclr_tf.training.classifier_training import ClassifierTraining
 
 FINE_TUNED, FROM_SCRATCH, FROZEN, UNTRAINED_PROBE = METHODS.values()
@@ -39,6 +39,7 @@ class FewLabels:
 
     Raises:
       DataError: a source without labels.
+      ConfigError: an endpoint to freeze that the encoder does not have.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class FewLabels:
                     f"The {name} images of {source.name} have no labels, "
                     "and fine-tuning needs them."
                 )
+        check_endpoint(encoder, config.freeze_until)
         self.encoder, self.train, self.test = encoder, train, test
         self.num_classes = max(train.num_classes, test.num_classes)
         self._config, self._head = config, projection_head

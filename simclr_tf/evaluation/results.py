@@ -9,7 +9,7 @@ import math
 import pathlib
 
 from simclr_tf.errors import DataError, WorkdirError, require
-from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.files import write_atomically
 
 SCHEMA = "simclr_tf.evaluation"
 SCHEMA_VERSION = 1

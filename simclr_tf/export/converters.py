@@ -29,15 +29,21 @@ with open(sys.argv[2], "wb") as file:
 
 _TO_ONNX = """
 import sys
+import numpy as np
 import tensorflow as tf
 import tf2onnx
+def erfc(graph, node, name, args):  # 1 - erf, which TensorFlow makes of a GELU.
+    graph.remove_node(node.name)
+    one = graph.make_const(name + "_one", np.float32(1.0)).output[0]
+    erf = graph.make_node("Erf", node.input, name=name + "_erf").output[0]
+    graph.make_node("Sub", [one, erf], name=name, outputs=node.output)
 module = tf.saved_model.load(sys.argv[1])
 signature = module.signatures["serving_default"]
 spec = signature.structured_input_signature[1]["images"]
 model, _ = tf2onnx.convert.from_function(
     tf.function(lambda images: signature(images=images)),
     input_signature=[tf.TensorSpec(spec.shape, spec.dtype, "images")],
-    opset=int(sys.argv[3]))
+    opset=int(sys.argv[3]), custom_op_handlers={"Erfc": (erfc, [])})
 sizes = ("batch", "height", "width", "channels")
 for axis, size in zip(model.graph.input[0].type.tensor_type.shape.dim, sizes):
     if not axis.HasField("dim_value"):

@@ -1,5 +1,6 @@
 """Does an export say what the model says, in a process that knows nothing of it?"""
 
+import math
 import os
 import pathlib
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from simclr_tf.errors import SimCLRError
+from simclr_tf.models import size_multiple
 
 TOLERANCE = 1e-5
 
@@ -67,11 +69,13 @@ def parity_cases(encoder, copy, heads=()):
       free, a second case has other sides.
     """
     height, width, channels = copy.input_shape[1:]
-    native = [side or 32 for side in encoder.input_shape[1:3]]
+    step = size_multiple(copy)
+    native = [side or step * math.ceil(32 / step) for side in encoder.input_shape[1:3]]
     reference = encoder if _is_float32(encoder) else copy
     sizes = [(reference, 2, *native)]
     if height is None and width is None:
-        sizes.append((copy, 3, native[0] + 7, native[1] + 12))
+        others = (step * math.ceil(more / step) for more in (7, 12))
+        sizes.append((copy, 3, *map(sum, zip(native, others, strict=True))))
     rng = np.random.default_rng(0)
     cases = {}
     for number, (model, *size) in enumerate(sizes):

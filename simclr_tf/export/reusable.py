@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from simclr_tf.errors import require
 from simclr_tf.export.preprocessing import views_from_bytes
-from simclr_tf.models import ENDPOINTS, endpoints, with_endpoints
+from simclr_tf.models import endpoints, with_endpoints
 
 SIGNATURES = ("serving_default", "image_feature_vector")
 UINT8_SIGNATURE = "image_feature_vector_uint8"
@@ -90,18 +90,14 @@ def _traced_call(encoder, spec):
 
 def _outputs_function(encoder, projection_head, classifier):
     """images -> dict of everything the signatures return."""
-    named = encoder
+    *others, last = endpoints(encoder)
     # Of other networks than ours the features are all there is to name.
-    known = {layer.name for layer in encoder.layers}.intersection(ENDPOINTS)
-    if known and len(endpoints(encoder)) > 1:
-        named = with_endpoints(encoder)
+    named = with_endpoints(encoder) if others else encoder
 
     def outputs_of(images):
         outputs = named(images, training=False)
-        if not isinstance(outputs, dict):
-            outputs = {"default": outputs}
-        features = outputs.get("final_avg_pool", outputs.get("default"))
-        outputs = {"default": features, **outputs}
+        features = outputs[last] if others else outputs
+        outputs = {"default": features, **(outputs if others else {})}
         if projection_head is not None:
             outputs |= _projections(projection_head, features)
         if classifier is not None:

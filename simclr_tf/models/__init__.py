@@ -1,7 +1,7 @@
 """Networks: encoders by name, projection heads, classifiers, and what they cost.
 
-`encoders.py` is the list of encoders; nothing here imports TensorFlow before a network
-is built.
+`encoders.py` is the list of encoders, `family.py` describes what each of them answers;
+nothing here imports TensorFlow before a network is built.
 """
 
 from simclr_tf.lazy import public_names
@@ -10,9 +10,10 @@ __all__ = public_names(
     __name__,
     {
         "averaged_network": ("AveragedNetwork",),
+        "check_encoder": ("check_encoder", "fitting_encoder", "size_multiple"),
         "classifier": (
-            "FREEZABLE",
             "LOGITS",
+            "check_endpoint",
             "classifier_network",
             "depth_groups",
             "freeze_until",
@@ -26,12 +27,13 @@ __all__ = public_names(
             "variables_by_name",
             "weights_by_name",
         ),
-        "endpoints": ("ENDPOINTS", "endpoints", "with_endpoints"),
+        "encoders": ("ENCODERS", "family_of"),
+        "endpoints": ("endpoints", "with_endpoints"),
         "fresh_copy": ("fresh_copy",),
         "heads": ("ProjectionHead",),
         "resnet": ("resnet",),
         "synchronized_batch_norm": ("SynchronizedBatchNormalization",),
         "synchronized_copy": ("synchronized_copy",),
-        "zoo": ("build_encoder", "check_encoder"),
+        "vision_transformer": ("vision_transformer",),
     },
 )

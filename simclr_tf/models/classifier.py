@@ -4,13 +4,13 @@ import numbers
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import require, unknown_choice
-from simclr_tf.models.endpoints import ENDPOINTS, endpoints
+from simclr_tf.models.encoders import family_among
+from simclr_tf.models.endpoints import endpoints
 from simclr_tf.models.synchronized_copy import synchronized_copy, synchronized_layer
 
 LOGITS = "classifier_logits"
 _HEAD_PREFIX = "head_"
-# What `freeze_until` can name, from the least to the most that is frozen.
-FREEZABLE = ("none", *ENDPOINTS)
+NOTHING = "none"  # What `freeze_until` calls it if everything is trained.
 
 
 def classifier_network(
@@ -86,18 +86,7 @@ def split_classifier(network):
       >>> [part.output_shape for part in split_classifier(network)]
       [(None, 51), (None, 10)]
     """
-    layers = network.layers
-    require(
-        bool(layers) and layers[-1].name == LOGITS,
-        "A fine-tuned classifier is expected: a network that ends in the layer "
-        f"`{LOGITS}`, as `simclr-tf finetune` saves it.",
-        last_layer=layers[-1].name if layers else None,
-    )
-    after = [
-        layer
-        for layer in layers
-        if layer.name.startswith(_HEAD_PREFIX) or layer.name == LOGITS
-    ]
+    after = _layers_after_encoder(network)
     features = after[0].input
     x = inputs = keras.Input(features.shape[1:], name="features")
     for layer in after:
@@ -118,14 +107,14 @@ def freeze_until(network, endpoint):
 
     Args:
       network: keras.Model as of `classifier_network`, not yet compiled.
-      endpoint: str, one of `FREEZABLE`: "none", "initial_conv", ...,
-        "block_group1" to "block_group4", "final_avg_pool" (the whole encoder).
+      endpoint: str, "none" or one of the encoder's `simclr_tf.models.endpoints`, of
+        which the last is the whole encoder.
 
     Returns:
       list of str, names of the frozen layers.
 
     Raises:
-      ConfigError: an unknown endpoint, or one that this encoder does not have.
+      ConfigError: an endpoint that this encoder does not have.
 
     Example:
       >>> from simclr_tf.models import resnet
@@ -133,32 +122,41 @@ def freeze_until(network, endpoint):
       >>> freeze_until(network, "initial_conv")
       ['images', 'initial_conv_pad', 'initial_conv']
     """
-    if endpoint not in FREEZABLE:
-        raise unknown_choice("freeze_until", endpoint, FREEZABLE)
-    if endpoint == "none":
+    encoder = _encoder_of(network)
+    check_endpoint(encoder, endpoint)
+    if endpoint == NOTHING:
         return []
-    found = _endpoints_of(network)
-    require(
-        endpoint in found,
-        f"This encoder has no such endpoint; it has {', '.join(found)}.",
-        freeze_until=endpoint,
-    )
-    part = keras.Model(network.input, found[endpoint])
+    part = keras.Model(network.input, endpoints(encoder)[endpoint])
     for layer in part.layers:
         layer.trainable = False
     return [layer.name for layer in part.layers]
 
 
+def check_endpoint(encoder, endpoint):
+    """Refuse what `freeze_until` will not find, before anything is trained.
+
+    Args:
+      encoder: keras.Model with a graph of layers.
+      endpoint: str, as for `freeze_until`.
+
+    Raises:
+      ConfigError: an endpoint that this encoder does not have; its own are listed.
+    """
+    if endpoint != NOTHING and endpoint not in (found := endpoints(encoder)):
+        raise unknown_choice("freeze_until", endpoint, [NOTHING, *found])
+
+
 def depth_groups(network):
-    """The variables that are trained, sorted by depth, from the stem to the logits.
+    """Sort the variables that are trained by depth, from the images to the logits.
 
     Args:
       network: keras.Model as of `classifier_network`.
 
     Returns:
-      list of lists of variables: the stem, each block group, and what follows the
-      encoder. Parts without trained variables are left out, so that an encoder of
-      another kind gives two groups at most.
+      list of lists of variables: those up to each endpoint that ends a group (of a
+      ResNet the stem and the block groups, of a transformer the embedding and the
+      blocks), and what follows the encoder. Parts without trained variables are left
+      out. A network of the user's own is one group.
 
     Example:
       >>> from simclr_tf.models import resnet
@@ -166,12 +164,9 @@ def depth_groups(network):
       >>> [len(group) for group in depth_groups(network)]
       [3, 15, 15, 15, 15, 2]
     """
-    found = _endpoints_of(network)
-    ends = [
-        found[name]
-        for name in ENDPOINTS
-        if name in found and name not in ("initial_conv", "block_group4")
-    ]  # Part of the stem; followed by the pool.
+    encoder = _encoder_of(network)
+    inner = family_among([layer.name for layer in encoder.layers]).inner_endpoints
+    ends = [end for name, end in endpoints(encoder).items() if name not in inner]
     groups, seen = [], set()
     for end in [*ends, network.output]:
         part = keras.Model(network.input, end)
@@ -182,15 +177,25 @@ def depth_groups(network):
     return groups
 
 
-def _endpoints_of(network):
-    """Endpoints of the encoder inside a classifier: name to symbolic tensor."""
-    found = endpoints(network)
-    # Of the whole network, the last endpoint would be the logits.
-    pools = [layer for layer in network.layers if layer.name == "final_avg_pool"]
-    del found["final_avg_pool"]
-    if pools:
-        found["final_avg_pool"] = pools[0].output
-    return found
+def _encoder_of(network):
+    """The encoder inside a classifier, sharing its layers."""
+    return keras.Model(network.input, _layers_after_encoder(network)[0].input)
+
+
+def _layers_after_encoder(network):
+    """Those of the projection head, and the last one."""
+    layers = network.layers
+    require(
+        bool(layers) and layers[-1].name == LOGITS,
+        "A fine-tuned classifier is expected: a network that ends in the layer "
+        f"`{LOGITS}`, as `simclr-tf finetune` saves it.",
+        last_layer=layers[-1].name if layers else None,
+    )
+    return [
+        layer
+        for layer in layers
+        if layer.name.startswith(_HEAD_PREFIX) or layer.name == LOGITS
+    ]
 
 
 def _copy(encoder, synchronized):

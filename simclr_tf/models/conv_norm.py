@@ -7,10 +7,11 @@ but Keras, and checkpoints of other programs can be mapped on it layer by layer.
 
 import math
 
-from simclr_tf._keras import keras
 from simclr_tf.errors import require
-from simclr_tf.models.initializers import ENCODER_STREAM, kernel_seed
-from simclr_tf.models.synchronized_batch_norm import SynchronizedBatchNormalization
+from simclr_tf.lazy import keras, module
+
+initializers = module("simclr_tf.models.initializers")
+synchronized_batch_norm = module("simclr_tf.models.synchronized_batch_norm")
 
 
 class ConvNorm:
@@ -67,7 +68,9 @@ class ConvNorm:
 
     def _kernel_initializer(self):
         """Truncated normal of standard deviation sqrt(1 / fan_in): not He's 2."""
-        seed = kernel_seed(self._seed, self._num_kernels, ENCODER_STREAM)
+        seed = initializers.kernel_seed(
+            self._seed, self._num_kernels, initializers.ENCODER_STREAM
+        )
         self._num_kernels += 1
         return keras.initializers.VarianceScaling(
             scale=1.0, mode="fan_in", distribution="truncated_normal", seed=seed
@@ -77,7 +80,7 @@ class ConvNorm:
 def batch_norm_class(synchronized):
     """Keras's batch norm, or the one whose statistics span all replicas."""
     if synchronized:
-        return SynchronizedBatchNormalization
+        return synchronized_batch_norm.SynchronizedBatchNormalization
     return keras.layers.BatchNormalization
 
 

@@ -81,13 +81,21 @@ def flops_per_example(model, example_shape):
     example = tf.TensorSpec([1, *example_shape], tf.float32)
     return 2 * sum(
         _MULTIPLICATIONS[operation.type](operation)
-        for operation in _traced_operations(model, example)
+        for operation in traced_operations(model, example)
         if operation.type in _MULTIPLICATIONS
     )
 
 
-def _traced_operations(model, example):
-    """All operations of one inference call, in one flat graph."""
+def traced_operations(model, example):
+    """Trace one inference call and return its operations, in one flat graph.
+
+    Args:
+      model: built keras.Model or layer.
+      example: tf.TensorSpec of its input.
+
+    Returns:
+      list of tf.Operation.
+    """
     trace = tf.function(lambda x: model(x, training=False))
     # Functions inside the model (Keras compiles grouped convolutions) would be one
     # opaque call each; run "eagerly" inside a trace, they are traced in place.

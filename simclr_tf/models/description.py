@@ -1,7 +1,7 @@
 """An encoder as data: its graph of layers as JSON, its weights by name.
 
-Nothing in a description can run a program: it may name Keras's own layers,
-initializers and regularizers from a closed list, and nothing else. Anyone's
+Nothing in a description can run a program: it may name layers, initializers and
+regularizers of Keras and of this package from closed lists, and nothing else. Anyone's
 description can therefore be rebuilt, which is not so of a SavedModel.
 """
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import DataError, require
+from simclr_tf.models import tokens
 from simclr_tf.models.endpoints import has_graph
 
 KIND = "keras_functional/1"
@@ -29,7 +30,9 @@ LAYERS = frozenset(
         "DepthwiseConv2D",
         "Dropout",
         "ELU",
+        "EinsumDense",
         "Flatten",
+        "GlobalAveragePooling1D",
         "GlobalAveragePooling2D",
         "GlobalMaxPooling2D",
         "GroupNormalization",
@@ -39,6 +42,7 @@ LAYERS = frozenset(
         "MaxPooling2D",
         "Maximum",
         "Minimum",
+        "MultiHeadAttention",
         "Multiply",
         "PReLU",
         "Permute",
@@ -54,6 +58,18 @@ LAYERS = frozenset(
         "ZeroPadding2D",
     }
 )
+# Layers of this package, by their names in Keras's registry.
+OWN_LAYERS = frozenset(
+    f"simclr_tf>{layer.__name__}"
+    for layer in (
+        tokens.Attention,
+        tokens.ClassToken,
+        tokens.FirstToken,
+        tokens.PatchEmbedding,
+        tokens.PositionEmbedding,
+    )
+)
+_OF_LATER_RELEASES = ("optional", "softmax_robust_masking")
 _VALUES = frozenset({"keras.initializers", "keras.regularizers", "keras.constraints"})
 
 
@@ -65,7 +81,8 @@ def describe_network(encoder):
 
     Returns:
       dict with "kind" and "config", for `network_from_description`; or None where a
-      layer is not one of `LAYERS`, so that data alone cannot rebuild the network.
+      layer is not one of `LAYERS` or `OWN_LAYERS`, so that data alone cannot rebuild
+      the network.
 
     Example:
       >>> from simclr_tf.models import resnet
@@ -99,7 +116,7 @@ def network_from_description(description, source="the description"):
       keras.Model with a graph of layers.
 
     Raises:
-      DataError: it is something else, or names a layer outside `LAYERS`.
+      DataError: it is something else, or names a layer outside the lists.
     """
     try:
         _check(description)
@@ -193,9 +210,7 @@ def variables_by_name(encoder):
     named, number = {}, 0
     for layer in encoder.layers:
         for variable in layer.weights:
-            # The layer's own name comes first whatever scope it was built in.
-            own = variable.name.split(":")[0].split("/")[-1]
-            named[f"{layer.name}/{own}"] = variable
+            named[f"{layer.name}/{_own_name(layer, variable)}"] = variable
             number += 1
     require(
         len(named) == number,
@@ -205,13 +220,20 @@ def variables_by_name(encoder):
     return named
 
 
+def _own_name(layer, variable):
+    """`kernel`, or `query/kernel` in a layer of layers, whatever the scope around."""
+    path = variable.name.split(":")[0]
+    _, found, own = path.rpartition(f"{layer.name}/")
+    return own if found else path.split("/")[-1]
+
+
 def _portable(config):
     """Without what one release writes and another does not know."""
     if isinstance(config, dict):
         return {
             key: _portable(value)
             for key, value in config.items()
-            if not (key == "optional" and value is False)
+            if not (key in _OF_LATER_RELEASES and value is False)
         }
     if isinstance(config, (list, tuple)):
         return [_portable(value) for value in config]
@@ -235,8 +257,12 @@ def _check(description):
 
 def _check_class(value):
     module, name = value.get("module"), value.get("class_name")
-    known = module in _VALUES or (module == "keras.layers" and name in LAYERS)
-    if not known or value.get("registered_name"):
+    registered = value.get("registered_name")
+    if registered:  # Keras then looks nowhere else.
+        known = registered in OWN_LAYERS and registered.endswith(f">{name}")
+    else:
+        known = module in _VALUES or (module == "keras.layers" and name in LAYERS)
+    if not known:
         raise DataError(
             f"it names {module}.{name}, which is not on the list of "
             "layers that are only data"

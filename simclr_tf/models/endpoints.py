@@ -2,25 +2,23 @@
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import require
+from simclr_tf.models.encoders import family_among
 
-ENDPOINTS = (
-    "initial_conv",
-    "initial_max_pool",
-    "block_group1",
-    "block_group2",
-    "block_group3",
-    "block_group4",
-    "final_avg_pool",
-)
+FEATURES = "final_avg_pool"
 
 
 def endpoints(encoder):
-    """The symbolic outputs of an encoder's endpoints, by name.
+    """Return the symbolic outputs of an encoder's endpoints, by name.
+
+    An endpoint is a layer with a name that a family of encoders has agreed on
+    (`Family.endpoint_names`): those of the ResNets are `initial_conv`,
+    `initial_max_pool`, `block_group1` to `block_group4` and `final_avg_pool`, those of
+    the transformers `embedding`, `block1`, `block2`, ... and `features`. The last one
+    is the features; of a network of the user's own it is the only one, and called
+    `final_avg_pool`.
 
     Args:
-      encoder: keras.Model with a graph of layers (functional or sequential). The
-        endpoints are the layers with the names in `ENDPOINTS`; of other encoders
-        the features alone are known, as "final_avg_pool".
+      encoder: keras.Model with a graph of layers (functional or sequential).
 
     Returns:
       dict of name to symbolic tensor, in the order of the forward pass.
@@ -40,10 +38,15 @@ def endpoints(encoder):
         encoder=type(encoder).__name__,
     )
     layers = {layer.name: layer for layer in encoder.layers}
-    found = {name: layers[name].output for name in ENDPOINTS if name in layers}
+    names = family_among(layers).endpoints_among(layers)
+    last = names.pop() if names and _ends_in(encoder, layers[names[-1]]) else FEATURES
     # Last in the order as well, whatever the user's layer is called.
-    found.pop("final_avg_pool", None)
-    return {**found, "final_avg_pool": encoder.output}
+    found = {name: layers[name].output for name in names if name != FEATURES}
+    return {**found, last: encoder.output}
+
+
+def _ends_in(encoder, layer):
+    return layer.output is encoder.output
 
 
 def with_endpoints(encoder):

@@ -1,11 +1,13 @@
 """The same architecture with new initial values, for training from scratch."""
 
+import itertools
+
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError, received_text
 from simclr_tf.models.initializers import FRESH_STREAM, kernel_seed
 
 
-def fresh_copy(network, seed):
+def fresh_copy(network, seed, *, stream=FRESH_STREAM):
     """A network of the same layers, initialised anew.
 
     Every layer is made again from its config, in which each initialiser gets a seed of
@@ -15,6 +17,9 @@ def fresh_copy(network, seed):
     Args:
       network: keras.Model with a graph of layers.
       seed: int; equal seeds give equal initial values.
+      stream: int of `simclr_tf.models.initializers`: copies of one seed in different
+        streams differ, so that training from scratch does not begin with the network
+        that pretraining began with.
 
     Returns:
       keras.Model; all of its layers are trainable.
@@ -30,28 +35,13 @@ def fresh_copy(network, seed):
       ...  for a, b in ((one, same), (one, trained))]
       [True, False]
     """
-    place = 0
+    seeds = (kernel_seed(seed, place, stream) for place in itertools.count(1))
 
     def renewed(layer):
-        nonlocal place
         if isinstance(layer, keras.Model) and layer.inputs:
             return keras.models.clone_model(layer, clone_function=renewed)
-
-        def reseed(config):
-            nonlocal place
-            if isinstance(config, dict):
-                if "seed" in config:
-                    place += 1
-                    config = {**config, "seed": kernel_seed(seed, place, FRESH_STREAM)}
-                return {key: reseed(value) for key, value in config.items()}
-            if isinstance(config, tuple):
-                return tuple(reseed(value) for value in config)
-            if isinstance(config, list):  # Keras wraps lists: plain ones are made.
-                return [reseed(value) for value in config]
-            return config
-
         try:
-            return type(layer).from_config(reseed(layer.get_config()))
+            return type(layer).from_config(reseeded(layer.get_config(), seeds))
         except (NotImplementedError, TypeError, ValueError) as error:
             raise ConfigError(
                 "Training from scratch needs every layer made anew from its config; "
@@ -62,3 +52,28 @@ def fresh_copy(network, seed):
     copy = keras.models.clone_model(network, clone_function=renewed)
     copy.trainable = True
     return copy
+
+
+def reseeded(config, seeds):
+    """Return a layer's or a network's config with other seeds.
+
+    Args:
+      config: dict, nested, as of `get_config`.
+      seeds: iterator of int, one taken for each entry "seed".
+
+    Returns:
+      dict.
+
+    Example:
+      >>> reseeded({"initializer": {"config": {"seed": None}}}, iter([5]))
+      {'initializer': {'config': {'seed': 5}}}
+    """
+    if isinstance(config, dict):
+        if "seed" in config:
+            config = {**config, "seed": next(seeds)}
+        return {key: reseeded(value, seeds) for key, value in config.items()}
+    if isinstance(config, tuple):
+        return tuple(reseeded(value, seeds) for value in config)
+    if isinstance(config, list):  # Keras wraps lists: plain ones are made.
+        return [reseeded(value, seeds) for value in config]
+    return config

@@ -9,10 +9,14 @@ block passes its shortcut on.
 
 import math
 import numbers
+from dataclasses import dataclass
+from typing import Literal, get_args
 
-from simclr_tf._keras import keras
+from simclr_tf.config.schema import option, require_fraction, require_positive
 from simclr_tf.errors import require, unknown_choice
+from simclr_tf.lazy import keras
 from simclr_tf.models.conv_norm import ConvNorm, fixed_padding
+from simclr_tf.models.family import EncoderOptions, Family
 from simclr_tf.models.selective_kernel import selective_kernel
 from simclr_tf.models.squeeze_excitation import squeeze_excitation
 
@@ -26,8 +30,87 @@ DEPTHS = {
     152: ("bottleneck", (3, 8, 36, 3)),
     200: ("bottleneck", (3, 24, 36, 3)),
 }
-STEMS = ("imagenet", "cifar", "small")
+Stem = Literal["imagenet", "cifar", "small"]
+STEMS = get_args(Stem)
 GROUP_CHANNELS = (64, 128, 256, 512)
+ENDPOINTS = (
+    "initial_conv",
+    "initial_max_pool",
+    "block_group1",
+    "block_group2",
+    "block_group3",
+    "block_group4",
+    "final_avg_pool",
+)
+
+
+@dataclass(frozen=True)
+class ResNetOptions(EncoderOptions):
+    """The ResNets of SimCLR and SimCLRv2; the depth is in the name."""
+
+    name: str = option("resnet50", "Network f that is kept, by its name.")
+    width_multiplier: float = option(1.0, "Width of every layer, times this.")
+    sk_ratio: float = option(
+        0.0, "Selective kernels' reduction; 0 switches them off (paper: 0.0625)."
+    )
+    se_ratio: float = option(0.0, "Squeeze-and-excitation's reduction; 0: off.")
+    stem: Stem = option(
+        "imagenet", "imagenet: 7x7/2 and max pool; cifar: 3x3/1; small: 3x3/2."
+    )
+
+    def check(self):
+        super().check()
+        require_positive(width_multiplier=self.width_multiplier)
+        require_fraction("sk_ratio", self.sk_ratio)
+        require_fraction("se_ratio", self.se_ratio)
+
+    @property
+    def depth(self):
+        """int, layers of the network."""
+        return int(self.name.removeprefix("resnet"))
+
+
+class ResNet(Family):
+    """The ResNets, by depth: `resnet10` to `resnet200`."""
+
+    Options = ResNetOptions
+    endpoint_names = "|".join(ENDPOINTS)
+    # Part of the stem; followed by the pool alone.
+    inner_endpoints = ("initial_conv", "block_group4")
+
+    def build(self, options, *, image_shape, synchronized=False, seed=None):
+        """Build the untrained network, for images of any size."""
+        return resnet(
+            options.depth,
+            width_multiplier=options.width_multiplier,
+            sk_ratio=options.sk_ratio,
+            se_ratio=options.se_ratio,
+            stem=options.stem,
+            channels=image_shape[-1],
+            synchronized=synchronized,
+            batch_norm_momentum=options.batch_norm_momentum,
+            batch_norm_epsilon=options.batch_norm_epsilon,
+            seed=seed,
+        )
+
+    def describe(self, options, image_size_pixels=None):
+        """Describe depth, width and what differs from the plain network.
+
+        Example:
+          >>> ResNet().describe(ResNetOptions(width_multiplier=2, sk_ratio=0.0625))
+          'ResNet-50 (2x, sk 0.0625)'
+        """
+        parts = [f"{options.width_multiplier:g}x"]
+        if options.stem != "imagenet":
+            parts.append(f"stem {options.stem}")
+        for name, ratio in (("sk", options.sk_ratio), ("se", options.se_ratio)):
+            parts += [f"{name} {ratio:g}"] if ratio else []
+        return f"ResNet-{options.depth} ({', '.join(parts)})"
+
+    def num_features(self, options, image_shape):
+        """Return F: 512, or 2048 with bottleneck blocks, times the width."""
+        filters = scaled_channels(GROUP_CHANNELS[-1], options.width_multiplier)
+        return filters * (1 if DEPTHS[options.depth][0] == "basic" else 4)
 
 
 def resnet(

@@ -1,6 +1,6 @@
 """Selective kernels: a convolution that weighs two streams by what it sees."""
 
-from simclr_tf._keras import keras
+from simclr_tf.lazy import keras
 
 MIN_SELECTIVE_FEATURES = 32
 

@@ -1,6 +1,6 @@
 """Squeeze-and-excitation: channels gated by what the whole image holds."""
 
-from simclr_tf._keras import keras
+from simclr_tf.lazy import keras
 
 
 def squeeze_excitation(net, x, filters, se_ratio, *, name):

@@ -22,6 +22,9 @@ def variables_by_role(model_or_layers, *, probe=None):
       (per-channel scales, a learned scalar).
     - `"kernel"`: all others.
 
+    A layer class that knows better (a learned token is no kernel) states the roles in
+    its attribute `variable_roles`, a dict of attribute name to role.
+
     Layers are found at any depth: in nested models, lists, dicts and wrappers. Frozen
     ones count too, so that exclusions still hold when they are thawed.
 
@@ -55,6 +58,11 @@ def variables_by_role(model_or_layers, *, probe=None):
         for v in layer.weights
     }
     bias_ids = {id(getattr(layer, "bias", None)) for layer in layers}
+    stated = {
+        id(getattr(layer, attribute)): role
+        for layer in layers
+        for attribute, role in getattr(layer, "variable_roles", {}).items()
+    }
 
     variables = _trainable_variables(roots)
     require(
@@ -66,6 +74,8 @@ def variables_by_role(model_or_layers, *, probe=None):
     for variable in variables:
         if id(variable) in probe_ids:
             role = "probe"
+        elif id(variable) in stated:
+            role = stated[id(variable)]
         elif id(variable) in normalization_ids:
             role = "normalization"
         elif id(variable) in bias_ids or variable.shape.rank < 2:

@@ -13,6 +13,8 @@ from simclr_tf.evaluation import (
     compare,
     write_results,
 )
+from simclr_tf.files import write_atomically
+from simclr_tf.models.encoders import family_of
 from simclr_tf.reports.encoder_at import channels_of, config_of, output_folder
 from simclr_tf.reports.labelled_data import labelled_data
 from simclr_tf.reports.pictures import picture_of_neighbours, picture_of_views
@@ -24,7 +26,6 @@ from simclr_tf.training import (
     untrained_encoder,
 )
 from simclr_tf.training.assembly import build_recipe
-from simclr_tf.training.durable_files import write_atomically
 from simclr_tf.training.workdir import CHECKPOINTS
 
 
@@ -75,7 +76,7 @@ def evaluate_and_report(
     before, step = None, None
     if is_run:
         step = CheckpointStore(path / CHECKPOINTS).latest().step
-        if config.encoder.name != "custom":
+        if family_of(config.encoder).can_build:
             before = untrained_encoder(Workdir(path))
     features = {}
     with plain_errors():

@@ -12,6 +12,7 @@ from simclr_tf.evaluation import (
     read_results,
     results_of_record,
 )
+from simclr_tf.models.encoders import family_of
 from simclr_tf.reports.hidden_paths import without_folders
 from simclr_tf.reports.result_sections import result_sections
 from simclr_tf.training import CheckpointStore
@@ -49,8 +50,8 @@ def card_of_run(workdir, *, publish=False):
         "data": hidden(config.data.source),
         "command": record["command"],
     }
-    if config.encoder.name != "custom":
-        card["architecture"] = _network(config.encoder)
+    if family_of(config.encoder).can_build:
+        card["architecture"] = _network(config)
     licence = licence_of(config.data.source)
     if licence is not None:
         card["data_licence"] = licence
@@ -128,7 +129,7 @@ def record_of_run(workdir, *, publish=False):
 
 
 def _summary(record, config, step):
-    network = _network(config.encoder)
+    network = _network(config)
     if "conversion" in record:
         source = record["conversion"]["source"]
         return (
@@ -146,12 +147,9 @@ def _summary(record, config, step):
     )
 
 
-def _network(options):
-    if options.name == "custom":
-        return "a user's own encoder"
-    return (
-        f"ResNet-{options.depth}, width {options.width_multiplier:g}x, stem "
-        f"`{options.stem}`"
+def _network(config):
+    return family_of(config.encoder).describe(
+        config.encoder, config.data.image_size_pixels
     )
 
 

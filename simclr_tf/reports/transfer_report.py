@@ -11,12 +11,12 @@ from simclr_tf.errors import DataError, require
 from simclr_tf.evaluation import Results, write_results
 from simclr_tf.evaluation.finetune import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
+from simclr_tf.files import write_atomically
 from simclr_tf.reports.encoder_at import channels_of, config_of, output_folder
 from simclr_tf.reports.finetune_report import projection_head_at
 from simclr_tf.reports.labelled_data import labelled_data
 from simclr_tf.reports.tables import markdown_table, value_text
 from simclr_tf.training import CheckpointStore, load_encoder
-from simclr_tf.training.durable_files import write_atomically
 from simclr_tf.training.workdir import CHECKPOINTS, versions
 
 TRANSFER_FILE = "transfer.json"

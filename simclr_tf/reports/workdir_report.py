@@ -2,6 +2,7 @@
 
 from simclr_tf.data import evaluation_batches
 from simclr_tf.errors import SimCLRError, require
+from simclr_tf.models.encoders import family_of
 from simclr_tf.reports.blocks import Page, Section, Text
 from simclr_tf.reports.comparison_sections import comparison_sections
 from simclr_tf.reports.encoder_sections import (
@@ -159,7 +160,7 @@ def _learned(run, chosen, encoder, settings, say):
         return [*sections, Section("Features", (Text(str(error), "note"),))], []
     gallery, tested = (look_at(source, trained, size) for source in (train, test))
     before = None
-    if config.encoder.name != "custom":
+    if family_of(config.encoder).can_build:
 
         def before(rows):
             # A part of a source has two images at least.

@@ -14,7 +14,7 @@ from simclr_tf.objectives import objective_of
 from simclr_tf.studies.quiet import stderr_to
 from simclr_tf.training import pretrain_from_config
 from simclr_tf.training.assembly import build_encoder, build_recipe
-from simclr_tf.training.plan import plan_run
+from simclr_tf.training.step_clock import plan_run
 
 _PASSES = 3  # A step forward and backward costs three times the forward pass.
 _STEPS, _WARM = 8, 3

@@ -1,6 +1,7 @@
 """What the projection head throws away: which transform was applied (Table 3)."""
 
 from simclr_tf.augment import OPERATORS
+from simclr_tf.models.encoders import family_of
 from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
 
 _TABLE_3 = {
@@ -27,9 +28,8 @@ def questions():
 
 def cells(base, budget):
     """One pretraining a transform, with projections as wide as the features."""
-    features = int(
-        (512 if base.encoder.depth < 50 else 2048) * base.encoder.width_multiplier
-    )
+    size = base.data.image_size_pixels
+    features = family_of(base.encoder).num_features(base.encoder, (size, size, 3))
     same_width = {
         "projection_head.kind": "nonlinear",
         "projection_head.hidden_features": features,

@@ -1,5 +1,9 @@
 """study.md: our numbers, the paper's beside them, what differs, and every cell."""
 
+from simclr_tf.config.moved import flat_with_present_names
+from simclr_tf.config.pretrain import ENCODERS
+from simclr_tf.config.schema import guest_options
+from simclr_tf.models.encoders import family_of
 from simclr_tf.reports.tables import markdown_table, number_text
 from simclr_tf.studies.budgets import BUDGETS
 from simclr_tf.studies.records import DONE, FAILED, PENDING
@@ -60,13 +64,17 @@ def in_common(cells, base):
       base: dict of dotted option to value.
 
     Returns:
-      str, e.g. "npz:mine.npz, ResNet-18, width 0.25x, batch 128, 4 epochs".
+      str, e.g. "npz:mine.npz, ResNet-18 (0.25x), batch 128, 4 epochs".
     """
+    base = flat_with_present_names(base)
     varied = {option for cell in cells for option in cell.changes}
+    if any(option.startswith("encoder.") for option in varied):
+        network = base["encoder.name"]
+    else:
+        network = _network(base)
     parts = {
         "data.source": "{}",
-        "encoder.name": "{}",
-        "encoder.width_multiplier": "width {:g}x",
+        "encoder.name": network,
         "global_batch_size": "batch {}",
         "epochs": "{} epochs",
         "optimizer.name": "{}",
@@ -77,6 +85,19 @@ def in_common(cells, base):
         for option, text in parts.items()
         if option not in varied
     )
+
+
+def _network(base):
+    """The encoder of a flat config in a few words."""
+    options = guest_options(
+        ENCODERS,
+        {
+            name.removeprefix("encoder."): value
+            for name, value in base.items()
+            if name.startswith("encoder.")
+        },
+    )
+    return family_of(options).describe(options, base.get("data.image_size_pixels"))
 
 
 def numbers_table(study, rows):

@@ -5,10 +5,7 @@ import contextlib
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.config.pretrain import ENCODERS
-from simclr_tf.config.schema import find_guest
-from simclr_tf.errors import ConfigError
-from simclr_tf.models import ProjectionHead, check_encoder
+from simclr_tf.models import ProjectionHead, family_of, fitting_encoder
 from simclr_tf.objectives import objective_of
 from simclr_tf.optim import (
     WarmupCosine,
@@ -39,10 +36,13 @@ def precision_policy(precision):
 
 def build_encoder(config, channels, *, synchronized=False):
     """The untrained encoder of a config; the same weights for the same seed."""
-    options = config.encoder
+    options, size = config.encoder, config.data.image_size_pixels
     with precision_policy(config.precision):
-        return find_guest(ENCODERS, options.name).build(
-            options, channels=channels, synchronized=synchronized, seed=config.seed
+        return family_of(options).build(
+            options,
+            image_shape=(size, size, channels),
+            synchronized=synchronized,
+            seed=config.seed,
         )
 
 
@@ -89,9 +89,9 @@ def build_model(
     if encoder is None:
         encoder = build_encoder(config, image_shape[-1], synchronized=synchronized)
     else:
-        encoder = replicated_encoder(encoder)
+        encoder = fitting_encoder(replicated_encoder(encoder), image_shape)
     model = PretrainingModel(
-        encoder=fitting_encoder(encoder, image_shape),
+        encoder=encoder,
         projection_head=build_projection_head(config, synchronized=synchronized),
         objective=objective_of(config.objective),
         recipe=build_recipe(config.augment),
@@ -111,34 +111,6 @@ def build_model(
             **known,
         )
     return model
-
-
-def fitting_encoder(encoder, image_shape):
-    """A user's encoder, checked to take images of a shape.
-
-    Args:
-      encoder: keras.Model.
-      image_shape: (H, W, C).
-
-    Returns:
-      keras.Model with features `[N, F]`.
-
-    Raises:
-      ConfigError: if the model refuses such images.
-    """
-    try:
-        encoder = check_encoder(encoder, (None, None, image_shape[-1]))
-        encoder(tf.zeros([1, *image_shape]), training=False)
-    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(
-            f"The encoder does not take images of {tuple(image_shape)} (height, width, "
-            "channels); its input is "
-            f"{getattr(encoder, 'input_shape', 'unknown')}. Set "
-            "--image_size_pixels or --data.channels, or change the encoder."
-        ) from error
-    return encoder
 
 
 def build_optimizer(config, model, *, warmup_steps, total_steps):

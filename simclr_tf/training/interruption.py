@@ -77,8 +77,6 @@ class Interruption:
 class StopWhenSaved(keras.callbacks.Callback):
     """Ends training once the state was saved for an interruption.
 
-    It comes last, so that every other callback has seen the step or the epoch.
-
     Args:
       interruption: Interruption.
     """

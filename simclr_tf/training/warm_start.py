@@ -13,7 +13,7 @@ import math
 import tensorflow as tf
 
 from simclr_tf.errors import ConfigError, WorkdirError
-from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.files import write_atomically
 from simclr_tf.training.stored_weights import (
     ENCODER,
     HEAD,
@@ -130,7 +130,7 @@ class WarmStart:
 
 
 def warm_start(model, path, parts="encoder"):
-    """Put the weights that lie at a path into a fresh model, as far as they fit.
+    """Put the weights at a path into a fresh model, as far as they fit.
 
     Batch norm's moving statistics come with the weights. Variables that do not fit
     keep their fresh values; so do the online probe, which is convex and learns its
@@ -138,7 +138,7 @@ def warm_start(model, path, parts="encoder"):
 
     Args:
       model: PretrainingModel, built; under its own strategy's scope or none.
-      path: see `open_stored_weights`.
+      path: as of `look_at`.
       parts: "encoder" or "encoder_and_head".
 
     Returns:
@@ -273,15 +273,15 @@ def _check_useful(result):
     if example is not None:
         raise ConfigError(
             f"{where}: {example.name} has the shape {_shape_text(example.here)} here "
-            f"and {_shape_text(example.there)} there. Give --encoder.width_multiplier "
-            "and the other options of --encoder the values in that run's config.json."
+            f"and {_shape_text(example.there)} there. Give --encoder "
+            "and its options the values in that run's config.json."
         )
     there = next((row.name for row in rows if row.reason == ONLY_THERE), "nothing")
     here = next((row.name for row in rows if row.here is not None), "nothing")
     raise ConfigError(
         f"{where}: no variable has the same name (here e.g. {here}, "
-        f"there e.g. {there}). Give --encoder and the other "
-        "options of --encoder the values in that run's config.json."
+        f"there e.g. {there}). Give --encoder and its "
+        "options the values in that run's config.json."
     )
 
 

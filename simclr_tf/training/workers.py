@@ -55,7 +55,7 @@ class SharedInterruption(Interruption):
 
 
 class AskAllWorkers(keras.callbacks.Callback):
-    """After each step, lets the workers agree whether to stop; it comes first.
+    """After each step, lets the workers agree whether to stop.
 
     Args:
       interruption: SharedInterruption.
@@ -77,7 +77,7 @@ def open_store(strategy, folder, **options):
 
 
 def make_interruption(strategy):
-    """(Interruption, callbacks that it needs)."""
+    """(Interruption, callbacks by which the workers agree on it)."""
     if cluster_of(strategy) is None:
         return Interruption(), []
     interruption = SharedInterruption(strategy)

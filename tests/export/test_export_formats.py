@@ -16,7 +16,8 @@ from simclr_tf import load_encoder
 from simclr_tf._keras import ADDONS_LANE, keras
 from simclr_tf.data import evaluation_batches, open_source
 from simclr_tf.export import export_saved_model
-from simclr_tf.models import ENDPOINTS, ProjectionHead, resnet, with_endpoints
+from simclr_tf.models import ProjectionHead, resnet, with_endpoints
+from simclr_tf.models.resnet import ENDPOINTS
 
 ROOT = pathlib.Path(__file__).parents[2]
 SIZE = 16

@@ -15,6 +15,7 @@ from simclr_tf.models import (
     freeze_until,
     resnet,
     split_classifier,
+    vision_transformer,
 )
 
 IMAGES = np.random.default_rng(0).random((4, 16, 16, 3)).astype("float32")
@@ -150,9 +151,23 @@ def test_an_encoder_of_another_kind_is_one_group_beside_the_logits():
         images, keras.layers.Flatten()(keras.layers.Conv2D(2, 3)(images))
     )
     network = classifier_network(encoder, 2)
-    assert [len(group) for group in depth_groups(network)] == [4]
-    with pytest.raises(ConfigError, match="no such endpoint"):
+    assert [len(group) for group in depth_groups(network)] == [2, 2]
+    with pytest.raises(ConfigError, match="Choices: none, final_avg_pool"):
         freeze_until(network, "block_group1")
+    freeze_until(network, "final_avg_pool")
+    assert [v.shape.rank for v in network.trainable_variables] == [2, 1]
+
+
+def test_groups_and_endpoints_of_a_transformer_are_its_own():
+    encoder = vision_transformer(8, 2, 2, patch_size=4, image_size_pixels=8)
+    network = classifier_network(encoder, 2)
+    # Patches and class token; two blocks of two norms and six dense layers; the last
+    # norm; the logits.
+    assert [len(group) for group in depth_groups(network)] == [3, 16, 16, 2, 2]
+    with pytest.raises(ConfigError, match="none, embedding, block1, block2, features"):
+        freeze_until(network, "block3")
+    frozen = freeze_until(network, "block1")
+    assert "block1_mlp2" in frozen and "block2_query" not in frozen
 
 
 @pytest.mark.parametrize("head_layer", [0, 2])

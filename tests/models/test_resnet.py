@@ -7,16 +7,15 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import (
-    ENDPOINTS,
+    ENCODERS,
     SynchronizedBatchNormalization,
-    build_encoder,
     count_parameters,
     endpoints,
     resnet,
     with_endpoints,
 )
 from simclr_tf.models.conv_norm import ConvNorm
-from simclr_tf.models.resnet import bottleneck_block
+from simclr_tf.models.resnet import ENDPOINTS, bottleneck_block
 from tests.models.conftest import randomize
 
 
@@ -80,26 +79,32 @@ def test_resnet18_for_cifar_has_the_reference_number_of_parameters(resnet18_cifa
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "millions"),
+    ("name", "width", "sk_ratio", "millions"),
     [
-        ("resnet50", 24),
-        ("resnet50_sk", 35),
-        ("resnet50_2x", 94),
-        ("resnet50_2x_sk", 140),
-        ("resnet101", 43),
-        ("resnet101_sk", 65),
-        ("resnet101_2x", 170),
-        ("resnet101_2x_sk", 257),
-        ("resnet152", 58),
-        ("resnet152_sk", 89),
-        ("resnet152_2x", 233),
-        ("resnet152_2x_sk", 354),
-        ("resnet152_3x_sk", 795),
+        ("resnet50", 1, 0, 24),
+        ("resnet50", 1, 0.0625, 35),
+        ("resnet50", 2, 0, 94),
+        ("resnet50", 2, 0.0625, 140),
+        ("resnet101", 1, 0, 43),
+        ("resnet101", 1, 0.0625, 65),
+        ("resnet101", 2, 0, 170),
+        ("resnet101", 2, 0.0625, 257),
+        ("resnet152", 1, 0, 58),
+        ("resnet152", 1, 0.0625, 89),
+        ("resnet152", 2, 0, 233),
+        ("resnet152", 2, 0.0625, 354),
+        ("resnet152", 3, 0.0625, 795),
     ],
 )
-def test_catalogue_has_the_sizes_of_the_published_table(name, millions):
+def test_named_encoders_have_the_sizes_of_the_published_table(
+    name, width, sk_ratio, millions
+):
+    family = ENCODERS[name]
+    options = family.Options(name, width_multiplier=width, sk_ratio=sk_ratio)
     with tf.Graph().as_default():
-        assert round(sum(count_parameters(build_encoder(name))) / 1e6) == millions
+        network = family.build(options, image_shape=(224, 224, 3))
+        assert round(sum(count_parameters(network)) / 1e6) == millions
+        assert network.output_shape[-1] == family.num_features(options, (224, 224, 3))
 
 
 def test_fractional_width_scales_every_group():

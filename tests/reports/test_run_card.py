@@ -94,7 +94,7 @@ def workdir(tmp_path):
 
 def test_a_run_says_its_network_data_licence_command_and_time(workdir):
     card = card_of_run(workdir)
-    assert card["architecture"] == "ResNet-18, width 0.25x, stem `small`"
+    assert card["architecture"] == "ResNet-18 (0.25x, stem small)"
     assert card["image_size_pixels"] == 28
     assert card["data"] == "tfds:fashion_mnist"
     assert card["data_licence"] == (
@@ -103,6 +103,9 @@ def test_a_run_says_its_network_data_licence_command_and_time(workdir):
     assert card["data_licence"] == LICENCES["embedded:fashion_mnist_10k"]
     assert card["command"] == COMMAND
     assert card["wall_seconds"] == 200.5  # Epochs beyond the checkpoint do not count.
+    assert card["summary"].startswith(
+        "SimCLR encoder (ResNet-18 (0.25x, stem small)), "
+    )
     assert "60,000 images" in card["summary"] and "7 steps" in card["summary"]
 
 

@@ -203,6 +203,7 @@ MISTAKES = [
             ({"student.stem": "small"}, "goes with --student=ENCODER"),
             ({"student.depth": 18}, "now spelled --student=resnet18"),
             ({"student": "resnet18", "student.stem": "smal"}, "Did you mean small"),
+            ({"student": "vit_tiny", "student.stem": "small"}, "no option `stem`"),
             ({"init_from": "nowhere"}, "does not exist"),
             ({"batch_size": 64}, "use at most 32"),
             ({"strategy": "tpu"}, "Unknown `strategy`"),

@@ -188,7 +188,7 @@ def test_transfer_puts_several_sets_and_random_weights_into_one_table(places, ca
         ),
         (
             "finetune",
-            ["--workdir=x", "--freeze_until=block_group9"],
+            ["--workdir=RUN", "--freeze_until=block_group9"],
             "Did you mean block_group",
         ),
         ("finetune", ["--workdir=x", "--layer_decay=1.5"], "must lie in (0, 1]"),

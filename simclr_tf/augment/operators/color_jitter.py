@@ -34,11 +34,12 @@ class ColorJitterOptions:
     """The options of the colour jitter."""
 
     jitter_probability: float = option(
-        0.8, "Probability of the four colour operators, in random order."
+        0.8, "Probability of the colour jitter: four changes in random order."
     )
     color_strength: float = option(
         1.0,
-        "Strength s that multiplies the next four (paper: 1; CIFAR: 0.5).",
+        "Strength s that multiplies the ranges of brightness, contrast, saturation and "
+        "hue (paper: 1; CIFAR: 0.5).",
     )
     brightness: float = option(
         0.8,

@@ -35,7 +35,7 @@ class CropOptions:
     """The options of the crop."""
 
     geometry: Geometry = option(
-        "random_resized_crop", "center_crop draws nothing at random."
+        "random_resized_crop", "How views are cut out; center_crop is not random."
     )
     crop_area_min_fraction: float = option(
         0.08, "Smallest crop, as a fraction of the image's area."

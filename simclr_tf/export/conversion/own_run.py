@@ -4,6 +4,7 @@ from simclr_tf.errors import require
 from simclr_tf.export.conversion.account import SourceModel, check_finite
 from simclr_tf.export.conversion.architecture import Architecture
 from simclr_tf.export.conversion.networks import named_variables
+from simclr_tf.models.resnet import ResNetOptions
 from simclr_tf.training import CheckpointStore, Workdir, load_encoder
 from simclr_tf.training.workdir import CHECKPOINTS
 
@@ -24,9 +25,9 @@ def read_own_run(path):
     workdir = Workdir(path)
     options = workdir.config().encoder
     require(
-        options.name != "custom",
+        isinstance(options, ResNetOptions),
         "Only the ResNets of this package have names elsewhere; this run's encoder "
-        "was handed in from Python.",
+        "is another.",
         encoder=options.name,
     )
     encoder = load_encoder(workdir.path)

@@ -1,63 +1,13 @@
-"""Encoders by name, and the door through which users bring their own."""
+"""Checks of networks that users bring: images in, features out, at a size."""
 
-import inspect
+import math
+
+import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
+from simclr_tf.errors import ConfigError, received_text, require
+from simclr_tf.models.cost import traced_operations
 from simclr_tf.models.endpoints import has_graph
-from simclr_tf.models.resnet import resnet
-
-# The encoders of the two papers, the narrow ones of the CPU presets, a shallow one.
-ENCODERS = {
-    "resnet10": {"depth": 10},
-    "resnet18": {"depth": 18},
-    "resnet34": {"depth": 34},
-    "resnet50": {"depth": 50},
-    "resnet50_sk": {"depth": 50, "sk_ratio": 0.0625},
-    "resnet50_2x": {"depth": 50, "width_multiplier": 2},
-    "resnet50_2x_sk": {"depth": 50, "width_multiplier": 2, "sk_ratio": 0.0625},
-    "resnet50_4x": {"depth": 50, "width_multiplier": 4},
-    "resnet101": {"depth": 101},
-    "resnet101_sk": {"depth": 101, "sk_ratio": 0.0625},
-    "resnet101_2x": {"depth": 101, "width_multiplier": 2},
-    "resnet101_2x_sk": {"depth": 101, "width_multiplier": 2, "sk_ratio": 0.0625},
-    "resnet152": {"depth": 152},
-    "resnet152_sk": {"depth": 152, "sk_ratio": 0.0625},
-    "resnet152_2x": {"depth": 152, "width_multiplier": 2},
-    "resnet152_2x_sk": {"depth": 152, "width_multiplier": 2, "sk_ratio": 0.0625},
-    "resnet152_3x_sk": {"depth": 152, "width_multiplier": 3, "sk_ratio": 0.0625},
-    "resnet200": {"depth": 200},
-    "resnet18_cifar": {"depth": 18, "stem": "cifar"},
-    "resnet50_cifar": {"depth": 50, "stem": "cifar"},
-    "resnet18_quarter_cifar": {"depth": 18, "width_multiplier": 0.25, "stem": "cifar"},
-    "resnet18_quarter_small": {"depth": 18, "width_multiplier": 0.25, "stem": "small"},
-}
-
-
-def build_encoder(name, **overrides):
-    """A fresh encoder from the catalogue.
-
-    Args:
-      name: str, a key of `ENCODERS`.
-      **overrides: arguments of `resnet` that replace the catalogue's.
-
-    Returns:
-      keras.Model, as of `resnet`.
-
-    Raises:
-      ConfigError: unknown name or option, or a value outside its range.
-
-    Example:
-      >>> build_encoder("resnet18_quarter_cifar", channels=1).input_shape
-      (None, None, None, 1)
-    """
-    if name not in ENCODERS:
-        raise unknown_choice("encoder", name, ENCODERS)
-    options = list(inspect.signature(resnet).parameters)
-    for option in overrides:
-        if option not in options:
-            raise unknown_choice("encoder option", option, options)
-    return resnet(**{"name": name, **ENCODERS[name], **overrides})
 
 
 def check_encoder(model, image_shape=None):
@@ -104,6 +54,79 @@ def check_encoder(model, image_shape=None):
     if features is outputs and has_graph(model):
         return model
     return keras.Model(inputs, features, name=model.name)
+
+
+def fitting_encoder(encoder, image_shape):
+    """Make sure that an encoder takes images of a shape.
+
+    Nothing is computed: the shapes are followed through the network, because
+    TensorFlow computes something even of maps that have shrunk to nothing.
+
+    Args:
+      encoder: keras.Model as for `check_encoder`.
+      image_shape: (H, W, C).
+
+    Returns:
+      keras.Model with features `[N, F]`, as of `check_encoder`.
+
+    Raises:
+      ConfigError: the network has no output for such images.
+
+    Example:
+      >>> images = keras.Input((None, None, 3))
+      >>> encoder = keras.Model(images, keras.layers.Conv2D(5, 3)(images))
+      >>> fitting_encoder(encoder, (8, 8, 3)).output_shape
+      (None, 5)
+    """
+    encoder = check_encoder(encoder, (None, None, image_shape[-1]))
+    images = tf.TensorSpec([1, *image_shape], tf.float32)
+    try:
+        operations = traced_operations(encoder, images)
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise _does_not_fit(encoder, image_shape, _reason(error)) from error
+    for operation in operations:
+        for tensor in operation.outputs:
+            if tensor.shape.rank == 4 and 0 in tensor.shape.as_list():
+                shape = tuple(tensor.shape)
+                raise _does_not_fit(
+                    encoder, image_shape, f"{operation.name} leaves maps of {shape}."
+                )
+    return encoder
+
+
+def size_multiple(encoder):
+    """Return the number of pixels of which an image's sides must be multiples.
+
+    Args:
+      encoder: keras.Model; layers that need such sides have an attribute of this name.
+
+    Returns:
+      int; 1 for networks of convolutions.
+
+    Example:
+      >>> from simclr_tf.models import vision_transformer
+      >>> size_multiple(
+      ...     vision_transformer(8, 1, 1, patch_size=4, image_size_pixels=8))
+      4
+    """
+    return math.lcm(*(getattr(layer, "size_multiple", 1) for layer in encoder.layers))
+
+
+def _does_not_fit(encoder, image_shape, reason):
+    return ConfigError(
+        f"The encoder {encoder.name} does not take images of {tuple(image_shape)} "
+        f"(height, width, channels); its input is {encoder.input_shape}. Set "
+        "--image_size_pixels or --data.channels, or change the encoder. " + reason
+    )
+
+
+def _reason(error):
+    """What Keras says of a layer, without the stack before and the arguments after."""
+    text = str(error).split("Call arguments received")[0]
+    start = max(0, text.find("Exception encountered"))
+    return " ".join(text[start:].split())[:300]
 
 
 def _symbolic(model, image_shape):

@@ -1,6 +1,4 @@
-"""The catalogue, and encoders that users bring."""
-
-import inspect
+"""Encoders that users bring."""
 
 import numpy as np
 import pytest
@@ -8,13 +6,7 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError
-from simclr_tf.models import (
-    build_encoder,
-    check_encoder,
-    endpoints,
-    resnet,
-)
-from simclr_tf.models.zoo import ENCODERS
+from simclr_tf.models import check_encoder, endpoints, fitting_encoder
 
 layers = keras.layers
 
@@ -38,40 +30,6 @@ def functional(*stack, shape=(None, None, 3)):
     for layer in stack:
         x = layer(x)
     return keras.Model(images, x)
-
-
-@pytest.mark.parametrize("name", list(ENCODERS))
-def test_catalogue_names_arguments_that_resnet_has(name):
-    bound = inspect.signature(resnet).bind(**ENCODERS[name])
-    assert {"depth"} <= set(bound.arguments)
-    if not name.startswith("resnet18_quarter"):
-        parts = name.removeprefix("resnet").split("_")
-        described = {"depth": int(parts[0])}
-        for part in parts[1:]:
-            described |= {
-                "2x": {"width_multiplier": 2},
-                "3x": {"width_multiplier": 3},
-                "4x": {"width_multiplier": 4},
-                "sk": {"sk_ratio": 0.0625},
-                "cifar": {"stem": "cifar"},
-            }[part]
-        assert ENCODERS[name] == described
-
-
-def test_catalogue_entry_takes_overrides():
-    encoder = build_encoder("resnet18_quarter_small", channels=1, width_multiplier=0.1)
-    assert encoder.name == "resnet18_quarter_small"
-    assert encoder.input_shape == (None, None, None, 1)
-    assert encoder.output_shape == (None, 51)
-
-
-def test_unknown_encoders_and_options_answer_with_the_nearest():
-    with pytest.raises(ConfigError, match="Did you mean resnet50.*resnet152_3x_sk"):
-        build_encoder("resnet51")
-    with pytest.raises(ConfigError, match="Did you mean width_multiplier"):
-        build_encoder("resnet50", width_multiplyer=2)
-    with pytest.raises(ConfigError, match="Did you mean 50"):
-        build_encoder("resnet50", depth=51)
 
 
 def test_good_encoder_comes_back_as_it_is(tiny_resnet18):
@@ -204,3 +162,22 @@ def test_models_that_are_no_encoders_are_refused_in_one_line(make, words):
     with pytest.raises(ConfigError, match=words) as caught:
         check_encoder(make())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("strides", "words"),
+    [
+        (2, r"conv2.*Negative dimension size"),
+        (1, r"strided_slice leaves maps of \(1, 0, 0, 4\)"),
+    ],
+)
+def test_images_that_shrink_to_nothing_are_refused_in_one_line(strides, words):
+    stack = [layers.Conv2D(4, 3, strides, name=f"conv{n}") for n in (1, 2)]
+    if strides == 1:
+        stack.append(lambda maps: maps[:, 1:, 1:])
+    network = functional(*stack)
+    assert fitting_encoder(network, (9, 9, 3)).output_shape == (None, 4)
+    with pytest.raises(ConfigError, match=words) as caught:
+        fitting_encoder(network, (5, 5, 3))
+    assert "\n" not in str(caught.value)
+    assert "does not take images of (5, 5, 3)" in str(caught.value)
