@@ -46,7 +46,9 @@ def help_text(doc, sections, *, everything=False, preset=None):
     if any(part.preset for part in flags_of(sections)):
         heading += f" (defaults of --preset={preset or DEFAULT_PRESET})"
     lines = [doc.strip(), "", f"{heading}:"]
-    for number, (title, members) in enumerate(groups.items()):
+    # What has to be given comes first.
+    ordered = sorted(groups.items(), key=lambda group: not any(map(_leads, group[1])))
+    for number, (title, members) in enumerate(ordered):
         lines += ["", *textwrap.wrap(title, 88)]
         for row in members:
             lines += _lines(row.flag, row.help)
@@ -64,6 +66,10 @@ class _Row:
     title: str
     help: str
     is_common: bool
+
+
+def _leads(row):
+    return row.flag == "workdir" or row.help.endswith("Required.")
 
 
 def _rows(part, preset):
@@ -134,7 +140,8 @@ def _guests_with(section, name):
         return [], False
     classes = {}
     for key, value in read_registry(item.metadata["registry"]).items():
-        classes.setdefault(value.Options, []).append(key)
+        shown = f"{key}NAME" if key.endswith(":") else key
+        classes.setdefault(value.Options, []).append(shown)
     having = [
         (names, field.default)
         for own, names in classes.items()

@@ -55,11 +55,13 @@ class FineTuneConfig(Section):
     batch_size: int = option(
         128,
         "Images a step over all replicas; all labelled images if they are fewer.",
+        common=True,
     )
     optimizer: OptimizerName = option("sgd", "Optimizer.")
     base_learning_rate: float = option(
         0.05,
         "Learning rate before scaling with the batch size.",
+        common=True,
     )
     scaling: Scaling = option("linear", SCALING_HELP, flag="optimizer.scaling")
     warmup_fraction: float = option(
@@ -271,6 +273,12 @@ class TransferOptions(_FewLabelOptions):
         required="labelled sets with commas between, e.g. "
         "--datasets=embedded:freedoom_12,folder:PATH",
         common=True,
+    )
+    split: str | None = option(None, "Split to train on; train if unset.")
+    test_split: str | None = option(
+        None,
+        "Split that is tested on; test if unset, and a fifth of the training images "
+        "where there is none.",
     )
     label_fraction: float | None = option(
         None, "Part of the labels; all if unset.", common=True
