@@ -4,6 +4,8 @@ import os
 
 import tensorflow as tf
 
+from simclr_tf.config.pretrain import Strategy
+from simclr_tf.config.values import literal_choices
 from simclr_tf.distribution.cluster import (
     Cluster,
     Worker,
@@ -13,7 +15,7 @@ from simclr_tf.distribution.cluster import (
 from simclr_tf.errors import ClusterError, require, unknown_choice
 from simclr_tf.files import plain_reason
 
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+STRATEGIES = literal_choices(Strategy)
 _KEYS_APART = 100_000
 _GRPC = "grpc://"
 _TPU_WAIT_SECONDS = 10.0

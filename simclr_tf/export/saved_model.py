@@ -51,6 +51,7 @@ def export_saved_model(
     archive=False,
     overwrite=False,
     published=False,
+    options=None,
 ):
     """Write an encoder as a Reusable SavedModel, and as what else is asked for.
 
@@ -81,9 +82,10 @@ def export_saved_model(
       overwrite: bool, replace an earlier export; nothing else is ever replaced.
       published: bool, mark it in config.json as one that is given away: exports in
         exported_models/ with this mark ship with the package.
+      options: dict, JSON, kept in config.json: what the verb was asked for.
 
     Returns:
-      dict, the content of config.json: format, config, card, published,
+      dict, the content of config.json: format, config, options, card, published,
       num_parameters (trainable), input, outputs, signatures, variables, network,
       parity, versions, and the SHA-256 of every file.
 
@@ -114,6 +116,7 @@ def export_saved_model(
         "published": published,
         "card": {name: card[name] for name in card if name != "sections"},
         "config": config or {},
+        "options": options or {},
         **_contract(module, copy, network),
     }
     cases = parity_cases(

@@ -47,6 +47,7 @@ def finetune_and_report(
     strategy="auto",
     replicas=None,
     command=None,
+    options=None,
     say=print,
 ):
     """Fine-tune an encoder on few labels, beside from-scratch training and a probe.
@@ -71,6 +72,7 @@ def finetune_and_report(
       seeds: ints.
       strategy, replicas: of `simclr_tf.distribution.make_strategy`.
       command: str, for the record.
+      options: dict, JSON, for the record: what the verb was asked for.
       say: function of a str.
 
     Returns:
@@ -124,6 +126,7 @@ def finetune_and_report(
         typed,
         measurements,
         command=command,
+        options=options or {},
         versions=versions(),
         wall_seconds=round(time.monotonic() - started, 3),
         step=CheckpointStore(path / CHECKPOINTS).latest().step if is_run else None,

@@ -37,6 +37,7 @@ def transfer_and_report(
     strategy="auto",
     replicas=None,
     command=None,
+    options=None,
     say=print,
 ):
     """Measure an encoder on several labelled sets, random weights beside it.
@@ -61,6 +62,7 @@ def transfer_and_report(
       seeds: ints.
       strategy, replicas: of `simclr_tf.distribution.make_strategy`.
       command: str, for the record.
+      options: dict, JSON, for the record: what the verb was asked for.
       say: function of a str.
 
     Returns:
@@ -122,6 +124,7 @@ def transfer_and_report(
         typed,
         tuple(measurements),
         command=command,
+        options=options or {},
         versions=versions(),
         wall_seconds=round(time.monotonic() - started, 3),
         step=CheckpointStore(path / CHECKPOINTS).latest().step if is_run else None,

@@ -97,7 +97,7 @@ class HealthCheck(keras.callbacks.Callback):
                 "collapsed",
                 (
                     f"The representation has collapsed: all images get nearly the same "
-                    f"features ({figures}). Try a lower --optimizer.base_learning_rate"
+                    f"features ({figures}). Try a lower --base_learning_rate"
                     f"{' or a higher --objective.temperature' if warmer else ''}."
                 ),
             )
@@ -107,7 +107,7 @@ class HealthCheck(keras.callbacks.Callback):
         return (
             f"The {what} became {value} at {self._when()}; the run stops here. "
             f"{self._kept()} {self._batch()}Try a lower "
-            "--optimizer.base_learning_rate, a longer --optimizer.warmup_epochs, "
+            "--base_learning_rate, a longer --optimizer.warmup_epochs, "
             "--precision=float32, or --on_nonfinite=skip."
         )
 
@@ -122,7 +122,7 @@ class HealthCheck(keras.callbacks.Callback):
         raise NonFiniteError(
             f"{skipped}That is more than --max_skipped_steps={self._max_skipped}, so "
             f"the run stops here. {self._kept()} {self._batch()}Try a lower "
-            "--optimizer.base_learning_rate, a longer --optimizer.warmup_epochs, or "
+            "--base_learning_rate, a longer --optimizer.warmup_epochs, or "
             "--precision=float32."
         )
 

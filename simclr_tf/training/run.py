@@ -106,6 +106,7 @@ def pretrain_from_config(
     callbacks=(),
     say=print,
     command="simclr_tf.pretrain(...)",
+    origin=None,
 ):
     """Run, or continue, the pretraining that a config describes.
 
@@ -114,6 +115,7 @@ def pretrain_from_config(
       workdir, encoder, callbacks, say: as for `pretrain`.
       data: a Python object with the images, or None for `config.data.source`.
       command: str, what started the run; kept in its config.json.
+      origin: str, where the config comes from, said first; None: nothing to say.
 
     Returns:
       PretrainResult.
@@ -135,6 +137,8 @@ def pretrain_from_config(
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     say = say if is_chief(strategy) else lambda line: None  # One worker prints.
+    if origin is not None:
+        say(origin)
     source = open_training_source(config, data, say)
     probe_source = open_probe_source(config, source.channels, say)
     plan = plan_run(config, source)

@@ -87,5 +87,5 @@ class SaveCheckpoints(StepCallback):
                 raise NonFiniteError(
                     f"A weight ({weight.name}) became non-finite by step "
                     f"{self._clock.step}; nothing was saved. Try a lower "
-                    "--optimizer.base_learning_rate or --precision=float32."
+                    "--base_learning_rate or --precision=float32."
                 )

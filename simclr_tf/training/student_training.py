@@ -131,7 +131,7 @@ class _Figures(StepCallback):
         if not math.isfinite(figures["loss"]):
             raise NonFiniteError(
                 f"The loss became {figures['loss']} by step {self._clock.step}. "
-                "Use a smaller --base_learning_rate, a larger --warmup_fraction or a "
-                "higher --temperature."
+                "Use a smaller --base_learning_rate, a larger "
+                "--optimizer.warmup_fraction or a higher --temperature."
             )
         self.epochs.append({"step": self._clock.step, **figures})

@@ -8,6 +8,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 FLOORS = {
+    "simclr_tf.__main__": 9,
     "simclr_tf.tools": 8,
     "simclr_tf.studies": 7,
     "simclr_tf.reports": 6,

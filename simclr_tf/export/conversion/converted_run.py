@@ -26,6 +26,7 @@ def write_workdir(
     data="unknown",
     image_size_pixels=None,
     command="simclr_tf.export.conversion.write_workdir(...)",
+    options=None,
 ):
     """Write a network as a workdir with one checkpoint, and the account beside it.
 
@@ -35,6 +36,7 @@ def write_workdir(
       data: str, what it was trained on, for the record and the card.
       image_size_pixels: int, or None for that of the stem (224, or 32).
       command: str, for the record.
+      options: dict, JSON, for the record: what the verb was asked for.
 
     Returns:
       pathlib.Path of the folder's checkpoint inside `output`.
@@ -58,6 +60,7 @@ def write_workdir(
         },
         "versions": versions(),
         "command": command,
+        "options": options or {},
         "conversion": {name: account[name] for name in ("source", "architecture")},
     }
     with new_folder(output) as folder:
