@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "pretrain": "simclr_tf.training.run",
-    "load_encoder": "simclr_tf.training.encoders",
+    "load_encoder": "simclr_tf.training.load",
     "zoo": "simclr_tf.encoder_zoo",
     "SimCLR": "simclr_tf.training.pretraining_model",
     "open_source": "simclr_tf.data.opening",

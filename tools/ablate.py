@@ -15,128 +15,116 @@ settings (--data=tfds:imagenet2012). Flags of `pretrain` change what all cells s
 what the study varies stands above them.
 
 The folder gets study.json, study.md and study.png with the paper's numbers beside
-ours, and a workdir for every cell. The same command continues; several processes or
-machines that share the folder share the work, also without --shard. Cells that failed
+ours, and a workdir for every cell. The same command continues, and so does --workdir=
+alone; several processes or machines that share the folder share the work, also
+without --shard. Cells that failed
 are shown as failed; the exit code is then 1.
 """
 
-import re
+import json
+import pathlib
 import sys
 
-from absl import flags
-
 from simclr_tf.config import Config
-from simclr_tf.studies import BUDGETS, STUDIES, base_config, get_study, runs_of
-from simclr_tf.tools import command_line, config_flags
+from simclr_tf.config.moved import flat_with_present_names
+from simclr_tf.config.schema import differences, override
+from simclr_tf.config.study import AblateOptions
+from simclr_tf.errors import ConfigError, WorkdirError
+from simclr_tf.studies import base_config, get_study, runs_of
+from simclr_tf.tools import command_line
+from simclr_tf.tools.config_flags import FlagsOf
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
-_LEFT_OUT = ("preset",)
+SECTIONS = (AblateOptions, FlagsOf(Config, without=("preset",)))
 
 
-def define(values):
-    """The tool's flags."""
-    flags.DEFINE_string(
-        "study", None, f"One of {', '.join(STUDIES)}.", flag_values=values
-    )
-    flags.DEFINE_string("workdir", None, "Folder of the study.", flag_values=values)
-    flags.DEFINE_string(
-        "budget",
-        "small",
-        "; ".join(f"{name}: {text}" for name, text in BUDGETS.items()) + ".",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "preset",
-        None,
-        "Preset to start from, instead of the budget's own.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "seeds",
-        1,
-        "Repetitions of every cell, from --seed on: mean and standard deviation.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "shard",
-        "1/1",
-        "i/n: do only every n-th run, beginning with the i-th.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "dry_run",
-        False,
-        "Print the cells and their cost, by "
-        "operations of the encoder and a few measured steps; write "
-        "nothing.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "retry_failed", False, "Run cells again that failed before.", flag_values=values
-    )
-    config_flags.define_section_flags(Config, values, leave_out=_LEFT_OUT)
-
-
-def run(values):
+def run(given):
     """Run the study as the flags say; returns the exit code."""
-    study = get_study(
-        command_line.required(values, "study", f"one of {', '.join(STUDIES)}")
-    )
-    data = command_line.required(
-        values, "data", "labelled images, e.g. embedded:freedoom_12 or folder:PATH"
-    )
-    workdir = (
-        values["workdir"].value
-        if values["dry_run"].value
-        else (command_line.required(values, "workdir", "the folder of the study"))
-    )
-    budget, shard = values["budget"].value, _shard(values)
-    base = config_flags.section_from_flags(
-        base_config(study, budget, data, preset=values["preset"].value),
-        values,
-        leave_out=_LEFT_OUT,
-    )
-    seeds = tuple(range(base.seed, base.seed + _repetitions(values)))
-    runs_of(study.cells(base, budget), base, seeds)  # All configs are checked.
+    options, base = options_of(given)
+    study = get_study(options.study)
+    seeds = tuple(range(base.seed, base.seed + options.seeds))
+    runs_of(study.cells(base, options.budget), base, seeds)  # All configs are checked.
     import_tensorflow()
     from simclr_tf.studies.launch import run_study
 
     outcome = run_study(
         study,
         base,
-        budget=budget,
-        workdir=workdir or ".",
+        budget=options.budget,
+        workdir=options.workdir or ".",
         seeds=seeds,
-        shard=shard,
-        retry_failed=values["retry_failed"].value,
-        dry_run=values["dry_run"].value,
-        command=command_line.typed("ablate", values),
+        shard=options.part(),
+        retry_failed=options.retry_failed,
+        dry_run=options.dry_run,
+        command=given.command,
     )
     return int(outcome is not None and outcome.failed_here > 0)
 
 
-def _shard(values):
-    match = re.fullmatch(r"(\d+)/(\d+)", values["shard"].value)
-    index, number = map(int, match.groups()) if match else (0, 0)
-    if not 1 <= index <= number:
+def options_of(given):
+    """What the command line asks for.
+
+    Args:
+      given: Given.
+
+    Returns:
+      (AblateOptions, Config): the second is what all cells share.
+
+    Raises:
+      ConfigError: a flag is missing, or a value that an option refuses.
+      WorkdirError: the study that is to be continued is of another version.
+    """
+    workdir = given.typed.get("workdir")
+    if workdir and not given.has("study"):
+        stored = stored_study(workdir)
+        if stored is not None:
+            options, base = stored
+            config = given.make(Config, base)
+            now = [f"{name}={new}" for name, _, new in differences(base, config)]
+            print(
+                f"Options of {workdir}/study.json: study {options.study}, budget "
+                f"{options.budget}, {base.data.source}, {options.seeds} seed"
+                f"{'s' * (options.seeds > 1)}{'; now ' * bool(now)}{', '.join(now)}",
+                flush=True,
+            )
+            return given.make(AblateOptions, options), config
+    options = given.make(AblateOptions)
+    data = given.typed.get("data.source", given.file.get("data.source"))
+    if not data:
         raise command_line.FlagError(
-            "--shard is i/n with 1 <= i <= n, e.g. 2/4. Received: "
-            f"shard={values['shard'].value!r}."
+            "--data is required: labelled images, e.g. embedded:freedoom_12 or "
+            "folder:PATH."
         )
-    return index, number
+    study = get_study(options.study)
+    base = base_config(study, options.budget, data, preset=options.preset)
+    return options, given.make(Config, base)
 
 
-def _repetitions(values):
-    if values["seeds"].value < 1:
-        raise command_line.FlagError(
-            f"--seeds must be >= 1. Received: seeds={values['seeds'].value}."
+def stored_study(workdir):
+    """(AblateOptions, Config) of the study in a folder; None if there is none."""
+    path = pathlib.Path(workdir).expanduser() / "study.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        base = flat_with_present_names(record["base"])
+        seeds = sorted({cell["seed"] for cell in record["cells"]}) or [0]
+        known = {"study": record["study"], "budget": record["budget"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # What else lies there is refused by the study itself.
+    try:
+        config = override(Config(), {**base, "seed": seeds[0]})
+        options = AblateOptions(
+            workdir=workdir, seeds=seeds[-1] - seeds[0] + 1, **known
         )
-    return values["seeds"].value
+    except ConfigError as error:
+        raise WorkdirError(
+            f"{path} is damaged, or of another version of simclr_tf: {error}"
+        ) from error
+    return options, config
 
 
 def main(argv=None):
     """Returns the exit code."""
-    return command_line.execute(__doc__, define, run, argv)
+    return command_line.execute("ablate", __doc__, SECTIONS, run, argv)
 
 
 if __name__ == "__main__":

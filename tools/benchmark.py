@@ -16,63 +16,11 @@ table of files written before.
 import pathlib
 import sys
 
-from absl import flags
-
-from simclr_tf.config.benchmark import BENCHMARKS, BenchmarkConfig
-from simclr_tf.errors import unknown_choice
-from simclr_tf.tools import command_line, config_flags
+from simclr_tf.config.benchmark import TABLE, BenchmarkOptions
+from simclr_tf.tools import command_line
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
-TABLE = "table"
-
-
-def define(values):
-    """The tool's flags."""
-    what = "; ".join(f"{name}: {line}" for name, line in BENCHMARKS.items())
-    flags.DEFINE_string(
-        "benchmark",
-        None,
-        "What to measure, also without --benchmark= as the first "
-        f"argument. {what}; {TABLE}: nothing, print the table of --results.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "output",
-        None,
-        "JSON file to write; benchmark_NAME.json if unset.",
-        flag_values=values,
-    )
-    flags.DEFINE_list(
-        "results", None, f"Files that {TABLE} prints.", flag_values=values
-    )
-    flags.DEFINE_bool(
-        "memory",
-        None,
-        "Run each variant in a process of its own too, "
-        "for the most memory it takes; on for loss if unset.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "profile",
-        None,
-        "Folder for a TensorBoard profile of one round of each case.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "intra_op_threads",
-        0,
-        "Threads within one operation; 0: TensorFlow decides.",
-        flag_values=values,
-        lower_bound=0,
-    )
-    flags.DEFINE_integer(
-        "inter_op_threads",
-        0,
-        "Operations side by side; 0: TensorFlow decides.",
-        flag_values=values,
-        lower_bound=0,
-    )
-    config_flags.define_section_flags(BenchmarkConfig, values)
+SECTIONS = (BenchmarkOptions,)
 
 
 def named(arguments):
@@ -82,38 +30,27 @@ def named(arguments):
     return list(arguments)
 
 
-def run(values):
+def run(given):
     """Measure as the flags say."""
-    benchmark = command_line.required(
-        values, "benchmark", f"{', '.join(BENCHMARKS)} or {TABLE}"
-    )
-    if benchmark not in (*BENCHMARKS, TABLE):
-        raise unknown_choice("benchmark", benchmark, (*BENCHMARKS, TABLE))
-    config = config_flags.section_from_flags(BenchmarkConfig(), values)
-    if benchmark == TABLE:
-        _print_table(
-            command_line.required(
-                values, "results", "files that the benchmark wrote, with commas between"
-            )
-        )
-        return
+    options = given.make(BenchmarkOptions)
     import_tensorflow()
-    _set_threads(values["intra_op_threads"].value, values["inter_op_threads"].value)
+    if options.benchmark == TABLE:
+        _print_table(options.results)
+        return
+    _set_threads(options.intra_op_threads, options.inter_op_threads)
     from simclr_tf.reports.benchmark_report import benchmark_and_report
 
-    memory = values["memory"].value
     benchmark_and_report(
-        benchmark,
-        config,
-        pathlib.Path(values["output"].value or f"benchmark_{benchmark}.json"),
-        memory=benchmark == "loss" if memory is None else memory,
-        profile=values["profile"].value,
-        command=command_line.typed("benchmark", values),
+        options.benchmark,
+        options.config(),
+        pathlib.Path(options.output or f"benchmark_{options.benchmark}.json"),
+        memory=options.with_memory(),
+        profile=options.profile,
+        command=given.command,
     )
 
 
 def _print_table(paths):
-    import_tensorflow()
     from simclr_tf.benchmarks import read_record
     from simclr_tf.reports.benchmark_report import benchmark_markdown
 
@@ -132,7 +69,7 @@ def _set_threads(intra_op, inter_op):
 def main(argv=None):
     """Returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    return command_line.execute(__doc__, define, run, named(arguments))
+    return command_line.execute("benchmark", __doc__, SECTIONS, run, named(arguments))
 
 
 if __name__ == "__main__":

@@ -9,16 +9,16 @@ import contextlib
 import difflib
 import importlib
 import os
-import shlex
 import signal
 import sys
-import textwrap
 import threading
 
 from absl import flags
 
 from simclr_tf.config.moved import present_spelling
 from simclr_tf.errors import Interrupted, LostPeerError, SimCLRError
+from simclr_tf.tools.config_flags import Given, define
+from simclr_tf.tools.flag_help import help_text
 
 VERBS = {
     "show_views": "Show what a recipe does to your images, before a run.",
@@ -47,7 +47,9 @@ def main(argv=None):
         print("Usage: simclr-tf VERB [--flag=value ...]\n")
         for verb, line in VERBS.items():
             print(f"  {verb:20}{line}")
-        print("\nsimclr-tf VERB --help lists the flags of a verb.")
+        print(
+            "\nsimclr-tf VERB --help lists the flags of a verb, the common ones first."
+        )
         return 0
     verb = arguments[0]
     if verb == "--version":
@@ -63,14 +65,14 @@ def main(argv=None):
     return tool.main(arguments[1:])
 
 
-def execute(doc, define, run, argv=None):
+def execute(verb, doc, sections, run, argv=None):
     """Parse the flags of one tool and run it.
 
     Args:
+      verb: str.
       doc: str, the tool's docstring; its text heads `--help`.
-      define: function that defines the tool's flags on a `flags.FlagValues`.
-      run: function of the parsed `flags.FlagValues`; may return another exit code
-        than 0.
+      sections: section classes or FlagsOf: the options that the verb has.
+      run: function of a Given; may return another exit code than 0.
       argv: list of str without the program's name; `sys.argv[1:]` if None.
 
     Returns:
@@ -78,15 +80,23 @@ def execute(doc, define, run, argv=None):
       signal's number when interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    values = flags.FlagValues()
-    define(values)
     try:
-        if "--help" in arguments or "-h" in arguments:
-            print(_help(doc, values), flush=True)
+        wanted = {"--help", "-h", "--help=all"} & set(arguments)
+        if wanted:
+            presets = [a for a in arguments if a.startswith("--preset=")]
+            print(
+                help_text(
+                    doc,
+                    sections,
+                    everything="--help=all" in wanted,
+                    preset=presets[0].partition("=")[2] if presets else None,
+                ),
+                flush=True,
+            )
             return 0
-        _parse(values, arguments)
+        given = parse(verb, sections, arguments)
         with _ended_by_sigterm():
-            code = run(values)
+            code = run(given)
     except LostPeerError as error:
         _fail(str(error))
         _exit_now(2)
@@ -102,6 +112,26 @@ def execute(doc, define, run, argv=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     return code or 0
+
+
+def parse(verb, sections, arguments):
+    """Read the flags of a verb.
+
+    Args:
+      verb: str.
+      sections: section classes or FlagsOf.
+      arguments: list of str.
+
+    Returns:
+      Given.
+
+    Raises:
+      FlagError: a flag that is unknown, malformed or of an earlier version.
+      ConfigError: of `Given`.
+    """
+    values = define(sections)
+    _parse(verb, values, arguments)
+    return Given(verb, sections, values, arguments)
 
 
 @contextlib.contextmanager
@@ -128,128 +158,29 @@ def _ended_by_sigterm():
         signal.signal(signal.SIGTERM, before)
 
 
-def required(values, name, meaning):
-    """The value of a flag that has no default.
-
-    Raises:
-      FlagError: when the user did not give it.
-    """
-    if not values[name].value:
-        raise FlagError(f"--{name} is required: {meaning}.")
-    return values[name].value
-
-
-def numbers(values, name, kind):
-    """The numbers of a flag that lists them; None where it was not given.
-
-    Args:
-      values: parsed `flags.FlagValues`.
-      name: str, a flag of `flags.DEFINE_list`.
-      kind: int or float.
-
-    Returns:
-      list of numbers, or None.
-
-    Raises:
-      FlagError: something else is in the list.
-    """
-    texts = values[name].value
-    if not texts:
-        return None
-    try:
-        return [kind(text) for text in texts]
-    except ValueError:
-        wanted = "whole numbers" if kind is int else "numbers"
-        raise FlagError(
-            f"--{name} takes {wanted} with commas between. Received: "
-            f"{name}={','.join(texts)!r}."
-        ) from None
-
-
-def one_encoder(values):
-    """The value of --workdir or of --encoder, whichever was given.
-
-    Raises:
-      FlagError: none or both were.
-    """
-    if bool(values["workdir"].value) == bool(values["encoder"].value):
-        raise FlagError(
-            "Exactly one of --workdir and --encoder is required: the folder of a run, "
-            "or an encoder to load."
-        )
-    return values["workdir"].value or values["encoder"].value
-
-
-def seeds(values):
-    """The seeds that --seeds and --seed ask for, as a tuple.
-
-    Raises:
-      FlagError: there are none, or a negative one.
-    """
-    first, number = values["seed"].value, values["seeds"].value
-    if number < 1 or first < 0:
-        raise FlagError(
-            "--seeds must be >= 1 and --seed >= 0. Received: "
-            f"seeds={number}, seed={first}."
-        )
-    return tuple(range(first, first + number))
-
-
-def typed(verb, values):
-    """The command that was typed, as it can be typed again."""
-    given = [
-        f"--{name}={_text(values[name].value)}"
-        for name in values
-        if values[name].present and name == values[name].name
-    ]
-    return " ".join(["simclr-tf", verb, *(shlex.quote(flag) for flag in given)])
-
-
-def _text(value):
-    return ",".join(value) if isinstance(value, list) else value
-
-
-def _parse(values, arguments):
+def _parse(verb, values, arguments):
     try:
         rest = values(["simclr-tf", *arguments])[1:]
     except flags.UnrecognizedFlagError as error:
         name = error.flagname
-        present = present_spelling(name, _typed_value(name, arguments))
-        if present:
-            raise FlagError(f"--{name} is now spelled {present}.") from None
+        moved = [
+            f"--{old} is now spelled {present}"
+            for old, _, value in (a.lstrip("-").partition("=") for a in arguments)
+            for present in [present_spelling(old, value or None, verb)]
+            if present and old not in values
+        ]
+        if name in [line.split()[0].lstrip("-") for line in moved]:
+            raise FlagError(f"{', '.join(moved)}.") from None
         near = difflib.get_close_matches(name, list(values), n=2, cutoff=0.5)
         # Whoever types `temperature` means `objective.temperature`.
         ends = [flag for flag in values if flag.endswith(f".{name}")]
         near = list(dict.fromkeys([*ends, *near]))
         hint = f" Did you mean {' or '.join(f'--{n}' for n in near)}?" if near else ""
         raise FlagError(f"Unknown flag --{name}.{hint} --help lists all.") from None
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:
         raise FlagError(" ".join(str(error).split())) from None
     if rest:
         raise FlagError(f"Unexpected argument '{rest[0]}': flags are --name=value.")
-
-
-def _typed_value(name, arguments):
-    """The text that stands behind a flag, or None."""
-    for argument in arguments:
-        if argument.lstrip("-").startswith(f"{name}="):
-            return argument.partition("=")[2]
-    return None
-
-
-def _help(doc, values):
-    lines = [doc.strip(), "", "Flags:"]
-    for name in sorted(values, key=lambda name: ("." in name, name)):
-        flag = values[name]
-        if name != flag.name:  # A short name or an alias.
-            continue
-        lines.append(f"  --{name}")
-        lines.extend(
-            textwrap.wrap(
-                flag.help, 76, initial_indent="      ", subsequent_indent="      "
-            )
-        )
-    return "\n".join(lines)
 
 
 def _exit_now(code):

@@ -1,148 +1,256 @@
-"""One flag for each option of the config, generated.
+"""One flag for each option of a verb's sections, generated: parsing, help, files.
 
-`--preset=NAME` is taken first; only the flags that the user typed go on top.
+What a verb uses is put together from the bottom up: the defaults (of `--preset` where
+there is one), then `--config=FILE`, then the flags.
 """
 
-import typing
+import dataclasses
+import json
+import pathlib
+import shlex
 
 from absl import flags
 
-from simclr_tf.config import Config
-from simclr_tf.config.presets import PRESETS, get_preset
+from simclr_tf.config.moved import flat_names, flat_with_present_names
 from simclr_tf.config.schema import (
-    allows_none,
-    guest_names,
-    help_of,
+    dotted,
+    flag_name,
+    guest_class,
+    hints_of,
+    known_options,
     override,
-    owners,
-    value_type,
+    unknown_option,
     walk_options,
 )
+from simclr_tf.config.values import item_type, parsed, value_type
+from simclr_tf.errors import ConfigError, received_text
 
-DEFAULT_PRESET = "demo"
+CONFIG = "config"
+# Where a verb's options are in the files that verbs write.
+_KEYS = ("options", "distillation", "settings")
+_KEYS_OF_A_RUN = ("config",)
 
 
-def flag_name(dotted, item):
-    """The flag of an option: its own name, or `section.field`.
+@dataclasses.dataclass(frozen=True)
+class FlagsOf:
+    """The options of a section that a verb reads.
 
-    A guest's name has the flag of its section: `--objective=nt_xent`.
+    Attributes:
+      section: section class.
+      without: dotted names that are not read.
+      only: beginnings of the dotted names that have a flag; () for all.
+      preset: bool, whether `--preset` gives the defaults.
+      defaults: dict of dotted name to what `--help` shows as its default, where that
+        is not the option's.
     """
-    if "registry" in item.metadata:
-        return dotted.removesuffix(".name")
-    return item.metadata["flag"] or dotted
+
+    section: type
+    without: tuple = ()
+    only: tuple = ()
+    preset: bool = False
+    defaults: dict = dataclasses.field(default_factory=dict)
+
+    def options(self):
+        """Every option with a flag, as (flag, dotted name, field, annotation)."""
+        for name, item, hint in walk_options(self.section):
+            flag = flag_name(name, item)
+            is_wanted = not self.only or name.startswith(self.only)
+            if flag is not None and is_wanted and name not in self.without:
+                yield flag, name, item, hint
 
 
-def define_config_flags(values):
-    """Define `--preset` and a flag for every option on a `flags.FlagValues`."""
-    flags.DEFINE_string(
-        "preset",
-        DEFAULT_PRESET,
-        f"Named experiment to start from: {', '.join(PRESETS)}.",
-        flag_values=values,
-    )
-    define_section_flags(Config, values, leave_out=("preset",))
+def flags_of(sections):
+    """Each section class or FlagsOf as FlagsOf."""
+    return [s if isinstance(s, FlagsOf) else FlagsOf(s) for s in sections]
 
 
-def define_section_flags(section, values, leave_out=()):
-    """Define a flag for every option of a section class.
+class _Flag(flags.Flag):
+    """A flag that keeps every text that it was given."""
+
+    def __init__(self, name, *, boolean=False, kind="value"):
+        self.texts, self.kind = [], kind
+        super().__init__(
+            flags.ArgumentParser(), None, name, None, name, boolean=boolean
+        )
+
+    def parse(self, argument):
+        self.texts.append(argument)
+        super().parse(argument)
+
+
+def define(sections):
+    """Define `--config` and a flag for every option.
 
     Args:
-      section: dataclass of `simclr_tf.config.schema`.
-      values: `flags.FlagValues`.
-      leave_out: dotted names of options without a flag.
-    """
-    for dotted, item, hint in walk_options(section):
-        if dotted not in leave_out:
-            _define(flag_name(dotted, item), _help(section, dotted, item), hint, values)
-
-
-def _help(section, dotted, item):
-    """The help of an option: which guests it is for, or which guests there are."""
-    help = help_of(item)
-    if "registry" in item.metadata:
-        return f"{help} One of {', '.join(guest_names(item.metadata['registry']))}."
-    if item.metadata.get("choices"):
-        return f"{help} One of {', '.join(guest_names(item.metadata['choices']))}."
-    of = owners(section, dotted)
-    return f"{', '.join(of)}: {help}" if of else help
-
-
-def _define(name, help, hint, values):
-    kind = value_type(hint)
-    if allows_none(hint) and kind is not str:
-        help = f"{help} ('none' unsets it.)"
-    choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
-    if kind is bool:
-        flags.DEFINE_bool(name, None, help, flag_values=values)
-    else:
-        text = f"{help} One of {', '.join(map(str, choices))}." if choices else help
-        flags.DEFINE_string(name, None, text, flag_values=values)
-
-
-def config_from_flags(values):
-    """The config that the command line asks for.
-
-    Args:
-      values: parsed `flags.FlagValues`.
+      sections: section classes or FlagsOf.
 
     Returns:
-      Config.
-
-    Raises:
-      ConfigError: an unknown preset, or a value that the option refuses.
+      flags.FlagValues, nothing parsed yet.
     """
-    return section_from_flags(
-        get_preset(values["preset"].value), values, leave_out=("preset",)
-    )
+    values = flags.FlagValues()
+    flags.DEFINE_flag(_Flag(CONFIG), values)
+    for part in flags_of(sections):
+        for name, _, item, hint in part.options():
+            kind = "list" if item_type(hint) else "value"
+            if item.metadata.get("additive"):
+                kind = "additive"
+            boolean = value_type(hint) is bool
+            flags.DEFINE_flag(_Flag(name, boolean=boolean, kind=kind), values)
+    return values
 
 
-def section_from_flags(section, values, leave_out=()):
-    """A section with the options that the command line sets.
+class Given:
+    """What the command line of a verb asks for.
 
     Args:
-      section: instance of a dataclass of `simclr_tf.config.schema`.
-      values: parsed `flags.FlagValues`.
-      leave_out: dotted names of options that are not taken from a flag.
+      verb: str.
+      sections: section classes or FlagsOf.
+      values: `flags.FlagValues` of `define`, parsed.
+      arguments: list of str, what was parsed.
 
-    Returns:
-      An instance of the same class.
+    Attributes:
+      command: str, the command that was typed, as it can be typed again.
+      typed: dict of dotted name to text, of the flags.
+      file: dict of dotted name to value, of the file of `--config`.
 
     Raises:
-      ConfigError: a value that the option refuses.
+      ConfigError: a flag is given twice, or the file cannot be read or has options
+        that no section of the verb has.
     """
-    typed = {}
-    for dotted, item, _ in walk_options(type(section)):
-        name = flag_name(dotted, item)
-        if dotted not in leave_out and name in values and values[name].present:
-            typed[dotted] = values[name].value
-    # What a text means depends on the guests: their names are taken first.
-    guests = {d: text for d, text in typed.items() if d.endswith(".name")}
-    hints = {d: hint for d, _, hint in walk_options(override(section, guests))}
-    return override(
-        section,
-        {d: parse_value(text, hints.get(d, str)) for d, text in typed.items()},
+
+    def __init__(self, verb, sections, values, arguments):
+        self.command = shlex.join(["simclr-tf", verb, *arguments])
+        self._parts = flags_of(sections)
+        for name in values:
+            _require_once(name, values[name])
+        self.typed = {
+            name: values[flag].texts if values[flag].kind == "additive" else text
+            for part in self._parts
+            for flag, name, _, _ in part.options()
+            for text in values[flag].texts[:1]
+        }
+        path = values[CONFIG].texts
+        self.file = self._of_file(path[0]) if path else {}
+
+    def has(self, name):
+        """Whether an option is given, by its flag or in the file.
+
+        Args:
+          name: str, dotted.
+        """
+        return name in self.typed or name in self.file
+
+    def make(self, section, start=None, translate=lambda typed, file: typed):
+        """Make a section with the options that the file and the flags set.
+
+        Args:
+          section: section class, one of the verb's.
+          start: instance of it; its defaults if None.
+          translate: function of what is typed and what is in the file, both dicts of
+            dotted names, that returns what to take for typed.
+
+        Returns:
+          An instance of the class.
+
+        Raises:
+          ConfigError: a value that an option refuses.
+        """
+        start = section if start is None else start
+        part = next(part for part in self._parts if part.section is section)
+        own = {name for _, name, _, _ in part.options()}
+        file = {
+            name: value
+            for name, value in self.file.items()
+            if _has_field(section, name) and name not in part.without
+        }
+        typed = {name: text for name, text in self.typed.items() if name in own}
+        typed = dotted(section, translate(typed, file))
+        changes = {**_without_other_guests(start, file, typed), **typed}
+        # What a text means depends on the guests: their names are taken first.
+        names = {
+            name.removesuffix(".name"): value
+            for name, value in changes.items()
+            if name.endswith(".name") and _has_field(section, name)
+        }
+        hints = hints_of(start, names)
+        return override(
+            start,
+            {name: parsed(v, hints.get(name, str)) for name, v in changes.items()},
+        )
+
+    def _of_file(self, path):
+        """The options of a file as dotted names, each of one of the sections."""
+        sections = [part.section for part in self._parts]
+        is_run = any(_has_field(section, "objective") for section in sections)
+        options = read_options(path, _KEYS_OF_A_RUN if is_run else _KEYS)
+        flat = {}
+        for name, value in flat_with_present_names(flat_names(options)).items():
+            owner = next((s for s in sections if _has_field(s, name)), None)
+            if owner is None:
+                known = [n for section in sections for n in known_options(section)]
+                raise unknown_option(name, known)
+            flat |= dotted(owner, {name: value})
+        return flat
+
+
+def _require_once(name, flag):
+    if flag.kind == "additive" or len(flag.texts) < 2:
+        return
+    times = "twice" if len(flag.texts) == 2 else f"{len(flag.texts)} times"
+    way_out = ", with commas between" if flag.kind == "list" else ""
+    raise ConfigError(
+        f"--{name} is given {times}: {' and '.join(flag.texts)}. Give it once{way_out}."
     )
 
 
-def parse_value(text, hint):
-    """A flag's text as the type of its option.
+def _has_field(section, name):
+    first = name.partition(".")[0]
+    return any(item.name == first for item in dataclasses.fields(section))
 
-    A text that does not parse is handed on as it is, so that the option's own check
-    names the rule and the received value.
 
-    Example:
-      >>> parse_value("0.5", float), parse_value("none", int | None)
-      (0.5, None)
+def _without_other_guests(start, file, typed):
+    """The file's options, but for those of a guest that a flag replaces by another."""
+    for item in dataclasses.fields(start):
+        name = f"{item.name}.name"
+        if "registry" not in item.metadata or name not in typed:
+            continue
+        theirs = guest_class(start, item, file.get(name))
+        if guest_class(start, item, typed[name]) is not theirs:
+            file = {
+                key: value
+                for key, value in file.items()
+                if not key.startswith(f"{item.name}.")
+            }
+    return file
+
+
+def read_options(path, keys):
+    """Read the options in a JSON file: all of it, or what is under one of the keys.
+
+    Args:
+      path: path of the file, or of a folder with config.json.
+      keys: names under which verbs keep their options.
+
+    Returns:
+      dict, nested or flat.
+
+    Raises:
+      ConfigError: no such file, or another kind of one.
     """
-    if not isinstance(text, str):
-        return text
-    if allows_none(hint) and text.lower() == "none":
-        return None
-    kind = value_type(hint)
-    if typing.get_origin(kind) is typing.Literal:
-        matching = [c for c in typing.get_args(kind) if str(c) == text]
-        return matching[0] if matching else text
+    path = pathlib.Path(path).expanduser()
+    path = path / "config.json" if path.is_dir() else path
     try:
-        return kind(text)
-    except ValueError:
-        return text
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"Cannot read --config={path}: {error}.") from error
+    if isinstance(record, dict) and {"study", "base"} <= set(record):  # study.json
+        return {"study": record["study"], "budget": record["budget"], **record["base"]}
+    while isinstance(record, dict):
+        parts = [record[key] for key in keys if isinstance(record.get(key), dict)]
+        if not parts:
+            return record
+        record = parts[0]
+    raise ConfigError(
+        f"--config={path} must hold an object of options, as config.json does. "
+        + received_text(type=type(record).__name__)
+    )

@@ -13,20 +13,32 @@ import io
 import json
 import math
 import os
+import sys
+from dataclasses import dataclass
 
 import numpy as np
-from absl import app, flags
 from PIL import Image
 
-_INPUT = flags.DEFINE_string("input", None, "The archive, an .npz file.", required=True)
-_NAME = flags.DEFINE_string("name", None, "Name of the embedded set.", required=True)
-_OUTPUT = flags.DEFINE_string(
-    "output_dir", "simclr_tf/data/embedded", "Folder of the embedded sets."
-)
-_MAX_BYTES = flags.DEFINE_integer(
-    "max_bytes", 7_900_000, "Largest size of all sheets together."
-)
+from simclr_tf.config.schema import Section, option
+from simclr_tf.errors import DataError
+from simclr_tf.tools import command_line
 
+
+@dataclass(frozen=True)
+class PackOptions(Section):
+    """What is packed, and where to."""
+
+    input: str | None = option(
+        None, "The archive, an .npz file.", required="the archive, an .npz file"
+    )
+    name: str | None = option(
+        None, "Name of the embedded set.", required="the name of the embedded set"
+    )
+    output_dir: str = option("simclr_tf/data/embedded", "Folder of the embedded sets.")
+    max_bytes: int = option(7_900_000, "Largest size of all sheets together.")
+
+
+SECTIONS = (PackOptions,)
 _SPLITS = ("train", "test")
 _MAX_STEP = 16
 
@@ -61,7 +73,7 @@ def finest_encoding(sheets, max_bytes):
         encoded = {part: encode(sheet, step) for part, sheet in sheets.items()}
         if sum(len(data) for data in encoded.values()) <= max_bytes:
             return step, encoded
-    raise app.UsageError(
+    raise DataError(
         f"The sheets do not fit into {max_bytes} bytes with a step up to {_MAX_STEP}."
     )
 
@@ -75,15 +87,14 @@ def psnr(sheets, encoded, num_values):
     return 10 * math.log10(255**2 * num_values / squared)
 
 
-def main(argv):
+def run(given):
     """Pack the archive that the flags name."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {argv[1:]}.")
-    archive = np.load(_INPUT.value, allow_pickle=False)
+    options = given.make(PackOptions)
+    archive = np.load(options.input, allow_pickle=False)
     images = {part: archive[f"x_{part}"] for part in _SPLITS}
     columns = {part: math.ceil(math.sqrt(len(x))) for part, x in images.items()}
     sheets = {part: tile_sheet(x, columns[part]) for part, x in images.items()}
-    step, encoded = finest_encoding(sheets, _MAX_BYTES.value)
+    step, encoded = finest_encoding(sheets, options.max_bytes)
     description = {
         "classes": archive["classes"].tolist(),
         "tile_pixels": int(images["train"].shape[1]),
@@ -91,10 +102,10 @@ def main(argv):
         "labels": {part: archive[f"y_{part}"].tolist() for part in _SPLITS},
     }
     for part, data in encoded.items():
-        path = os.path.join(_OUTPUT.value, f"{_NAME.value}_{part}.jpg")
+        path = os.path.join(options.output_dir, f"{options.name}_{part}.jpg")
         with open(path, "wb") as stream:
             stream.write(data)
-    path = os.path.join(_OUTPUT.value, f"{_NAME.value}.json")
+    path = os.path.join(options.output_dir, f"{options.name}.json")
     with open(path, "w", encoding="utf-8") as stream:
         json.dump(description, stream, separators=(",", ":"))
     total = sum(len(data) for data in encoded.values())
@@ -105,5 +116,10 @@ def main(argv):
     )
 
 
+def main(argv=None):
+    """Returns the exit code."""
+    return command_line.execute("pack_embedded", __doc__, SECTIONS, run, argv)
+
+
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main())

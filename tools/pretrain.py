@@ -1,43 +1,109 @@
 """Learn an encoder from images, without labels (SimCLR).
 
 simclr-tf pretrain --preset=demo --workdir=runs/demo
-simclr-tf pretrain --preset=demo --data=folder:PATH --workdir=runs/mine --epochs=50
+simclr-tf pretrain --data=folder:PATH --workdir=runs/mine --epochs=50
+simclr-tf pretrain --workdir=runs/mine
 
-The same command again continues the run; SIGTERM and Ctrl-C save it before it ends.
-The workdir holds config.json, checkpoints/, metrics.jsonl, tensorboard/ and, at the
-end, SUMMARY.md.
+The last line continues the run, as does the first command typed again; SIGTERM and
+Ctrl-C save it before it ends. The workdir holds config.json, checkpoints/,
+metrics.jsonl, tensorboard/ and, at the end, SUMMARY.md.
 """
 
+import json
+import pathlib
 import sys
 
-from absl import flags
-
-from simclr_tf.tools import command_line, config_flags
+from simclr_tf.config import Config, from_dict
+from simclr_tf.config.presets import PRESETS, get_preset
+from simclr_tf.config.pretrain import PretrainOptions
+from simclr_tf.config.schema import differences, override
+from simclr_tf.errors import ConfigError, WorkdirError, require
+from simclr_tf.tools import command_line
+from simclr_tf.tools.config_flags import FlagsOf
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
-
-def define(values):
-    """The tool's flags."""
-    config_flags.define_config_flags(values)
-    flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
+SECTIONS = (PretrainOptions, FlagsOf(Config, without=("preset",), preset=True))
 
 
-def run(values):
+def run(given):
     """Pretrain as the flags say."""
-    workdir = command_line.required(values, "workdir", "the folder of the run")
-    config = config_flags.config_from_flags(values)
+    workdir = given.make(PretrainOptions).workdir
+    config, origin = options_of(given)
     # TensorFlow is imported only now: --help and typos are answered at once.
     import_tensorflow()
     from simclr_tf.training.run import pretrain_from_config
 
-    pretrain_from_config(
-        config, workdir=workdir, command=command_line.typed("pretrain", values)
+    pretrain_from_config(config, workdir=workdir, command=given.command, origin=origin)
+
+
+def options_of(given):
+    """The Config that the command line asks for.
+
+    Args:
+      given: Given.
+
+    Returns:
+      (Config, str): the second says which run's options were taken; None for those of
+      a preset.
+
+    Raises:
+      ConfigError: an unknown preset, or a value that an option refuses.
+      WorkdirError: the run that is to be continued is of another version.
+    """
+    options = given.make(PretrainOptions)
+    stored = None
+    if not given.has("preset") and not given.file:
+        stored = stored_config(options.workdir)
+    if stored is None:
+        start = get_preset(options.preset) if options.preset else Config()
+        return given.make(Config, start), None
+    config = given.make(Config, stored)
+    require(
+        not config.data.source.startswith("python:")
+        and config.encoder.name != "custom",
+        f"The run in {options.workdir} was given images or an encoder from Python: "
+        "continue it there, with simclr_tf.pretrain(...) and the same objects.",
+        data=config.data.source,
+        encoder=config.encoder.name,
     )
+    return config, _origin(options.workdir, stored, config)
+
+
+def stored_config(workdir):
+    """The Config of the run that a folder holds; None if it holds none.
+
+    A folder of something else, or a damaged one, is refused by the run itself.
+    """
+    path = pathlib.Path(workdir).expanduser() / "config.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        values = dict(record["config"])
+        asked = record.get("precision", {}).get("asked")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    try:
+        config = from_dict(values)
+    except ConfigError as error:
+        raise WorkdirError(
+            f"{path} is damaged, or of another version of simclr_tf: {error}"
+        ) from error
+    # `auto` was settled when the run began, and is settled alike when it goes on.
+    return config if asked is None else override(config, {"precision": asked})
+
+
+def _origin(workdir, stored, config):
+    """One line: which options a continued run takes, and which are other than there."""
+    base = get_preset(stored.preset) if stored.preset in PRESETS else Config()
+    own = [f"{name}={new}" for name, _, new in differences(base, stored)]
+    now = [f"{name}={new}" for name, _, new in differences(stored, config)]
+    options = ", ".join([f"preset {stored.preset}" if stored.preset else "", *own])
+    changed = f"; now {', '.join(now)}" if now else ""
+    return f"Options     of {workdir}/config.json: {options.lstrip(', ')}{changed}"
 
 
 def main(argv=None):
     """Returns the exit code."""
-    return command_line.execute(__doc__, define, run, argv)
+    return command_line.execute("pretrain", __doc__, SECTIONS, run, argv)
 
 
 if __name__ == "__main__":

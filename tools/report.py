@@ -12,91 +12,39 @@ environment and cost. Several: what differs, side by side.
 
 import sys
 
-from absl import flags
-
+from simclr_tf.config.report import ReportOptions
 from simclr_tf.tools import command_line
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
-
-def define(values):
-    """The tool's flags."""
-    flags.DEFINE_multi_string(
-        "workdir",
-        None,
-        "Folder of a run; given several times, the runs are compared.",
-        flag_values=values,
-    )
-    texts = {
-        "study": "Instead of --workdir: folder of a study of ablate.",
-        "output": "FILE.html, FILE.md, or a folder for both; `report` in the workdir "
-        "or study if unset.",
-        "data": "Images to look at; those of the run if unset.",
-        "split": "Split of the training images; the run's if unset.",
-        "test_split": "Split of the test images; the run's if unset.",
-        "data_dir": "Folder of prepared tfds data sets.",
-    }
-    for name, text in texts.items():
-        flags.DEFINE_string(name, None, text, flag_values=values)
-    flags.DEFINE_bool(
-        "features",
-        True,
-        "Load the encoder and images, for views, "
-        "neighbours, maps and confusion; false: files only.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "num_images",
-        2000,
-        "Training and test images looked at, of each.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "map_images", 1000, "Test images on the maps.", flag_values=values
-    )
-    flags.DEFINE_integer(
-        "seed", 0, "Seed of the samples and of t-SNE.", flag_values=values
-    )
+SECTIONS = (ReportOptions,)
 
 
-def run(values):
+def run(given):
     """Write the report that the flags describe."""
-    workdirs, study = values["workdir"].value or [], values["study"].value
-    if bool(workdirs) == bool(study):
-        raise command_line.FlagError(
-            "Exactly one of --workdir (once or several times) and --study is required."
-        )
-    output = values["output"].value
-    if output is None:
-        if len(workdirs) > 1:
-            raise command_line.FlagError(
-                "--output is required for a comparison: FILE.html, FILE.md or a folder."
-            )
-        output = f"{(study or workdirs[0]).rstrip('/')}/report"
+    options = given.make(ReportOptions)
     import_tensorflow()
-    if study:
+    if options.study:
         from simclr_tf.reports.study_report import report_of_study
 
-        report_of_study(study, output)
+        report_of_study(options.study, options.target(), command=given.command)
         return
     from simclr_tf.reports.workdir_report import report_of_runs
 
-    chosen = {
-        name: values[name].value for name in ("data", "split", "test_split", "data_dir")
-    }
     report_of_runs(
-        workdirs,
-        output,
-        features=values["features"].value,
-        chosen={name: value for name, value in chosen.items() if value is not None},
-        num_images=values["num_images"].value,
-        map_images=values["map_images"].value,
-        seed=values["seed"].value,
+        options.workdir,
+        options.target(),
+        features=options.features,
+        chosen=options.chosen(),
+        num_images=options.num_images,
+        map_images=options.map_images,
+        seed=options.seed,
+        command=given.command,
     )
 
 
 def main(argv=None):
     """Returns the exit code."""
-    return command_line.execute(__doc__, define, run, argv)
+    return command_line.execute("report", __doc__, SECTIONS, run, argv)
 
 
 if __name__ == "__main__":

@@ -11,68 +11,42 @@ plain pixels or colours match, and that are near-empty.
 
 import sys
 
-from absl import flags
-
 from simclr_tf.config import Config
-from simclr_tf.config.presets import PRESETS
-from simclr_tf.config.schema import walk_options
-from simclr_tf.tools import command_line, config_flags
+from simclr_tf.config.presets import get_preset
+from simclr_tf.config.report import ShowViewsOptions
+from simclr_tf.tools import command_line
+from simclr_tf.tools.config_flags import FlagsOf
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
-
-def define(values):
-    """The tool's flags: those of pretrain that shape images and views, and its own."""
-    flags.DEFINE_string(
-        "preset",
-        config_flags.DEFAULT_PRESET,
-        "Named experiment whose images and "
-        f"views are the starting point: {', '.join(PRESETS)}.",
-        flag_values=values,
-    )
-    config_flags.define_section_flags(
-        Config,
-        values,
-        leave_out=[
-            name
-            for name, _, _ in walk_options(Config)
-            if not name.startswith(("data.", "augment.")) and name != "seed"
-        ],
-    )
-    flags.DEFINE_string(
-        "output",
-        "show_views",
-        "FILE.png, FILE.html, FILE.md, or a folder for all of them.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "images", 2, "Images that the operators are shown on.", flag_values=values
-    )
-    flags.DEFINE_integer(
-        "pairs", 12, "Pairs of views that are shown.", flag_values=values
-    )
-    flags.DEFINE_integer(
-        "num_pairs", 256, "Pairs of views that are measured.", flag_values=values
-    )
+SECTIONS = (
+    ShowViewsOptions,
+    FlagsOf(
+        Config, without=("preset",), only=("data.", "augment.", "seed"), preset=True
+    ),
+)
 
 
-def run(values):
+def run(given):
     """Show the views that the flags describe."""
-    config = config_flags.config_from_flags(values)
+    options = given.make(ShowViewsOptions)
+    start = get_preset(options.preset) if options.preset else Config()
+    config = given.make(Config, start)
     import_tensorflow()
     from simclr_tf.reports.views_report import show_views
 
     show_views(
         config,
-        values["output"].value,
-        num_images=values["images"].value,
-        num_shown=values["pairs"].value,
-        num_pairs=values["num_pairs"].value,
+        options.output,
+        num_images=options.num_images,
+        num_shown=options.num_shown,
+        num_pairs=options.num_pairs,
+        command=given.command,
     )
 
 
 def main(argv=None):
     """Returns the exit code."""
-    return command_line.execute(__doc__, define, run, argv)
+    return command_line.execute("show_views", __doc__, SECTIONS, run, argv)
 
 
 if __name__ == "__main__":

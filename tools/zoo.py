@@ -11,38 +11,27 @@ that were made with --publish; one that is too large, or says no licence, is ref
 import pathlib
 import sys
 
-from absl import flags
-
+from simclr_tf.config.export import ZooOptions
 from simclr_tf.encoder_zoo import default_folder, zoo
 from simclr_tf.tools import command_line
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
-
-def define(values):
-    """The tool's flags."""
-    flags.DEFINE_string(
-        "folder",
-        None,
-        "Folder with one export a sub-folder; that of the package if unset.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "readme", False, "Write README.md of the folder anew.", flag_values=values
-    )
+SECTIONS = (ZooOptions,)
 
 
-def run(values):
+def run(given):
     """List, and write README.md if the flags say so."""
-    folder = values["folder"].value or default_folder()
+    options = given.make(ZooOptions)
+    folder = options.folder or default_folder()
     entries = zoo(folder)
     print(entries)
-    if not values["readme"].value:
+    if not options.readme:
         return
     if folder is None:
         raise command_line.FlagError("--folder is required: where README.md is to be.")
     import_tensorflow()
+    from simclr_tf.files import write_atomically
     from simclr_tf.reports import zoo_readme
-    from simclr_tf.training.durable_files import write_atomically
 
     path = pathlib.Path(folder) / "README.md"
     write_atomically(path, zoo_readme(entries))
@@ -51,7 +40,7 @@ def run(values):
 
 def main(argv=None):
     """Returns the exit code."""
-    return command_line.execute(__doc__, define, run, argv)
+    return command_line.execute("zoo", __doc__, SECTIONS, run, argv)
 
 
 if __name__ == "__main__":

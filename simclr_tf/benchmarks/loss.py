@@ -35,7 +35,7 @@ def cases(config, folder):
             variants = tuple(
                 Variant(
                     kind,
-                    _maker(size, config.features, backward, losses),
+                    _maker(size, config.out_features, backward, losses),
                     size,
                     f"{kind}, {name}",
                 )
@@ -44,7 +44,7 @@ def cases(config, folder):
             if variants:
                 found.append(
                     Case(
-                        f"G = {size}, D = {config.features}, {name}",
+                        f"G = {size}, D = {config.out_features}, {name}",
                         variants,
                         size,
                         "pairs",

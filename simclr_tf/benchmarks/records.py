@@ -8,7 +8,7 @@ import platform
 
 from simclr_tf.benchmarks.measuring import ratios, spread
 from simclr_tf.errors import DataError, WorkdirError
-from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.files import write_atomically
 from simclr_tf.training.workdir import versions
 
 SCHEMA = "simclr_tf.benchmark"

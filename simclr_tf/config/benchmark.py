@@ -1,11 +1,18 @@
-"""Every setting of a benchmark, once: its default, help, unit and check."""
+"""Every option of `benchmark`, once: its default, help, unit and check."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from simclr_tf.config.data import RECIPES
-from simclr_tf.config.pretrain import ENCODERS
-from simclr_tf.config.schema import GuestOptions, Section, guest, option
+from simclr_tf.config.pretrain import ENCODERS, Arithmetic
+from simclr_tf.config.schema import (
+    GuestOptions,
+    Section,
+    guest,
+    option,
+    part_of,
+    require_at_least_one,
+    require_not_negative,
+)
 from simclr_tf.errors import require
 
 # name -> what is measured, and against what.
@@ -16,6 +23,7 @@ BENCHMARKS = {
     "loss": "NT-Xent, dense and streamed: time and memory",
     "data_scale": "cost of reading an image, from small sets to large ones",
 }
+TABLE = "table"  # Prints results; measures nothing.
 _DEFAULT_SIZES = {
     "loss": {"": (256, 1024, 4096)},
     "data_scale": {
@@ -34,105 +42,138 @@ class BenchmarkConfig(Section):
     rounds: int = option(
         15,
         "Rounds; in each, every variant runs once, one after the other.",
-        flag="rounds",
+        common=True,
     )
-    warmup_rounds: int = option(
-        2, "Rounds before those, not counted.", flag="warmup_rounds"
-    )
+    warmup_rounds: int = option(2, "Rounds before those, not counted.")
     only: str | None = option(
         None,
         "Measure only the cases with this text in their name, e.g. jpeg.",
-        flag="only",
+        common=True,
     )
-    sizes: str | None = option(
+    sizes: tuple[int, ...] | None = option(
         None,
         "Sizes, with commas between: the batches G of loss, the numbers of "
         "images of data_scale; each benchmark's own if unset.",
-        flag="sizes",
+        common=True,
     )
-    batch_size: int = option(256, "Images a batch.", flag="batch_size")
+    batch_size: int = option(256, "Images a batch.")
     batches: int = option(
         8,
         "Batches in one measurement of views and end_to_end; data_scale reads 8 "
         "times as many.",
-        flag="batches",
     )
-    image_size_pixels: int = option(
-        32, "Height and width of small images.", flag="image_size_pixels"
-    )
+    image_size_pixels: int = option(32, "Height and width of small images.")
     recipe: str = option(
         "cifar",
         "Recipe of the views of small images.",
-        flag="recipe",
         choices=RECIPES,
     )
-    jpeg_files: int = option(
-        256, "Photographs that views synthesises.", flag="jpeg_files"
-    )
-    jpeg_width_pixels: int = option(
-        500, "Their width; the height is 3/4 of it.", flag="jpeg_width_pixels"
-    )
-    jpeg_view_pixels: int = option(
-        224, "Height and width of their views.", flag="jpeg_view_pixels"
-    )
-    jpeg_recipe: str = option(
-        "simclr_v2", "Recipe of their views.", flag="jpeg_recipe", choices=RECIPES
-    )
-    jpeg_batch_size: int = option(64, "Photographs a batch.", flag="jpeg_batch_size")
+    jpeg_files: int = option(256, "Photographs that views synthesises.")
+    jpeg_width_pixels: int = option(500, "Their width; the height is 3/4 of it.")
+    jpeg_view_pixels: int = option(224, "Height and width of their views.")
+    jpeg_recipe: str = option("simclr_v2", "Recipe of their views.", choices=RECIPES)
+    jpeg_batch_size: int = option(64, "Photographs a batch.")
     encoder: GuestOptions = guest(
         ENCODERS,
         {"name": "resnet18", "stem": "cifar"},
         "Network of step and end_to_end, by its name.",
     )
-    precision: Literal["float32", "bfloat16"] = option(
-        "bfloat16", "Precision of end_to_end.", flag="precision"
+    precision: Arithmetic = option("bfloat16", "Precision of end_to_end.")
+    data: str = option("embedded:freedoom_12", "Images of end_to_end.")
+    out_features: int = option(
+        128, "Length D of a projection in loss.", flag="projection_head.out_features"
     )
-    data: str = option("embedded:freedoom_12", "Images of end_to_end.", flag="data")
-    features: int = option(128, "Length D of a projection in loss.", flag="features")
     chunk_size: int = option(
-        1024, "Anchors at once in the streamed loss.", flag="chunk_size"
+        1024, "Anchors at once in the streamed loss.", flag="objective.chunk_size"
     )
 
     def check(self):
-        for name in (
-            "rounds",
-            "batch_size",
-            "batches",
-            "image_size_pixels",
-            "jpeg_files",
-            "jpeg_width_pixels",
-            "jpeg_view_pixels",
-            "jpeg_batch_size",
-            "features",
-            "chunk_size",
-        ):
-            require(
-                getattr(self, name) >= 1,
-                f"`{name}` must be >= 1.",
-                **{name: getattr(self, name)},
-            )
-        require(
-            self.warmup_rounds >= 0,
-            "`warmup_rounds` must be >= 0.",
-            warmup_rounds=self.warmup_rounds,
+        require_at_least_one(
+            rounds=self.rounds,
+            batch_size=self.batch_size,
+            batches=self.batches,
+            image_size_pixels=self.image_size_pixels,
+            jpeg_files=self.jpeg_files,
+            jpeg_width_pixels=self.jpeg_width_pixels,
+            jpeg_view_pixels=self.jpeg_view_pixels,
+            jpeg_batch_size=self.jpeg_batch_size,
+            out_features=self.out_features,
+            chunk_size=self.chunk_size,
         )
-        self._typed_sizes()
+        require_not_negative(warmup_rounds=self.warmup_rounds)
+        require(
+            all(size >= 2 for size in self.sizes or ()),
+            "`sizes` must be >= 2.",
+            sizes=self.sizes,
+        )
 
     def sizes_of(self, benchmark, case=""):
-        """The sizes to measure: those that were typed, or the benchmark's own.
+        """The sizes to measure: those that were given, or the benchmark's own.
 
         Example:
           >>> BenchmarkConfig().sizes_of("loss"), BenchmarkConfig(
-          ...     sizes="8,64").sizes_of("data_scale", "folders")
+          ...     sizes=(8, 64)).sizes_of("data_scale", "folders")
           ((256, 1024, 4096), (8, 64))
         """
-        return self._typed_sizes() or _DEFAULT_SIZES[benchmark][case]
+        return self.sizes or _DEFAULT_SIZES[benchmark][case]
 
-    def _typed_sizes(self):
-        texts = self.sizes.split(",") if self.sizes else ()
-        require(
-            all(text.strip().isdecimal() and int(text) >= 2 for text in texts),
-            "`sizes` are whole numbers >= 2 with commas between.",
-            sizes=self.sizes,
+
+@dataclass(frozen=True)
+class BenchmarkOptions(BenchmarkConfig):
+    """Which benchmark, and where its results go."""
+
+    benchmark: str | None = option(
+        None,
+        "What to measure, also without --benchmark= as the first argument. "
+        + "; ".join(f"{name}: {line}" for name, line in BENCHMARKS.items())
+        + f"; {TABLE}: nothing, print the table of --results.",
+        choices=(*BENCHMARKS, TABLE),
+        required=f"{', '.join(BENCHMARKS)} or {TABLE}",
+        common=True,
+    )
+    output: str | None = option(
+        None, "JSON file to write; benchmark_NAME.json if unset.", common=True
+    )
+    results: tuple[str, ...] | None = option(
+        None, f"Files that {TABLE} prints, with commas between.", common=True
+    )
+    memory: bool | None = option(
+        None,
+        "Run each variant in a process of its own too, for the most memory it takes; "
+        "on for loss if unset.",
+        common=True,
+    )
+    profile: str | None = option(
+        None, "Folder for a TensorBoard profile of one round of each case."
+    )
+    intra_op_threads: int | None = option(
+        None,
+        "Threads that share one operation; one a core if unset.",
+        flag="performance.intra_op_threads",
+    )
+    inter_op_threads: int | None = option(
+        None,
+        "Operations that run at once; one a core if unset.",
+        flag="performance.inter_op_threads",
+    )
+
+    def check(self):
+        super().check()
+        require_at_least_one(
+            intra_op_threads=self.intra_op_threads,
+            inter_op_threads=self.inter_op_threads,
         )
-        return tuple(int(text) for text in texts)
+        require(
+            self.benchmark != TABLE or self.results,
+            "--results is required: files that the benchmark wrote, with commas "
+            "between.",
+            results=self.results,
+        )
+
+    def config(self):
+        """The BenchmarkConfig of what is measured."""
+        return part_of(self, BenchmarkConfig)
+
+    def with_memory(self):
+        """Whether the memory of each variant is measured too."""
+        return self.benchmark == "loss" if self.memory is None else self.memory

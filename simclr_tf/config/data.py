@@ -39,9 +39,14 @@ class DataConfig(Section):
         "embedded:freedoom_12",
         lambda: f"Images: {source_forms()}.",
         flag="data",
+        common=True,
     )
-    split: str = option("train", "Split to pretrain on, e.g. train or train[:10%].")
-    test_split: str = option("test", "Split that evaluation tests on.")
+    split: str = option(
+        "train", "Split to pretrain on, e.g. train or train[:10%].", flag="split"
+    )
+    test_split: str = option(
+        "test", "Split that evaluation tests on.", flag="test_split"
+    )
     data_dir: str | None = option(
         None,
         "Folder of prepared tfds data sets (their default if unset).",
@@ -53,7 +58,12 @@ class DataConfig(Section):
         "auto: use labels for the online probe where the source has them; "
         "none: ignore them.",
     )
-    image_size_pixels: int = option(32, "Height and width of a view, in pixels.")
+    image_size_pixels: int = option(
+        32,
+        "Height and width of a view, in pixels.",
+        flag="image_size_pixels",
+        common=True,
+    )
     channels: int | None = option(
         None, "Channels to decode images to; as in the source if unset."
     )
@@ -108,7 +118,11 @@ class AugmentConfig(Section, _changes_of_a_recipe()):
     """
 
     recipe: str = option(
-        "simclr_v2", "Named recipe of the views.", flag="recipe", choices=RECIPES
+        "simclr_v2",
+        "Named recipe of the views.",
+        flag="recipe",
+        choices=RECIPES,
+        common=True,
     )
     one_branch: str | None = option(
         None,

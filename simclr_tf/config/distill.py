@@ -1,13 +1,33 @@
-"""Every hyper-parameter of distillation, once: its default, help, unit and check."""
+"""Every option of `distill`, once: its default, help, unit and check."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 from simclr_tf.config import Config, ProbeConfig
 from simclr_tf.config.data import RECIPES, AugmentConfig, DataConfig, source_forms
-from simclr_tf.config.pretrain import ENCODERS
-from simclr_tf.config.schema import GuestOptions, Section, guest, option
-from simclr_tf.errors import require
+from simclr_tf.config.presets import PRESETS, get_preset
+from simclr_tf.config.pretrain import (
+    ENCODERS,
+    SCALING_HELP,
+    OneProcessStrategy,
+    OptimizerName,
+    Scaling,
+)
+from simclr_tf.config.schema import (
+    GuestOptions,
+    Section,
+    find_guest,
+    guest,
+    guest_names,
+    option,
+    part_of,
+    require_below_one,
+    require_fraction,
+    require_not_negative,
+    require_positive,
+)
+from simclr_tf.errors import ConfigError, require, unknown_choice
 
 
 @dataclass(frozen=True)
@@ -19,155 +39,125 @@ class DistillConfig(Section):
     400 epochs, crops and flips alone, no labels.
     """
 
-    teacher: str = option(
-        "",
+    teacher: str | None = option(
+        None,
         "A fine-tuned classifier: classifier.keras, or the folder that holds it.",
-        flag="teacher",
+        required="classifier.keras of a fine-tuning, or its folder",
+        common=True,
     )
-    data: str = option(
-        "",
+    data: str | None = option(
+        None,
         lambda: f"Images to learn from, without their labels: {source_forms()}.",
-        flag="data",
+        required="the images to learn from, e.g. folder:PATH",
+        common=True,
     )
-    split: str = option("train", "Split to learn from.", flag="split")
+    split: str = option("train", "Split to learn from.")
     test_data: str | None = option(
         None,
         "Labelled images to test teacher and student on; those of --data if unset.",
-        flag="test_data",
+        common=True,
     )
-    test_split: str = option("test", "Split to test on.", flag="test_split")
-    data_dir: str | None = option(
-        None, "Folder of prepared tfds data sets.", flag="data_dir"
-    )
+    test_split: str = option("test", "Split to test on.")
+    data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
     image_size_pixels: int | None = option(
         None,
         "Height and width of the images as the teacher sees them.",
-        flag="image_size_pixels",
+        required="the size at which the teacher was trained, which its file does not "
+        "say",
+        common=True,
     )
     max_corrupt_fraction: float = option(
-        0.01, "Part of the images that may be unreadable.", flag="max_corrupt_fraction"
+        0.01,
+        "Part of the images that may be unreadable.",
+        flag="data.max_corrupt_fraction",
     )
     architecture: Literal["same", "other"] = option(
-        "same", "same: the teacher's own network; other: as `student` says."
+        "same", "same: the teacher's own network; other: as `student` says.", flag=False
     )
-    student: GuestOptions = guest(ENCODERS, "resnet50", "The student's network.")
+    student: GuestOptions = guest(
+        ENCODERS,
+        "resnet50",
+        "The student's network: same, the teacher's own with fresh weights; an encoder "
+        "by its name; or a preset, whose encoder it is "
+        f"({', '.join(PRESETS)}).",
+        common=True,
+    )
     init_from: str | None = option(
         None,
         "Start from the encoder that lies there (a workdir, an export or a Keras "
         "file) instead of fresh weights.",
-        flag="init_from",
     )
     temperature: float = option(
         1.0,
         "Temperature of both predictions (SimCLRv2: 1.0 for a smaller student, "
         "0.1 for one like its teacher).",
-        flag="temperature",
+        common=True,
     )
     alpha: float = option(
         1.0,
         "Weight of the distillation; 1 - alpha is that of the labels. Both count "
         "images: with 1 % of the labels, 0.01 weighs them alike.",
-        flag="alpha",
     )
     label_fraction: float = option(
         1.0,
         "Part of the labels that is used where alpha < 1; for the same seed the "
         "same as in fine-tuning.",
-        flag="label_fraction",
     )
-    epochs: int = option(400, "Passes over the images.", flag="epochs")
-    steps: int | None = option(None, "Length in steps; overrides epochs.", flag="steps")
-    batch_size: int = option(
-        256, "Images a step, over all replicas.", flag="batch_size"
-    )
-    optimizer: Literal["lars", "lamb", "sgd", "adamw"] = option(
-        "lars", "Optimizer.", flag="optimizer"
-    )
+    epochs: int = option(400, "Passes over the images.", common=True)
+    steps: int | None = option(None, "Length in steps; overrides epochs.")
+    batch_size: int = option(256, "Images a step, over all replicas.", common=True)
+    optimizer: OptimizerName = option("lars", "Optimizer.")
     base_learning_rate: float = option(
         0.1,
         "Learning rate before scaling with the batch size.",
-        flag="base_learning_rate",
     )
-    scaling: Literal["linear", "sqrt", "none"] = option(
-        "sqrt",
-        "linear: base * batch / 256; sqrt: base * sqrt(batch); none: base.",
-        flag="scaling",
-    )
+    scaling: Scaling = option("sqrt", SCALING_HELP, flag="optimizer.scaling")
     warmup_fraction: float = option(
         0.05,
         "Part of the steps in which the learning rate rises.",
-        flag="warmup_fraction",
+        flag="optimizer.warmup_fraction",
     )
     weight_decay: float = option(
-        1e-4, "Weight decay (kernels only).", flag="weight_decay"
+        1e-4, "Weight decay (kernels only).", flag="optimizer.weight_decay"
     )
-    momentum: float = option(0.9, "Momentum of lars and sgd.", flag="momentum")
+    momentum: float = option(
+        0.9, "Momentum of lars and sgd.", flag="optimizer.momentum"
+    )
     recipe: str = option(
         "finetune",
         "Recipe of the view that teacher and student see; finetune: crops and flips.",
-        flag="recipe",
         choices=RECIPES,
     )
     crop_area_min_fraction: float | None = option(
         None,
         "Smallest crop, as a fraction of the image's area; the recipe's if unset.",
-        flag="crop_area_min_fraction",
+        flag="augment.crop_area_min_fraction",
     )
-    seed: int = option(0, "Seed of everything random.", flag="seed")
-    strategy: Literal["auto", "one_device", "mirrored"] = option(
+    seed: int = option(0, "Seed of everything random.")
+    strategy: OneProcessStrategy = option(
         "auto",
         "auto: all GPUs of this machine if there are several, else one device.",
-        flag="strategy",
     )
     replicas: int | None = option(
         None,
         "mirrored: devices to train on; without a GPU, logical CPU devices.",
-        flag="replicas",
     )
-    compile_views: bool = option(
-        True, "Compile the making of views with XLA.", flag="compile_views"
-    )
+    compile_views: bool = option(True, "Compile the making of views with XLA.")
 
     def check(self):
-        for name in ("temperature", "base_learning_rate"):
-            require(
-                getattr(self, name) > 0,
-                f"`{name}` must be > 0.",
-                **{name: getattr(self, name)},
-            )
-        require(0 <= self.alpha <= 1, "`alpha` must lie in [0, 1].", alpha=self.alpha)
-        require(
-            0 < self.label_fraction <= 1,
-            "`label_fraction` must lie in (0, 1].",
-            label_fraction=self.label_fraction,
+        require_positive(
+            temperature=self.temperature,
+            base_learning_rate=self.base_learning_rate,
+            image_size_pixels=self.image_size_pixels,
         )
-        for name in ("warmup_fraction", "momentum"):
-            require(
-                0 <= getattr(self, name) < 1,
-                f"`{name}` must lie in [0, 1).",
-                **{name: getattr(self, name)},
-            )
-        require(
-            self.weight_decay >= 0,
-            "`weight_decay` must be >= 0.",
-            weight_decay=self.weight_decay,
-        )
+        require_fraction("alpha", self.alpha)
+        require_fraction("label_fraction", self.label_fraction, low_open=True)
+        require_below_one(warmup_fraction=self.warmup_fraction, momentum=self.momentum)
+        require_not_negative(weight_decay=self.weight_decay)
         require(
             self.batch_size >= 2,
             "`batch_size` must be at least 2: batch norm compares images.",
             batch_size=self.batch_size,
-        )
-        for name in ("teacher", "data"):
-            require(
-                getattr(self, name),
-                f"`{name}` must be given.",
-                **{name: getattr(self, name)},
-            )
-        require(
-            self.image_size_pixels is not None,
-            "`image_size_pixels` must be given: a Keras file does not say at which "
-            "size the teacher was trained.",
-            image_size_pixels=None,
         )
         self.run_config(3)  # Checks what is left.
 
@@ -205,3 +195,53 @@ class DistillConfig(Section):
                 recipe=self.recipe, crop_area_min_fraction=self.crop_area_min_fraction
             ),
         )
+
+
+@dataclass(frozen=True)
+class DistillOptions(DistillConfig):
+    """Where the student is written to."""
+
+    output: str | None = option(
+        None,
+        "Folder to make, e.g. runs/student.",
+        required="the folder to make, e.g. runs/student",
+        common=True,
+    )
+
+    def config(self):
+        """The DistillConfig of the training."""
+        return part_of(self, DistillConfig)
+
+
+def named_student(name, options):
+    """What `--student=NAME` changes in a DistillConfig.
+
+    Args:
+      name: str: "same", an encoder, or a preset.
+      options: dict, the options of the student's network that were given.
+
+    Returns:
+      dict for `override`.
+
+    Raises:
+      ConfigError: an unknown name, or options of a network that is not given.
+    """
+    if name == "same":
+        require(
+            not options,
+            "`student.OPTION` describes another network than the teacher's: it goes "
+            "with --student=ENCODER or --student=PRESET.",
+            **options,
+        )
+        return {"architecture": "same"}
+    if name in PRESETS:
+        return {
+            "architecture": "other",
+            "student": {**dataclasses.asdict(get_preset(name).encoder), **options},
+        }
+    try:
+        find_guest(ENCODERS, name)
+    except ConfigError:
+        choices = ["same", *guest_names(ENCODERS), *PRESETS]
+        raise unknown_choice("student", name, choices) from None
+    return {"architecture": "other", "student": {"name": name, **options}}

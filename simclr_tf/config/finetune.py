@@ -1,12 +1,39 @@
-"""Every hyper-parameter of fine-tuning, once: its default, help, unit and check."""
+"""Every option of `finetune` and `transfer`, once."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from simclr_tf.config.data import RECIPES
-from simclr_tf.config.schema import Section, option
+from simclr_tf.config.evaluate import MeasuredEncoder
+from simclr_tf.config.pretrain import (
+    SCALING_HELP,
+    OneProcessStrategy,
+    OptimizerName,
+    Scaling,
+)
+from simclr_tf.config.schema import (
+    Section,
+    option,
+    part_of,
+    require_at_least_one,
+    require_below_one,
+    require_fraction,
+    require_not_negative,
+    require_positive,
+)
 from simclr_tf.errors import require
 
+# What the user asks for -> what the results call it.
+METHODS = {
+    "fine_tune": "fine-tuned",
+    "scratch": "supervised from scratch",
+    "linear": "linear probe (frozen)",
+    "linear_untrained": "linear probe (untrained)",
+}
+METHODS_HELP = (
+    "fine_tune; scratch (supervised, from random weights); linear (a probe of the "
+    "frozen encoder); linear_untrained (a probe of random weights)."
+)
+DEFAULT_FRACTIONS = (0.01, 0.1, 1.0)
 # Passes over the labelled images: many where there are few (paper, section B.5).
 EPOCHS_OF_FEW, EPOCHS_OF_MANY = 60, 30
 FEW = 0.02
@@ -24,42 +51,34 @@ class FineTuneConfig(Section):
         None,
         f"Passes over the labelled images; {EPOCHS_OF_FEW} with at most "
         f"{100 * FEW:.0f} % of the labels and {EPOCHS_OF_MANY} with more if unset.",
-        flag="epochs",
     )
     batch_size: int = option(
         128,
         "Images a step over all replicas; all labelled images if they are fewer.",
-        flag="batch_size",
+        common=True,
     )
-    optimizer: Literal["sgd", "lars", "lamb", "adamw"] = option(
-        "sgd", "Optimizer.", flag="optimizer"
-    )
+    optimizer: OptimizerName = option("sgd", "Optimizer.")
     base_learning_rate: float = option(
         0.05,
         "Learning rate before scaling with the batch size.",
-        flag="base_learning_rate",
+        common=True,
     )
-    scaling: Literal["linear", "sqrt", "none"] = option(
-        "linear",
-        "linear: base * batch / 256; sqrt: base * sqrt(batch); none: base.",
-        flag="scaling",
-    )
+    scaling: Scaling = option("linear", SCALING_HELP, flag="optimizer.scaling")
     warmup_fraction: float = option(
         0.0,
         "Part of the steps in which the learning rate rises.",
-        flag="warmup_fraction",
+        flag="optimizer.warmup_fraction",
     )
     weight_decay: float = option(
-        0.0, "Weight decay (kernels only).", flag="weight_decay"
+        0.0, "Weight decay (kernels only).", flag="optimizer.weight_decay"
     )
     momentum: float = option(
-        0.9, "Nesterov momentum of sgd, momentum of lars.", flag="momentum"
+        0.9, "Nesterov momentum of sgd, momentum of lars.", flag="optimizer.momentum"
     )
     layer_decay: float = option(
         1.0,
         "Layer-wise learning rates: each block group, and the stem below, learns "
         "at this times the rate of what follows it. 1: all alike.",
-        flag="layer_decay",
     )
     freeze_until: str = option(
         "none",
@@ -67,79 +86,53 @@ class FineTuneConfig(Section):
         "batch norm too: of a ResNet initial_conv, initial_max_pool, block_group1 to "
         "block_group4, and final_avg_pool, which is the whole encoder; an unknown name "
         "lists those of the encoder.",
-        flag="freeze_until",
     )
     head_layer: int = option(
         0,
         "Layer of the projection head from whose output the classifier starts; 0: "
         "from the encoder's features (SimCLRv2 recommends 1 of 3).",
-        flag="head_layer",
     )
     recipe: str = option(
         "finetune",
         "Recipe of the training images; finetune: crops and flips.",
-        flag="recipe",
         choices=RECIPES,
     )
     crop_area_min_fraction: float | None = option(
         None,
         "Smallest crop, as a fraction of the image's area; the recipe's if unset.",
-        flag="crop_area_min_fraction",
+        flag="augment.crop_area_min_fraction",
     )
     early_stopping_epochs: int | None = option(
         None,
         "Stop when the accuracy on the held-out part has not risen for so many "
         "epochs, and go back to the best; no held-out part if unset.",
-        flag="early_stopping_epochs",
     )
     held_out_fraction: float = option(
         0.2,
         "Part of the labelled images that early stopping holds out.",
-        flag="held_out_fraction",
     )
     scratch_epochs: int | None = option(
         None,
         "`epochs` of training from scratch; the same if unset.",
-        flag="scratch_epochs",
     )
     scratch_learning_rate: float | None = option(
         None,
         "`base_learning_rate` of training from scratch; the same if unset.",
-        flag="scratch_learning_rate",
     )
 
     def check(self):
-        for name in (
-            "epochs",
-            "batch_size",
-            "base_learning_rate",
-            "scratch_epochs",
-            "scratch_learning_rate",
-            "early_stopping_epochs",
-        ):
-            value = getattr(self, name)
-            require(
-                value is None or value > 0, f"`{name}` must be > 0.", **{name: value}
-            )
-        for name in ("weight_decay", "head_layer"):
-            require(
-                getattr(self, name) >= 0,
-                f"`{name}` must be >= 0.",
-                **{name: getattr(self, name)},
-            )
-        for name in ("warmup_fraction", "momentum"):
-            require(
-                0 <= getattr(self, name) < 1,
-                f"`{name}` must lie in [0, 1).",
-                **{name: getattr(self, name)},
-            )
+        require_positive(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            base_learning_rate=self.base_learning_rate,
+            scratch_epochs=self.scratch_epochs,
+            scratch_learning_rate=self.scratch_learning_rate,
+            early_stopping_epochs=self.early_stopping_epochs,
+        )
+        require_not_negative(weight_decay=self.weight_decay, head_layer=self.head_layer)
+        require_below_one(warmup_fraction=self.warmup_fraction, momentum=self.momentum)
         for name in ("layer_decay", "crop_area_min_fraction"):
-            value = getattr(self, name)
-            require(
-                value is None or 0 < value <= 1,
-                f"`{name}` must lie in (0, 1].",
-                **{name: value},
-            )
+            require_fraction(name, getattr(self, name), low_open=True)
         require(
             0 < self.held_out_fraction < 1,
             "`held_out_fraction` must lie between 0 and 1.",
@@ -156,3 +149,174 @@ class FineTuneConfig(Section):
         if self.epochs is not None:
             return self.epochs
         return EPOCHS_OF_FEW if fraction <= FEW else EPOCHS_OF_MANY
+
+
+@dataclass(frozen=True)
+class _FewLabelOptions(MeasuredEncoder, FineTuneConfig):
+    """What is trained, how often, and where."""
+
+    epochs: tuple[int, ...] | None = option(
+        None,
+        "Passes over the labelled images, one number for all label budgets or one for "
+        f"each; {EPOCHS_OF_FEW} with at most {100 * FEW:.0f} % of the labels and "
+        f"{EPOCHS_OF_MANY} with more if unset.",
+        common=True,
+    )
+    seeds: int = option(
+        1,
+        "Repetitions; seed s draws the labels, the order, the crops and the weights "
+        "from scratch.",
+        common=True,
+    )
+    seed: int = option(0, "The first seed.")
+    strategy: OneProcessStrategy = option(
+        "auto",
+        "auto: all GPUs of this machine if there are several, else one device.",
+    )
+    replicas: int | None = option(
+        None, "mirrored: devices to train on; without a GPU, logical CPU devices."
+    )
+
+    def check(self):
+        MeasuredEncoder.check(self)
+        self.training()
+        for epochs in self.epochs or ():
+            require_positive(epochs=epochs)
+        require_at_least_one(seeds=self.seeds, replicas=self.replicas)
+        require_not_negative(seed=self.seed)
+
+    def training(self):
+        """The FineTuneConfig of every training, without `epochs`."""
+        return part_of(self, FineTuneConfig, epochs=None)
+
+    def all_seeds(self):
+        """The seeds, as a tuple."""
+        return tuple(range(self.seed, self.seed + self.seeds))
+
+
+@dataclass(frozen=True)
+class FineTuneOptions(_FewLabelOptions):
+    """Which labels, and what is compared."""
+
+    data: str | None = option(
+        None, "Labelled images; those of the run if unset.", common=True
+    )
+    label_fraction: tuple[float, ...] | None = option(
+        None,
+        "Parts of the labels, with commas between; "
+        f"{','.join(map(str, DEFAULT_FRACTIONS))} if no labels are chosen.",
+        common=True,
+    )
+    labels_per_class: tuple[int, ...] | None = option(
+        None, "Instead of fractions: labels a class, with commas between.", common=True
+    )
+    label_list: str | None = option(
+        None,
+        "Instead of fractions: a text file with the names of the labelled images, one "
+        "a line, e.g. the lists of 1 % and 10 % of ImageNet.",
+    )
+    methods: tuple[str, ...] = option(
+        ("fine_tune", "scratch", "linear"),
+        f"What to train: {METHODS_HELP}",
+        choices=METHODS,
+        common=True,
+    )
+
+    def check(self):
+        super().check()
+        names = ("label_fraction", "labels_per_class", "label_list")
+        given = {name: getattr(self, name) for name in names if getattr(self, name)}
+        require(
+            len(given) <= 1,
+            "Give one of --label_fraction, --labels_per_class and --label_list.",
+            **given,
+        )
+        for fraction in self.label_fraction or ():
+            require_fraction("label_fraction", fraction, low_open=True)
+        for number in self.labels_per_class or ():
+            require_at_least_one(labels_per_class=number)
+        require(
+            len(self.epochs or ()) in (0, 1, len(self.budgets())),
+            "`epochs` needs one number for each label budget.",
+            epochs=self.epochs,
+            budgets=self.budgets(),
+        )
+
+    def budgets(self):
+        """The label budgets, as keyword arguments of LabelBudget.
+
+        Example:
+          >>> FineTuneOptions(workdir="run", labels_per_class=(4, 10)).budgets()
+          [{'per_class': 4}, {'per_class': 10}]
+        """
+        if self.label_list:
+            return [{"listed": self.label_list}]
+        if self.labels_per_class:
+            return [{"per_class": number} for number in self.labels_per_class]
+        fractions = self.label_fraction or DEFAULT_FRACTIONS
+        return [{"fraction": number} for number in fractions]
+
+    def epochs_of_budgets(self):
+        """One number a budget, as a list; None for those of the config."""
+        if not self.epochs:
+            return None
+        return list(self.epochs) * (len(self.budgets()) if len(self.epochs) == 1 else 1)
+
+
+@dataclass(frozen=True)
+class TransferOptions(_FewLabelOptions):
+    """Which labelled sets, and what is compared."""
+
+    datasets: tuple[str, ...] | None = option(
+        None,
+        "Labelled sets, with commas between, each in the grammar of --data.",
+        required="labelled sets with commas between, e.g. "
+        "--datasets=embedded:freedoom_12,folder:PATH",
+        common=True,
+    )
+    split: str | None = option(None, "Split to train on; train if unset.")
+    test_split: str | None = option(
+        None,
+        "Split that is tested on; test if unset, and a fifth of the training images "
+        "where there is none.",
+    )
+    label_fraction: float | None = option(
+        None, "Part of the labels; all if unset.", common=True
+    )
+    labels_per_class: int | None = option(None, "Instead of a part: labels a class.")
+    methods: tuple[str, ...] = option(
+        ("linear", "linear_untrained", "fine_tune", "scratch"),
+        f"What to measure: {METHODS_HELP}",
+        choices=METHODS,
+        common=True,
+    )
+
+    def check(self):
+        super().check()
+        require(
+            self.label_fraction is None or self.labels_per_class is None,
+            "Give one of --label_fraction and --labels_per_class.",
+            label_fraction=self.label_fraction,
+            labels_per_class=self.labels_per_class,
+        )
+        require_fraction("label_fraction", self.label_fraction, low_open=True)
+        require_at_least_one(labels_per_class=self.labels_per_class)
+        require(
+            len(self.epochs or ()) <= 1,
+            "`epochs` is one number here: each set has one label budget.",
+            epochs=self.epochs,
+        )
+
+    def training(self):
+        """The FineTuneConfig of every training."""
+        return part_of(
+            self, FineTuneConfig, epochs=self.epochs[0] if self.epochs else None
+        )
+
+    def budget(self):
+        """The label budget as keyword arguments of LabelBudget; None for all labels."""
+        if self.labels_per_class is not None:
+            return {"per_class": self.labels_per_class}
+        if self.label_fraction is not None:
+            return {"fraction": self.label_fraction}
+        return None

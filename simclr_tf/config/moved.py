@@ -1,12 +1,12 @@
 """Options of earlier versions, and what they are called now.
 
 A config.json, a manifest or a study of version 0.1.0 is read with these names; a flag
-of an old name is refused with the new one.
+of an old name is refused with the new one. Dotted names of options stay as they are
+where only their flag is another.
 """
 
-# Old flag -> present one.
+# Old flag -> present one, in every verb.
 MOVED = {
-    "augment.recipe": "recipe",
     "loss.name": "objective",
     "loss.temperature": "objective.temperature",
     "loss.normalize": "objective.normalize",
@@ -16,9 +16,52 @@ MOVED = {
     "encoder.kind": "encoder",
     "encoder.depth": "encoder",
     "student.depth": "student",
-    "depth": "encoder",  # Of `benchmark`, with the next two.
-    "stem": "encoder.stem",
-    "width_multiplier": "encoder.width_multiplier",
+    "global_batch_size": "batch_size",
+    "optimizer.name": "optimizer",
+    "optimizer.base_learning_rate": "base_learning_rate",
+    "augment.recipe": "recipe",
+    "views_recipe": "recipe",
+    "data.source": "data",
+    "data.split": "split",
+    "data.test_split": "test_split",
+    "data.data_dir": "data_dir",
+    "data.image_size_pixels": "image_size_pixels",
+}
+_OF_TRAINING_WITH_LABELS = {
+    "scaling": "optimizer.scaling",
+    "warmup_fraction": "optimizer.warmup_fraction",
+    "weight_decay": "optimizer.weight_decay",
+    "momentum": "optimizer.momentum",
+    "crop_area_min_fraction": "augment.crop_area_min_fraction",
+}
+# The same of one verb alone.
+MOVED_OF_VERB = {
+    "evaluate": {
+        "k": "knn.k",
+        "temperature": "knn.temperature",
+        "l2_values": "linear.l2_values",
+        "linear_epochs": "linear.epochs",
+        "linear_batch_size": "linear.batch_size",
+        "linear_learning_rates": "linear.base_learning_rates",
+        "per_class": "labels_per_class",
+        "draws": "few.draws",
+    },
+    "finetune": _OF_TRAINING_WITH_LABELS,
+    "transfer": _OF_TRAINING_WITH_LABELS,
+    "distill": {
+        **_OF_TRAINING_WITH_LABELS,
+        "max_corrupt_fraction": "data.max_corrupt_fraction",
+    },
+    "benchmark": {
+        "depth": "encoder",
+        "stem": "encoder.stem",
+        "width_multiplier": "encoder.width_multiplier",
+        "features": "projection_head.out_features",
+        "chunk_size": "objective.chunk_size",
+        "intra_op_threads": "performance.intra_op_threads",
+        "inter_op_threads": "performance.inter_op_threads",
+    },
+    "show_views": {"images": "num_images", "pairs": "num_shown"},
 }
 # In 0.1.0 every loss had the options of all: what each of them used.
 _USED = {
@@ -51,19 +94,35 @@ def with_present_names(values):
         values["objective"] = {"name": name} | {
             option: value for option, value in loss.items() if option in used
         }
-    encoder = values.get("encoder")
-    if isinstance(encoder, dict) and "kind" in encoder:
-        encoder = dict(encoder)
-        kind, depth = encoder.pop("kind"), encoder.pop("depth", 50)
-        if kind == "resnet":
-            values["encoder"] = {"name": f"resnet{depth}", **encoder}
-        else:
-            values["encoder"] = {"name": kind} | {
-                option: value
-                for option, value in encoder.items()
-                if option in _OF_ANY_ENCODER
-            }
+    for part in ("encoder", "student"):
+        old = values.get(part)
+        if isinstance(old, dict) and "name" not in old and {"kind", "depth"} & set(old):
+            values[part] = _present_encoder(dict(old))
+    if values.get("architecture") == "resnet":  # Of a distillation.
+        values["architecture"] = "other"
     return values
+
+
+def _present_encoder(encoder):
+    kind, depth = encoder.pop("kind", "resnet"), encoder.pop("depth", 50)
+    if kind == "resnet":
+        return {"name": f"resnet{depth}", **encoder}
+    used = {name: encoder[name] for name in _OF_ANY_ENCODER if name in encoder}
+    return {"name": kind, **used}
+
+
+def flat_names(values):
+    """Flatten nested options to dotted names.
+
+    Example:
+      >>> flat_names({"epochs": 3, "data": {"split": "train"}})
+      {'epochs': 3, 'data.split': 'train'}
+    """
+    flat = {}
+    for name, value in values.items():
+        inner = value.items() if isinstance(value, dict) else [("", value)]
+        flat |= {f"{name}.{key}".rstrip("."): item for key, item in inner}
+    return flat
 
 
 def flat_with_present_names(flat):
@@ -80,31 +139,31 @@ def flat_with_present_names(flat):
             nested.setdefault(section, {})[option] = value
         else:
             nested[name] = value
-    return {
-        f"{name}.{key}" if isinstance(value, dict) else name: item
-        for name, value in with_present_names(nested).items()
-        for key, item in (value.items() if isinstance(value, dict) else [("", value)])
-    }
+    return flat_names(with_present_names(nested))
 
 
-def present_spelling(name, value):
+def present_spelling(name, value, verb=None):
     """What to type instead of an old flag; None if `name` is no old option.
 
     Args:
       name: str, the flag without dashes.
       value: str or None, what was given to it.
+      verb: str, whose flag it is.
 
     Returns:
       str such as `--encoder=resnet18`, or None.
 
     Example:
-      >>> present_spelling("loss.temperature", "0.5")
-      '--objective.temperature=0.5'
+      >>> present_spelling("optimizer.name", "lars")
+      '--optimizer=lars'
       >>> present_spelling("encoder.depth", "18")
       '--encoder=resnet18'
+      >>> present_spelling("k", "20", "evaluate"), present_spelling("k", "20")
+      ('--knn.k=20', None)
     """
-    if name not in MOVED:
+    moved = {**MOVED, **MOVED_OF_VERB.get(verb, {})}
+    if name not in moved:
         return None
     if name.split(".")[-1] == "depth" and value is not None:
         value = f"resnet{value}"
-    return f"--{MOVED[name]}" + ("" if value is None else f"={value}")
+    return f"--{moved[name]}" + ("" if value is None else f"={value}")

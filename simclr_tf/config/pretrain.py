@@ -17,6 +17,7 @@ from simclr_tf.config.schema import (
     guest,
     option,
     override,
+    require_below_one,
     require_fraction,
     require_not_negative,
     require_positive,
@@ -25,6 +26,34 @@ from simclr_tf.errors import require
 
 OBJECTIVES = "simclr_tf.objectives:OBJECTIVES"
 ENCODERS = "simclr_tf.models.encoders:ENCODERS"
+PRESETS = "simclr_tf.config.presets:PRESETS"
+# What several verbs choose from, once.
+OptimizerName = Literal["lars", "lamb", "sgd", "adamw"]
+Scaling = Literal["linear", "sqrt", "none"]
+SCALING_HELP = "linear: base * batch / 256; sqrt: base * sqrt(batch); none: base."
+OneProcessStrategy = Literal["auto", "one_device", "mirrored"]
+Strategy = Literal[OneProcessStrategy, "multi_worker", "tpu"]
+Arithmetic = Literal["float32", "bfloat16"]
+DEFAULT_PRESET = "demo"
+
+
+@dataclass(frozen=True)
+class PretrainOptions(Section):
+    """Where the run is kept, and what it starts from."""
+
+    workdir: str | None = option(
+        None,
+        "Folder of the run. One that holds a run already continues it: without "
+        "--preset and --config with the options of its config.json.",
+        required="the folder of the run",
+        common=True,
+    )
+    preset: str = option(
+        DEFAULT_PRESET,
+        "Named experiment to start from.",
+        choices=PRESETS,
+        common=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -53,13 +82,14 @@ class ProjectionHeadConfig(Section):
 class OptimizerConfig(Section):
     """The optimizer and its learning-rate schedule."""
 
-    name: Literal["lars", "lamb", "sgd", "adamw"] = option("lars", "Optimizer.")
+    name: OptimizerName = option("lars", "Optimizer.", flag="optimizer")
     base_learning_rate: float = option(
-        0.3, "Learning rate before scaling with the batch size."
+        0.3,
+        "Learning rate before scaling with the batch size.",
+        flag="base_learning_rate",
+        common=True,
     )
-    scaling: Literal["linear", "sqrt", "none"] = option(
-        "linear", "linear: base * batch / 256; sqrt: base * sqrt(batch); none: base."
-    )
+    scaling: Scaling = option("linear", SCALING_HELP)
     warmup_epochs: float = option(10.0, "Linear warm-up, in epochs.")
     warmup_steps: int | None = option(None, "Warm-up in steps; overrides epochs.")
     weight_decay: float = option(1e-6, "Weight decay (kernels only).")
@@ -94,25 +124,15 @@ class OptimizerConfig(Section):
             swa_period_steps=self.swa_period_steps,
         )
         require_fraction("lookahead_step_size", self.lookahead_step_size, low_open=True)
-        require(
-            0 <= self.swa_start_fraction < 1,
-            "`swa_start_fraction` must lie in [0, 1).",
+        require_below_one(
             swa_start_fraction=self.swa_start_fraction,
-        )
-        require(
-            0 <= self.average_decay < 1,
-            "`average_decay` must lie in [0, 1).",
             average_decay=self.average_decay,
+            momentum=self.momentum,
         )
         require_not_negative(
             warmup_epochs=self.warmup_epochs,
             warmup_steps=self.warmup_steps,
             weight_decay=self.weight_decay,
-        )
-        require(
-            0 <= self.momentum < 1,
-            "`momentum` must lie in [0, 1).",
-            momentum=self.momentum,
         )
 
 
@@ -205,10 +225,7 @@ class PerformanceConfig(Section):
     )
 
     def check(self):
-        for name, value in dataclasses.asdict(self).items():
-            require(
-                value is None or value > 0, f"`{name}` must be > 0.", **{name: value}
-            )
+        require_positive(**dataclasses.asdict(self))
 
 
 @dataclass(frozen=True)
@@ -216,33 +233,30 @@ class Config(Section):
     """One pretraining run."""
 
     preset: str = option("", "Name of the preset this run started from.")
-    epochs: int = option(100, "Passes over the images.", flag="epochs")
+    epochs: int = option(100, "Passes over the images.", common=True)
     steps: int | None = option(None, "Length in steps; overrides epochs.")
     global_batch_size: int = option(
-        512, "Images a step, over all replicas.", flag="global_batch_size"
+        512, "Images a step, over all replicas.", flag="batch_size", common=True
     )
     micro_batch_size: int | None = option(
         None,
         "Images of one replica that are in the network at a time, for large "
         "batches in little memory: the loss and its gradient are those of the whole "
         "batch, for one more forward pass. All at once if unset.",
-        flag="micro_batch_size",
     )
     micro_batch_norm: Literal["batch", "inference"] = option(
         "batch",
         "Batch norm with --micro_batch_size: the statistics of each "
         "micro-batch, or the moving ones, which then stay as they are (for encoders "
         "of --init_from).",
-        flag="micro_batch_norm",
     )
-    seed: int = option(0, "Seed of everything random.", flag="seed")
-    precision: Literal["float32", "bfloat16", "auto"] = option(
+    seed: int = option(0, "Seed of everything random.", common=True)
+    precision: Literal[Arithmetic, "auto"] = option(
         "float32",
         "float32, or bfloat16 for the network's arithmetic (the loss, "
         "batch norm's statistics and the weights stay float32); auto: bfloat16 where "
         "the device has instructions for it, and in a run that goes on what it began "
         "with.",
-        flag="precision",
     )
     deterministic: bool = option(
         False,
@@ -258,62 +272,54 @@ class Config(Section):
         None,
         "Start from the weights of another run: its workdir (newest whole "
         "checkpoint), one checkpoint folder, an export, zoo:NAME, or a Keras file.",
-        flag="init_from",
     )
     init_parts: Literal["encoder", "encoder_and_head"] = option(
         "encoder",
         "What --init_from gives: the encoder, or the projection head too.",
-        flag="init_parts",
     )
-    strategy: Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"] = option(
+    strategy: Strategy = option(
         "auto",
         "auto: a TPU if one is named, several workers if TF_CONFIG names them, "
         "all GPUs of this machine if there are several, else one device.",
-        flag="strategy",
         resumable=True,
     )
     replicas: int | None = option(
         None,
         "mirrored: devices to train on; without a GPU, logical CPU devices. All "
         "there are if unset.",
-        flag="replicas",
         resumable=True,
     )
     tpu: str | None = option(
         None,
         "Name or address of a TPU, or local on a TPU VM; the environment's "
         "TPU_NAME if unset.",
-        flag="tpu",
         resumable=True,
     )
     collective_timeout_seconds: float = option(
         300.0,
         "multi_worker: seconds that workers wait for each other, at the start "
         "and within a step.",
-        flag="collective_timeout_seconds",
         resumable=True,
     )
     on_nonfinite: Literal["stop", "skip"] = option(
         "stop",
         "When the loss or a gradient is not finite: stop the run, or skip the "
         "update on all replicas and count it.",
-        flag="on_nonfinite",
         resumable=True,
     )
     max_skipped_steps: int = option(
         10,
         "The run stops when on_nonfinite=skip has skipped more steps than this.",
-        flag="max_skipped_steps",
         resumable=True,
     )
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: GuestOptions = guest(
-        ENCODERS, "resnet50", "Network f that is kept, by its name."
+        ENCODERS, "resnet50", "Network f that is kept, by its name.", common=True
     )
     projection_head: ProjectionHeadConfig = field(default_factory=ProjectionHeadConfig)
     objective: GuestOptions = guest(
-        OBJECTIVES, "nt_xent", "What is learned, by its name."
+        OBJECTIVES, "nt_xent", "What is learned, by its name.", common=True
     )
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)

@@ -8,25 +8,78 @@ encoders), so that `objective.temperature` exists only where the objective has o
 import dataclasses
 import difflib
 import importlib
-import types
 import typing
 from dataclasses import field
-from typing import Literal
 
+from simclr_tf.config.values import (
+    checked,
+    item_type,
+    require_at_least_one,
+    require_below_one,
+    require_fraction,
+    require_not_negative,
+    require_positive,
+)
 from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
 
+__all__ = [
+    "GuestOptions",
+    "Section",
+    "all_options",
+    "differences",
+    "dotted",
+    "find_guest",
+    "flag_name",
+    "flatten",
+    "guest",
+    "guest_class",
+    "guest_names",
+    "guest_options",
+    "help_of",
+    "hints_of",
+    "is_resumable",
+    "known_options",
+    "option",
+    "override",
+    "part_of",
+    "read_registry",
+    "require_at_least_one",
+    "require_below_one",
+    "require_fraction",
+    "require_not_negative",
+    "require_positive",
+    "to_dict",
+    "unknown_option",
+    "walk_options",
+]
 
-def option(default, help, *, flag=None, resumable=False, choices=None):
+
+def option(
+    default,
+    help,
+    *,
+    flag=None,
+    resumable=False,
+    choices=None,
+    required=None,
+    common=False,
+    additive=False,
+):
     """A dataclass field with its help text.
 
     Args:
       default: the value when nothing is said.
       help: str, one line with the unit; or a function that returns it, where it lists
         what a registry holds.
-      flag: str, the flag's name where it is not `section.field`.
+      flag: str, the flag's name where it is not the dotted name of the option; False
+        where there is none.
       resumable: bool, whether a run may be continued with another value.
-      choices: str, `module:DICT`, a registry whose names are the values; imported when
-        it is first needed.
+      choices: `module:DICT`, a registry whose names are the values, imported when it is
+        first needed; or a dict or tuple of the values.
+      required: str, what is to be given (`the folder of the run`): without a value,
+        the section is refused.
+      common: bool, whether it is one of those that people need first.
+      additive: bool, a list whose flag is given once for each item.
     """
     return field(
         default=default,
@@ -35,11 +88,14 @@ def option(default, help, *, flag=None, resumable=False, choices=None):
             "flag": flag,
             "resumable": resumable,
             "choices": choices,
+            "required": required,
+            "common": common,
+            "additive": additive,
         },
     )
 
 
-def guest(registry, default, help):
+def guest(registry, default, help, *, common=False):
     """A dataclass field that holds the options of one guest out of a registry.
 
     The field takes an instance of the guest's `Options`, or its name, or a dict with
@@ -52,11 +108,17 @@ def guest(registry, default, help):
         name that ends in a colon stands for all names that begin with it.
       default: str, name of a guest; or a dict with `name` and options.
       help: str, one line.
+      common: bool, whether it is one of those that people need first.
     """
     name = default if isinstance(default, str) else default["name"]
     return field(
         default_factory=lambda: guest_options(registry, default),
-        metadata={"help": help, "registry": registry, "default": name},
+        metadata={
+            "help": help,
+            "registry": registry,
+            "default": name,
+            "common": common,
+        },
     )
 
 
@@ -72,10 +134,7 @@ class Section:
                     value = {"name": item.metadata["default"], **value}
                 value = guest_options(item.metadata["registry"], value)
             else:
-                value = _checked(item.name, value, hints[item.name])
-                choices = item.metadata.get("choices")
-                if choices and value not in read_registry(choices):
-                    raise unknown_choice(item.name, value, read_registry(choices))
+                value = _checked(item, value, hints[item.name])
             object.__setattr__(self, item.name, value)
         self.check()
 
@@ -95,7 +154,9 @@ class GuestOptions(Section):
 
 
 def read_registry(path):
-    """The dict of guests at `module:DICT`."""
+    """The dict of guests at `module:DICT`; names that are at hand are returned."""
+    if not isinstance(path, str):
+        return path
     module, _, attribute = path.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
@@ -180,8 +241,9 @@ def _is_guest(item):
     return "registry" in item.metadata
 
 
-def _checked(name, value, hint):
-    """`value` as the annotated type, or a `ConfigError` that says what is wanted."""
+def _checked(item, value, hint):
+    """The value of a field that is no guest, or a `ConfigError`."""
+    name = item.name
     if dataclasses.is_dataclass(hint):
         require(
             isinstance(value, hint),
@@ -189,42 +251,32 @@ def _checked(name, value, hint):
             **{name: value},
         )
         return value
-    if value is None:
-        require(allows_none(hint), f"`{name}` must not be None.", **{name: value})
-        return None
-    kind = value_type(hint)
-    if typing.get_origin(kind) is Literal:
-        if value not in typing.get_args(kind):
-            raise unknown_choice(name, value, typing.get_args(kind))
-        return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    # bool is an int in Python, but `epochs=True` is a mistake.
-    fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-    require(fits, f"`{name}` must be {_an(kind.__name__)}.", **{name: value})
-    if kind is float:
-        require(
-            value == value and abs(value) != float("inf"),
-            f"`{name}` must be finite.",
-            **{name: value},
-        )
+    wanted = item.metadata.get("required")
+    if wanted and not value:
+        raise ConfigError(f"--{flag_name(name, item)} is required: {wanted}.")
+    value = checked(name, value, hint)
+    choices = item.metadata.get("choices")
+    if choices and value not in (None, ""):
+        known = read_registry(choices)
+        for one in value if item_type(hint) else [value]:
+            if one not in known:
+                raise unknown_choice(name, one, known)
     return value
 
 
-def _an(noun):
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+def flag_name(dotted, item):
+    """The flag of an option: its own name, or its dotted one; None without a flag.
 
+    A guest's name has the flag of its section: `--objective=nt_xent`.
 
-def value_type(hint):
-    """The annotation without `| None`."""
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return next(a for a in typing.get_args(hint) if a is not type(None))
-    return hint
-
-
-def allows_none(hint):
-    """Whether the annotation has `| None`."""
-    return type(None) in typing.get_args(hint)
+    Args:
+      dotted: str.
+      item: the option's field.
+    """
+    if _is_guest(item):
+        return dotted.removesuffix(".name")
+    flag = item.metadata["flag"]
+    return None if flag is False else flag or dotted
 
 
 def walk_options(section, prefix=""):
@@ -262,29 +314,6 @@ def all_options(registry):
     return list(dict.fromkeys(g.Options for g in read_registry(registry).values()))
 
 
-def owners(section, dotted):
-    """The names of the guests that have an option, if not all of a registry have it.
-
-    Args:
-      section: section class.
-      dotted: str, such as `objective.margin`.
-
-    Returns:
-      list of str; empty for an option of all guests, or of no guest.
-    """
-    name, _, option_name = dotted.rpartition(".")
-    for item in dataclasses.fields(section):
-        if item.name == name and _is_guest(item):
-            registry = read_registry(item.metadata["registry"])
-            having = [
-                key
-                for key, value in registry.items()
-                if option_name in {i.name for i in dataclasses.fields(value.Options)}
-            ]
-            return [] if len(having) == len(registry) else having
-    return []
-
-
 def help_of(item):
     """The help text of an option's field."""
     text = item.metadata["help"]
@@ -320,11 +349,12 @@ def override(config, changes):
     have the same class of options, and begins with its own defaults where not.
 
     Args:
-      config: Config.
+      config: Config, or another section; or a section class, for its defaults with
+        the changes.
       changes: dict of dotted name (or the name of a section, with a dict) to value.
 
     Returns:
-      Config.
+      Config, or what `config` is or is a class of.
 
     Raises:
       ConfigError: an unknown name (the nearest are listed) or a value refused.
@@ -337,23 +367,27 @@ def override(config, changes):
       >>> override(Config(), {"objective": "margin_triplet"}).objective.margin
       0.8
     """
+    is_class = isinstance(config, type)
+    known = known_options(config)
     guests = {i.name: i for i in dataclasses.fields(config) if _is_guest(i)}
-    known = [name for name, _, _ in walk_options(type(config))]
     sections = {}
-    for name, value in _dotted(changes, guests).items():
+    for name, value in dotted(config, changes).items():
         section, _, option_name = name.rpartition(".")
         if section not in guests and name not in known:
-            raise _unknown_option(name, known)
+            raise unknown_option(name, known)
         sections.setdefault(section, {})[option_name] = value
     top = sections.pop("", {})
+    fields = {item.name: item for item in dataclasses.fields(config)}
     for section, values in sections.items():
-        former = getattr(config, section)
+        former = (
+            fields[section].default_factory() if is_class else getattr(config, section)
+        )
         if section in guests:
             registry = guests[section].metadata["registry"]
             top[section] = _changed_guest(registry, former, values)
         else:
             top[section] = dataclasses.replace(former, **values)
-    return dataclasses.replace(config, **top)
+    return config(**top) if is_class else dataclasses.replace(config, **top)
 
 
 def _changed_guest(registry, former, values):
@@ -363,8 +397,19 @@ def _changed_guest(registry, former, values):
     return guest_options(registry, {**kept, **values, "name": name})
 
 
-def _dotted(changes, guests):
-    """Flatten nested dicts and sections; a guest's name alone stands for the guest."""
+def dotted(section, changes):
+    """Flatten nested dicts and sections; a guest's name alone stands for the guest.
+
+    Args:
+      section: a section or a section class.
+      changes: dict, as for `override`.
+
+    Example:
+      >>> from simclr_tf.config import Config
+      >>> dotted(Config, {"objective": "nt_xent", "data": {"split": "train"}})
+      {'objective.name': 'nt_xent', 'data.split': 'train'}
+    """
+    guests = {item.name for item in dataclasses.fields(section) if _is_guest(item)}
     flat = {}
     for name, value in changes.items():
         if dataclasses.is_dataclass(value):
@@ -376,7 +421,64 @@ def _dotted(changes, guests):
     return flat
 
 
-def _unknown_option(name, known):
+def known_options(section):
+    """The dotted names of a section, with those of all guests of its registries."""
+    section = section if isinstance(section, type) else type(section)
+    return [name for name, _, _ in walk_options(section)]
+
+
+def hints_of(section, names):
+    """The annotation of every option, with guests that are chosen by name.
+
+    Args:
+      section: a section or a section class.
+      names: dict of a guest's field to the guest's name; others keep theirs.
+
+    Returns:
+      dict of dotted name to annotation.
+
+    Raises:
+      ConfigError: an unknown guest.
+    """
+    section_class = section if isinstance(section, type) else type(section)
+    hints = {name: hint for name, _, hint in walk_options(section_class)}
+    for item in dataclasses.fields(section_class):
+        if _is_guest(item):
+            own = guest_class(section, item, names.get(item.name))
+            rows = walk_options(own, f"{item.name}.")
+            hints |= {name: hint for name, _, hint in rows}
+    return hints
+
+
+def guest_class(section, item, name=None):
+    """The class of options of a guest that is named, or that a section has.
+
+    Args:
+      section: a section or a section class.
+      item: the guest's field.
+      name: str, or None for the guest that the section has.
+    """
+    if name is None and isinstance(section, type):
+        name = item.metadata["default"]
+    elif name is None:
+        name = getattr(section, item.name).name
+    return find_guest(item.metadata["registry"], name).Options
+
+
+def part_of(options, section_class, **changes):
+    """Those options that a section class has too, as a section of that class.
+
+    Args:
+      options: section with at least the fields of `section_class`.
+      section_class: section class.
+      **changes: values that are others there.
+    """
+    names = [item.name for item in dataclasses.fields(section_class)]
+    return section_class(**{n: getattr(options, n) for n in names} | changes)
+
+
+def unknown_option(name, known):
+    """The error for an option that does not exist, with the nearest names."""
     error = unknown_choice("option", name, known)
     nearest = str(error).split(" Choices:")[0]
     return ConfigError(f"{nearest} {received_text(option=name)}")
@@ -405,37 +507,3 @@ def differences(old, new, *, resuming=False):
 def to_dict(config):
     """Plain nested dicts, ready for JSON."""
     return dataclasses.asdict(config)
-
-
-def require_fraction(name, value, *, low_open=False):
-    """Refuse what lies outside [0, 1], or (0, 1] if `low_open`; None passes.
-
-    Raises:
-      ConfigError: with the option's name and value.
-    """
-    if value is not None:
-        low = value > 0 if low_open else value >= 0
-        interval = "(0, 1]" if low_open else "[0, 1]"
-        require(
-            low and value <= 1, f"`{name}` must lie in {interval}.", **{name: value}
-        )
-
-
-def require_positive(**values):
-    """Refuse, by their names, values that are not > 0; None passes.
-
-    Raises:
-      ConfigError: with the option's name and value.
-    """
-    for name, value in values.items():
-        require(value is None or value > 0, f"`{name}` must be > 0.", **{name: value})
-
-
-def require_not_negative(**values):
-    """Refuse, by their names, values that are not >= 0; None passes.
-
-    Raises:
-      ConfigError: with the option's name and value.
-    """
-    for name, value in values.items():
-        require(value is None or value >= 0, f"`{name}` must be >= 0.", **{name: value})

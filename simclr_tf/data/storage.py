@@ -16,11 +16,12 @@ import shutil
 
 import psutil
 
+from simclr_tf.files import whole_folder
 from simclr_tf.lazy import np
 
 _THREADS = 16
 MANIFEST = "manifest.json"
-_WRITING, _LOCK = ".writing", ".lock"
+_LOCK = ".lock"
 # Controller of a control group (version 2 has one for all) -> its folder, and the names
 # of its limit, of what is used, and of what of that Linux can take back at once.
 _LIMITS = {
@@ -127,23 +128,18 @@ def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
     """
     folder = pathlib.Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    entry, writing = folder / name, folder / f"{name}{_WRITING}"
+    entry = folder / name
     with _locked(folder / f"{name}{_LOCK}", waiting):
         if _is_whole(entry, identity):
             return entry, False
-        for left in (entry, writing):  # Of a killed process, or made from others.
+        # Made from other images, or left by a killed process of version 0.1.0.
+        for left in (entry, folder / f"{name}.writing"):
             shutil.rmtree(left, ignore_errors=True)
-        writing.mkdir()
-        try:
+        with whole_folder(entry) as writing:
             fill(writing)
             sizes = {path.name: path.stat().st_size for path in writing.iterdir()}
             text = json.dumps({"identity": identity, "bytes": sizes}, indent=1)
             (writing / MANIFEST).write_text(text, encoding="utf-8")
-            for path in writing.iterdir():
-                _flush(path)
-            os.replace(writing, entry)
-        finally:
-            shutil.rmtree(writing, ignore_errors=True)
     return entry, True
 
 
@@ -168,12 +164,6 @@ def _is_whole(entry, identity):
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-def _flush(path):
-    """Wait until the content of a file is on the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def free_disk_bytes(folder):

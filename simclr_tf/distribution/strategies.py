@@ -4,6 +4,8 @@ import os
 
 import tensorflow as tf
 
+from simclr_tf.config.pretrain import Strategy
+from simclr_tf.config.values import literal_choices
 from simclr_tf.distribution.cluster import (
     Cluster,
     Worker,
@@ -11,8 +13,9 @@ from simclr_tf.distribution.cluster import (
     read_tf_config,
 )
 from simclr_tf.errors import ClusterError, require, unknown_choice
+from simclr_tf.files import plain_reason
 
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+STRATEGIES = literal_choices(Strategy)
 _KEYS_APART = 100_000
 _GRPC = "grpc://"
 _TPU_WAIT_SECONDS = 10.0
@@ -196,11 +199,11 @@ def _multi_worker(timeout_seconds):
         raise ClusterError(
             "The connection to other workers must be made before TensorFlow is used: "
             "start a new process, or call simclr_tf.distribution.make_strategy first "
-            f"of all ({_first_line(error)})."
+            f"of all ({plain_reason(error)})."
         ) from error
     except tf.errors.OpError as error:
         raise ClusterError(
-            f"{cluster.own} could not join the other workers: {_first_line(error)}. "
+            f"{cluster.own} could not join the other workers: {plain_reason(error)}. "
             "Start all of them again."
         ) from error
 
@@ -216,8 +219,8 @@ def _tpu(name):
         strategy = tf.distribute.TPUStrategy(resolver)
     except (ValueError, RuntimeError, OSError, ImportError, tf.errors.OpError) as error:
         raise ClusterError(
-            f"Cannot use {named}: {_first_line(error)}. Check --tpu (or TPU_NAME), and "
-            "that TensorFlow was installed for TPUs (tensorflow-tpu)."
+            f"Cannot use {named}: {plain_reason(error)}. Check --tpu (or TPU_NAME), "
+            "and that TensorFlow was installed for TPUs (tensorflow-tpu)."
         ) from error
     if strategy.extended.num_hosts > 1:
         raise ClusterError(
@@ -225,8 +228,3 @@ def _tpu(name):
             f"Received: {strategy.extended.num_hosts} hosts."
         )
     return strategy
-
-
-def _first_line(error):
-    text = str(getattr(error, "message", None) or error).strip() or repr(error)
-    return text.splitlines()[0][:160].rstrip(".")

@@ -25,7 +25,7 @@ from simclr_tf.models.initializers import FRESH_STREAM, kernel_seed
 from simclr_tf.training import load_encoder
 from simclr_tf.training.assembly import build_encoder
 from simclr_tf.training.batches import open_training_source
-from simclr_tf.training.classifiers import load_classifier
+from simclr_tf.training.keras_files import load_classifier
 from simclr_tf.training.student_training import train_student
 from simclr_tf.training.workdir import versions
 

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from simclr_tf.config.finetune import METHODS
 from simclr_tf.data import evaluation_batches, label_subset, plain_errors
 from simclr_tf.errors import DataError, require, unknown_choice
 from simclr_tf.evaluation.features import extract_features
@@ -15,16 +16,7 @@ from simclr_tf.evaluation.run_log import LabelRun, RunLog
 from simclr_tf.models import check_endpoint, classifier_network, fresh_copy
 from simclr_tf.training.classifier_training import ClassifierTraining
 
-FINE_TUNED = "fine-tuned"
-FROM_SCRATCH = "supervised from scratch"
-FROZEN = "linear probe (frozen)"
-UNTRAINED_PROBE = "linear probe (untrained)"
-METHODS = {
-    "fine_tune": FINE_TUNED,
-    "scratch": FROM_SCRATCH,
-    "linear": FROZEN,
-    "linear_untrained": UNTRAINED_PROBE,
-}
+FINE_TUNED, FROM_SCRATCH, FROZEN, UNTRAINED_PROBE = METHODS.values()
 ON_FEW_LABELS = ("fine_tune", "scratch", "linear")
 PROTOCOL = "fine_tune"
 

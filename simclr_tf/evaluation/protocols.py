@@ -2,24 +2,12 @@
 
 import time
 
+from simclr_tf.config.evaluate import DEFAULT_PROTOCOLS, PROTOCOLS
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.evaluation import measures
 from simclr_tf.evaluation.features import check_labelled
 from simclr_tf.evaluation.linear_sgd import BASE_LEARNING_RATES, EPOCHS
 from simclr_tf.evaluation.results import Measurement
-
-# What the user asks for -> what the results call it.
-PROTOCOLS = {
-    "knn": "weighted_knn",
-    "linear": "linear_probe",
-    "few": "few_label_ridge",
-    "ridge": "ridge",
-    "linear_sgd": "linear_sgd",
-    "linear_lars": "linear_lars",
-    "linear_sgd_views": "linear_sgd_views",
-    "linear_lars_views": "linear_lars_views",
-}
-DEFAULT_PROTOCOLS = ("knn", "linear", "few")
 
 
 def evaluate_features(

@@ -9,7 +9,7 @@ import math
 import pathlib
 
 from simclr_tf.errors import DataError, WorkdirError, require
-from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.files import write_atomically
 
 SCHEMA = "simclr_tf.evaluation"
 SCHEMA_VERSION = 1
@@ -60,6 +60,7 @@ class Results:
       encoder: str, name or path of the encoder.
       measurements: tuple of Measurement.
       command: str, what started it.
+      options: dict, JSON: what it was asked for; {} where it was not kept.
       versions: dict of package to version.
       wall_seconds: float, everything together.
       step: int, updates the encoder was trained for; None where it is not known.
@@ -69,6 +70,7 @@ class Results:
     encoder: str
     measurements: tuple
     command: str | None = None
+    options: dict = dataclasses.field(default_factory=dict)
     versions: dict = dataclasses.field(default_factory=dict)
     wall_seconds: float | None = None
     step: int | None = None

@@ -1,21 +1,16 @@
 """Publishing a folder: under its final name when it is whole, or not at all."""
 
 import contextlib
-import fcntl
 import gzip
 import os
-import re
-import shutil
+import pathlib
 import tarfile
-import uuid
 
 import tensorflow as tf
 
 from simclr_tf.encoder_zoo import read_export_record
 from simclr_tf.errors import WorkdirError
-from simclr_tf.training.durable_files import sha256_of
-
-_OLDER = "-old"
+from simclr_tf.files import plain_reason, sha256_of, whole_folder
 
 
 def check_free(output_dir, overwrite):
@@ -44,97 +39,70 @@ def check_free(output_dir, overwrite):
         )
 
 
-@contextlib.contextmanager
-def folder_in_the_making(output_dir, overwrite):
-    """A sibling folder that gets its final name at the end, or vanishes.
+def check_new(output):
+    """The absolute path of a folder to make; nothing is made yet.
 
-    What processes left that were killed in here is put in order first.
+    Args:
+      output: path.
+
+    Raises:
+      WorkdirError: there is something already, or nothing may be written there.
+    """
+    output = pathlib.Path(output).expanduser().resolve()
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise WorkdirError(
+            f"--output={output} exists already and is not an empty folder. Choose "
+            "another name; nothing is ever overwritten."
+        )
+    above = next(folder for folder in output.parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise WorkdirError(
+            f"Cannot write --output={output}: {above} is not a folder that may be "
+            "written to."
+        )
+    return output
+
+
+@contextlib.contextmanager
+def new_folder(output):
+    """`publishing` of a folder where nothing is yet.
+
+    Args:
+      output: path; must not exist yet, or be an empty folder.
+
+    Yields:
+      pathlib.Path to write to.
+
+    Raises:
+      WorkdirError: there is something already, or it cannot be written.
+    """
+    with publishing(check_new(output), overwrite=False) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def publishing(output_dir, overwrite):
+    """Fill an export under another name; it gets its own at the end, or vanishes.
 
     Args:
       output_dir: pathlib.Path, the final name.
       overwrite: bool, an earlier export may be replaced.
 
     Yields:
-      pathlib.Path of the sibling.
+      pathlib.Path to write to.
 
     Raises:
       WorkdirError: it cannot be written; nothing is left behind.
     """
-    temporary = output_dir.with_name(f".{output_dir.name}-{uuid.uuid4().hex}")
     try:
-        remove_leftovers(output_dir)
-        temporary.mkdir(parents=True)
-        with _locked(temporary):
-            yield temporary
-            _publish(temporary, output_dir, overwrite)
+        with whole_folder(output_dir) as folder:
+            yield folder
+            check_free(output_dir, overwrite)  # Another process may have been faster.
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or plain_reason(error)
         raise WorkdirError(
             f"Cannot write {output_dir}: {reason}. Nothing was left there."
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _publish(temporary, output_dir, overwrite):
-    """Rename; an older export goes only after the new one is in its place."""
-    check_free(output_dir, overwrite)
-    if not output_dir.exists():
-        os.rename(temporary, output_dir)
-        return
-    older = output_dir.with_name(f".{output_dir.name}-{uuid.uuid4().hex}{_OLDER}")
-    with _locked(output_dir):
-        os.rename(output_dir, older)
-        try:
-            os.rename(temporary, output_dir)
-        except OSError:
-            os.rename(older, output_dir)
-            raise
-    shutil.rmtree(older, ignore_errors=True)
-
-
-def remove_leftovers(output_dir):
-    """Put in order what killed processes left beside a folder.
-
-    A folder in the making is removed. An older export that was to be replaced, and
-    whose successor never came, gets its name back. Those of living processes stay.
-
-    Args:
-      output_dir: pathlib.Path, the final name.
-
-    Raises:
-      OSError: a folder cannot be read.
-    """
-    pattern = re.compile(rf"\.{re.escape(output_dir.name)}-[0-9a-f]{{32}}({_OLDER})?")
-    if not output_dir.parent.is_dir():
-        return
-    for path in sorted(output_dir.parent.iterdir()):
-        if not path.is_dir() or not pattern.fullmatch(path.name):
-            continue
-        with _locked(path) as is_ours:
-            if is_ours and path.name.endswith(_OLDER) and not output_dir.exists():
-                os.rename(path, output_dir)
-            elif is_ours:
-                shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(folder):
-    """Hold a folder's lock, which ends with the process, whatever it is called then.
-
-    Yields:
-      bool, False if another process holds it, or the file system has no locks.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_ours = True
-        except OSError:
-            is_ours = False
-        yield is_ours
-    finally:
-        os.close(descriptor)
 
 
 def write_archive(folder, path):

@@ -21,7 +21,7 @@ from simclr_tf.export.plain_copy import plain_copy, plain_head
 from simclr_tf.export.publication import (
     check_free,
     checksums,
-    folder_in_the_making,
+    publishing,
     write_archive,
 )
 from simclr_tf.export.reusable import HEAD_OUTPUTS, ReusableModule
@@ -31,7 +31,6 @@ from simclr_tf.models import (
     describe_network,
     variables_by_name,
 )
-from simclr_tf.training.durable_files import write_flushed
 from simclr_tf.training.exports import DESCRIPTION
 from simclr_tf.training.workdir import versions
 
@@ -52,6 +51,7 @@ def export_saved_model(
     archive=False,
     overwrite=False,
     published=False,
+    options=None,
 ):
     """Write an encoder as a Reusable SavedModel, and as what else is asked for.
 
@@ -82,9 +82,10 @@ def export_saved_model(
       overwrite: bool, replace an earlier export; nothing else is ever replaced.
       published: bool, mark it in config.json as one that is given away: exports in
         exported_models/ with this mark ship with the package.
+      options: dict, JSON, kept in config.json: what the verb was asked for.
 
     Returns:
-      dict, the content of config.json: format, config, card, published,
+      dict, the content of config.json: format, config, options, card, published,
       num_parameters (trainable), input, outputs, signatures, variables, network,
       parity, versions, and the SHA-256 of every file.
 
@@ -115,6 +116,7 @@ def export_saved_model(
         "published": published,
         "card": {name: card[name] for name in card if name != "sections"},
         "config": config or {},
+        "options": options or {},
         **_contract(module, copy, network),
     }
     cases = parity_cases(
@@ -127,7 +129,7 @@ def export_saved_model(
         ],
         image_size_pixels=image_size_pixels or card.get("image_size_pixels"),
     )
-    with folder_in_the_making(output_dir, overwrite) as folder:
+    with publishing(output_dir, overwrite) as folder:
         saved_model = folder / SAVED_MODEL / ("" if version is None else str(version))
         _save(module, saved_model, record)
         parts = Parts(copy, network, saved_model, cases)
@@ -141,22 +143,20 @@ def export_saved_model(
             "tolerance": TOLERANCE,
             "formats": differences,
         }
-        write_flushed(
-            folder / "card.md",
-            card_markdown(
-                card,
-                image_shape=module.image_shape,
-                outputs=module.outputs,
-                num_parameters=record["num_parameters"],
-                files=_files(folder),
-                formats=formats,
-                signatures=tuple(module.signatures),
-                saved_model=saved_model.relative_to(folder).as_posix(),
-            ),
+        text = card_markdown(
+            card,
+            image_shape=module.image_shape,
+            outputs=module.outputs,
+            num_parameters=record["num_parameters"],
+            files=_files(folder),
+            formats=formats,
+            signatures=tuple(module.signatures),
+            saved_model=saved_model.relative_to(folder).as_posix(),
         )
+        (folder / "card.md").write_text(text, encoding="utf-8")
         record["sha256"] = checksums(folder)
         text = json.dumps(record, indent=1, default=str)
-        write_flushed(folder / "config.json", text + "\n")
+        (folder / "config.json").write_text(text + "\n", encoding="utf-8")
     return record
 
 
@@ -166,7 +166,8 @@ def _save(module, folder, record):
     if record["network"] is not None:
         description = folder / DESCRIPTION
         description.parent.mkdir()
-        write_flushed(description, json.dumps(record, default=str) + "\n")
+        text = json.dumps(record, default=str) + "\n"
+        description.write_text(text, encoding="utf-8")
 
 
 def _write_formats(folder, formats, parts):

@@ -118,7 +118,7 @@ def _does_not_fit(encoder, image_shape, reason):
     return ConfigError(
         f"The encoder {encoder.name} does not take images of {tuple(image_shape)} "
         f"(height, width, channels); its input is {encoder.input_shape}. Set "
-        "--data.image_size_pixels or --data.channels, or change the encoder. " + reason
+        "--image_size_pixels or --data.channels, or change the encoder. " + reason
     )
 
 

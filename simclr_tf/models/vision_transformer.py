@@ -249,7 +249,7 @@ def _checked_grid(image_size_pixels, patch_size):
     require(
         all(side % patch_size == 0 for side in sides),
         "The image size must be a multiple of the patch. Use another "
-        "--data.image_size_pixels, or another --encoder.patch_size.",
+        "--image_size_pixels, or another --encoder.patch_size.",
         image_size_pixels=tuple(sides),
         patch_size=patch_size,
     )

@@ -66,7 +66,7 @@ class NTXent(Objective):
                 "stuck",
                 f"The loss is stuck at {loss:.3f}: ln(2 * batch - 1) = {stuck:.3f} is "
                 "what equal projections give, so nothing is being learned. Try a "
-                "smaller or larger --optimizer.base_learning_rate, a longer "
+                "smaller or larger --base_learning_rate, a longer "
                 "--optimizer.warmup_epochs, or weaker augmentation.",
             )
 

@@ -5,11 +5,9 @@ import json
 from simclr_tf.config.schema import to_dict
 from simclr_tf.evaluation import DISTILL_FILE, distill, write_results
 from simclr_tf.evaluation.distillation import AGREE, CLASSIFY, STUDENT, TEACHER
-from simclr_tf.export.whole_folder import check_free, whole_folder
+from simclr_tf.export.publication import check_new, new_folder
 from simclr_tf.reports.tables import markdown_table, value_text
-from simclr_tf.training.classifiers import STUDENT_FILE
-from simclr_tf.training.durable_files import write_flushed
-from simclr_tf.training.encoders import ENCODER_FILE
+from simclr_tf.training.keras_files import ENCODER_FILE, STUDENT_FILE
 from simclr_tf.training.workdir import CONFIG_FILE, versions
 
 
@@ -32,7 +30,7 @@ def distill_and_report(config, output, *, command=None, say=print):
     Raises:
       SimCLRError: what the caller can put right; nothing is left behind.
     """
-    output = check_free(output)
+    output = check_new(output)
     found = distill(config, command=command, say=say)
     table = distill_markdown(found.results)
     record = {
@@ -42,14 +40,14 @@ def distill_and_report(config, output, *, command=None, say=print):
         "versions": versions(),
         "command": command,
     }
-    with whole_folder(output) as folder:
+    with new_folder(output) as folder:
         found.student.save(folder / STUDENT_FILE)
         found.encoder.save(folder / ENCODER_FILE)
-        write_flushed(folder / CONFIG_FILE, json.dumps(record, indent=1) + "\n")
+        text = json.dumps(record, indent=1) + "\n"
+        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
         write_results(folder / DISTILL_FILE, found.results)
-        write_flushed(
-            folder / "distill.md", f"# Distilled from {config.teacher}\n\n{table}\n"
-        )
+        text = f"# Distilled from {config.teacher}\n\n{table}\n"
+        (folder / "distill.md").write_text(text, encoding="utf-8")
     say(f"\n{table}\n")
     say(f"Written to {output}.")
     return found

@@ -1,19 +1,18 @@
 """An encoder that a path names: its config, its channels, the place for results."""
 
-import json
 import pathlib
 
-from simclr_tf.config import Config, from_dict
+from simclr_tf.config import Config
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.training import Workdir
-from simclr_tf.training.workdir import CHECKPOINTS
+from simclr_tf.training.load import look_at
 
 
 def config_of(path, chosen):
     """The config that belongs to an encoder.
 
     Args:
-      path: pathlib.Path of a workdir, an export or a Keras file.
+      path: pathlib.Path, as of `simclr_tf.training.load.look_at`.
       chosen: dict of flags; what they must say where the path does not.
 
     Returns:
@@ -21,16 +20,14 @@ def config_of(path, chosen):
 
     Raises:
       ConfigError: flags are missing.
+      DataError, WorkdirError: nothing there.
     """
-    if (path / CHECKPOINTS).is_dir():
-        return Workdir(path).config(), True
-    try:
-        record = json.loads((path / "config.json").read_text("utf-8"))
-        return from_dict(record["config"]["config"]), False
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # A Keras file, or an export of something else than a run.
+    place = look_at(path)
+    config = place.config()
+    if config is not None:
+        return config, place.is_run
     for name in ("data", "image_size_pixels"):
-        if path.exists() and name not in chosen:
+        if name not in chosen:
             raise ConfigError(
                 f"{path} does not say what it was trained on: --{name} is required."
             )

@@ -1,5 +1,7 @@
 """One evaluation from a path to files: numbers, table, pictures."""
 
+import dataclasses
+
 from simclr_tf.data import ArraySource, evaluation_batches, plain_errors
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError
@@ -11,6 +13,7 @@ from simclr_tf.evaluation import (
     compare,
     write_results,
 )
+from simclr_tf.files import write_atomically
 from simclr_tf.models.encoders import family_of
 from simclr_tf.reports.encoder_at import channels_of, config_of, output_folder
 from simclr_tf.reports.labelled_data import labelled_data
@@ -23,7 +26,6 @@ from simclr_tf.training import (
     untrained_encoder,
 )
 from simclr_tf.training.assembly import build_recipe
-from simclr_tf.training.durable_files import write_atomically
 from simclr_tf.training.workdir import CHECKPOINTS
 
 
@@ -36,6 +38,7 @@ def evaluate_and_report(
     batch_size=256,
     views_recipe="finetune",
     command=None,
+    options=None,
     say=print,
     **settings,
 ):
@@ -51,6 +54,7 @@ def evaluate_and_report(
       batch_size: int.
       views_recipe: name or Recipe of `simclr_tf.augment`, for protocols on views.
       command: str, for the record.
+      options: dict, JSON, for the record: what the verb was asked for.
       say: function of a str.
       **settings: of simclr_tf.evaluation.evaluate_features.
 
@@ -94,6 +98,7 @@ def evaluate_and_report(
             on_features=lambda name, *found: features.update({name: found}),
             **settings,
         )
+    results = dataclasses.replace(results, options=options or {})
     write_results(folder / EVALUATION_FILE, results)
     table = results_markdown(results)
     write_atomically(folder / "evaluation.md", f"# Evaluation of {typed}\n\n{table}\n")

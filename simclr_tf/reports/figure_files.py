@@ -1,11 +1,9 @@
-"""Pictures as files that are whole or not there; matplotlib without pyplot's state."""
+"""Figures as PNG files; matplotlib without the state of pyplot."""
 
 import io
-import os
-import pathlib
-import uuid
 
-from simclr_tf.errors import ConfigError, WorkdirError
+from simclr_tf.errors import ConfigError
+from simclr_tf.files import write_atomically
 
 
 def save_figure(figure, path):
@@ -20,35 +18,7 @@ def save_figure(figure, path):
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    save_bytes(buffer.getvalue(), path)
-
-
-def save_bytes(content, path):
-    """Write a file; a reader sees the old one or the whole new one.
-
-    Args:
-      content: bytes.
-      path: path of the file; its folder is made.
-
-    Raises:
-      WorkdirError: the file cannot be written.
-
-    Example:
-      >>> import tempfile
-      >>> path = pathlib.Path(tempfile.mkdtemp()) / "figures" / "a.png"
-      >>> save_bytes(b"pixels", path)
-      >>> path.read_bytes()
-      b'pixels'
-    """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WorkdirError(f"Cannot write {path}: {error.strerror}.") from error
+    write_atomically(path, buffer.getvalue(), make_folder=True)
 
 
 def matplotlib_parts():

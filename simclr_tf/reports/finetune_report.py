@@ -2,11 +2,10 @@
 
 import re
 import time
-import uuid
 
 from simclr_tf.distribution import is_chief, make_strategy
 from simclr_tf.encoder_zoo import encoder_path
-from simclr_tf.errors import ConfigError, WorkdirError, require
+from simclr_tf.errors import ConfigError, require
 from simclr_tf.evaluation import FINETUNE_FILE, Results, write_results
 from simclr_tf.evaluation.finetune import (
     FINE_TUNED,
@@ -16,6 +15,7 @@ from simclr_tf.evaluation.finetune import (
 )
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
+from simclr_tf.files import whole_file, write_atomically
 from simclr_tf.reports.accuracy_plot import accuracy_against_labels
 from simclr_tf.reports.encoder_at import channels_of, config_of, output_folder
 from simclr_tf.reports.labelled_data import labelled_data
@@ -26,8 +26,7 @@ from simclr_tf.training import (
     load_encoder,
     load_projection_head,
 )
-from simclr_tf.training.classifiers import CLASSIFIER_FILE
-from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.training.keras_files import CLASSIFIER_FILE
 from simclr_tf.training.workdir import CHECKPOINTS, versions
 
 RUNS_FILE = "finetune_runs.jsonl"
@@ -48,6 +47,7 @@ def finetune_and_report(
     strategy="auto",
     replicas=None,
     command=None,
+    options=None,
     say=print,
 ):
     """Fine-tune an encoder on few labels, beside from-scratch training and a probe.
@@ -72,6 +72,7 @@ def finetune_and_report(
       seeds: ints.
       strategy, replicas: of `simclr_tf.distribution.make_strategy`.
       command: str, for the record.
+      options: dict, JSON, for the record: what the verb was asked for.
       say: function of a str.
 
     Returns:
@@ -125,6 +126,7 @@ def finetune_and_report(
         typed,
         measurements,
         command=command,
+        options=options or {},
         versions=versions(),
         wall_seconds=round(time.monotonic() - started, 3),
         step=CheckpointStore(path / CHECKPOINTS).latest().step if is_run else None,
@@ -237,14 +239,6 @@ def projection_head_at(path, is_run, encoder, config):
 def _save_classifier(folder, budget, network):
     """Keep a fine-tuned network as a Keras file; it is whole or not there."""
     name = re.sub(r"[^\w.]+", "_", budget.title().replace("%", "percent")).strip("_")
-    place = folder / CLASSIFIERS / name
-    temporary = place / f".{uuid.uuid4().hex}.keras"
-    try:
-        place.mkdir(parents=True, exist_ok=True)
+    path = folder / CLASSIFIERS / name / CLASSIFIER_FILE
+    with whole_file(path, make_folder=True) as temporary:
         plain_copy(network).save(temporary)
-        temporary.replace(place / CLASSIFIER_FILE)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WorkdirError(
-            f"Cannot write {place / CLASSIFIER_FILE}: {error.strerror}."
-        ) from error

@@ -9,10 +9,10 @@ import numpy as np
 
 from simclr_tf import __version__
 from simclr_tf.extras import import_extra
+from simclr_tf.files import write_atomically
 from simclr_tf.reports.blocks import class_name
 from simclr_tf.reports.svg_charts import curves_svg, legend_svg, map_svg, matrix_svg
 from simclr_tf.reports.thumbnails import data_uri, png_bytes, sprite_sheet
-from simclr_tf.training.durable_files import write_atomically
 
 _MOST_IN_LEGEND = 40
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"

@@ -5,6 +5,7 @@ import itertools
 import pathlib
 import re
 
+from simclr_tf.files import write_atomically
 from simclr_tf.reports.block_figures import (
     curves_figure,
     gallery_figure,
@@ -20,9 +21,7 @@ from simclr_tf.reports.blocks import (
     Table,
     Text,
 )
-from simclr_tf.reports.figure_files import save_bytes
 from simclr_tf.reports.tables import markdown_table
-from simclr_tf.training.durable_files import write_atomically
 
 FIGURES = "figures"
 
@@ -82,7 +81,7 @@ def _draw(block, path):
     elif isinstance(block, Matrix):
         matrix_figure(block, path)
     elif isinstance(block, Picture):
-        save_bytes(block.png, path)
+        write_atomically(path, block.png, make_folder=True)
 
 
 def _picture(title, draw, folder, used):

@@ -1,16 +1,18 @@
 """Where a page is written: one HTML file, one Markdown file, or a folder with both."""
 
+import dataclasses
 import pathlib
 
 from simclr_tf.errors import WorkdirError
 from simclr_tf.extras import require_extra
+from simclr_tf.reports.blocks import Section, Text
 from simclr_tf.reports.html_page import write_html_page
 from simclr_tf.reports.markdown_page import write_markdown_page
 
 FILES = (".html", ".md", ".png")  # Endings of an output that is one file.
 
 
-def write_page(page, output, name="report"):
+def write_page(page, output, name="report", command=None):
     """Write a page.
 
     Args:
@@ -18,6 +20,7 @@ def write_page(page, output, name="report"):
       output: path: `FILE.html`; `FILE.md`, with its pictures in `figures/` beside it;
         anything else is a folder, which gets both under `name`.
       name: str, name of the files in a folder, without their endings.
+      command: str, what made the page, shown at its end.
 
     Returns:
       list of pathlib.Path, what was written.
@@ -34,6 +37,9 @@ def write_page(page, output, name="report"):
       ['report.html', 'report.md']
     """
     output = pathlib.Path(output).expanduser()
+    if command is not None:
+        made = Section("Command", (Text(f"`{command}`", "note"),))
+        page = dataclasses.replace(page, sections=(*page.sections, made))
     if output.suffix == ".html":
         writers = [(write_html_page, output)]
     elif output.suffix == ".md":

@@ -17,7 +17,7 @@ _TABLE, _FIGURE = "study.md", "study.png"
 _MOST_CURVES = 20
 
 
-def report_of_study(folder, output, *, say=print):
+def report_of_study(folder, output, *, command=None, say=print):
     """Write the page of a study.
 
     Args:
@@ -25,6 +25,7 @@ def report_of_study(folder, output, *, say=print):
         workdir, seed, status, values), and study.md and study.png as far as they are
         there.
       output: path for `write_page`.
+      command: str, what made the page, shown at its end.
       say: function of a str.
 
     Returns:
@@ -47,7 +48,7 @@ def report_of_study(folder, output, *, say=print):
         f"{about}: {done} of {len(study['cells'])} cells done",
         tuple(sections + ([curves] if curves else [])),
     )
-    written = write_page(page, output)
+    written = write_page(page, output, command=command)
     say(f"Written: {', '.join(map(str, written))}.")
     return written
 

@@ -11,12 +11,12 @@ from simclr_tf.errors import DataError, require
 from simclr_tf.evaluation import Results, write_results
 from simclr_tf.evaluation.finetune import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
+from simclr_tf.files import write_atomically
 from simclr_tf.reports.encoder_at import channels_of, config_of, output_folder
 from simclr_tf.reports.finetune_report import projection_head_at
 from simclr_tf.reports.labelled_data import labelled_data
 from simclr_tf.reports.tables import markdown_table, value_text
 from simclr_tf.training import CheckpointStore, load_encoder
-from simclr_tf.training.durable_files import write_atomically
 from simclr_tf.training.workdir import CHECKPOINTS, versions
 
 TRANSFER_FILE = "transfer.json"
@@ -37,6 +37,7 @@ def transfer_and_report(
     strategy="auto",
     replicas=None,
     command=None,
+    options=None,
     say=print,
 ):
     """Measure an encoder on several labelled sets, random weights beside it.
@@ -61,6 +62,7 @@ def transfer_and_report(
       seeds: ints.
       strategy, replicas: of `simclr_tf.distribution.make_strategy`.
       command: str, for the record.
+      options: dict, JSON, for the record: what the verb was asked for.
       say: function of a str.
 
     Returns:
@@ -122,6 +124,7 @@ def transfer_and_report(
         typed,
         tuple(measurements),
         command=command,
+        options=options or {},
         versions=versions(),
         wall_seconds=round(time.monotonic() - started, 3),
         step=CheckpointStore(path / CHECKPOINTS).latest().step if is_run else None,

@@ -19,7 +19,16 @@ from simclr_tf.training.assembly import build_recipe
 _LARGEST_PIXELS = 512
 
 
-def show_views(config, output, *, num_images=2, num_shown=12, num_pairs=256, say=print):
+def show_views(
+    config,
+    output,
+    *,
+    num_images=2,
+    num_shown=12,
+    num_pairs=256,
+    command=None,
+    say=print,
+):
     """Show and judge a recipe before a run: nothing is trained.
 
     Args:
@@ -29,6 +38,7 @@ def show_views(config, output, *, num_images=2, num_shown=12, num_pairs=256, say
       num_images: int >= 1, images that the operators are shown on.
       num_shown: int >= 1, pairs that are shown.
       num_pairs: int >= 2, pairs that are measured.
+      command: str, what made the page, shown at its end.
       say: function of a str.
 
     Returns:
@@ -82,7 +92,7 @@ def show_views(config, output, *, num_images=2, num_shown=12, num_pairs=256, say
     written = []
     if output.suffix != ".png":
         page = _page(config, recipe, measures, warnings, operators, final)
-        written += write_page(page, output, name="show_views")
+        written += write_page(page, output, name="show_views", command=command)
     if output.suffix not in (".html", ".md"):
         written.append(output if output.suffix == ".png" else output / "show_views.png")
         gallery_figure([operators, final], written[-1])

@@ -40,6 +40,7 @@ def report_of_runs(
     num_images=2000,
     map_images=1000,
     seed=0,
+    command=None,
     say=print,
 ):
     """Write the report of a run, or the comparison of several.
@@ -57,6 +58,7 @@ def report_of_runs(
       num_images: int >= 4, training and test images that are looked at.
       map_images: int >= 4, images of the maps.
       seed: int, of the samples and of t-SNE.
+      command: str, what made the page, shown at its end.
       say: function of a str.
 
     Returns:
@@ -94,7 +96,7 @@ def report_of_runs(
             ", ".join(run.name for run in runs),
             tuple(comparison_sections(runs)),
         )
-    written = write_page(page, output)
+    written = write_page(page, output, command=command)
     say(f"Written: {', '.join(map(str, written))}.")
     return written
 

@@ -6,7 +6,7 @@ from simclr_tf.studies.cost import Operations, measured_speed
 from simclr_tf.studies.quiet import without_warnings_of_retracing
 from simclr_tf.studies.runner import StudyRunner
 from simclr_tf.training.batches import open_training_source
-from simclr_tf.training.executions import set_threads
+from simclr_tf.training.run import set_threads
 
 
 def run_study(

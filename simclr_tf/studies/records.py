@@ -7,7 +7,7 @@ import shutil
 from simclr_tf.config.moved import flat_with_present_names
 from simclr_tf.config.schema import flatten, is_resumable, to_dict, walk_options
 from simclr_tf.errors import WorkdirError
-from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.files import write_atomically
 
 STUDY_FILE = "study.json"
 CELL_FILE = "cell.json"

@@ -8,6 +8,7 @@ import traceback
 
 from simclr_tf.config.schema import flatten
 from simclr_tf.errors import ConfigError, SimCLRError
+from simclr_tf.files import write_atomically
 from simclr_tf.studies.claims import Claims
 from simclr_tf.studies.cost import speed_of_finished
 from simclr_tf.studies.figures import study_figure
@@ -22,7 +23,6 @@ from simclr_tf.studies.records import CLAIMS, DONE, FAILED, StudyFolder, summary
 from simclr_tf.studies.rows import rows_of
 from simclr_tf.studies.study import Cell, Run, runs_of, shard_of
 from simclr_tf.studies.tables import in_common, study_markdown
-from simclr_tf.training.durable_files import write_atomically
 from simclr_tf.training.workdir import versions
 
 TABLE_FILE, PICTURE_FILE = "study.md", "study.png"

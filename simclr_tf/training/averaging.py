@@ -8,56 +8,40 @@ import math
 
 import tensorflow as tf
 
-from simclr_tf._keras import keras
 from simclr_tf.distribution import run_on_replicas
-from simclr_tf.training.executions import steps_done
+from simclr_tf.training.step_clock import StepCallback
 
 FORGOTTEN = 1e-4  # What may be left of the old statistics.
 
 
-class UseAverages(keras.callbacks.Callback):
+class UseAverages(StepCallback):
     """After the last step: weights <- their averages, statistics <- measured again.
 
-    It stands before `SaveCheckpoints`, whose last checkpoint then holds the averages:
-    whoever loads it, on whichever lane, needs to know nothing of them.
+    The last checkpoint, saved after it, then holds the averages: whoever loads it, on
+    whichever lane, needs to know nothing of them.
 
     Args:
       batches: function of (first, last) to the data set of those steps.
+      clock: StepClock.
       batch_norm_momentum: float in [0, 1), decay of the moving statistics.
-      start_step, total_steps, steps_per_execution: int.
     """
 
-    _supports_tf_logs = True
-
-    def __init__(
-        self,
-        batches,
-        *,
-        batch_norm_momentum,
-        start_step,
-        total_steps,
-        steps_per_execution=1,
-    ):
+    def __init__(self, batches, clock, *, batch_norm_momentum):
         super().__init__()
-        self._batches, self._momentum = batches, batch_norm_momentum
-        self._step, self._total = start_step, total_steps
-        self._steps_per_execution = steps_per_execution
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._step += steps_done(batch, self._steps_per_execution)
+        self._batches, self._clock = batches, clock
+        self._momentum = batch_norm_momentum
 
     def on_epoch_end(self, epoch, logs=None):
         averages = getattr(self.model.optimizer, "averages", None)
-        if averages is None or self._step < self._total:
+        if averages is None or not self._clock.is_run_end:
             return
         for weight, average in zip(
             self.model.trainable_variables, averages, strict=True
         ):
             weight.assign(average)
-        number = min(batches_to_forget(self._momentum), self._total)
-        measure_statistics(
-            self.model, self._batches(self._total - number, self._total), number
-        )
+        total = self._clock.total_steps
+        number = min(batches_to_forget(self._momentum), total)
+        measure_statistics(self.model, self._batches(total - number, total), number)
 
 
 def batches_to_forget(momentum):

@@ -13,8 +13,9 @@ from simclr_tf.data import (
 )
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError
-from simclr_tf.training.executions import made_ahead
 from simclr_tf.training.views_of_batch import ViewsOfBatch
+
+_PREFETCH_BATCHES = 2
 
 
 def open_training_source(config, data=None, say=lambda line: None):
@@ -118,10 +119,10 @@ class Batches:
             shard_index=worker,
             num_shards=workers,
         )
-        dataset = dataset.map(lambda batch: without_skipped(batch, self._corruption))
+        dataset = dataset.map(lambda batch: note_corrupt(batch, self._corruption))
         if self._probe_source is not None:
             dataset = self._with_probe_set(dataset, first, last, worker, workers)
-        return made_ahead(dataset, self._config.performance)
+        return prefetch(dataset, self._config.performance)
 
     def ids_of(self, step):
         """Which examples the global batch of a step holds, as of `batch_ids`."""
@@ -149,7 +150,7 @@ class Batches:
         view_of = ViewsOfBatch(plan, compile_views=False)
 
         def join(batch, labelled):
-            labelled = without_skipped(labelled, self._probe_corruption)
+            labelled = note_corrupt(labelled, self._probe_corruption)
             return {
                 **batch,
                 "probe_images": view_of(labelled)[0],
@@ -159,8 +160,8 @@ class Batches:
         return tf.data.Dataset.zip((dataset, probe)).map(join)
 
 
-def without_skipped(batch, corruption):
-    """Take note of the images that had to be replaced, and drop the column.
+def note_corrupt(batch, corruption):
+    """Record which images had to be replaced, and drop the column that tells it.
 
     Args:
       batch: dict as of `training_dataset`.
@@ -182,3 +183,21 @@ def without_skipped(batch, corruption):
         for name, value in {**batch, "ids": ids}.items()
         if name != "skipped"
     }
+
+
+def prefetch(dataset, options):
+    """Make batches ahead of their step, on as many threads as the options ask for.
+
+    Args:
+      dataset: tf.data.Dataset.
+      options: PerformanceConfig.
+
+    Returns:
+      tf.data.Dataset of the same elements in the same order.
+    """
+    dataset = dataset.prefetch(options.prefetch_batches or _PREFETCH_BATCHES)
+    if options.data_threads is None:
+        return dataset
+    threads = tf.data.Options()
+    threads.threading.private_threadpool_size = options.data_threads
+    return dataset.with_options(threads)

@@ -13,22 +13,22 @@ import logging
 import os
 import pathlib
 import shutil
-import uuid
 
 import tensorflow as tf
 
 from simclr_tf.errors import WorkdirError
-from simclr_tf.training.durable_files import (
-    flush_folder,
+from simclr_tf.files import (
+    flush,
     plain_reason,
     sha256_of,
-    write_flushed,
+    temporary_name,
+    whole_folder,
 )
 
 LOG = logging.getLogger("simclr_tf")
 MANIFEST = "manifest.json"
 _PREFIX = "ckpt"
-_TEMPORARY = ".writing-"
+_UNFINISHED = (".step-*", ".writing-*")  # The latter of version 0.1.0.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Checkpoint:
             status.expect_partial()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise WorkdirError(
-                f"Checkpoint {self.path} does not fit the model: {_first_line(error)}"
+                f"Checkpoint {self.path} does not fit the model: {plain_reason(error)}."
             ) from error
 
 
@@ -93,25 +93,20 @@ class CheckpointStore:
           WorkdirError: if the disk is full or the folder cannot be written.
         """
         final = self.path_of(step)
-        temporary = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
         try:
             self.folder.mkdir(exist_ok=True)  # But not its parent, if that is gone.
-            temporary.mkdir()
-            tf.train.Checkpoint(**objects).write(str(temporary / _PREFIX))
-            manifest = {
-                "step": step,
-                "files": _describe_files(temporary),
-                **(details or {}),
-            }
-            write_flushed(temporary / MANIFEST, json.dumps(manifest, indent=1))
-            flush_folder(temporary)
-            if final.exists():  # Damaged, or the run would have gone on from there.
-                self._set_aside(final)
-            os.replace(temporary, final)
-            flush_folder(self.folder)
-            flush_folder(self.folder.parent)
+            # One of this step is damaged, or the run would have continued from it.
+            with whole_folder(final) as folder:
+                tf.train.Checkpoint(**objects).write(str(folder / _PREFIX))
+                manifest = {
+                    "step": step,
+                    "files": _describe_files(folder),
+                    **(details or {}),
+                }
+                text = json.dumps(manifest, indent=1)
+                (folder / MANIFEST).write_text(text, encoding="utf-8")
+            flush(self.folder.parent)
         except (OSError, tf.errors.OpError) as error:
-            shutil.rmtree(temporary, ignore_errors=True)
             if not self.folder.parent.is_dir():
                 raise WorkdirError(
                     f"Cannot save the checkpoint of step {step}: {self.folder.parent} "
@@ -120,7 +115,7 @@ class CheckpointStore:
                 ) from error
             raise WorkdirError(
                 f"Cannot save the checkpoint of step {step} under {self.folder}: "
-                f"{_first_line(error)} Free some space or use another --workdir; "
+                f"{plain_reason(error)}. Free some space or use another --workdir; "
                 "earlier checkpoints are untouched."
             ) from error
         self._forget(step)
@@ -161,13 +156,14 @@ class CheckpointStore:
             # A step to come: it was damaged, or the run would have begun there.
             if path not in kept:
                 self._set_aside(path)
-        for path in self.folder.glob(f"{_TEMPORARY}*"):  # Also of a killed run.
-            shutil.rmtree(path, ignore_errors=True)
+        for pattern in _UNFINISHED:  # Also of a killed run.
+            for path in self.folder.glob(pattern):
+                shutil.rmtree(path, ignore_errors=True)
 
     def _set_aside(self, path):
         """Take a checkpoint's name away in one go: none is ever half deleted."""
         with contextlib.suppress(OSError):
-            os.replace(path, self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}")
+            os.replace(path, temporary_name(path))
 
 
 def _name_of(step):
@@ -194,13 +190,11 @@ def open_checkpoint(path):
 
 
 def _describe_files(folder):
-    """Size and sha256 of each file, flushed to disk on the way."""
-    described = {}
-    for path in sorted(folder.iterdir()):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        described[path.name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-    return described
+    """Size and sha256 of each file."""
+    return {
+        path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in sorted(folder.iterdir())
+    }
 
 
 def _read_manifest(folder):
@@ -213,7 +207,7 @@ def _read_manifest(folder):
     except FileNotFoundError:
         return None, f"{MANIFEST} is missing"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return None, f"{MANIFEST} cannot be read: {_first_line(error)}"
+        return None, f"{MANIFEST} cannot be read: {plain_reason(error)}"
 
 
 def _first_damage(folder, manifest):
@@ -227,7 +221,3 @@ def _first_damage(folder, manifest):
         if sha256_of(path) != expected["sha256"]:
             return f"{name} differs from its checksum"
     return None
-
-
-def _first_line(error):
-    return f"{plain_reason(error)}."

@@ -3,6 +3,7 @@
 import dataclasses
 
 from simclr_tf import durations
+from simclr_tf._keras import keras
 from simclr_tf.augment import get_recipe
 from simclr_tf.data import CorruptionLog, evaluation_batches, training_dataset
 from simclr_tf.distribution import distribute_batches, require_divisible
@@ -14,8 +15,7 @@ from simclr_tf.optim import (
     make_optimizer,
     scaled_learning_rate,
 )
-from simclr_tf.training.batches import without_skipped
-from simclr_tf.training.best_epoch import BestEpoch
+from simclr_tf.training.batches import note_corrupt
 from simclr_tf.training.classifier import Classifier
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
@@ -184,7 +184,40 @@ class ClassifierTraining:
 
 def _columns(batch, corruption):
     """What the step takes of a batch; images that had to be replaced are noted."""
-    batch = without_skipped(batch, corruption)
+    batch = note_corrupt(batch, corruption)
     return {
         name: batch[name] for name in (*ViewsOfBatch.COLUMNS, "labels") if name in batch
     }
+
+
+class BestEpoch(keras.callbacks.Callback):
+    """Stop when the validation accuracy rises no more; keep the best weights.
+
+    Keras's `EarlyStopping` knows no tie-breaker (of equal accuracies the lower loss
+    counts here), and leaves the last weights where training came to its planned end.
+
+    Args:
+      network: keras.Model whose weights are kept.
+      patience_epochs: int >= 1, epochs without a better one before the end.
+
+    Attributes:
+      epoch: int, the best epoch, counted from 0; None before the first.
+    """
+
+    def __init__(self, network, patience_epochs):
+        super().__init__()
+        self._network, self._patience = network, patience_epochs
+
+    def on_train_begin(self, logs=None):
+        self.epoch, self._best, self._weights = None, None, None
+
+    def on_epoch_end(self, epoch, logs=None):
+        score = (float(logs["val_accuracy"]), -float(logs["val_loss"]))
+        if self._best is None or score > self._best:
+            self.epoch, self._best = epoch, score
+            self._weights = self._network.get_weights()
+        elif epoch - self.epoch >= self._patience:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        self._network.set_weights(self._weights)

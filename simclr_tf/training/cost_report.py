@@ -2,9 +2,8 @@
 
 import time
 
-from simclr_tf._keras import keras
 from simclr_tf.models import count_parameters, flops_per_example
-from simclr_tf.training.executions import steps_done
+from simclr_tf.training.step_clock import StepCallback
 
 
 def cost_report(
@@ -48,41 +47,35 @@ def cost_report(
     return "\n".join(lines)
 
 
-class EstimatedTime(keras.callbacks.Callback):
+class EstimatedTime(StepCallback):
     """Say the expected duration once, after a few warm-up steps.
 
     Args:
-      total_steps, start_step: int.
+      clock: StepClock; of several steps an execution, the first execution is left
+        out and the second is measured, if they are longer.
       say: function of a str.
       skip, measure: int, steps left out (tracing, warm-up) and steps measured.
-      steps_per_execution: int; of more than one, the first execution is left out and
-        the second is measured, if they are longer.
     """
 
-    _supports_tf_logs = True
-
-    def __init__(
-        self, *, total_steps, start_step, say, skip=3, measure=5, steps_per_execution=1
-    ):
+    def __init__(self, clock, *, say, skip=3, measure=5):
         super().__init__()
-        self._left = total_steps - start_step
+        self._clock = clock
         self._say, self._skip, self._measure = say, skip, measure
-        self._steps_per_execution = steps_per_execution
-        self._seen, self._began, self._is_said = 0, None, False
+        self._began, self._is_said = None, False
 
     def on_train_batch_end(self, batch, logs=None):
-        self._seen += steps_done(batch, self._steps_per_execution)
-        if self._seen < self._skip or self._is_said:
+        step = self._clock.step
+        if step - self._clock.start_step < self._skip or self._is_said:
             return
         if self._began is None:
-            self._began = self._seen, time.perf_counter()
-        elif self._seen - self._began[0] >= self._measure:
+            self._began = step, time.perf_counter()
+        elif step - self._began[0] >= self._measure:
             self._is_said = True
             first, began = self._began
-            seconds = (time.perf_counter() - began) / (self._seen - first)
+            seconds = (time.perf_counter() - began) / (step - first)
             self._say(
                 f"Time        {seconds:.3f} s a step, about "
-                f"{seconds * (self._left - self._seen) / 60:.1f} minutes left"
+                f"{seconds * (self._clock.total_steps - step) / 60:.1f} minutes left"
             )
 
 

@@ -6,12 +6,11 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from simclr_tf._keras import keras
 from simclr_tf.data import on_host
-from simclr_tf.training.executions import steps_done
+from simclr_tf.training.step_clock import StepCallback
 
 
-class WaitMeter(keras.callbacks.Callback):
+class WaitMeter(StepCallback):
     """Seconds that the consumer of a data set spent waiting for its next element.
 
     A clock is read just before and just after each element is asked for, in the
@@ -24,19 +23,15 @@ class WaitMeter(keras.callbacks.Callback):
     not waiting, and `seconds` is the least that it was.
 
     Args:
-      ahead: bool, whether elements are asked for ahead of their step.
-      steps_per_execution: int.
+      clock: StepClock, where elements are asked for ahead of their step; else None.
 
     Attributes:
       seconds: float, the wait so far.
     """
 
-    _supports_tf_logs = True
-
-    def __init__(self, ahead=False, steps_per_execution=1):
+    def __init__(self, clock=None):
         super().__init__()
-        self.seconds = 0.0
-        self._ahead, self._steps_per_execution = ahead, steps_per_execution
+        self.seconds, self._step_clock = 0.0, clock
         self._asked = self._step_began = 0.0
         self._arrivals = collections.deque()  # (asked for, received) an element.
 
@@ -44,7 +39,9 @@ class WaitMeter(keras.callbacks.Callback):
         self._step_began = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        steps = min(steps_done(batch, self._steps_per_execution), len(self._arrivals))
+        if self._step_clock is None:
+            return
+        steps = min(self._step_clock.latest_steps, len(self._arrivals))
         arrivals = [self._arrivals.popleft() for _ in range(steps)]
         for asked, received in arrivals[:1]:
             # The first is asked for after the step has begun: tracing comes before.
@@ -80,7 +77,7 @@ class WaitMeter(keras.callbacks.Callback):
 
     def _receive(self):
         received = time.perf_counter()
-        if self._ahead:
+        if self._step_clock is not None:
             self._arrivals.append((self._asked, received))
         else:
             self.seconds += received - self._asked

@@ -1,20 +1,28 @@
 """Exports read back: the network from its description, the weights by their names."""
 
+import contextlib
 import json
+import pathlib
+import tarfile
+import tempfile
+import zlib
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.encoder_zoo import RECORD, read_export_record
+from simclr_tf.encoder_zoo import RECORD
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.extras import import_extra
+from simclr_tf.files import plain_reason, sha256_of
 from simclr_tf.models import network_from_description, set_weights_by_name
-from simclr_tf.training.durable_files import sha256_of
+from simclr_tf.training.stored_variables import VALUE, StoredVariables
 
 SAVED_MODEL = "saved_model"
 WEIGHTS = "weights.safetensors"
 # TensorFlow carries files in this folder along and does not look at them.
 DESCRIPTION = "assets.extra/simclr_tf.json"
+# Python has it since 3.10.12 and 3.11.4: owners and permissions do not count.
+_TAR_OPTIONS = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 
 
 def find_saved_model(path):
@@ -40,16 +48,55 @@ def find_saved_model(path):
     return None
 
 
-def check_not_an_export(folder):
-    """Raise if a folder that is taken for a workdir is an export without a network.
+def is_archive(path):
+    """Whether a file's name is that of an archive.
+
+    Example:
+      >>> is_archive(pathlib.Path("encoder.tar.gz"))
+      True
+    """
+    return path.name.lower().endswith((".tar.gz", ".tgz", ".tar"))
+
+
+@contextlib.contextmanager
+def unpacked(path):
+    """The content of a tar archive in a temporary folder, for a `with` block.
+
+    All members are looked at before the first one is written: an absolute path, a
+    `..`, a link or a device refuses the whole archive.
+
+    Args:
+      path: pathlib.Path of a `.tar.gz`, `.tgz` or `.tar` file.
+
+    Yields:
+      pathlib.Path of the folder.
 
     Raises:
-      WorkdirError: an export in formats for other programs alone.
+      DataError: not a whole archive, or a member that may not be unpacked.
     """
-    if read_export_record(folder) is not None:
-        raise WorkdirError(
-            f"{folder} is an export for other programs alone: it holds neither "
-            f"{SAVED_MODEL}/ nor {WEIGHTS}, from one of which an encoder is read."
+    with tempfile.TemporaryDirectory(prefix="simclr_tf-") as folder:
+        try:
+            with tarfile.open(path) as archive:
+                for member in archive.getmembers():
+                    _check_member(member, path)
+                archive.extractall(folder, **_TAR_OPTIONS)
+        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+            raise DataError(
+                f"Cannot unpack {path}: {plain_reason(error)}. The archive is "
+                "damaged, or not a tar archive."
+            ) from error
+        yield pathlib.Path(folder)
+
+
+def _check_member(member, path):
+    """Stricter than tarfile's own filter, which lets links within the folder pass."""
+    name = pathlib.PurePosixPath(member.name)
+    outside = name.is_absolute() or ".." in name.parts or "\\" in member.name
+    if outside or not (member.isfile() or member.isdir()):
+        what = "a path outside the archive" if outside else "a link or a device"
+        raise DataError(
+            f"{path} is refused and nothing was unpacked: its member "
+            f"{member.name!r} is {what}, which no export holds."
         )
 
 
@@ -82,7 +129,7 @@ def encoder_of_weights(path):
         weights = numpy_files.load_file(path)
     except (OSError, ValueError, KeyError, error_class) as error:
         raise DataError(
-            f"Cannot read {path}: {_first_line(error)} The file is damaged "
+            f"Cannot read {path}: {plain_reason(error)}. The file is damaged "
             "or not safetensors."
         ) from error
     _check_intact(path, record.get("sha256"), path.name)
@@ -104,8 +151,8 @@ def encoder_of_saved_model(folder):
       keras.Model: a trainable graph of layers, or an `ExportedEncoder`.
 
     Raises:
-      DataError: a damaged description.
-      WorkdirError: a SavedModel that cannot be loaded.
+      DataError: a damaged description, or damaged variables.
+      WorkdirError: a SavedModel of another kind that cannot be loaded.
     """
     description = folder / DESCRIPTION
     if not description.is_file():
@@ -141,7 +188,7 @@ class ExportedEncoder(keras.Model):
             self.loaded = tf.saved_model.load(str(folder))
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise WorkdirError(
-                f"Cannot load the SavedModel in {folder}: {_first_line(error)}"
+                f"Cannot load the SavedModel in {folder}: {plain_reason(error)}."
             ) from error
         if not callable(self.loaded) or "serving_default" not in self.loaded.signatures:
             raise WorkdirError(
@@ -165,30 +212,15 @@ class ExportedEncoder(keras.Model):
 
 def _variables(folder, names):
     """The numbers in a SavedModel, by the names that its description gives them."""
-    prefix = folder / "variables" / "variables"
-    try:
-        reader = tf.train.load_checkpoint(str(prefix))
-        return {
-            name: reader.get_tensor(f"variables/{i}/.ATTRIBUTES/VARIABLE_VALUE")
-            for i, name in enumerate(names)
-        }
-    except (
-        ValueError,
-        OSError,
-        LookupError,
-        RuntimeError,
-        tf.errors.OpError,
-    ) as error:  # TensorFlow's reader raises Python's own.
-        raise WorkdirError(
-            f"The SavedModel in {folder} is damaged: {_first_line(error)}"
-        ) from error
+    stored = StoredVariables(folder / "variables" / "variables")
+    return {name: stored.read(f"variables/{i}/{VALUE}") for i, name in enumerate(names)}
 
 
 def _read_json(path):
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"Cannot read {path}: {_first_line(error)}") from error
+        raise DataError(f"Cannot read {path}: {plain_reason(error)}.") from error
     if not isinstance(record, dict):
         raise DataError(f"{path} is not the record of an export.")
     return record
@@ -201,8 +233,3 @@ def _check_intact(path, checksums, name):
             f"{path} is not the file that was exported: it differs from "
             f"its checksum in {RECORD}."
         )
-
-
-def _first_line(error):
-    lines = str(error).strip().splitlines() or [repr(error)]
-    return f"{lines[0][:200].rstrip('.')}."

@@ -5,7 +5,6 @@ import math
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import NonFiniteError
-from simclr_tf.training.executions import steps_done
 
 LOG = logging.getLogger("simclr_tf")
 
@@ -21,17 +20,16 @@ class HealthCheck(keras.callbacks.Callback):
     is named in the log, and the run stops when there are too many.
 
     Args:
+      clock: StepClock; of several steps an execution, the steps among which it was are
+        named.
       global_batch_size: int, for the diagnosis of the objective.
-      start_step: int, steps done before.
-      patience_epochs: int, epochs before a stuck loss is said.
+      patience_epochs: int, epochs before warnings of a stuck loss.
       last_checkpoint: function returning the newest good checkpoint's path or None.
       ids_of_batch: function of k = 0, 1, ... to the ids of the examples in batch k, or
         None.
       max_skipped_steps: int >= 0, steps that a run may skip, with those of its earlier
         starts.
-      speaks: bool; of several workers that see the same, one warns.
-      steps_per_execution: int; of more than one, the steps among which it was are
-        named.
+      warns: bool, log warnings; of several workers that see the same, one does.
 
     Raises:
       NonFiniteError: in training, at the step whose loss or gradient is not finite, or
@@ -41,33 +39,28 @@ class HealthCheck(keras.callbacks.Callback):
 
     def __init__(
         self,
+        clock,
         *,
         global_batch_size,
-        start_step=0,
         patience_epochs=2,
         last_checkpoint=lambda: None,
         ids_of_batch=None,
         max_skipped_steps=10,
-        speaks=True,
-        steps_per_execution=1,
+        warns=True,
     ):
         super().__init__()
-        self._global_batch_size = global_batch_size
-        self._step = start_step
-        self._steps_per_execution, self._latest_steps = steps_per_execution, 1
+        self._clock, self._global_batch_size = clock, global_batch_size
         self._patience = patience_epochs
         self._last_checkpoint = last_checkpoint
         self._ids_of_batch = ids_of_batch
         self._skipped, self._max_skipped = 0, max_skipped_steps
         self._said = set()
-        self._warn = LOG.warning if speaks else LOG.debug
+        self._warn = LOG.warning if warns else LOG.debug
 
     def on_train_begin(self, logs=None):
         self._skipped = getattr(self.model, "skipped_steps", 0)
 
     def on_train_batch_end(self, batch, logs=None):
-        self._latest_steps = steps_done(batch, self._steps_per_execution)
-        self._step += self._latest_steps
         for name in ("loss", "gradient_norm"):
             if name in logs and not math.isfinite(logs[name]):
                 raise NonFiniteError(self._non_finite_message(name, logs[name]))
@@ -104,7 +97,7 @@ class HealthCheck(keras.callbacks.Callback):
                 "collapsed",
                 (
                     f"The representation has collapsed: all images get nearly the same "
-                    f"features ({figures}). Try a lower --optimizer.base_learning_rate"
+                    f"features ({figures}). Try a lower --base_learning_rate"
                     f"{' or a higher --objective.temperature' if warmer else ''}."
                 ),
             )
@@ -114,7 +107,7 @@ class HealthCheck(keras.callbacks.Callback):
         return (
             f"The {what} became {value} at {self._when()}; the run stops here. "
             f"{self._kept()} {self._batch()}Try a lower "
-            "--optimizer.base_learning_rate, a longer --optimizer.warmup_epochs, "
+            "--base_learning_rate, a longer --optimizer.warmup_epochs, "
             "--precision=float32, or --on_nonfinite=skip."
         )
 
@@ -129,16 +122,17 @@ class HealthCheck(keras.callbacks.Callback):
         raise NonFiniteError(
             f"{skipped}That is more than --max_skipped_steps={self._max_skipped}, so "
             f"the run stops here. {self._kept()} {self._batch()}Try a lower "
-            "--optimizer.base_learning_rate, a longer --optimizer.warmup_epochs, or "
+            "--base_learning_rate, a longer --optimizer.warmup_epochs, or "
             "--precision=float32."
         )
 
     def _when(self):
-        if self._latest_steps == 1:
-            return f"step {self._step}"
+        step, number = self._clock.step, self._clock.latest_steps
+        if number == 1:
+            return f"step {step}"
         return (
-            f"one of the steps {self._step - self._latest_steps + 1} to "
-            f"{self._step} (--performance.steps_per_execution=1 says at which)"
+            f"one of the steps {step - number + 1} to {step} "
+            "(--performance.steps_per_execution=1 says at which)"
         )
 
     def _kept(self):
@@ -150,9 +144,9 @@ class HealthCheck(keras.callbacks.Callback):
         )
 
     def _batch(self):
-        if self._ids_of_batch is None or self._latest_steps > 1:
+        if self._ids_of_batch is None or self._clock.latest_steps > 1:
             return ""
-        ids = [int(example) for example in self._ids_of_batch(self._step - 1)]
+        ids = [int(example) for example in self._ids_of_batch(self._clock.step - 1)]
         text = ", ".join(map(str, ids[:SHOWN_IDS]))
         if len(ids) > SHOWN_IDS:
             text += f" and {len(ids) - SHOWN_IDS} more"

@@ -1,18 +1,23 @@
-"""Keras files from elsewhere: what they would run is looked at before they are loaded.
+"""Networks in Keras files: what they would run is looked at before they are loaded.
 
 Keras's safe mode does not cover HDF5, whatever the file is called, and imports any
 module that a `.keras` file names.
 """
 
 import json
+import pathlib
 import zipfile
 
 import h5py
 
 from simclr_tf._keras import KERAS_PACKAGES, keras
 from simclr_tf.errors import DataError
-from simclr_tf.models import check_encoder
+from simclr_tf.files import plain_reason
+from simclr_tf.models import check_encoder, split_classifier
 
+# What fine-tuning and distillation call the networks that they keep.
+CLASSIFIER_FILE, STUDENT_FILE = "classifier.keras", "student.keras"
+ENCODER_FILE = "encoder.keras"
 SUFFIXES = (".keras", ".h5", ".hdf5")
 _KNOWN = (*KERAS_PACKAGES, "builtins")
 
@@ -51,8 +56,43 @@ def load_keras_file(path, check):
         return check(keras.models.load_model(path, compile=False, safe_mode=True))
     except (OSError, ValueError, ImportError, TypeError, KeyError) as error:
         raise DataError(
-            f"Cannot load a Keras model from {path}: {_first_line(error)}"
+            f"Cannot load a Keras model from {path}: {plain_reason(error)}."
         ) from error
+
+
+def load_classifier(path):
+    """The classifier that fine-tuning or distillation has kept.
+
+    Like every Keras file, it is read in safe mode and refused if it holds code.
+
+    Args:
+      path: a Keras file of the Keras 2 API, or the folder with classifier.keras or
+        student.keras.
+
+    Returns:
+      keras.Model, float32 images `[N, H, W, C]` in [0, 1] to logits.
+
+    Raises:
+      DataError: no such file, or it holds something else than a classifier.
+    """
+    path = pathlib.Path(path).expanduser()
+    if not path.exists():
+        raise DataError(f"There is no classifier at {path}: the path does not exist.")
+    if path.is_dir():
+        files = [path / name for name in (CLASSIFIER_FILE, STUDENT_FILE)]
+        path, folder = next((file for file in files if file.is_file()), None), path
+        if path is None:
+            raise DataError(
+                f"There is no classifier in {folder}: neither {CLASSIFIER_FILE} nor "
+                f"{STUDENT_FILE}. Fine-tuning keeps one for each label budget, in "
+                "classifiers/BUDGET."
+            )
+    return load_keras_file(path, _checked)
+
+
+def _checked(network):
+    split_classifier(network)  # Refuses everything else.
+    return network
 
 
 def _config_of(path):
@@ -73,7 +113,7 @@ def _config_of(path):
         zipfile.BadZipFile,
     ) as error:
         raise DataError(
-            f"Cannot load a Keras model from {path}: {_first_line(error)} It is "
+            f"Cannot load a Keras model from {path}: {plain_reason(error)}. It is "
             "damaged, or no Keras file."
         ) from error
 
@@ -120,8 +160,3 @@ def _check_entry(entry, path):
             "Keras's nor registered. If it is yours, import it before, with "
             "`@keras.utils.register_keras_serializable()`."
         )
-
-
-def _first_line(error):
-    lines = str(error).strip().splitlines() or [repr(error)]
-    return f"{lines[0][:200].rstrip('.')}."

@@ -6,6 +6,7 @@ fast as float32, where it has none about half as fast, and devices say what they
 
 import dataclasses
 import pathlib
+import re
 
 import tensorflow as tf
 
@@ -32,7 +33,7 @@ class Precision:
     asked: str = "auto"
 
     def line(self):
-        """What is said before training."""
+        """The line that is printed before training."""
         return f"Precision   {self.name}: {self.reason} (--precision={self.asked})"
 
     def record(self):
@@ -41,7 +42,7 @@ class Precision:
 
 
 def fitting_precision(strategy):
-    """The faster precision on this process's devices, as far as they say.
+    """The faster precision on this process's devices, as far as is known.
 
     Args:
       strategy: tf.distribute.Strategy.
@@ -70,12 +71,11 @@ def fitting_precision(strategy):
     return _of_processor(CPU_DESCRIPTION)
 
 
-def settle_precision(config, strategy, workdir):
-    """The precision of a run; one exchange between its workers.
+def choose_precision(config, strategy, workdir):
+    """Choose the precision of a run; one exchange between its workers.
 
-    `auto` is settled once, when a run begins: later it goes on in the same precision,
-    also where the other one is faster, because a run in two precisions is neither.
-    Workers that differ all take float32.
+    A run keeps the precision that it started with, also where another machine would
+    be faster in the other one. Workers that differ all take float32.
 
     Args:
       config: Config.
@@ -92,9 +92,9 @@ def settle_precision(config, strategy, workdir):
     if config.precision != "auto":
         if (config.precision, here.name) == ("bfloat16", "float32"):
             return Precision(
-                "bfloat16", f"as you say, although {here.reason}", config.precision
+                "bfloat16", f"as requested, although {here.reason}", config.precision
             )
-        return Precision(config.precision, "as you say", config.precision)
+        return Precision(config.precision, "as requested", config.precision)
     begun = None
     if workdir is not None and workdir.has(CONFIG_FILE):
         begun = workdir.config().precision
@@ -102,71 +102,58 @@ def settle_precision(config, strategy, workdir):
         return here
     return Precision(
         begun,
-        f"this run began in it and goes on in it, although {here.reason}; a run "
-        f"in another --workdir would take {here.name}",
+        f"this run started with it and keeps it, although {here.reason}; a run in "
+        f"another --workdir would take {here.name}",
     )
 
 
 def _of_gpus(details):
     """The precision of GPUs from what TensorFlow knows of each: that of the oldest."""
-    unknown = [gpu for gpu in details if not gpu.get("compute_capability")]
-    if unknown:
-        return Precision(
-            "float32", f"{_name(unknown[0])} does not say whether it has bfloat16"
-        )
-    oldest = min(details, key=lambda gpu: gpu["compute_capability"])
-    capability = ".".join(map(str, oldest["compute_capability"]))
-    known = f"{_name(oldest)} has compute capability {capability}"
-    if tuple(oldest["compute_capability"]) >= _GPU_CAPABILITY:
+    oldest = min(details, key=lambda gpu: gpu.get("compute_capability") or ())
+    name = oldest.get("device_name") or "the GPU"
+    capability = oldest.get("compute_capability")
+    if not capability:
+        return Precision("float32", f"{name} does not say whether it has bfloat16")
+    known = f"{name} has compute capability {_dotted(capability)}"
+    if tuple(capability) >= _GPU_CAPABILITY:
         return Precision("bfloat16", f"{known}, which computes it")
-    return Precision(
-        "float32", f"{known}, and bfloat16 needs {'.'.join(map(str, _GPU_CAPABILITY))}"
-    )
+    needed = _dotted(_GPU_CAPABILITY)
+    return Precision("float32", f"{known}, and bfloat16 needs {needed}")
 
 
-def _name(details):
-    return details.get("device_name") or "the GPU"
+def _dotted(capability):
+    return ".".join(map(str, capability))
 
 
 def _of_processor(description):
     """The precision of the processor that a file like /proc/cpuinfo describes."""
-    flags = _processor_flags(description)
+    try:
+        text = description.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
     if flags is None:
         return Precision(
             "float32",
             "it is not known whether this processor has instructions for "
             "bfloat16, and without them it takes twice as long",
         )
-    found = [name for name in _CPU_INSTRUCTIONS if name in flags]
-    if found:
-        return Precision(
-            "bfloat16",
-            f"this processor has instructions for it ({found[0]}) and is "
-            "about twice as fast with them",
-        )
+    for name in _CPU_INSTRUCTIONS:
+        if name in flags[1].split():
+            return Precision(
+                "bfloat16",
+                f"this processor has instructions for it ({name}) and is about twice "
+                "as fast with them",
+            )
     return Precision(
         "float32",
-        "this processor has no instructions for bfloat16 and takes about "
-        "twice as long in it",
+        "this processor has no instructions for bfloat16 and takes about twice as "
+        "long in it",
     )
 
 
-def _processor_flags(description):
-    """The names of a processor's instruction sets, or None if they are not known."""
-    try:
-        text = description.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == "flags":
-            return value.split()
-    return None
-
-
 def _of_all_workers(own, strategy):
-    if not largest_over_workers(strategy, int(own.name == "float32")):
-        return own
-    if own.name == "float32":
+    one_lacks_it = largest_over_workers(strategy, int(own.name == "float32"))
+    if own.name == "float32" or not one_lacks_it:
         return own
     return Precision("float32", "another worker's device has no bfloat16")

@@ -5,8 +5,7 @@ import time
 
 from tqdm import tqdm
 
-from simclr_tf._keras import keras
-from simclr_tf.training.executions import steps_done
+from simclr_tf.training.step_clock import StepCallback
 
 
 class Throughput:
@@ -14,71 +13,50 @@ class Throughput:
 
     Args:
       global_batch_size: int, images a step.
+      clock: StepClock.
       wait_meter: WaitMeter of the training data.
     """
 
-    def __init__(self, global_batch_size, wait_meter):
-        self._batch = global_batch_size
-        self._meter = wait_meter
+    def __init__(self, global_batch_size, clock, wait_meter):
+        self._batch, self._clock, self._meter = global_batch_size, clock, wait_meter
         self.mark()
 
     def mark(self):
         """Start a new interval."""
-        self._steps = 0
+        self._first_step = self._clock.step
         self._began = time.perf_counter()
         self._waited = self._meter.seconds
-
-    def step(self, steps=1):
-        """Count finished steps."""
-        self._steps += steps
 
     def read(self):
         """Figures of the interval: images_per_second, data_wait_fraction, seconds."""
         seconds = max(time.perf_counter() - self._began, 1e-9)
         waited = self._meter.seconds - self._waited
+        steps = self._clock.step - self._first_step
         return {
-            "images_per_second": self._steps * self._batch / seconds,
+            "images_per_second": steps * self._batch / seconds,
             "data_wait_fraction": min(waited / seconds, 1.0),
             "seconds": seconds,
         }
 
 
-class Progress(keras.callbacks.Callback):
+class Progress(StepCallback):
     """A bar with loss, accuracies, images/s, data wait and ETA.
 
     Without a terminal it prints one line an epoch instead.
 
     Args:
-      total_steps: int, length of the run.
-      start_step: int, steps done before.
-      global_batch_size: int, images a step.
-      wait_meter: WaitMeter.
+      clock: StepClock.
+      throughput: Throughput.
       shown: dict of figure name to its short name, beside the loss.
       stream: where to write; stderr if None.
-      steps_per_execution: int.
     """
 
-    _supports_tf_logs = True  # Nothing is fetched from the device for unseen steps.
-
-    def __init__(
-        self,
-        *,
-        total_steps,
-        start_step,
-        global_batch_size,
-        wait_meter,
-        shown=None,
-        stream=None,
-        steps_per_execution=1,
-    ):
+    def __init__(self, clock, throughput, *, shown=None, stream=None):
         super().__init__()
         self._shown = {"loss": "loss", **(shown or {})}
         self._stream = stream or sys.stderr
-        self._step, self._total = start_step, total_steps
-        self._steps_per_execution = steps_per_execution
-        self._throughput = Throughput(global_batch_size, wait_meter)
-        self._bar = None
-        self._began, self._first_step = None, start_step
+        self._clock, self._throughput = clock, throughput
+        self._bar = self._began = None
         self._shown_at = 0.0
 
     def on_train_begin(self, logs=None):
@@ -86,8 +64,8 @@ class Progress(keras.callbacks.Callback):
             self._began = time.perf_counter()
         if self._bar is None and self._stream.isatty():
             self._bar = tqdm(
-                total=self._total,
-                initial=self._step,
+                total=self._clock.total_steps,
+                initial=self._clock.step,
                 unit="step",
                 file=self._stream,
                 dynamic_ncols=True,
@@ -97,22 +75,20 @@ class Progress(keras.callbacks.Callback):
         self._throughput.mark()
 
     def on_train_batch_end(self, batch, logs=None):
-        steps = steps_done(batch, self._steps_per_execution)
-        self._step += steps
-        self._throughput.step(steps)
         if self._bar is not None:
-            self._bar.update(steps)
+            self._bar.update(self._clock.latest_steps)
             if time.perf_counter() - self._shown_at > 0.5:
                 self._shown_at = time.perf_counter()
                 self._bar.set_postfix_str(self._figures(logs), refresh=False)
 
     def on_epoch_end(self, epoch, logs=None):
         if self._bar is None:
-            done = self._step - self._first_step
+            step, total = self._clock.step, self._clock.total_steps
+            done = step - self._clock.start_step
             spent = time.perf_counter() - self._began
-            left = spent / max(done, 1) * (self._total - self._step)
+            left = spent / max(done, 1) * (total - step)
             print(
-                f"epoch {epoch + 1}  step {self._step}/{self._total}  "
+                f"epoch {epoch + 1}  step {step}/{total}  "
                 f"{self._figures(logs)}  ETA {_clock(left)}",
                 file=self._stream,
                 flush=True,

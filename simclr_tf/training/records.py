@@ -1,4 +1,4 @@
-"""What a run leaves behind for programs: metrics.jsonl and TensorBoard files."""
+"""The figures of each epoch: measured, and written to metrics.jsonl and TensorBoard."""
 
 import contextlib
 import json
@@ -6,56 +6,56 @@ import logging
 import os
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import WorkdirError
-from simclr_tf.training.durable_files import plain_reason, write_atomically
-from simclr_tf.training.executions import steps_done
+from simclr_tf.files import plain_reason, write_atomically
+from simclr_tf.metrics import alignment, effective_rank, uniformity
+from simclr_tf.training.views_of_batch import ViewsOfBatch
 from simclr_tf.training.workdir import METRICS_FILE, TENSORBOARD
 
 LOG = logging.getLogger("simclr_tf")
+SAMPLE_SIZE = 256  # Images: enough for a rank, little beside an epoch.
+GRID_IMAGES = 12
 
 
 class MetricsLog(keras.callbacks.Callback):
     """One record an epoch: in memory, as a JSON line, and as TensorBoard scalars.
 
-    Lines and scalars of an earlier, interrupted run that lie beyond `start_step` are
+    Lines and scalars of an earlier, interrupted run beyond the clock's first step are
     dropped, so that every step stands there once.
 
     Args:
       folder: path of the run; None keeps the records in memory only.
-      start_step: int, steps done before.
+      clock: StepClock.
       learning_rate: function of a step to the learning rate.
       throughput: Throughput, for images/s and data wait.
       sample: RepresentationSample, measured at the end of each epoch.
       grid_every_epochs: int, epochs between pictures of view pairs; 0: only one.
-      steps_per_execution: int.
     """
 
     def __init__(
         self,
         folder,
+        clock,
         *,
-        start_step,
         learning_rate,
         throughput,
         sample,
         grid_every_epochs=0,
-        steps_per_execution=1,
     ):
         super().__init__()
-        self.records = []
+        self.records, self._clock = [], clock
         self._path = self._events = self._writer = None
         if folder is not None:
             self._path = pathlib.Path(folder) / METRICS_FILE
             self._events = pathlib.Path(folder) / TENSORBOARD
             with _plain_problems(self._path):
-                keep_lines_up_to(self._path, start_step)
+                keep_lines_up_to(self._path, clock.step)
                 self.records = read_metrics(self._path)
-        self._step = start_step
-        self._steps_per_execution = steps_per_execution
         self._learning_rate = learning_rate
         self._throughput = throughput
         self._sample = sample
@@ -64,10 +64,10 @@ class MetricsLog(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if self._events is not None and self._writer is None:
             with _plain_problems(self._events):
-                keep_events_up_to(self._events, self._step)
+                keep_events_up_to(self._events, self._clock.step)
                 self._writer = tf.summary.create_file_writer(str(self._events))
                 self._writer.init()  # Opens the file, where problems show.
-            if self._step == 0:  # The pairs are the same ever after.
+            if self._clock.step == 0:  # The pairs are the same ever after.
                 self._write_grid()
 
     def close(self):
@@ -85,18 +85,13 @@ class MetricsLog(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._throughput.mark()
 
-    def on_train_batch_end(self, batch, logs=None):
-        steps = steps_done(batch, self._steps_per_execution)
-        self._step += steps
-        self._throughput.step(steps)
-
     def on_epoch_end(self, epoch, logs=None):
         # The callbacks after this one see these figures too.
         logs.update(self._throughput.read())
         logs.update(self._sample.measure())
-        logs["learning_rate"] = float(self._learning_rate(self._step))
+        logs["learning_rate"] = float(self._learning_rate(self._clock.step))
         record = {
-            "step": self._step,
+            "step": self._clock.step,
             "epoch": epoch + 1,
             **{name: float(value) for name, value in logs.items()},
         }
@@ -115,7 +110,7 @@ class MetricsLog(keras.callbacks.Callback):
             self._write_scalars(record)
 
     def _write_scalars(self, record):
-        with self._writer.as_default(step=self._step):
+        with self._writer.as_default(step=self._clock.step):
             for name, value in record.items():
                 if name not in ("step", "epoch"):
                     tf.summary.scalar(name, value)
@@ -123,9 +118,64 @@ class MetricsLog(keras.callbacks.Callback):
 
     def _write_grid(self):
         if self._writer is not None:
-            with _plain_problems(self._events), self._writer.as_default(self._step):
+            step = self._clock.step
+            with _plain_problems(self._events), self._writer.as_default(step):
                 tf.summary.image("view_pairs", self._sample.grid()[tf.newaxis])
                 self._writer.flush()
+
+
+class RepresentationSample:
+    """A fixed batch of views on which every epoch is measured alike.
+
+    Args:
+      model: PretrainingModel.
+      batch: dict, one element of the training data; its first `SAMPLE_SIZE` rows are
+        kept.
+    """
+
+    def __init__(self, model, batch):
+        self._model = model
+        rows = {
+            name: tf.nest.map_structure(lambda value: value[:SAMPLE_SIZE], batch[name])
+            for name in ViewsOfBatch.COLUMNS
+            if name in batch
+        }
+        views = model.views_of(rows)
+        plan = model.views_of.plan
+        self.views = views if plan is None else views[: plan.num_full_views]
+        self._embed = tf.function(self._features_and_projections)
+
+    def measure(self):
+        """Measure the features and projections.
+
+        Returns:
+          dict: effective_rank of the features, uniformity of the projections and, of
+          two views or more, alignment of the first two.
+        """
+        features, projections = self._embed()
+        figures = {
+            "effective_rank": float(effective_rank(features)),
+            "uniformity": float(uniformity(projections[0])),
+        }
+        if len(projections) > 1:
+            figures["alignment"] = float(alignment(*projections[:2]))
+        return figures
+
+    def grid(self):
+        """Views of some images above each other, `[V S, GRID_IMAGES * S, C]`."""
+        rows = [
+            np.concatenate(list(view[:GRID_IMAGES].numpy()), axis=1)
+            for view in self.views
+        ]
+        grid = np.concatenate(rows, axis=0)
+        # TensorBoard draws 1, 3 or 4 channels.
+        return grid if grid.shape[-1] in (1, 3, 4) else grid[..., :1]
+
+    def _features_and_projections(self):
+        stacked = tf.concat(self.views, axis=0)
+        features = self._model.encoder(stacked, training=False)
+        projections = self._model.projection_head(features, training=False)
+        return features, tf.split(projections, len(self.views))
 
 
 @contextlib.contextmanager

@@ -14,17 +14,17 @@ from simclr_tf.distribution import (
     named_lost_peers,
     require_divisible,
 )
+from simclr_tf.errors import ConfigError
 from simclr_tf.training import assembly
 from simclr_tf.training.batches import (
     Batches,
     open_probe_source,
     open_training_source,
 )
-from simclr_tf.training.executions import set_threads
 from simclr_tf.training.micro_batches import require_micro_batches
-from simclr_tf.training.plan import plan_run
-from simclr_tf.training.precision import settle_precision
+from simclr_tf.training.precision import choose_precision
 from simclr_tf.training.stages import Run
+from simclr_tf.training.step_clock import plan_run
 from simclr_tf.training.workdir import Workdir
 from simclr_tf.training.workers import how_to_continue
 
@@ -106,6 +106,7 @@ def pretrain_from_config(
     callbacks=(),
     say=print,
     command="simclr_tf.pretrain(...)",
+    origin=None,
 ):
     """Run, or continue, the pretraining that a config describes.
 
@@ -114,6 +115,7 @@ def pretrain_from_config(
       workdir, encoder, callbacks, say: as for `pretrain`.
       data: a Python object with the images, or None for `config.data.source`.
       command: str, what started the run; kept in its config.json.
+      origin: str, where the config comes from, said first; None: nothing to say.
 
     Returns:
       PretrainResult.
@@ -134,13 +136,15 @@ def pretrain_from_config(
         )
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    say = say if is_chief(strategy) else lambda line: None  # One worker speaks.
+    say = say if is_chief(strategy) else lambda line: None  # One worker prints.
+    if origin is not None:
+        say(origin)
     source = open_training_source(config, data, say)
     probe_source = open_probe_source(config, source.channels, say)
     plan = plan_run(config, source)
     workdir = None if workdir is None else Workdir(workdir)
     with named_lost_peers(strategy, lambda: how_to_continue(workdir and workdir.path)):
-        precision = settle_precision(config, strategy, workdir)
+        precision = choose_precision(config, strategy, workdir)
         config = dataclasses.replace(config, precision=precision.name)
         with strategy.scope():
             model = _build(config, source, probe_source, encoder, plan, replicas)
@@ -149,6 +153,39 @@ def pretrain_from_config(
             config, strategy, model, source, probe_source, batches, plan, say, precision
         )
         return run.execute(workdir, callbacks, command)
+
+
+def set_threads(options):
+    """Give TensorFlow's pools their sizes; call it before TensorFlow is used.
+
+    Args:
+      options: PerformanceConfig.
+
+    Raises:
+      ConfigError: TensorFlow has begun with pools of another size.
+    """
+    threading = tf.config.threading
+    for name, wanted, give in (
+        (
+            "intra_op_threads",
+            options.intra_op_threads,
+            threading.set_intra_op_parallelism_threads,
+        ),
+        (
+            "inter_op_threads",
+            options.inter_op_threads,
+            threading.set_inter_op_parallelism_threads,
+        ),
+    ):
+        if wanted is None:
+            continue
+        try:
+            give(wanted)  # Nothing happens if it has that size.
+        except RuntimeError as error:
+            raise ConfigError(
+                f"`performance.{name}` must be set before TensorFlow is used: start a "
+                f"new process, or leave it unset. Received: {name}={wanted}."
+            ) from error
 
 
 def _build(config, source, probe_source, encoder, plan, replicas):

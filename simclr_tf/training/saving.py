@@ -4,62 +4,50 @@ import time
 
 import tensorflow as tf
 
-from simclr_tf._keras import keras
 from simclr_tf.errors import NonFiniteError
 from simclr_tf.training.continuation import metric_state
-from simclr_tf.training.executions import steps_done
+from simclr_tf.training.step_clock import StepCallback
 
 
-class SaveCheckpoints(keras.callbacks.Callback):
+class SaveCheckpoints(StepCallback):
     """Save every few epochs, every few steps, when interrupted, and at the end.
 
-    It comes after the callbacks that write an epoch's figures: a checkpoint at the end
-    of an epoch says that they are written.
+    A checkpoint at the end of an epoch is saved after the epoch's figures are written.
+    One that is due within an execution of several steps is saved at its end.
 
     Args:
       store: CheckpointStore.
+      clock: StepClock.
       every_epochs: int.
       keep_every_epochs: int or None; the ends of these epochs are saved too.
       every_steps: int or None, steps between checkpoints within an epoch.
-      epoch_steps, start_step, total_steps: int.
-      steps_per_execution: int; a checkpoint that is due within an execution is saved
-        at its end.
       details: dict for every manifest.
       interruption: Interruption, or None.
     """
 
-    _supports_tf_logs = True
-
     def __init__(
         self,
         store,
+        clock,
         *,
         every_epochs,
-        epoch_steps,
-        start_step,
-        total_steps,
         keep_every_epochs=None,
         every_steps=None,
         details=None,
         interruption=None,
-        steps_per_execution=1,
     ):
         super().__init__()
-        self._store, self._details = store, details or {}
+        self._store, self._clock, self._details = store, clock, details or {}
         self._every = [n for n in (every_epochs, keep_every_epochs) if n]
         self._every_steps = every_steps
-        self._epoch_steps = epoch_steps
-        self._step, self._total = start_step, total_steps
         self._interruption = interruption
-        self._steps_per_execution = steps_per_execution
         self._is_due = False  # By the number of steps.
 
     def on_train_batch_end(self, batch, logs=None):
-        before = self._step
-        self._step += steps_done(batch, self._steps_per_execution)
-        every = self._every_steps
-        self._is_due = bool(every) and self._step // every > before // every
-        if self._step % self._epoch_steps == 0 or self._step == self._total:
+        step, every = self._clock.step, self._every_steps
+        before = step - self._clock.latest_steps
+        self._is_due = bool(every) and step // every > before // every
+        if self._clock.is_epoch_end:
             return  # The epoch's figures come first: on_epoch_end.
         if self._is_due or self._asked():
             self._save()
@@ -67,7 +55,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         is_due = (
             any((epoch + 1) % every == 0 for every in self._every)
-            or self._step == self._total
+            or self._clock.is_run_end
             or self._is_due
         )
         if is_due or self._asked():
@@ -80,7 +68,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         was_asked = self._asked()  # A signal may come while saving: it waits a step.
         self._check_finite()
         checkpoint = self._store.save(
-            self._step,
+            self._clock.step,
             details={
                 **self._details,
                 "saved_at": time.time(),
@@ -97,7 +85,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         for weight in self.model.trainable_weights:
             if not bool(tf.reduce_all(tf.math.is_finite(weight))):
                 raise NonFiniteError(
-                    f"A weight ({weight.name}) became non-finite by step {self._step}; "
-                    "nothing was saved. Try a lower --optimizer.base_learning_rate or "
-                    "--precision=float32."
+                    f"A weight ({weight.name}) became non-finite by step "
+                    f"{self._clock.step}; nothing was saved. Try a lower "
+                    "--base_learning_rate or --precision=float32."
                 )

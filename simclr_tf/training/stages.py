@@ -8,6 +8,7 @@ from simclr_tf._keras import keras
 from simclr_tf.data import plain_errors
 from simclr_tf.distribution import distribute_batches, is_chief, is_distributed
 from simclr_tf.objectives import figures_of
+from simclr_tf.optim import learning_rate_schedule
 from simclr_tf.training.averaging import UseAverages
 from simclr_tf.training.continuation import (
     ContinueMetrics,
@@ -17,12 +18,16 @@ from simclr_tf.training.continuation import (
 )
 from simclr_tf.training.cost_report import EstimatedTime, cost_report
 from simclr_tf.training.data_wait import WaitMeter
-from simclr_tf.training.diagnostics import RepresentationSample
 from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.interruption import StopWhenSaved
 from simclr_tf.training.progress import Progress, Throughput
-from simclr_tf.training.records import MetricsLog, read_metrics
+from simclr_tf.training.records import (
+    MetricsLog,
+    RepresentationSample,
+    read_metrics,
+)
 from simclr_tf.training.saving import SaveCheckpoints
+from simclr_tf.training.step_clock import StepClock
 from simclr_tf.training.summary import write_summary
 from simclr_tf.training.warm_start import warm_start, write_warm_start
 from simclr_tf.training.workdir import (
@@ -90,11 +95,6 @@ class Run:
         self.precision = precision
         self.strategy, self.batches = strategy, batches
         self.source, self.probe_source = source, probe_source
-        # What all callbacks that count steps have to know.
-        self.counting = {
-            "steps_per_execution": config.performance.steps_per_execution or 1
-        }
-        self.meter = WaitMeter(is_distributed(strategy), **self.counting)
         self.is_chief = is_chief(strategy)  # One worker writes.
         self.say = say
         self.identity = None
@@ -224,103 +224,106 @@ class Run:
 
     def _train(self, workdir, store, start, callbacks):
         plan, config = self.plan, self.config
-        start_step = start.step if start else 0
-        first_batch = next(iter(self.batches.between(0, 1)))
-        sample = RepresentationSample(self.model, first_batch)
+        clock = StepClock(
+            plan.total_steps,
+            plan.epoch_steps,
+            start_step=start.step if start else 0,
+            steps_per_execution=config.performance.steps_per_execution or 1,
+        )
+        meter = WaitMeter(clock if is_distributed(self.strategy) else None)
+        throughput = Throughput(config.global_batch_size, clock, meter)
         log = MetricsLog(
             workdir.path if workdir and self.is_chief else None,
-            start_step=start_step,
-            learning_rate=self.model.optimizer._learning_rate,
-            throughput=Throughput(config.global_batch_size, self.meter),
-            sample=sample,
+            clock,
+            learning_rate=learning_rate_schedule(self.model.optimizer),
+            throughput=throughput,
+            sample=RepresentationSample(
+                self.model, next(iter(self.batches.between(0, 1)))
+            ),
             grid_every_epochs=config.checkpoint.image_every_epochs,
-            **self.counting,
         )
         progress = Progress(
-            total_steps=plan.total_steps,
-            start_step=start_step,
-            global_batch_size=config.global_batch_size,
-            wait_meter=self.meter,
+            clock,
+            throughput,
             shown={
                 figure.name: figure.short
                 for figure in figures_of(config.objective)
                 if figure.short
             },
-            **self.counting,
         )
-        own = [
-            self.meter,
-            log,
-            HealthCheck(
-                global_batch_size=config.global_batch_size,
-                start_step=start_step,
-                last_checkpoint=lambda: getattr(store and store.latest(), "path", None),
-                ids_of_batch=self.batches.ids_of,
-                max_skipped_steps=config.max_skipped_steps,
-                speaks=self.is_chief,
-                **self.counting,
-            ),
-        ]
-        if config.optimizer.wrapper != "none":
-            own.append(
-                UseAverages(
-                    self._dataset,
-                    start_step=start_step,
-                    total_steps=plan.total_steps,
-                    batch_norm_momentum=config.encoder.batch_norm_momentum,
-                    **self.counting,
-                )
-            )
-        if self.is_chief:
-            own += [
-                progress,
-                EstimatedTime(
-                    total_steps=plan.total_steps,
-                    start_step=start_step,
-                    say=progress.beside(self.say),
-                    **self.counting,
-                ),
-            ]
-        interruption = contextlib.nullcontext()  # Nothing to save: ends at once.
+        # Without a workdir nothing can be saved: a signal ends the run at once.
+        interruption, agreement, saving, stop = contextlib.nullcontext(), [], [], []
         if store is not None:
-            interruption, first = make_interruption(self.strategy)
-            own = [*first, *own, *self._saving(store, start, interruption)]
-            callbacks = [*callbacks, StopWhenSaved(interruption)]
+            interruption, agreement = make_interruption(self.strategy)
+            saving = self._saving(store, start, clock, interruption)
+            stop = [StopWhenSaved(interruption)]
+        # In this order, for each step and each epoch:
+        callbacks = [
+            clock,  # First: all others read its step.
+            *agreement,  # Whether to stop is known before anyone asks.
+            meter,  # The step is over: what the others do is no waiting for data.
+            log,  # Adds figures to the epoch's, which all after it see.
+            self._health_check(store, clock),  # Nothing bad is averaged or saved.
+            *self._averages(clock),  # The last checkpoint holds the averages.
+            *self._shown(progress, clock),
+            *saving,  # The figures of a saved epoch are written.
+            *callbacks,  # The user's see the run as it is on the disk.
+            *stop,  # Last: every other has seen the step or the epoch.
+        ]
         try:
             with interruption:
                 for first, last, steps in durations.segments(
-                    start_step, plan.total_steps, plan.epoch_steps
+                    clock.step, plan.total_steps, plan.epoch_steps
                 ):
-                    self._fit(first, last, steps, [*own, *callbacks])
+                    batches = self._dataset(first, last, meter.measure)
+                    self._fit(batches, first, last, steps, callbacks)
         finally:
             progress.close()
             log.close()
         return log.records
 
-    def _saving(self, store, start, interruption):
+    def _health_check(self, store, clock):
+        return HealthCheck(
+            clock,
+            global_batch_size=self.config.global_batch_size,
+            last_checkpoint=lambda: getattr(store and store.latest(), "path", None),
+            ids_of_batch=self.batches.ids_of,
+            max_skipped_steps=self.config.max_skipped_steps,
+            warns=self.is_chief,
+        )
+
+    def _averages(self, clock):
+        if self.config.optimizer.wrapper == "none":
+            return []
+        momentum = self.config.encoder.batch_norm_momentum
+        return [UseAverages(self._dataset, clock, batch_norm_momentum=momentum)]
+
+    def _shown(self, progress, clock):
+        if not self.is_chief:
+            return []
+        return [progress, EstimatedTime(clock, say=progress.beside(self.say))]
+
+    def _saving(self, store, start, clock, interruption):
         """The callbacks that save the run, and go on from where it was saved."""
-        plan, options = self.plan, self.config.checkpoint
-        is_within_epoch = start is not None and start.step % plan.epoch_steps
+        options = self.config.checkpoint
+        is_within_epoch = start is not None and start.step % clock.epoch_steps
         return [
             ContinueMetrics(start.manifest.get("metrics") if is_within_epoch else None),
             SaveCheckpoints(
                 store,
+                clock,
                 every_epochs=options.every_epochs,
                 keep_every_epochs=options.keep_every_epochs,
                 every_steps=options.every_steps,
-                epoch_steps=plan.epoch_steps,
-                start_step=start.step if start else 0,
-                total_steps=plan.total_steps,
                 details=self.identity,
                 interruption=interruption,
-                **self.counting,
             ),
         ]
 
-    def _fit(self, first, last, steps, callbacks):
+    def _fit(self, batches, first, last, steps, callbacks):
         epoch = first // self.plan.epoch_steps
         self.model.fit(
-            self._dataset(first, last, self.meter.measure),
+            batches,
             initial_epoch=epoch,
             epochs=epoch + (last - first) // steps,
             steps_per_epoch=steps,

@@ -3,7 +3,6 @@
 import math
 
 from simclr_tf import durations
-from simclr_tf._keras import keras
 from simclr_tf.data import plain_errors
 from simclr_tf.distribution import distribute_batches, is_distributed
 from simclr_tf.errors import NonFiniteError
@@ -17,9 +16,9 @@ from simclr_tf.training.assembly import build_recipe
 from simclr_tf.training.batches import Batches
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.distiller import Distiller
-from simclr_tf.training.plan import plan_run
-from simclr_tf.training.progress import Progress
+from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.replicated_encoder import replicated_encoder
+from simclr_tf.training.step_clock import StepCallback, StepClock, plan_run
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 _COLUMNS = (*ViewsOfBatch.COLUMNS, "labels")  # What the step takes of a batch.
@@ -60,15 +59,14 @@ def train_student(student, teacher, source, *, config, strategy):
     batches = Batches(
         run, source, model.views_of.plan, replicas=strategy.num_replicas_in_sync
     )
-    meter = WaitMeter(ahead=is_distributed(strategy))
+    clock = StepClock(plan.total_steps, plan.epoch_steps)
+    meter = WaitMeter(clock if is_distributed(strategy) else None)
     progress = Progress(
-        total_steps=plan.total_steps,
-        start_step=0,
-        global_batch_size=config.batch_size,
-        wait_meter=meter,
+        clock,
+        Throughput(config.batch_size, clock, meter),
         shown={"agreement": "agreement"},
     )
-    figures = _Figures()
+    figures = _Figures(clock)
     try:
         with plain_errors():
             for first, last, steps in durations.segments(
@@ -80,7 +78,7 @@ def train_student(student, teacher, source, *, config, strategy):
                     initial_epoch=epoch,
                     epochs=epoch + (last - first) // steps,
                     steps_per_epoch=steps,
-                    callbacks=[meter, progress, figures],
+                    callbacks=[clock, meter, progress, figures],
                     verbose=0,
                 )
     finally:
@@ -121,24 +119,19 @@ def _dataset(batches, strategy, first, last, meter):
     return distribute_batches(strategy, rows_of_worker)
 
 
-class _Figures(keras.callbacks.Callback):
+class _Figures(StepCallback):
     """Keeps each epoch's figures, and ends a training that cannot succeed."""
 
-    _supports_tf_logs = True
-
-    def __init__(self):
+    def __init__(self, clock):
         super().__init__()
-        self.epochs, self._step = [], 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._step += 1
+        self.epochs, self._clock = [], clock
 
     def on_epoch_end(self, epoch, logs=None):
         figures = {name: float(value) for name, value in logs.items()}
         if not math.isfinite(figures["loss"]):
             raise NonFiniteError(
-                f"The loss became {figures['loss']} by step {self._step}. Use a "
-                "smaller --base_learning_rate, a larger --warmup_fraction or a higher "
-                "--temperature."
+                f"The loss became {figures['loss']} by step {self._clock.step}. "
+                "Use a smaller --base_learning_rate, a larger "
+                "--optimizer.warmup_fraction or a higher --temperature."
             )
-        self.epochs.append({"step": self._step, **figures})
+        self.epochs.append({"step": self._clock.step, **figures})

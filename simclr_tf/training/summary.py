@@ -3,8 +3,8 @@
 from simclr_tf.config import Config
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.schema import differences
+from simclr_tf.files import write_atomically
 from simclr_tf.objectives import figures_of
-from simclr_tf.training.durable_files import write_atomically
 from simclr_tf.training.warm_start import read_warm_start
 from simclr_tf.training.workdir import SUMMARY_FILE, versions
 

@@ -13,7 +13,7 @@ import math
 import tensorflow as tf
 
 from simclr_tf.errors import ConfigError, WorkdirError
-from simclr_tf.training.durable_files import write_atomically
+from simclr_tf.files import write_atomically
 from simclr_tf.training.stored_weights import (
     ENCODER,
     HEAD,
@@ -130,7 +130,7 @@ class WarmStart:
 
 
 def warm_start(model, path, parts="encoder"):
-    """Put the weights that lie at a path into a fresh model, as far as they fit.
+    """Put the weights at a path into a fresh model, as far as they fit.
 
     Batch norm's moving statistics come with the weights. Variables that do not fit
     keep their fresh values; so do the online probe, which is convex and learns its
@@ -138,7 +138,7 @@ def warm_start(model, path, parts="encoder"):
 
     Args:
       model: PretrainingModel, built; under its own strategy's scope or none.
-      path: see `open_stored_weights`.
+      path: as of `look_at`.
       parts: "encoder" or "encoder_and_head".
 
     Returns:

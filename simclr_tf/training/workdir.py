@@ -3,22 +3,21 @@
 Evaluation, fine-tuning and export read config.json, so that nobody retypes a depth.
 """
 
+import gzip
 import importlib.metadata
 import json
 import pathlib
 import platform
-import uuid
 
 from simclr_tf import __version__
 from simclr_tf.config import from_dict
 from simclr_tf.config.schema import differences, to_dict
 from simclr_tf.errors import ConfigError, WorkdirError
-from simclr_tf.training.durable_files import remove_leftovers, write_atomically
-from simclr_tf.training.image_list import (
-    IMAGE_LIST_FILE,
-    changes_between,
-    read_image_list,
-    write_image_list,
+from simclr_tf.files import (
+    remove_leftovers,
+    temporary_name,
+    whole_file,
+    write_atomically,
 )
 
 CONFIG_FILE = "config.json"
@@ -28,6 +27,9 @@ TENSORBOARD = "tensorboard"
 SUMMARY_FILE = "SUMMARY.md"
 _PROBE = "writable"
 WARM_START_FILE = "warm_start.json"
+# The images by name: the fingerprint in config.json tells that some have changed since,
+# the list tells which.
+IMAGE_LIST_FILE = "images.jsonl.gz"
 _OWN_FILES = (
     CONFIG_FILE,
     METRICS_FILE,
@@ -63,7 +65,8 @@ class Workdir:
           WorkdirError: if it holds something else, another run, or is not writable.
         """
         try:
-            remove_leftovers(self.path, _OWN_FILES)
+            for name in _OWN_FILES:
+                remove_leftovers(self.path / name)
             is_new = self._is_new()
         except OSError as error:
             raise WorkdirError(
@@ -179,7 +182,7 @@ class Workdir:
             self.path.mkdir(parents=True, exist_ok=True)
             for folder in (self.path, self.path / CHECKPOINTS, self.path / TENSORBOARD):
                 if folder.exists() or folder == self.path:
-                    probe = folder / f".{_PROBE}-{uuid.uuid4().hex}"
+                    probe = temporary_name(folder / _PROBE)
                     probe.touch()
                     probe.unlink()
         except OSError as error:
@@ -206,3 +209,72 @@ def versions():
         "python": platform.python_version(),
         "machine": platform.machine(),
     }
+
+
+def write_image_list(folder, files):
+    """Keep the list of the images, if they are files and there is no list yet.
+
+    Args:
+      folder: pathlib.Path of the run.
+      files: `Source.files` of the images.
+
+    Raises:
+      WorkdirError: it cannot be written; nothing is left behind.
+    """
+    path = folder / IMAGE_LIST_FILE
+    listed = None if path.exists() else files()
+    if listed is not None:
+        with (
+            whole_file(path) as temporary,
+            gzip.open(temporary, "wt", encoding="ascii") as stream,
+        ):
+            stream.writelines(json.dumps(file) + "\n" for file in listed)
+
+
+def read_image_list(folder):
+    """Read what `write_image_list` wrote; None where it is missing or damaged.
+
+    Args:
+      folder: pathlib.Path of the run.
+
+    Returns:
+      list of (name, bytes, checksum), or None.
+    """
+    try:
+        with gzip.open(folder / IMAGE_LIST_FILE, "rt", encoding="ascii") as stream:
+            return [
+                (str(name), int(size), int(checksum))
+                for name, size, checksum in map(json.loads, stream)
+            ]
+    except (OSError, EOFError, ValueError, TypeError):
+        return None  # Only the wording of an error depends on it.
+
+
+def changes_between(before, now):
+    """What happened to the images, in words.
+
+    Args:
+      before, now: lists of `Source.files`.
+
+    Returns:
+      str, e.g. "1 new (c.png), 2 gone or unreadable (a.png, b.png)".
+
+    Example:
+      >>> changes_between([("a.png", 9, 1), ("b.png", 9, 2)],
+      ...                 [("b.png", 9, 3), ("c.png", 9, 4)])
+      '1 new (c.png), 1 gone or unreadable (a.png), 1 with other bytes (b.png)'
+    """
+    before, now = ({name: rest for name, *rest in files} for files in (before, now))
+    changes = {
+        "new": [name for name in now if name not in before],
+        "gone or unreadable": [name for name in before if name not in now],
+        "with other bytes": [
+            name for name in now if name in before and now[name] != before[name]
+        ],
+    }
+    parts = [
+        f"{len(names)} {what} ({', '.join([*names[:3], *['...'] * (len(names) > 3)])})"
+        for what, names in changes.items()
+        if names
+    ]
+    return ", ".join(parts) or "the files are the same, their labels or order are not"

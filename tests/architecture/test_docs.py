@@ -5,11 +5,10 @@ import re
 import shlex
 
 import pytest
-from absl import flags
 from PIL import Image
 
 from simclr_tf.studies import STUDIES
-from simclr_tf.tools import ablate
+from simclr_tf.tools import ablate, command_line
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "studies.md").read_text(encoding="utf-8")
@@ -21,11 +20,12 @@ def test_every_study_has_its_section_in_their_order():
 
 @pytest.mark.parametrize("command", re.findall(r"^simclr-tf ablate .*$", TEXT, re.M))
 def test_every_command_is_accepted(command):
-    values = flags.FlagValues()
-    ablate.define(values)
     _, verb, *arguments = shlex.split(command)
-    assert verb == "ablate" and values([verb, *arguments]) == [verb]
-    assert values["study"].value in STUDIES
+    assert verb == "ablate"
+    options, _ = ablate.options_of(
+        command_line.parse("ablate", ablate.SECTIONS, arguments)
+    )
+    assert options.study in STUDIES
 
 
 def test_every_figure_is_there_and_shown():

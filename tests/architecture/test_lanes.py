@@ -70,9 +70,9 @@ def test_a_wrapper_on_the_other_lane_is_one_line_that_says_where_it_is(
     code = pretrain.main(
         [
             "--preset=demo",
-            "--data.split=train[:64]",
+            "--split=train[:64]",
             "--encoder.width_multiplier=0.0625",
-            "--global_batch_size=32",
+            "--batch_size=32",
             f"--optimizer.wrapper={wrapper}",
             f"--workdir={tmp_path / 'run'}",
         ]

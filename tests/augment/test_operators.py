@@ -229,7 +229,7 @@ def test_an_operator_is_one_file_and_one_line(tmp_path):
         [
             *(sys.executable, "-c", ADDED, "show_views"),
             f"--data=npz:{tmp_path}/images.npz",
-            "--data.image_size_pixels=8",
+            "--image_size_pixels=8",
             "--num_pairs=4",
             "--augment.solarize_probability=0.5",
             f"--output={tmp_path}/views.md",

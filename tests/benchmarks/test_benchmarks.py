@@ -32,8 +32,8 @@ TINY = {
     "jpeg_recipe": "finetune",
     "jpeg_batch_size": 2,
     "precision": "float32",
-    "features": 4,
-    "sizes": "8",
+    "out_features": 4,
+    "sizes": (8,),
 }
 
 
@@ -134,7 +134,7 @@ def test_the_streamed_loss_is_measured_as_soon_as_there_is_one(monkeypatch):
         return tf.fill([a.shape[0]], float(chunk_size)) + 0.0 * tf.reduce_sum(a * b)
 
     monkeypatch.setattr(loss, "nt_xent", nt_xent)
-    config = BenchmarkConfig(sizes="8,16", features=4, chunk_size=12)
+    config = BenchmarkConfig(sizes=(8, 16), out_features=4, chunk_size=12)
     cases = cases_of("loss", config, None)
     names = [variant.name for case in cases for variant in case.variants]
     assert names == [loss.DENSE, loss.STREAMED] * 4
@@ -150,7 +150,7 @@ def test_a_dense_loss_that_does_not_fit_is_left_out_and_that_is_said(
 ):
     monkeypatch.setattr(loss, "_free_bytes", lambda: 1 << 30)
     with caplog.at_level(logging.WARNING, logger="simclr_tf"):
-        cases = cases_of("loss", BenchmarkConfig(sizes="16,32768"), None)
+        cases = cases_of("loss", BenchmarkConfig(sizes=(16, 32768)), None)
     dense = [
         case.name
         for case in cases

@@ -92,7 +92,7 @@ def test_a_new_kind_is_trained_on_and_evaluated_by_its_held_out_rule(
 ):
     def evaluate():
         return command_line.main(
-            ["evaluate", f"--workdir={toy_run}", "--protocols=knn", "--k=3"]
+            ["evaluate", f"--workdir={toy_run}", "--protocols=knn", "--knn.k=3"]
             + [f"--output={tmp_path}/found"]
         )
 

@@ -1,6 +1,7 @@
 """An exported folder is whole or not there, and replaces nothing but an export."""
 
 import json
+import os
 
 import pytest
 import tensorflow as tf
@@ -9,7 +10,6 @@ from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.export import (
     ParityError,
     export_saved_model,
-    publication,
     saved_model,
 )
 from tests.export.tiny_encoder import tiny_encoder
@@ -43,17 +43,15 @@ def test_nothing_is_left_when_the_parity_check_fails(encoder, tmp_path, monkeypa
         tf.errors.ResourceExhaustedError(None, None, "No space left on device"),
     ],
 )
-@pytest.mark.parametrize("place", ["tf.saved_model.save", "write_flushed", "os.rename"])
+@pytest.mark.parametrize("place", ["tf.saved_model.save", "os.fsync", "os.rename"])
 def test_nothing_is_left_when_the_disk_is_full(
     encoder, tmp_path, monkeypatch, unchecked, error, place
 ):
     def full(*args, **kwargs):
         raise error
 
-    if place == "write_flushed":
-        monkeypatch.setattr(saved_model, "write_flushed", full)
-    elif place == "os.rename":
-        monkeypatch.setattr("os.rename", full)
+    if place.startswith("os."):
+        monkeypatch.setattr(place, full)
     else:
         monkeypatch.setattr(tf.saved_model, "save", full)
     with pytest.raises(WorkdirError, match="No space left on device") as caught:
@@ -95,7 +93,7 @@ def test_failed_overwrite_keeps_the_older_export(
     folder = tmp_path / "export"
     export_saved_model(encoder, folder)
     (folder / "older.txt").write_text("older")
-    rename, calls = publication.os.rename, []
+    rename, calls = os.rename, []
 
     def second_fails(source, target):
         calls.append(target)

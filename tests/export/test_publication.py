@@ -7,8 +7,7 @@ import pytest
 
 from simclr_tf.encoder_zoo import EXPORT_FORMAT
 from simclr_tf.errors import WorkdirError
-from simclr_tf.export import publication
-from simclr_tf.export.publication import folder_in_the_making
+from simclr_tf.export.publication import publishing
 
 RECORD = f'{{"format": "{EXPORT_FORMAT}"}}'
 
@@ -31,7 +30,7 @@ def kill_me():
 
 def export(folder, word, overwrite=False, meanwhile=lambda: None):
     """What `export_saved_model` does with its folder."""
-    with folder_in_the_making(folder, overwrite) as temporary:
+    with publishing(folder, overwrite) as temporary:
         (temporary / "config.json").write_text(RECORD)
         (temporary / "word.txt").write_text(word)
         meanwhile()
@@ -66,9 +65,9 @@ def test_export_killed_between_two_names_gives_the_older_one_back(
             kill_me()
         rename(source, target)
 
-    monkeypatch.setattr(publication.os, "rename", kill_at_the_second)
+    monkeypatch.setattr(os, "rename", kill_at_the_second)
     killed(lambda: export(folder, "newer", overwrite=True))
-    monkeypatch.setattr(publication.os, "rename", rename)
+    monkeypatch.setattr(os, "rename", rename)
     assert not folder.exists() and len(names(tmp_path)) == 2
 
     with pytest.raises(WorkdirError, match="not empty"):

@@ -58,6 +58,7 @@ def test_page_of_a_run_has_every_part(page, workdir):
         "Frozen features",
         "Transfer",
         "Environment and cost",
+        "Command",
     ]
     assert "encoder.width_multiplier 0.25 0.0625" in found["Configuration"]
     assert "precision auto float32" in found["Configuration"]

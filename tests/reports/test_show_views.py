@@ -123,9 +123,9 @@ WEAK = [
     "--num_pairs=6",
     "--augment.jitter_probability=0",
     "--augment.flip_probability=0",
-    "--pairs=3",
-    "--data.image_size_pixels=16",
-    "--images=1",
+    "--num_shown=3",
+    "--image_size_pixels=16",
+    "--num_images=1",
 ]
 
 

@@ -41,10 +41,10 @@ from tests.training.small_networks import small_encoder
 
 TINY = [
     "--encoder.width_multiplier=0.0625",
-    "--data.image_size_pixels=8",
+    "--image_size_pixels=8",
     "--steps=2",
     "--epochs=1",
-    "--global_batch_size=8",
+    "--batch_size=8",
     "--precision=float32",
     "--compile_views=false",
     "--probe.online=false",

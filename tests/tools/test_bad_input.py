@@ -10,12 +10,12 @@ from tests import fresh_process
 TINY = [
     "--preset=demo",
     "--epochs=1",
-    "--global_batch_size=4",
+    "--batch_size=4",
     "--precision=float32",
     "--encoder=resnet10",
     "--encoder.width_multiplier=0.0625",
     "--encoder.stem=small",
-    "--data.image_size_pixels=16",
+    "--image_size_pixels=16",
     "--nocompile_views",
     "--recipe=finetune",
 ]
@@ -23,7 +23,9 @@ TINY = [
 
 def run(capsys, *arguments):
     """Exit code and stderr of `simclr-tf pretrain`."""
-    code = pretrain.main([*TINY, *arguments])
+    given = {argument.partition("=")[0] for argument in arguments}
+    tiny = [flag for flag in TINY if flag.partition("=")[0] not in given]
+    code = pretrain.main([*tiny, *arguments])
     return code, capsys.readouterr().err
 
 
@@ -97,11 +99,11 @@ def one_image_only(tmp):
 
 def batch_larger_than_the_set(tmp):
     save_npz(tmp / "few.npz", x_train=images())
-    return [f"--data=npz:{tmp}/few.npz", "--global_batch_size=9"], "at most 8"
+    return [f"--data=npz:{tmp}/few.npz", "--batch_size=9"], "at most 8"
 
 
 def batch_of_one(tmp):
-    return ["--global_batch_size=1"], "at least 2"
+    return ["--batch_size=1"], "at least 2"
 
 
 def temperature_zero(tmp):

@@ -13,7 +13,7 @@ def test_a_benchmark_writes_a_file_whose_table_can_be_printed_again(tmp_path, ca
             [
                 "loss",
                 "--sizes=4,8",
-                "--features=4",
+                "--projection_head.out_features=4",
                 "--rounds=2",
                 "--nomemory",
                 f"--output={path}",
@@ -28,7 +28,7 @@ def test_a_benchmark_writes_a_file_whose_table_can_be_printed_again(tmp_path, ca
     record = read_record(path)
     assert record.command.startswith("simclr-tf benchmark --benchmark=loss ")
     assert "--sizes=4,8" in record.command
-    assert record.settings["features"] == 4
+    assert record.settings["out_features"] == 4
     assert benchmark.main(["table", f"--results={path}"]) == 0
     table = capsys.readouterr().out.strip()
     assert table in said and "G = 8, D = 4, forward" in table
@@ -45,7 +45,8 @@ def test_a_benchmark_writes_a_file_whose_table_can_be_printed_again(tmp_path, ca
         (["vews"], "Did you mean views?"),
         (["table"], "--results is required"),
         (["table", "--results=nowhere.json"], "Cannot read nowhere.json"),
-        (["loss", "--sizes=4,many"], "`sizes` are whole numbers >= 2"),
+        (["loss", "--sizes=4,many"], "`sizes` must be an int. Received: sizes='many'"),
+        (["loss", "--sizes=4,1"], "`sizes` must be >= 2"),
         (["loss", "--rounds=0"], "`rounds` must be >= 1"),
         (
             ["loss", "--only=G = 5", "--nomemory"],

@@ -9,7 +9,7 @@ import simclr_tf
 from simclr_tf._keras import keras
 from simclr_tf.evaluation import read_results
 from simclr_tf.models import LOGITS, classifier_network
-from simclr_tf.tools import distill
+from simclr_tf.tools import command_line, distill
 from simclr_tf.training import load_classifier
 
 CLASSES, SIZE = 3, 8
@@ -79,7 +79,7 @@ def test_the_folder_holds_the_student_its_encoder_and_both_accuracies(
                 output,
                 optimizer="adamw",
                 base_learning_rate=0.01,
-                scaling="none",
+                **{"optimizer.scaling": "none"},
                 alpha=0.5,
                 label_fraction=0.5,
             )
@@ -202,6 +202,7 @@ MISTAKES = [
             ({"student": "fashion_mnits"}, "Did you mean fashion_mnist"),
             ({"student.stem": "small"}, "goes with --student=ENCODER"),
             ({"student.depth": 18}, "now spelled --student=resnet18"),
+            ({"student": "resnet18", "student.stem": "smal"}, "Did you mean small"),
             ({"student": "vit_tiny", "student.stem": "small"}, "no option `stem`"),
             ({"init_from": "nowhere"}, "does not exist"),
             ({"batch_size": 64}, "use at most 32"),
@@ -230,21 +231,17 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_trained(home, capsy
 
 
 def test_the_encoder_of_a_preset_can_be_the_student_with_changes_on_top():
-    from absl import flags
-
-    values = flags.FlagValues()
-    distill.define(values)
-    values(
-        [
-            "simclr-tf",
-            "--teacher=t",
-            "--data=npz:x",
-            "--image_size_pixels=8",
-            "--student=fashion_mnist",
-            "--student.se_ratio=0.25",
-        ]
-    )
-    config = distill.config_of(values)
+    arguments = [
+        "--teacher=t",
+        "--data=npz:x",
+        "--image_size_pixels=8",
+        "--output=o",
+        "--student=fashion_mnist",
+        "--student.se_ratio=0.25",
+    ]
+    config = distill.options_of(
+        command_line.parse("distill", distill.SECTIONS, arguments)
+    ).config()
     assert config.architecture == "other" and config.student.name == "resnet18"
     assert config.student.se_ratio == 0.25
     assert config.student.stem == "small" and config.student.width_multiplier == 0.25

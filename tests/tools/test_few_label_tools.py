@@ -45,10 +45,10 @@ def places(tmp_path_factory):
                 "--preset=fashion_mnist",
                 f"--data={own}",
                 "--steps=1",
-                "--global_batch_size=8",
+                "--batch_size=8",
                 "--encoder=resnet10",
                 "--encoder.width_multiplier=0.0625",
-                "--data.image_size_pixels=8",
+                "--image_size_pixels=8",
                 "--precision=float32",
                 "--probe.online=false",
                 "--compile_views=false",
@@ -123,7 +123,7 @@ def test_finetune_refuses_to_mix_settings(places, capsys):
     run, _, _ = places
     arguments = ["finetune", f"--workdir={run}", "--labels_per_class=4", *TRAINING]
     before = (run / "finetune_runs.jsonl").read_bytes()
-    assert command_line.main([*arguments, "--momentum=0.5"]) == 2
+    assert command_line.main([*arguments, "--optimizer.momentum=0.5"]) == 2
     error = capsys.readouterr().err
     assert "holds runs of other settings" in error and "momentum" in error
     assert (run / "finetune_runs.jsonl").read_bytes() == before
@@ -175,11 +175,11 @@ def test_transfer_puts_several_sets_and_random_weights_into_one_table(places, ca
     "verb, arguments, words",
     [
         ("finetune", [], "Exactly one of --workdir and --encoder"),
-        ("finetune", ["--workdir=x", "--seeds=0"], "--seeds must be >= 1"),
+        ("finetune", ["--workdir=x", "--seeds=0"], "`seeds` must be >= 1"),
         (
             "finetune",
             ["--workdir=x", "--label_fraction=0.1,many"],
-            "takes numbers with",
+            "must be a float. Received: label_fraction='many'",
         ),
         (
             "finetune",
@@ -194,7 +194,7 @@ def test_transfer_puts_several_sets_and_random_weights_into_one_table(places, ca
         ("finetune", ["--workdir=x", "--layer_decay=1.5"], "must lie in (0, 1]"),
         ("finetune", ["--workdir=x", "--held_out_fraction=1"], "between 0 and 1"),
         ("finetune", ["--workdir=RUN", "--label_fraction=1.5"], "must lie in (0, 1]"),
-        ("finetune", ["--workdir=RUN", "--methods=zero_shot"], "Unknown `method`"),
+        ("finetune", ["--workdir=RUN", "--methods=zero_shot"], "Unknown `methods`"),
         ("finetune", ["--workdir=RUN", "--head_layer=7"], "whole number from 0 to 2"),
         ("finetune", ["--workdir=RUN", "--labels_per_class=999"], "use per_class=16"),
         (
@@ -221,7 +221,7 @@ def test_transfer_puts_several_sets_and_random_weights_into_one_table(places, ca
                 "--label_fraction=0.5",
                 "--labels_per_class=2",
             ],
-            "a fraction, a number a class, or a list",
+            "one of --label_fraction and --labels_per_class",
         ),
     ],
 )

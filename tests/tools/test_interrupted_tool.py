@@ -18,8 +18,8 @@ from tests.fresh_process import FreshProcess
 STEPS = 24
 RUN = [
     "--preset=demo",
-    "--data.split=train[:128]",
-    "--global_batch_size=16",
+    "--split=train[:128]",
+    "--batch_size=16",
     f"--steps={STEPS}",
     "--precision=float32",
     "--deterministic",
@@ -27,7 +27,7 @@ RUN = [
     "--encoder=resnet10",
     "--encoder.width_multiplier=0.0625",
     "--encoder.stem=small",
-    "--data.image_size_pixels=16",
+    "--image_size_pixels=16",
     "--checkpoint.every_epochs=2",
     "--recipe=finetune",  # See faulty_runs.
 ]

@@ -13,25 +13,25 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
 from PIL import Image
 
 from simclr_tf import load_encoder, zoo
+from simclr_tf.config import Config
+from simclr_tf.config.presets import get_preset
 from simclr_tf.data import open_source
 from simclr_tf.evaluation import read_results
 from simclr_tf.export import saved_model
 from simclr_tf.tools import command_line, pretrain
-from simclr_tf.tools.config_flags import config_from_flags
 from simclr_tf.training import Workdir
 
 SMALL_RUN = [
     "--preset=demo",
-    "--data.split=train[:256]",
-    "--data.test_split=test[:128]",
+    "--split=train[:256]",
+    "--test_split=test[:128]",
     "--epochs=2",
     "--encoder=resnet10",
     "--encoder.width_multiplier=0.0625",
-    "--global_batch_size=64",
+    "--batch_size=64",
 ]
 
 
@@ -42,7 +42,7 @@ def finished_run(tmp_path_factory):
     workdir, output = folder / "run", folder / "export"
     for arguments in (
         ["pretrain", *SMALL_RUN, f"--workdir={workdir}"],
-        ["evaluate", f"--workdir={workdir}", "--draws=2", "--per_class=2"],
+        ["evaluate", f"--workdir={workdir}", "--few.draws=2", "--labels_per_class=2"],
         ["export", f"--workdir={workdir}", f"--output={output}"],
     ):
         assert command_line.main(arguments) == 0
@@ -69,7 +69,10 @@ def test_evaluating_leaves_the_run_as_it_was(finished_run):
     before = {
         p: p.read_bytes() for p in (workdir / "checkpoints").rglob("*") if p.is_file()
     }
-    assert command_line.main(["evaluate", f"--workdir={workdir}", "--per_class=0"]) == 0
+    assert (
+        command_line.main(["evaluate", f"--workdir={workdir}", "--labels_per_class=0"])
+        == 0
+    )
     assert before == {
         p: p.read_bytes() for p in (workdir / "checkpoints").rglob("*") if p.is_file()
     }
@@ -127,8 +130,8 @@ def test_an_export_is_evaluated_like_its_run(finished_run, tmp_path):
                 "evaluate",
                 f"--encoder={output}",
                 f"--output={tmp_path}",
-                "--draws=2",
-                "--per_class=2",
+                "--few.draws=2",
+                "--labels_per_class=2",
             ]
         )
         == 0
@@ -201,10 +204,10 @@ def test_other_protocols_are_chosen_by_name(finished_run, tmp_path):
                 f"--workdir={workdir}",
                 f"--output={tmp_path}",
                 "--protocols=ridge,linear_sgd_views",
-                "--linear_epochs=1",
-                "--linear_batch_size=64",
-                "--linear_learning_rates=0.1,1",
-                "--views_recipe=small_grey",
+                "--linear.epochs=1",
+                "--linear.batch_size=64",
+                "--linear.base_learning_rates=0.1,1",
+                "--recipe=small_grey",
             ]
         )
         == 0
@@ -260,7 +263,7 @@ def test_grey_images_are_shown_to_a_colour_encoder_as_colour(finished_run, tmp_p
                 "--data=embedded:fashion_mnist_10k",
                 "--split=train[:200]",
                 f"--output={tmp_path}",
-                "--per_class=2",
+                "--labels_per_class=2",
             ]
         )
         == 0
@@ -288,8 +291,8 @@ def test_a_labelled_folder_without_a_test_split_is_held_out_from(
                 f"--workdir={workdir}",
                 f"--data=folder:{tmp_path}/photos",
                 f"--output={tmp_path}/found",
-                "--per_class=2",
-                "--k=3",
+                "--labels_per_class=2",
+                "--knn.k=3",
             ]
         )
         == 0
@@ -304,10 +307,8 @@ def test_the_recorded_command_makes_the_same_config(finished_run, tmp_path):
     workdir, _ = finished_run
     command = shlex.split(Workdir(workdir).read()["command"])
     assert command[:2] == ["simclr-tf", "pretrain"]
-    values = flags.FlagValues()
-    pretrain.define(values)
-    values(command[1:])
-    asked = config_from_flags(values)
+    given = command_line.parse("pretrain", pretrain.SECTIONS, command[2:])
+    asked = given.make(Config, get_preset("demo"))
     assert asked.precision == Workdir(workdir).read()["precision"]["asked"] == "auto"
     config = Workdir(workdir).config()  # What the precision was on this machine.
     assert dataclasses.replace(asked, precision=config.precision) == config
@@ -327,17 +328,20 @@ def test_the_recorded_command_makes_the_same_config(finished_run, tmp_path):
             "does not exist",
         ),
         (["evaluate", "--encoder={run}", "--workdir={run}"], "Exactly one"),
-        (["evaluate", "--workdir={run}", "--k=0"], "k=0"),
-        (["evaluate", "--workdir={run}", "--k=1000"], "k=1000"),
+        (["evaluate", "--workdir={run}", "--knn.k=0"], "k=0"),
+        (["evaluate", "--workdir={run}", "--knn.k=1000"], "k=1000"),
         (["evaluate", "--workdir={run}", "--test_split=holdout"], "holdout"),
         (
             ["evaluate", "--workdir={run}", "--protocols=knn,lineal"],
             "Choices: knn, linear, few, ridge, linear_sgd",
         ),
-        (["evaluate", "--workdir={run}", "--l2_values=papper"], "paper"),
-        (["evaluate", "--workdir={run}", "--linear_learning_rates=0.1,x"], "0.1,x"),
+        (["evaluate", "--workdir={run}", "--linear.l2_values=papper"], "paper"),
         (
-            ["evaluate", "--workdir={run}", "--views_recipe=finetuned"],
+            ["evaluate", "--workdir={run}", "--linear.base_learning_rates=0.1,x"],
+            "must be a float. Received: base_learning_rates='x'",
+        ),
+        (
+            ["evaluate", "--workdir={run}", "--recipe=finetuned"],
             "Did you mean finetune",
         ),
         (["export", "--workdir={run}"], "--output is required"),

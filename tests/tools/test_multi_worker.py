@@ -20,17 +20,17 @@ from tests.fresh_process import FreshProcess
 
 RUN = [
     "--preset=demo",
-    "--data.split=train[:64]",
-    "--data.image_size_pixels=16",
+    "--split=train[:64]",
+    "--image_size_pixels=16",
     "--precision=float32",
     "--encoder=resnet10",
     "--encoder.width_multiplier=0.0625",
     "--epochs=3",
     "--projection_head.hidden_features=16",
     "--projection_head.out_features=8",
-    "--global_batch_size=16",
-    "--optimizer.name=lars",
-    "--optimizer.base_learning_rate=0.03",
+    "--batch_size=16",
+    "--optimizer=lars",
+    "--base_learning_rate=0.03",
     "--optimizer.scaling=linear",
     "--optimizer.warmup_epochs=1",
     "--objective.temperature=1",  # See test_replica_runs.

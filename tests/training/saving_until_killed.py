@@ -74,7 +74,7 @@ def main(folder, kills):
         latest = store.latest()
         report["complete"] = before = max(before, report["complete"])
         report["found"] = 0 if latest is None else latest.step
-        report["interrupted"] = any(folder.glob(".writing-*"))
+        report["interrupted"] = any(folder.glob(".step-*"))
         print(json.dumps(report), flush=True)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simclr_tf._keras import keras
-from simclr_tf.training.best_epoch import BestEpoch
+from simclr_tf.training.classifier_training import BestEpoch
 
 
 def after(accuracies, losses=None, patience=2):

@@ -174,10 +174,12 @@ def test_when_no_checkpoint_is_whole_the_run_does_not_begin_anew(tmp_path):
 def test_what_a_killed_save_left_is_ignored_and_then_removed(tmp_path):
     store = CheckpointStore(tmp_path)
     store.save(1, model=a_model(1))
-    (tmp_path / ".writing-dead").mkdir()
+    left = [tmp_path / f".step-00000009-{'0' * 32}", tmp_path / ".writing-of-0.1.0"]
+    for folder in left:
+        folder.mkdir()
     assert store.latest().step == 1
     store.save(2, model=a_model(2))
-    assert not (tmp_path / ".writing-dead").exists()
+    assert not any(folder.exists() for folder in left)
 
 
 def test_a_checkpoint_that_does_not_fit_the_model_is_refused(tmp_path):

@@ -14,13 +14,15 @@ from simclr_tf.config.pretrain import PerformanceConfig
 from simclr_tf.config.schema import override
 from simclr_tf.errors import ConfigError, Interrupted, NonFiniteError
 from simclr_tf.training import cost_report
-from simclr_tf.training.batches import Batches, open_training_source
+from simclr_tf.training.batches import Batches, open_training_source, prefetch
 from simclr_tf.training.checkpoints import CheckpointStore
 from simclr_tf.training.data_wait import WaitMeter
-from simclr_tf.training.executions import made_ahead, set_threads, steps_done
 from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.records import read_metrics
+from simclr_tf.training.run import set_threads
 from simclr_tf.training.saving import SaveCheckpoints
+from simclr_tf.training.step_clock import StepClock
+from tests.training.callback_lists import after_steps
 
 EPOCH_STEPS = 7
 
@@ -113,30 +115,21 @@ def test_micro_batches_are_the_same_within_an_execution():
 
 @pytest.mark.parametrize("steps", [3, 10])
 def test_steps_are_counted_as_keras_reports_them(steps):
-    class Count(keras.callbacks.Callback):
-        total = 0
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.total += steps_done(batch, steps)
-
     model = keras.Sequential([keras.layers.Dense(1, input_shape=(1,))])
     model.compile("sgd", "mse", steps_per_execution=steps)
-    count = Count()
+    clock = StepClock(2 * EPOCH_STEPS, EPOCH_STEPS, steps_per_execution=steps)
     data = tf.data.Dataset.from_tensors((tf.zeros([1, 1]), tf.zeros([1, 1]))).repeat()
-    model.fit(data, epochs=2, steps_per_epoch=EPOCH_STEPS, callbacks=[count], verbose=0)
-    assert count.total == 2 * EPOCH_STEPS == int(model.optimizer.iterations)
+    model.fit(data, epochs=2, steps_per_epoch=EPOCH_STEPS, callbacks=[clock], verbose=0)
+    assert clock.step == 2 * EPOCH_STEPS == int(model.optimizer.iterations)
+    assert clock.is_run_end
 
 
 def test_a_bad_step_within_an_execution_is_placed_between_its_ends():
-    callback = HealthCheck(
-        global_batch_size=4,
-        start_step=40,
-        steps_per_execution=4,
-        ids_of_batch=lambda k: [k],
-    )
-    callback.on_train_batch_end(3, {"loss": 1.0})
+    clock = StepClock(100, 50, start_step=40, steps_per_execution=4)
+    callback = HealthCheck(clock, global_batch_size=4, ids_of_batch=lambda k: [k])
+    after_steps(3, {"loss": 1.0}, clock, callback)
     with pytest.raises(NonFiniteError) as error:
-        callback.on_train_batch_end(7, {"loss": float("nan")})
+        after_steps(7, {"loss": float("nan")}, clock, callback)
     message = str(error.value)
     assert "at one of the steps 45 to 48" in message
     assert "--performance.steps_per_execution=1" in message
@@ -150,45 +143,38 @@ def test_a_checkpoint_due_at_the_end_of_an_epoch_is_saved_with_its_figures():
         def save(self, step, **_):
             saved.append(step)
 
-    callback = SaveCheckpoints(
-        Store(),
-        every_epochs=99,
-        epoch_steps=7,
-        start_step=0,
-        total_steps=14,
-        every_steps=7,
-        steps_per_execution=4,
-    )
+    clock = StepClock(total_steps=14, epoch_steps=7, steps_per_execution=4)
+    callback = SaveCheckpoints(Store(), clock, every_epochs=99, every_steps=7)
     callback.set_model(keras.Sequential([keras.Input([1]), keras.layers.Flatten()]))
-    callback.on_train_batch_end(3)
-    callback.on_train_batch_end(6)
+    after_steps(3, {}, clock, callback)
+    after_steps(6, {}, clock, callback)
     assert saved == []
     callback.on_epoch_end(0)
     assert saved == [7]
     for batch in (3, 6):
-        callback.on_train_batch_end(batch)
+        after_steps(batch, {}, clock, callback)
     callback.on_epoch_end(1)
     assert saved == [7, 14]
 
 
 def test_the_time_of_a_step_is_that_of_an_execution_divided(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(cost_report.time, "perf_counter", lambda: clock[0])
+    seconds = [0.0]
+    monkeypatch.setattr(cost_report.time, "perf_counter", lambda: seconds[0])
     said = []
-    callback = cost_report.EstimatedTime(
-        total_steps=118, start_step=0, say=said.append, steps_per_execution=9
-    )
+    clock = StepClock(total_steps=118, epoch_steps=118, steps_per_execution=9)
+    callback = cost_report.EstimatedTime(clock, say=said.append)
     for execution in range(4):
-        clock[0] += 27.0 if execution else 500.0
-        callback.on_train_batch_end(9 * execution + 8)
+        seconds[0] += 27.0 if execution else 500.0
+        after_steps(9 * execution + 8, {}, clock, callback)
     assert said == ["Time        3.000 s a step, about 5.0 minutes left"]
 
 
 def test_the_wait_of_an_execution_is_at_least_that_of_its_first_step():
-    meter = WaitMeter(ahead=True, steps_per_execution=2)
+    clock = StepClock(total_steps=4, epoch_steps=4, steps_per_execution=2)
+    meter = WaitMeter(clock)
     meter._step_began = 10.0
     meter._arrivals.extend([(9.0, 13.0), (13.0, 18.0), (18.0, 19.0)])
-    meter.on_train_batch_end(1)
+    after_steps(1, {}, clock, meter)
     assert meter.seconds == 3.0 and len(meter._arrivals) == 1
 
 
@@ -213,10 +199,10 @@ def test_threads_and_batches_ahead_change_no_batch():
 
 
 def test_the_options_reach_tf_data():
-    made = made_ahead(tf.data.Dataset.range(3), PerformanceConfig(data_threads=3))
+    made = prefetch(tf.data.Dataset.range(3), PerformanceConfig(data_threads=3))
     assert made.options().threading.private_threadpool_size == 3
     assert (
-        made_ahead(tf.data.Dataset.range(3), PerformanceConfig())
+        prefetch(tf.data.Dataset.range(3), PerformanceConfig())
         .options()
         .threading.private_threadpool_size
         is None

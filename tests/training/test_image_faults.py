@@ -14,7 +14,7 @@ from simclr_tf.config.schema import override
 from simclr_tf.data import open_source
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.training import Workdir
-from simclr_tf.training.image_list import IMAGE_LIST_FILE, read_image_list
+from simclr_tf.training.workdir import IMAGE_LIST_FILE, read_image_list
 from tests.training.faulty_runs import AtEpoch, contents, run
 
 
@@ -42,7 +42,7 @@ def test_an_image_that_vanishes_is_skipped_by_name_and_refused_afterwards(
     assert caplog.text.count("Skipped 3.png: it cannot be read") == 1
     assert "- 3.png" in (tmp_path / "run" / "SUMMARY.md").read_text()
     # Without the file every id behind it would mean another image.
-    with pytest.raises(WorkdirError, match=r"8 then, 7 now\): 1 is gone .*\(3.png\)"):
+    with pytest.raises(WorkdirError, match=r"8 then, 7 now\): 1 gone .*\(3.png\)"):
         run(tmp_path / "run", data, **allowed)
 
 
@@ -94,10 +94,10 @@ def other_pixels_of_the_same_size(folder):
 @pytest.mark.parametrize(
     "change, words",
     [
-        (rename, "8 then, 8 now): 1 is new (9.png), 1 is gone or unreadable (3.png)."),
-        (add, "8 then, 12 now): 4 are new (a.png, b.png, c.png, ...)."),
-        (truncate, "8 then, 7 now): 1 is gone or unreadable (5.png)."),
-        (other_pixels_of_the_same_size, "8 then, 8 now): 1 has other bytes (2.png)."),
+        (rename, "8 then, 8 now): 1 new (9.png), 1 gone or unreadable (3.png)."),
+        (add, "8 then, 12 now): 4 new (a.png, b.png, c.png, ...)."),
+        (truncate, "8 then, 7 now): 1 gone or unreadable (5.png)."),
+        (other_pixels_of_the_same_size, "8 then, 8 now): 1 with other bytes (2.png)."),
     ],
 )
 def test_a_folder_that_changed_between_runs_is_refused_with_what_changed(

@@ -14,7 +14,7 @@ from simclr_tf.config.presets import get_preset
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training import Workdir, precision
 from simclr_tf.training.assembly import build_projection_head
-from simclr_tf.training.precision import fitting_precision, settle_precision
+from simclr_tf.training.precision import choose_precision, fitting_precision
 
 ONE_DEVICE = tf.distribute.get_strategy()
 PROCESSORS = {
@@ -103,22 +103,22 @@ def test_workers_that_differ_all_take_float32(processor, monkeypatch):
         votes.append(number)
         return 1
 
-    assert settle_precision(config, ONE_DEVICE, None).name == "bfloat16"
+    assert choose_precision(config, ONE_DEVICE, None).name == "bfloat16"
     monkeypatch.setattr(precision, "largest_over_workers", one_worker_is_old)
-    found = settle_precision(config, ONE_DEVICE, None)
+    found = choose_precision(config, ONE_DEVICE, None)
     assert found.name == "float32" and "another worker" in found.reason
     processor("old")
-    settle_precision(config, ONE_DEVICE, None)
-    settle_precision(Config(), ONE_DEVICE, None)  # It votes, or others would hang.
+    choose_precision(config, ONE_DEVICE, None)
+    choose_precision(Config(), ONE_DEVICE, None)  # It votes, or others would hang.
     assert votes == [0, 1, 1]
 
 
 def test_what_was_asked_for_is_taken_and_its_cost_said(processor):
     processor("old")
-    found = settle_precision(Config(precision="bfloat16"), ONE_DEVICE, None)
+    found = choose_precision(Config(precision="bfloat16"), ONE_DEVICE, None)
     assert found.name == "bfloat16" and "twice as long" in found.line()
-    found = settle_precision(Config(precision="float32"), ONE_DEVICE, None)
-    assert found.line() == "Precision   float32: as you say (--precision=float32)"
+    found = choose_precision(Config(precision="float32"), ONE_DEVICE, None)
+    assert found.line() == "Precision   float32: as requested (--precision=float32)"
 
 
 def test_models_built_without_a_run_take_what_fits_the_machine(processor):
@@ -162,7 +162,7 @@ def test_a_run_goes_on_in_the_precision_it_began_with(tmp_path, processor):
     assert head.dense_layers[0].compute_dtype == "bfloat16"
     line = next(line for line in reversed(said) if line.startswith("Precision"))
     for words in (
-        "bfloat16: this run began in it",
+        "bfloat16: this run started with it",
         "twice as long",
         "another --workdir would take float32",
     ):
@@ -177,5 +177,5 @@ def test_a_run_of_an_older_version_goes_on(processor):
     begun = types.SimpleNamespace(
         has=lambda name: True, config=lambda: Config(precision="bfloat16")
     )
-    found = settle_precision(Config(precision="auto"), ONE_DEVICE, begun)
+    found = choose_precision(Config(precision="auto"), ONE_DEVICE, begun)
     assert found.name == "bfloat16"

@@ -7,7 +7,9 @@ import tensorflow as tf
 from simclr_tf.models import ProjectionHead, resnet
 from simclr_tf.training import SimCLR, cost_report, data_wait
 from simclr_tf.training.data_wait import WaitMeter
-from simclr_tf.training.progress import Progress
+from simclr_tf.training.progress import Progress, Throughput
+from simclr_tf.training.step_clock import StepClock
+from tests.training.callback_lists import after_steps
 
 LOGS = {"loss": 4.5, "contrastive_accuracy": 0.25, "probe_accuracy": 0.5}
 
@@ -18,12 +20,10 @@ class Terminal(io.StringIO):
 
 
 def train(stream):
-    meter = WaitMeter()
+    clock = StepClock(total_steps=4, epoch_steps=2)
     progress = Progress(
-        total_steps=4,
-        start_step=0,
-        global_batch_size=8,
-        wait_meter=meter,
+        clock,
+        Throughput(8, clock, WaitMeter()),
         shown={
             "contrastive_accuracy": "contrastive acc",
             "probe_accuracy": "probe acc",
@@ -34,7 +34,7 @@ def train(stream):
     for epoch in range(2):
         progress.on_epoch_begin(epoch)
         for _ in range(2):
-            progress.on_train_batch_end(0, LOGS)
+            after_steps(0, LOGS, clock, progress)
         progress.on_epoch_end(epoch, LOGS)
     progress.close()
     return stream.getvalue()
@@ -102,13 +102,12 @@ def test_the_cost_report_states_the_counts_it_can_be_checked_by():
 
 
 def test_the_time_is_estimated_once_after_warm_up(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(cost_report.time, "perf_counter", lambda: clock[0])
+    seconds = [0.0]
+    monkeypatch.setattr(cost_report.time, "perf_counter", lambda: seconds[0])
     said = []
-    callback = cost_report.EstimatedTime(
-        total_steps=105, start_step=0, say=said.append, skip=2, measure=3
-    )
+    clock = StepClock(total_steps=105, epoch_steps=105)
+    callback = cost_report.EstimatedTime(clock, say=said.append, skip=2, measure=3)
     for step in range(10):
-        clock[0] += 60.0 if step < 2 else 3.0  # Tracing is slow and left out.
-        callback.on_train_batch_end(step)
+        seconds[0] += 60.0 if step < 2 else 3.0  # Tracing is slow and left out.
+        after_steps(step, {}, clock, callback)
     assert said == ["Time        3.000 s a step, about 5.0 minutes left"]

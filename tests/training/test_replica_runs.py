@@ -13,6 +13,8 @@ from simclr_tf.distribution import distribute_batches, make_strategy
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import SynchronizedBatchNormalization
 from simclr_tf.training.data_wait import WaitMeter
+from simclr_tf.training.step_clock import StepClock
+from tests.training.callback_lists import after_steps
 from tests.training.small_networks import small_encoder
 
 # Real images, augmentation and a probe. A low rate and a high temperature keep ten
@@ -195,13 +197,14 @@ def waits(data_seconds, step_seconds, *, steps=6):
         )
         return meter.measure(dataset)
 
-    meter = WaitMeter(ahead=True)
+    clock = StepClock(steps, steps)
+    meter = WaitMeter(clock)
     iterator = iter(distribute_batches(make_strategy("mirrored", replicas=2), batches))
     for step in range(steps):
         meter.on_train_batch_begin(step)
         next(iterator)
         time.sleep(step_seconds)
-        meter.on_train_batch_end(step)
+        after_steps(step, {}, clock, meter)
     return meter.seconds
 
 

@@ -18,6 +18,7 @@ from simclr_tf.training import (
     load_projection_head,
 )
 from simclr_tf.training.assembly import build_model
+from simclr_tf.training.load import look_at
 from simclr_tf.training.workdir import CHECKPOINTS
 
 DATA = {"channels": 3, "num_examples": 9, "fingerprint": "none"}
@@ -73,6 +74,25 @@ def test_encoder_of_a_run_gives_its_endpoints_by_name(tmp_path):
     np.testing.assert_array_equal(
         found["final_avg_pool"], load_encoder(tmp_path)(images)
     )
+
+
+def test_each_checkpoint_of_a_run_gives_the_encoder_of_its_step(tmp_path):
+    workdir, model = finished_run(tmp_path, num_classes=None)
+    images = np.random.default_rng(1).uniform(size=(2, 16, 16, 3)).astype(np.float32)
+    first = load_encoder(tmp_path)(images)
+    model.encoder.variables[0].assign_add(tf.ones_like(model.encoder.variables[0]))
+    store = CheckpointStore(tmp_path / CHECKPOINTS)
+    store.save(2, model=model)
+    newest = load_encoder(tmp_path)(images)
+    assert np.abs(newest - first).max() > 0
+    np.testing.assert_array_equal(load_encoder(store.path_of(1))(images), first)
+    np.testing.assert_array_equal(load_encoder(store.folder)(images), newest)
+    place = look_at(store.path_of(1))
+    assert place.config() == workdir.config() and not place.is_run
+    assert look_at(tmp_path).is_run
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(WorkdirError, match="Give the workdir of the run"):
+        load_encoder(store.path_of(1))
 
 
 def test_run_without_labels_has_no_probe_and_says_so(tmp_path):

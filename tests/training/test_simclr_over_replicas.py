@@ -11,6 +11,7 @@ from simclr_tf.optim import LARS
 from simclr_tf.training import SimCLR
 from simclr_tf.training.continuation import ContinueMetrics, metric_state
 from simclr_tf.training.health import HealthCheck
+from simclr_tf.training.step_clock import StepClock
 
 SIZE, CLASSES, GLOBAL_BATCH_SIZE = 8, 3, 8
 
@@ -289,16 +290,18 @@ def test_fit_over_replicas_shows_global_figures_and_stops_at_a_nan():
             name: tf.TensorSpec(v.shape, v.dtype) for name, v in batches[0].items()
         },
     )
-    shown = []
+    shown, clock = [], StepClock(len(batches), len(batches))
     with pytest.raises(NonFiniteError, match=r"step 4.*examples 30, 31\."):
         model.fit(
             dataset,
             verbose=0,
             callbacks=[
+                clock,
                 keras.callbacks.LambdaCallback(
                     on_batch_end=lambda batch, logs: shown.append(dict(logs))
                 ),
                 HealthCheck(
+                    clock,
                     global_batch_size=GLOBAL_BATCH_SIZE,
                     ids_of_batch=lambda k: [10 * k, 10 * k + 1],
                 ),

@@ -12,9 +12,8 @@ import tensorflow as tf
 from simclr_tf.config.schema import to_dict
 from simclr_tf.export.conversion.account import account_markdown, account_record
 from simclr_tf.export.conversion.networks import config_of
-from simclr_tf.export.whole_folder import whole_folder
+from simclr_tf.export.publication import new_folder
 from simclr_tf.training import CheckpointStore
-from simclr_tf.training.durable_files import write_flushed
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, versions
 
 JSON_FILE, MARKDOWN_FILE = "conversion.json", "conversion.md"
@@ -27,6 +26,7 @@ def write_workdir(
     data="unknown",
     image_size_pixels=None,
     command="simclr_tf.export.conversion.write_workdir(...)",
+    options=None,
 ):
     """Write a network as a workdir with one checkpoint, and the account beside it.
 
@@ -36,6 +36,7 @@ def write_workdir(
       data: str, what it was trained on, for the record and the card.
       image_size_pixels: int, or None for that of the stem (224, or 32).
       command: str, for the record.
+      options: dict, JSON, for the record: what the verb was asked for.
 
     Returns:
       pathlib.Path of the folder's checkpoint inside `output`.
@@ -59,19 +60,23 @@ def write_workdir(
         },
         "versions": versions(),
         "command": command,
+        "options": options or {},
         "conversion": {name: account[name] for name in ("source", "architecture")},
     }
-    with whole_folder(output) as folder:
+    with new_folder(output) as folder:
         (folder / CHECKPOINTS).mkdir()
         saved = CheckpointStore(folder / CHECKPOINTS).save(
             source.step,
             details={"converted": True},
             model=tf.train.Checkpoint(**source.objects),
         )
-        write_flushed(folder / CONFIG_FILE, json.dumps(record, indent=1))
-        write_flushed(folder / JSON_FILE, json.dumps(account, indent=1) + "\n")
-        write_flushed(
-            folder / MARKDOWN_FILE,
-            account_markdown(source, title=f"Converted from {source.kind}"),
-        )
+        for name, text in (
+            (CONFIG_FILE, json.dumps(record, indent=1)),
+            (JSON_FILE, json.dumps(account, indent=1) + "\n"),
+            (
+                MARKDOWN_FILE,
+                account_markdown(source, title=f"Converted from {source.kind}"),
+            ),
+        ):
+            (folder / name).write_text(text, encoding="utf-8")
     return saved.path.relative_to(folder)

@@ -22,8 +22,8 @@ from simclr_tf.export.conversion.architecture import (
 )
 from simclr_tf.export.conversion.networks import PROBE, PROBE_WEIGHTS, head_names
 from simclr_tf.export.conversion.source_model import source_model
-from simclr_tf.export.conversion.stored_variables import StoredVariables
 from simclr_tf.models.resnet import DEPTHS
+from simclr_tf.training.stored_variables import StoredVariables, find_prefix
 
 COPIES = {"raw": "", "ema": "ema_model/"}
 _TYPES = {"conv": "conv2d", "norm": "batch_normalization"}
@@ -49,7 +49,7 @@ def read_google_tf1(path, *, copy="raw", probe_layer=0, leave_out=()):
     """
     if copy not in COPIES:
         raise unknown_choice("copy", copy, COPIES)
-    stored = StoredVariables(path)
+    stored = StoredVariables(find_prefix(path))
     prefix = COPIES[copy]
     if f"{prefix}base_model/conv2d/kernel" not in stored.shapes:
         raise _not_there(stored, copy)

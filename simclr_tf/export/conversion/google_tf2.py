@@ -17,10 +17,11 @@ from simclr_tf.export.conversion.architecture import (
 )
 from simclr_tf.export.conversion.networks import PROBE, PROBE_WEIGHTS, head_names
 from simclr_tf.export.conversion.source_model import source_model
-from simclr_tf.export.conversion.stored_variables import (
+from simclr_tf.training.stored_variables import (
     VALUE,
     ObjectTree,
     StoredVariables,
+    find_prefix,
 )
 
 _GROUPS = "resnet_model/block_groups"
@@ -88,7 +89,7 @@ def read_google_tf2(path, *, probe_layer=0, leave_out=()):
       ConversionError: variables missing, too many or of another shape.
       DataError: no checkpoint there, or one that cannot be read.
     """
-    stored = StoredVariables(path)
+    stored = StoredVariables(find_prefix(path))
     reference = Reference(stored)
     architecture = reference.architecture()
     names = {

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import tensorflow as tf
+
 from simclr_tf.errors import require
 from simclr_tf.export.conversion.account import (
     ConversionError,
@@ -76,7 +78,7 @@ def source_model(
     _check_probe(names, expected, stored)
     check_account(names, expected, stored.shapes, left_out, describe=describe)
     for here, variable in variables.items():
-        value = stored.read(names[here])
+        value = _read(stored, names[here])
         check_finite(value, names[here])
         variable.assign(value)
     return SourceModel(
@@ -93,6 +95,16 @@ def source_model(
             if name in stored.shapes
         ],
     )
+
+
+def _read(stored, name):
+    """The value of a variable that is float32."""
+    dtype = stored.dtypes[name]
+    if dtype != tf.float32:
+        raise ConversionError(
+            f"{name} of the source is {dtype.name}; only float32 is converted."
+        )
+    return stored.read(name)
 
 
 def _check_probe(names, expected, stored):

@@ -15,9 +15,8 @@ from simclr_tf.errors import require
 from simclr_tf.export.conversion.account import account_markdown, account_record
 from simclr_tf.export.conversion.architecture import WEIGHTS, encoder_layers
 from simclr_tf.export.conversion.converted_run import JSON_FILE, MARKDOWN_FILE
-from simclr_tf.export.whole_folder import whole_folder
+from simclr_tf.export.publication import new_folder
 from simclr_tf.models.resnet import DEPTHS
-from simclr_tf.training.durable_files import write_flushed
 
 STATE_FILE = "state_dict.npz"
 _NORM = {
@@ -74,15 +73,14 @@ def write_torchvision(source, output):
         "height, width]; nothing else is changed. Images are in [0, 1]: there is "
         "no normalization by mean and standard deviation.",
     ]
-    with whole_folder(output) as folder:
+    with new_folder(output) as folder:
         with (folder / STATE_FILE).open("wb") as file:
             np.savez(file, **state)
         record = account_record(written) | {"loading": loading_lines(architecture)}
-        write_flushed(folder / JSON_FILE, json.dumps(record, indent=1) + "\n")
-        write_flushed(
-            folder / MARKDOWN_FILE,
-            account_markdown(written, title="In torchvision's names", notes=notes),
-        )
+        text = json.dumps(record, indent=1) + "\n"
+        (folder / JSON_FILE).write_text(text, encoding="utf-8")
+        text = account_markdown(written, title="In torchvision's names", notes=notes)
+        (folder / MARKDOWN_FILE).write_text(text, encoding="utf-8")
     return state
 
 

@@ -1,9 +1,11 @@
-"""What a TensorFlow checkpoint holds, without running anything that came with it.
+"""What TensorFlow's checkpoint files hold, read without running anything of theirs.
 
-Only the variables file is read: of a SavedModel, the program in saved_model.pb is
-neither loaded nor run.
+Only the file of the variables is read: of a SavedModel, the program in saved_model.pb
+is neither loaded nor run.
 """
 
+import collections.abc
+import dataclasses
 import pathlib
 
 import tensorflow as tf
@@ -11,75 +13,97 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from simclr_tf.errors import DataError
-from simclr_tf.export.conversion.account import ConversionError
+from simclr_tf.files import plain_reason
 
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
-# The reader raises an IndexError where a file ends too early.
-_READ_ERRORS = (OSError, ValueError, RuntimeError, IndexError, tf.errors.OpError)
+# TensorFlow's reader raises an IndexError where a file ends too early.
+_READ_ERRORS = (OSError, ValueError, RuntimeError, LookupError, tf.errors.OpError)
 _IN_FOLDER = ("variables/variables", "saved_model/variables/variables")
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredVariable:
+    """One variable on disk.
+
+    Attributes:
+      name: str, e.g. `block_group1_block1_conv1/kernel`.
+      shape: tuple of int.
+      read: function without arguments that returns the NumPy array.
+    """
+
+    name: str
+    shape: tuple
+    read: collections.abc.Callable
 
 
 class StoredVariables:
     """The variables of a checkpoint, by the names in its file.
 
     Args:
-      path: prefix of a checkpoint (`.../ckpt-100`), folder with checkpoints, or
-        folder of a SavedModel or of a TF1 Hub module.
+      prefix: path, the beginning of the files' (`.../ckpt-100`).
 
     Attributes:
-      prefix: str, of the files that are read.
+      prefix: str.
       shapes: dict of name to tuple; the object graph is not among them.
+      dtypes: dict of name to tf.DType.
 
     Raises:
       DataError: nothing there, or it cannot be read.
     """
 
-    def __init__(self, path):
-        self.prefix = find_prefix(path)
+    def __init__(self, prefix):
+        self.prefix = str(prefix)
         try:
             self._reader = tf.train.load_checkpoint(self.prefix)
             shapes = self._reader.get_variable_to_shape_map()
+            self.dtypes = self._reader.get_variable_to_dtype_map()
         except _READ_ERRORS as error:
-            raise _unreadable(self.prefix, error) from error
-        self._dtypes = self._reader.get_variable_to_dtype_map()
+            raise self._unreadable(error) from error
         self.shapes = {name: tuple(shapes[name]) for name in sorted(shapes)}
         self.has_graph = self.shapes.pop(GRAPH_KEY, None) is not None
 
     def read(self, name):
         """The value of a variable, checked against its checksum.
 
-        Raises:
-          DataError: the file is damaged or cut off.
-          ConversionError: it does not hold float32 or integers.
-        """
-        dtype = self._dtypes[name]
-        if not (dtype == tf.float32 or dtype.is_integer):
-            raise ConversionError(
-                f"{name} of the source is {dtype.name}; only float32 is converted."
-            )
-        return self._get(name)
+        Args:
+          name: str, its name in the file.
 
-    def graph(self):
-        """The object graph that TensorFlow 2 writes beside the variables."""
-        graph = trackable_object_graph_pb2.TrackableObjectGraph()
-        content = self._get(GRAPH_KEY)
+        Returns:
+          NumPy array, or bytes.
+
+        Raises:
+          DataError: the file is damaged or cut off, or has no such variable.
+        """
         try:
-            graph.ParseFromString(content)
-            _check_graph(graph)
-        except (DecodeError, TypeError) as error:
-            raise _unreadable(self.prefix, error) from error
-        return graph
+            return self._reader.get_tensor(name)
+        except _READ_ERRORS as error:
+            raise self._unreadable(error) from error
 
     def step(self, name):
         """The integer in a step counter; 0 if there is none."""
         return int(self.read(name)) if name in self.shapes else 0
 
-    def _get(self, name):
+    def graph(self):
+        """The object graph that TensorFlow 2 writes beside the variables.
+
+        Raises:
+          DataError: there is none, or it is damaged.
+        """
+        graph = trackable_object_graph_pb2.TrackableObjectGraph()
+        content = self.read(GRAPH_KEY)
         try:
-            return self._reader.get_tensor(name)
-        except _READ_ERRORS as error:
-            raise _unreadable(self.prefix, error) from error
+            graph.ParseFromString(content)
+            _check_graph(graph)
+        except (DecodeError, TypeError) as error:
+            raise self._unreadable(error) from error
+        return graph
+
+    def _unreadable(self, error):
+        return DataError(
+            f"Cannot read the checkpoint {self.prefix}: {plain_reason(error)}. Is a "
+            "file cut off or missing?"
+        )
 
 
 class ObjectTree:
@@ -91,10 +115,13 @@ class ObjectTree:
 
     Args:
       stored: StoredVariables.
+
+    Attributes:
+      full_names: dict of the name in the file to the variable's own name.
     """
 
     def __init__(self, stored):
-        self.full_names = {}
+        self._stored, self.full_names = stored, {}
         # node: (dict of child name to node id, name in the file or None)
         if stored.has_graph:
             graph = stored.graph()
@@ -117,6 +144,35 @@ class ObjectTree:
         node = self._find(path)
         return node[1] if node is not None else None
 
+    def variables(self, path):
+        """Every variable below a path, depth first: in the order of the layers.
+
+        Args:
+          path: str, "" for all.
+
+        Returns:
+          list of StoredVariable; empty if the path does not exist.
+        """
+        root = self._find(path)
+        found, seen, pending = [], set(), [] if root is None else [root]
+        while pending:
+            node = pending.pop()
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            children, key = node
+            if key is not None:
+                found.append(self._variable(key))
+            pending += reversed([self._nodes[number] for number in children.values()])
+        return found
+
+    def _variable(self, key):
+        return StoredVariable(
+            self.full_names.get(key, key),
+            self._stored.shapes[key],
+            lambda: self._stored.read(key),
+        )
+
     def _find(self, path):
         node = self._nodes[0]
         for part in path.split("/") if path else ():
@@ -130,7 +186,8 @@ def find_prefix(path):
     """The checkpoint that a path means.
 
     Args:
-      path: as of `StoredVariables`.
+      path: prefix of a checkpoint (`.../ckpt-100`), folder with checkpoints, or
+        folder of a SavedModel or of a TF1 Hub module.
 
     Returns:
       str, the prefix of the files.
@@ -200,11 +257,3 @@ def _nodes_of_names(names):
             here = nodes[here][0][part]
         nodes[here][1] = name
     return nodes
-
-
-def _unreadable(prefix, error):
-    reason = str(error).strip().splitlines() or [repr(error)]
-    return DataError(
-        f"Cannot read the checkpoint {prefix}: {reason[0][:200].rstrip('.')}. Is a "
-        "file cut off or missing?"
-    )

@@ -1,0 +1,94 @@
+"""Every option of `report` and `show_views`, once."""
+
+from dataclasses import dataclass
+
+from simclr_tf.config.pretrain import DEFAULT_PRESET, PRESETS
+from simclr_tf.config.schema import Section, option, require_at_least_one
+from simclr_tf.errors import require
+
+
+@dataclass(frozen=True)
+class ReportOptions(Section):
+    """What is reported, and where to."""
+
+    workdir: tuple[str, ...] = option(
+        (),
+        "Folder of a run; given several times, the runs are compared.",
+        additive=True,
+    )
+    study: str | None = option(
+        None, "Instead of --workdir: folder of a study of ablate."
+    )
+    output: str | None = option(
+        None,
+        "FILE.html, FILE.md, or a folder for both; `report` in the workdir or study if "
+        "unset.",
+    )
+    data: str | None = option(None, "Images to look at; those of the run if unset.")
+    split: str | None = option(
+        None, "Split of the training images; the run's if unset."
+    )
+    test_split: str | None = option(
+        None, "Split of the test images; the run's if unset."
+    )
+    data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
+    features: bool = option(
+        True,
+        "Load the encoder and images, for views, neighbours, maps and confusion; "
+        "false: files only.",
+    )
+    num_images: int = option(2000, "Training and test images looked at, of each.")
+    map_images: int = option(1000, "Test images on the maps.")
+    seed: int = option(0, "Seed of the samples and of t-SNE.")
+
+    def check(self):
+        require(
+            bool(self.workdir) != bool(self.study),
+            "Exactly one of --workdir (once or several times) and --study is required.",
+            workdir=self.workdir,
+            study=self.study,
+        )
+        require(
+            self.output is not None or len(self.workdir) < 2,
+            "--output is required for a comparison: FILE.html, FILE.md or a folder.",
+            workdir=self.workdir,
+        )
+
+    def target(self):
+        """The file or folder to write."""
+        if self.output is not None:
+            return self.output
+        return f"{(self.study or self.workdir[0]).rstrip('/')}/report"
+
+    def chosen(self):
+        """The options of the images that differ from the run's, as a dict."""
+        names = ("data", "split", "test_split", "data_dir")
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class ShowViewsOptions(Section):
+    """What is shown, and where."""
+
+    preset: str = option(
+        DEFAULT_PRESET,
+        "Named experiment whose images and views are the starting point.",
+        choices=PRESETS,
+        common=True,
+    )
+    output: str = option(
+        "show_views",
+        "FILE.png, FILE.html, FILE.md, or a folder for all of them.",
+        common=True,
+    )
+    num_images: int = option(2, "Images that the operators are shown on.")
+    num_shown: int = option(12, "Pairs of views that are shown.")
+    num_pairs: int = option(256, "Pairs of views that are measured.")
+
+    def check(self):
+        require_at_least_one(
+            num_images=self.num_images,
+            num_shown=self.num_shown,
+            num_pairs=self.num_pairs,
+        )

@@ -1,0 +1,83 @@
+"""Every option of `ablate` beside those of the runs it makes, once."""
+
+import re
+from dataclasses import dataclass
+
+from simclr_tf.config.pretrain import PRESETS
+from simclr_tf.config.schema import (
+    Section,
+    option,
+    read_registry,
+    require_at_least_one,
+)
+from simclr_tf.errors import require
+
+STUDIES = "simclr_tf.studies:STUDIES"
+BUDGETS = "simclr_tf.studies:BUDGETS"
+
+
+def _sizes_of_budgets():
+    budgets = read_registry(BUDGETS)
+    return "; ".join(f"{name}: {text}" for name, text in budgets.items()) + "."
+
+
+@dataclass(frozen=True)
+class AblateOptions(Section):
+    """Which study, how large, and where."""
+
+    study: str | None = option(
+        None,
+        "The ablation.",
+        choices=STUDIES,
+        required="which ablation; --help names them",
+        common=True,
+    )
+    workdir: str | None = option(
+        None,
+        "Folder of the study. One that holds a study already continues it: without "
+        "--study with the options of its study.json.",
+        common=True,
+    )
+    budget: str = option("small", _sizes_of_budgets, choices=BUDGETS, common=True)
+    preset: str | None = option(
+        None, "Preset to start from, instead of the budget's own.", choices=PRESETS
+    )
+    seeds: int = option(
+        1,
+        "Repetitions of every cell, from --seed on: mean and standard deviation.",
+        common=True,
+    )
+    shard: str = option(
+        "1/1", "i/n: do only every n-th run, beginning with the i-th.", common=True
+    )
+    dry_run: bool = option(
+        False,
+        "Print the cells and their cost, by operations of the encoder and a few "
+        "measured steps; write nothing.",
+        common=True,
+    )
+    retry_failed: bool = option(False, "Run cells again that failed before.")
+
+    def check(self):
+        require_at_least_one(seeds=self.seeds)
+        require(
+            self.workdir or self.dry_run,
+            "--workdir is required: the folder of the study.",
+            workdir=self.workdir,
+        )
+        index, number = self.part()
+        require(
+            1 <= index <= number,
+            "--shard is i/n with 1 <= i <= n, e.g. 2/4.",
+            shard=self.shard,
+        )
+
+    def part(self):
+        """The shard as (i, n).
+
+        Example:
+          >>> AblateOptions(study="losses", workdir="w", shard="2/4").part()
+          (2, 4)
+        """
+        match = re.fullmatch(r"(\d+)/(\d+)", self.shard)
+        return tuple(map(int, match.groups())) if match else (0, 0)

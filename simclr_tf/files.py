@@ -1,0 +1,223 @@
+"""Files and folders that are whole and on the disk, or not there.
+
+Each is filled under a hidden name beside its own, flushed, and renamed: a kill or a
+full disk at any moment leaves the file or folder of before, or none.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import uuid
+
+from simclr_tf.errors import WorkdirError
+
+_OLDER = "-old"
+
+
+def write_atomically(path, content, *, make_folder=False):
+    """Write a file so that a reader sees the old one or the whole new one.
+
+    Args:
+      path: path.
+      content: str or bytes.
+      make_folder: bool, make the folder of the file if need be.
+
+    Raises:
+      WorkdirError: the file cannot be written; nothing is left behind.
+
+    Example:
+      >>> import tempfile
+      >>> path = pathlib.Path(tempfile.mkdtemp()) / "figures" / "a.png"
+      >>> write_atomically(path, b"pixels", make_folder=True)
+      >>> path.read_bytes(), len(list(path.parent.iterdir()))
+      (b'pixels', 1)
+    """
+    if isinstance(content, str):
+        content = content.encode("utf-8")
+    with whole_file(path, make_folder=make_folder) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def whole_file(path, *, make_folder=False):
+    """Write a file under another name; rename it when it is on the disk.
+
+    Args:
+      path: path.
+      make_folder: bool, make the folder of the file if need be.
+
+    Yields:
+      pathlib.Path to write to; its name ends as that of `path` does.
+
+    Raises:
+      WorkdirError: the file cannot be written; nothing is left behind.
+    """
+    path = pathlib.Path(path)
+    temporary = temporary_name(path)
+    try:
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        flush(temporary)
+        os.replace(temporary, path)
+        flush(path.parent)  # A rename is safe only then.
+    except OSError as error:
+        raise WorkdirError(
+            f"Cannot write {path}: {error.strerror or plain_reason(error)}."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path):
+    """Fill a folder under another name; rename it when all of it is on the disk.
+
+    What stands at `path` is replaced then, and only then. Leftovers of killed processes
+    are removed first.
+
+    Args:
+      path: pathlib.Path of the folder; the folders above it are made if need be.
+
+    Yields:
+      pathlib.Path of an empty folder to fill.
+
+    Raises:
+      OSError: the folder cannot be written; nothing is left behind.
+    """
+    temporary = temporary_name(path)
+    try:
+        remove_leftovers(path)
+        temporary.mkdir(parents=True)
+        with _locked(temporary):
+            yield temporary
+            for inner in temporary.rglob("*"):
+                flush(inner)
+            flush(temporary)
+            _publish(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def temporary_name(path):
+    """Name a file or folder that is not whole yet: hidden, and beside `path`.
+
+    Args:
+      path: pathlib.Path.
+
+    Returns:
+      pathlib.Path, another one at every call.
+    """
+    return path.with_name(f".{path.name}-{uuid.uuid4().hex}{path.suffix}")
+
+
+def remove_leftovers(path):
+    """Remove what killed processes left beside a file or folder.
+
+    A folder that was to be replaced, and whose successor never came, gets its name
+    back. Folders that a living process fills stay.
+
+    Args:
+      path: pathlib.Path of the file or folder; need not exist.
+
+    Raises:
+      OSError: the folder around it cannot be read.
+    """
+    name, suffix = re.escape(path.name), re.escape(path.suffix)
+    pattern = re.compile(rf"\.{name}-[0-9a-f]{{32}}({suffix}|{_OLDER})?")
+    if not path.parent.is_dir():
+        return
+    for left in sorted(path.parent.iterdir()):
+        if not pattern.fullmatch(left.name):
+            continue
+        if not left.is_dir():
+            left.unlink(missing_ok=True)
+            continue
+        with _locked(left) as is_ours:
+            if is_ours and left.name.endswith(_OLDER) and not path.exists():
+                os.rename(left, path)
+            elif is_ours:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _publish(temporary, path):
+    """Rename; an older folder goes only after the new one is in its place."""
+    if path.exists():
+        older = path.with_name(f".{path.name}-{uuid.uuid4().hex}{_OLDER}")
+        with _locked(path):
+            os.rename(path, older)
+            try:
+                os.rename(temporary, path)
+            except OSError:
+                os.rename(older, path)
+                raise
+        shutil.rmtree(older, ignore_errors=True)
+    else:
+        os.rename(temporary, path)
+    flush(path.parent)
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    """Hold a folder's lock, which ends with the process, whatever it is called then.
+
+    Yields:
+      bool, False if another process holds it, or the file system has no locks.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = True
+        except OSError:
+            is_ours = False
+        yield is_ours
+    finally:
+        os.close(descriptor)
+
+
+def flush(path):
+    """Wait until a file's bytes, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def plain_reason(error):
+    """What went wrong with a file, in one line without a full stop.
+
+    Args:
+      error: OSError, tf.errors.OpError or another.
+
+    Returns:
+      str, at most 200 characters, without what TensorFlow adds about its own graph.
+
+    Example:
+      >>> plain_reason(ValueError("{{function_node x}} a.tmp; No space left [Op:W]."))
+      'a.tmp; No space left'
+    """
+    text = re.sub(r"\{\{.*?\}\} ?| ?\[Op:\w+\]", "", str(error)).strip()
+    return (text.splitlines()[0] if text else repr(error))[:200].rstrip(".")
+
+
+def sha256_of(path):
+    """SHA-256 of a file's content, read in blocks.
+
+    Args:
+      path: pathlib.Path.
+
+    Returns:
+      str, 64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

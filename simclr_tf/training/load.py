@@ -1,0 +1,272 @@
+"""What is at a path: a run, a checkpoint, an export, a Keras file; and its encoder.
+
+`look_at` recognises it for all: for `load_encoder`, for the weights as numbers
+(`stored_weights.py`), for the heads of a run (`run_heads.py`) and for the tools.
+"""
+
+import dataclasses
+import functools
+import pathlib
+
+import tensorflow as tf
+
+from simclr_tf.config import from_dict
+from simclr_tf.encoder_zoo import encoder_path, read_export_record
+from simclr_tf.errors import DataError, WorkdirError, require
+from simclr_tf.models import family_of, fitting_encoder, with_endpoints
+from simclr_tf.training.assembly import build_encoder
+from simclr_tf.training.checkpoints import MANIFEST, CheckpointStore, open_checkpoint
+from simclr_tf.training.exports import (
+    SAVED_MODEL,
+    WEIGHTS,
+    ExportedEncoder,
+    encoder_of_saved_model,
+    encoder_of_weights,
+    find_saved_model,
+    is_archive,
+    unpacked,
+)
+from simclr_tf.training.keras_files import (
+    ENCODER_FILE,
+    SUFFIXES,
+    encoder_of_keras_file,
+)
+from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, Workdir
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What `look_at` found at a path; what is not there is None.
+
+    Attributes:
+      path: pathlib.Path that was looked at.
+      workdir: Workdir, of a run or of the run that a checkpoint belongs to.
+      checkpoints: pathlib.Path of one checkpoint, or of the folder of all.
+      saved_model: pathlib.Path of the folder with saved_model.pb.
+      weights: pathlib.Path of weights.safetensors.
+      keras_file: pathlib.Path of a `.keras` or HDF5 file.
+      archive: pathlib.Path of the archive of an export.
+    """
+
+    path: pathlib.Path
+    workdir: Workdir | None = None
+    checkpoints: pathlib.Path | None = None
+    saved_model: pathlib.Path | None = None
+    weights: pathlib.Path | None = None
+    keras_file: pathlib.Path | None = None
+    archive: pathlib.Path | None = None
+
+    @property
+    def is_run(self):
+        """Whether the path is the workdir of a run."""
+        return self.workdir is not None and self.workdir.path == self.path
+
+    @functools.cached_property
+    def checkpoint(self):
+        """The checkpoint named by the path, or the newest whole one of a run.
+
+        Raises:
+          WorkdirError: it is damaged, or there is none yet.
+        """
+        if _is_checkpoint(self.checkpoints):
+            return open_checkpoint(self.checkpoints)
+        found = CheckpointStore(self.checkpoints).latest()
+        if found is None:
+            raise WorkdirError(
+                f"{self.path} holds no whole checkpoint yet: let `simclr-tf pretrain "
+                f"--workdir={self.path}` reach the end of an epoch."
+            )
+        return found
+
+    def config(self):
+        """The Config that the encoder was trained with; None if nothing says it.
+
+        Raises:
+          WorkdirError: the config.json of a run is damaged.
+        """
+        if self.workdir is not None:
+            return self.workdir.config()
+        folder = self.weights.parent if self.weights else self.path
+        try:
+            return from_dict(read_export_record(folder)["config"]["config"])
+        except (ValueError, KeyError, TypeError):
+            return None  # A Keras file, or an export of something else than a run.
+
+
+def look_at(path):
+    """Recognise what is at a path.
+
+    Args:
+      path: workdir of a run; one checkpoint (`step-00000230`) or the folder of such;
+        folder of an export, of a SavedModel or of a distillation; `zoo:NAME`; or a
+        file: `weights.safetensors`, the archive of an export, `.keras`, `.h5`.
+
+    Returns:
+      Place.
+
+    Raises:
+      DataError: the path does not exist, or is a file of another kind.
+      WorkdirError: a folder with nothing of these.
+      ConfigError: the zoo has no such name.
+    """
+    path = encoder_path(path)
+    if not path.exists():
+        raise DataError(f"There is no encoder at {path}: the path does not exist.")
+    if path.is_file():
+        return _look_at_file(path)
+    saved_model, weights = find_saved_model(path), path / WEIGHTS
+    if saved_model is not None or weights.is_file():
+        weights = weights if weights.is_file() else None
+        return Place(path, saved_model=saved_model, weights=weights)
+    if _is_checkpoint(path):
+        return Place(path, _workdir_at(path.absolute().parent.parent), path)
+    if (path / CONFIG_FILE).is_file():
+        if read_export_record(path) is not None:
+            raise WorkdirError(
+                f"{path} is an export for other programs alone: it holds neither "
+                f"{SAVED_MODEL}/ nor {WEIGHTS}, from one of which an encoder is read."
+            )
+        if (path / ENCODER_FILE).is_file():
+            return Place(path, keras_file=path / ENCODER_FILE)
+        return Place(path, Workdir(path), path / CHECKPOINTS)
+    if CheckpointStore(path).paths():
+        return Place(path, _workdir_at(path.absolute().parent), path)
+    raise WorkdirError(
+        f"{path} is neither a workdir (no {CONFIG_FILE}), nor a checkpoint (no "
+        f"{MANIFEST}), nor an export (no saved_model.pb, no {WEIGHTS})."
+    )
+
+
+def load_encoder(path, *, encoder=None, endpoints=False):
+    """The encoder of a run, of an export, or of a file, ready for fine-tuning.
+
+    It is a graph of Keras layers that computes in float32, whatever the precision it
+    was trained in; with `endpoints` it returns what is inside too.
+
+    Trust: `weights.safetensors` with its config.json is data, and the format for
+    strangers' encoders. A SavedModel, a hub archive, a `.keras` and an `.h5` file
+    can hold programs. Of our own exports only numbers and a list of layers are read;
+    a SavedModel without our description is loaded as the program that it is, so do
+    that only with what you trust. Keras files are read in safe mode: those with Python
+    code, or with classes that are neither Keras's nor registered, are refused; so are
+    archives with links or paths that lead out of them.
+
+    Args:
+      path: workdir of a run (its newest whole checkpoint), or one of its checkpoints;
+        folder of an export or of
+        a SavedModel (wrapped as a trainable model without a graph of layers, where it
+        was not written by this package or has layers of its own), or of a
+        distillation;
+        `weights.safetensors` beside its config.json; the archive of an export; a
+        `.keras` / `.h5` file of the Keras 2 API; or `zoo:NAME`, an encoder of
+        `simclr_tf.zoo()`.
+      encoder: keras.Model that was handed to `pretrain`, for such a workdir.
+      endpoints: bool, as of `simclr_tf.models.with_endpoints`: the model returns a
+        dict with the output of each block; the last one are the features.
+
+    Returns:
+      keras.Model, float32 images `[N, H, W, C]` in [0, 1] to features `[N, F]`, or to
+      the dict of endpoints.
+
+    Raises:
+      WorkdirError: nothing loadable there, or no checkpoint yet.
+      DataError: the path does not exist, or a file is damaged or refused.
+      ConfigError: the zoo has no such name, or endpoints of a SavedModel that is not
+        described by its layers.
+    """
+    place = look_at(path)
+    model = encoder_at(place, encoder)
+    if not endpoints:
+        return model
+    require(
+        not isinstance(model, ExportedEncoder),
+        "Endpoints are places in a graph of layers, which this SavedModel does not "
+        "describe; its signatures are in `load_encoder(path).loaded.signatures`.",
+        path=str(place.path),
+    )
+    return with_endpoints(model)
+
+
+def encoder_at(place, encoder=None):
+    """The encoder at a Place, as `load_encoder` returns it.
+
+    Args:
+      place: Place.
+      encoder: keras.Model that was handed to `pretrain`, for a workdir of such a run.
+
+    Returns:
+      keras.Model.
+    """
+    if place.weights is not None:
+        return encoder_of_weights(place.weights)
+    if place.saved_model is not None:
+        return encoder_of_saved_model(place.saved_model)
+    if place.keras_file is not None:
+        return encoder_of_keras_file(place.keras_file)
+    if place.archive is not None:
+        with unpacked(place.archive) as folder:
+            saved_model = find_saved_model(folder)
+            if saved_model is None:
+                raise WorkdirError(
+                    f"{place.path} is not an export: no saved_model.pb in it."
+                )
+            return encoder_of_saved_model(saved_model)
+    return _encoder_of_run(place, encoder)
+
+
+def untrained_encoder(workdir):
+    """The encoder of a run as it was before its first step (same seed), in float32.
+
+    Args:
+      workdir: Workdir.
+
+    Returns:
+      keras.Model.
+    """
+    return _built(workdir, workdir.config().encoder)
+
+
+def _built(workdir, options):
+    """The encoder of a run from its options, in float32."""
+    config = dataclasses.replace(workdir.config(), precision="float32", encoder=options)
+    return build_encoder(config, workdir.read()["data"]["channels"])
+
+
+def _is_checkpoint(path):
+    return (path / MANIFEST).exists() or path.name.startswith("step-")
+
+
+def _workdir_at(path):
+    return Workdir(path) if (path / CONFIG_FILE).is_file() else None
+
+
+def _look_at_file(path):
+    if path.suffix == ".safetensors":
+        return Place(path, weights=path)
+    if path.suffix in SUFFIXES:
+        return Place(path, keras_file=path)
+    if is_archive(path):
+        return Place(path, archive=path)
+    raise DataError(
+        f"{path} is no file that an encoder is read from: those are .safetensors, "
+        f"the archive of an export, {', '.join(SUFFIXES)}. Of an export, give the "
+        "folder."
+    )
+
+
+def _encoder_of_run(place, encoder):
+    if place.workdir is None:
+        raise WorkdirError(
+            f"{place.path} holds checkpoints without the {CONFIG_FILE} of their run, "
+            "which says what network they belong to. Give the workdir of the run."
+        )
+    checkpoint = place.checkpoint
+    record, config = place.workdir.read(), place.workdir.config()
+    if encoder is None:
+        options = config.encoder
+        encoder = _built(place.workdir, family_of(options).without_download(options))
+    else:
+        size = config.data.image_size_pixels
+        encoder = fitting_encoder(encoder, (size, size, record["data"]["channels"]))
+    checkpoint.restore(model=tf.train.Checkpoint(encoder=encoder))
+    return encoder

@@ -1,0 +1,63 @@
+"""The heads that a run trained on top of its encoder."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from simclr_tf._keras import keras
+from simclr_tf.errors import WorkdirError
+from simclr_tf.training.assembly import build_projection_head
+from simclr_tf.training.load import look_at
+from simclr_tf.training.stored_variables import VALUE, StoredVariables
+
+_PROBE_KERNEL = f"model/probe/kernel/{VALUE}"
+
+
+def load_projection_head(workdir, encoder):
+    """The trained projection head of a run, in float32.
+
+    Args:
+      workdir: Workdir.
+      encoder: keras.Model of the same run, for the number of features.
+
+    Returns:
+      simclr_tf.models.ProjectionHead, built.
+
+    Raises:
+      WorkdirError: no checkpoint, or one that holds another head.
+    """
+    checkpoint = look_at(workdir.path).checkpoint
+    head = build_projection_head(
+        dataclasses.replace(workdir.config(), precision="float32")
+    )
+    head(tf.zeros([1, encoder.output_shape[-1]]))
+    checkpoint.restore(model=tf.train.Checkpoint(projection_head=head))
+    return head
+
+
+def load_probe(workdir, encoder):
+    """The online probe of a run: features to the logits of its classes.
+
+    Args:
+      workdir: Workdir.
+      encoder: keras.Model of the same run, for the number of features.
+
+    Returns:
+      keras.layers.Dense, built.
+
+    Raises:
+      WorkdirError: no checkpoint, or the run had no online probe.
+    """
+    checkpoint = look_at(workdir.path).checkpoint
+    shapes = StoredVariables(checkpoint.prefix).shapes
+    if _PROBE_KERNEL not in shapes:
+        raise WorkdirError(
+            f"The run in {workdir.path} has no online probe: it had no labels, or "
+            "--probe.online=false."
+        )
+    probe = keras.layers.Dense(
+        shapes[_PROBE_KERNEL][1], dtype="float32", name="linear_probe"
+    )
+    probe(tf.zeros([1, encoder.output_shape[-1]]))
+    checkpoint.restore(model=tf.train.Checkpoint(probe=probe))
+    return probe
