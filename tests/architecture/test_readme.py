@@ -73,7 +73,7 @@ def test_every_command_of_the_pages_is_accepted(command, tmp_path):
     sorted({f for t in PAGES.values() for f in re.findall(r"`--([a-z_.]+)[=`]", t)}),
 )
 def test_every_flag_that_the_pages_name_exists(flag):
-    assert any(flag in flags for flags in FLAGS.values())
+    assert flag == "help" or any(flag in flags for flags in FLAGS.values())
 
 
 def test_the_readme_lists_every_preset_and_every_verb():
