@@ -94,7 +94,7 @@ class ImageCache:
         return in_memory(_pixels_of(source, shape), size)
 
     def _keep_array(self, source):
-        """Say why nothing is to be done; or load an array that is in a file."""
+        """Load an array that is in a file; or tell why there is nothing to keep."""
         images = getattr(source, "images", None)
         if not isinstance(source, ArraySource):
             self._say(
@@ -117,7 +117,7 @@ class ImageCache:
         return folder in pathlib.Path(path).parents
 
     def _on_disk(self, kind, source, size, **details):
-        """The contents of an entry of the cache on disk, filled if need be."""
+        """Find the contents of an entry of the cache on disk, filled if need be."""
         identity = {
             "kind": kind,
             "images": source.fingerprint(),
@@ -128,9 +128,10 @@ class ImageCache:
         key = json.dumps([identity["images"], *details.values()])
         name = f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
 
+        entry = pathlib.Path(self._folder).expanduser() / name
+
         def fill(folder):
-            free = free_disk_bytes(folder)
-            self._announce(folder.with_suffix(""), kind, source, size, free)
+            self._announce(entry, kind, source, size, free_disk_bytes(folder))
             pieces = (
                 _pixels_of(source, details["shape"])
                 if kind == "decoded"
@@ -147,9 +148,7 @@ class ImageCache:
             )
 
         try:
-            entry, is_new = kept_entry(
-                self._folder, name, identity, fill, waiting=waiting
-            )
+            _, is_new = kept_entry(self._folder, name, identity, fill, waiting=waiting)
         except OSError as error:
             raise DataError(
                 f"Cannot keep images in --data.cache_dir={self._folder}: "
@@ -164,7 +163,7 @@ class ImageCache:
         return StoredContents(entry / _CONTENT, np.load(entry / _SIZES))
 
     def _announce(self, where, kind, source, size, free):
-        """Say what is about to be kept, or refuse it."""
+        """Tell what is about to be kept, or refuse what does not fit."""
         part = _USABLE[self._place]
         if size > part * free:
             other = (
@@ -282,7 +281,7 @@ class CachedSource(EncodedSource):
 
 
 def _contents_of(source):
-    """Every image's bytes in order; b"" for one that cannot be read."""
+    """Yield every image's bytes in order; b"" for one that cannot be read."""
 
     def read(*location):
         return source.read_encoded(*location), tf.constant(True)
@@ -299,7 +298,7 @@ def _contents_of(source):
 
 
 def _pixels_of(source, shape):
-    """Every image's pixels as bytes, in order; b"" for one that cannot be decoded."""
+    """Yield every image's pixels as bytes; b"" for one that cannot be decoded."""
     nothing = tf.zeros(shape, tf.uint8)
 
     def read(*location):
@@ -315,7 +314,7 @@ def _pixels_of(source, shape):
 
 
 def _of_each(source, read, otherwise):
-    """What `read` makes of every location of a source, in order, read in parallel.
+    """Yield what `read` makes of every location, in order, made in parallel.
 
     Args:
       source: EncodedSource.

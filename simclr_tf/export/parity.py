@@ -10,8 +10,8 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from simclr_tf.errors import SimCLRError
-from simclr_tf.models import size_multiple
+from simclr_tf.errors import ConfigError, SimCLRError
+from simclr_tf.models import fitting_encoder, size_multiple
 
 TOLERANCE = 1e-5
 
@@ -54,28 +54,33 @@ class ParityError(SimCLRError):
     """An exported model that does not say what the trained one says."""
 
 
-def parity_cases(encoder, copy, heads=()):
-    """Random images and what is said of them, to hold an export against.
+def parity_cases(encoder, copy, heads=(), *, image_size_pixels=None):
+    """Random images and their features, to hold an export against.
 
     Args:
       encoder: keras.Model, the original.
       copy: keras.Model, its `plain_copy`.
       heads: sequence of (output's name, original head, its plain copy).
+      image_size_pixels: int or None, for networks of free size that 32 pixels are too
+        few for.
 
     Returns:
       dict of "images0", "features0", ... and one array for each head, e.g. "logits0",
       to float32 arrays. The first features are the original's if it computes in
       float32, otherwise the copy's, and so with the heads; where height and width are
-      free, a second case has other sides.
+      free, a second case has other sides, if the network takes them.
     """
     height, width, channels = copy.input_shape[1:]
     step = size_multiple(copy)
-    native = [side or step * math.ceil(32 / step) for side in encoder.input_shape[1:3]]
+    side, other_sides = _multiple(32, step), True
+    if (image_size_pixels or 0) > side and not _takes(copy, side, side):
+        side, other_sides = image_size_pixels, False
+    native = [fixed or side for fixed in encoder.input_shape[1:3]]
+    others = [native[0] + _multiple(7, step), native[1] + _multiple(12, step)]
     reference = encoder if _is_float32(encoder) else copy
     sizes = [(reference, 2, *native)]
-    if height is None and width is None:
-        others = (step * math.ceil(more / step) for more in (7, 12))
-        sizes.append((copy, 3, *map(sum, zip(native, others, strict=True))))
+    if height is None and width is None and (other_sides or _takes(copy, *others)):
+        sizes.append((copy, 3, *others))
     rng = np.random.default_rng(0)
     cases = {}
     for number, (model, *size) in enumerate(sizes):
@@ -87,6 +92,19 @@ def parity_cases(encoder, copy, heads=()):
                 head if _is_float32(head) else plain, features
             )
     return cases
+
+
+def _multiple(size, step):
+    """The smallest multiple of `step` that is not below `size`."""
+    return step * math.ceil(size / step)
+
+
+def _takes(encoder, height, width):
+    try:
+        fitting_encoder(encoder, (height, width, encoder.input_shape[-1]))
+    except ConfigError:
+        return False
+    return True
 
 
 def output_names(cases):

@@ -127,6 +127,7 @@ def export_saved_model(
             for name, plain in plain_heads.items()
             if plain is not None
         ],
+        image_size_pixels=image_size_pixels or card.get("image_size_pixels"),
     )
     with publishing(output_dir, overwrite) as folder:
         saved_model = folder / SAVED_MODEL / ("" if version is None else str(version))

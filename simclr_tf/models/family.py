@@ -71,6 +71,10 @@ class Family:
         """
         raise NotImplementedError
 
+    def without_download(self, options):
+        """Return options of the same network with whatever weights it is built with."""
+        return options
+
     def describe(self, options, image_size_pixels=None):
         """Describe the network in a few words, such as `ResNet-18 (0.25x)`."""
         return options.name

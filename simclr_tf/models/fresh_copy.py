@@ -50,8 +50,20 @@ def fresh_copy(network, seed, *, stream=FRESH_STREAM):
             ) from error
 
     copy = keras.models.clone_model(network, clone_function=renewed)
+    for layer in copy.submodules:
+        if isinstance(layer, keras.layers.MultiHeadAttention):
+            _draw_apart(layer, seeds)
     copy.trainable = True
     return copy
+
+
+def _draw_apart(attention, seeds):
+    """Give each kernel a draw of its own: queries, keys and values share one seed."""
+    initializer = attention.get_config()["kernel_initializer"]
+    for variable in attention.weights:
+        if variable.shape.rank > 2 and "seed" in initializer["config"]:
+            own = keras.initializers.deserialize(reseeded(initializer, seeds))
+            variable.assign(own(variable.shape))
 
 
 def reseeded(config, seeds):

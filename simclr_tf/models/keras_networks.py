@@ -4,6 +4,7 @@
 the scaling of images that the network expects in front, pooled to one vector.
 """
 
+import dataclasses
 import difflib
 from dataclasses import dataclass
 from typing import Literal
@@ -69,6 +70,10 @@ class KerasNetworks(Family):
             name=name,
         )
         return checks.fitting_encoder(network, image_shape)
+
+    def without_download(self, options):
+        """Return the options without published weights."""
+        return dataclasses.replace(options, weights=None)
 
     def describe(self, options, image_size_pixels=None):
         """Describe the network by its name in Keras.

@@ -21,6 +21,9 @@ SIZES = {"vit_tiny": (192, 12, 3), "vit_small": (384, 12, 6)}
 POOLINGS = ("class_token", "mean")
 MLP_RATIO = 4
 EPSILON = 1e-6
+# Tokens are added up through all blocks, and what tells images apart is a small part
+# of them: under every policy they are float32, and products of matrices alone are not.
+STREAM = "float32"
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,8 @@ def vision_transformer(
 
     Patches become tokens, to which their places are added; each block adds attention
     and a two-layer perceptron to what it receives, x + A(norm(x)) and x + M(norm(x));
-    the features are one token, or the mean of all, after a last norm. The layers
+    the features are one token, or the mean of all, after a last norm. Keys have no
+    bias, which would change nothing. The layers
     `embedding`, `block1`, `block2`, ... and `features` are its endpoints.
 
     Args:
@@ -154,19 +158,18 @@ def vision_transformer(
     net = _Layers(width, seed)
     images = keras.Input((None, None, channels), name="images")
     x = net.patches(images, patch_size, name="patches")
-    x = tokens.PositionEmbedding(grid, name="positions")(x)
-    x = keras.layers.Reshape((-1, width), name="tokens")(x)
+    x = tokens.PositionEmbedding(grid, dtype=STREAM, name="positions")(x)
+    x = keras.layers.Reshape((-1, width), dtype=STREAM, name="tokens")(x)
     if pooling == "class_token":
         x = net.class_token(x, name="class_token")
-    x = keras.layers.Activation("linear", name="embedding")(x)
+    x = keras.layers.Activation("linear", dtype=STREAM, name="embedding")(x)
     for number in range(1, num_blocks + 1):
         x = _block(net, x, num_heads, name=f"block{number}")
     x = net.norm(x, name="last_norm")
-    # float32 under every policy, like the features of every encoder.
     if pooling == "class_token":
-        x = tokens.FirstToken(dtype="float32", name="features")(x)
+        x = tokens.FirstToken(dtype=STREAM, name="features")(x)
     else:
-        x = keras.layers.GlobalAveragePooling1D(dtype="float32", name="features")(x)
+        x = keras.layers.GlobalAveragePooling1D(dtype=STREAM, name="features")(x)
     return keras.Model(images, x, name=name or f"vit_{width}_{num_blocks}")
 
 
@@ -199,38 +202,42 @@ class _Layers:
         initializer = keras.initializers.TruncatedNormal(
             stddev=0.02, seed=self._next_seed()
         )
-        return tokens.ClassToken(initializer, name=name)(x)
+        return tokens.ClassToken(initializer, dtype=STREAM, name=name)(x)
 
-    def dense(self, x, units, *, name, activation=None):
+    def dense(self, x, units, *, name, activation=None, use_bias=True):
         """W x + b, with W uniform and of variance 2 / (fan_in + fan_out)."""
         return keras.layers.Dense(
             units,
             activation=activation,
+            use_bias=use_bias,
             kernel_initializer=keras.initializers.GlorotUniform(self._next_seed()),
             name=name,
         )(x)
 
     def norm(self, x, *, name):
         """Layer normalization of each token."""
-        return keras.layers.LayerNormalization(epsilon=EPSILON, name=name)(x)
+        return keras.layers.LayerNormalization(
+            epsilon=EPSILON, dtype=STREAM, name=name
+        )(x)
 
 
 def _block(net, x, num_heads, *, name):
     """x + A(norm(x)), then x + M(norm(x))."""
     width = x.shape[-1]
     y = net.norm(x, name=f"{name}_norm1")
-    y = tokens.Attention(num_heads, name=f"{name}_attention")(
-        [
-            net.dense(y, width, name=f"{name}_{part}")
-            for part in ("query", "key", "value")
-        ]
-    )
+    # A bias of the keys adds the same number to all logits of a query, which the
+    # softmax takes away again: its gradient would be rounding alone.
+    parts = [
+        net.dense(y, width, name=f"{name}_{part}", use_bias=part != "key")
+        for part in ("query", "key", "value")
+    ]
+    y = tokens.Attention(num_heads, name=f"{name}_attention")(parts)
     y = net.dense(y, width, name=f"{name}_projection")
-    x = keras.layers.Add(name=f"{name}_add")([x, y])
+    x = keras.layers.Add(dtype=STREAM, name=f"{name}_add")([x, y])
     y = net.norm(x, name=f"{name}_norm2")
     y = net.dense(y, MLP_RATIO * width, name=f"{name}_mlp1", activation="gelu")
     y = net.dense(y, width, name=f"{name}_mlp2")
-    return keras.layers.Add(name=name)([x, y])
+    return keras.layers.Add(dtype=STREAM, name=name)([x, y])
 
 
 def _checked_grid(image_size_pixels, patch_size):

@@ -1,6 +1,10 @@
 """Optimizers, learning-rate schedules, and which variables they spare."""
 
-from simclr_tf.optim.catalogue import make_optimizer
+from simclr_tf.optim.catalogue import (
+    learning_rate_schedule,
+    make_optimizer,
+    step_counters,
+)
 from simclr_tf.optim.lamb import LAMB
 from simclr_tf.optim.lars import LARS
 from simclr_tf.optim.layer_wise import LayerWiseOptimizer
@@ -14,9 +18,11 @@ __all__ = [
     "LayerWiseOptimizer",
     "WarmupCosine",
     "apply_exclusions",
+    "learning_rate_schedule",
     "make_optimizer",
     "scaled_learning_rate",
     "slots_of",
+    "step_counters",
     "variables_by_role",
     "wrap_optimizer",
 ]

@@ -1,5 +1,7 @@
 """The optimizers by name."""
 
+import tensorflow as tf
+
 from simclr_tf._keras import keras
 from simclr_tf.errors import unknown_choice
 from simclr_tf.optim.lamb import LAMB
@@ -66,3 +68,40 @@ def make_optimizer(
     if name not in makers:
         raise unknown_choice("optimizer", name, makers)
     return makers[name]()
+
+
+def learning_rate_schedule(optimizer):
+    """The schedule that an optimizer was made with.
+
+    Args:
+      optimizer: `keras.optimizers.Optimizer`, made with a schedule.
+
+    Returns:
+      `keras.optimizers.schedules.LearningRateSchedule`, a function of the step.
+
+    Example:
+      >>> from simclr_tf.optim import WarmupCosine
+      >>> optimizer = make_optimizer("sgd", WarmupCosine(0.4, 10, 100))
+      >>> float(learning_rate_schedule(optimizer)(5))
+      0.20000000298023224
+    """
+    return optimizer._learning_rate
+
+
+def step_counters(optimizer):
+    """The variables of an optimizer that only tell which step it is.
+
+    Args:
+      optimizer: `keras.optimizers.Optimizer`, built.
+
+    Returns:
+      list of variables: its iterations, and its learning rate, which follows from them.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    found = [
+        optimizer.iterations,
+        inner.iterations,
+        inner._learning_rate,
+        getattr(inner, "_current_learning_rate", None),
+    ]
+    return [value for value in found if isinstance(value, tf.Variable)]

@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 
-from simclr_tf._keras import keras
 from simclr_tf.augment import plan_views
 from simclr_tf.config.schema import override
 from simclr_tf.models import flops_per_example
@@ -14,7 +13,7 @@ from simclr_tf.objectives import objective_of
 from simclr_tf.studies.quiet import stderr_to
 from simclr_tf.training import pretrain_from_config
 from simclr_tf.training.assembly import build_encoder, build_recipe
-from simclr_tf.training.step_clock import plan_run
+from simclr_tf.training.step_clock import StepCallback, plan_run
 
 _PASSES = 3  # A step forward and backward costs three times the forward pass.
 _STEPS, _WARM = 8, 3
@@ -129,7 +128,7 @@ def measured_speed(run, operations_a_step):
       Speed; what a run takes beside its steps is the time until its first step ends,
       twice: the probes trace and compile about as much once more.
     """
-    clock = _StepClock()
+    clock = _StepEnds()
     # The clock is asked after every step.
     config = override(
         run.config, {"steps": _STEPS, "performance.steps_per_execution": None}
@@ -145,10 +144,8 @@ def measured_speed(run, operations_a_step):
     )
 
 
-class _StepClock(keras.callbacks.Callback):
+class _StepEnds(StepCallback):
     """When each step ended."""
-
-    _supports_tf_logs = True
 
     def __init__(self):
         super().__init__()

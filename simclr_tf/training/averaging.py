@@ -8,13 +8,13 @@ import math
 
 import tensorflow as tf
 
-from simclr_tf._keras import keras
 from simclr_tf.distribution import run_on_replicas
+from simclr_tf.training.step_clock import StepCallback
 
 FORGOTTEN = 1e-4  # What may be left of the old statistics.
 
 
-class UseAverages(keras.callbacks.Callback):
+class UseAverages(StepCallback):
     """After the last step: weights <- their averages, statistics <- measured again.
 
     The last checkpoint, saved after it, then holds the averages: whoever loads it, on
@@ -25,8 +25,6 @@ class UseAverages(keras.callbacks.Callback):
       clock: StepClock.
       batch_norm_momentum: float in [0, 1), decay of the moving statistics.
     """
-
-    _supports_tf_logs = True
 
     def __init__(self, batches, clock, *, batch_norm_momentum):
         super().__init__()

@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 
-from simclr_tf._keras import keras
 from simclr_tf.config import from_dict
 from simclr_tf.config.schema import (
     differences,
@@ -20,6 +19,7 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.distribution import local_copies
 from simclr_tf.errors import WorkdirError
+from simclr_tf.training.step_clock import StepCallback
 from simclr_tf.training.workdir import versions
 
 LOG = logging.getLogger("simclr_tf")
@@ -135,7 +135,7 @@ def metric_state(model):
     }
 
 
-class ContinueMetrics(keras.callbacks.Callback):
+class ContinueMetrics(StepCallback):
     """Puts the running means of an unfinished epoch back, once.
 
     Keras resets the metrics when it begins an epoch, also in its middle.
@@ -143,8 +143,6 @@ class ContinueMetrics(keras.callbacks.Callback):
     Args:
       state: dict of `metric_state`, or None.
     """
-
-    _supports_tf_logs = True
 
     def __init__(self, state):
         super().__init__()

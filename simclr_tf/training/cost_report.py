@@ -2,8 +2,8 @@
 
 import time
 
-from simclr_tf._keras import keras
 from simclr_tf.models import count_parameters, flops_per_example
+from simclr_tf.training.step_clock import StepCallback
 
 
 def cost_report(
@@ -47,7 +47,7 @@ def cost_report(
     return "\n".join(lines)
 
 
-class EstimatedTime(keras.callbacks.Callback):
+class EstimatedTime(StepCallback):
     """Say the expected duration once, after a few warm-up steps.
 
     Args:
@@ -56,8 +56,6 @@ class EstimatedTime(keras.callbacks.Callback):
       say: function of a str.
       skip, measure: int, steps left out (tracing, warm-up) and steps measured.
     """
-
-    _supports_tf_logs = True
 
     def __init__(self, clock, *, say, skip=3, measure=5):
         super().__init__()

@@ -6,11 +6,11 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from simclr_tf._keras import keras
 from simclr_tf.data import on_host
+from simclr_tf.training.step_clock import StepCallback
 
 
-class WaitMeter(keras.callbacks.Callback):
+class WaitMeter(StepCallback):
     """Seconds that the consumer of a data set spent waiting for its next element.
 
     A clock is read just before and just after each element is asked for, in the
@@ -28,8 +28,6 @@ class WaitMeter(keras.callbacks.Callback):
     Attributes:
       seconds: float, the wait so far.
     """
-
-    _supports_tf_logs = True
 
     def __init__(self, clock=None):
         super().__init__()

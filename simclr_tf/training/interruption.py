@@ -5,8 +5,8 @@ import signal
 import sys
 import threading
 
-from simclr_tf._keras import keras
 from simclr_tf.errors import Interrupted
+from simclr_tf.training.step_clock import StepCallback
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _NOTICE = b"\nStopping at the next step, saved. Once more ends at once.\n"
@@ -74,14 +74,12 @@ class Interruption:
             os.write(2, _NOTICE)  # print() is not safe in here.
 
 
-class StopWhenSaved(keras.callbacks.Callback):
+class StopWhenSaved(StepCallback):
     """Ends training once the state was saved for an interruption.
 
     Args:
       interruption: Interruption.
     """
-
-    _supports_tf_logs = True
 
     def __init__(self, interruption):
         super().__init__()

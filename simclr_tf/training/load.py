@@ -13,7 +13,7 @@ import tensorflow as tf
 from simclr_tf.config import from_dict
 from simclr_tf.encoder_zoo import encoder_path, read_export_record
 from simclr_tf.errors import DataError, WorkdirError, require
-from simclr_tf.models import fitting_encoder, with_endpoints
+from simclr_tf.models import family_of, fitting_encoder, with_endpoints
 from simclr_tf.training.assembly import build_encoder
 from simclr_tf.training.checkpoints import MANIFEST, CheckpointStore, open_checkpoint
 from simclr_tf.training.exports import (
@@ -223,7 +223,12 @@ def untrained_encoder(workdir):
     Returns:
       keras.Model.
     """
-    config = dataclasses.replace(workdir.config(), precision="float32")
+    return _built(workdir, workdir.config().encoder)
+
+
+def _built(workdir, options):
+    """The encoder of a run from its options, in float32."""
+    config = dataclasses.replace(workdir.config(), precision="float32", encoder=options)
     return build_encoder(config, workdir.read()["data"]["channels"])
 
 
@@ -258,7 +263,8 @@ def _encoder_of_run(place, encoder):
     checkpoint = place.checkpoint
     record, config = place.workdir.read(), place.workdir.config()
     if encoder is None:
-        encoder = untrained_encoder(place.workdir)
+        options = config.encoder
+        encoder = _built(place.workdir, family_of(options).without_download(options))
     else:
         size = config.data.image_size_pixels
         encoder = fitting_encoder(encoder, (size, size, record["data"]["channels"]))

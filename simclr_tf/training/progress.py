@@ -5,7 +5,7 @@ import time
 
 from tqdm import tqdm
 
-from simclr_tf._keras import keras
+from simclr_tf.training.step_clock import StepCallback
 
 
 class Throughput:
@@ -39,7 +39,7 @@ class Throughput:
         }
 
 
-class Progress(keras.callbacks.Callback):
+class Progress(StepCallback):
     """A bar with loss, accuracies, images/s, data wait and ETA.
 
     Without a terminal it prints one line an epoch instead.
@@ -50,8 +50,6 @@ class Progress(keras.callbacks.Callback):
       shown: dict of figure name to its short name, beside the loss.
       stream: where to write; stderr if None.
     """
-
-    _supports_tf_logs = True  # Nothing is fetched from the device for unseen steps.
 
     def __init__(self, clock, throughput, *, shown=None, stream=None):
         super().__init__()

@@ -11,6 +11,7 @@ from simclr_tf.distribution import (
     sum_over_replicas,
 )
 from simclr_tf.errors import unknown_choice
+from simclr_tf.optim import step_counters
 
 ON_NONFINITE = ("stop", "skip")
 
@@ -112,16 +113,7 @@ class ReplicatedModel(keras.Model):
             return None
         with tf.init_scope():  # The optimizer's slots must exist by now.
             self.optimizer.build(self.trainable_variables)
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        counters = {
-            id(v)
-            for v in (
-                self.optimizer.iterations,
-                optimizer.iterations,
-                optimizer._learning_rate,
-                getattr(optimizer, "_current_learning_rate", None),
-            )
-        }
+        counters = {id(v) for v in step_counters(self.optimizer)}
         changing = [
             variable
             for layer in self.layers

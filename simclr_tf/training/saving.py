@@ -4,12 +4,12 @@ import time
 
 import tensorflow as tf
 
-from simclr_tf._keras import keras
 from simclr_tf.errors import NonFiniteError
 from simclr_tf.training.continuation import metric_state
+from simclr_tf.training.step_clock import StepCallback
 
 
-class SaveCheckpoints(keras.callbacks.Callback):
+class SaveCheckpoints(StepCallback):
     """Save every few epochs, every few steps, when interrupted, and at the end.
 
     A checkpoint at the end of an epoch is saved after the epoch's figures are written.
@@ -24,8 +24,6 @@ class SaveCheckpoints(keras.callbacks.Callback):
       details: dict for every manifest.
       interruption: Interruption, or None.
     """
-
-    _supports_tf_logs = True
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from simclr_tf._keras import keras
 from simclr_tf.data import plain_errors
 from simclr_tf.distribution import distribute_batches, is_chief, is_distributed
 from simclr_tf.objectives import figures_of
+from simclr_tf.optim import learning_rate_schedule
 from simclr_tf.training.averaging import UseAverages
 from simclr_tf.training.continuation import (
     ContinueMetrics,
@@ -234,7 +235,7 @@ class Run:
         log = MetricsLog(
             workdir.path if workdir and self.is_chief else None,
             clock,
-            learning_rate=self.model.optimizer._learning_rate,
+            learning_rate=learning_rate_schedule(self.model.optimizer),
             throughput=throughput,
             sample=RepresentationSample(
                 self.model, next(iter(self.batches.between(0, 1)))

@@ -50,7 +50,16 @@ def plan_run(config, source):
     return Plan(epoch_steps, total, warmup)
 
 
-class StepClock(keras.callbacks.Callback):
+class StepCallback(keras.callbacks.Callback):
+    """A callback that is given a step's figures as tensors.
+
+    Nothing is fetched from the device for steps whose figures nobody reads.
+    """
+
+    _supports_tf_logs = True  # Keras gives floats to others, and waits for them.
+
+
+class StepClock(StepCallback):
     """Count the steps of a run; the first callback, so that all others read the same.
 
     With `steps_per_execution` k Keras calls back once for k steps, the last time in an
@@ -75,8 +84,6 @@ class StepClock(keras.callbacks.Callback):
       8 4 False
       10 2 True
     """
-
-    _supports_tf_logs = True
 
     def __init__(
         self, total_steps, epoch_steps, *, start_step=0, steps_per_execution=1

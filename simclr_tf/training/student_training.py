@@ -3,7 +3,6 @@
 import math
 
 from simclr_tf import durations
-from simclr_tf._keras import keras
 from simclr_tf.data import plain_errors
 from simclr_tf.distribution import distribute_batches, is_distributed
 from simclr_tf.errors import NonFiniteError
@@ -19,7 +18,7 @@ from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.distiller import Distiller
 from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.replicated_encoder import replicated_encoder
-from simclr_tf.training.step_clock import StepClock, plan_run
+from simclr_tf.training.step_clock import StepCallback, StepClock, plan_run
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 _COLUMNS = (*ViewsOfBatch.COLUMNS, "labels")  # What the step takes of a batch.
@@ -120,10 +119,8 @@ def _dataset(batches, strategy, first, last, meter):
     return distribute_batches(strategy, rows_of_worker)
 
 
-class _Figures(keras.callbacks.Callback):
+class _Figures(StepCallback):
     """Keeps each epoch's figures, and ends a training that cannot succeed."""
-
-    _supports_tf_logs = True
 
     def __init__(self, clock):
         super().__init__()

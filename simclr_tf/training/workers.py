@@ -4,7 +4,6 @@ All of them compute everything; the chief (the first one) alone writes into the
 workdir, which they share.
 """
 
-from simclr_tf._keras import keras
 from simclr_tf.distribution import (
     cluster_of,
     is_chief,
@@ -14,6 +13,7 @@ from simclr_tf.distribution import (
 from simclr_tf.training.checkpoints import Checkpoint, CheckpointStore
 from simclr_tf.training.continuation import config_hash
 from simclr_tf.training.interruption import Interruption
+from simclr_tf.training.step_clock import StepCallback
 from simclr_tf.training.workdir import CHECKPOINTS
 
 
@@ -54,14 +54,12 @@ class SharedInterruption(Interruption):
             self._is_agreed = True
 
 
-class AskAllWorkers(keras.callbacks.Callback):
+class AskAllWorkers(StepCallback):
     """After each step, lets the workers agree whether to stop.
 
     Args:
       interruption: SharedInterruption.
     """
-
-    _supports_tf_logs = True
 
     def __init__(self, interruption):
         super().__init__()

@@ -206,6 +206,8 @@ def test_the_size_is_said_before_anything_is_kept(photos, tmp_path):
         assert "10 encoded images" in line and "MiB free)" in line and "\n" not in line
         size = float(re.search(r"images, ([\d.]+) MiB", line).group(1))
         assert size == pytest.approx(total / 2**20, rel=0.05)
+    entry = pathlib.Path(re.search(r"Cache +(.*?): ", said[1]).group(1))
+    assert entry.is_dir() and entry.parent == tmp_path / "cache"
 
 
 @pytest.mark.parametrize(

@@ -161,9 +161,9 @@ def test_an_encoder_of_another_kind_is_one_group_beside_the_logits():
 def test_groups_and_endpoints_of_a_transformer_are_its_own():
     encoder = vision_transformer(8, 2, 2, patch_size=4, image_size_pixels=8)
     network = classifier_network(encoder, 2)
-    # Patches and class token; two blocks of two norms and six dense layers; the last
-    # norm; the logits.
-    assert [len(group) for group in depth_groups(network)] == [3, 16, 16, 2, 2]
+    # Patches and class token; two blocks of two norms and six dense layers, that of the
+    # keys without bias; the last norm; the logits.
+    assert [len(group) for group in depth_groups(network)] == [3, 15, 15, 2, 2]
     with pytest.raises(ConfigError, match="none, embedding, block1, block2, features"):
         freeze_until(network, "block3")
     frozen = freeze_until(network, "block1")

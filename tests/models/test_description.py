@@ -52,6 +52,36 @@ def test_names_of_weights_do_not_depend_on_the_scope_they_were_built_in():
     )
 
 
+def test_weights_of_layers_inside_a_layer_have_names_of_their_own():
+    tokens = keras.Input((3, 4))
+    attention = keras.layers.MultiHeadAttention(2, 2, name="attention")
+    network = keras.Model(tokens, attention(tokens, tokens))
+    assert list(weights_by_name(network))[:3] == [
+        "attention/query/kernel",
+        "attention/query/bias",
+        "attention/key/kernel",
+    ]
+    copy = network_from_description(json.loads(json.dumps(describe_network(network))))
+    set_weights_by_name(copy, weights_by_name(network))
+    values = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    np.testing.assert_array_equal(copy(values), network(values))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"class_name": "ClassToken", "registered_name": "simclr_tf>Attention"},
+        {"class_name": "ProjectionHead", "registered_name": "simclr_tf>ProjectionHead"},
+        {"class_name": "ClassToken", "module": "simclr_tf.models.tokens"},
+    ],
+)
+def test_layers_of_this_package_outside_the_list_are_refused(entry):
+    with pytest.raises(DataError, match="not on the list"):
+        network_from_description(
+            {"kind": "keras_functional/1", "config": {"layers": [entry]}}
+        )
+
+
 def test_networks_that_are_programs_have_no_description():
     images = keras.Input((None, None, 3))
     doubled = keras.layers.Lambda(lambda x: 2 * x)(images)

@@ -44,6 +44,23 @@ def test_equal_seeds_give_equal_values_and_others_do_not(trained):
     assert not np.array_equal(one, other)
 
 
+def test_kernels_of_one_attention_layer_are_drawn_apart():
+    tokens = keras.Input((3, 4))
+    attention = keras.layers.MultiHeadAttention(2, 2, name="attention")
+    network = keras.Model(tokens, attention(tokens, tokens))
+    one, same = (fresh_copy(network, 1).get_weights() for _ in range(2))
+    for first, second in zip(one, same, strict=True):
+        np.testing.assert_array_equal(first, second)
+    queries, keys, values = one[0], one[2], one[4]
+    assert queries.shape == keys.shape == values.shape == (4, 2, 2)
+    assert np.any(queries != keys) and np.any(keys != values)
+
+
+def test_streams_of_one_seed_differ(trained):
+    one, other = (fresh_copy(trained, 1, stream=stream) for stream in (2, 4))
+    assert np.any(one.get_weights()[0] != other.get_weights()[0])
+
+
 def test_a_layer_that_cannot_be_made_anew_is_named():
     class Closed(keras.layers.Layer):
         def __init__(self, needed):

@@ -64,11 +64,14 @@ def test_every_endpoint_is_that_of_the_papers_at_its_own_and_at_another_size(
 
 
 # Parameters of DeiT-Ti and DeiT-S without their classifier (5,717,416 - 192,000 - 1,000
-# and 22,050,664 - 384,000 - 1,000) and without their learned positions of 14 x 14 + 1
-# tokens.
+# and 22,050,664 - 384,000 - 1,000), their learned positions of 14 x 14 + 1 tokens and
+# the biases of the keys of 12 blocks.
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("vit_tiny", 5_524_416 - 197 * 192), ("vit_small", 21_665_664 - 197 * 384)],
+    [
+        ("vit_tiny", 5_524_416 - (197 + 12) * 192),
+        ("vit_small", 21_665_664 - (197 + 12) * 384),
+    ],
 )
 def test_the_named_sizes_have_as_many_parameters_as_published(name, parameters):
     family = ENCODERS[name]

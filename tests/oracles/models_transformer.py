@@ -55,7 +55,8 @@ def norm(tokens, weights):
 
 
 def dense(tokens, weights):
-    return tokens @ weights[0] + weights[1]
+    """With a bias, or without."""
+    return tokens @ weights[0] + (weights[1] if len(weights) == 2 else 0.0)
 
 
 def gelu(x):
