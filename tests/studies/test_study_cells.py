@@ -334,7 +334,7 @@ def test_the_mlp_learns_what_no_line_divides():
             ["--study=losses", "--data=x", "--workdir=W", "--shard=half"],
             "--shard is i/n",
         ),
-        (["--study=losses", "--data=x", "--workdir=W", "--seeds=0"], "--seeds must be"),
+        (["--study=losses", "--data=x", "--workdir=W", "--seeds=0"], "`seeds` must be"),
         (["--study=losses", "--data=x", "--workdir=W", "--preset=dmeo"], "mean demo"),
         (["--study=losses", "--data=x", "--workdir=W"], "Unknown data set"),
         (
