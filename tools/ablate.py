@@ -45,7 +45,7 @@ def run(given):
     seeds = tuple(range(base.seed, base.seed + options.seeds))
     runs_of(study.cells(base, options.budget), base, seeds)  # All configs are checked.
     import_tensorflow()
-    from simclr_tf.studies.launch import run_study
+    from simclr_tf.studies.run import run_study
 
     outcome = run_study(
         study,

@@ -5,8 +5,7 @@ import textwrap
 import numpy as np
 
 from simclr_tf.reports.plots import matplotlib_parts, save_figure
-from simclr_tf.studies.records import DONE
-from simclr_tf.studies.rows import Row
+from simclr_tf.studies.rows import DONE, Row
 from simclr_tf.studies.tables import row_means
 
 # Okabe and Ito: told apart with any kind of colour vision, by marker in print.

@@ -5,9 +5,8 @@ from simclr_tf.config.pretrain import ENCODERS
 from simclr_tf.config.schema import guest_options
 from simclr_tf.models.encoders import family_of
 from simclr_tf.reports.tables import markdown_table, number_text
-from simclr_tf.studies.budgets import BUDGETS
-from simclr_tf.studies.records import DONE, FAILED, PENDING
-from simclr_tf.studies.rows import rows_of
+from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
+from simclr_tf.studies.study import BUDGETS
 
 PAPER = "paper"
 _MEAN = "mean of the row"

@@ -25,9 +25,9 @@ from simclr_tf.studies import (
     Study,
     base_config,
     cell_work,
-    launch,
     runs_of,
 )
+from simclr_tf.studies import run as study_run
 from simclr_tf.studies.cost import Operations, Speed
 from simclr_tf.studies.head_information import questions
 from simclr_tf.studies.transforms import (
@@ -110,9 +110,9 @@ def test_a_study_from_the_command_line(data, tmp_path, monkeypatch, capsys):
         lambda *args, channels, **options: small_encoder(channels),
     )
     monkeypatch.setattr(
-        launch,
+        study_run,
         "measured_speed",
-        lambda run, operations: Speed(1.0, operations, "a guess"),
+        lambda config, operations: Speed(1.0, operations, "a guess"),
     )
     command = [
         "ablate",
@@ -148,15 +148,15 @@ def test_threads_are_set_before_tensorflow_measures_anything(monkeypatch, tmp_pa
         {"performance.intra_op_threads": 1},
     )
     asked = []
-    monkeypatch.setattr(launch, "set_threads", asked.append)
+    monkeypatch.setattr(study_run, "set_threads", asked.append)
 
     def opened(base):
         assert asked == [base.performance]
         raise DataError("opened")
 
-    monkeypatch.setattr(launch, "open_training_source", opened)
+    monkeypatch.setattr(study_run, "open_training_source", opened)
     with pytest.raises(DataError, match="opened"):
-        launch.run_study(STUDIES["losses"], base, budget="small", workdir=tmp_path)
+        study_run.run_study(STUDIES["losses"], base, budget="small", workdir=tmp_path)
 
 
 def test_few_labels_are_measured_by_fraction(data, tmp_path, monkeypatch):
@@ -248,7 +248,7 @@ def test_operations_are_steps_times_images_times_what_an_image_costs():
     pretrained = Run(Cell("a", points), 0, config)
     # 2 whole batches of 16 in 40 images; 2 views; 3 passes forward and backward.
     assert operations.of(pretrained) == 3 * 2 * 16 * 2 * 3 * image
-    assert operations.of_step(pretrained) == 16 * 2 * 3 * image
+    assert operations.of_step(config) == 16 * 2 * 3 * image
     supervised = Run(Cell("b", points, work="supervised"), 0, config)
     assert operations.of(supervised) == 3 * 40 * 3 * image
     few = Run(
