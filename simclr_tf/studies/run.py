@@ -33,6 +33,8 @@ from simclr_tf.training.batches import open_training_source
 from simclr_tf.training.run import set_threads
 from simclr_tf.training.workdir import versions
 
+_LOGGER = logging.getLogger("simclr_tf")
+
 
 def run_study(
     study,
@@ -263,7 +265,7 @@ class StudyRunner:
             return record
 
     def _trained(self, run, log):
-        """Train a cell; its report and its progress go to its log."""
+        """Train a cell; its report, progress and warnings go to its log."""
         started = time.monotonic()
         record = {
             "status": DONE,
@@ -272,6 +274,8 @@ class StudyRunner:
             "versions": versions(),
         }
         with log.open("a", encoding="utf-8") as file:
+            warnings = logging.StreamHandler(file)
+            _LOGGER.addHandler(warnings)
             try:
                 record["values"] = self._train(
                     run,
@@ -287,6 +291,8 @@ class StudyRunner:
                 message = f"{type(error).__name__}: {error}"
                 record.update(status=FAILED, values={}, error=message)
                 traceback.print_exc(file=file)
+            finally:
+                _LOGGER.removeHandler(warnings)
         record["wall_seconds"] = round(time.monotonic() - started, 3)
         return record
 

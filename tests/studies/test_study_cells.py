@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -157,6 +158,27 @@ def test_threads_are_set_before_tensorflow_measures_anything(monkeypatch, tmp_pa
     monkeypatch.setattr(study_run, "open_training_source", opened)
     with pytest.raises(DataError, match="opened"):
         study_run.run_study(STUDIES["losses"], base, budget="small", workdir=tmp_path)
+
+
+def test_only_the_warning_of_retracing_is_kept_from_the_log(
+    data, monkeypatch, tmp_path, caplog
+):
+    log = logging.getLogger("tensorflow")
+
+    def run(self, *, retry_failed):
+        log.warning("5 out of the last %d calls triggered tf.function retracing.", 11)
+        log.warning("Another matter.")
+        return study_run.Outcome(0, 0, 0, 0)
+
+    monkeypatch.setattr(study_run.StudyRunner, "run", run)
+    study = STUDIES["losses"]
+    base = base_config(study, "small", f"npz:{data}/colour.npz")
+    study_run.run_study(study, base, budget="small", workdir=tmp_path)
+    log.warning("5 out of the last 12 calls triggered tf.function retracing.")
+    assert [record.getMessage()[:7] for record in caplog.records] == [
+        "Another",
+        "5 out o",
+    ]
 
 
 def test_few_labels_are_measured_by_fraction(data, tmp_path, monkeypatch):
@@ -334,7 +356,7 @@ def test_the_mlp_learns_what_no_line_divides():
             ["--study=losses", "--data=x", "--workdir=W", "--shard=half"],
             "--shard is i/n",
         ),
-        (["--study=losses", "--data=x", "--workdir=W", "--seeds=0"], "--seeds must be"),
+        (["--study=losses", "--data=x", "--workdir=W", "--seeds=0"], "`seeds` must be"),
         (["--study=losses", "--data=x", "--workdir=W", "--preset=dmeo"], "mean demo"),
         (["--study=losses", "--data=x", "--workdir=W"], "Unknown data set"),
         (

@@ -1,6 +1,8 @@
 """Every cell runs once, in its shard, whatever is interrupted and whatever fails."""
 
 import json
+import logging
+import pathlib
 import threading
 import time
 
@@ -9,9 +11,19 @@ import pytest
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override
 from simclr_tf.errors import Interrupted, NonFiniteError, WorkdirError
-from simclr_tf.studies import Cell, Figure, PaperNumbers, Point, Study, cost, results
+from simclr_tf.studies import (
+    Cell,
+    Figure,
+    PaperNumbers,
+    Point,
+    Study,
+    cost,
+    get_study,
+    results,
+)
 from simclr_tf.studies.cost import Estimate, Speed, measured_speed
 from simclr_tf.studies.run import StudyRunner
+from simclr_tf.tools import ablate
 
 NUMBER = 6
 
@@ -199,13 +211,15 @@ def test_a_failed_cell_is_shown_with_its_message_and_kept_until_asked(
     assert retried.ran == ["t2-seed0", "t4-seed0"] and not leftover.exists()
 
 
-def test_the_progress_of_a_cell_goes_to_its_log(undrawn, tmp_path, capsys):
+def test_progress_and_warnings_of_a_cell_go_to_its_log(undrawn, tmp_path, capsys):
     def train(run, folder, *, command, say, stream):
         print(f"epoch 1 of {run.name}", file=stream)
+        logging.getLogger("simclr_tf").warning("It has collapsed.")
         return {"linear": 1.0}
 
     runner(tmp_path, train).run()
-    assert (tmp_path / "logs" / "t5-seed0.log").read_text() == "epoch 1 of t5-seed0\n"
+    log = (tmp_path / "logs" / "t5-seed0.log").read_text()
+    assert log == "epoch 1 of t5-seed0\nIt has collapsed.\n"
     assert capsys.readouterr().err == ""
 
 
@@ -216,6 +230,34 @@ def test_an_interruption_leaves_the_finished_cells_and_continues(undrawn, tmp_pa
     rest = Trainer()
     assert runner(tmp_path, rest).run().done == NUMBER
     assert rest.ran[0] == "t3-seed0"
+
+
+def test_a_study_of_version_0_1_0_is_continued(undrawn, tmp_path):
+    record = (pathlib.Path(__file__).parent / "study_of_0_1_0.json").read_text()
+    (tmp_path / "study.json").write_text(record)
+    (tmp_path / "claims").mkdir()  # The queue that 0.1.0 had.
+    for cell in json.loads(record)["cells"]:
+        if cell["status"] == "done":
+            folder = tmp_path / cell["workdir"]
+            folder.mkdir(parents=True)
+            (folder / "cell.json").write_text(json.dumps(cell))
+    options, base = ablate.stored_study(str(tmp_path))
+    assert (base.encoder.name, base.objective.temperature) == ("resnet10", 0.2)
+    train, study = Trainer(), get_study(options.study)
+    outcome = StudyRunner(
+        study,
+        base,
+        budget=options.budget,
+        workdir=tmp_path,
+        train=train,
+        estimate=Estimate(lambda run: 1.0, None),
+    ).run()
+    assert outcome.done == 6
+    assert train.ran == [
+        f"{name}-seed0" for name in ("l2-0.5", "l2-1", "no_l2-10", "no_l2-100")
+    ]
+    found = {cell["name"]: cell["values"] for cell in study_json(tmp_path)["cells"]}
+    assert found["l2-0.05"]["linear"] == 90.0 and found["l2-1"]["linear"] == 10.0
 
 
 def test_a_folder_of_something_else_is_refused(undrawn, tmp_path):
@@ -240,7 +282,7 @@ def test_a_plan_lists_the_cells_and_their_cost(tmp_path):
     assert lines[0].split()[:3] == ["t1-seed0", "1.00", "GFLOP"]
     assert "objective.temperature=3.0" in lines[1]
     # 3 runs, a second each and 1 + 3 + 5 for their operations.
-    assert lines[-1].startswith("3 of 6 runs, 9.00 GFLOP") and "12 seconds" in plan
+    assert lines[-1].startswith("3 of 6 runs, 9.00 GFLOP") and "About 12 s" in plan
     assert not list(tmp_path.iterdir())
 
 
