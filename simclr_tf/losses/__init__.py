@@ -44,6 +44,7 @@ from simclr_tf.losses.without_negatives import (
     cross_correlation,
     negative_cosine,
     vicreg,
+    vicreg_from_terms,
     vicreg_terms,
 )
 
@@ -83,5 +84,6 @@ __all__ = [
     "supervised_cross_entropy",
     "swapped_prediction",
     "vicreg",
+    "vicreg_from_terms",
     "vicreg_terms",
 ]

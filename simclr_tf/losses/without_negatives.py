@@ -193,7 +193,33 @@ def vicreg(
 
     Source: Bardes et al., VICReg (2022), equations 1 to 6.
     """
-    terms = vicreg_terms(projections_a, projections_b)
+    return vicreg_from_terms(
+        vicreg_terms(projections_a, projections_b),
+        invariance_weight=invariance_weight,
+        variance_weight=variance_weight,
+        covariance_weight=covariance_weight,
+    )
+
+
+def vicreg_from_terms(
+    terms, *, invariance_weight=25.0, variance_weight=25.0, covariance_weight=1.0
+):
+    """VICReg from terms that the figures of the same step share.
+
+    Args:
+      terms: `VICRegTerms`.
+      invariance_weight, variance_weight, covariance_weight: float >= 0.
+
+    Returns:
+      float32 scalar.
+
+    Raises:
+      ConfigError: a negative weight.
+
+    Example:
+      >>> float(vicreg_from_terms(VICRegTerms(1.0, 0.5, 2.0)))
+      39.5
+    """
     weights = {
         "invariance_weight": invariance_weight,
         "variance_weight": variance_weight,
@@ -203,7 +229,7 @@ def vicreg(
         require(
             0 <= value < math.inf, f"`{name}` must be >= 0 and finite.", **{name: value}
         )
-    return tf.add_n([w * term for w, term in zip(weights.values(), terms, strict=True)])
+    return sum(w * term for w, term in zip(weights.values(), terms, strict=True))
 
 
 def vicreg_terms(projections_a, projections_b):
