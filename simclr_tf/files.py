@@ -94,7 +94,7 @@ def whole_folder(path):
     try:
         remove_leftovers(path)
         temporary.mkdir(parents=True)
-        with _locked(temporary):
+        with locked(temporary):
             yield temporary
             for inner in temporary.rglob("*"):
                 flush(inner)
@@ -138,18 +138,53 @@ def remove_leftovers(path):
         if not left.is_dir():
             left.unlink(missing_ok=True)
             continue
-        with _locked(left) as is_ours:
+        with locked(left) as is_ours:
             if is_ours and left.name.endswith(_OLDER) and not path.exists():
                 os.rename(left, path)
             elif is_ours:
                 shutil.rmtree(left, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def locked(path):
+    """Hold the lock of a file or folder; it ends with the process, and outlives a name.
+
+    Args:
+      path: path of a file or folder that is there.
+
+    Yields:
+      bool: False if another process, or another `with`, holds the lock; None if the
+      file system has no locks.
+
+    Raises:
+      OSError: the file cannot be opened.
+
+    Example:
+      >>> import tempfile
+      >>> folder = tempfile.mkdtemp()
+      >>> with locked(folder) as first, locked(folder) as second:
+      ...     first, second
+      (True, False)
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = True
+        except BlockingIOError:
+            is_ours = False
+        except OSError:
+            is_ours = None
+        yield is_ours
+    finally:
+        os.close(descriptor)
+
+
 def _publish(temporary, path):
     """Rename; an older folder goes only after the new one is in its place."""
     if path.exists():
         older = path.with_name(f".{path.name}-{uuid.uuid4().hex}{_OLDER}")
-        with _locked(path):
+        with locked(path):
             os.rename(path, older)
             try:
                 os.rename(temporary, path)
@@ -160,25 +195,6 @@ def _publish(temporary, path):
     else:
         os.rename(temporary, path)
     flush(path.parent)
-
-
-@contextlib.contextmanager
-def _locked(folder):
-    """Hold a folder's lock, which ends with the process, whatever it is called then.
-
-    Yields:
-      bool, False if another process holds it, or the file system has no locks.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_ours = True
-        except OSError:
-            is_ours = False
-        yield is_ours
-    finally:
-        os.close(descriptor)
 
 
 def flush(path):

@@ -144,3 +144,27 @@ def test_options_of_version_0_1_0_are_read_under_their_present_names():
     assert config.objective.temperature == 0.5
     custom = from_dict({"encoder": {"kind": "custom", "depth": 50}})
     assert custom.encoder.name == "custom"
+
+
+def test_what_options_name_is_what_the_code_has():
+    from simclr_tf.config.export import FORMATS
+    from simclr_tf.config.pretrain import OptimizerName, Scaling
+    from simclr_tf.config.values import literal_choices
+    from simclr_tf.export import formats
+    from simclr_tf.optim import make_optimizer, schedules
+
+    assert tuple(FORMATS) == formats.NAMES
+    assert literal_choices(Scaling) == tuple(schedules._SCALINGS)
+    names = ", ".join(literal_choices(OptimizerName))
+    with pytest.raises(ConfigError, match=f"Choices: {names}. "):
+        make_optimizer("none", 0.1)
+
+
+def test_lists_are_checked_item_by_item():
+    from simclr_tf.config.evaluate import EvaluateOptions
+
+    options = EvaluateOptions(workdir="run", protocols=["few", "knn"])
+    assert options.protocols == ("few", "knn")
+    for protocols, words in (("knn", "must be a list"), ([3], "must be a str")):
+        with pytest.raises(ConfigError, match=words):
+            EvaluateOptions(workdir="run", protocols=protocols)

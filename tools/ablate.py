@@ -16,9 +16,8 @@ what the study varies stands above them.
 
 The folder gets study.json, study.md and study.png with the paper's numbers beside
 ours, and a workdir for every cell. The same command continues, and so does --workdir=
-alone; several processes or machines that share the folder share the work, also
-without --shard. Cells that failed
-are shown as failed; the exit code is then 1.
+alone. --shard=i/n divides the cells among machines that share the folder. Cells that
+failed are shown as failed; the exit code is then 1.
 """
 
 import json
@@ -45,7 +44,7 @@ def run(given):
     seeds = tuple(range(base.seed, base.seed + options.seeds))
     runs_of(study.cells(base, options.budget), base, seeds)  # All configs are checked.
     import_tensorflow()
-    from simclr_tf.studies.launch import run_study
+    from simclr_tf.studies.run import run_study
 
     outcome = run_study(
         study,

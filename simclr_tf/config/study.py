@@ -48,7 +48,7 @@ class AblateOptions(Section):
         common=True,
     )
     shard: str = option(
-        "1/1", "i/n: do only every n-th run, beginning with the i-th.", common=True
+        "1/1", "i/n: run only every n-th cell, beginning with the i-th.", common=True
     )
     dry_run: bool = option(
         False,

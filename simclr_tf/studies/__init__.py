@@ -1,21 +1,73 @@
-"""The paper's ablations as data, and what runs them.
+"""The paper's ablations, each one file of data with its question; and their runner.
 
-Importing this package imports no TensorFlow: `runner`, which does, is imported by
-those who run something.
+A study file (temperature.py, losses.py, ...) lists cells and the paper's numbers.
+Open `study.py` first, then `temperature.py`; `run.py` runs the cells, `results.py`
+keeps what they gave. Importing this package loads no TensorFlow.
 """
 
-from simclr_tf.studies.budgets import BUDGETS, base_config
-from simclr_tf.studies.catalogue import STUDIES, get_study
+from simclr_tf.errors import unknown_choice
+from simclr_tf.studies import (
+    augmentation_pairs,
+    batch_and_epochs,
+    colour_strength,
+    encoder_size,
+    head_information,
+    label_fraction,
+    losses,
+    optimizer,
+    projection_head,
+    temperature,
+)
 from simclr_tf.studies.study import (
+    BUDGETS,
     Cell,
     Figure,
     PaperNumbers,
     Point,
     Run,
     Study,
+    base_config,
     runs_of,
     shard_of,
 )
+
+STUDIES = {
+    module.STUDY.name: module.STUDY
+    for module in (
+        augmentation_pairs,
+        colour_strength,
+        projection_head,
+        head_information,
+        losses,
+        temperature,
+        batch_and_epochs,
+        encoder_size,
+        label_fraction,
+        optimizer,
+    )
+}
+
+
+def get_study(name):
+    """Find a study by its name.
+
+    Args:
+      name: str, a key of `STUDIES`.
+
+    Returns:
+      Study.
+
+    Raises:
+      ConfigError: an unknown name; the message lists the nearest and all names.
+
+    Example:
+      >>> get_study("temperature").paper.source
+      'Table 5'
+    """
+    if name not in STUDIES:
+        raise unknown_choice("study", name, STUDIES)
+    return STUDIES[name]
+
 
 __all__ = [
     "BUDGETS",

@@ -20,7 +20,7 @@ _FIGURE_5 = {
 
 
 def cells(base, budget):
-    """Every ordered pair: the first operator is the row, the second the column."""
+    """List every ordered pair: the first operator is the row, the second the column."""
     names = list(dict.fromkeys([*_FIGURE_5, *one_branch_operators()]))
     return tuple(
         Cell(

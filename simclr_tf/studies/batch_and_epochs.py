@@ -22,13 +22,13 @@ def _series(epochs, scaling):
 
 
 def peak_rate(optimizer, batch):
-    """The learning rate of a batch size, as the optimizer's scaling has it."""
+    """Scale the learning rate to a batch size."""
     factor = {"linear": batch / 256, "sqrt": batch**0.5, "none": 1.0}
     return optimizer.base_learning_rate * factor[optimizer.scaling]
 
 
 def scaled_from(base, scaling):
-    """Options that scale the learning rate and leave it as it is at the base's batch.
+    """Choose a scaling that leaves the learning rate as it is at the base's batch.
 
     Example:
       >>> from simclr_tf.config.presets import get_preset
@@ -45,7 +45,7 @@ def scaled_from(base, scaling):
 
 
 def cells(base, budget):
-    """Every batch size with every length, in linear and in square root scaling."""
+    """List every batch size with every length, in linear and in square root scaling."""
     return tuple(
         Cell(
             f"batch{batch}-epochs{epochs}-{scaling}",

@@ -1,11 +1,12 @@
-"""What is done in a cell: from its config to its values.
+"""What a cell trains and measures: from its config to its values.
 
 A value is a number with a name. All accuracies are percents on the test images; the
-linear probe is `simclr-tf evaluate`'s, and `NAME_held_out` is what its penalty was
-chosen on, which a study that tunes compares.
+linear probe is that of `simclr-tf evaluate`. Its penalty was chosen by the value
+`NAME_held_out`, which also chooses among the cells of a grid.
 """
 
 import dataclasses
+import functools
 import gc
 
 import numpy as np
@@ -32,14 +33,22 @@ from simclr_tf.training.workdir import Workdir
 _BATCH = 256
 
 
-def do_cell(run, folder, *, command="simclr_tf.studies", say=lambda line: None):
+def do_cell(
+    run,
+    folder,
+    *,
+    command="simclr_tf.studies",
+    say=lambda line: None,
+    stream=None,
+):
     """Train and measure a run.
 
     Args:
       run: Run.
-      folder: path, the run's own workdir.
-      command: str, what started the study.
-      say: function of a str, for what a pretraining reports.
+      folder: path, the run's own workdir; a pretraining that is there continues.
+      command: str, the study's command line.
+      say: function of a str, for the report of a pretraining.
+      stream: text file for the progress of a pretraining; stderr if None.
 
     Returns:
       dict of str to float, the values.
@@ -50,13 +59,21 @@ def do_cell(run, folder, *, command="simclr_tf.studies", say=lambda line: None):
     if run.cell.work not in WORKS:
         raise unknown_choice("work", run.cell.work, WORKS)
     gc.collect()  # The networks of the cell before this one.
+    pretrain = functools.partial(
+        pretrain_from_config,
+        run.config,
+        workdir=folder,
+        say=say,
+        command=command,
+        stream=stream,
+    )
     with plain_errors():
-        values = WORKS[run.cell.work](run, folder, command, say)
+        values = WORKS[run.cell.work](run, folder, pretrain)
     return {name: round(float(value), 4) for name, value in values.items()}
 
 
 def labelled_sources(config, channels=None):
-    """(train, test): the labelled images of a config, or every fifth held out.
+    """Open the labelled images of a config: (train, test), by split or held out.
 
     Raises:
       DataError: the images have no labels, or no test split.
@@ -69,9 +86,9 @@ def labelled_sources(config, channels=None):
     return train, test
 
 
-def _pretrain(run, folder, command, say):
+def _pretrain(run, folder, pretrain):
     """Pretrain, and probe the features h (and the projections z, if asked)."""
-    encoder, values = _pretrained(run, folder, command, say)
+    encoder, values = _pretrained(folder, pretrain)
     sets = _features(run.config, encoder)
     values.update(_probed(sets, "", ("knn", "linear"), run.seed))
     if run.cell.settings.get("probe_projections"):
@@ -81,8 +98,8 @@ def _pretrain(run, folder, command, say):
     return values
 
 
-def _supervised(run, folder, command, say):
-    """Train with labels from scratch, on the views that pretraining would see."""
+def _supervised(run, folder, pretrain):
+    """Train with labels from scratch, on views of the recipe of the pretraining."""
     config = dataclasses.replace(run.config, precision="float32")
     train, test = labelled_sources(config)
     train = train.subset(np.flatnonzero(train.labels >= 0))
@@ -114,17 +131,17 @@ def _supervised(run, folder, command, say):
     }
 
 
-def _few_labels(run, folder, command, say):
+def _few_labels(run, folder, pretrain):
     """Fine-tune, probe, or train from scratch on fractions of the labels."""
     config, settings = run.config, run.cell.settings
     if settings["pretrain"]:
-        encoder, values = _pretrained(run, folder, command, say)
+        encoder, values = _pretrained(folder, pretrain)
     else:
         train, _ = labelled_sources(config)
         plain = dataclasses.replace(config, precision="float32")
         encoder, values = build_encoder(plain, train.channels), {}
     train, test = labelled_sources(config, encoder.input_shape[-1])
-    # What suits a trained encoder is too low a rate, and too large a batch, for others.
+    # From scratch, fine-tuning's learning rate is too low and its batch too large.
     training = FineTuneConfig() if settings["pretrain"] else supervised_config(config)
     few = FewLabels(
         encoder,
@@ -154,9 +171,9 @@ def _few_labels(run, folder, command, say):
     return values
 
 
-def _transforms(run, folder, command, say):
-    """Pretrain, and ask of h and of z which transform a view has gone through."""
-    encoder, values = _pretrained(run, folder, command, say)
+def _transforms(run, folder, pretrain):
+    """Pretrain, and test whether h and z tell which transform a view went through."""
+    encoder, values = _pretrained(folder, pretrain)
     head = load_projection_head(Workdir(folder), encoder)
     train, test = labelled_sources(run.config, encoder.input_shape[-1])
     percents = transform_accuracies_percent(
@@ -184,10 +201,11 @@ WORKS = {
 
 
 def supervised_config(config):
-    """How a supervised training beside a pretraining is trained.
+    """Choose the options of a supervised training that is compared with pretraining.
 
-    As the pretraining, but where that uses LARS: then SGD with Nesterov momentum, 0.1
-    at batch 256 and weight decay 1e-4, what the authors used (their issue 10).
+    They are those of the pretraining. Where it uses LARS: SGD with Nesterov momentum,
+    learning rate 0.1 at batch 256 and weight decay 1e-4, as the authors did (issue 10
+    of their repository).
 
     Args:
       config: Config.
@@ -214,9 +232,9 @@ def supervised_config(config):
     )
 
 
-def _pretrained(run, folder, command, say):
-    """(encoder as it was saved, values of its training); continues what is there."""
-    result = pretrain_from_config(run.config, workdir=folder, say=say, command=command)
+def _pretrained(folder, pretrain):
+    """Pretrain; return (the encoder as it was saved, values of its training)."""
+    result = pretrain()
     objective = result.model.objective
     values = {
         "online_probe" if figure.name == "probe_accuracy" else figure.name: (
@@ -232,7 +250,7 @@ def _pretrained(run, folder, command, say):
 
 
 def _features(config, encoder):
-    """[(features, labels)] of the training and of the test images."""
+    """Embed the training and the test images: [(features, labels)] of both."""
     found = []
     for source in labelled_sources(config, encoder.input_shape[-1]):
         features, labels, _ = extract_features(encoder, _batches(config, source))

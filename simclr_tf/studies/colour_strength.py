@@ -17,7 +17,7 @@ _TABLE_1 = {
 
 
 def cells(base, budget):
-    """Five strengths, pretrained and supervised."""
+    """List five strengths, pretrained and supervised."""
     made = []
     for series, work, value in (
         ("SimCLR", "pretrain", "linear"),

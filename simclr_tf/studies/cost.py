@@ -1,5 +1,6 @@
-"""What a study will cost: operations by arithmetic, seconds by a few measured steps."""
+"""What a study costs: operations by arithmetic, seconds by a few measured steps."""
 
+import contextlib
 import dataclasses
 import io
 import time
@@ -8,9 +9,10 @@ import numpy as np
 
 from simclr_tf.augment import plan_views
 from simclr_tf.config.schema import override
+from simclr_tf.errors import SimCLRError
+from simclr_tf.export.card import wall_time_text
 from simclr_tf.models import flops_per_example
 from simclr_tf.objectives import objective_of
-from simclr_tf.studies.quiet import stderr_to
 from simclr_tf.training import pretrain_from_config
 from simclr_tf.training.assembly import build_encoder, build_recipe
 from simclr_tf.training.step_clock import StepCallback, plan_run
@@ -20,10 +22,10 @@ _STEPS, _WARM = 8, 3
 
 
 class Operations:
-    """Floating-point operations of runs: steps x images x operations an image.
+    """Count the floating-point operations of runs: steps x images x those of an image.
 
-    Only the encoder's training is counted: heads, views and probes are little beside
-    it, and are part of the measured seconds.
+    Only the training of the encoder is counted: heads, views and probes need little
+    beside it, and the measured seconds include them.
 
     Args:
       source: Source of the training images.
@@ -34,10 +36,10 @@ class Operations:
         self._forward = {}
 
     def of(self, run):
-        """float, operations of a Run.
+        """Count the operations of a Run; returns float.
 
         Raises:
-          ConfigError: a batch that is larger than the set, or a stream without end.
+          ConfigError: the batch is larger than the set, or the stream has no end.
         """
         config, settings = run.config, run.cell.settings
         size = config.data.image_size_pixels
@@ -46,7 +48,7 @@ class Operations:
             return float(forward * config.epochs * self._source.num_examples)
         total = 0.0
         if settings.get("pretrain", True):
-            total += self.of_step(run) * plan_run(config, self._source).total_steps
+            total += self.of_step(config) * plan_run(config, self._source).total_steps
         trained = {"fine_tune", "scratch"} & set(settings.get("methods", ()))
         for fraction, epochs in zip(
             settings.get("fractions", ()), settings.get("epochs", ()), strict=True
@@ -56,9 +58,8 @@ class Operations:
             )
         return total
 
-    def of_step(self, run):
-        """int, operations of one step of a run's pretraining: all views of its plan."""
-        config = run.config
+    def of_step(self, config):
+        """Count the operations of one pretraining step, all views; returns int."""
         plan = plan_views(
             build_recipe(config.augment),
             config.data.image_size_pixels,
@@ -68,7 +69,7 @@ class Operations:
         return _PASSES * forward * config.global_batch_size
 
     def _forward_of(self, config, size):
-        """int, operations of a forward pass of one image of size (height, width)."""
+        """Count the operations of a forward pass of one (height, width) image."""
         key = (config.encoder, size)
         if key not in self._forward:
             channels = self._source.channels
@@ -82,60 +83,102 @@ class Operations:
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """How long operations take here.
+    """How long operations take on this machine.
 
     Attributes:
-      seconds_a_run: float, that each run takes beside its steps.
+      seconds_a_run: float, what each run takes beside its steps.
       operations_a_second: float.
-      origin: str, where the numbers are from.
+      origin: str, what was measured, e.g. "4 measured steps".
     """
 
     seconds_a_run: float
     operations_a_second: float
     origin: str
 
-    def seconds(self, operations):
-        """Expected seconds of a run of so many operations."""
-        return self.seconds_a_run + operations / self.operations_a_second
 
-
-def speed_of_finished(pairs):
-    """The Speed that finished runs had, from (operations, seconds); None for none.
-
-    Example:
-      >>> speed_of_finished([(100.0, 2.0), (300.0, 6.0)]).seconds(50.0)
-      1.0
-    """
-    pairs = list(pairs)
-    if not pairs:
-        return None
-    operations, seconds = np.sum(pairs, axis=0)
-    return Speed(
-        0.0,
-        max(float(operations), 1.0) / max(float(seconds), 1e-9),
-        f"{len(pairs)} finished cell{'s' * (len(pairs) > 1)}",
-    )
-
-
-def measured_speed(run, operations_a_step):
-    """The Speed of the first steps of a pretraining, which is then thrown away.
+class Estimate:
+    """The expected cost of runs, by the runs that are finished or a few measured steps.
 
     Args:
-      run: Run, of a pretraining.
+      operations: function of a Run to float.
+      measure: function of nothing to a Speed; called once, where no run is finished.
+
+    Example:
+      >>> estimate = Estimate(len, lambda: Speed(1.0, 100.0, "a guess"))
+      >>> estimate.text([b"run"])
+      'About 1 s one after the other, judged by a guess.'
+      >>> estimate.seconds([b"run", b"two"], finished=[(b"four", 8.0)])
+      12.0
+    """
+
+    def __init__(self, operations, measure):
+        self._operations_of, self._measure = operations, measure
+        self._measured = None
+
+    def operations(self, runs):
+        """Sum the operations of runs; those of a run that cannot begin count as 0."""
+        total = 0.0
+        for run in runs:
+            with contextlib.suppress(SimCLRError):
+                total += self._operations_of(run)
+        return total
+
+    def seconds(self, runs, finished=()):
+        """Estimate the seconds of runs, one after the other.
+
+        Args:
+          runs: list of Run.
+          finished: list of (Run, its seconds).
+
+        Returns:
+          float.
+        """
+        speed = self._speed(finished)
+        return (
+            len(runs) * speed.seconds_a_run
+            + self.operations(runs) / speed.operations_a_second
+        )
+
+    def text(self, runs, finished=()):
+        """Write the seconds of runs in a sentence; returns str."""
+        seconds = wall_time_text(self.seconds(runs, finished))
+        origin = self._speed(finished).origin
+        return f"About {seconds} one after the other, judged by {origin}."
+
+    def _speed(self, finished):
+        if finished:
+            operations = self.operations([run for run, _ in finished])
+            seconds = sum(seconds for _, seconds in finished)
+            return Speed(
+                0.0,
+                max(operations, 1.0) / max(seconds, 1e-9),
+                f"{len(finished)} finished cell{'s' * (len(finished) > 1)}",
+            )
+        if self._measured is None:
+            self._measured = self._measure()
+        return self._measured
+
+
+def measured_speed(config, operations_a_step):
+    """Measure the Speed of the first steps of a pretraining, which is thrown away.
+
+    Args:
+      config: Config of the pretraining.
       operations_a_step: float.
 
     Returns:
-      Speed; what a run takes beside its steps is the time until its first step ends,
-      twice: the probes trace and compile about as much once more.
+      Speed; `seconds_a_run` is twice the time until the first step ends: the probes
+      trace and compile about as much once more.
     """
     clock = _StepEnds()
     # The clock is asked after every step.
     config = override(
-        run.config, {"steps": _STEPS, "performance.steps_per_execution": None}
+        config, {"steps": _STEPS, "performance.steps_per_execution": None}
     )
     started = time.perf_counter()
-    with stderr_to(io.StringIO()):
-        pretrain_from_config(config, callbacks=[clock], say=lambda line: None)
+    pretrain_from_config(
+        config, callbacks=[clock], say=lambda line: None, stream=io.StringIO()
+    )
     seconds = float(np.median(np.diff(clock.times)[_WARM:]))
     return Speed(
         2 * (clock.times[0] - started),
@@ -145,7 +188,7 @@ def measured_speed(run, operations_a_step):
 
 
 class _StepEnds(StepCallback):
-    """When each step ended."""
+    """Notes when each step ends."""
 
     def __init__(self):
         super().__init__()
@@ -153,3 +196,16 @@ class _StepEnds(StepCallback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.times.append(time.perf_counter())
+
+
+def operations_text(operations):
+    """Write operations with their unit.
+
+    Example:
+      >>> operations_text(1.23e12)
+      '1.23 TFLOP'
+    """
+    for power, letter in ((18, "E"), (15, "P"), (12, "T"), (9, "G")):
+        if operations >= 10**power:
+            return f"{operations / 10**power:.2f} {letter}FLOP"
+    return f"{operations / 1e6:.2f} MFLOP"

@@ -24,7 +24,7 @@ def _place(depth, width):
 
 
 def cells(base, budget):
-    """Every size, pretrained and supervised."""
+    """List every size, pretrained and supervised."""
     sizes = {"small": SMALL, "medium": MEDIUM}.get(budget, PAPER)
     return tuple(
         Cell(

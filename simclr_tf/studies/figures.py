@@ -1,12 +1,11 @@
-"""The figures of the studies: ours on the left, the paper's on the right."""
+"""The figure of a study: our numbers on the left, the paper's on the right."""
 
 import textwrap
 
 import numpy as np
 
 from simclr_tf.reports.plots import matplotlib_parts, save_figure
-from simclr_tf.studies.records import DONE
-from simclr_tf.studies.rows import Row
+from simclr_tf.studies.rows import DONE, Row
 from simclr_tf.studies.tables import row_means
 
 # Okabe and Ito: told apart with any kind of colour vision, by marker in print.
@@ -30,9 +29,9 @@ def study_figure(study, rows, path, *, ours):
 
     Args:
       study: Study.
-      rows: list of Row; those that failed or are pending show as such.
+      rows: list of Row; failed and pending ones are marked.
       path: path of the PNG.
-      ours: str, what our numbers are of: data, network, epochs.
+      ours: str, the data, network and epochs of our numbers.
 
     Raises:
       ConfigError: matplotlib is missing.
@@ -88,7 +87,7 @@ def study_figure(study, rows, path, *, ours):
 
 
 def _heat_map(axes, figure, rows, styles):
-    """Rows and columns in their order, each with its number, and the row means."""
+    """Draw rows and columns in their order, each with its number, and the row means."""
     names = list(dict.fromkeys(row.series for row in rows))
     columns = list(dict.fromkeys(row.x for row in rows))
     by_place = {(row.series, row.x): row for row in rows}
@@ -123,7 +122,7 @@ def _heat_map(axes, figure, rows, styles):
 
 
 def _bars(axes, figure, rows, styles):
-    """Groups of bars; a bar that is not there says why."""
+    """Draw groups of bars; a missing bar shows its status."""
     names = list(dict.fromkeys(row.series for row in rows))
     places = list(dict.fromkeys(row.x for row in rows))
     members = {
@@ -170,7 +169,7 @@ def _bars(axes, figure, rows, styles):
 
 
 def _lines(axes, figure, rows, styles):
-    """One line a series, with error bars where there are several seeds."""
+    """Draw one line for each series, with error bars where there are several seeds."""
     places = list(dict.fromkeys(row.x for row in rows))
     is_numeric = all(isinstance(x, (int, float)) for x in places)
     missing = []
@@ -224,7 +223,7 @@ def _lines(axes, figure, rows, styles):
 
 
 def _scatter(axes, figure, rows, styles):
-    """Accuracy over parameters, each network with its name."""
+    """Draw accuracy over parameters, each network with its name."""
     missing, named = [], set()
     for name in dict.fromkeys(row.series for row in rows):
         color, marker, _ = styles[name]
@@ -298,7 +297,7 @@ def _finish(axes, figure, legend=True):
 
 
 def _legend_below(axes, columns, distance):
-    """A legend under the axis title; `distance` is a fraction of the axes' height."""
+    """Put a legend below the axes, by `distance`, a fraction of their height."""
     axes.legend(
         frameon=False,
         fontsize=7.5,
@@ -309,7 +308,7 @@ def _legend_below(axes, columns, distance):
 
 
 def _styles(rows, others):
-    """A style a series: that of the other side where it is there too."""
+    """Give each series a style: that of the other side where it is there too."""
     names = list(dict.fromkeys(row.series for row in rows))
     kept = {name: others[name] for name in names if name in others}
     free = [style for style in _STYLES if style not in kept.values()]
@@ -321,7 +320,7 @@ def _styles(rows, others):
 
 
 def _errors(errors):
-    """Error bars, or None where nothing is known: not a bar of length 0."""
+    """Return error bars, or None where nothing is known: not bars of length 0."""
     return list(errors) if any(errors) else None
 
 

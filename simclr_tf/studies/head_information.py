@@ -13,7 +13,7 @@ _TABLE_3 = {
 
 
 def questions():
-    """The questions that operators come with: dict of name to its operator.
+    """Collect the questions of the operators: dict of name to operator.
 
     Example:
       >>> list(questions())
@@ -27,7 +27,7 @@ def questions():
 
 
 def cells(base, budget):
-    """One pretraining a transform, with projections as wide as the features."""
+    """List a pretraining for each transform, with g(h) as wide as h."""
     size = base.data.image_size_pixels
     features = family_of(base.encoder).num_features(base.encoder, (size, size, 3))
     same_width = {

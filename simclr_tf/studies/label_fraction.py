@@ -13,7 +13,7 @@ _METHODS = {
 
 
 def cells(base, budget):
-    """One pretraining that is fine-tuned and probed, and one without."""
+    """List one pretraining that is fine-tuned and probed, and one without."""
     settings = {"fractions": list(FRACTIONS), "epochs": list(EPOCHS[budget])}
     return tuple(
         Cell(

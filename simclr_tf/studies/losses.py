@@ -17,7 +17,7 @@ _SERIES = "linear probe"
 
 
 def cells(base, budget):
-    """Every loss over its own grid; at the paper's size over learning rates too."""
+    """List every loss over its grid, at the paper's size over learning rates too."""
     rates = (
         PAPER_LEARNING_RATES
         if budget == "paper"

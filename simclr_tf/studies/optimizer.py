@@ -22,7 +22,7 @@ _TITLES = {"lars": "LARS", "sgd": "SGD", "adamw": "AdamW"}
 
 
 def cells(base, budget):
-    """Every optimizer with every batch size, over its own learning rates."""
+    """List every optimizer with every batch size, over its own learning rates."""
     made = []
     for name, (scaling, rates, decay) in (
         PAPER if budget == "paper" else SMALL_IMAGES

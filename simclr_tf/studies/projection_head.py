@@ -8,7 +8,7 @@ NO_HEAD = "no head"
 
 
 def cells(base, budget):
-    """Linear and nonlinear heads of several widths, and none; probes on h and on z."""
+    """List linear and nonlinear heads of several widths, and none; probe h and z."""
     made = [
         Cell(
             "none",

@@ -1,10 +1,9 @@
-"""From records of runs to a study's numbers: means over seeds, best settings."""
+"""The numbers of a study: means over seeds, and the best cell of each grid."""
 
 import dataclasses
 import statistics
 
-from simclr_tf.studies.records import DONE, FAILED, PENDING
-
+DONE, FAILED, PENDING = "done", "failed", "pending"
 HELD_OUT = "_held_out"
 
 
@@ -13,15 +12,14 @@ class Row:
     """One number of the table and the figure.
 
     Attributes:
-      series, x: the place, as of `Point`.
+      series, x: the place, as in `Point`.
       mean: float, over the seeds that are done; None if none is.
       std: float, sample standard deviation; None for one seed.
       count: int, seeds in the mean.
       cell: str, name of the cell; of a grid, the one that was best on held-out images.
       status: str, "done", "failed" (no seed is done) or "pending".
       choices: int, cells that share the place: more than 1 are a grid to tune over.
-      position: float, where a scatter draws it (millions of parameters); None if
-        unknown.
+      position: float, the place in a scatter (millions of parameters); None if unknown.
     """
 
     series: str
@@ -36,14 +34,14 @@ class Row:
 
 
 def rows_of(cells, summaries):
-    """The rows of a study, in the order of its cells.
+    """Turn the records of runs into numbers: means over seeds, best of each grid.
 
     Args:
       cells: tuple of Cell.
       summaries: list of dicts, the cells of study.json.
 
     Returns:
-      list of Row, one a place.
+      list of Row, one for each place, in the order of the cells.
 
     Example:
       >>> from simclr_tf.studies.study import Cell, Point
@@ -54,63 +52,48 @@ def rows_of(cells, summaries):
       >>> row.mean, round(row.std, 2), row.count
       (65, 7.07, 2)
     """
-    by_cell = {}
+    by_cell, places = {}, {}
     for summary in summaries:
         by_cell.setdefault(summary["name"], []).append(summary)
-    places = {}
     for cell in cells:
+        found = by_cell.get(cell.name, [])
         for point in cell.points:
-            places.setdefault((point.series, point.x), []).append((cell, point))
-    return [
-        _row(series, x, candidates, by_cell)
-        for (series, x), candidates in places.items()
-    ]
+            place = places.setdefault((point.series, point.x), [])
+            place.append((cell.name, point.value, found))
+    return [_row(series, x, grid) for (series, x), grid in places.items()]
 
 
-def _row(series, x, candidates, by_cell):
-    """The best of the cells that share a place."""
+def _row(series, x, grid):
+    """Choose the best of the cells that share a place: (name, value, summaries)."""
     best = None
-    for cell, point in candidates:
-        values = _values(by_cell.get(cell.name, []), point.value)
+    for name, value, summaries in grid:
+        values = _values(summaries, value)
         if not values:
             continue
-        held_out = _values(by_cell[cell.name], point.value + HELD_OUT) or values
-        if best is None or statistics.fmean(held_out) > best[0]:
-            best = statistics.fmean(held_out), cell, values
+        held_out = statistics.fmean(_values(summaries, value + HELD_OUT) or values)
+        if best is None or held_out > best[0]:
+            best = held_out, name, values, _values(summaries, "parameters")
     if best is None:
-        statuses = {
-            summary["status"]
-            for cell, _ in candidates
-            for summary in by_cell.get(cell.name, [])
-        }
+        statuses = {s["status"] for _, _, summaries in grid for s in summaries}
         is_over = FAILED in statuses and PENDING not in statuses
-        return Row(
-            series,
-            x,
-            None,
-            None,
-            0,
-            candidates[0][0].name,
-            FAILED if is_over else PENDING,
-            len(candidates),
-        )
-    _, cell, values = best
-    parameters = _values(by_cell[cell.name], "parameters")
+        status = FAILED if is_over else PENDING
+        return Row(series, x, None, None, 0, grid[0][0], status, len(grid))
+    _, name, values, parameters = best
     return Row(
         series,
         x,
         statistics.mean(values),
         statistics.stdev(values) if len(values) > 1 else None,
         len(values),
-        cell.name,
+        name,
         DONE,
-        len(candidates),
+        len(grid),
         parameters[0] / 1e6 if parameters else None,
     )
 
 
 def _values(summaries, name):
-    """A value of all seeds that have it."""
+    """List a value of all seeds that have it."""
     return [
         summary["values"][name]
         for summary in summaries

@@ -1,25 +1,41 @@
-"""What a study is: cells to run, the numbers to read, the figure, the paper's numbers.
+"""What a study is: its question, its cells, its figure and the paper's numbers.
 
-A study is data. It imports no TensorFlow, so that listing its cells is instant; how
-cells are run is in `runner` and `cell_work`.
+A study is data. This module imports no TensorFlow, so that listing cells is instant;
+`run.py` runs them. Each study comes in three sizes, its budgets.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from simclr_tf.config.presets import get_preset
 from simclr_tf.config.schema import override
-from simclr_tf.errors import require
+from simclr_tf.errors import require, unknown_choice
 
 FIGURES = ("heat_map", "bars", "lines", "scatter")
+# What the numbers of each size are good for.
+BUDGETS = {
+    "small": "the preset of small images with a few epochs and part of the grid: "
+    "minutes on two CPU cores; trends, not accuracies",
+    "medium": "the preset of small images as it is and the whole grid: a night on two "
+    "CPU cores",
+    "paper": "the paper's network, batch, length and grid: many accelerators",
+}
+_SMALL = {
+    "epochs": 4,
+    "optimizer.warmup_epochs": 0.5,
+    # One checkpoint at the end: a cell is shorter than what a crash can lose.
+    "checkpoint.every_epochs": 1_000_000,
+}
+_ALWAYS = {"checkpoint.keep": 1, "checkpoint.image_every_epochs": 0}
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A value of a cell, and its place in the table and the figure.
+    """One value of a cell, with its place in the table and the figure.
 
     Attributes:
-      value: str, name of a value that the cell's work measures.
+      value: str, name of a value that the cell measures.
       series: str, the line, the colour, or the row of a heat map.
       x: str or float, the place along the axis, or the column of a heat map.
     """
@@ -31,15 +47,15 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One training of a study, with what is measured of it.
+    """One training of a study, and the values that are measured after it.
 
     Attributes:
       name: str, unique within the study; also the name of its folder.
       points: tuple of Point. Cells that share a place are a grid to tune over: the
         one with the best held-out value is shown.
       changes: dict of dotted option to value, over the study's base config.
-      work: str, what is done, a key of `simclr_tf.studies.cell_work.WORKS`.
-      settings: dict, JSON, of that work.
+      work: str, what is run: a key of `simclr_tf.studies.cell_work.WORKS`.
+      settings: dict, JSON, the options of that work.
     """
 
     name: str
@@ -59,13 +75,13 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """How the numbers are drawn.
+    """The kind, the axes and the series of a study's figure.
 
     Attributes:
       kind: str, one of `FIGURES`.
       x_title, y_title: str, of the axes; of a heat map, of its columns and its rows.
-      is_logarithmic: bool, of the x axis of lines and scatters.
-      series: tuple of str, what is drawn; all if empty (the table has all).
+      is_logarithmic: bool, whether the x axis of lines and scatters is.
+      series: tuple of str, the series to draw; all if empty (the table has all).
     """
 
     kind: Literal["heat_map", "bars", "lines", "scatter"]
@@ -84,13 +100,13 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class PaperNumbers:
-    """What the paper reports.
+    """The numbers that the paper reports.
 
     Attributes:
       source: str, its figure or table.
       note: str, what differs from our runs, or why there are no numbers.
       numbers: dict of (series, x) to float.
-      positions: dict of x to float, where a scatter draws it.
+      positions: dict of x to float, the place of each x in a scatter.
     """
 
     source: str
@@ -104,14 +120,14 @@ class Study:
     """One of the paper's ablations.
 
     Attributes:
-      name: str, as of `--study`.
+      name: str, the value of `--study`.
       title: str, for tables and figures.
       question: str, one sentence.
       cells: function of (base Config, budget) to a tuple of Cell.
       figure: Figure.
       paper: PaperNumbers.
       base: dict of budget to a dict of dotted options, over the budget's config.
-      needs_colour: bool, it means nothing on grey images.
+      needs_colour: bool, whether the study is meaningless on grey images.
     """
 
     name: str
@@ -126,7 +142,7 @@ class Study:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A cell with a seed: what one process works on at a time.
+    """A cell with a seed, and the whole config of its training.
 
     Attributes:
       cell: Cell.
@@ -145,7 +161,7 @@ class Run:
 
 
 def runs_of(cells, base, seeds):
-    """Every cell with every seed; all cells of the first seed come first.
+    """List every cell with every seed; all cells of the first seed come first.
 
     Args:
       cells: tuple of Cell.
@@ -177,7 +193,18 @@ def runs_of(cells, base, seeds):
 
 
 def shard_of(runs, index, number):
-    """The runs of shard `index` (1 to `number`): every number-th, beginning there.
+    """Pick the runs of shard `index` of `number`: each run is in exactly one shard.
+
+    Args:
+      runs: list of Run, the same in every process.
+      index: int in [1, number].
+      number: int >= 1.
+
+    Returns:
+      list of Run: number `index`, and every `number`-th after it.
+
+    Raises:
+      ConfigError: `index` is not in [1, number].
 
     Example:
       >>> [shard_of(list("abcde"), i, 2) for i in (1, 2)]
@@ -187,3 +214,45 @@ def shard_of(runs, index, number):
         1 <= index <= number, "A shard is i/n with 1 <= i <= n.", shard=index, of=number
     )
     return runs[index - 1 :: number]
+
+
+def base_config(study, budget, data, *, preset=None):
+    """Make the config that all cells of a study share.
+
+    Args:
+      study: Study.
+      budget: str, one of `BUDGETS`.
+      data: str, a value of `--data`.
+      preset: str, a preset to start from; the budget's own if None.
+
+    Returns:
+      Config.
+
+    Raises:
+      ConfigError: an unknown budget or preset.
+
+    Example:
+      >>> from simclr_tf.studies import get_study
+      >>> config = base_config(get_study("temperature"), "paper", "tfds:imagenet2012")
+      >>> config.preset, config.global_batch_size, config.epochs
+      ('imagenet_resnet50_v1', 4096, 100)
+    """
+    if budget not in BUDGETS:
+        raise unknown_choice("budget", budget, BUDGETS)
+    config = get_preset(preset or preset_for(budget, data))
+    changes = {"data.source": data, **_ALWAYS}
+    if budget == "small":
+        changes.update(_SMALL)
+    return override(config, {**changes, **study.base.get(budget, {})})
+
+
+def preset_for(budget, data):
+    """Choose the preset that a budget starts from with these images.
+
+    Example:
+      >>> preset_for("small", "embedded:fashion_mnist_10k")
+      'fashion_mnist'
+    """
+    if budget == "paper":
+        return "imagenet_resnet50_v1"
+    return "fashion_mnist" if "fashion_mnist" in data else "demo"

@@ -1,20 +1,19 @@
-"""study.md: our numbers, the paper's beside them, what differs, and every cell."""
+"""The page study.md: our numbers beside the paper's, what differs, and every cell."""
 
 from simclr_tf.config.moved import flat_with_present_names
 from simclr_tf.config.pretrain import ENCODERS
 from simclr_tf.config.schema import guest_options
 from simclr_tf.models.encoders import family_of
 from simclr_tf.reports.tables import markdown_table, number_text
-from simclr_tf.studies.budgets import BUDGETS
-from simclr_tf.studies.records import DONE, FAILED, PENDING
-from simclr_tf.studies.rows import rows_of
+from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
+from simclr_tf.studies.study import BUDGETS
 
 PAPER = "paper"
 _MEAN = "mean of the row"
 
 
 def study_markdown(study, cells, record):
-    """The page of a study.
+    """Write the page of a study.
 
     Args:
       study: Study.
@@ -57,7 +56,7 @@ def study_markdown(study, cells, record):
 
 
 def in_common(cells, base):
-    """The data, the network and the training of all cells, as far as they share it.
+    """Name the data, network and training options that all cells share.
 
     Args:
       cells: tuple of Cell.
@@ -88,7 +87,7 @@ def in_common(cells, base):
 
 
 def _network(base):
-    """The encoder of a flat config in a few words."""
+    """Describe the encoder of a flat config in a few words."""
     options = guest_options(
         ENCODERS,
         {
@@ -101,7 +100,7 @@ def _network(base):
 
 
 def numbers_table(study, rows):
-    """Our numbers, and the paper's: in columns beside ours, or in a second table.
+    """Write our numbers and the paper's, in columns beside ours or in a second table.
 
     Args:
       study: Study.
@@ -113,7 +112,7 @@ def numbers_table(study, rows):
     ours = {(row.series, row.x): row for row in rows}
     paper = study.paper.numbers
     if study.figure.kind == "heat_map":
-        tables = [_matrix(study, ours, lambda row: _text(row), "ours")]
+        tables = [_matrix(study, ours, _text, "ours")]
         if paper:
             tables.append(_matrix(study, paper, lambda value: f"{value:g}", PAPER))
         return "\n\n".join(tables)
@@ -156,7 +155,7 @@ def numbers_table(study, rows):
 
 
 def row_means(numbers):
-    """Mean of each row of a heat map, where the whole row is there.
+    """Average each row of a heat map; a row with a missing number has none.
 
     Args:
       numbers: dict of (row, column) to float or None.

@@ -23,7 +23,7 @@ def _place(normalized, temperature):
 
 
 def cells(base, budget):
-    """The six rows of the table."""
+    """List the six rows of the table."""
     return tuple(
         Cell(
             f"{'l2' if normalized else 'no_l2'}-{temperature:g}",

@@ -87,7 +87,7 @@ def transform_accuracies_percent(
 
 
 def transformed(images, answers, seeds, operator, recipe):
-    """Images after the change of each answer.
+    """Change each image as its answer asks.
 
     Args:
       images: float32 `[B, H, W, C]` in [0, 1].
@@ -119,7 +119,7 @@ def transformed(images, answers, seeds, operator, recipe):
 def mlp_accuracy_percent(
     x, labels, test_x, test_labels, num_classes, *, seed, epochs=EPOCHS
 ):
-    """Test accuracy of a fresh MLP on standardised features.
+    """Measure the test accuracy of a fresh MLP on standardised features.
 
     Args:
       x, test_x: float32 `[n, F]`, `[m, F]`.

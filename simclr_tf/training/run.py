@@ -107,6 +107,7 @@ def pretrain_from_config(
     say=print,
     command="simclr_tf.pretrain(...)",
     origin=None,
+    stream=None,
 ):
     """Run, or continue, the pretraining that a config describes.
 
@@ -116,6 +117,7 @@ def pretrain_from_config(
       data: a Python object with the images, or None for `config.data.source`.
       command: str, what started the run; kept in its config.json.
       origin: str, where the config comes from, said first; None: nothing to say.
+      stream: text file for the progress of the steps; stderr if None.
 
     Returns:
       PretrainResult.
@@ -150,7 +152,16 @@ def pretrain_from_config(
             model = _build(config, source, probe_source, encoder, plan, replicas)
         batches = Batches(config, source, model.views_of.plan, probe_source, replicas)
         run = Run(
-            config, strategy, model, source, probe_source, batches, plan, say, precision
+            config,
+            strategy,
+            model,
+            source,
+            probe_source,
+            batches,
+            plan,
+            say,
+            precision,
+            stream,
         )
         return run.execute(workdir, callbacks, command)
 

@@ -77,6 +77,7 @@ class Run:
       plan: Plan of its steps.
       say: function of a str.
       precision: Precision, and why.
+      stream: text file for the progress of the steps; stderr if None.
     """
 
     def __init__(
@@ -90,13 +91,14 @@ class Run:
         plan,
         say,
         precision,
+        stream=None,
     ):
         self.config, self.model, self.plan = config, model, plan
         self.precision = precision
         self.strategy, self.batches = strategy, batches
         self.source, self.probe_source = source, probe_source
         self.is_chief = is_chief(strategy)  # One worker writes.
-        self.say = say
+        self.say, self.stream = say, stream
         self.identity = None
 
     def execute(self, workdir, callbacks, command):
@@ -250,6 +252,7 @@ class Run:
                 for figure in figures_of(config.objective)
                 if figure.short
             },
+            stream=self.stream,
         )
         # Without a workdir nothing can be saved: a signal ends the run at once.
         interruption, agreement, saving, stop = contextlib.nullcontext(), [], [], []

@@ -3,10 +3,12 @@
 import pathlib
 import re
 import shlex
+import subprocess
 
 import pytest
 from PIL import Image
 
+from simclr_tf.config.study import AblateOptions
 from simclr_tf.studies import STUDIES
 from simclr_tf.tools import ablate, command_line
 
@@ -26,6 +28,34 @@ def test_every_command_is_accepted(command):
         command_line.parse("ablate", ablate.SECTIONS, arguments)
     )
     assert options.study in STUDIES
+
+
+@pytest.mark.parametrize(
+    "variable, indices",
+    [
+        ("SLURM_ARRAY_TASK_ID", r"--array=(\d+)-(\d+)"),
+        ("JOB_COMPLETION_INDEX", r"completions: (\d+)"),
+        ("{}", r"::: ([\d ]+)$"),
+    ],
+)
+def test_the_shards_of_each_scheduler_are_1_to_n(variable, indices):
+    (found,) = re.findall(indices, TEXT, re.M)
+    first, last = {
+        "SLURM_ARRAY_TASK_ID": lambda: found,
+        "JOB_COMPLETION_INDEX": lambda: (0, int(found) - 1),
+        "{}": lambda: (found.split()[0], found.split()[-1]),
+    }[variable]()
+    (shard,) = re.findall(rf"--shard=(\S*{re.escape(variable)}.*?/\d+)", TEXT)
+    number = int(shard.split("/")[1])
+    parts = []
+    for index in range(int(first), int(last) + 1):
+        script = f"{variable}={index}; echo {shard}"
+        if variable == "{}":
+            script = f"echo {shard.replace('{}', str(index))}"
+        said = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+        options = AblateOptions("losses", "w", shard=said.stdout.strip())
+        parts.append(options.part())
+    assert parts == [(i, number) for i in range(1, number + 1)]
 
 
 def test_every_figure_is_there_and_shown():

@@ -194,7 +194,7 @@ from simclr_tf.tools.command_line import main
 
 shown = io.StringIO()
 with contextlib.redirect_stdout(shown):
-    assert main(["pretrain", "--help"]) == 0 and main(sys.argv[1:]) == 0
+    assert main(["pretrain", "--help=all"]) == 0 and main(sys.argv[1:]) == 0
 
 import numpy as np
 from simclr_tf.augment import Recipe, one_branch_operators, two_views

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -25,9 +26,9 @@ from simclr_tf.studies import (
     Study,
     base_config,
     cell_work,
-    launch,
     runs_of,
 )
+from simclr_tf.studies import run as study_run
 from simclr_tf.studies.cost import Operations, Speed
 from simclr_tf.studies.head_information import questions
 from simclr_tf.studies.transforms import (
@@ -110,9 +111,9 @@ def test_a_study_from_the_command_line(data, tmp_path, monkeypatch, capsys):
         lambda *args, channels, **options: small_encoder(channels),
     )
     monkeypatch.setattr(
-        launch,
+        study_run,
         "measured_speed",
-        lambda run, operations: Speed(1.0, operations, "a guess"),
+        lambda config, operations: Speed(1.0, operations, "a guess"),
     )
     command = [
         "ablate",
@@ -148,15 +149,36 @@ def test_threads_are_set_before_tensorflow_measures_anything(monkeypatch, tmp_pa
         {"performance.intra_op_threads": 1},
     )
     asked = []
-    monkeypatch.setattr(launch, "set_threads", asked.append)
+    monkeypatch.setattr(study_run, "set_threads", asked.append)
 
     def opened(base):
         assert asked == [base.performance]
         raise DataError("opened")
 
-    monkeypatch.setattr(launch, "open_training_source", opened)
+    monkeypatch.setattr(study_run, "open_training_source", opened)
     with pytest.raises(DataError, match="opened"):
-        launch.run_study(STUDIES["losses"], base, budget="small", workdir=tmp_path)
+        study_run.run_study(STUDIES["losses"], base, budget="small", workdir=tmp_path)
+
+
+def test_only_the_warning_of_retracing_is_kept_from_the_log(
+    data, monkeypatch, tmp_path, caplog
+):
+    log = logging.getLogger("tensorflow")
+
+    def run(self, *, retry_failed):
+        log.warning("5 out of the last %d calls triggered tf.function retracing.", 11)
+        log.warning("Another matter.")
+        return study_run.Outcome(0, 0, 0, 0)
+
+    monkeypatch.setattr(study_run.StudyRunner, "run", run)
+    study = STUDIES["losses"]
+    base = base_config(study, "small", f"npz:{data}/colour.npz")
+    study_run.run_study(study, base, budget="small", workdir=tmp_path)
+    log.warning("5 out of the last 12 calls triggered tf.function retracing.")
+    assert [record.getMessage()[:7] for record in caplog.records] == [
+        "Another",
+        "5 out o",
+    ]
 
 
 def test_few_labels_are_measured_by_fraction(data, tmp_path, monkeypatch):
@@ -248,7 +270,7 @@ def test_operations_are_steps_times_images_times_what_an_image_costs():
     pretrained = Run(Cell("a", points), 0, config)
     # 2 whole batches of 16 in 40 images; 2 views; 3 passes forward and backward.
     assert operations.of(pretrained) == 3 * 2 * 16 * 2 * 3 * image
-    assert operations.of_step(pretrained) == 16 * 2 * 3 * image
+    assert operations.of_step(config) == 16 * 2 * 3 * image
     supervised = Run(Cell("b", points, work="supervised"), 0, config)
     assert operations.of(supervised) == 3 * 40 * 3 * image
     few = Run(
@@ -334,7 +356,7 @@ def test_the_mlp_learns_what_no_line_divides():
             ["--study=losses", "--data=x", "--workdir=W", "--shard=half"],
             "--shard is i/n",
         ),
-        (["--study=losses", "--data=x", "--workdir=W", "--seeds=0"], "--seeds must be"),
+        (["--study=losses", "--data=x", "--workdir=W", "--seeds=0"], "`seeds` must be"),
         (["--study=losses", "--data=x", "--workdir=W", "--preset=dmeo"], "mean demo"),
         (["--study=losses", "--data=x", "--workdir=W"], "Unknown data set"),
         (

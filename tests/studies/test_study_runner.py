@@ -1,12 +1,8 @@
-"""The queue: every run once, whoever works on it, whoever dies, whatever fails."""
+"""Every cell runs once, in its shard, whatever is interrupted and whatever fails."""
 
-import contextlib
-import io
 import json
 import logging
-import os
-import subprocess
-import sys
+import pathlib
 import threading
 import time
 
@@ -15,11 +11,19 @@ import pytest
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override
 from simclr_tf.errors import Interrupted, NonFiniteError, WorkdirError
-from simclr_tf.studies import Cell, Figure, PaperNumbers, Point, Study, quiet
-from simclr_tf.studies import runner as runner_module
-from simclr_tf.studies.claims import Claims
-from simclr_tf.studies.cost import Speed, measured_speed
-from simclr_tf.studies.runner import StudyRunner
+from simclr_tf.studies import (
+    Cell,
+    Figure,
+    PaperNumbers,
+    Point,
+    Study,
+    cost,
+    get_study,
+    results,
+)
+from simclr_tf.studies.cost import Estimate, Speed, measured_speed
+from simclr_tf.studies.run import StudyRunner
+from simclr_tf.tools import ablate
 
 NUMBER = 6
 
@@ -27,7 +31,7 @@ NUMBER = 6
 @pytest.fixture
 def undrawn(monkeypatch):
     """The figure takes longer than all the rest."""
-    monkeypatch.setattr(runner_module, "study_figure", lambda *args, **kwargs: None)
+    monkeypatch.setattr(results, "study_figure", lambda *args, **kwargs: None)
 
 
 def cells(base, budget):
@@ -55,7 +59,7 @@ class Trainer:
     def __init__(self, error=None, pause=0.0):
         self.ran, self.error, self.pause = [], error or {}, pause
 
-    def __call__(self, run, folder, *, command, say):
+    def __call__(self, run, folder, *, command, say, stream):
         self.ran.append(run.name)
         say(f"training {run.name}")
         time.sleep(self.pause)
@@ -72,8 +76,10 @@ def runner(folder, train, *, base=None, **kwargs):
         budget="small",
         workdir=folder,
         train=train,
-        operations=lambda run: 1e9 * run.config.objective.temperature,
-        speed=lambda run: Speed(1.0, 1e9, "a guess"),
+        estimate=Estimate(
+            lambda run: 1e9 * run.config.objective.temperature,
+            lambda: Speed(1.0, 1e9, "a guess"),
+        ),
         say=said.append,
         **kwargs,
     )
@@ -106,7 +112,6 @@ def test_a_study_writes_its_record_its_table_its_figure_and_every_cell(tmp_path)
     assert "12 runs, 0 done before" in said[0] and "by a guess" in said[1]
     assert said[2].startswith("[1/12] t1-seed0  linear 10.0") and "11 left" in said[2]
     assert "until " in said[2] and "all done" in said[-1]
-    assert not list((tmp_path / "s" / "claims").iterdir())
 
 
 def test_what_is_done_is_not_done_again_and_seeds_are_added(undrawn, tmp_path):
@@ -134,19 +139,53 @@ def test_shards_do_their_part_and_no_more(undrawn, tmp_path):
     assert not set(parts[0].ran) & set(parts[1].ran)
 
 
-def test_several_at_once_share_the_queue_and_never_a_run(undrawn, tmp_path):
-    trainers = [Trainer(pause=0.01) for _ in range(4)]
+def test_shards_at_once_run_every_cell_once_and_each_table_has_all(undrawn, tmp_path):
+    parts = [Trainer(pause=0.01) for _ in range(3)]
     threads = [
-        threading.Thread(target=runner(tmp_path, train, seeds=(0, 1)).run)
-        for train in trainers
+        threading.Thread(
+            target=runner(tmp_path, part, seeds=(0, 1), shard=(index, 3)).run
+        )
+        for index, part in enumerate(parts, 1)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    ran = [name for train in trainers for name in train.ran]
-    assert len(ran) == len(set(ran)) == 2 * NUMBER
+    ran = [name for part in parts for name in part.ran]
+    assert [len(part.ran) for part in parts] == [4, 4, 4]
+    assert len(set(ran)) == 2 * NUMBER
     assert all(s["status"] == "done" for s in study_json(tmp_path)["cells"])
+    assert "12 of 12 cells done" in (tmp_path / "study.md").read_text()
+
+
+def test_a_shard_continues_its_own_cells_and_shows_those_of_others(undrawn, tmp_path):
+    first, again, said = Trainer({"t3": Interrupted("SIGTERM", 15)}), Trainer(), []
+    with pytest.raises(Interrupted):
+        runner(tmp_path, first, shard=(1, 2)).run()
+    runner(tmp_path, Trainer(), shard=(2, 2)).run()
+    outcome = runner(tmp_path, again, shard=(1, 2), said=said).run()
+    assert again.ran == ["t3-seed0", "t5-seed0"]  # As the same command did before.
+    assert "3 runs, 1 done before" in said[0] and said[-1].startswith("[3/3]")
+    assert (outcome.done, outcome.pending) == (NUMBER, 0)
+    rows = {row["x"]: row["mean"] for row in study_json(tmp_path)["rows"]}
+    assert rows == {n: 10.0 * n for n in range(1, NUMBER + 1)}
+
+
+def test_a_cell_that_is_being_run_elsewhere_is_left_alone(undrawn, tmp_path):
+    within, said = [], []
+
+    class Started(Trainer):
+        def __call__(self, run, folder, **kwargs):
+            if not within:  # The same command is started a second time.
+                within.append(Trainer())
+                runner(tmp_path, within[0], said=said).run()
+            return super().__call__(run, folder, **kwargs)
+
+    train = Started()
+    assert runner(tmp_path, train).run().done == NUMBER
+    assert train.ran == ["t1-seed0"]
+    assert within[0].ran == [f"t{n}-seed0" for n in range(2, NUMBER + 1)]
+    assert "t1-seed0 is being run by another process." in said
 
 
 def test_a_failed_cell_is_shown_with_its_message_and_kept_until_asked(
@@ -172,98 +211,53 @@ def test_a_failed_cell_is_shown_with_its_message_and_kept_until_asked(
     assert retried.ran == ["t2-seed0", "t4-seed0"] and not leftover.exists()
 
 
-def test_a_logger_that_first_spoke_in_a_run_speaks_on_after_it(undrawn, tmp_path):
-    handlers, errors = [], io.StringIO()
-
-    def train(run, folder, *, command, say):
-        if not handlers:
-            handlers.append(logging.StreamHandler(sys.stderr))
-        handlers[0].handle(logging.makeLogRecord({"msg": f"from {run.name}"}))
+def test_progress_and_warnings_of_a_cell_go_to_its_log(undrawn, tmp_path, capsys):
+    def train(run, folder, *, command, say, stream):
+        print(f"epoch 1 of {run.name}", file=stream)
+        logging.getLogger("simclr_tf").warning("It has collapsed.")
         return {"linear": 1.0}
 
-    with contextlib.redirect_stderr(errors):
-        runner(tmp_path, train).run()
-        handlers[0].handle(logging.makeLogRecord({"msg": "afterwards"}))
-    assert errors.getvalue() == "afterwards\n"
-    assert (tmp_path / "logs" / "t5-seed0.log").read_text() == "from t5-seed0\n"
+    runner(tmp_path, train).run()
+    log = (tmp_path / "logs" / "t5-seed0.log").read_text()
+    assert log == "epoch 1 of t5-seed0\nIt has collapsed.\n"
+    assert capsys.readouterr().err == ""
 
 
-def test_an_interruption_leaves_a_queue_that_goes_on(undrawn, tmp_path):
+def test_an_interruption_leaves_the_finished_cells_and_continues(undrawn, tmp_path):
     with pytest.raises(Interrupted):
         runner(tmp_path, Trainer({"t3": Interrupted("SIGINT", 2)})).run()
-    assert not list((tmp_path / "claims").iterdir())
     assert [s["status"] for s in study_json(tmp_path)["cells"]].count("done") == 2
     rest = Trainer()
     assert runner(tmp_path, rest).run().done == NUMBER
     assert rest.ran[0] == "t3-seed0"
 
 
-def a_claim(folder, name, **holder):
-    """The file that a process leaves when it is killed."""
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{name}.0.claim"
-    path.write_text(json.dumps(holder))
-    return path
-
-
-def of_this_machine(folder, process):
-    with Claims(folder).taken("other"):
-        record = json.loads((folder / "other.0.claim").read_text())
-    return {**record, "process": process}
-
-
-def test_the_claim_of_a_dead_process_is_taken_over_by_exactly_one(tmp_path):
-    gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
-    gone.wait()
-    a_claim(tmp_path, "t1", **of_this_machine(tmp_path, gone.pid))
-    claims, taken = [Claims(tmp_path) for _ in range(8)], []
-    barrier, done = threading.Barrier(8), threading.Barrier(8)
-
-    def take(claim):
-        barrier.wait()
-        with claim.taken("t1") as mine:
-            taken.append(mine is not None)
-            done.wait()  # Nobody lets go before everybody tried.
-
-    threads = [threading.Thread(target=take, args=(claim,)) for claim in claims]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(taken) == [False] * 7 + [True]
-    assert not list(tmp_path.glob("t1.*"))  # The dead one's file is gone too.
-
-
-def test_the_living_keep_their_claims_whatever_the_machine(tmp_path):
-    a_claim(tmp_path, "here", **of_this_machine(tmp_path, os.getpid()))
-    there = a_claim(tmp_path, "there", machine="another", process=1)
-    unfinished = tmp_path / "unfinished.0.claim"
-    unfinished.touch()
-    claims = Claims(tmp_path, dead_after_seconds=60.0)
-    for name in ("here", "there", "unfinished"):
-        assert claims.is_held(name)
-        with claims.taken(name) as mine:
-            assert mine is None
-    for path in (there, unfinished):  # No heartbeat for long.
-        os.utime(path, (time.time() - 61, time.time() - 61))
-        name = path.name.split(".")[0]
-        with claims.taken(name) as mine:
-            assert mine.is_ours()
-
-
-def test_who_seemed_dead_leaves_the_result_to_who_took_over(undrawn, tmp_path):
-    claims = Claims(tmp_path / "claims")
-
-    def train(run, folder, *, command, say):
-        if run.name == "t1-seed0":  # Another process creates the next claim.
-            (tmp_path / "claims" / "t1-seed0.1.claim").write_text(
-                json.dumps({"machine": "another", "process": 1})
-            )
-        return {"linear": 1.0}
-
-    outcome = runner(tmp_path, train, claims=claims).run()
-    assert (outcome.done, outcome.pending) == (NUMBER - 1, 1)
-    assert not (tmp_path / "cells" / "t1-seed0" / "cell.json").exists()
+def test_a_study_of_version_0_1_0_is_continued(undrawn, tmp_path):
+    record = (pathlib.Path(__file__).parent / "study_of_0_1_0.json").read_text()
+    (tmp_path / "study.json").write_text(record)
+    (tmp_path / "claims").mkdir()  # The queue that 0.1.0 had.
+    for cell in json.loads(record)["cells"]:
+        if cell["status"] == "done":
+            folder = tmp_path / cell["workdir"]
+            folder.mkdir(parents=True)
+            (folder / "cell.json").write_text(json.dumps(cell))
+    options, base = ablate.stored_study(str(tmp_path))
+    assert (base.encoder.name, base.objective.temperature) == ("resnet10", 0.2)
+    train, study = Trainer(), get_study(options.study)
+    outcome = StudyRunner(
+        study,
+        base,
+        budget=options.budget,
+        workdir=tmp_path,
+        train=train,
+        estimate=Estimate(lambda run: 1.0, None),
+    ).run()
+    assert outcome.done == 6
+    assert train.ran == [
+        f"{name}-seed0" for name in ("l2-0.5", "l2-1", "no_l2-10", "no_l2-100")
+    ]
+    found = {cell["name"]: cell["values"] for cell in study_json(tmp_path)["cells"]}
+    assert found["l2-0.05"]["linear"] == 90.0 and found["l2-1"]["linear"] == 10.0
 
 
 def test_a_folder_of_something_else_is_refused(undrawn, tmp_path):
@@ -288,33 +282,25 @@ def test_a_plan_lists_the_cells_and_their_cost(tmp_path):
     assert lines[0].split()[:3] == ["t1-seed0", "1.00", "GFLOP"]
     assert "objective.temperature=3.0" in lines[1]
     # 3 runs, a second each and 1 + 3 + 5 for their operations.
-    assert lines[-1].startswith("3 of 6 runs, 9.00 GFLOP") and "12 seconds" in plan
+    assert lines[-1].startswith("3 of 6 runs, 9.00 GFLOP") and "About 12 s" in plan
     assert not list(tmp_path.iterdir())
 
 
 def test_measured_steps_give_the_speed(monkeypatch):
-    from simclr_tf.studies import cost
-
-    def pretrain(config, *, callbacks, say):
+    def pretrain(config, *, callbacks, say, stream):
         assert config.steps == 8
         for _ in range(config.steps):
             time.sleep(0.02)
             callbacks[0].on_train_batch_end(0)
 
     monkeypatch.setattr(cost, "pretrain_from_config", pretrain)
-    (run, *_) = runner("unused", None).runs
-    speed = measured_speed(run, 2e9)
+    speed = measured_speed(Config(), 2e9)
     assert 5e9 < speed.operations_a_second < 1.05e11  # 2e9 in 0.02 s, or slower.
     assert 0.04 <= speed.seconds_a_run and "4 measured steps" in speed.origin
 
 
-def test_only_the_warning_of_retracing_is_kept_from_the_log(caplog):
-    log = logging.getLogger("tensorflow")
-    with quiet.without_warnings_of_retracing():
-        log.warning("5 out of the last %d calls triggered tf.function retracing.", 11)
-        log.warning("Another matter.")
-    log.warning("5 out of the last 12 calls triggered tf.function retracing.")
-    assert [record.getMessage()[:7] for record in caplog.records] == [
-        "Another",
-        "5 out o",
-    ]
+def test_the_time_left_is_judged_by_the_cells_that_are_finished():
+    estimate = Estimate(float, lambda: Speed(1.0, 10.0, "a guess"))
+    assert estimate.seconds(["20", "30"]) == 2 + 5
+    assert estimate.seconds(["20", "30"], finished=[("10", 4.0), ("40", 6.0)]) == 10.0
+    assert "judged by 1 finished cell." in estimate.text(["20"], [("10", 4.0)])

@@ -1,0 +1,257 @@
+"""Sections: groups of options, each with its default, help, flag and check.
+
+A section may have guests: options that belong to an entry of a registry (an objective,
+a family of encoders), so that `objective.temperature` exists only where the objective
+has one.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import typing
+from dataclasses import field
+
+from simclr_tf.config.values import checked, item_type
+from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
+
+
+def option(
+    default,
+    help,
+    *,
+    flag=None,
+    resumable=False,
+    choices=None,
+    required=None,
+    common=False,
+    additive=False,
+):
+    """A dataclass field with its help text.
+
+    Args:
+      default: the value when nothing is said.
+      help: str, one line with the unit; or a function that returns it, where it lists
+        what a registry holds.
+      flag: str, the flag's name where it is not the dotted name of the option; False
+        where there is none.
+      resumable: bool, whether a run may be continued with another value.
+      choices: `module:DICT`, a registry whose names are the values, imported when it is
+        first needed; or a dict or tuple of the values.
+      required: str, what is to be given (`the folder of the run`): without a value,
+        the section is refused.
+      common: bool, whether it is one of those that people need first.
+      additive: bool, a list whose flag is given once for each item.
+    """
+    return field(
+        default=default,
+        metadata={
+            "help": help,
+            "flag": flag,
+            "resumable": resumable,
+            "choices": choices,
+            "required": required,
+            "common": common,
+            "additive": additive,
+        },
+    )
+
+
+def guest(registry, default, help, *, common=False):
+    """A dataclass field that holds the options of one guest out of a registry.
+
+    The field takes an instance of the guest's `Options`, or its name, or a dict with
+    `name` and options. The flag of the field is the guest's name, and the flags of the
+    options are `field.option`.
+
+    Args:
+      registry: str, `module:DICT`, imported when it is first needed. The dict maps
+        names to objects with an attribute `Options`, a subclass of `GuestOptions`. A
+        name that ends in a colon stands for all names that begin with it.
+      default: str, name of a guest; or a dict with `name` and options.
+      help: str, one line.
+      common: bool, whether it is one of those that people need first.
+    """
+    name = default if isinstance(default, str) else default["name"]
+    return field(
+        default_factory=lambda: guest_options(registry, default),
+        metadata={
+            "help": help,
+            "registry": registry,
+            "default": name,
+            "common": common,
+        },
+    )
+
+
+class Section:
+    """A group of options that checks the type and the choices of each field."""
+
+    def __post_init__(self):
+        hints = typing.get_type_hints(type(self))
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if is_guest(item):
+                if isinstance(value, dict):
+                    value = {"name": item.metadata["default"], **value}
+                value = guest_options(item.metadata["registry"], value)
+            else:
+                value = _checked(item, value, hints[item.name])
+            object.__setattr__(self, item.name, value)
+        self.check()
+
+    def check(self):
+        """Rules between and within the fields; raises `ConfigError`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GuestOptions(Section):
+    """The options of one guest; a subclass adds them after the name.
+
+    Attributes:
+      name: str, the guest's name in its registry.
+    """
+
+    name: str = option("", "Name of the guest.")
+
+
+def read_registry(path):
+    """The dict of guests at `module:DICT`; names that are at hand are returned."""
+    if not isinstance(path, str):
+        return path
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def find_guest(registry, name):
+    """A guest of a registry by its name.
+
+    Args:
+      registry: str, `module:DICT`.
+      name: str; `keras:MobileNetV2` finds the guest `keras:`.
+
+    Returns:
+      The value in the dict.
+
+    Raises:
+      ConfigError: there is none; the nearest names and all are listed.
+    """
+    guests = read_registry(registry)
+    text = str(name)
+    if text in guests and not text.endswith(":"):
+        return guests[text]
+    prefix = text.partition(":")[0] + ":"
+    if prefix in guests and len(text) > len(prefix):
+        return guests[prefix]
+    attribute = registry.partition(":")[2].lower().removesuffix("s")
+    raise unknown_choice(attribute, name, guest_names(registry))
+
+
+def guest_names(registry):
+    """The names of a registry as a user writes them, prefixes as `keras:NAME`."""
+    names = read_registry(registry)
+    return [f"{name}NAME" if name.endswith(":") else name for name in names]
+
+
+def guest_options(registry, value):
+    """The options of a guest from its name, from a dict, or checked as they are.
+
+    Args:
+      registry: str, `module:DICT`.
+      value: str, dict with "name" and options, or `GuestOptions`.
+
+    Returns:
+      GuestOptions of the guest's own class.
+
+    Raises:
+      ConfigError: an unknown guest, an option that it does not have, or a refused
+        value.
+
+    Example:
+      >>> options = guest_options("simclr_tf.objectives:OBJECTIVES", "margin_triplet")
+      >>> options.name, options.margin
+      ('margin_triplet', 0.8)
+    """
+    if isinstance(value, GuestOptions):
+        own = find_guest(registry, value.name).Options
+        require(
+            type(value) is own,
+            f"The options of {value.name} must be {own.__name__}.",
+            options=type(value).__name__,
+        )
+        return value
+    values = {"name": value} if isinstance(value, str) else dict(value)
+    name = values.get("name")
+    own = find_guest(registry, name).Options
+    known = [item.name for item in dataclasses.fields(own)]
+    for option_name in values:
+        if option_name not in known:
+            raise _unknown_option_of_guest(name, option_name, known[1:])
+    return own(**values)
+
+
+def _unknown_option_of_guest(name, option_name, known):
+    near = difflib.get_close_matches(option_name, known, n=1)
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    return ConfigError(
+        f"{name} has no option `{option_name}`.{hint} Its options: "
+        f"{', '.join(known) or 'none'}. {received_text(option=option_name)}"
+    )
+
+
+def is_guest(item):
+    """Whether an option's field holds a guest."""
+    return "registry" in item.metadata
+
+
+def _checked(item, value, hint):
+    """The value of a field that is no guest, or a `ConfigError`."""
+    name = item.name
+    if dataclasses.is_dataclass(hint):
+        require(
+            isinstance(value, hint),
+            f"`{name}` must be a {hint.__name__}.",
+            **{name: value},
+        )
+        return value
+    wanted = item.metadata.get("required")
+    if wanted and not value:
+        raise ConfigError(f"--{flag_name(name, item)} is required: {wanted}.")
+    value = checked(name, value, hint)
+    choices = item.metadata.get("choices")
+    if choices and value not in (None, ""):
+        known = read_registry(choices)
+        for one in value if item_type(hint) else [value]:
+            if one not in known:
+                raise unknown_choice(name, one, known)
+    return value
+
+
+def flag_name(dotted, item):
+    """The flag of an option: its own name, or its dotted one; None without a flag.
+
+    A guest's name has the flag of its section: `--objective=nt_xent`.
+
+    Args:
+      dotted: str.
+      item: the option's field.
+    """
+    if is_guest(item):
+        return dotted.removesuffix(".name")
+    flag = item.metadata["flag"]
+    return None if flag is False else flag or dotted
+
+
+def help_of(item):
+    """The help text of an option's field."""
+    text = item.metadata["help"]
+    return text() if callable(text) else text
+
+
+def is_resumable(item):
+    """Whether a run may be continued with another value of an option's field."""
+    return item.metadata.get("resumable", False)
+
+
+def all_options(registry):
+    """The option classes of a registry, each once, in the order of its names."""
+    return list(dict.fromkeys(g.Options for g in read_registry(registry).values()))

@@ -1,0 +1,340 @@
+"""Run a study: its cells one after another, each in a workdir of its own.
+
+Several machines share a study by static shards: shard i of n runs every n-th cell, and
+all shards write to one folder. No process waits for another.
+"""
+
+import dataclasses
+import datetime
+import logging
+import sys
+import time
+import traceback
+
+from simclr_tf.errors import (
+    DataError,
+    SimCLRError,
+    WorkdirError,
+    require,
+)
+from simclr_tf.export.card import wall_time_text
+from simclr_tf.files import locked
+from simclr_tf.studies.cell_work import do_cell, labelled_sources
+from simclr_tf.studies.cost import (
+    Estimate,
+    Operations,
+    measured_speed,
+    operations_text,
+)
+from simclr_tf.studies.results import StudyFolder
+from simclr_tf.studies.rows import DONE, FAILED
+from simclr_tf.studies.study import runs_of, shard_of
+from simclr_tf.training.batches import open_training_source
+from simclr_tf.training.run import set_threads
+from simclr_tf.training.workdir import versions
+
+_LOGGER = logging.getLogger("simclr_tf")
+
+
+def run_study(
+    study,
+    base,
+    *,
+    budget,
+    workdir,
+    seeds=(0,),
+    shard=(1, 1),
+    retry_failed=False,
+    dry_run=False,
+    command="simclr_tf.studies",
+    say=None,
+):
+    """Run every cell of a study, or of one shard, that is not over yet.
+
+    Writes study.json, study.md, study.png and cells/NAME-seedS/, each a workdir with
+    its cell.json. The same call continues.
+
+    Args:
+      study: Study.
+      base: Config, from `base_config`.
+      budget: str, one of `BUDGETS`.
+      workdir: path of the study's folder, shared by all shards.
+      seeds: ints.
+      shard: (i, n) with 1 <= i <= n.
+      retry_failed: bool, run again the cells that failed before.
+      dry_run: bool, print the cells and their cost, measured by a few steps, and write
+        nothing.
+      command: str, the command line, kept in the records.
+      say: function of a str; the default prints each line at once.
+
+    Returns:
+      Outcome; None for a dry run.
+
+    Raises:
+      SimCLRError: wrong options, data or folder; not an error within a cell.
+    """
+    say = say or (lambda text: print(text, flush=True))
+    _check(study, base, budget)
+    set_threads(base.performance)  # Before the measured steps: TensorFlow's rule.
+    source = open_training_source(base)
+    if study.needs_colour and source.channels == 1:
+        raise DataError(
+            f"The study {study.name} is about colour and means nothing on grey images. "
+            f"Use images in colour. Received: data={base.data.source!r}, channels=1."
+        )
+    labelled_sources(base, source.channels)  # Every cell is tested with labels.
+    operations = Operations(source)
+    runner = StudyRunner(
+        study,
+        base,
+        budget=budget,
+        workdir=workdir,
+        seeds=seeds,
+        shard=shard,
+        train=do_cell,
+        estimate=Estimate(
+            operations.of, lambda: measured_speed(base, operations.of_step(base))
+        ),
+        command=command,
+        say=say,
+    )
+    if dry_run:
+        say(runner.plan())
+        return None
+    # TensorFlow takes the networks of successive cells for one that is retraced.
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(_is_not_about_retracing)
+    try:
+        outcome = runner.run(retry_failed=retry_failed)
+    finally:
+        logger.removeFilter(_is_not_about_retracing)
+    say(
+        f"{outcome.done} done, {outcome.failed} failed, {outcome.pending} pending. "
+        f"Written to {workdir}."
+    )
+    return outcome
+
+
+def _check(study, base, budget):
+    """Refuse options that the cells of a study cannot share."""
+    require(
+        base.strategy != "multi_worker",
+        "The cells of a study are independent "
+        "runs of one process each: start this command on every machine, with one "
+        "--workdir that they share and with --shard=i/n.",
+        strategy=base.strategy,
+    )
+    varied = {option for cell in study.cells(base, budget) for option in cell.changes}
+    require(
+        base.steps is None or "epochs" not in varied,
+        f"The study {study.name} varies the epochs, and `steps` would override them.",
+        steps=base.steps,
+    )
+
+
+def _is_not_about_retracing(record):
+    return "tf.function retracing" not in record.getMessage()
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The state of a study after a call of `run_study`.
+
+    Attributes:
+      done, failed, pending: int, of all runs of the study.
+      failed_here: int, failed runs of this call's shard.
+    """
+
+    done: int
+    failed: int
+    pending: int
+    failed_here: int
+
+
+class StudyRunner:
+    """A study in its folder.
+
+    A cell that is done is not run again. A cell that fails is recorded as failed, with
+    its message, and the next one begins.
+
+    Args:
+      study: Study.
+      base: Config that the cells change.
+      budget: str, one of `simclr_tf.studies.BUDGETS`.
+      workdir: path of the folder.
+      train: function of (run, folder, command=, say=, stream=) to a dict of values.
+      estimate: Estimate of the cost of runs.
+      seeds: ints; every cell is run with each.
+      shard: (i, n), the part of the runs that this call runs.
+      command: str, for the records.
+      say: function of a str.
+    """
+
+    def __init__(
+        self,
+        study,
+        base,
+        *,
+        budget,
+        workdir,
+        train,
+        estimate,
+        seeds=(0,),
+        shard=(1, 1),
+        command="simclr_tf.studies",
+        say=print,
+    ):
+        self.study, self.seeds = study, seeds
+        self.runs = runs_of(study.cells(base, budget), base, seeds)
+        self.mine = shard_of(self.runs, *shard)
+        self.folder = StudyFolder(workdir, study, budget, base)
+        self._train, self._estimate = train, estimate
+        self._command, self._say = command, say
+
+    def plan(self):
+        """Describe the runs of this shard and their expected cost; returns str."""
+        lines = [
+            f"{run.name:44} {self._operations([run]):>14}  "
+            + ", ".join(f"{name}={value}" for name, value in run.cell.changes.items())
+            for run in self.mine
+        ]
+        lines.append(
+            f"{len(self.mine)} of {len(self.runs)} runs, {self._operations(self.mine)} "
+            f"in training encoders. {self._estimate.text(self.mine)}"
+        )
+        return "\n".join(lines)
+
+    def run(self, *, retry_failed=False):
+        """Run the cells of this shard that are not over.
+
+        Args:
+          retry_failed: bool, start afresh the runs that failed before.
+
+        Returns:
+          Outcome.
+
+        Raises:
+          SimCLRError: the folder belongs to something else, or cannot be written.
+          KeyboardInterrupt: an interruption; the same call continues.
+        """
+        self.folder.open(self._command)
+        before = self.folder.records_of(self.mine)
+        over = (DONE,) if retry_failed else (DONE, FAILED)
+        left = [
+            run
+            for run in self.mine
+            if not before[run.name] or before[run.name]["status"] not in over
+        ]
+        self._say(
+            f"{self.study.title} ({self.study.paper.source}): {len(self.mine)} runs, "
+            f"{len(self.mine) - len(left)} done before, "
+            f"{self._operations(left)} to train."
+        )
+        if left:
+            self._say(self._estimate.text(left, self._finished()))
+        while left:
+            run = left.pop(0)
+            record = self._run_cell(run, before[run.name])
+            if record is None:
+                self._say(f"{run.name} is being run by another process.")
+                continue
+            self.folder.write(self.seeds, draws=False)
+            self._say(self._result_line(run, record, left))
+        return self._outcome(self.folder.write(self.seeds, say=self._say))
+
+    def _run_cell(self, run, before):
+        """Run a cell; return its new record, or None while another process runs it.
+
+        Shards never share a cell. The lock is for a command that was started twice.
+        """
+        log = self.folder.log_of(run)
+        try:
+            log.touch()
+        except OSError as error:
+            raise WorkdirError(f"Cannot write {log}: {error.strerror}.") from error
+        with locked(log) as is_ours:
+            if is_ours is False:
+                return None
+            record = self.folder.record_of(run)
+            if record != before:  # Another process finished it a moment ago.
+                return record
+            if before is not None:
+                self.folder.forget(run)
+            record = self._trained(run, log)
+            self.folder.write_record(run, record)
+            return record
+
+    def _trained(self, run, log):
+        """Train a cell; its report, progress and warnings go to its log."""
+        started = time.monotonic()
+        record = {
+            "status": DONE,
+            "error": None,
+            "command": self._command,
+            "versions": versions(),
+        }
+        with log.open("a", encoding="utf-8") as file:
+            warnings = logging.StreamHandler(file)
+            _LOGGER.addHandler(warnings)
+            try:
+                record["values"] = self._train(
+                    run,
+                    self.folder.folder_of(run),
+                    command=self._command,
+                    say=lambda text: print(text, file=file, flush=True),
+                    # On a terminal, the bar is shown instead.
+                    stream=None if sys.stderr.isatty() else file,
+                )
+            except SimCLRError as error:
+                record.update(status=FAILED, values={}, error=str(error))
+            except Exception as error:  # A bug fails one cell, not the study.
+                message = f"{type(error).__name__}: {error}"
+                record.update(status=FAILED, values={}, error=message)
+                traceback.print_exc(file=file)
+            finally:
+                _LOGGER.removeHandler(warnings)
+        record["wall_seconds"] = round(time.monotonic() - started, 3)
+        return record
+
+    def _operations(self, runs):
+        return operations_text(self._estimate.operations(runs))
+
+    def _finished(self):
+        """List the runs of this shard that are done: (Run, its seconds)."""
+        records = self.folder.records_of(self.mine)
+        return [
+            (run, records[run.name]["wall_seconds"])
+            for run in self.mine
+            if records[run.name] and records[run.name]["status"] == DONE
+        ]
+
+    def _result_line(self, run, record, left):
+        """Put the values of a run, and the time that the others take, in a line."""
+        if record["status"] == FAILED:
+            what = f"FAILED: {' '.join(record['error'].split())}"
+        else:
+            what = ", ".join(
+                f"{point.value} {record['values'].get(point.value, float('nan')):.1f}"
+                for point in run.cell.points[:4]
+            )
+        rest = "all done"
+        if left:
+            seconds = self._estimate.seconds(left, self._finished())
+            end = datetime.datetime.now() + datetime.timedelta(seconds=seconds)
+            rest = (
+                f"{len(left)} left, about {wall_time_text(seconds)}, until {end:%H:%M}"
+            )
+        return (
+            f"[{len(self.mine) - len(left)}/{len(self.mine)}] {run.name}  {what}  "
+            f"{record['wall_seconds']:.0f} s  | {rest}"
+        )
+
+    def _outcome(self, records):
+        statuses = [record and record["status"] for record in records.values()]
+        here = [records[run.name] for run in self.mine]
+        return Outcome(
+            statuses.count(DONE),
+            statuses.count(FAILED),
+            statuses.count(None),
+            sum(1 for record in here if record and record["status"] == FAILED),
+        )
