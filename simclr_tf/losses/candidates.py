@@ -10,7 +10,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from simclr_tf.distribution import gather_across_replicas, replica_offset
+from simclr_tf.distribution import (
+    gather_across_replicas,
+    in_several_replicas,
+    num_replicas,
+    replica_offset,
+)
 from simclr_tf.errors import require
 
 
@@ -27,6 +32,7 @@ class CandidateLogits(NamedTuple):
     Attributes:
       positive: float32 `[2N]`, the logit of each anchor's other view.
       highest_negative: float32 `[2N]`, the largest of the other 2G - 2.
+      log_sum_negatives: float32 `[2N]`, the log of the sum of exp(logit) over them.
       entropy: float32 `[2N]` in nats, of the softmax over the 2G - 1.
     """
 
@@ -39,12 +45,21 @@ class CandidateLogits(NamedTuple):
         return tf.gather(self.logits, self.positives, batch_dims=1)
 
     @property
-    def highest_negative(self):
-        """float32 `[2N]`."""
+    def negatives(self):
+        """float32 `[2N, 2G]`: also the column of the other view is masked."""
         columns = tf.range(tf.shape(self.logits)[1])
         is_positive = columns == self.positives[:, tf.newaxis]
-        negatives = tf.where(is_positive, self.logits.dtype.min, self.logits)
-        return tf.reduce_max(negatives, axis=1)
+        return tf.where(is_positive, self.logits.dtype.min, self.logits)
+
+    @property
+    def highest_negative(self):
+        """float32 `[2N]`."""
+        return tf.reduce_max(self.negatives, axis=1)
+
+    @property
+    def log_sum_negatives(self):
+        """float32 `[2N]`."""
+        return tf.reduce_logsumexp(self.negatives, axis=1)
 
     @property
     def entropy(self):
@@ -110,15 +125,9 @@ def anchors_and_candidates(projections_a, projections_b, *, temperature, normali
     Raises:
       ConfigError: as `candidate_logits`.
     """
-    require(
-        0 < temperature < math.inf,
-        "`temperature` must be > 0 and finite.",
-        temperature=temperature,
-    )
-    projections_a = tf.convert_to_tensor(projections_a)
-    projections_b = tf.convert_to_tensor(projections_b)
-    _check_projections(projections_a, projections_b)
-    views = [_float32_rows(p, normalize) for p in (projections_a, projections_b)]
+    require_temperature(temperature=temperature)
+    views = alike(projections_a=projections_a, projections_b=projections_b)
+    views = [unit_rows(v) if normalize else tf.cast(v, tf.float32) for v in views]
     # One collective for both views: [N, 2, D] -> [G, 2, D].
     views_global = gather_across_replicas(tf.stack(views, axis=1))
     anchors = tf.concat(views, axis=0)  # [2N, D]
@@ -171,10 +180,17 @@ def mean_over_directions(losses):
     return tf.reduce_mean(tf.reshape(losses, [2, -1]), axis=0)
 
 
-def _float32_rows(projections, normalize):
-    rows = tf.cast(projections, tf.float32)
-    if not normalize:
-        return rows
+def unit_rows(vectors):
+    """Rows in float32, divided by their l2 norm.
+
+    Args:
+      vectors: floating point `[N, D]`.
+
+    Returns:
+      float32 `[N, D]`. A row shorter than 1e-6 has no direction: it becomes zero,
+      without gradient.
+    """
+    rows = tf.cast(vectors, tf.float32)
     squared = tf.reduce_sum(rows**2, axis=1, keepdims=True)
     # Not l2_normalize: its gradient at zero is 1e6, which float16 cannot hold.
     has_direction = squared > 1e-12
@@ -182,17 +198,65 @@ def _float32_rows(projections, normalize):
     return tf.where(has_direction, rows * inverse, 0.0)
 
 
-def _check_projections(projections_a, projections_b):
-    shape_a, shape_b = projections_a.shape, projections_b.shape
+def alike(**pair):
+    """Two arguments of a loss as tensors, of one shape `[N, D]` and floating point.
+
+    Args:
+      **pair: two arrays, by the names of the arguments.
+
+    Returns:
+      list of two tensors.
+
+    Raises:
+      ConfigError: they are not.
+    """
+    names = " and ".join(f"`{name}`" for name in pair)
+    tensors = [tf.convert_to_tensor(array) for array in pair.values()]
+    shapes = [tensor.shape for tensor in tensors]
     require(
-        shape_a.rank == 2 and shape_b.rank == 2 and shape_a.is_compatible_with(shape_b),
-        "`projections_a` and `projections_b` must have one shape [N, D].",
-        projections_a=tuple(shape_a),
-        projections_b=tuple(shape_b),
+        all(shape.rank == 2 for shape in shapes)
+        and shapes[0].is_compatible_with(shapes[1]),
+        f"{names} must have one shape [N, D].",
+        **{name: tuple(shape) for name, shape in zip(pair, shapes, strict=True)},
     )
     require(
-        projections_a.dtype.is_floating and projections_b.dtype.is_floating,
-        "`projections_a` and `projections_b` must be floating point.",
-        projections_a=projections_a.dtype.name,
-        projections_b=projections_b.dtype.name,
+        all(tensor.dtype.is_floating for tensor in tensors),
+        f"{names} must be floating point.",
+        **{name: t.dtype.name for name, t in zip(pair, tensors, strict=True)},
+    )
+    return tensors
+
+
+def require_temperature(**temperatures):
+    """Refuse temperatures that are not positive and finite.
+
+    Args:
+      **temperatures: floats, by the names of the arguments.
+
+    Raises:
+      ConfigError: one is not.
+    """
+    for name, value in temperatures.items():
+        require(
+            0 < value < math.inf, f"`{name}` must be > 0 and finite.", **{name: value}
+        )
+
+
+def require_negatives(rows, why):
+    """Refuse a global batch of a single image, where its size is known.
+
+    Args:
+      rows: tensor `[N, ...]`, this replica's.
+      why: str, what a single image lacks.
+
+    Raises:
+      ConfigError: G = 1.
+    """
+    images = rows.shape[0]
+    if images is not None and in_several_replicas():
+        images *= num_replicas()
+    require(
+        images != 1,
+        f"The global batch must hold two images or more: {why}.",
+        images=images,
     )

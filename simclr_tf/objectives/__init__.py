@@ -4,6 +4,8 @@
 this package loads no TensorFlow.
 """
 
+from simclr_tf.objectives.barlow_twins import BarlowTwins
+from simclr_tf.objectives.dcl import DCL, DCLW
 from simclr_tf.objectives.margin_triplet import MarginTriplet
 from simclr_tf.objectives.nt_logistic import NTLogistic
 from simclr_tf.objectives.nt_xent import NTXent
@@ -18,15 +20,25 @@ from simclr_tf.objectives.objective import (
     figures_of,
     objective_of,
 )
+from simclr_tf.objectives.sup_con import SupCon
+from simclr_tf.objectives.vicreg import VICReg
 
 OBJECTIVES = {
     "nt_xent": NTXent,
     "nt_logistic": NTLogistic,
     "margin_triplet": MarginTriplet,
+    "dcl": DCL,
+    "dclw": DCLW,
+    "sup_con": SupCon,
+    "barlow_twins": BarlowTwins,
+    "vicreg": VICReg,
 }
 
 __all__ = [
+    "BarlowTwins",
     "CONTRASTIVE_FIGURES",
+    "DCL",
+    "DCLW",
     "Figure",
     "MarginTriplet",
     "Memory",
@@ -37,6 +49,8 @@ __all__ = [
     "Outputs",
     "REPRESENTATION_FIGURES",
     "Setting",
+    "SupCon",
+    "VICReg",
     "figures_of",
     "objective_of",
 ]

@@ -44,4 +44,4 @@ class MarginTriplet(Objective):
         return contrastive_figures(loss, candidates)
 
     def memory(self, global_batch_size, replicas=1):
-        return logits_memory(global_batch_size)
+        return logits_memory(global_batch_size, replicas, streams=False)

@@ -45,4 +45,4 @@ class NTLogistic(Objective):
         return contrastive_figures(loss, candidates)
 
     def memory(self, global_batch_size, replicas=1):
-        return logits_memory(global_batch_size)
+        return logits_memory(global_batch_size, replicas, streams=False)

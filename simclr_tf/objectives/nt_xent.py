@@ -56,29 +56,10 @@ class NTXent(Objective):
 
     def diagnose(self, figures, global_batch_size):
         stuck = math.log(2 * global_batch_size - 1)
-        chance = min(10 / (2 * global_batch_size - 1), 0.5)
-        loss = figures.get("contrastive_loss")
-        accuracy = figures.get("contrastive_accuracy", 0.0)
-        if loss is None or accuracy >= chance:
-            return
-        if abs(loss - stuck) < STUCK_TOLERANCE * stuck:
-            yield (
-                "stuck",
-                f"The loss is stuck at {loss:.3f}: ln(2 * batch - 1) = {stuck:.3f} is "
-                "what equal projections give, so nothing is being learned. Try a "
-                "smaller or larger --base_learning_rate, a longer "
-                "--optimizer.warmup_epochs, or weaker augmentation.",
-            )
+        return stuck_at(stuck, "ln(2 * batch - 1)", figures, global_batch_size)
 
     def memory(self, global_batch_size, replicas=1):
-        candidates = 2 * global_batch_size
-        anchors = candidates // replicas
-        rows = losses.block_rows(anchors, candidates, self.options.chunk_size)
-        if rows is None:
-            return logits_memory(global_batch_size)
-        return Memory(
-            4 * rows * candidates, f"logits at a time: {rows:,} of {anchors:,} anchors"
-        )
+        return logits_memory(global_batch_size, replicas, self.options.chunk_size)
 
 
 def contrastive_figures(loss, candidates):
@@ -98,6 +79,49 @@ def contrastive_figures(loss, candidates):
     }
 
 
-def logits_memory(global_batch_size):
-    """Memory of all logits of a step: four float32 blocks [G, G], both directions."""
-    return Memory(4 * (2 * global_batch_size) ** 2, "logits a step")
+def stuck_at(value, formula, figures, global_batch_size):
+    """The diagnosis of a contrastive loss that stays at what equal projections give.
+
+    Args:
+      value: float, the loss of equal projections.
+      formula: str, how it follows from the batch.
+      figures: dict of figure name to float, with `CONTRASTIVE_FIGURES`.
+      global_batch_size: int.
+
+    Yields:
+      (name, sentence) as of `Objective.diagnose`, or nothing.
+    """
+    chance = min(10 / (2 * global_batch_size - 1), 0.5)
+    loss = figures.get("contrastive_loss")
+    accuracy = figures.get("contrastive_accuracy", 0.0)
+    if loss is None or accuracy >= chance:
+        return
+    if abs(loss - value) < STUCK_TOLERANCE * value:
+        yield (
+            "stuck",
+            f"The loss is stuck at {loss:.3f}: {formula} = {value:.3f} is "
+            "what equal projections give, so nothing is being learned. Try a "
+            "smaller or larger --optimizer.base_learning_rate, a longer "
+            "--optimizer.warmup_epochs, or weaker augmentation.",
+        )
+
+
+def logits_memory(global_batch_size, replicas=1, chunk_size=None, streams=True):
+    """Memory of the logits of a step: float32, all anchors with all candidates.
+
+    Args:
+      global_batch_size, replicas: int.
+      chunk_size: int or None, as of `simclr_tf.losses.nt_xent`.
+      streams: bool, whether the loss can compare some anchors at a time.
+
+    Returns:
+      Memory.
+    """
+    candidates = 2 * global_batch_size
+    anchors = candidates // replicas
+    rows = losses.block_rows(anchors, candidates, chunk_size) if streams else None
+    if rows is None:
+        return Memory(4 * anchors * candidates, "logits a step")
+    return Memory(
+        4 * rows * candidates, f"logits at a time: {rows:,} of {anchors:,} anchors"
+    )

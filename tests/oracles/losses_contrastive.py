@@ -83,3 +83,79 @@ def margin_triplet(projections_a, projections_b, margin, semi_hard=False):
         return loss
 
     return _per_image(projections_a, projections_b, True, term)
+
+
+def dcl(projections_a, projections_b, temperature):
+    def term(positive, negatives):
+        pushed = sum(math.exp(negative / temperature) for negative in negatives)
+        return -positive / temperature + math.log(pushed)
+
+    return _per_image(projections_a, projections_b, True, term)
+
+
+def dclw(projections_a, projections_b, temperature, sigma=0.5, weights=None):
+    if weights is None:
+        weights = dclw_weights(projections_a, projections_b, sigma)
+    losses = np.zeros(len(projections_a))
+    for i, _, positive, negatives in candidates_of(projections_a, projections_b):
+        pushed = sum(math.exp(negative / temperature) for negative in negatives)
+        losses[i] += (-weights[i] * positive / temperature + math.log(pushed)) / 2
+    return losses
+
+
+def dclw_weights(projections_a, projections_b, sigma=0.5):
+    pairs = zip(projections_a, projections_b, strict=True)
+    powers = [math.exp(float(_unit(a) @ _unit(b)) / sigma) for a, b in pairs]
+    return [2 - len(powers) * power / sum(powers) for power in powers]
+
+
+def sup_con(projections_a, projections_b, labels, temperature):
+    number = len(labels)
+    views = [_unit(row) for row in [*projections_a, *projections_b]]
+    losses = np.zeros(number)
+    for i, anchor in enumerate(views):
+        positives, total = [], 0.0
+        for k, candidate in enumerate(views):
+            if k == i:
+                continue
+            power = math.exp(float(anchor @ candidate) / temperature)
+            total += power
+            same_label = labels[k % number] == labels[i % number] != -1
+            if k % number == i % number or same_label:
+                positives.append(power)
+        mean = sum(math.log(power / total) for power in positives) / len(positives)
+        losses[i % number] -= mean / 2
+    return losses
+
+
+def info_nce(queries, keys, queue, temperature):
+    losses = []
+    for query, key in zip(queries, keys, strict=True):
+        positive = math.exp(float(_unit(query) @ _unit(key)) / temperature)
+        others = sum(math.exp(float(_unit(query) @ old) / temperature) for old in queue)
+        losses.append(-math.log(positive / (positive + others)))
+    return np.array(losses)
+
+
+def instance_softmax(features, ids, bank, temperature):
+    losses = []
+    for feature, own in zip(features, ids, strict=True):
+        powers = [math.exp(float(_unit(feature) @ row) / temperature) for row in bank]
+        losses.append(-math.log(powers[own] / sum(powers)))
+    return np.array(losses)
+
+
+def instance_nce(features, ids, bank, negative_ids, temperature, normalizer):
+    losses = []
+    noise = len(negative_ids[0]) / len(bank)
+    for feature, own, drawn in zip(features, ids, negative_ids, strict=True):
+
+        def belongs(row, feature=feature):
+            p = math.exp(float(_unit(feature) @ bank[row]) / temperature) / normalizer
+            return p / (p + noise)
+
+        loss = -math.log(belongs(own))
+        for row in drawn:
+            loss -= math.log(1 - belongs(row))
+        losses.append(loss)
+    return np.array(losses)

@@ -71,8 +71,8 @@ def test_options_of_guests_name_their_guests_and_each_ones_default(capsys):
     margin = entries["objective.margin"]
     assert margin.startswith("Of margin_triplet: ") and "Default: 0.8." in margin
     temperature = entries["objective.temperature"]
-    assert temperature.startswith("Of nt_xent, nt_logistic: ")
-    assert temperature.endswith("Default: 0.2 (nt_xent), 0.1 (nt_logistic).")
+    assert temperature.startswith("Of nt_xent, nt_logistic, dcl, ")
+    assert "Default: 0.2 (nt_xent), 0.1 (nt_logistic, " in temperature
 
 
 def test_an_unknown_preset_has_no_help(capsys):

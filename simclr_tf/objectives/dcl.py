@@ -1,0 +1,93 @@
+"""Decoupled contrastive learning, plain and weighted."""
+
+import math
+from dataclasses import dataclass
+
+from simclr_tf.config.schema import GuestOptions, option, require_positive
+from simclr_tf.lazy import module
+from simclr_tf.objectives.nt_xent import contrastive_figures, logits_memory, stuck_at
+from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Objective
+
+losses = module("simclr_tf.losses")
+
+
+@dataclass(frozen=True)
+class DCLOptions(GuestOptions):
+    """Options of DCL."""
+
+    name: str = option("dcl", "What is learned, by its name.")
+    temperature: float = option(0.1, "Divides the similarities (authors: 0.07 to 0.1).")
+    chunk_size: int | None = option(
+        None,
+        "Anchors compared with all candidates at a time, which bounds the memory; if "
+        "unset, all at once up to 64 MiB of logits.",
+        resumable=True,
+    )
+
+    def check(self):
+        require_positive(temperature=self.temperature, chunk_size=self.chunk_size)
+
+
+@dataclass(frozen=True)
+class DCLWOptions(DCLOptions):
+    """Options of DCLW."""
+
+    name: str = option("dclw", "What is learned, by its name.")
+    sigma: float = option(0.5, "How much the weights differ; large: not at all.")
+
+    def check(self):
+        super().check()
+        require_positive(sigma=self.sigma)
+
+
+class DCL(Objective):
+    """NT-Xent without the positive in the denominator: small batches learn as well.
+
+    Args:
+      temperature, chunk_size: as of `simclr_tf.losses.dcl`.
+
+    Source: Yeh et al., Decoupled Contrastive Learning (2022), arXiv 2110.06848.
+    """
+
+    Options = DCLOptions
+    title = "DCL"
+    figures = CONTRASTIVE_FIGURES
+
+    def loss(self, outputs):
+        candidates = losses.nt_xent_candidates(
+            *outputs.projections,
+            temperature=self.options.temperature,
+            chunk_size=self.options.chunk_size,
+        )
+        return contrastive_figures(self.loss_of(candidates), candidates)
+
+    def loss_of(self, candidates):
+        """The loss of each image from its candidates."""
+        return losses.dcl_from_logits(candidates)
+
+    def diagnose(self, figures, global_batch_size):
+        stuck = math.log(2 * global_batch_size - 2)
+        return stuck_at(stuck, "ln(2 * batch - 2)", figures, global_batch_size)
+
+    def memory(self, global_batch_size, replicas=1):
+        return logits_memory(global_batch_size, replicas, self.options.chunk_size)
+
+
+class DCLW(DCL):
+    """DCL whose pull is stronger for pairs that are far apart.
+
+    Args:
+      temperature, sigma, chunk_size: as of `simclr_tf.losses.dclw`.
+
+    Source: Yeh et al., Decoupled Contrastive Learning (2022), arXiv 2110.06848.
+    """
+
+    Options = DCLWOptions
+    title = "DCLW"
+
+    def loss_of(self, candidates):
+        return losses.dclw_from_logits(
+            candidates,
+            temperature=self.options.temperature,
+            sigma=self.options.sigma,
+        )
