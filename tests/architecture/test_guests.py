@@ -41,3 +41,29 @@ def test_the_lists_of_contributing_name_files_that_exist():
     assert [name for name in named if not (ROOT / name).exists()] == []
     for title in ("An objective", "An encoder", "A view operator", "A data source"):
         assert f"### {title}\n" in text
+
+
+OF_KERAS_2 = re.compile(
+    r"optimizer\._learning_rate|inner\._learning_rate|_build_learning_rate|inbound_nodes"
+    r"|_keras_history|keras\.mixed_precision|_supports_tf_logs|_current_learning_rate"
+    r"|skip_gradients_aggregation|register_keras_serializable|VariableAggregation"
+    r"|def update_step|optimizers\.Optimizer\b"
+)
+
+
+def test_what_leans_on_keras_2_is_named_in_architecture_md():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"[\w/]+\.py", text.split("## What leans on")[1]))
+    folders = {name.rpartition("/")[0] for name in named}
+    using = {
+        path.relative_to(ROOT / "simclr_tf").as_posix()
+        for path in (ROOT / "simclr_tf").rglob("*.py")
+        if OF_KERAS_2.search(path.read_text(encoding="utf-8"))
+    }
+    assert len(using) > 10
+    assert {
+        file
+        for file in using
+        if file not in named
+        and not (file.rpartition("/")[0] in folders and file.split("/")[-1] in named)
+    } == set()
