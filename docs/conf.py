@@ -77,8 +77,8 @@ def add_contents(app, docname, content):
 def as_restructured_text(app, what, name, obj, options, lines):
     """Rewrite a docstring where Markdown and reStructuredText differ.
 
-    Outside of `code`, the characters | * _ mean themselves. An indented block of the
-    description is a formula, shown as it is.
+    Outside of `code`, the characters | * _ are no markup. An indented block of the
+    description, or a table, is shown as it is written.
     """
     found = []
     in_description = in_block = False
@@ -86,7 +86,7 @@ def as_restructured_text(app, what, name, obj, options, lines):
         in_description = in_description or number == 0
         if re.fullmatch(r"\w+:", line):
             in_description = False
-        starts = in_description and line.startswith("  ")
+        starts = in_description and line.startswith(("  ", "|"))
         if starts and not in_block:
             found += ["", "::", ""]
         if in_block and line.strip() and not starts:
