@@ -10,6 +10,9 @@ main lane) that API is the package `tf_keras`; before (the Addons lane, TensorFl
 `tf.keras` means for every other package in the user's process.
 """
 
+from __future__ import annotations
+
+import types
 import warnings
 
 import tensorflow as tf
@@ -21,7 +24,7 @@ ADDONS_LANE = tuple(int(part) for part in tf.__version__.split(".")[:2]) < (2, 1
 if ADDONS_LANE:
     keras = tf.keras
 else:
-    import tf_keras as keras
+    import tf_keras as keras  # type: ignore[no-redef]
 
 # Under these names Keras files of either lane say where their classes are from.
 KERAS_PACKAGES = ("keras", "tf_keras")
@@ -29,7 +32,7 @@ KERAS_PACKAGES = ("keras", "tf_keras")
 __all__ = ["ADDONS_LANE", "KERAS_PACKAGES", "addons", "keras"]
 
 
-def addons(wanted):
+def addons(wanted: str) -> types.ModuleType:
     """TensorFlow Addons, for something that only it has.
 
     Args:

@@ -3,11 +3,15 @@
 An export says in its config.json what it is. Nothing here imports TensorFlow.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import os
 import pathlib
+from typing import Any
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, unknown_choice
 
 EXPORT_FORMAT = "simclr_tf.export/1"
@@ -62,7 +66,9 @@ class ZooEntry:
     num_bytes: int
     published: bool
 
-    def find(self, protocol, representation=_THIS_ENCODER):
+    def find(
+        self, protocol: str, representation: str = _THIS_ENCODER
+    ) -> dict[str, Any] | None:
         """The metric on images of the kind it was trained on, or None.
 
         Args:
@@ -80,7 +86,7 @@ class ZooEntry:
                 return metric
         return None
 
-    def input_text(self):
+    def input_text(self) -> str:
         """What it takes, in words: "28x28 grey (any size)".
 
         Returns:
@@ -104,7 +110,7 @@ class Zoo(tuple):
       entries: iterable of ZooEntry.
     """
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, str):
             return super().__getitem__(key)
         for entry in self:
@@ -137,7 +143,7 @@ class Zoo(tuple):
         )
 
 
-def zoo(folder=None):
+def zoo(folder: StrPath | None = None) -> Zoo:
     """The encoders that ship with simclr_tf, or those in any folder of exports.
 
     Listing reads every export's config.json, and neither TensorFlow nor a model.
@@ -173,7 +179,7 @@ def zoo(folder=None):
     return Zoo(_entry(path, record) for path, record in found if record is not None)
 
 
-def default_folder():
+def default_folder() -> pathlib.Path | None:
     """Where the encoders of this installation lie, or None.
 
     A wheel carries them inside the package; in a checkout (or an editable
@@ -192,7 +198,7 @@ def default_folder():
     return None
 
 
-def encoder_path(path):
+def encoder_path(path: StrPath) -> pathlib.Path:
     """Where an encoder lies: `zoo:NAME` stands for its folder in `zoo()`.
 
     Args:
@@ -215,7 +221,7 @@ def encoder_path(path):
     return pathlib.Path(path).expanduser()
 
 
-def read_export_record(folder):
+def read_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
     """The config.json of an export, or None.
 
     Args:

@@ -5,7 +5,11 @@ and exit code 2; any other exception is a bug and keeps its traceback. Messages
 name the rule, the received value and, where there is one, the way out.
 """
 
+from __future__ import annotations
+
 import difflib
+from collections.abc import Iterable
+from typing import Any
 
 
 class SimCLRError(Exception):
@@ -49,12 +53,12 @@ class Interrupted(KeyboardInterrupt):
       exit_code: int, 128 + the signal's number, as shells and schedulers expect.
     """
 
-    def __init__(self, message, signal_number):
+    def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
 
 
-def require(condition, rule, **received):
+def require(condition: Any, rule: str, **received: Any) -> None:
     """Raise `ConfigError` with the rule and the received values unless `condition`.
 
     Args:
@@ -72,13 +76,13 @@ def require(condition, rule, **received):
         raise ConfigError(f"{rule} {received_text(**received)}")
 
 
-def received_text(**received):
+def received_text(**received: Any) -> str:
     """`Received: a=1, b='x'.`: the closing words of every message."""
     values = ", ".join(f"{name}={value!r}" for name, value in received.items())
     return f"Received: {values}."
 
 
-def unknown_choice(name, value, choices):
+def unknown_choice(name: str, value: object, choices: Iterable[Any]) -> ConfigError:
     """The error for a value outside a closed list: the nearest names, then all.
 
     Args:

@@ -1,12 +1,15 @@
 """Packages that only some formats need: imported when asked for, or one clear line."""
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
+import types
 
 from simclr_tf.errors import ConfigError
 
 
-def import_extra(module, *, extra, wanted):
+def import_extra(module: str, *, extra: str, wanted: str) -> types.ModuleType:
     """A module of an optional package.
 
     Args:
@@ -32,7 +35,7 @@ def import_extra(module, *, extra, wanted):
         ) from error
 
 
-def require_extra(package, *, extra, wanted):
+def require_extra(package: str, *, extra: str, wanted: str) -> None:
     """Raise unless an optional package is installed; it is not imported.
 
     Args:

@@ -13,17 +13,24 @@ views, on the device; XLA fuses them).
 Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (2011).
 """
 
+from __future__ import annotations
+
 import functools
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from simclr_tf.array_types import Array, Tensor, TensorLike
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 
 
-def threefry(key_0, key_1, counter_0, counter_1):
+def threefry(
+    key_0: TensorLike, key_1: TensorLike, counter_0: TensorLike, counter_1: TensorLike
+) -> tuple[Any, Any]:
     """Threefry-2x32 with 20 rounds on arrays of one broadcastable shape.
 
     Args:
@@ -73,7 +80,7 @@ def _tensor_word(value):
     return tf.constant(value, tf.uint32)
 
 
-def epoch_order(seed, epoch, num_examples):
+def epoch_order(seed: int, epoch: int, num_examples: int) -> Array:
     """The order in which epoch `epoch` of the run visits the examples.
 
     Args:
@@ -85,13 +92,15 @@ def epoch_order(seed, epoch, num_examples):
       int64 NumPy array `[num_examples]`, a permutation of 0 .. num_examples - 1.
     """
     keys = _epoch_key(seed, epoch, stream=0)
-    bits = threefry(*keys, np.arange(num_examples, dtype=np.uint32), np.uint32(0))
+    bits = threefry(
+        keys[0], keys[1], np.arange(num_examples, dtype=np.uint32), np.uint32(0)
+    )
     return np.argsort(
         bits[0].astype(np.uint64) << np.uint64(32) | bits[1], kind="stable"
     )
 
 
-def example_seeds(seed, epoch, examples):
+def example_seeds(seed: int, epoch: int | Array, examples: Array) -> Array:
     """One stateless seed an image for epoch `epoch`; both views derive from it.
 
     Args:
@@ -106,7 +115,7 @@ def example_seeds(seed, epoch, examples):
     keys = _epoch_key(seed, epoch, stream=1)
     low = (examples & 0xFFFFFFFF).astype(np.uint32)
     high = (examples >> 32).astype(np.uint32)
-    bits = np.stack(threefry(*keys, low, high), axis=-1)
+    bits = np.stack(threefry(keys[0], keys[1], low, high), axis=-1)
     return bits.view(np.int32)
 
 
@@ -122,7 +131,7 @@ def _epoch_key(seed, epoch, stream):
         )
 
 
-def fold_in(seeds, data):
+def fold_in(seeds: TensorLike, data: int | TensorLike) -> Tensor:
     """New seeds from `seeds` and an integer: a view, an operation, a step.
 
     Args:
@@ -139,7 +148,12 @@ def fold_in(seeds, data):
     return tf.stack([tf.bitcast(word, tf.int32) for word in bits], axis=-1)
 
 
-def uniform(seeds, shape=(), minval=0.0, maxval=1.0):
+def uniform(
+    seeds: TensorLike,
+    shape: tuple[int, ...] = (),
+    minval: float = 0.0,
+    maxval: float = 1.0,
+) -> Tensor:
     """Independent uniform draws for each image.
 
     Args:
@@ -156,7 +170,7 @@ def uniform(seeds, shape=(), minval=0.0, maxval=1.0):
     return minval + (unit * 2.0**-24) * (maxval - minval)
 
 
-def normal(seeds, shape=()):
+def normal(seeds: TensorLike, shape: tuple[int, ...] = ()) -> Tensor:
     """Independent standard normal draws for each image (Box-Muller).
 
     Args:

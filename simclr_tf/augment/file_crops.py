@@ -3,8 +3,13 @@
 The draws are those of `make_views`; `finish_views` does the rest on the batch.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_seeds, as_size, check_dtype
 from simclr_tf.augment.jpeg import decode_boxes
 from simclr_tf.augment.one_branch import SHARED_VIEW
@@ -15,8 +20,12 @@ from simclr_tf.augment.view_plan import View, made_alike
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
+if TYPE_CHECKING:
+    from simclr_tf.augment.recipes import Recipe
+    from simclr_tf.augment.view_plan import ViewPlan
 
-def crop_draws(seeds, plan):
+
+def crop_draws(seeds: TensorLike, plan: ViewPlan) -> Tensor:
     """The random numbers of `crop_views`, for a whole batch at once.
 
     They do not depend on the images' sizes. For one image alone, launching the
@@ -42,7 +51,14 @@ def crop_draws(seeds, plan):
     )
 
 
-def crop_views(image, seed, plan, *, channels=3, draws=None):
+def crop_views(
+    image: TensorLike,
+    seed: TensorLike,
+    plan: ViewPlan,
+    *,
+    channels: int = 3,
+    draws: TensorLike | None = None,
+) -> tuple[Tensor, ...]:
     """The crops of one image of any size: the first half of `make_views`.
 
     Meant for `tf.data.Dataset.map`. JPEG bytes are decoded once for all crops, and
@@ -74,7 +90,15 @@ def crop_views(image, seed, plan, *, channels=3, draws=None):
     return tuple(crops) if plan.one_branch is None else (crops[0], crops[0])
 
 
-def crop_view(image, seed, recipe, image_size_pixels, *, view=0, channels=3):
+def crop_view(
+    image: TensorLike,
+    seed: TensorLike,
+    recipe: str | Recipe,
+    image_size_pixels: int | tuple[int, int],
+    *,
+    view: int = 0,
+    channels: int = 3,
+) -> Tensor:
     """One crop of one image of any size: the first half of `one_view`.
 
     Args:

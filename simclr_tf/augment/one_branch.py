@@ -5,11 +5,18 @@ first goes through one or several operators, one after the other. This module im
 no TensorFlow.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING
 
 from simclr_tf.augment.operators import OPERATORS
 from simclr_tf.augment.recipes import Recipe, get_recipe
 from simclr_tf.errors import require, unknown_choice
+
+if TYPE_CHECKING:
+    from simclr_tf.augment.operators.operator import Operator
+
 
 SHARED_VIEW = 2  # The crop that both views start from: a draw of its own.
 
@@ -20,7 +27,7 @@ _WHOLE_IMAGE = {
 }
 
 
-def one_branch_operators():
+def one_branch_operators() -> dict[str, list[Operator]]:
     """What `OneBranch` can apply: dict of name to the operators applied together.
 
     Example:
@@ -74,17 +81,17 @@ class OneBranch:
                 raise unknown_choice("operator", operator, known)
 
     @property
-    def shared(self):
+    def shared(self) -> Recipe:
         """Recipe of the crop that both views start from: nothing but the crop."""
-        return dataclasses.replace(self.recipe, **_off())
+        return dataclasses.replace(get_recipe(self.recipe), **_off())
 
     @property
-    def stages(self):
+    def stages(self) -> tuple[Recipe, ...]:
         """tuple of Recipe, one an operator: that operator alone."""
         return tuple(_alone(self.recipe, operator) for operator in self.operators)
 
 
-def recipe_of_views(recipe):
+def recipe_of_views(recipe: str | Recipe | OneBranch) -> Recipe | OneBranch:
     """The recipe of two views: a `OneBranch` as it is, else as of `get_recipe`.
 
     Raises:

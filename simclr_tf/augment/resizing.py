@@ -1,5 +1,8 @@
 """Parts of images resized to one size, bicubic: of a batch, or of one image."""
 
+from __future__ import annotations
+
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_size, check_images, unit_scale
 from simclr_tf.augment.separable import apply_separable
 from simclr_tf.errors import require
@@ -9,7 +12,13 @@ from simclr_tf.lazy import tf
 _TABLE_STEPS = 1024.0
 
 
-def apply_crop(images, boxes, size, *, flips=None):
+def apply_crop(
+    images: TensorLike,
+    boxes: TensorLike,
+    size: int | tuple[int, int],
+    *,
+    flips: TensorLike | None = None,
+) -> Tensor:
     """Cut the boxes out and resize them, bicubic, to one size; mirror some.
 
     Keys' cubic kernel (a = -0.5), half-pixel centres, no antialiasing. Taps outside

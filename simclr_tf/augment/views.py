@@ -7,8 +7,14 @@ files of many sizes, `crop_views` cuts each image where it is decoded and
 `finish_views` does the rest on the batch, with the same draws.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment import one_by_one
 from simclr_tf.augment.arguments import (
     as_images,
@@ -26,8 +32,15 @@ from simclr_tf.augment.view_plan import made_alike, plan_views
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
+if TYPE_CHECKING:
+    from simclr_tf.augment.one_branch import OneBranch
+    from simclr_tf.augment.recipes import Recipe
+    from simclr_tf.augment.view_plan import ViewPlan
 
-def make_views(images, seeds, plan):
+
+def make_views(
+    images: TensorLike, seeds: TensorLike, plan: ViewPlan
+) -> tuple[Tensor, ...]:
     """All views of a plan, on the whole batch at once, with independent draws.
 
     Args:
@@ -74,7 +87,13 @@ def make_views(images, seeds, plan):
     return tuple(made)
 
 
-def two_views(images, seeds, recipe, *, image_size_pixels=None):
+def two_views(
+    images: TensorLike,
+    seeds: TensorLike,
+    recipe: str | Recipe | OneBranch | Sequence[str | Recipe],
+    *,
+    image_size_pixels: int | tuple[int, int] | None = None,
+) -> tuple[Tensor, Tensor]:
     """Two views of each image: `make_views` of a plan of two.
 
     Args:
@@ -100,7 +119,14 @@ def two_views(images, seeds, recipe, *, image_size_pixels=None):
     return make_views(images, seeds, plan_views(recipe, size))
 
 
-def one_view(images, seeds, recipe, *, view=0, image_size_pixels=None):
+def one_view(
+    images: TensorLike,
+    seeds: TensorLike,
+    recipe: str | Recipe,
+    *,
+    view: int = 0,
+    image_size_pixels: int | tuple[int, int] | None = None,
+) -> Tensor:
     """One view of each image; view k is number k of a plan.
 
     Args:
@@ -127,7 +153,9 @@ def one_view(images, seeds, recipe, *, view=0, image_size_pixels=None):
     return _view(images, keys, get_recipe(recipe), size)
 
 
-def finish_views(crops, seeds, plan):
+def finish_views(
+    crops: TensorLike, seeds: TensorLike, plan: ViewPlan
+) -> tuple[Tensor, ...]:
     """All operators after the crop, on a batch: the second half of `make_views`.
 
     Args:
@@ -167,7 +195,9 @@ def finish_views(crops, seeds, plan):
     return tuple(finished)
 
 
-def finish_view(crops, seeds, recipe, *, view=0):
+def finish_view(
+    crops: TensorLike, seeds: TensorLike, recipe: str | Recipe, *, view: int = 0
+) -> Tensor:
     """All operators after the crop, on a batch: the second half of `one_view`.
 
     Args:

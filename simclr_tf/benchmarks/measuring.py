@@ -5,10 +5,13 @@ other see two different machines. So every round runs each variant once, A B C A
 ..., and what is reported is the median over the rounds of each round's own ratio.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from simclr_tf.errors import require
 
@@ -56,7 +59,14 @@ class Case:
     unit: str
 
 
-def measure(case, *, rounds, warmup_rounds=0, clock=time.perf_counter, around=None):
+def measure(
+    case: Case,
+    *,
+    rounds: int,
+    warmup_rounds: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+    around: Callable[[], Any] | None = None,
+) -> dict[str, Any]:
     """Run the variants of a case in turn.
 
     Args:
@@ -115,7 +125,7 @@ class Spread:
     high: float
 
 
-def spread(values):
+def spread(values: Sequence[float]) -> Spread:
     """Median and quartiles, of one number too.
 
     Example:

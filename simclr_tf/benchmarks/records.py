@@ -1,15 +1,23 @@
 """What a benchmark found, on which machine: one JSON schema for all of them."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import os
 import pathlib
 import platform
+from typing import TYPE_CHECKING, Any
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.benchmarks.measuring import ratios, spread
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.files import write_atomically
 from simclr_tf.training.workdir import versions
+
+if TYPE_CHECKING:
+    from simclr_tf.benchmarks.measuring import Spread
+
 
 SCHEMA = "simclr_tf.benchmark"
 SCHEMA_VERSION = 1
@@ -51,12 +59,12 @@ class Row:
     added_bytes: int | None = None
 
     @property
-    def rate(self):
+    def rate(self) -> float:
         """Units a second, at the median time."""
         return self.units / spread(self.seconds).median
 
     @property
-    def ratio(self):
+    def ratio(self) -> Spread:
         """Spread of how many times as fast as the baseline, round by round."""
         return spread(ratios(self.baseline_seconds, self.seconds))
 
@@ -80,7 +88,7 @@ class Record:
     machine: dict
 
 
-def describe_machine():
+def describe_machine() -> dict[str, Any]:
     """Versions, processor, threads and load.
 
     Returns:
@@ -123,7 +131,7 @@ def _processor():
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def write_record(path, record):
+def write_record(path: StrPath, record: Record) -> None:
     """Write a record as JSON; a reader sees the old file or the whole new one.
 
     Args:
@@ -146,7 +154,7 @@ def write_record(path, record):
     write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
-def read_record(path):
+def read_record(path: StrPath) -> Record:
     """Read what `write_record` wrote.
 
     Args:

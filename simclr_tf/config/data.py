@@ -3,10 +3,12 @@
 Like `simclr_tf.config`, of which these are sections, it imports no TensorFlow.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from simclr_tf.config.schema import (
     Section,
@@ -17,6 +19,11 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.lazy import module
+
+if TYPE_CHECKING:
+    from simclr_tf.augment.one_branch import OneBranch
+    from simclr_tf.augment.recipes import Recipe
+
 
 # Loaded by name: this room is below that of the recipes, which are free of TensorFlow.
 RECIPES = "simclr_tf.augment.recipes:RECIPES"
@@ -86,7 +93,7 @@ class DataConfig(Section):
         resumable=True,
     )
 
-    def check(self):
+    def check(self) -> None:
         require_positive(
             image_size_pixels=self.image_size_pixels, channels=self.channels
         )
@@ -111,7 +118,7 @@ def _changes_of_a_recipe():
 
 
 @dataclass(frozen=True)
-class AugmentConfig(Section, _changes_of_a_recipe()):
+class AugmentConfig(Section, _changes_of_a_recipe()):  # type: ignore[misc]
     """How the two views are made: a named recipe, and what differs from it.
 
     Every option of the operators is unset by default, which means: as the recipe says.
@@ -132,14 +139,14 @@ class AugmentConfig(Section, _changes_of_a_recipe()):
         "recipe says.",
     )
 
-    def check(self):
+    def check(self) -> None:
         known = _one_branch.one_branch_operators()
         for operator in self.one_branch_operators():
             if operator not in known:
                 raise unknown_choice("augment.one_branch", operator, known)
         self.build()
 
-    def changes(self):
+    def changes(self) -> dict[str, Any]:
         """The options that differ from the recipe, as keyword arguments."""
         values = dataclasses.asdict(self)
         return {
@@ -148,7 +155,7 @@ class AugmentConfig(Section, _changes_of_a_recipe()):
             if k not in ("recipe", "one_branch") and v is not None
         }
 
-    def one_branch_operators(self):
+    def one_branch_operators(self) -> tuple[str, ...]:
         """The operators of `one_branch`, as a tuple.
 
         Example:
@@ -159,7 +166,7 @@ class AugmentConfig(Section, _changes_of_a_recipe()):
             return ()
         return tuple(name.strip() for name in self.one_branch.split(","))
 
-    def build(self):
+    def build(self) -> Recipe | OneBranch:
         """The named recipe with its changes: a Recipe, or a OneBranch.
 
         Raises:

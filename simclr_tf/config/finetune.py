@@ -155,7 +155,7 @@ class FineTuneConfig(Section):
 class _FewLabelOptions(MeasuredEncoder, FineTuneConfig):
     """What is trained, how often, and where."""
 
-    epochs: tuple[int, ...] | None = option(
+    epochs: tuple[int, ...] | None = option(  # type: ignore[assignment]
         None,
         "Passes over the labelled images, one number for all label budgets or one for "
         f"each; {EPOCHS_OF_FEW} with at most {100 * FEW:.0f} % of the labels and "

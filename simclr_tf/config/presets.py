@@ -3,6 +3,8 @@
 Values stand in the order in which a reader asks for them.
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 from simclr_tf.config import (
@@ -257,7 +259,7 @@ PRESETS = {
 }
 
 
-def get_preset(name):
+def get_preset(name: str) -> Config:
     """The config of a named experiment.
 
     Args:

@@ -5,6 +5,8 @@ are generated from them, and ablations are `dataclasses.replace`. This module
 imports no TensorFlow, so that `--help` is instant.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -70,7 +72,7 @@ class ProjectionHeadConfig(Section):
     out_features: int = option(128, "Width of the projections.")
     batch_norm: bool = option(True, "Batch norm after every layer.")
 
-    def check(self):
+    def check(self) -> None:
         require_positive(
             num_layers=self.num_layers,
             hidden_features=self.hidden_features,
@@ -116,7 +118,7 @@ class OptimizerConfig(Section):
     swa_period_steps: int = option(10, "Steps between the weights that swa averages.")
     average_decay: float = option(0.99, "Decay of moving_average, a step.")
 
-    def check(self):
+    def check(self) -> None:
         require_positive(
             base_learning_rate=self.base_learning_rate,
             trust_coefficient=self.trust_coefficient,
@@ -149,7 +151,7 @@ class ProbeConfig(Section):
     split: str = option("train", "Split of `probe.data`.")
     batch_size: int = option(256, "Images a step from `probe.data`.")
 
-    def check(self):
+    def check(self) -> None:
         require_positive(batch_size=self.batch_size)
 
 
@@ -177,7 +179,7 @@ class CheckpointConfig(Section):
         resumable=True,
     )
 
-    def check(self):
+    def check(self) -> None:
         require_positive(
             every_epochs=self.every_epochs,
             keep=self.keep,
@@ -224,7 +226,7 @@ class PerformanceConfig(Section):
         None, "Batches that are made ahead of the step (2 if unset).", resumable=True
     )
 
-    def check(self):
+    def check(self) -> None:
         require_positive(**dataclasses.asdict(self))
 
 
@@ -326,7 +328,7 @@ class Config(Section):
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     performance: PerformanceConfig = field(default_factory=PerformanceConfig)
 
-    def check(self):
+    def check(self) -> None:
         require_positive(
             epochs=self.epochs,
             steps=self.steps,
@@ -357,7 +359,7 @@ class Config(Section):
         )
 
 
-def from_dict(values: dict[str, Any]):
+def from_dict(values: dict[str, Any]) -> Config:
     """The inverse of `to_dict`; options that are missing get their defaults.
 
     Options of earlier versions are read under their present names.

@@ -1,11 +1,21 @@
 """Python functions called from inside a tf.data pipeline."""
 
+from __future__ import annotations
+
 import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from simclr_tf.lazy import tf
 
 
-def on_host(function, inputs, types, *, stateful=False):
+def on_host(
+    function: Callable[..., Any],
+    inputs: Sequence[Any],
+    types: Any,
+    *,
+    stateful: bool = False,
+) -> Any:
     """Call a Python function on NumPy values from a graph.
 
     The function lives as long as the data set whose pipeline calls it. TensorFlow by

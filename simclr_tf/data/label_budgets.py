@@ -1,13 +1,21 @@
 """How many labels a classifier may see: a fraction, a number a class, or a list."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simclr_tf.array_types import Array, StrPath
 from simclr_tf.errors import DataError, received_text, require
 from simclr_tf.seeding import epoch_order
+
+if TYPE_CHECKING:
+    from simclr_tf.data.random_access import Source
+
 
 # The lists of SimCLR for 1 % and 10 % of ImageNet's 1,000 classes.
 IMAGENET_CLASSES, IMAGENET_LISTS = 1000, (12_811, 128_116)
@@ -41,7 +49,7 @@ class LabelBudget:
             given=given,
         )
 
-    def subset(self, source, seed):
+    def subset(self, source: Source, seed: int) -> Array:
         """Which images of a source keep their label.
 
         Args:
@@ -60,7 +68,7 @@ class LabelBudget:
             source.labels, fraction=self.fraction, per_class=self.per_class, seed=seed
         )
 
-    def title(self):
+    def title(self) -> str:
         """How tables call it.
 
         Example:
@@ -71,10 +79,15 @@ class LabelBudget:
             return f"{100 * self.fraction:.4g} %"
         if self.per_class is not None:
             return f"{self.per_class} a class"
-        return pathlib.Path(self.listed).name
+        return pathlib.Path(str(self.listed)).name
 
 
-def label_subset(labels, fraction=None, per_class=None, seed=0):
+def label_subset(
+    labels: Array,
+    fraction: float | None = None,
+    per_class: int | None = None,
+    seed: int = 0,
+) -> Array:
     """Choose the examples that keep their label.
 
     The n_c examples of class c get, in a random order, the places (r + o_c) / n_c for
@@ -155,7 +168,7 @@ def _beginning(members, fraction, seed):
     return np.sort(np.concatenate(chosen))
 
 
-def listed_images(source, path):
+def listed_images(source: Source, path: StrPath) -> Array:
     """The images whose file names a text file lists.
 
     A name is compared without its folder: `n01440764_10026.JPEG`, as in the lists of

@@ -9,9 +9,14 @@ Images of one size come as they are, and the views are made in batches on the de
 Files are read, decoded once for all views and cropped here, one by one, in parallel.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.array_types import Array, Dataset
 from simclr_tf.augment import crop_draws, crop_views
 from simclr_tf.data.batch_schedule import BatchSchedule, stand_in
 from simclr_tf.data.host_calls import on_host
@@ -20,6 +25,11 @@ from simclr_tf.data.random_access import EncodedSource
 from simclr_tf.data.streams import StreamSource, checked_image
 from simclr_tf.errors import DataError, require
 
+if TYPE_CHECKING:
+    from simclr_tf.augment.view_plan import ViewPlan
+    from simclr_tf.data.random_access import Source
+
+
 _ATTEMPTS = 16
 
 # Nothing here is Python control flow; looking for it would double the time of tracing.
@@ -27,17 +37,17 @@ do_not_convert = tf.autograph.experimental.do_not_convert
 
 
 def training_dataset(
-    source,
+    source: Source | StreamSource,
     *,
-    global_batch_size,
-    seed,
-    total_steps,
-    start_step=0,
-    plan=None,
-    shard_index=0,
-    num_shards=1,
-    with_labels=True,
-):
+    global_batch_size: int,
+    seed: int,
+    total_steps: int,
+    start_step: int = 0,
+    plan: ViewPlan | None = None,
+    shard_index: int = 0,
+    num_shards: int = 1,
+    with_labels: bool = True,
+) -> Dataset:
     """The batches `start_step` to `total_steps` - 1 of a run.
 
     Args:
@@ -146,7 +156,7 @@ def batch_form(source):
     return "images" if has_one_size and is_decoded else "crops"
 
 
-def batch_ids(source, *, global_batch_size, seed, step):
+def batch_ids(source: Source, *, global_batch_size: int, seed: int, step: int) -> Array:
     """Which examples the global batch of a step holds, without reading them.
 
     (One that cannot be read is replaced while training; see `CorruptionLog`.)

@@ -1,7 +1,10 @@
 """Any `tf.data.Dataset` of images: in memory if it fits, else in its order."""
 
+from __future__ import annotations
+
 import logging
 
+from simclr_tf.array_types import Dataset
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.errors import DataError, received_text
@@ -27,8 +30,14 @@ class StreamSource:
     """
 
     def __init__(
-        self, name, dataset, *, channels=None, split="train", max_corrupt_fraction=0.01
-    ):
+        self,
+        name: str,
+        dataset: Dataset,
+        *,
+        channels: int | None = None,
+        split: str = "train",
+        max_corrupt_fraction: float = 0.01,
+    ) -> None:
         self.name, self.split = name, split
         self.dataset = _as_tuples(dataset, name)
         spec = self.dataset.element_spec
@@ -62,19 +71,19 @@ class StreamSource:
         count = "?" if self.num_examples is None else self.num_examples
         return f"StreamSource({self.name!r}, {count} images, channels={self.channels})"
 
-    def without_labels(self):
+    def without_labels(self) -> None:
         """Forget the labels."""
         self.has_labels = False
 
-    def example_name(self, example):
+    def example_name(self, example: int) -> str:
         """How a message calls the example at position `example` of the stream."""
         return f"{self.name}#{int(example)}"
 
-    def files(self):
+    def files(self) -> None:
         """None: the elements of a stream have no names."""
         return None
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """A description of the elements: the content of a stream is not known."""
         return f"stream:{self.dataset.element_spec}:{self.num_examples}"
 

@@ -1,17 +1,20 @@
 """Workers that must mean the same run, and stop at the same step."""
 
+from __future__ import annotations
+
 import functools
 import hashlib
 
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.array_types import Strategy
 from simclr_tf.distribution.collectives import stack_over_replicas
 from simclr_tf.distribution.strategies import cluster_of
 from simclr_tf.errors import ClusterError
 
 
-def require_agreement(strategy, **values):
+def require_agreement(strategy: Strategy, **values: str) -> None:
     """Compare what every worker is about to do; one exchange, at the start.
 
     Args:
@@ -41,7 +44,7 @@ def require_agreement(strategy, **values):
             )
 
 
-def largest_over_workers(strategy, number):
+def largest_over_workers(strategy: Strategy, number: int) -> int:
     """The largest of the workers' numbers; the same answer on all of them.
 
     Args:

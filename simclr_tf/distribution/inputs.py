@@ -1,12 +1,24 @@
 """The rows of a global batch on their way to the replicas."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Dataset, Strategy
 from simclr_tf.distribution.strategies import is_distributed
 from simclr_tf.errors import ConfigError, received_text
 
 
-def require_divisible(size, replicas, *, name="global_batch_size", largest=None):
+def require_divisible(
+    size: int,
+    replicas: int,
+    *,
+    name: str = "global_batch_size",
+    largest: int | None = None,
+) -> None:
     """Refuse a batch that the replicas cannot share in equal parts.
 
     Args:
@@ -54,7 +66,9 @@ def nearest_divisible(size, replicas, largest=None):
     return sorted(sorted(fitting, key=lambda n: abs(n - size))[:2])
 
 
-def distribute_batches(strategy, batches_of_worker):
+def distribute_batches(
+    strategy: Strategy, batches_of_worker: Callable[[int, int], Dataset]
+) -> Iterable[Any]:
     """A data set of which every replica gets its rows of each global batch.
 
     Replica r of R gets rows [r G / R, (r + 1) G / R) of a batch of G: the replicas of

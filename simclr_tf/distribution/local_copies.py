@@ -1,7 +1,11 @@
 """The values that a variable has on this machine, without asking other workers."""
 
+from __future__ import annotations
 
-def local_copies(variable):
+from simclr_tf.array_types import Variable
+
+
+def local_copies(variable: Variable) -> tuple[Variable, ...]:
     """The plain variables behind a variable, one a replica of this worker.
 
     Reading or assigning them needs no collective: one worker can do it alone.

@@ -1,9 +1,12 @@
 """On which devices a run computes: one, several, several machines, or a TPU."""
 
+from __future__ import annotations
+
 import os
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Variable
 from simclr_tf.config.pretrain import Strategy
 from simclr_tf.config.values import literal_choices
 from simclr_tf.distribution.cluster import (
@@ -22,8 +25,12 @@ _TPU_WAIT_SECONDS = 10.0
 
 
 def make_strategy(
-    name="auto", *, replicas=None, tpu=None, collective_timeout_seconds=300.0
-):
+    name: str = "auto",
+    *,
+    replicas: int | None = None,
+    tpu: str | None = None,
+    collective_timeout_seconds: float = 300.0,
+) -> tf.distribute.Strategy:
     """The strategy under which a run builds its variables and steps.
 
     Call it before TensorFlow is used for anything else: logical devices and
@@ -73,13 +80,13 @@ def make_strategy(
     return tf.distribute.get_strategy()
 
 
-def is_distributed(strategy):
+def is_distributed(strategy: tf.distribute.Strategy) -> bool:
     """Whether it is more than TensorFlow's default strategy, which is one device."""
     with strategy.scope():
         return tf.distribute.has_strategy()
 
 
-def belongs_to_scope(variable):
+def belongs_to_scope(variable: Variable) -> bool:
     """Whether a variable lives on the replicas of the strategy in scope."""
     if not tf.distribute.has_strategy():
         return True
@@ -87,7 +94,7 @@ def belongs_to_scope(variable):
     return home is tf.distribute.get_strategy()
 
 
-def cluster_of(strategy):
+def cluster_of(strategy: tf.distribute.Strategy) -> Cluster | None:
     """The Cluster of a strategy over several machines; None for all others."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return None
@@ -108,7 +115,7 @@ def cluster_of(strategy):
     return Cluster(tuple(workers), own) if len(workers) > 1 else None
 
 
-def is_chief(strategy):
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes files."""
     cluster = cluster_of(strategy)
     return cluster is None or cluster.index == 0

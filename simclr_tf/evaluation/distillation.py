@@ -1,7 +1,11 @@
 """Distillation and self-training: a student beside the teacher that it learns from."""
 
+from __future__ import annotations
+
 import dataclasses
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +33,10 @@ from simclr_tf.training.keras_files import load_classifier
 from simclr_tf.training.student_training import train_student
 from simclr_tf.training.workdir import versions
 
+if TYPE_CHECKING:
+    from simclr_tf.config.distill import DistillConfig
+
+
 DISTILL_FILE = "distill.json"
 TEACHER, STUDENT = "teacher", "student"
 CLASSIFY, AGREE = "classify", "agreement_with_teacher"
@@ -53,7 +61,12 @@ class Distilled:
     images: dict
 
 
-def distill(config, *, command=None, say=print):
+def distill(
+    config: DistillConfig,
+    *,
+    command: str | None = None,
+    say: Callable[[str], None] = print,
+) -> Distilled:
     """Train a student on a teacher's predictions, and test both on the same images.
 
     Args:
@@ -83,7 +96,7 @@ def distill(config, *, command=None, say=print):
         config.batch_size, strategy.num_replicas_in_sync, name="batch_size"
     )
     with strategy.scope():
-        teacher = load_classifier(config.teacher)
+        teacher = load_classifier(str(config.teacher))
     train = _training_images(config, teacher)
     test = _test_images(config, teacher)
     student = build_student(config, teacher)

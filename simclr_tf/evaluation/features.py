@@ -1,12 +1,20 @@
 """Frozen features: what an encoder, or nothing but the pixels, says about images."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.array_types import Array, Model
 from simclr_tf.errors import DataError, NonFiniteError, require
 
 
-def extract_features(encoder, batches):
+def extract_features(
+    encoder: Model, batches: Iterable[dict[str, Any]]
+) -> tuple[Array, Array | None, Array]:
     """Features of a whole set from a frozen encoder.
 
     The encoder runs in inference mode (batch norm with its moving statistics, no
@@ -48,7 +56,9 @@ def extract_features(encoder, batches):
     return features, labels, ids
 
 
-def raw_pixels(batches, max_side_pixels=32):
+def raw_pixels(
+    batches: Iterable[dict[str, Any]], max_side_pixels: int | None = 32
+) -> tuple[Array, Array | None, Array]:
     """The pixels themselves as features: what any encoder has to beat.
 
     Larger images are shrunk by area averaging, their longer side to

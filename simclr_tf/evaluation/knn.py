@@ -1,8 +1,11 @@
 """Weighted k nearest neighbours: the probe that fits nothing."""
 
+from __future__ import annotations
+
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.array_types import Array
 from simclr_tf.errors import require
 from simclr_tf.evaluation.features import check_labelled
 
@@ -10,7 +13,9 @@ from simclr_tf.evaluation.features import check_labelled
 _SIMILARITIES_A_BLOCK = 2**24
 
 
-def nearest_neighbours(features, queries, k, *, query_block=1024):
+def nearest_neighbours(
+    features: Array, queries: Array, k: int, *, query_block: int = 1024
+) -> tuple[Array, Array]:
     """The k rows of `features` most similar to each query.
 
     Similarity is the cosine, h_i . h_j / (|h_i| |h_j|), 0 for a row of zeros. Both
@@ -53,8 +58,13 @@ def nearest_neighbours(features, queries, k, *, query_block=1024):
 
 
 def knn_classify(
-    train_features, train_labels, test_features, *, k=20, temperature=0.07
-):
+    train_features: Array,
+    train_labels: Array,
+    test_features: Array,
+    *,
+    k: int = 20,
+    temperature: float = 0.07,
+) -> Array:
     """Classes voted by the k nearest training images.
 
     The neighbour j of a query i votes for its class with the weight

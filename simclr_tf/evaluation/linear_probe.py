@@ -1,9 +1,13 @@
 """Linear probes on frozen features: with all labels, and with a few a class."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
+from simclr_tf.array_types import Array
 from simclr_tf.data.label_budgets import label_subset
 from simclr_tf.errors import DataError, require
 from simclr_tf.evaluation.blas_threads import threads_for
@@ -35,7 +39,7 @@ class LinearProbe:
     predictions: np.ndarray
 
     @property
-    def l2_is_at_edge(self):
+    def l2_is_at_edge(self) -> bool:
         """Whether the best value is the first or last tried: widen the sweep then."""
         values = sorted(self.held_out_accuracies_percent)
         return len(values) > 1 and self.l2 in (values[0], values[-1])
@@ -61,16 +65,16 @@ class FewLabelProbe:
 
 
 def linear_probe(
-    train_features,
-    train_labels,
-    test_features,
-    test_labels,
+    train_features: Array,
+    train_labels: Array,
+    test_features: Array,
+    test_labels: Array,
     *,
-    l2_values=L2_VALUES,
-    held_out_fraction=0.2,
-    scaling="center",
-    seed=0,
-):
+    l2_values: Sequence[float] = L2_VALUES,
+    held_out_fraction: float = 0.2,
+    scaling: str = "center",
+    seed: int = 0,
+) -> LinearProbe:
     """Accuracy of an L2-regularised logistic regression on frozen features.
 
     The penalty is the value with the best accuracy on a held-out, stratified part of
@@ -131,17 +135,17 @@ def linear_probe(
 
 
 def few_label_probe(
-    train_features,
-    train_labels,
-    test_features,
-    test_labels,
+    train_features: Array,
+    train_labels: Array,
+    test_features: Array,
+    test_labels: Array,
     *,
-    per_class=10,
-    draws=5,
-    seed=0,
-    alphas=ALPHAS,
-    scaling="center",
-):
+    per_class: int = 10,
+    draws: int = 5,
+    seed: int = 0,
+    alphas: Sequence[float] = ALPHAS,
+    scaling: str = "center",
+) -> FewLabelProbe:
     """Accuracy when only a few labels of each class are known.
 
     A ridge classifier, its penalty chosen by leave-one-out among the few labelled

@@ -1,9 +1,13 @@
 """A linear layer trained by SGD or LARS, on cached features or on augmented views."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from simclr_tf.array_types import Array
 from simclr_tf.data.batch_schedule import BatchSchedule
 from simclr_tf.errors import NonFiniteError, require
 from simclr_tf.evaluation.features import check_labelled
@@ -40,29 +44,29 @@ class LinearSGDProbe:
     predictions: np.ndarray
 
     @property
-    def learning_rate_is_at_edge(self):
+    def learning_rate_is_at_edge(self) -> bool:
         """Whether the best value is the first or last tried: widen the sweep then."""
         values = sorted(self.held_out_accuracies_percent)
         return len(values) > 1 and self.base_learning_rate in (values[0], values[-1])
 
 
 def linear_sgd_probe(
-    train_features,
-    train_labels,
-    test_features,
-    test_labels,
+    train_features: Array,
+    train_labels: Array,
+    test_features: Array,
+    test_labels: Array,
     *,
-    optimizer="sgd",
-    base_learning_rates=BASE_LEARNING_RATES,
-    epochs=EPOCHS,
-    batch_size=256,
-    momentum=0.9,
-    weight_decay=0.0,
-    held_out_fraction=0.2,
-    scaling="center",
-    seed=0,
-    view_batches=None,
-):
+    optimizer: str = "sgd",
+    base_learning_rates: Sequence[float] = BASE_LEARNING_RATES,
+    epochs: int = EPOCHS,
+    batch_size: int = 256,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    held_out_fraction: float = 0.2,
+    scaling: str = "center",
+    seed: int = 0,
+    view_batches: Callable[..., Iterable[tuple[Array, Array]]] | None = None,
+) -> LinearSGDProbe:
     """Accuracy of a linear layer trained on a frozen encoder, as the paper trains it.
 
     One layer a learning rate, all trained at once by `LinearLayers` on all but a

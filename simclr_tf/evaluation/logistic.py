@@ -1,5 +1,7 @@
 """Multinomial logistic regression with an L2 penalty, by L-BFGS."""
 
+from __future__ import annotations
+
 import numpy as np
 import scipy.optimize
 
@@ -10,7 +12,7 @@ L2_VALUES = tuple(float(l2) for l2 in np.logspace(-6, 2, 17))
 L2_CHOICES = ("fast", "paper")
 
 
-def named_l2_values(choice, num_images):
+def named_l2_values(choice: str, num_images: int) -> tuple[float, ...]:
     """Penalties for `linear_probe` by name.
 
     "fast" is its default. "paper" is the sweep of the transfer experiments: 45 values,

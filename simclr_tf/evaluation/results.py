@@ -3,11 +3,15 @@
 Accuracies are percents everywhere, and the names of metrics say so.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import math
 import pathlib
+from typing import Any
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, WorkdirError, require
 from simclr_tf.files import write_atomically
 
@@ -75,7 +79,7 @@ class Results:
     wall_seconds: float | None = None
     step: int | None = None
 
-    def find(self, representation, protocol):
+    def find(self, representation: str, protocol: str) -> Measurement | None:
         """The measurement of a representation under a protocol, or None."""
         for measurement in self.measurements:
             if (measurement.representation, measurement.protocol) == (
@@ -86,7 +90,9 @@ class Results:
         return None
 
 
-def wilson_interval(successes, trials, z=1.959963984540054):
+def wilson_interval(
+    successes: int, trials: int, z: float = 1.959963984540054
+) -> tuple[float, float]:
     """Interval for a proportion that holds near 0 and 1 too.
 
     (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), p = successes / n.
@@ -124,7 +130,7 @@ def wilson_interval(successes, trials, z=1.959963984540054):
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
-def write_results(path, results):
+def write_results(path: StrPath, results: Results) -> None:
     """Write results as JSON; a reader sees the old file or the whole new one.
 
     Args:
@@ -155,7 +161,7 @@ def write_results(path, results):
     write_atomically(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
-def read_results(path):
+def read_results(path: StrPath) -> Results:
     """Read what `write_results` wrote.
 
     Args:
@@ -183,7 +189,7 @@ def read_results(path):
     return results_of_record(record, path)
 
 
-def results_of_record(record, origin):
+def results_of_record(record: dict[str, Any], origin: StrPath) -> Results:
     """Results from the dict that `dataclasses.asdict` makes of them.
 
     Args:

@@ -1,5 +1,10 @@
 """The model card: what an encoder is, what it can do, and how to load it."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.export.loading import loading_lines, shape_text
 from simclr_tf.export.reusable import BYTES_SIGNATURE, UINT8_SIGNATURE
@@ -50,16 +55,16 @@ def check_card(card):
 
 
 def card_markdown(
-    card,
+    card: Mapping[str, Any],
     *,
-    image_shape,
-    outputs,
-    num_parameters=None,
-    files=(),
-    formats=("saved_model",),
-    signatures=(),
-    saved_model="saved_model",
-):
+    image_shape: Sequence[int | None],
+    outputs: Mapping[str, Any],
+    num_parameters: int | None = None,
+    files: Iterable[str] = (),
+    formats: Sequence[str] = ("saved_model",),
+    signatures: Sequence[str] = (),
+    saved_model: str = "saved_model",
+) -> str:
     """The text of card.md.
 
     Args:

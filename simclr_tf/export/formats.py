@@ -1,7 +1,9 @@
 """What an encoder can be written as, and what each of these needs."""
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.export import converters, keras3, weights
@@ -78,7 +80,7 @@ FORMATS = {
 NAMES = (SAVED_MODEL, *FORMATS)
 
 
-def check_formats(names):
+def check_formats(names: Sequence[str]) -> None:
     """Raise unless every format is known and can be written here.
 
     Args:

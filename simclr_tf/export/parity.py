@@ -1,15 +1,20 @@
 """Does an export say what the model says, in a process that knows nothing of it?"""
 
+from __future__ import annotations
+
 import math
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import ConfigError, SimCLRError
 from simclr_tf.models import fitting_encoder, size_multiple
 
@@ -125,7 +130,13 @@ def _outputs(model, inputs):
     return outputs.numpy().astype(np.float32)
 
 
-def check_in_fresh_process(folder, cases, *, tolerance=TOLERANCE, timeout_seconds=900):
+def check_in_fresh_process(
+    folder: StrPath,
+    cases: Mapping[str, Any],
+    *,
+    tolerance: float = TOLERANCE,
+    timeout_seconds: float = 900,
+) -> float:
     """Load a SavedModel in a new Python process and compare what it says.
 
     The process imports TensorFlow and nothing of this package. Both the call and

@@ -1,8 +1,11 @@
 """A copy of an encoder as anyone can run it: one device, float32, any size."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Model
 from simclr_tf.errors import ConfigError, received_text, require
 from simclr_tf.export.weight_copies import copy_weights
 from simclr_tf.models import SynchronizedBatchNormalization, check_encoder
@@ -15,7 +18,7 @@ _BATCH_NORMS = (
 _SHORT_FLOATS = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
 
 
-def plain_copy(encoder):
+def plain_copy(encoder: Model) -> Model:
     """The same function with plain batch norm and float32, outside any strategy.
 
     Every layer is made anew from its config, in which synchronized batch norm

@@ -1,7 +1,10 @@
 """The shape of a Reusable SavedModel: callable, trainable, with signatures."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Layer, Model
 from simclr_tf.errors import require
 from simclr_tf.export.preprocessing import views_from_bytes
 from simclr_tf.models import endpoints, with_endpoints
@@ -39,8 +42,13 @@ class ReusableModule:
     """
 
     def __init__(
-        self, encoder, projection_head=None, *, classifier=None, image_size_pixels=None
-    ):
+        self,
+        encoder: Model,
+        projection_head: Layer | None = None,
+        *,
+        classifier: Layer | None = None,
+        image_size_pixels: int | None = None,
+    ) -> None:
         heads = [head for head in (projection_head, classifier) if head is not None]
         for head in heads:
             head(encoder.output)  # Builds it.

@@ -1,11 +1,16 @@
 """Export: a folder with a SavedModel, its contract and its card, or no folder."""
 
+from __future__ import annotations
+
 import json
 import pathlib
 import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Layer, Model, StrPath
 from simclr_tf.encoder_zoo import EXPORT_FORMAT
 from simclr_tf.errors import require
 from simclr_tf.export.card import card_markdown, check_card
@@ -38,21 +43,21 @@ ARCHIVE = "saved_model.tar.gz"
 
 
 def export_saved_model(
-    encoder,
-    output_dir,
+    encoder: Model,
+    output_dir: StrPath,
     *,
-    config=None,
-    card=None,
-    projection_head=None,
-    classifier=None,
-    image_size_pixels=None,
-    formats=(SAVED_MODEL,),
-    version=None,
-    archive=False,
-    overwrite=False,
-    published=False,
-    options=None,
-):
+    config: Mapping[str, Any] | None = None,
+    card: Mapping[str, Any] | None = None,
+    projection_head: Layer | None = None,
+    classifier: Layer | None = None,
+    image_size_pixels: int | None = None,
+    formats: Sequence[str] = (SAVED_MODEL,),
+    version: int | None = None,
+    archive: bool = False,
+    overwrite: bool = False,
+    published: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Write an encoder as a Reusable SavedModel, and as what else is asked for.
 
     The folder holds saved_model/, config.json and card.md, and one file a further

@@ -10,10 +10,14 @@ the closest of those that are farther from the anchor than the positive and, whe
 loss has a margin, within it. An anchor without any has no negative term.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require
 from simclr_tf.losses.candidates import (
     candidate_logits,
@@ -21,8 +25,17 @@ from simclr_tf.losses.candidates import (
     negative_mask,
 )
 
+if TYPE_CHECKING:
+    from simclr_tf.losses.candidates import CandidateLogits
 
-def nt_logistic(projections_a, projections_b, *, temperature, semi_hard=False):
+
+def nt_logistic(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    temperature: float,
+    semi_hard: bool = False,
+) -> Tensor:
     """NT-Logistic: each pair on its own, told apart by a logistic regression.
 
         l(u) = -log sigmoid(u.v+ / t) - mean_{v-} log sigmoid(-u.v- / t)
@@ -54,7 +67,9 @@ def nt_logistic(projections_a, projections_b, *, temperature, semi_hard=False):
     return nt_logistic_from_logits(candidates, semi_hard=semi_hard)
 
 
-def nt_logistic_from_logits(candidates, *, semi_hard=False):
+def nt_logistic_from_logits(
+    candidates: CandidateLogits, *, semi_hard: bool = False
+) -> Tensor:
     """NT-Logistic from logits that the metrics of the same step share.
 
     Args:
@@ -74,7 +89,13 @@ def nt_logistic_from_logits(candidates, *, semi_hard=False):
     return mean_over_directions(tf.nn.softplus(-positive) + negatives)
 
 
-def margin_triplet(projections_a, projections_b, *, margin, semi_hard=False):
+def margin_triplet(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    margin: float,
+    semi_hard: bool = False,
+) -> Tensor:
     """Margin triplet: each negative is to be `margin` less similar than the positive.
 
         l(u) = mean_{v-} max(u.v- - u.v+ + margin, 0)
@@ -106,7 +127,9 @@ def margin_triplet(projections_a, projections_b, *, margin, semi_hard=False):
     return margin_triplet_from_logits(candidates, margin=margin, semi_hard=semi_hard)
 
 
-def margin_triplet_from_logits(candidates, *, margin, semi_hard=False):
+def margin_triplet_from_logits(
+    candidates: CandidateLogits, *, margin: float, semi_hard: bool = False
+) -> Tensor:
     """Margin triplet from similarities that the metrics of the same step share.
 
     Args:

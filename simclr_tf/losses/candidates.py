@@ -5,11 +5,14 @@ the gathering over replicas, the normalisation, the float32 arithmetic and the
 masking of an anchor's similarity with itself. (`streamed.py` never builds the matrix.)
 """
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import (
     gather_across_replicas,
     in_several_replicas,
@@ -40,29 +43,29 @@ class CandidateLogits(NamedTuple):
     positives: tf.Tensor
 
     @property
-    def positive(self):
+    def positive(self) -> Tensor:
         """float32 `[2N]`."""
         return tf.gather(self.logits, self.positives, batch_dims=1)
 
     @property
-    def negatives(self):
+    def negatives(self) -> Tensor:
         """float32 `[2N, 2G]`: also the column of the other view is masked."""
         columns = tf.range(tf.shape(self.logits)[1])
         is_positive = columns == self.positives[:, tf.newaxis]
         return tf.where(is_positive, self.logits.dtype.min, self.logits)
 
     @property
-    def highest_negative(self):
+    def highest_negative(self) -> Tensor:
         """float32 `[2N]`."""
         return tf.reduce_max(self.negatives, axis=1)
 
     @property
-    def log_sum_negatives(self):
+    def log_sum_negatives(self) -> Tensor:
         """float32 `[2N]`."""
         return tf.reduce_logsumexp(self.negatives, axis=1)
 
     @property
-    def entropy(self):
+    def entropy(self) -> Tensor:
         """float32 `[2N]`."""
         log_probabilities = tf.nn.log_softmax(self.logits, axis=1)
         # The anchor's own column: exactly 0 * a finite number.
@@ -70,7 +73,13 @@ class CandidateLogits(NamedTuple):
         return -tf.reduce_sum(terms, axis=1)
 
 
-def candidate_logits(projections_a, projections_b, *, temperature=1.0, normalize=True):
+def candidate_logits(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    temperature: float = 1.0,
+    normalize: bool = True,
+) -> CandidateLogits:
     """Temperature-scaled similarities of each anchor with every candidate.
 
     Row i of both inputs comes from one image, and the anchor (a, i) is compared with

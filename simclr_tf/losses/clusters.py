@@ -5,14 +5,19 @@ into one cluster is what is done to the targets: equal shares of the global batc
 (`sinkhorn`), or a centre that is subtracted and a low temperature (DINO).
 """
 
+from __future__ import annotations
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import in_several_replicas, stack_over_replicas
 from simclr_tf.errors import require
 from simclr_tf.losses.candidates import alike, require_temperature
 
 
-def sinkhorn(scores, *, epsilon=0.05, iterations=3):
+def sinkhorn(
+    scores: TensorLike, *, epsilon: float = 0.05, iterations: int = 3
+) -> Tensor:
     """Codes of a batch: soft clusters that share the global batch out equally.
 
     From Q = exp(scores / epsilon), each iteration first divides every column by its
@@ -57,7 +62,9 @@ def sinkhorn(scores, *, epsilon=0.05, iterations=3):
     return tf.exp(log_codes)
 
 
-def swapped_prediction(scores, codes, *, temperature=0.1):
+def swapped_prediction(
+    scores: TensorLike, codes: TensorLike, *, temperature: float = 0.1
+) -> Tensor:
     """Cross-entropy of one view's prediction against another view's codes.
 
         l = -sum_k q_k log softmax(scores / t)_k
@@ -86,13 +93,13 @@ def swapped_prediction(scores, codes, *, temperature=0.1):
 
 
 def dino_cross_entropy(
-    student_logits,
-    teacher_logits,
-    center,
+    student_logits: TensorLike,
+    teacher_logits: TensorLike,
+    center: TensorLike,
     *,
-    student_temperature=0.1,
-    teacher_temperature=0.04,
-):
+    student_temperature: float = 0.1,
+    teacher_temperature: float = 0.04,
+) -> Tensor:
     """Cross-entropy of a student's prediction against a centred, sharpened teacher's.
 
         l = -sum_k softmax((teacher - center) / t_t)_k log softmax(student / t_s)_k

@@ -1,7 +1,12 @@
 """Decoupled contrastive learning: NT-Xent whose positive is no candidate."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import gather_across_replicas, replica_offset
 from simclr_tf.losses.candidates import (
     mean_over_directions,
@@ -10,8 +15,18 @@ from simclr_tf.losses.candidates import (
 )
 from simclr_tf.losses.nt_xent import nt_xent_candidates
 
+if TYPE_CHECKING:
+    from simclr_tf.losses.candidates import CandidateLogits
+    from simclr_tf.losses.streamed import StreamedCandidates
 
-def dcl(projections_a, projections_b, *, temperature, chunk_size=None):
+
+def dcl(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    temperature: float,
+    chunk_size: int | None = None,
+) -> Tensor:
     """DCL: pull the two views together, and push all other images away, apart.
 
     For an anchor i with positive j, and s the cosine similarity,
@@ -54,7 +69,14 @@ def dcl(projections_a, projections_b, *, temperature, chunk_size=None):
     )
 
 
-def dclw(projections_a, projections_b, *, temperature, sigma=0.5, chunk_size=None):
+def dclw(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    temperature: float,
+    sigma: float = 0.5,
+    chunk_size: int | None = None,
+) -> Tensor:
     """DCLW: DCL whose pull is stronger for pairs that are far apart.
 
     l(i, j) = -w_i s_ij / t + log( sum_{k != i, j} exp(s_ik / t) ), with
@@ -89,7 +111,7 @@ def dclw(projections_a, projections_b, *, temperature, sigma=0.5, chunk_size=Non
     return dclw_from_logits(candidates, temperature=temperature, sigma=sigma)
 
 
-def dcl_from_logits(candidates):
+def dcl_from_logits(candidates: CandidateLogits | StreamedCandidates) -> Tensor:
     """DCL from what the metrics of the same step share.
 
     Args:
@@ -111,7 +133,12 @@ def dcl_from_logits(candidates):
     return _decoupled(candidates, candidates.positive)
 
 
-def dclw_from_logits(candidates, *, temperature, sigma=0.5):
+def dclw_from_logits(
+    candidates: CandidateLogits | StreamedCandidates,
+    *,
+    temperature: float,
+    sigma: float = 0.5,
+) -> Tensor:
     """DCLW from what the metrics of the same step share.
 
     Args:

@@ -4,15 +4,20 @@ Queues and banks are taken as they are, normalised or not. No gradient flows int
 nor into keys: they come from another network, or from another step.
 """
 
+from __future__ import annotations
+
 import math
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require
 from simclr_tf.losses.candidates import alike, require_temperature, unit_rows
 
 
-def info_nce(queries, keys, queue, *, temperature):
+def info_nce(
+    queries: TensorLike, keys: TensorLike, queue: TensorLike, *, temperature: float
+) -> Tensor:
     """InfoNCE: pick the key of an image out of it and a queue of other images' keys.
 
         l = -log( exp(q.k / t) / (exp(q.k / t) + sum_{j=1..K} exp(q.Q_j / t)) )
@@ -52,7 +57,9 @@ def info_nce(queries, keys, queue, *, temperature):
     )
 
 
-def instance_softmax(features, ids, bank, *, temperature):
+def instance_softmax(
+    features: TensorLike, ids: TensorLike, bank: TensorLike, *, temperature: float
+) -> Tensor:
     """Non-parametric softmax: every image of the data set is a class of its own.
 
         l_i = -log( exp(M_i.v / t) / sum_{j=1..n} exp(M_j.v / t) )
@@ -87,7 +94,15 @@ def instance_softmax(features, ids, bank, *, temperature):
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=ids, logits=logits)
 
 
-def instance_nce(features, ids, bank, negative_ids, *, temperature, normalizer):
+def instance_nce(
+    features: TensorLike,
+    ids: TensorLike,
+    bank: TensorLike,
+    negative_ids: TensorLike,
+    *,
+    temperature: float,
+    normalizer: float | TensorLike,
+) -> Tensor:
     """Noise-contrastive estimation of `instance_softmax`: tell an image from noise.
 
     The noise is m images drawn at random out of all n. With

@@ -1,7 +1,12 @@
 """The normalized temperature-scaled cross-entropy loss."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import in_several_replicas, num_replicas
 from simclr_tf.losses.candidates import candidate_logits, mean_over_directions
 from simclr_tf.losses.streamed import (
@@ -10,10 +15,18 @@ from simclr_tf.losses.streamed import (
     streamed_candidates,
 )
 
+if TYPE_CHECKING:
+    from simclr_tf.losses.candidates import CandidateLogits
+
 
 def nt_xent(
-    projections_a, projections_b, *, temperature, normalize=True, chunk_size=None
-):
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    temperature: float,
+    normalize: bool = True,
+    chunk_size: int | None = None,
+) -> Tensor:
     """NT-Xent: pick the other view of an image out of all 2G - 1 candidates.
 
     For an anchor i with positive j, and s the cosine similarity,
@@ -66,8 +79,13 @@ def nt_xent(
 
 
 def nt_xent_candidates(
-    projections_a, projections_b, *, temperature=1.0, normalize=True, chunk_size=None
-):
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    temperature: float = 1.0,
+    normalize: bool = True,
+    chunk_size: int | None = None,
+) -> CandidateLogits | StreamedCandidates:
     """What NT-Xent and the contrastive metrics of a step read, computed once.
 
     Args:
@@ -87,17 +105,24 @@ def nt_xent_candidates(
       'StreamedCandidates'
     """
     projections_a = tf.convert_to_tensor(projections_a)
-    options = {"temperature": temperature, "normalize": normalize}
     images = projections_a.shape[0] if projections_a.shape.rank else None
     anchors = None if images is None else 2 * images
     replicas = num_replicas() if in_several_replicas() else 1
     rows = block_rows(anchors, anchors and replicas * anchors, chunk_size)
     if rows is None:
-        return candidate_logits(projections_a, projections_b, **options)
-    return streamed_candidates(projections_a, projections_b, rows=rows, **options)
+        return candidate_logits(
+            projections_a, projections_b, temperature=temperature, normalize=normalize
+        )
+    return streamed_candidates(
+        projections_a,
+        projections_b,
+        rows=rows,
+        temperature=temperature,
+        normalize=normalize,
+    )
 
 
-def nt_xent_from_logits(candidates):
+def nt_xent_from_logits(candidates: CandidateLogits | StreamedCandidates) -> Tensor:
     """NT-Xent from what the metrics of the same step share.
 
     Args:

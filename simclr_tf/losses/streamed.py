@@ -5,12 +5,15 @@ time is compared with all candidates, and only sums over each row are kept; the 
 pass computes the blocks again. The results are exact, not an approximation.
 """
 
+from __future__ import annotations
+
 import functools
 import math
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from simclr_tf.array_types import TensorLike
 from simclr_tf.distribution import gather_across_replicas
 from simclr_tf.errors import require
 from simclr_tf.losses.candidates import anchors_and_candidates, own_columns
@@ -41,7 +44,9 @@ class StreamedCandidates(NamedTuple):
     entropy: tf.Tensor
 
 
-def block_rows(num_anchors, num_candidates, chunk_size=None):
+def block_rows(
+    num_anchors: int | None, num_candidates: int | None, chunk_size: int | None = None
+) -> int | None:
     """How many anchors go into one block; None if all are compared at once, densely.
 
     Args:
@@ -66,7 +71,7 @@ def block_rows(num_anchors, num_candidates, chunk_size=None):
         chunk_size=chunk_size,
     )
     if chunk_size is None:
-        if None in (num_anchors, num_candidates):
+        if num_anchors is None or num_candidates is None:
             return None
         row_bytes = 4 * num_candidates
         if num_anchors * row_bytes <= DENSE_LOGITS_BYTES:
@@ -78,8 +83,13 @@ def block_rows(num_anchors, num_candidates, chunk_size=None):
 
 
 def streamed_candidates(
-    projections_a, projections_b, *, rows, temperature=1.0, normalize=True
-):
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    rows: int,
+    temperature: float = 1.0,
+    normalize: bool = True,
+) -> StreamedCandidates:
     """`candidate_logits`, reduced to what NT-Xent and the metrics read.
 
     With l_ik the logits of anchor i, and j its other view, it gives l_ij, and over the

@@ -1,13 +1,21 @@
 """Losses that read labels, for batches in which labels may be missing."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import gather_across_replicas
 from simclr_tf.errors import require
 from simclr_tf.losses.candidates import candidate_logits, mean_over_directions
 
+if TYPE_CHECKING:
+    from simclr_tf.losses.candidates import CandidateLogits
 
-def supervised_cross_entropy(labels, logits):
+
+def supervised_cross_entropy(labels: TensorLike, logits: TensorLike) -> Tensor:
     """Softmax cross-entropy with integer labels; label -1 means unlabelled.
 
     The loss of example i is -log softmax(logits_i)[label_i], and exactly 0, with
@@ -46,7 +54,13 @@ def supervised_cross_entropy(labels, logits):
     return tf.where(labelled, losses, 0.0)
 
 
-def sup_con(projections_a, projections_b, labels, *, temperature):
+def sup_con(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    labels: TensorLike,
+    *,
+    temperature: float,
+) -> Tensor:
     """SupCon: all images of an anchor's class are its positives.
 
     For an anchor i with the positives P(i), and s the cosine similarity,
@@ -84,7 +98,7 @@ def sup_con(projections_a, projections_b, labels, *, temperature):
     return sup_con_from_logits(candidates, labels)
 
 
-def sup_con_from_logits(candidates, labels):
+def sup_con_from_logits(candidates: CandidateLogits, labels: TensorLike) -> Tensor:
     """SupCon from logits that the metrics of the same step share.
 
     Args:
@@ -110,7 +124,7 @@ def sup_con_from_logits(candidates, labels):
     return mean_over_directions(-total / count)
 
 
-def same_class(candidates, labels):
+def same_class(candidates: CandidateLogits, labels: TensorLike) -> Tensor:
     """Where each anchor's positives are: its other view, and all views of its class.
 
     Args:

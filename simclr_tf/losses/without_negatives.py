@@ -6,11 +6,14 @@ scalars of the global batch, the same on every replica: each replica differentia
 value divided by the number of replicas, and gradients are summed.
 """
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import (
     in_several_replicas,
     moments_over_replicas,
@@ -23,7 +26,7 @@ from simclr_tf.losses.candidates import alike, require_negatives, unit_rows
 VARIANCE_EPSILON = 1e-4  # VICReg, equation 2.
 
 
-def negative_cosine(predictions, targets):
+def negative_cosine(predictions: TensorLike, targets: TensorLike) -> Tensor:
     """Negative cosine similarity of a prediction to what it predicts.
 
         l = - p.z / (||p|| ||z||)
@@ -52,7 +55,12 @@ def negative_cosine(predictions, targets):
     return -tf.reduce_sum(unit_rows(predictions) * targets, axis=1)
 
 
-def barlow_twins(projections_a, projections_b, *, off_diagonal_weight=0.0051):
+def barlow_twins(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    off_diagonal_weight: float = 0.0051,
+) -> Tensor:
     """Barlow Twins: each dimension agrees over the views, and with no other dimension.
 
         l = sum_i (1 - C_ii)^2 + w sum_{i != j} C_ij^2
@@ -85,7 +93,7 @@ def barlow_twins(projections_a, projections_b, *, off_diagonal_weight=0.0051):
     )
 
 
-def cross_correlation(projections_a, projections_b):
+def cross_correlation(projections_a: TensorLike, projections_b: TensorLike) -> Tensor:
     """Correlation over the global batch of each dimension with each of the other view.
 
     Args:
@@ -116,7 +124,9 @@ def cross_correlation(projections_a, projections_b):
     return _mean_over_global_batch(a, tf.matmul(a, b, transpose_a=True))
 
 
-def barlow_twins_from_correlation(correlation, *, off_diagonal_weight=0.0051):
+def barlow_twins_from_correlation(
+    correlation: TensorLike, *, off_diagonal_weight: float = 0.0051
+) -> Tensor:
     """Barlow Twins from a correlation that the figures of the same step share.
 
     Args:
@@ -153,13 +163,13 @@ class VICRegTerms(NamedTuple):
 
 
 def vicreg(
-    projections_a,
-    projections_b,
+    projections_a: TensorLike,
+    projections_b: TensorLike,
     *,
-    invariance_weight=25.0,
-    variance_weight=25.0,
-    covariance_weight=1.0,
-):
+    invariance_weight: float = 25.0,
+    variance_weight: float = 25.0,
+    covariance_weight: float = 1.0,
+) -> Tensor:
     """VICReg: variance, invariance and covariance of the two views, each kept apart.
 
         l = invariance_weight * mean squared difference of the views
@@ -202,8 +212,12 @@ def vicreg(
 
 
 def vicreg_from_terms(
-    terms, *, invariance_weight=25.0, variance_weight=25.0, covariance_weight=1.0
-):
+    terms: VICRegTerms,
+    *,
+    invariance_weight: float = 25.0,
+    variance_weight: float = 25.0,
+    covariance_weight: float = 1.0,
+) -> Tensor:
     """VICReg from terms that the figures of the same step share.
 
     Args:
@@ -232,7 +246,7 @@ def vicreg_from_terms(
     return sum(w * term for w, term in zip(weights.values(), terms, strict=True))
 
 
-def vicreg_terms(projections_a, projections_b):
+def vicreg_terms(projections_a: TensorLike, projections_b: TensorLike) -> VICRegTerms:
     """The terms of VICReg, before they are weighted.
 
     Args:

@@ -1,11 +1,14 @@
 """Accuracy where labels may be missing (label -1)."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require
 
 
-def top_k_correct(labels, logits, *, k=1):
+def top_k_correct(labels: TensorLike, logits: TensorLike, *, k: int = 1) -> Tensor:
     """1 where the label is among the k largest logits, else 0.
 
     Of equal logits the first classes count as larger, so a head that says nothing
@@ -48,7 +51,7 @@ def top_k_correct(labels, logits, *, k=1):
     return tf.cast(tf.reduce_any(hits, axis=1), tf.float32)
 
 
-def label_weights(labels):
+def label_weights(labels: TensorLike) -> Tensor:
     """1 for labelled examples, 0 for unlabelled ones (label -1).
 
     Args:
@@ -64,7 +67,7 @@ def label_weights(labels):
     return tf.cast(tf.convert_to_tensor(labels) >= 0, tf.float32)
 
 
-def top_k_accuracy(labels, logits, *, k=1):
+def top_k_accuracy(labels: TensorLike, logits: TensorLike, *, k: int = 1) -> Tensor:
     """Fraction of the labelled examples whose label is among the k largest logits.
 
     Args:

@@ -5,15 +5,23 @@ The first two read what the step's loss has computed (`CandidateLogits`, or
 The others take any features, and show a collapse that the loss may hide.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import moments_over_replicas
 from simclr_tf.errors import require
 
+if TYPE_CHECKING:
+    from simclr_tf.losses.candidates import CandidateLogits
+    from simclr_tf.losses.streamed import StreamedCandidates
 
-def contrastive_accuracy(candidates):
+
+def contrastive_accuracy(candidates: CandidateLogits | StreamedCandidates) -> Tensor:
     """How often the positive is the most similar of all 2G - 1 candidates.
 
     Strictly the most similar: a tie counts as wrong, so a network that maps all images
@@ -36,7 +44,7 @@ def contrastive_accuracy(candidates):
     return _mean_over_directions(tf.cast(correct, tf.float32))
 
 
-def contrastive_entropy(candidates):
+def contrastive_entropy(candidates: CandidateLogits | StreamedCandidates) -> Tensor:
     """Entropy of the softmax over an anchor's candidates: how many are in the running.
 
     H = -sum_k p_k log p_k, from 0 (sure of one) to log(2G - 1) (no preference).
@@ -59,7 +67,7 @@ def contrastive_entropy(candidates):
     return _mean_over_directions(candidates.entropy)
 
 
-def chance_contrastive_loss(global_batch_size):
+def chance_contrastive_loss(global_batch_size: int) -> float:
     """NT-Xent of a network that cannot tell images apart: log(2G - 1).
 
     A loss that stays here means that nothing is learned, or that all images are mapped
@@ -86,7 +94,9 @@ def chance_contrastive_loss(global_batch_size):
     return math.log(2 * global_batch_size - 1)
 
 
-def alignment(features_a, features_b, *, exponent=2.0):
+def alignment(
+    features_a: TensorLike, features_b: TensorLike, *, exponent: float = 2.0
+) -> Tensor:
     """Distance between the two views of an image: mean ||f(x) - f(y)||^exponent.
 
     Features are l2-normalised first. 0 is perfect, 2 what independent views on the
@@ -112,7 +122,7 @@ def alignment(features_a, features_b, *, exponent=2.0):
     return tf.reduce_mean(squared ** (exponent / 2))
 
 
-def uniformity(features, *, scale=2.0):
+def uniformity(features: TensorLike, *, scale: float = 2.0) -> Tensor:
     """How evenly features cover the sphere: log mean_{i<j} exp(-scale ||f_i - f_j||^2).
 
     Features are l2-normalised first. 0 means collapsed to one point; on a sphere of
@@ -150,7 +160,7 @@ def uniformity(features, *, scale=2.0):
     return tf.reduce_logsumexp(exponents) - tf.math.log(pairs)
 
 
-def effective_rank(features):
+def effective_rank(features: TensorLike) -> Tensor:
     """RankMe: in how many directions the features really vary.
 
     exp of the entropy of the singular values: with p_k = sigma_k / sum sigma, it is
@@ -174,7 +184,7 @@ def effective_rank(features):
     return tf.exp(-tf.reduce_sum(tf.math.xlogy(shares, shares)))
 
 
-def feature_standard_deviation(features):
+def feature_standard_deviation(features: TensorLike) -> Tensor:
     """Standard deviation of normalised features: 1 spread evenly, 0 collapsed.
 
     Mean over the F dimensions of the standard deviation over the images of

@@ -1,6 +1,11 @@
 """A slowly moving copy of a network: key encoders, targets and teachers."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Layer, Tensor, TensorLike, Variable
 from simclr_tf.distribution import assign_on_replicas
 from simclr_tf.errors import require
 from simclr_tf.models.synchronized_copy import synchronized_layer
@@ -34,22 +39,22 @@ class AveragedNetwork(keras.layers.Layer):
     (2017).
     """
 
-    def __init__(self, network, name="averaged_network"):
+    def __init__(self, network: Layer, name: str = "averaged_network") -> None:
         super().__init__(name=name)
         self.network = synchronized_layer(network)
         if not self.network.built:
             self.network.build_from_config(network.get_build_config())
         self.follow(network)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Tensor:
         """What the copy makes of the inputs."""
         return self.network(inputs, training=training)
 
-    def follow(self, network):
+    def follow(self, network: Layer) -> None:
         """Take all weights and statistics of the network as they are."""
         self.network.set_weights(network.get_weights())
 
-    def average(self, network, decay):
+    def average(self, network: Layer, decay: float | TensorLike) -> None:
         """weights <- decay * weights + (1 - decay) * the network's.
 
         Inside `strategy.run`, on every replica alike. Trainable variables only: moving
@@ -74,11 +79,11 @@ class AveragedNetwork(keras.layers.Layer):
         assign_on_replicas(own, values)
 
     @property
-    def trainable_weights(self):
+    def trainable_weights(self) -> list[Variable]:
         """Nothing: no gradient reaches it."""
         return []
 
     @property
-    def non_trainable_weights(self):
+    def non_trainable_weights(self) -> list[Variable]:
         """All variables of the copy."""
         return self.network.weights

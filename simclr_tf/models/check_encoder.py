@@ -1,16 +1,21 @@
 """Checks of networks that users bring: images in, features out, at a size."""
 
+from __future__ import annotations
+
 import math
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Model
 from simclr_tf.errors import ConfigError, received_text, require
 from simclr_tf.models.cost import traced_operations
 from simclr_tf.models.endpoints import has_graph
 
 
-def check_encoder(model, image_shape=None):
+def check_encoder(
+    model: Model, image_shape: tuple[int | None, ...] | None = None
+) -> Model:
     """Make sure that a model maps images to features, pooling them if need be.
 
     Feature maps `[N, H, W, F]` are averaged over H and W in float32, in a layer
@@ -56,7 +61,7 @@ def check_encoder(model, image_shape=None):
     return keras.Model(inputs, features, name=model.name)
 
 
-def fitting_encoder(encoder, image_shape):
+def fitting_encoder(encoder: Model, image_shape: tuple[int | None, ...]) -> Model:
     """Make sure that an encoder takes images of a shape.
 
     Nothing is computed: the shapes are followed through the network, because
@@ -96,7 +101,7 @@ def fitting_encoder(encoder, image_shape):
     return encoder
 
 
-def size_multiple(encoder):
+def size_multiple(encoder: Model) -> int:
     """Return the number of pixels of which an image's sides must be multiples.
 
     Args:

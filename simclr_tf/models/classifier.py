@@ -1,8 +1,11 @@
 """Encoder, the beginning of the projection head, and a linear layer: a classifier."""
 
+from __future__ import annotations
+
 import numbers
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Layer, Model, Variable
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.models.encoders import family_among
 from simclr_tf.models.endpoints import endpoints
@@ -14,8 +17,13 @@ NOTHING = "none"  # What `freeze_until` calls it if everything is trained.
 
 
 def classifier_network(
-    encoder, num_classes, *, projection_head=None, head_layer=0, synchronized=False
-):
+    encoder: Model,
+    num_classes: int,
+    *,
+    projection_head: Layer | None = None,
+    head_layer: int = 0,
+    synchronized: bool = False,
+) -> Model:
     """A classifier that starts from an encoder, and from part of its head.
 
     logits = W h_K + b, where h_0 = h are the features and h_k the output of layer k of
@@ -67,7 +75,7 @@ def classifier_network(
     return keras.Model(encoder.input, logits, name=f"{encoder.name}_classifier")
 
 
-def split_classifier(network):
+def split_classifier(network: Model) -> tuple[Model, Model]:
     """A classifier's encoder, and what follows it, sharing the network's weights.
 
     Args:
@@ -99,7 +107,7 @@ def split_classifier(network):
     )
 
 
-def freeze_until(network, endpoint):
+def freeze_until(network: Model, endpoint: str) -> list[str]:
     """Freeze a network up to and including an endpoint, batch norm too.
 
     A frozen batch norm uses its moving statistics, in training as well, and leaves
@@ -132,7 +140,7 @@ def freeze_until(network, endpoint):
     return [layer.name for layer in part.layers]
 
 
-def check_endpoint(encoder, endpoint):
+def check_endpoint(encoder: Model, endpoint: str) -> None:
     """Refuse what `freeze_until` will not find, before anything is trained.
 
     Args:
@@ -146,7 +154,7 @@ def check_endpoint(encoder, endpoint):
         raise unknown_choice("freeze_until", endpoint, [NOTHING, *found])
 
 
-def depth_groups(network):
+def depth_groups(network: Model) -> list[list[Variable]]:
     """Sort the variables that are trained by depth, from the images to the logits.
 
     Args:

@@ -1,13 +1,16 @@
 """What a network costs, before it runs: parameters and operations."""
 
+from __future__ import annotations
+
 import math
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Layer, Model
 from simclr_tf.errors import require
 
 
-def count_parameters(model):
+def count_parameters(model: Layer) -> tuple[int, int]:
     """Numbers that training changes, and numbers that it does not.
 
     Args:
@@ -30,7 +33,7 @@ def count_parameters(model):
     )
 
 
-def flops_per_image(model, image_size_pixels, channels=3):
+def flops_per_image(model: Model, image_size_pixels: int, channels: int = 3) -> int:
     """Floating-point operations of one forward pass on one square image.
 
     Args:
@@ -57,7 +60,7 @@ def flops_per_image(model, image_size_pixels, channels=3):
     return flops_per_example(model, (image_size_pixels, image_size_pixels, channels))
 
 
-def flops_per_example(model, example_shape):
+def flops_per_example(model: Layer, example_shape: tuple[int, ...]) -> int:
     """Floating-point operations of one forward pass on one example.
 
     A multiplication and its addition count as two. Convolutions and products of

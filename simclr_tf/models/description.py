@@ -5,11 +5,16 @@ regularizers of Keras and of this package from closed lists, and nothing else. A
 description can therefore be rebuilt, which is not so of a SavedModel.
 """
 
+from __future__ import annotations
+
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Array, Model, Variable
 from simclr_tf.errors import DataError, require
 from simclr_tf.models import tokens
 from simclr_tf.models.endpoints import has_graph
@@ -73,7 +78,7 @@ _OF_LATER_RELEASES = ("optional", "softmax_robust_masking")
 _VALUES = frozenset({"keras.initializers", "keras.regularizers", "keras.constraints"})
 
 
-def describe_network(encoder):
+def describe_network(encoder: Model) -> dict[str, Any] | None:
     """The graph of layers as plain JSON data.
 
     Args:
@@ -105,7 +110,9 @@ def describe_network(encoder):
     return description
 
 
-def network_from_description(description, source="the description"):
+def network_from_description(
+    description: Mapping[str, Any], source: str = "the description"
+) -> Model:
     """A trainable network with fresh weights.
 
     Args:
@@ -137,7 +144,7 @@ def network_from_description(description, source="the description"):
         ) from error
 
 
-def weights_by_name(encoder):
+def weights_by_name(encoder: Model) -> dict[str, Array]:
     """Every weight as a float32 array under `layer/weight`, in the layers' order.
 
     Args:
@@ -158,7 +165,9 @@ def weights_by_name(encoder):
     return {name: variable.numpy() for name, variable in named.items()}
 
 
-def set_weights_by_name(encoder, weights, source="the weights"):
+def set_weights_by_name(
+    encoder: Model, weights: Mapping[str, Array], source: str = "the weights"
+) -> None:
     """Give every variable the array of its name.
 
     Args:
@@ -195,7 +204,7 @@ def set_weights_by_name(encoder, weights, source="the weights"):
         variable.assign(weights[name])
 
 
-def variables_by_name(encoder):
+def variables_by_name(encoder: Model) -> dict[str, Variable]:
     """Every variable under `layer/weight`, in the layers' order.
 
     Args:

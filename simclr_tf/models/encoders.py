@@ -5,11 +5,19 @@ A family is a file of its own (`resnet.py`, `vision_transformer.py`,
 TensorFlow before a network is built.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from simclr_tf.config.schema import find_guest
 from simclr_tf.models.family import Custom
 from simclr_tf.models.keras_networks import KerasNetworks
 from simclr_tf.models.resnet import DEPTHS, ResNet
 from simclr_tf.models.vision_transformer import SIZES, VisionTransformer
+
+if TYPE_CHECKING:
+    from simclr_tf.models.family import EncoderOptions, Family
+
 
 ENCODERS = {
     **dict.fromkeys((f"resnet{depth}" for depth in DEPTHS), ResNet()),
@@ -19,7 +27,7 @@ ENCODERS = {
 }
 
 
-def family_of(options):
+def family_of(options: EncoderOptions) -> Family:
     """Return the family of an encoder.
 
     Args:

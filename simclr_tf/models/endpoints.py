@@ -1,13 +1,16 @@
 """The named places inside an encoder from which one can read."""
 
+from __future__ import annotations
+
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Model, Tensor
 from simclr_tf.errors import require
 from simclr_tf.models.encoders import family_among
 
 FEATURES = "final_avg_pool"
 
 
-def endpoints(encoder):
+def endpoints(encoder: Model) -> dict[str, Tensor]:
     """Return the symbolic outputs of an encoder's endpoints, by name.
 
     An endpoint is a layer with a name that a family of encoders has agreed on
@@ -49,7 +52,7 @@ def _ends_in(encoder, layer):
     return layer.output is encoder.output
 
 
-def with_endpoints(encoder):
+def with_endpoints(encoder: Model) -> Model:
     """The same encoder, sharing its weights, that returns all of its endpoints.
 
     Args:

@@ -48,9 +48,9 @@ class Family:
       can_build: bool, whether the options are enough to build the network.
     """
 
-    Options = EncoderOptions
+    Options: type[EncoderOptions] = EncoderOptions
     endpoint_names = "final_avg_pool"
-    inner_endpoints = ()
+    inner_endpoints: tuple[str, ...] = ()
     can_build = True
 
     def build(self, options, *, image_shape, synchronized=False, seed=None):

@@ -1,13 +1,16 @@
 """The same architecture with new initial values, for training from scratch."""
 
+from __future__ import annotations
+
 import itertools
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Model
 from simclr_tf.errors import ConfigError, received_text
 from simclr_tf.models.initializers import FRESH_STREAM, kernel_seed
 
 
-def fresh_copy(network, seed, *, stream=FRESH_STREAM):
+def fresh_copy(network: Model, seed: int, *, stream: int = FRESH_STREAM) -> Model:
     """A network of the same layers, initialised anew.
 
     Every layer is made again from its config, in which each initialiser gets a seed of

@@ -1,10 +1,14 @@
 """The projection head g: features h to the projections z that the loss compares."""
 
+from __future__ import annotations
+
 import numbers
+from typing import Any
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.models.conv_norm import batch_norm_class, batch_norm_options
 from simclr_tf.models.initializers import HEAD_STREAM, kernel_seed
@@ -51,18 +55,18 @@ class ProjectionHead(keras.layers.Layer):
 
     def __init__(
         self,
-        num_layers=3,
-        hidden_features=None,
-        out_features=128,
-        kind="nonlinear",
-        batch_norm=True,
-        synchronized=False,
-        batch_norm_momentum=0.9,
-        batch_norm_epsilon=1e-5,
-        seed=None,
-        name="projection_head",
-        **kwargs,
-    ):
+        num_layers: int = 3,
+        hidden_features: int | None = None,
+        out_features: int = 128,
+        kind: str = "nonlinear",
+        batch_norm: bool = True,
+        synchronized: bool = False,
+        batch_norm_momentum: float = 0.9,
+        batch_norm_epsilon: float = 1e-5,
+        seed: int | None = None,
+        name: str = "projection_head",
+        **kwargs: Any,
+    ) -> None:
         # Without autocast the features arrive as they are, for `none` in float32.
         super().__init__(name=name, **{**kwargs, "autocast": False})
         _check(kind, num_layers, hidden_features, out_features)
@@ -80,7 +84,7 @@ class ProjectionHead(keras.layers.Layer):
         self.dense_layers = []
         self.norm_layers = []
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Create the dense layers and batch norms for features `[N, F]`."""
         shape = tf.TensorShape(input_shape)
         require(
@@ -134,7 +138,7 @@ class ProjectionHead(keras.layers.Layer):
             layer.build((None, width))
         self.norm_layers.append(layer)
 
-    def call(self, features, training=None):
+    def call(self, features: TensorLike, training: bool | None = None) -> Tensor:
         """Projections.
 
         Args:
@@ -146,7 +150,9 @@ class ProjectionHead(keras.layers.Layer):
         """
         return tf.cast(self._forward(features, training)[-1], tf.float32)
 
-    def layer_outputs(self, features, training=False):
+    def layer_outputs(
+        self, features: TensorLike, training: bool = False
+    ) -> list[Tensor]:
         """The outputs of all layers, for fine-tuning from the middle of the head.
 
         Args:
@@ -173,12 +179,12 @@ class ProjectionHead(keras.layers.Layer):
             outputs.append(x)
         return outputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         """`[N, F]` to `[N, out_features]`, or to itself for kind "none"."""
         shape = tf.TensorShape(input_shape)
         return shape if self.kind == "none" else shape[:-1] + [self.out_features]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Everything that `__init__` needs to make the same head."""
         return {
             **super().get_config(),

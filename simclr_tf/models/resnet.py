@@ -7,11 +7,14 @@ padding that does not depend on the image size, kernels drawn with variance
 block passes its shortcut on.
 """
 
+from __future__ import annotations
+
 import math
 import numbers
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from simclr_tf.array_types import Model
 from simclr_tf.config.schema import option, require_fraction, require_positive
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.lazy import keras
@@ -114,18 +117,18 @@ class ResNet(Family):
 
 
 def resnet(
-    depth,
-    width_multiplier=1,
-    sk_ratio=0.0,
-    se_ratio=0.0,
-    stem="imagenet",
-    channels=3,
-    synchronized=False,
-    batch_norm_momentum=0.9,
-    batch_norm_epsilon=1e-5,
-    seed=None,
-    name=None,
-):
+    depth: int,
+    width_multiplier: float = 1,
+    sk_ratio: float = 0.0,
+    se_ratio: float = 0.0,
+    stem: str = "imagenet",
+    channels: int = 3,
+    synchronized: bool = False,
+    batch_norm_momentum: float = 0.9,
+    batch_norm_epsilon: float = 1e-5,
+    seed: int | None = None,
+    name: str | None = None,
+) -> Model:
     """A residual network that maps images of any size to features.
 
     A functional model of built-in Keras layers only, so that it loads without this

@@ -1,8 +1,13 @@
 """Batch norm whose statistics are those of the global batch, on any replica count."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Tensor, Variable
 from simclr_tf.distribution import (
     SAME_ON_ALL_REPLICAS,
     in_several_replicas,
@@ -44,13 +49,15 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
       [[-1.0], [1.0]]
     """
 
-    def add_weight(self, *args, **kwargs):
+    def add_weight(self, *args: Any, **kwargs: Any) -> Variable:
         """Keras's, except that moving statistics are known to agree over replicas."""
         if kwargs.get("aggregation") == tf.VariableAggregation.MEAN:
             kwargs["aggregation"] = SAME_ON_ALL_REPLICAS
         return super().add_weight(*args, **kwargs)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: Any, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """Normalize; a bool `training` picks batch or moving statistics."""
         training = self._get_training_value(training)
         if not in_several_replicas() or training is False:

@@ -1,6 +1,9 @@
 """A user's own encoder, ready for several replicas."""
 
+from __future__ import annotations
+
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Model
 from simclr_tf.errors import ConfigError, received_text
 from simclr_tf.models.synchronized_batch_norm import SynchronizedBatchNormalization
 
@@ -10,7 +13,7 @@ _BATCH_NORMS = (
 )
 
 
-def synchronized_copy(encoder):
+def synchronized_copy(encoder: Model) -> Model:
     """The same network with batch norm over all replicas, made where this is called.
 
     Plain batch norm would see one replica's part of the batch only, and a network

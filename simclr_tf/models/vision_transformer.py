@@ -4,10 +4,13 @@ The network of Dosovitskiy et al. in the sizes of DeiT, with MoCo v3's fixed pos
 embedding, which has no weights and therefore fits every image size.
 """
 
+from __future__ import annotations
+
 import numbers
 from dataclasses import dataclass
 from typing import Literal
 
+from simclr_tf.array_types import Model
 from simclr_tf.config.schema import option, require_positive
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.lazy import keras, module
@@ -104,17 +107,17 @@ def default_patch_size(image_size_pixels):
 
 
 def vision_transformer(
-    width,
-    num_blocks,
-    num_heads,
+    width: int,
+    num_blocks: int,
+    num_heads: int,
     *,
-    patch_size,
-    image_size_pixels,
-    pooling="class_token",
-    channels=3,
-    seed=None,
-    name=None,
-):
+    patch_size: int,
+    image_size_pixels: int | tuple[int, int],
+    pooling: str = "class_token",
+    channels: int = 3,
+    seed: int | None = None,
+    name: str | None = None,
+) -> Model:
     """Build a transformer that maps images to features.
 
     Patches become tokens, to which their places are added; each block adds attention

@@ -1,23 +1,26 @@
 """The optimizers by name."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Optimizer, Schedule, Variable
 from simclr_tf.errors import unknown_choice
 from simclr_tf.optim.lamb import LAMB
 from simclr_tf.optim.lars import LARS
 
 
 def make_optimizer(
-    name,
-    learning_rate,
+    name: str,
+    learning_rate: float | Schedule,
     *,
-    weight_decay=0.0,
-    momentum=0.9,
-    nesterov=False,
-    trust_coefficient=0.001,
-    classic_momentum=True,
-):
+    weight_decay: float = 0.0,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    trust_coefficient: float = 0.001,
+    classic_momentum: bool = True,
+) -> Optimizer:
     """An optimizer from the catalogue; each takes the arguments that it has.
 
     Weight decay means what the optimizer means by it: with `"lars"` it joins the
@@ -70,7 +73,7 @@ def make_optimizer(
     return makers[name]()
 
 
-def learning_rate_schedule(optimizer):
+def learning_rate_schedule(optimizer: Optimizer) -> Schedule:
     """The schedule that an optimizer was made with.
 
     Args:
@@ -88,7 +91,7 @@ def learning_rate_schedule(optimizer):
     return optimizer._learning_rate
 
 
-def step_counters(optimizer):
+def step_counters(optimizer: Optimizer) -> list[Variable]:
     """The variables of an optimizer that only tell which step it is.
 
     Args:

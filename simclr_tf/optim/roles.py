@@ -1,6 +1,11 @@
 """Which variables decay and which adapt: by what they are, never by their names."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Layer, Optimizer, Variable
 from simclr_tf.errors import ConfigError, received_text, require
 
 _NORMALIZATIONS = (
@@ -13,7 +18,11 @@ _NORMALIZATIONS = (
 EXCLUDED_ROLES = ("normalization", "bias", "probe")
 
 
-def variables_by_role(model_or_layers, *, probe=None):
+def variables_by_role(
+    model_or_layers: Layer | Sequence[Layer],
+    *,
+    probe: Layer | Sequence[Layer] | None = None,
+) -> dict[str, list[Variable]]:
     """The variables that can be trained, sorted by what they do.
 
     - `"probe"`: everything in the layers given as `probe`.
@@ -86,7 +95,12 @@ def variables_by_role(model_or_layers, *, probe=None):
     return roles
 
 
-def apply_exclusions(optimizer, model, *, probe=None):
+def apply_exclusions(
+    optimizer: Optimizer,
+    model: Layer | Sequence[Layer],
+    *,
+    probe: Layer | Sequence[Layer] | None = None,
+) -> dict[str, list[Variable]]:
     """Exclude normalization, biases and the probe from decay and adaptation.
 
     With `LARS`, from weight decay and from layer adaptation; with Keras's optimizers
@@ -136,7 +150,7 @@ def apply_exclusions(optimizer, model, *, probe=None):
     return roles
 
 
-def slots_of(optimizer, variables):
+def slots_of(optimizer: Optimizer, variables: Sequence[Variable]) -> list[Variable]:
     """The optimizer's own variables that belong to some of the weights.
 
     Args:

@@ -5,26 +5,29 @@ optimizers; here they stand between two of Keras's present ones: outside, `Wrapp
 looks to Keras like any optimizer; inside, each of Addons' updates calls ours.
 """
 
+from __future__ import annotations
+
 import types
 
 import tensorflow as tf
 
 from simclr_tf._keras import addons, keras
+from simclr_tf.array_types import Optimizer
 from simclr_tf.errors import require, unknown_choice
 
 WRAPPERS = ("lookahead", "swa", "moving_average")
 
 
 def wrap_optimizer(
-    name,
-    optimizer,
+    name: str,
+    optimizer: Optimizer,
     *,
-    lookahead_period_steps=6,
-    lookahead_step_size=0.5,
-    swa_start_step=0,
-    swa_period_steps=10,
-    average_decay=0.99,
-):
+    lookahead_period_steps: int = 6,
+    lookahead_step_size: float = 0.5,
+    swa_start_step: int = 0,
+    swa_period_steps: int = 10,
+    average_decay: float = 0.99,
+) -> Optimizer:
     """An optimizer whose weights are looked after by another rule.
 
     With w the weights after each step of `optimizer`, k the number of steps done:

@@ -5,6 +5,8 @@ Open `study.py` first, then `temperature.py`; `run.py` runs the cells, `results.
 keeps what they gave. Importing this package loads no TensorFlow.
 """
 
+from __future__ import annotations
+
 from simclr_tf.errors import unknown_choice
 from simclr_tf.studies import (
     augmentation_pairs,
@@ -48,7 +50,7 @@ STUDIES = {
 }
 
 
-def get_study(name):
+def get_study(name: str) -> Study:
     """Find a study by its name.
 
     Args:

@@ -6,6 +6,8 @@ a temporary name, the manifest last, flushed to disk, and renamed: a kill or a f
 disk at any moment leaves the checkpoints before it untouched.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import json
@@ -13,9 +15,11 @@ import logging
 import os
 import pathlib
 import shutil
+from typing import Any
 
 import tensorflow as tf
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import WorkdirError
 from simclr_tf.files import (
     flush,
@@ -39,15 +43,15 @@ class Checkpoint:
     manifest: dict
 
     @property
-    def step(self):
+    def step(self) -> int:
         return self.manifest["step"]
 
     @property
-    def prefix(self):
+    def prefix(self) -> str:
         """What TensorFlow calls the checkpoint: the beginning of its files' paths."""
         return str(self.path / _PREFIX)
 
-    def restore(self, **objects):
+    def restore(self, **objects: Any) -> None:
         """Load the values into trackable objects, by the names they were saved under.
 
         Raises:
@@ -73,12 +77,16 @@ class CheckpointStore:
       keep_every_steps: int or None; those at its multiples are kept for good.
     """
 
-    def __init__(self, folder, keep=2, keep_every_steps=None):
+    def __init__(
+        self, folder: StrPath, keep: int = 2, keep_every_steps: int | None = None
+    ) -> None:
         self.folder = pathlib.Path(folder)
         self.keep = keep
         self.keep_every_steps = keep_every_steps
 
-    def save(self, step, *, details=None, **objects):
+    def save(
+        self, step: int, *, details: dict[str, Any] | None = None, **objects: Any
+    ) -> Checkpoint:
         """Write one checkpoint; atomic, and flushed before it gets its name.
 
         Args:
@@ -121,7 +129,7 @@ class CheckpointStore:
         self._forget(step)
         return Checkpoint(final, manifest)
 
-    def latest(self):
+    def latest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None.
 
         Damaged ones are named in the log and passed over.
@@ -135,11 +143,11 @@ class CheckpointStore:
             )
         return None
 
-    def path_of(self, step):
+    def path_of(self, step: int) -> pathlib.Path:
         """The folder of the checkpoint of a step."""
         return self.folder / _name_of(step)
 
-    def paths(self):
+    def paths(self) -> list[pathlib.Path]:
         """The folders of all checkpoints, whole or not, oldest first."""
         return sorted(
             path for path in self.folder.glob("step-*") if path.name[5:].isdecimal()

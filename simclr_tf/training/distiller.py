@@ -1,9 +1,13 @@
 """A student that learns from a teacher as a Keras model with its own train step."""
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Model, Tensor, TensorLike
 from simclr_tf.augment import ViewGroup, get_recipe, plan_views
 from simclr_tf.distribution import num_replicas, require_equal_rows, sum_over_replicas
 from simclr_tf.errors import require
@@ -11,6 +15,10 @@ from simclr_tf.losses import distillation_cross_entropy, supervised_cross_entrop
 from simclr_tf.metrics import label_weights, top_k_correct
 from simclr_tf.training.replicated_model import ReplicatedModel
 from simclr_tf.training.views_of_batch import ViewsOfBatch
+
+if TYPE_CHECKING:
+    from simclr_tf.augment.recipes import Recipe
+
 
 FIGURES = ("loss", "distillation_loss", "agreement", "accuracy", "gradient_norm")
 
@@ -52,16 +60,16 @@ class Distiller(ReplicatedModel):
 
     def __init__(
         self,
-        student,
-        teacher,
+        student: Model,
+        teacher: Model,
         *,
-        temperature=1.0,
-        alpha=1.0,
-        recipe="finetune",
-        image_size_pixels=None,
-        compile_views=True,
-        **kwargs,
-    ):
+        temperature: float = 1.0,
+        alpha: float = 1.0,
+        recipe: str | Recipe = "finetune",
+        image_size_pixels: int | None = None,
+        compile_views: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(FIGURES, **kwargs)
         _check_pair(student, teacher)
         require(0 <= alpha <= 1, "`alpha` must lie in [0, 1].", alpha=alpha)
@@ -77,11 +85,11 @@ class Distiller(ReplicatedModel):
         self.views_of = ViewsOfBatch(plan, compile_views)
         self.built = True
 
-    def call(self, images, training=False):
+    def call(self, images: TensorLike, training: bool = False) -> Tensor:
         """The student's logits `[N, C]` of images `[N, H, W, C]` in [0, 1]."""
         return self.student(images, training=training)
 
-    def train_step(self, batch):
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         images = self.views_of(batch)[0]
         require_equal_rows(images)
         teacher_logits = self._teach(images)
@@ -91,7 +99,7 @@ class Distiller(ReplicatedModel):
         gradients = tape.gradient(shares["loss"], variables)
         return self._record(self.update(gradients, variables, shares))
 
-    def test_step(self, batch):
+    def test_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         images = self.views_of(batch)[0]
         shares = self._forward(images, self._teach(images), batch.get("labels"), False)
         return self._record(sum_over_replicas(shares))

@@ -4,12 +4,15 @@
 (`stored_weights.py`), for the heads of a run (`run_heads.py`) and for the tools.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import pathlib
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Model, StrPath
 from simclr_tf.config import from_dict
 from simclr_tf.encoder_zoo import encoder_path, read_export_record
 from simclr_tf.errors import DataError, WorkdirError, require
@@ -137,7 +140,9 @@ def look_at(path):
     )
 
 
-def load_encoder(path, *, encoder=None, endpoints=False):
+def load_encoder(
+    path: StrPath, *, encoder: Model | None = None, endpoints: bool = False
+) -> Model:
     """The encoder of a run, of an export, or of a file, ready for fine-tuning.
 
     It is a graph of Keras layers that computes in float32, whatever the precision it
@@ -214,7 +219,7 @@ def encoder_at(place, encoder=None):
     return _encoder_of_run(place, encoder)
 
 
-def untrained_encoder(workdir):
+def untrained_encoder(workdir: Workdir) -> Model:
     """The encoder of a run as it was before its first step (same seed), in float32.
 
     Args:

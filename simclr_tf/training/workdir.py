@@ -3,13 +3,18 @@
 Evaluation, fine-tuning and export read config.json, so that nobody retypes a depth.
 """
 
+from __future__ import annotations
+
 import gzip
 import importlib.metadata
 import json
 import pathlib
 import platform
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from simclr_tf import __version__
+from simclr_tf.array_types import StrPath
 from simclr_tf.config import from_dict
 from simclr_tf.config.schema import differences, to_dict
 from simclr_tf.errors import ConfigError, WorkdirError
@@ -19,6 +24,10 @@ from simclr_tf.files import (
     whole_file,
     write_atomically,
 )
+
+if TYPE_CHECKING:
+    from simclr_tf.config.pretrain import Config
+
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
@@ -48,10 +57,17 @@ class Workdir:
       path: path; need not exist yet.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: StrPath) -> None:
         self.path = pathlib.Path(path).expanduser()
 
-    def claim(self, config, data, command, files=lambda: None, precision=None):
+    def claim(
+        self,
+        config: Config,
+        data: dict[str, Any],
+        command: str,
+        files: Callable[[], Any] = lambda: None,
+        precision: dict[str, Any] | None = None,
+    ) -> None:
         """Make the folder this run's own, or recognise it as such.
 
         Args:
@@ -87,7 +103,7 @@ class Workdir:
             write_atomically(self.path / CONFIG_FILE, json.dumps(record, indent=1))
         write_image_list(self.path, files)
 
-    def read(self):
+    def read(self) -> dict[str, Any]:
         """The record of config.json: config, data, versions, command, precision.
 
         Raises:
@@ -116,7 +132,7 @@ class Workdir:
             )
         return record
 
-    def config(self):
+    def config(self) -> Config:
         """The Config of the run.
 
         Raises:
@@ -131,7 +147,7 @@ class Workdir:
                 f"simclr_tf: {error}"
             ) from error
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         """Whether a file of that name is there."""
         return (self.path / name).exists()
 

@@ -7,12 +7,15 @@ once.
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A and its pseudo-code.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 import typing
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
 from simclr_tf.augment.colors import change_hue_and_saturation, has_color, per_pixel
 from simclr_tf.augment.operators.operator import Operator, often
@@ -83,13 +86,13 @@ class ColorJitter(NamedTuple):
       hue: rotation of the hue in turns, or None if it is never changed.
     """
 
-    applied: "tf.Tensor"
-    order: "tf.Tensor"
-    brightness_scale: "tf.Tensor"
-    brightness_offset: "tf.Tensor"
-    contrast: "tf.Tensor"
-    saturation: "tf.Tensor | None"
-    hue: "tf.Tensor | None"
+    applied: tf.Tensor
+    order: tf.Tensor
+    brightness_scale: tf.Tensor
+    brightness_offset: tf.Tensor
+    contrast: tf.Tensor
+    saturation: tf.Tensor | None
+    hue: tf.Tensor | None
 
 
 class ColorJitterOperator(Operator):
@@ -187,16 +190,16 @@ def _jittered(images, **changes):
 
 
 def sample_color_jitter(
-    seeds,
+    seeds: TensorLike,
     *,
-    probability=0.8,
-    strength=1.0,
-    brightness=0.8,
-    contrast=0.8,
-    saturation=0.8,
-    hue=0.2,
-    brightness_mode="multiplicative",
-):
+    probability: float = 0.8,
+    strength: float = 1.0,
+    brightness: float = 0.8,
+    contrast: float = 0.8,
+    saturation: float = 0.8,
+    hue: float = 0.2,
+    brightness_mode: str = "multiplicative",
+) -> ColorJitter:
     """What the colour jitter does to each image.
 
     With s the strength, factors are uniform in [max(0, 1 - value s), 1 + value s],
@@ -261,7 +264,7 @@ def sample_color_jitter(
     )
 
 
-def apply_color_jitter(images, jitter):
+def apply_color_jitter(images: TensorLike, jitter: ColorJitter) -> Tensor:
     """The four operators in each image's own order, clipped to [0, 1] after each.
 
     brightness: x -> scale x + offset · contrast: x -> m + factor (x - m) with m the

@@ -3,11 +3,14 @@
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A.
 """
 
+from __future__ import annotations
+
 import math
 import typing
 from dataclasses import dataclass
 from typing import Literal
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_seeds, as_size
 from simclr_tf.augment.operators.operator import Operator
 from simclr_tf.augment.ranges import (
@@ -172,16 +175,16 @@ def is_whole_image(recipe, size):
 
 
 def sample_crop(
-    seeds,
-    height,
-    width,
+    seeds: TensorLike,
+    height: int | Tensor,
+    width: int | Tensor,
     *,
-    area_min_fraction=0.08,
-    area_max_fraction=1.0,
-    aspect_min=3 / 4,
-    aspect_max=4 / 3,
-    floor="exact",
-):
+    area_min_fraction: float = 0.08,
+    area_max_fraction: float = 1.0,
+    aspect_min: float = 3 / 4,
+    aspect_max: float = 4 / 3,
+    floor: str = "exact",
+) -> Tensor:
     """A random box for each image: its area is uniform, its aspect log-uniform.
 
     The area a is uniform in [min, max] of the image's area, and log(aspect) is
@@ -295,7 +298,13 @@ def _position(draws, room):
     return tf.minimum(tf.cast(position, tf.int32), room)
 
 
-def center_box(height, width, size, *, fraction=0.875):
+def center_box(
+    height: int | Tensor,
+    width: int | Tensor,
+    size: int | tuple[int, int],
+    *,
+    fraction: float = 0.875,
+) -> Tensor:
     """The central box of the view's own aspect, `fraction` of the limiting side.
 
     Args:

@@ -3,8 +3,11 @@
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
 from simclr_tf.augment.colors import has_color
 from simclr_tf.augment.operators.operator import Operator, TransformQuestion, often
@@ -55,7 +58,7 @@ class Grayscale(Operator):
         return [(f"grayscale {often(recipe.grayscale_probability)}", [("grey", grey)])]
 
 
-def sample_grayscale(seeds, *, probability=0.2):
+def sample_grayscale(seeds: TensorLike, *, probability: float = 0.2) -> Tensor:
     """Whether each image loses its colour.
 
     Args:
@@ -76,7 +79,7 @@ def sample_grayscale(seeds, *, probability=0.2):
     return gate(seeding.uniform(as_seeds(seeds)), probability)
 
 
-def apply_grayscale(images, grayscale):
+def apply_grayscale(images: TensorLike, grayscale: TensorLike) -> Tensor:
     """0.2989 R + 0.587 G + 0.114 B in all three channels of the chosen images.
 
     Args:

@@ -3,8 +3,11 @@
 Source: SimCLR v1 (arXiv:2002.05709), Figure 4.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
 from simclr_tf.augment.operators.operator import (
     Operator,
@@ -76,7 +79,14 @@ class Noise(Operator):
         return [(f"noise {often(recipe.noise_probability)}", shown)]
 
 
-def sample_noise(seeds, shape, *, probability=1.0, stddev_min=0.05, stddev_max=0.2):
+def sample_noise(
+    seeds: TensorLike,
+    shape: tuple[int, ...],
+    *,
+    probability: float = 1.0,
+    stddev_min: float = 0.05,
+    stddev_max: float = 0.2,
+) -> Tensor:
     """Gaussian noise for each image, with a strength of its own.
 
     Args:
@@ -107,7 +117,7 @@ def sample_noise(seeds, shape, *, probability=1.0, stddev_min=0.05, stddev_max=0
     return per_image(stddev) * seeding.normal(seeding.fold_in(seeds, 1), tuple(shape))
 
 
-def apply_noise(images, noise):
+def apply_noise(images: TensorLike, noise: TensorLike) -> Tensor:
     """Add the noise and clip to [0, 1].
 
     Args:

@@ -3,9 +3,17 @@
 Importing this file, or that of an operator, loads no TensorFlow.
 """
 
-import dataclasses
+from __future__ import annotations
 
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.lazy import module, tf
+
+if TYPE_CHECKING:
+    from simclr_tf.augment.recipes import Recipe
+
 
 seeding = module("simclr_tf.seeding")
 
@@ -63,7 +71,9 @@ class Operator:
     one_branch_always = True
     question: TransformQuestion | None = None
 
-    def sample(self, seeds, recipe, image_shape):
+    def sample(
+        self, seeds: TensorLike, recipe: Recipe, image_shape: tuple[int, ...]
+    ) -> Any:
         """Draw what happens to each image.
 
         Args:
@@ -76,7 +86,7 @@ class Operator:
         """
         raise NotImplementedError
 
-    def apply(self, images, draw, recipe):
+    def apply(self, images: TensorLike, draw: Any, recipe: Recipe) -> Tensor:
         """Change the images as drawn.
 
         Args:
@@ -89,7 +99,9 @@ class Operator:
         """
         raise NotImplementedError
 
-    def strengths(self, images, recipe, large_images):
+    def strengths(
+        self, images: TensorLike, recipe: Recipe, large_images: TensorLike
+    ) -> list[tuple[str, list[tuple[str, Tensor]]]]:
         """Show the operator from mild to strong.
 
         Args:
@@ -103,7 +115,7 @@ class Operator:
         """
         raise NotImplementedError
 
-    def chosen(self, seeds, recipe):
+    def chosen(self, seeds: TensorLike, recipe: Recipe) -> Tensor:
         """Tell which images are changed at all, where a draw tells it at little cost.
 
         Args:
@@ -115,7 +127,9 @@ class Operator:
         """
         return tf.ones(tf.shape(seeds)[:1], tf.bool)
 
-    def draw_of_answers(self, answers, seeds, image_shape):
+    def draw_of_answers(
+        self, answers: TensorLike, seeds: TensorLike, image_shape: tuple[int, ...]
+    ) -> Any:
         """The draw by which each image goes through the change of its answer.
 
         Args:
@@ -128,15 +142,17 @@ class Operator:
         """
         raise NotImplementedError
 
-    def is_on(self, recipe):
+    def is_on(self, recipe: Recipe) -> bool:
         """Whether a recipe has the operator at all."""
         return self.switch is None or getattr(recipe, self.switch) > 0.0
 
-    def own_seeds(self, view_seeds):
+    def own_seeds(self, view_seeds: TensorLike) -> Tensor:
         """The seeds `[B, 2]` of this operator from those of a view."""
         return seeding.fold_in(view_seeds, self.seed_id)
 
-    def change(self, images, view_seeds, recipe):
+    def change(
+        self, images: TensorLike, view_seeds: TensorLike, recipe: Recipe
+    ) -> Tensor:
         """Draw and apply.
 
         Args:

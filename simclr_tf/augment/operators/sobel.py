@@ -3,8 +3,11 @@
 Source: SimCLR v1 (arXiv:2002.05709), Figure 4.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
 from simclr_tf.augment.operators.operator import Operator, TransformQuestion, often
 from simclr_tf.augment.ranges import check_probability
@@ -50,7 +53,7 @@ class Sobel(Operator):
         return [(f"sobel {often(recipe.sobel_probability)}", [("edges", edges)])]
 
 
-def sample_sobel(seeds, *, probability=1.0):
+def sample_sobel(seeds: TensorLike, *, probability: float = 1.0) -> Tensor:
     """Whether each image is replaced by its edges.
 
     Args:
@@ -71,7 +74,7 @@ def sample_sobel(seeds, *, probability=1.0):
     return gate(seeding.uniform(as_seeds(seeds)), probability)
 
 
-def apply_sobel(images, sobel):
+def apply_sobel(images: TensorLike, sobel: TensorLike) -> Tensor:
     """The gradient's magnitude, per channel, of the chosen images.
 
     Gy = [1 2 1]^T [-1 0 1] smoothing one axis and differentiating the other, Gx its

@@ -1,5 +1,7 @@
 """Every variable accounted for: found, of the right shape, or the conversion stops."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import typing
@@ -37,7 +39,7 @@ class SourceModel:
     left_out: list
     step: int = 0
 
-    def rows(self):
+    def rows(self) -> list[tuple[str, str, tuple[int, ...]]]:
         """(source name, our name, shape) of every variable that was taken."""
         return [
             (there, here, tuple(self.variables[here].shape))

@@ -1,5 +1,7 @@
 """Which network a set of variables is, and its layers in the order of creation."""
 
+from __future__ import annotations
+
 import dataclasses
 
 from simclr_tf.errors import received_text
@@ -45,7 +47,7 @@ class Architecture:
     head_batch_norm: bool = True
     num_classes: int | None = None
 
-    def describe(self):
+    def describe(self) -> str:
         """In words.
 
         Example:

@@ -4,9 +4,14 @@ Convolutions and batch norms are numbered in the order in which they were create
 each block the shortcut first, in a selective kernel the 3x3 convolution first.
 """
 
+from __future__ import annotations
+
 import itertools
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, unknown_choice
 from simclr_tf.export.conversion.account import (
     ConversionError,
@@ -25,13 +30,23 @@ from simclr_tf.export.conversion.source_model import source_model
 from simclr_tf.models.resnet import DEPTHS
 from simclr_tf.training.stored_variables import StoredVariables, find_prefix
 
+if TYPE_CHECKING:
+    from simclr_tf.export.conversion.account import SourceModel
+
+
 COPIES = {"raw": "", "ema": "ema_model/"}
 _TYPES = {"conv": "conv2d", "norm": "batch_normalization"}
 _SLOTS = ("Momentum", "Adam", "Adam_1")
 _COUNTERS = ("global_step", "beta1_power", "beta2_power")
 
 
-def read_google_tf1(path, *, copy="raw", probe_layer=0, leave_out=()):
+def read_google_tf1(
+    path: StrPath,
+    *,
+    copy: str = "raw",
+    probe_layer: int = 0,
+    leave_out: Sequence[str] = (),
+) -> SourceModel:
     """Read a network of the reference's TensorFlow 1 code, all variables accounted for.
 
     Args:

@@ -4,6 +4,12 @@ They are mapped by the path of attributes to each variable, never by order: BN a
 dense layers of the projection head come in another order in every Keras version.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError
 from simclr_tf.export.conversion.account import kernel_shape, missing_variables
 from simclr_tf.export.conversion.architecture import (
@@ -23,6 +29,10 @@ from simclr_tf.training.stored_variables import (
     StoredVariables,
     find_prefix,
 )
+
+if TYPE_CHECKING:
+    from simclr_tf.export.conversion.account import SourceModel
+
 
 _GROUPS = "resnet_model/block_groups"
 _STEM = "resnet_model/initial_conv_relu_max_pool"
@@ -72,7 +82,9 @@ _THREE_STEM_CONVS = {
 }
 
 
-def read_google_tf2(path, *, probe_layer=0, leave_out=()):
+def read_google_tf2(
+    path: StrPath, *, probe_layer: int = 0, leave_out: Sequence[str] = ()
+) -> SourceModel:
     """Read a network of the reference's TensorFlow 2 code, all variables accounted for.
 
     Args:

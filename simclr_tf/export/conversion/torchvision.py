@@ -5,18 +5,26 @@ do, and has the stride in the 3x3 convolution (v1.5). What does not agree is sai
 put right by lines of PyTorch, or refused: see `differences`.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simclr_tf.array_types import Array, StrPath
 from simclr_tf.errors import require
 from simclr_tf.export.conversion.account import account_markdown, account_record
 from simclr_tf.export.conversion.architecture import WEIGHTS, encoder_layers
 from simclr_tf.export.conversion.converted_run import JSON_FILE, MARKDOWN_FILE
 from simclr_tf.export.publication import new_folder
 from simclr_tf.models.resnet import DEPTHS
+
+if TYPE_CHECKING:
+    from simclr_tf.export.conversion.account import SourceModel
+
 
 STATE_FILE = "state_dict.npz"
 _NORM = {
@@ -27,7 +35,7 @@ _NORM = {
 }
 
 
-def write_torchvision(source, output):
+def write_torchvision(source: SourceModel, output: StrPath) -> dict[str, Array]:
     """Write state_dict.npz with conversion.md, which says how PyTorch loads it.
 
     Args:
