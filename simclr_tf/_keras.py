@@ -1,4 +1,4 @@
-"""The one place that knows on which lane we are: where Keras and Addons come from.
+"""The lane: where Keras and TensorFlow Addons are imported from.
 
 The project is written against the Keras 2 API: it is the one that supports
 `tf.distribute.MultiWorkerMirroredStrategy` and `TPUStrategy` with a custom
@@ -33,7 +33,7 @@ __all__ = ["ADDONS_LANE", "KERAS_PACKAGES", "addons", "keras"]
 
 
 def addons(wanted: str) -> types.ModuleType:
-    """TensorFlow Addons, for something that only it has.
+    """Import TensorFlow Addons, for something that only it has.
 
     Args:
       wanted: str, what is asked for, e.g. `--optimizer.wrapper=swa`.

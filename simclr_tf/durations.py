@@ -1,4 +1,4 @@
-"""Epochs, examples and fractions -> steps: exact integers, in one place.
+"""Epochs, examples and fractions as steps: exact integers, in one place.
 
 An epoch is `num_examples // global_batch_size` steps: each epoch visits the
 examples in its own order and leaves out the last, incomplete batch.
@@ -12,7 +12,7 @@ from simclr_tf.errors import require
 
 
 def steps_per_epoch(num_examples: int, global_batch_size: int) -> int:
-    """Full batches in one pass over the data.
+    """Count the full batches in one pass over the data.
 
     Args:
       num_examples: int, images in the training set.
@@ -39,7 +39,7 @@ def steps_per_epoch(num_examples: int, global_batch_size: int) -> int:
 
 
 def total_steps(epochs: int, steps: int | None, epoch_steps: int) -> int:
-    """Length of a run: `steps` if given, else `epochs` whole epochs.
+    """Return the length of a run: `steps` if given, else `epochs` whole epochs.
 
     Example:
       >>> total_steps(epochs=10, steps=None, epoch_steps=23)
@@ -49,7 +49,7 @@ def total_steps(epochs: int, steps: int | None, epoch_steps: int) -> int:
 
 
 def warmup_steps(warmup_epochs: float, steps: int | None, epoch_steps: int) -> int:
-    """Length of the warm-up: `steps` if given, else epochs, fractions allowed.
+    """Return the length of the warm-up: `steps` if given, else `warmup_epochs`.
 
     Example:
       >>> warmup_steps(warmup_epochs=0.5, steps=None, epoch_steps=23)

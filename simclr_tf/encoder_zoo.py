@@ -1,4 +1,4 @@
-"""The zoo: which encoders lie in a folder of exports, without loading any of them.
+"""The zoo: the encoders in a folder of exports, listed without loading any.
 
 An export says in its config.json what it is. Nothing here imports TensorFlow.
 """
@@ -69,7 +69,7 @@ class ZooEntry:
     def find(
         self, protocol: str, representation: str = _THIS_ENCODER
     ) -> dict[str, Any] | None:
-        """The metric on images of the kind it was trained on, or None.
+        """Return the metric on images of the kind it was trained on, or None.
 
         Args:
           protocol: str, e.g. "weighted_knn" or "linear_probe".
@@ -87,7 +87,7 @@ class ZooEntry:
         return None
 
     def input_text(self) -> str:
-        """What it takes, in words: "28x28 grey (any size)".
+        """Describe the images that it takes: "28x28 grey (any size)".
 
         Returns:
           str; "" where the export does not say it.
@@ -144,7 +144,7 @@ class Zoo(tuple):
 
 
 def zoo(folder: StrPath | None = None) -> Zoo:
-    """The encoders that ship with simclr_tf, or those in any folder of exports.
+    """List the encoders that ship with simclr_tf, or those in any folder of exports.
 
     Listing reads every export's config.json, and neither TensorFlow nor a model.
 
@@ -180,7 +180,7 @@ def zoo(folder: StrPath | None = None) -> Zoo:
 
 
 def default_folder() -> pathlib.Path | None:
-    """Where the encoders of this installation lie, or None.
+    """Return the folder of the encoders of this installation, or None.
 
     A wheel carries them inside the package; in a checkout (or an editable
     installation of one) `exported_models/` stands beside the package.
@@ -199,7 +199,7 @@ def default_folder() -> pathlib.Path | None:
 
 
 def encoder_path(path: StrPath) -> pathlib.Path:
-    """Where an encoder lies: `zoo:NAME` stands for its folder in `zoo()`.
+    """Return the path of an encoder: `zoo:NAME` stands for its folder in `zoo()`.
 
     Args:
       path: path, or str "zoo:NAME".
@@ -222,7 +222,7 @@ def encoder_path(path: StrPath) -> pathlib.Path:
 
 
 def read_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
-    """The config.json of an export, or None.
+    """Read the config.json of an export; None if there is none.
 
     Args:
       folder: pathlib.Path.
@@ -249,7 +249,7 @@ def _entry(path, record):
 
 
 def _described(path, record):
-    """One export as it describes itself; older ones say less."""
+    """Read how an export describes itself; older ones describe less."""
     card = record.get("card") or {}
     results = tuple(card.get("results") or ())
     outputs = record.get("outputs") or {}
@@ -287,7 +287,7 @@ def _described(path, record):
 
 
 def _row(entry):
-    """The cells of one encoder in the printed table."""
+    """Return the cells of one encoder in the printed table."""
     found = [entry.find(protocol) for protocol in _HEADLINES.values()]
     parameters = entry.num_parameters
     return [

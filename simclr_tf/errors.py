@@ -1,4 +1,4 @@
-"""Errors that a user can act on, and the words they are said in.
+"""Errors that a user can act on, and their messages.
 
 Everything a user can cause is a `SimCLRError`. The tools turn these into one line
 and exit code 2; any other exception is a bug and keeps its traceback. Messages
@@ -77,13 +77,13 @@ def require(condition: Any, rule: str, **received: Any) -> None:
 
 
 def received_text(**received: Any) -> str:
-    """`Received: a=1, b='x'.`: the closing words of every message."""
+    """Return `Received: a=1, b='x'.`: the closing words of every message."""
     values = ", ".join(f"{name}={value!r}" for name, value in received.items())
     return f"Received: {values}."
 
 
 def unknown_choice(name: str, value: object, choices: Iterable[Any]) -> ConfigError:
-    """The error for a value outside a closed list: the nearest names, then all.
+    """Make the error for a value outside a closed list: the nearest names, then all.
 
     Args:
       name: str, what was being chosen, as the user writes it.

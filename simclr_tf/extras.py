@@ -1,4 +1,4 @@
-"""Packages that only some formats need: imported when asked for, or one clear line."""
+"""Optional packages: imported when asked for, or one clear line about the way out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simclr_tf.errors import ConfigError
 
 
 def import_extra(module: str, *, extra: str, wanted: str) -> types.ModuleType:
-    """A module of an optional package.
+    """Import a module of an optional package.
 
     Args:
       module: str, what to import, e.g. "safetensors.numpy".

@@ -1,4 +1,4 @@
-"""Files and folders that are whole and on the disk, or not there.
+"""Atomic and flushed writing of files and folders.
 
 Each is filled under a hidden name beside its own, flushed, and renamed: a kill or a
 full disk at any moment leaves the file or folder of before, or none.
@@ -213,7 +213,7 @@ def flush(path: StrPath) -> None:
 
 
 def plain_reason(error: BaseException) -> str:
-    """What went wrong with a file, in one line without a full stop.
+    """Describe what went wrong with a file, in one line without a full stop.
 
     Args:
       error: OSError, tf.errors.OpError or another.
@@ -230,7 +230,7 @@ def plain_reason(error: BaseException) -> str:
 
 
 def sha256_of(path: pathlib.Path) -> str:
-    """SHA-256 of a file's content, read in blocks.
+    """Compute the SHA-256 of a file's content, read in blocks.
 
     Args:
       path: pathlib.Path.

@@ -1,4 +1,4 @@
-"""TensorFlow, Keras and NumPy, loaded when a name of them is first used.
+"""Lazy imports of TensorFlow, Keras and NumPy, at the first use of a name.
 
 The files of guests (objectives, encoders, operators, sources) hold options, which
 `--help` and typos need at once, and code, which needs TensorFlow. They take `tf`,

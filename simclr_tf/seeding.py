@@ -1,4 +1,4 @@
-"""All random numbers of a run: run seed -> (epoch, example, view, operation).
+"""Random numbers: run seed to (epoch, example, view, operation).
 
 Every draw is a pure function of a key and a counter (Threefry-2x32, 20 rounds), so
 the k-th batch of a run, and what each of its images looks like, depends on nothing
@@ -31,7 +31,7 @@ _PARITY = 0x1BD11BDA
 def threefry(
     key_0: TensorLike, key_1: TensorLike, counter_0: TensorLike, counter_1: TensorLike
 ) -> tuple[Any, Any]:
-    """Threefry-2x32 with 20 rounds on arrays of one broadcastable shape.
+    """Run Threefry-2x32 with 20 rounds on arrays of one broadcastable shape.
 
     Args:
       key_0, key_1, counter_0, counter_1: uint32, all NumPy or all tensors.
@@ -51,7 +51,7 @@ def threefry(
 
 @tf.function(autograph=False, input_signature=[tf.TensorSpec(None, tf.uint32)] * 4)
 def _rounds_of_tensors(*words):
-    """Traced once in a process, however often it is called while others are traced."""
+    """Run the rounds on tensors; traced once in a process."""
     return _rounds(
         tf.bitwise.bitwise_xor,
         tf.bitwise.left_shift,
@@ -81,7 +81,7 @@ def _tensor_word(value):
 
 
 def epoch_order(seed: int, epoch: int, num_examples: int) -> Array:
-    """The order in which epoch `epoch` of the run visits the examples.
+    """Return the order in which epoch `epoch` of the run visits the examples.
 
     Args:
       seed: int, the run seed.
@@ -101,7 +101,7 @@ def epoch_order(seed: int, epoch: int, num_examples: int) -> Array:
 
 
 def example_seeds(seed: int, epoch: int | Array, examples: Array) -> Array:
-    """One stateless seed an image for epoch `epoch`; both views derive from it.
+    """Derive one stateless seed an image for epoch `epoch`; all views derive from it.
 
     Args:
       seed: int, the run seed.
@@ -132,7 +132,7 @@ def _epoch_key(seed, epoch, stream):
 
 
 def fold_in(seeds: TensorLike, data: int | TensorLike) -> Tensor:
-    """New seeds from `seeds` and an integer: a view, an operation, a step.
+    """Derive new seeds from `seeds` and an integer: a view, an operation, a step.
 
     Args:
       seeds: int32 tensor `[B, 2]`.
@@ -154,7 +154,7 @@ def uniform(
     minval: float = 0.0,
     maxval: float = 1.0,
 ) -> Tensor:
-    """Independent uniform draws for each image.
+    """Draw independent uniform numbers for each image.
 
     Args:
       seeds: int32 tensor `[B, 2]`, one a image.
@@ -171,7 +171,7 @@ def uniform(
 
 
 def normal(seeds: TensorLike, shape: tuple[int, ...] = ()) -> Tensor:
-    """Independent standard normal draws for each image (Box-Muller).
+    """Draw independent standard normal numbers for each image (Box-Muller).
 
     Args:
       seeds: int32 tensor `[B, 2]`.
@@ -192,7 +192,7 @@ def normal(seeds: TensorLike, shape: tuple[int, ...] = ()) -> Tensor:
 
 
 def _bits(seeds, shape):
-    """Two uint32 tensors `[B, *shape]` of random bits, keyed by image."""
+    """Draw two uint32 tensors `[B, *shape]` of random bits, keyed by image."""
     key_0, key_1 = _keys(seeds)
     size = math.prod(shape)
     counter = tf.range(size, dtype=tf.int32)

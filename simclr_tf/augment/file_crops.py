@@ -1,4 +1,4 @@
-"""The crops of one image of any size, where it is decoded: the first half of views.
+"""Crops of one image of any size, right after decoding: the first half of views.
 
 The draws are those of `make_views`; `finish_views` does the rest on the batch.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def crop_draws(seeds: TensorLike, plan: ViewPlan) -> Tensor:
-    """The random numbers of `crop_views`, for a whole batch at once.
+    """Draw the random numbers of `crop_views`, for a whole batch at once.
 
     They do not depend on the images' sizes. For one image alone, launching the
     operations that draw them takes a third of decoding and cropping it.
@@ -59,7 +59,7 @@ def crop_views(
     channels: int = 3,
     draws: TensorLike | None = None,
 ) -> tuple[Tensor, ...]:
-    """The crops of one image of any size: the first half of `make_views`.
+    """Crop one image of any size for each view: the first half of `make_views`.
 
     Meant for `tf.data.Dataset.map`. JPEG bytes are decoded once for all crops, and
     only the part that their boxes cover.
@@ -99,7 +99,7 @@ def crop_view(
     view: int = 0,
     channels: int = 3,
 ) -> Tensor:
-    """One crop of one image of any size: the first half of `one_view`.
+    """Crop one image of any size for one view: the first half of `one_view`.
 
     Args:
       image, seed: as for `crop_views`.
@@ -124,20 +124,20 @@ def crop_view(
 
 
 def _cropped(plan):
-    """The views of a plan whose crops are made; the shared one of a `OneBranch`."""
+    """Return the views of a plan whose crops are made."""
     if plan.one_branch is None:
         return plan.views
     return (View(SHARED_VIEW, plan.one_branch.shared, plan.views[0].size),)
 
 
 def _draws(keys):
-    """The random numbers of the crops of views with these seeds."""
+    """Draw the random numbers of the crops of views with these seeds."""
     crop = OPERATORS["crop"]
     return crop.sample(crop.own_seeds(keys), None, None)
 
 
 def _crops(image, seed, views, channels, draws=None):
-    """One crop of one image for each of the views."""
+    """Crop one image of any size once for each of the views."""
     sizes = [as_size(view.size) for view in views]
     image = tf.convert_to_tensor(image)
     seeds = as_seeds(tf.convert_to_tensor(seed)[tf.newaxis])

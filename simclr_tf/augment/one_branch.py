@@ -1,4 +1,4 @@
-"""Views of which only the first is changed: the paper's ablation of operators.
+"""Pairs of views of which only the first is changed: the paper's ablation of operators.
 
 Both views start from one random crop of the image. The second stays as it is; the
 first goes through one or several operators, one after the other. This module imports
@@ -28,7 +28,7 @@ _WHOLE_IMAGE = {
 
 
 def one_branch_operators() -> dict[str, list[Operator]]:
-    """What `OneBranch` can apply: dict of name to the operators applied together.
+    """List what `OneBranch` can apply: each name with its operators.
 
     Example:
       >>> list(one_branch_operators())
@@ -92,7 +92,7 @@ class OneBranch:
 
 
 def recipe_of_views(recipe: str | Recipe | OneBranch) -> Recipe | OneBranch:
-    """The recipe of two views: a `OneBranch` as it is, else as of `get_recipe`.
+    """Return the recipe of two views: a `OneBranch` as it is, else as of `get_recipe`.
 
     Raises:
       ConfigError: an unknown recipe.
@@ -109,7 +109,7 @@ def _off():
 
 
 def _alone(recipe, name):
-    """A recipe of the operators of one name, and of nothing else."""
+    """Return a recipe of the operators of one name, and of nothing else."""
     operators, values = one_branch_operators()[name], _off()
     for operator in operators:
         if operator.switch:

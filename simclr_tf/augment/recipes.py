@@ -137,7 +137,7 @@ RECIPES = {
 
 
 def get_recipe(recipe: str | Recipe) -> Recipe:
-    """The recipe of that name; a recipe object is returned as it is.
+    """Return the recipe of that name; a recipe object is returned as it is.
 
     Args:
       recipe: str, a key of `RECIPES`, or a `Recipe`.

@@ -69,7 +69,7 @@ def apply_crop(
 
 
 def _interpolation(starts, lengths, source, target, flips=None):
-    """`[B, target, source]`: weights of the source pixels in each target pixel."""
+    """Return `[B, target, source]`: weights of source pixels in each target pixel."""
     scale = tf.cast(lengths, tf.float32) / float(target)
     centers = tf.range(target, dtype=tf.float32)[tf.newaxis] + 0.5
     if flips is not None:  # Exactly the centres of the opposite pixels.
@@ -87,7 +87,7 @@ def _interpolation(starts, lengths, source, target, flips=None):
 
 
 def _cubic(distance):
-    """Keys' kernel with a = -0.5 at distance >= 0 pixels."""
+    """Evaluate Keys' kernel with a = -0.5 at distance >= 0 pixels."""
     d = distance
     near = (1.5 * d - 2.5) * d * d + 1.0
     far = ((-0.5 * d + 2.5) * d - 4.0) * d + 2.0

@@ -1,4 +1,4 @@
-"""Which views of an image are made: how many, of which recipe and size; no TensorFlow.
+"""View plans: how many views, of which recipe and size; imports no TensorFlow.
 
 An objective says what it needs as groups (`ViewGroup`); `plan_views` turns them into
 one `View` each.
@@ -99,7 +99,7 @@ def plan_views(
     image_size_pixels: int | tuple[int, int] | None = None,
     groups: Sequence[ViewGroup] = (ViewGroup(2),),
 ) -> ViewPlan:
-    """The plan of the views that an objective asks for.
+    """Plan the views that an objective asks for.
 
     Args:
       recipe: name, Recipe, a tuple of recipes, one for each view of the first group,

@@ -1,4 +1,4 @@
-"""Two views of each image: the whole batch at once, or crop first and the rest later.
+"""Views of each image: the whole batch at once, or crop first and the rest later.
 
 Every draw is a pure function of (the image's seed, view, operator), so a view looks
 the same whatever the batch size, the device or the order of the threads. For images
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 def make_views(
     images: TensorLike, seeds: TensorLike, plan: ViewPlan
 ) -> tuple[Tensor, ...]:
-    """All views of a plan, on the whole batch at once, with independent draws.
+    """Make all views of a plan, on the whole batch at once, with independent draws.
 
     Args:
       images: uint8 in 0..255 or floating in [0, 1], `[B, H, W, C]`; H, W, C known.
@@ -94,7 +94,7 @@ def two_views(
     *,
     image_size_pixels: int | tuple[int, int] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Two views of each image: `make_views` of a plan of two.
+    """Make two views of each image: `make_views` of a plan of two.
 
     Args:
       images, seeds: as of `make_views`.
@@ -127,7 +127,7 @@ def one_view(
     view: int = 0,
     image_size_pixels: int | tuple[int, int] | None = None,
 ) -> Tensor:
-    """One view of each image; view k is number k of a plan.
+    """Make one view of each image; view k is number k of a plan.
 
     Args:
       images: uint8 in 0..255 or floating in [0, 1], `[B, H, W, C]`; H, W, C known.
@@ -156,7 +156,7 @@ def one_view(
 def finish_views(
     crops: TensorLike, seeds: TensorLike, plan: ViewPlan
 ) -> tuple[Tensor, ...]:
-    """All operators after the crop, on a batch: the second half of `make_views`.
+    """Apply all operators after the crop: the second half of `make_views`.
 
     Args:
       crops: tuple of uint8 or floating in [0, 1], `[B, h, w, C]`, one a view.
@@ -198,7 +198,7 @@ def finish_views(
 def finish_view(
     crops: TensorLike, seeds: TensorLike, recipe: str | Recipe, *, view: int = 0
 ) -> Tensor:
-    """All operators after the crop, on a batch: the second half of `one_view`.
+    """Apply all operators after the crop: the second half of `one_view`.
 
     Args:
       crops: uint8 or floating in [0, 1], `[B, S, S, C]`.
@@ -222,7 +222,7 @@ def finish_view(
 
 
 def _view_seeds(seeds, images, views):
-    """The seeds `[B, 2]` of each view, checked against the images."""
+    """Return the seeds `[B, 2]` of each view, checked against the images."""
     seeds = as_seeds(seeds, images.shape[0])
     return [fold_in(seeds, view) for view in views]
 
@@ -234,7 +234,7 @@ def _view_size(image_size_pixels, images):
 
 
 def _stack(batches):
-    """Batches of B as one."""
+    """Join batches of B into one."""
     return batches[0] if len(batches) == 1 else tf.concat(batches, axis=0)
 
 
@@ -243,7 +243,7 @@ def _split(stacked, number):
 
 
 def _view(images, keys, recipe, size):
-    """One view of each image; `keys` are the seeds of the view."""
+    """Make one view of each image; `keys` are the seeds of the view."""
     height, width = images.shape[1:3]
     if is_whole_image(recipe, size) and size == (height, width):
         return _finish(to_unit(images), keys, recipe)  # exactly, on any device
@@ -259,7 +259,7 @@ def _view(images, keys, recipe, size):
 
 
 def _finish(crops, keys, recipe):
-    """All operators after the crop; `keys` are the seeds of the view."""
+    """Apply all operators after the crop; `keys` are the seeds of the view."""
     return _applied(_operators_after_crop(recipe), crops, keys, recipe)
 
 

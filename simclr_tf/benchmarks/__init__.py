@@ -1,4 +1,4 @@
-"""How fast, and with how much memory: variants that take turns on one machine."""
+"""Benchmarks: time and memory of variants that alternate on one machine."""
 
 from simclr_tf.benchmarks.measuring import Case, Spread, Variant, measure, spread
 from simclr_tf.benchmarks.records import (

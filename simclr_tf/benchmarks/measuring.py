@@ -1,4 +1,4 @@
-"""Times of variants that take turns: medians of what happened in the same round.
+"""Times of variants that alternate: ratios are taken within a round.
 
 Absolute times of a shared machine mean little, and two variants timed one after the
 other see two different machines. So every round runs each variant once, A B C A B C
@@ -126,7 +126,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Median and quartiles, of one number too.
+    """Return median and quartiles, of one number too.
 
     Example:
       >>> spread([3.0, 1.0, 2.0, 4.0])
@@ -140,7 +140,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def ratios(baseline_seconds, seconds):
-    """How many times as fast as the baseline, round by round.
+    """Return how many times as fast as the baseline, round by round.
 
     Args:
       baseline_seconds, seconds: lists of floats, one a round, of the same rounds.

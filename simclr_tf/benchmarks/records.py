@@ -1,4 +1,4 @@
-"""What a benchmark found, on which machine: one JSON schema for all of them."""
+"""Records of benchmarks and of the machine: one JSON schema for all."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Record:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Versions, processor, threads and load.
+    """Return versions, processor, threads and load.
 
     Returns:
       dict that goes into JSON.
@@ -122,7 +122,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _processor():
-    """The first processor of /proc/cpuinfo; {} where there is none."""
+    """Return the first processor of /proc/cpuinfo; {} where there is none."""
     try:
         text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""Run a benchmark: every case in turn, its times and, if asked, its memory."""
+"""Running of a benchmark: every case in turn, its times and, if asked, its memory."""
 
 from __future__ import annotations
 

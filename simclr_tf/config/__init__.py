@@ -1,4 +1,4 @@
-"""Every option of every verb, once: its default, help, unit and check.
+"""Options of every verb, once each: default, help, unit and check.
 
 Frozen dataclasses; flags, help, config.json and the reports' tables follow from them.
 Start with `pretrain.py`; `schema.py` is what an option is. Nothing here imports

@@ -1,4 +1,4 @@
-"""Which images a run sees, and how their two views are made: the options of both.
+"""Options of the images of a run, and of their views.
 
 Like `simclr_tf.config`, of which these are sections, it imports no TensorFlow.
 """
@@ -32,7 +32,7 @@ _one_branch = module("simclr_tf.augment.one_branch")
 
 
 def source_forms():
-    """What `--data` takes, as text: the forms of all kinds of data sets."""
+    """Describe what `--data` takes: the forms of all kinds of data sets."""
     kinds = read_registry("simclr_tf.data.sources:SOURCES").values()
     forms = [form for kind in kinds for form in kind.forms]
     return f"{', '.join(forms[:-1])} or {forms[-1]}"
@@ -107,7 +107,7 @@ class DataConfig(Section):
 
 
 def _changes_of_a_recipe():
-    """A base class with every option of a recipe but the order: unset by default."""
+    """Make a base class with all options of a recipe but the order, all unset."""
     hints = typing.get_type_hints(_recipes.Recipe)
     fields = [
         (item.name, hints[item.name] | None, option(None, item.metadata["help"]))
@@ -147,7 +147,7 @@ class AugmentConfig(Section, _changes_of_a_recipe()):  # type: ignore[misc]
         self.build()
 
     def changes(self) -> dict[str, Any]:
-        """The options that differ from the recipe, as keyword arguments."""
+        """Return the options that differ from the recipe, as keyword arguments."""
         values = dataclasses.asdict(self)
         return {
             k: v
@@ -156,7 +156,7 @@ class AugmentConfig(Section, _changes_of_a_recipe()):  # type: ignore[misc]
         }
 
     def one_branch_operators(self) -> tuple[str, ...]:
-        """The operators of `one_branch`, as a tuple.
+        """Return the operators of `one_branch`, as a tuple.
 
         Example:
           >>> AugmentConfig(one_branch="color, crop").one_branch_operators()
@@ -167,7 +167,7 @@ class AugmentConfig(Section, _changes_of_a_recipe()):  # type: ignore[misc]
         return tuple(name.strip() for name in self.one_branch.split(","))
 
     def build(self) -> Recipe | OneBranch:
-        """The named recipe with its changes: a Recipe, or a OneBranch.
+        """Build the named recipe with its changes: a Recipe, or a OneBranch.
 
         Raises:
           ConfigError: an option out of its range.

@@ -1,4 +1,4 @@
-"""Every option of `distill`, once: its default, help, unit and check."""
+"""Options of `distill`, once each: default, help, unit and check."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -162,7 +162,7 @@ class DistillConfig(Section):
         self.run_config(3)  # Checks what is left.
 
     def run_config(self, channels):
-        """The training as a Config, for everything that is built from one.
+        """Return the training as a Config, for everything that is built from one.
 
         Args:
           channels: int, of the teacher's images.
@@ -209,12 +209,12 @@ class DistillOptions(DistillConfig):
     )
 
     def config(self):
-        """The DistillConfig of the training."""
+        """Return the DistillConfig of the training."""
         return part_of(self, DistillConfig)
 
 
 def named_student(name, options):
-    """What `--student=NAME` changes in a DistillConfig.
+    """Return the changes of `--student=NAME` to a DistillConfig.
 
     Args:
       name: str: "same", an encoder, or a preset.

@@ -1,4 +1,4 @@
-"""Every option of `export`, `convert_checkpoint` and `zoo`, once."""
+"""Options of `export`, `convert_checkpoint` and `zoo`, once each."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Every hyper-parameter of a run, once: its default, help, unit and check.
+"""Options of `pretrain`, once each: default, help, unit and check.
 
 Frozen, nested dataclasses. Flags (`--objective.temperature=0.5`) and `config.json`
 are generated from them, and ablations are `dataclasses.replace`. This module
@@ -360,7 +360,7 @@ class Config(Section):
 
 
 def from_dict(values: dict[str, Any]) -> Config:
-    """The inverse of `to_dict`; options that are missing get their defaults.
+    """Build a Config from `to_dict`; options that are missing get their defaults.
 
     Options of earlier versions are read under their present names.
 

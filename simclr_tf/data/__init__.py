@@ -1,4 +1,4 @@
-"""Images from anywhere: sources with random access, and batches that are pure.
+"""Data sets: sources with random access, and batches that depend on seed and step only.
 
 `opening.py` opens what `--data` names, `sources/` has one file a kind of data set, and
 `pipelines.py` makes the batches. Nothing here imports TensorFlow before it is used.

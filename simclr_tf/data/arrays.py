@@ -70,7 +70,7 @@ class ArraySource(Source):
         self._origin = origin
 
     def read_images(self, ids: Array) -> Array:
-        """Pixels of some examples.
+        """Read the pixels of some examples.
 
         Args:
           ids: int64 array `[B]`.
@@ -108,7 +108,7 @@ class ArraySource(Source):
 
 
 def array_to_channels(images, channels):
-    """`to_channels` for a NumPy batch `[B, H, W, C]` of uint8 or float32 in [0, 1].
+    """Apply `to_channels` to a NumPy batch `[B, H, W, C]` of uint8 or float32.
 
     Example:
       >>> white = np.full([1, 2, 2, 3], 255, np.uint8)

@@ -1,4 +1,4 @@
-"""Images that would be read again and again, kept in memory or on a local disk.
+"""Cache: images that are read again and again, kept in memory or on a local disk.
 
 What is kept decides nothing but speed: batches are bit-identical with any cache
 (`--data.cache`). Small images of one size are decoded once and kept in memory in any

@@ -1,4 +1,4 @@
-"""Images that cannot be read: counted, named, skipped; too many stop the run."""
+"""Unreadable images: counted, named, skipped; too many stop the run."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def on_host(
 
 
 def _lent(function):
-    """`function`, kept alive by the outermost function graph that calls it."""
+    """Return `function`, kept alive by the outermost function graph that calls it."""
     graph = tf.compat.v1.get_default_graph()
     if getattr(graph, "outer_graph", None) is None:
         return function  # Called at once.

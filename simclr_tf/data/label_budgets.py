@@ -1,4 +1,4 @@
-"""How many labels a classifier may see: a fraction, a number a class, or a list."""
+"""Label budgets: a fraction, a number a class, or a list of files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class LabelBudget:
         )
 
     def subset(self, source: Source, seed: int) -> Array:
-        """Which images of a source keep their label.
+        """Choose the images of a source that keep their label.
 
         Args:
           source: Source with labels.
@@ -69,7 +69,7 @@ class LabelBudget:
         )
 
     def title(self) -> str:
-        """How tables call it.
+        """Return the budget as tables show it.
 
         Example:
           >>> LabelBudget(fraction=0.01).title(), LabelBudget(per_class=10).title()
@@ -169,7 +169,7 @@ def _beginning(members, fraction, seed):
 
 
 def listed_images(source: Source, path: StrPath) -> Array:
-    """The images whose file names a text file lists.
+    """Find the images whose file names a text file lists.
 
     A name is compared without its folder: `n01440764_10026.JPEG`, as in the lists of
     1 % and 10 % of ImageNet that SimCLR published. Of a source with ImageNet's 1,000

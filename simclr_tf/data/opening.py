@@ -1,4 +1,4 @@
-"""One grammar for every data set: `open_source`."""
+"""`open_source`: opens every kind of data set from one text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches for looking at images as they are: in order, each once, nothing random."""
+"""Batches for evaluation: all images in order, each once, nothing random."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def evaluation_batches(
     image_size_pixels: int | tuple[int, int],
     recipe: str | Recipe = "evaluate",
 ) -> Dataset:
-    """All images of a source in order, prepared for the encoder.
+    """Return all images of a source in order, prepared for the encoder.
 
     An image that cannot be decoded is left out, and recorded as in `CorruptionLog`.
 

@@ -48,7 +48,7 @@ def training_dataset(
     num_shards: int = 1,
     with_labels: bool = True,
 ) -> Dataset:
-    """The batches `start_step` to `total_steps` - 1 of a run.
+    """Return the batches `start_step` to `total_steps` - 1 of a run.
 
     Args:
       source: Source or StreamSource, see `open_source`.
@@ -139,7 +139,7 @@ def training_dataset(
 
 
 def batch_form(source):
-    """What a training batch of a source holds of the images.
+    """Name the form in which a training batch of a source holds the images.
 
     Images of one size come as they are, and the views are made in batches on the
     device: "images". Files and images of several sizes are cropped one by one on the
@@ -157,7 +157,7 @@ def batch_form(source):
 
 
 def batch_ids(source: Source, *, global_batch_size: int, seed: int, step: int) -> Array:
-    """Which examples the global batch of a step holds, without reading them.
+    """List the examples in the global batch of a step, without reading them.
 
     (One that cannot be read is replaced while training; see `CorruptionLog`.)
 
@@ -217,7 +217,7 @@ class _Crops:
 
 
 def _array_batches(source, schedule, steps, batch_size, with_labels):
-    """Pixels gathered on the host, one NumPy call a batch."""
+    """Gather pixels on the host, one NumPy call a batch."""
     has_labels = with_labels and source.labels is not None
 
     def gather(step):
@@ -243,7 +243,7 @@ def _array_batches(source, schedule, steps, batch_size, with_labels):
 
 
 def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
-    """Files read, decoded and cropped one by one, in parallel, in a fixed order."""
+    """Read, decode and crop files one by one, in parallel, in a fixed order."""
     types = [tf.int64, tf.int32, *source.location_types]
 
     def draw(step):
@@ -277,7 +277,7 @@ def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
 
 
 def _readable(source, crops, example, seed_and_draws, location):
-    """(id, crops) of `example`, or of the first stand-in that can be read."""
+    """Return (id, crops) of `example`, or of the first stand-in that can be read."""
     seed, _ = seed_and_draws
 
     def stand_in_place(attempt):
@@ -311,7 +311,7 @@ def _readable(source, crops, example, seed_and_draws, location):
 
 
 def _stream_batches(source, schedule, steps, crops, first_row, shard, with_labels):
-    """Images as they come; the rows of other workers are read and dropped."""
+    """Take images as they come; other workers' rows are read and dropped."""
     first, batch_size, global_batch_size = shard
     has_labels = with_labels and source.has_labels
 
@@ -346,7 +346,7 @@ def _stream_batches(source, schedule, steps, crops, first_row, shard, with_label
 
 
 def _fixed_shapes(draw, types, batch_size):
-    """A graph function of the step that calls `draw`, whose results have shapes."""
+    """Return a graph function of the step that calls `draw` and sets shapes."""
 
     def rows(step):
         columns = on_host(draw, [step], types)

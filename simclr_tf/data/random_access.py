@@ -1,4 +1,4 @@
-"""What every data set with random access can do, whatever it is stored in.
+"""Sources: the interface of every data set with random access.
 
 The order of a run is ours (`simclr_tf.seeding.epoch_order`), so a source only has to
 fetch example i. Pixels come from memory (`ArraySource`, simclr_tf/data/arrays.py) or
@@ -103,7 +103,7 @@ class Source(abc.ABC):
         self.labels = labels
 
     def subset(self, indices: Array, split: str | None = None) -> Source:
-        """The same data set, restricted to some examples and renumbered from 0.
+        """Return the same data set, restricted to some examples and renumbered from 0.
 
         Args:
           indices: int array `[m]`, ids of this source, in the wanted order.
@@ -130,15 +130,15 @@ class Source(abc.ABC):
         return part
 
     def rows(self, ids: Array) -> Array:
-        """Ids of this source -> rows of what it was opened from (after `subset`)."""
+        """Map ids of this source to rows of what it was opened from."""
         return ids if self._rows is None else self._rows[ids]
 
     def example_name(self, example: int) -> str:
-        """How a message calls example `example`: its file, or its row."""
+        """Name an example for a message: its file, or its row."""
         return f"{self.name}#{int(self.rows(np.int64(example)))}"
 
     def files(self) -> list[tuple[str, int, int]] | None:
-        """The files of the images in their order, where each image is one.
+        """List the files of the images in their order, where each image is one.
 
         Returns:
           list of (name, bytes, CRC-32 of both ends), or None.
@@ -146,7 +146,7 @@ class Source(abc.ABC):
         return None
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of what defines the content and the order of this source.
+        """Compute the SHA-256 (hex) of what defines content and order of this source.
 
         Equal for two sources that give the same images and labels for the same ids.
         Files are represented by their names, sizes and both ends (not by their dates: a
@@ -188,22 +188,22 @@ class EncodedSource(Source):
 
     @abc.abstractmethod
     def locations(self, ids: Array) -> tuple[Array, ...]:
-        """Where examples lie: int64 ids `[B]` -> tuple of NumPy arrays `[B]`."""
+        """Locate examples: int64 ids `[B]` to a tuple of NumPy arrays `[B]`."""
 
     @abc.abstractmethod
     def encoded_bytes(self, ids: Array) -> Array:
-        """The sizes of examples' files: int64 ids `[B]` -> int64 `[B]`, in bytes."""
+        """Return the bytes of examples' files: int64 ids `[B]` to int64 `[B]`."""
 
     @abc.abstractmethod
     def read_encoded(self, *location: Tensor) -> Tensor:
-        """One location (scalar tensors) -> its file content, a scalar string."""
+        """Read the file content, a scalar string, at one location (scalar tensors)."""
 
     def read_image(self, *location: Tensor) -> Tensor:
-        """One location (scalar tensors) -> uint8 `[H, W, channels]`."""
+        """Read uint8 `[H, W, channels]` at one location (scalar tensors)."""
         return decode_image(self.read_encoded(*location), self.channels)
 
     def location_tensors(self, example: Tensor) -> tuple[Tensor, ...]:
-        """The location of one example, `example` being an int64 scalar tensor."""
+        """Return the location of one example, `example` an int64 scalar tensor."""
 
         def locate(number):
             return [column[0] for column in self.locations(number[np.newaxis])]

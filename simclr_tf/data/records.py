@@ -1,4 +1,4 @@
-"""Where the images lie inside TFRecord files: random access without copying them.
+"""TFRecord files: places of the images in them, for random access without a copy.
 
 A TFRecord file is a sequence of (length, checksum, example, checksum); an example is a
 `tf.train.Example` in protocol buffer wire format, a tree of (tag, length, content). One
@@ -46,7 +46,7 @@ class _Bytes:
         self._stream.close()
 
     def read(self, start, count):
-        """`count` bytes from `start`; fewer at the end of the file."""
+        """Read `count` bytes from `start`; fewer at the end of the file."""
         inside = start - self._start
         if inside < 0 or inside + count > len(self._block):
             self._stream.seek(start)
@@ -55,7 +55,7 @@ class _Bytes:
         return self._block[inside : inside + count]
 
     def varint(self, start):
-        """A base-128 integer at `start` -> (value, position behind it)."""
+        """Decode the base-128 integer at `start`: (value, position behind it)."""
         value = 0
         for place, byte in enumerate(self.read(start, 10)):
             value |= (byte & 0x7F) << (7 * place)
@@ -64,7 +64,7 @@ class _Bytes:
         raise ValueError("a number does not end")
 
     def fields(self, start, stop):
-        """The fields of the message in [start, stop): (tag, content start, stop)."""
+        """Yield the fields of a message: (tag, content start, content stop)."""
         while start < stop:
             tag, start = self.varint(start)
             if tag & 7 == 2:
@@ -81,7 +81,7 @@ class _Bytes:
 
 
 def read_piece(path, offset, length):
-    """A piece of a file: it seeks, so that the size of the file does not matter.
+    """Read a piece of a file by seeking: the size of the file does not matter.
 
     (TensorFlow's FixedLengthRecordDataset reads all that lies before.)
 
@@ -106,7 +106,7 @@ def read_piece(path, offset, length):
 
 
 def index_records(path, image_key, label_key=None):
-    """Places of the images of one TFRecord file, and their labels.
+    """Find the places of the images of one TFRecord file, and their labels.
 
     Args:
       path: str, the file.
@@ -146,7 +146,7 @@ def index_records(path, image_key, label_key=None):
 
 
 def _image_and_label(content, start, stop, image_key, label_key):
-    """One tf.train.Example in [start, stop) -> (offset, length, label)."""
+    """Find (offset, length, label) of one tf.train.Example in [start, stop)."""
     offset, length, label = start, 0, -1
     for _, features_start, features_stop in content.fields(start, stop):
         for _, *entry in content.fields(features_start, features_stop):
@@ -164,7 +164,7 @@ def _image_and_label(content, start, stop, image_key, label_key):
 
 
 def _bytes_value(content, start, stop):
-    """A feature with one byte string -> its place; the feature's field 1 lists them."""
+    """Find a feature's one byte string; the feature's field 1 lists them."""
     for kind, first, last in content.fields(start, stop):
         if kind == _FIRST_FIELD:
             for _, begin, end in content.fields(first, last):
@@ -173,7 +173,7 @@ def _bytes_value(content, start, stop):
 
 
 def _integer_value(content, start, stop):
-    """A feature with one integer -> its value; the feature's field 3 lists them."""
+    """Read a feature's one integer; the feature's field 3 lists them."""
     for kind, first, last in content.fields(start, stop):
         if kind == _THIRD_FIELD:
             for tag, begin, end in content.fields(first, last):

@@ -1,4 +1,4 @@
-"""Any `tf.data.Dataset` of images: in memory if it fits, else in its order."""
+"""Streams: any `tf.data.Dataset` of images, in memory if it fits, else in its order."""
 
 from __future__ import annotations
 
@@ -76,22 +76,22 @@ class StreamSource:
         self.has_labels = False
 
     def example_name(self, example: int) -> str:
-        """How a message calls the example at position `example` of the stream."""
+        """Name the example at position `example` of the stream, for a message."""
         return f"{self.name}#{int(example)}"
 
     def files(self) -> None:
-        """None: the elements of a stream have no names."""
+        """Return None: the elements of a stream have no names."""
         return None
 
     def fingerprint(self) -> str:
-        """A description of the elements: the content of a stream is not known."""
+        """Describe the elements: the content of a stream is not known."""
         return f"stream:{self.dataset.element_spec}:{self.num_examples}"
 
 
 def open_dataset(
     dataset, *, name, split, channels, max_corrupt_fraction, memory_limit_bytes
 ):
-    """A `tf.data.Dataset` of images, (image, label), or dicts with those keys.
+    """Open a `tf.data.Dataset` of images, (image, label), or dicts with those keys.
 
     A finite data set with images of one size is read once into memory, if it takes at
     most `memory_limit_bytes` there; then it can be shuffled like any other.
@@ -132,7 +132,7 @@ def open_dataset(
 
 
 def checked_image(image, name):
-    """One streamed image as uint8 or float32; refuses floats outside [0, 1] and NaN.
+    """Check one streamed image; refuse floats outside [0, 1] and NaN.
 
     Args:
       image: uint8 or floating tensor `[H, W, C]`, inside a `Dataset.map`.
@@ -164,7 +164,7 @@ def checked_image(image, name):
 
 
 def _as_tuples(dataset, name):
-    """Elements as (image,) or (image, label)."""
+    """Return elements as (image,) or (image, label)."""
     spec = dataset.element_spec
     if isinstance(spec, dict) and "image" in spec:
         keys = ("image", "label") if "label" in spec else ("image",)
@@ -195,7 +195,7 @@ def _as_tuples(dataset, name):
 
 
 def _read_all(dataset, memory_limit_bytes, name):
-    """(images, labels) as arrays, or None if they do not fit or differ in size."""
+    """Read (images, labels) as arrays; None if they do not fit or differ in size."""
     images, labels, taken = [], [], 0
     iterator = dataset.as_numpy_iterator()
     while True:

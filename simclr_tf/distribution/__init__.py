@@ -1,4 +1,4 @@
-"""The only part of the package that knows about replicas."""
+"""Replicas and workers: the only code of the package that uses tf.distribute."""
 
 from simclr_tf.distribution.agreement import largest_over_workers, require_agreement
 from simclr_tf.distribution.collectives import (

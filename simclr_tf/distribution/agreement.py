@@ -1,4 +1,4 @@
-"""Workers that must mean the same run, and stop at the same step."""
+"""Checks that all workers have the same run, and a step at which all stop."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def require_agreement(strategy: Strategy, **values: str) -> None:
 
 
 def largest_over_workers(strategy: Strategy, number: int) -> int:
-    """The largest of the workers' numbers; the same answer on all of them.
+    """Return the largest of the workers' numbers; the same answer on all of them.
 
     Args:
       strategy: tf.distribute.Strategy.
@@ -65,7 +65,7 @@ def _digest(value):
 
 
 def _rows_of_workers(strategy, row, workers):
-    """int32 `[workers, n]` of every worker's row of n numbers."""
+    """Gather int32 `[workers, n]`: every worker's row of n numbers."""
     replicas = strategy.num_replicas_in_sync // workers
     gathered = _gatherer(strategy)(tf.constant(row, tf.int32))
     return np.asarray(gathered)[::replicas]
@@ -73,7 +73,7 @@ def _rows_of_workers(strategy, row, workers):
 
 @functools.lru_cache(maxsize=2)
 def _gatherer(strategy):
-    """A function of this worker's row `[n]` to those of all replicas `[R, n]`."""
+    """Return a function of this worker's row `[n]` to all replicas' rows `[R, n]`."""
 
     @tf.function(autograph=False)
     def gather(row):

@@ -1,4 +1,4 @@
-"""What replicas tell each other.
+"""Collectives: sums, gathers and assignments over the replicas.
 
 Global batch semantics: a loss is the mean over the *global* batch, candidates are
 gathered from all replicas with their gradients, and gradients are summed once. With
@@ -21,17 +21,17 @@ SAME_ON_ALL_REPLICAS = tf.VariableAggregation.ONLY_FIRST_REPLICA
 
 
 def num_replicas() -> int:
-    """Number of replicas that run in sync with the calling code (1 outside)."""
+    """Return the number of replicas that run the calling code in sync (1 outside)."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def in_several_replicas() -> bool:
-    """Whether the calling code is run by more than one replica at the same time."""
+    """Tell whether several replicas run the calling code at the same time."""
     return num_replicas() > 1 and not tf.distribute.in_cross_replica_context()
 
 
 def meets_in_merge_calls() -> bool:
-    """Whether replicas meet by merging their Python calls, one thread for each.
+    """Tell whether the strategy uses `merge_call`, with one Python thread a replica.
 
     So do those of a MirroredStrategy; a loop in the graph cannot hold such a meeting.
     Elsewhere one program holds collectives, also in loops.
@@ -40,7 +40,7 @@ def meets_in_merge_calls() -> bool:
 
 
 def sum_over_replicas(tensors: Any) -> Any:
-    """Each tensor summed over all replicas, in one collective for all of them.
+    """Sum each tensor over all replicas, in one collective for all of them.
 
     The gradient of a sum is the sum of the gradients.
 
@@ -56,7 +56,7 @@ def sum_over_replicas(tensors: Any) -> Any:
 
 
 def stack_over_replicas(tensor: Tensor) -> Tensor:
-    """Every replica's tensor as a row of one that all of them see.
+    """Stack every replica's tensor as a row of one tensor that all of them get.
 
     Each replica fills its row of a tensor of zeros, and the sum is exact: nothing is
     rounded, a NaN stays in its row, the gradient flows back to the replica it belongs
@@ -94,7 +94,7 @@ def gather_across_replicas(tensor: Tensor) -> Tensor:
 
 
 def replica_offset(per_replica_batch_size: int | Tensor) -> Tensor:
-    """Row of the global batch at which this replica's part starts.
+    """Return the row of the global batch at which this replica's part starts.
 
     Args:
       per_replica_batch_size: int or int32 scalar.

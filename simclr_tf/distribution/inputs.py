@@ -1,4 +1,4 @@
-"""The rows of a global batch on their way to the replicas."""
+"""Input batches: each replica gets its rows of the global batch."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Use 496 or 504. Received: global_batch_size=500, replicas=8.
 
 
 def nearest_divisible(size, replicas, largest=None):
-    """The (at most) two multiples of `replicas` nearest to `size`, in order.
+    """Return the (at most) two multiples of `replicas` nearest to `size`, in order.
 
     Example:
       >>> nearest_divisible(500, 8), nearest_divisible(3, 8)
@@ -69,7 +69,7 @@ def nearest_divisible(size, replicas, largest=None):
 def distribute_batches(
     strategy: Strategy, batches_of_worker: Callable[[int, int], Dataset]
 ) -> Iterable[Any]:
-    """A data set of which every replica gets its rows of each global batch.
+    """Make a data set of which every replica gets its rows of each global batch.
 
     Replica r of R gets rows [r G / R, (r + 1) G / R) of a batch of G: the replicas of
     worker 0 come first. Nothing is divided by TensorFlow: each worker builds its own
@@ -102,7 +102,7 @@ def distribute_batches(
 
 
 def _cut(batch, parts):
-    """Every tensor `[B, ...]` as `[parts, B / parts, ...]`."""
+    """Reshape every tensor `[B, ...]` to `[parts, B / parts, ...]`."""
     return {
         name: tf.reshape(value, [parts, value.shape[0] // parts, *value.shape[1:]])
         for name, value in batch.items()

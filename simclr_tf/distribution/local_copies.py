@@ -1,4 +1,4 @@
-"""The values that a variable has on this machine, without asking other workers."""
+"""A variable's values on this machine, read without asking other workers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from simclr_tf.array_types import Variable
 
 
 def local_copies(variable: Variable) -> tuple[Variable, ...]:
-    """The plain variables behind a variable, one a replica of this worker.
+    """Return the plain variables behind a variable, one a replica of this worker.
 
     Reading or assigning them needs no collective: one worker can do it alone.
 

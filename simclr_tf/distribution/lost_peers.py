@@ -1,4 +1,4 @@
-"""A worker that stops answering, said in words instead of a graph's."""
+"""Errors about a lost worker: TensorFlow's become one message that names it."""
 
 from __future__ import annotations
 

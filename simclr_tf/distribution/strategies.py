@@ -1,4 +1,4 @@
-"""On which devices a run computes: one, several, several machines, or a TPU."""
+"""Strategies: one device, several GPUs, several machines, or a TPU."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_strategy(
     tpu: str | None = None,
     collective_timeout_seconds: float = 300.0,
 ) -> tf.distribute.Strategy:
-    """The strategy under which a run builds its variables and steps.
+    """Make the strategy under which a run builds its variables and steps.
 
     Call it before TensorFlow is used for anything else: logical devices and
     connections to other workers cannot be set up later.
@@ -81,13 +81,13 @@ def make_strategy(
 
 
 def is_distributed(strategy: tf.distribute.Strategy) -> bool:
-    """Whether it is more than TensorFlow's default strategy, which is one device."""
+    """Tell whether a strategy is not TensorFlow's default one, which is one device."""
     with strategy.scope():
         return tf.distribute.has_strategy()
 
 
 def belongs_to_scope(variable: Variable) -> bool:
-    """Whether a variable lives on the replicas of the strategy in scope."""
+    """Tell whether a variable is on the replicas of the strategy in scope."""
     if not tf.distribute.has_strategy():
         return True
     home = getattr(variable, "distribute_strategy", None)
@@ -95,7 +95,7 @@ def belongs_to_scope(variable: Variable) -> bool:
 
 
 def cluster_of(strategy: tf.distribute.Strategy) -> Cluster | None:
-    """The Cluster of a strategy over several machines; None for all others."""
+    """Return the Cluster of a strategy over several machines; None for all others."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return None
     resolver = strategy.cluster_resolver
@@ -116,7 +116,7 @@ def cluster_of(strategy: tf.distribute.Strategy) -> Cluster | None:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes files."""
+    """Tell whether this process is the one that writes files."""
     cluster = cluster_of(strategy)
     return cluster is None or cluster.index == 0
 

@@ -1,4 +1,4 @@
-"""A representation side by side with what it has to beat, under the same probes."""
+"""Comparison of an encoder with an untrained one and raw pixels, by the same probes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def evaluate_encoder(
     on_features: Callable[..., None] | None = None,
     **settings: Any,
 ) -> tuple[Measurement, ...]:
-    """`evaluate_features` of a frozen encoder.
+    """Run `evaluate_features` on a frozen encoder.
 
     Args:
       encoder: keras.Model, or None for the raw pixels.
@@ -103,7 +103,7 @@ def compare(
     on_features: Callable[..., None] | None = None,
     **settings: Any,
 ) -> Results:
-    """This encoder, the same one untrained, and raw pixels under the same probes.
+    """Compare this encoder, an untrained one and raw pixels under the same probes.
 
     Args:
       encoder: keras.Model.

@@ -1,4 +1,4 @@
-"""Distillation and self-training: a student beside the teacher that it learns from."""
+"""Distillation and self-training: a student trained on the output of its teacher."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def distill(
 
 
 def build_student(config, teacher):
-    """The student before its first step.
+    """Build the student before its first step.
 
     Args:
       config: DistillConfig; `architecture`, `student`, `init_from` and `seed` count.
@@ -189,7 +189,7 @@ def _draw_linear_layer(student, seed):
 
 
 def _training_images(config, teacher):
-    """The images to learn from; of their labels, those that are to be used."""
+    """Open the images to learn from; of their labels, those that are to be used."""
     run = config.run_config(teacher.input_shape[-1])
     source = open_training_source(run)
     if config.alpha == 1:
@@ -245,7 +245,7 @@ def _check_classes(teacher, source):
 
 
 def _measure(config, teacher, student, test, training):
-    """Both networks on the test images, and how often they agree."""
+    """Measure both networks on the test images, and how often they agree."""
     batches = evaluation_batches(test, config.batch_size, config.image_size_pixels)
     predictions, measurements = {}, []
     for name, network in ((TEACHER, teacher), (STUDENT, student)):
@@ -290,7 +290,7 @@ def _measure(config, teacher, student, test, training):
 
 
 def _share(representation, protocol, metric, hits, **fields):
-    """A Measurement of the share of images for which something holds."""
+    """Return a Measurement of the share of images for which something holds."""
     number, count = len(hits), int(np.sum(hits))
     low, high = wilson_interval(count, number)
     return Measurement(

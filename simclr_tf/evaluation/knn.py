@@ -1,4 +1,4 @@
-"""Weighted k nearest neighbours: the probe that fits nothing."""
+"""Weighted k nearest neighbours, a probe without training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIMILARITIES_A_BLOCK = 2**24
 def nearest_neighbours(
     features: Array, queries: Array, k: int, *, query_block: int = 1024
 ) -> tuple[Array, Array]:
-    """The k rows of `features` most similar to each query.
+    """Find the k rows of `features` most similar to each query.
 
     Similarity is the cosine, h_i . h_j / (|h_i| |h_j|), 0 for a row of zeros. Both
     sides are taken in blocks, so memory does not grow with the sets. Of equally
@@ -65,7 +65,7 @@ def knn_classify(
     k: int = 20,
     temperature: float = 0.07,
 ) -> Array:
-    """Classes voted by the k nearest training images.
+    """Classify images by the vote of the k nearest training images.
 
     The neighbour j of a query i votes for its class with the weight
     exp(s_ij / temperature), s the cosine similarity. Of classes with equally many
@@ -109,7 +109,7 @@ def knn_classify(
 
 
 def _most_similar(features, queries, k, candidate_block):
-    """`nearest_neighbours` of one block of queries, over blocks of candidates."""
+    """Find `nearest_neighbours` of one block of queries, over blocks of candidates."""
     best_indices = np.zeros([len(queries), 0], np.int64)
     best = np.zeros([len(queries), 0], np.float32)
     for start in range(0, len(features), candidate_block):

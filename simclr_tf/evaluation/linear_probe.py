@@ -75,7 +75,7 @@ def linear_probe(
     scaling: str = "center",
     seed: int = 0,
 ) -> LinearProbe:
-    """Accuracy of an L2-regularised logistic regression on frozen features.
+    """Measure an L2-regularised logistic regression on frozen features.
 
     The penalty is the value with the best accuracy on a held-out, stratified part of
     the *training* set (of equal ones, the lowest loss there); the classifier is then
@@ -146,7 +146,7 @@ def few_label_probe(
     alphas: Sequence[float] = ALPHAS,
     scaling: str = "center",
 ) -> FewLabelProbe:
-    """Accuracy when only a few labels of each class are known.
+    """Measure accuracy when only a few labels of each class are known.
 
     A ridge classifier, its penalty chosen by leave-one-out among the few labelled
     images alone, on several random draws of them.
@@ -201,7 +201,7 @@ def few_label_probe(
 
 
 def held_out_split(labels, held_out_fraction, seed):
-    """Which training images choose a setting, and which are fitted meanwhile.
+    """Split training images: some choose a setting, the others are fitted meanwhile.
 
     Args:
       labels: int array `[n]`, all labelled.
@@ -237,7 +237,7 @@ def held_out_split(labels, held_out_fraction, seed):
 
 
 def _sweep(x, class_indices, parts, l2_values):
-    """The best penalty, its weights, and the accuracy of every penalty."""
+    """Find the best penalty, its weights, and the accuracy of every penalty."""
     fitted_part, held_out_part = parts
     num_classes = class_indices.max() + 1
     best = weights = None
@@ -259,7 +259,7 @@ def _sweep(x, class_indices, parts, l2_values):
 
 
 def _score(x, class_indices, weights):
-    """Number of correct predictions, and the mean loss."""
+    """Return the number of correct predictions, and the mean loss."""
     logits = x @ weights[:-1] + weights[-1]
     logits -= logits.max(axis=1, keepdims=True)
     log_totals = np.log(np.exp(logits).sum(axis=1))

@@ -67,7 +67,7 @@ def linear_sgd_probe(
     seed: int = 0,
     view_batches: Callable[..., Iterable[tuple[Array, Array]]] | None = None,
 ) -> LinearSGDProbe:
-    """Accuracy of a linear layer trained on a frozen encoder, as the paper trains it.
+    """Measure a linear layer trained on a frozen encoder, as the paper trains it.
 
     One layer a learning rate, all trained at once by `LinearLayers` on all but a
     held-out, stratified part of the *training* set; the learning rate with the best
@@ -155,7 +155,7 @@ class _Trainer:
         self._epochs, self._seed = epochs, seed
 
     def train(self, rows, base_learning_rates, *, batches, **of_layers):
-        """Features `[N, F]` -> logits `[L, N, C]` of one layer a learning rate."""
+        """Train one layer a learning rate; return logits `[L, N, C]` of `[N, F]`."""
         total_steps = self._epochs * (len(rows) // self.batch_size)
         layers = LinearLayers(
             self._x.shape[1],
@@ -176,7 +176,7 @@ class _Trainer:
         return lambda features: layers.logits(self._scaled(features))
 
     def cached_batches(self, rows, *, batch_size, total_steps, seed):
-        """Pairs (features, labels) in the order in which a run would see the images."""
+        """Yield pairs (features, labels) in the order of a run."""
         schedule = BatchSchedule(len(rows), batch_size, seed)
         for step in range(total_steps):
             chosen = rows[schedule.examples(step)[1]]
@@ -187,7 +187,7 @@ class _Trainer:
 
 
 def _choose(logits, class_indices, rates):
-    """The best learning rate by its logits `[N, C]`, and the accuracy of each."""
+    """Choose the best learning rate by its logits `[N, C]`; return all accuracies."""
     best, accuracies = None, {}
     for rate, found in zip(rates, logits.astype(np.float64), strict=True):
         if not np.isfinite(found).all():

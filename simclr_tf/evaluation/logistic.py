@@ -13,7 +13,7 @@ L2_CHOICES = ("fast", "paper")
 
 
 def named_l2_values(choice: str, num_images: int) -> tuple[float, ...]:
-    """Penalties for `linear_probe` by name.
+    """Return the penalties for `linear_probe` by name.
 
     "fast" is its default. "paper" is the sweep of the transfer experiments: 45 values,
     logarithmically spaced from 1e-6 to 1e5. The paper does not say what they weigh
@@ -56,7 +56,7 @@ def fit_logistic(
     tolerance=1e-4,
     max_iterations=500,
 ):
-    """Weights of a multinomial logistic regression.
+    """Fit the weights of a multinomial logistic regression.
 
     Minimises mean_i(-log softmax(x_i W + b)[y_i]) + l2 / 2 |W|^2; b goes unpunished.
     L-BFGS runs in coordinates that are scaled by the diagonal of the Hessian at the
@@ -129,7 +129,7 @@ class _Objective:
         return float(losses.mean(dtype=np.float64) + penalty), slopes
 
     def newton_scales(self, weights):
-        """1 / sqrt(diagonal of the Hessian), `[F + 1, C]`."""
+        """Return 1 / sqrt(diagonal of the Hessian), `[F + 1, C]`."""
         _, p = self._forward(weights)
         spread = p * (1 - p) / len(self._x)
         diagonal = np.empty(weights.shape)
@@ -138,7 +138,7 @@ class _Objective:
         return 1 / np.sqrt(diagonal)
 
     def _forward(self, weights):
-        """Losses `[n]` and probabilities `[n, C]`, in the dtype of the features."""
+        """Compute losses `[n]` and probabilities `[n, C]` in the dtype of features."""
         weights = weights.astype(self._x.dtype)
         logits = self._x @ weights[:-1] + weights[-1]
         logits -= logits.max(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""The protocols by name, and what they measure of given features."""
+"""Protocols by name, and their run on given features."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def evaluate_features(
     seed: int = 0,
     views: EncodedViews | None = None,
 ) -> tuple[Measurement, ...]:
-    """Probes of given features: by default weighted kNN, linear, and few labels.
+    """Probe given features: by default weighted kNN, linear, and few labels.
 
     Args:
       representation: str, name of the row in the table.
@@ -96,7 +96,7 @@ def evaluate_features(
 
 
 def check_protocols(protocols, views, per_class):
-    """The protocols to run, each once, if all of them are known and can run.
+    """Return the protocols to run, each once, if all are known and can run.
 
     Args:
       protocols: iterable of str.

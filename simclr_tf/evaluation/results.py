@@ -1,4 +1,4 @@
-"""What an evaluation measured: one JSON schema for every protocol.
+"""Results of an evaluation: one JSON schema for every protocol.
 
 Accuracies are percents everywhere, and the names of metrics say so.
 """
@@ -80,7 +80,7 @@ class Results:
     step: int | None = None
 
     def find(self, representation: str, protocol: str) -> Measurement | None:
-        """The measurement of a representation under a protocol, or None."""
+        """Return the measurement of a representation under a protocol, or None."""
         for measurement in self.measurements:
             if (measurement.representation, measurement.protocol) == (
                 representation,
@@ -93,7 +93,7 @@ class Results:
 def wilson_interval(
     successes: int, trials: int, z: float = 1.959963984540054
 ) -> tuple[float, float]:
-    """Interval for a proportion that holds near 0 and 1 too.
+    """Return an interval for a proportion that holds near 0 and 1 too.
 
     (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), p = successes / n.
 
@@ -190,7 +190,7 @@ def read_results(path: StrPath) -> Results:
 
 
 def results_of_record(record: dict[str, Any], origin: StrPath) -> Results:
-    """Results from the dict that `dataclasses.asdict` makes of them.
+    """Build Results from the dict that `dataclasses.asdict` makes of them.
 
     Args:
       record: dict, without the name and the number of the schema.

@@ -40,7 +40,7 @@ class RidgeClassifier:
         return len(values) > 1 and self.alpha in (values[0], values[-1])
 
     def predict(self, features: Array) -> Array:
-        """Labels int64 `[m]` of features `[m, F]`."""
+        """Predict labels int64 `[m]` of features `[m, F]`."""
         scores = self._axes.transform(features) @ self._weights + self._offsets
         return self.classes[scores.argmax(axis=1)]
 

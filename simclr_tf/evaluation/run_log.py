@@ -1,4 +1,4 @@
-"""The runs of a protocol in a file of lines: what was interrupted goes on there."""
+"""Log of the runs of a protocol, by which an interrupted evaluation continues."""
 
 import dataclasses
 import json
@@ -91,7 +91,7 @@ class RunLog:
                 ) from error
 
     def runs(self, cell, seeds):
-        """The runs of a cell, in the order of the seeds.
+        """Return the runs of a cell, in the order of the seeds.
 
         Args:
           cell: tuple (representation, budget, epochs).

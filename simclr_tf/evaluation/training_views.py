@@ -41,7 +41,7 @@ class TrainingViews:
     def batches(
         self, ids: Array, *, batch_size: int, total_steps: int, seed: int
     ) -> Iterator[dict[str, Any]]:
-        """Batches of one view an image; each epoch has an order and crops of its own.
+        """Yield batches of one view an image; each epoch has its own order and crops.
 
         Args:
           ids: int array `[n]`, examples of the source, all labelled.
@@ -104,7 +104,7 @@ class EncodedViews:
         return f"augmented views ({self.views.recipe})"
 
     def batches(self, rows, **settings):
-        """Pairs (features `[B, F]`, labels `[B]`) of the rows' views, step by step.
+        """Yield pairs (features `[B, F]`, labels `[B]`) of the rows' views by steps.
 
         Args:
           rows: int array, row numbers of the features.

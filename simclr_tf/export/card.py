@@ -1,4 +1,4 @@
-"""The model card: what an encoder is, what it can do, and how to load it."""
+"""The model card: what an encoder is, how good it is, and how to load it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def card_markdown(
     signatures: Sequence[str] = (),
     saved_model: str = "saved_model",
 ) -> str:
-    """The text of card.md.
+    """Write the text of card.md.
 
     Args:
       card: dict with any of: "title", "summary", "architecture", "data",
@@ -123,7 +123,7 @@ def card_markdown(
 
 
 def wall_time_text(seconds):
-    """A wall time for people, in its two largest units.
+    """Format a wall time for people, in its two largest units.
 
     Args:
       seconds: float >= 0.

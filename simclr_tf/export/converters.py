@@ -1,4 +1,4 @@
-"""The SavedModel translated for other runtimes: LiteRT and ONNX.
+"""Converters of the SavedModel for other runtimes: LiteRT and ONNX.
 
 One process with TensorFlow converts; another one, that knows the runtime and not
 TensorFlow, says whether the features are the same. A converter that aborts takes no

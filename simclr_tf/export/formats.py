@@ -1,4 +1,4 @@
-"""What an encoder can be written as, and what each of these needs."""
+"""Export formats, and what each of them needs."""
 
 from __future__ import annotations
 

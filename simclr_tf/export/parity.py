@@ -1,4 +1,4 @@
-"""Does an export say what the model says, in a process that knows nothing of it?"""
+"""Check that an export computes what the model computes, in a fresh process."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ParityError(SimCLRError):
 
 
 def parity_cases(encoder, copy, heads=(), *, image_size_pixels=None):
-    """Random images and their features, to hold an export against.
+    """Make random images and their features, to compare an export with.
 
     Args:
       encoder: keras.Model, the original.
@@ -100,7 +100,7 @@ def parity_cases(encoder, copy, heads=(), *, image_size_pixels=None):
 
 
 def _multiple(size, step):
-    """The smallest multiple of `step` that is not below `size`."""
+    """Return the smallest multiple of `step` that is not below `size`."""
     return step * math.ceil(size / step)
 
 
@@ -113,7 +113,7 @@ def _takes(encoder, height, width):
 
 
 def output_names(cases):
-    """What the cases know beside the images.
+    """Return what the cases hold beside the images.
 
     Example:
       >>> output_names({"images0": 0, "features0": 0, "images1": 0, "features1": 0})
@@ -257,7 +257,7 @@ def run_in_fresh_process(program, *arguments, what, timeout_seconds=900):
 
 
 def check_difference(difference, cases, what, tolerance=TOLERANCE, *, name="features"):
-    """The difference, if it is as small as float32 makes it.
+    """Return the difference, if it is as small as float32 makes it.
 
     Args:
       difference: float, the largest absolute one.
@@ -284,6 +284,6 @@ def check_difference(difference, cases, what, tolerance=TOLERANCE, *, name="feat
 
 
 def _is_float32(layer):
-    """Whether it computes in float32, with all that is inside."""
+    """Tell whether a layer computes in float32, with all layers inside."""
     inside = [part for part in layer.submodules if hasattr(part, "compute_dtype")]
     return all(part.compute_dtype == "float32" for part in inside or [layer])

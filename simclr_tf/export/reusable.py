@@ -1,4 +1,4 @@
-"""The shape of a Reusable SavedModel: callable, trainable, with signatures."""
+"""The Reusable SavedModel: callable, trainable, with signatures."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _traced_call(encoder, spec):
 
 
 def _outputs_function(encoder, projection_head, classifier):
-    """images -> dict of everything the signatures return."""
+    """Return a function of images to the dict that the signatures return."""
     *others, last = endpoints(encoder)
     # Of other networks than ours the features are all there is to name.
     named = with_endpoints(encoder) if others else encoder
@@ -116,7 +116,7 @@ def _outputs_function(encoder, projection_head, classifier):
 
 
 def _projections(head, features):
-    """The endpoints of a projection head: its layers, if it can tell, and its end."""
+    """Return the endpoints of a projection head: its layers if known, and its end."""
     if not hasattr(head, "layer_outputs"):
         return {"projections": head(features, training=False)}
     layers = head.layer_outputs(features, training=False)
@@ -177,7 +177,7 @@ def _check_size(image_size_pixels, image_shape):
 
 
 def _regularization_losses(encoder):
-    """One function without arguments for each penalty on weights."""
+    """Return one function without arguments for each penalty on weights."""
 
     def loss_function(index):
         return tf.function(lambda: encoder.losses[index], input_signature=[])

@@ -1,4 +1,4 @@
-"""Export: a folder with a SavedModel, its contract and its card, or no folder."""
+"""Export of an encoder: SavedModel, other formats, config.json and card."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def export_saved_model(
 
 
 def _save(module, folder, record):
-    """The SavedModel, and its description where TensorFlow does not look."""
+    """Save the SavedModel, and its description where TensorFlow does not look."""
     tf.saved_model.save(module.root, str(folder), signatures=module.signatures)
     if record["network"] is not None:
         description = folder / DESCRIPTION
@@ -176,7 +176,7 @@ def _save(module, folder, record):
 
 
 def _write_formats(folder, formats, parts):
-    """Largest difference of the features, by format; the SavedModel is first."""
+    """Write the formats; return the largest difference of the features of each."""
     differences = {}
     if SAVED_MODEL in formats:
         differences[SAVED_MODEL] = check_in_fresh_process(
@@ -190,7 +190,7 @@ def _write_formats(folder, formats, parts):
 
 
 def _contract(module, encoder, network):
-    """What config.json says of the network before anything is written."""
+    """Return the part of config.json about the network, before anything is written."""
     record = {
         "num_parameters": count_parameters(encoder)[0],
         "input": {

@@ -1,4 +1,4 @@
-"""The encoder as safetensors: numbers under names, for people who need not trust us."""
+"""Writing and verifying weights.safetensors."""
 
 import numpy as np
 import tensorflow as tf

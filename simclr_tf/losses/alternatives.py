@@ -36,7 +36,7 @@ def nt_logistic(
     temperature: float,
     semi_hard: bool = False,
 ) -> Tensor:
-    """NT-Logistic: each pair on its own, told apart by a logistic regression.
+    """Compute NT-Logistic: each pair on its own, told apart by a logistic regression.
 
         l(u) = -log sigmoid(u.v+ / t) - mean_{v-} log sigmoid(-u.v- / t)
 
@@ -70,7 +70,7 @@ def nt_logistic(
 def nt_logistic_from_logits(
     candidates: CandidateLogits, *, semi_hard: bool = False
 ) -> Tensor:
-    """NT-Logistic from logits that the metrics of the same step share.
+    """Compute NT-Logistic from logits that the metrics of the same step share.
 
     Args:
       candidates: `CandidateLogits`, at the loss's temperature.
@@ -96,7 +96,7 @@ def margin_triplet(
     margin: float,
     semi_hard: bool = False,
 ) -> Tensor:
-    """Margin triplet: each negative is to be `margin` less similar than the positive.
+    """Compute the margin triplet loss: negatives less similar by `margin`.
 
         l(u) = mean_{v-} max(u.v- - u.v+ + margin, 0)
 
@@ -130,7 +130,7 @@ def margin_triplet(
 def margin_triplet_from_logits(
     candidates: CandidateLogits, *, margin: float, semi_hard: bool = False
 ) -> Tensor:
-    """Margin triplet from similarities that the metrics of the same step share.
+    """Compute the margin triplet loss from similarities shared with the metrics.
 
     Args:
       candidates: `CandidateLogits` at temperature 1: the margin is one of
@@ -155,14 +155,14 @@ def margin_triplet_from_logits(
 
 
 def _mean_over_negatives(candidates, terms):
-    """Mean of `[2N, 2G]` terms over each row's negatives -> `[2N]` (0 if none)."""
+    """Average `[2N, 2G]` terms over each row's negatives: `[2N]` (0 if none)."""
     count = tf.cast(tf.shape(terms)[1] - 2, terms.dtype)
     total = tf.reduce_sum(tf.where(negative_mask(candidates), terms, 0.0), axis=1)
     return tf.math.divide_no_nan(total, count)
 
 
 def _closest_semi_hard(candidates, positive):
-    """Largest negative logit below the positive's in each row (float32.min if none)."""
+    """Return each row's largest negative logit below the positive (or float32.min)."""
     logits = candidates.logits
     farther = negative_mask(candidates) & (logits < positive[:, tf.newaxis])
     return tf.reduce_max(tf.where(farther, logits, logits.dtype.min), axis=1)

@@ -1,4 +1,4 @@
-"""Every anchor against every candidate of the global batch, computed once.
+"""Similarities of every anchor with every candidate of the global batch, computed once.
 
 The loss and the contrastive metrics of a step read the same matrix. Here alone live
 the gathering over replicas, the normalisation, the float32 arithmetic and the
@@ -80,7 +80,7 @@ def candidate_logits(
     temperature: float = 1.0,
     normalize: bool = True,
 ) -> CandidateLogits:
-    """Temperature-scaled similarities of each anchor with every candidate.
+    """Compute temperature-scaled similarities of each anchor with every candidate.
 
     Row i of both inputs comes from one image, and the anchor (a, i) is compared with
     all 2G projections but itself: logits = z_anchor . z_candidate / temperature, with
@@ -122,7 +122,7 @@ def candidate_logits(
 
 
 def anchors_and_candidates(projections_a, projections_b, *, temperature, normalize):
-    """This replica's anchors and the candidates of all replicas, checked.
+    """Return this replica's anchors and the candidates of all replicas, checked.
 
     Args:
       projections_a, projections_b, temperature, normalize: as of `candidate_logits`.
@@ -145,7 +145,7 @@ def anchors_and_candidates(projections_a, projections_b, *, temperature, normali
 
 
 def own_columns(anchors, candidates):
-    """The columns of each anchor itself and of its other view.
+    """Return the columns of each anchor itself and of its other view.
 
     Args:
       anchors: `[2N, D]`, this replica's, view a first.
@@ -163,7 +163,7 @@ def own_columns(anchors, candidates):
 
 
 def negative_mask(candidates):
-    """Where each anchor's 2G - 2 negatives stand: neither itself nor its other view.
+    """Return where each anchor's 2G - 2 negatives are: not itself, nor its other view.
 
     Args:
       candidates: `CandidateLogits`.
@@ -178,7 +178,7 @@ def negative_mask(candidates):
 
 
 def mean_over_directions(losses):
-    """Losses of the anchors of view a and of view b -> one for each image.
+    """Average the losses of the anchors of view a and of view b, for each image.
 
     Args:
       losses: float32 `[2N]`, view a first.
@@ -190,7 +190,7 @@ def mean_over_directions(losses):
 
 
 def unit_rows(vectors):
-    """Rows in float32, divided by their l2 norm.
+    """Divide rows by their l2 norm, in float32.
 
     Args:
       vectors: floating point `[N, D]`.
@@ -208,7 +208,7 @@ def unit_rows(vectors):
 
 
 def alike(**pair):
-    """Two arguments of a loss as tensors, of one shape `[N, D]` and floating point.
+    """Convert two arguments of a loss to floating-point tensors of one shape `[N, D]`.
 
     Args:
       **pair: two arrays, by the names of the arguments.

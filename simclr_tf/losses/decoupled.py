@@ -1,4 +1,4 @@
-"""Decoupled contrastive learning: NT-Xent whose positive is no candidate."""
+"""Decoupled contrastive learning: NT-Xent without the positive in the denominator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def dcl(
     temperature: float,
     chunk_size: int | None = None,
 ) -> Tensor:
-    """DCL: pull the two views together, and push all other images away, apart.
+    """Compute DCL: pull the two views together, push all other images apart.
 
     For an anchor i with positive j, and s the cosine similarity,
 
@@ -77,7 +77,7 @@ def dclw(
     sigma: float = 0.5,
     chunk_size: int | None = None,
 ) -> Tensor:
-    """DCLW: DCL whose pull is stronger for pairs that are far apart.
+    """Compute DCLW: DCL whose pull is stronger for pairs that are far apart.
 
     l(i, j) = -w_i s_ij / t + log( sum_{k != i, j} exp(s_ik / t) ), with
 
@@ -112,7 +112,7 @@ def dclw(
 
 
 def dcl_from_logits(candidates: CandidateLogits | StreamedCandidates) -> Tensor:
-    """DCL from what the metrics of the same step share.
+    """Compute DCL from what the metrics of the same step share.
 
     Args:
       candidates: `CandidateLogits` or `StreamedCandidates`, at the loss's temperature.
@@ -139,7 +139,7 @@ def dclw_from_logits(
     temperature: float,
     sigma: float = 0.5,
 ) -> Tensor:
-    """DCLW from what the metrics of the same step share.
+    """Compute DCLW from what the metrics of the same step share.
 
     Args:
       candidates: `CandidateLogits` or `StreamedCandidates`, at `temperature`.
@@ -172,6 +172,6 @@ def dclw_from_logits(
 
 
 def _decoupled(candidates, pull):
-    """Mean over both directions of log_sum_negatives - pull `[2N]` -> `[N]`."""
+    """Average log_sum_negatives - pull `[2N]` over both directions: `[N]`."""
     require_negatives(candidates.positive[::2], "others are what it is told from")
     return mean_over_directions(candidates.log_sum_negatives - pull)

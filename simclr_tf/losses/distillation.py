@@ -1,4 +1,4 @@
-"""Distillation: a student learns what a teacher says, not what a label says."""
+"""Distillation: cross-entropy with the predictions of a teacher as targets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simclr_tf.errors import require
 def distillation_cross_entropy(
     teacher_logits: TensorLike, student_logits: TensorLike, *, temperature: float
 ) -> Tensor:
-    """Cross-entropy between the teacher's and the student's softened predictions.
+    """Compute the cross-entropy of the teacher's and student's softened predictions.
 
     With P(y | x; t) = softmax(logits / t), the loss of image i is
 

@@ -1,4 +1,4 @@
-"""Losses whose negatives are remembered: a queue of keys, a bank with every image.
+"""Losses with stored negatives: a queue of keys, or a bank with every image.
 
 Queues and banks are taken as they are, normalised or not. No gradient flows into them,
 nor into keys: they come from another network, or from another step.
@@ -18,7 +18,7 @@ from simclr_tf.losses.candidates import alike, require_temperature, unit_rows
 def info_nce(
     queries: TensorLike, keys: TensorLike, queue: TensorLike, *, temperature: float
 ) -> Tensor:
-    """InfoNCE: pick the key of an image out of it and a queue of other images' keys.
+    """Compute InfoNCE: pick an image's key out of it and a queue of other keys.
 
         l = -log( exp(q.k / t) / (exp(q.k / t) + sum_{j=1..K} exp(q.Q_j / t)) )
 
@@ -60,7 +60,7 @@ def info_nce(
 def instance_softmax(
     features: TensorLike, ids: TensorLike, bank: TensorLike, *, temperature: float
 ) -> Tensor:
-    """Non-parametric softmax: every image of the data set is a class of its own.
+    """Compute the non-parametric softmax: every image is a class of its own.
 
         l_i = -log( exp(M_i.v / t) / sum_{j=1..n} exp(M_j.v / t) )
 
@@ -103,7 +103,7 @@ def instance_nce(
     temperature: float,
     normalizer: float | TensorLike,
 ) -> Tensor:
-    """Noise-contrastive estimation of `instance_softmax`: tell an image from noise.
+    """Estimate `instance_softmax` by noise contrast: tell an image from noise.
 
     The noise is m images drawn at random out of all n. With
 
@@ -174,7 +174,7 @@ def _log_normalizer(normalizer):
 
 
 def _of_images(features, ids, bank):
-    """Features, ids and the bank as tensors, checked."""
+    """Return features, ids and the bank as tensors, checked."""
     features, ids = tf.convert_to_tensor(features), tf.convert_to_tensor(ids)
     require(
         features.dtype.is_floating and features.shape.rank == 2,
@@ -190,7 +190,7 @@ def _of_images(features, ids, bank):
 
 
 def _memory(features, **named):
-    """A bank or queue in float32, without gradient, as wide as the features."""
+    """Return a bank or queue in float32, without gradient, as wide as the features."""
     ((name, memory),) = named.items()
     memory = tf.convert_to_tensor(memory)
     require(

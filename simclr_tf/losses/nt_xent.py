@@ -27,7 +27,7 @@ def nt_xent(
     normalize: bool = True,
     chunk_size: int | None = None,
 ) -> Tensor:
-    """NT-Xent: pick the other view of an image out of all 2G - 1 candidates.
+    """Compute NT-Xent: pick the other view of an image out of 2G - 1 candidates.
 
     For an anchor i with positive j, and s the cosine similarity,
 
@@ -86,7 +86,7 @@ def nt_xent_candidates(
     normalize: bool = True,
     chunk_size: int | None = None,
 ) -> CandidateLogits | StreamedCandidates:
-    """What NT-Xent and the contrastive metrics of a step read, computed once.
+    """Compute what NT-Xent and the contrastive metrics of a step read, once.
 
     Args:
       projections_a, projections_b, temperature, normalize, chunk_size: as of `nt_xent`.
@@ -123,7 +123,7 @@ def nt_xent_candidates(
 
 
 def nt_xent_from_logits(candidates: CandidateLogits | StreamedCandidates) -> Tensor:
-    """NT-Xent from what the metrics of the same step share.
+    """Compute NT-Xent from what the metrics of the same step share.
 
     Args:
       candidates: `CandidateLogits` or `StreamedCandidates`, at the loss's temperature.

@@ -1,4 +1,4 @@
-"""What NT-Xent and its metrics need of the candidates, without their logits in memory.
+"""NT-Xent and its metrics in blocks of anchors, without all logits in memory.
 
 The logits of a global batch of 32,768 images fill 17 GB. Here a block of anchors at a
 time is compared with all candidates, and only sums over each row are kept; the backward
@@ -47,7 +47,7 @@ class StreamedCandidates(NamedTuple):
 def block_rows(
     num_anchors: int | None, num_candidates: int | None, chunk_size: int | None = None
 ) -> int | None:
-    """How many anchors go into one block; None if all are compared at once, densely.
+    """Return how many anchors go into one block; None if all go at once, densely.
 
     Args:
       num_anchors: int, 2N of one replica; None if it is not known yet.
@@ -90,7 +90,7 @@ def streamed_candidates(
     temperature: float = 1.0,
     normalize: bool = True,
 ) -> StreamedCandidates:
-    """`candidate_logits`, reduced to what NT-Xent and the metrics read.
+    """Compute `candidate_logits`, reduced to what NT-Xent and the metrics read.
 
     With l_ik the logits of anchor i, and j its other view, it gives l_ij, and over the
     negatives k (neither i nor j) the log-sum-exp, the maximum and the entropy. The
@@ -155,7 +155,7 @@ class _Blocks(NamedTuple):
     temperature: float
 
     def map(self, function, anchors, *of_anchors, outputs):
-        """`function(negatives, positive, *of_anchors)` of each block, put together.
+        """Apply `function(negatives, positive, *of_anchors)` to each block, and join.
 
         Args:
           function: of the block's logits `[rows, 2G]`, the most negative float32 where
@@ -194,13 +194,13 @@ class _Blocks(NamedTuple):
         )
 
     def _split(self, tensor):
-        """`[2N, ...]` -> `[blocks, rows, ...]`, the last one filled up with zeros."""
+        """Split `[2N, ...]` into `[blocks, rows, ...]`, the last filled with zeros."""
         missing = -tf.shape(tensor)[0] % self.rows
         padded = tf.pad(tensor, [[0, missing]] + [[0, 0]] * (tensor.shape.rank - 1))
         return tf.reshape(padded, [-1, self.rows, *tensor.shape[1:]])
 
     def _logits(self, anchors, columns):
-        """(logits of the negatives `[rows, 2G]`, logits of the positives `[rows]`)."""
+        """Return logits of the negatives `[rows, 2G]` and of the positives `[rows]`."""
         logits = tf.matmul(anchors, self.candidates, transpose_b=True)
         # Not from the anchors directly: a tie must be one to the last bit.
         positive = tf.gather(logits, columns[:, 1], batch_dims=1)
@@ -216,7 +216,7 @@ class _Blocks(NamedTuple):
 
 
 def _row_sums(anchors, blocks):
-    """(positive, log-sum-exp, maximum and entropy of the negatives), each `[2N]`."""
+    """Compute positive, and negatives' log-sum-exp, maximum, entropy: `[2N]` each."""
 
     def sums(negatives, positive):
         highest = tf.reduce_max(negatives, axis=1)
@@ -236,7 +236,7 @@ def _row_sums(anchors, blocks):
 
 
 def _gradient(anchors, log_sum, blocks, d_positive, d_log_sum, *_):
-    """The gradient `[2N, D]` of the anchors from those of their own two results."""
+    """Compute the gradient `[2N, D]` of the anchors from those of their two results."""
     number = tf.shape(anchors)[0]
     by_view = tf.reshape(tf.stack([log_sum, d_log_sum], axis=1), [2, number // 2, 2])
     by_view = gather_across_replicas(tf.transpose(by_view, [1, 0, 2]))  # [G, 2, 2]
@@ -261,6 +261,6 @@ def _gradient(anchors, log_sum, blocks, d_positive, d_log_sum, *_):
 
 
 def _binary_entropy(log_odds):
-    """Entropy of a coin in nats; small ones are not lost to rounding."""
+    """Compute the entropy of a coin in nats; small ones are not lost to rounding."""
     rare = -tf.abs(log_odds)
     return tf.nn.softplus(rare) - rare * tf.sigmoid(rare)

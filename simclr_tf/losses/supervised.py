@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def supervised_cross_entropy(labels: TensorLike, logits: TensorLike) -> Tensor:
-    """Softmax cross-entropy with integer labels; label -1 means unlabelled.
+    """Compute softmax cross-entropy with integer labels; label -1 means unlabelled.
 
     The loss of example i is -log softmax(logits_i)[label_i], and exactly 0, with
     gradient 0, where the label is -1. For the mean over labelled examples divide the
@@ -61,7 +61,7 @@ def sup_con(
     *,
     temperature: float,
 ) -> Tensor:
-    """SupCon: all images of an anchor's class are its positives.
+    """Compute SupCon: all images of an anchor's class are its positives.
 
     For an anchor i with the positives P(i), and s the cosine similarity,
 
@@ -99,7 +99,7 @@ def sup_con(
 
 
 def sup_con_from_logits(candidates: CandidateLogits, labels: TensorLike) -> Tensor:
-    """SupCon from logits that the metrics of the same step share.
+    """Compute SupCon from logits that the metrics of the same step share.
 
     Args:
       candidates: `CandidateLogits`, at the loss's temperature.
@@ -125,7 +125,7 @@ def sup_con_from_logits(candidates: CandidateLogits, labels: TensorLike) -> Tens
 
 
 def same_class(candidates: CandidateLogits, labels: TensorLike) -> Tensor:
-    """Where each anchor's positives are: its other view, and all views of its class.
+    """Return where each anchor's positives are: all views of its class.
 
     Args:
       candidates: `CandidateLogits`.

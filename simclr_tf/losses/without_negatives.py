@@ -1,4 +1,4 @@
-"""Losses that compare an image with itself alone, and what keeps them from collapse.
+"""Losses without negatives, and the terms that keep them from collapse.
 
 `negative_cosine` needs a target that no gradient reaches. Barlow Twins and VICReg need
 none: they spread the dimensions of the projections over the global batch. Those two are
@@ -27,7 +27,7 @@ VARIANCE_EPSILON = 1e-4  # VICReg, equation 2.
 
 
 def negative_cosine(predictions: TensorLike, targets: TensorLike) -> Tensor:
-    """Negative cosine similarity of a prediction to what it predicts.
+    """Compute the negative cosine similarity of predictions to their targets.
 
         l = - p.z / (||p|| ||z||)
 
@@ -61,7 +61,7 @@ def barlow_twins(
     *,
     off_diagonal_weight: float = 0.0051,
 ) -> Tensor:
-    """Barlow Twins: each dimension agrees over the views, and with no other dimension.
+    """Compute Barlow Twins: dimensions agree over the views, each with itself alone.
 
         l = sum_i (1 - C_ii)^2 + w sum_{i != j} C_ij^2
 
@@ -94,7 +94,7 @@ def barlow_twins(
 
 
 def cross_correlation(projections_a: TensorLike, projections_b: TensorLike) -> Tensor:
-    """Correlation over the global batch of each dimension with each of the other view.
+    """Correlate each dimension with each of the other view, over the global batch.
 
     Args:
       projections_a, projections_b: as of `barlow_twins`.
@@ -127,7 +127,7 @@ def cross_correlation(projections_a: TensorLike, projections_b: TensorLike) -> T
 def barlow_twins_from_correlation(
     correlation: TensorLike, *, off_diagonal_weight: float = 0.0051
 ) -> Tensor:
-    """Barlow Twins from a correlation that the figures of the same step share.
+    """Compute Barlow Twins from a correlation shared with the figures.
 
     Args:
       correlation: float32 `[D, D]`, of `cross_correlation`.
@@ -170,7 +170,7 @@ def vicreg(
     variance_weight: float = 25.0,
     covariance_weight: float = 1.0,
 ) -> Tensor:
-    """VICReg: variance, invariance and covariance of the two views, each kept apart.
+    """Compute VICReg: variance, invariance and covariance of the two views.
 
         l = invariance_weight * mean squared difference of the views
           + variance_weight * mean over branches and dimensions of
@@ -218,7 +218,7 @@ def vicreg_from_terms(
     variance_weight: float = 25.0,
     covariance_weight: float = 1.0,
 ) -> Tensor:
-    """VICReg from terms that the figures of the same step share.
+    """Compute VICReg from terms that the figures of the same step share.
 
     Args:
       terms: `VICRegTerms`.
@@ -247,7 +247,7 @@ def vicreg_from_terms(
 
 
 def vicreg_terms(projections_a: TensorLike, projections_b: TensorLike) -> VICRegTerms:
-    """The terms of VICReg, before they are weighted.
+    """Compute the terms of VICReg, before they are weighted.
 
     Args:
       projections_a, projections_b: as of `vicreg`.
@@ -285,7 +285,7 @@ def vicreg_terms(projections_a: TensorLike, projections_b: TensorLike) -> VICReg
 
 
 def _of_global_batch(projections_a, projections_b):
-    """Both views in float32, of two images or more."""
+    """Return both views in float32, of two images or more."""
     a, b = alike(projections_a=projections_a, projections_b=projections_b)
     require_negatives(a, "one does not vary")
     return tf.cast(a, tf.float32), tf.cast(b, tf.float32)
@@ -296,12 +296,12 @@ def _replicas():
 
 
 def _mean_over_global_batch(rows, own_sum):
-    """A sum over this replica's rows -> the mean over those of all replicas."""
+    """Turn a sum over this replica's rows into the mean over those of all replicas."""
     images = tf.cast(tf.shape(rows)[0] * _replicas(), tf.float32)
     return sum_over_replicas(own_sum) / images
 
 
 def _squared_off_diagonal(matrices):
-    """Sum of the squares beside the diagonals of `[..., D, D]`."""
+    """Sum the squares beside the diagonals of `[..., D, D]`."""
     beside = tf.linalg.set_diag(matrices, tf.zeros_like(matrices[..., 0]))
     return tf.reduce_sum(beside**2)

@@ -9,7 +9,7 @@ from simclr_tf.errors import require
 
 
 def top_k_correct(labels: TensorLike, logits: TensorLike, *, k: int = 1) -> Tensor:
-    """1 where the label is among the k largest logits, else 0.
+    """Return 1 where the label is among the k largest logits, else 0.
 
     Of equal logits the first classes count as larger, so a head that says nothing
     (all logits equal) scores k / C on balanced labels, not 1.
@@ -52,7 +52,7 @@ def top_k_correct(labels: TensorLike, logits: TensorLike, *, k: int = 1) -> Tens
 
 
 def label_weights(labels: TensorLike) -> Tensor:
-    """1 for labelled examples, 0 for unlabelled ones (label -1).
+    """Return 1 for labelled examples, 0 for unlabelled ones (label -1).
 
     Args:
       labels: integer `[N]`.
@@ -68,7 +68,7 @@ def label_weights(labels: TensorLike) -> Tensor:
 
 
 def top_k_accuracy(labels: TensorLike, logits: TensorLike, *, k: int = 1) -> Tensor:
-    """Fraction of the labelled examples whose label is among the k largest logits.
+    """Return the fraction of labelled examples with the label in the k largest logits.
 
     Args:
       labels: integer `[N]` in -1 .. C - 1; -1 means unlabelled and is left out.

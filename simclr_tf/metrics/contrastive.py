@@ -1,4 +1,4 @@
-"""How well the contrastive task is solved, and what the features look like.
+"""Metrics of the contrastive task, and measures of the features.
 
 The first two read what the step's loss has computed (`CandidateLogits`, or
 `StreamedCandidates` where the logits are never held, of `simclr_tf.losses`).
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def contrastive_accuracy(candidates: CandidateLogits | StreamedCandidates) -> Tensor:
-    """How often the positive is the most similar of all 2G - 1 candidates.
+    """Measure how often the positive is the most similar of all 2G - 1 candidates.
 
     Strictly the most similar: a tie counts as wrong, so a network that maps all images
     to one point scores 0, not 1. The temperature does not matter.
@@ -45,7 +45,7 @@ def contrastive_accuracy(candidates: CandidateLogits | StreamedCandidates) -> Te
 
 
 def contrastive_entropy(candidates: CandidateLogits | StreamedCandidates) -> Tensor:
-    """Entropy of the softmax over an anchor's candidates: how many are in the running.
+    """Compute the entropy of the softmax over an anchor's candidates.
 
     H = -sum_k p_k log p_k, from 0 (sure of one) to log(2G - 1) (no preference).
 
@@ -68,7 +68,7 @@ def contrastive_entropy(candidates: CandidateLogits | StreamedCandidates) -> Ten
 
 
 def chance_contrastive_loss(global_batch_size: int) -> float:
-    """NT-Xent of a network that cannot tell images apart: log(2G - 1).
+    """Return NT-Xent of a network that cannot tell images apart: log(2G - 1).
 
     A loss that stays here means that nothing is learned, or that all images are mapped
     to one point.
@@ -97,7 +97,7 @@ def chance_contrastive_loss(global_batch_size: int) -> float:
 def alignment(
     features_a: TensorLike, features_b: TensorLike, *, exponent: float = 2.0
 ) -> Tensor:
-    """Distance between the two views of an image: mean ||f(x) - f(y)||^exponent.
+    """Measure the distance of the two views: mean ||f(x) - f(y)||^exponent.
 
     Features are l2-normalised first. 0 is perfect, 2 what independent views on the
     sphere give (for `exponent=2`).
@@ -123,7 +123,7 @@ def alignment(
 
 
 def uniformity(features: TensorLike, *, scale: float = 2.0) -> Tensor:
-    """How evenly features cover the sphere: log mean_{i<j} exp(-scale ||f_i - f_j||^2).
+    """Measure evenness on the sphere: log mean_{i<j} exp(-scale ||f_i - f_j||^2).
 
     Features are l2-normalised first. 0 means collapsed to one point; on a sphere of
     many dimensions an even cover approaches -2 * scale. The memory is N x N.
@@ -161,7 +161,7 @@ def uniformity(features: TensorLike, *, scale: float = 2.0) -> Tensor:
 
 
 def effective_rank(features: TensorLike) -> Tensor:
-    """RankMe: in how many directions the features really vary.
+    """Compute RankMe: in how many directions the features vary.
 
     exp of the entropy of the singular values: with p_k = sigma_k / sum sigma, it is
     exp(-sum_k p_k log p_k). r for r equal singular values, 1 for one direction only.
@@ -185,7 +185,7 @@ def effective_rank(features: TensorLike) -> Tensor:
 
 
 def feature_standard_deviation(features: TensorLike) -> Tensor:
-    """Standard deviation of normalised features: 1 spread evenly, 0 collapsed.
+    """Measure the spread of normalised features: 1 spread evenly, 0 collapsed.
 
     Mean over the F dimensions of the standard deviation over the images of
     f / ||f||, times sqrt(F). Inside `strategy.run`, over the images of all replicas.
@@ -209,7 +209,7 @@ def feature_standard_deviation(features: TensorLike) -> Tensor:
 
 
 def _mean_over_directions(values):
-    """`[2N]`, view a first -> `[N]`."""
+    """Average `[2N]`, view a first, to `[N]`."""
     return tf.reduce_mean(tf.reshape(values, [2, -1]), axis=0)
 
 

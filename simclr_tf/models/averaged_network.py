@@ -1,4 +1,4 @@
-"""A slowly moving copy of a network: key encoders, targets and teachers."""
+"""Averaged networks: slowly moving copies, such as key encoders and teachers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class AveragedNetwork(keras.layers.Layer):
         self.follow(network)
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
-        """What the copy makes of the inputs."""
+        """Apply the copy to the inputs."""
         return self.network(inputs, training=training)
 
     def follow(self, network: Layer) -> None:
@@ -55,7 +55,7 @@ class AveragedNetwork(keras.layers.Layer):
         self.network.set_weights(network.get_weights())
 
     def average(self, network: Layer, decay: float | TensorLike) -> None:
-        """weights <- decay * weights + (1 - decay) * the network's.
+        """Set weights to decay * weights + (1 - decay) * the network's.
 
         Inside `strategy.run`, on every replica alike. Trainable variables only: moving
         statistics stay the copy's own.

@@ -1,4 +1,4 @@
-"""Checks of networks that users bring: images in, features out, at a size."""
+"""Checks of users' own networks: images to features, at which size."""
 
 from __future__ import annotations
 
@@ -128,14 +128,14 @@ def _does_not_fit(encoder, image_shape, reason):
 
 
 def _reason(error):
-    """What Keras says of a layer, without the stack before and the arguments after."""
+    """Return what Keras reports of a layer, without the stack and the arguments."""
     text = str(error).split("Call arguments received")[0]
     start = max(0, text.find("Exception encountered"))
     return " ".join(text[start:].split())[:300]
 
 
 def _symbolic(model, image_shape):
-    """The model's own input and output, or those of a call on a new input."""
+    """Return the model's own input and output, or those of a call on a new input."""
     if has_graph(model):
         return model.input, model.output
     image_shape = (None, None, 3) if image_shape is None else tuple(image_shape)
@@ -159,7 +159,7 @@ def _symbolic(model, image_shape):
 
 
 def _check_tensor(tensor, what, forms):
-    """`forms`: the allowed shapes in words, by rank."""
+    """Check a tensor; `forms`: the allowed shapes in words, by rank."""
     require(
         hasattr(tensor, "shape"),
         f"An encoder has one {what}, a tensor.",

@@ -1,4 +1,4 @@
-"""Encoder, the beginning of the projection head, and a linear layer: a classifier."""
+"""Classifiers: an encoder, the first layers of a projection head, a linear layer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def classifier_network(
     head_layer: int = 0,
     synchronized: bool = False,
 ) -> Model:
-    """A classifier that starts from an encoder, and from part of its head.
+    """Build a classifier that starts from an encoder, and from part of its head.
 
     logits = W h_K + b, where h_0 = h are the features and h_k the output of layer k of
     the projection head, its ReLU included. W and b start at zero: a linear classifier
@@ -76,7 +76,7 @@ def classifier_network(
 
 
 def split_classifier(network: Model) -> tuple[Model, Model]:
-    """A classifier's encoder, and what follows it, sharing the network's weights.
+    """Split a classifier into its encoder and what follows, sharing the weights.
 
     Args:
       network: keras.Model as of `classifier_network`, or one that was saved and loaded.
@@ -186,12 +186,12 @@ def depth_groups(network: Model) -> list[list[Variable]]:
 
 
 def _encoder_of(network):
-    """The encoder inside a classifier, sharing its layers."""
+    """Return the encoder inside a classifier, sharing its layers."""
     return keras.Model(network.input, _layers_after_encoder(network)[0].input)
 
 
 def _layers_after_encoder(network):
-    """Those of the projection head, and the last one."""
+    """Return the layers of the projection head, and the last one."""
     layers = network.layers
     require(
         bool(layers) and layers[-1].name == LOGITS,
@@ -207,7 +207,7 @@ def _layers_after_encoder(network):
 
 
 def _copy(encoder, synchronized):
-    """The same network with variables of its own, all of them to be trained."""
+    """Copy a network with variables of its own, all of them to be trained."""
     if synchronized:
         copy = synchronized_copy(encoder)
     else:
@@ -218,7 +218,7 @@ def _copy(encoder, synchronized):
 
 
 def _layer_of_head(head, index, x, synchronized):
-    """Layer `index` of a projection head as layers of the graph, weights and all."""
+    """Return layer `index` of a projection head as layers of the graph."""
     is_last = index == len(head.dense_layers) - 1
     originals = [head.dense_layers[index]]
     if head.batch_norm:

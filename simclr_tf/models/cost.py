@@ -1,4 +1,4 @@
-"""What a network costs, before it runs: parameters and operations."""
+"""Costs of a network before it runs: parameters and operations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from simclr_tf.errors import require
 
 
 def count_parameters(model: Layer) -> tuple[int, int]:
-    """Numbers that training changes, and numbers that it does not.
+    """Count the numbers that training changes, and those that it does not.
 
     Args:
       model: built keras.Model or layer.
@@ -34,7 +34,7 @@ def count_parameters(model: Layer) -> tuple[int, int]:
 
 
 def flops_per_image(model: Model, image_size_pixels: int, channels: int = 3) -> int:
-    """Floating-point operations of one forward pass on one square image.
+    """Count the floating-point operations of a forward pass on one square image.
 
     Args:
       model: keras.Model, an encoder.
@@ -61,7 +61,7 @@ def flops_per_image(model: Model, image_size_pixels: int, channels: int = 3) -> 
 
 
 def flops_per_example(model: Layer, example_shape: tuple[int, ...]) -> int:
-    """Floating-point operations of one forward pass on one example.
+    """Count the floating-point operations of one forward pass on one example.
 
     A multiplication and its addition count as two. Convolutions and products of
     matrices are counted; what is linear in the activations (batch norm, ReLU,
@@ -111,19 +111,19 @@ def traced_operations(model, example):
 
 
 def _conv(operation):
-    """Every output number sums over the kernel's height, width and inputs."""
+    """Count: every output number sums over the kernel's height, width and inputs."""
     kernel_height, kernel_width, in_channels, _ = _shape(operation.inputs[1])
     return _size(operation.outputs[0]) * kernel_height * kernel_width * in_channels
 
 
 def _depthwise_conv(operation):
-    """Every output number sums over the kernel's height and width."""
+    """Count: every output number sums over the kernel's height and width."""
     kernel_height, kernel_width, _, _ = _shape(operation.inputs[1])
     return _size(operation.outputs[0]) * kernel_height * kernel_width
 
 
 def _matrix_product(operation):
-    """Every output number sums over the axis that the factors share."""
+    """Count: every output number sums over the axis that the factors share."""
     transposed = operation.get_attr(
         "transpose_a" if operation.type == "MatMul" else "adj_x"
     )
@@ -132,7 +132,7 @@ def _matrix_product(operation):
 
 
 def _einsum(operation):
-    """One product for every combination of the indices."""
+    """Count one product for every combination of the indices."""
     terms = operation.get_attr("equation").decode().split("->")[0].split(",")
     sizes = {}
     for term, tensor in zip(terms, operation.inputs, strict=True):

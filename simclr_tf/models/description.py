@@ -1,4 +1,4 @@
-"""An encoder as data: its graph of layers as JSON, its weights by name.
+"""Encoders as data: the graph of layers as JSON, the weights by name.
 
 Nothing in a description can run a program: it may name layers, initializers and
 regularizers of Keras and of this package from closed lists, and nothing else. Anyone's
@@ -79,7 +79,7 @@ _VALUES = frozenset({"keras.initializers", "keras.regularizers", "keras.constrai
 
 
 def describe_network(encoder: Model) -> dict[str, Any] | None:
-    """The graph of layers as plain JSON data.
+    """Describe the graph of layers as plain JSON data.
 
     Args:
       encoder: keras.Model with a graph of layers, none of them nested networks.
@@ -113,7 +113,7 @@ def describe_network(encoder: Model) -> dict[str, Any] | None:
 def network_from_description(
     description: Mapping[str, Any], source: str = "the description"
 ) -> Model:
-    """A trainable network with fresh weights.
+    """Build a trainable network with fresh weights.
 
     Args:
       description: dict as of `describe_network`, from anyone.
@@ -145,7 +145,7 @@ def network_from_description(
 
 
 def weights_by_name(encoder: Model) -> dict[str, Array]:
-    """Every weight as a float32 array under `layer/weight`, in the layers' order.
+    """Return every weight as float32 array under `layer/weight`, in the layers' order.
 
     Args:
       encoder: keras.Model with a graph of layers.
@@ -205,7 +205,7 @@ def set_weights_by_name(
 
 
 def variables_by_name(encoder: Model) -> dict[str, Variable]:
-    """Every variable under `layer/weight`, in the layers' order.
+    """Return every variable under `layer/weight`, in the layers' order.
 
     Args:
       encoder: keras.Model with a graph of layers.
@@ -230,14 +230,14 @@ def variables_by_name(encoder: Model) -> dict[str, Variable]:
 
 
 def _own_name(layer, variable):
-    """`kernel`, or `query/kernel` in a layer of layers, whatever the scope around."""
+    """Return `kernel`, or `query/kernel` in a layer of layers, whatever the scope."""
     path = variable.name.split(":")[0]
     _, found, own = path.rpartition(f"{layer.name}/")
     return own if found else path.split("/")[-1]
 
 
 def _portable(config):
-    """Without what one release writes and another does not know."""
+    """Remove what one release of Keras writes and another does not know."""
     if isinstance(config, dict):
         return {
             key: _portable(value)

@@ -1,4 +1,4 @@
-"""The encoders by name: `ENCODERS` maps what `--encoder` takes to a family.
+"""Encoders by name: `ENCODERS` maps what `--encoder` takes to a family.
 
 A family is a file of its own (`resnet.py`, `vision_transformer.py`,
 `keras_networks.py`); `family.py` describes what it has to answer. Nothing here imports

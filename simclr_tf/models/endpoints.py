@@ -1,4 +1,4 @@
-"""The named places inside an encoder from which one can read."""
+"""Endpoints: named outputs inside an encoder."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _ends_in(encoder, layer):
 
 
 def with_endpoints(encoder: Model) -> Model:
-    """The same encoder, sharing its weights, that returns all of its endpoints.
+    """Build the encoder, weights shared, with all of its endpoints as outputs.
 
     Args:
       encoder: keras.Model as for `endpoints`.
@@ -76,5 +76,5 @@ def with_endpoints(encoder: Model) -> Model:
 
 
 def has_graph(model):
-    """Whether a model is a graph of layers that Keras can look into."""
+    """Tell whether a model is a graph of layers that Keras can look into."""
     return bool(model.inputs) and bool(model.outputs)

@@ -1,4 +1,4 @@
-"""What an encoder family is: its options, its network, its places to freeze.
+"""The interface of an encoder family: options, network, endpoints.
 
 A family is one file with a subclass of `Family` and a subclass of `EncoderOptions`; a
 line in `encoders.py` gives it its names. Such files import TensorFlow only inside

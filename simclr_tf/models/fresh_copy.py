@@ -1,4 +1,4 @@
-"""The same architecture with new initial values, for training from scratch."""
+"""Copies of a network with new initial values, for training from scratch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from simclr_tf.models.initializers import FRESH_STREAM, kernel_seed
 
 
 def fresh_copy(network: Model, seed: int, *, stream: int = FRESH_STREAM) -> Model:
-    """A network of the same layers, initialised anew.
+    """Build a network of the same layers, initialised anew.
 
     Every layer is made again from its config, in which each initialiser gets a seed of
     its own, derived from `seed` and its place. Layers from elsewhere with initialisers

@@ -1,4 +1,4 @@
-"""The projection head g: features h to the projections z that the loss compares."""
+"""The projection head g: from features h to the projections z of the loss."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class ProjectionHead(keras.layers.Layer):
         super().build(input_shape)
 
     def _widths(self, in_features):
-        """Output width of every dense layer."""
+        """Return the output width of every dense layer."""
         if self.kind == "none":
             return []
         if self.kind == "linear":
@@ -139,7 +139,7 @@ class ProjectionHead(keras.layers.Layer):
         self.norm_layers.append(layer)
 
     def call(self, features: TensorLike, training: bool | None = None) -> Tensor:
-        """Projections.
+        """Compute the projections.
 
         Args:
           features: float tensor `[N, F]`.
@@ -153,7 +153,7 @@ class ProjectionHead(keras.layers.Layer):
     def layer_outputs(
         self, features: TensorLike, training: bool = False
     ) -> list[Tensor]:
-        """The outputs of all layers, for fine-tuning from the middle of the head.
+        """Return the outputs of all layers, to fine-tune from the middle of the head.
 
         Args:
           features: float tensor `[N, F]`.
@@ -180,12 +180,12 @@ class ProjectionHead(keras.layers.Layer):
         return outputs
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """`[N, F]` to `[N, out_features]`, or to itself for kind "none"."""
+        """Map `[N, F]` to `[N, out_features]`, or to itself for kind "none"."""
         shape = tf.TensorShape(input_shape)
         return shape if self.kind == "none" else shape[:-1] + [self.out_features]
 
     def get_config(self) -> dict[str, Any]:
-        """Everything that `__init__` needs to make the same head."""
+        """Return everything that `__init__` needs to make the same head."""
         return {
             **super().get_config(),
             "num_layers": self.num_layers,

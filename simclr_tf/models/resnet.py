@@ -129,7 +129,7 @@ def resnet(
     seed: int | None = None,
     name: str | None = None,
 ) -> Model:
-    """A residual network that maps images of any size to features.
+    """Build a residual network that maps images of any size to features.
 
     A functional model of built-in Keras layers only, so that it loads without this
     package. The layers `initial_conv`, `initial_max_pool`, `block_group1` to
@@ -205,7 +205,7 @@ def resnet(
 
 
 def scaled_channels(base, width_multiplier):
-    """Nearest whole number to base * width_multiplier (halves up), at least 1.
+    """Return the whole number nearest to base * width_multiplier, at least 1.
 
     Example:
       >>> [scaled_channels(base, 0.25) for base in GROUP_CHANNELS]
@@ -215,7 +215,7 @@ def scaled_channels(base, width_multiplier):
 
 
 def _stem(net, x, stem, width_multiplier, *, resnet_d):
-    """Images to the input of the first group; two endpoints on the way."""
+    """Compute the input of the first group; two endpoints on the way."""
     filters = scaled_channels(64, width_multiplier)
     if stem == "cifar":
         x = net.conv(x, filters, 3, 1, name="initial_conv")
@@ -238,7 +238,7 @@ def _stem(net, x, stem, width_multiplier, *, resnet_d):
 
 
 def basic_block(net, x, filters, *, strides, projection, sk_ratio, se_ratio, name):
-    """relu(shortcut + bn(conv3x3(relu(bn(conv3x3(x)))))): ResNet-10, 18 and 34.
+    """Compute relu(shortcut + bn(conv3x3(relu(bn(conv3x3(x)))))) (ResNet-10, 18, 34).
 
     Args:
       net: `ConvNorm` of the network.
@@ -265,7 +265,7 @@ def basic_block(net, x, filters, *, strides, projection, sk_ratio, se_ratio, nam
 
 
 def bottleneck_block(net, x, filters, *, strides, projection, sk_ratio, se_ratio, name):
-    """1x1, then 3x3 with the stride, then 1x1 to 4 F: ResNet-50 and deeper.
+    """Apply 1x1, 3x3 with the stride, and 1x1 to 4 F (ResNet-50 and deeper).
 
     Args: as of `basic_block`; with `sk_ratio` above 0 the 3x3 convolution becomes
       a selective kernel.
@@ -291,7 +291,7 @@ def bottleneck_block(net, x, filters, *, strides, projection, sk_ratio, se_ratio
 
 
 def _shortcut(net, x, filters, strides, resnet_d, *, name):
-    """1x1 convolution and batch norm; ResNet-D takes the stride in a mean pool."""
+    """Apply 1x1 convolution and batch norm; ResNet-D strides in a mean pool."""
     if resnet_d:
         padding = "same"
         if strides > 1:
@@ -306,7 +306,7 @@ def _shortcut(net, x, filters, strides, resnet_d, *, name):
 
 
 def _join(net, x, shortcut, filters, se_ratio, *, name):
-    """relu(branch + shortcut), the branch gated if asked for."""
+    """Compute relu(branch + shortcut), the branch gated if asked for."""
     if se_ratio > 0:
         x = squeeze_excitation(net, x, filters, se_ratio, name=f"{name}_se")
     x = keras.layers.Add(name=f"{name}_add")([x, shortcut])

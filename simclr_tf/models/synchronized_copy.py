@@ -1,4 +1,4 @@
-"""A user's own encoder, ready for several replicas."""
+"""Copies of users' encoders with synchronized batch norm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BATCH_NORMS = (
 
 
 def synchronized_copy(encoder: Model) -> Model:
-    """The same network with batch norm over all replicas, made where this is called.
+    """Copy a network with batch norm over all replicas, under the strategy in scope.
 
     Plain batch norm would see one replica's part of the batch only, and a network
     that was built outside a strategy's scope cannot be trained by that strategy; so
@@ -42,7 +42,7 @@ def synchronized_copy(encoder: Model) -> Model:
 
 
 def synchronized_layer(layer):
-    """A layer made anew from its config, without its weights, in its global form.
+    """Make a layer anew from its config, without its weights, in its global form.
 
     Args:
       layer: keras.layers.Layer, a nested model included.

@@ -91,7 +91,7 @@ class PositionEmbedding(keras.layers.Layer):
 
 
 def _waves(number, reference, features):
-    """Sines, then cosines, of the places along one side: float32 `[number, D / 2]`."""
+    """Return sines, then cosines, of the places along one side: float32."""
     scale = reference / tf.cast(number, tf.float32)
     places = (tf.range(number, dtype=tf.float32) + 0.5) * scale - 0.5
     quarter = features // 4
@@ -184,7 +184,7 @@ class Attention(keras.layers.Layer):
         return tf.concat(tf.unstack(mixed, axis=1), axis=-1)
 
     def _heads(self, tensor):
-        """`[N, T, D]` to `[N, heads, T, d]`."""
+        """Reshape `[N, T, D]` to `[N, heads, T, d]`."""
         return tf.stack(tf.split(tensor, self.num_heads, axis=-1), axis=1)
 
     def get_config(self):

@@ -1,4 +1,4 @@
-"""Vision Transformers of small size: tokens of patches, attention, one vector.
+"""Small Vision Transformers: patches to tokens, attention, one vector.
 
 The network of Dosovitskiy et al. in the sizes of DeiT, with MoCo v3's fixed position
 embedding, which has no weights and therefore fits every image size.
@@ -208,7 +208,7 @@ class _Layers:
         return tokens.ClassToken(initializer, dtype=STREAM, name=name)(x)
 
     def dense(self, x, units, *, name, activation=None, use_bias=True):
-        """W x + b, with W uniform and of variance 2 / (fan_in + fan_out)."""
+        """Apply W x + b, with W uniform and of variance 2 / (fan_in + fan_out)."""
         return keras.layers.Dense(
             units,
             activation=activation,
@@ -218,14 +218,14 @@ class _Layers:
         )(x)
 
     def norm(self, x, *, name):
-        """Layer normalization of each token."""
+        """Normalize each token."""
         return keras.layers.LayerNormalization(
             epsilon=EPSILON, dtype=STREAM, name=name
         )(x)
 
 
 def _block(net, x, num_heads, *, name):
-    """x + A(norm(x)), then x + M(norm(x))."""
+    """Apply x + A(norm(x)), then x + M(norm(x))."""
     width = x.shape[-1]
     y = net.norm(x, name=f"{name}_norm1")
     # A bias of the keys adds the same number to all logits of a query, which the
@@ -244,7 +244,7 @@ def _block(net, x, num_heads, *, name):
 
 
 def _checked_grid(image_size_pixels, patch_size):
-    """(rows, columns) of patches."""
+    """Return (rows, columns) of patches."""
     sides = image_size_pixels
     if isinstance(sides, numbers.Integral):
         sides = (sides, sides)

@@ -21,7 +21,7 @@ def make_optimizer(
     trust_coefficient: float = 0.001,
     classic_momentum: bool = True,
 ) -> Optimizer:
-    """An optimizer from the catalogue; each takes the arguments that it has.
+    """Make an optimizer from the catalogue; each takes the arguments that it has.
 
     Weight decay means what the optimizer means by it: with `"lars"` it joins the
     gradient, and the momentum; with `"lamb"` the direction, inside the trust ratio;
@@ -74,7 +74,7 @@ def make_optimizer(
 
 
 def learning_rate_schedule(optimizer: Optimizer) -> Schedule:
-    """The schedule that an optimizer was made with.
+    """Return the schedule that an optimizer was made with.
 
     Args:
       optimizer: `keras.optimizers.Optimizer`, made with a schedule.
@@ -92,7 +92,7 @@ def learning_rate_schedule(optimizer: Optimizer) -> Schedule:
 
 
 def step_counters(optimizer: Optimizer) -> list[Variable]:
-    """The variables of an optimizer that only tell which step it is.
+    """Return the variables of an optimizer that only tell which step it is.
 
     Args:
       optimizer: `keras.optimizers.Optimizer`, built.

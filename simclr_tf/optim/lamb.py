@@ -75,7 +75,7 @@ class LAMB(LayerWiseOptimizer):
         self.epsilon = float(epsilon)
 
     def build(self, var_list: Sequence[Variable]) -> None:
-        """Makes the two moments, zeros, for each variable.
+        """Make the two moments, zeros, for each variable.
 
         Args:
           var_list: list of variables, all that will ever be updated.
@@ -95,7 +95,7 @@ class LAMB(LayerWiseOptimizer):
         self._built = True
 
     def update_step(self, gradient: Tensor, variable: Variable) -> None:
-        """Updates one variable and its moments by the class's formula.
+        """Update one variable and its moments by the class's formula.
 
         Args:
           gradient: tensor or `tf.IndexedSlices`.
@@ -120,7 +120,7 @@ class LAMB(LayerWiseOptimizer):
         variable.assign_sub(learning_rate * trust * direction)
 
     def get_config(self) -> dict[str, Any]:
-        """All constructor arguments, as JSON-able values; not the exclusions."""
+        """Return all constructor arguments, as JSON-able values; not the exclusions."""
         config = super().get_config()
         del config["trust_coefficient"]
         return {
@@ -132,7 +132,7 @@ class LAMB(LayerWiseOptimizer):
 
 
 def _one_minus_power(base, exponent):
-    """1 - base^exponent without cancellation for a base close to 1."""
+    """Compute 1 - base^exponent without cancellation for a base close to 1."""
     if base == 0:
         return tf.ones_like(exponent)
     return -tf.math.expm1(exponent * math.log(base))

@@ -79,7 +79,7 @@ class LARS(LayerWiseOptimizer):
         self.classic_momentum = bool(classic_momentum)
 
     def build(self, var_list: Sequence[Variable]) -> None:
-        """Makes one momentum slot, zeros, for each variable.
+        """Make one momentum slot, zeros, for each variable.
 
         Args:
           var_list: list of variables, all that will ever be updated.
@@ -96,7 +96,7 @@ class LARS(LayerWiseOptimizer):
         self._built = True
 
     def update_step(self, gradient: Tensor, variable: Variable) -> None:
-        """Updates one variable and its momentum by the class's formula.
+        """Update one variable and its momentum by the class's formula.
 
         Args:
           gradient: tensor or `tf.IndexedSlices`.
@@ -119,7 +119,7 @@ class LARS(LayerWiseOptimizer):
         variable.assign_sub(update)
 
     def get_config(self) -> dict[str, Any]:
-        """All constructor arguments, as JSON-able values; not the exclusions."""
+        """Return all constructor arguments, as JSON-able values; not the exclusions."""
         return {
             **super().get_config(),
             "momentum": self.momentum,

@@ -1,4 +1,4 @@
-"""What optimizers with one learning rate for each layer have in common.
+"""Base of the optimizers with one learning rate for each layer (LARS, LAMB).
 
 Such an optimizer scales the update of a variable w in direction u by a trust ratio,
 coefficient * ||w|| / ||u||. This class holds the ratio, the two lists of excluded
@@ -67,7 +67,7 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
         self._unadapted = frozenset()
 
     def exclude_from_weight_decay(self, var_list: Sequence[Variable]) -> None:
-        """Variables without weight decay, in addition to those said before.
+        """Exclude variables from weight decay, in addition to those excluded before.
 
         Exclusions are kept by the identity of the variable. They are not part of
         `get_config`: state them again for an optimizer made from one, as
@@ -83,7 +83,7 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
         self._undecayed |= self._keys(var_list)
 
     def exclude_from_layer_adaptation(self, var_list: Sequence[Variable]) -> None:
-        """Variables with a trust ratio of 1, in addition to those said before.
+        """Give variables a trust ratio of 1, in addition to those excluded before.
 
         Independent of the weight decay's list; otherwise like it.
 
@@ -105,7 +105,7 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
         return frozenset(self._var_key(variable) for variable in var_list)
 
     def decayed(self, direction: Tensor, variable: Variable) -> Tensor:
-        """`direction + weight_decay * variable`, or `direction` if excluded.
+        """Return `direction + weight_decay * variable`, or `direction` if excluded.
 
         Args:
           direction: tensor or `tf.IndexedSlices` of the variable's shape.
@@ -120,7 +120,7 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
         return direction
 
     def trust_ratio(self, direction: Tensor, variable: Variable) -> Tensor:
-        """trust_coefficient * ||variable|| / ||direction||, norms in float32.
+        """Compute trust_coefficient * ||variable|| / ||direction||, norms in float32.
 
         Args:
           direction: tensor of the variable's shape.
@@ -143,10 +143,10 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
         return tf.cast(ratio, variable.dtype)
 
     def _apply_weight_decay(self, variables):
-        """Keras's decoupled decay: nothing, as `decayed` has done it."""
+        """Do nothing in place of Keras's decoupled decay: `decayed` has done it."""
 
     def get_config(self) -> dict[str, Any]:
-        """All constructor arguments, as JSON-able values; not the exclusions."""
+        """Return all constructor arguments, as JSON-able values; not the exclusions."""
         learning_rate = self._serialize_hyperparameter(self._learning_rate)
         if not isinstance(learning_rate, dict):
             learning_rate = float(learning_rate)

@@ -1,4 +1,4 @@
-"""Which variables decay and which adapt: by what they are, never by their names."""
+"""Roles of variables: which decay and which adapt, decided by layer, never by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def variables_by_role(
     *,
     probe: Layer | Sequence[Layer] | None = None,
 ) -> dict[str, list[Variable]]:
-    """The variables that can be trained, sorted by what they do.
+    """Sort the variables that can be trained by what they do.
 
     - `"probe"`: everything in the layers given as `probe`.
     - `"normalization"`: gamma and beta of batch, layer and group normalization.
@@ -151,7 +151,7 @@ def apply_exclusions(
 
 
 def slots_of(optimizer: Optimizer, variables: Sequence[Variable]) -> list[Variable]:
-    """The optimizer's own variables that belong to some of the weights.
+    """List the optimizer's own variables that belong to some of the weights.
 
     Args:
       optimizer: keras.optimizers.Optimizer, built.
@@ -184,7 +184,7 @@ def _as_list(layers):
 
 
 def _layers_within(roots):
-    """`roots` and every layer inside them; not metrics, which are layers to Keras."""
+    """List `roots` and every layer inside them, but metrics (layers to Keras)."""
     modules = [module for root in roots for module in (root, *root.submodules)]
     return [
         module
@@ -195,7 +195,7 @@ def _layers_within(roots):
 
 
 def _trainable_variables(roots):
-    """What could be trained, frozen or not, each once: all but moving statistics."""
+    """List what can be trained, frozen or not, once: all but moving statistics."""
     variables = {id(v): v for root in roots for v in root.weights if v.trainable}
     return list(variables.values())
 

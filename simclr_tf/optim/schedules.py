@@ -1,4 +1,4 @@
-"""The learning rate: scaled with the batch, warmed up, brought to zero by a cosine."""
+"""Learning-rate schedules: scaled with the batch, warmed up, decayed by a cosine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SCALINGS = {
 def scaled_learning_rate(
     base_learning_rate: float, global_batch_size: int, scaling: str
 ) -> float:
-    """Peak learning rate for a batch size.
+    """Compute the peak learning rate for a batch size.
 
     `"linear"`: base * B / 256 (SimCLR, section 2.2: base 0.3); `"sqrt"`:
     base * sqrt(B) (appendix B.1: base 0.075, better for small batches and short
@@ -110,7 +110,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.total_steps = int(total_steps)
 
     def __call__(self, step: int | float | TensorLike) -> Tensor:
-        """Learning rate of the update that is number `step`, counted from 0.
+        """Compute the learning rate of the update that is number `step`, from 0.
 
         Args:
           step: integer or float scalar, or a tensor of any shape.
@@ -130,7 +130,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """All constructor arguments."""
+        """Return all constructor arguments."""
         return {
             "peak_learning_rate": self.peak_learning_rate,
             "warmup_steps": self.warmup_steps,

@@ -1,4 +1,4 @@
-"""Lookahead and averages of the weights around any of our optimizers.
+"""Lookahead and weight averages around any optimizer of the catalogue.
 
 The wrappers are those of TensorFlow Addons. They were written for Keras's legacy
 optimizers; here they stand between two of Keras's present ones: outside, `Wrapped`
@@ -28,7 +28,7 @@ def wrap_optimizer(
     swa_period_steps: int = 10,
     average_decay: float = 0.99,
 ) -> Optimizer:
-    """An optimizer whose weights are looked after by another rule.
+    """Wrap an optimizer: another rule averages or resets its weights.
 
     With w the weights after each step of `optimizer`, k the number of steps done:
 
@@ -158,7 +158,7 @@ class Wrapped(keras.optimizers.Optimizer):
         return [*self._variables, *self.inner_optimizer._variables[1:], *self.copies]
 
     def build(self, var_list):
-        """Makes the inner optimizer's slots and a copy of each variable.
+        """Make the inner optimizer's slots and a copy of each variable.
 
         Args:
           var_list: list of variables, all that will ever be updated.
@@ -178,7 +178,7 @@ class Wrapped(keras.optimizers.Optimizer):
         self._built = True
 
     def update_step(self, gradient, variable):
-        """Updates one variable by the inner optimizer, then its copy.
+        """Update one variable by the inner optimizer, then its copy.
 
         Args:
           gradient: tensor or `tf.IndexedSlices`.
@@ -197,13 +197,13 @@ class _AsLegacy(keras.optimizers.legacy.Optimizer):
         self._present = types.SimpleNamespace(optimizer=optimizer)
 
     def _create_slots(self, var_list):
-        """Nothing: `Wrapped.build` has made them."""
+        """Do nothing: `Wrapped.build` has made the slots."""
 
     def _create_hypers(self):
-        """Nothing: the present optimizer holds its own."""
+        """Do nothing: the present optimizer holds its own."""
 
     def _prepare_local(self, var_device, var_dtype, apply_state):
-        """Nothing: the learning rate is computed once a step by `Wrapped`."""
+        """Do nothing: `Wrapped` computes the learning rate once a step."""
 
     def _resource_apply_dense(self, grad, var):
         self._present.optimizer.update_step(grad, var)

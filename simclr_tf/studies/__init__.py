@@ -1,4 +1,4 @@
-"""The paper's ablations, each one file of data with its question; and their runner.
+"""The paper's ablations, one file of data each, and their runner.
 
 A study file (temperature.py, losses.py, ...) lists cells and the paper's numbers.
 Open `study.py` first, then `temperature.py`; `run.py` runs the cells, `results.py`

@@ -1,4 +1,4 @@
-"""What a cell trains and measures: from its config to its values.
+"""The work of a cell: what it trains and measures.
 
 A value is a number with a name. All accuracies are percents on the test images; the
 linear probe is that of `simclr-tf evaluate`. Its penalty was chosen by the value

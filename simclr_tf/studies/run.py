@@ -1,4 +1,4 @@
-"""Run a study: its cells one after another, each in a workdir of its own.
+"""Running of a study: its cells one after another, each in its own workdir.
 
 Several machines share a study by static shards: shard i of n runs every n-th cell, and
 all shards write to one folder. No process waits for another.

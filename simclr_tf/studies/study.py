@@ -1,4 +1,4 @@
-"""What a study is: its question, its cells, its figure and the paper's numbers.
+"""The parts of a study: question, cells, figure and the paper's numbers.
 
 A study is data. This module imports no TensorFlow, so that listing cells is instant;
 `run.py` runs them. Each study comes in three sizes, its budgets.

@@ -1,4 +1,4 @@
-"""The page study.md: our numbers beside the paper's, what differs, and every cell."""
+"""The page study.md: our numbers beside the paper's, the differences, every cell."""
 
 from simclr_tf.config.moved import flat_with_present_names
 from simclr_tf.config.pretrain import ENCODERS

@@ -1,4 +1,4 @@
-"""The end of a run whose optimizer averages the weights: the averages take over.
+"""Averaged weights at the end of a run replace the trained ones.
 
 Batch norm's moving statistics belong to the weights that made them, so they are
 measured again under the averages (Izmailov et al. 2018, arXiv 1803.05407, section 3.2).
@@ -45,7 +45,7 @@ class UseAverages(StepCallback):
 
 
 def batches_to_forget(momentum):
-    """Batches after which a moving statistic holds FORGOTTEN of its old value.
+    """Count the batches after which a moving statistic keeps FORGOTTEN of its value.
 
     Example:
       >>> batches_to_forget(0.9)

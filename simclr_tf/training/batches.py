@@ -19,7 +19,7 @@ _PREFETCH_BATCHES = 2
 
 
 def open_training_source(config, data=None, say=lambda line: None):
-    """The images of a config's training split.
+    """Open the images of a config's training split.
 
     Args:
       config: Config.
@@ -39,7 +39,7 @@ def open_training_source(config, data=None, say=lambda line: None):
 
 
 def open_probe_source(config, channels, say=lambda line: None):
-    """The separate labelled set of the online probe, or None.
+    """Open the separate labelled set of the online probe; None without one.
 
     Args:
       config: Config.
@@ -100,7 +100,7 @@ class Batches:
             )
 
     def between(self, first, last, worker=0, workers=1):
-        """A worker's rows of the batches `first` .. `last - 1` of the run.
+        """Return a worker's rows of the batches `first` .. `last - 1` of the run.
 
         Args:
           first, last: int, steps.
@@ -125,7 +125,7 @@ class Batches:
         return prefetch(dataset, self._config.performance)
 
     def ids_of(self, step):
-        """Which examples the global batch of a step holds, as of `batch_ids`."""
+        """Return which examples the global batch of a step holds, as of `batch_ids`."""
         return batch_ids(
             self._source,
             global_batch_size=self._config.global_batch_size,

@@ -1,4 +1,4 @@
-"""Checkpoints that are either whole or not there.
+"""Checkpoints, written atomically and verified by checksum.
 
 A checkpoint is a folder `step-00000230/` with TensorFlow's files and a
 `manifest.json` (step, sizes, sha256, and what the caller adds). It is written under
@@ -130,7 +130,7 @@ class CheckpointStore:
         return Checkpoint(final, manifest)
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole, or None.
+        """Find the newest checkpoint that is whole; None without one.
 
         Damaged ones are named in the log and passed over.
         """
@@ -144,11 +144,11 @@ class CheckpointStore:
         return None
 
     def path_of(self, step: int) -> pathlib.Path:
-        """The folder of the checkpoint of a step."""
+        """Return the folder of the checkpoint of a step."""
         return self.folder / _name_of(step)
 
     def paths(self) -> list[pathlib.Path]:
-        """The folders of all checkpoints, whole or not, oldest first."""
+        """List the folders of all checkpoints, whole or not, oldest first."""
         return sorted(
             path for path in self.folder.glob("step-*") if path.name[5:].isdecimal()
         )
@@ -179,7 +179,7 @@ def _name_of(step):
 
 
 def open_checkpoint(path):
-    """One checkpoint, after a look at all of its bytes.
+    """Open one checkpoint after reading all of its bytes.
 
     Args:
       path: path of its folder.
@@ -198,7 +198,7 @@ def open_checkpoint(path):
 
 
 def _describe_files(folder):
-    """Size and sha256 of each file."""
+    """Return the size and SHA-256 of each file."""
     return {
         path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(folder.iterdir())
@@ -206,7 +206,7 @@ def _describe_files(folder):
 
 
 def _read_manifest(folder):
-    """(manifest, what is wrong with the checkpoint or None)."""
+    """Read the manifest: (manifest, what is wrong with the checkpoint or None)."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if folder.name != _name_of(manifest["step"]):
@@ -219,7 +219,7 @@ def _read_manifest(folder):
 
 
 def _first_damage(folder, manifest):
-    """What is wrong with a checkpoint's files, or None."""
+    """Describe what is wrong with a checkpoint's files; None if nothing is."""
     for name, expected in manifest["files"].items():
         path = folder / name
         if not path.exists():

@@ -1,4 +1,4 @@
-"""A classifier as a Keras model with its own train step: fine-tuning, from scratch."""
+"""A classifier as a Keras model with its own train step (fine-tuning, from scratch)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Classifier(ReplicatedModel):
         self.built = True
 
     def call(self, images: TensorLike, training: bool = False) -> Tensor:
-        """Logits `[N, C]` of images `[N, H, W, C]` in [0, 1]."""
+        """Compute logits `[N, C]` of images `[N, H, W, C]` in [0, 1]."""
         return self.network(images, training=training)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -89,7 +89,7 @@ class Classifier(ReplicatedModel):
         return self._record(sum_over_replicas(shares), batch["labels"])
 
     def _forward(self, images, labels, training):
-        """This replica's shares of the global loss and accuracy."""
+        """Return this replica's shares of the global loss and accuracy."""
         logits = self.network(images, training=training)
         labelled = sum_over_replicas(tf.reduce_sum(label_weights(labels)))
         loss = tf.math.divide_no_nan(
@@ -128,6 +128,6 @@ class Classifier(ReplicatedModel):
         return optimizers
 
     def _record(self, figures, labels):
-        """`record`; means are over images, however many a batch holds."""
+        """Call `record`; means are over images, however many a batch holds."""
         labelled = sum_over_replicas(tf.reduce_sum(label_weights(labels)))
         return self.record(figures, dict.fromkeys(figures, labelled))

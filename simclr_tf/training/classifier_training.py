@@ -1,4 +1,4 @@
-"""Train one classifier again and again: compiled once, started from given weights."""
+"""Training of one classifier several times: compiled once, from given weights."""
 
 import dataclasses
 
@@ -183,7 +183,7 @@ class ClassifierTraining:
 
 
 def _columns(batch, corruption):
-    """What the step takes of a batch; images that had to be replaced are noted."""
+    """Return what the step takes of a batch; note images that had to be replaced."""
     batch = note_corrupt(batch, corruption)
     return {
         name: batch[name] for name in (*ViewsOfBatch.COLUMNS, "labels") if name in batch

@@ -1,4 +1,4 @@
-"""Where an interrupted run goes on, and whether it is the same run.
+"""Resuming: the step at which a run continues, and checks that it is the same run.
 
 Batch k is a function of (seed, k), so the step says where the data stand. The values
 are in TensorFlow's files; the running means of an unfinished epoch and what the run
@@ -26,7 +26,7 @@ LOG = logging.getLogger("simclr_tf")
 
 
 def describe_data(model, source, probe_source):
-    """What a workdir and its checkpoints say about the images.
+    """Describe the images for a workdir and its checkpoints.
 
     Args:
       model: PretrainingModel.
@@ -51,7 +51,7 @@ def describe_data(model, source, probe_source):
 
 
 def describe_run(config, data, model):
-    """What every manifest of a run says about it.
+    """Describe a run for every one of its manifests.
 
     Args:
       config: Config.
@@ -73,7 +73,7 @@ def describe_run(config, data, model):
 
 
 def config_hash(config):
-    """SHA-256 over the options that a continued run must share.
+    """Compute the SHA-256 over the options that a continued run must share.
 
     Args:
       config: Config.
@@ -97,7 +97,7 @@ def config_hash(config):
 
 
 def find_start(store, run):
-    """The checkpoint from which a run goes on; None if it has not saved one yet.
+    """Find the checkpoint from which a run continues; None if there is none yet.
 
     Args:
       store: CheckpointStore.
@@ -124,7 +124,7 @@ def find_start(store, run):
 
 
 def metric_state(model):
-    """The running means of the epoch so far: {metric: [its variables' values]}.
+    """Return the running means of the epoch so far: {metric: [its variables' values]}.
 
     Metrics are global, so every replica has the same: the first one's are taken, which
     needs no collective.

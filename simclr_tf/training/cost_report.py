@@ -1,4 +1,4 @@
-"""What a run will cost, said before its first step."""
+"""The cost report of a run, printed before its first step."""
 
 import time
 
@@ -9,7 +9,7 @@ from simclr_tf.training.step_clock import StepCallback
 def cost_report(
     model, *, image_shape, global_batch_size, total_steps, epoch_steps, num_examples
 ):
-    """Plain lines: parameters, FLOPs, steps, memory of the objective.
+    """Describe the cost in plain lines: parameters, FLOPs, steps, memory.
 
     Args:
       model: PretrainingModel, built.
@@ -80,7 +80,7 @@ class EstimatedTime(StepCallback):
 
 
 def _short(number):
-    """1234567 -> '1.23 M'."""
+    """Format 1234567 as '1.23 M'."""
     for power, letter in ((15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
         factor = 10**power
         if number >= factor:

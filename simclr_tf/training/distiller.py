@@ -1,4 +1,4 @@
-"""A student that learns from a teacher as a Keras model with its own train step."""
+"""A student and its teacher as a Keras model with its own train step."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Distiller(ReplicatedModel):
         self.built = True
 
     def call(self, images: TensorLike, training: bool = False) -> Tensor:
-        """The student's logits `[N, C]` of images `[N, H, W, C]` in [0, 1]."""
+        """Compute the student's logits `[N, C]` of images `[N, H, W, C]` in [0, 1]."""
         return self.student(images, training=training)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -105,7 +105,7 @@ class Distiller(ReplicatedModel):
         return self._record(sum_over_replicas(shares))
 
     def _forward(self, images, teacher_logits, labels, training):
-        """This replica's shares of the global figures; labels are counted."""
+        """Return this replica's shares of the global figures; labels are counted."""
         require(
             self.alpha == 1 or labels is not None,
             "`alpha` < 1 needs batches with labels (-1: unlabelled).",
@@ -135,7 +135,7 @@ class Distiller(ReplicatedModel):
         return shares
 
     def _record(self, figures):
-        """`record`; accuracy stays away where nothing has labels."""
+        """Call `record`; accuracy is left out where nothing has labels."""
         weights = {}
         if "labelled" in figures:
             weights["accuracy"] = figures.pop("labelled")

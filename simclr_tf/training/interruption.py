@@ -1,4 +1,4 @@
-"""Signals that end a run: the first one saves it before, the second ends it at once."""
+"""Signals that end a run: the first saves and stops, the second stops at once."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Networks in Keras files: what they would run is looked at before they are loaded.
+"""Loading of Keras files, checked for code before Keras reads them.
 
 Keras's safe mode does not cover HDF5, whatever the file is called, and imports any
 module that a `.keras` file names.
@@ -26,7 +26,7 @@ _KNOWN = (*KERAS_PACKAGES, "builtins")
 
 
 def encoder_of_keras_file(path):
-    """An encoder from a `.keras` or HDF5 file of the Keras 2 API, in safe mode.
+    """Load an encoder from a `.keras` or HDF5 file of the Keras 2 API, in safe mode.
 
     Args:
       path: pathlib.Path.
@@ -41,7 +41,7 @@ def encoder_of_keras_file(path):
 
 
 def load_keras_file(path, check):
-    """A network from a `.keras` or HDF5 file of the Keras 2 API, in safe mode.
+    """Load a network from a `.keras` or HDF5 file of the Keras 2 API, in safe mode.
 
     Args:
       path: pathlib.Path.
@@ -64,7 +64,7 @@ def load_keras_file(path, check):
 
 
 def load_classifier(path: StrPath) -> Model:
-    """The classifier that fine-tuning or distillation has kept.
+    """Load the classifier that fine-tuning or distillation has kept.
 
     Like every Keras file, it is read in safe mode and refused if it holds code.
 
@@ -100,7 +100,7 @@ def _checked(network):
 
 
 def _config_of(path):
-    """The list of layers in a file, read from where Keras will read it."""
+    """Read the list of layers from where Keras will read it."""
     try:
         if str(path).endswith(".keras") and zipfile.is_zipfile(path):
             return _config_in_zip(path)

@@ -1,4 +1,4 @@
-"""What is at a path: a run, a checkpoint, an export, a Keras file; and its encoder.
+"""Loading of a trained encoder from a workdir, an export or a weights file.
 
 `look_at` recognises it for all: for `load_encoder`, for the weights as numbers
 (`stored_weights.py`), for the heads of a run (`run_heads.py`) and for the tools.
@@ -82,7 +82,7 @@ class Place:
         return found
 
     def config(self):
-        """The Config that the encoder was trained with; None if nothing says it.
+        """Read the Config that the encoder was trained with; None if it is not known.
 
         Raises:
           WorkdirError: the config.json of a run is damaged.
@@ -143,7 +143,7 @@ def look_at(path):
 def load_encoder(
     path: StrPath, *, encoder: Model | None = None, endpoints: bool = False
 ) -> Model:
-    """The encoder of a run, of an export, or of a file, ready for fine-tuning.
+    """Load the encoder of a run, of an export, or of a file, ready for fine-tuning.
 
     It is a graph of Keras layers that computes in float32, whatever the precision it
     was trained in; with `endpoints` it returns what is inside too.
@@ -193,7 +193,7 @@ def load_encoder(
 
 
 def encoder_at(place, encoder=None):
-    """The encoder at a Place, as `load_encoder` returns it.
+    """Load the encoder at a Place, as `load_encoder` returns it.
 
     Args:
       place: Place.
@@ -220,7 +220,7 @@ def encoder_at(place, encoder=None):
 
 
 def untrained_encoder(workdir: Workdir) -> Model:
-    """The encoder of a run as it was before its first step (same seed), in float32.
+    """Build the encoder of a run as it was before its first step, in float32.
 
     Args:
       workdir: Workdir.
@@ -232,7 +232,7 @@ def untrained_encoder(workdir: Workdir) -> Model:
 
 
 def _built(workdir, options):
-    """The encoder of a run from its options, in float32."""
+    """Build the encoder of a run from its options, in float32."""
     config = dataclasses.replace(workdir.config(), precision="float32", encoder=options)
     return build_encoder(config, workdir.read()["data"]["channels"])
 

@@ -150,14 +150,14 @@ class PretrainingModel(ReplicatedModel):
         self.built = True
 
     def _blank_views(self, image):
-        """Views `[1, h, w, C]` of one image, for networks that have seen none."""
+        """Return views `[1, h, w, C]` of one image, for networks without any yet."""
         return tuple(
             tf.zeros([1, *size, image.shape[-1]])
             for size in self.views_of.sizes(image.shape[1:3])
         )
 
     def call(self, images: TensorLike, training: bool = False) -> Tensor:
-        """Features h `[N, F]` of images `[N, H, W, C]` in [0, 1]."""
+        """Compute features h `[N, F]` of images `[N, H, W, C]` in [0, 1]."""
         return self.encoder(images, training=training)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -183,7 +183,7 @@ class PretrainingModel(ReplicatedModel):
     def gradients(
         self, batch: dict[str, Any]
     ) -> tuple[list[Tensor | None], Outputs, dict[str, Tensor], dict[str, Tensor]]:
-        """This replica's part of a step.
+        """Compute this replica's part of a step.
 
         Returns:
           (gradients of the trainable variables, None where there is none; Outputs;
@@ -204,7 +204,7 @@ class PretrainingModel(ReplicatedModel):
         return gradients, outputs, shares, scalars
 
     def represent(self, batch: dict[str, Any], training: bool) -> Any:
-        """`forward` of all views of a batch, in micro-batches if there are any."""
+        """Run `forward` on all views of a batch, in micro-batches if there are any."""
         if self._micro_batches is not None:
             return self._micro_batches.represent(batch, training)[0]
         return self.forward(self.views_of(batch), training)
@@ -212,7 +212,7 @@ class PretrainingModel(ReplicatedModel):
     def forward(
         self, views: Sequence[Tensor], training: bool
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
-        """Encoder and head, one pass for all views of a size.
+        """Run encoder and head, one pass for all views of a size.
 
         Args:
           views: tuple of `[N, h, w, C]`.
@@ -240,7 +240,7 @@ class PretrainingModel(ReplicatedModel):
         return tuple(features), tuple(projections), regularizers
 
     def _outputs(self, batch, represented, targets):
-        """What the objective reads of a step."""
+        """Return what the objective reads of a step."""
         features, projections, _ = represented
         iterations = getattr(self.optimizer, "iterations", None)
         return Outputs(
@@ -255,7 +255,7 @@ class PretrainingModel(ReplicatedModel):
     def figures(
         self, outputs: Outputs, regularizers: Tensor
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """(shares, scalars) as of `gradients`, without the probe's."""
+        """Compute (shares, scalars) as of `gradients`, without the probe's."""
         for projections in outputs.projections:
             require_equal_rows(projections)
         loss, figures = self.objective.loss(outputs)
@@ -298,7 +298,7 @@ class PretrainingModel(ReplicatedModel):
         shares["loss"] += shares["probe_loss"]
 
     def _without_frozen(self, gradients, step):
-        """Zero gradients of frozen variables, and what must come back after a step.
+        """Set gradients of frozen variables to zero; return what a step must restore.
 
         Weight decay and momentum move a variable without a gradient: variable and
         slots get their values back.
@@ -317,7 +317,7 @@ class PretrainingModel(ReplicatedModel):
         return gradients, held
 
     def _record(self, figures, is_finite=None):
-        """`record`; figures of the probe count labels."""
+        """Call `record`; figures of the probe count labels."""
         labelled = figures.pop("labelled", 1.0)
         weights = {name: labelled for name in PROBE_FIGURES}
         return self.record(figures, weights, is_finite)

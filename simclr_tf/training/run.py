@@ -1,4 +1,4 @@
-"""One pretraining run, from a config to a workdir: the same command continues it."""
+"""One pretraining run from a config to a workdir; the same command continues it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The heads that a run trained on top of its encoder."""
+"""Loading of the heads that a run trained on top of its encoder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PROBE_KERNEL = f"model/probe/kernel/{VALUE}"
 
 
 def load_projection_head(workdir: Workdir, encoder: Model) -> ProjectionHead:
-    """The trained projection head of a run, in float32.
+    """Load the trained projection head of a run, in float32.
 
     Args:
       workdir: Workdir.
@@ -45,7 +45,7 @@ def load_projection_head(workdir: Workdir, encoder: Model) -> ProjectionHead:
 
 
 def load_probe(workdir: Workdir, encoder: Model) -> Layer:
-    """The online probe of a run: features to the logits of its classes.
+    """Load the online probe of a run: features to the logits of its classes.
 
     Args:
       workdir: Workdir.

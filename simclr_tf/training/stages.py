@@ -102,7 +102,7 @@ class Run:
         self.identity = None
 
     def execute(self, workdir, callbacks, command):
-        """From the first line to the last file.
+        """Execute the run, from the first line to the last file.
 
         Args:
           workdir: Workdir, or None.
@@ -208,7 +208,7 @@ class Run:
             )
 
     def _restore(self, store):
-        """The checkpoint from which this run goes on, put into the model; or None."""
+        """Restore the checkpoint from which this run continues; None without one."""
         checkpoint = find_start(store, self.identity)
         if checkpoint is None:
             return None
@@ -307,7 +307,7 @@ class Run:
         return [progress, EstimatedTime(clock, say=progress.beside(self.say))]
 
     def _saving(self, store, start, clock, interruption):
-        """The callbacks that save the run, and go on from where it was saved."""
+        """Make the callbacks that save the run, and restore what they saved."""
         options = self.config.checkpoint
         is_within_epoch = start is not None and start.step % clock.epoch_steps
         return [
@@ -335,7 +335,7 @@ class Run:
         )
 
     def _dataset(self, first, last, observed=lambda batches: batches):
-        """The replicas' rows of the batches `first` .. `last - 1`."""
+        """Return the replicas' rows of the batches `first` .. `last - 1`."""
         return distribute_batches(
             self.strategy,
             lambda worker, workers: observed(

@@ -65,7 +65,7 @@ def open_stored_weights(path):
 
 
 def plain_name(variable):
-    """`initial_conv/kernel:0` -> `initial_conv/kernel`."""
+    """Shorten `initial_conv/kernel:0` to `initial_conv/kernel`."""
     return variable.name.partition(":")[0]
 
 

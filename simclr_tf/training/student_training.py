@@ -1,4 +1,4 @@
-"""Train a student on its teacher's predictions, from the first step to the last."""
+"""Training of a student on its teacher's predictions."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The folder of a run: config.json, and who may continue it.
+"""The folder of a run: config.json, and which run may continue it.
 
 Evaluation, fine-tuning and export read config.json, so that nobody retypes a depth.
 """
@@ -104,7 +104,7 @@ class Workdir:
         write_image_list(self.path, files)
 
     def read(self) -> dict[str, Any]:
-        """The record of config.json: config, data, versions, command, precision.
+        """Read config.json: config, data, versions, command, precision.
 
         Raises:
           WorkdirError: if there is none or it cannot be read.
@@ -133,7 +133,7 @@ class Workdir:
         return record
 
     def config(self) -> Config:
-        """The Config of the run.
+        """Return the Config of the run.
 
         Raises:
           WorkdirError: config.json is not there, damaged, or of another version.
@@ -148,11 +148,11 @@ class Workdir:
             ) from error
 
     def has(self, name: str) -> bool:
-        """Whether a file of that name is there."""
+        """Tell whether a file of that name is there."""
         return (self.path / name).exists()
 
     def _is_new(self):
-        """Whether the folder is still to be made or empty; not of others' things."""
+        """Tell whether the folder is missing or empty."""
         if self.path.exists() and not self.path.is_dir():
             raise WorkdirError(
                 f"--workdir must be a folder, but {self.path} is a file."
@@ -209,7 +209,7 @@ class Workdir:
 
 
 def versions():
-    """Versions that a result depends on."""
+    """Return the versions that a result depends on."""
     import numpy
     import tensorflow
 
@@ -267,7 +267,7 @@ def read_image_list(folder):
 
 
 def changes_between(before, now):
-    """What happened to the images, in words.
+    """Describe in words what happened to the images.
 
     Args:
       before, now: lists of `Source.files`.

@@ -92,7 +92,7 @@ def sample_blur(
     sigma_min_pixels: float = 0.1,
     sigma_max_pixels: float = 2.0,
 ) -> Tensor:
-    """The standard deviation of each image's blur.
+    """Draw the standard deviation of each image's blur.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -123,7 +123,7 @@ def sample_blur(
 
 
 def kernel_radius(height, kernel_fraction=0.1):
-    """Half the kernel, without its middle: a tenth of the height, made odd.
+    """Return half the kernel, without its middle: a tenth of the height, made odd.
 
     Args:
       height: int >= 1, of the view in pixels.
@@ -179,7 +179,7 @@ def apply_blur(
 
 
 def _band(sigmas, size, radius):
-    """`[B, size, size]`: the kernel around each pixel, each row summing to 1."""
+    """Return `[B, size, size]`: the kernel around each pixel, each row summing to 1."""
     index = tf.range(size)
     distance = tf.abs(index[:, tf.newaxis] - index)
     squares = tf.cast(distance * distance, tf.float32)

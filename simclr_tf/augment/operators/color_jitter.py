@@ -135,7 +135,7 @@ class ColorJitterOperator(Operator):
 
 
 def _factor_row(images, recipe, name, part):
-    """A row of `strengths` for a factor; the default's range where it is not used."""
+    """Return a row of `strengths` for a factor; where unused, of the default range."""
     half, is_used = _half_width(recipe, name)
     factors = [max(0.0, 1 + step * half) for step in _STEPS]
     low, high = (factors[0], factors[-1]) if is_used else (1.0, 1.0)
@@ -149,7 +149,7 @@ def _factor_row(images, recipe, name, part):
 
 
 def _offset_row(images, recipe, name, part, most=math.inf, unit=""):
-    """A row of `strengths` for a summand; the default's range where it is not used."""
+    """Return a row of `strengths` for a summand; where unused, of the default range."""
     half, is_used = _half_width(recipe, name)
     half = min(half, most)
     title = f"{name}," + unit if unit else name
@@ -173,7 +173,7 @@ def _often(recipe, is_used):
 
 
 def _jittered(images, **changes):
-    """Images with one of the four colour operators, the same for all."""
+    """Apply one of the four colour operators, the same to all images."""
     number = len(images)
     neutral = {"brightness_scale": 1.0, "brightness_offset": 0.0, "contrast": 1.0}
     values = {
@@ -200,7 +200,7 @@ def sample_color_jitter(
     hue: float = 0.2,
     brightness_mode: str = "multiplicative",
 ) -> ColorJitter:
-    """What the colour jitter does to each image.
+    """Draw what the colour jitter does to each image.
 
     With s the strength, factors are uniform in [max(0, 1 - value s), 1 + value s],
     the hue turns by U(-value s, value s), and additive brightness adds
@@ -265,7 +265,7 @@ def sample_color_jitter(
 
 
 def apply_color_jitter(images: TensorLike, jitter: ColorJitter) -> Tensor:
-    """The four operators in each image's own order, clipped to [0, 1] after each.
+    """Apply the four operators in each image's own order, each clipped to [0, 1].
 
     brightness: x -> scale x + offset · contrast: x -> m + factor (x - m) with m the
     channel's mean over the image · saturation: S -> min(1, factor S) and hue:
@@ -307,7 +307,7 @@ def apply_color_jitter(images: TensorLike, jitter: ColorJitter) -> Tensor:
     first, second = tf.minimum(brightness, contrast), tf.maximum(brightness, contrast)
 
     def change_hsv(planes, after, before):
-        """Saturation and hue of the images that have them between these places."""
+        """Change saturation and hue of the images that have them in these places."""
         if not colored:
             return planes
         here = [(after < place) & (place < before) for place in (saturation, hue)]
@@ -349,7 +349,7 @@ def apply_color_jitter(images: TensorLike, jitter: ColorJitter) -> Tensor:
 
 
 def _scale_and_clip(plane, jitter, is_brightness):
-    """Brightness where `is_brightness` [B], contrast elsewhere; `[B, H, W, ...]`."""
+    """Change brightness where `is_brightness` [B], else contrast; `[B, H, W, ...]`."""
     mean = tf.reduce_mean(plane, axis=[1, 2], keepdims=True)
     scale = tf.where(is_brightness, jitter.brightness_scale, jitter.contrast)
     offset = tf.where(

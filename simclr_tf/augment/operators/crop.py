@@ -104,7 +104,7 @@ class Crop(Operator):
         return seeding.uniform(as_seeds(seeds), (4,))
 
     def boxes(self, draw, height, width, recipe, size):
-        """The box that each image is cropped to.
+        """Return the box that each image is cropped to.
 
         Args:
           draw: float32 `[B, 4]`, of `sample`.
@@ -161,7 +161,7 @@ class Crop(Operator):
 
 
 def is_whole_image(recipe, size):
-    """Whether a view of `size` (height, width) is the image with nothing cut off.
+    """Tell whether a view of `size` (height, width) shows the whole image.
 
     Example:
       >>> from simclr_tf.augment.recipes import get_recipe
@@ -185,7 +185,7 @@ def sample_crop(
     aspect_max: float = 4 / 3,
     floor: str = "exact",
 ) -> Tensor:
-    """A random box for each image: its area is uniform, its aspect log-uniform.
+    """Draw a box for each image: its area is uniform, its aspect log-uniform.
 
     The area a is uniform in [min, max] of the image's area, and log(aspect) is
     uniform in its interval, cut to the boxes of area a that fit into the image
@@ -245,7 +245,7 @@ def boxes_of_draws(
     aspect_max,
     floor,
 ):
-    """The boxes of `sample_crop`, from its random numbers.
+    """Compute the boxes of `sample_crop` from its random numbers.
 
     Args:
       draws: float32 `[B, 4]` in [0, 1): of area, aspect, y and x.
@@ -293,7 +293,7 @@ def _rounded(values):
 
 
 def _position(draws, room):
-    """Uniform in 0..room; float rounding must not reach room + 1."""
+    """Return a uniform place in 0..room; float rounding must not reach room + 1."""
     position = tf.floor(draws * tf.cast(room + 1, tf.float32))
     return tf.minimum(tf.cast(position, tf.int32), room)
 
@@ -305,7 +305,7 @@ def center_box(
     *,
     fraction: float = 0.875,
 ) -> Tensor:
-    """The central box of the view's own aspect, `fraction` of the limiting side.
+    """Return the central box of the view's own aspect, `fraction` of the limiting side.
 
     Args:
       height, width: int, or int32 scalar tensors: H and W.

@@ -1,4 +1,4 @@
-"""Cutout: one grey square hides a part of the image. Off in all named recipes.
+"""Cutout: a grey square hides a part of the image. Off in all named recipes.
 
 Source: DeVries and Taylor (2017), arXiv:1708.04552; SimCLR v1, Figure 4.
 """
@@ -71,7 +71,7 @@ def sample_cutout(
     probability: float = 1.0,
     size_fraction: float = 0.5,
 ) -> Tensor:
-    """A square for each image, centred on any of its pixels.
+    """Draw a square for each image, centred on any of its pixels.
 
     Args:
       seeds: int32 `[B, 2]`.

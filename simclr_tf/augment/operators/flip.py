@@ -48,7 +48,7 @@ class Flip(Operator):
 
 
 def sample_flip(seeds: TensorLike, *, probability: float = 0.5) -> Tensor:
-    """Whether each image is mirrored.
+    """Draw whether each image is mirrored.
 
     Args:
       seeds: int32 `[B, 2]`.

@@ -1,4 +1,4 @@
-"""Grayscale: colour taken away. Images without colour stay as they are.
+"""Grayscale: removes the colour. Images without colour stay as they are.
 
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A.
 """
@@ -59,7 +59,7 @@ class Grayscale(Operator):
 
 
 def sample_grayscale(seeds: TensorLike, *, probability: float = 0.2) -> Tensor:
-    """Whether each image loses its colour.
+    """Draw whether each image loses its colour.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -80,7 +80,7 @@ def sample_grayscale(seeds: TensorLike, *, probability: float = 0.2) -> Tensor:
 
 
 def apply_grayscale(images: TensorLike, grayscale: TensorLike) -> Tensor:
-    """0.2989 R + 0.587 G + 0.114 B in all three channels of the chosen images.
+    """Write 0.2989 R + 0.587 G + 0.114 B to all three channels of the chosen images.
 
     Args:
       images: uint8 or floating in [0, 1], `[B, H, W, C]`.

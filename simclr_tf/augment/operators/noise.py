@@ -1,4 +1,4 @@
-"""Gaussian noise with a strength of its own for each image. Off in all named recipes.
+"""Gaussian noise, its strength drawn for each image. Off in all named recipes.
 
 Source: SimCLR v1 (arXiv:2002.05709), Figure 4.
 """
@@ -87,7 +87,7 @@ def sample_noise(
     stddev_min: float = 0.05,
     stddev_max: float = 0.2,
 ) -> Tensor:
-    """Gaussian noise for each image, with a strength of its own.
+    """Draw Gaussian noise for each image, with a strength of its own.
 
     Args:
       seeds: int32 `[B, 2]`.

@@ -1,4 +1,4 @@
-"""What an operator is: options, a place in the seed tree, a draw and a change.
+"""The interface of an operator: options, a seed id, a draw and a change.
 
 Importing this file, or that of an operator, loads no TensorFlow.
 """
@@ -130,7 +130,7 @@ class Operator:
     def draw_of_answers(
         self, answers: TensorLike, seeds: TensorLike, image_shape: tuple[int, ...]
     ) -> Any:
-        """The draw by which each image goes through the change of its answer.
+        """Build the draw by which each image goes through the change of its answer.
 
         Args:
           answers: int32 tensor `[B]`, places in the `shares` of `question`.
@@ -143,11 +143,11 @@ class Operator:
         raise NotImplementedError
 
     def is_on(self, recipe: Recipe) -> bool:
-        """Whether a recipe has the operator at all."""
+        """Tell whether a recipe has the operator at all."""
         return self.switch is None or getattr(recipe, self.switch) > 0.0
 
     def own_seeds(self, view_seeds: TensorLike) -> Tensor:
-        """The seeds `[B, 2]` of this operator from those of a view."""
+        """Derive the seeds `[B, 2]` of this operator from those of a view."""
         return seeding.fold_in(view_seeds, self.seed_id)
 
     def change(
@@ -168,7 +168,7 @@ class Operator:
 
 
 def often(probability):
-    """How often an operator acts, for titles.
+    """Return how often an operator acts, for titles.
 
     Example:
       >>> often(0.5), often(0.0)
@@ -178,7 +178,7 @@ def often(probability):
 
 
 def evenly(low, high, number):
-    """`number` >= 2 numbers from `low` to `high`, equally far apart.
+    """Return `number` >= 2 numbers from `low` to `high`, equally far apart.
 
     Example:
       >>> evenly(0.0, 1.0, 3)

@@ -58,7 +58,7 @@ class Rotate(Operator):
 
 
 def sample_rotate(seeds: TensorLike, *, probability: float = 1.0) -> Tensor:
-    """Quarter turns for each image: 1, 2 or 3, equally likely.
+    """Draw quarter turns for each image: 1, 2 or 3, equally likely.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -123,6 +123,6 @@ def apply_rotate(images: TensorLike, quarter_turns: TensorLike) -> Tensor:
 
 
 def _maybe_reversed(reversed_, size):
-    """`[B, size, size]`: the identity, or the matrix that reverses an axis."""
+    """Return `[B, size, size]`: the identity, or the matrix that reverses an axis."""
     identity = tf.eye(size)
     return tf.where(reversed_[:, tf.newaxis, tf.newaxis], identity[::-1], identity)

@@ -54,7 +54,7 @@ class Sobel(Operator):
 
 
 def sample_sobel(seeds: TensorLike, *, probability: float = 1.0) -> Tensor:
-    """Whether each image is replaced by its edges.
+    """Draw whether each image is replaced by its edges.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -75,7 +75,7 @@ def sample_sobel(seeds: TensorLike, *, probability: float = 1.0) -> Tensor:
 
 
 def apply_sobel(images: TensorLike, sobel: TensorLike) -> Tensor:
-    """The gradient's magnitude, per channel, of the chosen images.
+    """Replace the chosen images by their gradient's magnitude, per channel.
 
     Gy = [1 2 1]^T [-1 0 1] smoothing one axis and differentiating the other, Gx its
     transpose; sqrt(Gx^2 + Gy^2) / 4, clipped to [0, 1], so that a full step from

@@ -1,4 +1,4 @@
-"""What a kind of data set has to be, and what it is asked for when it is opened."""
+"""The interface of a kind of data set, and the request that opens one."""
 
 import dataclasses
 import importlib
@@ -49,7 +49,7 @@ class SourceKind:
         raise NotImplementedError
 
     def recognises(self, text):
-        """Whether a text without a scheme looks like a target of this kind."""
+        """Tell whether a text without a scheme looks like a target of this kind."""
         return False
 
     def require_packages(self):

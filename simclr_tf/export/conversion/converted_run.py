@@ -1,4 +1,4 @@
-"""A converted network as the workdir of a run: everything here takes one.
+"""A converted network as the workdir of a run, which every verb takes.
 
 `load_encoder`, `simclr-tf evaluate`, `export`, fine-tuning and warm starts read
 workdirs; with the projection head and the probe in its checkpoint, nothing of the

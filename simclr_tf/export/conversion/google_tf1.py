@@ -96,7 +96,7 @@ _PROBE = "head_supervised/linear_layer/dense"
 
 
 def _not_weights(name, prefix, shapes):
-    """Why a variable is no part of the chosen copy of the network, or None."""
+    """Return why a variable is no part of the chosen copy of the network, or None."""
     variable, _, last = name.rpartition("/")
     if last in _SLOTS and variable in shapes:
         return "optimizer slot"
@@ -110,7 +110,7 @@ def _not_weights(name, prefix, shapes):
 
 
 def find_architecture(stored, prefix=""):
-    """What the running numbers and the shapes say.
+    """Find the architecture from the running numbers and the shapes.
 
     Args:
       stored: StoredVariables.
@@ -159,7 +159,7 @@ def find_architecture(stored, prefix=""):
 
 
 def _network_with(stored, prefix, counts):
-    """(depth, sk, three_stem_convs) of the network with so many layers.
+    """Find (depth, sk, three_stem_convs) of the network with so many layers.
 
     No two of them have the same numbers of convolutions and batch norms.
     """
@@ -197,7 +197,7 @@ def _network_with(stored, prefix, counts):
 
 
 def _kernel(stored, there, here, rank=4):
-    """The shape of a layer's kernel, by its name there and ours."""
+    """Return the shape of a layer's kernel, by its name there and ours."""
     name = f"{there}/kernel"
     if name not in stored.shapes:
         raise missing_variables(1, name, f"{here}/kernel")
@@ -205,7 +205,7 @@ def _kernel(stored, there, here, rank=4):
 
 
 def _count(stored, of_type):
-    """One more than the highest running number of a type of layer."""
+    """Return one more than the highest running number of a type of layer."""
     pattern = re.compile(re.escape(of_type) + r"(?:_(\d+))?/[^/]+$")
     found = [int(match[1] or 0) for match in map(pattern.match, stored.shapes) if match]
     return 1 + max(found, default=-1)
@@ -222,7 +222,7 @@ def _numbered(layers):
 
 
 def _heads(stored, prefix):
-    """The arguments of Architecture that describe both heads."""
+    """Return the arguments of Architecture that describe both heads."""
     found = {}
     probe = f"{prefix}{_PROBE}"
     if any(f"{probe}/{weight}" in stored.shapes for weight in PROBE_WEIGHTS):

@@ -15,7 +15,7 @@ from simclr_tf.training.workdir import CHECKPOINTS
 
 
 def read_own_run(path: StrPath) -> SourceModel:
-    """The encoder of a workdir.
+    """Read the encoder of a workdir.
 
     Args:
       path: workdir of a run, or of a conversion.

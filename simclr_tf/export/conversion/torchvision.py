@@ -93,7 +93,7 @@ def write_torchvision(source: SourceModel, output: StrPath) -> dict[str, Array]:
 
 
 def state_dict(source):
-    """The encoder in torchvision's names.
+    """Return the encoder in torchvision's names.
 
     Args:
       source: SourceModel.
@@ -126,7 +126,7 @@ def state_dict(source):
 
 
 def torchvision_layer(name):
-    """Our layer's name in torchvision.
+    """Return our layer's name in torchvision.
 
     Example:
       >>> torchvision_layer("block_group2_block1_shortcut_bn")
@@ -174,7 +174,7 @@ def check_in_torchvision(architecture):
 
 
 def differences(architecture):
-    """Where torchvision's network is another one: paragraphs."""
+    """Describe where torchvision's network is another one, in paragraphs."""
     found = []
     if DEPTHS[architecture.depth][0] == "basic":
         found.append(
@@ -198,7 +198,7 @@ def differences(architecture):
 
 
 def loading_lines(architecture):
-    """The lines of Python that load state_dict.npz into torchvision's network."""
+    """Return the Python lines that load state_dict.npz into torchvision's network."""
     depth = architecture.depth
     model = f"torchvision.models.resnet{depth}()"
     if depth in (10, 200):  # It has the class, and no function for these depths.
