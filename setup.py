@@ -142,7 +142,7 @@ setup(
     },
     package_data={
         "simclr_tf.data": ["embedded/*"],
-        "simclr_tf.reports": ["templates/*"],
+        "simclr_tf.report": ["templates/*"],
         "simclr_tf.exported_models": [
             "README.md",
             *(f"{name}/**" for name in published()),
