@@ -30,8 +30,9 @@ _SUBPACKAGES = (
     "losses",
     "metrics",
     "models",
+    "objectives",
     "optim",
-    "reports",
+    "report",
     "studies",
     "training",
 )
