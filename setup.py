@@ -148,7 +148,7 @@ setup(
         # Type checkers read the annotations of the package.
         "simclr_tf": ["py.typed"],
         "simclr_tf.data": ["embedded/*"],
-        "simclr_tf.reports": ["templates/*"],
+        "simclr_tf.report": ["templates/*"],
         "simclr_tf.exported_models": [
             "README.md",
             *(f"{name}/**" for name in published()),

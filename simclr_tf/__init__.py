@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from simclr_tf import losses as losses
     from simclr_tf import metrics as metrics
     from simclr_tf import models as models
+    from simclr_tf import objectives as objectives
     from simclr_tf import optim as optim
-    from simclr_tf import reports as reports
+    from simclr_tf import report as report
     from simclr_tf import studies as studies
     from simclr_tf import training as training
     from simclr_tf.config.presets import get_preset as get_preset

@@ -4,7 +4,7 @@ from simclr_tf.config.moved import flat_with_present_names
 from simclr_tf.config.pretrain import ENCODERS
 from simclr_tf.config.schema import guest_options
 from simclr_tf.models.encoders import family_of
-from simclr_tf.reports.tables import markdown_table, number_text
+from simclr_tf.report.tables import markdown_table, number_text
 from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
 from simclr_tf.studies.study import BUDGETS
 

@@ -11,7 +11,7 @@ FLOORS = {
     "simclr_tf.__main__": 9,
     "simclr_tf.tools": 8,
     "simclr_tf.studies": 7,
-    "simclr_tf.reports": 6,
+    "simclr_tf.report": 6,
     "simclr_tf.benchmarks": 5,
     "simclr_tf.evaluation": 5,
     "simclr_tf.export": 5,
