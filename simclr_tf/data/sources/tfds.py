@@ -6,9 +6,9 @@ import os
 
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.random_access import EncodedSource, grey_or_colour
-from simclr_tf.data.records import index_records, read_piece
 from simclr_tf.data.sources.embedded import FASHION_MNIST_LICENCE
 from simclr_tf.data.sources.kind import SourceKind
+from simclr_tf.data.tfrecords import index_records, read_piece
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.lazy import module, np, tf
 

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from simclr_tf.data.records import read_piece
+from simclr_tf.data.tfrecords import read_piece
 
 FAR = 1 << 38  # A quarter of a tebibyte.
 
