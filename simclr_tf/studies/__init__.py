@@ -1,7 +1,7 @@
 """The paper's ablations, one file of data each, and their runner.
 
 A study file (temperature.py, losses.py, ...) lists cells and the paper's numbers.
-Open `study.py` first, then `temperature.py`; `run.py` runs the cells, `results.py`
+Open `study.py` first, then `temperature.py`; `run.py` runs the cells, `study_folder.py`
 keeps what they gave. Importing this package loads no TensorFlow.
 """
 

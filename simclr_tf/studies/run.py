@@ -26,9 +26,9 @@ from simclr_tf.studies.cost import (
     measured_speed,
     operations_text,
 )
-from simclr_tf.studies.results import StudyFolder
 from simclr_tf.studies.rows import DONE, FAILED
 from simclr_tf.studies.study import runs_of, shard_of
+from simclr_tf.studies.study_folder import StudyFolder
 from simclr_tf.training.batches import open_training_source
 from simclr_tf.training.run import set_threads
 from simclr_tf.training.workdir import versions
