@@ -30,11 +30,11 @@ def in_several_replicas() -> bool:
     return num_replicas() > 1 and not tf.distribute.in_cross_replica_context()
 
 
-def meets_in_merge_calls() -> bool:
+def uses_merge_calls() -> bool:
     """Tell whether the strategy uses `merge_call`, with one Python thread a replica.
 
-    So do those of a MirroredStrategy; a loop in the graph cannot hold such a meeting.
-    Elsewhere one program holds collectives, also in loops.
+    A MirroredStrategy does, and `merge_call` cannot run inside a `tf.while_loop`. The
+    collectives of other strategies are part of one program, also in loops.
     """
     return not tf.__internal__.distribute.strategy_supports_no_merge_call()
 
@@ -147,7 +147,7 @@ def require_equal_rows(tensor: Tensor) -> None:
             rows_of_replicas=rows,
         )
 
-    if meets_in_merge_calls():
+    if uses_merge_calls():
         tf.distribute.get_replica_context().merge_call(check, args=(tensor,))
     else:
         check(tf.distribute.get_strategy(), tensor)  # One program for all replicas.

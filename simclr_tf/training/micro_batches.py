@@ -22,8 +22,8 @@ from simclr_tf._keras import keras
 from simclr_tf.distribution import (
     in_several_replicas,
     keep_or_restore,
-    meets_in_merge_calls,
     num_replicas,
+    uses_merge_calls,
 )
 from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
 from simclr_tf.training.views_of_batch import ViewsOfBatch
@@ -293,7 +293,7 @@ class MicroBatches:
         a loop.
         """
         merges = training and self._uses_batch_statistics and in_several_replicas()
-        if not (merges and meets_in_merge_calls()):
+        if not (merges and uses_merge_calls()):
             return tf.while_loop(
                 lambda index, state: index < number,
                 lambda index, state: (index + 1, function(index, state)),

@@ -28,7 +28,7 @@ from simclr_tf.training.batches import (
 )
 from simclr_tf.training.micro_batches import require_micro_batches
 from simclr_tf.training.precision import choose_precision
-from simclr_tf.training.stages import Run
+from simclr_tf.training.stages import PretrainingRun
 from simclr_tf.training.step_clock import plan_run
 from simclr_tf.training.workdir import Workdir
 from simclr_tf.training.workers import how_to_continue
@@ -161,7 +161,7 @@ def pretrain_from_config(
         with strategy.scope():
             model = _build(config, source, probe_source, encoder, plan, replicas)
         batches = Batches(config, source, model.views_of.plan, probe_source, replicas)
-        run = Run(
+        run = PretrainingRun(
             config,
             strategy,
             model,

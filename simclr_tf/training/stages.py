@@ -64,7 +64,7 @@ class PretrainResult:
     workdir: object
 
 
-class Run:
+class PretrainingRun:
     """The state that the stages of a run share.
 
     Args:
