@@ -40,7 +40,6 @@ __all__ = [
     "keep_or_restore",
     "largest_over_workers",
     "local_copies",
-    "uses_merge_calls",
     "make_strategy",
     "moments_over_replicas",
     "named_lost_peers",
@@ -52,4 +51,5 @@ __all__ = [
     "run_on_replicas",
     "stack_over_replicas",
     "sum_over_replicas",
+    "uses_merge_calls",
 ]
