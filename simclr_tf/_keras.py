@@ -26,7 +26,7 @@ if ADDONS_LANE:
 else:
     import tf_keras as keras  # type: ignore[no-redef]
 
-# Under these names Keras files of either lane say where their classes are from.
+# The module names of classes in Keras files of either lane.
 KERAS_PACKAGES = ("keras", "tf_keras")
 
 __all__ = ["ADDONS_LANE", "KERAS_PACKAGES", "addons", "keras"]

@@ -1,6 +1,6 @@
 """The zoo: the encoders in a folder of exports, listed without loading any.
 
-An export says in its config.json what it is. Nothing here imports TensorFlow.
+The config.json of an export describes it. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ZooEntry:
       name: str, its folder's.
       path: pathlib.Path of the folder; card.md in it is for people.
       summary: str, what it is and how it was trained; this and what follows is None
-        where the export does not say it.
+        where the export does not state it.
       architecture: str, e.g. "ResNet-18, width 0.25x, stem `small`".
       num_parameters: int, trainable.
       num_features: int, F.
@@ -90,7 +90,7 @@ class ZooEntry:
         """Describe the images that it takes: "28x28 grey (any size)".
 
         Returns:
-          str; "" where the export does not say it.
+          str; "" where the export does not state it.
         """
         if not self.input_shape:
             return ""
@@ -183,7 +183,7 @@ def default_folder() -> pathlib.Path | None:
     """Return the folder of the encoders of this installation, or None.
 
     A wheel carries them inside the package; in a checkout (or an editable
-    installation of one) `exported_models/` stands beside the package.
+    installation of one) `exported_models/` is beside the package.
 
     Returns:
       pathlib.Path or None.

@@ -84,7 +84,7 @@ def whole_file(path: StrPath, *, make_folder: bool = False) -> Iterator[pathlib.
 def whole_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Fill a folder under another name; rename it when all of it is on the disk.
 
-    What stands at `path` is replaced then, and only then. Leftovers of killed processes
+    An existing `path` is replaced then, and only then. Leftovers of killed processes
     are removed first.
 
     Args:

@@ -62,8 +62,7 @@ class DistillConfig(Section):
     image_size_pixels: int | None = option(
         None,
         "Height and width of the images as the teacher sees them.",
-        required="the size at which the teacher was trained, which its file does not "
-        "say",
+        required="the size at which the teacher was trained, which is not in its file",
         common=True,
     )
     max_corrupt_fraction: float = option(
@@ -84,8 +83,8 @@ class DistillConfig(Section):
     )
     init_from: str | None = option(
         None,
-        "Start from the encoder that lies there (a workdir, an export or a Keras "
-        "file) instead of fresh weights.",
+        "Path of an encoder to start from (a workdir, an export or a Keras file) "
+        "instead of fresh weights.",
     )
     temperature: float = option(
         1.0,

@@ -72,7 +72,7 @@ class MeasuredEncoder(Section):
 
     @property
     def path(self):
-        """str, where the encoder lies."""
+        """str, path of the encoder."""
         return self.workdir or self.encoder
 
     def chosen(self):

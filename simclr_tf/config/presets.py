@@ -1,6 +1,6 @@
 """Named experiments. Each is a page of prose: source, command, expected result.
 
-Values stand in the order in which a reader asks for them.
+Values are in the order in which a reader asks for them.
 """
 
 from __future__ import annotations

@@ -193,15 +193,16 @@ class CheckpointConfig(Section):
 class PerformanceConfig(Section):
     """How a machine is used: no option changes what a run computes.
 
-    Unset, each is what measured best or made no difference. Asking the host after
-    every step costs it about a millisecond (1.1 ms of CPU, 0.2 ms with 16 steps an
-    execution, on a slow core): more than one pays where a step takes some ten
-    milliseconds or less, on TPUs and fast GPUs. TensorFlow takes one thread a core,
-    right for one run on a machine; where several share it, give each its part. A pool
-    of its own keeps the reading of images from taking threads that operations of the
-    step want to start on, which matters when there are many cores; on few it only
-    divides them. Two batches that wait outlast a slow one; each more costs the memory
-    of a batch.
+    The defaults measured best, or made no difference.
+
+    - `steps_per_execution`: every return to Python costs about a millisecond of CPU
+      (1.1 ms; 0.2 ms a step with 16 steps an execution, on a slow core). Raise it where
+      a step takes ten milliseconds or less: TPUs and fast GPUs.
+    - Threads: TensorFlow takes one a core, which is right for one run on a machine.
+      Where several runs share a machine, give each its part.
+    - A thread pool of its own for reading images leaves the other threads to the step.
+      It helps on many cores; on few it only divides them.
+    - Prefetched batches: two bridge one slow batch; each more costs its memory.
     """
 
     steps_per_execution: int | None = option(
@@ -257,8 +258,8 @@ class Config(Section):
         "float32",
         "float32, or bfloat16 for the network's arithmetic (the loss, "
         "batch norm's statistics and the weights stay float32); auto: bfloat16 where "
-        "the device has instructions for it, and in a run that goes on what it began "
-        "with.",
+        "the device has instructions for it; a continued run keeps the precision it "
+        "started with.",
     )
     deterministic: bool = option(
         False,

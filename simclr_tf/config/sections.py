@@ -29,7 +29,7 @@ def option(
     """Declare a dataclass field with its help text.
 
     Args:
-      default: the value when nothing is said.
+      default: the value when none is given.
       help: str, one line with the unit; or a function that returns it, where it lists
         what a registry holds.
       flag: str, the flag's name where it is not the dotted name of the option; False

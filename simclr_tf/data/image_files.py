@@ -1,8 +1,8 @@
 """Cheap checks of image files: their format, and whether they are complete.
 
-A few bytes at both ends of a file tell an empty, a renamed and a truncated image from
-a whole one. A file whose end looks wrong (some cameras append data of their own) is
-decoded to be sure. Damage in the middle shows only when an image is decoded.
+A few bytes at both ends of a file show whether it is empty, renamed or truncated. A
+file whose end looks wrong (some cameras append data of their own) is decoded to be
+sure. Damage in the middle shows only when an image is decoded.
 """
 
 import concurrent.futures

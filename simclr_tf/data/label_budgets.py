@@ -28,7 +28,7 @@ class LabelBudget:
 
     Attributes:
       fraction: float in (0, 1], of the labelled images; stratified, and nested: for
-        one seed the 1 % lies inside the 10 %.
+        one seed the 1 % is part of the 10 %.
       per_class: int >= 1, labelled images a class, nested likewise.
       listed: path of a text file with one file name a line.
     """

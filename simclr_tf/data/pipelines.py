@@ -55,7 +55,7 @@ def training_dataset(
       global_batch_size: int G, images a step over all workers.
       seed: int, the run seed.
       total_steps: int, length of the run in steps.
-      start_step: int, the first batch wanted (where a resumed run goes on).
+      start_step: int, the first batch wanted (where a resumed run continues).
       plan: ViewPlan of `simclr_tf.augment`, with known sizes; decides the crops of
         files, unused for images of one size.
       shard_index, num_shards: int; worker w of W gets B = G / W images of each batch,

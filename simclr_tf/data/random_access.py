@@ -173,7 +173,7 @@ class Source(abc.ABC):
 
 
 class EncodedSource(Source):
-    """Images that lie encoded (JPEG, PNG, ...) in files and are decoded on demand.
+    """Images in encoded files (JPEG, PNG, ...), decoded on demand.
 
     A subclass gives the place of an example (`locations`, on the host, for a batch of
     ids) and how to read it there (`read_encoded`, a graph function).

@@ -83,7 +83,7 @@ class _Bytes:
 def read_piece(path, offset, length):
     """Read a piece of a file by seeking: the size of the file does not matter.
 
-    (TensorFlow's FixedLengthRecordDataset reads all that lies before.)
+    (TensorFlow's FixedLengthRecordDataset reads everything before it.)
 
     Args:
       path: bytes or str, or an array of one, as a data pipeline gives it.

@@ -202,7 +202,7 @@ def _workers_of(jobs, text):
             if not _is_address(address):
                 raise _malformed(f"{address!r} is not HOST:PORT", text)
             if address in seen:
-                raise _malformed(f"{address} stands there twice", text)
+                raise _malformed(f"{address} is listed twice", text)
             seen.add(address)
             yield Worker(job, number, address)
 

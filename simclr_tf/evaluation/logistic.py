@@ -16,10 +16,10 @@ def named_l2_values(choice: str, num_images: int) -> tuple[float, ...]:
     """Return the penalties for `linear_probe` by name.
 
     "fast" is its default. "paper" is the sweep of the transfer experiments: 45 values,
-    logarithmically spaced from 1e-6 to 1e5. The paper does not say what they weigh
-    against; here it is the *summed* loss, sum_i loss_i + value |W|^2, as in the tool
-    for linear evaluation published by one of its authors. `linear_probe` counts
-    against the mean loss with l2 / 2 |W|^2, so l2 = 2 value / n.
+    logarithmically spaced from 1e-6 to 1e5. The paper does not define the loss that
+    they are added to; here it is the *summed* loss, sum_i loss_i + value |W|^2, as in
+    the tool for linear evaluation published by one of its authors. `linear_probe` adds
+    them to the mean loss with l2 / 2 |W|^2, so l2 = 2 value / n.
 
     Args:
       choice: "fast" or "paper".

@@ -1,6 +1,6 @@
 """Results of an evaluation: one JSON schema for every protocol.
 
-Accuracies are percents everywhere, and the names of metrics say so.
+Accuracies are percents everywhere, and the names of metrics show it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Measurement:
       num_test: int, test images.
       num_train_labels: int, labels that the classifier saw (of one draw); None where
         that is not known.
-      num_features: int, length of a feature vector; None where that says nothing.
+      num_features: int, length of a feature vector; None where that means nothing.
       low_95, high_95: floats, 95 % interval for the test images being a sample
         (Wilson); None for means over draws.
       std: float, sample standard deviation over the draws; None for one draw.

@@ -81,7 +81,7 @@ def card_markdown(
       files: names of the files beside the card, one line each.
       formats: names of the formats, each with its way of loading.
       signatures: names of the SavedModel's signatures.
-      saved_model: str, where it lies beside the card.
+      saved_model: str, its path beside the card.
 
     Returns:
       str, Markdown.

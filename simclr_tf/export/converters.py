@@ -1,8 +1,7 @@
 """Converters of the SavedModel for other runtimes: LiteRT and ONNX.
 
-One process with TensorFlow converts; another one, that knows the runtime and not
-TensorFlow, says whether the features are the same. A converter that aborts takes no
-one else down.
+A process with TensorFlow converts; another process, with the runtime and without
+TensorFlow, compares the features. A converter that aborts ends only its own process.
 """
 
 from simclr_tf.export.parity import (
@@ -118,7 +117,7 @@ def write_litert(path, saved_model, cases):
 
 
 def write_onnx(path, saved_model, cases):
-    """Convert for ONNX runtimes: best effort, by a converter that is little tended.
+    """Convert for ONNX runtimes: best effort, by a converter that is rarely updated.
 
     Args:
       path: path of the file.

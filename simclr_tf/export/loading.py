@@ -11,7 +11,7 @@ def loading_lines(formats, *, image_shape, features, signatures, saved_model):
       image_shape: (height, width, channels), None being free.
       features: int, F.
       signatures: names of the SavedModel's signatures.
-      saved_model: str, where it lies beside the card.
+      saved_model: str, its path beside the card.
 
     Returns:
       list of str, lines.

@@ -56,7 +56,7 @@ def outputs(images):
 
 
 class ParityError(SimCLRError):
-    """An exported model that does not say what the trained one says."""
+    """An exported model whose outputs differ from those of the trained one."""
 
 
 def parity_cases(encoder, copy, heads=(), *, image_size_pixels=None):
@@ -137,7 +137,7 @@ def check_in_fresh_process(
     tolerance: float = TOLERANCE,
     timeout_seconds: float = 900,
 ) -> float:
-    """Load a SavedModel in a new Python process and compare what it says.
+    """Load a SavedModel in a new Python process and compare its outputs.
 
     The process imports TensorFlow and nothing of this package. Both the call and
     the signature are compared.
@@ -206,7 +206,7 @@ def difference_in_fresh_process(
     missing = [name for name in names if name not in differences]
     if missing or not names:
         raise ParityError(
-            f"{what} fails in a fresh process: it says nothing of "
+            f"{what} fails in a fresh process: no result for "
             f"{', '.join(missing) or 'anything'}"
         )
     return max(

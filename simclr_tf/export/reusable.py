@@ -130,8 +130,8 @@ def _projections(head, features):
 def _float_signature(function, spec):
     @tf.function(input_signature=[spec])
     def image_feature_vector(images):
-        # A signature does not look at shapes by itself; the first layer would say
-        # what is wrong, in words about filters.
+        # A signature does not look at shapes by itself; the first layer would
+        # report a wrong shape in terms of filters.
         return function(tf.ensure_shape(images, spec.shape, name="images_shape"))
 
     return image_feature_vector.get_concrete_function()

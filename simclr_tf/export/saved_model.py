@@ -222,8 +222,8 @@ def _check_card(card, published):
     check_card(card)
     require(
         not published or "data_licence" in card,
-        "What is published says under "
-        "which licence its images are: add `data_licence` to the card "
+        "A published export states "
+        "the licence of its images: add `data_licence` to the card "
         "(--data_licence).",
         published=published,
     )

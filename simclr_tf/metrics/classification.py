@@ -11,8 +11,8 @@ from simclr_tf.errors import require
 def top_k_correct(labels: TensorLike, logits: TensorLike, *, k: int = 1) -> Tensor:
     """Return 1 where the label is among the k largest logits, else 0.
 
-    Of equal logits the first classes count as larger, so a head that says nothing
-    (all logits equal) scores k / C on balanced labels, not 1.
+    Of equal logits the first classes count as larger, so a head with all logits
+    equal scores k / C on balanced labels, not 1.
 
     Args:
       labels: integer `[N]` in -1 .. C - 1; -1 means unlabelled and gives 0.

@@ -33,7 +33,7 @@ def check_encoder(
       keras.Model with a graph: images to float32 features `[N, F]`.
 
     Raises:
-      ConfigError: not such a model; the message says what it is instead.
+      ConfigError: not such a model; the message names what it is instead.
 
     Example:
       >>> from simclr_tf._keras import keras

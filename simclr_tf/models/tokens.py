@@ -55,7 +55,7 @@ class PositionEmbedding(keras.layers.Layer):
     With the place (x, y) of a token and w_k = 10000^(-4 k / D), k = 0 .. D/4 - 1, the
     D numbers added are sin(w_k x), cos(w_k x), sin(w_k y), cos(w_k y). Places count
     tokens in images of the reference size. In other images the first and the last
-    place lie as far from the edges as a token's centre does, so that the same place
+    place are as far from the edges as a token's centre does, so that the same place
     of an image gets the same numbers at every size.
 
     Args:

@@ -24,8 +24,8 @@ SIZES = {"vit_tiny": (192, 12, 3), "vit_small": (384, 12, 6)}
 POOLINGS = ("class_token", "mean")
 MLP_RATIO = 4
 EPSILON = 1e-6
-# Tokens are added up through all blocks, and what tells images apart is a small part
-# of them: under every policy they are float32, and products of matrices alone are not.
+# Tokens are added up through all blocks, and the differences between images are a small
+# part of them: they are float32 under every policy; only matrix products are not.
 STREAM = "float32"
 
 

@@ -201,8 +201,8 @@ def _trainable_variables(roots):
 
 
 def _require_built(layers):
-    # A model's own `built` says nothing where `build` is Keras's: one that only has a
-    # `train_step` is never called itself. What counts is who makes variables.
+    # A model's own `built` is no evidence where `build` is Keras's: a model that only
+    # has a `train_step` is never called itself. Only layers that make variables count.
     nothing_to_build = (
         keras.layers.Layer.build,
         keras.Model.build,

@@ -1,7 +1,7 @@
 """Lookahead and weight averages around any optimizer of the catalogue.
 
 The wrappers are those of TensorFlow Addons. They were written for Keras's legacy
-optimizers; here they stand between two of Keras's present ones: outside, `Wrapped`
+optimizers; here they are between two of Keras's present ones: outside, `Wrapped`
 looks to Keras like any optimizer; inside, each of Addons' updates calls ours.
 """
 
@@ -32,12 +32,12 @@ def wrap_optimizer(
 
     With w the weights after each step of `optimizer`, k the number of steps done:
 
-    - `"lookahead"`: every `lookahead_period_steps` the slow weights s and w meet:
+    - `"lookahead"`: every `lookahead_period_steps`, s being the slow weights,
       w <- s <- s + lookahead_step_size * (w - s).
     - `"swa"`: the average a is the mean of w at the steps `swa_start_step` + 1,
-      + 1 + `swa_period_steps`, ...; training goes on with w.
+      + 1 + `swa_period_steps`, ...; training continues with w.
     - `"moving_average"`: a <- average_decay * a + (1 - average_decay) * w, from
-      a = w before the first step; training goes on with w.
+      a = w before the first step; training continues with w.
 
     Args:
       name: one of WRAPPERS.

@@ -251,7 +251,7 @@ def summary_of(run, record):
 
 
 def _differences(before, now, base):
-    """List in words what tells two studies apart; options that may change do not."""
+    """Describe the differences of two studies; options that may change do not."""
     changed = [
         f"{name} (there {before[name]!r}, now {now[name]!r})"
         for name in ("study", "budget")

@@ -17,8 +17,8 @@ FORGOTTEN = 1e-4  # What may be left of the old statistics.
 class UseAverages(StepCallback):
     """After the last step: weights <- their averages, statistics <- measured again.
 
-    The last checkpoint, saved after it, then holds the averages: whoever loads it, on
-    whichever lane, needs to know nothing of them.
+    The last checkpoint is saved after that and holds the averages: it is loaded like
+    any other, also without TensorFlow Addons.
 
     Args:
       batches: function of (first, last) to the data set of those steps.

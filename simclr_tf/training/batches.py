@@ -161,7 +161,7 @@ class Batches:
 
 
 def note_corrupt(batch, corruption):
-    """Record which images had to be replaced, and drop the column that tells it.
+    """Record which images had to be replaced, and drop the column `skipped`.
 
     Args:
       batch: dict as of `training_dataset`.

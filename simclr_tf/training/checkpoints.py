@@ -188,7 +188,7 @@ def open_checkpoint(path):
       Checkpoint.
 
     Raises:
-      WorkdirError: it is damaged; the text says where.
+      WorkdirError: it is damaged; the message names the file.
     """
     path = pathlib.Path(path)
     manifest, problem = _read_manifest(path)

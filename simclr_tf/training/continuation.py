@@ -1,8 +1,8 @@
 """Resuming: the step at which a run continues, and checks that it is the same run.
 
-Batch k is a function of (seed, k), so the step says where the data stand. The values
-are in TensorFlow's files; the running means of an unfinished epoch and what the run
-was are in the manifest.
+Batch k is a function of (seed, k), so the step defines the position in the data. The
+values are in TensorFlow's files; the running means of an unfinished epoch and the
+description of the run are in the manifest.
 """
 
 import hashlib
@@ -101,7 +101,7 @@ def find_start(store, run):
 
     Args:
       store: CheckpointStore.
-      run: dict of `describe_run`, of the run that wants to go on.
+      run: dict of `describe_run`, of the run that is to continue.
 
     Returns:
       Checkpoint or None.
@@ -183,7 +183,7 @@ def _check_same_run(checkpoint, run):
 
 
 def _warn_of_other_arithmetic(checkpoint, run):
-    """Say what makes the rest of the run equal only up to rounding."""
+    """Warn of what makes the rest of the run equal only up to rounding."""
     saved = checkpoint.manifest
     changed = [
         f"{name} {saved.get('versions', {}).get(name, now)} there, {now} now"
@@ -194,7 +194,7 @@ def _warn_of_other_arithmetic(checkpoint, run):
         changed.append(f"{saved['replicas']} replicas there, {run['replicas']} now")
     if changed:
         LOG.warning(
-            "Checkpoint %s: %s. The run goes on, equal up to rounding.",
+            "Checkpoint %s: %s. The run continues, equal up to rounding.",
             checkpoint.path,
             "; ".join(changed),
         )

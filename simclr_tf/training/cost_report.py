@@ -18,7 +18,7 @@ def cost_report(
 
     Returns:
       str, several lines. Forward and backward of a step count as three forwards (and
-      with micro-batches one more); the memory is what the objective says it needs.
+      with micro-batches one more); the memory is that of `Objective.memory_bytes`.
     """
     trainable, _ = count_parameters(model.encoder)
     head, _ = count_parameters(model.projection_head)
@@ -48,7 +48,7 @@ def cost_report(
 
 
 class EstimatedTime(StepCallback):
-    """Say the expected duration once, after a few warm-up steps.
+    """Print the expected duration once, after a few warm-up steps.
 
     Args:
       clock: StepClock; of several steps an execution, the first execution is left

@@ -24,7 +24,7 @@ FIGURES = ("loss", "distillation_loss", "agreement", "accuracy", "gradient_norm"
 
 
 class Distiller(ReplicatedModel):
-    """Teach a student what a frozen teacher says about one view of each image.
+    """Train a student on the predictions of a frozen teacher, one view of each image.
 
     Over the N images of the global batch, of which some may have labels,
 
@@ -118,11 +118,11 @@ class Distiller(ReplicatedModel):
             losses += (1 - self.alpha) * supervised_cross_entropy(
                 labels, student_logits
             )
-        said = tf.argmax(teacher_logits, axis=1, output_type=tf.int32)
+        predicted = tf.argmax(teacher_logits, axis=1, output_type=tf.int32)
         rows = {
             "loss": losses,
             "distillation_loss": distillation,
-            "agreement": top_k_correct(said, student_logits),
+            "agreement": top_k_correct(predicted, student_logits),
         }
         shares = {
             name: tf.reduce_mean(row) / num_replicas() for name, row in rows.items()
@@ -146,7 +146,7 @@ class Distiller(ReplicatedModel):
 
 
 def _check_pair(student, teacher):
-    """Refuse networks that cannot see the same image, or say the same classes."""
+    """Refuse networks that cannot see the same image, or have other classes."""
     for what, one, other in (
         ("classes", student.output_shape[-1], teacher.output_shape[-1]),
         ("channels", student.input_shape[-1], teacher.input_shape[-1]),

@@ -29,7 +29,7 @@ class HealthCheck(keras.callbacks.Callback):
         None.
       max_skipped_steps: int >= 0, steps that a run may skip, with those of its earlier
         starts.
-      warns: bool, log warnings; of several workers that see the same, one does.
+      warns: bool, log warnings; true on the chief only.
 
     Raises:
       NonFiniteError: in training, at the step whose loss or gradient is not finite, or

@@ -263,7 +263,7 @@ def _encoder_of_run(place, encoder):
     if place.workdir is None:
         raise WorkdirError(
             f"{place.path} holds checkpoints without the {CONFIG_FILE} of their run, "
-            "which says what network they belong to. Give the workdir of the run."
+            "which describes their network. Give the workdir of the run."
         )
     checkpoint = place.checkpoint
     record, config = place.workdir.read(), place.workdir.config()

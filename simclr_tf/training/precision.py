@@ -1,7 +1,7 @@
 """The precision of a run, and what `--precision=auto` chooses on a machine.
 
 Nothing is measured: where a device has instructions for bfloat16 it is about twice as
-fast as float32, where it has none about half as fast, and devices say what they have.
+fast as float32, where it has none about half as fast; devices list their instructions.
 """
 
 import dataclasses

@@ -26,7 +26,7 @@ class MetricsLog(keras.callbacks.Callback):
     """One record an epoch: in memory, as a JSON line, and as TensorBoard scalars.
 
     Lines and scalars of an earlier, interrupted run beyond the clock's first step are
-    dropped, so that every step stands there once.
+    dropped, so that every step is there once.
 
     Args:
       folder: path of the run; None keeps the records in memory only.
@@ -234,7 +234,7 @@ def _length_up_to(content, step):
 
 
 def keep_lines_up_to(path, step):
-    """Drop the lines of a metrics file that lie beyond `step` (or are torn)."""
+    """Drop the lines of a metrics file beyond `step` (or are torn)."""
     records = [r for r in read_metrics(path) if r["step"] <= step]
     if path.exists():
         write_atomically(path, "".join(json.dumps(r) + "\n" for r in records))

@@ -40,7 +40,7 @@ class RunCount(keras.metrics.Sum):
         )
 
     def reset_state(self):
-        """Do nothing: Keras resets metrics at every epoch, and this counts on."""
+        """Keep the count: Keras resets metrics at every epoch."""
 
 
 class ReplicatedModel(keras.Model):

@@ -126,7 +126,7 @@ def pretrain_from_config(
       workdir, encoder, callbacks, say: as for `pretrain`.
       data: a Python object with the images, or None for `config.data.source`.
       command: str, what started the run; kept in its config.json.
-      origin: str, where the config comes from, said first; None: nothing to say.
+      origin: str, where the config comes from, printed first; None prints nothing.
       stream: text file for the progress of the steps; stderr if None.
 
     Returns:

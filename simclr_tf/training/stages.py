@@ -188,7 +188,7 @@ class PretrainingRun:
         )
 
     def _warm_start(self, store):
-        """Load --init_from, unless the run goes on from a checkpoint of its own."""
+        """Load --init_from, unless the run continues from its own checkpoint."""
         if not self.config.init_from or (store is not None and store.paths()):
             return None
         result = warm_start(self.model, self.config.init_from, self.config.init_parts)

@@ -25,7 +25,7 @@ _COLUMNS = (*ViewsOfBatch.COLUMNS, "labels")  # What the step takes of a batch.
 
 
 def train_student(student, teacher, source, *, config, strategy):
-    """Train a student in place, as a config says.
+    """Train a student in place, as a config describes.
 
     Args:
       student: keras.Model, float images to logits, built outside the strategy's scope;

@@ -36,8 +36,8 @@ TENSORBOARD = "tensorboard"
 SUMMARY_FILE = "SUMMARY.md"
 _PROBE = "writable"
 WARM_START_FILE = "warm_start.json"
-# The images by name: the fingerprint in config.json tells that some have changed since,
-# the list tells which.
+# The images by name: the fingerprint in config.json shows that some have changed since,
+# the list shows which.
 IMAGE_LIST_FILE = "images.jsonl.gz"
 _OWN_FILES = (
     CONFIG_FILE,

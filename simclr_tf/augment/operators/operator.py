@@ -116,14 +116,14 @@ class Operator:
         raise NotImplementedError
 
     def chosen(self, seeds: TensorLike, recipe: Recipe) -> Tensor:
-        """Tell which images are changed at all, where a draw tells it at little cost.
+        """Return which images are changed at all, if that is cheap to find out.
 
         Args:
           seeds: int32 `[B, 2]`, of this operator alone.
           recipe: Recipe.
 
         Returns:
-          bool tensor `[B]`; all True for an operator that does not tell.
+          bool tensor `[B]`; all True where the operator does not know.
         """
         return tf.ones(tf.shape(seeds)[:1], tf.bool)
 

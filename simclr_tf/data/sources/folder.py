@@ -30,7 +30,7 @@ class FolderSource(EncodedSource):
 
     Args:
       name: str, the data set as the user wrote it.
-      folder: str, where the files lie.
+      folder: str, path of the folder of the files.
       files: list of str, paths relative to `folder`.
       sizes: int array, their sizes in bytes.
       checksums: int array, see `inspect_files`.

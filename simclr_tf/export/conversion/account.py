@@ -27,7 +27,7 @@ class SourceModel:
       objects: dict of the names in a run's checkpoint to the layers that hold them.
       names: dict of our name to the source's, in the order of the forward pass.
       left_out: list of (source name, shape, reason).
-      step: int, updates that trained it, as far as the source says; else 0.
+      step: int, updates that trained it, where the source holds it; else 0.
     """
 
     kind: str
@@ -108,7 +108,7 @@ def missing_variables(number, there, here, shape=None):
 
 
 def kernel_shape(name, shape, rank):
-    """Return the shape of a kernel that tells something about the network, else None.
+    """Return the shape of a kernel that helps to identify the network, else None.
 
     Args:
       name: str, of the source.

@@ -20,7 +20,7 @@ GROUP4_CHANNELS = 512
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What the variables say about a network.
+    """The properties of a network that follow from its variables.
 
     Attributes:
       depth: int, of the ResNet.

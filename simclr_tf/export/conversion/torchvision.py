@@ -1,8 +1,8 @@
 """An encoder in the names and layouts of torchvision's ResNets, for PyTorch.
 
 The convolutions agree: torchvision pads a 3x3 by 1 and a 7x7 by 3 on both ends, as we
-do, and has the stride in the 3x3 convolution (v1.5). What does not agree is said, and
-put right by lines of PyTorch, or refused: see `differences`.
+do, and has the stride in the 3x3 convolution (v1.5). What does not agree is listed,
+and corrected by lines of PyTorch, or refused: see `differences`.
 """
 
 from __future__ import annotations
@@ -185,14 +185,14 @@ def differences(architecture):
         found.append(
             "The max pool of this network pads at the end only where the image's half "
             "is even (224 pixels: 112), torchvision's at both ends. Without the line "
-            "on `maxpool`, which is for such images, every window lies one pixel "
+            "on `maxpool`, which is for such images, every window is one pixel "
             "further up and left and the features differ by some percent. For images "
             "whose half is odd, torchvision's own `maxpool` is the right one."
         )
     else:
         found.append(
             f"The stem `{architecture.stem}` has a 3x3 convolution and no max pool; "
-            "the lines above say so to torchvision."
+            "the lines above make torchvision do the same."
         )
     return found
 
