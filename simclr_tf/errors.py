@@ -13,7 +13,7 @@ from typing import Any
 
 
 class SimCLRError(Exception):
-    """Something the user can put right; its text is complete in one line."""
+    """An error that the user can correct; its text is complete in one line."""
 
     # Raised while a step is traced, it reaches the user as it is: without this,
     # TensorFlow's autograph would turn it into an error of its own.

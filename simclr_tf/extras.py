@@ -40,7 +40,7 @@ def require_extra(package: str, *, extra: str, wanted: str) -> None:
 
     Args:
       package: str, e.g. "onnxruntime".
-      extra, wanted: as of `import_extra`.
+      extra, wanted: as in `import_extra`.
 
     Raises:
       ConfigError: it is not installed.

@@ -92,7 +92,7 @@ class OneBranch:
 
 
 def recipe_of_views(recipe: str | Recipe | OneBranch) -> Recipe | OneBranch:
-    """Return the recipe of two views: a `OneBranch` as it is, else as of `get_recipe`.
+    """Return the recipe of two views: a `OneBranch` as it is, else as in `get_recipe`.
 
     Raises:
       ConfigError: an unknown recipe.

@@ -97,7 +97,7 @@ def two_views(
     """Make two views of each image: `make_views` of a plan of two.
 
     Args:
-      images, seeds: as of `make_views`.
+      images, seeds: as in `make_views`.
       recipe: name, `Recipe`, a pair (recipe_a, recipe_b), one for each view, or
         `OneBranch`.
       image_size_pixels: int or pair (height, width); None keeps (H, W).

@@ -18,7 +18,7 @@ from simclr_tf.errors import require
 
 @dataclasses.dataclass(frozen=True)
 class Timed:
-    """What a work returns that has timed the part of itself that counts."""
+    """The result of work that has timed the part of itself that counts."""
 
     seconds: float
 

@@ -76,7 +76,7 @@ def with_present_names(values):
     """Return the options of a config.json of any version under their present names.
 
     Args:
-      values: dict of dicts, as of `simclr_tf.config.schema.to_dict`.
+      values: dict of dicts, as in `simclr_tf.config.schema.to_dict`.
 
     Returns:
       dict of dicts; the one received is not changed.

@@ -44,7 +44,7 @@ CLASSIFY, AGREE = "classify", "agreement_with_teacher"
 
 @dataclasses.dataclass(frozen=True)
 class Distilled:
-    """What a distillation gives back.
+    """The result of a distillation.
 
     Attributes:
       student: keras.Model, float32 images `[N, H, W, C]` in [0, 1] to logits.
@@ -78,7 +78,7 @@ def distill(
       Distilled.
 
     Raises:
-      ConfigError, DataError, WorkdirError: what the caller can put right.
+      ConfigError, DataError, WorkdirError: a wrong option, file or folder.
       NonFiniteError: the training diverged.
 
     Source: Chen et al., SimCLRv2 (2020), section 2: knowledge distillation via
@@ -148,7 +148,7 @@ def build_student(config, teacher):
 
     Args:
       config: DistillConfig; `architecture`, `student`, `init_from` and `seed` count.
-      teacher: keras.Model as of `load_classifier`.
+      teacher: keras.Model of `load_classifier`.
 
     Returns:
       keras.Model, images to logits of the teacher's classes, on one device.

@@ -109,7 +109,7 @@ class FewLabels:
           tuple of Measurement: values are means over the seeds.
 
         Raises:
-          ConfigError, DataError: what the caller can put right.
+          ConfigError, DataError: a wrong option, or unusable images.
           NonFiniteError: a training diverged.
         """
         for method in methods:

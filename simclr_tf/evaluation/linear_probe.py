@@ -22,7 +22,7 @@ _SWEEP_TOLERANCE = 1e-3
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LinearProbe:
-    """What `linear_probe` found.
+    """The result of `linear_probe`.
 
     Attributes:
       accuracy_percent: float, on the test set.
@@ -47,7 +47,7 @@ class LinearProbe:
 
 @dataclasses.dataclass(frozen=True)
 class FewLabelProbe:
-    """What `few_label_probe` found.
+    """The result of `few_label_probe`.
 
     Attributes:
       accuracy_percent: float, mean over the draws, each on the whole test set.
@@ -89,7 +89,7 @@ def linear_probe(
       l2_values: floats > 0 to choose from, against the mean loss (default: 17 from
         1e-6 to 100; see `named_l2_values` for the paper's 45).
       held_out_fraction: float in (0, 1), share of each class held out for the choice.
-      scaling: "center" or "standardize", as of `PrincipalAxes`. The default is the
+      scaling: "center" or "standardize", as in `PrincipalAxes`. The default is the
         better one for raw pixels, and as good for encoders.
       seed: int, of the held-out part.
 

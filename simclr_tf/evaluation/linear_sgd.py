@@ -24,7 +24,7 @@ EPOCHS = 90
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LinearSGDProbe:
-    """What `linear_sgd_probe` found.
+    """The result of `linear_sgd_probe`.
 
     Attributes:
       accuracy_percent: float, on the test set.
@@ -89,7 +89,7 @@ def linear_sgd_probe(
       batch_size: int >= 1; an epoch's incomplete last batch is left out.
       momentum, weight_decay: of `LinearLayers`.
       held_out_fraction: float in (0, 1), share of each class held out for the choice.
-      scaling: "center" or "standardize", as of `PrincipalAxes`.
+      scaling: "center" or "standardize", as in `PrincipalAxes`.
       seed: int, of the held-out part, the layers' start and the order of the images.
       view_batches: None to train on `train_features`, or a function (rows `[r]`,
         batch_size=, total_steps=, seed=) that yields total_steps pairs (features

@@ -54,7 +54,7 @@ def mean_and_factors(features, scaling):
 
     Args:
       features: float array `[n, F]`.
-      scaling: "center" or "standardize", as of `PrincipalAxes`.
+      scaling: "center" or "standardize", as in `PrincipalAxes`.
 
     Returns:
       mean, factors: float32 arrays `[F]`; a constant feature has the factor 0.

@@ -63,7 +63,7 @@ def fit_ridge(
       features: float array `[n, F]`.
       labels: int array `[n]`, at least two classes.
       alphas: floats > 0 to choose from; of equal errors the larger wins.
-      scaling: "center" or "standardize", as of `PrincipalAxes`.
+      scaling: "center" or "standardize", as in `PrincipalAxes`.
 
     Returns:
       RidgeClassifier.

@@ -101,7 +101,7 @@ def write_litert(path, saved_model, cases):
     Args:
       path: path of the file.
       saved_model: path with saved_model.pb.
-      cases: dict as of `parity_cases`.
+      cases: dict of `parity_cases`.
 
     Returns:
       float, the largest absolute difference.
@@ -122,7 +122,7 @@ def write_onnx(path, saved_model, cases):
     Args:
       path: path of the file.
       saved_model: path with saved_model.pb.
-      cases: dict as of `parity_cases`.
+      cases: dict of `parity_cases`.
 
     Returns:
       float, the largest absolute difference.

@@ -29,13 +29,13 @@ class Format:
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What the formats are made from.
+    """The inputs of every format.
 
     Attributes:
       encoder: keras.Model, plain.
-      network: dict as of `describe_network`, or None.
+      network: dict of `describe_network`, or None.
       saved_model: path with saved_model.pb.
-      cases: dict as of `parity_cases`.
+      cases: dict of `parity_cases`.
     """
 
     encoder: object
@@ -109,7 +109,7 @@ def check_network(names, network):
 
     Args:
       names: sequence of str.
-      network: dict as of `describe_network`, or None.
+      network: dict of `describe_network`, or None.
 
     Raises:
       ConfigError: a format that is written layer by layer, of a network with layers

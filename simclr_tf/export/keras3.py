@@ -126,8 +126,8 @@ def write_keras3(path, encoder, network, cases):
     Args:
       path: path of the file.
       encoder: keras.Model, plain, for its weights.
-      network: dict as of `describe_network`.
-      cases: dict as of `parity_cases`.
+      network: dict of `describe_network`.
+      cases: dict of `parity_cases`.
 
     Returns:
       float, the largest absolute difference.

@@ -144,7 +144,7 @@ def check_in_fresh_process(
 
     Args:
       folder: path with saved_model.pb.
-      cases: dict as of `parity_cases`.
+      cases: dict of `parity_cases`.
       tolerance: float > 0, largest absolute difference, for outputs up to 1 in size;
         it grows with larger ones, as float32 does.
       timeout_seconds: float > 0.
@@ -180,10 +180,10 @@ def difference_in_fresh_process(
     Args:
       program: str, Python; its arguments are the path and that of an npz of the cases.
       path: path of what is checked (or made).
-      cases: dict as of `parity_cases`, or with more arrays for the program.
+      cases: dict of `parity_cases`, or with more arrays for the program.
       names: outputs that must have been compared, of `output_names`.
       what: str, the model, for messages.
-      tolerance, timeout_seconds: as of `check_in_fresh_process`.
+      tolerance, timeout_seconds: as in `check_in_fresh_process`.
 
     Returns:
       float, the largest absolute difference.
@@ -261,7 +261,7 @@ def check_difference(difference, cases, what, tolerance=TOLERANCE, *, name="feat
 
     Args:
       difference: float, the largest absolute one.
-      cases: dict as of `parity_cases`.
+      cases: dict of `parity_cases`.
       what: str, the model, for messages.
       tolerance: float > 0.
       name: str, which of the outputs.

@@ -17,7 +17,7 @@ HEAD_OUTPUTS = {"projection_head": "projections", "classifier": "logits"}
 
 
 class ReusableModule:
-    """An encoder as `tf.saved_model.save` and TF-Hub's KerasLayer want it.
+    """An encoder in the form that TF-Hub's KerasLayer loads.
 
     Args:
       encoder: keras.Model with a graph, float32 images to features `[N, F]`.

@@ -35,8 +35,8 @@ def write_weights(path, encoder, network, cases):
     Args:
       path: pathlib.Path of the file.
       encoder: keras.Model, plain.
-      network: dict as of `describe_network`.
-      cases: dict as of `parity_cases`.
+      network: dict of `describe_network`.
+      cases: dict of `parity_cases`.
 
     Returns:
       float, the largest absolute difference.

@@ -125,7 +125,7 @@ def anchors_and_candidates(projections_a, projections_b, *, temperature, normali
     """Return this replica's anchors and the candidates of all replicas, checked.
 
     Args:
-      projections_a, projections_b, temperature, normalize: as of `candidate_logits`.
+      projections_a, projections_b, temperature, normalize: as in `candidate_logits`.
 
     Returns:
       (anchors, candidates): float32 `[2N, D]` and `[2G, D]`, view a first, of unit

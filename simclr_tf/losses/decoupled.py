@@ -88,7 +88,7 @@ def dclw(
     gradient.
 
     Args:
-      projections_a, projections_b, temperature, chunk_size: as of `dcl`.
+      projections_a, projections_b, temperature, chunk_size: as in `dcl`.
       sigma: float > 0, how much the weights differ: large ones are all 1. (The paper:
         0.5.)
 

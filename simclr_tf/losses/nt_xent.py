@@ -89,7 +89,7 @@ def nt_xent_candidates(
     """Compute what NT-Xent and the contrastive metrics of a step read, once.
 
     Args:
-      projections_a, projections_b, temperature, normalize, chunk_size: as of `nt_xent`.
+      projections_a, projections_b, temperature, normalize, chunk_size: as in `nt_xent`.
 
     Returns:
       `CandidateLogits`, or `StreamedCandidates` if they are to come in blocks.

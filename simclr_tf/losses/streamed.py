@@ -28,7 +28,7 @@ BLOCK_BYTES = 8 * 2**20
 
 
 class StreamedCandidates(NamedTuple):
-    """What remains of the logits of 2N anchors when only sums over rows are kept.
+    """Row sums of the logits of 2N anchors, without the logits.
 
     Fields, float32 `[2N]` each, this replica's anchors of view a first:
       positive: logit of the anchor's other view.
@@ -104,7 +104,7 @@ def streamed_candidates(
     Memory beside the projections: a few blocks `[rows, 2G]`.
 
     Args:
-      projections_a, projections_b, temperature, normalize: as of `candidate_logits`.
+      projections_a, projections_b, temperature, normalize: as in `candidate_logits`.
       rows: int >= 1, anchors at a time; they need not divide 2N.
 
     Returns:

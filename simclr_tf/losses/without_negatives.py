@@ -97,7 +97,7 @@ def cross_correlation(projections_a: TensorLike, projections_b: TensorLike) -> T
     """Correlate each dimension with each of the other view, over the global batch.
 
     Args:
-      projections_a, projections_b: as of `barlow_twins`.
+      projections_a, projections_b: as in `barlow_twins`.
 
     Returns:
       float32 `[D, D]` in -1 .. 1, the same on every replica: C = z'_a^T z'_b / G, the
@@ -250,7 +250,7 @@ def vicreg_terms(projections_a: TensorLike, projections_b: TensorLike) -> VICReg
     """Compute the terms of VICReg, before they are weighted.
 
     Args:
-      projections_a, projections_b: as of `vicreg`.
+      projections_a, projections_b: as in `vicreg`.
 
     Returns:
       `VICRegTerms`.

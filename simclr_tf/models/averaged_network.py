@@ -80,7 +80,7 @@ class AveragedNetwork(keras.layers.Layer):
 
     @property
     def trainable_weights(self) -> list[Variable]:
-        """Nothing: no gradient reaches it."""
+        """An empty list: no gradient reaches the copy."""
         return []
 
     @property

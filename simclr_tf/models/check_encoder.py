@@ -72,7 +72,7 @@ def fitting_encoder(encoder: Model, image_shape: tuple[int | None, ...]) -> Mode
       image_shape: (H, W, C).
 
     Returns:
-      keras.Model with features `[N, F]`, as of `check_encoder`.
+      keras.Model with features `[N, F]`, of `check_encoder`.
 
     Raises:
       ConfigError: the network has no output for such images.

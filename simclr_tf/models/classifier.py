@@ -31,7 +31,7 @@ def classifier_network(
     is convex, and the first gradients do not disturb the encoder.
 
     Args:
-      encoder: keras.Model as of `check_encoder`; copied, so that it stays as it is.
+      encoder: keras.Model of `check_encoder`; copied, so that it stays as it is.
       num_classes: int C >= 1.
       projection_head: ProjectionHead, built; needed where `head_layer` > 0.
       head_layer: int K in 0 .. layers of the head; 0 leaves the head away.
@@ -79,7 +79,7 @@ def split_classifier(network: Model) -> tuple[Model, Model]:
     """Split a classifier into its encoder and what follows, sharing the weights.
 
     Args:
-      network: keras.Model as of `classifier_network`, or one that was saved and loaded.
+      network: keras.Model of `classifier_network`, or one that was saved and loaded.
 
     Returns:
       (keras.Model, keras.Model): images to features `[N, F]`, and features to logits
@@ -114,7 +114,7 @@ def freeze_until(network: Model, endpoint: str) -> list[str]:
     them as they are: what is frozen stays bit-identical.
 
     Args:
-      network: keras.Model as of `classifier_network`, not yet compiled.
+      network: keras.Model of `classifier_network`, not yet compiled.
       endpoint: str, "none" or one of the encoder's `simclr_tf.models.endpoints`, of
         which the last is the whole encoder.
 
@@ -158,7 +158,7 @@ def depth_groups(network: Model) -> list[list[Variable]]:
     """Sort the variables that are trained by depth, from the images to the logits.
 
     Args:
-      network: keras.Model as of `classifier_network`.
+      network: keras.Model of `classifier_network`.
 
     Returns:
       list of lists of variables: those up to each endpoint that ends a group (of a

@@ -42,7 +42,7 @@ def flops_per_image(model: Model, image_size_pixels: int, channels: int = 3) -> 
       channels: int >= 1.
 
     Returns:
-      int, as of `flops_per_example`.
+      int, as in `flops_per_example`.
 
     Example:
       >>> from simclr_tf._keras import keras

@@ -116,7 +116,7 @@ def network_from_description(
     """Build a trainable network with fresh weights.
 
     Args:
-      description: dict as of `describe_network`, from anyone.
+      description: dict of `describe_network`, from anyone.
       source: str, where it comes from, for messages.
 
     Returns:
@@ -172,7 +172,7 @@ def set_weights_by_name(
 
     Args:
       encoder: keras.Model with a graph of layers.
-      weights: dict of name to array, as of `weights_by_name`.
+      weights: dict of name to array, of `weights_by_name`.
       source: str, where they come from, for messages.
 
     Raises:

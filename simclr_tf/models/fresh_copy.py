@@ -73,7 +73,7 @@ def reseeded(config, seeds):
     """Return a layer's or a network's config with other seeds.
 
     Args:
-      config: dict, nested, as of `get_config`.
+      config: dict, nested, as in `get_config`.
       seeds: iterator of int, one taken for each entry "seed".
 
     Returns:

@@ -267,7 +267,7 @@ def basic_block(net, x, filters, *, strides, projection, sk_ratio, se_ratio, nam
 def bottleneck_block(net, x, filters, *, strides, projection, sk_ratio, se_ratio, name):
     """Apply 1x1, 3x3 with the stride, and 1x1 to 4 F (ResNet-50 and deeper).
 
-    Args: as of `basic_block`; with `sk_ratio` above 0 the 3x3 convolution becomes
+    Args: as in `basic_block`; with `sk_ratio` above 0 the 3x3 convolution becomes
       a selective kernel.
 
     Returns:

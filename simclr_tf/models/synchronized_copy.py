@@ -21,7 +21,7 @@ def synchronized_copy(encoder: Model) -> Model:
     every layer is made anew from its config and gets its weights.
 
     Args:
-      encoder: keras.Model with a graph of layers, as of `check_encoder`.
+      encoder: keras.Model with a graph of layers, of `check_encoder`.
 
     Returns:
       keras.Model.

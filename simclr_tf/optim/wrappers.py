@@ -190,7 +190,7 @@ class Wrapped(keras.optimizers.Optimizer):
 
 
 class _AsLegacy(keras.optimizers.legacy.Optimizer):
-    """What Addons' wrappers need of an optimizer, over one of Keras's present ones."""
+    """The optimizer that Addons' wrappers need, around one of Keras's present ones."""
 
     def __init__(self, optimizer):
         super().__init__(name=optimizer.name)

@@ -15,7 +15,7 @@ FORGOTTEN = 1e-4  # What may be left of the old statistics.
 
 
 class UseAverages(StepCallback):
-    """After the last step: weights <- their averages, statistics <- measured again.
+    """Replace the weights by their averages after the last step; measure statistics.
 
     The last checkpoint is saved after that and holds the averages: it is loaded like
     any other, also without TensorFlow Addons.

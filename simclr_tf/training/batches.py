@@ -44,7 +44,7 @@ def open_probe_source(config, channels, say=lambda line: None):
     Args:
       config: Config.
       channels: int, of the pretraining images.
-      say: as of `open_training_source`.
+      say: as in `open_training_source`.
     """
     if not (config.probe.online and config.probe.data):
         return None
@@ -125,7 +125,7 @@ class Batches:
         return prefetch(dataset, self._config.performance)
 
     def ids_of(self, step):
-        """Return which examples the global batch of a step holds, as of `batch_ids`."""
+        """Return which examples the global batch of a step holds, as in `batch_ids`."""
         return batch_ids(
             self._source,
             global_batch_size=self._config.global_batch_size,
@@ -164,7 +164,7 @@ def note_corrupt(batch, corruption):
     """Record which images had to be replaced, and drop the column `skipped`.
 
     Args:
-      batch: dict as of `training_dataset`.
+      batch: dict of `training_dataset`.
       corruption: CorruptionLog.
 
     Returns:

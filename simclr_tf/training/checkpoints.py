@@ -48,7 +48,7 @@ class Checkpoint:
 
     @property
     def prefix(self) -> str:
-        """What TensorFlow calls the checkpoint: the beginning of its files' paths."""
+        """The beginning of the paths of its files, as TensorFlow names a checkpoint."""
         return str(self.path / _PREFIX)
 
     def restore(self, **objects: Any) -> None:

@@ -27,7 +27,7 @@ class ClassifierTraining:
     in seed and images only share it.
 
     Args:
-      network: keras.Model as of `classifier_network`; built in the strategy's scope.
+      network: keras.Model of `classifier_network`; built in the strategy's scope.
       config: FineTuneConfig.
       num_examples: int n, labelled images of a run; of several runs, the fewest.
       epochs: int, passes over them.
@@ -122,7 +122,7 @@ class ClassifierTraining:
         """Train on some images from a start; the network keeps the result.
 
         Args:
-          weights: list of arrays, as of `network.get_weights()`.
+          weights: list of arrays, of `network.get_weights()`.
           source: Source with labels.
           seed: int, of the order and the views of the images.
           held_out: Source with labels for early stopping, or None.

@@ -39,7 +39,7 @@ from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, Workdir
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """What `look_at` found at a path; what is not there is None.
+    """The files that `look_at` found at a path; missing ones are None.
 
     Attributes:
       path: pathlib.Path that was looked at.
@@ -166,7 +166,7 @@ def load_encoder(
         `.keras` / `.h5` file of the Keras 2 API; or `zoo:NAME`, an encoder of
         `simclr_tf.zoo()`.
       encoder: keras.Model that was handed to `pretrain`, for such a workdir.
-      endpoints: bool, as of `simclr_tf.models.with_endpoints`: the model returns a
+      endpoints: bool, as in `simclr_tf.models.with_endpoints`: the model returns a
         dict with the output of each block; the last one are the features.
 
     Returns:

@@ -118,7 +118,7 @@ class MicroBatches:
         Args:
           features: `[1, F]`.
           projections: `[1, D]`.
-          targets: as of `Objective.targets`, of a single image.
+          targets: as in `Objective.targets`, of a single image.
         """
         self._expected = tf.nest.map_structure(
             lambda rows: tf.TensorSpec([self._size, *rows.shape[1:]], rows.dtype),
@@ -148,7 +148,7 @@ class MicroBatches:
           with_targets: bool, compute the objective's targets beside.
 
         Returns:
-          (represented, targets): as of `PretrainingModel.forward` and
+          (represented, targets): as in `PretrainingModel.forward` and
           `Objective.targets`.
         """
         rows, number = self._micro_batches(batch)
@@ -189,7 +189,7 @@ class MicroBatches:
           batch: dict, as the model takes it.
 
         Returns:
-          As of `PretrainingModel.gradients`.
+          As in `PretrainingModel.gradients`.
         """
         model = self._model
         represented, targets = self._represent_without_trace(batch)

@@ -20,7 +20,7 @@ _GPU_CAPABILITY = (8, 0)
 
 @dataclasses.dataclass(frozen=True)
 class Precision:
-    """A precision, and why it was taken.
+    """A precision, and the reason for it.
 
     Attributes:
       name: "float32" or "bfloat16".

@@ -255,7 +255,7 @@ class PretrainingModel(ReplicatedModel):
     def figures(
         self, outputs: Outputs, regularizers: Tensor
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Compute (shares, scalars) as of `gradients`, without the probe's."""
+        """Compute (shares, scalars) as in `gradients`, without the probe's."""
         for projections in outputs.projections:
             require_equal_rows(projections)
         loss, figures = self.objective.loss(outputs)
@@ -327,7 +327,7 @@ class SimCLR(PretrainingModel):
     """`PretrainingModel` with NT-Xent: the short way to SimCLR.
 
     Args:
-      encoder, projection_head: as of `PretrainingModel`.
+      encoder, projection_head: as in `PretrainingModel`.
       temperature: float > 0; the similarities are divided by it.
       normalize: bool, compare the directions of the projections, not their lengths.
       chunk_size: int >= 1, anchors whose logits are held at a time; None chooses (see
@@ -335,7 +335,7 @@ class SimCLR(PretrainingModel):
       **options: of `PretrainingModel`.
 
     Raises:
-      ConfigError: a temperature that is not > 0, or as of `PretrainingModel`.
+      ConfigError: a temperature that is not > 0, or as in `PretrainingModel`.
 
     Example:
       >>> from simclr_tf.models import ProjectionHead, resnet

@@ -72,7 +72,7 @@ def pretrain(
       PretrainResult.
 
     Raises:
-      SimCLRError: anything the caller can put right, in one line.
+      SimCLRError: a wrong argument, file or folder, in one line.
 
     Example:
       >>> import numpy as np

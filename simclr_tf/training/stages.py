@@ -45,7 +45,7 @@ from simclr_tf.training.workers import (
 
 @dataclasses.dataclass(frozen=True)
 class PretrainResult:
-    """What a run gives back.
+    """The result of a run.
 
     Attributes:
       model: PretrainingModel, trained.

@@ -39,7 +39,7 @@ def train_student(student, teacher, source, *, config, strategy):
       list of dicts, one an epoch: its number of steps so far and its figures.
 
     Raises:
-      ConfigError, DataError: what the caller can put right.
+      ConfigError, DataError: a wrong option, or unusable images.
       NonFiniteError: the loss became NaN or infinite.
     """
     run = config.run_config(teacher.input_shape[-1])

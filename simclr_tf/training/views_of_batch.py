@@ -9,7 +9,7 @@ from simclr_tf.errors import require
 
 
 class ViewsOfBatch:
-    """What a network sees of a batch.
+    """The views of a batch that a network sees.
 
     A batch is a dict of
       * "images" `[N, H, W, C]` uint8 or float in [0, 1], and "seeds" `[N, 2]` int32:

@@ -138,7 +138,7 @@ def warm_start(model, path, parts="encoder"):
 
     Args:
       model: PretrainingModel, built; under its own strategy's scope or none.
-      path: as of `look_at`.
+      path: as in `look_at`.
       parts: "encoder" or "encoder_and_head".
 
     Returns:

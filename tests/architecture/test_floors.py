@@ -53,6 +53,18 @@ INSTANT = sorted(
     ]
 )
 
+# How a docstring of a function must not begin: it says what the function does.
+NO_VERBS = set(
+    "A All An Both Each Every How Its Nothing One Our The Their This Those Two What "
+    "Where Whether Which Who Why".split()
+)
+IMPERATIVE = [
+    path
+    for path in FILES
+    if not {"report", "objectives", "commands", "tools"}
+    & set(path.relative_to(ROOT).parts)
+]
+
 
 def module_name(path):
     parts = list(path.relative_to(ROOT).with_suffix("").parts)
@@ -154,6 +166,17 @@ def test_no_asserts_bare_excepts_or_shapeless_names(path):
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"{path}:{node.lineno} bare except"
     assert path.stem not in {"utils", "common", "helpers", "base", "misc"}
+
+
+@pytest.mark.parametrize("path", IMPERATIVE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_docstrings_of_functions_begin_with_a_verb(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+        first = (ast.get_docstring(node) or "Do").split()[0]
+        if not any(name.endswith("property") for name in decorators):
+            assert first.rstrip(":;,") not in NO_VERBS, f"{path}:{node.lineno} {first}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

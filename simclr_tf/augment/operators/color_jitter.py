@@ -74,7 +74,7 @@ class ColorJitterOptions:
 
 
 class ColorJitter(NamedTuple):
-    """What the jitter does to each image of a batch; float32 `[B]` each, but for two.
+    """The jitter of each image of a batch; float32 `[B]` each, but for two.
 
     Attributes:
       applied: bool `[B]`; images without it stay as they are.

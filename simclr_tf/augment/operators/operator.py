@@ -20,7 +20,7 @@ seeding = module("simclr_tf.seeding")
 
 @dataclasses.dataclass(frozen=True)
 class TransformQuestion:
-    """What a probe is asked about an operator: which change has this view gone through?
+    """The question of a probe: which change of an operator has a view gone through?
 
     Attributes:
       name: str, of the question.
@@ -40,7 +40,7 @@ class TransformQuestion:
 
 
 class Operator:
-    """One change of a view, drawn for each image on its own; a subclass fills it in.
+    """One change of a view, drawn for each image; subclasses implement it.
 
     An operator is added by one line in `OPERATORS`, before `simclr_tf.config` or
     `simclr_tf.augment.recipes` is imported.
@@ -138,7 +138,7 @@ class Operator:
           image_shape: (H, W, C).
 
         Returns:
-          As of `sample`.
+          As in `sample`.
         """
         raise NotImplementedError
 

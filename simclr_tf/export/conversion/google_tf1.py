@@ -53,7 +53,7 @@ def read_google_tf1(
       path: prefix of a checkpoint, its folder, or the folder of a Hub module.
       copy: "raw", the trained weights, or "ema", their moving average under
         `ema_model/` (of the momentum encoder); the other copy is left out.
-      probe_layer, leave_out: as of `read_google_tf2`.
+      probe_layer, leave_out: as in `read_google_tf2`.
 
     Returns:
       SourceModel.

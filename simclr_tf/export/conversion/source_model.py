@@ -43,7 +43,7 @@ def source_model(
       step: int.
       probe_layer: int, the layer of the projection head that the supervised head reads.
       leave_out: beginnings of names in the file that may be lost.
-      describe: as of `check_account`.
+      describe: as in `check_account`.
 
     Returns:
       SourceModel.
