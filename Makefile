@@ -50,6 +50,7 @@ test-slow: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # Every page as a site, in build/site: a broken link or a page that nothing lists is an
 # error.

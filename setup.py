@@ -129,6 +129,10 @@ TEST = [
     # Tests write images in every format with it.
     "Pillow>=10,<14",
     "ruff>=0.6,<1",
+    # Checks the annotations of the public names. It is one wheel from the package index
+    # (pyright fetches Node.js when it first runs) and takes TensorFlow as untyped, so
+    # that a check takes seconds.
+    "mypy>=1.11,<3",
     # Tests build a wheel without fetching anything.
     "setuptools>=68,<82",
     "wheel>=0.42,<1",
@@ -153,8 +157,10 @@ setup(
         "simclr_tf.exported_models": "exported_models",
     },
     package_data={
+        # Type checkers read the annotations of the package.
+        "simclr_tf": ["py.typed"],
         "simclr_tf.data": ["embedded/*"],
-        "simclr_tf.reports": ["templates/*"],
+        "simclr_tf.report": ["templates/*"],
         "simclr_tf.exported_models": [
             "README.md",
             *(f"{name}/**" for name in published()),

@@ -1,10 +1,14 @@
-"""The projection head g: features h to the projections z that the loss compares."""
+"""The projection head g: from features h to the projections z of the loss."""
+
+from __future__ import annotations
 
 import numbers
+from typing import Any
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.models.conv_norm import batch_norm_class, batch_norm_options
 from simclr_tf.models.initializers import HEAD_STREAM, kernel_seed
@@ -51,18 +55,18 @@ class ProjectionHead(keras.layers.Layer):
 
     def __init__(
         self,
-        num_layers=3,
-        hidden_features=None,
-        out_features=128,
-        kind="nonlinear",
-        batch_norm=True,
-        synchronized=False,
-        batch_norm_momentum=0.9,
-        batch_norm_epsilon=1e-5,
-        seed=None,
-        name="projection_head",
-        **kwargs,
-    ):
+        num_layers: int = 3,
+        hidden_features: int | None = None,
+        out_features: int = 128,
+        kind: str = "nonlinear",
+        batch_norm: bool = True,
+        synchronized: bool = False,
+        batch_norm_momentum: float = 0.9,
+        batch_norm_epsilon: float = 1e-5,
+        seed: int | None = None,
+        name: str = "projection_head",
+        **kwargs: Any,
+    ) -> None:
         # Without autocast the features arrive as they are, for `none` in float32.
         super().__init__(name=name, **{**kwargs, "autocast": False})
         _check(kind, num_layers, hidden_features, out_features)
@@ -80,7 +84,7 @@ class ProjectionHead(keras.layers.Layer):
         self.dense_layers = []
         self.norm_layers = []
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Create the dense layers and batch norms for features `[N, F]`."""
         shape = tf.TensorShape(input_shape)
         require(
@@ -100,7 +104,7 @@ class ProjectionHead(keras.layers.Layer):
         super().build(input_shape)
 
     def _widths(self, in_features):
-        """Output width of every dense layer."""
+        """Return the output width of every dense layer."""
         if self.kind == "none":
             return []
         if self.kind == "linear":
@@ -134,8 +138,8 @@ class ProjectionHead(keras.layers.Layer):
             layer.build((None, width))
         self.norm_layers.append(layer)
 
-    def call(self, features, training=None):
-        """Projections.
+    def call(self, features: TensorLike, training: bool | None = None) -> Tensor:
+        """Compute the projections.
 
         Args:
           features: float tensor `[N, F]`.
@@ -146,8 +150,10 @@ class ProjectionHead(keras.layers.Layer):
         """
         return tf.cast(self._forward(features, training)[-1], tf.float32)
 
-    def layer_outputs(self, features, training=False):
-        """The outputs of all layers, for fine-tuning from the middle of the head.
+    def layer_outputs(
+        self, features: TensorLike, training: bool = False
+    ) -> list[Tensor]:
+        """Return the outputs of all layers, to fine-tune from the middle of the head.
 
         Args:
           features: float tensor `[N, F]`.
@@ -173,13 +179,13 @@ class ProjectionHead(keras.layers.Layer):
             outputs.append(x)
         return outputs
 
-    def compute_output_shape(self, input_shape):
-        """`[N, F]` to `[N, out_features]`, or to itself for kind "none"."""
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Map `[N, F]` to `[N, out_features]`, or to itself for kind "none"."""
         shape = tf.TensorShape(input_shape)
         return shape if self.kind == "none" else shape[:-1] + [self.out_features]
 
-    def get_config(self):
-        """Everything that `__init__` needs to make the same head."""
+    def get_config(self) -> dict[str, Any]:
+        """Return everything that `__init__` needs to make the same head."""
         return {
             **super().get_config(),
             "num_layers": self.num_layers,
