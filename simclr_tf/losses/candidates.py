@@ -135,7 +135,7 @@ def anchors_and_candidates(projections_a, projections_b, *, temperature, normali
       ConfigError: as `candidate_logits`.
     """
     require_temperature(temperature=temperature)
-    views = alike(projections_a=projections_a, projections_b=projections_b)
+    views = matching_tensors(projections_a=projections_a, projections_b=projections_b)
     views = [unit_rows(v) if normalize else tf.cast(v, tf.float32) for v in views]
     # One collective for both views: [N, 2, D] -> [G, 2, D].
     views_global = gather_across_replicas(tf.stack(views, axis=1))
@@ -207,7 +207,7 @@ def unit_rows(vectors):
     return tf.where(has_direction, rows * inverse, 0.0)
 
 
-def alike(**pair):
+def matching_tensors(**pair):
     """Convert two arguments of a loss to floating-point tensors of one shape `[N, D]`.
 
     Args:

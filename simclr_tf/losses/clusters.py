@@ -12,7 +12,7 @@ import tensorflow as tf
 from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import in_several_replicas, stack_over_replicas
 from simclr_tf.errors import require
-from simclr_tf.losses.candidates import alike, require_temperature
+from simclr_tf.losses.candidates import matching_tensors, require_temperature
 
 
 def sinkhorn(
@@ -88,7 +88,7 @@ def swapped_prediction(
     Source: Caron et al., SwAV (2020), equation 2.
     """
     require_temperature(temperature=temperature)
-    scores, codes = alike(scores=scores, codes=codes)
+    scores, codes = matching_tensors(scores=scores, codes=codes)
     return _cross_entropy(tf.cast(codes, tf.float32), scores, temperature)
 
 
@@ -132,7 +132,7 @@ def dino_cross_entropy(
         student_temperature=student_temperature,
         teacher_temperature=teacher_temperature,
     )
-    student, teacher = alike(
+    student, teacher = matching_tensors(
         student_logits=student_logits, teacher_logits=teacher_logits
     )
     center = tf.convert_to_tensor(center)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require
-from simclr_tf.losses.candidates import alike, require_temperature, unit_rows
+from simclr_tf.losses.candidates import matching_tensors, require_temperature, unit_rows
 
 
 def info_nce(
@@ -46,7 +46,7 @@ def info_nce(
     Source: He et al., MoCo (2020), equation 1.
     """
     require_temperature(temperature=temperature)
-    queries, keys = alike(queries=queries, keys=keys)
+    queries, keys = matching_tensors(queries=queries, keys=keys)
     queue = _memory(queries, queue=queue)
     queries, keys = unit_rows(queries), tf.stop_gradient(unit_rows(keys))
     positive = tf.reduce_sum(queries * keys, axis=1, keepdims=True)

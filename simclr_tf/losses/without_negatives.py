@@ -21,7 +21,7 @@ from simclr_tf.distribution import (
     sum_over_replicas,
 )
 from simclr_tf.errors import require
-from simclr_tf.losses.candidates import alike, require_negatives, unit_rows
+from simclr_tf.losses.candidates import matching_tensors, require_negatives, unit_rows
 
 VARIANCE_EPSILON = 1e-4  # VICReg, equation 2.
 
@@ -50,7 +50,7 @@ def negative_cosine(predictions: TensorLike, targets: TensorLike) -> Tensor:
     Source: Chen & He, SimSiam (2021), equation 1; Grill et al., BYOL (2020),
     equation 2.
     """
-    predictions, targets = alike(predictions=predictions, targets=targets)
+    predictions, targets = matching_tensors(predictions=predictions, targets=targets)
     targets = tf.stop_gradient(unit_rows(targets))
     return -tf.reduce_sum(unit_rows(predictions) * targets, axis=1)
 
@@ -286,7 +286,7 @@ def vicreg_terms(projections_a: TensorLike, projections_b: TensorLike) -> VICReg
 
 def _of_global_batch(projections_a, projections_b):
     """Return both views in float32, of two images or more."""
-    a, b = alike(projections_a=projections_a, projections_b=projections_b)
+    a, b = matching_tensors(projections_a=projections_a, projections_b=projections_b)
     require_negatives(a, "one does not vary")
     return tf.cast(a, tf.float32), tf.cast(b, tf.float32)
 

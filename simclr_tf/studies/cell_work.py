@@ -33,7 +33,7 @@ from simclr_tf.training.workdir import Workdir
 _BATCH = 256
 
 
-def do_cell(
+def run_cell(
     run,
     folder,
     *,

@@ -19,7 +19,7 @@ from simclr_tf.errors import (
 )
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.files import locked
-from simclr_tf.studies.cell_work import do_cell, labelled_sources
+from simclr_tf.studies.cell_work import labelled_sources, run_cell
 from simclr_tf.studies.cost import (
     Estimate,
     Operations,
@@ -91,7 +91,7 @@ def run_study(
         workdir=workdir,
         seeds=seeds,
         shard=shard,
-        train=do_cell,
+        train=run_cell,
         estimate=Estimate(
             operations.of, lambda: measured_speed(base, operations.of_step(base))
         ),

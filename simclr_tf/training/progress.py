@@ -94,7 +94,7 @@ class Progress(StepCallback):
                 flush=True,
             )
 
-    def beside(self, say):
+    def say_above_bar(self, say):
         """Return a `say` that writes above the bar instead of through it."""
 
         def said(text):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
-from simclr_tf.augment.operators.operator import Operator, evenly, often
+from simclr_tf.augment.operators.operator import Operator, evenly_spaced, frequency_text
 from simclr_tf.augment.ranges import check_fraction, check_interval, check_probability
 from simclr_tf.augment.separable import apply_separable
 from simclr_tf.config.schema import option
@@ -67,8 +67,10 @@ class Blur(Operator):
         return self.sample(seeds, recipe, None) > 0.0
 
     def strengths(self, images, recipe, large_images):
-        sigmas = evenly(recipe.blur_sigma_min_pixels, recipe.blur_sigma_max_pixels, 4)
-        title = f"blur {often(recipe.blur_probability)}"
+        sigmas = evenly_spaced(
+            recipe.blur_sigma_min_pixels, recipe.blur_sigma_max_pixels, 4
+        )
+        title = f"blur {frequency_text(recipe.blur_probability)}"
         if not kernel_radius(images.shape[1], recipe.blur_kernel_fraction):
             title += f": none at {images.shape[1]} px, its kernel is one pixel"
         return [

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
 from simclr_tf.augment.colors import change_hue_and_saturation, has_color, per_pixel
-from simclr_tf.augment.operators.operator import Operator, often
+from simclr_tf.augment.operators.operator import Operator, frequency_text
 from simclr_tf.augment.ranges import check_at_least, check_choice, check_probability
 from simclr_tf.config.schema import option
 from simclr_tf.lazy import module, tf
@@ -169,7 +169,7 @@ def _half_width(recipe, name):
 
 
 def _often(recipe, is_used):
-    return often(recipe.jitter_probability * is_used)
+    return frequency_text(recipe.jitter_probability * is_used)
 
 
 def _jittered(images, **changes):

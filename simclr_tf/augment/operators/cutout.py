@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate
-from simclr_tf.augment.operators.operator import Operator, often
+from simclr_tf.augment.operators.operator import Operator, frequency_text
 from simclr_tf.augment.ranges import check_fraction, check_probability
 from simclr_tf.config.schema import option
 from simclr_tf.lazy import module, tf
@@ -60,7 +60,7 @@ class Cutout(Operator):
             box = [(size - side) // 2, (size - side) // 2, side, side]
             boxes = tf.tile([box], [len(images), 1])
             shown.append((f"{part:.0%} of the side", self.apply(images, boxes, recipe)))
-        return [(f"cutout {often(recipe.cutout_probability)}", shown)]
+        return [(f"cutout {frequency_text(recipe.cutout_probability)}", shown)]
 
 
 def sample_cutout(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
-from simclr_tf.augment.operators.operator import Operator, often
+from simclr_tf.augment.operators.operator import Operator, frequency_text
 from simclr_tf.augment.ranges import check_probability
 from simclr_tf.config.schema import option
 from simclr_tf.lazy import module, tf
@@ -44,7 +44,9 @@ class Flip(Operator):
 
     def strengths(self, images, recipe, large_images):
         mirrored = apply_flip(images, tf.fill([len(images)], True))
-        return [(f"flip {often(recipe.flip_probability)}", [("flipped", mirrored)])]
+        return [
+            (f"flip {frequency_text(recipe.flip_probability)}", [("flipped", mirrored)])
+        ]
 
 
 def sample_flip(seeds: TensorLike, *, probability: float = 0.5) -> Tensor:

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
 from simclr_tf.augment.colors import has_color
-from simclr_tf.augment.operators.operator import Operator, TransformQuestion, often
+from simclr_tf.augment.operators.operator import (
+    Operator,
+    TransformQuestion,
+    frequency_text,
+)
 from simclr_tf.augment.ranges import check_probability
 from simclr_tf.config.schema import option
 from simclr_tf.lazy import module, tf
@@ -55,7 +59,12 @@ class Grayscale(Operator):
         if images.shape[3] != 3:
             return []
         grey = apply_grayscale(images, tf.fill([len(images)], True))
-        return [(f"grayscale {often(recipe.grayscale_probability)}", [("grey", grey)])]
+        return [
+            (
+                f"grayscale {frequency_text(recipe.grayscale_probability)}",
+                [("grey", grey)],
+            )
+        ]
 
 
 def sample_grayscale(seeds: TensorLike, *, probability: float = 0.2) -> Tensor:

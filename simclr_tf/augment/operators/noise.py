@@ -12,8 +12,8 @@ from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
 from simclr_tf.augment.operators.operator import (
     Operator,
     TransformQuestion,
-    evenly,
-    often,
+    evenly_spaced,
+    frequency_text,
 )
 from simclr_tf.augment.ranges import check_interval, check_probability
 from simclr_tf.config.schema import option
@@ -71,12 +71,14 @@ class Noise(Operator):
 
     def strengths(self, images, recipe, large_images):
         seeds, shown = tf.tile([[0, 1]], [len(images), 1]), []
-        for stddev in evenly(recipe.noise_stddev_min, recipe.noise_stddev_max, 4):
+        for stddev in evenly_spaced(
+            recipe.noise_stddev_min, recipe.noise_stddev_max, 4
+        ):
             noise = sample_noise(
                 seeds, images.shape[1:], stddev_min=stddev, stddev_max=stddev
             )
             shown.append((f"σ {stddev:.2g}", apply_noise(images, noise)))
-        return [(f"noise {often(recipe.noise_probability)}", shown)]
+        return [(f"noise {frequency_text(recipe.noise_probability)}", shown)]
 
 
 def sample_noise(

@@ -167,21 +167,21 @@ class Operator:
         return self.apply(images, draw, recipe)
 
 
-def often(probability):
+def frequency_text(probability):
     """Return how often an operator acts, for titles.
 
     Example:
-      >>> often(0.5), often(0.0)
+      >>> frequency_text(0.5), frequency_text(0.0)
       ('(50% of the views)', '(off)')
     """
     return f"({probability:.0%} of the views)" if probability else "(off)"
 
 
-def evenly(low, high, number):
+def evenly_spaced(low, high, number):
     """Return `number` >= 2 numbers from `low` to `high`, equally far apart.
 
     Example:
-      >>> evenly(0.0, 1.0, 3)
+      >>> evenly_spaced(0.0, 1.0, 3)
       [0.0, 0.5, 1.0]
     """
     return [low + (high - low) * place / (number - 1) for place in range(number)]

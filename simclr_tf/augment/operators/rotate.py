@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
-from simclr_tf.augment.operators.operator import Operator, TransformQuestion, often
+from simclr_tf.augment.operators.operator import (
+    Operator,
+    TransformQuestion,
+    frequency_text,
+)
 from simclr_tf.augment.ranges import check_probability
 from simclr_tf.augment.separable import apply_separable
 from simclr_tf.config.schema import option
@@ -54,7 +58,7 @@ class Rotate(Operator):
             (f"{90 * turns}°", apply_rotate(images, tf.fill([len(images)], turns)))
             for turns in (1, 2, 3)
         ]
-        return [(f"rotate {often(recipe.rotate_probability)}", shown)]
+        return [(f"rotate {frequency_text(recipe.rotate_probability)}", shown)]
 
 
 def sample_rotate(seeds: TensorLike, *, probability: float = 1.0) -> Tensor:

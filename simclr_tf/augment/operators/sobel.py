@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
-from simclr_tf.augment.operators.operator import Operator, TransformQuestion, often
+from simclr_tf.augment.operators.operator import (
+    Operator,
+    TransformQuestion,
+    frequency_text,
+)
 from simclr_tf.augment.ranges import check_probability
 from simclr_tf.config.schema import option
 from simclr_tf.errors import require
@@ -50,7 +54,9 @@ class Sobel(Operator):
 
     def strengths(self, images, recipe, large_images):
         edges = apply_sobel(images, tf.fill([len(images)], True))
-        return [(f"sobel {often(recipe.sobel_probability)}", [("edges", edges)])]
+        return [
+            (f"sobel {frequency_text(recipe.sobel_probability)}", [("edges", edges)])
+        ]
 
 
 def sample_sobel(seeds: TensorLike, *, probability: float = 1.0) -> Tensor:
