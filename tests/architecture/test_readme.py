@@ -171,6 +171,16 @@ def test_the_readme_is_short_and_leads_to_every_page():
     assert {*LINKED, "CHANGELOG.md"} - {"README.md"} <= linked
 
 
+def test_the_rooms_of_the_readme_exist():
+    (block,) = blocks("", README[README.index("## The code") :])
+    places = [line.split()[0] for line in block.splitlines()]
+    assert len(places) == 10
+    for place in places:
+        folder, _, rooms = place.strip("/").rpartition("/")
+        for room in rooms.strip("{}").split(","):
+            assert (ROOT / folder / room / "__init__.py").is_file() or room == "tools"
+
+
 def anchors(text):
     """The anchors of a page's headings, as GitHub and the site make them."""
     without_code = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
