@@ -14,6 +14,7 @@ exist yet, gets student.keras, encoder.keras (for evaluate, finetune and load_en
 config.json, distill.json and distill.md, all of them or none.
 """
 
+import pathlib
 import sys
 
 from simclr_tf.config.distill import DistillOptions, named_student
@@ -30,7 +31,14 @@ def run(given):
     import_tensorflow()
     from simclr_tf.report import distill_and_report
 
-    distill_and_report(options.config(), options.output, command=given.command)
+    config = options.config()
+    distill_and_report(config, options.output, command=given.command)
+    command_line.say_next(
+        "evaluate",
+        f"--encoder={pathlib.Path(options.output) / 'encoder.keras'}",
+        f"--data={options.test_data or options.data}",
+        f"--image_size_pixels={config.image_size_pixels}",
+    )
 
 
 def options_of(given):

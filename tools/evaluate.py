@@ -53,6 +53,8 @@ def run(given):
         seed=options.seed,
         **({} if rates is None else {"base_learning_rates": rates}),
     )
+    if options.workdir:
+        command_line.say_export(options.workdir)
 
 
 def main(argv=None):

@@ -44,6 +44,8 @@ def run(given):
         command=given.command,
         options=to_dict(options),
     )
+    if options.workdir:
+        command_line.say_next("report", f"--workdir={options.workdir}")
 
 
 def main(argv=None):

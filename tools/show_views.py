@@ -9,6 +9,7 @@ Over a sample of pairs it measures, and warns of, views that are near-identical,
 plain pixels or colours match, and that are near-empty.
 """
 
+import dataclasses
 import sys
 
 from simclr_tf.config import Config
@@ -42,6 +43,9 @@ def run(given):
         num_pairs=options.num_pairs,
         command=given.command,
     )
+    own = {item.name for item in dataclasses.fields(options)} - {"preset"}
+    same = [w for name, words in given.words.items() if name not in own for w in words]
+    command_line.say_next("pretrain", *same, "--workdir=runs/mine")
 
 
 def main(argv=None):

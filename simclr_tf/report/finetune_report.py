@@ -143,7 +143,7 @@ def finetune_and_report(
         )
     except ConfigError as error:  # matplotlib is an extra.
         say(f"No plot: {error}")
-    say(f"Written to {folder}.")
+    say(f"Done: {folder}.")
     return results
 
 

@@ -49,7 +49,7 @@ def report_of_study(folder, output, *, command=None, say=print):
         tuple(sections + ([curves] if curves else [])),
     )
     written = write_page(page, output, command=command)
-    say(f"Written: {', '.join(map(str, written))}.")
+    say(f"Done: {', '.join(map(str, written))}.")
     return written
 
 

@@ -100,7 +100,7 @@ def show_views(
         say(f"{name:42}{value:>7}   (too many: above {most})")
     for warning in warnings:
         say(f"Warning: {warning}")
-    say(f"Written: {', '.join(map(str, written))}.")
+    say(f"Done: {', '.join(map(str, written))}.")
     return warnings
 
 

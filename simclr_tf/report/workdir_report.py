@@ -97,7 +97,7 @@ def report_of_runs(
             tuple(comparison_sections(runs)),
         )
     written = write_page(page, output, command=command)
-    say(f"Written: {', '.join(map(str, written))}.")
+    say(f"Done: {', '.join(map(str, written))}.")
     return written
 
 

@@ -109,8 +109,8 @@ def run_study(
     finally:
         logger.removeFilter(_is_not_about_retracing)
     say(
-        f"{outcome.done} done, {outcome.failed} failed, {outcome.pending} pending. "
-        f"Written to {workdir}."
+        f"{outcome.done} done, {outcome.failed} failed, {outcome.pending} pending.\n"
+        f"Done: {workdir}."
     )
     return outcome
 
