@@ -15,6 +15,7 @@ from simclr_tf.lazy import public_names
 
 if TYPE_CHECKING:
     from simclr_tf import augment as augment
+    from simclr_tf import commands as commands
     from simclr_tf import data as data
     from simclr_tf import evaluation as evaluation
     from simclr_tf import export as export

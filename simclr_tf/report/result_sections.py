@@ -4,7 +4,7 @@ import dataclasses
 
 from simclr_tf.evaluation.finetune import PROTOCOL as FINE_TUNE
 from simclr_tf.export.card import wall_time_text
-from simclr_tf.report.finetune_report import finetune_markdown
+from simclr_tf.report.result_tables import finetune_markdown
 from simclr_tf.report.tables import results_markdown
 
 

@@ -3,13 +3,13 @@
 from simclr_tf.config import Config
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.schema import differences
-from simclr_tf.evaluation import FINETUNE_FILE
+from simclr_tf.evaluation import FINETUNE_FILE, TRANSFER_FILE
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.objectives import figures_of
 from simclr_tf.report.blocks import Curves, Picture, Section, Table, Text
 from simclr_tf.report.markdown_blocks import markdown_blocks
 from simclr_tf.report.result_sections import result_sections, seconds_of
-from simclr_tf.report.transfer_report import TRANSFER_FILE, transfer_markdown
+from simclr_tf.report.result_tables import transfer_markdown
 from simclr_tf.training.warm_start import read_warm_start
 
 

@@ -2,6 +2,9 @@
 
 import dataclasses
 
+from simclr_tf.commands.encoder_at import channels_of, config_of, output_folder
+from simclr_tf.commands.labelled_data import labelled_data
+from simclr_tf.commands.pictures import picture_of_neighbours, picture_of_views
 from simclr_tf.data import ArraySource, evaluation_batches, plain_errors
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError
@@ -15,9 +18,6 @@ from simclr_tf.evaluation import (
 )
 from simclr_tf.files import write_atomically
 from simclr_tf.models.encoders import family_of
-from simclr_tf.report.encoder_at import channels_of, config_of, output_folder
-from simclr_tf.report.labelled_data import labelled_data
-from simclr_tf.report.pictures import picture_of_neighbours, picture_of_views
 from simclr_tf.report.tables import results_markdown
 from simclr_tf.training import (
     CheckpointStore,

@@ -3,12 +3,12 @@
 import json
 import pathlib
 
+from simclr_tf.commands.run_files import read_run
 from simclr_tf.errors import DataError, SimCLRError
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.report.blocks import Page, Picture, Section, Table, Text
 from simclr_tf.report.markdown_blocks import markdown_blocks
 from simclr_tf.report.page_files import prepare_output, write_page
-from simclr_tf.report.run_files import read_run
 from simclr_tf.report.run_sections import curve_section
 from simclr_tf.report.tables import number_text
 

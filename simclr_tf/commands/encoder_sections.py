@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from simclr_tf.commands.feature_maps import plane_maps
+from simclr_tf.commands.pictures import one_a_class
 from simclr_tf.errors import WorkdirError
 from simclr_tf.evaluation import extract_features, fit_ridge, nearest_neighbours
 from simclr_tf.evaluation.features import check_labelled
@@ -16,8 +18,6 @@ from simclr_tf.report.blocks import (
     Tile,
     class_name,
 )
-from simclr_tf.report.feature_maps import plane_maps
-from simclr_tf.report.pictures import one_a_class
 from simclr_tf.training import load_probe
 
 NUM_QUERIES, NUM_NEIGHBOURS = 6, 5
@@ -28,7 +28,7 @@ def neighbour_section(gallery, test, encode_before, seed=0):
     """Nearest neighbours of a few test images, after training and before.
 
     Args:
-      gallery, test: LookedAt, with the features of the trained encoder.
+      gallery, test: ImageSample, with the features of the trained encoder.
       encode_before: function of a list of rows of `test`, returning the features
         before training of the whole gallery and of those rows; None leaves it out.
       seed: int, of the draw of the queries: one a class in turn.
@@ -91,7 +91,7 @@ def map_section(test, number, seed=0):
     """Features of test images as points, by PCA and t-SNE.
 
     Args:
-      test: LookedAt.
+      test: ImageSample.
       number: int, images of the maps at most.
       seed: int, of t-SNE.
 
@@ -128,7 +128,7 @@ def confusion_section(run, encoder, gallery, test, *, own_images):
     Args:
       run: RunFiles.
       encoder: keras.Model.
-      gallery, test: LookedAt.
+      gallery, test: ImageSample.
       own_images: bool, whether they are of the data that the online probe learned.
 
     Returns:
