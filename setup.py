@@ -132,7 +132,7 @@ TEST = [
     # Checks the annotations of the public names. It is one wheel from the package index
     # (pyright fetches Node.js when it first runs) and takes TensorFlow as untyped, so
     # that a check takes seconds.
-    "mypy>=1.11,<3",
+    "mypy>=1.18,<3",
     # Tests build a wheel without fetching anything.
     "setuptools>=68,<82",
     "wheel>=0.42,<1",
