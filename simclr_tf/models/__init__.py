@@ -30,7 +30,7 @@ __all__ = public_names(
         "encoders": ("ENCODERS", "family_of"),
         "endpoints": ("endpoints", "with_endpoints"),
         "fresh_copy": ("fresh_copy",),
-        "heads": ("ProjectionHead",),
+        "heads": ("PredictionHead", "ProjectionHead"),
         "resnet": ("resnet",),
         "synchronized_batch_norm": ("SynchronizedBatchNormalization",),
         "synchronized_copy": ("synchronized_copy",),

@@ -5,6 +5,7 @@ this package loads no TensorFlow.
 """
 
 from simclr_tf.objectives.barlow_twins import BarlowTwins
+from simclr_tf.objectives.byol import BYOL
 from simclr_tf.objectives.dcl import DCL, DCLW
 from simclr_tf.objectives.margin_triplet import MarginTriplet
 from simclr_tf.objectives.nt_logistic import NTLogistic
@@ -20,6 +21,7 @@ from simclr_tf.objectives.objective import (
     figures_of,
     objective_of,
 )
+from simclr_tf.objectives.simsiam import SimSiam
 from simclr_tf.objectives.sup_con import SupCon
 from simclr_tf.objectives.vicreg import VICReg
 
@@ -32,9 +34,12 @@ OBJECTIVES = {
     "sup_con": SupCon,
     "barlow_twins": BarlowTwins,
     "vicreg": VICReg,
+    "simsiam": SimSiam,
+    "byol": BYOL,
 }
 
 __all__ = [
+    "BYOL",
     "BarlowTwins",
     "CONTRASTIVE_FIGURES",
     "DCL",
@@ -49,6 +54,7 @@ __all__ = [
     "Outputs",
     "REPRESENTATION_FIGURES",
     "Setting",
+    "SimSiam",
     "SupCon",
     "VICReg",
     "figures_of",
