@@ -23,6 +23,7 @@ from simclr_tf.objectives.objective import (
 )
 from simclr_tf.objectives.simsiam import SimSiam
 from simclr_tf.objectives.sup_con import SupCon
+from simclr_tf.objectives.swav import SwAV
 from simclr_tf.objectives.vicreg import VICReg
 
 OBJECTIVES = {
@@ -36,6 +37,7 @@ OBJECTIVES = {
     "vicreg": VICReg,
     "simsiam": SimSiam,
     "byol": BYOL,
+    "swav": SwAV,
 }
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "Setting",
     "SimSiam",
     "SupCon",
+    "SwAV",
     "VICReg",
     "figures_of",
     "objective_of",

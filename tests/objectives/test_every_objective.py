@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import simclr_tf
+from simclr_tf.config.schema import GuestOptions, option
 from simclr_tf.errors import ConfigError
 from simclr_tf.objectives import OBJECTIVES, Objective
 from tests.objectives import toy_runs
@@ -30,6 +31,13 @@ SMALL = {
     "vicreg": {},
     "simsiam": {"predictor_features": 4},
     "byol": {"predictor_features": 4, "target_momentum": 0.5},
+    "swav": {
+        "prototypes": 6,
+        "queue_length": 16,
+        "queue_start_epoch": 0,
+        "small_views": 2,
+        "small_size_fraction": 0.5,
+    },
 }
 EVERY = pytest.mark.parametrize("name", SMALL)
 CACHED = [name for name in SMALL if OBJECTIVES[name].micro_batches_refused is None]
@@ -46,12 +54,20 @@ def _number(view_groups):
     return sum(group.count for group in view_groups)
 
 
+@dataclasses.dataclass(frozen=True)
+class AllOptions(GuestOptions):
+    """No options of its own."""
+
+    name: str = option("all", "What is learned, by its name.")
+
+
 class AllAtOnce(Objective):
     """The sum of all objectives, so that one step of several replicas holds them all.
 
     Each part keeps its own networks and state.
     """
 
+    Options = AllOptions
     title = "all"
     figures = tuple(
         dataclasses.replace(figure, name=f"{name}/{figure.name}")
@@ -59,8 +75,8 @@ class AllAtOnce(Objective):
         for figure in OBJECTIVES[name].figures
     )
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, **options):
+        super().__init__(**options)
         self.parts = [OBJECTIVES[name](**options) for name, options in SMALL.items()]
 
     def create_variables(self, setting):
@@ -212,6 +228,8 @@ def test_the_registry_names_each_objective_by_its_options():
         ("vicreg", {"vicreg_variance": 0.95}, "collapsed"),
         ("simsiam", {"projection_std": 0.01}, "collapsed"),
         ("byol", {"projection_std": 0.01}, "collapsed"),
+        ("swav", {"swav_loss": 1.79}, "ln(prototypes)"),
+        ("swav", {"outputs_in_use": 1.1}, "one cluster"),
     ],
 )
 def test_a_collapse_of_its_own_is_told_and_a_good_epoch_is_not(name, figures, word):
@@ -230,6 +248,8 @@ GOOD = {
     "dimension_correlation": 0.05,
     "vicreg_variance": 0.2,
     "projection_std": 0.8,
+    "swav_loss": 1.0,
+    "outputs_in_use": 5.0,
 }
 
 

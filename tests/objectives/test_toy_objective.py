@@ -163,8 +163,10 @@ def runs(tmp_path_factory):
     return folder
 
 
-def test_a_run_cut_in_mid_epoch_ends_bit_identical(runs):
-    with np.load(runs / "calm.npz") as calm, np.load(runs / "cut.npz") as cut:
+@pytest.mark.parametrize("part", ["", "all"])
+def test_a_run_cut_in_mid_epoch_ends_bit_identical(runs, part):
+    folder = runs / part
+    with np.load(folder / "calm.npz") as calm, np.load(folder / "cut.npz") as cut:
         assert len(calm.files) > 30 and calm.files == cut.files
         for name in calm.files:
             np.testing.assert_array_equal(calm[name], cut[name], err_msg=name)
