@@ -7,6 +7,7 @@ this package loads no TensorFlow.
 from simclr_tf.objectives.barlow_twins import BarlowTwins
 from simclr_tf.objectives.byol import BYOL
 from simclr_tf.objectives.dcl import DCL, DCLW
+from simclr_tf.objectives.dino import DINO
 from simclr_tf.objectives.margin_triplet import MarginTriplet
 from simclr_tf.objectives.nt_logistic import NTLogistic
 from simclr_tf.objectives.nt_xent import NTXent
@@ -38,6 +39,7 @@ OBJECTIVES = {
     "simsiam": SimSiam,
     "byol": BYOL,
     "swav": SwAV,
+    "dino": DINO,
 }
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "CONTRASTIVE_FIGURES",
     "DCL",
     "DCLW",
+    "DINO",
     "Figure",
     "MarginTriplet",
     "Memory",

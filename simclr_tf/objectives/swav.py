@@ -18,6 +18,7 @@ from simclr_tf.objectives.objective import Figure, Memory, Objective
 
 distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
+models = module("simclr_tf.models")
 
 STUCK_TOLERANCE = 0.02  # Of ln(K).
 TOO_FEW_IN_USE = 2.0  # Prototypes.
@@ -131,6 +132,7 @@ class SwAV(Objective):
 
     def create_variables(self, setting):
         options, width = self.options, setting.num_projections
+        require_fitting_views(options, setting)
         self.freeze_steps = options.freeze_epochs * setting.known("epoch_steps")
         self.prototypes = self.add_weight(
             name="prototypes",
@@ -229,6 +231,31 @@ class SwAV(Objective):
             else ("prototypes and scores")
         )
         return Memory(state + scores, of)
+
+
+def require_fitting_views(options, setting):
+    """Refuse small views that the encoder does not take.
+
+    Args:
+      options: MultiCropOptions.
+      setting: Setting.
+
+    Raises:
+      ConfigError: an encoder of patches that do not make up a small view; with a size
+        that they do.
+    """
+    multiple = models.size_multiple(setting.encoder)
+    for side in setting.image_shape[:2]:
+        small = round(side * options.small_size_fraction)
+        fitting = max(multiple, round(small / multiple) * multiple)
+        require(
+            not options.small_views or small % multiple == 0,
+            f"The sides of small views must be multiples of {multiple} pixels for this "
+            f"encoder, and a fraction of {options.small_size_fraction} of {side} is "
+            f"{small}. Try --objective.small_size_fraction={fitting / side:.4g}, or "
+            "--objective.small_views=0.",
+            small_size_fraction=options.small_size_fraction,
+        )
 
 
 def unit_rows(rows):

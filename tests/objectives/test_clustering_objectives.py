@@ -1,4 +1,4 @@
-"""SwAV: prototypes, queue, small views."""
+"""SwAV and DINO: prototypes, queue, small views; centre, temperatures, teacher."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,16 @@ import tensorflow as tf
 
 from simclr_tf import losses
 from simclr_tf.errors import ConfigError
-from simclr_tf.objectives import Outputs, SwAV
+from simclr_tf.models import ProjectionHead, resnet, vision_transformer
+from simclr_tf.objectives import DINO, Outputs, SwAV
+from simclr_tf.training import PretrainingModel
 from tests.objectives.small_models import (
     BATCH,
     SIZE,
     a_batch,
     a_model,
     stepper,
+    values,
 )
 
 SMALL = {"prototypes": 6, "small_views": 3, "small_size_fraction": 0.5}
@@ -113,3 +116,98 @@ def test_a_queue_shorter_than_a_batch_and_odd_crops_are_refused():
         a_model(SwAV(**SMALL, queue_length=7))
     with pytest.raises(ConfigError, match="two fractions"):
         SwAV(small_crop_area=(0.5, 0.1))
+
+
+TINY = {"outputs": 6, "small_views": 2, "small_size_fraction": 0.5}
+
+
+def test_the_student_is_compared_with_the_teachers_other_views_centred_and_sharpened():
+    objective = a_model(DINO(**TINY, teacher_warmup_epochs=1)).objective
+    rng = np.random.default_rng(1)
+    z, targets = some_views(4), some_views(2, 9)
+    for variable in (objective.teacher_layer, objective.center):
+        variable.assign(rng.normal(size=variable.shape))
+    layer, teacher_layer = (
+        unit(v.numpy()) for v in (objective.last_layer, objective.teacher_layer)
+    )
+    for step, warmth in ((0, 0.04), (1, 0.055), (2, 0.07), (9, 0.07)):
+        loss, figures = objective.loss(
+            Outputs((), z, targets, step=tf.constant(step, tf.int64))
+        )
+        terms, entropies = [], []
+        for i in (0, 1):
+            logits = unit(targets[i]) @ teacher_layer.T - objective.center.numpy()
+            log_p = log_softmax(logits / warmth)
+            entropies.append(-np.sum(np.exp(log_p) * log_p, 1))
+            terms += [
+                -np.sum(np.exp(log_p) * log_softmax(unit(z[v]) @ layer.T / 0.1), 1)
+                for v in range(4)
+                if v != i
+            ]
+        np.testing.assert_allclose(loss, np.mean(terms, axis=0), 2e-4, 1e-5)
+        entropy = np.mean(entropies)
+        np.testing.assert_allclose(figures["prediction_entropy"], entropy, 1e-3, 1e-5)
+        np.testing.assert_allclose(
+            figures["dino_divergence"], np.mean(terms) - entropy, 1e-3, 1e-5
+        )
+
+
+def test_the_centre_moves_after_the_loss_by_the_teachers_own_mean_logit():
+    objective = a_model(DINO(**TINY, target_momentum=0.0)).objective
+    targets = some_views(2)
+    objective.teacher_layer.assign(np.random.default_rng(0).normal(size=[6, 5]))
+    logits = unit(np.concatenate(targets)) @ unit(objective.teacher_layer.numpy()).T
+    objective.after_update(Outputs((), (), targets, step=tf.constant(0, tf.int64)))
+    np.testing.assert_allclose(objective.center, 0.1 * logits.mean(0), 1e-4, 1e-6)
+    np.testing.assert_allclose(objective.teacher_layer, objective.last_layer, 1e-6)
+
+
+def test_the_last_layer_stays_at_first_and_the_student_alone_takes_a_gradient():
+    model = a_model(DINO(**TINY, freeze_epochs=1))
+    objective = model.objective
+    start = values([objective.last_layer, objective.teacher_layer])
+    trained = {id(v) for v in model.trainable_variables}
+    assert {id(v) for v in objective.variables} & trained == {id(objective.last_layer)}
+    step = stepper(model)
+    for number in range(3):
+        np.testing.assert_array_equal(objective.last_layer, start[0])
+        step(a_batch(number))
+    assert np.abs(objective.last_layer - start[0]).max() > 1e-4
+    assert np.abs(objective.teacher_layer - start[1]).max() > 0
+
+
+def a_transformer():
+    return vision_transformer(8, 1, 2, patch_size=2, image_size_pixels=SIZE)
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [a_transformer, lambda: resnet(10, width_multiplier=0.0625, stem="small")],
+)
+def test_transformers_and_resnets_take_small_views(encoder):
+    model = PretrainingModel(
+        encoder=encoder(),
+        projection_head=ProjectionHead(num_layers=2, out_features=5, seed=1),
+        objective=DINO(**TINY),
+        recipe="finetune",
+        image_size_pixels=SIZE,
+        compile_views=False,
+    )
+    model.build_from_shape((SIZE, SIZE, 3), total_steps=9, epoch_steps=3)
+    model.compile(optimizer="sgd")
+    step = stepper(model)
+    first, second = (step(a_batch(0))["loss"] for _ in range(2))
+    assert np.isfinite(second) and first != second
+
+
+@pytest.mark.parametrize("cls", [SwAV, DINO])
+def test_small_views_that_are_no_whole_patches_are_refused_with_a_size_that_is(cls):
+    model = PretrainingModel(
+        encoder=a_transformer(),
+        projection_head=ProjectionHead(num_layers=1, out_features=5),
+        objective=cls(small_size_fraction=0.4),  # 3 pixels.
+        recipe="finetune",
+        image_size_pixels=SIZE,
+    )
+    with pytest.raises(ConfigError, match="small_size_fraction=0.5"):
+        model.build_from_shape((SIZE, SIZE, 3), total_steps=9, epoch_steps=3)

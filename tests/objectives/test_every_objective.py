@@ -38,6 +38,13 @@ SMALL = {
         "small_views": 2,
         "small_size_fraction": 0.5,
     },
+    "dino": {
+        "outputs": 6,
+        "target_momentum": 0.5,
+        "teacher_warmup_epochs": 1.0,
+        "small_views": 1,
+        "small_size_fraction": 0.5,
+    },
 }
 EVERY = pytest.mark.parametrize("name", SMALL)
 CACHED = [name for name in SMALL if OBJECTIVES[name].micro_batches_refused is None]
@@ -230,6 +237,8 @@ def test_the_registry_names_each_objective_by_its_options():
         ("byol", {"projection_std": 0.01}, "collapsed"),
         ("swav", {"swav_loss": 1.79}, "ln(prototypes)"),
         ("swav", {"outputs_in_use": 1.1}, "one cluster"),
+        ("dino", {"prediction_entropy": 1.79}, "ln(outputs)"),
+        ("dino", {"outputs_in_use": 1.1}, "one cluster"),
     ],
 )
 def test_a_collapse_of_its_own_is_told_and_a_good_epoch_is_not(name, figures, word):
@@ -250,6 +259,7 @@ GOOD = {
     "projection_std": 0.8,
     "swav_loss": 1.0,
     "outputs_in_use": 5.0,
+    "prediction_entropy": 1.0,
 }
 
 
