@@ -23,8 +23,8 @@ def run(given):
     options = given.make(ExportOptions)
     import_tensorflow()
     from simclr_tf.export import check_formats, export_saved_model
-    from simclr_tf.reports import card_of_run, record_of_run
-    from simclr_tf.reports.hidden_paths import without_folders
+    from simclr_tf.report import card_of_run, record_of_run
+    from simclr_tf.report.hidden_paths import without_folders
     from simclr_tf.training import Workdir
 
     check_formats(options.formats)
@@ -59,7 +59,7 @@ def run(given):
 def _encoder_and_heads(options, workdir, card):
     """(encoder, its card, the heads that go with it as keyword arguments)."""
     from simclr_tf.models import split_classifier
-    from simclr_tf.reports import fine_tuned_card
+    from simclr_tf.report import fine_tuned_card
     from simclr_tf.training import (
         load_classifier,
         load_encoder,

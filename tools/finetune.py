@@ -25,7 +25,7 @@ def run(given):
     options = given.make(FineTuneOptions)
     import_tensorflow()
     from simclr_tf.data import LabelBudget
-    from simclr_tf.reports import finetune_and_report
+    from simclr_tf.report import finetune_and_report
     from simclr_tf.training import Workdir
 
     if options.workdir:

@@ -22,7 +22,7 @@ def run(given):
     options = given.make(TransferOptions)
     import_tensorflow()
     from simclr_tf.data import LabelBudget
-    from simclr_tf.reports import transfer_and_report
+    from simclr_tf.report import transfer_and_report
     from simclr_tf.training import Workdir
 
     if options.workdir:

@@ -1,19 +1,24 @@
-"""Losses whose negatives are remembered: a queue of keys, a bank with every image.
+"""Losses with stored negatives: a queue of keys, or a bank with every image.
 
 Queues and banks are taken as they are, normalised or not. No gradient flows into them,
 nor into keys: they come from another network, or from another step.
 """
 
+from __future__ import annotations
+
 import math
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require
 from simclr_tf.losses.candidates import alike, require_temperature, unit_rows
 
 
-def info_nce(queries, keys, queue, *, temperature):
-    """InfoNCE: pick the key of an image out of it and a queue of other images' keys.
+def info_nce(
+    queries: TensorLike, keys: TensorLike, queue: TensorLike, *, temperature: float
+) -> Tensor:
+    """Compute InfoNCE: pick an image's key out of it and a queue of other keys.
 
         l = -log( exp(q.k / t) / (exp(q.k / t) + sum_{j=1..K} exp(q.Q_j / t)) )
 
@@ -52,8 +57,10 @@ def info_nce(queries, keys, queue, *, temperature):
     )
 
 
-def instance_softmax(features, ids, bank, *, temperature):
-    """Non-parametric softmax: every image of the data set is a class of its own.
+def instance_softmax(
+    features: TensorLike, ids: TensorLike, bank: TensorLike, *, temperature: float
+) -> Tensor:
+    """Compute the non-parametric softmax: every image is a class of its own.
 
         l_i = -log( exp(M_i.v / t) / sum_{j=1..n} exp(M_j.v / t) )
 
@@ -87,8 +94,16 @@ def instance_softmax(features, ids, bank, *, temperature):
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=ids, logits=logits)
 
 
-def instance_nce(features, ids, bank, negative_ids, *, temperature, normalizer):
-    """Noise-contrastive estimation of `instance_softmax`: tell an image from noise.
+def instance_nce(
+    features: TensorLike,
+    ids: TensorLike,
+    bank: TensorLike,
+    negative_ids: TensorLike,
+    *,
+    temperature: float,
+    normalizer: float | TensorLike,
+) -> Tensor:
+    """Estimate `instance_softmax` by noise contrast: tell an image from noise.
 
     The noise is m images drawn at random out of all n. With
 
@@ -159,7 +174,7 @@ def _log_normalizer(normalizer):
 
 
 def _of_images(features, ids, bank):
-    """Features, ids and the bank as tensors, checked."""
+    """Return features, ids and the bank as tensors, checked."""
     features, ids = tf.convert_to_tensor(features), tf.convert_to_tensor(ids)
     require(
         features.dtype.is_floating and features.shape.rank == 2,
@@ -175,7 +190,7 @@ def _of_images(features, ids, bank):
 
 
 def _memory(features, **named):
-    """A bank or queue in float32, without gradient, as wide as the features."""
+    """Return a bank or queue in float32, without gradient, as wide as the features."""
     ((name, memory),) = named.items()
     memory = tf.convert_to_tensor(memory)
     require(

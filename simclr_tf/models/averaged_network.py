@@ -1,6 +1,11 @@
-"""A slowly moving copy of a network: key encoders, targets and teachers."""
+"""Averaged networks: slowly moving copies, such as key encoders and teachers."""
+
+from __future__ import annotations
+
+from typing import Any
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Layer, Tensor, TensorLike, Variable
 from simclr_tf.distribution import assign_on_replicas
 from simclr_tf.errors import require
 from simclr_tf.models.synchronized_copy import synchronized_layer
@@ -34,23 +39,23 @@ class AveragedNetwork(keras.layers.Layer):
     (2017).
     """
 
-    def __init__(self, network, name="averaged_network"):
+    def __init__(self, network: Layer, name: str = "averaged_network") -> None:
         super().__init__(name=name)
         self.network = synchronized_layer(network)
         if not self.network.built:
             self.network.build_from_config(network.get_build_config())
         self.follow(network)
 
-    def call(self, inputs, training=False):
-        """What the copy makes of the inputs."""
+    def call(self, inputs: Any, training: bool = False) -> Tensor:
+        """Apply the copy to the inputs."""
         return self.network(inputs, training=training)
 
-    def follow(self, network):
+    def follow(self, network: Layer) -> None:
         """Take all weights and statistics of the network as they are."""
         self.network.set_weights(network.get_weights())
 
-    def average(self, network, decay):
-        """weights <- decay * weights + (1 - decay) * the network's.
+    def average(self, network: Layer, decay: float | TensorLike) -> None:
+        """Set weights to decay * weights + (1 - decay) * the network's.
 
         Inside `strategy.run`, on every replica alike. Trainable variables only: moving
         statistics stay the copy's own.
@@ -74,11 +79,11 @@ class AveragedNetwork(keras.layers.Layer):
         assign_on_replicas(own, values)
 
     @property
-    def trainable_weights(self):
-        """Nothing: no gradient reaches it."""
+    def trainable_weights(self) -> list[Variable]:
+        """An empty list: no gradient reaches the copy."""
         return []
 
     @property
-    def non_trainable_weights(self):
+    def non_trainable_weights(self) -> list[Variable]:
         """All variables of the copy."""
         return self.network.weights

@@ -1,13 +1,14 @@
-"""The projection head g: features h to the projections z that the loss compares.
+"""Heads: projections z of the features h, and predictions of another view's z."""
 
-And the prediction head q, with which one view's projection foretells the other's.
-"""
+from __future__ import annotations
 
 import numbers
+from typing import Any
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.models.conv_norm import batch_norm_class, batch_norm_options
 from simclr_tf.models.initializers import HEAD_STREAM, PREDICTION_STREAM, kernel_seed
@@ -54,18 +55,18 @@ class ProjectionHead(keras.layers.Layer):
 
     def __init__(
         self,
-        num_layers=3,
-        hidden_features=None,
-        out_features=128,
-        kind="nonlinear",
-        batch_norm=True,
-        synchronized=False,
-        batch_norm_momentum=0.9,
-        batch_norm_epsilon=1e-5,
-        seed=None,
-        name="projection_head",
-        **kwargs,
-    ):
+        num_layers: int = 3,
+        hidden_features: int | None = None,
+        out_features: int = 128,
+        kind: str = "nonlinear",
+        batch_norm: bool = True,
+        synchronized: bool = False,
+        batch_norm_momentum: float = 0.9,
+        batch_norm_epsilon: float = 1e-5,
+        seed: int | None = None,
+        name: str = "projection_head",
+        **kwargs: Any,
+    ) -> None:
         # Without autocast the features arrive as they are, for `none` in float32.
         super().__init__(name=name, **{**kwargs, "autocast": False})
         _check(kind, num_layers, hidden_features, out_features)
@@ -83,7 +84,7 @@ class ProjectionHead(keras.layers.Layer):
         self.dense_layers = []
         self.norm_layers = []
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Create the dense layers and batch norms for features `[N, F]`."""
         shape = tf.TensorShape(input_shape)
         require(
@@ -103,7 +104,7 @@ class ProjectionHead(keras.layers.Layer):
         super().build(input_shape)
 
     def _widths(self, in_features):
-        """Output width of every dense layer."""
+        """Return the output width of every dense layer."""
         if self.kind == "none":
             return []
         if self.kind == "linear":
@@ -137,8 +138,8 @@ class ProjectionHead(keras.layers.Layer):
             layer.build((None, width))
         self.norm_layers.append(layer)
 
-    def call(self, features, training=None):
-        """Projections.
+    def call(self, features: TensorLike, training: bool | None = None) -> Tensor:
+        """Compute the projections.
 
         Args:
           features: float tensor `[N, F]`.
@@ -149,8 +150,10 @@ class ProjectionHead(keras.layers.Layer):
         """
         return tf.cast(self._forward(features, training)[-1], tf.float32)
 
-    def layer_outputs(self, features, training=False):
-        """The outputs of all layers, for fine-tuning from the middle of the head.
+    def layer_outputs(
+        self, features: TensorLike, training: bool = False
+    ) -> list[Tensor]:
+        """Return the outputs of all layers, to fine-tune from the middle of the head.
 
         Args:
           features: float tensor `[N, F]`.
@@ -176,13 +179,13 @@ class ProjectionHead(keras.layers.Layer):
             outputs.append(x)
         return outputs
 
-    def compute_output_shape(self, input_shape):
-        """`[N, F]` to `[N, out_features]`, or to itself for kind "none"."""
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Map `[N, F]` to `[N, out_features]`, or to itself for kind "none"."""
         shape = tf.TensorShape(input_shape)
         return shape if self.kind == "none" else shape[:-1] + [self.out_features]
 
-    def get_config(self):
-        """Everything that `__init__` needs to make the same head."""
+    def get_config(self) -> dict[str, Any]:
+        """Return everything that `__init__` needs to make the same head."""
         return {
             **super().get_config(),
             "num_layers": self.num_layers,
@@ -226,15 +229,15 @@ class PredictionHead(keras.layers.Layer):
 
     def __init__(
         self,
-        hidden_features,
-        use_bias=True,
-        synchronized=False,
-        batch_norm_momentum=0.9,
-        batch_norm_epsilon=1e-5,
-        seed=None,
-        name="prediction_head",
-        **kwargs,
-    ):
+        hidden_features: int,
+        use_bias: bool = True,
+        synchronized: bool = False,
+        batch_norm_momentum: float = 0.9,
+        batch_norm_epsilon: float = 1e-5,
+        seed: int | None = None,
+        name: str = "prediction_head",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         _require_width(hidden_features=hidden_features)
         self._norm_options = batch_norm_options(batch_norm_momentum, batch_norm_epsilon)
@@ -245,7 +248,7 @@ class PredictionHead(keras.layers.Layer):
         self.batch_norm_epsilon = batch_norm_epsilon
         self.seed = seed
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Create the layers for projections `[N, D]`."""
         width = int(input_shape[-1])
         self.hidden = self._dense(
@@ -275,8 +278,8 @@ class PredictionHead(keras.layers.Layer):
             **kwargs,
         )
 
-    def call(self, projections, training=None):
-        """Predictions.
+    def call(self, projections: TensorLike, training: bool | None = None) -> Tensor:
+        """Predict the projections of other views.
 
         Args:
           projections: float tensor `[N, D]`.
@@ -288,8 +291,8 @@ class PredictionHead(keras.layers.Layer):
         x = self.norm(self.hidden(projections), training=training)
         return self.last(tf.nn.relu(x))
 
-    def get_config(self):
-        """Everything that `__init__` needs to make the same head."""
+    def get_config(self) -> dict[str, Any]:
+        """Return everything that `__init__` needs to make the same head."""
         return {
             **super().get_config(),
             "hidden_features": self.hidden_features,

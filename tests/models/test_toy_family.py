@@ -21,7 +21,7 @@ from simclr_tf.models import ENCODERS
 from simclr_tf.models.family import EncoderOptions, Family
 from simclr_tf.models.initializers import ENCODER_STREAM, kernel_seed
 from simclr_tf.models.vision_transformer import SIZES
-from simclr_tf.reports import card_of_run, evaluate_and_report, finetune_and_report
+from simclr_tf.report import card_of_run, evaluate_and_report, finetune_and_report
 from simclr_tf.training.keras_files import load_classifier
 from simclr_tf.training.workdir import Workdir
 

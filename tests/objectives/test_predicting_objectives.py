@@ -91,3 +91,16 @@ def test_validation_changes_nothing(cls):
     assert np.isfinite(float(logs["loss"]))
     for old, variable in zip(before, model.objective.variables, strict=True):
         np.testing.assert_array_equal(variable, old)
+
+
+def test_the_target_takes_weights_that_were_loaded():
+    model = a_model(BYOL(predictor_features=4))
+    for variable in (*model.encoder.variables, *model.projection_head.variables):
+        variable.assign(variable + 1.0)
+    model.objective.weights_loaded()
+    for target, network in (
+        (model.objective.target_encoder, model.encoder),
+        (model.objective.target_head, model.projection_head),
+    ):
+        for own, loaded in zip(target.weights, network.weights, strict=True):
+            np.testing.assert_array_equal(own, loaded)

@@ -2,7 +2,7 @@
 
 import json
 
-from simclr_tf.reports import zoo_readme
+from simclr_tf.report import zoo_readme
 from simclr_tf.tools import command_line
 
 

@@ -3,8 +3,11 @@
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
 from simclr_tf.augment.operators.operator import Operator, evenly, often
 from simclr_tf.augment.ranges import check_fraction, check_interval, check_probability
@@ -82,8 +85,14 @@ class Blur(Operator):
         ]
 
 
-def sample_blur(seeds, *, probability=0.5, sigma_min_pixels=0.1, sigma_max_pixels=2.0):
-    """The standard deviation of each image's blur.
+def sample_blur(
+    seeds: TensorLike,
+    *,
+    probability: float = 0.5,
+    sigma_min_pixels: float = 0.1,
+    sigma_max_pixels: float = 2.0,
+) -> Tensor:
+    """Draw the standard deviation of each image's blur.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -114,7 +123,7 @@ def sample_blur(seeds, *, probability=0.5, sigma_min_pixels=0.1, sigma_max_pixel
 
 
 def kernel_radius(height, kernel_fraction=0.1):
-    """Half the kernel, without its middle: a tenth of the height, made odd.
+    """Return half the kernel, without its middle: a tenth of the height, made odd.
 
     Args:
       height: int >= 1, of the view in pixels.
@@ -131,7 +140,9 @@ def kernel_radius(height, kernel_fraction=0.1):
     return int(height * kernel_fraction + 1e-9) // 2
 
 
-def apply_blur(images, sigmas, *, kernel_fraction=0.1):
+def apply_blur(
+    images: TensorLike, sigmas: TensorLike, *, kernel_fraction: float = 0.1
+) -> Tensor:
     """Blur each image with its own sigma.
 
     The kernel exp(-d^2 / 2 sigma^2), |d| <= radius, runs over the columns and the
@@ -168,7 +179,7 @@ def apply_blur(images, sigmas, *, kernel_fraction=0.1):
 
 
 def _band(sigmas, size, radius):
-    """`[B, size, size]`: the kernel around each pixel, each row summing to 1."""
+    """Return `[B, size, size]`: the kernel around each pixel, each row summing to 1."""
     index = tf.range(size)
     distance = tf.abs(index[:, tf.newaxis] - index)
     squares = tf.cast(distance * distance, tf.float32)
