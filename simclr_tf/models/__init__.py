@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from simclr_tf.models.endpoints import endpoints as endpoints
     from simclr_tf.models.endpoints import with_endpoints as with_endpoints
     from simclr_tf.models.fresh_copy import fresh_copy as fresh_copy
+    from simclr_tf.models.heads import PredictionHead as PredictionHead
     from simclr_tf.models.heads import ProjectionHead as ProjectionHead
     from simclr_tf.models.resnet import resnet as resnet
     from simclr_tf.models.synchronized_batch_norm import (

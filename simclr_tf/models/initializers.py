@@ -7,6 +7,7 @@ from simclr_tf.seeding import threefry
 ENCODER_STREAM = 2
 HEAD_STREAM = 3
 FRESH_STREAM = 4
+PREDICTION_STREAM = 5
 
 
 def kernel_seed(seed, index, stream):

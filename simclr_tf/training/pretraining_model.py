@@ -175,7 +175,7 @@ class PretrainingModel(ReplicatedModel):
         views = self.views_of(batch)
         targets = self.objective.targets(views, training=False)
         represented = self.forward(views, training=False)
-        outputs = self._outputs(batch, represented, targets)
+        outputs = self._outputs(batch, represented, targets, training=False)
         shares, scalars = self.figures(outputs, represented[-1])
         self.add_probe_figures(batch, outputs.features, shares, scalars)
         return self._record({**scalars, **sum_over_replicas(shares)})
@@ -239,7 +239,7 @@ class PretrainingModel(ReplicatedModel):
         )
         return tuple(features), tuple(projections), regularizers
 
-    def _outputs(self, batch, represented, targets):
+    def _outputs(self, batch, represented, targets, training=True):
         """Return what the objective reads of a step."""
         features, projections, _ = represented
         iterations = getattr(self.optimizer, "iterations", None)
@@ -250,6 +250,7 @@ class PretrainingModel(ReplicatedModel):
             batch.get("ids"),
             batch.get("labels"),
             tf.constant(0, tf.int64) if iterations is None else iterations.read_value(),
+            training,
         )
 
     def figures(
