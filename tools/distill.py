@@ -14,7 +14,6 @@ exist yet, gets student.keras, encoder.keras (for evaluate, finetune and load_en
 config.json, distill.json and distill.md, all of them or none.
 """
 
-import pathlib
 import sys
 
 from simclr_tf.config.distill import DistillOptions, named_student
@@ -33,12 +32,7 @@ def run(given):
 
     config = options.config()
     distill_and_report(config, options.output, command=given.command)
-    command_line.say_next(
-        "evaluate",
-        f"--encoder={pathlib.Path(options.output) / 'encoder.keras'}",
-        f"--data={options.test_data or options.data}",
-        f"--image_size_pixels={config.image_size_pixels}",
-    )
+    command_line.done(options.output)
 
 
 def options_of(given):

@@ -55,7 +55,8 @@ def run(given):
         "card.md. Loaded afresh, they give the same features (largest difference "
         f"{exported['parity']['max_abs_difference']:.1e})."
     )
-    command_line.say_next("zoo", f"--folder={pathlib.Path(options.output).parent}")
+    folder = pathlib.Path(options.output).parent
+    command_line.done(options.output, "zoo", folder=folder)
 
 
 def _encoder_and_heads(options, workdir, card):

@@ -37,12 +37,19 @@ def run(given):
     result = pretrain_from_config(
         config, workdir=workdir, command=given.command, origin=origin
     )
-    if is_chief(result.model.distribute_strategy):  # One worker prints.
-        print(f"Done: {workdir}.", flush=True)
-        if result.model.probe is None:  # No labels, by which it could be evaluated.
-            command_line.say_export(workdir)
-        else:
-            command_line.say_next("evaluate", f"--workdir={workdir}")
+    if workdir and is_chief(result.model.distribute_strategy):
+        _done(workdir, config)
+
+
+def _done(workdir, config):
+    """Advise to evaluate where images have labels to test on, else to export."""
+    from simclr_tf.commands.labelled_data import has_labels_to_test_on
+
+    labelled = {} if config.probe.data is None else {"data": config.probe.data}
+    if has_labels_to_test_on(config.data, labelled):
+        command_line.done(workdir, "evaluate", workdir=workdir, **labelled)
+    else:
+        command_line.done(workdir, "export", **command_line.export_of(workdir))
 
 
 def options_of(given):

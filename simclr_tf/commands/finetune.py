@@ -138,7 +138,6 @@ def finetune_and_report(
         )
     except ConfigError as error:  # matplotlib is an extra.
         say(f"No plot: {error}")
-    say(f"Done: {folder}.")
     return results
 
 

@@ -42,7 +42,7 @@ def show_views(
       say: function of a str.
 
     Returns:
-      list of str, the warnings.
+      list of pathlib.Path, what was written.
 
     Raises:
       SimCLRError: what the caller can put right.
@@ -100,8 +100,7 @@ def show_views(
         say(f"{name:42}{value:>7}   (too many: above {most})")
     for warning in warnings:
         say(f"Warning: {warning}")
-    say(f"Done: {', '.join(map(str, written))}.")
-    return warnings
+    return written
 
 
 def pairs_gallery(pairs, number):

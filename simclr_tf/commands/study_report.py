@@ -48,9 +48,7 @@ def report_of_study(folder, output, *, command=None, say=print):
         f"{about}: {done} of {len(study['cells'])} cells done",
         tuple(sections + ([curves] if curves else [])),
     )
-    written = write_page(page, output, command=command)
-    say(f"Done: {', '.join(map(str, written))}.")
-    return written
+    return write_page(page, output, command=command)
 
 
 def read_study(folder):
