@@ -37,8 +37,11 @@ class RidgeClassifier:
 
     def predict(self, features):
         """Labels int64 `[m]` of features `[m, F]`."""
-        scores = self._axes.transform(features) @ self._weights + self._offsets
-        return self.classes[scores.argmax(axis=1)]
+        return self.classes[self.scores(features).argmax(axis=1)]
+
+    def scores(self, features):
+        """Scores float `[m, C]` of features `[m, F]`, columns as in `classes`."""
+        return self._axes.transform(features) @ self._weights + self._offsets
 
 
 def fit_ridge(features, labels, *, alphas=ALPHAS, scaling="center"):

@@ -1,19 +1,27 @@
-"""Tables and pictures for people."""
+"""Pages, figures and tables for people: this room only draws what it is given.
+
+Open `blocks.py` first (what a page is made of), then `figures.py` (every figure, once)
+and `pages.py` (the same page as HTML and as Markdown).
+"""
 
 from simclr_tf.report.benchmark_report import (
     benchmark_and_report,
     benchmark_markdown,
-    cost_figure,
 )
 from simclr_tf.report.distill_report import distill_and_report, distill_markdown
 from simclr_tf.report.evaluation_report import evaluate_and_report
-from simclr_tf.report.finetune_report import finetune_and_report, finetune_markdown
-from simclr_tf.report.plots import neighbours_figure, view_pairs_figure
+from simclr_tf.report.finetune_report import finetune_and_report
+from simclr_tf.report.result_figures import cost_figure
 from simclr_tf.report.result_sections import result_sections
 from simclr_tf.report.run_card import card_of_run, fine_tuned_card, record_of_run
 from simclr_tf.report.study_report import report_of_study
-from simclr_tf.report.tables import markdown_table, results_markdown
-from simclr_tf.report.transfer_report import transfer_and_report, transfer_markdown
+from simclr_tf.report.tables import (
+    finetune_markdown,
+    markdown_table,
+    results_markdown,
+    transfer_markdown,
+)
+from simclr_tf.report.transfer_report import transfer_and_report
 from simclr_tf.report.views_report import show_views
 from simclr_tf.report.workdir_report import report_of_runs
 from simclr_tf.report.zoo_readme import check_published, zoo_readme
@@ -31,7 +39,6 @@ __all__ = [
     "finetune_and_report",
     "finetune_markdown",
     "markdown_table",
-    "neighbours_figure",
     "record_of_run",
     "report_of_runs",
     "report_of_study",
@@ -40,6 +47,5 @@ __all__ = [
     "show_views",
     "transfer_and_report",
     "transfer_markdown",
-    "view_pairs_figure",
     "zoo_readme",
 ]

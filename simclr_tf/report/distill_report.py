@@ -70,8 +70,9 @@ def distill_markdown(results):
       >>> rows.append(Measurement(
       ...     "student", "agreement_with_teacher", "agreement_percent", 90.0, 100, 0,
       ...     settings={"data": "mine", "num_images": 500, "num_train_labels": 0}))
-      >>> print(distill_markdown(Results("mine", "t", tuple(rows))).splitlines()[3])
-      | student |         80.0 |               90.0 |      1,000 |             2.0 |
+      >>> table = distill_markdown(Results("mine", "t", tuple(rows)))
+      >>> " ".join(table.splitlines()[3].split())
+      '| student | 80.0 | 90.0 | 1,000 | 2.0 |'
     """
     agreement = results.find(STUDENT, AGREE)
     rows = []

@@ -8,18 +8,16 @@ from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError, require
 from simclr_tf.evaluation import FINETUNE_FILE, Results, write_results
 from simclr_tf.evaluation.finetune import (
-    FINE_TUNED,
-    FROM_SCRATCH,
     ON_FEW_LABELS,
     FewLabels,
 )
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
 from simclr_tf.files import whole_file, write_atomically
-from simclr_tf.report.accuracy_plot import accuracy_against_labels
 from simclr_tf.report.encoder_at import channels_of, config_of, output_folder
 from simclr_tf.report.labelled_data import labelled_data
-from simclr_tf.report.tables import markdown_table, value_text
+from simclr_tf.report.result_figures import accuracy_against_labels
+from simclr_tf.report.tables import finetune_markdown
 from simclr_tf.training import (
     CheckpointStore,
     Workdir,
@@ -136,87 +134,11 @@ def finetune_and_report(
     write_atomically(folder / "finetune.md", f"# Fine-tuning of {typed}\n\n{table}\n")
     say(f"\n{table}\n")
     try:
-        accuracy_against_labels(
-            _lines(results),
-            folder / "finetune.png",
-            title=f"{data.source}, {len(seeds)} seed{'s' * (len(seeds) > 1)}",
-        )
+        accuracy_against_labels(results).save(folder / "finetune.png")
     except ConfigError as error:  # matplotlib is an extra.
         say(f"No plot: {error}")
     say(f"Written to {folder}.")
     return results
-
-
-def finetune_markdown(results):
-    """The table of a fine-tuning: label budgets against methods, in percent.
-
-    Where the encoder was fine-tuned and trained from scratch, a last column says how
-    far the former is above the latter.
-
-    Args:
-      results: Results with measurements of the protocol "fine_tune".
-
-    Returns:
-      str, Markdown: the table, then a line that explains it.
-
-    Example:
-      >>> from simclr_tf.evaluation import Measurement
-      >>> one = Measurement(
-      ...     "fine-tuned", "fine_tune", "accuracy_percent", 80.0, 100, 60, std=1.0,
-      ...     settings={"budget": "1 %", "seeds": [0, 1]})
-      >>> print(finetune_markdown(Results("mine", "r", (one,))).splitlines()[2])
-      | 1 %    |     60 | 80.0 ± 1.0 |
-    """
-    cells = {(m.settings["budget"], m.representation): m for m in results.measurements}
-    budgets = {m.settings["budget"]: m.num_train_labels for m in results.measurements}
-    methods = list(dict.fromkeys(m.representation for m in results.measurements))
-    rows = [
-        [
-            budget,
-            f"{count:,}",
-            *(value_text(cells.get((budget, method))) for method in methods),
-        ]
-        for budget, count in budgets.items()
-    ]
-    header = ["labels", "images", *methods]
-    if {FINE_TUNED, FROM_SCRATCH} <= set(methods):
-        header.append("gain over scratch")
-        for row in rows:
-            row.append(
-                _gain(
-                    *(
-                        cells.get((row[0], method))
-                        for method in (FINE_TUNED, FROM_SCRATCH)
-                    )
-                )
-            )
-    seeds = max((m.settings["seeds"] for m in results.measurements), key=len)
-    tested = max(m.num_test for m in results.measurements)
-    spread = (
-        f"mean ± standard deviation over {len(seeds)} seeds"
-        if len(seeds) > 1
-        else "one seed, in brackets 95 % intervals"
-    )
-    return (
-        f"{markdown_table(header, rows)}\n\n"
-        f"Accuracy in percent on {tested:,} test images of {results.data}; "
-        f"{spread}; all methods see the same labels."
-    )
-
-
-def _gain(fine_tuned, from_scratch):
-    if fine_tuned is None or from_scratch is None:
-        return ""
-    return f"{fine_tuned.value - from_scratch.value:+.1f}"
-
-
-def _lines(results):
-    lines = {}
-    for m in results.measurements:
-        lines.setdefault(m.representation, []).append(
-            (m.num_train_labels, m.value, m.std)
-        )
-    return {name: sorted(points) for name, points in lines.items()}
 
 
 def projection_head_at(path, is_run, encoder, config):

@@ -1,7 +1,11 @@
-"""Markdown tables: aligned in the file, so that they read well there too."""
+"""Tables: what evaluations measured as rows of cells, and any table as Markdown."""
+
+import tabulate
 
 from simclr_tf.errors import require
 from simclr_tf.evaluation import RAW_PIXELS, THIS_ENCODER
+from simclr_tf.evaluation.finetune import FINE_TUNED, FROM_SCRATCH
+from simclr_tf.report.blocks import Table, Text
 
 PROTOCOL_TITLES = {
     "weighted_knn": "kNN",
@@ -31,36 +35,56 @@ def markdown_table(header, rows, align=None):
 
     Example:
       >>> print(markdown_table(["name", "kNN"], [["raw", 66.7], ["ours", 73]]))
-      | name |  kNN |
-      |:-----|-----:|
-      | raw  | 66.7 |
-      | ours |   73 |
+      | name   |   kNN |
+      |:-------|------:|
+      | raw    |  66.7 |
+      | ours   |    73 |
     """
     align = align or "l" + "r" * (len(header) - 1)
-    rows = [[str(cell).replace("|", "\\|") for cell in row] for row in [header, *rows]]
-    for row in [*rows, align]:
+    cells = [
+        [" ".join(str(cell).replace("|", "\\|").split()) for cell in row]
+        for row in (header, *rows)
+    ]
+    for row in (*cells, align):
         require(
             len(row) == len(header),
             f"Every row of a table has {len(header)} cells.",
             row=row,
         )
-    widths = [
-        max(3, *(len(cell) for cell in column)) for column in zip(*rows, strict=True)
-    ]
-    lines = [
-        "| "
-        + " | ".join(
-            cell.rjust(width) if side == "r" else cell.ljust(width)
-            for cell, width, side in zip(row, widths, align, strict=True)
-        )
-        + " |"
-        for row in rows
-    ]
-    rule = "|".join(
-        "-" * (width + 1) + ":" if side == "r" else ":" + "-" * (width + 1)
-        for width, side in zip(widths, align, strict=True)
+    return tabulate.tabulate(
+        cells[1:],
+        cells[0],
+        "pipe",
+        disable_numparse=True,
+        colalign=["right" if side == "r" else "left" for side in align],
     )
-    return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
+
+
+def markdown_of_table(table):
+    """A Table as Markdown; the cells that are marked as best are bold."""
+    rows = [
+        [
+            f"**{cell}**" if (number, column) in table.best else cell
+            for column, cell in enumerate(row)
+        ]
+        for number, row in enumerate(table.rows)
+    ]
+    return markdown_table(list(table.header), rows, table.sides)
+
+
+def markdown_of(blocks):
+    """Tables and paragraphs as Markdown, with empty lines between them.
+
+    Example:
+      >>> print(markdown_of([Text("Words."), Text("More.")]))
+      Words.
+      <BLANKLINE>
+      More.
+    """
+    return "\n\n".join(
+        markdown_of_table(block) if isinstance(block, Table) else block.text
+        for block in blocks
+    )
 
 
 def number_text(value):
@@ -81,7 +105,7 @@ def number_text(value):
     return f"{value:.4g}"
 
 
-def results_markdown(results):
+def results_table(results):
     """The table of an evaluation: representations against protocols, in percent.
 
     Single runs carry their 95 % interval, means over draws their standard deviation.
@@ -91,28 +115,130 @@ def results_markdown(results):
       results: Results of `simclr_tf.evaluation`.
 
     Returns:
-      str, Markdown: the table, then a line that explains it.
+      (Table, Text): the numbers, and what the columns are.
 
     Example:
       >>> from simclr_tf.evaluation import Measurement, Results
       >>> found = Measurement("this encoder", "weighted_knn", "accuracy_percent",
       ...                     73.2, 2534, 6007, low_95=71.4, high_95=74.9)
-      >>> print(results_markdown(Results("mine", "resnet18", (found,))).splitlines()[2])
-      | this encoder | 73.2 (71.4 to 74.9) |
+      >>> results_table(Results("mine", "resnet18", (found,)))[0].rows
+      (('this encoder', '73.2 (71.4 to 74.9)'),)
     """
     protocols = {m.protocol: m for m in results.measurements}
     representations = dict.fromkeys(m.representation for m in results.measurements)
     rows = [
-        [name, *(value_text(results.find(name, p)) for p in protocols)]
+        (name, *(value_text(results.find(name, p)) for p in protocols))
         for name in representations
     ]
     if {RAW_PIXELS, THIS_ENCODER} <= set(representations):
-        rows.append(["gain over raw pixels", *(_gain(results, p) for p in protocols)])
-    header = [
-        "accuracy (%)",
-        *(protocol_title(measurement) for measurement in protocols.values()),
+        rows.append(("gain over raw pixels", *(_gain(results, p) for p in protocols)))
+    header = ("accuracy (%)", *map(protocol_title, protocols.values()))
+    return Table(header, tuple(rows)), Text(_legend(results, protocols))
+
+
+def results_markdown(results):
+    """The table of an evaluation as Markdown; see `results_table`."""
+    return markdown_of(results_table(results))
+
+
+def finetune_table(results):
+    """The table of a fine-tuning: label budgets against methods, in percent.
+
+    Where the encoder was fine-tuned and trained from scratch, a last column says how
+    far the former is above the latter.
+
+    Args:
+      results: Results with measurements of the protocol "fine_tune".
+
+    Returns:
+      (Table, Text): the numbers, and what they are.
+
+    Example:
+      >>> from simclr_tf.evaluation import Measurement, Results
+      >>> one = Measurement(
+      ...     "fine-tuned", "fine_tune", "accuracy_percent", 80.0, 100, 60, std=1.0,
+      ...     settings={"budget": "1 %", "seeds": [0, 1]})
+      >>> finetune_table(Results("mine", "r", (one,)))[0].rows
+      (('1 %', '60', '80.0 ± 1.0'),)
+    """
+    cells = {(m.settings["budget"], m.representation): m for m in results.measurements}
+    budgets = {m.settings["budget"]: m.num_train_labels for m in results.measurements}
+    methods = list(dict.fromkeys(m.representation for m in results.measurements))
+    rows = [
+        (
+            budget,
+            f"{count:,}",
+            *(value_text(cells.get((budget, method))) for method in methods),
+        )
+        for budget, count in budgets.items()
     ]
-    return f"{markdown_table(header, rows)}\n\n{_legend(results, protocols)}"
+    header = ("labels", "images", *methods)
+    if {FINE_TUNED, FROM_SCRATCH} <= set(methods):
+        header += ("gain over scratch",)
+        pairs = [
+            [cells.get((row[0], name)) for name in (FINE_TUNED, FROM_SCRATCH)]
+            for row in rows
+        ]
+        rows = [
+            (*row, _difference(*pair)) for row, pair in zip(rows, pairs, strict=True)
+        ]
+    tested = max(m.num_test for m in results.measurements)
+    return (
+        Table(header, tuple(rows)),
+        Text(
+            f"Accuracy in percent on {tested:,} test images of {results.data}; "
+            f"{_spread(results)}; all methods see the same labels."
+        ),
+    )
+
+
+def finetune_markdown(results):
+    """The table of a fine-tuning as Markdown; see `finetune_table`."""
+    return markdown_of(finetune_table(results))
+
+
+def transfer_table(results):
+    """The table of a transfer: data sets against methods, in percent.
+
+    Args:
+      results: Results whose measurements name in `settings["data"]` their data set.
+
+    Returns:
+      (Table, Text): the numbers, and what they are.
+
+    Example:
+      >>> from simclr_tf.evaluation import Measurement, Results
+      >>> one = Measurement(
+      ...     "fine-tuned", "fine_tune", "accuracy_percent", 80.0, 100, 60, std=1.0,
+      ...     settings={"data": "npz:a", "seeds": [0, 1]})
+      >>> transfer_table(Results("npz:a", "r", (one,)))[0].rows
+      (('npz:a', '60', '100', '80.0 ± 1.0'),)
+    """
+    cells = {(m.settings["data"], m.representation): m for m in results.measurements}
+    sets = {m.settings["data"]: m for m in results.measurements}
+    methods = list(dict.fromkeys(m.representation for m in results.measurements))
+    rows = tuple(
+        (
+            name,
+            f"{m.num_train_labels:,}",
+            f"{m.num_test:,}",
+            *(value_text(cells.get((name, method))) for method in methods),
+        )
+        for name, m in sets.items()
+    )
+    return (
+        Table(("data", "labels", "test", *methods), rows),
+        Text(
+            f"Accuracy in percent on the test images; {_spread(results)}. The "
+            "untrained encoder and training from scratch start at random weights of "
+            "the same network."
+        ),
+    )
+
+
+def transfer_markdown(results):
+    """The table of a transfer as Markdown; see `transfer_table`."""
+    return markdown_of(transfer_table(results))
 
 
 def protocol_title(measurement):
@@ -160,10 +286,20 @@ def value_text(measurement):
 
 
 def _gain(results, protocol):
-    pair = [results.find(name, protocol) for name in (THIS_ENCODER, RAW_PIXELS)]
-    if None in pair:
-        return ""
-    return f"{pair[0].value - pair[1].value:+.1f}"
+    return _difference(
+        *(results.find(name, protocol) for name in (THIS_ENCODER, RAW_PIXELS))
+    )
+
+
+def _difference(one, other):
+    return "" if None in (one, other) else f"{one.value - other.value:+.1f}"
+
+
+def _spread(results):
+    seeds = max((m.settings["seeds"] for m in results.measurements), key=len)
+    if len(seeds) > 1:
+        return f"mean ± standard deviation over {len(seeds)} seeds"
+    return "one seed, in brackets 95 % intervals"
 
 
 def _legend(results, protocols):

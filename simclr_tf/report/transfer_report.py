@@ -15,7 +15,7 @@ from simclr_tf.files import write_atomically
 from simclr_tf.report.encoder_at import channels_of, config_of, output_folder
 from simclr_tf.report.finetune_report import projection_head_at
 from simclr_tf.report.labelled_data import labelled_data
-from simclr_tf.report.tables import markdown_table, value_text
+from simclr_tf.report.tables import transfer_markdown
 from simclr_tf.training import CheckpointStore, load_encoder
 from simclr_tf.training.workdir import CHECKPOINTS, versions
 
@@ -134,49 +134,6 @@ def transfer_and_report(
     write_atomically(folder / "transfer.md", f"# Transfer of {typed}\n\n{table}\n")
     say(f"\n{table}\n\nWritten to {folder}.")
     return results
-
-
-def transfer_markdown(results):
-    """The table of a transfer: data sets against methods, in percent.
-
-    Args:
-      results: Results whose measurements say in `settings["data"]` on what.
-
-    Returns:
-      str, Markdown: the table, then a line that explains it.
-
-    Example:
-      >>> from simclr_tf.evaluation import Measurement
-      >>> one = Measurement(
-      ...     "fine-tuned", "fine_tune", "accuracy_percent", 80.0, 100, 60, std=1.0,
-      ...     settings={"data": "npz:a", "seeds": [0, 1]})
-      >>> print(transfer_markdown(Results("npz:a", "r", (one,))).splitlines()[2])
-      | npz:a |     60 |  100 | 80.0 ± 1.0 |
-    """
-    cells = {(m.settings["data"], m.representation): m for m in results.measurements}
-    sets = {m.settings["data"]: m for m in results.measurements}
-    methods = list(dict.fromkeys(m.representation for m in results.measurements))
-    rows = [
-        [
-            name,
-            f"{m.num_train_labels:,}",
-            f"{m.num_test:,}",
-            *(value_text(cells.get((name, method))) for method in methods),
-        ]
-        for name, m in sets.items()
-    ]
-    seeds = max((m.settings["seeds"] for m in results.measurements), key=len)
-    spread = (
-        f"mean ± standard deviation over {len(seeds)} seeds"
-        if len(seeds) > 1
-        else "one seed, in brackets 95 % intervals"
-    )
-    header = ["data", "labels", "test", *methods]
-    return (
-        f"{markdown_table(header, rows)}\n\n"
-        f"Accuracy in percent on the test images; {spread}. The untrained encoder "
-        "and training from scratch start at random weights of the same network."
-    )
 
 
 def _opened(name, options, chosen, channels):
