@@ -243,11 +243,12 @@ def short(text, most=22):
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def lines_drawing(curves):
+def lines_drawing(curves, *, has_legend=True):
     """Draw Curves: lines over one axis, each point with its value.
 
     Args:
       curves: Curves; values that are not finite are left out.
+      has_legend: bool; False where the chart before it names the same lines.
 
     Returns:
       Drawing.
@@ -284,13 +285,17 @@ def lines_drawing(curves):
                     for x, y in zip(xs, ys, strict=True)
                 ],
             )
+        first, last = axes.dataLim.intervalx
+        if last - first < 1:  # Whole numbers on the axis of one epoch too.
+            axes.set_xlim(first - 1, last + 1)
         axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
         if curves.value_format.endswith("%"):
             ticker = import_extra("matplotlib.ticker", extra="report", wanted="A chart")
             axes.yaxis.set_major_formatter(ticker.PercentFormatter(1.0))
-        _legend(figure, axes, curves.lines)
+        if has_legend:
+            _legend(figure, axes, curves.lines)
 
-    rows = -(-len(curves.lines) // 2) if len(curves.lines) > 1 else 0
+    rows = -(-len(curves.lines) // 2) if has_legend and len(curves.lines) > 1 else 0
     return Drawing(5.0, 2.9 + 0.18 * rows, draw, curves.title)
 
 
@@ -457,7 +462,7 @@ def intervals_drawing(groups, title, *, x_label="accuracy (%)"):
         _legend(figure, axes, names)
 
     height = 1.0 + 0.2 * count + 0.12 * len(groups) + 0.18 * -(-len(names) // 2)
-    return Drawing(6.4, max(height, 1.9), draw, title)
+    return Drawing(5.0, max(height, 1.9), draw, title)
 
 
 def _interval_text(value, low, high):
@@ -516,7 +521,7 @@ def trends_drawing(lines, title, *, x_label, y_label, is_logarithmic=(True, Fals
             axes.xaxis.minorticks_off()
         _legend(figure, axes, lines)
 
-    return Drawing(6.4, 4.2, draw, title)
+    return Drawing(5.0, 3.6, draw, title)
 
 
 def gallery_drawing(galleries):

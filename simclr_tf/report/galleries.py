@@ -77,7 +77,7 @@ def neighbours_gallery(gallery, test, queries, found, *, is_comparison=False):
                 test.thumbnails[query],
                 _class_of(test, query) or "query",
                 group=group,
-                detail=_file_of(test, query),
+                detail=_name_of(test, query),
             )
             tiles = [
                 Tile(
@@ -87,7 +87,7 @@ def neighbours_gallery(gallery, test, queries, found, *, is_comparison=False):
                     if labelled
                     else None,
                     group,
-                    _file_of(gallery, row),
+                    _name_of(gallery, row),
                 )
                 for row, similarity in zip(
                     near[place], similarities[place], strict=True
@@ -120,7 +120,7 @@ def mistakes_gallery(test, rows, predictions, scores):
             f"{_class_of(test, row)} → {class_name(predictions[row], test.classes)}"
             + ("" if scores is None else f" {scores[row]:.0%}"),
             group=_class_of(test, row),
-            detail=_file_of(test, row),
+            detail=_name_of(test, row),
         )
         for row in rows
     )
@@ -170,6 +170,5 @@ def _class_of(images, row):
     return class_name(images.labels[row], images.classes)
 
 
-def _file_of(images, row):
-    """The last part of an image's name."""
-    return "" if images.names is None else images.names[row].rsplit("/", 1)[-1]
+def _name_of(images, row):
+    return "" if images.names is None else images.names[row]

@@ -142,7 +142,8 @@ def html_of(page):
     environment = _environment(autoescape=True)
     environment.filters.update(
         words=words,
-        svgs=lambda block: [markup.Markup(d.svg()) for d in _drawings_of(block)],
+        svgs=lambda *block: [markup.Markup(d.svg()) for d in _drawings_of(*block)],
+        file_name=lambda name: re.sub(r"^.*(?:/|(?=#))", "", name),
         sprite=_sprite,
         tile_uri=lambda image: _data_uri(png_bytes(image)),
         picture_uri=_picture_uri,
@@ -159,8 +160,8 @@ def _markdown_of(page, folder):
     """The text of a page's Markdown file; its pictures are written into `figures/`."""
     used = set()
 
-    def pictures(block, section):
-        for title, png in _pngs_of(block, section):
+    def pictures(block, section, number):
+        for title, png in _pngs_of(block, section, number):
             stem = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:40] or "figure"
             names = itertools.chain([stem], map(f"{stem}_{{}}".format, range(2, 10**9)))
             name = next(name for name in names if name not in used)
@@ -196,23 +197,25 @@ def _grouped(blocks):
         yield kind.__name__, list(group)
 
 
-def _drawings_of(block):
+def _drawings_of(block, number=0):
+    """Drawings of a block that is the `number`-th of its kind in a row."""
     if isinstance(block, Drawing):
         return [block]
-    if isinstance(block, Curves):
-        return [lines_drawing(block)]
+    if isinstance(block, Curves):  # Many lines are named once.
+        has_legend = number == 0 or len(block.lines) <= 4
+        return [lines_drawing(block, has_legend=has_legend)]
     if isinstance(block, FeatureMaps):
         return [map_drawing(block, title) for title in block.places]
     return [matrix_drawing(block)]
 
 
-def _pngs_of(block, section):
+def _pngs_of(block, section, number):
     """(title, PNG) of each picture of a block."""
     if isinstance(block, Picture):
         return [(block.title, block.png)]
     if isinstance(block, Gallery):
         return [(block.title, gallery_drawing([block]).png())]
-    drawings = _drawings_of(block)
+    drawings = _drawings_of(block, number)
     titles = [section if isinstance(block, FeatureMaps) else d.title for d in drawings]
     return [
         (title, drawing.png()) for title, drawing in zip(titles, drawings, strict=True)

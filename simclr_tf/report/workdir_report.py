@@ -94,10 +94,10 @@ def report_of_runs(
 
 
 def _page_of_run(run, chosen, encoder, features, settings, say):
-    learned, facts = [], []
+    learned, views, facts = [], [], []
     if features:
         try:
-            learned, facts = _learned(run, chosen, encoder, settings, say)
+            learned, views, facts = _learned(run, chosen, encoder, settings, say)
         except SimCLRError as error:
             if chosen:  # The user's own words are not dropped silently.
                 raise
@@ -113,6 +113,7 @@ def _page_of_run(run, chosen, encoder, features, settings, say):
         *learned,
         curve_section([run]),
         *([end] if end else []),
+        *views,
         environment_section(run, facts),
         configuration_section(run),
     ]
@@ -122,7 +123,7 @@ def _page_of_run(run, chosen, encoder, features, settings, say):
 
 
 def _learned(run, chosen, encoder, settings, say):
-    """(sections, facts): what needs images, and what needs the encoder too."""
+    """(what the encoder learned, pairs of views, facts): what needs images."""
     config, seed = run.config, settings["seed"]
     size, channels = config.data.image_size_pixels, run.record["data"]["channels"]
     train, test, every, data, note = sampled_sources(
@@ -136,12 +137,12 @@ def _learned(run, chosen, encoder, settings, say):
         number=NUM_VIEWS,
         seed=config.seed,
     )
-    views = Section("Pairs of views", (pairs_gallery(pairs, NUM_VIEWS),))
+    views = [Section("Pairs of views", (pairs_gallery(pairs, NUM_VIEWS),))]
     if run.step is None:
         nothing = Text(
             "No whole checkpoint yet: no neighbours, maps or confusion.", "note"
         )
-        return [views, Section("Features", (nothing,))], []
+        return [Section("Features", (nothing,))], views, []
     say(
         f"Looking at {train.num_examples:,} training and {test.num_examples:,} test "
         f"images of {data.source} ..."
@@ -149,7 +150,7 @@ def _learned(run, chosen, encoder, settings, say):
     try:
         trained = load_encoder(run.workdir.path, encoder=encoder)
     except SimCLRError as error:  # Handed in from Python, and not again.
-        return [views, Section("Features", (Text(str(error), "note"),))], []
+        return [Section("Features", (Text(str(error), "note"),))], views, []
     gallery, tested = (look_at(source, trained, size) for source in (train, test))
     before = None
     if family_of(config.encoder).can_build:
@@ -175,7 +176,7 @@ def _learned(run, chosen, encoder, settings, say):
     ]
     sections = [Section("Images", (Text(note, "note"),))] if note else []
     sections += [section for section in found if section is not None]
-    return [*sections, views], encoder_facts(run, trained)
+    return sections, views, encoder_facts(run, trained)
 
 
 def _learned_by(runs, chosen, settings, say):

@@ -93,8 +93,8 @@ def test_neighbours_carry_class_score_file_and_group():
     gallery = neighbours([0, 1], classes=("Soulsphere", "imp"))
     ((title, (query, first, second)),) = gallery.rows
     assert title == "this encoder: 1 of 2 of its class"
-    assert (query.caption, query.detail) == ("Soulsphere", "<i>.png")
-    assert (first.caption, first.detail) == ("Soulsphere 0.93", "1.png")
+    assert (query.caption, query.detail) == ("Soulsphere", "b/<i>.png")
+    assert (first.caption, first.detail) == ("Soulsphere 0.93", "a/1.png")
     assert (second.caption, second.mark, second.group) == (
         "imp 0.50",
         "other",

@@ -130,6 +130,12 @@ def test_images_of_a_pair_share_a_line_and_the_best_cell_is_marked(tree):
     assert [words_of(e) for e in best] == ["1"]
 
 
+def test_a_tile_shows_the_end_of_a_file_name_and_keeps_the_whole(tree):
+    tile = next(e for e in all_named(tree, "figure") if e.find("img") is not None)
+    assert words_of(tile.find("figcaption/small")) == "<i>.png"
+    assert tile.find("img").attrib["title"] == "a/<i>.png"
+
+
 def test_a_reader_can_choose_each_class_that_is_shown(tree):
     options = [e.attrib["value"] for e in all_named(tree, "option")]
     classes = {"", "unlabelled", "class 1", "class 3", "class 11", HOSTILE}
