@@ -21,6 +21,7 @@ _PRELOADED = [
     "tensorflow",
     "simclr_tf.evaluation",
     "simclr_tf.export",
+    "simclr_tf.commands.evaluate",
     "simclr_tf.report",
     "simclr_tf.tools.command_line",
     "simclr_tf.tools.pretrain",

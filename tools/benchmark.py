@@ -38,7 +38,7 @@ def run(given):
         _print_table(options.results)
         return
     _set_threads(options.intra_op_threads, options.inter_op_threads)
-    from simclr_tf.report.benchmark_report import benchmark_and_report
+    from simclr_tf.commands.benchmark import benchmark_and_report
 
     benchmark_and_report(
         options.benchmark,

@@ -28,7 +28,7 @@ def run(given):
     """Distil as the flags say."""
     options = options_of(given)
     import_tensorflow()
-    from simclr_tf.report import distill_and_report
+    from simclr_tf.commands.distill import distill_and_report
 
     distill_and_report(options.config(), options.output, command=given.command)
 

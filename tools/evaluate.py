@@ -28,7 +28,7 @@ def run(given):
     """Evaluate as the flags say."""
     options = given.make(EvaluateOptions)
     import_tensorflow()
-    from simclr_tf.report import evaluate_and_report
+    from simclr_tf.commands.evaluate import evaluate_and_report
     from simclr_tf.training import Workdir
 
     if options.workdir:

@@ -22,9 +22,9 @@ def run(given):
     """Export as the flags say."""
     options = given.make(ExportOptions)
     import_tensorflow()
+    from simclr_tf.commands.hidden_paths import without_folders
+    from simclr_tf.commands.run_card import card_of_run, record_of_run
     from simclr_tf.export import check_formats, export_saved_model
-    from simclr_tf.report import card_of_run, record_of_run
-    from simclr_tf.report.hidden_paths import without_folders
     from simclr_tf.training import Workdir
 
     check_formats(options.formats)
@@ -58,8 +58,8 @@ def run(given):
 
 def _encoder_and_heads(options, workdir, card):
     """(encoder, its card, the heads that go with it as keyword arguments)."""
+    from simclr_tf.commands.run_card import fine_tuned_card
     from simclr_tf.models import split_classifier
-    from simclr_tf.report import fine_tuned_card
     from simclr_tf.training import (
         load_classifier,
         load_encoder,

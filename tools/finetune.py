@@ -24,8 +24,8 @@ def run(given):
     """Fine-tune as the flags say."""
     options = given.make(FineTuneOptions)
     import_tensorflow()
+    from simclr_tf.commands.finetune import finetune_and_report
     from simclr_tf.data import LabelBudget
-    from simclr_tf.report import finetune_and_report
     from simclr_tf.training import Workdir
 
     if options.workdir:

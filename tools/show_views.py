@@ -32,7 +32,7 @@ def run(given):
     start = get_preset(options.preset) if options.preset else Config()
     config = given.make(Config, start)
     import_tensorflow()
-    from simclr_tf.report.views_report import show_views
+    from simclr_tf.commands.show_views import show_views
 
     show_views(
         config,

@@ -21,8 +21,8 @@ def run(given):
     """Measure as the flags say."""
     options = given.make(TransferOptions)
     import_tensorflow()
+    from simclr_tf.commands.transfer import transfer_and_report
     from simclr_tf.data import LabelBudget
-    from simclr_tf.report import transfer_and_report
     from simclr_tf.training import Workdir
 
     if options.workdir:

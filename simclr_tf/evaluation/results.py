@@ -15,6 +15,7 @@ SCHEMA = "simclr_tf.evaluation"
 SCHEMA_VERSION = 1
 EVALUATION_FILE = "evaluation.json"
 FINETUNE_FILE = "finetune.json"
+TRANSFER_FILE = "transfer.json"
 
 
 @dataclasses.dataclass(frozen=True)

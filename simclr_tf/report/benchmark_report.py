@@ -1,39 +1,10 @@
-"""What a benchmark found, as a table and as a plot of cost against size."""
+"""What a benchmark found, as a table."""
 
-from simclr_tf.benchmarks import run_benchmark, spread, write_record
+from simclr_tf.benchmarks import spread
 from simclr_tf.errors import DataError
-from simclr_tf.report.result_figures import compares_sizes, cost_figure
 from simclr_tf.report.tables import markdown_table
 
 _HEADER = ("benchmark", "case", "variant", "rate", "cost", "times as fast")
-
-
-def benchmark_and_report(
-    benchmark, config, output, *, memory=False, profile=None, command=None, say=print
-):
-    """Run a benchmark, write what it found, and say it.
-
-    Args:
-      benchmark, config, memory, profile, command: as for `run_benchmark`.
-      output: path of the JSON file; where sizes are compared, a plot lies beside it.
-      say: function of a str.
-
-    Returns:
-      Record.
-
-    Raises:
-      SimCLRError: as of `run_benchmark`; or a file that cannot be written.
-    """
-    record = run_benchmark(
-        benchmark, config, memory=memory, profile=profile, command=command, say=say
-    )
-    write_record(output, record)
-    say(f"\n{benchmark_markdown([record])}\n\nWritten to {output}")
-    if compares_sizes(record):
-        picture = output.with_suffix(".png")
-        cost_figure(record).save(picture)
-        say(f"Plotted in {picture}")
-    return record
 
 
 def benchmark_markdown(records):

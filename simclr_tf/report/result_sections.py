@@ -5,7 +5,8 @@ import dataclasses
 from simclr_tf.evaluation.finetune import PROTOCOL as FINE_TUNE
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.report.blocks import Text
-from simclr_tf.report.tables import finetune_table, markdown_of, results_table
+from simclr_tf.report.result_tables import finetune_table, results_table
+from simclr_tf.report.tables import markdown_of
 
 FROZEN, FINE_TUNING = "Frozen features", "Fine-tuning"
 

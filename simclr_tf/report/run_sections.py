@@ -3,6 +3,7 @@
 from simclr_tf.config import Config
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.schema import differences
+from simclr_tf.evaluation import TRANSFER_FILE
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.objectives import figures_of
 from simclr_tf.report.blocks import Curves, Section, Table, Text
@@ -13,8 +14,7 @@ from simclr_tf.report.result_sections import (
     results_as_blocks,
     seconds_of,
 )
-from simclr_tf.report.tables import transfer_table
-from simclr_tf.report.transfer_report import TRANSFER_FILE
+from simclr_tf.report.result_tables import transfer_table
 from simclr_tf.training.warm_start import read_warm_start
 
 _DRAWINGS = {FROZEN: accuracies_of, FINE_TUNING: accuracy_against_labels}

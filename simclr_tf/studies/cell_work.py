@@ -11,6 +11,7 @@ import gc
 
 import numpy as np
 
+from simclr_tf.commands.labelled_data import labelled_data
 from simclr_tf.config.finetune import FineTuneConfig
 from simclr_tf.data import LabelBudget, evaluation_batches, plain_errors
 from simclr_tf.distribution import make_strategy
@@ -19,7 +20,6 @@ from simclr_tf.evaluation import evaluate_features, extract_features
 from simclr_tf.evaluation.finetune import METHODS, FewLabels
 from simclr_tf.models import classifier_network, count_parameters
 from simclr_tf.objectives import REPRESENTATION_FIGURES
-from simclr_tf.report.labelled_data import labelled_data
 from simclr_tf.studies.transforms import transform_accuracies_percent
 from simclr_tf.training import (
     load_encoder,

@@ -8,9 +8,10 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 FLOORS = {
-    "simclr_tf.__main__": 9,
-    "simclr_tf.tools": 8,
-    "simclr_tf.studies": 7,
+    "simclr_tf.__main__": 10,
+    "simclr_tf.tools": 9,
+    "simclr_tf.studies": 8,
+    "simclr_tf.commands": 7,
     "simclr_tf.report": 6,
     "simclr_tf.benchmarks": 5,
     "simclr_tf.evaluation": 5,
@@ -96,6 +97,35 @@ def upward_imports(path):
 
 def test_no_file_imports_from_a_floor_above():
     assert [line for path in FILES for line in upward_imports(path)] == []
+
+
+DRAWN_RECORDS = {  # What `report/` knows of the rooms below it: names of plain records.
+    "simclr_tf.benchmarks": "spread",
+    "simclr_tf.evaluation": "EVALUATION_FILE FINETUNE_FILE TRANSFER_FILE RAW_PIXELS "
+    "THIS_ENCODER results_of_record",
+    "simclr_tf.evaluation.distillation": "AGREE CLASSIFY STUDENT TEACHER",
+    "simclr_tf.evaluation.finetune": "FINE_TUNED FROM_SCRATCH PROTOCOL",
+    "simclr_tf.export.card": "wall_time_text",
+    "simclr_tf.objectives": "figures_of",
+    "simclr_tf.training.warm_start": "read_warm_start",
+}
+
+
+def test_report_draws_what_it_is_given_and_opens_trains_and_measures_nothing():
+    taken = set()
+    for path in (ROOT / "simclr_tf" / "report").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and place_of_floor(node.module) > 0:
+                taken |= {(node.module, alias.name) for alias in node.names}
+    known = {(m, n) for m, names in DRAWN_RECORDS.items() for n in names.split()}
+    assert taken - known == set()
+
+
+def place_of_floor(module):
+    """The floor of one of our rooms below `report/`; 0 for other modules."""
+    if not module.startswith("simclr_tf.") or module.startswith("simclr_tf.report"):
+        return 0
+    return place(module)[1]
 
 
 def test_the_floor_check_sees_an_upward_import(tmp_path, monkeypatch):

@@ -8,11 +8,11 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
+from simclr_tf.commands.view_pairs import ViewPairs
 from simclr_tf.errors import ConfigError, DataError, WorkdirError
 from simclr_tf.report.blocks import Gallery, Tile
 from simclr_tf.report.figures import CORRECT, INCORRECT, gallery_drawing
 from simclr_tf.report.galleries import ImageRows, neighbours_gallery, pairs_gallery
-from simclr_tf.report.view_pairs import ViewPairs
 
 RED, GREEN, BLUE = np.eye(3)
 

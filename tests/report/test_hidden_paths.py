@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from simclr_tf.report.hidden_paths import without_folders
+from simclr_tf.commands.hidden_paths import without_folders
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import json
 import pytest
 import tensorflow as tf
 
+from simclr_tf.commands.run_card import card_of_run, record_of_run
 from simclr_tf.config import Config, DataConfig
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LICENCES
 from simclr_tf.errors import DataError
 from simclr_tf.evaluation import Measurement, Results, write_results
 from simclr_tf.export import card_markdown
-from simclr_tf.report import card_of_run, record_of_run
 from simclr_tf.training import CheckpointStore, Workdir
 
 COMMAND = "simclr-tf pretrain --data_dir=/data/tfds --workdir=/home/me/runs/fashion"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from simclr_tf._keras import keras
+from simclr_tf.commands.encoder_sections import confusion_section, neighbour_section
+from simclr_tf.commands.feature_maps import plane_maps
+from simclr_tf.commands.image_sample import ImageSample, encode_sample, sampled_sources
+from simclr_tf.commands.run_files import read_run
 from simclr_tf.data import open_source
-from simclr_tf.report.encoder_sections import confusion_section, neighbour_section
-from simclr_tf.report.feature_maps import plane_maps
-from simclr_tf.report.looked_at import LookedAt, look_at, sampled_sources
-from simclr_tf.report.run_files import read_run
 from simclr_tf.tools import report
 from simclr_tf.training import Workdir, load_encoder, load_probe
 from tests.report.untrained_run import save_images, write_results_of, write_run
@@ -193,14 +193,14 @@ def test_results_of_another_step_carry_a_warning(workdir, tmp_path):
 
 
 def plane_of(brightness):
-    """LookedAt whose features are a direction a class."""
+    """ImageSample whose features are a direction a class."""
     angle = np.asarray(brightness, np.float32)
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def looked_at(angles, labels):
     number = len(angles)
-    return LookedAt(
+    return ImageSample(
         plane_of(angles),
         np.zeros([number, 4, 4, 1], "uint8"),
         None if labels is None else np.array(labels),
@@ -297,7 +297,7 @@ def test_images_that_are_looked_at_keep_their_names_and_labels():
     images = np.arange(5 * 64 * 64, dtype=np.int64).reshape(5, 64, 64, 1) % 256
     source = open_source((images.astype("uint8"), np.arange(5)))
     encoder = keras.Sequential([keras.layers.GlobalAveragePooling2D()])
-    found = look_at(source.subset(np.array([4, 2])), encoder, 64)
+    found = encode_sample(source.subset(np.array([4, 2])), encoder, 64)
     assert found.labels.tolist() == [4, 2] and found.names == ["array#4", "array#2"]
     assert found.thumbnails.shape == (2, 64, 64, 1)
     np.testing.assert_allclose(

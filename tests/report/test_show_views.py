@@ -9,9 +9,9 @@ from PIL import Image
 
 from simclr_tf.augment import RECIPES, Recipe, two_views
 from simclr_tf.augment.recipes import DEFAULT_ORDER
+from simclr_tf.commands.operator_rows import changed_fields, operator_rows
+from simclr_tf.commands.view_pairs import view_pairs
 from simclr_tf.data import batch_ids, open_source, training_dataset
-from simclr_tf.report.operator_rows import changed_fields, operator_rows
-from simclr_tf.report.view_pairs import view_pairs
 from simclr_tf.tools import show_views
 
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from simclr_tf.augment import get_recipe
-from simclr_tf.data import open_source
-from simclr_tf.errors import DataError
-from simclr_tf.report.view_checks import (
+from simclr_tf.commands.view_checks import (
     FEWEST_TO_SEARCH,
     measure_views,
     measures_table,
     view_warnings,
 )
-from simclr_tf.report.view_pairs import view_pairs
+from simclr_tf.commands.view_pairs import view_pairs
+from simclr_tf.data import open_source
+from simclr_tf.errors import DataError
 
 
 def random_views(number, seed=0, size=6, channels=3):

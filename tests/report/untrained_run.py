@@ -7,8 +7,13 @@ import numpy as np
 
 from simclr_tf.config.presets import get_preset
 from simclr_tf.config.schema import override
-from simclr_tf.evaluation import EVALUATION_FILE, Measurement, Results, write_results
-from simclr_tf.report.transfer_report import TRANSFER_FILE
+from simclr_tf.evaluation import (
+    EVALUATION_FILE,
+    TRANSFER_FILE,
+    Measurement,
+    Results,
+    write_results,
+)
 from simclr_tf.training import CheckpointStore, Workdir
 from simclr_tf.training.assembly import build_model
 from simclr_tf.training.workdir import CHECKPOINTS, METRICS_FILE, versions

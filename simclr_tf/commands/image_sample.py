@@ -1,4 +1,4 @@
-"""A sample of a run's images with their features: what a report looks at."""
+"""A sample of images with their features, as the page of a run needs it."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ _FLAGS = {"data": "source"}  # Flag -> option, where they differ.
 
 
 @dataclasses.dataclass(frozen=True)
-class LookedAt:
+class ImageSample:
     """Some images of a split, row by row.
 
     Attributes:
@@ -90,7 +90,7 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
     )
 
 
-def look_at(source, encoder, image_size_pixels, batch_size=128):
+def encode_sample(source, encoder, image_size_pixels, batch_size=128):
     """Features and thumbnails of all images of a source.
 
     Args:
@@ -100,7 +100,7 @@ def look_at(source, encoder, image_size_pixels, batch_size=128):
       batch_size: int.
 
     Returns:
-      LookedAt.
+      ImageSample.
 
     Raises:
       DataError: images that cannot be read.
@@ -109,7 +109,7 @@ def look_at(source, encoder, image_size_pixels, batch_size=128):
       >>> from simclr_tf._keras import keras
       >>> source = open_source((np.zeros([3, 8, 8, 1], np.uint8), np.array([0, 1, 1])))
       >>> encoder = keras.Sequential([keras.layers.GlobalAveragePooling2D()])
-      >>> found = look_at(source, encoder, 8)
+      >>> found = encode_sample(source, encoder, 8)
       >>> found.features.shape, found.labels.tolist()
       ((3, 1), [0, 1, 1])
     """
@@ -122,7 +122,7 @@ def look_at(source, encoder, image_size_pixels, batch_size=128):
 
     with plain_errors():
         features, labels, ids = extract_features(encoder, watched())
-    return LookedAt(
+    return ImageSample(
         features,
         np.concatenate(small),
         labels,

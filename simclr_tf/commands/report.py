@@ -1,21 +1,22 @@
 """One page about a run, or about several side by side."""
 
-from simclr_tf.data import evaluation_batches
-from simclr_tf.errors import SimCLRError, require
-from simclr_tf.models.encoders import family_of
-from simclr_tf.report.blocks import Page, Section, Text
-from simclr_tf.report.comparison_sections import comparison_sections
-from simclr_tf.report.encoder_sections import (
+from simclr_tf.commands.encoder_sections import (
     confusion_section,
     encoder_facts,
     features_before,
     map_section,
     neighbour_section,
 )
+from simclr_tf.commands.image_sample import encode_sample, sampled_sources
+from simclr_tf.commands.run_files import names_of, read_run
+from simclr_tf.commands.view_pairs import view_pairs
+from simclr_tf.data import evaluation_batches
+from simclr_tf.errors import SimCLRError, require
+from simclr_tf.models.encoders import family_of
+from simclr_tf.report.blocks import Page, Section, Text
+from simclr_tf.report.comparison_sections import comparison_sections
 from simclr_tf.report.galleries import pairs_gallery
-from simclr_tf.report.looked_at import look_at, sampled_sources
 from simclr_tf.report.pages import prepare_output, write_page
-from simclr_tf.report.run_files import names_of, read_run
 from simclr_tf.report.run_sections import (
     configuration_section,
     curve_section,
@@ -23,7 +24,6 @@ from simclr_tf.report.run_sections import (
     environment_section,
     evaluation_sections,
 )
-from simclr_tf.report.view_pairs import view_pairs
 from simclr_tf.training import load_encoder, untrained_encoder
 from simclr_tf.training.assembly import build_recipe
 
@@ -151,7 +151,7 @@ def _learned(run, chosen, encoder, settings, say):
         trained = load_encoder(run.workdir.path, encoder=encoder)
     except SimCLRError as error:  # Handed in from Python, and not again.
         return [Section("Features", (Text(str(error), "note"),))], views, []
-    gallery, tested = (look_at(source, trained, size) for source in (train, test))
+    gallery, tested = (encode_sample(source, trained, size) for source in (train, test))
     before = None
     if family_of(config.encoder).can_build:
 
@@ -195,7 +195,9 @@ def _learned_by(runs, chosen, settings, say):
             )
             encoder = load_encoder(run.workdir.path)
             say(f"Looking at images of {data.source} with {run.name} ...")
-            seen[run.name] = [look_at(part, encoder, size) for part in (train, test)]
+            seen[run.name] = [
+                encode_sample(part, encoder, size) for part in (train, test)
+            ]
         gallery, test = next(iter(seen.values()))
         for others in seen.values():
             require(

@@ -8,10 +8,10 @@ from simclr_tf.errors import DataError
 from simclr_tf.evaluation import (
     EVALUATION_FILE,
     FINETUNE_FILE,
+    TRANSFER_FILE,
     Results,
     read_results,
 )
-from simclr_tf.report.transfer_report import TRANSFER_FILE
 from simclr_tf.training import CheckpointStore, Workdir
 from simclr_tf.training.records import read_metrics
 from simclr_tf.training.workdir import CHECKPOINTS, METRICS_FILE

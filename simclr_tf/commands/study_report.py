@@ -3,11 +3,11 @@
 import json
 import pathlib
 
+from simclr_tf.commands.run_files import read_run
 from simclr_tf.errors import DataError, SimCLRError
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.report.blocks import Page, Picture, Section, Table, Text
 from simclr_tf.report.pages import prepare_output, write_page
-from simclr_tf.report.run_files import read_run
 from simclr_tf.report.run_sections import curve_section
 from simclr_tf.report.tables import number_text
 

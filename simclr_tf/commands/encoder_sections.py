@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.commands.feature_maps import plane_maps
 from simclr_tf.errors import WorkdirError
 from simclr_tf.evaluation import extract_features, fit_ridge, nearest_neighbours
 from simclr_tf.evaluation.features import check_labelled
@@ -15,7 +16,6 @@ from simclr_tf.report.blocks import (
     Text,
     class_name,
 )
-from simclr_tf.report.feature_maps import plane_maps
 from simclr_tf.report.galleries import (
     ImageRows,
     has_labels,
@@ -33,7 +33,7 @@ def neighbour_section(gallery, test, others=None, *, title="after training", see
     """Nearest neighbours of a few test images, in one representation or in several.
 
     Args:
-      gallery, test: LookedAt, with the features of the first representation.
+      gallery, test: ImageSample, with the features of the first representation.
       others: function of rows of `test`, returning a dict of title to (features of the
         whole gallery, features of those rows); None if there are no others.
       title: str, of the first representation.
@@ -76,7 +76,7 @@ def map_section(test, number, seed=0):
     """Features of test images as points, by PCA and t-SNE.
 
     Args:
-      test: LookedAt.
+      test: ImageSample.
       number: int, images of the maps at most.
       seed: int, of t-SNE.
 
@@ -113,7 +113,7 @@ def confusion_section(run, encoder, gallery, test, *, own_images):
     Args:
       run: RunFiles.
       encoder: keras.Model.
-      gallery, test: LookedAt.
+      gallery, test: ImageSample.
       own_images: bool, whether they are of the data that the online probe learned.
 
     Returns:

@@ -4,22 +4,21 @@ import dataclasses
 import re
 import time
 
+from simclr_tf.commands.encoder_at import channels_of, config_of, output_folder
+from simclr_tf.commands.finetune import projection_head_at
+from simclr_tf.commands.labelled_data import labelled_data
 from simclr_tf.data import LabelBudget
 from simclr_tf.distribution import is_chief, make_strategy
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import DataError, require
-from simclr_tf.evaluation import Results, write_results
+from simclr_tf.evaluation import TRANSFER_FILE, Results, write_results
 from simclr_tf.evaluation.finetune import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.files import write_atomically
-from simclr_tf.report.encoder_at import channels_of, config_of, output_folder
-from simclr_tf.report.finetune_report import projection_head_at
-from simclr_tf.report.labelled_data import labelled_data
-from simclr_tf.report.tables import transfer_markdown
+from simclr_tf.report.result_tables import transfer_markdown
 from simclr_tf.training import CheckpointStore, load_encoder
 from simclr_tf.training.workdir import CHECKPOINTS, versions
 
-TRANSFER_FILE = "transfer.json"
 ON_TRANSFER = ("linear", "linear_untrained", "fine_tune", "scratch")
 
 

@@ -3,21 +3,18 @@
 import re
 import time
 
+from simclr_tf.commands.encoder_at import channels_of, config_of, output_folder
+from simclr_tf.commands.labelled_data import labelled_data
 from simclr_tf.distribution import is_chief, make_strategy
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError, require
 from simclr_tf.evaluation import FINETUNE_FILE, Results, write_results
-from simclr_tf.evaluation.finetune import (
-    ON_FEW_LABELS,
-    FewLabels,
-)
+from simclr_tf.evaluation.finetune import ON_FEW_LABELS, FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
 from simclr_tf.files import whole_file, write_atomically
-from simclr_tf.report.encoder_at import channels_of, config_of, output_folder
-from simclr_tf.report.labelled_data import labelled_data
 from simclr_tf.report.result_figures import accuracy_against_labels
-from simclr_tf.report.tables import finetune_markdown
+from simclr_tf.report.result_tables import finetune_markdown
 from simclr_tf.training import (
     CheckpointStore,
     Workdir,

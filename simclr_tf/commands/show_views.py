@@ -4,15 +4,15 @@ import dataclasses
 import pathlib
 
 from simclr_tf.augment import get_recipe
+from simclr_tf.commands.operator_rows import changed_fields, operator_rows
+from simclr_tf.commands.view_checks import measure_views, measures_table, view_warnings
+from simclr_tf.commands.view_pairs import resized_images, view_pairs
 from simclr_tf.data import ArraySource, open_source, plain_errors
 from simclr_tf.errors import require
 from simclr_tf.report.blocks import Gallery, Page, Section, Table, Text
 from simclr_tf.report.figures import gallery_drawing
 from simclr_tf.report.galleries import pairs_gallery
-from simclr_tf.report.operator_rows import changed_fields, operator_rows
 from simclr_tf.report.pages import prepare_output, write_page
-from simclr_tf.report.view_checks import measure_views, measures_table, view_warnings
-from simclr_tf.report.view_pairs import resized_images, view_pairs
 from simclr_tf.training.assembly import build_recipe
 
 # Crops are cut from images as large as they are stored, to be as sharp as in training;

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from simclr_tf.commands.hidden_paths import without_folders
 from simclr_tf.config.pretrain import OBJECTIVES
 from simclr_tf.config.schema import find_guest
 from simclr_tf.data import licence_of
@@ -13,7 +14,6 @@ from simclr_tf.evaluation import (
     results_of_record,
 )
 from simclr_tf.models.encoders import family_of
-from simclr_tf.report.hidden_paths import without_folders
 from simclr_tf.report.result_sections import result_sections
 from simclr_tf.training import CheckpointStore
 from simclr_tf.training.records import read_metrics

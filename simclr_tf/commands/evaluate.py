@@ -4,6 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from simclr_tf.commands.encoder_at import channels_of, config_of, output_folder
+from simclr_tf.commands.labelled_data import labelled_data
+from simclr_tf.commands.view_pairs import view_pairs
 from simclr_tf.data import ArraySource, evaluation_batches, plain_errors
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError
@@ -18,7 +21,6 @@ from simclr_tf.evaluation import (
 )
 from simclr_tf.files import write_atomically
 from simclr_tf.models.encoders import family_of
-from simclr_tf.report.encoder_at import channels_of, config_of, output_folder
 from simclr_tf.report.figures import gallery_drawing
 from simclr_tf.report.galleries import (
     ImageRows,
@@ -26,9 +28,7 @@ from simclr_tf.report.galleries import (
     one_a_class,
     pairs_gallery,
 )
-from simclr_tf.report.labelled_data import labelled_data
-from simclr_tf.report.tables import results_markdown
-from simclr_tf.report.view_pairs import view_pairs
+from simclr_tf.report.result_tables import results_markdown
 from simclr_tf.training import (
     CheckpointStore,
     Workdir,
