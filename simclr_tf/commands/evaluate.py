@@ -21,9 +21,9 @@ from simclr_tf.evaluation import (
 )
 from simclr_tf.files import write_atomically
 from simclr_tf.models.encoders import family_of
-from simclr_tf.report.figures import gallery_drawing
 from simclr_tf.report.galleries import (
     ImageRows,
+    gallery_drawing,
     neighbours_gallery,
     one_a_class,
     pairs_gallery,

@@ -10,8 +10,7 @@ from simclr_tf.commands.view_pairs import resized_images, view_pairs
 from simclr_tf.data import ArraySource, open_source, plain_errors
 from simclr_tf.errors import require
 from simclr_tf.report.blocks import Gallery, Page, Section, Table, Text
-from simclr_tf.report.figures import gallery_drawing
-from simclr_tf.report.galleries import pairs_gallery
+from simclr_tf.report.galleries import gallery_drawing, pairs_gallery
 from simclr_tf.report.pages import prepare_output, write_page
 from simclr_tf.training.assembly import build_recipe
 

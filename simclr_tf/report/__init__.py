@@ -1,7 +1,7 @@
 """Pages, figures and tables for people: this room only draws what it is given.
 
 Nothing here opens images, loads an encoder or trains: `simclr_tf.commands` does. Open
-`blocks.py` first (what a page is made of), then `figures.py` (every figure, once) and
+`blocks.py` first (what a page is made of), then `figures.py` (every chart, once) and
 `pages.py` (the same page as HTML and as Markdown).
 """
 

@@ -1,7 +1,7 @@
 """What a report is made of, whatever it is written as: HTML or Markdown.
 
 A page has sections, a section has blocks. Blocks hold numbers, words and pixels, no
-markup: `pages` writes them. A Drawing of `figures` is a block too.
+markup: `pages` writes them. A `drawing.Drawing` is a block too.
 """
 
 import dataclasses

@@ -22,15 +22,9 @@ from simclr_tf.report.blocks import (
     Text,
     class_name,
 )
-from simclr_tf.report.figures import (
-    COLORS,
-    Drawing,
-    gallery_drawing,
-    lines_drawing,
-    map_drawing,
-    matrix_drawing,
-    plain,
-)
+from simclr_tf.report.drawing import COLORS, Drawing, plain
+from simclr_tf.report.figures import lines_drawing, map_drawing, matrix_drawing
+from simclr_tf.report.galleries import gallery_drawing
 from simclr_tf.report.tables import markdown_of_table
 from simclr_tf.report.thumbnails import png_bytes, sprite_sheet, thumbnails
 

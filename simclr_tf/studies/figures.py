@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 
-from simclr_tf.report.figures import INK, PANEL, PAPER, STYLES, Drawing
+from simclr_tf.report.drawing import INK, PANEL, PAPER, STYLES, Drawing
 from simclr_tf.studies.rows import DONE, Row
 from simclr_tf.studies.tables import row_means
 
@@ -21,7 +21,7 @@ def study_figure(study, rows, *, ours):
       ours: str, the data, network and epochs of our numbers.
 
     Returns:
-      simclr_tf.report.figures.Drawing.
+      simclr_tf.report.drawing.Drawing.
 
     Raises:
       ConfigError: matplotlib is missing.

@@ -11,8 +11,13 @@ from matplotlib.image import imread
 from simclr_tf.commands.view_pairs import ViewPairs
 from simclr_tf.errors import ConfigError, DataError, WorkdirError
 from simclr_tf.report.blocks import Gallery, Tile
-from simclr_tf.report.figures import CORRECT, INCORRECT, gallery_drawing
-from simclr_tf.report.galleries import ImageRows, neighbours_gallery, pairs_gallery
+from simclr_tf.report.drawing import CORRECT, INCORRECT
+from simclr_tf.report.galleries import (
+    ImageRows,
+    gallery_drawing,
+    neighbours_gallery,
+    pairs_gallery,
+)
 
 RED, GREEN, BLUE = np.eye(3)
 

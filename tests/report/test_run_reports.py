@@ -162,6 +162,22 @@ def test_several_runs_are_compared_side_by_side(workdir, tmp_path):
     assert "training time 6 s 4 s" in found["Environment and cost"]
 
 
+def test_runs_of_the_same_images_show_their_neighbours_side_by_side(workdir, tmp_path):
+    data = workdir.config().data.source
+    other = write_run(tmp_path / "other", data)
+    flags = [f"--workdir={path}" for path in (workdir.path, other.path)]
+    assert report.main([*flags, "--num_images=20", f"--output={tmp_path}/c.html"]) == 0
+    found = sections_of(tmp_path / "c.html")["Nearest neighbours"]
+    for name in ("mine", "other"):
+        assert len(re.findall(rf"{name}: \d of 5 of its class", found)) == 10
+    (tmp_path / "b").mkdir()
+    strange = write_run(tmp_path / "b" / "x", save_images(tmp_path / "b" / "x.npz"))
+    flags[1] = f"--workdir={strange.path}"
+    assert report.main([*flags, "--num_images=20", f"--output={tmp_path}/c.html"]) == 0
+    found = sections_of(tmp_path / "c.html")["Nearest neighbours"]
+    assert "name the same ones with --data" in found
+
+
 def test_run_whose_images_are_gone_says_so_and_shows_the_rest(tmp_path, capsys):
     gone = write_run(tmp_path / "run", f"npz:{tmp_path}/gone.npz", model=False)
     assert report.main([f"--workdir={gone.path}"]) == 0
