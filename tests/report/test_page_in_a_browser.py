@@ -47,6 +47,7 @@ addEventListener("load", function () {
   big = document.getElementById("big");
   document.querySelector(".tile img").click();
   found.large = big.open && big.querySelector("img").getBoundingClientRect().width;
+  found.file = big.open && big.querySelector("small").textContent;
   big.click();
   found.closed = !big.open;
   filter = document.getElementById("classes");
@@ -129,6 +130,7 @@ def test_pointing_at_a_dot_shows_its_name_and_its_image(browser, page):
 def test_a_click_enlarges_a_picture_and_another_closes_it(browser, page):
     found = found_in(browser, page)
     assert found["large"] > 200 and found["closed"]
+    assert found["file"] == "a/<i>.png"  # In full.
 
 
 def test_choosing_a_class_hides_the_others_and_all_shows_them_again(browser, page):
