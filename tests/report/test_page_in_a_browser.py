@@ -5,6 +5,7 @@ index for Python has a browser, so these tests are slow ones, run by `make test-
 the fast suite reads the same page with a strict parser (test_pages.py).
 """
 
+import html
 import json
 import re
 import shutil
@@ -109,7 +110,7 @@ def found_in(browser, page, *flags, width=360):
         browser, page, "--dump-dom", "--virtual-time-budget=2000", *flags, width=width
     )
     quoted = re.search(r'data-found="([^"]*)"', dom).group(1)
-    return json.loads(quoted.replace("&quot;", '"').replace("&amp;", "&"))
+    return json.loads(html.unescape(quoted))
 
 
 @pytest.mark.parametrize("width", [360, 1100])
