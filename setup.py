@@ -53,6 +53,8 @@ INSTALL = [
     "psutil>=5.9.5,<8",
     # The progress bar.
     "tqdm>=4.64,<5",
+    # Tables of results in Markdown, on the screen and in files.
+    "tabulate>=0.9,<0.11",
 ]
 
 PLOTS = [

@@ -5,9 +5,9 @@ simclr-tf report --workdir=runs/a --workdir=runs/b --output=comparison.html
 simclr-tf report --study=studies/temperature
 
 The HTML file holds everything in itself and loads nothing; the Markdown has its
-figures beside it. One workdir: configuration, curves, view pairs, nearest neighbours
-before and after training, maps of the features, confusion of the probe, evaluation,
-environment and cost. Several: what differs, side by side.
+figures beside it. One workdir: results with intervals, nearest neighbours before and
+after training, maps of the features, mistakes of the probe, curves, view pairs, cost,
+configuration. Several: results and neighbours side by side, and what differs.
 """
 
 import sys

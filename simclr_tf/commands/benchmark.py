@@ -1,11 +1,8 @@
 """One benchmark, from its options to a JSON file, a table and a plot."""
 
 from simclr_tf.benchmarks import run_benchmark, write_record
-from simclr_tf.report.benchmark_report import (
-    benchmark_markdown,
-    compares_sizes,
-    cost_figure,
-)
+from simclr_tf.report.benchmark_report import benchmark_markdown
+from simclr_tf.report.result_figures import compares_sizes, cost_figure
 
 
 def benchmark_and_report(
@@ -31,6 +28,6 @@ def benchmark_and_report(
     say(f"\n{benchmark_markdown([record])}\n")
     if compares_sizes(record):
         picture = output.with_suffix(".png")
-        cost_figure(record, picture)
+        cost_figure(record).save(picture)
         say(f"Plotted in {picture}")
     return record

@@ -1,87 +1,72 @@
 """The sections of a report that need the encoder and images: what it has learned."""
 
 import numpy as np
+import tensorflow as tf
 
 from simclr_tf.commands.feature_maps import plane_maps
-from simclr_tf.commands.pictures import one_a_class
 from simclr_tf.errors import WorkdirError
 from simclr_tf.evaluation import extract_features, fit_ridge, nearest_neighbours
 from simclr_tf.evaluation.features import check_labelled
 from simclr_tf.models import count_parameters, flops_per_image
 from simclr_tf.report.blocks import (
     FeatureMaps,
-    Gallery,
     Matrix,
     Section,
     Table,
     Text,
-    Tile,
     class_name,
+)
+from simclr_tf.report.galleries import (
+    ImageRows,
+    has_labels,
+    mistakes_gallery,
+    neighbours_gallery,
+    one_a_class,
 )
 from simclr_tf.training import load_probe
 
-NUM_QUERIES, NUM_NEIGHBOURS = 6, 5
+NUM_QUERIES, NUM_NEIGHBOURS, NUM_MISTAKES = 10, 5, 36
 _LARGEST_MATRIX = 30
 
 
-def neighbour_section(gallery, test, encode_before, seed=0):
-    """Nearest neighbours of a few test images, after training and before.
+def neighbour_section(gallery, test, others=None, *, title="after training", seed=0):
+    """Nearest neighbours of a few test images, in one representation or in several.
 
     Args:
-      gallery, test: ImageSample, with the features of the trained encoder.
-      encode_before: function of a list of rows of `test`, returning the features
-        before training of the whole gallery and of those rows; None leaves it out.
+      gallery, test: ImageSample, with the features of the first representation.
+      others: function of rows of `test`, returning a dict of title to (features of the
+        whole gallery, features of those rows); None if there are no others.
+      title: str, of the first representation.
       seed: int, of the draw of the queries: one a class in turn.
 
     Returns:
-      Section.
+      Section, or None without images.
     """
-    labelled = test.labels is not None and gallery.labels is not None
+    labelled = has_labels(test)
     queries = (
         one_a_class(test.labels, NUM_QUERIES, seed)
         if labelled
         else np.arange(min(NUM_QUERIES, len(test.features)))
     )
     k = min(NUM_NEIGHBOURS, len(gallery.features))
-    found = {
-        "after training": nearest_neighbours(
-            gallery.features, test.features[queries], k
-        )[0]
-    }
-    if encode_before is not None:
-        found["before training"] = nearest_neighbours(*encode_before(queries), k)[0]
-    rows = []
-    for place, query in enumerate(queries):
-        for title, neighbours in found.items():
-            rows.append(
-                (
-                    title,
-                    (
-                        Tile(test.thumbnails[query], _caption(test, query, "query")),
-                        *(
-                            Tile(
-                                gallery.thumbnails[row],
-                                _caption(gallery, row),
-                                _mark(gallery, row, test, query) if labelled else None,
-                            )
-                            for row in neighbours[place]
-                        ),
-                    ),
-                )
-            )
-    legend = (("same class", "same"), ("another class", "other")) if labelled else ()
+    if not k or not len(queries):
+        return None
+    features = {title: (gallery.features, test.features[queries])}
+    if others is not None:
+        features.update(others(queries))
+    found = {name: nearest_neighbours(*both, k) for name, both in features.items()}
+    is_comparison = title != "after training"
     return Section(
         "Nearest neighbours",
         (
             Text(
-                f"The first of a row is a test image, then come the nearest of "
-                f"{len(gallery.features):,} training images, by cosine."
+                "The first of a row is a test image, then come the nearest of "
+                f"{len(gallery.features):,} training images with their cosine "
+                "similarity."
+                + (" ★ marks the run that finds most of the class." * is_comparison)
             ),
-            Gallery(
-                "A few test images and what the encoder finds like them",
-                tuple(rows),
-                legend,
-                beside=len(found),
+            neighbours_gallery(
+                gallery, test, queries, found, is_comparison=is_comparison
             ),
         ),
     )
@@ -110,9 +95,9 @@ def map_section(test, number, seed=0):
         "Maps of the features",
         (
             Text(
-                f"Each mark is one of {number:,} test images; point at it to see the "
-                "image. t-SNE keeps neighbourhoods: distances between groups and their "
-                "sizes say little."
+                f"Each mark is one of {number:,} of the {len(test.features):,} test "
+                "images; point at it to see the image. t-SNE keeps neighbourhoods: "
+                "distances between groups and their sizes mean little."
             ),
             maps,
         ),
@@ -120,7 +105,7 @@ def map_section(test, number, seed=0):
 
 
 def confusion_section(run, encoder, gallery, test, *, own_images):
-    """Which classes the probe takes for which, on the test images looked at.
+    """The mistakes of the probe on the test images looked at: the worst, and a matrix.
 
     The probe is the run's online probe where it has one for these classes, else a
     ridge classifier on the training images looked at.
@@ -134,7 +119,7 @@ def confusion_section(run, encoder, gallery, test, *, own_images):
     Returns:
       Section, or None without labels.
     """
-    if test.labels is None or gallery.labels is None or test.labels.max() < 0:
+    if not has_labels(test) or not has_labels(gallery):
         return None
     features, labels = check_labelled("test", test.features, test.labels)
     probe, number = None, 0
@@ -145,56 +130,73 @@ def confusion_section(run, encoder, gallery, test, *, own_images):
         except WorkdirError:  # The run had none.
             pass
     if probe is not None and labels.max() < number:
-        predictions = np.argmax(probe(features), axis=1)
+        scores, classes = tf.nn.softmax(probe(features)).numpy(), np.arange(number)
         what = "the run's online probe"
     else:
         known = check_labelled("training", gallery.features, gallery.labels)
         if len(np.unique(known[1])) < 2:
             return None
-        predictions = fit_ridge(*known).predict(features)
+        ridge = fit_ridge(*known)
+        scores, classes = ridge.scores(features), ridge.classes
         what = f"ridge regression on {len(known[1]):,} training images"
-    return _confusion(labels, predictions, test.classes, what)
+    predictions = classes[scores.argmax(axis=1)]
+    known_rows = np.flatnonzero(np.asarray(test.labels) >= 0)
+    shown = ImageRows(
+        test.thumbnails[known_rows],
+        labels,
+        [test.names[row] for row in known_rows],
+        test.classes,
+    )
+    return _confusion(shown, predictions, scores, classes, what, probe is not None)
 
 
-def _confusion(labels, predictions, classes, what):
-    accuracy = np.mean(labels == predictions)
+def _confusion(test, predictions, scores, classes, what, are_probabilities):
+    labels = test.labels
     size = int(max(labels.max(), predictions.max())) + 1
-    names = tuple(class_name(label, classes) for label in range(size))
+    names = tuple(class_name(label, test.classes) for label in range(size))
     counts = np.zeros([size, size], np.int64)
     np.add.at(counts, (labels, predictions), 1)
     blocks = [
         Text(
-            f"By {what}: {accuracy:.1%} of {len(labels):,} test images are "
-            "right. Rows are true classes, columns predictions."
+            f"By {what}: {np.mean(labels == predictions):.1%} of {len(labels):,} test "
+            "images are right."
         )
     ]
+    wrong = np.flatnonzero(labels != predictions)
+    if len(wrong):
+        of_true = np.full(len(labels), scores.min(), np.float64)
+        rows, columns = np.nonzero(labels[:, np.newaxis] == classes)
+        of_true[rows] = scores[rows, columns]
+        taken = scores.max(axis=1)
+        worst = wrong[np.argsort((of_true - taken)[wrong], kind="stable")]
+        blocks.append(
+            mistakes_gallery(
+                test,
+                worst[:NUM_MISTAKES],
+                predictions,
+                taken if are_probabilities else None,
+            )
+        )
     if size <= _LARGEST_MATRIX:
         blocks.append(Matrix("Confusion of the probe", counts, names))
     mistakes = counts - np.diag(np.diag(counts))
-    worst = [
-        (true, taken)
-        for true, taken in zip(
-            *np.unravel_index(
-                np.argsort(-mistakes, axis=None, kind="stable")[:8], counts.shape
-            ),
-            strict=True,
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:8]
+    pairs = zip(*np.unravel_index(order, counts.shape), strict=True)
+    rows = tuple(
+        (
+            names[true],
+            names[taken],
+            f"{counts[true, taken]:,}",
+            f"{counts[true, taken] / counts[true].sum():.1%}",
         )
+        for true, taken in pairs
         if mistakes[true, taken]
-    ]
-    if worst:
-        rows = tuple(
-            (
-                names[true],
-                names[taken],
-                f"{counts[true, taken]:,}",
-                f"{counts[true, taken] / counts[true].sum():.1%}",
-            )
-            for true, taken in worst
-        )
+    )
+    if rows:
         blocks.append(
             Table(("true class", "taken for", "images", "of the class"), rows, "llrr")
         )
-    return Section("Confusion of the probe", tuple(blocks))
+    return Section("Mistakes of the probe", tuple(blocks))
 
 
 def encoder_facts(run, encoder):
@@ -223,13 +225,3 @@ def features_before(encoder, gallery_batches, query_batches):
         extract_features(encoder, batches)[0]
         for batches in (gallery_batches, query_batches)
     )
-
-
-def _caption(looked_at, row, otherwise=""):
-    if looked_at.labels is None:
-        return otherwise
-    return class_name(looked_at.labels[row], looked_at.classes)
-
-
-def _mark(gallery, row, test, query):
-    return "same" if gallery.labels[row] == test.labels[query] else "other"

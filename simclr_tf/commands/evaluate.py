@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import numpy as np
+
 from simclr_tf.commands.encoder_at import channels_of, config_of, output_folder
 from simclr_tf.commands.labelled_data import labelled_data
-from simclr_tf.commands.pictures import picture_of_neighbours, picture_of_views
+from simclr_tf.commands.view_pairs import view_pairs
 from simclr_tf.data import ArraySource, evaluation_batches, plain_errors
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError
@@ -14,11 +16,19 @@ from simclr_tf.evaluation import (
     THIS_ENCODER,
     TrainingViews,
     compare,
+    nearest_neighbours,
     write_results,
 )
 from simclr_tf.files import write_atomically
 from simclr_tf.models.encoders import family_of
-from simclr_tf.report.tables import results_markdown
+from simclr_tf.report.galleries import (
+    ImageRows,
+    gallery_drawing,
+    neighbours_gallery,
+    one_a_class,
+    pairs_gallery,
+)
+from simclr_tf.report.result_tables import results_markdown
 from simclr_tf.training import (
     CheckpointStore,
     Workdir,
@@ -27,6 +37,8 @@ from simclr_tf.training import (
 )
 from simclr_tf.training.assembly import build_recipe
 from simclr_tf.training.workdir import CHECKPOINTS
+
+_NUM_VIEWS, _NUM_QUERIES, _NUM_NEIGHBOURS = 12, 8, 6
 
 
 def evaluate_and_report(
@@ -113,18 +125,37 @@ def _draw(folder, config, sources, features, say):
     train, test = sources
     try:
         if config is not None:
-            picture_of_views(
+            pairs = view_pairs(
                 train,
                 build_recipe(config.augment),
-                folder / "views.png",
                 image_size_pixels=config.data.image_size_pixels,
+                number=_NUM_VIEWS,
                 seed=config.seed,
             )
-        picture_of_neighbours(
-            train,
-            test,
-            {name: features[name] for name in (THIS_ENCODER, RAW_PIXELS)},
-            folder / "neighbours.png",
-        )
+            views = gallery_drawing([pairs_gallery(pairs, _NUM_VIEWS)])
+            views.save(folder / "views.png")
+        neighbours = _neighbours(train, test, features)
+        gallery_drawing([neighbours]).save(folder / "neighbours.png")
     except ConfigError as error:  # matplotlib is an extra.
         say(f"No pictures: {error}")
+
+
+def _neighbours(train, test, features):
+    """Some test images with their nearest training images, in features and pixels."""
+    queries = one_a_class(test.labels, _NUM_QUERIES, seed=0)
+    k = min(_NUM_NEIGHBOURS, train.num_examples)
+    found = {
+        name: nearest_neighbours(features[name][0], features[name][1][queries], k)
+        for name in (THIS_ENCODER, RAW_PIXELS)
+    }
+    # Only the images that are drawn are read.
+    shown = np.unique(np.concatenate([rows.ravel() for rows, _ in found.values()]))
+    return neighbours_gallery(
+        ImageRows(train.read_images(shown), train.labels[shown], None, train.classes),
+        ImageRows(test.read_images(queries), test.labels[queries], None, train.classes),
+        np.arange(len(queries)),
+        {
+            name: (np.searchsorted(shown, rows), similarities)
+            for name, (rows, similarities) in found.items()
+        },
+    )

@@ -13,7 +13,7 @@ from simclr_tf.evaluation.finetune import ON_FEW_LABELS, FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
 from simclr_tf.files import whole_file, write_atomically
-from simclr_tf.report.accuracy_plot import accuracy_against_labels
+from simclr_tf.report.result_figures import accuracy_against_labels
 from simclr_tf.report.result_tables import finetune_markdown
 from simclr_tf.training import (
     CheckpointStore,
@@ -131,23 +131,10 @@ def finetune_and_report(
     write_atomically(folder / "finetune.md", f"# Fine-tuning of {typed}\n\n{table}\n")
     say(f"\n{table}\n")
     try:
-        accuracy_against_labels(
-            _lines(results),
-            folder / "finetune.png",
-            title=f"{data.source}, {len(seeds)} seed{'s' * (len(seeds) > 1)}",
-        )
+        accuracy_against_labels(results).save(folder / "finetune.png")
     except ConfigError as error:  # matplotlib is an extra.
         say(f"No plot: {error}")
     return results
-
-
-def _lines(results):
-    lines = {}
-    for m in results.measurements:
-        lines.setdefault(m.representation, []).append(
-            (m.num_train_labels, m.value, m.std)
-        )
-    return {name: sorted(points) for name, points in lines.items()}
 
 
 def projection_head_at(path, is_run, encoder, config):

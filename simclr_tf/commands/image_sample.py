@@ -11,7 +11,7 @@ from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.evaluation import extract_features
 from simclr_tf.report.thumbnails import thumbnails
 
-THUMBNAIL_PIXELS = 48
+THUMBNAIL_PIXELS = 96
 _NAMED = 5
 _FLAGS = {"data": "source"}  # Flag -> option, where they differ.
 

@@ -13,14 +13,14 @@ from simclr_tf.commands.image_sample import (
     sampled_sources,
 )
 from simclr_tf.commands.run_files import names_of, read_run
-from simclr_tf.commands.show_views import pairs_gallery
 from simclr_tf.commands.view_pairs import view_pairs
 from simclr_tf.data import evaluation_batches
 from simclr_tf.errors import SimCLRError, require
 from simclr_tf.models.encoders import family_of
 from simclr_tf.report.blocks import Page, Section, Text
 from simclr_tf.report.comparison_sections import comparison_sections
-from simclr_tf.report.page_files import prepare_output, write_page
+from simclr_tf.report.galleries import pairs_gallery
+from simclr_tf.report.pages import prepare_output, write_page
 from simclr_tf.report.run_sections import (
     configuration_section,
     curve_section,
@@ -49,8 +49,8 @@ def report_of_runs(
 ):
     """Write the report of a run, or the comparison of several.
 
-    Of one run the encoder is loaded too, for neighbours, maps and the confusion
-    matrix; several are compared by their files.
+    The encoders are loaded too: for neighbours, and of one run for maps and the
+    mistakes of its probe.
 
     Args:
       paths: list of paths of workdirs.
@@ -78,36 +78,28 @@ def report_of_runs(
         num_images=num_images,
         map_images=map_images,
     )
-    require(
-        len(paths) == 1 or not chosen, "A comparison shows no images.", **(chosen or {})
-    )
     runs = [
         read_run(path, name) for path, name in zip(paths, names_of(paths), strict=True)
     ]
     prepare_output(output, ("matplotlib", "jinja2", "sklearn"))
+    settings = {"num_images": num_images, "map_images": map_images, "seed": seed}
     if len(runs) == 1:
-        page = _page_of_run(
-            runs[0],
-            chosen or {},
-            encoder,
-            features,
-            {"num_images": num_images, "map_images": map_images, "seed": seed},
-            say,
-        )
+        page = _page_of_run(runs[0], chosen or {}, encoder, features, settings, say)
     else:
+        learned = _learned_by(runs, chosen or {}, settings, say) if features else []
         page = Page(
             f"Comparison of {len(runs)} runs",
             ", ".join(run.name for run in runs),
-            tuple(comparison_sections(runs)),
+            tuple(comparison_sections(runs, learned)),
         )
     return write_page(page, output, command=command)
 
 
 def _page_of_run(run, chosen, encoder, features, settings, say):
-    learned, facts = [], []
+    learned, views, facts = [], [], []
     if features:
         try:
-            learned, facts = _learned(run, chosen, encoder, settings, say)
+            learned, views, facts = _learned(run, chosen, encoder, settings, say)
         except SimCLRError as error:
             if chosen:  # The user's own words are not dropped silently.
                 raise
@@ -119,12 +111,13 @@ def _page_of_run(run, chosen, encoder, features, settings, say):
             ]
     end = end_section([run])
     sections = [
-        configuration_section(run),
-        *([end] if end else []),
-        curve_section([run]),
-        *learned,
         *evaluation_sections(run),
+        *learned,
+        curve_section([run]),
+        *([end] if end else []),
+        *views,
         environment_section(run, facts),
+        configuration_section(run),
     ]
     step = "no checkpoint" if run.step is None else f"step {run.step:,}"
     about = f"Pretraining on `{run.config.data.source}`, {step}, seed {run.config.seed}"
@@ -132,7 +125,7 @@ def _page_of_run(run, chosen, encoder, features, settings, say):
 
 
 def _learned(run, chosen, encoder, settings, say):
-    """(sections, facts): what needs images, and what needs the encoder too."""
+    """(what the encoder learned, pairs of views, facts): what needs images."""
     config, seed = run.config, settings["seed"]
     size, channels = config.data.image_size_pixels, run.record["data"]["channels"]
     train, test, every, data, note = sampled_sources(
@@ -146,12 +139,12 @@ def _learned(run, chosen, encoder, settings, say):
         number=NUM_VIEWS,
         seed=config.seed,
     )
-    sections = [Section("Pairs of views", (pairs_gallery(pairs, NUM_VIEWS),))]
+    views = [Section("Pairs of views", (pairs_gallery(pairs, NUM_VIEWS),))]
     if run.step is None:
         nothing = Text(
             "No whole checkpoint yet: no neighbours, maps or confusion.", "note"
         )
-        return [*sections, Section("Features", (nothing,))], []
+        return [Section("Features", (nothing,))], views, []
     say(
         f"Looking at {train.num_examples:,} training and {test.num_examples:,} test "
         f"images of {data.source} ..."
@@ -159,7 +152,7 @@ def _learned(run, chosen, encoder, settings, say):
     try:
         trained = load_encoder(run.workdir.path, encoder=encoder)
     except SimCLRError as error:  # Handed in from Python, and not again.
-        return [*sections, Section("Features", (Text(str(error), "note"),))], []
+        return [Section("Features", (Text(str(error), "note"),))], views, []
     gallery, tested = (encode_sample(source, trained, size) for source in (train, test))
     # From here on only images that can be read: rows of sources and samples agree.
     train, unreadable_train = readable_part(train, gallery)
@@ -173,25 +166,68 @@ def _learned(run, chosen, encoder, settings, say):
         def before(rows):
             # A part of a source has two images at least.
             rows = list(rows) if len(rows) > 1 else [*rows, *rows]
-            return features_before(
+            found = features_before(
                 untrained_encoder(run.workdir),
                 *(
                     evaluation_batches(source, 128, size)
                     for source in (train, test.subset(rows))
                 ),
             )
+            return {"before training": found}
 
     found = [
-        neighbour_section(gallery, tested, before, seed),
+        neighbour_section(gallery, tested, before, seed=seed),
         map_section(tested, settings["map_images"], seed),
         confusion_section(
             run, trained, gallery, tested, own_images="data" not in chosen
         ),
     ]
-    if notes:
-        blocks = tuple(Text(text, "note") for text in notes)
-        sections.append(Section("Images", blocks))
-    return (
-        [*sections, *(section for section in found if section is not None)],
-        encoder_facts(run, trained),
-    )
+    blocks = tuple(Text(text, "note") for text in notes)
+    sections = [Section("Images", blocks)] if blocks else []
+    sections += [section for section in found if section is not None]
+    return sections, views, encoder_facts(run, trained)
+
+
+def _learned_by(runs, chosen, settings, say):
+    """Sections on the same images as each of several encoders sees them."""
+    seed = settings["seed"]
+    try:
+        seen = {}
+        for run in runs:
+            size, channels = run.config.data.image_size_pixels, run.record["data"]
+            train, test, _, data, _ = sampled_sources(
+                run.config.data,
+                chosen,
+                channels=channels["channels"],
+                number=settings["num_images"],
+                seed=seed,
+            )
+            encoder = load_encoder(run.workdir.path)
+            say(f"Looking at images of {data.source} with {run.name} ...")
+            seen[run.name] = [
+                encode_sample(part, encoder, size) for part in (train, test)
+            ]
+        gallery, test = next(iter(seen.values()))
+        for others in seen.values():
+            require(
+                all(
+                    other.names == first.names
+                    for other, first in zip(others, (gallery, test), strict=True)
+                ),
+                "The runs have different images: name the same ones with --data.",
+            )
+    except SimCLRError as error:
+        if chosen:  # The user's own words are not dropped silently.
+            raise
+        note = Text(f"No neighbours side by side: {error}", "note")
+        return [Section("Nearest neighbours", (note,))]
+    first, *rest = seen
+
+    def others(rows):
+        return {
+            name: (seen[name][0].features, seen[name][1].features[rows])
+            for name in rest
+        }
+
+    found = neighbour_section(gallery, test, others, title=first, seed=seed)
+    return [found] if found else []

@@ -9,9 +9,9 @@ from simclr_tf.commands.view_checks import measure_views, measures_table, view_w
 from simclr_tf.commands.view_pairs import resized_images, view_pairs
 from simclr_tf.data import ArraySource, open_source, plain_errors
 from simclr_tf.errors import require
-from simclr_tf.report.block_figures import gallery_figure
-from simclr_tf.report.blocks import Gallery, Page, Section, Table, Text, Tile
-from simclr_tf.report.page_files import prepare_output, write_page
+from simclr_tf.report.blocks import Gallery, Page, Section, Table, Text
+from simclr_tf.report.galleries import gallery_drawing, pairs_gallery
+from simclr_tf.report.pages import prepare_output, write_page
 from simclr_tf.training.assembly import build_recipe
 
 # Crops are cut from images as large as they are stored, to be as sharp as in training;
@@ -68,9 +68,7 @@ def show_views(
     )  # Only what is shown is decoded.
     prepare_output(
         output,
-        ("matplotlib",)
-        if output.suffix in (".png", ".md")
-        else ("matplotlib", "jinja2"),
+        ("matplotlib",) if output.suffix == ".png" else ("matplotlib", "jinja2"),
     )
     size = data.image_size_pixels
     pairs = view_pairs(
@@ -95,35 +93,12 @@ def show_views(
         written += write_page(page, output, name="show_views", command=command)
     if output.suffix not in (".html", ".md"):
         written.append(output if output.suffix == ".png" else output / "show_views.png")
-        gallery_figure([operators, final], written[-1])
+        gallery_drawing([operators, final]).save(written[-1])
     for name, value, most in measures_table(measures):
         say(f"{name:42}{value:>7}   (too many: above {most})")
     for warning in warnings:
         say(f"Warning: {warning}")
     return written
-
-
-def pairs_gallery(pairs, number):
-    """Images with their two views, as a gallery.
-
-    Args:
-      pairs: ViewPairs.
-      number: int, of pairs to show.
-
-    Returns:
-      Gallery, four images a row.
-    """
-    triples = [
-        (Tile(image, "image"), Tile(view_a, "view a"), Tile(view_b, "view b"))
-        for _, image, view_a, view_b in zip(
-            *(part[:number] for part in pairs), strict=True
-        )
-    ]
-    rows = [
-        ("", tuple(tile for triple in triples[first : first + 4] for tile in triple))
-        for first in range(0, len(triples), 4)
-    ]
-    return Gallery("Pairs of views, as the network sees them", tuple(rows))
 
 
 def _large(source, pairs, number, size):

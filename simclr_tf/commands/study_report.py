@@ -7,13 +7,12 @@ from simclr_tf.commands.run_files import read_run
 from simclr_tf.errors import DataError, SimCLRError
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.report.blocks import Page, Picture, Section, Table, Text
-from simclr_tf.report.markdown_blocks import markdown_blocks
-from simclr_tf.report.page_files import prepare_output, write_page
+from simclr_tf.report.pages import prepare_output, write_page
 from simclr_tf.report.run_sections import curve_section
 from simclr_tf.report.tables import number_text
 
 STUDY_FILE = "study.json"
-_TABLE, _FIGURE = "study.md", "study.png"
+_FIGURE, _FIGURE_OF_PAGES = "study.png", "study.svg"
 _MOST_CURVES = 20
 
 
@@ -22,7 +21,7 @@ def report_of_study(folder, output, *, command=None, say=print):
 
     Args:
       folder: path of a study: study.json with study, title, paper and cells (name,
-        workdir, seed, status, values), and study.md and study.png as far as they are
+        workdir, seed, status, values), and study.png and study.svg as far as they are
         there.
       output: path for `write_page`.
       command: str, what made the page, shown at its end.
@@ -41,12 +40,12 @@ def report_of_study(folder, output, *, command=None, say=print):
     about = f"Study `{study['study']}`"
     if study.get("budget"):
         about += f", budget {study['budget']}"
-    sections = [_outcome(folder, study), _cells(study)]
     curves = _curves(folder, study["cells"])
+    sections = [_outcome(folder, study), *([curves] if curves else []), _cells(study)]
     page = Page(
         study.get("title") or study["study"],
         f"{about}: {done} of {len(study['cells'])} cells done",
-        tuple(sections + ([curves] if curves else [])),
+        tuple(sections),
     )
     return write_page(page, output, command=command)
 
@@ -83,26 +82,26 @@ def read_study(folder):
 
 
 def _outcome(folder, study):
-    """The figure, what the paper has, and the table of the study."""
+    """The figure, what the paper has, and the numbers of the study."""
     blocks, paper = [], study.get("paper")
+    title = study.get("title") or study["study"]
     failed = [cell for cell in study["cells"] if cell.get("status") == "failed"]
     if failed:
         names = ", ".join(_cell_name(cell) for cell in failed)
         blocks.append(Text(f"Failed cells ({len(failed)}): {names}.", "warning"))
-    if isinstance(paper, str):
-        blocks.append(Text(f"In the paper: {paper}"))
+    if study.get("question"):
+        blocks.append(Text(study["question"]))
     if (folder / _FIGURE).is_file():
-        blocks.append(
-            Picture(
-                study.get("title") or study["study"], (folder / _FIGURE).read_bytes()
-            )
-        )
-    if (folder / _TABLE).is_file():
-        text = (folder / _TABLE).read_text(encoding="utf-8")
-        # Its title stands above, its list of cells below.
-        found = markdown_blocks(text.partition("\n## Cells\n")[0])
-        blocks += found[1:] if text.startswith("# ") else found
-    if not blocks:
+        svg = folder / _FIGURE_OF_PAGES
+        vector = svg.read_bytes() if svg.is_file() else None
+        blocks.append(Picture(title, (folder / _FIGURE).read_bytes(), vector))
+    # Studies of version 0.1.0 have no tables: their cells are shown below.
+    for table in study.get("tables", ()):
+        header = tuple(table["header"])
+        blocks.append(Table(header, tuple(map(tuple, table["rows"]))))
+    if isinstance(paper, str):
+        blocks.append(Text(f"In the paper: {paper}. {study.get('note', '')}".strip()))
+    if not study["cells"] or not blocks:
         blocks.append(Text("No cell has ended yet.", "note"))
     return Section("Outcome", tuple(blocks))
 

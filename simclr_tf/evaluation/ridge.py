@@ -41,8 +41,11 @@ class RidgeClassifier:
 
     def predict(self, features: Array) -> Array:
         """Predict labels int64 `[m]` of features `[m, F]`."""
-        scores = self._axes.transform(features) @ self._weights + self._offsets
-        return self.classes[scores.argmax(axis=1)]
+        return self.classes[self.scores(features).argmax(axis=1)]
+
+    def scores(self, features: Array) -> Array:
+        """Compute scores float `[m, C]` of features, columns as in `classes`."""
+        return self._axes.transform(features) @ self._weights + self._offsets
 
 
 def fit_ridge(

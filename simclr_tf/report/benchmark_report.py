@@ -1,19 +1,9 @@
-"""What a benchmark found, as a table and as a plot of cost against size."""
+"""What a benchmark found, as a table."""
 
 from simclr_tf.benchmarks import spread
 from simclr_tf.errors import DataError
-from simclr_tf.report.plots import matplotlib_parts, save_figure
 from simclr_tf.report.tables import markdown_table
 
-# Okabe and Ito: told apart with any kind of colour vision, by marker in print.
-_STYLES = (
-    ("#0072B2", "o", "-"),
-    ("#D55E00", "s", "--"),
-    ("#009E73", "^", "-."),
-    ("#CC79A7", "D", ":"),
-    ("#E69F00", "v", "-"),
-)
-_INK, _FAINT = "#222222", "#DDDDDD"
 _HEADER = ("benchmark", "case", "variant", "rate", "cost", "times as fast")
 
 
@@ -110,84 +100,3 @@ def _machine(record):
         + (f"; load before: {load[0]:.1f}" if load else "")
         + "."
     )
-
-
-def compares_sizes(record):
-    """Whether a line of the record has at least two sizes."""
-    sizes = {}
-    for row in record.rows:
-        if row.line is not None:
-            sizes.setdefault(row.line, set()).add(row.size)
-    return any(len(found) > 1 for found in sizes.values())
-
-
-def cost_figure(record, path):
-    """Plot the cost of one unit against the size, both logarithmic, with quartiles.
-
-    Args:
-      record: Record whose rows have lines and sizes.
-      path: path of the PNG.
-
-    Raises:
-      ConfigError: matplotlib is missing.
-      DataError: no sizes are compared.
-      WorkdirError: the file cannot be written.
-    """
-    if not compares_sizes(record):
-        raise DataError(f"The benchmark {record.benchmark} compared no sizes.")
-    figure_module, canvas_module = matplotlib_parts()
-    figure = figure_module.Figure(figsize=(6.4, 4.2), dpi=160, facecolor="white")
-    canvas_module.FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    lines = {}
-    for row in record.rows:
-        if row.line is not None:
-            lines.setdefault(row.line, []).append(row)
-    for number, (name, rows) in enumerate(lines.items()):
-        color, marker, dashes = _STYLES[number % len(_STYLES)]
-        sizes, medians, errors = _points(rows)
-        axes.errorbar(
-            sizes,
-            medians,
-            yerr=errors,
-            label=name,
-            color=color,
-            marker=marker,
-            linestyle=dashes,
-            capsize=3,
-            linewidth=1.6,
-            markersize=5,
-        )
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="size",
-        ylabel=f"µs for one of the {record.rows[0].unit}",
-    )
-    axes.set_title(
-        f"{record.benchmark}: cost against size",
-        loc="left",
-        fontsize=10,
-        fontweight="bold",
-        color=_INK,
-    )
-    axes.grid(color=_FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.legend(frameon=False, loc="best")
-    figure.tight_layout()
-    save_figure(figure, path)
-
-
-def _points(rows):
-    """(sizes, medians, (below, above)) of a line, in µs a unit, by size."""
-    rows = sorted(rows, key=lambda row: row.size)
-    spreads = [
-        spread([1e6 * second / row.units for second in row.seconds]) for row in rows
-    ]
-    errors = (
-        [found.median - found.low for found in spreads],
-        [found.high - found.median for found in spreads],
-    )
-    return [row.size for row in rows], [found.median for found in spreads], errors

@@ -1,7 +1,7 @@
 """What a report is made of, whatever it is written as: HTML or Markdown.
 
 A page has sections, a section has blocks. Blocks hold numbers, words and pixels, no
-markup: `html_page` and `markdown_page` are the two writers.
+markup: `pages` writes them. A `drawing.Drawing` is a block too.
 """
 
 import dataclasses
@@ -30,11 +30,18 @@ class Table:
       header: tuple of str.
       rows: tuple of tuples, cells with a `str`.
       align: str of "l" and "r", one a column; the first left, others right if None.
+      best: frozenset of (row, column), cells that are marked.
     """
 
     header: tuple
     rows: tuple
     align: str | None = None
+    best: frozenset = frozenset()
+
+    @property
+    def sides(self):
+        """str, `align` in full."""
+        return self.align or "l" + "r" * (len(self.header) - 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +69,15 @@ class Tile:
       image: uint8 or float in [0, 1], `[H, W, C]`.
       caption: str.
       mark: None, "same" or "other": the colour of its frame.
+      group: str or None, the class by which readers filter.
+      detail: str, a longer caption, as the name of a file.
     """
 
     image: np.ndarray
     caption: str = ""
     mark: str | None = None
+    group: str | None = None
+    detail: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,12 +89,14 @@ class Gallery:
       rows: tuple of (title, tuple of Tile).
       legend: tuple of (text, mark).
       beside: int, rows that belong together, beside each other where there is room.
+      together: int, tiles that no line break may part.
     """
 
     title: str
     rows: tuple
     legend: tuple = ()
     beside: int = 1
+    together: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,15 +135,17 @@ class Matrix:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A finished PNG.
+    """A finished picture.
 
     Attributes:
       title: str.
       png: bytes.
+      svg: bytes, the same as a file of its own, or None: an HTML page shows it.
     """
 
     title: str
     png: bytes
+    svg: bytes | None = None
 
 
 @dataclasses.dataclass(frozen=True)

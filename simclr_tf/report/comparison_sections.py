@@ -1,8 +1,10 @@
-"""Several runs side by side: options, curves, figures, results."""
+"""Several runs side by side: results, what differs, curves, cost."""
 
 from simclr_tf.config.schema import flatten
-from simclr_tf.evaluation import EVALUATION_FILE
+from simclr_tf.evaluation import EVALUATION_FILE, THIS_ENCODER
 from simclr_tf.report.blocks import Section, Table, Text
+from simclr_tf.report.figures import intervals_drawing
+from simclr_tf.report.result_figures import interval_of
 from simclr_tf.report.run_sections import cost_rows, curve_section, end_section
 from simclr_tf.report.tables import protocol_title, value_text
 
@@ -13,18 +15,29 @@ _TITLES = {
 }
 
 
-def comparison_sections(runs):
+def comparison_sections(runs, learned=()):
     """The sections of a comparison page.
 
     Args:
       runs: list of RunFiles, at least two, with names that tell them apart.
+      learned: sections on images, shown after the results.
 
     Returns:
       list of Section.
     """
-    sections = [_options(runs), curve_section(runs), end_section(runs)]
-    sections += [_results(runs, file, title) for file, title in _TITLES.items()]
-    sections.append(_cost(runs))
+    sections = [_results(runs, file, title) for file, title in _TITLES.items()]
+    if not any(sections):
+        note = (
+            "None of the runs has been evaluated: `simclr-tf evaluate --workdir=RUN`."
+        )
+        sections = [Section("Evaluation", (Text(note, "note"),))]
+    sections += [
+        _options(runs),
+        *learned,
+        curve_section(runs),
+        end_section(runs),
+        _cost(runs),
+    ]
     return [section for section in sections if section is not None]
 
 
@@ -70,22 +83,39 @@ def _results(runs, file, title):
     for place, run in enumerate(runs):
         if file in run.results:
             for found in run.results[file].measurements:
-                cells.setdefault(_row(found, file), {})[place] = value_text(found)
+                cells.setdefault(_row(found, file), {})[place] = found
     if not cells:
         return None
     rows = tuple(
-        (*key, *(found.get(place, "") for place in range(len(runs))))
+        (*key, *(value_text(found.get(place)) for place in range(len(runs))))
         for key, found in cells.items()
     )
-    blocks = [
+    best = frozenset(
+        (row, 2 + place)
+        for row, found in enumerate(cells.values())
+        for place, m in found.items()
+        if m.value == max(other.value for other in found.values())
+        and m.value > min(other.value for other in found.values())
+    )
+    groups = {
+        what: {runs[place].name: interval_of(m) for place, m in found.items()}
+        for (what, of), found in cells.items()
+        if of == THIS_ENCODER
+    }
+    blocks = []
+    if groups:
+        blocks.append(intervals_drawing(groups, f"Accuracy of {THIS_ENCODER}"))
+    blocks += [
         Table(
             ("accuracy (%)", "of", *(run.name for run in runs)),
             rows,
             "ll" + "r" * len(runs),
+            best,
         ),
         Text(
-            "In brackets 95 % intervals for the test images being a sample; "
-            "± is the standard deviation over draws or seeds."
+            "The best of a row is marked. In brackets 95 % intervals for the test "
+            "images being a sample; ± is the standard deviation over draws or seeds. "
+            "Where intervals overlap, the order may be chance."
         ),
     ]
     sets = {run.results[file].data for run in runs if file in run.results}

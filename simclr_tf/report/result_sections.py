@@ -1,43 +1,61 @@
-"""Result files as sections of a card: tables, commands, wall times, test sizes."""
+"""Files of results in words: tables, commands, wall times, test sizes."""
 
 import dataclasses
 
 from simclr_tf.evaluation.finetune import PROTOCOL as FINE_TUNE
 from simclr_tf.export.card import wall_time_text
-from simclr_tf.report.result_tables import finetune_markdown
-from simclr_tf.report.tables import results_markdown
+from simclr_tf.report.blocks import Text
+from simclr_tf.report.result_tables import finetune_table, results_table
+from simclr_tf.report.tables import markdown_of
+
+FROZEN, FINE_TUNING = "Frozen features", "Fine-tuning"
 
 
-def result_sections(results):
-    """The sections of a card that say what one file of results holds.
+def results_as_blocks(results):
+    """What one file of results holds, as blocks of a page.
 
     Args:
       results: simclr_tf.evaluation.Results.
 
     Returns:
-      list of dicts with "title" and "markdown": frozen features, fine-tuning, as far
-      as they were measured.
+      list of (title, results, blocks): frozen features and fine-tuning, as far as they
+      were measured, each with its own results.
 
     Example:
       >>> from simclr_tf.evaluation import Measurement, Results
       >>> found = Measurement("fine-tuned", "fine_tune", "accuracy_percent", 84.0, 100,
       ...                     600, std=0.5, settings={"budget": "1 %", "seeds": [0, 1]})
-      >>> [part["title"] for part in result_sections(Results("x", "y", (found,)))]
+      >>> [title for title, *_ in results_as_blocks(Results("x", "y", (found,)))]
       ['Fine-tuning']
     """
     tuned = tuple(m for m in results.measurements if m.protocol == FINE_TUNE)
     probed = tuple(m for m in results.measurements if m.protocol != FINE_TUNE)
-    sections = []
-    for title, found, table in (
-        ("Frozen features", probed, results_markdown),
-        ("Fine-tuning", tuned, finetune_markdown),
-    ):
-        if found:
-            part = dataclasses.replace(results, measurements=found)
-            sections.append(
-                {"title": title, "markdown": f"{table(part)}\n\n{_origin(results)}"}
+    return [
+        (title, part, (*table(part), Text(_origin(results))))
+        for title, part, table in (
+            (title, dataclasses.replace(results, measurements=found), table)
+            for title, found, table in (
+                (FROZEN, probed, results_table),
+                (FINE_TUNING, tuned, finetune_table),
             )
-    return sections
+            if found
+        )
+    ]
+
+
+def result_sections(results):
+    """The sections of a card on one file of results.
+
+    Args:
+      results: simclr_tf.evaluation.Results.
+
+    Returns:
+      list of dicts with "title" and "markdown", see `results_as_blocks`.
+    """
+    return [
+        {"title": title, "markdown": markdown_of(blocks)}
+        for title, _, blocks in results_as_blocks(results)
+    ]
 
 
 def seconds_of(results):

@@ -3,14 +3,21 @@
 from simclr_tf.config import Config
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.schema import differences
-from simclr_tf.evaluation import FINETUNE_FILE, TRANSFER_FILE
+from simclr_tf.evaluation import TRANSFER_FILE
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.objectives import figures_of
-from simclr_tf.report.blocks import Curves, Picture, Section, Table, Text
-from simclr_tf.report.markdown_blocks import markdown_blocks
-from simclr_tf.report.result_sections import result_sections, seconds_of
-from simclr_tf.report.result_tables import transfer_markdown
+from simclr_tf.report.blocks import Curves, Section, Table, Text
+from simclr_tf.report.result_figures import accuracies_of, accuracy_against_labels
+from simclr_tf.report.result_sections import (
+    FINE_TUNING,
+    FROZEN,
+    results_as_blocks,
+    seconds_of,
+)
+from simclr_tf.report.result_tables import transfer_table
 from simclr_tf.training.warm_start import read_warm_start
+
+_DRAWINGS = {FROZEN: accuracies_of, FINE_TUNING: accuracy_against_labels}
 
 
 def configuration_section(run):
@@ -111,7 +118,7 @@ def end_section(runs):
 
 
 def evaluation_sections(run):
-    """The tables of evaluation, fine-tuning and transfer, with their intervals.
+    """Figures and tables of evaluation, fine-tuning and transfer, with intervals.
 
     Args:
       run: RunFiles.
@@ -121,46 +128,27 @@ def evaluation_sections(run):
     """
     sections = []
     for file, results in run.results.items():
-        parts = (
-            [{"title": "Transfer", "markdown": transfer_markdown(results)}]
+        for title, part, blocks in (
+            [("Transfer", results, transfer_table(results))]
             if file == TRANSFER_FILE
-            else result_sections(results)
-        )
-        for part in parts:
-            blocks = list(markdown_blocks(part["markdown"]))
+            else results_as_blocks(results)
+        ):
+            blocks = list(blocks)
+            if title in _DRAWINGS:
+                blocks.insert(0, _DRAWINGS[title](part))
             if run.step is not None and results.step not in (None, run.step):
-                blocks.insert(
-                    0,
-                    Text(
-                        f"{file} is of step {results.step:,}; the newest checkpoint is "
-                        f"of step {run.step:,}: evaluate again.",
-                        "warning",
-                    ),
+                warning = (
+                    f"{file} is of step {results.step:,}; the newest checkpoint is "
+                    f"of step {run.step:,}: evaluate again."
                 )
-            picture = run.workdir.path / "finetune.png"
-            if file == FINETUNE_FILE and picture.is_file():
-                blocks.append(Picture("Accuracy against labels", picture.read_bytes()))
-            sections.append(Section(part["title"], tuple(blocks)))
+                blocks.insert(0, Text(warning, "warning"))
+            sections.append(Section(title, tuple(blocks)))
     if run.problems:
-        sections.append(
-            Section(
-                "Results that cannot be read",
-                tuple(Text(problem, "warning") for problem in run.problems),
-            )
-        )
+        problems = tuple(Text(problem, "warning") for problem in run.problems)
+        sections.append(Section("Results that cannot be read", problems))
     if not sections:
-        sections.append(
-            Section(
-                "Evaluation",
-                (
-                    Text(
-                        "Not evaluated yet: `simclr-tf evaluate --workdir="
-                        f"{run.workdir.path}`.",
-                        "note",
-                    ),
-                ),
-            )
-        )
+        note = f"Not evaluated yet: `simclr-tf evaluate --workdir={run.workdir.path}`."
+        sections.append(Section("Evaluation", (Text(note, "note"),)))
     return sections
 
 

@@ -1,7 +1,5 @@
 """Images small enough for a page, and as PNG bytes."""
 
-import base64
-
 import numpy as np
 import tensorflow as tf
 
@@ -56,16 +54,6 @@ def png_bytes(image):
     if image.ndim != 3:
         raise DataError(f"An image has the shape [H, W, C], not {image.shape}.")
     return tf.io.encode_png(thumbnails(image[np.newaxis], max(image.shape))[0]).numpy()
-
-
-def data_uri(png):
-    """PNG bytes as a URI that holds them.
-
-    Example:
-      >>> data_uri(b"abc")
-      'data:image/png;base64,YWJj'
-    """
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
 def sprite_sheet(images):

@@ -4,38 +4,27 @@ import textwrap
 
 import numpy as np
 
-from simclr_tf.report.plots import matplotlib_parts, save_figure
+from simclr_tf.report.drawing import INK, PANEL, PAPER, STYLES, Drawing
 from simclr_tf.studies.rows import DONE, Row
 from simclr_tf.studies.tables import row_means
 
-# Okabe and Ito: told apart with any kind of colour vision, by marker in print.
-_STYLES = (
-    ("#0072B2", "o", "-"),
-    ("#D55E00", "s", "--"),
-    ("#009E73", "^", "-."),
-    ("#CC79A7", "D", ":"),
-    ("#E69F00", "v", "-"),
-    ("#56B4E9", "P", "--"),
-    ("#7F7F7F", "X", "-."),
-    ("#000000", "*", ":"),
-)
-_INK, _FAINT, _EMPTY = "#222222", "#DDDDDD", "#F2F2F2"
 _MEAN = "mean"
 _ROOM_AMONG_LINES = 4  # Series in a legend; of more, some line runs through it.
 
 
-def study_figure(study, rows, path, *, ours):
-    """Draw a study as PNG.
+def study_figure(study, rows, *, ours):
+    """Draw a study: our numbers on the left, the paper's on the right.
 
     Args:
       study: Study.
       rows: list of Row; failed and pending ones are marked.
-      path: path of the PNG.
       ours: str, the data, network and epochs of our numbers.
+
+    Returns:
+      simclr_tf.report.drawing.Drawing.
 
     Raises:
       ConfigError: matplotlib is missing.
-      WorkdirError: the file cannot be written.
     """
     shown = study.figure.series
     rows = [row for row in rows if not shown or row.series in shown]
@@ -44,46 +33,40 @@ def study_figure(study, rows, path, *, ours):
         for (series, x), value in study.paper.numbers.items()
         if not shown or series in shown
     ]
-    draw = _DRAWINGS[study.figure.kind]
-    figure_module, canvas_module = matplotlib_parts()
+
+    def draw(figure, _):
+        draw_side = _DRAWINGS[study.figure.kind]
+        left, right = figure.subplots(1, 2)
+        styles = _styles(rows, {})
+        draw_side(left, study.figure, rows, styles)
+        left.set_title(_wrapped(f"Ours: {ours}", 62), fontsize=9, fontweight="normal")
+        if paper:
+            draw_side(right, study.figure, paper, _styles(paper, styles))
+        else:
+            right.axis("off")
+            right.text(
+                0.5,
+                0.6,
+                _wrapped(study.paper.note, 52),
+                ha="center",
+                va="center",
+                fontsize=10,
+                transform=right.transAxes,
+            )
+        right.set_title(
+            f"The paper: {study.paper.source}", fontsize=9, fontweight="normal"
+        )
+        figure.suptitle(study.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+        if paper:
+            figure.supxlabel(
+                _wrapped(f"What differs: {study.paper.note}", 190),
+                x=0.01,
+                ha="left",
+                fontsize=7.5,
+            )
+
     size = (12.6, 5.9) if study.figure.kind == "heat_map" else (11.4, 5.2)
-    figure = figure_module.Figure(figsize=size, dpi=140, facecolor="white")
-    canvas_module.FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    styles = _styles(rows, {})
-    draw(left, study.figure, rows, styles)
-    left.set_title(_wrapped(f"Ours: {ours}", 62), loc="left", fontsize=9, color=_INK)
-    if paper:
-        draw(right, study.figure, paper, _styles(paper, styles))
-    else:
-        right.axis("off")
-        right.text(
-            0.5,
-            0.6,
-            _wrapped(study.paper.note, 52),
-            ha="center",
-            va="center",
-            fontsize=10,
-            color=_INK,
-            transform=right.transAxes,
-        )
-    right.set_title(
-        f"The paper: {study.paper.source}", loc="left", fontsize=9, color=_INK
-    )
-    figure.suptitle(
-        study.title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=_INK
-    )
-    if paper:
-        figure.text(
-            0.01,
-            0.008,
-            _wrapped(f"What differs: {study.paper.note}", 190),
-            fontsize=7.5,
-            color="#555555",
-            va="bottom",
-        )
-    figure.tight_layout(rect=(0, 0.07 if paper else 0, 1, 0.97))
-    save_figure(figure, path)
+    return Drawing(*size, draw, study.title)
 
 
 def _heat_map(axes, figure, rows, styles):
@@ -99,18 +82,20 @@ def _heat_map(axes, figure, rows, styles):
         )
     for name, mean in means.items():
         grid[names.index(name), -1] = np.nan if mean is None else mean
-    axes.set_facecolor(_EMPTY)
+    axes.set_facecolor(PANEL)
+    axes.grid(False)
     image = axes.imshow(grid, cmap="viridis")
     # The means stand apart: they are no cells.
-    axes.axvline(len(columns) - 0.5, color="white", linewidth=4)
+    axes.axvline(len(columns) - 0.5, color=PAPER, linewidth=4)
     low, high = _range(grid)
     for (y, x), value in np.ndenumerate(grid):
         if np.isnan(value):
             row = by_place.get((names[y], columns[x])) if x < len(columns) else None
-            text, color = ("" if row is None else row.status), _INK
+            text, color = ("" if row is None else row.status), INK
         else:
             text = f"{value:.1f}"
-            color = "white" if value < low + 0.6 * (high - low) else "black"
+            # The colours of the map are the same on dark pages: so are these.
+            color = "#FEFEFE" if value < low + 0.6 * (high - low) else "#010101"
         axes.text(x, y, text, ha="center", va="center", fontsize=8, color=color)
     axes.set_xticks(
         range(len(columns) + 1), [*columns, _MEAN], rotation=35, ha="right", fontsize=8
@@ -146,7 +131,7 @@ def _bars(axes, figure, rows, styles):
             label=label,
             color=styles[row.series][0],
             capsize=2,
-            error_kw={"linewidth": 1, "ecolor": _INK},
+            error_kw={"linewidth": 1, "ecolor": INK},
         )
         text = row.status if row.mean is None else f"{row.mean:.1f}"
         axes.annotate(
@@ -193,9 +178,6 @@ def _lines(axes, figure, rows, styles):
             color=color,
             marker=marker,
             linestyle=dashes,
-            capsize=3,
-            linewidth=1.6,
-            markersize=5,
         )
     for number, (x, status, color) in enumerate(missing):
         above = sum(other == x for other, _, _ in missing[:number])
@@ -244,7 +226,6 @@ def _scatter(axes, figure, rows, styles):
             color=color,
             marker=marker,
             linestyle="none",
-            capsize=3,
             markersize=7,
         )
         for x, mean, text in zip(xs, means, names, strict=True):
@@ -270,7 +251,7 @@ def _scatter(axes, figure, rows, styles):
             fontsize=7,
             va="bottom",
             transform=axes.transAxes,
-            color=_INK,
+            color=INK,
         )
     if figure.is_logarithmic:
         axes.set_xscale("log")
@@ -288,18 +269,14 @@ _DRAWINGS = {"heat_map": _heat_map, "bars": _bars, "lines": _lines, "scatter": _
 def _finish(axes, figure, legend=True):
     axes.set_xlabel(figure.x_title)
     axes.set_ylabel(figure.y_title)
-    axes.grid(axis="y", color=_FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.grid(axis="x", visible=False)
     if legend and axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=7.5, loc="best")
+        axes.legend(fontsize=7.5, loc="best")
 
 
 def _legend_below(axes, columns, distance):
     """Put a legend below the axes, by `distance`, a fraction of their height."""
     axes.legend(
-        frameon=False,
         fontsize=7.5,
         ncols=columns,
         loc="upper center",
@@ -311,7 +288,7 @@ def _styles(rows, others):
     """Give each series a style: that of the other side where it is there too."""
     names = list(dict.fromkeys(row.series for row in rows))
     kept = {name: others[name] for name in names if name in others}
-    free = [style for style in _STYLES if style not in kept.values()]
+    free = [style for style in STYLES if style not in kept.values()]
     new = [name for name in names if name not in kept]
     return {
         **kept,

@@ -1,4 +1,6 @@
-"""The folder of a study: study.json (all cells and numbers), study.md and study.png.
+"""The folder of a study: study.json (all cells and numbers), study.md, study.png.
+
+study.svg is the same figure for the page of `simclr-tf report`.
 
 `cells/NAME-seedS/` is the workdir of a run, with its cell.json; `logs/` has its log.
 """
@@ -12,13 +14,14 @@ from simclr_tf.config.moved import flat_with_present_names
 from simclr_tf.config.schema import flatten, is_resumable, to_dict, walk_options
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.files import write_atomically
+from simclr_tf.report.blocks import Table
 from simclr_tf.studies.figures import study_figure
 from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
 from simclr_tf.studies.study import runs_of
-from simclr_tf.studies.tables import in_common, study_markdown
+from simclr_tf.studies.tables import in_common, numbers_of, study_markdown
 
 STUDY_FILE, CELL_FILE = "study.json", "cell.json"
-TABLE_FILE, PICTURE_FILE = "study.md", "study.png"
+TABLE_FILE, PICTURE_FILE, VECTOR_FILE = "study.md", "study.png", "study.svg"
 CELLS, LOGS = "cells", "logs"
 
 
@@ -120,7 +123,7 @@ class StudyFolder:
         return record
 
     def write(self, seeds, *, draws=True, say=print):
-        """Write study.json, study.md and study.png from all cells that are there.
+        """Write study.json, study.md and the figure from all cells that are there.
 
         Args:
           seeds: ints; the seeds of earlier calls are added.
@@ -142,10 +145,15 @@ class StudyFolder:
                 return records  # Else another shard finished a cell: write it too.
 
     def _write(self, summaries):
-        paper = self._study.paper
+        paper, rows = self._study.paper, rows_of(self._cells, summaries)
         self._write_study(
             summaries,
-            rows=list(map(dataclasses.asdict, rows_of(self._cells, summaries))),
+            rows=list(map(dataclasses.asdict, rows)),
+            tables=[
+                {"header": part.header, "rows": part.rows}
+                for part in numbers_of(self._study, rows)
+                if isinstance(part, Table)
+            ],
             note=paper.note,
             paper_numbers=[
                 {"series": series, "x": x, "value": value}
@@ -163,12 +171,13 @@ class StudyFolder:
 
     def _draw(self, say):
         try:
-            study_figure(
+            drawing = study_figure(
                 self._study,
                 rows_of(self._cells, self.read()["cells"]),
-                self.path / PICTURE_FILE,
                 ours=in_common(self._cells, flatten(self._base)),
             )
+            drawing.save(self.path / PICTURE_FILE)
+            drawing.save(self.path / VECTOR_FILE)
         except ConfigError as error:  # matplotlib is an extra.
             say(f"No figure: {error}")
 

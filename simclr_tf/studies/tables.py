@@ -4,7 +4,8 @@ from simclr_tf.config.moved import flat_with_present_names
 from simclr_tf.config.pretrain import ENCODERS
 from simclr_tf.config.schema import guest_options
 from simclr_tf.models.encoders import family_of
-from simclr_tf.report.tables import markdown_table, number_text
+from simclr_tf.report.blocks import Table, Text
+from simclr_tf.report.tables import markdown_of, markdown_of_table, number_text
 from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
 from simclr_tf.studies.study import BUDGETS
 
@@ -43,13 +44,13 @@ def study_markdown(study, cells, record):
         "",
         "## Numbers",
         "",
-        numbers_table(study, rows),
+        markdown_of(numbers_of(study, rows)),
         "",
         f"The paper: {study.paper.source}. {study.paper.note}",
         "",
         "## Cells",
         "",
-        _cells_table(record["cells"]),
+        markdown_of_table(_cells_table(record["cells"])),
         "",
     ]
     return "\n".join(lines)
@@ -99,15 +100,15 @@ def _network(base):
     return family_of(options).describe(options, base.get("data.image_size_pixels"))
 
 
-def numbers_table(study, rows):
-    """Write our numbers and the paper's, in columns beside ours or in a second table.
+def numbers_of(study, rows):
+    """Tables of our numbers and the paper's, in columns beside ours or in a second one.
 
     Args:
       study: Study.
       rows: list of Row.
 
     Returns:
-      str, Markdown.
+      list of simclr_tf.report.blocks.Table and Text.
     """
     ours = {(row.series, row.x): row for row in rows}
     paper = study.paper.numbers
@@ -115,7 +116,7 @@ def numbers_table(study, rows):
         tables = [_matrix(study, ours, _text, "ours")]
         if paper:
             tables.append(_matrix(study, paper, lambda value: f"{value:g}", PAPER))
-        return "\n\n".join(tables)
+        return tables
     shared = {series for series, _ in ours}
     xs = list(dict.fromkeys(x for _, x in ours))
     xs += [x for series, x in paper if series in shared and x not in xs]
@@ -148,10 +149,12 @@ def numbers_table(study, rows):
     if chosen:
         names = ", ".join(f"`{name}`" for name in dict.fromkeys(chosen))
         tables.append(
-            "Each number is of the cell that was best on held-out training "
-            f"images: {names}."
+            Text(
+                "Each number is of the cell that was best on held-out training "
+                f"images: {names}."
+            )
         )
-    return "\n\n".join(tables)
+    return tables
 
 
 def row_means(numbers):
@@ -175,13 +178,12 @@ def row_means(numbers):
 
 
 def _table(study, xs, columns):
-    header = [study.figure.x_title, *(title for title, _ in columns)]
-    return markdown_table(
-        header,
-        [
-            [f"{x:g}" if isinstance(x, float) else x, *(cell(x) for _, cell in columns)]
+    return Table(
+        (study.figure.x_title, *(title for title, _ in columns)),
+        tuple(
+            (f"{x:g}" if isinstance(x, float) else x, *(cell(x) for _, cell in columns))
             for x in xs
-        ],
+        ),
     )
 
 
@@ -190,24 +192,23 @@ def _matrix(study, numbers, text, whose):
     means = row_means(
         {place: getattr(number, "mean", number) for place, number in numbers.items()}
     )
-    header = [
-        f"{whose}: {study.figure.y_title} \\ {study.figure.x_title}",
-        *columns,
-        _MEAN,
-    ]
-    return markdown_table(
-        header,
-        [
-            [
+    return Table(
+        (
+            f"{whose}: {study.figure.y_title} \\ {study.figure.x_title}",
+            *columns,
+            _MEAN,
+        ),
+        tuple(
+            (
                 row,
                 *(
                     text(numbers[row, column]) if (row, column) in numbers else ""
                     for column in columns
                 ),
                 _number(mean),
-            ]
+            )
             for row, mean in means.items()
-        ],
+        ),
     )
 
 
@@ -232,16 +233,16 @@ def _cells_table(summaries):
         )
         seconds = summary["wall_seconds"]
         rows.append(
-            [
+            (
                 summary["name"],
                 summary["seed"],
                 summary["status"],
                 "" if seconds is None else f"{seconds:.0f}",
                 " ".join((summary["error"] or values).split()),
-            ]
+            )
         )
-    return markdown_table(
-        ["cell", "seed", "status", "seconds", "values, or what went wrong"],
-        rows,
-        align="lrlrl",
+    return Table(
+        ("cell", "seed", "status", "seconds", "values, or what went wrong"),
+        tuple(rows),
+        "lrlrl",
     )

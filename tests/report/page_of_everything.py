@@ -14,6 +14,7 @@ from simclr_tf.report.blocks import (
     Text,
     Tile,
 )
+from simclr_tf.report.figures import intervals_drawing
 from simclr_tf.report.thumbnails import png_bytes
 
 HOSTILE = '<b>x</b> & "q" https://example.org/a.png'
@@ -27,7 +28,7 @@ def page_of_everything(num_images=7):
     classes = (HOSTILE, *(f"class {number}" for number in range(1, 12)))
     places = {name: rng.normal(size=(num_images, 2)) for name in ("PCA", "t-SNE")}
     tiles = tuple(
-        Tile(image, HOSTILE, mark)
+        Tile(image, HOSTILE, mark, group=HOSTILE, detail="a/<i>.png")
         for image, mark in zip(images, (None, "same", "other"), strict=False)
     )
     return Page(
@@ -41,7 +42,9 @@ def page_of_everything(num_images=7):
                     Text(f"heading {HOSTILE}", "heading"),
                     Text("noted", "note"),
                     Text("warned", "warning"),
-                    Table(("name", "value"), (("a|b", 1), (HOSTILE, "`c`"))),
+                    Table(
+                        ("name", "value"), (("a|b", 1), (HOSTILE, "`c`")), best={(0, 1)}
+                    ),
                 ),
             ),
             Section(
@@ -77,7 +80,17 @@ def page_of_everything(num_images=7):
                         {"PCA": places["PCA"]}, images[..., :1], ["x"] * num_images
                     ),
                     Matrix("mistakes", np.array([[3, 1], [0, 4]]), ("cat", HOSTILE)),
+                    Gallery("triples", (("", tiles * 2),), together=3),
                     Picture("a picture", png_bytes(images[0])),
+                    intervals_drawing(
+                        {
+                            "kNN": {
+                                HOSTILE: (70.0, 65.0, 75.0),
+                                "raw": (50.0, None, None),
+                            }
+                        },
+                        "results",
+                    ),
                 ),
             ),
         ),

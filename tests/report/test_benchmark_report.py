@@ -103,11 +103,11 @@ def test_cost_is_plotted_where_sizes_are_compared(tmp_path):
     lines = [
         row(name, size=size) for name in ("dense", "streamed") for size in (100, 10)
     ]
-    cost_figure(record(*lines), path)
+    cost_figure(record(*lines)).save(path)
     assert imread(path).ndim == 3
     for rows in ([row()], [row(size=10), row("streamed", size=100)]):
         with pytest.raises(DataError, match="compared no sizes"):
-            cost_figure(record(*rows), path)
+            cost_figure(record(*rows))
 
 
 def test_a_record_cannot_be_changed():

@@ -5,6 +5,7 @@ index for Python has a browser, so these tests are slow ones, run by `make test-
 the fast suite reads the same page with a strict parser (test_pages.py).
 """
 
+import html
 import json
 import re
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 import pytest
 from PIL import Image
 
-from simclr_tf.report.html_page import html_of
+from simclr_tf.report.pages import html_of
 from tests.report.page_of_everything import page_of_everything
 
 pytestmark = pytest.mark.slow
@@ -27,8 +28,8 @@ BROWSERS = (
 )
 PROBE = """<script>
 addEventListener("load", function () {
-  var found = {}, dot = document.querySelector(".maps g[data-i='2'] circle,"
-    + ".maps g[data-i='2'] rect"), tip, point;
+  var found = {}, dot = document.querySelector(".maps [data-i='2']"), tip,
+    point, big, filter;
   found.width = document.documentElement.scrollWidth;
   found.window = document.documentElement.clientWidth;
   found.paper = getComputedStyle(document.body).backgroundColor;
@@ -44,6 +45,23 @@ addEventListener("load", function () {
   found.tip = tip && tip.textContent;
   found.thumbnail = tip && getComputedStyle(tip.querySelector("i")).backgroundPosition;
   found.tipRight = tip && tip.getBoundingClientRect().right;
+  big = document.getElementById("big");
+  document.querySelector(".tile img").click();
+  found.large = big.open && big.querySelector("img").getBoundingClientRect().width;
+  found.file = big.open && big.querySelector("small").textContent;
+  big.click();
+  found.closed = !big.open;
+  filter = document.getElementById("classes");
+  filter.value = "class 11";
+  filter.dispatchEvent(new Event("change"));
+  found.left = Array.from(document.querySelectorAll("[data-group]:not(.hidden)")).map(
+    function (mark) { return mark.dataset.group; });
+  filter.value = "";
+  filter.dispatchEvent(new Event("change"));
+  found.all = document.querySelectorAll("[data-group].hidden").length;
+  found.triples = Array.from(document.querySelectorAll(".together")).map(
+    function (group) { return new Set(Array.from(group.children).map(
+      function (tile) { return tile.getBoundingClientRect().top; })).size; });
   document.body.setAttribute("data-found", JSON.stringify(found));
 });
 </script>"""
@@ -92,7 +110,7 @@ def found_in(browser, page, *flags, width=360):
         browser, page, "--dump-dom", "--virtual-time-budget=2000", *flags, width=width
     )
     quoted = re.search(r'data-found="([^"]*)"', dom).group(1)
-    return json.loads(quoted.replace("&quot;", '"').replace("&amp;", "&"))
+    return json.loads(html.unescape(quoted))
 
 
 @pytest.mark.parametrize("width", [360, 1100])
@@ -108,6 +126,21 @@ def test_pointing_at_a_dot_shows_its_name_and_its_image(browser, page):
     # Place 2 of a sheet of 7 columns, thumbnails of 5 x 6 pixels 16 times as large.
     assert found["thumbnail"] == f"{-2 * 5 * 16}px 0px"
     assert found["tipRight"] <= 360
+
+
+def test_a_click_enlarges_a_picture_and_another_closes_it(browser, page):
+    found = found_in(browser, page)
+    assert found["large"] > 200 and found["closed"]
+    assert found["file"] == "a/<i>.png"  # In full.
+
+
+def test_choosing_a_class_hides_the_others_and_all_shows_them_again(browser, page):
+    found = found_in(browser, page)
+    assert set(found["left"]) == {"class 11"} and found["all"] == 0
+
+
+def test_an_image_and_its_views_are_never_parted_by_a_line_break(browser, page):
+    assert found_in(browser, page)["triples"] == [1, 1]
 
 
 def test_page_follows_the_colour_scheme(browser, page):

@@ -10,12 +10,9 @@ import pytest
 from PIL import Image
 
 from simclr_tf.errors import ConfigError, WorkdirError
-from simclr_tf.report.blocks import Curves, Table, Text
-from simclr_tf.report.html_page import html_of
-from simclr_tf.report.markdown_blocks import markdown_blocks
-from simclr_tf.report.page_files import prepare_output, write_page
-from simclr_tf.report.svg_charts import curves_svg
-from simclr_tf.report.tables import markdown_table
+from simclr_tf.report.blocks import Curves, Page, Section, Text
+from simclr_tf.report.figures import lines_drawing
+from simclr_tf.report.pages import html_of, prepare_output, write_page
 from simclr_tf.report.thumbnails import sprite_sheet
 from tests.report.page_of_everything import HOSTILE, page_of_everything
 
@@ -99,7 +96,7 @@ def test_words_and_marks_stand_out_from_their_ground_in_both_schemes(text, schem
     for ground in ("paper", "panel"):
         for ink in ("ink", "faint", "accent"):  # AA for text.
             assert contrast(colors[ink], colors[ground]) >= 4.5, (ink, ground)
-        for mark in ("hit", "miss", *(f"c{n}" for n in range(10))):  # AA for graphics.
+        for mark in (f"c{n}" for n in range(10)):  # AA for graphics.
             assert contrast(colors[mark], colors[ground]) >= 3, (mark, ground)
     assert contrast(colors["ink"], colors["warn"]) >= 4.5
 
@@ -123,6 +120,46 @@ def test_every_block_is_drawn_with_titles_to_hover(tree):
         assert any(name in words_of(e) for e in all_named(tree, "p"))
     kinds = {e.attrib.get("class") for e in all_named(tree, "figure")}
     assert {"tile", "tile same", "tile other", "panel", "panel matrix"} <= kinds
+    assert f"{HOSTILE}: 70.0 (65.0 to 75.0)" in titles and "raw: 50.0" in titles
+
+
+def test_images_of_a_pair_share_a_line_and_the_best_cell_is_marked(tree):
+    groups = [e for e in tree.iter("div") if e.attrib.get("class") == "together"]
+    assert [len(list(group.iter("figure"))) for group in groups] == [3, 3]
+    best = [e for e in tree.iter("span") if e.attrib.get("class") == "best"]
+    assert [words_of(e) for e in best] == ["1"]
+
+
+def test_a_tile_shows_the_end_of_a_file_name_and_keeps_the_whole(tree):
+    tile = next(e for e in all_named(tree, "figure") if e.find("img") is not None)
+    assert words_of(tile.find("figcaption/small")) == "<i>.png"
+    assert tile.find("img").attrib["title"] == "a/<i>.png"
+
+
+def test_a_reader_can_choose_each_class_that_is_shown(tree):
+    options = [e.attrib["value"] for e in all_named(tree, "option")]
+    classes = {"", "unlabelled", "class 1", "class 3", "class 11", HOSTILE}
+    assert set(options) == classes and len(options) == len(classes)
+    groups = {e.attrib["data-group"] for e in tree.iter() if "data-group" in e.attrib}
+    assert groups == classes - {""}
+
+
+def test_figures_take_their_colours_from_the_page(text, tree):
+    for svg in all_named(tree, "svg"):
+        for element in svg.iter():
+            colors = re.findall(
+                r"(?:fill|stroke): ([^;]*)", element.attrib.get("style", "")
+            )
+            assert all(c == "none" or c.startswith("var(--") for c in colors), colors
+
+
+def test_names_that_no_file_could_hold_are_shown_with_a_mark(tmp_path):
+    name = "\udcff\x0b$x$ 圖"
+    curves = Curves(name, {name: ([1], [1.0]), "b": ([1], [2.0])})
+    page = Page(name, name, (Section(name, (Text(name), curves)),))
+    written = write_page(page, tmp_path)
+    tree = html5lib.HTMLParser(strict=True).parse(written[0].read_text("utf-8"))
+    assert tree is not None and "$x$ 圖" in written[1].read_text("utf-8")
 
 
 def test_sprite_holds_the_thumbnail_of_every_point(tree):
@@ -136,7 +173,7 @@ def test_sprite_holds_the_thumbnail_of_every_point(tree):
     )
     assert sheet.shape == (int(maps.attrib["data-rows"]) * height, columns * width, 3)
     points = [int(e.attrib["data-i"]) for e in maps.iter() if "data-i" in e.attrib]
-    assert points == [*range(7)] * 2
+    assert sorted(points[:7]) == sorted(points[7:]) == [*range(7)]
     for index in range(7):
         top, left = index // columns * height, index % columns * width
         np.testing.assert_array_equal(
@@ -145,12 +182,12 @@ def test_sprite_holds_the_thumbnail_of_every_point(tree):
 
 
 def test_curves_stand_where_their_values_are():
-    svg = curves_svg(Curves("x", {"a": ([0, 5, 10], [0.0, 1.0, 0.5])}))
-    points = [
-        tuple(map(float, point.split(",")))
-        for point in re.search(r'points="([^"]*)"', svg).group(1).split()
+    svg = lines_drawing(Curves("x", {"a": ([0, 5, 10], [0.0, 1.0, 0.5])})).svg()
+    marks = re.findall(r"<use [^>]*data-words[^>]*>", svg)
+    (x0, y0), (x1, y1), (x2, y2) = [
+        [float(re.search(rf' {axis}="([-0-9.]*)"', mark).group(1)) for axis in "xy"]
+        for mark in marks
     ]
-    (x0, y0), (x1, y1), (x2, y2) = points
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
     assert y0 > y2 > y1 and y0 - y2 == pytest.approx(y2 - y1, abs=0.2)
 
@@ -170,10 +207,13 @@ def test_curves_stand_where_their_values_are():
 )
 def test_the_numbers_of_an_axis_are_those_of_its_lines(values, value_format):
     """Not rounded: between equal steps of the drawing there are equal numbers."""
-    svg = curves_svg(Curves("x", {"a": ([0, 1], values)}, value_format=value_format))
-    found = re.findall(r'y="([0-9.]*)" class="end">([^<]*)<', svg)
+    curves = Curves("x", {"a": ([0, 1], values)}, value_format=value_format)
+    svg = lines_drawing(curves).svg()
+    found = re.findall(r'text-anchor: end[^>]* y="([0-9.]*)"[^>]*>([^<]*)<', svg)
     places = np.array([float(place) for place, _ in found])
-    numbers = np.array([float(re.sub("[,%]", "", number)) for _, number in found])
+    numbers = np.array(
+        [float(re.sub("[,%]", "", number.replace("−", "-"))) for _, number in found]
+    )
     assert len(numbers) > 2 and all(len(number) < 8 for _, number in found)
     np.testing.assert_allclose(np.diff(numbers), numbers[1] - numbers[0], rtol=1e-6)
     np.testing.assert_allclose(np.diff(places), places[1] - places[0], atol=0.2)
@@ -186,9 +226,10 @@ def test_markdown_says_the_same_and_its_pictures_are_there(tmp_path, tree):
     assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == [
         words_of(e) for e in all_named(tree, "h2")
     ]
-    assert "> warned" in text and "| a\\|b " in text
+    assert "> warned" in text and "| a\\|b " in text and "**1**" in text
     shown = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", text)
-    assert len(shown) == len(set(shown)) == 1 + 5  # The charts are one picture.
+    # Curves, galleries, planes of the maps, matrix, picture, results.
+    assert len(shown) == len(set(shown)) == 3 + 2 + 3 + 1 + 1 + 1
     for name in shown:
         with Image.open(written[1].parent / name) as picture:
             picture.load()
@@ -207,17 +248,6 @@ def test_output_that_cannot_be_is_refused_before_the_work(tmp_path, monkeypatch)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r'pip install "simclr-tf\[report\]"'):
         prepare_output(tmp_path / "report")
-
-
-def test_our_markdown_tables_come_back_as_they_were():
-    header, rows = ["name", "kNN", "note"], [["a|b", "1.0", ""], ["c", "", "x y"]]
-    text = f"# Title\n\nFirst\nline.\n\n{markdown_table(header, rows, 'lrl')}\n- item"
-    assert markdown_blocks(text) == (
-        Text("Title", "heading"),
-        Text("First line."),
-        Table(tuple(header), tuple(map(tuple, rows)), "lrl"),
-        Text("item"),
-    )
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 9, 10])

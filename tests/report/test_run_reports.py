@@ -48,16 +48,16 @@ def sections_of(path):
 def test_page_of_a_run_has_every_part(page, workdir):
     found = sections_of(page / "report.html")
     assert list(found) == [
-        "Configuration",
-        "At the end",
-        "Training curves",
-        "Pairs of views",
-        "Nearest neighbours",
-        "Maps of the features",
-        "Confusion of the probe",
         "Frozen features",
         "Transfer",
+        "Nearest neighbours",
+        "Maps of the features",
+        "Mistakes of the probe",
+        "Training curves",
+        "At the end",
+        "Pairs of views",
         "Environment and cost",
+        "Configuration",
         "Command",
     ]
     assert "encoder.width_multiplier 0.25 0.0625" in found["Configuration"]
@@ -79,7 +79,9 @@ def test_page_of_a_run_has_every_part(page, workdir):
     assert "contrastive loss 1.000" in found["At the end"]
     assert "70.0 (65.0 to 75.0)" in found["Frozen features"]
     assert "npz:birds 24 24 80.0 ± 1.5" in found["Transfer"]
+    assert "this encoder: 70.0 (65.0 to 75.0)" in found["Frozen features"]
     assert "before training" in found["Nearest neighbours"]
+    assert "5 of its class" in found["Nearest neighbours"]
     assert "dark · npz:" in found["Maps of the features"]
     assert "training time 6 s" in found["Environment and cost"]
     assert "evaluation.json, wall time 1 min 15 s" in found["Environment and cost"]
@@ -89,7 +91,7 @@ def test_page_of_a_run_has_every_part(page, workdir):
 
 
 def test_confusion_counts_are_those_of_the_online_probe(page, workdir):
-    text = sections_of(page / "report.html")["Confusion of the probe"]
+    text = sections_of(page / "report.html")["Mistakes of the probe"]
     train, test, _, data, _ = sampled_sources(
         workdir.config().data, {}, channels=3, number=20
     )
@@ -108,7 +110,7 @@ def test_confusion_counts_are_those_of_the_online_probe(page, workdir):
 def test_markdown_has_its_figures_beside_it(page):
     text = (page / "report.md").read_text()
     shown = re.findall(r"\]\((figures/[^)]*)\)", text)
-    assert len(shown) == 5 and all((page / name).is_file() for name in shown)
+    assert len(shown) == 17 and all((page / name).is_file() for name in shown)
 
 
 def test_making_a_report_leaves_the_run_as_it_was(page, workdir):
@@ -153,7 +155,27 @@ def test_several_runs_are_compared_side_by_side(workdir, tmp_path):
         "kNN this encoder 70.0 (65.0 to 75.0) 55.0 (50.0 to 60.0)"
         in found["Evaluation, side by side"]
     )
+    assert "No neighbours side by side" in found["Nearest neighbours"]
+    text = output.read_text()
+    assert '<span class="best">70.0 (65.0 to 75.0)</span>' in text
+    assert text.count('<span class="best">') == 1
     assert "training time 6 s 4 s" in found["Environment and cost"]
+
+
+def test_runs_of_the_same_images_show_their_neighbours_side_by_side(workdir, tmp_path):
+    data = workdir.config().data.source
+    other = write_run(tmp_path / "other", data)
+    flags = [f"--workdir={path}" for path in (workdir.path, other.path)]
+    assert report.main([*flags, "--num_images=20", f"--output={tmp_path}/c.html"]) == 0
+    found = sections_of(tmp_path / "c.html")["Nearest neighbours"]
+    for name in ("mine", "other"):
+        assert len(re.findall(rf"{name}: \d of 5 of its class", found)) == 10
+    (tmp_path / "b").mkdir()
+    strange = write_run(tmp_path / "b" / "x", save_images(tmp_path / "b" / "x.npz"))
+    flags[1] = f"--workdir={strange.path}"
+    assert report.main([*flags, "--num_images=20", f"--output={tmp_path}/c.html"]) == 0
+    found = sections_of(tmp_path / "c.html")["Nearest neighbours"]
+    assert "name the same ones with --data" in found
 
 
 def test_run_whose_images_are_gone_says_so_and_shows_the_rest(tmp_path, capsys):
@@ -171,7 +193,7 @@ def test_run_without_a_checkpoint_or_labels_shows_views_and_says_why(tmp_path):
     (young.path / "evaluation.json").write_text("{")
     assert report.main([f"--workdir={young.path}", f"--output={tmp_path}/r.html"]) == 0
     found = sections_of(tmp_path / "r.html")
-    assert "image" in found["Pairs of views"]
+    assert "view a" in found["Pairs of views"]
     assert "No whole checkpoint yet" in found["Features"]
     assert "evaluation.json" in found["Results that cannot be read"]
 
@@ -209,10 +231,15 @@ def test_neighbours_are_framed_by_class_and_stand_before_and_after():
     section = neighbour_section(
         gallery,
         test,
-        lambda rows: (plane_of([1.5, 0.0, 1.4]), plane_of(np.array([0.02, 1.4])[rows])),
+        lambda rows: {
+            "before training": (
+                plane_of([1.5, 0.0, 1.4]),
+                plane_of(np.array([0.02, 1.4])[rows]),
+            )
+        },
     )
     rows = {
-        (tiles[0].caption, title): [tile.mark for tile in tiles[1:]]
+        (tiles[0].caption, title.split(":")[0]): [tile.mark for tile in tiles[1:]]
         for title, tiles in section.blocks[1].rows
     }
     assert rows == {
@@ -241,8 +268,10 @@ def test_without_an_online_probe_ridge_on_the_features_is_asked(workdir):
     assert section.blocks[0].text.startswith(
         "By ridge regression on 4 training images: 66.7% of 3"
     )
-    assert section.blocks[1].counts.tolist() == [[1, 0], [1, 1]]
-    assert section.blocks[2].rows == (("b", "a", "1", "50.0%"),)
+    ((_, (worst,)),) = section.blocks[1].rows
+    assert (worst.caption, worst.detail, worst.group) == ("b → a", "2", "b")
+    assert section.blocks[2].counts.tolist() == [[1, 0], [1, 1]]
+    assert section.blocks[3].rows == (("b", "a", "1", "50.0%"),)
     assert (
         confusion_section(
             read_run(workdir.path),
@@ -286,7 +315,7 @@ def test_images_that_are_looked_at_keep_their_names_and_labels():
     encoder = keras.Sequential([keras.layers.GlobalAveragePooling2D()])
     found = encode_sample(source.subset(np.array([4, 2])), encoder, 64)
     assert found.labels.tolist() == [4, 2] and found.names == ["array#4", "array#2"]
-    assert found.thumbnails.shape == (2, 48, 48, 1)
+    assert found.thumbnails.shape == (2, 64, 64, 1)
     np.testing.assert_allclose(
         found.features[:, 0], images[[4, 2]].mean(axis=(1, 2, 3)) / 255, rtol=1e-5
     )
@@ -301,8 +330,8 @@ def write_study(folder, workdir):
                 "title": "Table 5 in miniature",
                 "budget": "small",
                 "paper": "0.1 is best",
-                "table": "study.md",
-                "figure": "study.png",
+                "question": "Which?",
+                "tables": [{"header": ["t", "kNN"], "rows": [["0.1", "71 | <b>"]]}],
                 "cells": [
                     {
                         "name": "t=0.1",
@@ -326,10 +355,6 @@ def write_study(folder, workdir):
             }
         )
     )
-    (folder / "study.md").write_text(
-        "# Table 5\n\nWhich?\n\n## Numbers\n\n| t | kNN |\n|:--|--:|\n| 0.1 | 71 |\n"
-        "\n## Cells\n\n| cell |\n|:--|\n| elsewhere |\n"
-    )
     return folder
 
 
@@ -340,10 +365,10 @@ def test_page_of_a_study_shows_every_cell_and_what_failed(workdir, tmp_path):
     found = sections_of(folder / "report" / "report.html")
     assert "Table 5 in miniature" in text and "1 of 2 cells done" in text
     assert "Failed cells (1): t=1, seed 0." in found["Outcome"]
-    assert "0.1 is best" in found["Outcome"] and "0.1 71" in found["Outcome"]
+    assert "0.1 is best" in found["Outcome"]
+    assert "Which? t kNN 0.1 71 | <b>" in found["Outcome"]
     assert "t=0.1 0 done 71.25 1 min 15 s" in found["All cells"]
     assert "t=1 0 failed 3 s ValueError: no" in found["All cells"]
-    assert "Which? Numbers t kNN" in found["Outcome"] and "elsewhere" not in text
     assert "t=0.1, seed 0: 1.000 at epoch 3" in found["Training curves"]
 
 
@@ -357,7 +382,7 @@ def test_page_of_a_study_shows_every_cell_and_what_failed(workdir, tmp_path):
         (["--workdir=RUN", "--workdir=RUN"], "--output is required"),
         (["--workdir=RUN", "--data=folder:nowhere"], "nowhere"),
         (["--workdir=RUN", "--map_images=3"], "map_images"),
-        (["--workdir=RUN", "--workdir=RUN", "--output=x", "--split=test"], "no images"),
+        (["--workdir=RUN", "--workdir=RUN", "--output=x.html", "--split=no"], "no"),
         (["--workdir=RUN", "--output=/proc/no/r.html"], "Cannot write"),
     ],
 )

@@ -5,6 +5,8 @@ import pytest
 from simclr_tf.errors import ConfigError
 from simclr_tf.evaluation import Measurement, Results
 from simclr_tf.report import markdown_table, results_markdown
+from simclr_tf.report.blocks import Table
+from simclr_tf.report.tables import markdown_of_table
 
 
 def measurement(representation, protocol, value, **others):
@@ -38,18 +40,29 @@ RESULTS = Results(
 
 
 def test_columns_are_padded_to_one_width():
-    text = markdown_table(["name", "n"], [["a", 1], ["longer", 1000]])
-    assert text.splitlines() == [
-        "| name   |    n |",
-        "|:-------|-----:|",
-        "| a      |    1 |",
-        "| longer | 1000 |",
+    lines = markdown_table(["name", "n"], [["a", 1], ["longer", 1000]]).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert [line.replace("-", "").split() for line in lines] == [
+        ["|", "name", "|", "n", "|"],
+        ["|:|:|"],
+        ["|", "a", "|", "1", "|"],
+        ["|", "longer", "|", "1000", "|"],
+    ]
+
+
+def test_the_best_cells_are_bold_and_line_breaks_end_no_row():
+    table = Table(("name", "n"), (("a", 1), ("b\nc", 2)), best=frozenset({(1, 1)}))
+    assert [line.split() for line in markdown_of_table(table).splitlines()[2:]] == [
+        ["|", "a", "|", "1", "|"],
+        ["|", "b", "c", "|", "**2**", "|"],
     ]
 
 
 def test_alignment_can_be_chosen():
     lines = markdown_table(["aaaa", "bbbb"], [[1, 2]], align="rl").splitlines()
-    assert lines[1:] == ["|-----:|:-----|", "|    1 | 2    |"]
+    assert (
+        lines[1].replace("-", "") == "|:|:|" and lines[2].split() == "| 1 | 2 |".split()
+    )
 
 
 def test_bars_in_cells_do_not_end_them():
@@ -94,7 +107,7 @@ def test_trained_layers_and_ridge_are_explained_where_they_are_shown():
     ]
     lines = results_markdown(Results("mine", "resnet18", tuple(found))).splitlines()
     for title in ("ridge", "linear, SGD", "linear, LARS on views"):
-        assert f"| {title} |" in lines[0]
+        assert title in [cell.strip() for cell in lines[0].split("|")]
     assert "SGD, LARS on views: 90 epochs, learning rate chosen on" in lines[-1]
     for words in ("ridge: on all labels", "views: random crops and flips"):
         assert words in lines[-1]

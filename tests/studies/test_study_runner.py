@@ -5,6 +5,7 @@ import logging
 import pathlib
 import threading
 import time
+import types
 
 import pytest
 
@@ -31,7 +32,8 @@ NUMBER = 6
 @pytest.fixture
 def undrawn(monkeypatch):
     """The figure takes longer than all the rest."""
-    monkeypatch.setattr(results, "study_figure", lambda *args, **kwargs: None)
+    undrawn = types.SimpleNamespace(save=lambda path: None)
+    monkeypatch.setattr(results, "study_figure", lambda *args, **kwargs: undrawn)
 
 
 def cells(base, budget):
@@ -106,8 +108,9 @@ def test_a_study_writes_its_record_its_table_its_figure_and_every_cell(tmp_path)
     rows = {row["x"]: (row["mean"], row["count"]) for row in record["rows"]}
     assert rows[1] == (11.0, 2) and rows[6] == (61.0, 2)
     table = (tmp_path / "s" / "study.md").read_text()
-    assert "11.0 ± 1.4 |        50.0 |" in table
-    assert (tmp_path / "s" / "study.png").stat().st_size > 10_000
+    assert "11.0 ± 1.4 | 50.0 |" in " ".join(table.split())
+    for name in ("study.png", "study.svg"):
+        assert (tmp_path / "s" / name).stat().st_size > 10_000
     # Progress and time before and during, over the whole grid.
     assert "12 runs, 0 done before" in said[0] and "by a guess" in said[1]
     assert said[2].startswith("[1/12] t1-seed0  linear 10.0") and "11 left" in said[2]
