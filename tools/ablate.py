@@ -57,6 +57,9 @@ def run(given):
         dry_run=options.dry_run,
         command=given.command,
     )
+    if outcome is not None:
+        folder = options.workdir or "."
+        command_line.done(folder, "report", study=folder)
     return int(outcome is not None and outcome.failed_here > 0)
 
 

@@ -40,14 +40,16 @@ def run(given):
     _set_threads(options.intra_op_threads, options.inter_op_threads)
     from simclr_tf.commands.benchmark import benchmark_and_report
 
+    output = pathlib.Path(options.output or f"benchmark_{options.benchmark}.json")
     benchmark_and_report(
         options.benchmark,
         options.config(),
-        pathlib.Path(options.output or f"benchmark_{options.benchmark}.json"),
+        output,
         memory=options.with_memory(),
         profile=options.profile,
         command=given.command,
     )
+    command_line.done(output, "benchmark table", results=output)
 
 
 def _print_table(paths):

@@ -9,6 +9,8 @@ import contextlib
 import difflib
 import importlib
 import os
+import pathlib
+import shlex
 import signal
 import sys
 import threading
@@ -20,19 +22,19 @@ from simclr_tf.errors import Interrupted, LostPeerError, SimCLRError
 from simclr_tf.tools.config_flags import Given, define
 from simclr_tf.tools.flag_help import help_text
 
-VERBS = {
-    "show_views": "Show what a recipe does to your images, before a run.",
+VERBS = {  # In the order of the work.
     "pretrain": "Learn an encoder from images, without labels.",
     "evaluate": "Probe a frozen encoder: kNN, linear, few labels.",
     "finetune": "Train on few labels, from the encoder and from scratch.",
     "transfer": "Probe and fine-tune one encoder on several labelled sets.",
     "distill": "Train a student on what a fine-tuned teacher says.",
-    "ablate": "Redo an ablation of the paper, and draw its figure.",
-    "report": "Runs as one page: curves, neighbours, maps of features, tables.",
     "export": "Write the encoder as a SavedModel with its card.",
-    "zoo": "List the encoders that ship, or those of a folder.",
+    "report": "Runs as one page: curves, neighbours, maps of features, tables.",
+    "show_views": "Show what a recipe does to your images, before a run.",
+    "ablate": "Redo an ablation of the paper, and draw its figure.",
     "benchmark": "Measure views, steps, losses and data sets on this machine.",
     "convert_checkpoint": "Bring in published weights; take an encoder to PyTorch.",
+    "zoo": "List the encoders that ship, or those of a folder.",
 }
 
 
@@ -112,6 +114,39 @@ def execute(verb, doc, sections, run, argv=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     return code or 0
+
+
+def done(written, verb=None, **flags):
+    """Print what a verb wrote and, where one follows, the next command.
+
+    Args:
+      written: path, or list of paths.
+      verb: str, the verb to run next; None leaves it out.
+      **flags: its flags by name; those that are None are left out.
+    """
+    paths = written if isinstance(written, (list, tuple)) else [written]
+    line = f"Done: {', '.join(map(str, paths))}."
+    if verb:
+        given = [f"--{name}={v}" for name, v in flags.items() if v is not None]
+        line += f" Next: {shlex.join(['simclr-tf', *verb.split(), *given])}"
+    print(line, flush=True)
+
+
+def new_path(path):
+    """The path, or with the first number that makes it new: `a`, `a_2`, `a_3`."""
+    path, number = pathlib.Path(path), 1
+    taken = path
+    while taken.expanduser().exists():
+        number += 1
+        taken = path.with_name(f"{path.name}_{number}")
+    return taken
+
+
+def export_of(workdir):
+    """The flags that export the run in a folder, for `done`."""
+    name = pathlib.Path(workdir).expanduser().resolve().name
+    output = new_path(pathlib.Path("exported_models") / name)
+    return {"workdir": workdir, "output": output}
 
 
 def parse(verb, sections, arguments):

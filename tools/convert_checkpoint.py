@@ -48,10 +48,8 @@ def run(given):
     )
     if options.target == "torchvision":
         conversion.write_torchvision(source, options.output)
-        print(
-            f"Written to {options.output}: state_dict.npz; conversion.md has the lines "
-            "that load it."
-        )
+        print("state_dict.npz holds the encoder, conversion.md the lines that load it.")
+        command_line.done(options.output)
         return
     conversion.write_workdir(
         source,
@@ -61,9 +59,9 @@ def run(given):
         command=given.command,
         options=to_dict(options),
     )
-    print(
-        f"Written to {options.output}, a workdir; conversion.md is the account. Next: "
-        f"simclr-tf export --workdir={options.output} --output=exported_models/NAME"
+    print("conversion.md in the workdir lists every variable.")
+    command_line.done(
+        options.output, "export", **command_line.export_of(options.output)
     )
 
 

@@ -30,7 +30,9 @@ def run(given):
     import_tensorflow()
     from simclr_tf.commands.distill import distill_and_report
 
-    distill_and_report(options.config(), options.output, command=given.command)
+    config = options.config()
+    distill_and_report(config, options.output, command=given.command)
+    command_line.done(options.output)
 
 
 def options_of(given):

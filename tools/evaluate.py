@@ -28,7 +28,9 @@ def run(given):
     """Evaluate as the flags say."""
     options = given.make(EvaluateOptions)
     import_tensorflow()
+    from simclr_tf.commands.encoder_at import output_folder
     from simclr_tf.commands.evaluate import evaluate_and_report
+    from simclr_tf.encoder_zoo import encoder_path
     from simclr_tf.training import Workdir
 
     if options.workdir:
@@ -52,6 +54,16 @@ def run(given):
         draws=options.few.draws,
         seed=options.seed,
         **({} if rates is None else {"base_learning_rates": rates}),
+    )
+    folder = output_folder(
+        encoder_path(options.path), bool(options.workdir), options.output
+    )
+    command_line.done(
+        folder,
+        "finetune",
+        workdir=options.workdir,
+        encoder=options.encoder,
+        **options.chosen(),
     )
 
 

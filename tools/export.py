@@ -8,6 +8,7 @@ The folder gets its name only after, for each format, a fresh process that knows
 nothing but the runtime has loaded it and found the same features.
 """
 
+import pathlib
 import sys
 
 from simclr_tf.config.export import ExportOptions
@@ -54,6 +55,8 @@ def run(given):
         "card.md. Loaded afresh, they give the same features (largest difference "
         f"{exported['parity']['max_abs_difference']:.1e})."
     )
+    folder = pathlib.Path(options.output).parent
+    command_line.done(options.output, "zoo", folder=folder)
 
 
 def _encoder_and_heads(options, workdir, card):

@@ -24,8 +24,10 @@ def run(given):
     """Fine-tune as the flags say."""
     options = given.make(FineTuneOptions)
     import_tensorflow()
+    from simclr_tf.commands.encoder_at import output_folder
     from simclr_tf.commands.finetune import finetune_and_report
     from simclr_tf.data import LabelBudget
+    from simclr_tf.encoder_zoo import encoder_path
     from simclr_tf.training import Workdir
 
     if options.workdir:
@@ -44,6 +46,14 @@ def run(given):
         command=given.command,
         options=to_dict(options),
     )
+    folder = output_folder(
+        encoder_path(options.path), bool(options.workdir), options.output
+    )
+    if options.workdir:
+        export = command_line.export_of(options.workdir)
+        command_line.done(folder, "export", **export)
+    else:
+        command_line.done(folder)
 
 
 def main(argv=None):

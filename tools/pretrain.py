@@ -31,9 +31,25 @@ def run(given):
     config, origin = options_of(given)
     # TensorFlow is imported only now: --help and typos are answered at once.
     import_tensorflow()
+    from simclr_tf.distribution import is_chief
     from simclr_tf.training.run import pretrain_from_config
 
-    pretrain_from_config(config, workdir=workdir, command=given.command, origin=origin)
+    result = pretrain_from_config(
+        config, workdir=workdir, command=given.command, origin=origin
+    )
+    if workdir and is_chief(result.model.distribute_strategy):
+        _done(workdir, config)
+
+
+def _done(workdir, config):
+    """Advise to evaluate where images have labels to test on, else to export."""
+    from simclr_tf.commands.labelled_data import has_labels_to_test_on
+
+    labelled = {} if config.probe.data is None else {"data": config.probe.data}
+    if has_labels_to_test_on(config.data, labelled):
+        command_line.done(workdir, "evaluate", workdir=workdir, **labelled)
+    else:
+        command_line.done(workdir, "export", **command_line.export_of(workdir))
 
 
 def options_of(given):

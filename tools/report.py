@@ -26,11 +26,13 @@ def run(given):
     if options.study:
         from simclr_tf.commands.study_report import report_of_study
 
-        report_of_study(options.study, options.target(), command=given.command)
+        command_line.done(
+            report_of_study(options.study, options.target(), command=given.command)
+        )
         return
     from simclr_tf.commands.report import report_of_runs
 
-    report_of_runs(
+    written = report_of_runs(
         options.workdir,
         options.target(),
         features=options.features,
@@ -40,6 +42,17 @@ def run(given):
         seed=options.seed,
         command=given.command,
     )
+    if len(options.workdir) > 1 or not (written and _has_encoder(options.workdir[0])):
+        command_line.done(written)
+        return
+    command_line.done(written, "export", **command_line.export_of(options.workdir[0]))
+
+
+def _has_encoder(workdir):
+    from simclr_tf.commands.run_files import read_run
+
+    run = read_run(workdir)
+    return run.step is not None and run.config.encoder.name != "custom"
 
 
 def main(argv=None):

@@ -15,7 +15,7 @@ from simclr_tf.config import Config
 from simclr_tf.config.presets import get_preset
 from simclr_tf.config.report import ShowViewsOptions
 from simclr_tf.tools import command_line
-from simclr_tf.tools.config_flags import FlagsOf
+from simclr_tf.tools.config_flags import FlagsOf, flags_of
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
 SECTIONS = (
@@ -34,7 +34,7 @@ def run(given):
     import_tensorflow()
     from simclr_tf.commands.show_views import show_views
 
-    show_views(
+    written = show_views(
         config,
         options.output,
         num_images=options.num_images,
@@ -42,6 +42,17 @@ def run(given):
         num_pairs=options.num_pairs,
         command=given.command,
     )
+    if given.file:  # Its options need not all be options of pretrain.
+        command_line.done(written)
+        return
+    same = {
+        flag: given.typed[name]
+        for part in flags_of(SECTIONS)
+        for flag, name, _, _ in part.options()
+        if name in given.typed and (part.section is Config or name == "preset")
+    }
+    workdir = command_line.new_path("runs/mine")
+    command_line.done(written, "pretrain", **same, workdir=workdir)
 
 
 def main(argv=None):

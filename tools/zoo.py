@@ -35,7 +35,7 @@ def run(given):
 
     path = pathlib.Path(folder) / "README.md"
     write_atomically(path, zoo_readme(entries))
-    print(f"Written to {path}.")
+    command_line.done(path)
 
 
 def main(argv=None):

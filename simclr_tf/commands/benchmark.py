@@ -25,7 +25,7 @@ def benchmark_and_report(
         benchmark, config, memory=memory, profile=profile, command=command, say=say
     )
     write_record(output, record)
-    say(f"\n{benchmark_markdown([record])}\n\nWritten to {output}")
+    say(f"\n{benchmark_markdown([record])}\n")
     if compares_sizes(record):
         picture = output.with_suffix(".png")
         cost_figure(record).save(picture)

@@ -48,5 +48,4 @@ def distill_and_report(config, output, *, command=None, say=print):
         text = f"# Distilled from {config.teacher}\n\n{table}\n"
         (folder / "distill.md").write_text(text, encoding="utf-8")
     say(f"\n{table}\n")
-    say(f"Written to {output}.")
     return found

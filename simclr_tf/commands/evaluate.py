@@ -117,7 +117,6 @@ def evaluate_and_report(
     say(f"\n{table}\n")
     if isinstance(train, ArraySource) and isinstance(test, ArraySource):
         _draw(folder, config if is_run else None, (train, test), features, say)
-    say(f"Written to {folder}.")
     return results
 
 

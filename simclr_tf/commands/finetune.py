@@ -134,7 +134,6 @@ def finetune_and_report(
         accuracy_against_labels(results).save(folder / "finetune.png")
     except ConfigError as error:  # matplotlib is an extra.
         say(f"No plot: {error}")
-    say(f"Written to {folder}.")
     return results
 
 

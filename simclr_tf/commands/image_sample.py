@@ -1,15 +1,18 @@
 """A sample of images with their features, as the page of a run needs it."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 
+from simclr_tf.commands.labelled_data import hold_out
 from simclr_tf.data import evaluation_batches, open_source, plain_errors
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.evaluation import extract_features
 from simclr_tf.report.thumbnails import thumbnails
 
 THUMBNAIL_PIXELS = 96
+_NAMED = 5
 _FLAGS = {"data": "source"}  # Flag -> option, where they differ.
 
 
@@ -23,6 +26,8 @@ class ImageSample:
       labels: int64 `[n]`, -1 for unlabelled, or None.
       names: list of n str.
       classes: tuple of str, or None.
+      rows: int64 `[n]`, their rows in the source; images that cannot be read are
+        missing.
     """
 
     features: np.ndarray
@@ -30,13 +35,15 @@ class ImageSample:
     labels: np.ndarray | None
     names: list
     classes: tuple | None
+    rows: np.ndarray | None = None
 
 
 def sampled_sources(options, chosen, *, channels, number, seed=0):
     """A sample of training images and one of test images.
 
     Where there is no test split, both come from the training images, and no image is
-    in both.
+    in both: of labelled images, those that `evaluate` tests on. However many images
+    cannot be read, the sources give the others.
 
     Args:
       options: DataConfig of the run.
@@ -66,15 +73,14 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
     except (DataError, ConfigError):
         if "test_split" in chosen:
             raise
-        order = rng.permutation(train.num_examples)
-        held_out = min(number, max(2, train.num_examples // 5))
+        learn, held_out = _held_out(train, rng)
         note = (
             f"`{options.source}` has no split `{options.test_split}`: the images "
             "tested are training images of the run."
         )
         return (
-            train.subset(order[held_out:][:number]),
-            train.subset(order[:held_out]),
+            train.subset(learn[:number]),
+            train.subset(held_out[:number]),
             train,
             options,
             note,
@@ -103,7 +109,7 @@ def encode_sample(source, encoder, image_size_pixels, batch_size=128):
       ImageSample.
 
     Raises:
-      DataError: images that cannot be read.
+      DataError: none of the images can be read.
 
     Example:
       >>> from simclr_tf._keras import keras
@@ -121,14 +127,60 @@ def encode_sample(source, encoder, image_size_pixels, batch_size=128):
             yield batch
 
     with plain_errors():
-        features, labels, ids = extract_features(encoder, watched())
+        batches = watched()
+        first = next(batches, None)
+        if first is None:
+            raise DataError(
+                f"None of the {source.num_examples:,} images looked at of "
+                f"`{source.name}`, split `{source.split}`, can be read."
+            )
+        features, labels, rows = extract_features(
+            encoder, itertools.chain([first], batches)
+        )
     return ImageSample(
         features,
         np.concatenate(small),
         labels,
-        [source.example_name(example) for example in ids],
+        [source.example_name(example) for example in rows],
         source.classes,
+        rows,
     )
+
+
+def readable_part(source, sample):
+    """The part of a source that a sample holds, and what to note of the rest.
+
+    Args:
+      source: Source that the sample was made of.
+      sample: ImageSample of `encode_sample`.
+
+    Returns:
+      (Source, str): the second names how many images cannot be read, or is "".
+
+    Raises:
+      DataError: fewer than 2 images can be read.
+    """
+    number = source.num_examples - len(sample.rows)
+    if not number:
+        return source, ""
+    missing = np.setdiff1d(np.arange(source.num_examples), sample.rows)[:_NAMED]
+    names = ", ".join(source.example_name(row) for row in missing)
+    more = f" and {number - _NAMED} more" if number > _NAMED else ""
+    return source.subset(sample.rows), (
+        f"Left out {number:,} of {source.num_examples:,} images of the split "
+        f"`{source.split}`, which cannot be read: {names}{more}."
+    )
+
+
+def _held_out(source, rng):
+    """(learn, test): rows of a source without a test split, both in random order."""
+    if source.labels is not None and np.max(source.labels) >= 0:
+        parts = hold_out(source.labels)
+        if min(map(len, parts)) >= 2:
+            return tuple(rng.permutation(part) for part in parts)
+    order = rng.permutation(source.num_examples)
+    number = max(2, source.num_examples // 5)
+    return order[number:], order[:number]
 
 
 def _open(options, split, channels):
@@ -137,6 +189,6 @@ def _open(options, split, channels):
         split=split,
         data_dir=options.data_dir,
         channels=channels,
-        max_corrupt_fraction=options.max_corrupt_fraction,
+        max_corrupt_fraction=1.0,
         memory_limit_bytes=0,
     )  # Only a sample of it is decoded.

@@ -6,7 +6,7 @@ import logging
 import numpy as np
 
 from simclr_tf.data import kind_of, label_subset, open_source
-from simclr_tf.errors import ConfigError, DataError
+from simclr_tf.errors import ConfigError, DataError, SimCLRError
 
 LOG = logging.getLogger("simclr_tf")
 HELD_OUT_FRACTION = 0.2
@@ -52,19 +52,67 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
             100 * HELD_OUT_FRACTION,
             options.split,
         )
-        learn = label_subset(train.labels, fraction=1 - HELD_OUT_FRACTION, seed=0)
-        held_out = np.setdiff1d(np.flatnonzero(train.labels >= 0), learn)
+        learn, held_out = hold_out(train.labels)
         return train.subset(learn), train.subset(held_out), options
     return train, test, options
 
 
-def _open(options, split, channels):
+def has_labels_to_test_on(options, chosen):
+    """Whether `labelled_data` would find labels to learn on and to test on.
+
+    The images are listed, and not decoded.
+
+    Args:
+      options, chosen: as for `labelled_data`.
+
+    Returns:
+      bool.
+    """
+    options = dataclasses.replace(
+        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
+    )
+    try:
+        train = _open(options, options.split, None, memory_limit_bytes=0)
+        try:
+            _open(options, options.test_split, None, memory_limit_bytes=0)
+        except (DataError, ConfigError):
+            learn, test = hold_out(train.labels)
+            return (
+                kind_of(options.source)[0].may_hold_out
+                and min(len(learn), len(test)) >= 2
+            )
+    except SimCLRError:
+        return False
+    return True
+
+
+def hold_out(labels):
+    """Choose the test images of a set without a test split: a fifth of each class.
+
+    Every verb that measures, and the page of a run, choose the same images.
+
+    Args:
+      labels: int array `[n]`, -1 for unlabelled; some are labelled.
+
+    Returns:
+      (learn, test): int64 arrays of rows; unlabelled rows are in neither.
+
+    Example:
+      >>> [len(rows) for rows in hold_out(np.repeat([0, 1, -1], [50, 30, 9]))]
+      [64, 16]
+    """
+    learn = label_subset(labels, fraction=1 - HELD_OUT_FRACTION, seed=0)
+    return learn, np.setdiff1d(np.flatnonzero(labels >= 0), learn)
+
+
+def _open(options, split, channels, **limits):
     source = open_source(
         options.source,
         split=split,
         data_dir=options.data_dir,
         channels=channels,
         max_corrupt_fraction=options.max_corrupt_fraction,
+        **limits,
     )
     if source.labels is None:
         raise DataError(

@@ -7,7 +7,11 @@ from simclr_tf.commands.encoder_sections import (
     map_section,
     neighbour_section,
 )
-from simclr_tf.commands.image_sample import encode_sample, sampled_sources
+from simclr_tf.commands.image_sample import (
+    encode_sample,
+    readable_part,
+    sampled_sources,
+)
 from simclr_tf.commands.run_files import names_of, read_run
 from simclr_tf.commands.view_pairs import view_pairs
 from simclr_tf.data import evaluation_batches
@@ -88,9 +92,7 @@ def report_of_runs(
             ", ".join(run.name for run in runs),
             tuple(comparison_sections(runs, learned)),
         )
-    written = write_page(page, output, command=command)
-    say(f"Written: {', '.join(map(str, written))}.")
-    return written
+    return write_page(page, output, command=command)
 
 
 def _page_of_run(run, chosen, encoder, features, settings, say):
@@ -152,6 +154,12 @@ def _learned(run, chosen, encoder, settings, say):
     except SimCLRError as error:  # Handed in from Python, and not again.
         return [Section("Features", (Text(str(error), "note"),))], views, []
     gallery, tested = (encode_sample(source, trained, size) for source in (train, test))
+    # From here on only images that can be read: rows of sources and samples agree.
+    train, unreadable_train = readable_part(train, gallery)
+    test, unreadable_test = readable_part(test, tested)
+    notes = [text for text in (note, unreadable_train, unreadable_test) if text]
+    for text in notes:
+        say(text)
     before = None
     if family_of(config.encoder).can_build:
 
@@ -174,7 +182,9 @@ def _learned(run, chosen, encoder, settings, say):
             run, trained, gallery, tested, own_images="data" not in chosen
         ),
     ]
-    sections = [Section("Images", (Text(note, "note"),))] if note else []
+    sections = []
+    if notes:
+        sections = [Section("Images", tuple(Text(text, "note") for text in notes))]
     sections += [section for section in found if section is not None]
     return sections, views, encoder_facts(run, trained)
 

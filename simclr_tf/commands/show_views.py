@@ -42,7 +42,7 @@ def show_views(
       say: function of a str.
 
     Returns:
-      list of str, the warnings.
+      list of pathlib.Path, what was written.
 
     Raises:
       SimCLRError: what the caller can put right.
@@ -98,8 +98,7 @@ def show_views(
         say(f"{name:42}{value:>7}   (too many: above {most})")
     for warning in warnings:
         say(f"Warning: {warning}")
-    say(f"Written: {', '.join(map(str, written))}.")
-    return warnings
+    return written
 
 
 def _large(source, pairs, number, size):

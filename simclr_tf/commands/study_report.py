@@ -47,9 +47,7 @@ def report_of_study(folder, output, *, command=None, say=print):
         f"{about}: {done} of {len(study['cells'])} cells done",
         tuple(sections),
     )
-    written = write_page(page, output, command=command)
-    say(f"Written: {', '.join(map(str, written))}.")
-    return written
+    return write_page(page, output, command=command)
 
 
 def read_study(folder):

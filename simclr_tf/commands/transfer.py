@@ -131,7 +131,7 @@ def transfer_and_report(
     write_results(folder / TRANSFER_FILE, results)
     table = transfer_markdown(results)
     write_atomically(folder / "transfer.md", f"# Transfer of {typed}\n\n{table}\n")
-    say(f"\n{table}\n\nWritten to {folder}.")
+    say(f"\n{table}\n")
     return results
 
 

@@ -108,10 +108,7 @@ def run_study(
         outcome = runner.run(retry_failed=retry_failed)
     finally:
         logger.removeFilter(_is_not_about_retracing)
-    say(
-        f"{outcome.done} done, {outcome.failed} failed, {outcome.pending} pending. "
-        f"Written to {workdir}."
-    )
+    say(f"{outcome.done} done, {outcome.failed} failed, {outcome.pending} pending.")
     return outcome
 
 
