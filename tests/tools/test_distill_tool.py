@@ -119,7 +119,7 @@ def test_the_folder_holds_the_student_its_encoder_and_both_accuracies(
     assert record["distillation"]["alpha"] == 0.5 and record["images"]["channels"] == 1
     assert [epoch["step"] for epoch in record["history"]] == [4, 5]
     text = (output / "distill.md").read_text()
-    assert "| teacher |" in text and "with 16 labels" in text
+    assert "\n| teacher " in text and "with 16 labels" in text
     assert text.split("\n\n", 1)[1].strip() in capsys.readouterr().out
 
 
