@@ -9,7 +9,7 @@ from simclr_tf.lazy import public_names
 __all__ = public_names(
     __name__,
     {
-        "averaged_network": ("AveragedNetwork",),
+        "averaged_network": ("AveragedNetwork", "AveragedPair"),
         "check_encoder": ("check_encoder", "fitting_encoder", "size_multiple"),
         "classifier": (
             "LOGITS",

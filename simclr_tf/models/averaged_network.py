@@ -1,8 +1,11 @@
 """A slowly moving copy of a network: key encoders, targets and teachers."""
 
+import tensorflow as tf
+
 from simclr_tf._keras import keras
 from simclr_tf.distribution import assign_on_replicas
 from simclr_tf.errors import require
+from simclr_tf.models.synchronized_batch_norm import SynchronizedBatchNormalization
 from simclr_tf.models.synchronized_copy import synchronized_layer
 
 
@@ -16,6 +19,9 @@ class AveragedNetwork(keras.layers.Layer):
       network: keras.Model with a graph of layers, or a built keras layer that can be
         made from its config; built in the strategy's scope.
       name: str, of the layer.
+      batch_norm_groups: int, groups of the rows that batch norm looks at in training;
+        see `SynchronizedBatchNormalization`. (Batch norm within layers of a user's own
+        classes is left as it is.)
 
     Raises:
       ConfigError: a layer that cannot be made anew from its config.
@@ -34,12 +40,15 @@ class AveragedNetwork(keras.layers.Layer):
     (2017).
     """
 
-    def __init__(self, network, name="averaged_network"):
+    def __init__(self, network, name="averaged_network", batch_norm_groups=1):
         super().__init__(name=name)
         self.network = synchronized_layer(network)
         if not self.network.built:
             self.network.build_from_config(network.get_build_config())
         self.follow(network)
+        for layer in self.network.submodules:
+            if isinstance(layer, SynchronizedBatchNormalization):
+                layer.groups = batch_norm_groups
 
     def call(self, inputs, training=False):
         """What the copy makes of the inputs."""
@@ -82,3 +91,33 @@ class AveragedNetwork(keras.layers.Layer):
     def non_trainable_weights(self):
         """All variables of the copy."""
         return self.network.weights
+
+
+class AveragedPair(keras.layers.Layer):
+    """Averaged copies of an encoder and of its head: what makes keys and targets.
+
+    Args:
+      encoder, head: the networks in training, as of `AveragedNetwork`.
+      batch_norm_groups: int, as of `AveragedNetwork`.
+      name: str, of the layer.
+    """
+
+    def __init__(self, encoder, head, batch_norm_groups=1, name="averaged_pair"):
+        super().__init__(name=name)
+        self.encoder = AveragedNetwork(encoder, "averaged_encoder", batch_norm_groups)
+        self.head = AveragedNetwork(head, "averaged_head", batch_norm_groups)
+
+    def call(self, images, training=False):
+        """Projections `[N, D]` of images `[N, H, W, C]`, without a gradient."""
+        features = self.encoder(images, training=training)
+        return tf.stop_gradient(self.head(features, training=training))
+
+    def follow(self, encoder, head):
+        """Take all weights and statistics of both as they are."""
+        self.encoder.follow(encoder)
+        self.head.follow(head)
+
+    def average(self, encoder, head, decay):
+        """`AveragedNetwork.average` of both."""
+        self.encoder.average(encoder, decay)
+        self.head.average(head, decay)

@@ -7,6 +7,7 @@ this package loads no TensorFlow.
 from simclr_tf.objectives.barlow_twins import BarlowTwins
 from simclr_tf.objectives.dcl import DCL, DCLW
 from simclr_tf.objectives.margin_triplet import MarginTriplet
+from simclr_tf.objectives.moco import MoCo
 from simclr_tf.objectives.nt_logistic import NTLogistic
 from simclr_tf.objectives.nt_xent import NTXent
 from simclr_tf.objectives.objective import (
@@ -32,6 +33,7 @@ OBJECTIVES = {
     "sup_con": SupCon,
     "barlow_twins": BarlowTwins,
     "vicreg": VICReg,
+    "moco": MoCo,
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Figure",
     "MarginTriplet",
     "Memory",
+    "MoCo",
     "NTLogistic",
     "NTXent",
     "OBJECTIVES",

@@ -28,6 +28,13 @@ SMALL = {
     "sup_con": {},
     "barlow_twins": {},
     "vicreg": {},
+    "moco": {
+        "queue_length": 12,
+        "target_momentum": 0.5,
+        "symmetric": True,
+        "batch_norm_groups": 2,
+    },
+    "nt_xent": {"memory_size": 12, "memory_momentum": 0.5},
 }
 EVERY = pytest.mark.parametrize("name", SMALL)
 CACHED = [name for name in SMALL if OBJECTIVES[name].micro_batches_refused is None]
@@ -185,6 +192,14 @@ def test_the_registry_names_each_objective_by_its_options():
         ("barlow_twins", {"view_correlation": 0.01}, "do not correlate"),
         ("barlow_twins", {"dimension_correlation": 0.99}, "become one"),
         ("vicreg", {"vicreg_variance": 0.95}, "collapsed"),
+        (
+            "nt_xent",
+            {"contrastive_loss": 5.587, "contrastive_accuracy": 0.0},
+            "memory_size",
+        ),
+        ("moco", {"contrastive_loss": 2.5649}, "ln(1 + queue_length)"),
+        ("moco", {"contrastive_loss": 1.0, "key_agreement": 0.1}, "far behind"),
+        ("moco", {"contrastive_loss": 1.0, "projection_spread": 0.01}, "become one"),
     ],
 )
 def test_a_collapse_of_its_own_is_told_and_a_good_epoch_is_not(name, figures, word):
@@ -202,6 +217,8 @@ GOOD = {
     "view_correlation": 0.9,
     "dimension_correlation": 0.05,
     "vicreg_variance": 0.2,
+    "key_agreement": 0.9,
+    "projection_spread": 0.8,
 }
 
 
