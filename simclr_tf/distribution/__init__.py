@@ -12,6 +12,7 @@ from simclr_tf.distribution.collectives import (
     replica_offset,
     require_equal_rows,
     run_on_replicas,
+    scatter_on_replicas,
     stack_over_replicas,
     sum_over_replicas,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "require_divisible",
     "require_equal_rows",
     "run_on_replicas",
+    "scatter_on_replicas",
     "stack_over_replicas",
     "sum_over_replicas",
 ]

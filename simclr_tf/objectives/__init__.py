@@ -6,6 +6,7 @@ this package loads no TensorFlow.
 
 from simclr_tf.objectives.barlow_twins import BarlowTwins
 from simclr_tf.objectives.dcl import DCL, DCLW
+from simclr_tf.objectives.instance_discrimination import InstanceDiscrimination
 from simclr_tf.objectives.margin_triplet import MarginTriplet
 from simclr_tf.objectives.moco import MoCo
 from simclr_tf.objectives.nt_logistic import NTLogistic
@@ -34,6 +35,7 @@ OBJECTIVES = {
     "barlow_twins": BarlowTwins,
     "vicreg": VICReg,
     "moco": MoCo,
+    "instance_discrimination": InstanceDiscrimination,
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "DCL",
     "DCLW",
     "Figure",
+    "InstanceDiscrimination",
     "MarginTriplet",
     "Memory",
     "MoCo",

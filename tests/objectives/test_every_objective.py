@@ -35,6 +35,12 @@ SMALL = {
         "batch_norm_groups": 2,
     },
     "nt_xent": {"memory_size": 12, "memory_momentum": 0.5},
+    "instance_discrimination": {
+        "temperature": 0.5,
+        "negatives": 6,
+        "normalizer_momentum": 0.9,
+        "proximal_weight": 0.5,
+    },
 }
 EVERY = pytest.mark.parametrize("name", SMALL)
 CACHED = [name for name in SMALL if OBJECTIVES[name].micro_batches_refused is None]
@@ -197,6 +203,9 @@ def test_the_registry_names_each_objective_by_its_options():
             {"contrastive_loss": 5.587, "contrastive_accuracy": 0.0},
             "memory_size",
         ),
+        ("instance_discrimination", {"instance_loss": 2.871}, "told apart"),
+        ("instance_discrimination", {"projection_spread": 0.01}, "become one"),
+        ("instance_discrimination", {"bank_age": 2e5}, "seldom"),
         ("moco", {"contrastive_loss": 2.5649}, "ln(1 + queue_length)"),
         ("moco", {"contrastive_loss": 1.0, "key_agreement": 0.1}, "far behind"),
         ("moco", {"contrastive_loss": 1.0, "projection_spread": 0.01}, "become one"),
@@ -217,6 +226,8 @@ GOOD = {
     "view_correlation": 0.9,
     "dimension_correlation": 0.05,
     "vicreg_variance": 0.2,
+    "instance_loss": 1.0,
+    "bank_age": 40.0,
     "key_agreement": 0.9,
     "projection_spread": 0.8,
 }
