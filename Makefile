@@ -22,7 +22,7 @@ RUN ?= runs/demo
 EXPORT ?= exported_models/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-addons test-lanes test-slow lint clean
+.PHONY: demo test test-addons test-lanes test-slow lint docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/simclr-tf pretrain --preset=demo --workdir=$(RUN)
@@ -50,6 +50,18 @@ test-slow: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Every page as a site, in build/site: a broken link or a page that nothing lists is an
+# error.
+docs: $(VENV)/.installed-docs
+	rm -rf build/site
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/site
+	@echo "Written: build/site/index.html"
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install -q --no-compile --editable '.[docs]'
+	@touch $@
 
 $(VENV)/.installed: setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 10) <= sys.version_info < (3, 14) \

@@ -106,6 +106,16 @@ ONNX = [
     "onnxruntime>=1.20,<2",
 ]
 
+DOCS = [
+    # The site of `make docs`. Sphinx has several releases a year, reads docstrings,
+    # and with -W takes a broken link for an error; MkDocs had no release after 2024.
+    "sphinx>=8.1,<9.1",
+    # Markdown for Sphinx: the pages stay readable on GitHub. 5 needs Python 3.11.
+    "myst-parser>=4,<6",
+    # The theme: phone and screen, light and dark.
+    "furo>=2024.8.6,<2026",
+]
+
 TEST = [
     "pytest>=8,<10",
     # The suite on both cores.
@@ -114,9 +124,15 @@ TEST = [
     "scikit-learn>=1.3,<2",
     # A strict reader of the pages that reports write.
     "html5lib>=1.1,<2",
+    # Is the notebook one?
+    "nbformat>=5.9,<6",
     # Tests write images in every format with it.
     "Pillow>=10,<14",
     "ruff>=0.6,<1",
+    # Checks the annotations of the public names. It is one wheel from the package index
+    # (pyright fetches Node.js when it first runs) and takes TensorFlow as untyped, so
+    # that a check takes seconds.
+    "mypy>=1.18,<3",
     # Tests build a wheel without fetching anything.
     "setuptools>=68,<82",
     "wheel>=0.42,<1",
@@ -141,8 +157,10 @@ setup(
         "simclr_tf.exported_models": "exported_models",
     },
     package_data={
+        # Type checkers read the annotations of the package.
+        "simclr_tf": ["py.typed"],
         "simclr_tf.data": ["embedded/*"],
-        "simclr_tf.reports": ["templates/*"],
+        "simclr_tf.report": ["templates/*"],
         "simclr_tf.exported_models": [
             "README.md",
             *(f"{name}/**" for name in published()),
@@ -157,6 +175,7 @@ setup(
         "safetensors": SAFETENSORS,
         "litert": LITERT,
         "onnx": ONNX,
+        "docs": DOCS,
         "test": [*TEST, *REPORT, *HUB, *SAFETENSORS, *LITERT, *ONNX],
     },
     entry_points={

@@ -9,43 +9,32 @@ Example:
   True
 """
 
-import importlib
+from typing import TYPE_CHECKING
+
+from simclr_tf.lazy import public_names
+
+if TYPE_CHECKING:
+    from simclr_tf import augment as augment
+    from simclr_tf import commands as commands
+    from simclr_tf import data as data
+    from simclr_tf import evaluation as evaluation
+    from simclr_tf import export as export
+    from simclr_tf import losses as losses
+    from simclr_tf import metrics as metrics
+    from simclr_tf import models as models
+    from simclr_tf import objectives as objectives
+    from simclr_tf import optim as optim
+    from simclr_tf import report as report
+    from simclr_tf import studies as studies
+    from simclr_tf import training as training
+    from simclr_tf.config.presets import get_preset as get_preset
+    from simclr_tf.config.pretrain import Config as Config
+    from simclr_tf.data.opening import open_source as open_source
+    from simclr_tf.encoder_zoo import zoo as zoo
+    from simclr_tf.training.load import load_encoder as load_encoder
+    from simclr_tf.training.pretraining_model import SimCLR as SimCLR
+    from simclr_tf.training.run import pretrain as pretrain
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "pretrain": "simclr_tf.training.run",
-    "load_encoder": "simclr_tf.training.load",
-    "zoo": "simclr_tf.encoder_zoo",
-    "SimCLR": "simclr_tf.training.pretraining_model",
-    "open_source": "simclr_tf.data.opening",
-    "get_preset": "simclr_tf.config.presets",
-    "Config": "simclr_tf.config",
-}
-_SUBPACKAGES = (
-    "augment",
-    "data",
-    "evaluation",
-    "export",
-    "losses",
-    "metrics",
-    "models",
-    "optim",
-    "reports",
-    "studies",
-    "training",
-)
-
-__all__ = [*_HOMES, *_SUBPACKAGES]
-
-
-def __getattr__(name):
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in _SUBPACKAGES:
-        return importlib.import_module(f"simclr_tf.{name}")
-    raise AttributeError(f"module 'simclr_tf' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted([*globals(), *__all__])
+__all__ = public_names(__name__, __file__)

@@ -1,4 +1,4 @@
-"""The one place that knows on which lane we are: where Keras and Addons come from.
+"""The lane: where Keras and TensorFlow Addons are imported from.
 
 The project is written against the Keras 2 API: it is the one that supports
 `tf.distribute.MultiWorkerMirroredStrategy` and `TPUStrategy` with a custom
@@ -10,6 +10,9 @@ main lane) that API is the package `tf_keras`; before (the Addons lane, TensorFl
 `tf.keras` means for every other package in the user's process.
 """
 
+from __future__ import annotations
+
+import types
 import warnings
 
 import tensorflow as tf
@@ -21,16 +24,16 @@ ADDONS_LANE = tuple(int(part) for part in tf.__version__.split(".")[:2]) < (2, 1
 if ADDONS_LANE:
     keras = tf.keras
 else:
-    import tf_keras as keras
+    import tf_keras as keras  # type: ignore[no-redef]
 
-# Under these names Keras files of either lane say where their classes are from.
+# The module names of classes in Keras files of either lane.
 KERAS_PACKAGES = ("keras", "tf_keras")
 
 __all__ = ["ADDONS_LANE", "KERAS_PACKAGES", "addons", "keras"]
 
 
-def addons(wanted):
-    """TensorFlow Addons, for something that only it has.
+def addons(wanted: str) -> types.ModuleType:
+    """Import TensorFlow Addons, for something that only it has.
 
     Args:
       wanted: str, what is asked for, e.g. `--optimizer.wrapper=swa`.

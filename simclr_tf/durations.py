@@ -1,14 +1,18 @@
-"""Epochs, examples and fractions -> steps: exact integers, in one place.
+"""Epochs, examples and fractions as steps: exact integers, in one place.
 
 An epoch is `num_examples // global_batch_size` steps: each epoch visits the
 examples in its own order and leaves out the last, incomplete batch.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 from simclr_tf.errors import require
 
 
-def steps_per_epoch(num_examples, global_batch_size):
-    """Full batches in one pass over the data.
+def steps_per_epoch(num_examples: int, global_batch_size: int) -> int:
+    """Count the full batches in one pass over the data.
 
     Args:
       num_examples: int, images in the training set.
@@ -34,8 +38,8 @@ def steps_per_epoch(num_examples, global_batch_size):
     return num_examples // global_batch_size
 
 
-def total_steps(epochs, steps, epoch_steps):
-    """Length of a run: `steps` if given, else `epochs` whole epochs.
+def total_steps(epochs: int, steps: int | None, epoch_steps: int) -> int:
+    """Return the length of a run: `steps` if given, else `epochs` whole epochs.
 
     Example:
       >>> total_steps(epochs=10, steps=None, epoch_steps=23)
@@ -44,8 +48,8 @@ def total_steps(epochs, steps, epoch_steps):
     return steps if steps is not None else epochs * epoch_steps
 
 
-def warmup_steps(warmup_epochs, steps, epoch_steps):
-    """Length of the warm-up: `steps` if given, else epochs, fractions allowed.
+def warmup_steps(warmup_epochs: float, steps: int | None, epoch_steps: int) -> int:
+    """Return the length of the warm-up: `steps` if given, else `warmup_epochs`.
 
     Example:
       >>> warmup_steps(warmup_epochs=0.5, steps=None, epoch_steps=23)
@@ -54,7 +58,9 @@ def warmup_steps(warmup_epochs, steps, epoch_steps):
     return steps if steps is not None else round(warmup_epochs * epoch_steps)
 
 
-def segments(start, total, epoch_steps):
+def segments(
+    start: int, total: int, epoch_steps: int
+) -> Iterator[tuple[int, int, int]]:
     """Cut steps start .. total - 1 at epochs: (first, last, steps an epoch) each.
 
     The rest of an interrupted epoch, then whole epochs, then a last part of one.

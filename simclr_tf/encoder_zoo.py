@@ -1,13 +1,17 @@
-"""The zoo: which encoders lie in a folder of exports, without loading any of them.
+"""The zoo: the encoders in a folder of exports, listed without loading any.
 
-An export says in its config.json what it is. Nothing here imports TensorFlow.
+The config.json of an export describes it. Nothing here imports TensorFlow.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import json
 import os
 import pathlib
+from typing import Any
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, unknown_choice
 
 EXPORT_FORMAT = "simclr_tf.export/1"
@@ -26,7 +30,7 @@ class ZooEntry:
       name: str, its folder's.
       path: pathlib.Path of the folder; card.md in it is for people.
       summary: str, what it is and how it was trained; this and what follows is None
-        where the export does not say it.
+        where the export does not state it.
       architecture: str, e.g. "ResNet-18, width 0.25x, stem `small`".
       num_parameters: int, trainable.
       num_features: int, F.
@@ -62,8 +66,10 @@ class ZooEntry:
     num_bytes: int
     published: bool
 
-    def find(self, protocol, representation=_THIS_ENCODER):
-        """The metric on images of the kind it was trained on, or None.
+    def find(
+        self, protocol: str, representation: str = _THIS_ENCODER
+    ) -> dict[str, Any] | None:
+        """Return the metric on images of the kind it was trained on, or None.
 
         Args:
           protocol: str, e.g. "weighted_knn" or "linear_probe".
@@ -80,11 +86,11 @@ class ZooEntry:
                 return metric
         return None
 
-    def input_text(self):
-        """What it takes, in words: "28x28 grey (any size)".
+    def input_text(self) -> str:
+        """Describe the images that it takes: "28x28 grey (any size)".
 
         Returns:
-          str; "" where the export does not say it.
+          str; "" where the export does not state it.
         """
         if not self.input_shape:
             return ""
@@ -104,7 +110,7 @@ class Zoo(tuple):
       entries: iterable of ZooEntry.
     """
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, str):
             return super().__getitem__(key)
         for entry in self:
@@ -137,8 +143,8 @@ class Zoo(tuple):
         )
 
 
-def zoo(folder=None):
-    """The encoders that ship with simclr_tf, or those in any folder of exports.
+def zoo(folder: StrPath | None = None) -> Zoo:
+    """List the encoders that ship with simclr_tf, or those in any folder of exports.
 
     Listing reads every export's config.json, and neither TensorFlow nor a model.
 
@@ -173,11 +179,11 @@ def zoo(folder=None):
     return Zoo(_entry(path, record) for path, record in found if record is not None)
 
 
-def default_folder():
-    """Where the encoders of this installation lie, or None.
+def default_folder() -> pathlib.Path | None:
+    """Return the folder of the encoders of this installation, or None.
 
     A wheel carries them inside the package; in a checkout (or an editable
-    installation of one) `exported_models/` stands beside the package.
+    installation of one) `exported_models/` is beside the package.
 
     Returns:
       pathlib.Path or None.
@@ -192,8 +198,8 @@ def default_folder():
     return None
 
 
-def encoder_path(path):
-    """Where an encoder lies: `zoo:NAME` stands for its folder in `zoo()`.
+def encoder_path(path: StrPath) -> pathlib.Path:
+    """Return the path of an encoder: `zoo:NAME` stands for its folder in `zoo()`.
 
     Args:
       path: path, or str "zoo:NAME".
@@ -215,8 +221,8 @@ def encoder_path(path):
     return pathlib.Path(path).expanduser()
 
 
-def read_export_record(folder):
-    """The config.json of an export, or None.
+def read_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
+    """Read the config.json of an export; None if there is none.
 
     Args:
       folder: pathlib.Path.
@@ -243,7 +249,7 @@ def _entry(path, record):
 
 
 def _described(path, record):
-    """One export as it describes itself; older ones say less."""
+    """Read how an export describes itself; older ones describe less."""
     card = record.get("card") or {}
     results = tuple(card.get("results") or ())
     outputs = record.get("outputs") or {}
@@ -281,7 +287,7 @@ def _described(path, record):
 
 
 def _row(entry):
-    """The cells of one encoder in the printed table."""
+    """Return the cells of one encoder in the printed table."""
     found = [entry.find(protocol) for protocol in _HEADLINES.values()]
     parameters = entry.num_parameters
     return [

@@ -1,15 +1,19 @@
-"""Errors that a user can act on, and the words they are said in.
+"""Errors that a user can act on, and their messages.
 
 Everything a user can cause is a `SimCLRError`. The tools turn these into one line
 and exit code 2; any other exception is a bug and keeps its traceback. Messages
 name the rule, the received value and, where there is one, the way out.
 """
 
+from __future__ import annotations
+
 import difflib
+from collections.abc import Iterable
+from typing import Any
 
 
 class SimCLRError(Exception):
-    """Something the user can put right; its text is complete in one line."""
+    """An error that the user can correct; its text is complete in one line."""
 
     # Raised while a step is traced, it reaches the user as it is: without this,
     # TensorFlow's autograph would turn it into an error of its own.
@@ -49,12 +53,12 @@ class Interrupted(KeyboardInterrupt):
       exit_code: int, 128 + the signal's number, as shells and schedulers expect.
     """
 
-    def __init__(self, message, signal_number):
+    def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
 
 
-def require(condition, rule, **received):
+def require(condition: Any, rule: str, **received: Any) -> None:
     """Raise `ConfigError` with the rule and the received values unless `condition`.
 
     Args:
@@ -72,14 +76,14 @@ def require(condition, rule, **received):
         raise ConfigError(f"{rule} {received_text(**received)}")
 
 
-def received_text(**received):
-    """`Received: a=1, b='x'.`: the closing words of every message."""
+def received_text(**received: Any) -> str:
+    """Return `Received: a=1, b='x'.`: the closing words of every message."""
     values = ", ".join(f"{name}={value!r}" for name, value in received.items())
     return f"Received: {values}."
 
 
-def unknown_choice(name, value, choices):
-    """The error for a value outside a closed list: the nearest names, then all.
+def unknown_choice(name: str, value: object, choices: Iterable[Any]) -> ConfigError:
+    """Make the error for a value outside a closed list: the nearest names, then all.
 
     Args:
       name: str, what was being chosen, as the user writes it.

@@ -1,13 +1,16 @@
-"""Packages that only some formats need: imported when asked for, or one clear line."""
+"""Optional packages: imported when asked for, or one clear line about the way out."""
+
+from __future__ import annotations
 
 import importlib
 import importlib.util
+import types
 
 from simclr_tf.errors import ConfigError
 
 
-def import_extra(module, *, extra, wanted):
-    """A module of an optional package.
+def import_extra(module: str, *, extra: str, wanted: str) -> types.ModuleType:
+    """Import a module of an optional package.
 
     Args:
       module: str, what to import, e.g. "safetensors.numpy".
@@ -32,12 +35,12 @@ def import_extra(module, *, extra, wanted):
         ) from error
 
 
-def require_extra(package, *, extra, wanted):
+def require_extra(package: str, *, extra: str, wanted: str) -> None:
     """Raise unless an optional package is installed; it is not imported.
 
     Args:
       package: str, e.g. "onnxruntime".
-      extra, wanted: as of `import_extra`.
+      extra, wanted: as in `import_extra`.
 
     Raises:
       ConfigError: it is not installed.

@@ -1,8 +1,10 @@
-"""Files and folders that are whole and on the disk, or not there.
+"""Atomic and flushed writing of files and folders.
 
 Each is filled under a hidden name beside its own, flushed, and renamed: a kill or a
 full disk at any moment leaves the file or folder of before, or none.
 """
+
+from __future__ import annotations
 
 import contextlib
 import fcntl
@@ -12,13 +14,17 @@ import pathlib
 import re
 import shutil
 import uuid
+from collections.abc import Iterator
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import WorkdirError
 
 _OLDER = "-old"
 
 
-def write_atomically(path, content, *, make_folder=False):
+def write_atomically(
+    path: StrPath, content: str | bytes, *, make_folder: bool = False
+) -> None:
     """Write a file so that a reader sees the old one or the whole new one.
 
     Args:
@@ -43,7 +49,7 @@ def write_atomically(path, content, *, make_folder=False):
 
 
 @contextlib.contextmanager
-def whole_file(path, *, make_folder=False):
+def whole_file(path: StrPath, *, make_folder: bool = False) -> Iterator[pathlib.Path]:
     """Write a file under another name; rename it when it is on the disk.
 
     Args:
@@ -75,10 +81,10 @@ def whole_file(path, *, make_folder=False):
 
 
 @contextlib.contextmanager
-def whole_folder(path):
+def whole_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Fill a folder under another name; rename it when all of it is on the disk.
 
-    What stands at `path` is replaced then, and only then. Leftovers of killed processes
+    An existing `path` is replaced then, and only then. Leftovers of killed processes
     are removed first.
 
     Args:
@@ -104,7 +110,7 @@ def whole_folder(path):
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def temporary_name(path):
+def temporary_name(path: pathlib.Path) -> pathlib.Path:
     """Name a file or folder that is not whole yet: hidden, and beside `path`.
 
     Args:
@@ -116,7 +122,7 @@ def temporary_name(path):
     return path.with_name(f".{path.name}-{uuid.uuid4().hex}{path.suffix}")
 
 
-def remove_leftovers(path):
+def remove_leftovers(path: pathlib.Path) -> None:
     """Remove what killed processes left beside a file or folder.
 
     A folder that was to be replaced, and whose successor never came, gets its name
@@ -146,7 +152,7 @@ def remove_leftovers(path):
 
 
 @contextlib.contextmanager
-def locked(path):
+def locked(path: StrPath) -> Iterator[bool | None]:
     """Hold the lock of a file or folder; it ends with the process, and outlives a name.
 
     Args:
@@ -197,7 +203,7 @@ def _publish(temporary, path):
     flush(path.parent)
 
 
-def flush(path):
+def flush(path: StrPath) -> None:
     """Wait until a file's bytes, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -206,8 +212,8 @@ def flush(path):
         os.close(descriptor)
 
 
-def plain_reason(error):
-    """What went wrong with a file, in one line without a full stop.
+def plain_reason(error: BaseException) -> str:
+    """Describe what went wrong with a file, in one line without a full stop.
 
     Args:
       error: OSError, tf.errors.OpError or another.
@@ -223,8 +229,8 @@ def plain_reason(error):
     return (text.splitlines()[0] if text else repr(error))[:200].rstrip(".")
 
 
-def sha256_of(path):
-    """SHA-256 of a file's content, read in blocks.
+def sha256_of(path: pathlib.Path) -> str:
+    """Compute the SHA-256 of a file's content, read in blocks.
 
     Args:
       path: pathlib.Path.

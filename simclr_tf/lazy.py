@@ -1,13 +1,18 @@
-"""TensorFlow, Keras and NumPy, loaded when a name of them is first used.
+"""Lazy imports of TensorFlow, Keras and NumPy, at the first use of a name.
 
 The files of guests (objectives, encoders, operators, sources) hold options, which
 `--help` and typos need at once, and code, which needs TensorFlow. They take `tf`,
 `keras` and `np` from here and use them inside functions only.
 """
 
+from __future__ import annotations
+
+import ast
 import importlib
+import pathlib
 import sys
 import types
+from typing import Any
 
 
 class _LazyModule(types.ModuleType):
@@ -21,7 +26,7 @@ class _LazyModule(types.ModuleType):
         return getattr(self._load(), name)
 
 
-def module(name):
+def module(name: str) -> Any:
     """Return a stand-in for a module that is imported at its first use.
 
     Args:
@@ -43,38 +48,54 @@ tf = module("tensorflow")
 keras = _LazyModule("keras", lambda: importlib.import_module("simclr_tf._keras").keras)
 
 
-def public_names(package, homes):
+def public_names(package: str, path: str) -> list[str]:
     """Load the public names of a package when they are first used.
 
-    A name may be that of a function and of the file that it is in (`models.resnet`):
-    the package then gives the function, whatever was imported before.
+    The names are the imports in the package's `if TYPE_CHECKING:` block: type checkers
+    follow them, and at run time each is imported when it is first asked for. A name may
+    be that of a function and of the file that holds it (`models.resnet`): the package
+    then gives the function, whatever was imported before.
 
     Args:
       package: str, `__name__` of the package.
-      homes: dict of submodule to a tuple of its public names.
+      path: str, `__file__` of the package.
 
     Returns:
       list of str, sorted: the package's `__all__`.
     """
-    names = {name: home for home, group in homes.items() for name in group}
+    homes = _imports_for_type_checkers(path)
 
     class Package(types.ModuleType):
         """A package whose public names are not replaced by files of those names."""
 
         def __getattr__(self, name):
-            if name not in names:
+            if name not in homes:
                 raise AttributeError(f"module {package!r} has no attribute {name!r}")
-            home = importlib.import_module(f"{package}.{names[name]}")
-            value = getattr(home, name)
+            if homes[name] == package:
+                return importlib.import_module(f"{package}.{name}")
+            value = getattr(importlib.import_module(homes[name]), name)
             self.__dict__[name] = value
             return value
 
         def __setattr__(self, name, value):
-            if name not in names or not isinstance(value, types.ModuleType):
+            is_module = isinstance(value, types.ModuleType)
+            if not is_module or homes.get(name, package) == package:
                 super().__setattr__(name, value)
 
         def __dir__(self):
-            return sorted({*self.__dict__, *names})
+            return sorted({*self.__dict__, *homes})
 
     sys.modules[package].__class__ = Package
-    return sorted(names)
+    return sorted(homes)
+
+
+def _imports_for_type_checkers(path):
+    """Return the module of each name imported in the `if TYPE_CHECKING:` block."""
+    tree = ast.parse(pathlib.Path(path).read_text(encoding="utf-8"))
+    return {
+        name.name: statement.module
+        for block in tree.body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for statement in block.body
+        for name in statement.names
+    }

@@ -1,4 +1,4 @@
-"""All random numbers of a run: run seed -> (epoch, example, view, operation).
+"""Random numbers: run seed to (epoch, example, view, operation).
 
 Every draw is a pure function of a key and a counter (Threefry-2x32, 20 rounds), so
 the k-th batch of a run, and what each of its images looks like, depends on nothing
@@ -13,18 +13,25 @@ views, on the device; XLA fuses them).
 Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (2011).
 """
 
+from __future__ import annotations
+
 import functools
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from simclr_tf.array_types import Array, Tensor, TensorLike
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 
 
-def threefry(key_0, key_1, counter_0, counter_1):
-    """Threefry-2x32 with 20 rounds on arrays of one broadcastable shape.
+def threefry(
+    key_0: TensorLike, key_1: TensorLike, counter_0: TensorLike, counter_1: TensorLike
+) -> tuple[Any, Any]:
+    """Run Threefry-2x32 with 20 rounds on arrays of one broadcastable shape.
 
     Args:
       key_0, key_1, counter_0, counter_1: uint32, all NumPy or all tensors.
@@ -44,7 +51,7 @@ def threefry(key_0, key_1, counter_0, counter_1):
 
 @tf.function(autograph=False, input_signature=[tf.TensorSpec(None, tf.uint32)] * 4)
 def _rounds_of_tensors(*words):
-    """Traced once in a process, however often it is called while others are traced."""
+    """Run the rounds on tensors; traced once in a process."""
     return _rounds(
         tf.bitwise.bitwise_xor,
         tf.bitwise.left_shift,
@@ -73,8 +80,8 @@ def _tensor_word(value):
     return tf.constant(value, tf.uint32)
 
 
-def epoch_order(seed, epoch, num_examples):
-    """The order in which epoch `epoch` of the run visits the examples.
+def epoch_order(seed: int, epoch: int, num_examples: int) -> Array:
+    """Return the order in which epoch `epoch` of the run visits the examples.
 
     Args:
       seed: int, the run seed.
@@ -85,14 +92,16 @@ def epoch_order(seed, epoch, num_examples):
       int64 NumPy array `[num_examples]`, a permutation of 0 .. num_examples - 1.
     """
     keys = _epoch_key(seed, epoch, stream=0)
-    bits = threefry(*keys, np.arange(num_examples, dtype=np.uint32), np.uint32(0))
+    bits = threefry(
+        keys[0], keys[1], np.arange(num_examples, dtype=np.uint32), np.uint32(0)
+    )
     return np.argsort(
         bits[0].astype(np.uint64) << np.uint64(32) | bits[1], kind="stable"
     )
 
 
-def example_seeds(seed, epoch, examples):
-    """One stateless seed an image for epoch `epoch`; both views derive from it.
+def example_seeds(seed: int, epoch: int | Array, examples: Array) -> Array:
+    """Derive one stateless seed an image for epoch `epoch`; all views derive from it.
 
     Args:
       seed: int, the run seed.
@@ -106,7 +115,7 @@ def example_seeds(seed, epoch, examples):
     keys = _epoch_key(seed, epoch, stream=1)
     low = (examples & 0xFFFFFFFF).astype(np.uint32)
     high = (examples >> 32).astype(np.uint32)
-    bits = np.stack(threefry(*keys, low, high), axis=-1)
+    bits = np.stack(threefry(keys[0], keys[1], low, high), axis=-1)
     return bits.view(np.int32)
 
 
@@ -122,8 +131,8 @@ def _epoch_key(seed, epoch, stream):
         )
 
 
-def fold_in(seeds, data):
-    """New seeds from `seeds` and an integer: a view, an operation, a step.
+def fold_in(seeds: TensorLike, data: int | TensorLike) -> Tensor:
+    """Derive new seeds from `seeds` and an integer: a view, an operation, a step.
 
     Args:
       seeds: int32 tensor `[B, 2]`.
@@ -139,8 +148,13 @@ def fold_in(seeds, data):
     return tf.stack([tf.bitcast(word, tf.int32) for word in bits], axis=-1)
 
 
-def uniform(seeds, shape=(), minval=0.0, maxval=1.0):
-    """Independent uniform draws for each image.
+def uniform(
+    seeds: TensorLike,
+    shape: tuple[int, ...] = (),
+    minval: float = 0.0,
+    maxval: float = 1.0,
+) -> Tensor:
+    """Draw independent uniform numbers for each image.
 
     Args:
       seeds: int32 tensor `[B, 2]`, one a image.
@@ -156,8 +170,8 @@ def uniform(seeds, shape=(), minval=0.0, maxval=1.0):
     return minval + (unit * 2.0**-24) * (maxval - minval)
 
 
-def normal(seeds, shape=()):
-    """Independent standard normal draws for each image (Box-Muller).
+def normal(seeds: TensorLike, shape: tuple[int, ...] = ()) -> Tensor:
+    """Draw independent standard normal numbers for each image (Box-Muller).
 
     Args:
       seeds: int32 tensor `[B, 2]`.
@@ -178,7 +192,7 @@ def normal(seeds, shape=()):
 
 
 def _bits(seeds, shape):
-    """Two uint32 tensors `[B, *shape]` of random bits, keyed by image."""
+    """Draw two uint32 tensors `[B, *shape]` of random bits, keyed by image."""
     key_0, key_1 = _keys(seeds)
     size = math.prod(shape)
     counter = tf.range(size, dtype=tf.int32)

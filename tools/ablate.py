@@ -57,6 +57,8 @@ def run(given):
         dry_run=options.dry_run,
         command=given.command,
     )
+    if outcome is not None and outcome.done and not outcome.pending:
+        command_line.say_next("report", f"--study={options.workdir or '.'}")
     return int(outcome is not None and outcome.failed_here > 0)
 
 

@@ -38,7 +38,7 @@ def run(given):
         _print_table(options.results)
         return
     _set_threads(options.intra_op_threads, options.inter_op_threads)
-    from simclr_tf.reports.benchmark_report import benchmark_and_report
+    from simclr_tf.commands.benchmark import benchmark_and_report
 
     benchmark_and_report(
         options.benchmark,
@@ -52,7 +52,7 @@ def run(given):
 
 def _print_table(paths):
     from simclr_tf.benchmarks import read_record
-    from simclr_tf.reports.benchmark_report import benchmark_markdown
+    from simclr_tf.report.benchmark_report import benchmark_markdown
 
     print(benchmark_markdown([read_record(path) for path in paths]))
 

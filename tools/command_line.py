@@ -9,6 +9,8 @@ import contextlib
 import difflib
 import importlib
 import os
+import pathlib
+import shlex
 import signal
 import sys
 import threading
@@ -112,6 +114,27 @@ def execute(verb, doc, sections, run, argv=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     return code or 0
+
+
+def say_next(*words):
+    """Print the command that comes next in the order of the work.
+
+    Args:
+      words: of the command, after `simclr-tf`.
+    """
+    print(f"Next: {shlex.join(['simclr-tf', *map(str, words)])}", flush=True)
+
+
+def say_export(workdir, *more):
+    """Print the command that exports the encoder of a run: see `say_next`.
+
+    Args:
+      workdir: path of the run.
+      more: further words.
+    """
+    name = pathlib.Path(workdir).resolve().name
+    output = f"--output=exported_models/{name}"
+    say_next("export", f"--workdir={workdir}", *more, output)
 
 
 def parse(verb, sections, arguments):

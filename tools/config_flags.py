@@ -110,6 +110,7 @@ class Given:
 
     Attributes:
       command: str, the command that was typed, as it can be typed again.
+      words: dict of dotted name to list of `--FLAG=text`, the flags as typed.
       typed: dict of dotted name to text, of the flags.
       file: dict of dotted name to value, of the file of `--config`.
 
@@ -128,6 +129,11 @@ class Given:
             for part in self._parts
             for flag, name, _, _ in part.options()
             for text in values[flag].texts[:1]
+        }
+        self.words = {
+            name: [f"--{flag}={text}" for text in values[flag].texts]
+            for part in self._parts
+            for flag, name, _, _ in part.options()
         }
         path = values[CONFIG].texts
         self.file = self._of_file(path[0]) if path else {}

@@ -49,7 +49,7 @@ def run(given):
     if options.target == "torchvision":
         conversion.write_torchvision(source, options.output)
         print(
-            f"Written to {options.output}: state_dict.npz; conversion.md has the lines "
+            f"Done: {options.output}, with state_dict.npz; conversion.md has the lines "
             "that load it."
         )
         return
@@ -61,10 +61,8 @@ def run(given):
         command=given.command,
         options=to_dict(options),
     )
-    print(
-        f"Written to {options.output}, a workdir; conversion.md is the account. Next: "
-        f"simclr-tf export --workdir={options.output} --output=exported_models/NAME"
-    )
+    print(f"Done: {options.output}, a workdir; conversion.md is the account.")
+    command_line.say_export(options.output)
 
 
 def main(argv=None):

@@ -14,6 +14,7 @@ exist yet, gets student.keras, encoder.keras (for evaluate, finetune and load_en
 config.json, distill.json and distill.md, all of them or none.
 """
 
+import pathlib
 import sys
 
 from simclr_tf.config.distill import DistillOptions, named_student
@@ -28,9 +29,16 @@ def run(given):
     """Distil as the flags say."""
     options = options_of(given)
     import_tensorflow()
-    from simclr_tf.reports import distill_and_report
+    from simclr_tf.commands.distill import distill_and_report
 
-    distill_and_report(options.config(), options.output, command=given.command)
+    config = options.config()
+    distill_and_report(config, options.output, command=given.command)
+    command_line.say_next(
+        "evaluate",
+        f"--encoder={pathlib.Path(options.output) / 'encoder.keras'}",
+        f"--data={options.test_data or options.data}",
+        f"--image_size_pixels={config.image_size_pixels}",
+    )
 
 
 def options_of(given):

@@ -28,7 +28,7 @@ def run(given):
     """Evaluate as the flags say."""
     options = given.make(EvaluateOptions)
     import_tensorflow()
-    from simclr_tf.reports import evaluate_and_report
+    from simclr_tf.commands.evaluate import evaluate_and_report
     from simclr_tf.training import Workdir
 
     if options.workdir:
@@ -53,6 +53,8 @@ def run(given):
         seed=options.seed,
         **({} if rates is None else {"base_learning_rates": rates}),
     )
+    if options.workdir:
+        command_line.say_export(options.workdir)
 
 
 def main(argv=None):

@@ -8,6 +8,7 @@ The folder gets its name only after, for each format, a fresh process that knows
 nothing but the runtime has loaded it and found the same features.
 """
 
+import pathlib
 import sys
 
 from simclr_tf.config.export import ExportOptions
@@ -22,9 +23,9 @@ def run(given):
     """Export as the flags say."""
     options = given.make(ExportOptions)
     import_tensorflow()
+    from simclr_tf.commands.hidden_paths import without_folders
+    from simclr_tf.commands.run_card import card_of_run, record_of_run
     from simclr_tf.export import check_formats, export_saved_model
-    from simclr_tf.reports import card_of_run, record_of_run
-    from simclr_tf.reports.hidden_paths import without_folders
     from simclr_tf.training import Workdir
 
     check_formats(options.formats)
@@ -54,12 +55,13 @@ def run(given):
         "card.md. Loaded afresh, they give the same features (largest difference "
         f"{exported['parity']['max_abs_difference']:.1e})."
     )
+    command_line.say_next("zoo", f"--folder={pathlib.Path(options.output).parent}")
 
 
 def _encoder_and_heads(options, workdir, card):
     """(encoder, its card, the heads that go with it as keyword arguments)."""
+    from simclr_tf.commands.run_card import fine_tuned_card
     from simclr_tf.models import split_classifier
-    from simclr_tf.reports import fine_tuned_card
     from simclr_tf.training import (
         load_classifier,
         load_encoder,

@@ -24,8 +24,8 @@ def run(given):
     """Fine-tune as the flags say."""
     options = given.make(FineTuneOptions)
     import_tensorflow()
+    from simclr_tf.commands.finetune import finetune_and_report
     from simclr_tf.data import LabelBudget
-    from simclr_tf.reports import finetune_and_report
     from simclr_tf.training import Workdir
 
     if options.workdir:
@@ -44,6 +44,8 @@ def run(given):
         command=given.command,
         options=to_dict(options),
     )
+    if options.workdir:
+        command_line.say_next("report", f"--workdir={options.workdir}")
 
 
 def main(argv=None):

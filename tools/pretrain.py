@@ -31,9 +31,18 @@ def run(given):
     config, origin = options_of(given)
     # TensorFlow is imported only now: --help and typos are answered at once.
     import_tensorflow()
+    from simclr_tf.distribution import is_chief
     from simclr_tf.training.run import pretrain_from_config
 
-    pretrain_from_config(config, workdir=workdir, command=given.command, origin=origin)
+    result = pretrain_from_config(
+        config, workdir=workdir, command=given.command, origin=origin
+    )
+    if is_chief(result.model.distribute_strategy):  # One worker prints.
+        print(f"Done: {workdir}.", flush=True)
+        if result.model.probe is None:  # No labels, by which it could be evaluated.
+            command_line.say_export(workdir)
+        else:
+            command_line.say_next("evaluate", f"--workdir={workdir}")
 
 
 def options_of(given):

@@ -24,11 +24,11 @@ def run(given):
     options = given.make(ReportOptions)
     import_tensorflow()
     if options.study:
-        from simclr_tf.reports.study_report import report_of_study
+        from simclr_tf.commands.study_report import report_of_study
 
         report_of_study(options.study, options.target(), command=given.command)
         return
-    from simclr_tf.reports.workdir_report import report_of_runs
+    from simclr_tf.commands.report import report_of_runs
 
     report_of_runs(
         options.workdir,

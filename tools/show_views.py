@@ -9,6 +9,7 @@ Over a sample of pairs it measures, and warns of, views that are near-identical,
 plain pixels or colours match, and that are near-empty.
 """
 
+import dataclasses
 import sys
 
 from simclr_tf.config import Config
@@ -32,7 +33,7 @@ def run(given):
     start = get_preset(options.preset) if options.preset else Config()
     config = given.make(Config, start)
     import_tensorflow()
-    from simclr_tf.reports.views_report import show_views
+    from simclr_tf.commands.show_views import show_views
 
     show_views(
         config,
@@ -42,6 +43,9 @@ def run(given):
         num_pairs=options.num_pairs,
         command=given.command,
     )
+    own = {item.name for item in dataclasses.fields(options)} - {"preset"}
+    same = [w for name, words in given.words.items() if name not in own for w in words]
+    command_line.say_next("pretrain", *same, "--workdir=runs/mine")
 
 
 def main(argv=None):

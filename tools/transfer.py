@@ -21,8 +21,8 @@ def run(given):
     """Measure as the flags say."""
     options = given.make(TransferOptions)
     import_tensorflow()
+    from simclr_tf.commands.transfer import transfer_and_report
     from simclr_tf.data import LabelBudget
-    from simclr_tf.reports import transfer_and_report
     from simclr_tf.training import Workdir
 
     if options.workdir:
@@ -42,6 +42,8 @@ def run(given):
         command=given.command,
         options=to_dict(options),
     )
+    if options.workdir:
+        command_line.say_next("report", f"--workdir={options.workdir}")
 
 
 def main(argv=None):

@@ -31,11 +31,11 @@ def run(given):
         raise command_line.FlagError("--folder is required: where README.md is to be.")
     import_tensorflow()
     from simclr_tf.files import write_atomically
-    from simclr_tf.reports import zoo_readme
+    from simclr_tf.report import zoo_readme
 
     path = pathlib.Path(folder) / "README.md"
     write_atomically(path, zoo_readme(entries))
-    print(f"Written to {path}.")
+    print(f"Done: {path}.")
 
 
 def main(argv=None):

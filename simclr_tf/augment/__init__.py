@@ -5,36 +5,58 @@ which views there are; `views.py` makes them. Nothing here imports TensorFlow be
 view is made.
 """
 
+from typing import TYPE_CHECKING
+
 from simclr_tf.lazy import public_names
 
-__all__ = public_names(
-    __name__,
-    {
-        "file_crops": ("crop_draws", "crop_view", "crop_views"),
-        "one_branch": ("OneBranch", "one_branch_operators", "recipe_of_views"),
-        "operators": ("OPERATORS", "Operator"),
-        "operators.blur": ("apply_blur", "sample_blur"),
-        "operators.color_jitter": (
-            "ColorJitter",
-            "apply_color_jitter",
-            "sample_color_jitter",
-        ),
-        "operators.crop": ("center_box", "sample_crop"),
-        "operators.cutout": ("apply_cutout", "sample_cutout"),
-        "operators.flip": ("apply_flip", "sample_flip"),
-        "operators.grayscale": ("apply_grayscale", "sample_grayscale"),
-        "operators.noise": ("apply_noise", "sample_noise"),
-        "operators.rotate": ("apply_rotate", "sample_rotate"),
-        "operators.sobel": ("apply_sobel", "sample_sobel"),
-        "recipes": ("RECIPES", "Recipe", "get_recipe"),
-        "resizing": ("apply_crop",),
-        "view_plan": ("View", "ViewGroup", "ViewPlan", "plan_views"),
-        "views": (
-            "finish_view",
-            "finish_views",
-            "make_views",
-            "one_view",
-            "two_views",
-        ),
-    },
-)
+if TYPE_CHECKING:
+    from simclr_tf.augment.file_crops import crop_draws as crop_draws
+    from simclr_tf.augment.file_crops import crop_view as crop_view
+    from simclr_tf.augment.file_crops import crop_views as crop_views
+    from simclr_tf.augment.one_branch import OneBranch as OneBranch
+    from simclr_tf.augment.one_branch import (
+        one_branch_operators as one_branch_operators,
+    )
+    from simclr_tf.augment.one_branch import recipe_of_views as recipe_of_views
+    from simclr_tf.augment.operators import OPERATORS as OPERATORS
+    from simclr_tf.augment.operators import Operator as Operator
+    from simclr_tf.augment.operators.blur import apply_blur as apply_blur
+    from simclr_tf.augment.operators.blur import sample_blur as sample_blur
+    from simclr_tf.augment.operators.color_jitter import ColorJitter as ColorJitter
+    from simclr_tf.augment.operators.color_jitter import (
+        apply_color_jitter as apply_color_jitter,
+    )
+    from simclr_tf.augment.operators.color_jitter import (
+        sample_color_jitter as sample_color_jitter,
+    )
+    from simclr_tf.augment.operators.crop import center_box as center_box
+    from simclr_tf.augment.operators.crop import sample_crop as sample_crop
+    from simclr_tf.augment.operators.cutout import apply_cutout as apply_cutout
+    from simclr_tf.augment.operators.cutout import sample_cutout as sample_cutout
+    from simclr_tf.augment.operators.flip import apply_flip as apply_flip
+    from simclr_tf.augment.operators.flip import sample_flip as sample_flip
+    from simclr_tf.augment.operators.grayscale import apply_grayscale as apply_grayscale
+    from simclr_tf.augment.operators.grayscale import (
+        sample_grayscale as sample_grayscale,
+    )
+    from simclr_tf.augment.operators.noise import apply_noise as apply_noise
+    from simclr_tf.augment.operators.noise import sample_noise as sample_noise
+    from simclr_tf.augment.operators.rotate import apply_rotate as apply_rotate
+    from simclr_tf.augment.operators.rotate import sample_rotate as sample_rotate
+    from simclr_tf.augment.operators.sobel import apply_sobel as apply_sobel
+    from simclr_tf.augment.operators.sobel import sample_sobel as sample_sobel
+    from simclr_tf.augment.recipes import RECIPES as RECIPES
+    from simclr_tf.augment.recipes import Recipe as Recipe
+    from simclr_tf.augment.recipes import get_recipe as get_recipe
+    from simclr_tf.augment.resizing import apply_crop as apply_crop
+    from simclr_tf.augment.view_plan import View as View
+    from simclr_tf.augment.view_plan import ViewGroup as ViewGroup
+    from simclr_tf.augment.view_plan import ViewPlan as ViewPlan
+    from simclr_tf.augment.view_plan import plan_views as plan_views
+    from simclr_tf.augment.views import finish_view as finish_view
+    from simclr_tf.augment.views import finish_views as finish_views
+    from simclr_tf.augment.views import make_views as make_views
+    from simclr_tf.augment.views import one_view as one_view
+    from simclr_tf.augment.views import two_views as two_views
+
+__all__ = public_names(__name__, __file__)

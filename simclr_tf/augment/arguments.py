@@ -1,4 +1,4 @@
-"""What every operator accepts: images, seeds and sizes, checked in one place."""
+"""Checks of the arguments that every operator takes: images, seeds and sizes."""
 
 import numbers
 
@@ -7,7 +7,7 @@ from simclr_tf.lazy import tf
 
 
 def as_images(images, name="images"):
-    """Images as float32 in [0, 1]: uint8 is scaled, floats keep their values.
+    """Convert images to float32 in [0, 1]: uint8 is scaled, floats keep their values.
 
     Args:
       images: uint8 in 0..255 or floating in [0, 1], `[B, H, W, C]` with H, W and C
@@ -29,7 +29,7 @@ def as_images(images, name="images"):
 
 
 def check_images(images, name="images"):
-    """The same images as a tensor of their own dtype, checked as in `as_images`."""
+    """Return the images as a tensor of their own dtype, checked as in `as_images`."""
     images = tf.convert_to_tensor(images)
     require(
         images.shape.rank == 4
@@ -43,7 +43,7 @@ def check_images(images, name="images"):
 
 
 def check_dtype(images, name):
-    """uint8 or floating."""
+    """Require uint8 or floating point."""
     require(
         images.dtype == tf.uint8 or images.dtype.is_floating,
         f"`{name}` must be uint8 in 0..255 or floating in [0, 1].",
@@ -52,19 +52,19 @@ def check_dtype(images, name):
 
 
 def to_unit(images):
-    """uint8 in 0..255 or floating in [0, 1] -> float32 in [0, 1]."""
+    """Scale uint8 in 0..255 to float32 in [0, 1]; floating point keeps its values."""
     scale = unit_scale(images)
     images = tf.cast(images, tf.float32)
     return images if scale == 1.0 else images * scale
 
 
 def unit_scale(images):
-    """What multiplies the pixel values to bring them into [0, 1]."""
+    """Return the factor that brings pixel values into [0, 1]."""
     return 1.0 / 255.0 if images.dtype == tf.uint8 else 1.0
 
 
 def as_seeds(seeds, batch=None):
-    """One stateless seed an image, checked.
+    """Return one stateless seed an image, checked.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -97,7 +97,7 @@ def as_seeds(seeds, batch=None):
 
 
 def as_size(image_size_pixels):
-    """An image size as (height, width).
+    """Return an image size as (height, width).
 
     Args:
       image_size_pixels: int >= 1, or a pair of them (height, width).
@@ -129,10 +129,10 @@ def as_size(image_size_pixels):
 
 
 def gate(draws, probability):
-    """True with `probability`: uniform `draws` in [0, 1) below it."""
+    """Return True with `probability`: where uniform `draws` in [0, 1) are below it."""
     return draws < probability
 
 
 def per_image(values):
-    """`[B]` -> `[B, 1, 1, 1]`: one value an image, against its pixels."""
+    """Reshape `[B]` to `[B, 1, 1, 1]`: one value an image, against its pixels."""
     return values[:, tf.newaxis, tf.newaxis, tf.newaxis]

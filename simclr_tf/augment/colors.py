@@ -1,4 +1,4 @@
-"""Colour: whether images have any, and changes of its saturation and hue."""
+"""Colour: whether images have any, and changes of saturation and hue."""
 
 import logging
 
@@ -8,7 +8,7 @@ _warned = set()  # Numbers of channels that the log has named.
 
 
 def has_color(images, wanted, operator):
-    """Whether an operator on colour applies; a warning is logged once if not.
+    """Tell whether an operator on colour applies; log a warning once if not.
 
     Args:
       images: `[B, H, W, C]`.
@@ -79,5 +79,5 @@ def change_hue_and_saturation(planes, saturation_factor, hue_turns):
 
 
 def per_pixel(plane, values):
-    """`[B]` -> `[B, 1, 1, ...]` of the plane's rank."""
+    """Reshape `[B]` to `[B, 1, 1, ...]` of the plane's rank."""
     return tf.reshape(values, [-1] + [1] * (plane.shape.rank - 1))

@@ -1,10 +1,15 @@
-"""The crops of one image of any size, where it is decoded: the first half of views.
+"""Crops of one image of any size, right after decoding: the first half of views.
 
 The draws are those of `make_views`; `finish_views` does the rest on the batch.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_seeds, as_size, check_dtype
 from simclr_tf.augment.jpeg import decode_boxes
 from simclr_tf.augment.one_branch import SHARED_VIEW
@@ -15,9 +20,13 @@ from simclr_tf.augment.view_plan import View, made_alike
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
+if TYPE_CHECKING:
+    from simclr_tf.augment.recipes import Recipe
+    from simclr_tf.augment.view_plan import ViewPlan
 
-def crop_draws(seeds, plan):
-    """The random numbers of `crop_views`, for a whole batch at once.
+
+def crop_draws(seeds: TensorLike, plan: ViewPlan) -> Tensor:
+    """Draw the random numbers of `crop_views`, for a whole batch at once.
 
     They do not depend on the images' sizes. For one image alone, launching the
     operations that draw them takes a third of decoding and cropping it.
@@ -42,8 +51,15 @@ def crop_draws(seeds, plan):
     )
 
 
-def crop_views(image, seed, plan, *, channels=3, draws=None):
-    """The crops of one image of any size: the first half of `make_views`.
+def crop_views(
+    image: TensorLike,
+    seed: TensorLike,
+    plan: ViewPlan,
+    *,
+    channels: int = 3,
+    draws: TensorLike | None = None,
+) -> tuple[Tensor, ...]:
+    """Crop one image of any size for each view: the first half of `make_views`.
 
     Meant for `tf.data.Dataset.map`. JPEG bytes are decoded once for all crops, and
     only the part that their boxes cover.
@@ -74,8 +90,16 @@ def crop_views(image, seed, plan, *, channels=3, draws=None):
     return tuple(crops) if plan.one_branch is None else (crops[0], crops[0])
 
 
-def crop_view(image, seed, recipe, image_size_pixels, *, view=0, channels=3):
-    """One crop of one image of any size: the first half of `one_view`.
+def crop_view(
+    image: TensorLike,
+    seed: TensorLike,
+    recipe: str | Recipe,
+    image_size_pixels: int | tuple[int, int],
+    *,
+    view: int = 0,
+    channels: int = 3,
+) -> Tensor:
+    """Crop one image of any size for one view: the first half of `one_view`.
 
     Args:
       image, seed: as for `crop_views`.
@@ -100,20 +124,20 @@ def crop_view(image, seed, recipe, image_size_pixels, *, view=0, channels=3):
 
 
 def _cropped(plan):
-    """The views of a plan whose crops are made; the shared one of a `OneBranch`."""
+    """Return the views of a plan whose crops are made."""
     if plan.one_branch is None:
         return plan.views
     return (View(SHARED_VIEW, plan.one_branch.shared, plan.views[0].size),)
 
 
 def _draws(keys):
-    """The random numbers of the crops of views with these seeds."""
+    """Draw the random numbers of the crops of views with these seeds."""
     crop = OPERATORS["crop"]
     return crop.sample(crop.own_seeds(keys), None, None)
 
 
 def _crops(image, seed, views, channels, draws=None):
-    """One crop of one image for each of the views."""
+    """Crop one image of any size once for each of the views."""
     sizes = [as_size(view.size) for view in views]
     image = tf.convert_to_tensor(image)
     seeds = as_seeds(tf.convert_to_tensor(seed)[tf.newaxis])

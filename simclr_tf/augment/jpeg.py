@@ -1,4 +1,4 @@
-"""Decoding only the part of a JPEG that is looked at."""
+"""Partial decoding of JPEG files: only the part that a crop shows."""
 
 import tensorflow as tf
 

@@ -1,15 +1,22 @@
-"""Views of which only the first is changed: the paper's ablation of operators.
+"""Pairs of views of which only the first is changed: the paper's ablation of operators.
 
 Both views start from one random crop of the image. The second stays as it is; the
 first goes through one or several operators, one after the other. This module imports
 no TensorFlow.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING
 
 from simclr_tf.augment.operators import OPERATORS
 from simclr_tf.augment.recipes import Recipe, get_recipe
 from simclr_tf.errors import require, unknown_choice
+
+if TYPE_CHECKING:
+    from simclr_tf.augment.operators.operator import Operator
+
 
 SHARED_VIEW = 2  # The crop that both views start from: a draw of its own.
 
@@ -20,8 +27,8 @@ _WHOLE_IMAGE = {
 }
 
 
-def one_branch_operators():
-    """What `OneBranch` can apply: dict of name to the operators applied together.
+def one_branch_operators() -> dict[str, list[Operator]]:
+    """List what `OneBranch` can apply: each name with its operators.
 
     Example:
       >>> list(one_branch_operators())
@@ -74,18 +81,18 @@ class OneBranch:
                 raise unknown_choice("operator", operator, known)
 
     @property
-    def shared(self):
+    def shared(self) -> Recipe:
         """Recipe of the crop that both views start from: nothing but the crop."""
-        return dataclasses.replace(self.recipe, **_off())
+        return dataclasses.replace(get_recipe(self.recipe), **_off())
 
     @property
-    def stages(self):
+    def stages(self) -> tuple[Recipe, ...]:
         """tuple of Recipe, one an operator: that operator alone."""
         return tuple(_alone(self.recipe, operator) for operator in self.operators)
 
 
-def recipe_of_views(recipe):
-    """The recipe of two views: a `OneBranch` as it is, else as of `get_recipe`.
+def recipe_of_views(recipe: str | Recipe | OneBranch) -> Recipe | OneBranch:
+    """Return the recipe of two views: a `OneBranch` as it is, else as in `get_recipe`.
 
     Raises:
       ConfigError: an unknown recipe.
@@ -102,7 +109,7 @@ def _off():
 
 
 def _alone(recipe, name):
-    """A recipe of the operators of one name, and of nothing else."""
+    """Return a recipe of the operators of one name, and of nothing else."""
     operators, values = one_branch_operators()[name], _off()
     for operator in operators:
         if operator.switch:

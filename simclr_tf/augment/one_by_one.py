@@ -1,4 +1,4 @@
-"""Operators on one image after the other, where that is cheaper than on the batch.
+"""Operators applied image by image, where that is cheaper than in a batch.
 
 On a batch every operator is computed for every image, and kept for those that it was
 drawn for. That is the only way on an accelerator, and the best one for small images.
@@ -20,7 +20,7 @@ _FEW_CORES = 4  # The loop runs on one of them, a batch on all.
 
 
 def is_cheaper(images):
-    """Whether a batch should go one by one on this machine's devices.
+    """Tell whether a batch should go one by one on this machine's devices.
 
     Args:
       images: tensor `[B, H, W, C]`, H and W known.

@@ -1,4 +1,4 @@
-"""What a hyper-parameter of the views may be; imports no TensorFlow."""
+"""Range checks for hyper-parameters of the views; imports no TensorFlow."""
 
 import math
 import numbers
@@ -7,7 +7,7 @@ from simclr_tf.errors import require, unknown_choice
 
 
 def check_probability(name, value):
-    """`value` lies in [0, 1].
+    """Require `value` in [0, 1].
 
     Example:
       >>> check_probability("flip_probability", 0.5)
@@ -20,7 +20,7 @@ def check_probability(name, value):
 
 
 def check_at_least(name, value, least, *, exclusive=False):
-    """`value` is a finite number >= `least` (> `least` if `exclusive`).
+    """Require a finite `value` >= `least` (> `least` if `exclusive`).
 
     Example:
       >>> check_at_least("hue", 0.2, 0.0)
@@ -36,7 +36,7 @@ def check_at_least(name, value, least, *, exclusive=False):
 def check_interval(
     low_name, low, high_name, high, *, least=0.0, most=math.inf, exclusive=True
 ):
-    """least < low <= high <= most (least <= low if not `exclusive`).
+    """Require least < low <= high <= most (least <= low if not `exclusive`).
 
     Example:
       >>> check_interval("area_min", 0.08, "area_max", 1.0, most=1.0)
@@ -52,7 +52,7 @@ def check_interval(
 
 
 def check_fraction(name, value):
-    """`value` lies in (0, 1].
+    """Require `value` in (0, 1].
 
     Example:
       >>> check_fraction("cutout_size_fraction", 0.5)
@@ -61,7 +61,7 @@ def check_fraction(name, value):
 
 
 def check_choice(name, value, choices):
-    """`value` is one of `choices`.
+    """Require `value` to be one of `choices`.
 
     Example:
       >>> check_choice("crop_floor", "exact", ("exact", "reference"))
@@ -71,7 +71,7 @@ def check_choice(name, value, choices):
 
 
 def _is_finite(value):
-    """A real number; True and False are not numbers here."""
+    """Tell whether this is a finite real number; True and False are not."""
     return (
         isinstance(value, numbers.Real)
         and not isinstance(value, bool)

@@ -5,6 +5,8 @@ order in which they are applied. Cutout, rotation, noise and Sobel filtering are
 all named recipes.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import textwrap
 
@@ -50,7 +52,9 @@ DEFAULT_ORDER = tuple(name for name in OPERATORS if OPERATORS[name].switch)
 
 # Reversed, because the fields of the last base class come first.
 @dataclasses.dataclass(frozen=True)
-class Recipe(*(operator.Options for operator in reversed(OPERATORS.values()))):
+class Recipe(
+    *(operator.Options for operator in reversed(OPERATORS.values()))  # type: ignore[misc]
+):
     """Every hyper-parameter of a view; the defaults are SimCLR v2's.
 
     A probability of 0 switches an operator off. All values are checked on
@@ -132,8 +136,8 @@ RECIPES = {
 }
 
 
-def get_recipe(recipe):
-    """The recipe of that name; a recipe object is returned as it is.
+def get_recipe(recipe: str | Recipe) -> Recipe:
+    """Return the recipe of that name; a recipe object is returned as it is.
 
     Args:
       recipe: str, a key of `RECIPES`, or a `Recipe`.

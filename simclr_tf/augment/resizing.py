@@ -1,5 +1,8 @@
 """Parts of images resized to one size, bicubic: of a batch, or of one image."""
 
+from __future__ import annotations
+
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_size, check_images, unit_scale
 from simclr_tf.augment.separable import apply_separable
 from simclr_tf.errors import require
@@ -9,7 +12,13 @@ from simclr_tf.lazy import tf
 _TABLE_STEPS = 1024.0
 
 
-def apply_crop(images, boxes, size, *, flips=None):
+def apply_crop(
+    images: TensorLike,
+    boxes: TensorLike,
+    size: int | tuple[int, int],
+    *,
+    flips: TensorLike | None = None,
+) -> Tensor:
     """Cut the boxes out and resize them, bicubic, to one size; mirror some.
 
     Keys' cubic kernel (a = -0.5), half-pixel centres, no antialiasing. Taps outside
@@ -60,7 +69,7 @@ def apply_crop(images, boxes, size, *, flips=None):
 
 
 def _interpolation(starts, lengths, source, target, flips=None):
-    """`[B, target, source]`: weights of the source pixels in each target pixel."""
+    """Return `[B, target, source]`: weights of source pixels in each target pixel."""
     scale = tf.cast(lengths, tf.float32) / float(target)
     centers = tf.range(target, dtype=tf.float32)[tf.newaxis] + 0.5
     if flips is not None:  # Exactly the centres of the opposite pixels.
@@ -78,7 +87,7 @@ def _interpolation(starts, lengths, source, target, flips=None):
 
 
 def _cubic(distance):
-    """Keys' kernel with a = -0.5 at distance >= 0 pixels."""
+    """Evaluate Keys' kernel with a = -0.5 at distance >= 0 pixels."""
     d = distance
     near = (1.5 * d - 2.5) * d * d + 1.0
     far = ((-0.5 * d + 2.5) * d - 4.0) * d + 2.0

@@ -4,7 +4,7 @@ from simclr_tf.lazy import tf
 
 
 def apply_separable(images, row_maps, column_maps, then=lambda values: values):
-    """Each image through two matrices of its own, one an axis.
+    """Multiply each image by two matrices of its own, one an axis.
 
     out[b, i, j, c] = sum over y, x of rows[b, i, y] columns[b, j, x] in[b, y, x, c]
 

@@ -1,12 +1,16 @@
-"""Which views of an image are made: how many, of which recipe and size; no TensorFlow.
+"""View plans: how many views, of which recipe and size; imports no TensorFlow.
 
 An objective says what it needs as groups (`ViewGroup`); `plan_views` turns them into
 one `View` each.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import itertools
 import operator
+from collections.abc import Sequence
+from typing import Any
 
 from simclr_tf.augment.one_branch import OneBranch
 from simclr_tf.augment.recipes import Recipe, get_recipe
@@ -67,7 +71,7 @@ class ViewPlan:
     one_branch: OneBranch | None = None
 
     @property
-    def num_full_views(self):
+    def num_full_views(self) -> int:
         """int, views of the full size; they are the first ones."""
         return sum(view.size == self.views[0].size for view in self.views)
 
@@ -90,8 +94,12 @@ def made_alike(views):
     return [list(group) for _, group in itertools.groupby(views, key)]
 
 
-def plan_views(recipe, image_size_pixels=None, groups=(ViewGroup(2),)):
-    """The plan of the views that an objective asks for.
+def plan_views(
+    recipe: str | Recipe | OneBranch | Sequence[str | Recipe],
+    image_size_pixels: int | tuple[int, int] | None = None,
+    groups: Sequence[ViewGroup] = (ViewGroup(2),),
+) -> ViewPlan:
+    """Plan the views that an objective asks for.
 
     Args:
       recipe: name, Recipe, a tuple of recipes, one for each view of the first group,
@@ -111,9 +119,11 @@ def plan_views(recipe, image_size_pixels=None, groups=(ViewGroup(2),)):
       >>> [view.size for view in plan.views[1:3]], plan.views[2].number
       ([(32, 32), (16, 16)], 2)
     """
-    size = image_size_pixels
-    size = size if size is None or isinstance(size, (tuple, list)) else (size, size)
-    size = None if size is None else tuple(size)
+    size: Any = None
+    if image_size_pixels is not None:
+        size = (image_size_pixels, image_size_pixels)
+        if isinstance(image_size_pixels, (tuple, list)):
+            size = tuple(image_size_pixels)
     one_branch = recipe if isinstance(recipe, OneBranch) else None
     if one_branch is not None and groups != (ViewGroup(2),):
         raise ConfigError(
@@ -131,7 +141,8 @@ def plan_views(recipe, image_size_pixels=None, groups=(ViewGroup(2),)):
             views=groups[0].count,
         )
     else:
-        recipes = [get_recipe(recipe)] * groups[0].count
+        recipe_of_all = get_recipe(recipe)  # type: ignore[arg-type]
+        recipes = [recipe_of_all] * groups[0].count
     views = []
     for group in groups:
         for place in range(group.count):

@@ -1,4 +1,4 @@
-"""Two views of each image: the whole batch at once, or crop first and the rest later.
+"""Views of each image: the whole batch at once, or crop first and the rest later.
 
 Every draw is a pure function of (the image's seed, view, operator), so a view looks
 the same whatever the batch size, the device or the order of the threads. For images
@@ -7,8 +7,14 @@ files of many sizes, `crop_views` cuts each image where it is decoded and
 `finish_views` does the rest on the batch, with the same draws.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment import one_by_one
 from simclr_tf.augment.arguments import (
     as_images,
@@ -26,9 +32,16 @@ from simclr_tf.augment.view_plan import made_alike, plan_views
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
+if TYPE_CHECKING:
+    from simclr_tf.augment.one_branch import OneBranch
+    from simclr_tf.augment.recipes import Recipe
+    from simclr_tf.augment.view_plan import ViewPlan
 
-def make_views(images, seeds, plan):
-    """All views of a plan, on the whole batch at once, with independent draws.
+
+def make_views(
+    images: TensorLike, seeds: TensorLike, plan: ViewPlan
+) -> tuple[Tensor, ...]:
+    """Make all views of a plan, on the whole batch at once, with independent draws.
 
     Args:
       images: uint8 in 0..255 or floating in [0, 1], `[B, H, W, C]`; H, W, C known.
@@ -74,11 +87,17 @@ def make_views(images, seeds, plan):
     return tuple(made)
 
 
-def two_views(images, seeds, recipe, *, image_size_pixels=None):
-    """Two views of each image: `make_views` of a plan of two.
+def two_views(
+    images: TensorLike,
+    seeds: TensorLike,
+    recipe: str | Recipe | OneBranch | Sequence[str | Recipe],
+    *,
+    image_size_pixels: int | tuple[int, int] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Make two views of each image: `make_views` of a plan of two.
 
     Args:
-      images, seeds: as of `make_views`.
+      images, seeds: as in `make_views`.
       recipe: name, `Recipe`, a pair (recipe_a, recipe_b), one for each view, or
         `OneBranch`.
       image_size_pixels: int or pair (height, width); None keeps (H, W).
@@ -100,8 +119,15 @@ def two_views(images, seeds, recipe, *, image_size_pixels=None):
     return make_views(images, seeds, plan_views(recipe, size))
 
 
-def one_view(images, seeds, recipe, *, view=0, image_size_pixels=None):
-    """One view of each image; view k is number k of a plan.
+def one_view(
+    images: TensorLike,
+    seeds: TensorLike,
+    recipe: str | Recipe,
+    *,
+    view: int = 0,
+    image_size_pixels: int | tuple[int, int] | None = None,
+) -> Tensor:
+    """Make one view of each image; view k is number k of a plan.
 
     Args:
       images: uint8 in 0..255 or floating in [0, 1], `[B, H, W, C]`; H, W, C known.
@@ -127,8 +153,10 @@ def one_view(images, seeds, recipe, *, view=0, image_size_pixels=None):
     return _view(images, keys, get_recipe(recipe), size)
 
 
-def finish_views(crops, seeds, plan):
-    """All operators after the crop, on a batch: the second half of `make_views`.
+def finish_views(
+    crops: TensorLike, seeds: TensorLike, plan: ViewPlan
+) -> tuple[Tensor, ...]:
+    """Apply all operators after the crop: the second half of `make_views`.
 
     Args:
       crops: tuple of uint8 or floating in [0, 1], `[B, h, w, C]`, one a view.
@@ -167,8 +195,10 @@ def finish_views(crops, seeds, plan):
     return tuple(finished)
 
 
-def finish_view(crops, seeds, recipe, *, view=0):
-    """All operators after the crop, on a batch: the second half of `one_view`.
+def finish_view(
+    crops: TensorLike, seeds: TensorLike, recipe: str | Recipe, *, view: int = 0
+) -> Tensor:
+    """Apply all operators after the crop: the second half of `one_view`.
 
     Args:
       crops: uint8 or floating in [0, 1], `[B, S, S, C]`.
@@ -192,7 +222,7 @@ def finish_view(crops, seeds, recipe, *, view=0):
 
 
 def _view_seeds(seeds, images, views):
-    """The seeds `[B, 2]` of each view, checked against the images."""
+    """Return the seeds `[B, 2]` of each view, checked against the images."""
     seeds = as_seeds(seeds, images.shape[0])
     return [fold_in(seeds, view) for view in views]
 
@@ -204,7 +234,7 @@ def _view_size(image_size_pixels, images):
 
 
 def _stack(batches):
-    """Batches of B as one."""
+    """Join batches of B into one."""
     return batches[0] if len(batches) == 1 else tf.concat(batches, axis=0)
 
 
@@ -213,7 +243,7 @@ def _split(stacked, number):
 
 
 def _view(images, keys, recipe, size):
-    """One view of each image; `keys` are the seeds of the view."""
+    """Make one view of each image; `keys` are the seeds of the view."""
     height, width = images.shape[1:3]
     if is_whole_image(recipe, size) and size == (height, width):
         return _finish(to_unit(images), keys, recipe)  # exactly, on any device
@@ -229,7 +259,7 @@ def _view(images, keys, recipe, size):
 
 
 def _finish(crops, keys, recipe):
-    """All operators after the crop; `keys` are the seeds of the view."""
+    """Apply all operators after the crop; `keys` are the seeds of the view."""
     return _applied(_operators_after_crop(recipe), crops, keys, recipe)
 
 

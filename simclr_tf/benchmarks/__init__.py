@@ -1,13 +1,13 @@
-"""How fast, and with how much memory: variants that take turns on one machine."""
+"""Benchmarks: time and memory of variants that alternate on one machine."""
 
-from simclr_tf.benchmarks.measuring import Case, Spread, Variant, measure, spread
-from simclr_tf.benchmarks.records import (
+from simclr_tf.benchmarks.benchmark_record import (
     Record,
     Row,
     describe_machine,
     read_record,
     write_record,
 )
+from simclr_tf.benchmarks.measuring import Case, Spread, Variant, measure, spread
 from simclr_tf.benchmarks.run import run_benchmark
 
 __all__ = [

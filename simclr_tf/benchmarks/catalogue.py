@@ -1,4 +1,4 @@
-"""The cases of each benchmark, by its name."""
+"""Cases of each benchmark, by its name."""
 
 from simclr_tf.benchmarks import data_scale, loss, step, views
 from simclr_tf.errors import require, unknown_choice
@@ -13,7 +13,7 @@ _CASES = {
 
 
 def cases_of(benchmark, config, folder):
-    """The cases that the config asks for.
+    """Return the cases that the config asks for.
 
     Args:
       benchmark: str, one of BENCHMARKS.

@@ -1,4 +1,4 @@
-"""What an image costs to read, in small sets and in large ones.
+"""Benchmark: reading an image from small and from large sets.
 
 The large sets take little room and little time to make: arrays are sparse files, image
 files are hard links to a few, and record files are links to one.
@@ -13,8 +13,8 @@ from simclr_tf.augment import plan_views
 from simclr_tf.benchmarks.measuring import Case, Variant
 from simclr_tf.benchmarks.views import random_images
 from simclr_tf.data import open_source, training_dataset
-from simclr_tf.data.records import index_records
 from simclr_tf.data.sources.tfds import RecordSource
+from simclr_tf.data.tfrecords import index_records
 from simclr_tf.seeding import epoch_order
 
 _DISTINCT_FILES = 64
@@ -27,7 +27,7 @@ _TIMES_AS_MANY = 8
 
 
 def cases(config, folder):
-    """One case a kind of source; its variants are the sizes.
+    """Return one case a kind of source; its variants are the sizes.
 
     Args:
       config: BenchmarkConfig.
@@ -79,7 +79,7 @@ def _orders(size, units):
 
 
 def _reader(make, config, folder):
-    """size -> a function that reads the next batches of a set of that size."""
+    """Return a function of a size that reads the next batches of a set of that size."""
 
     def work_of(size):
         batch_size = min(config.batch_size, size)

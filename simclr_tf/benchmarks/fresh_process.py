@@ -1,4 +1,4 @@
-"""The most memory that one variant ever holds, in a process of its own.
+"""Peak memory of one variant, measured in a process of its own.
 
 The peak of a process never falls again, so variants cannot share one. The process gets
 one variant's name on stdin, does its work twice, and answers on stdout, in JSON.
@@ -92,7 +92,7 @@ def measure_here(request):
 
 
 def _peak_bytes():
-    """The most that the process held. Not getrusage's where there is another: on Linux
+    """Return the most memory that the process held.
     that begins with what the process held that started this one."""
     try:
         status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
@@ -103,7 +103,7 @@ def _peak_bytes():
 
 
 def _resident_bytes():
-    """What the process holds now; its peak where that is not told."""
+    """Return the memory that the process holds now; its peak where that is unknown."""
     try:
         pages = pathlib.Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]
     except OSError:

@@ -1,4 +1,4 @@
-"""NT-Xent over the size of the batch: time and memory, forward and backward."""
+"""Benchmark: NT-Xent over the batch size, time and memory, forward and backward."""
 
 import functools
 import inspect
@@ -18,7 +18,7 @@ _DENSE_BYTES_A_PAIR = 4 * 4 * 3
 
 
 def cases(config, folder):
-    """For each batch size: the loss alone, and with its gradient.
+    """Return, for each batch size, the loss alone and with its gradient.
 
     A dense loss that would not fit into the memory that is free is left out.
 
@@ -54,7 +54,7 @@ def cases(config, folder):
 
 
 def _kinds(config, size):
-    """(name, losses of two views) of each implementation that can run."""
+    """Yield (name, losses of two views) of each implementation that can run."""
     needed = _DENSE_BYTES_A_PAIR * size * size
     if needed < _free_bytes():
         yield DENSE, _dense
@@ -76,7 +76,7 @@ def _kinds(config, size):
 
 
 def _dense(a, b):
-    """NT-Xent from all logits, where `nt_xent` itself would stream them too."""
+    """Compute NT-Xent from all logits, where `nt_xent` itself would stream them too."""
     return nt_xent_from_logits(candidate_logits(a, b, temperature=_TEMPERATURE))
 
 
@@ -105,7 +105,7 @@ def _maker(size, features, backward, losses_of):
 
 
 def _free_bytes():
-    """Memory that can be taken without swapping; endless where that is not known."""
+    """Return the memory that is free without swapping; endless where unknown."""
     try:
         text = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8")
     except OSError:

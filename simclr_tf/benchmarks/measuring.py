@@ -1,21 +1,24 @@
-"""Times of variants that take turns: medians of what happened in the same round.
+"""Times of variants that alternate: ratios are taken within a round.
 
 Absolute times of a shared machine mean little, and two variants timed one after the
 other see two different machines. So every round runs each variant once, A B C A B C
 ..., and what is reported is the median over the rounds of each round's own ratio.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from simclr_tf.errors import require
 
 
 @dataclasses.dataclass(frozen=True)
 class Timed:
-    """What a work returns that has timed the part of itself that counts."""
+    """The result of work that has timed the part of itself that counts."""
 
     seconds: float
 
@@ -56,7 +59,14 @@ class Case:
     unit: str
 
 
-def measure(case, *, rounds, warmup_rounds=0, clock=time.perf_counter, around=None):
+def measure(
+    case: Case,
+    *,
+    rounds: int,
+    warmup_rounds: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+    around: Callable[[], Any] | None = None,
+) -> dict[str, Any]:
     """Run the variants of a case in turn.
 
     Args:
@@ -115,8 +125,8 @@ class Spread:
     high: float
 
 
-def spread(values):
-    """Median and quartiles, of one number too.
+def spread(values: Sequence[float]) -> Spread:
+    """Return median and quartiles, of one number too.
 
     Example:
       >>> spread([3.0, 1.0, 2.0, 4.0])
@@ -130,7 +140,7 @@ def spread(values):
 
 
 def ratios(baseline_seconds, seconds):
-    """How many times as fast as the baseline, round by round.
+    """Return how many times as fast as the baseline, round by round.
 
     Args:
       baseline_seconds, seconds: lists of floats, one a round, of the same rounds.

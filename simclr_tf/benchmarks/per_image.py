@@ -1,4 +1,4 @@
-"""The baseline of the views: one image at a time, with the operators of tf.image.
+"""The baseline of the views: one image at a time, with operators of tf.image.
 
 This is how input pipelines of contrastive learning are usually written (the reference
 implementation's is of this form): a `tf.data` map that augments each image on the host,
@@ -11,7 +11,7 @@ from simclr_tf.augment import get_recipe
 
 
 def two_views_per_image(image, recipe, image_size_pixels):
-    """Two views of one image.
+    """Make two views of one image.
 
     Args:
       image: uint8 `[H, W, 3]`.
@@ -61,7 +61,7 @@ def _random_resized_crop(image, recipe, size):
 
 
 def _jitter(image, recipe):
-    """The four operators in a random order, clipped after each."""
+    """Apply the four operators in a random order, clipped after each."""
     strength = recipe.color_strength
     brightness, contrast, saturation, hue = (
         value * strength
@@ -106,7 +106,7 @@ def _grayscale(image, recipe):
 
 
 def _blur(image, recipe):
-    """Two depthwise convolutions with a Gaussian of random width."""
+    """Apply two depthwise convolutions with a Gaussian of random width."""
     radius = int(image.shape[0] * recipe.blur_kernel_fraction) // 2
     sigma = tf.random.uniform(
         [], recipe.blur_sigma_min_pixels, recipe.blur_sigma_max_pixels

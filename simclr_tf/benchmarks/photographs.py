@@ -1,4 +1,4 @@
-"""JPEG files that cost what photographs cost to decode, made here."""
+"""Synthetic JPEG files that cost as much to decode as photographs."""
 
 import pathlib
 
@@ -41,7 +41,7 @@ def write_photographs(folder, number, *, width, seed=0):
 
 
 def _clouds(rng, height, width):
-    """float32 `[height, width, 3]` in 0..255."""
+    """Draw clouds: float32 `[height, width, 3]` in 0..255."""
     total = np.full((height, width, 3), 128.0, np.float32)
     scale, strength = 4, 96.0
     while scale < 2 * width:

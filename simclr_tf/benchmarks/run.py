@@ -1,29 +1,34 @@
-"""Run a benchmark: every case in turn, its times and, if asked, its memory."""
+"""Running of a benchmark: every case in turn, its times and, if asked, its memory."""
+
+from __future__ import annotations
 
 import contextlib
 import dataclasses
 import pathlib
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
+from simclr_tf.array_types import StrPath
+from simclr_tf.benchmarks.benchmark_record import Record, Row, describe_machine
 from simclr_tf.benchmarks.catalogue import cases_of
 from simclr_tf.benchmarks.fresh_process import peak_memory
 from simclr_tf.benchmarks.measuring import measure
-from simclr_tf.benchmarks.records import Record, Row, describe_machine
 from simclr_tf.config.benchmark import BenchmarkConfig
 
 
 def run_benchmark(
-    benchmark,
-    config=None,
+    benchmark: str,
+    config: BenchmarkConfig | None = None,
     *,
-    memory=False,
-    profile=None,
-    command="simclr_tf.benchmarks.run_benchmark(...)",
-    say=lambda line: None,
-    peak_of=peak_memory,
-):
+    memory: bool = False,
+    profile: StrPath | None = None,
+    command: str = "simclr_tf.benchmarks.run_benchmark(...)",
+    say: Callable[[str], None] = lambda line: None,
+    peak_of: Callable[..., Any] = peak_memory,
+) -> Record:
     """Measure every case of a benchmark.
 
     Args:
@@ -52,7 +57,7 @@ def run_benchmark(
                 case,
                 rounds=config.rounds,
                 warmup_rounds=config.warmup_rounds,
-                around=profile and (lambda: _profiler(profile)),
+                around=None if profile is None else lambda: _profiler(profile),
             )
             rows += _rows(case, seconds)
             if memory:

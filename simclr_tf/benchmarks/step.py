@@ -1,4 +1,4 @@
-"""The training step alone, and pretraining from a data set against it."""
+"""Benchmark: the training step alone, and pretraining from a data set beside it."""
 
 import time
 
@@ -19,7 +19,7 @@ BARE, PRETRAINING = "the bare step", "pretraining"
 
 
 def step_cases(config, folder):
-    """One case: precisions and kinds of batch norm of the same step.
+    """Return one case: precisions and kinds of batch norm of the same step.
 
     Args:
       config: BenchmarkConfig.
@@ -47,7 +47,7 @@ def step_cases(config, folder):
 
 
 def end_to_end_cases(config, folder):
-    """One case: `fit` on the batches of a run, against its step on one batch.
+    """Return one case: `fit` on the batches of a run, against its step on one batch.
 
     Args:
       config: BenchmarkConfig.
@@ -89,7 +89,7 @@ def _network(config):
 
 
 def _run_config(config, precision):
-    """The Config of a pretraining with these sizes."""
+    """Return the Config of a pretraining with these sizes."""
     return override(
         Config(),
         {

@@ -1,4 +1,4 @@
-"""View pairs a second: ours, in batches, against a map that augments one by one."""
+"""Benchmark: view pairs a second, batched against one image at a time."""
 
 import time
 
@@ -16,7 +16,7 @@ PER_IMAGE, OURS = "tf.image in a per-image map", "simclr_tf"
 
 
 def cases(config, folder):
-    """In-memory images, and JPEG files.
+    """Return the cases: in-memory images, and JPEG files.
 
     Args:
       config: BenchmarkConfig.
@@ -52,7 +52,7 @@ def cases(config, folder):
 
 
 def random_images(number, size, seed=0):
-    """uint8 `[number, size, size, 3]`."""
+    """Draw uint8 `[number, size, size, 3]`."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (number, size, size, 3), np.uint8)
 
@@ -66,7 +66,7 @@ def _compiled(function):
 
 
 def _consume(dataset, finish=lambda batch: batch):
-    """A function that takes every batch of a finite data set once.
+    """Return a function that takes every batch of a finite data set once.
 
     The data set ends with its last batch, so nothing is fetched ahead while another
     variant has its turn. A run starts its pipeline once: the first `_LEAD` batches,

@@ -1,24 +1,23 @@
-"""Every option of every verb, once: its default, help, unit and check.
+"""Options of every verb, once each: default, help, unit and check.
 
 Frozen dataclasses; flags, help, config.json and the reports' tables follow from them.
 Start with `pretrain.py`; `schema.py` is what an option is. Nothing here imports
 TensorFlow, so that `--help` is instant.
 """
 
+from typing import TYPE_CHECKING
+
 from simclr_tf.lazy import public_names
 
-__all__ = public_names(
-    __name__,
-    {
-        "data": ("AugmentConfig", "DataConfig"),
-        "pretrain": (
-            "CheckpointConfig",
-            "Config",
-            "OptimizerConfig",
-            "PerformanceConfig",
-            "ProbeConfig",
-            "ProjectionHeadConfig",
-            "from_dict",
-        ),
-    },
-)
+if TYPE_CHECKING:
+    from simclr_tf.config.data import AugmentConfig as AugmentConfig
+    from simclr_tf.config.data import DataConfig as DataConfig
+    from simclr_tf.config.pretrain import CheckpointConfig as CheckpointConfig
+    from simclr_tf.config.pretrain import Config as Config
+    from simclr_tf.config.pretrain import OptimizerConfig as OptimizerConfig
+    from simclr_tf.config.pretrain import PerformanceConfig as PerformanceConfig
+    from simclr_tf.config.pretrain import ProbeConfig as ProbeConfig
+    from simclr_tf.config.pretrain import ProjectionHeadConfig as ProjectionHeadConfig
+    from simclr_tf.config.pretrain import from_dict as from_dict
+
+__all__ = public_names(__name__, __file__)

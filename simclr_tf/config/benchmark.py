@@ -1,4 +1,4 @@
-"""Every option of `benchmark`, once: its default, help, unit and check."""
+"""Options of `benchmark`, once each: default, help, unit and check."""
 
 from dataclasses import dataclass
 
@@ -108,7 +108,7 @@ class BenchmarkConfig(Section):
         )
 
     def sizes_of(self, benchmark, case=""):
-        """The sizes to measure: those that were given, or the benchmark's own.
+        """Return the sizes to measure: those given, or the benchmark's own.
 
         Example:
           >>> BenchmarkConfig().sizes_of("loss"), BenchmarkConfig(
@@ -171,9 +171,9 @@ class BenchmarkOptions(BenchmarkConfig):
         )
 
     def config(self):
-        """The BenchmarkConfig of what is measured."""
+        """Return the BenchmarkConfig of what is measured."""
         return part_of(self, BenchmarkConfig)
 
     def with_memory(self):
-        """Whether the memory of each variant is measured too."""
+        """Tell whether the memory of each variant is measured too."""
         return self.benchmark == "loss" if self.memory is None else self.memory

@@ -1,12 +1,14 @@
-"""Which images a run sees, and how their two views are made: the options of both.
+"""Options of the images of a run, and of their views.
 
 Like `simclr_tf.config`, of which these are sections, it imports no TensorFlow.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import typing
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from simclr_tf.config.schema import (
     Section,
@@ -18,6 +20,11 @@ from simclr_tf.config.schema import (
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.lazy import module
 
+if TYPE_CHECKING:
+    from simclr_tf.augment.one_branch import OneBranch
+    from simclr_tf.augment.recipes import Recipe
+
+
 # Loaded by name: this room is below that of the recipes, which are free of TensorFlow.
 RECIPES = "simclr_tf.augment.recipes:RECIPES"
 _recipes = module("simclr_tf.augment.recipes")
@@ -25,7 +32,7 @@ _one_branch = module("simclr_tf.augment.one_branch")
 
 
 def source_forms():
-    """What `--data` takes, as text: the forms of all kinds of data sets."""
+    """Describe what `--data` takes: the forms of all kinds of data sets."""
     kinds = read_registry("simclr_tf.data.sources:SOURCES").values()
     forms = [form for kind in kinds for form in kind.forms]
     return f"{', '.join(forms[:-1])} or {forms[-1]}"
@@ -86,7 +93,7 @@ class DataConfig(Section):
         resumable=True,
     )
 
-    def check(self):
+    def check(self) -> None:
         require_positive(
             image_size_pixels=self.image_size_pixels, channels=self.channels
         )
@@ -100,7 +107,7 @@ class DataConfig(Section):
 
 
 def _changes_of_a_recipe():
-    """A base class with every option of a recipe but the order: unset by default."""
+    """Make a base class with all options of a recipe but the order, all unset."""
     hints = typing.get_type_hints(_recipes.Recipe)
     fields = [
         (item.name, hints[item.name] | None, option(None, item.metadata["help"]))
@@ -111,7 +118,7 @@ def _changes_of_a_recipe():
 
 
 @dataclass(frozen=True)
-class AugmentConfig(Section, _changes_of_a_recipe()):
+class AugmentConfig(Section, _changes_of_a_recipe()):  # type: ignore[misc]
     """How the two views are made: a named recipe, and what differs from it.
 
     Every option of the operators is unset by default, which means: as the recipe says.
@@ -132,15 +139,15 @@ class AugmentConfig(Section, _changes_of_a_recipe()):
         "recipe says.",
     )
 
-    def check(self):
+    def check(self) -> None:
         known = _one_branch.one_branch_operators()
         for operator in self.one_branch_operators():
             if operator not in known:
                 raise unknown_choice("augment.one_branch", operator, known)
         self.build()
 
-    def changes(self):
-        """The options that differ from the recipe, as keyword arguments."""
+    def changes(self) -> dict[str, Any]:
+        """Return the options that differ from the recipe, as keyword arguments."""
         values = dataclasses.asdict(self)
         return {
             k: v
@@ -148,8 +155,8 @@ class AugmentConfig(Section, _changes_of_a_recipe()):
             if k not in ("recipe", "one_branch") and v is not None
         }
 
-    def one_branch_operators(self):
-        """The operators of `one_branch`, as a tuple.
+    def one_branch_operators(self) -> tuple[str, ...]:
+        """Return the operators of `one_branch`, as a tuple.
 
         Example:
           >>> AugmentConfig(one_branch="color, crop").one_branch_operators()
@@ -159,8 +166,8 @@ class AugmentConfig(Section, _changes_of_a_recipe()):
             return ()
         return tuple(name.strip() for name in self.one_branch.split(","))
 
-    def build(self):
-        """The named recipe with its changes: a Recipe, or a OneBranch.
+    def build(self) -> Recipe | OneBranch:
+        """Build the named recipe with its changes: a Recipe, or a OneBranch.
 
         Raises:
           ConfigError: an option out of its range.

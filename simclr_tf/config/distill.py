@@ -1,4 +1,4 @@
-"""Every option of `distill`, once: its default, help, unit and check."""
+"""Options of `distill`, once each: default, help, unit and check."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -62,8 +62,7 @@ class DistillConfig(Section):
     image_size_pixels: int | None = option(
         None,
         "Height and width of the images as the teacher sees them.",
-        required="the size at which the teacher was trained, which its file does not "
-        "say",
+        required="the size at which the teacher was trained, which is not in its file",
         common=True,
     )
     max_corrupt_fraction: float = option(
@@ -84,8 +83,8 @@ class DistillConfig(Section):
     )
     init_from: str | None = option(
         None,
-        "Start from the encoder that lies there (a workdir, an export or a Keras "
-        "file) instead of fresh weights.",
+        "Path of an encoder to start from (a workdir, an export or a Keras file) "
+        "instead of fresh weights.",
     )
     temperature: float = option(
         1.0,
@@ -162,7 +161,7 @@ class DistillConfig(Section):
         self.run_config(3)  # Checks what is left.
 
     def run_config(self, channels):
-        """The training as a Config, for everything that is built from one.
+        """Return the training as a Config, for everything that is built from one.
 
         Args:
           channels: int, of the teacher's images.
@@ -209,12 +208,12 @@ class DistillOptions(DistillConfig):
     )
 
     def config(self):
-        """The DistillConfig of the training."""
+        """Return the DistillConfig of the training."""
         return part_of(self, DistillConfig)
 
 
 def named_student(name, options):
-    """What `--student=NAME` changes in a DistillConfig.
+    """Return the changes of `--student=NAME` to a DistillConfig.
 
     Args:
       name: str: "same", an encoder, or a preset.

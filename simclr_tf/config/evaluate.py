@@ -1,4 +1,4 @@
-"""What `evaluate` measures of an encoder; and how a verb is told which encoder.
+"""Options of `evaluate`, and those by which a verb is given an encoder.
 
 `PROTOCOLS` names the probes; their code is in `simclr_tf.evaluation`.
 """
@@ -72,11 +72,11 @@ class MeasuredEncoder(Section):
 
     @property
     def path(self):
-        """str, where the encoder lies."""
+        """str, path of the encoder."""
         return self.workdir or self.encoder
 
     def chosen(self):
-        """The options of the images that differ from the run's, as a dict."""
+        """Return the options of the images that differ from the run's, as a dict."""
         names = ("data", "split", "test_split", "data_dir", "image_size_pixels")
         values = {name: getattr(self, name, None) for name in names}
         return {name: value for name, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Every option of `export`, `convert_checkpoint` and `zoo`, once."""
+"""Options of `export`, `convert_checkpoint` and `zoo`, once each."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -110,9 +110,9 @@ class ConvertOptions(Section):
     )
     probe_layer: int = option(
         0,
-        "Layer of the projection head that the supervised head reads, which no file "
-        "says: 0, the features; fine-tuned from the middle of the head: 1. Only a head "
-        "on the features becomes the run's probe.",
+        "Layer of the projection head that the supervised head reads, which is in "
+        "no file: 0, the features; fine-tuned from the middle of the head: 1. Only a "
+        "head on the features becomes the run's probe.",
     )
     leave_out: tuple[str, ...] = option(
         (),

@@ -1,4 +1,4 @@
-"""Every option of `finetune` and `transfer`, once."""
+"""Options of `finetune` and `transfer`, once each."""
 
 from dataclasses import dataclass
 
@@ -140,7 +140,7 @@ class FineTuneConfig(Section):
         )
 
     def epochs_for(self, fraction):
-        """Passes over a part of the labels.
+        """Return the number of passes over a part of the labels.
 
         Example:
           >>> FineTuneConfig().epochs_for(0.01), FineTuneConfig().epochs_for(0.1)
@@ -155,7 +155,7 @@ class FineTuneConfig(Section):
 class _FewLabelOptions(MeasuredEncoder, FineTuneConfig):
     """What is trained, how often, and where."""
 
-    epochs: tuple[int, ...] | None = option(
+    epochs: tuple[int, ...] | None = option(  # type: ignore[assignment]
         None,
         "Passes over the labelled images, one number for all label budgets or one for "
         f"each; {EPOCHS_OF_FEW} with at most {100 * FEW:.0f} % of the labels and "
@@ -186,11 +186,11 @@ class _FewLabelOptions(MeasuredEncoder, FineTuneConfig):
         require_not_negative(seed=self.seed)
 
     def training(self):
-        """The FineTuneConfig of every training, without `epochs`."""
+        """Return the FineTuneConfig of every training, without `epochs`."""
         return part_of(self, FineTuneConfig, epochs=None)
 
     def all_seeds(self):
-        """The seeds, as a tuple."""
+        """Return the seeds, as a tuple."""
         return tuple(range(self.seed, self.seed + self.seeds))
 
 
@@ -243,7 +243,7 @@ class FineTuneOptions(_FewLabelOptions):
         )
 
     def budgets(self):
-        """The label budgets, as keyword arguments of LabelBudget.
+        """Return the label budgets, as keyword arguments of LabelBudget.
 
         Example:
           >>> FineTuneOptions(workdir="run", labels_per_class=(4, 10)).budgets()
@@ -257,7 +257,7 @@ class FineTuneOptions(_FewLabelOptions):
         return [{"fraction": number} for number in fractions]
 
     def epochs_of_budgets(self):
-        """One number a budget, as a list; None for those of the config."""
+        """Return one number a budget, as a list; None for those of the config."""
         if not self.epochs:
             return None
         return list(self.epochs) * (len(self.budgets()) if len(self.epochs) == 1 else 1)
@@ -308,13 +308,13 @@ class TransferOptions(_FewLabelOptions):
         )
 
     def training(self):
-        """The FineTuneConfig of every training."""
+        """Return the FineTuneConfig of every training."""
         return part_of(
             self, FineTuneConfig, epochs=self.epochs[0] if self.epochs else None
         )
 
     def budget(self):
-        """The label budget as keyword arguments of LabelBudget; None for all labels."""
+        """Return the label budget as arguments of LabelBudget; None for all labels."""
         if self.labels_per_class is not None:
             return {"per_class": self.labels_per_class}
         if self.label_fraction is not None:

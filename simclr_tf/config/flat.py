@@ -14,7 +14,7 @@ from simclr_tf.errors import ConfigError, received_text, unknown_choice
 
 
 def walk_options(section, prefix=""):
-    """Every option of a section as (dotted name, field, annotation).
+    """Yield every option of a section as (dotted name, field, annotation).
 
     Args:
       section: a section, with the options of its own guests; or a section class, with
@@ -44,7 +44,7 @@ def walk_options(section, prefix=""):
 
 
 def flatten(config):
-    """The config as a flat dict of dotted names.
+    """Return the config as a flat dict of dotted names.
 
     Example:
       >>> from simclr_tf.config import Config
@@ -61,7 +61,7 @@ def flatten(config):
 
 
 def override(config, changes):
-    """A copy of `config` with dotted options changed; every check runs again.
+    """Copy `config` with dotted options changed; every check runs again.
 
     Another guest (`objective.name`) keeps the options of the former one where both
     have the same class of options, and begins with its own defaults where not.
@@ -140,13 +140,13 @@ def dotted(section, changes):
 
 
 def known_options(section):
-    """The dotted names of a section, with those of all guests of its registries."""
+    """Return the dotted names of a section, with those of all possible guests."""
     section = section if isinstance(section, type) else type(section)
     return [name for name, _, _ in walk_options(section)]
 
 
 def hints_of(section, names):
-    """The annotation of every option, with guests that are chosen by name.
+    """Return the annotation of every option, with guests that are chosen by name.
 
     Args:
       section: a section or a section class.
@@ -169,7 +169,7 @@ def hints_of(section, names):
 
 
 def guest_class(section, item, name=None):
-    """The class of options of a guest that is named, or that a section has.
+    """Return the class of options of a guest that is named, or that a section has.
 
     Args:
       section: a section or a section class.
@@ -184,7 +184,7 @@ def guest_class(section, item, name=None):
 
 
 def part_of(options, section_class, **changes):
-    """Those options that a section class has too, as a section of that class.
+    """Return those options that a section class has too, as a section of that class.
 
     Args:
       options: section with at least the fields of `section_class`.
@@ -196,14 +196,14 @@ def part_of(options, section_class, **changes):
 
 
 def unknown_option(name, known):
-    """The error for an option that does not exist, with the nearest names."""
+    """Make the error for an option that does not exist, with the nearest names."""
     error = unknown_choice("option", name, known)
     nearest = str(error).split(" Choices:")[0]
     return ConfigError(f"{nearest} {received_text(option=name)}")
 
 
 def differences(old, new, *, resuming=False):
-    """The options in which two configs differ, as (name, old value, new value).
+    """Return the options in which two configs differ, as (name, old value, new value).
 
     An option that only one of them has, because its guest is another, is None in the
     other one.
@@ -223,5 +223,5 @@ def differences(old, new, *, resuming=False):
 
 
 def to_dict(config):
-    """Plain nested dicts, ready for JSON."""
+    """Convert to plain nested dicts, ready for JSON."""
     return dataclasses.asdict(config)

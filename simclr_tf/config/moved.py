@@ -1,4 +1,4 @@
-"""Options of earlier versions, and what they are called now.
+"""Options of earlier versions, and their present names.
 
 A config.json, a manifest or a study of version 0.1.0 is read with these names; a flag
 of an old name is refused with the new one. Dotted names of options stay as they are
@@ -73,10 +73,10 @@ _OF_ANY_ENCODER = ("batch_norm_momentum", "batch_norm_epsilon")
 
 
 def with_present_names(values):
-    """The nested options of a config.json of any version under their present names.
+    """Return the options of a config.json of any version under their present names.
 
     Args:
-      values: dict of dicts, as of `simclr_tf.config.schema.to_dict`.
+      values: dict of dicts, as in `simclr_tf.config.schema.to_dict`.
 
     Returns:
       dict of dicts; the one received is not changed.
@@ -126,7 +126,7 @@ def flat_names(values):
 
 
 def flat_with_present_names(flat):
-    """The same for a flat dict of dotted names.
+    """Return the same for a flat dict of dotted names.
 
     Example:
       >>> flat_with_present_names({"encoder.kind": "resnet", "encoder.depth": 18})
@@ -143,7 +143,7 @@ def flat_with_present_names(flat):
 
 
 def present_spelling(name, value, verb=None):
-    """What to type instead of an old flag; None if `name` is no old option.
+    """Return what to type instead of an old flag; None if `name` is no old option.
 
     Args:
       name: str, the flag without dashes.

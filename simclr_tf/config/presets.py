@@ -1,7 +1,9 @@
 """Named experiments. Each is a page of prose: source, command, expected result.
 
-Values stand in the order in which a reader asks for them.
+Values are in the order in which a reader asks for them.
 """
+
+from __future__ import annotations
 
 import dataclasses
 
@@ -18,7 +20,7 @@ from simclr_tf.errors import unknown_choice
 
 
 def demo():
-    """Freedoom-12 in colour: a newcomer's first run, on two CPU cores.
+    """Configure Freedoom-12 in colour: a first run, on two CPU cores.
 
     Source: settings found by short runs on these images (see the README). Crops from
     0.3 of the area and a mild colour distortion fit small crops of game scenes.
@@ -38,7 +40,7 @@ def demo():
 
 
 def fashion_mnist():
-    """Fashion-MNIST, 10,000 grey images, on two CPU cores.
+    """Configure Fashion-MNIST, 10,000 grey images, on two CPU cores.
 
     Source: settings found by short runs on these images. The clothes fill their frame
     and are grey: larger crops, brightness and contrast, no hue and no blur.
@@ -56,7 +58,7 @@ def fashion_mnist():
 
 
 def fashion_mnist_full():
-    """All 60,000 training images of Fashion-MNIST: the zoo's encoder.
+    """Configure all 60,000 images of Fashion-MNIST: the zoo's encoder.
 
     Source: the settings of `fashion_mnist`. float32, which processors without
     bfloat16 instructions compute twice as fast as bfloat16.
@@ -75,7 +77,7 @@ def fashion_mnist_full():
 
 
 def _small_images(*, preset, epochs, data, augment, temperature):
-    """What the presets for two CPU cores share.
+    """Return what the presets for two CPU cores share.
 
     Many small steps beat few large ones at this size: batch 128 and a high learning
     rate of AdamW; a stride-2 stem costs a third of the stride-1 stem of CIFAR.
@@ -102,7 +104,7 @@ def _small_images(*, preset, epochs, data, augment, temperature):
 
 
 def cifar10_resnet18():
-    """CIFAR-10 with ResNet-18, the reference's recipe for one GPU.
+    """Configure CIFAR-10 with ResNet-18, the reference's recipe for one GPU.
 
     Source: the reference's README (LARS 1.0 linear, weight decay 1e-4, t 0.5,
     strength 0.5, no blur, batch 512, 1000 epochs).
@@ -130,7 +132,7 @@ def cifar10_resnet18():
 
 
 def imagenet_resnet50_v1():
-    """ImageNet with ResNet-50 as in the SimCLR paper's default setting.
+    """Configure ImageNet with ResNet-50 as in the SimCLR paper's default setting.
 
     Source: arXiv 2002.05709, section 2 and Table B.1 (batch 4096, 100 epochs, LARS
     0.3 linear = 4.8, weight decay 1e-6, 2-layer head, t 0.1, blur, strength 1).
@@ -155,7 +157,7 @@ def imagenet_resnet50_v1():
 
 
 def imagenet_resnet50x4_v1():
-    """ImageNet with ResNet-50 (4x), the paper's best model.
+    """Configure ImageNet with ResNet-50 (4x), the paper's best model.
 
     Source: arXiv 2002.05709, Table 6 (1000 epochs).
     Command: simclr-tf pretrain --preset=imagenet_resnet50x4_v1 --data_dir=... \
@@ -179,7 +181,7 @@ def imagenet_resnet50x4_v1():
 
 
 def imagenet_resnet50_v2():
-    """ImageNet with ResNet-50 and the three-layer head of SimCLRv2.
+    """Configure ImageNet with ResNet-50 and the three-layer head of SimCLRv2.
 
     Source: arXiv 2006.10029, section 3 (800 epochs, batch 4096, LARS 0.1 sqrt = 6.4,
     5 % warm-up, weight decay 1e-4).
@@ -204,7 +206,7 @@ def imagenet_resnet50_v2():
 
 
 def imagenet_resnet152x3_sk_v2():
-    """ImageNet with ResNet-152 (3x, selective kernels), SimCLRv2's best model.
+    """Configure ImageNet with ResNet-152 (3x, selective kernels), SimCLRv2's best.
 
     Source: arXiv 2006.10029, Table 1 (800 epochs, batch 4096).
     Command: simclr-tf pretrain --preset=imagenet_resnet152x3_sk_v2 --data_dir=... \
@@ -228,7 +230,7 @@ def imagenet_resnet152x3_sk_v2():
 
 
 def _imagenet(*, preset, epochs, encoder, recipe, head_layers, optimizer):
-    """What the ImageNet presets share: 224 pixels, batch 4096, t 0.1."""
+    """Configure what the ImageNet presets share: 224 pixels, batch 4096, t 0.1."""
     return Config(
         preset=preset,
         epochs=epochs,
@@ -257,8 +259,8 @@ PRESETS = {
 }
 
 
-def get_preset(name):
-    """The config of a named experiment.
+def get_preset(name: str) -> Config:
+    """Return the config of a named experiment.
 
     Args:
       name: str, a key of `PRESETS`.

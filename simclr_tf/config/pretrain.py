@@ -1,9 +1,11 @@
-"""Every hyper-parameter of a run, once: its default, help, unit and check.
+"""Options of `pretrain`, once each: default, help, unit and check.
 
 Frozen, nested dataclasses. Flags (`--objective.temperature=0.5`) and `config.json`
 are generated from them, and ablations are `dataclasses.replace`. This module
 imports no TensorFlow, so that `--help` is instant.
 """
+
+from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -70,7 +72,7 @@ class ProjectionHeadConfig(Section):
     out_features: int = option(128, "Width of the projections.")
     batch_norm: bool = option(True, "Batch norm after every layer.")
 
-    def check(self):
+    def check(self) -> None:
         require_positive(
             num_layers=self.num_layers,
             hidden_features=self.hidden_features,
@@ -116,7 +118,7 @@ class OptimizerConfig(Section):
     swa_period_steps: int = option(10, "Steps between the weights that swa averages.")
     average_decay: float = option(0.99, "Decay of moving_average, a step.")
 
-    def check(self):
+    def check(self) -> None:
         require_positive(
             base_learning_rate=self.base_learning_rate,
             trust_coefficient=self.trust_coefficient,
@@ -149,7 +151,7 @@ class ProbeConfig(Section):
     split: str = option("train", "Split of `probe.data`.")
     batch_size: int = option(256, "Images a step from `probe.data`.")
 
-    def check(self):
+    def check(self) -> None:
         require_positive(batch_size=self.batch_size)
 
 
@@ -177,7 +179,7 @@ class CheckpointConfig(Section):
         resumable=True,
     )
 
-    def check(self):
+    def check(self) -> None:
         require_positive(
             every_epochs=self.every_epochs,
             keep=self.keep,
@@ -191,15 +193,16 @@ class CheckpointConfig(Section):
 class PerformanceConfig(Section):
     """How a machine is used: no option changes what a run computes.
 
-    Unset, each is what measured best or made no difference. Asking the host after
-    every step costs it about a millisecond (1.1 ms of CPU, 0.2 ms with 16 steps an
-    execution, on a slow core): more than one pays where a step takes some ten
-    milliseconds or less, on TPUs and fast GPUs. TensorFlow takes one thread a core,
-    right for one run on a machine; where several share it, give each its part. A pool
-    of its own keeps the reading of images from taking threads that operations of the
-    step want to start on, which matters when there are many cores; on few it only
-    divides them. Two batches that wait outlast a slow one; each more costs the memory
-    of a batch.
+    The defaults measured best, or made no difference.
+
+    - `steps_per_execution`: every return to Python costs about a millisecond of CPU
+      (1.1 ms; 0.2 ms a step with 16 steps an execution, on a slow core). Raise it where
+      a step takes ten milliseconds or less: TPUs and fast GPUs.
+    - Threads: TensorFlow takes one a core, which is right for one run on a machine.
+      Where several runs share a machine, give each its part.
+    - A thread pool of its own for reading images leaves the other threads to the step.
+      It helps on many cores; on few it only divides them.
+    - Prefetched batches: two bridge one slow batch; each more costs its memory.
     """
 
     steps_per_execution: int | None = option(
@@ -224,7 +227,7 @@ class PerformanceConfig(Section):
         None, "Batches that are made ahead of the step (2 if unset).", resumable=True
     )
 
-    def check(self):
+    def check(self) -> None:
         require_positive(**dataclasses.asdict(self))
 
 
@@ -255,8 +258,8 @@ class Config(Section):
         "float32",
         "float32, or bfloat16 for the network's arithmetic (the loss, "
         "batch norm's statistics and the weights stay float32); auto: bfloat16 where "
-        "the device has instructions for it, and in a run that goes on what it began "
-        "with.",
+        "the device has instructions for it; a continued run keeps the precision it "
+        "started with.",
     )
     deterministic: bool = option(
         False,
@@ -326,7 +329,7 @@ class Config(Section):
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     performance: PerformanceConfig = field(default_factory=PerformanceConfig)
 
-    def check(self):
+    def check(self) -> None:
         require_positive(
             epochs=self.epochs,
             steps=self.steps,
@@ -357,8 +360,8 @@ class Config(Section):
         )
 
 
-def from_dict(values: dict[str, Any]):
-    """The inverse of `to_dict`; options that are missing get their defaults.
+def from_dict(values: dict[str, Any]) -> Config:
+    """Build a Config from `to_dict`; options that are missing get their defaults.
 
     Options of earlier versions are read under their present names.
 

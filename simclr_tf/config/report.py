@@ -1,4 +1,4 @@
-"""Every option of `report` and `show_views`, once."""
+"""Options of `report` and `show_views`, once each."""
 
 from dataclasses import dataclass
 
@@ -55,13 +55,13 @@ class ReportOptions(Section):
         )
 
     def target(self):
-        """The file or folder to write."""
+        """Return the file or folder to write."""
         if self.output is not None:
             return self.output
         return f"{(self.study or self.workdir[0]).rstrip('/')}/report"
 
     def chosen(self):
-        """The options of the images that differ from the run's, as a dict."""
+        """Return the options of the images that differ from the run's, as a dict."""
         names = ("data", "split", "test_split", "data_dir")
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}

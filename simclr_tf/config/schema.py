@@ -1,4 +1,4 @@
-"""What an option is: everything that files with options import, in one place.
+"""The parts of an option, for files that declare options: one place to import from.
 
 It knows no hyper-parameter. `values.py` has the types of options and the usual checks,
 `sections.py` groups of options and guests, `flat.py` their dotted names.

@@ -26,10 +26,10 @@ def option(
     common=False,
     additive=False,
 ):
-    """A dataclass field with its help text.
+    """Declare a dataclass field with its help text.
 
     Args:
-      default: the value when nothing is said.
+      default: the value when none is given.
       help: str, one line with the unit; or a function that returns it, where it lists
         what a registry holds.
       flag: str, the flag's name where it is not the dotted name of the option; False
@@ -57,7 +57,7 @@ def option(
 
 
 def guest(registry, default, help, *, common=False):
-    """A dataclass field that holds the options of one guest out of a registry.
+    """Declare a dataclass field that holds the options of one guest of a registry.
 
     The field takes an instance of the guest's `Options`, or its name, or a dict with
     `name` and options. The flag of the field is the guest's name, and the flags of the
@@ -100,7 +100,7 @@ class Section:
         self.check()
 
     def check(self):
-        """Rules between and within the fields; raises `ConfigError`."""
+        """Check the rules between and within the fields; raise `ConfigError`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +115,7 @@ class GuestOptions(Section):
 
 
 def read_registry(path):
-    """The dict of guests at `module:DICT`; names that are at hand are returned."""
+    """Return the dict of guests at `module:DICT`; names at hand are returned."""
     if not isinstance(path, str):
         return path
     module, _, attribute = path.partition(":")
@@ -123,7 +123,7 @@ def read_registry(path):
 
 
 def find_guest(registry, name):
-    """A guest of a registry by its name.
+    """Return a guest of a registry by its name.
 
     Args:
       registry: str, `module:DICT`.
@@ -147,13 +147,13 @@ def find_guest(registry, name):
 
 
 def guest_names(registry):
-    """The names of a registry as a user writes them, prefixes as `keras:NAME`."""
+    """List the names of a registry as a user writes them, prefixes as `keras:NAME`."""
     names = read_registry(registry)
     return [f"{name}NAME" if name.endswith(":") else name for name in names]
 
 
 def guest_options(registry, value):
-    """The options of a guest from its name, from a dict, or checked as they are.
+    """Return the options of a guest from its name, from a dict, or checked as they are.
 
     Args:
       registry: str, `module:DICT`.
@@ -199,12 +199,12 @@ def _unknown_option_of_guest(name, option_name, known):
 
 
 def is_guest(item):
-    """Whether an option's field holds a guest."""
+    """Tell whether an option's field holds a guest."""
     return "registry" in item.metadata
 
 
 def _checked(item, value, hint):
-    """The value of a field that is no guest, or a `ConfigError`."""
+    """Return the value of a field that is no guest, or raise `ConfigError`."""
     name = item.name
     if dataclasses.is_dataclass(hint):
         require(
@@ -227,7 +227,7 @@ def _checked(item, value, hint):
 
 
 def flag_name(dotted, item):
-    """The flag of an option: its own name, or its dotted one; None without a flag.
+    """Return the flag of an option: its own, or its dotted name; None without one.
 
     A guest's name has the flag of its section: `--objective=nt_xent`.
 
@@ -242,16 +242,16 @@ def flag_name(dotted, item):
 
 
 def help_of(item):
-    """The help text of an option's field."""
+    """Return the help text of an option's field."""
     text = item.metadata["help"]
     return text() if callable(text) else text
 
 
 def is_resumable(item):
-    """Whether a run may be continued with another value of an option's field."""
+    """Tell whether a run may be continued with another value of an option's field."""
     return item.metadata.get("resumable", False)
 
 
 def all_options(registry):
-    """The option classes of a registry, each once, in the order of its names."""
+    """Return the option classes of a registry, each once, in the order of its names."""
     return list(dict.fromkeys(g.Options for g in read_registry(registry).values()))

@@ -1,4 +1,4 @@
-"""Every option of `ablate` beside those of the runs it makes, once."""
+"""Options of `ablate` beside those of its runs, once each."""
 
 import re
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ class AblateOptions(Section):
         )
 
     def part(self):
-        """The shard as (i, n).
+        """Return the shard as (i, n).
 
         Example:
           >>> AblateOptions(study="losses", workdir="w", shard="2/4").part()

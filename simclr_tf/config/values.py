@@ -1,4 +1,4 @@
-"""One value of an option: its type, the text that means it, and the usual ranges.
+"""Values of options: types, text to value, and the usual ranges.
 
 Types are annotations: bool, int, float, str, a `Literal`, a tuple of one of these
 (`tuple[int, ...]`, a list in JSON, with commas on the command line), or one of them
@@ -22,7 +22,7 @@ def value_type(hint):
 
 
 def allows_none(hint):
-    """Whether the annotation has `| None`."""
+    """Tell whether the annotation has `| None`."""
     return type(None) in typing.get_args(hint)
 
 

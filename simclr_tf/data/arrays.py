@@ -1,8 +1,17 @@
 """Images in one array, in memory or memory-mapped."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from simclr_tf.array_types import Array
 from simclr_tf.data.random_access import Source
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.lazy import np
+
+if TYPE_CHECKING:
+    from simclr_tf.data.random_access import EncodedSource
+
 
 _CHUNK_BYTES = 1 << 25
 _FULL_HASH_BYTES = 1 << 26
@@ -31,8 +40,15 @@ class ArraySource(Source):
     """
 
     def __init__(
-        self, name, images, labels=None, *, channels=None, origin=None, **details
-    ):
+        self,
+        name: str,
+        images: Any,
+        labels: Any = None,
+        *,
+        channels: int | None = None,
+        origin: EncodedSource | None = None,
+        **details: Any,
+    ) -> None:
         check_pixels(images, name)
         stored = 1 if images.ndim == 3 else images.shape[-1]
         channels = channels or stored
@@ -53,8 +69,8 @@ class ArraySource(Source):
         self.dtype = np.dtype(np.uint8 if images.dtype == np.uint8 else np.float32)
         self._origin = origin
 
-    def read_images(self, ids):
-        """Pixels of some examples.
+    def read_images(self, ids: Array) -> Array:
+        """Read the pixels of some examples.
 
         Args:
           ids: int64 array `[B]`.
@@ -66,12 +82,12 @@ class ArraySource(Source):
         images = images[..., np.newaxis] if images.ndim == 3 else images
         return array_to_channels(images, self.channels)
 
-    def example_name(self, example):
+    def example_name(self, example: int) -> str:
         if self._origin is None:
             return super().example_name(example)
-        return self._origin.example_name(self.rows(np.int64(example)))
+        return self._origin.example_name(int(self.rows(np.int64(example))))
 
-    def files(self):
+    def files(self) -> list[tuple[str, int, int]] | None:
         if self._origin is None:
             return None
         files = self._origin.files()
@@ -92,7 +108,7 @@ class ArraySource(Source):
 
 
 def array_to_channels(images, channels):
-    """`to_channels` for a NumPy batch `[B, H, W, C]` of uint8 or float32 in [0, 1].
+    """Apply `to_channels` to a NumPy batch `[B, H, W, C]` of uint8 or float32.
 
     Example:
       >>> white = np.full([1, 2, 2, 3], 255, np.uint8)

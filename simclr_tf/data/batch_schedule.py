@@ -1,4 +1,4 @@
-"""Which examples batch k holds, and the seed of each: a pure function of (seed, k)."""
+"""The examples of batch k and their seeds: a pure function of (seed, k)."""
 
 import functools
 
@@ -74,7 +74,7 @@ class BatchSchedule:
         )
 
     def examples(self, step):
-        """This worker's part of batch `step`.
+        """Return this worker's part of batch `step`.
 
         Args:
           step: int >= 0.
@@ -95,7 +95,7 @@ class BatchSchedule:
 
 
 def stand_in(seeds, example, attempt, num_examples):
-    """The example that replaces an unreadable one: another each attempt, by its seed.
+    """Return the example that replaces an unreadable one, another each attempt.
 
     Args:
       seeds: int32 `[2]`, the seed of the unreadable example.

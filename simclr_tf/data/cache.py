@@ -1,4 +1,4 @@
-"""Images that would be read again and again, kept in memory or on a local disk.
+"""Cache: images that are read again and again, kept in memory or on a local disk.
 
 What is kept decides nothing but speed: batches are bit-identical with any cache
 (`--data.cache`). Small images of one size are decoded once and kept in memory in any
@@ -6,10 +6,15 @@ case; on disk their pixels are kept too, so that the next run need not decode th
 all other files the encoded bytes are kept.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import pathlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
 from simclr_tf.data.pixels import first_success
@@ -24,6 +29,11 @@ from simclr_tf.data.storage import (
 )
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.lazy import np, tf
+
+if TYPE_CHECKING:
+    from simclr_tf.data.random_access import Source
+    from simclr_tf.data.streams import StreamSource
+
 
 # The rest is for training itself, and for checkpoints.
 _USABLE = {"memory": 0.8, "disk": 0.9}
@@ -47,17 +57,22 @@ class ImageCache:
       True
     """
 
-    def __init__(self, place="none", folder=None, say=lambda line: None):
+    def __init__(
+        self,
+        place: str = "none",
+        folder: StrPath | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self._place, self._folder, self._say = place, folder, say
 
-    def keep(self, source):
+    def keep(self, source: Source | StreamSource) -> Source | StreamSource:
         """Give the same images, kept here if they would be read again and again.
 
         Args:
           source: Source or StreamSource.
 
         Returns:
-          Source with the same examples, names, labels and fingerprint.
+          A source with the same examples, names, labels and fingerprint.
 
         Raises:
           ConfigError: they do not fit into what is free.
@@ -74,7 +89,7 @@ class ImageCache:
         self._announce("memory", "encoded", source, size, free_memory_bytes())
         return CachedSource(source, in_memory(_contents_of(source), size))
 
-    def decoded(self, source, shape):
+    def decoded(self, source: EncodedSource, shape: tuple[int, ...]) -> StoredContents:
         """Decode the images of a source, or find them on disk.
 
         Args:

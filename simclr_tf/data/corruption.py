@@ -1,12 +1,21 @@
-"""Images that cannot be read: counted, named, skipped; too many stop the run."""
+"""Unreadable images: counted, named, skipped; too many stop the run."""
+
+from __future__ import annotations
 
 import contextlib
 import logging
 import re
 import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.lazy import np, tf
+
+if TYPE_CHECKING:
+    from simclr_tf.data.random_access import Source
+    from simclr_tf.data.streams import StreamSource
+
 
 _NAMED = 5
 _ERROR_IN_GRAPH = re.compile(r"\b(DataError|ConfigError): (.*)")
@@ -28,7 +37,9 @@ class CorruptionLog:
       []
     """
 
-    def __init__(self, source, max_corrupt_fraction=None):
+    def __init__(
+        self, source: Source | StreamSource, max_corrupt_fraction: float | None = None
+    ) -> None:
         self._source = source
         self._max_fraction = (
             source.max_corrupt_fraction
@@ -38,7 +49,7 @@ class CorruptionLog:
         self._seen = set()
         self._lock = threading.Lock()
 
-    def record(self, skipped):
+    def record(self, skipped: Any) -> None:
         """Take note of the `skipped` ids of one batch.
 
         Each image is named once, as a warning of the logger `simclr_tf`.
@@ -114,7 +125,7 @@ def report_dropped(reasons, name):
 
 
 @contextlib.contextmanager
-def plain_errors():
+def plain_errors() -> Iterator[None]:
     """Turn data errors that were raised inside a tf.data pipeline back into themselves.
 
     TensorFlow wraps whatever goes wrong in a pipeline into its own exceptions. Wrap

@@ -1,11 +1,21 @@
 """Python functions called from inside a tf.data pipeline."""
 
+from __future__ import annotations
+
 import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from simclr_tf.lazy import tf
 
 
-def on_host(function, inputs, types, *, stateful=False):
+def on_host(
+    function: Callable[..., Any],
+    inputs: Sequence[Any],
+    types: Any,
+    *,
+    stateful: bool = False,
+) -> Any:
     """Call a Python function on NumPy values from a graph.
 
     The function lives as long as the data set whose pipeline calls it. TensorFlow by
@@ -33,7 +43,7 @@ def on_host(function, inputs, types, *, stateful=False):
 
 
 def _lent(function):
-    """`function`, kept alive by the outermost function graph that calls it."""
+    """Return `function`, kept alive by the outermost function graph that calls it."""
     graph = tf.compat.v1.get_default_graph()
     if getattr(graph, "outer_graph", None) is None:
         return function  # Called at once.

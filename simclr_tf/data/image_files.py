@@ -1,8 +1,8 @@
-"""Cheap checks of image files: what they are, and whether their end is there.
+"""Cheap checks of image files: their format, and whether they are complete.
 
-A few bytes at both ends of a file tell an empty, a renamed and a truncated image from
-a whole one. A file whose end looks wrong (some cameras append data of their own) is
-decoded to be sure. Damage in the middle shows only when an image is decoded.
+A few bytes at both ends of a file show whether it is empty, renamed or truncated. A
+file whose end looks wrong (some cameras append data of their own) is decoded to be
+sure. Damage in the middle shows only when an image is decoded.
 """
 
 import concurrent.futures
@@ -20,12 +20,12 @@ _PNG_END = b"IEND\xaeB`\x82"
 
 
 def can_decode_webp():
-    """Whether this TensorFlow can (2.20 and later)."""
+    """Tell whether this TensorFlow can decode WebP (2.20 and later)."""
     return hasattr(tf.raw_ops, "DecodeWebP")
 
 
 def image_format(head):
-    """The format of a file from its first bytes.
+    """Recognise the format of a file from its first bytes.
 
     Args:
       head: bytes, at least the first 12 of the file.
@@ -51,7 +51,7 @@ def image_format(head):
 
 
 def has_end(kind, head, tail, size):
-    """Whether the last bytes of a file are what its format ends with.
+    """Tell whether the last bytes of a file are what its format ends with.
 
     Args:
       kind: str, see `image_format`.
@@ -105,7 +105,7 @@ def inspect_files(paths):
 
 
 def _inspect_file(path):
-    """One file -> (format or None, why it is unreadable or None, CRC of its ends)."""
+    """Inspect a file: its format or None, why it is unreadable or None, a CRC."""
     checksum = 0
     try:
         with open(path, "rb") as stream:

@@ -1,13 +1,21 @@
-"""How many labels a classifier may see: a fraction, a number a class, or a list."""
+"""Label budgets: a fraction, a number a class, or a list of files."""
+
+from __future__ import annotations
 
 import dataclasses
 import os
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simclr_tf.array_types import Array, StrPath
 from simclr_tf.errors import DataError, received_text, require
 from simclr_tf.seeding import epoch_order
+
+if TYPE_CHECKING:
+    from simclr_tf.data.random_access import Source
+
 
 # The lists of SimCLR for 1 % and 10 % of ImageNet's 1,000 classes.
 IMAGENET_CLASSES, IMAGENET_LISTS = 1000, (12_811, 128_116)
@@ -20,7 +28,7 @@ class LabelBudget:
 
     Attributes:
       fraction: float in (0, 1], of the labelled images; stratified, and nested: for
-        one seed the 1 % lies inside the 10 %.
+        one seed the 1 % is part of the 10 %.
       per_class: int >= 1, labelled images a class, nested likewise.
       listed: path of a text file with one file name a line.
     """
@@ -41,8 +49,8 @@ class LabelBudget:
             given=given,
         )
 
-    def subset(self, source, seed):
-        """Which images of a source keep their label.
+    def subset(self, source: Source, seed: int) -> Array:
+        """Choose the images of a source that keep their label.
 
         Args:
           source: Source with labels.
@@ -60,8 +68,8 @@ class LabelBudget:
             source.labels, fraction=self.fraction, per_class=self.per_class, seed=seed
         )
 
-    def title(self):
-        """How tables call it.
+    def title(self) -> str:
+        """Return the budget as tables show it.
 
         Example:
           >>> LabelBudget(fraction=0.01).title(), LabelBudget(per_class=10).title()
@@ -71,10 +79,15 @@ class LabelBudget:
             return f"{100 * self.fraction:.4g} %"
         if self.per_class is not None:
             return f"{self.per_class} a class"
-        return pathlib.Path(self.listed).name
+        return pathlib.Path(str(self.listed)).name
 
 
-def label_subset(labels, fraction=None, per_class=None, seed=0):
+def label_subset(
+    labels: Array,
+    fraction: float | None = None,
+    per_class: int | None = None,
+    seed: int = 0,
+) -> Array:
     """Choose the examples that keep their label.
 
     The n_c examples of class c get, in a random order, the places (r + o_c) / n_c for
@@ -155,8 +168,8 @@ def _beginning(members, fraction, seed):
     return np.sort(np.concatenate(chosen))
 
 
-def listed_images(source, path):
-    """The images whose file names a text file lists.
+def listed_images(source: Source, path: StrPath) -> Array:
+    """Find the images whose file names a text file lists.
 
     A name is compared without its folder: `n01440764_10026.JPEG`, as in the lists of
     1 % and 10 % of ImageNet that SimCLR published. Of a source with ImageNet's 1,000

@@ -1,6 +1,9 @@
-"""One grammar for every data set: `open_source`."""
+"""`open_source`: opens every kind of data set from one text."""
+
+from __future__ import annotations
 
 import difflib
+from typing import TYPE_CHECKING, Any
 
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.cache import ImageCache, decode_into_memory
@@ -11,6 +14,10 @@ from simclr_tf.data.streams import StreamSource, open_dataset
 from simclr_tf.errors import ConfigError, DataError, received_text
 from simclr_tf.lazy import np, tf
 
+if TYPE_CHECKING:
+    from simclr_tf.data.sources.kind import SourceKind
+
+
 LICENCES = {
     f"{scheme}:{target}": licence
     for scheme, kind in SOURCES.items()
@@ -20,16 +27,16 @@ _GIBIBYTE = 1 << 30
 
 
 def open_source(
-    spec,
+    spec: Any,
     *,
-    split="train",
-    data_dir=None,
-    channels=None,
-    max_corrupt_fraction=0.01,
-    labelled="auto",
-    memory_limit_bytes=_GIBIBYTE,
-    cache=None,
-):
+    split: str = "train",
+    data_dir: str | None = None,
+    channels: int | None = None,
+    max_corrupt_fraction: float = 0.01,
+    labelled: bool | str = "auto",
+    memory_limit_bytes: int = _GIBIBYTE,
+    cache: ImageCache | None = None,
+) -> Source | StreamSource:
     """Open images, wherever they are.
 
     | data | `spec` |
@@ -95,7 +102,7 @@ def open_source(
     return source
 
 
-def kind_of(spec):
+def kind_of(spec: str) -> tuple[SourceKind, str]:
     """Find the kind of a data set.
 
     Args:
@@ -123,7 +130,7 @@ def kind_of(spec):
     return SOURCES[scheme], target
 
 
-def licence_of(spec):
+def licence_of(spec: str) -> str | None:
     """Find the licence of images.
 
     Args:

@@ -1,8 +1,13 @@
-"""Batches for looking at images as they are: in order, each once, nothing random."""
+"""Batches for evaluation: all images in order, each once, nothing random."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.array_types import Dataset
 from simclr_tf.augment import crop_view, finish_view, one_view
 from simclr_tf.data.corruption import CorruptionLog
 from simclr_tf.data.host_calls import on_host
@@ -11,11 +16,21 @@ from simclr_tf.data.pixels import blank_image, first_success
 from simclr_tf.data.streams import StreamSource, checked_image
 from simclr_tf.errors import require
 
+if TYPE_CHECKING:
+    from simclr_tf.augment.recipes import Recipe
+    from simclr_tf.data.random_access import Source
+
+
 _LOCATED = 256  # Examples whose places are asked for at once.
 
 
-def evaluation_batches(source, batch_size, image_size_pixels, recipe="evaluate"):
-    """All images of a source in order, prepared for the encoder.
+def evaluation_batches(
+    source: Source | StreamSource,
+    batch_size: int,
+    image_size_pixels: int | tuple[int, int],
+    recipe: str | Recipe = "evaluate",
+) -> Dataset:
+    """Return all images of a source in order, prepared for the encoder.
 
     An image that cannot be decoded is left out, and recorded as in `CorruptionLog`.
 

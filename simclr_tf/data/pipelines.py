@@ -9,9 +9,14 @@ Images of one size come as they are, and the views are made in batches on the de
 Files are read, decoded once for all views and cropped here, one by one, in parallel.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.array_types import Array, Dataset
 from simclr_tf.augment import crop_draws, crop_views
 from simclr_tf.data.batch_schedule import BatchSchedule, stand_in
 from simclr_tf.data.host_calls import on_host
@@ -20,6 +25,11 @@ from simclr_tf.data.random_access import EncodedSource
 from simclr_tf.data.streams import StreamSource, checked_image
 from simclr_tf.errors import DataError, require
 
+if TYPE_CHECKING:
+    from simclr_tf.augment.view_plan import ViewPlan
+    from simclr_tf.data.random_access import Source
+
+
 _ATTEMPTS = 16
 
 # Nothing here is Python control flow; looking for it would double the time of tracing.
@@ -27,25 +37,25 @@ do_not_convert = tf.autograph.experimental.do_not_convert
 
 
 def training_dataset(
-    source,
+    source: Source | StreamSource,
     *,
-    global_batch_size,
-    seed,
-    total_steps,
-    start_step=0,
-    plan=None,
-    shard_index=0,
-    num_shards=1,
-    with_labels=True,
-):
-    """The batches `start_step` to `total_steps` - 1 of a run.
+    global_batch_size: int,
+    seed: int,
+    total_steps: int,
+    start_step: int = 0,
+    plan: ViewPlan | None = None,
+    shard_index: int = 0,
+    num_shards: int = 1,
+    with_labels: bool = True,
+) -> Dataset:
+    """Return the batches `start_step` to `total_steps` - 1 of a run.
 
     Args:
       source: Source or StreamSource, see `open_source`.
       global_batch_size: int G, images a step over all workers.
       seed: int, the run seed.
       total_steps: int, length of the run in steps.
-      start_step: int, the first batch wanted (where a resumed run goes on).
+      start_step: int, the first batch wanted (where a resumed run continues).
       plan: ViewPlan of `simclr_tf.augment`, with known sizes; decides the crops of
         files, unused for images of one size.
       shard_index, num_shards: int; worker w of W gets B = G / W images of each batch,
@@ -129,7 +139,7 @@ def training_dataset(
 
 
 def batch_form(source):
-    """What a training batch of a source holds of the images.
+    """Name the form in which a training batch of a source holds the images.
 
     Images of one size come as they are, and the views are made in batches on the
     device: "images". Files and images of several sizes are cropped one by one on the
@@ -146,8 +156,8 @@ def batch_form(source):
     return "images" if has_one_size and is_decoded else "crops"
 
 
-def batch_ids(source, *, global_batch_size, seed, step):
-    """Which examples the global batch of a step holds, without reading them.
+def batch_ids(source: Source, *, global_batch_size: int, seed: int, step: int) -> Array:
+    """List the examples in the global batch of a step, without reading them.
 
     (One that cannot be read is replaced while training; see `CorruptionLog`.)
 
@@ -207,7 +217,7 @@ class _Crops:
 
 
 def _array_batches(source, schedule, steps, batch_size, with_labels):
-    """Pixels gathered on the host, one NumPy call a batch."""
+    """Gather pixels on the host, one NumPy call a batch."""
     has_labels = with_labels and source.labels is not None
 
     def gather(step):
@@ -233,7 +243,7 @@ def _array_batches(source, schedule, steps, batch_size, with_labels):
 
 
 def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
-    """Files read, decoded and cropped one by one, in parallel, in a fixed order."""
+    """Read, decode and crop files one by one, in parallel, in a fixed order."""
     types = [tf.int64, tf.int32, *source.location_types]
 
     def draw(step):
@@ -267,7 +277,7 @@ def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
 
 
 def _readable(source, crops, example, seed_and_draws, location):
-    """(id, crops) of `example`, or of the first stand-in that can be read."""
+    """Return (id, crops) of `example`, or of the first stand-in that can be read."""
     seed, _ = seed_and_draws
 
     def stand_in_place(attempt):
@@ -301,7 +311,7 @@ def _readable(source, crops, example, seed_and_draws, location):
 
 
 def _stream_batches(source, schedule, steps, crops, first_row, shard, with_labels):
-    """Images as they come; the rows of other workers are read and dropped."""
+    """Take images as they come; other workers' rows are read and dropped."""
     first, batch_size, global_batch_size = shard
     has_labels = with_labels and source.has_labels
 
@@ -336,7 +346,7 @@ def _stream_batches(source, schedule, steps, crops, first_row, shard, with_label
 
 
 def _fixed_shapes(draw, types, batch_size):
-    """A graph function of the step that calls `draw`, whose results have shapes."""
+    """Return a graph function of the step that calls `draw` and sets shapes."""
 
     def rows(step):
         columns = on_host(draw, [step], types)

@@ -1,10 +1,10 @@
-"""Pixels out of image files, in a graph: decoding, channels, what to do in failure."""
+"""Decoding of image files in a graph: pixels, channels, and fallbacks."""
 
 from simclr_tf.lazy import np, tf
 
 
 def decode_image(encoded, channels):
-    """One encoded image -> uint8 pixels; animations give their first frame.
+    """Decode one image to uint8 pixels; animations give their first frame.
 
     Transparency is dropped, CMYK becomes RGB, and 16-bit PNG is reduced to 8 bits.
 
@@ -59,7 +59,7 @@ def _luma(image):
 
 
 def first_success(attempts, work, otherwise):
-    """The first attempt on which `work` does not fail, inside a `Dataset.map`.
+    """Return the first attempt on which `work` does not fail, inside a `Dataset.map`.
 
     TensorFlow's decoders raise on broken bytes; this turns the error of one image
     into a value without stopping the pipeline. Later attempts are made only if the
@@ -79,7 +79,7 @@ def first_success(attempts, work, otherwise):
 
 
 def blank_image(image_size_pixels, channels):
-    """Zeros in the place of a crop that could not be made.
+    """Return zeros in the place of a crop that could not be made.
 
     Args:
       image_size_pixels: int or (height, width).

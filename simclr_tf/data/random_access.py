@@ -1,14 +1,19 @@
-"""What every data set with random access can do, whatever it is stored in.
+"""Sources: the interface of every data set with random access.
 
 The order of a run is ours (`simclr_tf.seeding.epoch_order`), so a source only has to
 fetch example i. Pixels come from memory (`ArraySource`, simclr_tf/data/arrays.py) or
 are decoded from files on the way (`EncodedSource`, here; folders and records).
 """
 
+from __future__ import annotations
+
 import abc
 import copy
 import hashlib
+from collections.abc import Sequence
+from typing import Any
 
+from simclr_tf.array_types import Array, Tensor
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.pixels import decode_image
 from simclr_tf.errors import DataError, received_text
@@ -35,17 +40,17 @@ class Source(abc.ABC):
 
     def __init__(
         self,
-        name,
-        num_examples,
+        name: str,
+        num_examples: int,
         *,
-        channels,
-        labels=None,
-        classes=None,
-        split="train",
-        image_shape=None,
-        corrupt=(),
-        max_corrupt_fraction=0.01,
-    ):
+        channels: int,
+        labels: Any = None,
+        classes: Sequence[str] | None = None,
+        split: str = "train",
+        image_shape: tuple[int, int, int] | None = None,
+        corrupt: Sequence[str] = (),
+        max_corrupt_fraction: float = 0.01,
+    ) -> None:
         if num_examples < 2:
             raise DataError(
                 f"`{name}` must hold at least 2 readable images: contrastive learning "
@@ -62,7 +67,7 @@ class Source(abc.ABC):
         self.corrupt = list(corrupt)
         self.num_dropped = len(self.corrupt)
         self.max_corrupt_fraction = max_corrupt_fraction
-        self._rows = None
+        self._rows: Array | None = None
 
     def __repr__(self):
         labelled = "unlabelled" if self.labels is None else "labelled"
@@ -72,22 +77,22 @@ class Source(abc.ABC):
         )
 
     @property
-    def has_labels(self):
+    def has_labels(self) -> bool:
         """Whether any example has a label, or could have one."""
         return self.labels is not None
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int | None:
         """Classes that labels can name, or None without labels."""
         if self.labels is None:
             return None
         return max(len(self.classes or ()), int(self.labels.max()) + 1)
 
-    def without_labels(self):
+    def without_labels(self) -> None:
         """Forget the labels and the names of the classes."""
         self.labels, self.classes = None, None
 
-    def keep_labels(self, ids):
+    def keep_labels(self, ids: Array) -> None:
         """Forget the labels of all examples but these.
 
         Args:
@@ -97,8 +102,8 @@ class Source(abc.ABC):
         labels[ids] = self.labels[ids]
         self.labels = labels
 
-    def subset(self, indices, split=None):
-        """The same data set, restricted to some examples and renumbered from 0.
+    def subset(self, indices: Array, split: str | None = None) -> Source:
+        """Return the same data set, restricted to some examples and renumbered from 0.
 
         Args:
           indices: int array `[m]`, ids of this source, in the wanted order.
@@ -124,24 +129,24 @@ class Source(abc.ABC):
         part.corrupt, part.num_dropped = [], 0
         return part
 
-    def rows(self, ids):
-        """Ids of this source -> rows of what it was opened from (after `subset`)."""
+    def rows(self, ids: Array) -> Array:
+        """Map ids of this source to rows of what it was opened from."""
         return ids if self._rows is None else self._rows[ids]
 
-    def example_name(self, example):
-        """How a message calls example `example`: its file, or its row."""
+    def example_name(self, example: int) -> str:
+        """Name an example for a message: its file, or its row."""
         return f"{self.name}#{int(self.rows(np.int64(example)))}"
 
-    def files(self):
-        """The files of the images in their order, where each image is one.
+    def files(self) -> list[tuple[str, int, int]] | None:
+        """List the files of the images in their order, where each image is one.
 
         Returns:
           list of (name, bytes, CRC-32 of both ends), or None.
         """
         return None
 
-    def fingerprint(self):
-        """SHA-256 (hex) of what defines the content and the order of this source.
+    def fingerprint(self) -> str:
+        """Compute the SHA-256 (hex) of what defines content and order of this source.
 
         Equal for two sources that give the same images and labels for the same ids.
         Files are represented by their names, sizes and both ends (not by their dates: a
@@ -168,7 +173,7 @@ class Source(abc.ABC):
 
 
 class EncodedSource(Source):
-    """Images that lie encoded (JPEG, PNG, ...) in files and are decoded on demand.
+    """Images in encoded files (JPEG, PNG, ...), decoded on demand.
 
     A subclass gives the place of an example (`locations`, on the host, for a batch of
     ids) and how to read it there (`read_encoded`, a graph function).
@@ -178,27 +183,27 @@ class EncodedSource(Source):
       formats: set of str, the image formats that occur (`jpeg`, `png`, ...), or None.
     """
 
-    location_types = ()
+    location_types: tuple[str, ...] = ()
     formats = None
 
     @abc.abstractmethod
-    def locations(self, ids):
-        """Where examples lie: int64 ids `[B]` -> tuple of NumPy arrays `[B]`."""
+    def locations(self, ids: Array) -> tuple[Array, ...]:
+        """Locate examples: int64 ids `[B]` to a tuple of NumPy arrays `[B]`."""
 
     @abc.abstractmethod
-    def encoded_bytes(self, ids):
-        """The sizes of examples' files: int64 ids `[B]` -> int64 `[B]`, in bytes."""
+    def encoded_bytes(self, ids: Array) -> Array:
+        """Return the bytes of examples' files: int64 ids `[B]` to int64 `[B]`."""
 
     @abc.abstractmethod
-    def read_encoded(self, *location):
-        """One location (scalar tensors) -> its file content, a scalar string."""
+    def read_encoded(self, *location: Tensor) -> Tensor:
+        """Read the file content, a scalar string, at one location (scalar tensors)."""
 
-    def read_image(self, *location):
-        """One location (scalar tensors) -> uint8 `[H, W, channels]`."""
+    def read_image(self, *location: Tensor) -> Tensor:
+        """Read uint8 `[H, W, channels]` at one location (scalar tensors)."""
         return decode_image(self.read_encoded(*location), self.channels)
 
-    def location_tensors(self, example):
-        """The location of one example, `example` being an int64 scalar tensor."""
+    def location_tensors(self, example: Tensor) -> tuple[Tensor, ...]:
+        """Return the location of one example, `example` an int64 scalar tensor."""
 
         def locate(number):
             return [column[0] for column in self.locations(number[np.newaxis])]

@@ -1,4 +1,4 @@
-"""Where images are kept: bytes in memory or a file, whole entries on disk, free room.
+"""Storage of the cache: bytes in memory or in a file, entries on disk, free room.
 
 An entry is a folder. It is filled under another name, flushed, described by a
 `manifest.json` (what it was made from, the sizes of its files), and renamed: a kill or
@@ -58,7 +58,7 @@ class StoredContents:
             os.close(self._descriptor)
 
     def as_array(self):
-        """All bytes: uint8, memory-mapped if they are in a file."""
+        """Return all bytes as uint8, memory-mapped if they are in a file."""
         if self._descriptor is None:
             return self._store
         return np.memmap(self._store, np.uint8, mode="r")
@@ -195,7 +195,7 @@ def free_memory_bytes(proc="/proc", cgroups="/sys/fs/cgroup"):
 
 
 def _left_of_limits(proc, cgroups):
-    """What each control group above this process leaves: psutil does not know them."""
+    """Yield what each control group above this process leaves; psutil ignores them."""
     for line in _text(proc / "self" / "cgroup").splitlines():
         _, controllers, inside = line.split(":", 2)
         for controller in _LIMITS.keys() & set(controllers.split(",")):

@@ -1,7 +1,10 @@
-"""Any `tf.data.Dataset` of images: in memory if it fits, else in its order."""
+"""Streams: any `tf.data.Dataset` of images, in memory if it fits, else in its order."""
+
+from __future__ import annotations
 
 import logging
 
+from simclr_tf.array_types import Dataset
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.errors import DataError, received_text
@@ -27,8 +30,14 @@ class StreamSource:
     """
 
     def __init__(
-        self, name, dataset, *, channels=None, split="train", max_corrupt_fraction=0.01
-    ):
+        self,
+        name: str,
+        dataset: Dataset,
+        *,
+        channels: int | None = None,
+        split: str = "train",
+        max_corrupt_fraction: float = 0.01,
+    ) -> None:
         self.name, self.split = name, split
         self.dataset = _as_tuples(dataset, name)
         spec = self.dataset.element_spec
@@ -62,27 +71,27 @@ class StreamSource:
         count = "?" if self.num_examples is None else self.num_examples
         return f"StreamSource({self.name!r}, {count} images, channels={self.channels})"
 
-    def without_labels(self):
+    def without_labels(self) -> None:
         """Forget the labels."""
         self.has_labels = False
 
-    def example_name(self, example):
-        """How a message calls the example at position `example` of the stream."""
+    def example_name(self, example: int) -> str:
+        """Name the example at position `example` of the stream, for a message."""
         return f"{self.name}#{int(example)}"
 
-    def files(self):
-        """None: the elements of a stream have no names."""
+    def files(self) -> None:
+        """Return None: the elements of a stream have no names."""
         return None
 
-    def fingerprint(self):
-        """A description of the elements: the content of a stream is not known."""
+    def fingerprint(self) -> str:
+        """Describe the elements: the content of a stream is not known."""
         return f"stream:{self.dataset.element_spec}:{self.num_examples}"
 
 
 def open_dataset(
     dataset, *, name, split, channels, max_corrupt_fraction, memory_limit_bytes
 ):
-    """A `tf.data.Dataset` of images, (image, label), or dicts with those keys.
+    """Open a `tf.data.Dataset` of images, (image, label), or dicts with those keys.
 
     A finite data set with images of one size is read once into memory, if it takes at
     most `memory_limit_bytes` there; then it can be shuffled like any other.
@@ -123,7 +132,7 @@ def open_dataset(
 
 
 def checked_image(image, name):
-    """One streamed image as uint8 or float32; refuses floats outside [0, 1] and NaN.
+    """Check one streamed image; refuse floats outside [0, 1] and NaN.
 
     Args:
       image: uint8 or floating tensor `[H, W, C]`, inside a `Dataset.map`.
@@ -155,7 +164,7 @@ def checked_image(image, name):
 
 
 def _as_tuples(dataset, name):
-    """Elements as (image,) or (image, label)."""
+    """Return elements as (image,) or (image, label)."""
     spec = dataset.element_spec
     if isinstance(spec, dict) and "image" in spec:
         keys = ("image", "label") if "label" in spec else ("image",)
@@ -186,7 +195,7 @@ def _as_tuples(dataset, name):
 
 
 def _read_all(dataset, memory_limit_bytes, name):
-    """(images, labels) as arrays, or None if they do not fit or differ in size."""
+    """Read (images, labels) as arrays; None if they do not fit or differ in size."""
     images, labels, taken = [], [], 0
     iterator = dataset.as_numpy_iterator()
     while True:

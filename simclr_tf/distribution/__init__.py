@@ -1,4 +1,4 @@
-"""The only part of the package that knows about replicas."""
+"""Replicas and workers: the only code of the package that uses tf.distribute."""
 
 from simclr_tf.distribution.agreement import largest_over_workers, require_agreement
 from simclr_tf.distribution.collectives import (
@@ -7,7 +7,6 @@ from simclr_tf.distribution.collectives import (
     gather_across_replicas,
     in_several_replicas,
     keep_or_restore,
-    meets_in_merge_calls,
     num_replicas,
     replica_offset,
     require_equal_rows,
@@ -15,6 +14,7 @@ from simclr_tf.distribution.collectives import (
     scatter_on_replicas,
     stack_over_replicas,
     sum_over_replicas,
+    uses_merge_calls,
 )
 from simclr_tf.distribution.inputs import distribute_batches, require_divisible
 from simclr_tf.distribution.local_copies import local_copies
@@ -41,7 +41,6 @@ __all__ = [
     "keep_or_restore",
     "largest_over_workers",
     "local_copies",
-    "meets_in_merge_calls",
     "make_strategy",
     "moments_over_replicas",
     "named_lost_peers",
@@ -54,4 +53,5 @@ __all__ = [
     "scatter_on_replicas",
     "stack_over_replicas",
     "sum_over_replicas",
+    "uses_merge_calls",
 ]

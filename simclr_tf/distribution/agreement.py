@@ -1,4 +1,6 @@
-"""Workers that must mean the same run, and stop at the same step."""
+"""Checks that all workers have the same run, and a step at which all stop."""
+
+from __future__ import annotations
 
 import functools
 import hashlib
@@ -6,12 +8,13 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.array_types import Strategy
 from simclr_tf.distribution.collectives import stack_over_replicas
 from simclr_tf.distribution.strategies import cluster_of
 from simclr_tf.errors import ClusterError
 
 
-def require_agreement(strategy, **values):
+def require_agreement(strategy: Strategy, **values: str) -> None:
     """Compare what every worker is about to do; one exchange, at the start.
 
     Args:
@@ -41,8 +44,8 @@ def require_agreement(strategy, **values):
             )
 
 
-def largest_over_workers(strategy, number):
-    """The largest of the workers' numbers; the same answer on all of them.
+def largest_over_workers(strategy: Strategy, number: int) -> int:
+    """Return the largest of the workers' numbers; the same answer on all of them.
 
     Args:
       strategy: tf.distribute.Strategy.
@@ -62,7 +65,7 @@ def _digest(value):
 
 
 def _rows_of_workers(strategy, row, workers):
-    """int32 `[workers, n]` of every worker's row of n numbers."""
+    """Gather int32 `[workers, n]`: every worker's row of n numbers."""
     replicas = strategy.num_replicas_in_sync // workers
     gathered = _gatherer(strategy)(tf.constant(row, tf.int32))
     return np.asarray(gathered)[::replicas]
@@ -70,7 +73,7 @@ def _rows_of_workers(strategy, row, workers):
 
 @functools.lru_cache(maxsize=2)
 def _gatherer(strategy):
-    """A function of this worker's row `[n]` to those of all replicas `[R, n]`."""
+    """Return a function of this worker's row `[n]` to all replicas' rows `[R, n]`."""
 
     @tf.function(autograph=False)
     def gather(row):

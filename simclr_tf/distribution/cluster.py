@@ -1,4 +1,4 @@
-"""Who takes part in a run on several machines: TF_CONFIG, and the wait for all of them.
+"""The cluster in TF_CONFIG, and the wait until all of its workers are there.
 
 TensorFlow waits for workers inside a call that nothing can interrupt. So before it
 starts, each worker listens on its own address until it has seen every other one:
@@ -44,7 +44,7 @@ class Worker:
         return host.strip("[]"), int(port)
 
     def answers(self, timeout_seconds=1.0):
-        """Whether something listens at the address.
+        """Tell whether a server listens at the address.
 
         Raises:
           OSError: why not.
@@ -71,7 +71,7 @@ class Cluster:
         return [w for i, w in enumerate(self.workers) if i != self.index]
 
     def unreachable_peers(self):
-        """The workers at whose address nothing listens now, each with the reason."""
+        """Find the workers at whose address nothing listens now, with the reasons."""
         found = {}
         for peer in self.peers:
             try:
@@ -134,7 +134,7 @@ class Cluster:
 
 
 def read_tf_config(text):
-    """The cluster that a TF_CONFIG describes.
+    """Read the cluster that a TF_CONFIG describes.
 
     Args:
       text: str, the environment variable's JSON, or None if it is not set.
@@ -181,7 +181,7 @@ def read_tf_config(text):
 
 
 def names_several_workers(text):
-    """Whether a TF_CONFIG (or None) describes more than one worker."""
+    """Tell whether a TF_CONFIG (or None) describes more than one worker."""
     return bool(text) and len(read_tf_config(text).workers) > 1
 
 
@@ -202,7 +202,7 @@ def _workers_of(jobs, text):
             if not _is_address(address):
                 raise _malformed(f"{address!r} is not HOST:PORT", text)
             if address in seen:
-                raise _malformed(f"{address} stands there twice", text)
+                raise _malformed(f"{address} is listed twice", text)
             seen.add(address)
             yield Worker(job, number, address)
 

@@ -1,12 +1,18 @@
-"""What replicas tell each other.
+"""Collectives: sums, gathers and assignments over the replicas.
 
 Global batch semantics: a loss is the mean over the *global* batch, candidates are
 gathered from all replicas with their gradients, and gradients are summed once. With
 one replica, or outside `strategy.run`, every function here is the identity.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Strategy, Tensor, Variable
 from simclr_tf.errors import require
 
 # Of a variable to which every replica gives the same value: reading it takes no
@@ -14,27 +20,27 @@ from simclr_tf.errors import require
 SAME_ON_ALL_REPLICAS = tf.VariableAggregation.ONLY_FIRST_REPLICA
 
 
-def num_replicas():
-    """Number of replicas that run in sync with the calling code (1 outside)."""
+def num_replicas() -> int:
+    """Return the number of replicas that run the calling code in sync (1 outside)."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def in_several_replicas():
-    """Whether the calling code is run by more than one replica at the same time."""
+def in_several_replicas() -> bool:
+    """Tell whether several replicas run the calling code at the same time."""
     return num_replicas() > 1 and not tf.distribute.in_cross_replica_context()
 
 
-def meets_in_merge_calls():
-    """Whether replicas meet by merging their Python calls, one thread for each.
+def uses_merge_calls() -> bool:
+    """Tell whether the strategy uses `merge_call`, with one Python thread a replica.
 
-    So do those of a MirroredStrategy; a loop in the graph cannot hold such a meeting.
-    Elsewhere one program holds collectives, also in loops.
+    A MirroredStrategy does, and `merge_call` cannot run inside a `tf.while_loop`. The
+    collectives of other strategies are part of one program, also in loops.
     """
     return not tf.__internal__.distribute.strategy_supports_no_merge_call()
 
 
-def sum_over_replicas(tensors):
-    """Each tensor summed over all replicas, in one collective for all of them.
+def sum_over_replicas(tensors: Any) -> Any:
+    """Sum each tensor over all replicas, in one collective for all of them.
 
     The gradient of a sum is the sum of the gradients.
 
@@ -49,8 +55,8 @@ def sum_over_replicas(tensors):
     return tf.distribute.get_replica_context().all_reduce("SUM", tensors)
 
 
-def stack_over_replicas(tensor):
-    """Every replica's tensor as a row of one that all of them see.
+def stack_over_replicas(tensor: Tensor) -> Tensor:
+    """Stack every replica's tensor as a row of one tensor that all of them get.
 
     Each replica fills its row of a tensor of zeros, and the sum is exact: nothing is
     rounded, a NaN stays in its row, the gradient flows back to the replica it belongs
@@ -71,7 +77,7 @@ def stack_over_replicas(tensor):
     return sum_over_replicas(own_row)
 
 
-def gather_across_replicas(tensor):
+def gather_across_replicas(tensor: Tensor) -> Tensor:
     """Concatenate a per-replica tensor over all replicas, in replica order.
 
     The gradient flows back to every replica that contributed.
@@ -87,8 +93,8 @@ def gather_across_replicas(tensor):
     return tf.concat(tf.unstack(stack_over_replicas(tensor)), axis=0)
 
 
-def replica_offset(per_replica_batch_size):
-    """Row of the global batch at which this replica's part starts.
+def replica_offset(per_replica_batch_size: int | Tensor) -> Tensor:
+    """Return the row of the global batch at which this replica's part starts.
 
     Args:
       per_replica_batch_size: int or int32 scalar.
@@ -102,7 +108,9 @@ def replica_offset(per_replica_batch_size):
     return tf.cast(replica, tf.int32) * tf.cast(per_replica_batch_size, tf.int32)
 
 
-def run_on_replicas(strategy, function, *values):
+def run_on_replicas(
+    strategy: Strategy, function: Callable[..., Any], *values: Any
+) -> Any:
     """Call `function` once on every replica, each with its own part of the values.
 
     Args:
@@ -113,7 +121,7 @@ def run_on_replicas(strategy, function, *values):
     strategy.run(function, args=values)
 
 
-def require_equal_rows(tensor):
+def require_equal_rows(tensor: Tensor) -> None:
     """Refuse a global batch of which the replicas got parts of different sizes.
 
     Means over the global batch are means of the replicas' means; with 3 rows here and
@@ -139,13 +147,15 @@ def require_equal_rows(tensor):
             rows_of_replicas=rows,
         )
 
-    if meets_in_merge_calls():
+    if uses_merge_calls():
         tf.distribute.get_replica_context().merge_call(check, args=(tensor,))
     else:
         check(tf.distribute.get_strategy(), tensor)  # One program for all replicas.
 
 
-def keep_or_restore(keep, variables, former_values):
+def keep_or_restore(
+    keep: Tensor, variables: Sequence[Variable], former_values: Sequence[Tensor]
+) -> None:
     """Give variables their former values back, on all replicas, unless `keep`.
 
     Args:
@@ -160,7 +170,7 @@ def keep_or_restore(keep, variables, former_values):
     assign_on_replicas(variables, values)
 
 
-def assign_on_replicas(variables, values):
+def assign_on_replicas(variables: Sequence[Variable], values: Sequence[Tensor]) -> None:
     """Give variables values that every replica has computed alike.
 
     Inside `strategy.run` a mirrored variable takes no plain `assign`: which replica's
@@ -188,7 +198,7 @@ def assign_on_replicas(variables, values):
     )
 
 
-def scatter_on_replicas(variable, rows, values):
+def scatter_on_replicas(variable: Variable, rows: Tensor, values: Tensor) -> None:
     """Replace some rows of a variable, on all replicas, without copying the rest.
 
     Args:

@@ -1,12 +1,24 @@
-"""The rows of a global batch on their way to the replicas."""
+"""Input batches: each replica gets its rows of the global batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Dataset, Strategy
 from simclr_tf.distribution.strategies import is_distributed
 from simclr_tf.errors import ConfigError, received_text
 
 
-def require_divisible(size, replicas, *, name="global_batch_size", largest=None):
+def require_divisible(
+    size: int,
+    replicas: int,
+    *,
+    name: str = "global_batch_size",
+    largest: int | None = None,
+) -> None:
     """Refuse a batch that the replicas cannot share in equal parts.
 
     Args:
@@ -40,7 +52,7 @@ Use 496 or 504. Received: global_batch_size=500, replicas=8.
 
 
 def nearest_divisible(size, replicas, largest=None):
-    """The (at most) two multiples of `replicas` nearest to `size`, in order.
+    """Return the (at most) two multiples of `replicas` nearest to `size`, in order.
 
     Example:
       >>> nearest_divisible(500, 8), nearest_divisible(3, 8)
@@ -54,8 +66,10 @@ def nearest_divisible(size, replicas, largest=None):
     return sorted(sorted(fitting, key=lambda n: abs(n - size))[:2])
 
 
-def distribute_batches(strategy, batches_of_worker):
-    """A data set of which every replica gets its rows of each global batch.
+def distribute_batches(
+    strategy: Strategy, batches_of_worker: Callable[[int, int], Dataset]
+) -> Iterable[Any]:
+    """Make a data set of which every replica gets its rows of each global batch.
 
     Replica r of R gets rows [r G / R, (r + 1) G / R) of a batch of G: the replicas of
     worker 0 come first. Nothing is divided by TensorFlow: each worker builds its own
@@ -88,7 +102,7 @@ def distribute_batches(strategy, batches_of_worker):
 
 
 def _cut(batch, parts):
-    """Every tensor `[B, ...]` as `[parts, B / parts, ...]`."""
+    """Reshape every tensor `[B, ...]` to `[parts, B / parts, ...]`."""
     return {
         name: tf.reshape(value, [parts, value.shape[0] // parts, *value.shape[1:]])
         for name, value in batch.items()

@@ -1,8 +1,12 @@
-"""The values that a variable has on this machine, without asking other workers."""
+"""A variable's values on this machine, read without asking other workers."""
+
+from __future__ import annotations
+
+from simclr_tf.array_types import Variable
 
 
-def local_copies(variable):
-    """The plain variables behind a variable, one a replica of this worker.
+def local_copies(variable: Variable) -> tuple[Variable, ...]:
+    """Return the plain variables behind a variable, one a replica of this worker.
 
     Reading or assigning them needs no collective: one worker can do it alone.
 

@@ -1,10 +1,14 @@
-"""A worker that stops answering, said in words instead of a graph's."""
+"""Errors about a lost worker: TensorFlow's become one message that names it."""
+
+from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Strategy
 from simclr_tf.distribution.strategies import cluster_of
 from simclr_tf.errors import LostPeerError
 
@@ -23,7 +27,9 @@ _SIGNS = re.compile(
 
 
 @contextlib.contextmanager
-def named_lost_peers(strategy, how_to_continue):
+def named_lost_peers(
+    strategy: Strategy, how_to_continue: Callable[[], str]
+) -> Iterator[None]:
     """Turn TensorFlow's errors about a lost worker into one that names it.
 
     Args:

@@ -1,12 +1,17 @@
-"""Mean and variance of the global batch, of which each replica holds a part."""
+"""Mean and variance over the global batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor
 from simclr_tf.distribution.collectives import stack_over_replicas
 
 
-def moments_over_replicas(values, axes):
-    """Mean and (biased) variance over some axes and over all replicas.
+def moments_over_replicas(values: Tensor, axes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Compute mean and (biased) variance over some axes and over all replicas.
 
     Each replica computes the mean m_r of its part and the mean square distance v_r
     from it; then, with parts of equal size,

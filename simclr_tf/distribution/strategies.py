@@ -1,9 +1,12 @@
-"""On which devices a run computes: one, several, several machines, or a TPU."""
+"""Strategies: one device, several GPUs, several machines, or a TPU."""
+
+from __future__ import annotations
 
 import os
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Variable
 from simclr_tf.config.pretrain import Strategy
 from simclr_tf.config.values import literal_choices
 from simclr_tf.distribution.cluster import (
@@ -22,9 +25,13 @@ _TPU_WAIT_SECONDS = 10.0
 
 
 def make_strategy(
-    name="auto", *, replicas=None, tpu=None, collective_timeout_seconds=300.0
-):
-    """The strategy under which a run builds its variables and steps.
+    name: str = "auto",
+    *,
+    replicas: int | None = None,
+    tpu: str | None = None,
+    collective_timeout_seconds: float = 300.0,
+) -> tf.distribute.Strategy:
+    """Make the strategy under which a run builds its variables and steps.
 
     Call it before TensorFlow is used for anything else: logical devices and
     connections to other workers cannot be set up later.
@@ -73,22 +80,22 @@ def make_strategy(
     return tf.distribute.get_strategy()
 
 
-def is_distributed(strategy):
-    """Whether it is more than TensorFlow's default strategy, which is one device."""
+def is_distributed(strategy: tf.distribute.Strategy) -> bool:
+    """Tell whether a strategy is not TensorFlow's default one, which is one device."""
     with strategy.scope():
         return tf.distribute.has_strategy()
 
 
-def belongs_to_scope(variable):
-    """Whether a variable lives on the replicas of the strategy in scope."""
+def belongs_to_scope(variable: Variable) -> bool:
+    """Tell whether a variable is on the replicas of the strategy in scope."""
     if not tf.distribute.has_strategy():
         return True
     home = getattr(variable, "distribute_strategy", None)
     return home is tf.distribute.get_strategy()
 
 
-def cluster_of(strategy):
-    """The Cluster of a strategy over several machines; None for all others."""
+def cluster_of(strategy: tf.distribute.Strategy) -> Cluster | None:
+    """Return the Cluster of a strategy over several machines; None for all others."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return None
     resolver = strategy.cluster_resolver
@@ -108,8 +115,8 @@ def cluster_of(strategy):
     return Cluster(tuple(workers), own) if len(workers) > 1 else None
 
 
-def is_chief(strategy):
-    """Whether this process is the one that writes files."""
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Tell whether this process is the one that writes files."""
     cluster = cluster_of(strategy)
     return cluster is None or cluster.index == 0
 

@@ -30,6 +30,7 @@ from simclr_tf.evaluation.protocols import (
 from simclr_tf.evaluation.results import (
     EVALUATION_FILE,
     FINETUNE_FILE,
+    TRANSFER_FILE,
     Measurement,
     Results,
     read_results,
@@ -47,6 +48,7 @@ __all__ = [
     "Distilled",
     "EVALUATION_FILE",
     "FINETUNE_FILE",
+    "TRANSFER_FILE",
     "FewLabelProbe",
     "LinearProbe",
     "LinearSGDProbe",

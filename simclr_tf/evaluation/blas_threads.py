@@ -1,4 +1,4 @@
-"""How many threads NumPy's linear algebra gets."""
+"""Number of threads for NumPy's linear algebra."""
 
 import contextlib
 
@@ -9,7 +9,7 @@ _BYTES_A_THREAD = 2**27
 
 @contextlib.contextmanager
 def threads_for(array):
-    """At most one thread of the linear algebra for each 128 MiB of an array.
+    """Use at most one thread of linear algebra for each 128 MiB of an array.
 
     The probes multiply tall matrices with a dozen columns, thousands of times. More
     threads than the data can feed wait for each other by spinning: on two cores, two

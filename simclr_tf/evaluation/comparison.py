@@ -1,7 +1,12 @@
-"""A representation side by side with what it has to beat, under the same probes."""
+"""Comparison of an encoder with an untrained one and raw pixels, by the same probes."""
+
+from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
+from simclr_tf.array_types import Model
 from simclr_tf.errors import require
 from simclr_tf.evaluation.features import (
     check_labelled,
@@ -19,22 +24,27 @@ from simclr_tf.evaluation.results import Results
 from simclr_tf.evaluation.training_views import EncodedViews
 from simclr_tf.training.workdir import versions
 
+if TYPE_CHECKING:
+    from simclr_tf.evaluation.results import Measurement
+    from simclr_tf.evaluation.training_views import TrainingViews
+
+
 THIS_ENCODER = "this encoder"
 UNTRAINED = "untrained encoder"
 RAW_PIXELS = "raw pixels"
 
 
 def evaluate_encoder(
-    encoder,
-    train_batches,
-    test_batches,
+    encoder: Model | None,
+    train_batches: Iterable[dict[str, Any]],
+    test_batches: Iterable[dict[str, Any]],
     *,
-    representation=THIS_ENCODER,
-    train_views=None,
-    on_features=None,
-    **settings,
-):
-    """`evaluate_features` of a frozen encoder.
+    representation: str = THIS_ENCODER,
+    train_views: TrainingViews | None = None,
+    on_features: Callable[..., None] | None = None,
+    **settings: Any,
+) -> tuple[Measurement, ...]:
+    """Run `evaluate_features` on a frozen encoder.
 
     Args:
       encoder: keras.Model, or None for the raw pixels.
@@ -71,28 +81,29 @@ def evaluate_encoder(
         parts.append(check_labelled(name, features, labels))
         if name == "training" and train_views is not None:
             forward = pixel_function() if encoder is None else feature_function(encoder)
-            views = EncodedViews(train_views, forward, ids[labels >= 0])
+            labelled = labels >= 0  # type: ignore[operator]
+            views = EncodedViews(train_views, forward, ids[labelled])
     if on_features is not None:
         on_features(representation, *found)
     return evaluate_features(representation, *parts, views=views, **settings)
 
 
 def compare(
-    encoder,
-    untrained_encoder,
-    train_batches,
-    test_batches,
+    encoder: Model,
+    untrained_encoder: Model | None,
+    train_batches: Iterable[dict[str, Any]],
+    test_batches: Iterable[dict[str, Any]],
     *,
-    data,
-    encoder_name,
-    command=None,
-    step=None,
-    train_views=None,
-    on_measured=None,
-    on_features=None,
-    **settings,
-):
-    """This encoder, the same one untrained, and raw pixels under the same probes.
+    data: str,
+    encoder_name: str,
+    command: str | None = None,
+    step: int | None = None,
+    train_views: TrainingViews | None = None,
+    on_measured: Callable[[Measurement], None] | None = None,
+    on_features: Callable[..., None] | None = None,
+    **settings: Any,
+) -> Results:
+    """Compare this encoder, an untrained one and raw pixels under the same probes.
 
     Args:
       encoder: keras.Model.

@@ -1,7 +1,11 @@
-"""Distillation and self-training: a student beside the teacher that it learns from."""
+"""Distillation and self-training: a student trained on the output of its teacher."""
+
+from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +33,10 @@ from simclr_tf.training.keras_files import load_classifier
 from simclr_tf.training.student_training import train_student
 from simclr_tf.training.workdir import versions
 
+if TYPE_CHECKING:
+    from simclr_tf.config.distill import DistillConfig
+
+
 DISTILL_FILE = "distill.json"
 TEACHER, STUDENT = "teacher", "student"
 CLASSIFY, AGREE = "classify", "agreement_with_teacher"
@@ -36,7 +44,7 @@ CLASSIFY, AGREE = "classify", "agreement_with_teacher"
 
 @dataclasses.dataclass(frozen=True)
 class Distilled:
-    """What a distillation gives back.
+    """The result of a distillation.
 
     Attributes:
       student: keras.Model, float32 images `[N, H, W, C]` in [0, 1] to logits.
@@ -53,7 +61,12 @@ class Distilled:
     images: dict
 
 
-def distill(config, *, command=None, say=print):
+def distill(
+    config: DistillConfig,
+    *,
+    command: str | None = None,
+    say: Callable[[str], None] = print,
+) -> Distilled:
     """Train a student on a teacher's predictions, and test both on the same images.
 
     Args:
@@ -65,7 +78,7 @@ def distill(config, *, command=None, say=print):
       Distilled.
 
     Raises:
-      ConfigError, DataError, WorkdirError: what the caller can put right.
+      ConfigError, DataError, WorkdirError: a wrong option, file or folder.
       NonFiniteError: the training diverged.
 
     Source: Chen et al., SimCLRv2 (2020), section 2: knowledge distillation via
@@ -83,7 +96,7 @@ def distill(config, *, command=None, say=print):
         config.batch_size, strategy.num_replicas_in_sync, name="batch_size"
     )
     with strategy.scope():
-        teacher = load_classifier(config.teacher)
+        teacher = load_classifier(str(config.teacher))
     train = _training_images(config, teacher)
     test = _test_images(config, teacher)
     student = build_student(config, teacher)
@@ -131,11 +144,11 @@ def distill(config, *, command=None, say=print):
 
 
 def build_student(config, teacher):
-    """The student before its first step.
+    """Build the student before its first step.
 
     Args:
       config: DistillConfig; `architecture`, `student`, `init_from` and `seed` count.
-      teacher: keras.Model as of `load_classifier`.
+      teacher: keras.Model of `load_classifier`.
 
     Returns:
       keras.Model, images to logits of the teacher's classes, on one device.
@@ -176,7 +189,7 @@ def _draw_linear_layer(student, seed):
 
 
 def _training_images(config, teacher):
-    """The images to learn from; of their labels, those that are to be used."""
+    """Open the images to learn from; of their labels, those that are to be used."""
     run = config.run_config(teacher.input_shape[-1])
     source = open_training_source(run)
     if config.alpha == 1:
@@ -232,7 +245,7 @@ def _check_classes(teacher, source):
 
 
 def _measure(config, teacher, student, test, training):
-    """Both networks on the test images, and how often they agree."""
+    """Measure both networks on the test images, and how often they agree."""
     batches = evaluation_batches(test, config.batch_size, config.image_size_pixels)
     predictions, measurements = {}, []
     for name, network in ((TEACHER, teacher), (STUDENT, student)):
@@ -277,7 +290,7 @@ def _measure(config, teacher, student, test, training):
 
 
 def _share(representation, protocol, metric, hits, **fields):
-    """A Measurement of the share of images for which something holds."""
+    """Return a Measurement of the share of images for which something holds."""
     number, count = len(hits), int(np.sum(hits))
     low, high = wilson_interval(count, number)
     return Measurement(

@@ -1,13 +1,21 @@
-"""Frozen features: what an encoder, or nothing but the pixels, says about images."""
+"""Frozen features: the outputs of an encoder, or the raw pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.array_types import Array, Model
 from simclr_tf.errors import DataError, NonFiniteError, require
 
 
-def extract_features(encoder, batches):
-    """Features of a whole set from a frozen encoder.
+def extract_features(
+    encoder: Model, batches: Iterable[dict[str, Any]]
+) -> tuple[Array, Array | None, Array]:
+    """Compute the features of a whole set with a frozen encoder.
 
     The encoder runs in inference mode (batch norm with its moving statistics, no
     dropout), compiled once, and is bit-identical afterwards. Feature maps
@@ -48,8 +56,10 @@ def extract_features(encoder, batches):
     return features, labels, ids
 
 
-def raw_pixels(batches, max_side_pixels=32):
-    """The pixels themselves as features: what any encoder has to beat.
+def raw_pixels(
+    batches: Iterable[dict[str, Any]], max_side_pixels: int | None = 32
+) -> tuple[Array, Array | None, Array]:
+    """Return the pixels themselves as features: what any encoder has to beat.
 
     Larger images are shrunk by area averaging, their longer side to
     `max_side_pixels`: more pixels make this baseline slower, hardly better.
@@ -75,7 +85,7 @@ def raw_pixels(batches, max_side_pixels=32):
 
 
 def feature_function(encoder):
-    """The features of one batch: what `extract_features` computes for each.
+    """Return a function to the features of a batch, as `extract_features` has them.
 
     Nothing that calls this function can train the encoder: it runs in inference mode,
     batch norm with its moving statistics, and no gradient reaches its weights.
@@ -110,7 +120,7 @@ def feature_function(encoder):
 
 
 def pixel_function(max_side_pixels=32):
-    """The pixels of one batch: what `raw_pixels` computes for each.
+    """Return a function to the pixels of a batch, as `raw_pixels` has them.
 
     Args:
       max_side_pixels: as for `raw_pixels`.
@@ -145,7 +155,7 @@ def pixel_function(max_side_pixels=32):
 
 
 def check_labelled(name, features, labels):
-    """Features and labels as arrays that belong together; unlabelled rows go.
+    """Return features and labels as matching arrays; unlabelled rows are dropped.
 
     Args:
       name: str, what they are, for the message: "training" or "test".
@@ -185,7 +195,7 @@ def check_labelled(name, features, labels):
 
 
 def _collect(batches, represent):
-    """All batches through `represent`, concatenated, with labels and ids."""
+    """Pass all batches through `represent`; concatenate, with labels and ids."""
     features, labels, ids, size = [], [], [], None
     for batch in batches:
         images = _float_images(batch["images"])

@@ -1,4 +1,4 @@
-"""What an encoder is worth with few labels: fine-tuned, from scratch, and frozen."""
+"""Evaluation with few labels: fine-tuned, from scratch, and a frozen encoder."""
 
 import dataclasses
 import hashlib
@@ -69,7 +69,7 @@ class FewLabels:
         self._features = {}
 
     def identity(self):
-        """dict, JSON: what a run's result depends on, apart from method and seed."""
+        """Return what a run's result depends on, but method and seed, as JSON."""
         digest = hashlib.sha256()
         for weights in self.encoder.get_weights():
             digest.update(np.ascontiguousarray(weights).tobytes())
@@ -92,7 +92,7 @@ class FewLabels:
         on_run=None,
         on_network=None,
     ):
-        """Every cell of budgets and methods, over the seeds.
+        """Measure every cell of budgets and methods, over the seeds.
 
         Args:
           budgets: list of LabelBudget.
@@ -109,7 +109,7 @@ class FewLabels:
           tuple of Measurement: values are means over the seeds.
 
         Raises:
-          ConfigError, DataError: what the caller can put right.
+          ConfigError, DataError: a wrong option, or unusable images.
           NonFiniteError: a training diverged.
         """
         for method in methods:
@@ -152,7 +152,7 @@ class FewLabels:
         return tuple(measurements)
 
     def _epochs(self, method, config, subsets):
-        """Planned passes over the labelled images; None for the probe."""
+        """Return the planned passes over the labelled images; None for the probe."""
         if method.startswith("linear"):
             return None
         if method == "scratch" and config.scratch_epochs:
@@ -161,7 +161,7 @@ class FewLabels:
         return config.epochs_for(min(map(len, subsets.values())) / labelled)
 
     def _results(self, method, budget, config, subsets, todo, on_network):
-        """(seed, the fields of a LabelRun that are results) of a cell."""
+        """Yield (seed, the fields of a LabelRun that are results) of a cell."""
         if not todo:
             return
         if method.startswith("linear"):
@@ -194,7 +194,7 @@ class FewLabels:
             yield seed, result
 
     def _training(self, method, config, subsets):
-        """One compiled training for all seeds of a cell."""
+        """Build one compiled training for all seeds of a cell."""
         is_scratch = method == "scratch"
         if is_scratch:
             config = dataclasses.replace(
@@ -244,7 +244,7 @@ class FewLabels:
         }
 
     def _probed(self, seed, ids, is_untrained):
-        """Logistic regression on the features of an encoder as it is."""
+        """Fit logistic regression on the features of an encoder as it is."""
         started = time.monotonic()
         (train, labels, rows), (test, test_labels, _) = self._features_of(
             seed if is_untrained else None
@@ -266,7 +266,7 @@ class FewLabels:
         }
 
     def _features_of(self, seed):
-        """Features of both sets from the encoder, or from a fresh one of a seed."""
+        """Compute features of both sets with the encoder, or a fresh one of a seed."""
         if seed not in self._features:
             encoder = self.encoder if seed is None else fresh_copy(self.encoder, seed)
             self._features[seed] = [
@@ -280,7 +280,7 @@ class FewLabels:
 
 
 def _split(labels, ids, config, seed):
-    """(ids to train on, ids held out for early stopping or None)."""
+    """Split into (ids to train on, ids held out for early stopping or None)."""
     if config.early_stopping_epochs is None:
         return ids, None
     kept = label_subset(labels[ids], fraction=1 - config.held_out_fraction, seed=seed)
@@ -295,7 +295,7 @@ def _split(labels, ids, config, seed):
 
 
 def _scores(predictions, labels, settings):
-    """Fields of a run; the mean over the classes is what some data sets report."""
+    """Return fields of a run; some data sets report the mean over the classes."""
     correct = predictions == labels
     by_class = [correct[labels == label].mean() for label in np.unique(labels)]
     return {
@@ -309,7 +309,7 @@ def _scores(predictions, labels, settings):
 
 
 def _measurement(budget, runs):
-    """The mean over the seeds; of one seed, with the interval of the test images."""
+    """Average over the seeds; with one seed, add the interval of the test images."""
     values = [run.accuracy_percent for run in runs]
     low = high = std = None
     if len(runs) == 1:

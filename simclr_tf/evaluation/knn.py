@@ -1,8 +1,11 @@
-"""Weighted k nearest neighbours: the probe that fits nothing."""
+"""Weighted k nearest neighbours, a probe without training."""
+
+from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.array_types import Array
 from simclr_tf.errors import require
 from simclr_tf.evaluation.features import check_labelled
 
@@ -10,8 +13,10 @@ from simclr_tf.evaluation.features import check_labelled
 _SIMILARITIES_A_BLOCK = 2**24
 
 
-def nearest_neighbours(features, queries, k, *, query_block=1024):
-    """The k rows of `features` most similar to each query.
+def nearest_neighbours(
+    features: Array, queries: Array, k: int, *, query_block: int = 1024
+) -> tuple[Array, Array]:
+    """Find the k rows of `features` most similar to each query.
 
     Similarity is the cosine, h_i . h_j / (|h_i| |h_j|), 0 for a row of zeros. Both
     sides are taken in blocks, so memory does not grow with the sets. Of equally
@@ -53,9 +58,14 @@ def nearest_neighbours(features, queries, k, *, query_block=1024):
 
 
 def knn_classify(
-    train_features, train_labels, test_features, *, k=20, temperature=0.07
-):
-    """Classes voted by the k nearest training images.
+    train_features: Array,
+    train_labels: Array,
+    test_features: Array,
+    *,
+    k: int = 20,
+    temperature: float = 0.07,
+) -> Array:
+    """Classify images by the vote of the k nearest training images.
 
     The neighbour j of a query i votes for its class with the weight
     exp(s_ij / temperature), s the cosine similarity. Of classes with equally many
@@ -99,7 +109,7 @@ def knn_classify(
 
 
 def _most_similar(features, queries, k, candidate_block):
-    """`nearest_neighbours` of one block of queries, over blocks of candidates."""
+    """Find `nearest_neighbours` of one block of queries, over blocks of candidates."""
     best_indices = np.zeros([len(queries), 0], np.int64)
     best = np.zeros([len(queries), 0], np.float32)
     for start in range(0, len(features), candidate_block):

@@ -1,4 +1,4 @@
-"""Many linear classifiers trained at once, each with a learning rate of its own."""
+"""Many linear classifiers trained at once, each with its own learning rate."""
 
 import numpy as np
 import tensorflow as tf
@@ -103,7 +103,7 @@ class LinearLayers:
         return [self.kernels, self.biases]
 
     def train_step(self, features, class_indices):
-        """One update of all layers.
+        """Update all layers once.
 
         Args:
           features: float32 `[N, F]`, array or tensor.
@@ -112,7 +112,7 @@ class LinearLayers:
         self._step(features, tf.cast(class_indices, tf.int32))
 
     def logits(self, features):
-        """float32 NumPy logits `[L, N, C]` of features `[N, F]`."""
+        """Compute float32 NumPy logits `[L, N, C]` of features `[N, F]`."""
         features = tf.convert_to_tensor(features, tf.float32)
         return self._logits(features).numpy()
 
@@ -144,7 +144,7 @@ class _StackedLARS(LARS):
         self._layer_rates = np.asarray(learning_rates, np.float32)
 
     def trust_ratio(self, direction, variable):
-        """What scales each layer's direction: `[L, 1, ...]`, rate times trust."""
+        """Return the factor of each direction, `[L, 1, ...]`: rate times trust."""
         axes = list(range(1, variable.shape.rank))
         rates = self._layer_rates.reshape([-1] + [1] * len(axes))
         if self._var_key(variable) in self._unadapted:

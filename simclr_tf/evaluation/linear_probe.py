@@ -1,9 +1,13 @@
 """Linear probes on frozen features: with all labels, and with a few a class."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
+from simclr_tf.array_types import Array
 from simclr_tf.data.label_budgets import label_subset
 from simclr_tf.errors import DataError, require
 from simclr_tf.evaluation.blas_threads import threads_for
@@ -18,7 +22,7 @@ _SWEEP_TOLERANCE = 1e-3
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LinearProbe:
-    """What `linear_probe` found.
+    """The result of `linear_probe`.
 
     Attributes:
       accuracy_percent: float, on the test set.
@@ -35,7 +39,7 @@ class LinearProbe:
     predictions: np.ndarray
 
     @property
-    def l2_is_at_edge(self):
+    def l2_is_at_edge(self) -> bool:
         """Whether the best value is the first or last tried: widen the sweep then."""
         values = sorted(self.held_out_accuracies_percent)
         return len(values) > 1 and self.l2 in (values[0], values[-1])
@@ -43,7 +47,7 @@ class LinearProbe:
 
 @dataclasses.dataclass(frozen=True)
 class FewLabelProbe:
-    """What `few_label_probe` found.
+    """The result of `few_label_probe`.
 
     Attributes:
       accuracy_percent: float, mean over the draws, each on the whole test set.
@@ -61,17 +65,17 @@ class FewLabelProbe:
 
 
 def linear_probe(
-    train_features,
-    train_labels,
-    test_features,
-    test_labels,
+    train_features: Array,
+    train_labels: Array,
+    test_features: Array,
+    test_labels: Array,
     *,
-    l2_values=L2_VALUES,
-    held_out_fraction=0.2,
-    scaling="center",
-    seed=0,
-):
-    """Accuracy of an L2-regularised logistic regression on frozen features.
+    l2_values: Sequence[float] = L2_VALUES,
+    held_out_fraction: float = 0.2,
+    scaling: str = "center",
+    seed: int = 0,
+) -> LinearProbe:
+    """Measure an L2-regularised logistic regression on frozen features.
 
     The penalty is the value with the best accuracy on a held-out, stratified part of
     the *training* set (of equal ones, the lowest loss there); the classifier is then
@@ -85,7 +89,7 @@ def linear_probe(
       l2_values: floats > 0 to choose from, against the mean loss (default: 17 from
         1e-6 to 100; see `named_l2_values` for the paper's 45).
       held_out_fraction: float in (0, 1), share of each class held out for the choice.
-      scaling: "center" or "standardize", as of `PrincipalAxes`. The default is the
+      scaling: "center" or "standardize", as in `PrincipalAxes`. The default is the
         better one for raw pixels, and as good for encoders.
       seed: int, of the held-out part.
 
@@ -131,18 +135,18 @@ def linear_probe(
 
 
 def few_label_probe(
-    train_features,
-    train_labels,
-    test_features,
-    test_labels,
+    train_features: Array,
+    train_labels: Array,
+    test_features: Array,
+    test_labels: Array,
     *,
-    per_class=10,
-    draws=5,
-    seed=0,
-    alphas=ALPHAS,
-    scaling="center",
-):
-    """Accuracy when only a few labels of each class are known.
+    per_class: int = 10,
+    draws: int = 5,
+    seed: int = 0,
+    alphas: Sequence[float] = ALPHAS,
+    scaling: str = "center",
+) -> FewLabelProbe:
+    """Measure accuracy when only a few labels of each class are known.
 
     A ridge classifier, its penalty chosen by leave-one-out among the few labelled
     images alone, on several random draws of them.
@@ -197,7 +201,7 @@ def few_label_probe(
 
 
 def held_out_split(labels, held_out_fraction, seed):
-    """Which training images choose a setting, and which are fitted meanwhile.
+    """Split training images: some choose a setting, the others are fitted meanwhile.
 
     Args:
       labels: int array `[n]`, all labelled.
@@ -233,7 +237,7 @@ def held_out_split(labels, held_out_fraction, seed):
 
 
 def _sweep(x, class_indices, parts, l2_values):
-    """The best penalty, its weights, and the accuracy of every penalty."""
+    """Find the best penalty, its weights, and the accuracy of every penalty."""
     fitted_part, held_out_part = parts
     num_classes = class_indices.max() + 1
     best = weights = None
@@ -255,7 +259,7 @@ def _sweep(x, class_indices, parts, l2_values):
 
 
 def _score(x, class_indices, weights):
-    """Number of correct predictions, and the mean loss."""
+    """Return the number of correct predictions, and the mean loss."""
     logits = x @ weights[:-1] + weights[-1]
     logits -= logits.max(axis=1, keepdims=True)
     log_totals = np.log(np.exp(logits).sum(axis=1))

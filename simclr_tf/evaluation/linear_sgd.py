@@ -1,9 +1,13 @@
 """A linear layer trained by SGD or LARS, on cached features or on augmented views."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from simclr_tf.array_types import Array
 from simclr_tf.data.batch_schedule import BatchSchedule
 from simclr_tf.errors import NonFiniteError, require
 from simclr_tf.evaluation.features import check_labelled
@@ -20,7 +24,7 @@ EPOCHS = 90
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LinearSGDProbe:
-    """What `linear_sgd_probe` found.
+    """The result of `linear_sgd_probe`.
 
     Attributes:
       accuracy_percent: float, on the test set.
@@ -40,30 +44,30 @@ class LinearSGDProbe:
     predictions: np.ndarray
 
     @property
-    def learning_rate_is_at_edge(self):
+    def learning_rate_is_at_edge(self) -> bool:
         """Whether the best value is the first or last tried: widen the sweep then."""
         values = sorted(self.held_out_accuracies_percent)
         return len(values) > 1 and self.base_learning_rate in (values[0], values[-1])
 
 
 def linear_sgd_probe(
-    train_features,
-    train_labels,
-    test_features,
-    test_labels,
+    train_features: Array,
+    train_labels: Array,
+    test_features: Array,
+    test_labels: Array,
     *,
-    optimizer="sgd",
-    base_learning_rates=BASE_LEARNING_RATES,
-    epochs=EPOCHS,
-    batch_size=256,
-    momentum=0.9,
-    weight_decay=0.0,
-    held_out_fraction=0.2,
-    scaling="center",
-    seed=0,
-    view_batches=None,
-):
-    """Accuracy of a linear layer trained on a frozen encoder, as the paper trains it.
+    optimizer: str = "sgd",
+    base_learning_rates: Sequence[float] = BASE_LEARNING_RATES,
+    epochs: int = EPOCHS,
+    batch_size: int = 256,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    held_out_fraction: float = 0.2,
+    scaling: str = "center",
+    seed: int = 0,
+    view_batches: Callable[..., Iterable[tuple[Array, Array]]] | None = None,
+) -> LinearSGDProbe:
+    """Measure a linear layer trained on a frozen encoder, as the paper trains it.
 
     One layer a learning rate, all trained at once by `LinearLayers` on all but a
     held-out, stratified part of the *training* set; the learning rate with the best
@@ -85,7 +89,7 @@ def linear_sgd_probe(
       batch_size: int >= 1; an epoch's incomplete last batch is left out.
       momentum, weight_decay: of `LinearLayers`.
       held_out_fraction: float in (0, 1), share of each class held out for the choice.
-      scaling: "center" or "standardize", as of `PrincipalAxes`.
+      scaling: "center" or "standardize", as in `PrincipalAxes`.
       seed: int, of the held-out part, the layers' start and the order of the images.
       view_batches: None to train on `train_features`, or a function (rows `[r]`,
         batch_size=, total_steps=, seed=) that yields total_steps pairs (features
@@ -151,7 +155,7 @@ class _Trainer:
         self._epochs, self._seed = epochs, seed
 
     def train(self, rows, base_learning_rates, *, batches, **of_layers):
-        """Features `[N, F]` -> logits `[L, N, C]` of one layer a learning rate."""
+        """Train one layer a learning rate; return logits `[L, N, C]` of `[N, F]`."""
         total_steps = self._epochs * (len(rows) // self.batch_size)
         layers = LinearLayers(
             self._x.shape[1],
@@ -172,7 +176,7 @@ class _Trainer:
         return lambda features: layers.logits(self._scaled(features))
 
     def cached_batches(self, rows, *, batch_size, total_steps, seed):
-        """Pairs (features, labels) in the order in which a run would see the images."""
+        """Yield pairs (features, labels) in the order of a run."""
         schedule = BatchSchedule(len(rows), batch_size, seed)
         for step in range(total_steps):
             chosen = rows[schedule.examples(step)[1]]
@@ -183,7 +187,7 @@ class _Trainer:
 
 
 def _choose(logits, class_indices, rates):
-    """The best learning rate by its logits `[N, C]`, and the accuracy of each."""
+    """Choose the best learning rate by its logits `[N, C]`; return all accuracies."""
     best, accuracies = None, {}
     for rate, found in zip(rates, logits.astype(np.float64), strict=True):
         if not np.isfinite(found).all():

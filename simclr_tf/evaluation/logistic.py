@@ -1,5 +1,7 @@
 """Multinomial logistic regression with an L2 penalty, by L-BFGS."""
 
+from __future__ import annotations
+
 import numpy as np
 import scipy.optimize
 
@@ -10,14 +12,14 @@ L2_VALUES = tuple(float(l2) for l2 in np.logspace(-6, 2, 17))
 L2_CHOICES = ("fast", "paper")
 
 
-def named_l2_values(choice, num_images):
-    """Penalties for `linear_probe` by name.
+def named_l2_values(choice: str, num_images: int) -> tuple[float, ...]:
+    """Return the penalties for `linear_probe` by name.
 
     "fast" is its default. "paper" is the sweep of the transfer experiments: 45 values,
-    logarithmically spaced from 1e-6 to 1e5. The paper does not say what they weigh
-    against; here it is the *summed* loss, sum_i loss_i + value |W|^2, as in the tool
-    for linear evaluation published by one of its authors. `linear_probe` counts
-    against the mean loss with l2 / 2 |W|^2, so l2 = 2 value / n.
+    logarithmically spaced from 1e-6 to 1e5. The paper does not define the loss that
+    they are added to; here it is the *summed* loss, sum_i loss_i + value |W|^2, as in
+    the tool for linear evaluation published by one of its authors. `linear_probe` adds
+    them to the mean loss with l2 / 2 |W|^2, so l2 = 2 value / n.
 
     Args:
       choice: "fast" or "paper".
@@ -54,7 +56,7 @@ def fit_logistic(
     tolerance=1e-4,
     max_iterations=500,
 ):
-    """Weights of a multinomial logistic regression.
+    """Fit the weights of a multinomial logistic regression.
 
     Minimises mean_i(-log softmax(x_i W + b)[y_i]) + l2 / 2 |W|^2; b goes unpunished.
     L-BFGS runs in coordinates that are scaled by the diagonal of the Hessian at the
@@ -127,7 +129,7 @@ class _Objective:
         return float(losses.mean(dtype=np.float64) + penalty), slopes
 
     def newton_scales(self, weights):
-        """1 / sqrt(diagonal of the Hessian), `[F + 1, C]`."""
+        """Return 1 / sqrt(diagonal of the Hessian), `[F + 1, C]`."""
         _, p = self._forward(weights)
         spread = p * (1 - p) / len(self._x)
         diagonal = np.empty(weights.shape)
@@ -136,7 +138,7 @@ class _Objective:
         return 1 / np.sqrt(diagonal)
 
     def _forward(self, weights):
-        """Losses `[n]` and probabilities `[n, C]`, in the dtype of the features."""
+        """Compute losses `[n]` and probabilities `[n, C]` in the dtype of features."""
         weights = weights.astype(self._x.dtype)
         logits = self._x @ weights[:-1] + weights[-1]
         logits -= logits.max(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What each protocol measures of given features: the fields of a Measurement.
+"""Measurements of given features, one function a protocol.
 
 Each function takes the training and the test set as pairs (features, labels), all
 labelled, and returns the fields that depend on the protocol.
@@ -16,7 +16,7 @@ from simclr_tf.evaluation.ridge import fit_ridge
 
 
 def measure_knn(train, test, *, k, temperature):
-    """Weighted kNN."""
+    """Measure weighted kNN."""
     predictions = knn_classify(*train, test[0], k=k, temperature=temperature)
     return {
         **_accuracy(predictions == test[1]),
@@ -26,7 +26,7 @@ def measure_knn(train, test, *, k, temperature):
 
 
 def measure_linear(train, test, *, l2_values, seed):
-    """Logistic regression by L-BFGS; `l2_values` are floats or a name."""
+    """Measure logistic regression by L-BFGS; `l2_values` are floats or a name."""
     if isinstance(l2_values, str):
         l2_values = named_l2_values(l2_values, len(train[1]))
     probe = linear_probe(*train, *test, l2_values=l2_values, seed=seed)
@@ -49,7 +49,7 @@ def measure_linear(train, test, *, l2_values, seed):
 
 
 def measure_few(train, test, *, per_class, draws, seed):
-    """Ridge on a few labels a class, several draws of them."""
+    """Measure ridge regression on a few labels a class, several draws of them."""
     probe = few_label_probe(*train, *test, per_class=per_class, draws=draws, seed=seed)
     return {
         "value": probe.accuracy_percent,
@@ -67,7 +67,7 @@ def measure_few(train, test, *, per_class, draws, seed):
 
 
 def measure_ridge(train, test):
-    """Ridge on all labels, its penalty chosen by leave-one-out: nothing is random."""
+    """Measure ridge regression on all labels, its penalty by leave-one-out."""
     with threads_for(train[0]):
         probe = fit_ridge(*train)
     sweep = [
@@ -89,7 +89,7 @@ def measure_ridge(train, test):
 def measure_linear_sgd(
     train, test, *, optimizer, base_learning_rates, epochs, batch_size, seed, views=None
 ):
-    """A linear layer trained by SGD or LARS; on augmented views if there are any."""
+    """Measure a linear layer trained by SGD or LARS, on views if there are any."""
     momentum, weight_decay = 0.9, 0.0
     probe = linear_sgd_probe(
         *train,
@@ -128,7 +128,7 @@ def measure_linear_sgd(
 
 
 def _accuracy(correct):
-    """The share of correct predictions (bool `[m]`) with its Wilson interval."""
+    """Return the share of correct predictions (bool `[m]`) with its Wilson interval."""
     num_correct, num_test = int(np.sum(correct)), len(correct)
     low, high = wilson_interval(num_correct, num_test)
     return {

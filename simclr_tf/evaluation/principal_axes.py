@@ -1,4 +1,4 @@
-"""The coordinates in which linear probes are cheap: standardised, rotated."""
+"""Standardised and rotated coordinates, in which linear probes are cheap."""
 
 import numpy as np
 
@@ -44,17 +44,17 @@ class PrincipalAxes:
             self._axes, self.variances = _axes_of(scaled)
 
     def transform(self, features):
-        """float32 coordinates `[m, R]` of features `[m, F]`."""
+        """Compute float32 coordinates `[m, R]` of features `[m, F]`."""
         features = np.asarray(features, np.float32)
         return ((features - self._mean) * self._factors) @ self._axes
 
 
 def mean_and_factors(features, scaling):
-    """What centres and scales features: (x - mean) * factors.
+    """Compute what centres and scales features: (x - mean) * factors.
 
     Args:
       features: float array `[n, F]`.
-      scaling: "center" or "standardize", as of `PrincipalAxes`.
+      scaling: "center" or "standardize", as in `PrincipalAxes`.
 
     Returns:
       mean, factors: float32 arrays `[F]`; a constant feature has the factor 0.
@@ -79,7 +79,7 @@ def mean_and_factors(features, scaling):
 
 
 def _axes_of(x):
-    """Orthonormal float32 axes `[F, R]` that span the rows of x, and variances."""
+    """Compute orthonormal axes `[F, R]` that span the rows of x, and variances."""
     num_rows, num_features = x.shape
     if num_features <= num_rows:
         small = num_features <= _DOUBLE_PRECISION_SIZE

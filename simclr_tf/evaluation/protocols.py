@@ -1,7 +1,12 @@
-"""The protocols by name, and what they measure of given features."""
+"""Protocols by name, and their run on given features."""
+
+from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from simclr_tf.array_types import Array
 from simclr_tf.config.evaluate import DEFAULT_PROTOCOLS, PROTOCOLS
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.evaluation import measures
@@ -9,25 +14,28 @@ from simclr_tf.evaluation.features import check_labelled
 from simclr_tf.evaluation.linear_sgd import BASE_LEARNING_RATES, EPOCHS
 from simclr_tf.evaluation.results import Measurement
 
+if TYPE_CHECKING:
+    from simclr_tf.evaluation.training_views import EncodedViews
+
 
 def evaluate_features(
-    representation,
-    train,
-    test,
+    representation: str,
+    train: tuple[Array, Array],
+    test: tuple[Array, Array],
     *,
-    protocols=DEFAULT_PROTOCOLS,
-    k=20,
-    temperature=0.07,
-    l2_values="fast",
-    per_class=10,
-    draws=5,
-    base_learning_rates=BASE_LEARNING_RATES,
-    linear_epochs=EPOCHS,
-    linear_batch_size=256,
-    seed=0,
-    views=None,
-):
-    """Probes of given features: by default weighted kNN, linear, and few labels.
+    protocols: Sequence[str] = DEFAULT_PROTOCOLS,
+    k: int = 20,
+    temperature: float = 0.07,
+    l2_values: str | Sequence[float] = "fast",
+    per_class: int | None = 10,
+    draws: int = 5,
+    base_learning_rates: Sequence[float] = BASE_LEARNING_RATES,
+    linear_epochs: int = EPOCHS,
+    linear_batch_size: int = 256,
+    seed: int = 0,
+    views: EncodedViews | None = None,
+) -> tuple[Measurement, ...]:
+    """Probe given features: by default weighted kNN, linear, and few labels.
 
     Args:
       representation: str, name of the row in the table.
@@ -88,7 +96,7 @@ def evaluate_features(
 
 
 def check_protocols(protocols, views, per_class):
-    """The protocols to run, each once, if all of them are known and can run.
+    """Return the protocols to run, each once, if all are known and can run.
 
     Args:
       protocols: iterable of str.

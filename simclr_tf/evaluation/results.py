@@ -1,13 +1,17 @@
-"""What an evaluation measured: one JSON schema for every protocol.
+"""Results of an evaluation: one JSON schema for every protocol.
 
-Accuracies are percents everywhere, and the names of metrics say so.
+Accuracies are percents everywhere, and the names of metrics show it.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import json
 import math
 import pathlib
+from typing import Any
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, WorkdirError, require
 from simclr_tf.files import write_atomically
 
@@ -15,6 +19,7 @@ SCHEMA = "simclr_tf.evaluation"
 SCHEMA_VERSION = 1
 EVALUATION_FILE = "evaluation.json"
 FINETUNE_FILE = "finetune.json"
+TRANSFER_FILE = "transfer.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Measurement:
       num_test: int, test images.
       num_train_labels: int, labels that the classifier saw (of one draw); None where
         that is not known.
-      num_features: int, length of a feature vector; None where that says nothing.
+      num_features: int, length of a feature vector; None where that means nothing.
       low_95, high_95: floats, 95 % interval for the test images being a sample
         (Wilson); None for means over draws.
       std: float, sample standard deviation over the draws; None for one draw.
@@ -75,8 +80,8 @@ class Results:
     wall_seconds: float | None = None
     step: int | None = None
 
-    def find(self, representation, protocol):
-        """The measurement of a representation under a protocol, or None."""
+    def find(self, representation: str, protocol: str) -> Measurement | None:
+        """Return the measurement of a representation under a protocol, or None."""
         for measurement in self.measurements:
             if (measurement.representation, measurement.protocol) == (
                 representation,
@@ -86,8 +91,10 @@ class Results:
         return None
 
 
-def wilson_interval(successes, trials, z=1.959963984540054):
-    """Interval for a proportion that holds near 0 and 1 too.
+def wilson_interval(
+    successes: int, trials: int, z: float = 1.959963984540054
+) -> tuple[float, float]:
+    """Return an interval for a proportion that holds near 0 and 1 too.
 
     (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), p = successes / n.
 
@@ -124,7 +131,7 @@ def wilson_interval(successes, trials, z=1.959963984540054):
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
-def write_results(path, results):
+def write_results(path: StrPath, results: Results) -> None:
     """Write results as JSON; a reader sees the old file or the whole new one.
 
     Args:
@@ -155,7 +162,7 @@ def write_results(path, results):
     write_atomically(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
-def read_results(path):
+def read_results(path: StrPath) -> Results:
     """Read what `write_results` wrote.
 
     Args:
@@ -183,8 +190,8 @@ def read_results(path):
     return results_of_record(record, path)
 
 
-def results_of_record(record, origin):
-    """Results from the dict that `dataclasses.asdict` makes of them.
+def results_of_record(record: dict[str, Any], origin: StrPath) -> Results:
+    """Build Results from the dict that `dataclasses.asdict` makes of them.
 
     Args:
       record: dict, without the name and the number of the schema.

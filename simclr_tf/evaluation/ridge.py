@@ -1,9 +1,13 @@
 """Ridge regression on class indicators: a linear classifier in closed form."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
+from simclr_tf.array_types import Array
 from simclr_tf.errors import DataError, require
 from simclr_tf.evaluation.features import check_labelled
 from simclr_tf.evaluation.principal_axes import PrincipalAxes
@@ -30,18 +34,24 @@ class RidgeClassifier:
     _offsets: np.ndarray
 
     @property
-    def alpha_is_at_edge(self):
+    def alpha_is_at_edge(self) -> bool:
         """Whether the best value is the first or last tried: widen the sweep then."""
         values = sorted(self.leave_one_out_errors)
         return len(values) > 1 and self.alpha in (values[0], values[-1])
 
-    def predict(self, features):
-        """Labels int64 `[m]` of features `[m, F]`."""
+    def predict(self, features: Array) -> Array:
+        """Predict labels int64 `[m]` of features `[m, F]`."""
         scores = self._axes.transform(features) @ self._weights + self._offsets
         return self.classes[scores.argmax(axis=1)]
 
 
-def fit_ridge(features, labels, *, alphas=ALPHAS, scaling="center"):
+def fit_ridge(
+    features: Array,
+    labels: Array,
+    *,
+    alphas: Sequence[float] = ALPHAS,
+    scaling: str = "center",
+) -> RidgeClassifier:
     """Fit a ridge classifier, its penalty chosen by leave-one-out.
 
     Minimises |Y - 1 b - X W|^2 + alpha |W|^2, Y being +1 for an image's class and
@@ -53,7 +63,7 @@ def fit_ridge(features, labels, *, alphas=ALPHAS, scaling="center"):
       features: float array `[n, F]`.
       labels: int array `[n]`, at least two classes.
       alphas: floats > 0 to choose from; of equal errors the larger wins.
-      scaling: "center" or "standardize", as of `PrincipalAxes`.
+      scaling: "center" or "standardize", as in `PrincipalAxes`.
 
     Returns:
       RidgeClassifier.
@@ -93,7 +103,7 @@ def fit_ridge(features, labels, *, alphas=ALPHAS, scaling="center"):
         residuals = targets - x @ (projected * shrink[:, np.newaxis])
         left_out = 1 - 1 / len(x) - squares @ shrink
         errors[alpha] = float(np.mean(np.square(residuals / left_out[:, np.newaxis])))
-    alpha = min(alphas, key=errors.get)
+    alpha = min(alphas, key=errors.__getitem__)
     weights = projected / (energies + alpha)[:, np.newaxis]
     return RidgeClassifier(
         alpha, errors, classes, axes, weights, offsets - center @ weights

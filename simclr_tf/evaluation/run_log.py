@@ -1,4 +1,4 @@
-"""The runs of a protocol in a file of lines: what was interrupted goes on there."""
+"""Log of the runs of a protocol, by which an interrupted evaluation continues."""
 
 import dataclasses
 import json
@@ -36,14 +36,14 @@ class LabelRun:
 
     @property
     def key(self):
-        """What tells runs of one protocol apart."""
+        """The values that identify a run of one protocol."""
         return self.representation, self.budget, self.epochs, self.seed
 
 
 class RunLog:
     """Runs that are done, kept in a file as they come.
 
-    The first line says what all runs have in common; a file of other settings is
+    The first line holds what all runs have in common; a file of other settings is
     refused. A last line that was cut off by a kill is dropped.
 
     Args:
@@ -91,7 +91,7 @@ class RunLog:
                 ) from error
 
     def runs(self, cell, seeds):
-        """The runs of a cell, in the order of the seeds.
+        """Return the runs of a cell, in the order of the seeds.
 
         Args:
           cell: tuple (representation, budget, epochs).

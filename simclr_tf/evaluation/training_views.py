@@ -1,13 +1,18 @@
 """Augmented views of labelled images for a linear layer: cropped, flipped, encoded."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.array_types import Array
 from simclr_tf.augment import Recipe, ViewGroup, get_recipe, plan_views
-from simclr_tf.data import training_dataset
+from simclr_tf.data import Source, training_dataset
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 
@@ -26,15 +31,17 @@ class TrainingViews:
     Source: Chen et al., SimCLR (2020), section B.6: random crops and flips only.
     """
 
-    source: object
-    image_size_pixels: int | tuple
+    source: Source
+    image_size_pixels: int | tuple[int, int]
     recipe: str | Recipe = "finetune"
 
     def __post_init__(self):
         get_recipe(self.recipe)
 
-    def batches(self, ids, *, batch_size, total_steps, seed):
-        """Batches of one view an image; each epoch has an order and crops of its own.
+    def batches(
+        self, ids: Array, *, batch_size: int, total_steps: int, seed: int
+    ) -> Iterator[dict[str, Any]]:
+        """Yield batches of one view an image; each epoch has its own order and crops.
 
         Args:
           ids: int array `[n]`, examples of the source, all labelled.
@@ -97,7 +104,7 @@ class EncodedViews:
         return f"augmented views ({self.views.recipe})"
 
     def batches(self, rows, **settings):
-        """Pairs (features `[B, F]`, labels `[B]`) of the rows' views, step by step.
+        """Yield pairs (features `[B, F]`, labels `[B]`) of the rows' views by steps.
 
         Args:
           rows: int array, row numbers of the features.

@@ -1,4 +1,4 @@
-"""Export of encoders: a Reusable SavedModel, other formats, contract and card."""
+"""Export of encoders: a Reusable SavedModel, other formats, config.json and card."""
 
 from simclr_tf.export.card import card_markdown
 from simclr_tf.export.formats import check_formats

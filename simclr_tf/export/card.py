@@ -1,4 +1,9 @@
-"""The model card: what an encoder is, what it can do, and how to load it."""
+"""The model card: what an encoder is, how good it is, and how to load it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.export.loading import loading_lines, shape_text
@@ -50,17 +55,17 @@ def check_card(card):
 
 
 def card_markdown(
-    card,
+    card: Mapping[str, Any],
     *,
-    image_shape,
-    outputs,
-    num_parameters=None,
-    files=(),
-    formats=("saved_model",),
-    signatures=(),
-    saved_model="saved_model",
-):
-    """The text of card.md.
+    image_shape: Sequence[int | None],
+    outputs: Mapping[str, Any],
+    num_parameters: int | None = None,
+    files: Iterable[str] = (),
+    formats: Sequence[str] = ("saved_model",),
+    signatures: Sequence[str] = (),
+    saved_model: str = "saved_model",
+) -> str:
+    """Write the text of card.md.
 
     Args:
       card: dict with any of: "title", "summary", "architecture", "data",
@@ -76,7 +81,7 @@ def card_markdown(
       files: names of the files beside the card, one line each.
       formats: names of the formats, each with its way of loading.
       signatures: names of the SavedModel's signatures.
-      saved_model: str, where it lies beside the card.
+      saved_model: str, its path beside the card.
 
     Returns:
       str, Markdown.
@@ -118,7 +123,7 @@ def card_markdown(
 
 
 def wall_time_text(seconds):
-    """A wall time for people, in its two largest units.
+    """Format a wall time for people, in its two largest units.
 
     Args:
       seconds: float >= 0.

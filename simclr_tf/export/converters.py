@@ -1,8 +1,7 @@
-"""The SavedModel translated for other runtimes: LiteRT and ONNX.
+"""Converters of the SavedModel for other runtimes: LiteRT and ONNX.
 
-One process with TensorFlow converts; another one, that knows the runtime and not
-TensorFlow, says whether the features are the same. A converter that aborts takes no
-one else down.
+A process with TensorFlow converts; another process, with the runtime and without
+TensorFlow, compares the features. A converter that aborts ends only its own process.
 """
 
 from simclr_tf.export.parity import (
@@ -102,7 +101,7 @@ def write_litert(path, saved_model, cases):
     Args:
       path: path of the file.
       saved_model: path with saved_model.pb.
-      cases: dict as of `parity_cases`.
+      cases: dict of `parity_cases`.
 
     Returns:
       float, the largest absolute difference.
@@ -118,12 +117,12 @@ def write_litert(path, saved_model, cases):
 
 
 def write_onnx(path, saved_model, cases):
-    """Convert for ONNX runtimes: best effort, by a converter that is little tended.
+    """Convert for ONNX runtimes: best effort, by a converter that is rarely updated.
 
     Args:
       path: path of the file.
       saved_model: path with saved_model.pb.
-      cases: dict as of `parity_cases`.
+      cases: dict of `parity_cases`.
 
     Returns:
       float, the largest absolute difference.

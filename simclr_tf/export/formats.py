@@ -1,7 +1,9 @@
-"""What an encoder can be written as, and what each of these needs."""
+"""Export formats, and what each of them needs."""
+
+from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.export import converters, keras3, weights
@@ -27,13 +29,13 @@ class Format:
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What the formats are made from.
+    """The inputs of every format.
 
     Attributes:
       encoder: keras.Model, plain.
-      network: dict as of `describe_network`, or None.
+      network: dict of `describe_network`, or None.
       saved_model: path with saved_model.pb.
-      cases: dict as of `parity_cases`.
+      cases: dict of `parity_cases`.
     """
 
     encoder: object
@@ -78,7 +80,7 @@ FORMATS = {
 NAMES = (SAVED_MODEL, *FORMATS)
 
 
-def check_formats(names):
+def check_formats(names: Sequence[str]) -> None:
     """Raise unless every format is known and can be written here.
 
     Args:
@@ -107,7 +109,7 @@ def check_network(names, network):
 
     Args:
       names: sequence of str.
-      network: dict as of `describe_network`, or None.
+      network: dict of `describe_network`, or None.
 
     Raises:
       ConfigError: a format that is written layer by layer, of a network with layers

@@ -1,4 +1,4 @@
-"""The encoder as a `.keras` file of Keras 3: layers and weights, no program.
+"""The encoder as a `.keras` file of Keras 3: layers and weights, no code.
 
 Keras 3 and the Keras 2 API in one process disturb each other, so another process
 builds the file, reads it back in safe mode and compares the features.
@@ -126,8 +126,8 @@ def write_keras3(path, encoder, network, cases):
     Args:
       path: path of the file.
       encoder: keras.Model, plain, for its weights.
-      network: dict as of `describe_network`.
-      cases: dict as of `parity_cases`.
+      network: dict of `describe_network`.
+      cases: dict of `parity_cases`.
 
     Returns:
       float, the largest absolute difference.
@@ -153,7 +153,7 @@ def write_keras3(path, encoder, network, cases):
 
 
 def _in_keras3(config):
-    """The graph's config as JSON in the words of Keras 3."""
+    """Return the graph's config as JSON in the terms of Keras 3."""
     config = {**config, "layers": [_layer(layer) for layer in config["layers"]]}
     for ends in ("input_layers", "output_layers"):
         # One tensor is itself, not a list: users call the model on one array.
@@ -180,7 +180,7 @@ def _layer(layer):
 
 
 def _node(node):
-    """A call of a layer; only one with named tensors is written otherwise."""
+    """Return a call of a layer; only one with named tensors is written otherwise."""
     if not any(isinstance(v, list) for item in node for v in item[3].values()):
         return node
     return {

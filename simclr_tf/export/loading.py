@@ -1,17 +1,17 @@
-"""The part of a card that says how to load each format, in five lines of Python."""
+"""The part of the card that shows how to load each format."""
 
 from simclr_tf.export.reusable import BYTES_SIGNATURE
 
 
 def loading_lines(formats, *, image_shape, features, signatures, saved_model):
-    """Markdown: one block of Python for each way to load an export.
+    """Return Markdown: one block of Python for each way to load an export.
 
     Args:
       formats: names of the formats that were exported.
       image_shape: (height, width, channels), None being free.
       features: int, F.
       signatures: names of the SavedModel's signatures.
-      saved_model: str, where it lies beside the card.
+      saved_model: str, its path beside the card.
 
     Returns:
       list of str, lines.
@@ -46,7 +46,7 @@ def loading_lines(formats, *, image_shape, features, signatures, saved_model):
 
 
 def shape_text(shape, names="NHW"):
-    """`[N, H, W, 3]`: free sizes by their letters.
+    """Format a shape as `[N, H, W, 3]`: free sizes by their letters.
 
     Example:
       >>> shape_text((None, None, 5))

@@ -1,4 +1,6 @@
-"""Does an export say what the model says, in a process that knows nothing of it?"""
+"""Check that an export computes what the model computes, in a fresh process."""
+
+from __future__ import annotations
 
 import math
 import os
@@ -6,10 +8,13 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import ConfigError, SimCLRError
 from simclr_tf.models import fitting_encoder, size_multiple
 
@@ -51,11 +56,11 @@ def outputs(images):
 
 
 class ParityError(SimCLRError):
-    """An exported model that does not say what the trained one says."""
+    """An exported model whose outputs differ from those of the trained one."""
 
 
 def parity_cases(encoder, copy, heads=(), *, image_size_pixels=None):
-    """Random images and their features, to hold an export against.
+    """Make random images and their features, to compare an export with.
 
     Args:
       encoder: keras.Model, the original.
@@ -95,7 +100,7 @@ def parity_cases(encoder, copy, heads=(), *, image_size_pixels=None):
 
 
 def _multiple(size, step):
-    """The smallest multiple of `step` that is not below `size`."""
+    """Return the smallest multiple of `step` that is not below `size`."""
     return step * math.ceil(size / step)
 
 
@@ -108,7 +113,7 @@ def _takes(encoder, height, width):
 
 
 def output_names(cases):
-    """What the cases know beside the images.
+    """Return what the cases hold beside the images.
 
     Example:
       >>> output_names({"images0": 0, "features0": 0, "images1": 0, "features1": 0})
@@ -125,15 +130,21 @@ def _outputs(model, inputs):
     return outputs.numpy().astype(np.float32)
 
 
-def check_in_fresh_process(folder, cases, *, tolerance=TOLERANCE, timeout_seconds=900):
-    """Load a SavedModel in a new Python process and compare what it says.
+def check_in_fresh_process(
+    folder: StrPath,
+    cases: Mapping[str, Any],
+    *,
+    tolerance: float = TOLERANCE,
+    timeout_seconds: float = 900,
+) -> float:
+    """Load a SavedModel in a new Python process and compare its outputs.
 
     The process imports TensorFlow and nothing of this package. Both the call and
     the signature are compared.
 
     Args:
       folder: path with saved_model.pb.
-      cases: dict as of `parity_cases`.
+      cases: dict of `parity_cases`.
       tolerance: float > 0, largest absolute difference, for outputs up to 1 in size;
         it grows with larger ones, as float32 does.
       timeout_seconds: float > 0.
@@ -169,10 +180,10 @@ def difference_in_fresh_process(
     Args:
       program: str, Python; its arguments are the path and that of an npz of the cases.
       path: path of what is checked (or made).
-      cases: dict as of `parity_cases`, or with more arrays for the program.
+      cases: dict of `parity_cases`, or with more arrays for the program.
       names: outputs that must have been compared, of `output_names`.
       what: str, the model, for messages.
-      tolerance, timeout_seconds: as of `check_in_fresh_process`.
+      tolerance, timeout_seconds: as in `check_in_fresh_process`.
 
     Returns:
       float, the largest absolute difference.
@@ -195,7 +206,7 @@ def difference_in_fresh_process(
     missing = [name for name in names if name not in differences]
     if missing or not names:
         raise ParityError(
-            f"{what} fails in a fresh process: it says nothing of "
+            f"{what} fails in a fresh process: no result for "
             f"{', '.join(missing) or 'anything'}"
         )
     return max(
@@ -246,11 +257,11 @@ def run_in_fresh_process(program, *arguments, what, timeout_seconds=900):
 
 
 def check_difference(difference, cases, what, tolerance=TOLERANCE, *, name="features"):
-    """The difference, if it is as small as float32 makes it.
+    """Return the difference, if it is as small as float32 makes it.
 
     Args:
       difference: float, the largest absolute one.
-      cases: dict as of `parity_cases`.
+      cases: dict of `parity_cases`.
       what: str, the model, for messages.
       tolerance: float > 0.
       name: str, which of the outputs.
@@ -273,6 +284,6 @@ def check_difference(difference, cases, what, tolerance=TOLERANCE, *, name="feat
 
 
 def _is_float32(layer):
-    """Whether it computes in float32, with all that is inside."""
+    """Tell whether a layer computes in float32, with all layers inside."""
     inside = [part for part in layer.submodules if hasattr(part, "compute_dtype")]
     return all(part.compute_dtype == "float32" for part in inside or [layer])

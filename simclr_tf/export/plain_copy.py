@@ -1,8 +1,11 @@
-"""A copy of an encoder as anyone can run it: one device, float32, any size."""
+"""Copies of an encoder that run anywhere: one device, float32, any size."""
+
+from __future__ import annotations
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Model
 from simclr_tf.errors import ConfigError, received_text, require
 from simclr_tf.export.weight_copies import copy_weights
 from simclr_tf.models import SynchronizedBatchNormalization, check_encoder
@@ -15,8 +18,8 @@ _BATCH_NORMS = (
 _SHORT_FLOATS = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
 
 
-def plain_copy(encoder):
-    """The same function with plain batch norm and float32, outside any strategy.
+def plain_copy(encoder: Model) -> Model:
+    """Copy an encoder with plain batch norm and float32, outside any strategy.
 
     Every layer is made anew from its config, in which synchronized batch norm
     becomes plain and 16-bit policies become float32, and gets its weights. All
@@ -64,7 +67,7 @@ def plain_copy(encoder):
 
 
 def plain_head(head, num_features, name):
-    """A head on top of the encoder as `plain_copy` makes one, with weights of its own.
+    """Copy a head on top of the encoder as `plain_copy` does, with its own weights.
 
     Args:
       head: keras.layers.Layer or keras.Model, float32 features `[N, F]` to floats
@@ -122,7 +125,7 @@ def _check_head(head, num_features, name):
 
 
 def plain_layer(layer):
-    """A layer made anew from its config, without its weights.
+    """Make a layer anew from its config, without its weights.
 
     Args:
       layer: keras.layers.Layer, a nested model included.
@@ -160,7 +163,7 @@ def _clone(encoder, inputs=None):
 
 
 def _clone_at_any_size(encoder, shape):
-    """The clone with free height and width, or None where a layer needs the size."""
+    """Clone with free height and width; return None where a layer needs the size."""
     try:
         images = keras.Input((None, None, shape[-1]), name="images")
         copy = _clone(encoder, [images])
@@ -173,7 +176,7 @@ def _clone_at_any_size(encoder, shape):
 
 
 def _plain_config(config):
-    """A layer's config without synchronization, 16 bits and penalties on activations.
+    """Return a layer's config without synchronization, 16 bits and penalties.
 
     Nested configs too.
     """
@@ -194,7 +197,7 @@ def _plain_config(config):
 
 
 def _policy_name(dtype):
-    """The name in a dtype entry, which may be a serialised policy."""
+    """Return the name in a dtype entry, which may be a serialised policy."""
     if isinstance(dtype, dict):
         return dtype.get("config", {}).get("name")
     return dtype

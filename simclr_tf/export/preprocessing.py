@@ -1,4 +1,4 @@
-"""Encoded images to views inside the graph: what `evaluate` does, for servers."""
+"""Preprocessing inside the graph: encoded images to views as `evaluate` makes them."""
 
 import tensorflow as tf
 
@@ -9,7 +9,7 @@ RECIPE = "evaluate"
 
 
 def views_from_bytes(image_bytes, image_size_pixels, channels):
-    """Files to images as the recipe `evaluate` makes them.
+    """Convert files to images as the recipe `evaluate` makes them.
 
     Each file is decoded and its central part, 0.875 of the shorter side, is resized.
     WebP is left out: its operator would keep older TensorFlows from loading the

@@ -1,4 +1,4 @@
-"""Publishing a folder: under its final name when it is whole, or not at all."""
+"""Atomic writing of an export folder; an existing folder is never overwritten."""
 
 import contextlib
 import gzip
@@ -40,7 +40,7 @@ def check_free(output_dir, overwrite):
 
 
 def check_new(output):
-    """The absolute path of a folder to make; nothing is made yet.
+    """Return the absolute path of a folder to make; nothing is made yet.
 
     Args:
       output: path.
@@ -65,7 +65,7 @@ def check_new(output):
 
 @contextlib.contextmanager
 def new_folder(output):
-    """`publishing` of a folder where nothing is yet.
+    """Run `publishing` for a folder that must be new.
 
     Args:
       output: path; must not exist yet, or be an empty folder.
@@ -106,7 +106,7 @@ def publishing(output_dir, overwrite):
 
 
 def write_archive(folder, path):
-    """A SavedModel as the archive that TF-Hub loads: its root is the SavedModel.
+    """Write a SavedModel as the archive that TF-Hub loads: its root is the SavedModel.
 
     The same files give the same bytes: neither times nor owners are kept.
 
@@ -130,7 +130,7 @@ def write_archive(folder, path):
 
 
 def checksums(folder):
-    """SHA-256 of every file in a folder, by its relative path."""
+    """Compute the SHA-256 of every file in a folder, by its relative path."""
     return {
         path.relative_to(folder).as_posix(): sha256_of(path)
         for path in sorted(folder.rglob("*"))

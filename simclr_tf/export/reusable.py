@@ -1,7 +1,10 @@
-"""The shape of a Reusable SavedModel: callable, trainable, with signatures."""
+"""The Reusable SavedModel: callable, trainable, with signatures."""
+
+from __future__ import annotations
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Layer, Model
 from simclr_tf.errors import require
 from simclr_tf.export.preprocessing import views_from_bytes
 from simclr_tf.models import endpoints, with_endpoints
@@ -14,7 +17,7 @@ HEAD_OUTPUTS = {"projection_head": "projections", "classifier": "logits"}
 
 
 class ReusableModule:
-    """An encoder as `tf.saved_model.save` and TF-Hub's KerasLayer want it.
+    """An encoder in the form that TF-Hub's KerasLayer loads.
 
     Args:
       encoder: keras.Model with a graph, float32 images to features `[N, F]`.
@@ -39,8 +42,13 @@ class ReusableModule:
     """
 
     def __init__(
-        self, encoder, projection_head=None, *, classifier=None, image_size_pixels=None
-    ):
+        self,
+        encoder: Model,
+        projection_head: Layer | None = None,
+        *,
+        classifier: Layer | None = None,
+        image_size_pixels: int | None = None,
+    ) -> None:
         heads = [head for head in (projection_head, classifier) if head is not None]
         for head in heads:
             head(encoder.output)  # Builds it.
@@ -89,7 +97,7 @@ def _traced_call(encoder, spec):
 
 
 def _outputs_function(encoder, projection_head, classifier):
-    """images -> dict of everything the signatures return."""
+    """Return a function of images to the dict that the signatures return."""
     *others, last = endpoints(encoder)
     # Of other networks than ours the features are all there is to name.
     named = with_endpoints(encoder) if others else encoder
@@ -108,7 +116,7 @@ def _outputs_function(encoder, projection_head, classifier):
 
 
 def _projections(head, features):
-    """The endpoints of a projection head: its layers, if it can tell, and its end."""
+    """Return the endpoints of a projection head: its layers if known, and its end."""
     if not hasattr(head, "layer_outputs"):
         return {"projections": head(features, training=False)}
     layers = head.layer_outputs(features, training=False)
@@ -122,8 +130,8 @@ def _projections(head, features):
 def _float_signature(function, spec):
     @tf.function(input_signature=[spec])
     def image_feature_vector(images):
-        # A signature does not look at shapes by itself; the first layer would say
-        # what is wrong, in words about filters.
+        # A signature does not look at shapes by itself; the first layer would
+        # report a wrong shape in terms of filters.
         return function(tf.ensure_shape(images, spec.shape, name="images_shape"))
 
     return image_feature_vector.get_concrete_function()
@@ -169,7 +177,7 @@ def _check_size(image_size_pixels, image_shape):
 
 
 def _regularization_losses(encoder):
-    """One function without arguments for each penalty on weights."""
+    """Return one function without arguments for each penalty on weights."""
 
     def loss_function(index):
         return tf.function(lambda: encoder.losses[index], input_signature=[])

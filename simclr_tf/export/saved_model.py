@@ -1,11 +1,16 @@
-"""Export: a folder with a SavedModel, its contract and its card, or no folder."""
+"""Export of an encoder: SavedModel, other formats, config.json and card."""
+
+from __future__ import annotations
 
 import json
 import pathlib
 import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Layer, Model, StrPath
 from simclr_tf.encoder_zoo import EXPORT_FORMAT
 from simclr_tf.errors import require
 from simclr_tf.export.card import card_markdown, check_card
@@ -38,21 +43,21 @@ ARCHIVE = "saved_model.tar.gz"
 
 
 def export_saved_model(
-    encoder,
-    output_dir,
+    encoder: Model,
+    output_dir: StrPath,
     *,
-    config=None,
-    card=None,
-    projection_head=None,
-    classifier=None,
-    image_size_pixels=None,
-    formats=(SAVED_MODEL,),
-    version=None,
-    archive=False,
-    overwrite=False,
-    published=False,
-    options=None,
-):
+    config: Mapping[str, Any] | None = None,
+    card: Mapping[str, Any] | None = None,
+    projection_head: Layer | None = None,
+    classifier: Layer | None = None,
+    image_size_pixels: int | None = None,
+    formats: Sequence[str] = (SAVED_MODEL,),
+    version: int | None = None,
+    archive: bool = False,
+    overwrite: bool = False,
+    published: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Write an encoder as a Reusable SavedModel, and as what else is asked for.
 
     The folder holds saved_model/, config.json and card.md, and one file a further
@@ -161,7 +166,7 @@ def export_saved_model(
 
 
 def _save(module, folder, record):
-    """The SavedModel, and its description where TensorFlow does not look."""
+    """Save the SavedModel, and its description where TensorFlow does not look."""
     tf.saved_model.save(module.root, str(folder), signatures=module.signatures)
     if record["network"] is not None:
         description = folder / DESCRIPTION
@@ -171,7 +176,7 @@ def _save(module, folder, record):
 
 
 def _write_formats(folder, formats, parts):
-    """Largest difference of the features, by format; the SavedModel is first."""
+    """Write the formats; return the largest difference of the features of each."""
     differences = {}
     if SAVED_MODEL in formats:
         differences[SAVED_MODEL] = check_in_fresh_process(
@@ -185,7 +190,7 @@ def _write_formats(folder, formats, parts):
 
 
 def _contract(module, encoder, network):
-    """What config.json says of the network before anything is written."""
+    """Return the part of config.json about the network, before anything is written."""
     record = {
         "num_parameters": count_parameters(encoder)[0],
         "input": {
@@ -217,8 +222,8 @@ def _check_card(card, published):
     check_card(card)
     require(
         not published or "data_licence" in card,
-        "What is published says under "
-        "which licence its images are: add `data_licence` to the card "
+        "A published export states "
+        "the licence of its images: add `data_licence` to the card "
         "(--data_licence).",
         published=published,
     )

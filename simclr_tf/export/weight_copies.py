@@ -1,4 +1,4 @@
-"""Weights from one network to its twin, by the path of attributes to each."""
+"""Copying of weights between two networks of the same structure."""
 
 import tensorflow as tf
 
@@ -44,7 +44,7 @@ def copy_weights(source, twin):
 
 
 def _pairs(source, twin):
-    """[(variable, variable)] at the same paths below two objects."""
+    """Pair the variables at the same paths below two objects."""
     children = [tf.train.TrackableView(root).children for root in (source, twin)]
     wanted = [{id(v) for v in root.variables} for root in (source, twin)]
     pending, seen, pairs = [(source, twin)], set(), []

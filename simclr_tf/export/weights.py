@@ -1,4 +1,4 @@
-"""The encoder as safetensors: numbers under names, for people who need not trust us."""
+"""Writing and verifying weights.safetensors."""
 
 import numpy as np
 import tensorflow as tf
@@ -35,8 +35,8 @@ def write_weights(path, encoder, network, cases):
     Args:
       path: pathlib.Path of the file.
       encoder: keras.Model, plain.
-      network: dict as of `describe_network`.
-      cases: dict as of `parity_cases`.
+      network: dict of `describe_network`.
+      cases: dict of `parity_cases`.
 
     Returns:
       float, the largest absolute difference.

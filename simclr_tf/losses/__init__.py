@@ -1,7 +1,6 @@
 """Losses: pure functions of tensors, over the global batch; no state, no variables.
 
-Open `nt_xent.py` first, and `candidates.py`, on which all losses that compare images
-stand.
+Open `nt_xent.py` first, then `candidates.py`, which all losses that compare images use.
 """
 
 from simclr_tf.losses.alternatives import (

@@ -10,10 +10,14 @@ the closest of those that are farther from the anchor than the positive and, whe
 loss has a margin, within it. An anchor without any has no negative term.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require
 from simclr_tf.losses.candidates import (
     candidate_logits,
@@ -21,9 +25,18 @@ from simclr_tf.losses.candidates import (
     negative_mask,
 )
 
+if TYPE_CHECKING:
+    from simclr_tf.losses.candidates import CandidateLogits
 
-def nt_logistic(projections_a, projections_b, *, temperature, semi_hard=False):
-    """NT-Logistic: each pair on its own, told apart by a logistic regression.
+
+def nt_logistic(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    temperature: float,
+    semi_hard: bool = False,
+) -> Tensor:
+    """Compute NT-Logistic: each pair on its own, told apart by a logistic regression.
 
         l(u) = -log sigmoid(u.v+ / t) - mean_{v-} log sigmoid(-u.v- / t)
 
@@ -54,8 +67,10 @@ def nt_logistic(projections_a, projections_b, *, temperature, semi_hard=False):
     return nt_logistic_from_logits(candidates, semi_hard=semi_hard)
 
 
-def nt_logistic_from_logits(candidates, *, semi_hard=False):
-    """NT-Logistic from logits that the metrics of the same step share.
+def nt_logistic_from_logits(
+    candidates: CandidateLogits, *, semi_hard: bool = False
+) -> Tensor:
+    """Compute NT-Logistic from logits that the metrics of the same step share.
 
     Args:
       candidates: `CandidateLogits`, at the loss's temperature.
@@ -74,8 +89,14 @@ def nt_logistic_from_logits(candidates, *, semi_hard=False):
     return mean_over_directions(tf.nn.softplus(-positive) + negatives)
 
 
-def margin_triplet(projections_a, projections_b, *, margin, semi_hard=False):
-    """Margin triplet: each negative is to be `margin` less similar than the positive.
+def margin_triplet(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    margin: float,
+    semi_hard: bool = False,
+) -> Tensor:
+    """Compute the margin triplet loss: negatives less similar by `margin`.
 
         l(u) = mean_{v-} max(u.v- - u.v+ + margin, 0)
 
@@ -106,8 +127,10 @@ def margin_triplet(projections_a, projections_b, *, margin, semi_hard=False):
     return margin_triplet_from_logits(candidates, margin=margin, semi_hard=semi_hard)
 
 
-def margin_triplet_from_logits(candidates, *, margin, semi_hard=False):
-    """Margin triplet from similarities that the metrics of the same step share.
+def margin_triplet_from_logits(
+    candidates: CandidateLogits, *, margin: float, semi_hard: bool = False
+) -> Tensor:
+    """Compute the margin triplet loss from similarities shared with the metrics.
 
     Args:
       candidates: `CandidateLogits` at temperature 1: the margin is one of
@@ -132,14 +155,14 @@ def margin_triplet_from_logits(candidates, *, margin, semi_hard=False):
 
 
 def _mean_over_negatives(candidates, terms):
-    """Mean of `[2N, 2G]` terms over each row's negatives -> `[2N]` (0 if none)."""
+    """Average `[2N, 2G]` terms over each row's negatives: `[2N]` (0 if none)."""
     count = tf.cast(tf.shape(terms)[1] - 2, terms.dtype)
     total = tf.reduce_sum(tf.where(negative_mask(candidates), terms, 0.0), axis=1)
     return tf.math.divide_no_nan(total, count)
 
 
 def _closest_semi_hard(candidates, positive):
-    """Largest negative logit below the positive's in each row (float32.min if none)."""
+    """Return each row's largest negative logit below the positive (or float32.min)."""
     logits = candidates.logits
     farther = negative_mask(candidates) & (logits < positive[:, tf.newaxis])
     return tf.reduce_max(tf.where(farther, logits, logits.dtype.min), axis=1)

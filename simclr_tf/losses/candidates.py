@@ -1,15 +1,18 @@
-"""Every anchor against every candidate of the global batch, computed once.
+"""Similarities of every anchor with every candidate of the global batch, computed once.
 
 The loss and the contrastive metrics of a step read the same matrix. Here alone live
 the gathering over replicas, the normalisation, the float32 arithmetic and the
 masking of an anchor's similarity with itself. (`streamed.py` never builds the matrix.)
 """
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import (
     gather_across_replicas,
     in_several_replicas,
@@ -40,29 +43,29 @@ class CandidateLogits(NamedTuple):
     positives: tf.Tensor
 
     @property
-    def positive(self):
+    def positive(self) -> Tensor:
         """float32 `[2N]`."""
         return tf.gather(self.logits, self.positives, batch_dims=1)
 
     @property
-    def negatives(self):
+    def negatives(self) -> Tensor:
         """float32 `[2N, 2G]`: also the column of the other view is masked."""
         columns = tf.range(tf.shape(self.logits)[1])
         is_positive = columns == self.positives[:, tf.newaxis]
         return tf.where(is_positive, self.logits.dtype.min, self.logits)
 
     @property
-    def highest_negative(self):
+    def highest_negative(self) -> Tensor:
         """float32 `[2N]`."""
         return tf.reduce_max(self.negatives, axis=1)
 
     @property
-    def log_sum_negatives(self):
+    def log_sum_negatives(self) -> Tensor:
         """float32 `[2N]`."""
         return tf.reduce_logsumexp(self.negatives, axis=1)
 
     @property
-    def entropy(self):
+    def entropy(self) -> Tensor:
         """float32 `[2N]`."""
         log_probabilities = tf.nn.log_softmax(self.logits, axis=1)
         # The anchor's own column: exactly 0 * a finite number.
@@ -70,8 +73,14 @@ class CandidateLogits(NamedTuple):
         return -tf.reduce_sum(terms, axis=1)
 
 
-def candidate_logits(projections_a, projections_b, *, temperature=1.0, normalize=True):
-    """Temperature-scaled similarities of each anchor with every candidate.
+def candidate_logits(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    temperature: float = 1.0,
+    normalize: bool = True,
+) -> CandidateLogits:
+    """Compute temperature-scaled similarities of each anchor with every candidate.
 
     Row i of both inputs comes from one image, and the anchor (a, i) is compared with
     all 2G projections but itself: logits = z_anchor . z_candidate / temperature, with
@@ -113,10 +122,10 @@ def candidate_logits(projections_a, projections_b, *, temperature=1.0, normalize
 
 
 def anchors_and_candidates(projections_a, projections_b, *, temperature, normalize):
-    """This replica's anchors and the candidates of all replicas, checked.
+    """Return this replica's anchors and the candidates of all replicas, checked.
 
     Args:
-      projections_a, projections_b, temperature, normalize: as of `candidate_logits`.
+      projections_a, projections_b, temperature, normalize: as in `candidate_logits`.
 
     Returns:
       (anchors, candidates): float32 `[2N, D]` and `[2G, D]`, view a first, of unit
@@ -126,7 +135,7 @@ def anchors_and_candidates(projections_a, projections_b, *, temperature, normali
       ConfigError: as `candidate_logits`.
     """
     require_temperature(temperature=temperature)
-    views = alike(projections_a=projections_a, projections_b=projections_b)
+    views = matching_tensors(projections_a=projections_a, projections_b=projections_b)
     views = [unit_rows(v) if normalize else tf.cast(v, tf.float32) for v in views]
     # One collective for both views: [N, 2, D] -> [G, 2, D].
     views_global = gather_across_replicas(tf.stack(views, axis=1))
@@ -136,7 +145,7 @@ def anchors_and_candidates(projections_a, projections_b, *, temperature, normali
 
 
 def own_columns(anchors, candidates):
-    """The columns of each anchor itself and of its other view.
+    """Return the columns of each anchor itself and of its other view.
 
     Args:
       anchors: `[2N, D]`, this replica's, view a first.
@@ -154,7 +163,7 @@ def own_columns(anchors, candidates):
 
 
 def negative_mask(candidates):
-    """Where each anchor's 2G - 2 negatives stand: neither itself nor its other view.
+    """Return where each anchor's 2G - 2 negatives are: not itself, nor its other view.
 
     Args:
       candidates: `CandidateLogits`.
@@ -169,7 +178,7 @@ def negative_mask(candidates):
 
 
 def mean_over_directions(losses):
-    """Losses of the anchors of view a and of view b -> one for each image.
+    """Average the losses of the anchors of view a and of view b, for each image.
 
     Args:
       losses: float32 `[2N]`, view a first.
@@ -181,7 +190,7 @@ def mean_over_directions(losses):
 
 
 def unit_rows(vectors):
-    """Rows in float32, divided by their l2 norm.
+    """Divide rows by their l2 norm, in float32.
 
     Args:
       vectors: floating point `[N, D]`.
@@ -198,8 +207,8 @@ def unit_rows(vectors):
     return tf.where(has_direction, rows * inverse, 0.0)
 
 
-def alike(**pair):
-    """Two arguments of a loss as tensors, of one shape `[N, D]` and floating point.
+def matching_tensors(**pair):
+    """Convert two arguments of a loss to floating-point tensors of one shape `[N, D]`.
 
     Args:
       **pair: two arrays, by the names of the arguments.

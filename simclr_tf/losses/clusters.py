@@ -1,19 +1,24 @@
-"""Losses that let one view predict the cluster, or the output, of another.
+"""Losses that predict one view's cluster, or a teacher's output, from another view.
 
 Neither codes nor a teacher's logits take a gradient. What keeps all images from falling
 into one cluster is what is done to the targets: equal shares of the global batch
 (`sinkhorn`), or a centre that is subtracted and a low temperature (DINO).
 """
 
+from __future__ import annotations
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import in_several_replicas, stack_over_replicas
 from simclr_tf.errors import require
-from simclr_tf.losses.candidates import alike, require_temperature
+from simclr_tf.losses.candidates import matching_tensors, require_temperature
 
 
-def sinkhorn(scores, *, epsilon=0.05, iterations=3):
-    """Codes of a batch: soft clusters that share the global batch out equally.
+def sinkhorn(
+    scores: TensorLike, *, epsilon: float = 0.05, iterations: int = 3
+) -> Tensor:
+    """Compute the codes of a batch: soft clusters that share it out equally.
 
     From Q = exp(scores / epsilon), each iteration first divides every column by its
     sum over the global batch, so that all K prototypes have the same share of it, and
@@ -57,8 +62,10 @@ def sinkhorn(scores, *, epsilon=0.05, iterations=3):
     return tf.exp(log_codes)
 
 
-def swapped_prediction(scores, codes, *, temperature=0.1):
-    """Cross-entropy of one view's prediction against another view's codes.
+def swapped_prediction(
+    scores: TensorLike, codes: TensorLike, *, temperature: float = 0.1
+) -> Tensor:
+    """Compute the cross-entropy of one view's prediction against another view's codes.
 
         l = -sum_k q_k log softmax(scores / t)_k
 
@@ -81,19 +88,19 @@ def swapped_prediction(scores, codes, *, temperature=0.1):
     Source: Caron et al., SwAV (2020), equation 2.
     """
     require_temperature(temperature=temperature)
-    scores, codes = alike(scores=scores, codes=codes)
+    scores, codes = matching_tensors(scores=scores, codes=codes)
     return _cross_entropy(tf.cast(codes, tf.float32), scores, temperature)
 
 
 def dino_cross_entropy(
-    student_logits,
-    teacher_logits,
-    center,
+    student_logits: TensorLike,
+    teacher_logits: TensorLike,
+    center: TensorLike,
     *,
-    student_temperature=0.1,
-    teacher_temperature=0.04,
-):
-    """Cross-entropy of a student's prediction against a centred, sharpened teacher's.
+    student_temperature: float = 0.1,
+    teacher_temperature: float = 0.04,
+) -> Tensor:
+    """Compute cross-entropy of a student against a centred, sharpened teacher.
 
         l = -sum_k softmax((teacher - center) / t_t)_k log softmax(student / t_s)_k
 
@@ -125,7 +132,7 @@ def dino_cross_entropy(
         student_temperature=student_temperature,
         teacher_temperature=teacher_temperature,
     )
-    student, teacher = alike(
+    student, teacher = matching_tensors(
         student_logits=student_logits, teacher_logits=teacher_logits
     )
     center = tf.convert_to_tensor(center)
@@ -144,7 +151,7 @@ def dino_cross_entropy(
 
 
 def _cross_entropy(targets, logits, temperature):
-    """-sum_k targets_k log softmax(logits / t)_k -> float32 `[N]`."""
+    """Compute -sum_k targets_k log softmax(logits / t)_k: float32 `[N]`."""
     return tf.nn.softmax_cross_entropy_with_logits(
         labels=tf.stop_gradient(targets),
         logits=tf.cast(logits, tf.float32) / temperature,

@@ -1,7 +1,12 @@
-"""Decoupled contrastive learning: NT-Xent whose positive is no candidate."""
+"""Decoupled contrastive learning: NT-Xent without the positive in the denominator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import gather_across_replicas, replica_offset
 from simclr_tf.losses.candidates import (
     mean_over_directions,
@@ -10,9 +15,19 @@ from simclr_tf.losses.candidates import (
 )
 from simclr_tf.losses.nt_xent import nt_xent_candidates
 
+if TYPE_CHECKING:
+    from simclr_tf.losses.candidates import CandidateLogits
+    from simclr_tf.losses.streamed import StreamedCandidates
 
-def dcl(projections_a, projections_b, *, temperature, chunk_size=None):
-    """DCL: pull the two views together, and push all other images away, apart.
+
+def dcl(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    temperature: float,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Compute DCL: pull the two views together, push all other images apart.
 
     For an anchor i with positive j, and s the cosine similarity,
 
@@ -54,8 +69,15 @@ def dcl(projections_a, projections_b, *, temperature, chunk_size=None):
     )
 
 
-def dclw(projections_a, projections_b, *, temperature, sigma=0.5, chunk_size=None):
-    """DCLW: DCL whose pull is stronger for pairs that are far apart.
+def dclw(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    temperature: float,
+    sigma: float = 0.5,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Compute DCLW: DCL whose pull is stronger for pairs that are far apart.
 
     l(i, j) = -w_i s_ij / t + log( sum_{k != i, j} exp(s_ik / t) ), with
 
@@ -66,7 +88,7 @@ def dclw(projections_a, projections_b, *, temperature, sigma=0.5, chunk_size=Non
     gradient.
 
     Args:
-      projections_a, projections_b, temperature, chunk_size: as of `dcl`.
+      projections_a, projections_b, temperature, chunk_size: as in `dcl`.
       sigma: float > 0, how much the weights differ: large ones are all 1. (The paper:
         0.5.)
 
@@ -89,8 +111,8 @@ def dclw(projections_a, projections_b, *, temperature, sigma=0.5, chunk_size=Non
     return dclw_from_logits(candidates, temperature=temperature, sigma=sigma)
 
 
-def dcl_from_logits(candidates):
-    """DCL from what the metrics of the same step share.
+def dcl_from_logits(candidates: CandidateLogits | StreamedCandidates) -> Tensor:
+    """Compute DCL from what the metrics of the same step share.
 
     Args:
       candidates: `CandidateLogits` or `StreamedCandidates`, at the loss's temperature.
@@ -111,8 +133,13 @@ def dcl_from_logits(candidates):
     return _decoupled(candidates, candidates.positive)
 
 
-def dclw_from_logits(candidates, *, temperature, sigma=0.5):
-    """DCLW from what the metrics of the same step share.
+def dclw_from_logits(
+    candidates: CandidateLogits | StreamedCandidates,
+    *,
+    temperature: float,
+    sigma: float = 0.5,
+) -> Tensor:
+    """Compute DCLW from what the metrics of the same step share.
 
     Args:
       candidates: `CandidateLogits` or `StreamedCandidates`, at `temperature`.
@@ -145,6 +172,6 @@ def dclw_from_logits(candidates, *, temperature, sigma=0.5):
 
 
 def _decoupled(candidates, pull):
-    """Mean over both directions of log_sum_negatives - pull `[2N]` -> `[N]`."""
+    """Average log_sum_negatives - pull `[2N]` over both directions: `[N]`."""
     require_negatives(candidates.positive[::2], "others are what it is told from")
     return mean_over_directions(candidates.log_sum_negatives - pull)

@@ -1,14 +1,19 @@
-"""Distillation: a student learns what a teacher says, not what a label says."""
+"""Distillation: cross-entropy with the predictions of a teacher as targets."""
+
+from __future__ import annotations
 
 import math
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require
 
 
-def distillation_cross_entropy(teacher_logits, student_logits, *, temperature):
-    """Cross-entropy between the teacher's and the student's softened predictions.
+def distillation_cross_entropy(
+    teacher_logits: TensorLike, student_logits: TensorLike, *, temperature: float
+) -> Tensor:
+    """Compute the cross-entropy of the teacher's and student's softened predictions.
 
     With P(y | x; t) = softmax(logits / t), the loss of image i is
 

@@ -1,24 +1,29 @@
-"""Losses whose negatives are remembered: a queue of keys, a bank with every image.
+"""Losses with stored negatives: a queue of keys, or a bank with every image.
 
 Queues and banks are taken as they are, normalised or not. No gradient flows into them,
 nor into keys: they come from another network, or from another step.
 """
 
+from __future__ import annotations
+
 import math
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require
 from simclr_tf.losses.candidates import (
     CandidateLogits,
-    alike,
+    matching_tensors,
     require_temperature,
     unit_rows,
 )
 
 
-def info_nce(queries, keys, queue, *, temperature):
-    """InfoNCE: pick the key of an image out of it and a queue of other images' keys.
+def info_nce(
+    queries: TensorLike, keys: TensorLike, queue: TensorLike, *, temperature: float
+) -> Tensor:
+    """Compute InfoNCE: pick an image's key out of it and a queue of other keys.
 
         l = -log( exp(q.k / t) / (exp(q.k / t) + sum_{j=1..K} exp(q.Q_j / t)) )
 
@@ -50,8 +55,10 @@ def info_nce(queries, keys, queue, *, temperature):
     )
 
 
-def info_nce_logits(queries, keys, queue, *, temperature):
-    """What `info_nce` and the figures of a step read, computed once.
+def info_nce_logits(
+    queries: TensorLike, keys: TensorLike, queue: TensorLike, *, temperature: float
+) -> CandidateLogits:
+    """Compute once what `info_nce` and the figures of a step read.
 
     Args:
       queries, keys, queue, temperature: as of `info_nce`.
@@ -68,7 +75,7 @@ def info_nce_logits(queries, keys, queue, *, temperature):
       [[2.0, -2.0, 0.0], [2.0, 0.0, -2.0]]
     """
     require_temperature(temperature=temperature)
-    queries, keys = alike(queries=queries, keys=keys)
+    queries, keys = matching_tensors(queries=queries, keys=keys)
     queue = _memory(queries, queue=queue)
     queries, keys = unit_rows(queries), tf.stop_gradient(unit_rows(keys))
     positive = tf.reduce_sum(queries * keys, axis=1, keepdims=True)
@@ -77,8 +84,8 @@ def info_nce_logits(queries, keys, queue, *, temperature):
     return CandidateLogits(logits, tf.zeros(tf.shape(logits)[:1], tf.int32))
 
 
-def info_nce_from_logits(candidates):
-    """InfoNCE from what the figures of the same step share.
+def info_nce_from_logits(candidates: CandidateLogits) -> Tensor:
+    """Compute InfoNCE from what the figures of the same step share.
 
     Args:
       candidates: CandidateLogits, of `info_nce_logits`.
@@ -97,8 +104,10 @@ def info_nce_from_logits(candidates):
     )
 
 
-def instance_softmax(features, ids, bank, *, temperature):
-    """Non-parametric softmax: every image of the data set is a class of its own.
+def instance_softmax(
+    features: TensorLike, ids: TensorLike, bank: TensorLike, *, temperature: float
+) -> Tensor:
+    """Compute the non-parametric softmax: every image is a class of its own.
 
         l_i = -log( exp(M_i.v / t) / sum_{j=1..n} exp(M_j.v / t) )
 
@@ -132,8 +141,16 @@ def instance_softmax(features, ids, bank, *, temperature):
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=ids, logits=logits)
 
 
-def instance_nce(features, ids, bank, negative_ids, *, temperature, normalizer):
-    """Noise-contrastive estimation of `instance_softmax`: tell an image from noise.
+def instance_nce(
+    features: TensorLike,
+    ids: TensorLike,
+    bank: TensorLike,
+    negative_ids: TensorLike,
+    *,
+    temperature: float,
+    normalizer: float | TensorLike,
+) -> Tensor:
+    """Estimate `instance_softmax` by noise contrast: tell an image from noise.
 
     The noise is m images drawn at random out of all n. With
 
@@ -204,7 +221,7 @@ def _log_normalizer(normalizer):
 
 
 def _of_images(features, ids, bank):
-    """Features, ids and the bank as tensors, checked."""
+    """Return features, ids and the bank as tensors, checked."""
     features, ids = tf.convert_to_tensor(features), tf.convert_to_tensor(ids)
     require(
         features.dtype.is_floating and features.shape.rank == 2,
@@ -220,7 +237,7 @@ def _of_images(features, ids, bank):
 
 
 def _memory(features, **named):
-    """A bank or queue in float32, without gradient, as wide as the features."""
+    """Return a bank or queue in float32, without gradient, as wide as the features."""
     ((name, memory),) = named.items()
     memory = tf.convert_to_tensor(memory)
     require(

@@ -1,7 +1,12 @@
 """The normalized temperature-scaled cross-entropy loss."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import in_several_replicas, num_replicas
 from simclr_tf.losses.candidates import candidate_logits, mean_over_directions
 from simclr_tf.losses.streamed import (
@@ -10,11 +15,19 @@ from simclr_tf.losses.streamed import (
     streamed_candidates,
 )
 
+if TYPE_CHECKING:
+    from simclr_tf.losses.candidates import CandidateLogits
+
 
 def nt_xent(
-    projections_a, projections_b, *, temperature, normalize=True, chunk_size=None
-):
-    """NT-Xent: pick the other view of an image out of all 2G - 1 candidates.
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    temperature: float,
+    normalize: bool = True,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Compute NT-Xent: pick the other view of an image out of 2G - 1 candidates.
 
     For an anchor i with positive j, and s the cosine similarity,
 
@@ -66,12 +79,17 @@ def nt_xent(
 
 
 def nt_xent_candidates(
-    projections_a, projections_b, *, temperature=1.0, normalize=True, chunk_size=None
-):
-    """What NT-Xent and the contrastive metrics of a step read, computed once.
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    temperature: float = 1.0,
+    normalize: bool = True,
+    chunk_size: int | None = None,
+) -> CandidateLogits | StreamedCandidates:
+    """Compute what NT-Xent and the contrastive metrics of a step read, once.
 
     Args:
-      projections_a, projections_b, temperature, normalize, chunk_size: as of `nt_xent`.
+      projections_a, projections_b, temperature, normalize, chunk_size: as in `nt_xent`.
 
     Returns:
       `CandidateLogits`, or `StreamedCandidates` if they are to come in blocks.
@@ -87,18 +105,25 @@ def nt_xent_candidates(
       'StreamedCandidates'
     """
     projections_a = tf.convert_to_tensor(projections_a)
-    options = {"temperature": temperature, "normalize": normalize}
     images = projections_a.shape[0] if projections_a.shape.rank else None
     anchors = None if images is None else 2 * images
     replicas = num_replicas() if in_several_replicas() else 1
     rows = block_rows(anchors, anchors and replicas * anchors, chunk_size)
     if rows is None:
-        return candidate_logits(projections_a, projections_b, **options)
-    return streamed_candidates(projections_a, projections_b, rows=rows, **options)
+        return candidate_logits(
+            projections_a, projections_b, temperature=temperature, normalize=normalize
+        )
+    return streamed_candidates(
+        projections_a,
+        projections_b,
+        rows=rows,
+        temperature=temperature,
+        normalize=normalize,
+    )
 
 
-def nt_xent_from_logits(candidates):
-    """NT-Xent from what the metrics of the same step share.
+def nt_xent_from_logits(candidates: CandidateLogits | StreamedCandidates) -> Tensor:
+    """Compute NT-Xent from what the metrics of the same step share.
 
     Args:
       candidates: `CandidateLogits` or `StreamedCandidates`, at the loss's temperature.

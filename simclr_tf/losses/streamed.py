@@ -1,9 +1,11 @@
-"""What NT-Xent and its metrics need of the candidates, without their logits in memory.
+"""NT-Xent and its metrics in blocks of anchors, without all logits in memory.
 
 The logits of a global batch of 32,768 images fill 17 GB. Here a block of anchors at a
 time is compared with all candidates, and only sums over each row are kept; the backward
 pass computes the blocks again. The results are exact, not an approximation.
 """
+
+from __future__ import annotations
 
 import functools
 import math
@@ -11,6 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from simclr_tf.array_types import TensorLike
 from simclr_tf.distribution import gather_across_replicas
 from simclr_tf.errors import require
 from simclr_tf.losses.candidates import anchors_and_candidates, own_columns
@@ -25,7 +28,7 @@ BLOCK_BYTES = 8 * 2**20
 
 
 class StreamedCandidates(NamedTuple):
-    """What remains of the logits of 2N anchors when only sums over rows are kept.
+    """Row sums of the logits of 2N anchors, without the logits.
 
     Fields, float32 `[2N]` each, this replica's anchors of view a first:
       positive: logit of the anchor's other view.
@@ -41,8 +44,10 @@ class StreamedCandidates(NamedTuple):
     entropy: tf.Tensor
 
 
-def block_rows(num_anchors, num_candidates, chunk_size=None):
-    """How many anchors go into one block; None if all are compared at once, densely.
+def block_rows(
+    num_anchors: int | None, num_candidates: int | None, chunk_size: int | None = None
+) -> int | None:
+    """Return how many anchors go into one block; None if all go at once, densely.
 
     Args:
       num_anchors: int, 2N of one replica; None if it is not known yet.
@@ -66,7 +71,7 @@ def block_rows(num_anchors, num_candidates, chunk_size=None):
         chunk_size=chunk_size,
     )
     if chunk_size is None:
-        if None in (num_anchors, num_candidates):
+        if num_anchors is None or num_candidates is None:
             return None
         row_bytes = 4 * num_candidates
         if num_anchors * row_bytes <= DENSE_LOGITS_BYTES:
@@ -78,9 +83,14 @@ def block_rows(num_anchors, num_candidates, chunk_size=None):
 
 
 def streamed_candidates(
-    projections_a, projections_b, *, rows, temperature=1.0, normalize=True
-):
-    """`candidate_logits`, reduced to what NT-Xent and the metrics read.
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    rows: int,
+    temperature: float = 1.0,
+    normalize: bool = True,
+) -> StreamedCandidates:
+    """Compute `candidate_logits`, reduced to what NT-Xent and the metrics read.
 
     With l_ik the logits of anchor i, and j its other view, it gives l_ij, and over the
     negatives k (neither i nor j) the log-sum-exp, the maximum and the entropy. The
@@ -94,7 +104,7 @@ def streamed_candidates(
     Memory beside the projections: a few blocks `[rows, 2G]`.
 
     Args:
-      projections_a, projections_b, temperature, normalize: as of `candidate_logits`.
+      projections_a, projections_b, temperature, normalize: as in `candidate_logits`.
       rows: int >= 1, anchors at a time; they need not divide 2N.
 
     Returns:
@@ -145,7 +155,7 @@ class _Blocks(NamedTuple):
     temperature: float
 
     def map(self, function, anchors, *of_anchors, outputs):
-        """`function(negatives, positive, *of_anchors)` of each block, put together.
+        """Apply `function(negatives, positive, *of_anchors)` to each block, and join.
 
         Args:
           function: of the block's logits `[rows, 2G]`, the most negative float32 where
@@ -184,13 +194,13 @@ class _Blocks(NamedTuple):
         )
 
     def _split(self, tensor):
-        """`[2N, ...]` -> `[blocks, rows, ...]`, the last one filled up with zeros."""
+        """Split `[2N, ...]` into `[blocks, rows, ...]`, the last filled with zeros."""
         missing = -tf.shape(tensor)[0] % self.rows
         padded = tf.pad(tensor, [[0, missing]] + [[0, 0]] * (tensor.shape.rank - 1))
         return tf.reshape(padded, [-1, self.rows, *tensor.shape[1:]])
 
     def _logits(self, anchors, columns):
-        """(logits of the negatives `[rows, 2G]`, logits of the positives `[rows]`)."""
+        """Return logits of the negatives `[rows, 2G]` and of the positives `[rows]`."""
         logits = tf.matmul(anchors, self.candidates, transpose_b=True)
         # Not from the anchors directly: a tie must be one to the last bit.
         positive = tf.gather(logits, columns[:, 1], batch_dims=1)
@@ -206,7 +216,7 @@ class _Blocks(NamedTuple):
 
 
 def _row_sums(anchors, blocks):
-    """(positive, log-sum-exp, maximum and entropy of the negatives), each `[2N]`."""
+    """Compute positive, and negatives' log-sum-exp, maximum, entropy: `[2N]` each."""
 
     def sums(negatives, positive):
         highest = tf.reduce_max(negatives, axis=1)
@@ -226,7 +236,7 @@ def _row_sums(anchors, blocks):
 
 
 def _gradient(anchors, log_sum, blocks, d_positive, d_log_sum, *_):
-    """The gradient `[2N, D]` of the anchors from those of their own two results."""
+    """Compute the gradient `[2N, D]` of the anchors from those of their two results."""
     number = tf.shape(anchors)[0]
     by_view = tf.reshape(tf.stack([log_sum, d_log_sum], axis=1), [2, number // 2, 2])
     by_view = gather_across_replicas(tf.transpose(by_view, [1, 0, 2]))  # [G, 2, 2]
@@ -251,6 +261,6 @@ def _gradient(anchors, log_sum, blocks, d_positive, d_log_sum, *_):
 
 
 def _binary_entropy(log_odds):
-    """Entropy of a coin in nats; small ones are not lost to rounding."""
+    """Compute the entropy of a coin in nats; small ones are not lost to rounding."""
     rare = -tf.abs(log_odds)
     return tf.nn.softplus(rare) - rare * tf.sigmoid(rare)

@@ -1,14 +1,22 @@
 """Losses that read labels, for batches in which labels may be missing."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import gather_across_replicas
 from simclr_tf.errors import require
 from simclr_tf.losses.candidates import candidate_logits, mean_over_directions
 
+if TYPE_CHECKING:
+    from simclr_tf.losses.candidates import CandidateLogits
 
-def supervised_cross_entropy(labels, logits):
-    """Softmax cross-entropy with integer labels; label -1 means unlabelled.
+
+def supervised_cross_entropy(labels: TensorLike, logits: TensorLike) -> Tensor:
+    """Compute softmax cross-entropy with integer labels; label -1 means unlabelled.
 
     The loss of example i is -log softmax(logits_i)[label_i], and exactly 0, with
     gradient 0, where the label is -1. For the mean over labelled examples divide the
@@ -46,8 +54,14 @@ def supervised_cross_entropy(labels, logits):
     return tf.where(labelled, losses, 0.0)
 
 
-def sup_con(projections_a, projections_b, labels, *, temperature):
-    """SupCon: all images of an anchor's class are its positives.
+def sup_con(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    labels: TensorLike,
+    *,
+    temperature: float,
+) -> Tensor:
+    """Compute SupCon: all images of an anchor's class are its positives.
 
     For an anchor i with the positives P(i), and s the cosine similarity,
 
@@ -84,8 +98,8 @@ def sup_con(projections_a, projections_b, labels, *, temperature):
     return sup_con_from_logits(candidates, labels)
 
 
-def sup_con_from_logits(candidates, labels):
-    """SupCon from logits that the metrics of the same step share.
+def sup_con_from_logits(candidates: CandidateLogits, labels: TensorLike) -> Tensor:
+    """Compute SupCon from logits that the metrics of the same step share.
 
     Args:
       candidates: `CandidateLogits`, at the loss's temperature.
@@ -110,8 +124,8 @@ def sup_con_from_logits(candidates, labels):
     return mean_over_directions(-total / count)
 
 
-def same_class(candidates, labels):
-    """Where each anchor's positives are: its other view, and all views of its class.
+def same_class(candidates: CandidateLogits, labels: TensorLike) -> Tensor:
+    """Return where each anchor's positives are: all views of its class.
 
     Args:
       candidates: `CandidateLogits`.

@@ -1,4 +1,4 @@
-"""Losses that compare an image with itself alone, and what keeps them from collapse.
+"""Losses without negatives, and the terms that keep them from collapse.
 
 `negative_cosine` needs a target that no gradient reaches. Barlow Twins and VICReg need
 none: they spread the dimensions of the projections over the global batch. Those two are
@@ -6,11 +6,14 @@ scalars of the global batch, the same on every replica: each replica differentia
 value divided by the number of replicas, and gradients are summed.
 """
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import (
     in_several_replicas,
     moments_over_replicas,
@@ -18,13 +21,13 @@ from simclr_tf.distribution import (
     sum_over_replicas,
 )
 from simclr_tf.errors import require
-from simclr_tf.losses.candidates import alike, require_negatives, unit_rows
+from simclr_tf.losses.candidates import matching_tensors, require_negatives, unit_rows
 
 VARIANCE_EPSILON = 1e-4  # VICReg, equation 2.
 
 
-def negative_cosine(predictions, targets):
-    """Negative cosine similarity of a prediction to what it predicts.
+def negative_cosine(predictions: TensorLike, targets: TensorLike) -> Tensor:
+    """Compute the negative cosine similarity of predictions to their targets.
 
         l = - p.z / (||p|| ||z||)
 
@@ -47,13 +50,18 @@ def negative_cosine(predictions, targets):
     Source: Chen & He, SimSiam (2021), equation 1; Grill et al., BYOL (2020),
     equation 2.
     """
-    predictions, targets = alike(predictions=predictions, targets=targets)
+    predictions, targets = matching_tensors(predictions=predictions, targets=targets)
     targets = tf.stop_gradient(unit_rows(targets))
     return -tf.reduce_sum(unit_rows(predictions) * targets, axis=1)
 
 
-def barlow_twins(projections_a, projections_b, *, off_diagonal_weight=0.0051):
-    """Barlow Twins: each dimension agrees over the views, and with no other dimension.
+def barlow_twins(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    off_diagonal_weight: float = 0.0051,
+) -> Tensor:
+    """Compute Barlow Twins: dimensions agree over the views, each with itself alone.
 
         l = sum_i (1 - C_ii)^2 + w sum_{i != j} C_ij^2
 
@@ -85,11 +93,11 @@ def barlow_twins(projections_a, projections_b, *, off_diagonal_weight=0.0051):
     )
 
 
-def cross_correlation(projections_a, projections_b):
-    """Correlation over the global batch of each dimension with each of the other view.
+def cross_correlation(projections_a: TensorLike, projections_b: TensorLike) -> Tensor:
+    """Correlate each dimension with each of the other view, over the global batch.
 
     Args:
-      projections_a, projections_b: as of `barlow_twins`.
+      projections_a, projections_b: as in `barlow_twins`.
 
     Returns:
       float32 `[D, D]` in -1 .. 1, the same on every replica: C = z'_a^T z'_b / G, the
@@ -116,8 +124,10 @@ def cross_correlation(projections_a, projections_b):
     return _mean_over_global_batch(a, tf.matmul(a, b, transpose_a=True))
 
 
-def barlow_twins_from_correlation(correlation, *, off_diagonal_weight=0.0051):
-    """Barlow Twins from a correlation that the figures of the same step share.
+def barlow_twins_from_correlation(
+    correlation: TensorLike, *, off_diagonal_weight: float = 0.0051
+) -> Tensor:
+    """Compute Barlow Twins from a correlation shared with the figures.
 
     Args:
       correlation: float32 `[D, D]`, of `cross_correlation`.
@@ -153,14 +163,14 @@ class VICRegTerms(NamedTuple):
 
 
 def vicreg(
-    projections_a,
-    projections_b,
+    projections_a: TensorLike,
+    projections_b: TensorLike,
     *,
-    invariance_weight=25.0,
-    variance_weight=25.0,
-    covariance_weight=1.0,
-):
-    """VICReg: variance, invariance and covariance of the two views, each kept apart.
+    invariance_weight: float = 25.0,
+    variance_weight: float = 25.0,
+    covariance_weight: float = 1.0,
+) -> Tensor:
+    """Compute VICReg: variance, invariance and covariance of the two views.
 
         l = invariance_weight * mean squared difference of the views
           + variance_weight * mean over branches and dimensions of
@@ -202,9 +212,13 @@ def vicreg(
 
 
 def vicreg_from_terms(
-    terms, *, invariance_weight=25.0, variance_weight=25.0, covariance_weight=1.0
-):
-    """VICReg from terms that the figures of the same step share.
+    terms: VICRegTerms,
+    *,
+    invariance_weight: float = 25.0,
+    variance_weight: float = 25.0,
+    covariance_weight: float = 1.0,
+) -> Tensor:
+    """Compute VICReg from terms that the figures of the same step share.
 
     Args:
       terms: `VICRegTerms`.
@@ -232,11 +246,11 @@ def vicreg_from_terms(
     return sum(w * term for w, term in zip(weights.values(), terms, strict=True))
 
 
-def vicreg_terms(projections_a, projections_b):
-    """The terms of VICReg, before they are weighted.
+def vicreg_terms(projections_a: TensorLike, projections_b: TensorLike) -> VICRegTerms:
+    """Compute the terms of VICReg, before they are weighted.
 
     Args:
-      projections_a, projections_b: as of `vicreg`.
+      projections_a, projections_b: as in `vicreg`.
 
     Returns:
       `VICRegTerms`.
@@ -271,8 +285,8 @@ def vicreg_terms(projections_a, projections_b):
 
 
 def _of_global_batch(projections_a, projections_b):
-    """Both views in float32, of two images or more."""
-    a, b = alike(projections_a=projections_a, projections_b=projections_b)
+    """Return both views in float32, of two images or more."""
+    a, b = matching_tensors(projections_a=projections_a, projections_b=projections_b)
     require_negatives(a, "one does not vary")
     return tf.cast(a, tf.float32), tf.cast(b, tf.float32)
 
@@ -282,12 +296,12 @@ def _replicas():
 
 
 def _mean_over_global_batch(rows, own_sum):
-    """A sum over this replica's rows -> the mean over those of all replicas."""
+    """Turn a sum over this replica's rows into the mean over those of all replicas."""
     images = tf.cast(tf.shape(rows)[0] * _replicas(), tf.float32)
     return sum_over_replicas(own_sum) / images
 
 
 def _squared_off_diagonal(matrices):
-    """Sum of the squares beside the diagonals of `[..., D, D]`."""
+    """Sum the squares beside the diagonals of `[..., D, D]`."""
     beside = tf.linalg.set_diag(matrices, tf.zeros_like(matrices[..., 0]))
     return tf.reduce_sum(beside**2)

@@ -1,15 +1,18 @@
 """Accuracy where labels may be missing (label -1)."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require
 
 
-def top_k_correct(labels, logits, *, k=1):
-    """1 where the label is among the k largest logits, else 0.
+def top_k_correct(labels: TensorLike, logits: TensorLike, *, k: int = 1) -> Tensor:
+    """Return 1 where the label is among the k largest logits, else 0.
 
-    Of equal logits the first classes count as larger, so a head that says nothing
-    (all logits equal) scores k / C on balanced labels, not 1.
+    Of equal logits the first classes count as larger, so a head with all logits
+    equal scores k / C on balanced labels, not 1.
 
     Args:
       labels: integer `[N]` in -1 .. C - 1; -1 means unlabelled and gives 0.
@@ -48,8 +51,8 @@ def top_k_correct(labels, logits, *, k=1):
     return tf.cast(tf.reduce_any(hits, axis=1), tf.float32)
 
 
-def label_weights(labels):
-    """1 for labelled examples, 0 for unlabelled ones (label -1).
+def label_weights(labels: TensorLike) -> Tensor:
+    """Return 1 for labelled examples, 0 for unlabelled ones (label -1).
 
     Args:
       labels: integer `[N]`.
@@ -64,8 +67,8 @@ def label_weights(labels):
     return tf.cast(tf.convert_to_tensor(labels) >= 0, tf.float32)
 
 
-def top_k_accuracy(labels, logits, *, k=1):
-    """Fraction of the labelled examples whose label is among the k largest logits.
+def top_k_accuracy(labels: TensorLike, logits: TensorLike, *, k: int = 1) -> Tensor:
+    """Return the fraction of labelled examples with the label in the k largest logits.
 
     Args:
       labels: integer `[N]` in -1 .. C - 1; -1 means unlabelled and is left out.

@@ -1,20 +1,28 @@
-"""How well the contrastive task is solved, and what the features look like.
+"""Metrics of the contrastive task, and measures of the features.
 
 The first two read what the step's loss has computed (`CandidateLogits`, or
 `StreamedCandidates` where the logits are never held, of `simclr_tf.losses`).
 The others take any features, and show a collapse that the loss may hide.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.distribution import moments_over_replicas
 from simclr_tf.errors import require
 
+if TYPE_CHECKING:
+    from simclr_tf.losses.candidates import CandidateLogits
+    from simclr_tf.losses.streamed import StreamedCandidates
 
-def contrastive_accuracy(candidates):
-    """How often the positive is the most similar of all 2G - 1 candidates.
+
+def contrastive_accuracy(candidates: CandidateLogits | StreamedCandidates) -> Tensor:
+    """Measure how often the positive is the most similar of all 2G - 1 candidates.
 
     Strictly the most similar: a tie counts as wrong, so a network that maps all images
     to one point scores 0, not 1. The temperature does not matter.
@@ -36,8 +44,8 @@ def contrastive_accuracy(candidates):
     return _mean_over_directions(tf.cast(correct, tf.float32))
 
 
-def contrastive_entropy(candidates):
-    """Entropy of the softmax over an anchor's candidates: how many are in the running.
+def contrastive_entropy(candidates: CandidateLogits | StreamedCandidates) -> Tensor:
+    """Compute the entropy of the softmax over an anchor's candidates.
 
     H = -sum_k p_k log p_k, from 0 (sure of one) to log(2G - 1) (no preference).
 
@@ -59,8 +67,8 @@ def contrastive_entropy(candidates):
     return _mean_over_directions(candidates.entropy)
 
 
-def chance_contrastive_loss(global_batch_size):
-    """NT-Xent of a network that cannot tell images apart: log(2G - 1).
+def chance_contrastive_loss(global_batch_size: int) -> float:
+    """Return NT-Xent of a network that cannot tell images apart: log(2G - 1).
 
     A loss that stays here means that nothing is learned, or that all images are mapped
     to one point.
@@ -86,8 +94,10 @@ def chance_contrastive_loss(global_batch_size):
     return math.log(2 * global_batch_size - 1)
 
 
-def alignment(features_a, features_b, *, exponent=2.0):
-    """Distance between the two views of an image: mean ||f(x) - f(y)||^exponent.
+def alignment(
+    features_a: TensorLike, features_b: TensorLike, *, exponent: float = 2.0
+) -> Tensor:
+    """Measure the distance of the two views: mean ||f(x) - f(y)||^exponent.
 
     Features are l2-normalised first. 0 is perfect, 2 what independent views on the
     sphere give (for `exponent=2`).
@@ -112,8 +122,8 @@ def alignment(features_a, features_b, *, exponent=2.0):
     return tf.reduce_mean(squared ** (exponent / 2))
 
 
-def uniformity(features, *, scale=2.0):
-    """How evenly features cover the sphere: log mean_{i<j} exp(-scale ||f_i - f_j||^2).
+def uniformity(features: TensorLike, *, scale: float = 2.0) -> Tensor:
+    """Measure evenness on the sphere: log mean_{i<j} exp(-scale ||f_i - f_j||^2).
 
     Features are l2-normalised first. 0 means collapsed to one point; on a sphere of
     many dimensions an even cover approaches -2 * scale. The memory is N x N.
@@ -150,8 +160,8 @@ def uniformity(features, *, scale=2.0):
     return tf.reduce_logsumexp(exponents) - tf.math.log(pairs)
 
 
-def effective_rank(features):
-    """RankMe: in how many directions the features really vary.
+def effective_rank(features: TensorLike) -> Tensor:
+    """Compute RankMe: in how many directions the features vary.
 
     exp of the entropy of the singular values: with p_k = sigma_k / sum sigma, it is
     exp(-sum_k p_k log p_k). r for r equal singular values, 1 for one direction only.
@@ -174,8 +184,8 @@ def effective_rank(features):
     return tf.exp(-tf.reduce_sum(tf.math.xlogy(shares, shares)))
 
 
-def feature_standard_deviation(features):
-    """Standard deviation of normalised features: 1 spread evenly, 0 collapsed.
+def feature_standard_deviation(features: TensorLike) -> Tensor:
+    """Measure the spread of normalised features: 1 spread evenly, 0 collapsed.
 
     Mean over the F dimensions of the standard deviation over the images of
     f / ||f||, times sqrt(F). Inside `strategy.run`, over the images of all replicas.
@@ -199,7 +209,7 @@ def feature_standard_deviation(features):
 
 
 def _mean_over_directions(values):
-    """`[2N]`, view a first -> `[N]`."""
+    """Average `[2N]`, view a first, to `[N]`."""
     return tf.reduce_mean(tf.reshape(values, [2, -1]), axis=0)
 
 

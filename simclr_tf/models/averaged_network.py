@@ -1,8 +1,13 @@
-"""A slowly moving copy of a network: key encoders, targets and teachers."""
+"""Averaged networks: slowly moving copies, such as key encoders and teachers."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Layer, Tensor, TensorLike, Variable
 from simclr_tf.distribution import assign_on_replicas
 from simclr_tf.errors import require
 from simclr_tf.models.synchronized_batch_norm import SynchronizedBatchNormalization
@@ -40,7 +45,12 @@ class AveragedNetwork(keras.layers.Layer):
     (2017).
     """
 
-    def __init__(self, network, name="averaged_network", batch_norm_groups=1):
+    def __init__(
+        self,
+        network: Layer,
+        name: str = "averaged_network",
+        batch_norm_groups: int = 1,
+    ) -> None:
         super().__init__(name=name)
         self.network = synchronized_layer(network)
         if not self.network.built:
@@ -50,16 +60,16 @@ class AveragedNetwork(keras.layers.Layer):
             if isinstance(layer, SynchronizedBatchNormalization):
                 layer.groups = batch_norm_groups
 
-    def call(self, inputs, training=False):
-        """What the copy makes of the inputs."""
+    def call(self, inputs: Any, training: bool = False) -> Tensor:
+        """Apply the copy to the inputs."""
         return self.network(inputs, training=training)
 
-    def follow(self, network):
+    def follow(self, network: Layer) -> None:
         """Take all weights and statistics of the network as they are."""
         self.network.set_weights(network.get_weights())
 
-    def average(self, network, decay):
-        """weights <- decay * weights + (1 - decay) * the network's.
+    def average(self, network: Layer, decay: float | TensorLike) -> None:
+        """Set weights to decay * weights + (1 - decay) * the network's.
 
         Inside `strategy.run`, on every replica alike. Trainable variables only: moving
         statistics stay the copy's own.
@@ -83,12 +93,12 @@ class AveragedNetwork(keras.layers.Layer):
         assign_on_replicas(own, values)
 
     @property
-    def trainable_weights(self):
-        """Nothing: no gradient reaches it."""
+    def trainable_weights(self) -> list[Variable]:
+        """An empty list: no gradient reaches the copy."""
         return []
 
     @property
-    def non_trainable_weights(self):
+    def non_trainable_weights(self) -> list[Variable]:
         """All variables of the copy."""
         return self.network.weights
 
@@ -102,22 +112,28 @@ class AveragedPair(keras.layers.Layer):
       name: str, of the layer.
     """
 
-    def __init__(self, encoder, head, batch_norm_groups=1, name="averaged_pair"):
+    def __init__(
+        self,
+        encoder: Layer,
+        head: Layer,
+        batch_norm_groups: int = 1,
+        name: str = "averaged_pair",
+    ) -> None:
         super().__init__(name=name)
         self.encoder = AveragedNetwork(encoder, "averaged_encoder", batch_norm_groups)
         self.head = AveragedNetwork(head, "averaged_head", batch_norm_groups)
 
-    def call(self, images, training=False):
-        """Projections `[N, D]` of images `[N, H, W, C]`, without a gradient."""
+    def call(self, images: TensorLike, training: bool = False) -> Tensor:
+        """Make projections `[N, D]` of images `[N, H, W, C]`, without a gradient."""
         features = self.encoder(images, training=training)
         return tf.stop_gradient(self.head(features, training=training))
 
-    def follow(self, encoder, head):
+    def follow(self, encoder: Layer, head: Layer) -> None:
         """Take all weights and statistics of both as they are."""
         self.encoder.follow(encoder)
         self.head.follow(head)
 
-    def average(self, encoder, head, decay):
-        """`AveragedNetwork.average` of both."""
+    def average(self, encoder: Layer, head: Layer, decay: float | TensorLike) -> None:
+        """Apply `AveragedNetwork.average` to both."""
         self.encoder.average(encoder, decay)
         self.head.average(head, decay)

@@ -1,16 +1,21 @@
-"""Checks of networks that users bring: images in, features out, at a size."""
+"""Checks of users' own networks: images to features, at which size."""
+
+from __future__ import annotations
 
 import math
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Model
 from simclr_tf.errors import ConfigError, received_text, require
 from simclr_tf.models.cost import traced_operations
 from simclr_tf.models.endpoints import has_graph
 
 
-def check_encoder(model, image_shape=None):
+def check_encoder(
+    model: Model, image_shape: tuple[int | None, ...] | None = None
+) -> Model:
     """Make sure that a model maps images to features, pooling them if need be.
 
     Feature maps `[N, H, W, F]` are averaged over H and W in float32, in a layer
@@ -28,7 +33,7 @@ def check_encoder(model, image_shape=None):
       keras.Model with a graph: images to float32 features `[N, F]`.
 
     Raises:
-      ConfigError: not such a model; the message says what it is instead.
+      ConfigError: not such a model; the message names what it is instead.
 
     Example:
       >>> from simclr_tf._keras import keras
@@ -56,7 +61,7 @@ def check_encoder(model, image_shape=None):
     return keras.Model(inputs, features, name=model.name)
 
 
-def fitting_encoder(encoder, image_shape):
+def fitting_encoder(encoder: Model, image_shape: tuple[int | None, ...]) -> Model:
     """Make sure that an encoder takes images of a shape.
 
     Nothing is computed: the shapes are followed through the network, because
@@ -67,7 +72,7 @@ def fitting_encoder(encoder, image_shape):
       image_shape: (H, W, C).
 
     Returns:
-      keras.Model with features `[N, F]`, as of `check_encoder`.
+      keras.Model with features `[N, F]`, of `check_encoder`.
 
     Raises:
       ConfigError: the network has no output for such images.
@@ -96,7 +101,7 @@ def fitting_encoder(encoder, image_shape):
     return encoder
 
 
-def size_multiple(encoder):
+def size_multiple(encoder: Model) -> int:
     """Return the number of pixels of which an image's sides must be multiples.
 
     Args:
@@ -123,14 +128,14 @@ def _does_not_fit(encoder, image_shape, reason):
 
 
 def _reason(error):
-    """What Keras says of a layer, without the stack before and the arguments after."""
+    """Return what Keras reports of a layer, without the stack and the arguments."""
     text = str(error).split("Call arguments received")[0]
     start = max(0, text.find("Exception encountered"))
     return " ".join(text[start:].split())[:300]
 
 
 def _symbolic(model, image_shape):
-    """The model's own input and output, or those of a call on a new input."""
+    """Return the model's own input and output, or those of a call on a new input."""
     if has_graph(model):
         return model.input, model.output
     image_shape = (None, None, 3) if image_shape is None else tuple(image_shape)
@@ -154,7 +159,7 @@ def _symbolic(model, image_shape):
 
 
 def _check_tensor(tensor, what, forms):
-    """`forms`: the allowed shapes in words, by rank."""
+    """Check a tensor; `forms`: the allowed shapes in words, by rank."""
     require(
         hasattr(tensor, "shape"),
         f"An encoder has one {what}, a tensor.",

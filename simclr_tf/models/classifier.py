@@ -1,8 +1,11 @@
-"""Encoder, the beginning of the projection head, and a linear layer: a classifier."""
+"""Classifiers: an encoder, the first layers of a projection head, a linear layer."""
+
+from __future__ import annotations
 
 import numbers
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Layer, Model, Variable
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.models.encoders import family_among
 from simclr_tf.models.endpoints import endpoints
@@ -14,16 +17,21 @@ NOTHING = "none"  # What `freeze_until` calls it if everything is trained.
 
 
 def classifier_network(
-    encoder, num_classes, *, projection_head=None, head_layer=0, synchronized=False
-):
-    """A classifier that starts from an encoder, and from part of its head.
+    encoder: Model,
+    num_classes: int,
+    *,
+    projection_head: Layer | None = None,
+    head_layer: int = 0,
+    synchronized: bool = False,
+) -> Model:
+    """Build a classifier that starts from an encoder, and from part of its head.
 
     logits = W h_K + b, where h_0 = h are the features and h_k the output of layer k of
     the projection head, its ReLU included. W and b start at zero: a linear classifier
     is convex, and the first gradients do not disturb the encoder.
 
     Args:
-      encoder: keras.Model as of `check_encoder`; copied, so that it stays as it is.
+      encoder: keras.Model of `check_encoder`; copied, so that it stays as it is.
       num_classes: int C >= 1.
       projection_head: ProjectionHead, built; needed where `head_layer` > 0.
       head_layer: int K in 0 .. layers of the head; 0 leaves the head away.
@@ -67,11 +75,11 @@ def classifier_network(
     return keras.Model(encoder.input, logits, name=f"{encoder.name}_classifier")
 
 
-def split_classifier(network):
-    """A classifier's encoder, and what follows it, sharing the network's weights.
+def split_classifier(network: Model) -> tuple[Model, Model]:
+    """Split a classifier into its encoder and what follows, sharing the weights.
 
     Args:
-      network: keras.Model as of `classifier_network`, or one that was saved and loaded.
+      network: keras.Model of `classifier_network`, or one that was saved and loaded.
 
     Returns:
       (keras.Model, keras.Model): images to features `[N, F]`, and features to logits
@@ -99,14 +107,14 @@ def split_classifier(network):
     )
 
 
-def freeze_until(network, endpoint):
+def freeze_until(network: Model, endpoint: str) -> list[str]:
     """Freeze a network up to and including an endpoint, batch norm too.
 
     A frozen batch norm uses its moving statistics, in training as well, and leaves
     them as they are: what is frozen stays bit-identical.
 
     Args:
-      network: keras.Model as of `classifier_network`, not yet compiled.
+      network: keras.Model of `classifier_network`, not yet compiled.
       endpoint: str, "none" or one of the encoder's `simclr_tf.models.endpoints`, of
         which the last is the whole encoder.
 
@@ -132,7 +140,7 @@ def freeze_until(network, endpoint):
     return [layer.name for layer in part.layers]
 
 
-def check_endpoint(encoder, endpoint):
+def check_endpoint(encoder: Model, endpoint: str) -> None:
     """Refuse what `freeze_until` will not find, before anything is trained.
 
     Args:
@@ -146,11 +154,11 @@ def check_endpoint(encoder, endpoint):
         raise unknown_choice("freeze_until", endpoint, [NOTHING, *found])
 
 
-def depth_groups(network):
+def depth_groups(network: Model) -> list[list[Variable]]:
     """Sort the variables that are trained by depth, from the images to the logits.
 
     Args:
-      network: keras.Model as of `classifier_network`.
+      network: keras.Model of `classifier_network`.
 
     Returns:
       list of lists of variables: those up to each endpoint that ends a group (of a
@@ -178,12 +186,12 @@ def depth_groups(network):
 
 
 def _encoder_of(network):
-    """The encoder inside a classifier, sharing its layers."""
+    """Return the encoder inside a classifier, sharing its layers."""
     return keras.Model(network.input, _layers_after_encoder(network)[0].input)
 
 
 def _layers_after_encoder(network):
-    """Those of the projection head, and the last one."""
+    """Return the layers of the projection head, and the last one."""
     layers = network.layers
     require(
         bool(layers) and layers[-1].name == LOGITS,
@@ -199,7 +207,7 @@ def _layers_after_encoder(network):
 
 
 def _copy(encoder, synchronized):
-    """The same network with variables of its own, all of them to be trained."""
+    """Copy a network with variables of its own, all of them to be trained."""
     if synchronized:
         copy = synchronized_copy(encoder)
     else:
@@ -210,7 +218,7 @@ def _copy(encoder, synchronized):
 
 
 def _layer_of_head(head, index, x, synchronized):
-    """Layer `index` of a projection head as layers of the graph, weights and all."""
+    """Return layer `index` of a projection head as layers of the graph."""
     is_last = index == len(head.dense_layers) - 1
     originals = [head.dense_layers[index]]
     if head.batch_norm:

@@ -34,7 +34,7 @@ class ConvNorm:
         self._num_kernels = 0
 
     def conv(self, x, filters, kernel_size, strides, *, name, use_bias=False):
-        """A convolution whose padding does not depend on the image size.
+        """Apply a convolution whose padding does not depend on the image size.
 
         With a stride, "same" would pad even and odd sizes differently; instead
         (k-1)//2 zeros go before and the rest after, whatever the size.
@@ -55,7 +55,7 @@ class ConvNorm:
         )(x)
 
     def norm(self, x, *, name, zero_gamma=False):
-        """Batch norm; `zero_gamma` starts a residual branch at zero."""
+        """Apply batch norm; `zero_gamma` starts a residual branch at zero."""
         return self._batch_norm(
             gamma_initializer="zeros" if zero_gamma else "ones",
             name=name,
@@ -63,11 +63,11 @@ class ConvNorm:
         )(x)
 
     def relu(self, x, *, name):
-        """max(x, 0)."""
+        """Apply max(x, 0)."""
         return keras.layers.ReLU(name=name)(x)
 
     def _kernel_initializer(self):
-        """Truncated normal of standard deviation sqrt(1 / fan_in): not He's 2."""
+        """Return a truncated normal of variance 1 / fan_in (He's is 2 / fan_in)."""
         seed = initializers.kernel_seed(
             self._seed, self._num_kernels, initializers.ENCODER_STREAM
         )
@@ -78,14 +78,14 @@ class ConvNorm:
 
 
 def batch_norm_class(synchronized):
-    """Keras's batch norm, or the one whose statistics span all replicas."""
+    """Return Keras's batch norm, or the one whose statistics span all replicas."""
     if synchronized:
         return synchronized_batch_norm.SynchronizedBatchNormalization
     return keras.layers.BatchNormalization
 
 
 def batch_norm_options(momentum, epsilon):
-    """Checked arguments of batch norm, by Keras's names."""
+    """Return checked arguments of batch norm, by Keras's names."""
     require(
         0 <= momentum < 1,
         "`batch_norm_momentum` must lie in [0, 1).",
@@ -100,7 +100,7 @@ def batch_norm_options(momentum, epsilon):
 
 
 def fixed_padding(x, kernel_size, *, name):
-    """(k-1)//2 zeros before and the rest of k-1 after, on both axes."""
+    """Return (k-1)//2 zeros before and the rest of k-1 after, on both axes."""
     before = (kernel_size - 1) // 2
     both_ends = (before, kernel_size - 1 - before)
     return keras.layers.ZeroPadding2D((both_ends, both_ends), name=name)(x)

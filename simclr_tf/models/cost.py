@@ -1,14 +1,17 @@
-"""What a network costs, before it runs: parameters and operations."""
+"""Costs of a network before it runs: parameters and operations."""
+
+from __future__ import annotations
 
 import math
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Layer, Model
 from simclr_tf.errors import require
 
 
-def count_parameters(model):
-    """Numbers that training changes, and numbers that it does not.
+def count_parameters(model: Layer) -> tuple[int, int]:
+    """Count the numbers that training changes, and those that it does not.
 
     Args:
       model: built keras.Model or layer.
@@ -30,8 +33,8 @@ def count_parameters(model):
     )
 
 
-def flops_per_image(model, image_size_pixels, channels=3):
-    """Floating-point operations of one forward pass on one square image.
+def flops_per_image(model: Model, image_size_pixels: int, channels: int = 3) -> int:
+    """Count the floating-point operations of a forward pass on one square image.
 
     Args:
       model: keras.Model, an encoder.
@@ -39,7 +42,7 @@ def flops_per_image(model, image_size_pixels, channels=3):
       channels: int >= 1.
 
     Returns:
-      int, as of `flops_per_example`.
+      int, as in `flops_per_example`.
 
     Example:
       >>> from simclr_tf._keras import keras
@@ -57,8 +60,8 @@ def flops_per_image(model, image_size_pixels, channels=3):
     return flops_per_example(model, (image_size_pixels, image_size_pixels, channels))
 
 
-def flops_per_example(model, example_shape):
-    """Floating-point operations of one forward pass on one example.
+def flops_per_example(model: Layer, example_shape: tuple[int, ...]) -> int:
+    """Count the floating-point operations of one forward pass on one example.
 
     A multiplication and its addition count as two. Convolutions and products of
     matrices are counted; what is linear in the activations (batch norm, ReLU,
@@ -108,19 +111,19 @@ def traced_operations(model, example):
 
 
 def _conv(operation):
-    """Every output number sums over the kernel's height, width and inputs."""
+    """Count: every output number sums over the kernel's height, width and inputs."""
     kernel_height, kernel_width, in_channels, _ = _shape(operation.inputs[1])
     return _size(operation.outputs[0]) * kernel_height * kernel_width * in_channels
 
 
 def _depthwise_conv(operation):
-    """Every output number sums over the kernel's height and width."""
+    """Count: every output number sums over the kernel's height and width."""
     kernel_height, kernel_width, _, _ = _shape(operation.inputs[1])
     return _size(operation.outputs[0]) * kernel_height * kernel_width
 
 
 def _matrix_product(operation):
-    """Every output number sums over the axis that the factors share."""
+    """Count: every output number sums over the axis that the factors share."""
     transposed = operation.get_attr(
         "transpose_a" if operation.type == "MatMul" else "adj_x"
     )
@@ -129,7 +132,7 @@ def _matrix_product(operation):
 
 
 def _einsum(operation):
-    """One product for every combination of the indices."""
+    """Count one product for every combination of the indices."""
     terms = operation.get_attr("equation").decode().split("->")[0].split(",")
     sizes = {}
     for term, tensor in zip(terms, operation.inputs, strict=True):

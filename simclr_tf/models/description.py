@@ -1,15 +1,20 @@
-"""An encoder as data: its graph of layers as JSON, its weights by name.
+"""Encoders as data: the graph of layers as JSON, the weights by name.
 
 Nothing in a description can run a program: it may name layers, initializers and
 regularizers of Keras and of this package from closed lists, and nothing else. Anyone's
 description can therefore be rebuilt, which is not so of a SavedModel.
 """
 
+from __future__ import annotations
+
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Array, Model, Variable
 from simclr_tf.errors import DataError, require
 from simclr_tf.models import tokens
 from simclr_tf.models.endpoints import has_graph
@@ -73,8 +78,8 @@ _OF_LATER_RELEASES = ("optional", "softmax_robust_masking")
 _VALUES = frozenset({"keras.initializers", "keras.regularizers", "keras.constraints"})
 
 
-def describe_network(encoder):
-    """The graph of layers as plain JSON data.
+def describe_network(encoder: Model) -> dict[str, Any] | None:
+    """Describe the graph of layers as plain JSON data.
 
     Args:
       encoder: keras.Model with a graph of layers, none of them nested networks.
@@ -105,11 +110,13 @@ def describe_network(encoder):
     return description
 
 
-def network_from_description(description, source="the description"):
-    """A trainable network with fresh weights.
+def network_from_description(
+    description: Mapping[str, Any], source: str = "the description"
+) -> Model:
+    """Build a trainable network with fresh weights.
 
     Args:
-      description: dict as of `describe_network`, from anyone.
+      description: dict of `describe_network`, from anyone.
       source: str, where it comes from, for messages.
 
     Returns:
@@ -137,8 +144,8 @@ def network_from_description(description, source="the description"):
         ) from error
 
 
-def weights_by_name(encoder):
-    """Every weight as a float32 array under `layer/weight`, in the layers' order.
+def weights_by_name(encoder: Model) -> dict[str, Array]:
+    """Return every weight as float32 array under `layer/weight`, in the layers' order.
 
     Args:
       encoder: keras.Model with a graph of layers.
@@ -158,12 +165,14 @@ def weights_by_name(encoder):
     return {name: variable.numpy() for name, variable in named.items()}
 
 
-def set_weights_by_name(encoder, weights, source="the weights"):
+def set_weights_by_name(
+    encoder: Model, weights: Mapping[str, Array], source: str = "the weights"
+) -> None:
     """Give every variable the array of its name.
 
     Args:
       encoder: keras.Model with a graph of layers.
-      weights: dict of name to array, as of `weights_by_name`.
+      weights: dict of name to array, of `weights_by_name`.
       source: str, where they come from, for messages.
 
     Raises:
@@ -195,8 +204,8 @@ def set_weights_by_name(encoder, weights, source="the weights"):
         variable.assign(weights[name])
 
 
-def variables_by_name(encoder):
-    """Every variable under `layer/weight`, in the layers' order.
+def variables_by_name(encoder: Model) -> dict[str, Variable]:
+    """Return every variable under `layer/weight`, in the layers' order.
 
     Args:
       encoder: keras.Model with a graph of layers.
@@ -221,14 +230,14 @@ def variables_by_name(encoder):
 
 
 def _own_name(layer, variable):
-    """`kernel`, or `query/kernel` in a layer of layers, whatever the scope around."""
+    """Return `kernel`, or `query/kernel` in a layer of layers, whatever the scope."""
     path = variable.name.split(":")[0]
     _, found, own = path.rpartition(f"{layer.name}/")
     return own if found else path.split("/")[-1]
 
 
 def _portable(config):
-    """Without what one release writes and another does not know."""
+    """Remove what one release of Keras writes and another does not know."""
     if isinstance(config, dict):
         return {
             key: _portable(value)

@@ -1,15 +1,23 @@
-"""The encoders by name: `ENCODERS` maps what `--encoder` takes to a family.
+"""Encoders by name: `ENCODERS` maps what `--encoder` takes to a family.
 
 A family is a file of its own (`resnet.py`, `vision_transformer.py`,
 `keras_networks.py`); `family.py` describes what it has to answer. Nothing here imports
 TensorFlow before a network is built.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from simclr_tf.config.schema import find_guest
 from simclr_tf.models.family import Custom
 from simclr_tf.models.keras_networks import KerasNetworks
 from simclr_tf.models.resnet import DEPTHS, ResNet
 from simclr_tf.models.vision_transformer import SIZES, VisionTransformer
+
+if TYPE_CHECKING:
+    from simclr_tf.models.family import EncoderOptions, Family
+
 
 ENCODERS = {
     **dict.fromkeys((f"resnet{depth}" for depth in DEPTHS), ResNet()),
@@ -19,7 +27,7 @@ ENCODERS = {
 }
 
 
-def family_of(options):
+def family_of(options: EncoderOptions) -> Family:
     """Return the family of an encoder.
 
     Args:

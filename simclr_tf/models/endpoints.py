@@ -1,13 +1,16 @@
-"""The named places inside an encoder from which one can read."""
+"""Endpoints: named outputs inside an encoder."""
+
+from __future__ import annotations
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Model, Tensor
 from simclr_tf.errors import require
 from simclr_tf.models.encoders import family_among
 
 FEATURES = "final_avg_pool"
 
 
-def endpoints(encoder):
+def endpoints(encoder: Model) -> dict[str, Tensor]:
     """Return the symbolic outputs of an encoder's endpoints, by name.
 
     An endpoint is a layer with a name that a family of encoders has agreed on
@@ -49,8 +52,8 @@ def _ends_in(encoder, layer):
     return layer.output is encoder.output
 
 
-def with_endpoints(encoder):
-    """The same encoder, sharing its weights, that returns all of its endpoints.
+def with_endpoints(encoder: Model) -> Model:
+    """Build the encoder, weights shared, with all of its endpoints as outputs.
 
     Args:
       encoder: keras.Model as for `endpoints`.
@@ -73,5 +76,5 @@ def with_endpoints(encoder):
 
 
 def has_graph(model):
-    """Whether a model is a graph of layers that Keras can look into."""
+    """Tell whether a model is a graph of layers that Keras can look into."""
     return bool(model.inputs) and bool(model.outputs)

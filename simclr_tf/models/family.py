@@ -1,4 +1,4 @@
-"""What an encoder family is: its options, its network, its places to freeze.
+"""The interface of an encoder family: options, network, endpoints.
 
 A family is one file with a subclass of `Family` and a subclass of `EncoderOptions`; a
 line in `encoders.py` gives it its names. Such files import TensorFlow only inside
@@ -48,9 +48,9 @@ class Family:
       can_build: bool, whether the options are enough to build the network.
     """
 
-    Options = EncoderOptions
+    Options: type[EncoderOptions] = EncoderOptions
     endpoint_names = "final_avg_pool"
-    inner_endpoints = ()
+    inner_endpoints: tuple[str, ...] = ()
     can_build = True
 
     def build(self, options, *, image_shape, synchronized=False, seed=None):

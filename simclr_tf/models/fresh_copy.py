@@ -1,14 +1,17 @@
-"""The same architecture with new initial values, for training from scratch."""
+"""Copies of a network with new initial values, for training from scratch."""
+
+from __future__ import annotations
 
 import itertools
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Model
 from simclr_tf.errors import ConfigError, received_text
 from simclr_tf.models.initializers import FRESH_STREAM, kernel_seed
 
 
-def fresh_copy(network, seed, *, stream=FRESH_STREAM):
-    """A network of the same layers, initialised anew.
+def fresh_copy(network: Model, seed: int, *, stream: int = FRESH_STREAM) -> Model:
+    """Build a network of the same layers, initialised anew.
 
     Every layer is made again from its config, in which each initialiser gets a seed of
     its own, derived from `seed` and its place. Layers from elsewhere with initialisers
@@ -70,7 +73,7 @@ def reseeded(config, seeds):
     """Return a layer's or a network's config with other seeds.
 
     Args:
-      config: dict, nested, as of `get_config`.
+      config: dict, nested, as in `get_config`.
       seeds: iterator of int, one taken for each entry "seed".
 
     Returns:

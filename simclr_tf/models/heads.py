@@ -1,13 +1,17 @@
-"""The projection head g: features h to the projections z that the loss compares."""
+"""Heads: projections z of the features h, and predictions of another view's z."""
+
+from __future__ import annotations
 
 import numbers
+from typing import Any
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.models.conv_norm import batch_norm_class, batch_norm_options
-from simclr_tf.models.initializers import HEAD_STREAM, kernel_seed
+from simclr_tf.models.initializers import HEAD_STREAM, PREDICTION_STREAM, kernel_seed
 
 KINDS = ("nonlinear", "linear", "none")
 
@@ -51,18 +55,18 @@ class ProjectionHead(keras.layers.Layer):
 
     def __init__(
         self,
-        num_layers=3,
-        hidden_features=None,
-        out_features=128,
-        kind="nonlinear",
-        batch_norm=True,
-        synchronized=False,
-        batch_norm_momentum=0.9,
-        batch_norm_epsilon=1e-5,
-        seed=None,
-        name="projection_head",
-        **kwargs,
-    ):
+        num_layers: int = 3,
+        hidden_features: int | None = None,
+        out_features: int = 128,
+        kind: str = "nonlinear",
+        batch_norm: bool = True,
+        synchronized: bool = False,
+        batch_norm_momentum: float = 0.9,
+        batch_norm_epsilon: float = 1e-5,
+        seed: int | None = None,
+        name: str = "projection_head",
+        **kwargs: Any,
+    ) -> None:
         # Without autocast the features arrive as they are, for `none` in float32.
         super().__init__(name=name, **{**kwargs, "autocast": False})
         _check(kind, num_layers, hidden_features, out_features)
@@ -80,7 +84,7 @@ class ProjectionHead(keras.layers.Layer):
         self.dense_layers = []
         self.norm_layers = []
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Create the dense layers and batch norms for features `[N, F]`."""
         shape = tf.TensorShape(input_shape)
         require(
@@ -100,7 +104,7 @@ class ProjectionHead(keras.layers.Layer):
         super().build(input_shape)
 
     def _widths(self, in_features):
-        """Output width of every dense layer."""
+        """Return the output width of every dense layer."""
         if self.kind == "none":
             return []
         if self.kind == "linear":
@@ -134,8 +138,8 @@ class ProjectionHead(keras.layers.Layer):
             layer.build((None, width))
         self.norm_layers.append(layer)
 
-    def call(self, features, training=None):
-        """Projections.
+    def call(self, features: TensorLike, training: bool | None = None) -> Tensor:
+        """Compute the projections.
 
         Args:
           features: float tensor `[N, F]`.
@@ -146,8 +150,10 @@ class ProjectionHead(keras.layers.Layer):
         """
         return tf.cast(self._forward(features, training)[-1], tf.float32)
 
-    def layer_outputs(self, features, training=False):
-        """The outputs of all layers, for fine-tuning from the middle of the head.
+    def layer_outputs(
+        self, features: TensorLike, training: bool = False
+    ) -> list[Tensor]:
+        """Return the outputs of all layers, to fine-tune from the middle of the head.
 
         Args:
           features: float tensor `[N, F]`.
@@ -173,13 +179,13 @@ class ProjectionHead(keras.layers.Layer):
             outputs.append(x)
         return outputs
 
-    def compute_output_shape(self, input_shape):
-        """`[N, F]` to `[N, out_features]`, or to itself for kind "none"."""
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Map `[N, F]` to `[N, out_features]`, or to itself for kind "none"."""
         shape = tf.TensorShape(input_shape)
         return shape if self.kind == "none" else shape[:-1] + [self.out_features]
 
-    def get_config(self):
-        """Everything that `__init__` needs to make the same head."""
+    def get_config(self) -> dict[str, Any]:
+        """Return everything that `__init__` needs to make the same head."""
         return {
             **super().get_config(),
             "num_layers": self.num_layers,
@@ -194,12 +200,120 @@ class ProjectionHead(keras.layers.Layer):
         }
 
 
+@keras.utils.register_keras_serializable(package="simclr_tf")
+class PredictionHead(keras.layers.Layer):
+    """p = q(z): one hidden layer with batch norm, and a linear last one.
+
+    p = W_2 relu(bn(W_1 z)) + b, as wide as z. The hidden layer has no bias (the offset
+    of the batch norm is one); the last layer computes in float32 under every policy.
+
+    Args:
+      hidden_features: int >= 1.
+      use_bias: bool, whether the last layer has one.
+      synchronized: bool, batch norm over all replicas.
+      batch_norm_momentum: float in [0, 1), decay of the moving statistics.
+      batch_norm_epsilon: float > 0, added to the variance.
+      seed: int or None; equal seeds give equal initial values.
+      name: str, of the layer.
+
+    Raises:
+      ConfigError: an argument outside its range.
+
+    Example:
+      >>> PredictionHead(hidden_features=8)(tf.ones([4, 32])).shape.as_list()
+      [4, 32]
+
+    Source: Grill et al., BYOL (2020), section 3.2; Chen & He, SimSiam (2021), section
+    3.
+    """
+
+    def __init__(
+        self,
+        hidden_features: int,
+        use_bias: bool = True,
+        synchronized: bool = False,
+        batch_norm_momentum: float = 0.9,
+        batch_norm_epsilon: float = 1e-5,
+        seed: int | None = None,
+        name: str = "prediction_head",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        _require_width(hidden_features=hidden_features)
+        self._norm_options = batch_norm_options(batch_norm_momentum, batch_norm_epsilon)
+        self.hidden_features = hidden_features
+        self.use_bias = use_bias
+        self.synchronized = synchronized
+        self.batch_norm_momentum = batch_norm_momentum
+        self.batch_norm_epsilon = batch_norm_epsilon
+        self.seed = seed
+
+    def build(self, input_shape: Any) -> None:
+        """Create the layers for projections `[N, D]`."""
+        width = int(input_shape[-1])
+        self.hidden = self._dense(
+            0, self.hidden_features, use_bias=False, name="hidden"
+        )
+        self.norm = batch_norm_class(self.synchronized)(name="bn", **self._norm_options)
+        self.last = self._dense(
+            1, width, use_bias=self.use_bias, dtype="float32", name="last"
+        )
+        for layer, shape in (
+            (self.hidden, width),
+            (self.norm, self.hidden_features),
+            (self.last, self.hidden_features),
+        ):
+            with tf.name_scope(layer.name):
+                layer.build((None, shape))
+        super().build(input_shape)
+
+    def _dense(self, index, width, **kwargs):
+        return keras.layers.Dense(
+            width,
+            kernel_initializer=keras.initializers.VarianceScaling(
+                1 / 3,
+                distribution="uniform",
+                seed=kernel_seed(self.seed, index, PREDICTION_STREAM),
+            ),
+            **kwargs,
+        )
+
+    def call(self, projections: TensorLike, training: bool | None = None) -> Tensor:
+        """Predict the projections of other views.
+
+        Args:
+          projections: float tensor `[N, D]`.
+          training: bool, batch statistics instead of the moving ones.
+
+        Returns:
+          float32 tensor `[N, D]`.
+        """
+        x = self.norm(self.hidden(projections), training=training)
+        return self.last(tf.nn.relu(x))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return everything that `__init__` needs to make the same head."""
+        return {
+            **super().get_config(),
+            "hidden_features": self.hidden_features,
+            "use_bias": self.use_bias,
+            "synchronized": self.synchronized,
+            "batch_norm_momentum": self.batch_norm_momentum,
+            "batch_norm_epsilon": self.batch_norm_epsilon,
+            "seed": self.seed,
+        }
+
+
 def _check(kind, num_layers, hidden_features, out_features):
     if kind not in KINDS:
         raise unknown_choice("kind", kind, KINDS)
     sizes = {"num_layers": num_layers, "out_features": out_features}
     if hidden_features is not None:
         sizes["hidden_features"] = hidden_features
+    _require_width(**sizes)
+
+
+def _require_width(**sizes):
     for name, value in sizes.items():
         require(
             isinstance(value, numbers.Integral) and value >= 1,

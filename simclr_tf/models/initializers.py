@@ -1,4 +1,4 @@
-"""Where the initial values of a network come from: one seed, one draw a kernel."""
+"""Initializers: one seed a network, from which each kernel has its own."""
 
 import numpy as np
 
@@ -7,10 +7,11 @@ from simclr_tf.seeding import threefry
 ENCODER_STREAM = 2
 HEAD_STREAM = 3
 FRESH_STREAM = 4
+PREDICTION_STREAM = 5
 
 
 def kernel_seed(seed, index, stream):
-    """The seed of one kernel's initialiser, derived from the network's seed.
+    """Return the seed of one kernel's initialiser, derived from the network's seed.
 
     Keras initialisers with equal seeds draw equal values, so every kernel needs a
     seed of its own. `keras.utils.set_random_seed` would not do: there the values

@@ -87,7 +87,7 @@ class KerasNetworks(Family):
 
 
 def _module_of(name):
-    """The module of `keras.applications` that a network comes from."""
+    """Return the module of `keras.applications` that a network comes from."""
     applications = keras.applications
     modules = {
         known: getattr(applications, function.__module__.split(".")[-1])
@@ -106,7 +106,7 @@ def _module_of(name):
 
 
 def _original(name, weights):
-    """The network as Keras builds it, for images of any size."""
+    """Build the network as Keras does, for images of any size."""
     try:
         return getattr(keras.applications, name)(
             include_top=False, weights=weights, input_shape=(None, None, 3)
@@ -123,7 +123,7 @@ def _original(name, weights):
 
 
 def _scaling(home):
-    """What a network expects of a pixel: (channel, scale, offset) for each input.
+    """Return what a network expects of a pixel: (channel, scale, offset) by input.
 
     Asked from Keras's own function for that network, which takes pixels in [0, 255];
     the numbers returned are for pixels in [0, 1].

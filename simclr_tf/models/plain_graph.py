@@ -1,4 +1,4 @@
-"""Rewrites a network of Keras in layers that every format of an export knows.
+"""Rewriting of Keras networks into layers that every export format supports.
 
 Keras's own networks hold nested models, operations of TensorFlow and layers that only
 their file knows; other networks are data. The rewriting works on that data, the
@@ -107,13 +107,13 @@ def plain_network(
 
 
 def _all_layers(network):
-    """Layers, those of nested networks included."""
+    """Yield layers, those of nested networks included."""
     for layer in network.layers:
         yield from _all_layers(layer) if hasattr(layer, "layers") else [layer]
 
 
 def _nodes_of(config):
-    """The layers of a config in the order of the forward pass, nested ones too."""
+    """Return the layers of a config in forward order, nested ones too."""
     nodes, ends = [], {}
     for entry in config["layers"]:
         call = entry["inbound_nodes"][0] if entry["inbound_nodes"] else []
@@ -131,7 +131,7 @@ def _nodes_of(config):
 
 
 def _replaced(nodes, network):
-    """The nodes with plain layers in place of others; what is random is left out."""
+    """Replace nodes by plain layers; what is random is left out."""
     layers = {layer.name: layer for layer in network.layers}
     done, ends = [], {}
     for node in nodes:
@@ -164,7 +164,7 @@ def _replaced(nodes, network):
 
 
 def _operation(node):
-    """A sum, difference or product as a layer, or None for another operation."""
+    """Return a sum, difference or product as a layer; None for another operation."""
     function = node.options["function"].split(".")[-1]
     first, second = _operand(node.call), _operand(node.call[3].get("y"))
     tensors = [value for value in (first, second) if isinstance(value, str)]
@@ -185,14 +185,14 @@ def _operation(node):
 
 
 def _operand(value):
-    """The name of a tensor, or a number."""
+    """Return the name of a tensor, or a number."""
     if isinstance(value, (list, tuple)):
         return value[2] if value[0] == "_CONSTANT_VALUE" else value[0]
     return value
 
 
 def _layer_scale(node):
-    """One learned factor a channel, with the shape that the original's has."""
+    """Return one learned factor a channel, with the shape that the original's has."""
     return _Node(
         node.name,
         _entry(
@@ -224,7 +224,7 @@ def _fixed_scaling(layer):
 
 
 def _both(scale, offset):
-    """Arguments of Rescaling: numbers where all channels have the same."""
+    """Return arguments of Rescaling: numbers where all channels have the same."""
     return {
         name: float(values[0]) if len(set(values)) == 1 else [float(v) for v in values]
         for name, values in (("scale", list(scale)), ("offset", list(offset)))
@@ -232,7 +232,7 @@ def _both(scale, offset):
 
 
 def _renamed(nodes, kinds):
-    """The nodes under names that do not depend on what the process built before.
+    """Return the nodes under names that do not depend on what the process built before.
 
     Keras numbers layers without a name through the life of a process, and Keras 3
     takes no slash.
@@ -258,13 +258,13 @@ def _renamed(nodes, kinds):
 
 
 def _snake_case(kind):
-    """What Keras calls a layer of a class: `conv2d`, `re_lu`, `batch_normalization`."""
+    """Return the name that Keras gives a layer of a class, such as `conv2d`."""
     words = re.sub("(.)([A-Z][a-z0-9]+)", r"\1_\2", kind)
     return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def _with_scaling(nodes, scaling):
-    """The nodes with a network's own scaling behind the images."""
+    """Return the nodes with a network's own scaling behind the images."""
     channels, scales, offsets = zip(*scaling, strict=True)
     source, *others = nodes
     front, last = [], source.name
@@ -289,7 +289,7 @@ def _with_scaling(nodes, scaling):
 
 
 def _with_stages(nodes):
-    """The nodes with a layer `stageK` at the last cut of each resolution."""
+    """Return the nodes with a layer `stageK` at the last cut of each resolution."""
     places = {node.name: place for place, node in enumerate(nodes)}
     last_use, reduction = {}, {}
     for node in nodes:
@@ -349,7 +349,7 @@ def _is_reference(value):
 
 
 def _inputs(call):
-    """The names of the layers that a call refers to, in order."""
+    """Return the names of the layers that a call refers to, in order."""
     if isinstance(call, dict):
         return [name for value in call.values() for name in _inputs(value)]
     if not isinstance(call, (list, tuple)):
@@ -359,7 +359,7 @@ def _inputs(call):
 
 
 def _with_names(call, names):
-    """A call with other names for the layers it refers to, each in its first node."""
+    """Return a call with other names for the layers it refers to."""
     if isinstance(call, dict):
         return {key: _with_names(value, names) for key, value in call.items()}
     if not isinstance(call, (list, tuple)):
@@ -371,7 +371,7 @@ def _with_names(call, names):
 
 
 def _config_of(nodes, name):
-    """The nodes as the config of a functional model."""
+    """Return the nodes as the config of a functional model."""
     return {
         "name": name,
         "trainable": True,

@@ -7,11 +7,14 @@ padding that does not depend on the image size, kernels drawn with variance
 block passes its shortcut on.
 """
 
+from __future__ import annotations
+
 import math
 import numbers
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from simclr_tf.array_types import Model
 from simclr_tf.config.schema import option, require_fraction, require_positive
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.lazy import keras
@@ -114,19 +117,19 @@ class ResNet(Family):
 
 
 def resnet(
-    depth,
-    width_multiplier=1,
-    sk_ratio=0.0,
-    se_ratio=0.0,
-    stem="imagenet",
-    channels=3,
-    synchronized=False,
-    batch_norm_momentum=0.9,
-    batch_norm_epsilon=1e-5,
-    seed=None,
-    name=None,
-):
-    """A residual network that maps images of any size to features.
+    depth: int,
+    width_multiplier: float = 1,
+    sk_ratio: float = 0.0,
+    se_ratio: float = 0.0,
+    stem: str = "imagenet",
+    channels: int = 3,
+    synchronized: bool = False,
+    batch_norm_momentum: float = 0.9,
+    batch_norm_epsilon: float = 1e-5,
+    seed: int | None = None,
+    name: str | None = None,
+) -> Model:
+    """Build a residual network that maps images of any size to features.
 
     A functional model of built-in Keras layers only, so that it loads without this
     package. The layers `initial_conv`, `initial_max_pool`, `block_group1` to
@@ -202,7 +205,7 @@ def resnet(
 
 
 def scaled_channels(base, width_multiplier):
-    """Nearest whole number to base * width_multiplier (halves up), at least 1.
+    """Return the whole number nearest to base * width_multiplier, at least 1.
 
     Example:
       >>> [scaled_channels(base, 0.25) for base in GROUP_CHANNELS]
@@ -212,7 +215,7 @@ def scaled_channels(base, width_multiplier):
 
 
 def _stem(net, x, stem, width_multiplier, *, resnet_d):
-    """Images to the input of the first group; two endpoints on the way."""
+    """Compute the input of the first group; two endpoints on the way."""
     filters = scaled_channels(64, width_multiplier)
     if stem == "cifar":
         x = net.conv(x, filters, 3, 1, name="initial_conv")
@@ -235,7 +238,7 @@ def _stem(net, x, stem, width_multiplier, *, resnet_d):
 
 
 def basic_block(net, x, filters, *, strides, projection, sk_ratio, se_ratio, name):
-    """relu(shortcut + bn(conv3x3(relu(bn(conv3x3(x)))))): ResNet-10, 18 and 34.
+    """Compute relu(shortcut + bn(conv3x3(relu(bn(conv3x3(x)))))) (ResNet-10, 18, 34).
 
     Args:
       net: `ConvNorm` of the network.
@@ -262,9 +265,9 @@ def basic_block(net, x, filters, *, strides, projection, sk_ratio, se_ratio, nam
 
 
 def bottleneck_block(net, x, filters, *, strides, projection, sk_ratio, se_ratio, name):
-    """1x1, then 3x3 with the stride, then 1x1 to 4 F: ResNet-50 and deeper.
+    """Apply 1x1, 3x3 with the stride, and 1x1 to 4 F (ResNet-50 and deeper).
 
-    Args: as of `basic_block`; with `sk_ratio` above 0 the 3x3 convolution becomes
+    Args: as in `basic_block`; with `sk_ratio` above 0 the 3x3 convolution becomes
       a selective kernel.
 
     Returns:
@@ -288,7 +291,7 @@ def bottleneck_block(net, x, filters, *, strides, projection, sk_ratio, se_ratio
 
 
 def _shortcut(net, x, filters, strides, resnet_d, *, name):
-    """1x1 convolution and batch norm; ResNet-D takes the stride in a mean pool."""
+    """Apply 1x1 convolution and batch norm; ResNet-D strides in a mean pool."""
     if resnet_d:
         padding = "same"
         if strides > 1:
@@ -303,7 +306,7 @@ def _shortcut(net, x, filters, strides, resnet_d, *, name):
 
 
 def _join(net, x, shortcut, filters, se_ratio, *, name):
-    """relu(branch + shortcut), the branch gated if asked for."""
+    """Compute relu(branch + shortcut), the branch gated if asked for."""
     if se_ratio > 0:
         x = squeeze_excitation(net, x, filters, se_ratio, name=f"{name}_se")
     x = keras.layers.Add(name=f"{name}_add")([x, shortcut])

@@ -1,4 +1,4 @@
-"""Selective kernels: a convolution that weighs two streams by what it sees."""
+"""Selective kernels: two streams of a convolution, mixed by weights from the input."""
 
 from simclr_tf.lazy import keras
 
@@ -6,7 +6,7 @@ MIN_SELECTIVE_FEATURES = 32
 
 
 def selective_kernel(net, x, filters, strides, sk_ratio, *, name):
-    """Two streams of a 3x3 convolution, mixed by a softmax over the streams.
+    """Mix two streams of a 3x3 convolution by a softmax over the streams.
 
     s = relu(bn(conv3x3(x))) has 2 F channels: stream 0, then stream 1.
     m = softmax over streams of W2 relu(bn(W1 mean_hw(s_0 + s_1)));
@@ -49,7 +49,7 @@ def selective_kernel(net, x, filters, strides, sk_ratio, *, name):
 
 
 def _sum_streams(x, filters, *, name):
-    """`[N, H, W, 2 F]` to `[N, H, W, F]`: the first F channels plus the others."""
+    """Sum `[N, H, W, 2 F]` to `[N, H, W, F]`: the first F channels plus the others."""
     return keras.layers.Add(name=f"{name}_sum")(
         [
             _crop_channels(x, 0, filters, name=f"{name}_stream1"),

@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation: channels gated by what the whole image holds."""
+"""Squeeze-and-excitation: channels scaled by weights from the whole image."""
 
 from simclr_tf.lazy import keras
 

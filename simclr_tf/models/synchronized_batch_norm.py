@@ -1,8 +1,13 @@
-"""Batch norm whose statistics are those of the global batch, on any replica count."""
+"""Batch norm with the statistics of the global batch, for any number of replicas."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Tensor, Variable
 from simclr_tf.distribution import (
     SAME_ON_ALL_REPLICAS,
     in_several_replicas,
@@ -52,13 +57,15 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
 
     groups = 1
 
-    def add_weight(self, *args, **kwargs):
-        """Keras's, except that moving statistics are known to agree over replicas."""
+    def add_weight(self, *args: Any, **kwargs: Any) -> Variable:
+        """Add a weight; moving statistics are known to agree over replicas."""
         if kwargs.get("aggregation") == tf.VariableAggregation.MEAN:
             kwargs["aggregation"] = SAME_ON_ALL_REPLICAS
         return super().add_weight(*args, **kwargs)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: Any, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """Normalize; a bool `training` picks batch or moving statistics."""
         training = self._get_training_value(training)
         if self.groups > 1 and training is not False:
@@ -120,7 +127,7 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
         )
 
     def _per_channel(self, parameter, inputs, default):
-        """A gamma or beta (or what stands in for none) that broadcasts over inputs."""
+        """Return a gamma or beta (or what stands in for none), ready to broadcast."""
         shape = [1] * inputs.shape.rank
         shape[self.axis[0]] = inputs.shape[self.axis[0]]
         if parameter is None:
@@ -137,13 +144,13 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def _numbers_averaged(inputs, axes):
-    """How many numbers of the global batch go into one mean, int32."""
+    """Count the numbers of the global batch that go into one mean, int32."""
     shape = tf.shape(inputs)
     return num_replicas() * tf.reduce_prod([shape[axis] for axis in axes])
 
 
 def _normalize(inputs, gamma, beta, axes, epsilon, dtype):
-    """(outputs, mean, variance) over all replicas, with the textbook gradient.
+    """Return (outputs, mean, variance) over all replicas, with the textbook gradient.
 
     With x^ the normalized inputs, dy the gradient of the outputs, and means over the
     global batch:

@@ -1,6 +1,9 @@
-"""A user's own encoder, ready for several replicas."""
+"""Copies of users' encoders with synchronized batch norm."""
+
+from __future__ import annotations
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Model
 from simclr_tf.errors import ConfigError, received_text
 from simclr_tf.models.synchronized_batch_norm import SynchronizedBatchNormalization
 
@@ -10,15 +13,15 @@ _BATCH_NORMS = (
 )
 
 
-def synchronized_copy(encoder):
-    """The same network with batch norm over all replicas, made where this is called.
+def synchronized_copy(encoder: Model) -> Model:
+    """Copy a network with batch norm over all replicas, under the strategy in scope.
 
     Plain batch norm would see one replica's part of the batch only, and a network
     that was built outside a strategy's scope cannot be trained by that strategy; so
     every layer is made anew from its config and gets its weights.
 
     Args:
-      encoder: keras.Model with a graph of layers, as of `check_encoder`.
+      encoder: keras.Model with a graph of layers, of `check_encoder`.
 
     Returns:
       keras.Model.
@@ -39,7 +42,7 @@ def synchronized_copy(encoder):
 
 
 def synchronized_layer(layer):
-    """A layer made anew from its config, without its weights, in its global form.
+    """Make a layer anew from its config, without its weights, in its global form.
 
     Args:
       layer: keras.layers.Layer, a nested model included.

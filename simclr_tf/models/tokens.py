@@ -55,7 +55,7 @@ class PositionEmbedding(keras.layers.Layer):
     With the place (x, y) of a token and w_k = 10000^(-4 k / D), k = 0 .. D/4 - 1, the
     D numbers added are sin(w_k x), cos(w_k x), sin(w_k y), cos(w_k y). Places count
     tokens in images of the reference size. In other images the first and the last
-    place lie as far from the edges as a token's centre does, so that the same place
+    place are as far from the edges as a token's centre does, so that the same place
     of an image gets the same numbers at every size.
 
     Args:
@@ -91,7 +91,7 @@ class PositionEmbedding(keras.layers.Layer):
 
 
 def _waves(number, reference, features):
-    """Sines, then cosines, of the places along one side: float32 `[number, D / 2]`."""
+    """Return sines, then cosines, of the places along one side: float32."""
     scale = reference / tf.cast(number, tf.float32)
     places = (tf.range(number, dtype=tf.float32) + 0.5) * scale - 0.5
     quarter = features // 4
@@ -184,7 +184,7 @@ class Attention(keras.layers.Layer):
         return tf.concat(tf.unstack(mixed, axis=1), axis=-1)
 
     def _heads(self, tensor):
-        """`[N, T, D]` to `[N, heads, T, d]`."""
+        """Reshape `[N, T, D]` to `[N, heads, T, d]`."""
         return tf.stack(tf.split(tensor, self.num_heads, axis=-1), axis=1)
 
     def get_config(self):

@@ -1,13 +1,16 @@
-"""Vision Transformers of small size: tokens of patches, attention, one vector.
+"""Small Vision Transformers: patches to tokens, attention, one vector.
 
 The network of Dosovitskiy et al. in the sizes of DeiT, with MoCo v3's fixed position
 embedding, which has no weights and therefore fits every image size.
 """
 
+from __future__ import annotations
+
 import numbers
 from dataclasses import dataclass
 from typing import Literal
 
+from simclr_tf.array_types import Model
 from simclr_tf.config.schema import option, require_positive
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.lazy import keras, module
@@ -21,8 +24,8 @@ SIZES = {"vit_tiny": (192, 12, 3), "vit_small": (384, 12, 6)}
 POOLINGS = ("class_token", "mean")
 MLP_RATIO = 4
 EPSILON = 1e-6
-# Tokens are added up through all blocks, and what tells images apart is a small part
-# of them: under every policy they are float32, and products of matrices alone are not.
+# Tokens are added up through all blocks, and the differences between images are a small
+# part of them: they are float32 under every policy; only matrix products are not.
 STREAM = "float32"
 
 
@@ -104,17 +107,17 @@ def default_patch_size(image_size_pixels):
 
 
 def vision_transformer(
-    width,
-    num_blocks,
-    num_heads,
+    width: int,
+    num_blocks: int,
+    num_heads: int,
     *,
-    patch_size,
-    image_size_pixels,
-    pooling="class_token",
-    channels=3,
-    seed=None,
-    name=None,
-):
+    patch_size: int,
+    image_size_pixels: int | tuple[int, int],
+    pooling: str = "class_token",
+    channels: int = 3,
+    seed: int | None = None,
+    name: str | None = None,
+) -> Model:
     """Build a transformer that maps images to features.
 
     Patches become tokens, to which their places are added; each block adds attention
@@ -205,7 +208,7 @@ class _Layers:
         return tokens.ClassToken(initializer, dtype=STREAM, name=name)(x)
 
     def dense(self, x, units, *, name, activation=None, use_bias=True):
-        """W x + b, with W uniform and of variance 2 / (fan_in + fan_out)."""
+        """Apply W x + b, with W uniform and of variance 2 / (fan_in + fan_out)."""
         return keras.layers.Dense(
             units,
             activation=activation,
@@ -215,14 +218,14 @@ class _Layers:
         )(x)
 
     def norm(self, x, *, name):
-        """Layer normalization of each token."""
+        """Normalize each token."""
         return keras.layers.LayerNormalization(
             epsilon=EPSILON, dtype=STREAM, name=name
         )(x)
 
 
 def _block(net, x, num_heads, *, name):
-    """x + A(norm(x)), then x + M(norm(x))."""
+    """Apply x + A(norm(x)), then x + M(norm(x))."""
     width = x.shape[-1]
     y = net.norm(x, name=f"{name}_norm1")
     # A bias of the keys adds the same number to all logits of a query, which the
@@ -241,7 +244,7 @@ def _block(net, x, num_heads, *, name):
 
 
 def _checked_grid(image_size_pixels, patch_size):
-    """(rows, columns) of patches."""
+    """Return (rows, columns) of patches."""
     sides = image_size_pixels
     if isinstance(sides, numbers.Integral):
         sides = (sides, sides)

@@ -5,7 +5,9 @@ this package loads no TensorFlow.
 """
 
 from simclr_tf.objectives.barlow_twins import BarlowTwins
+from simclr_tf.objectives.byol import BYOL
 from simclr_tf.objectives.dcl import DCL, DCLW
+from simclr_tf.objectives.dino import DINO
 from simclr_tf.objectives.instance_discrimination import InstanceDiscrimination
 from simclr_tf.objectives.margin_triplet import MarginTriplet
 from simclr_tf.objectives.moco import MoCo
@@ -22,7 +24,9 @@ from simclr_tf.objectives.objective import (
     figures_of,
     objective_of,
 )
+from simclr_tf.objectives.simsiam import SimSiam
 from simclr_tf.objectives.sup_con import SupCon
+from simclr_tf.objectives.swav import SwAV
 from simclr_tf.objectives.vicreg import VICReg
 
 OBJECTIVES = {
@@ -36,13 +40,19 @@ OBJECTIVES = {
     "vicreg": VICReg,
     "moco": MoCo,
     "instance_discrimination": InstanceDiscrimination,
+    "simsiam": SimSiam,
+    "byol": BYOL,
+    "swav": SwAV,
+    "dino": DINO,
 }
 
 __all__ = [
+    "BYOL",
     "BarlowTwins",
     "CONTRASTIVE_FIGURES",
     "DCL",
     "DCLW",
+    "DINO",
     "Figure",
     "InstanceDiscrimination",
     "MarginTriplet",
@@ -55,7 +65,9 @@ __all__ = [
     "Outputs",
     "REPRESENTATION_FIGURES",
     "Setting",
+    "SimSiam",
     "SupCon",
+    "SwAV",
     "VICReg",
     "figures_of",
     "objective_of",

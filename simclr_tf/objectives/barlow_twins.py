@@ -75,7 +75,7 @@ class BarlowTwins(Objective):
                 "stuck",
                 "The two views of an image do not correlate in any dimension, so "
                 "nothing is being learned. Try a smaller or larger "
-                "--optimizer.base_learning_rate, --optimizer=sgd at small batches, or "
+                "--base_learning_rate, --optimizer=sgd at small batches, or "
                 "weaker augmentation.",
             )
         if figures.get("dimension_correlation", 0.0) > REDUNDANT:

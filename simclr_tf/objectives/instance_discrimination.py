@@ -177,7 +177,7 @@ class InstanceDiscrimination(Objective):
         return loss, tf.cast(nearest, tf.float32)
 
     def _negatives(self, outputs):
-        """int64 `[N, m]`: this replica's rows of those of the global batch."""
+        """Draw for the global batch; int64 `[N, m]`, this replica's rows of it."""
         rows = outputs.projections[0].shape[0]
         drawn = tf.random.stateless_uniform(
             [rows * distribution.num_replicas(), self.options.negatives],
@@ -191,14 +191,14 @@ class InstanceDiscrimination(Objective):
         return drawn[start : start + rows]
 
     def _scores(self, projections, ids, negative_ids):
-        """Similarities `[N, 1 + m]` with the own row and the noise, no gradient."""
+        """Compute similarities `[N, 1 + m]` with the own row and the noise."""
         places = tf.concat([ids[:, tf.newaxis], negative_ids], axis=1)
         rows = tf.gather(tf.convert_to_tensor(self.bank), places)
         unit = candidates.unit_rows(tf.stop_gradient(projections))
         return tf.einsum("nd,nmd->nm", unit, rows)
 
     def _normalizer_after(self, scores):
-        """Z with what this step says of it: n times the mean of exp(s / t)."""
+        """Update Z by this step's estimate: n times the mean of exp(s / t)."""
         mean = tf.reduce_mean(tf.exp(scores / self.options.temperature))
         mean = distribution.sum_over_replicas(mean / distribution.num_replicas())
         estimate, momentum = self.bank.shape[0] * mean, self.options.normalizer_momentum
@@ -255,7 +255,7 @@ class InstanceDiscrimination(Objective):
 
 
 def _last_of_each(ids, rows):
-    """Rows of which equal ids have equal ones: the last, whatever order writes them."""
+    """Give equal ids equal rows, the last, so that no order of writing matters."""
     same = ids[:, tf.newaxis] == ids[tf.newaxis]
     places = tf.range(tf.shape(ids)[0])
     return tf.gather(rows, tf.reduce_max(tf.where(same, places, 0), axis=1))

@@ -178,13 +178,13 @@ class MoCo(Objective):
 
 
 def mean_of(values):
-    """The mean of several tensors of one shape."""
+    """Average several tensors of one shape."""
     values = list(values)
     return tf.add_n(values) / len(values)
 
 
 def key_figures(projections, keys):
-    """How a view's projections differ from its keys, and from each other.
+    """Measure how a view's projections differ from its keys, and from each other.
 
     Args:
       projections: float `[N, D]`, by the networks in training.
@@ -201,7 +201,7 @@ def key_figures(projections, keys):
 
 
 def stale_or_collapsed(figures, momentum):
-    """The diagnosis of what `key_figures` shows.
+    """Diagnose what `key_figures` shows.
 
     Args:
       figures: dict of figure name to float.

@@ -191,7 +191,7 @@ def stuck_at(value, formula, figures, global_batch_size):
             "stuck",
             f"The loss is stuck at {loss:.3f}: {formula} = {value:.3f} is "
             "what equal projections give, so nothing is being learned. Try a "
-            "smaller or larger --optimizer.base_learning_rate, a longer "
+            "smaller or larger --base_learning_rate, a longer "
             "--optimizer.warmup_epochs, or weaker augmentation.",
         )
 

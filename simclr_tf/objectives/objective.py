@@ -98,6 +98,7 @@ class Outputs(NamedTuple):
         without them.
       labels: int32 `[N]`, -1 for unlabelled; None in batches without them.
       step: int64 scalar, updates done before this step.
+      training: bool; without it, as in validation, nothing may change.
     """
 
     features: tuple
@@ -106,6 +107,7 @@ class Outputs(NamedTuple):
     ids: Any = None
     labels: Any = None
     step: Any = None
+    training: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ candidates = module("simclr_tf.losses.candidates")
 
 
 def unit_start(seed):
-    """Initializer of variables whose rows are random directions.
+    """Make an initializer of variables whose rows are random directions.
 
     Args:
       seed: int; equal seeds give equal rows, on every replica.
@@ -28,7 +28,7 @@ def unit_start(seed):
 
 
 def pushed(queue, vectors):
-    """A queue after a step: the global batch in front, the oldest rows gone.
+    """Put the global batch in front of a queue, and drop its oldest rows.
 
     Inside `strategy.run` every replica gets the same rows in the same order.
 

@@ -80,7 +80,7 @@ class VICReg(Objective):
                 "collapsed projections",
                 "The projections have collapsed: no dimension varies over the images. "
                 "Try a higher --objective.variance_weight or a lower "
-                "--optimizer.base_learning_rate.",
+                "--base_learning_rate.",
             )
 
     def memory(self, global_batch_size, replicas=1):

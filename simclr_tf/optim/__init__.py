@@ -1,4 +1,4 @@
-"""Optimizers, learning-rate schedules, and which variables they spare."""
+"""Optimizers, learning-rate schedules, and exclusions from decay and adaptation."""
 
 from simclr_tf.optim.catalogue import (
     learning_rate_schedule,

@@ -1,24 +1,27 @@
 """The optimizers by name."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Optimizer, Schedule, Variable
 from simclr_tf.errors import unknown_choice
 from simclr_tf.optim.lamb import LAMB
 from simclr_tf.optim.lars import LARS
 
 
 def make_optimizer(
-    name,
-    learning_rate,
+    name: str,
+    learning_rate: float | Schedule,
     *,
-    weight_decay=0.0,
-    momentum=0.9,
-    nesterov=False,
-    trust_coefficient=0.001,
-    classic_momentum=True,
-):
-    """An optimizer from the catalogue; each takes the arguments that it has.
+    weight_decay: float = 0.0,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    trust_coefficient: float = 0.001,
+    classic_momentum: bool = True,
+) -> Optimizer:
+    """Make an optimizer from the catalogue; each takes the arguments that it has.
 
     Weight decay means what the optimizer means by it: with `"lars"` it joins the
     gradient, and the momentum; with `"lamb"` the direction, inside the trust ratio;
@@ -70,8 +73,8 @@ def make_optimizer(
     return makers[name]()
 
 
-def learning_rate_schedule(optimizer):
-    """The schedule that an optimizer was made with.
+def learning_rate_schedule(optimizer: Optimizer) -> Schedule:
+    """Return the schedule that an optimizer was made with.
 
     Args:
       optimizer: `keras.optimizers.Optimizer`, made with a schedule.
@@ -88,8 +91,8 @@ def learning_rate_schedule(optimizer):
     return optimizer._learning_rate
 
 
-def step_counters(optimizer):
-    """The variables of an optimizer that only tell which step it is.
+def step_counters(optimizer: Optimizer) -> list[Variable]:
+    """Return the variables of an optimizer that only tell which step it is.
 
     Args:
       optimizer: `keras.optimizers.Optimizer`, built.

@@ -1,10 +1,15 @@
 """Layer-wise adaptive moments for batch training."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Schedule, Tensor, Variable
 from simclr_tf.errors import require
 from simclr_tf.optim.layer_wise import LayerWiseOptimizer
 
@@ -47,14 +52,14 @@ class LAMB(LayerWiseOptimizer):
 
     def __init__(
         self,
-        learning_rate,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-6,
-        weight_decay=0.0,
-        name="LAMB",
-        **kwargs,
-    ):
+        learning_rate: float | Schedule,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-6,
+        weight_decay: float = 0.0,
+        name: str = "LAMB",
+        **kwargs: Any,
+    ) -> None:
         require(0 <= beta_1 < 1, "`beta_1` must lie in [0, 1).", beta_1=beta_1)
         require(0 <= beta_2 < 1, "`beta_2` must lie in [0, 1).", beta_2=beta_2)
         require(epsilon > 0, "`epsilon` must be > 0.", epsilon=epsilon)
@@ -69,8 +74,8 @@ class LAMB(LayerWiseOptimizer):
         self.beta_2 = float(beta_2)
         self.epsilon = float(epsilon)
 
-    def build(self, var_list):
-        """Makes the two moments, zeros, for each variable.
+    def build(self, var_list: Sequence[Variable]) -> None:
+        """Make the two moments, zeros, for each variable.
 
         Args:
           var_list: list of variables, all that will ever be updated.
@@ -89,8 +94,8 @@ class LAMB(LayerWiseOptimizer):
         )
         self._built = True
 
-    def update_step(self, gradient, variable):
-        """Updates one variable and its moments by the class's formula.
+    def update_step(self, gradient: Tensor, variable: Variable) -> None:
+        """Update one variable and its moments by the class's formula.
 
         Args:
           gradient: tensor or `tf.IndexedSlices`.
@@ -114,8 +119,8 @@ class LAMB(LayerWiseOptimizer):
         trust = self.trust_ratio(direction, variable)
         variable.assign_sub(learning_rate * trust * direction)
 
-    def get_config(self):
-        """All constructor arguments, as JSON-able values; not the exclusions."""
+    def get_config(self) -> dict[str, Any]:
+        """Return all constructor arguments, as JSON-able values; not the exclusions."""
         config = super().get_config()
         del config["trust_coefficient"]
         return {
@@ -127,7 +132,7 @@ class LAMB(LayerWiseOptimizer):
 
 
 def _one_minus_power(base, exponent):
-    """1 - base^exponent without cancellation for a base close to 1."""
+    """Compute 1 - base^exponent without cancellation for a base close to 1."""
     if base == 0:
         return tf.ones_like(exponent)
     return -tf.math.expm1(exponent * math.log(base))

@@ -1,8 +1,14 @@
 """Layer-wise adaptive rate scaling."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Schedule, Tensor, Variable
 from simclr_tf.errors import require
 from simclr_tf.optim.layer_wise import LayerWiseOptimizer
 
@@ -51,15 +57,15 @@ class LARS(LayerWiseOptimizer):
 
     def __init__(
         self,
-        learning_rate,
-        momentum=0.9,
-        weight_decay=0.0,
-        trust_coefficient=0.001,
-        nesterov=False,
-        classic_momentum=True,
-        name="LARS",
-        **kwargs,
-    ):
+        learning_rate: float | Schedule,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust_coefficient: float = 0.001,
+        nesterov: bool = False,
+        classic_momentum: bool = True,
+        name: str = "LARS",
+        **kwargs: Any,
+    ) -> None:
         require(0 <= momentum < 1, "`momentum` must lie in [0, 1).", momentum=momentum)
         super().__init__(
             learning_rate,
@@ -72,8 +78,8 @@ class LARS(LayerWiseOptimizer):
         self.nesterov = bool(nesterov)
         self.classic_momentum = bool(classic_momentum)
 
-    def build(self, var_list):
-        """Makes one momentum slot, zeros, for each variable.
+    def build(self, var_list: Sequence[Variable]) -> None:
+        """Make one momentum slot, zeros, for each variable.
 
         Args:
           var_list: list of variables, all that will ever be updated.
@@ -89,8 +95,8 @@ class LARS(LayerWiseOptimizer):
         ]
         self._built = True
 
-    def update_step(self, gradient, variable):
-        """Updates one variable and its momentum by the class's formula.
+    def update_step(self, gradient: Tensor, variable: Variable) -> None:
+        """Update one variable and its momentum by the class's formula.
 
         Args:
           gradient: tensor or `tf.IndexedSlices`.
@@ -112,8 +118,8 @@ class LARS(LayerWiseOptimizer):
         slot.assign(velocity)
         variable.assign_sub(update)
 
-    def get_config(self):
-        """All constructor arguments, as JSON-able values; not the exclusions."""
+    def get_config(self) -> dict[str, Any]:
+        """Return all constructor arguments, as JSON-able values; not the exclusions."""
         return {
             **super().get_config(),
             "momentum": self.momentum,

@@ -1,4 +1,4 @@
-"""What optimizers with one learning rate for each layer have in common.
+"""Base of the optimizers with one learning rate for each layer (LARS, LAMB).
 
 Such an optimizer scales the update of a variable w in direction u by a trust ratio,
 coefficient * ||w|| / ||u||. This class holds the ratio, the two lists of excluded
@@ -6,9 +6,15 @@ variables and the weight decay; a subclass holds the direction: its `build` make
 slots, its `update_step` the update.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Schedule, Tensor, Variable
 from simclr_tf.errors import require
 
 
@@ -30,8 +36,14 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
     """
 
     def __init__(
-        self, learning_rate, *, weight_decay, trust_coefficient, name, **kwargs
-    ):
+        self,
+        learning_rate: float | Schedule,
+        *,
+        weight_decay: float,
+        trust_coefficient: float,
+        name: str,
+        **kwargs: Any,
+    ) -> None:
         weight_decay = 0.0 if weight_decay is None else weight_decay
         if isinstance(learning_rate, (int, float)):
             require(
@@ -54,8 +66,8 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
         self._undecayed = frozenset()
         self._unadapted = frozenset()
 
-    def exclude_from_weight_decay(self, var_list):
-        """Variables without weight decay, in addition to those said before.
+    def exclude_from_weight_decay(self, var_list: Sequence[Variable]) -> None:
+        """Exclude variables from weight decay, in addition to those excluded before.
 
         Exclusions are kept by the identity of the variable. They are not part of
         `get_config`: state them again for an optimizer made from one, as
@@ -70,8 +82,8 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
         """
         self._undecayed |= self._keys(var_list)
 
-    def exclude_from_layer_adaptation(self, var_list):
-        """Variables with a trust ratio of 1, in addition to those said before.
+    def exclude_from_layer_adaptation(self, var_list: Sequence[Variable]) -> None:
+        """Give variables a trust ratio of 1, in addition to those excluded before.
 
         Independent of the weight decay's list; otherwise like it.
 
@@ -92,8 +104,8 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
         )
         return frozenset(self._var_key(variable) for variable in var_list)
 
-    def decayed(self, direction, variable):
-        """`direction + weight_decay * variable`, or `direction` if excluded.
+    def decayed(self, direction: Tensor, variable: Variable) -> Tensor:
+        """Return `direction + weight_decay * variable`, or `direction` if excluded.
 
         Args:
           direction: tensor or `tf.IndexedSlices` of the variable's shape.
@@ -107,8 +119,8 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
             direction += tf.cast(self.weight_decay, variable.dtype) * variable
         return direction
 
-    def trust_ratio(self, direction, variable):
-        """trust_coefficient * ||variable|| / ||direction||, norms in float32.
+    def trust_ratio(self, direction: Tensor, variable: Variable) -> Tensor:
+        """Compute trust_coefficient * ||variable|| / ||direction||, norms in float32.
 
         Args:
           direction: tensor of the variable's shape.
@@ -131,10 +143,10 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
         return tf.cast(ratio, variable.dtype)
 
     def _apply_weight_decay(self, variables):
-        """Keras's decoupled decay: nothing, as `decayed` has done it."""
+        """Do nothing in place of Keras's decoupled decay: `decayed` has done it."""
 
-    def get_config(self):
-        """All constructor arguments, as JSON-able values; not the exclusions."""
+    def get_config(self) -> dict[str, Any]:
+        """Return all constructor arguments, as JSON-able values; not the exclusions."""
         learning_rate = self._serialize_hyperparameter(self._learning_rate)
         if not isinstance(learning_rate, dict):
             learning_rate = float(learning_rate)

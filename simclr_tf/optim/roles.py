@@ -1,6 +1,11 @@
-"""Which variables decay and which adapt: by what they are, never by their names."""
+"""Roles of variables: which decay and which adapt, decided by layer, never by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Layer, Optimizer, Variable
 from simclr_tf.errors import ConfigError, received_text, require
 
 _NORMALIZATIONS = (
@@ -13,8 +18,12 @@ _NORMALIZATIONS = (
 EXCLUDED_ROLES = ("normalization", "bias", "probe")
 
 
-def variables_by_role(model_or_layers, *, probe=None):
-    """The variables that can be trained, sorted by what they do.
+def variables_by_role(
+    model_or_layers: Layer | Sequence[Layer],
+    *,
+    probe: Layer | Sequence[Layer] | None = None,
+) -> dict[str, list[Variable]]:
+    """Sort the variables that can be trained by what they do.
 
     - `"probe"`: everything in the layers given as `probe`.
     - `"normalization"`: gamma and beta of batch, layer and group normalization.
@@ -86,7 +95,12 @@ def variables_by_role(model_or_layers, *, probe=None):
     return roles
 
 
-def apply_exclusions(optimizer, model, *, probe=None):
+def apply_exclusions(
+    optimizer: Optimizer,
+    model: Layer | Sequence[Layer],
+    *,
+    probe: Layer | Sequence[Layer] | None = None,
+) -> dict[str, list[Variable]]:
     """Exclude normalization, biases and the probe from decay and adaptation.
 
     With `LARS`, from weight decay and from layer adaptation; with Keras's optimizers
@@ -136,8 +150,8 @@ def apply_exclusions(optimizer, model, *, probe=None):
     return roles
 
 
-def slots_of(optimizer, variables):
-    """The optimizer's own variables that belong to some of the weights.
+def slots_of(optimizer: Optimizer, variables: Sequence[Variable]) -> list[Variable]:
+    """List the optimizer's own variables that belong to some of the weights.
 
     Args:
       optimizer: keras.optimizers.Optimizer, built.
@@ -170,7 +184,7 @@ def _as_list(layers):
 
 
 def _layers_within(roots):
-    """`roots` and every layer inside them; not metrics, which are layers to Keras."""
+    """List `roots` and every layer inside them, but metrics (layers to Keras)."""
     modules = [module for root in roots for module in (root, *root.submodules)]
     return [
         module
@@ -181,14 +195,14 @@ def _layers_within(roots):
 
 
 def _trainable_variables(roots):
-    """What could be trained, frozen or not, each once: all but moving statistics."""
+    """List what can be trained, frozen or not, once: all but moving statistics."""
     variables = {id(v): v for root in roots for v in root.weights if v.trainable}
     return list(variables.values())
 
 
 def _require_built(layers):
-    # A model's own `built` says nothing where `build` is Keras's: one that only has a
-    # `train_step` is never called itself. What counts is who makes variables.
+    # A model's own `built` is no evidence where `build` is Keras's: a model that only
+    # has a `train_step` is never called itself. Only layers that make variables count.
     nothing_to_build = (
         keras.layers.Layer.build,
         keras.Model.build,

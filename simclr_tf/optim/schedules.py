@@ -1,10 +1,14 @@
-"""The learning rate: scaled with the batch, warmed up, brought to zero by a cosine."""
+"""Learning-rate schedules: scaled with the batch, warmed up, decayed by a cosine."""
+
+from __future__ import annotations
 
 import math
+from typing import Any
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require, unknown_choice
 
 _SCALINGS = {
@@ -14,8 +18,10 @@ _SCALINGS = {
 }
 
 
-def scaled_learning_rate(base_learning_rate, global_batch_size, scaling):
-    """Peak learning rate for a batch size.
+def scaled_learning_rate(
+    base_learning_rate: float, global_batch_size: int, scaling: str
+) -> float:
+    """Compute the peak learning rate for a batch size.
 
     `"linear"`: base * B / 256 (SimCLR, section 2.2: base 0.3); `"sqrt"`:
     base * sqrt(B) (appendix B.1: base 0.075, better for small batches and short
@@ -82,7 +88,9 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     Source: Chen et al., SimCLR (2020), section 2.2; Loshchilov & Hutter, SGDR (2017).
     """
 
-    def __init__(self, peak_learning_rate, warmup_steps, total_steps):
+    def __init__(
+        self, peak_learning_rate: float, warmup_steps: int, total_steps: int
+    ) -> None:
         super().__init__()
         require(
             0 <= peak_learning_rate < math.inf,
@@ -101,8 +109,8 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = int(warmup_steps)
         self.total_steps = int(total_steps)
 
-    def __call__(self, step):
-        """Learning rate of the update that is number `step`, counted from 0.
+    def __call__(self, step: int | float | TensorLike) -> Tensor:
+        """Compute the learning rate of the update that is number `step`, from 0.
 
         Args:
           step: integer or float scalar, or a tensor of any shape.
@@ -121,8 +129,8 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             step < self.total_steps, fraction, 0.0
         )
 
-    def get_config(self):
-        """All constructor arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Return all constructor arguments."""
         return {
             "peak_learning_rate": self.peak_learning_rate,
             "warmup_steps": self.warmup_steps,

@@ -1,40 +1,43 @@
-"""Lookahead and averages of the weights around any of our optimizers.
+"""Lookahead and weight averages around any optimizer of the catalogue.
 
 The wrappers are those of TensorFlow Addons. They were written for Keras's legacy
-optimizers; here they stand between two of Keras's present ones: outside, `Wrapped`
+optimizers; here they are between two of Keras's present ones: outside, `Wrapped`
 looks to Keras like any optimizer; inside, each of Addons' updates calls ours.
 """
+
+from __future__ import annotations
 
 import types
 
 import tensorflow as tf
 
 from simclr_tf._keras import addons, keras
+from simclr_tf.array_types import Optimizer
 from simclr_tf.errors import require, unknown_choice
 
 WRAPPERS = ("lookahead", "swa", "moving_average")
 
 
 def wrap_optimizer(
-    name,
-    optimizer,
+    name: str,
+    optimizer: Optimizer,
     *,
-    lookahead_period_steps=6,
-    lookahead_step_size=0.5,
-    swa_start_step=0,
-    swa_period_steps=10,
-    average_decay=0.99,
-):
-    """An optimizer whose weights are looked after by another rule.
+    lookahead_period_steps: int = 6,
+    lookahead_step_size: float = 0.5,
+    swa_start_step: int = 0,
+    swa_period_steps: int = 10,
+    average_decay: float = 0.99,
+) -> Optimizer:
+    """Wrap an optimizer: another rule averages or resets its weights.
 
     With w the weights after each step of `optimizer`, k the number of steps done:
 
-    - `"lookahead"`: every `lookahead_period_steps` the slow weights s and w meet:
+    - `"lookahead"`: every `lookahead_period_steps`, s being the slow weights,
       w <- s <- s + lookahead_step_size * (w - s).
     - `"swa"`: the average a is the mean of w at the steps `swa_start_step` + 1,
-      + 1 + `swa_period_steps`, ...; training goes on with w.
+      + 1 + `swa_period_steps`, ...; training continues with w.
     - `"moving_average"`: a <- average_decay * a + (1 - average_decay) * w, from
-      a = w before the first step; training goes on with w.
+      a = w before the first step; training continues with w.
 
     Args:
       name: one of WRAPPERS.
@@ -155,7 +158,7 @@ class Wrapped(keras.optimizers.Optimizer):
         return [*self._variables, *self.inner_optimizer._variables[1:], *self.copies]
 
     def build(self, var_list):
-        """Makes the inner optimizer's slots and a copy of each variable.
+        """Make the inner optimizer's slots and a copy of each variable.
 
         Args:
           var_list: list of variables, all that will ever be updated.
@@ -175,7 +178,7 @@ class Wrapped(keras.optimizers.Optimizer):
         self._built = True
 
     def update_step(self, gradient, variable):
-        """Updates one variable by the inner optimizer, then its copy.
+        """Update one variable by the inner optimizer, then its copy.
 
         Args:
           gradient: tensor or `tf.IndexedSlices`.
@@ -187,20 +190,20 @@ class Wrapped(keras.optimizers.Optimizer):
 
 
 class _AsLegacy(keras.optimizers.legacy.Optimizer):
-    """What Addons' wrappers need of an optimizer, over one of Keras's present ones."""
+    """The optimizer that Addons' wrappers need, around one of Keras's present ones."""
 
     def __init__(self, optimizer):
         super().__init__(name=optimizer.name)
         self._present = types.SimpleNamespace(optimizer=optimizer)
 
     def _create_slots(self, var_list):
-        """Nothing: `Wrapped.build` has made them."""
+        """Do nothing: `Wrapped.build` has made the slots."""
 
     def _create_hypers(self):
-        """Nothing: the present optimizer holds its own."""
+        """Do nothing: the present optimizer holds its own."""
 
     def _prepare_local(self, var_device, var_dtype, apply_state):
-        """Nothing: the learning rate is computed once a step by `Wrapped`."""
+        """Do nothing: `Wrapped` computes the learning rate once a step."""
 
     def _resource_apply_dense(self, grad, var):
         self._present.optimizer.update_step(grad, var)

@@ -1,9 +1,11 @@
-"""The paper's ablations, each one file of data with its question; and their runner.
+"""The paper's ablations, one file of data each, and their runner.
 
 A study file (temperature.py, losses.py, ...) lists cells and the paper's numbers.
-Open `study.py` first, then `temperature.py`; `run.py` runs the cells, `results.py`
+Open `study.py` first, then `temperature.py`; `run.py` runs the cells, `study_folder.py`
 keeps what they gave. Importing this package loads no TensorFlow.
 """
+
+from __future__ import annotations
 
 from simclr_tf.errors import unknown_choice
 from simclr_tf.studies import (
@@ -48,7 +50,7 @@ STUDIES = {
 }
 
 
-def get_study(name):
+def get_study(name: str) -> Study:
     """Find a study by its name.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which compositions of augmentations make good views (Figure 5).
+"""Compositions of two augmentations (Figure 5).
 
 Seven operators alone (the diagonal) and in ordered pairs, on one branch only: both
 views start from one random crop, and the second view stays as it is.

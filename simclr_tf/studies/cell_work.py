@@ -1,4 +1,4 @@
-"""What a cell trains and measures: from its config to its values.
+"""The work of a cell: what it trains and measures.
 
 A value is a number with a name. All accuracies are percents on the test images; the
 linear probe is that of `simclr-tf evaluate`. Its penalty was chosen by the value
@@ -11,6 +11,7 @@ import gc
 
 import numpy as np
 
+from simclr_tf.commands.labelled_data import labelled_data
 from simclr_tf.config.finetune import FineTuneConfig
 from simclr_tf.data import LabelBudget, evaluation_batches, plain_errors
 from simclr_tf.distribution import make_strategy
@@ -19,7 +20,6 @@ from simclr_tf.evaluation import evaluate_features, extract_features
 from simclr_tf.evaluation.finetune import METHODS, FewLabels
 from simclr_tf.models import classifier_network, count_parameters
 from simclr_tf.objectives import REPRESENTATION_FIGURES
-from simclr_tf.reports.labelled_data import labelled_data
 from simclr_tf.studies.transforms import transform_accuracies_percent
 from simclr_tf.training import (
     load_encoder,
@@ -33,7 +33,7 @@ from simclr_tf.training.workdir import Workdir
 _BATCH = 256
 
 
-def do_cell(
+def run_cell(
     run,
     folder,
     *,

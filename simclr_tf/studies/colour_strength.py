@@ -1,4 +1,4 @@
-"""How strong the colour distortion should be, without labels and with (Table 1)."""
+"""Strength of the colour distortion, without labels and with (Table 1)."""
 
 from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
 

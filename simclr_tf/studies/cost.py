@@ -1,4 +1,4 @@
-"""What a study costs: operations by arithmetic, seconds by a few measured steps."""
+"""The cost of a study: operations by arithmetic, seconds by a few measured steps."""
 
 import contextlib
 import dataclasses

@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 
-from simclr_tf.reports.plots import matplotlib_parts, save_figure
+from simclr_tf.report.plots import matplotlib_parts, save_figure
 from simclr_tf.studies.rows import DONE, Row
 from simclr_tf.studies.tables import row_means
 

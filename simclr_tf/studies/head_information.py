@@ -1,4 +1,4 @@
-"""What the projection head throws away: which transform was applied (Table 3)."""
+"""Information lost in the projection head: which transform was applied (Table 3)."""
 
 from simclr_tf.augment import OPERATORS
 from simclr_tf.models.encoders import family_of

@@ -1,4 +1,4 @@
-"""What pretraining is worth with few labels (Table 7)."""
+"""Pretraining with few labels (Table 7)."""
 
 from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
 

@@ -1,4 +1,4 @@
-"""Whether the loss should see the features or a projection of them (Figure 8)."""
+"""The loss on the features, or on a projection of them (Figure 8)."""
 
 from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
 

@@ -1,4 +1,4 @@
-"""Run a study: its cells one after another, each in a workdir of its own.
+"""Running of a study: its cells one after another, each in its own workdir.
 
 Several machines share a study by static shards: shard i of n runs every n-th cell, and
 all shards write to one folder. No process waits for another.
@@ -19,16 +19,16 @@ from simclr_tf.errors import (
 )
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.files import locked
-from simclr_tf.studies.cell_work import do_cell, labelled_sources
+from simclr_tf.studies.cell_work import labelled_sources, run_cell
 from simclr_tf.studies.cost import (
     Estimate,
     Operations,
     measured_speed,
     operations_text,
 )
-from simclr_tf.studies.results import StudyFolder
 from simclr_tf.studies.rows import DONE, FAILED
 from simclr_tf.studies.study import runs_of, shard_of
+from simclr_tf.studies.study_folder import StudyFolder
 from simclr_tf.training.batches import open_training_source
 from simclr_tf.training.run import set_threads
 from simclr_tf.training.workdir import versions
@@ -91,7 +91,7 @@ def run_study(
         workdir=workdir,
         seeds=seeds,
         shard=shard,
-        train=do_cell,
+        train=run_cell,
         estimate=Estimate(
             operations.of, lambda: measured_speed(base, operations.of_step(base))
         ),
@@ -109,8 +109,8 @@ def run_study(
     finally:
         logger.removeFilter(_is_not_about_retracing)
     say(
-        f"{outcome.done} done, {outcome.failed} failed, {outcome.pending} pending. "
-        f"Written to {workdir}."
+        f"{outcome.done} done, {outcome.failed} failed, {outcome.pending} pending.\n"
+        f"Done: {workdir}."
     )
     return outcome
 

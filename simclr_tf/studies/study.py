@@ -1,16 +1,22 @@
-"""What a study is: its question, its cells, its figure and the paper's numbers.
+"""The parts of a study: question, cells, figure and the paper's numbers.
 
 A study is data. This module imports no TensorFlow, so that listing cells is instant;
 `run.py` runs them. Each study comes in three sizes, its budgets.
 """
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from simclr_tf.config.presets import get_preset
 from simclr_tf.config.schema import override
 from simclr_tf.errors import require, unknown_choice
+
+if TYPE_CHECKING:
+    from simclr_tf.config.pretrain import Config
+
 
 FIGURES = ("heat_map", "bars", "lines", "scatter")
 # What the numbers of each size are good for.
@@ -155,12 +161,12 @@ class Run:
     config: object
 
     @property
-    def name(self):
+    def name(self) -> str:
         """str, also the name of its folder."""
         return f"{self.cell.name}-seed{self.seed}"
 
 
-def runs_of(cells, base, seeds):
+def runs_of(cells: Sequence[Cell], base: Config, seeds: Iterable[int]) -> list[Run]:
     """List every cell with every seed; all cells of the first seed come first.
 
     Args:
@@ -192,7 +198,7 @@ def runs_of(cells, base, seeds):
     ]
 
 
-def shard_of(runs, index, number):
+def shard_of(runs: Sequence[Run], index: int, number: int) -> list[Run]:
     """Pick the runs of shard `index` of `number`: each run is in exactly one shard.
 
     Args:
@@ -213,10 +219,12 @@ def shard_of(runs, index, number):
     require(
         1 <= index <= number, "A shard is i/n with 1 <= i <= n.", shard=index, of=number
     )
-    return runs[index - 1 :: number]
+    return list(runs[index - 1 :: number])
 
 
-def base_config(study, budget, data, *, preset=None):
+def base_config(
+    study: Study, budget: str, data: str, *, preset: str | None = None
+) -> Config:
     """Make the config that all cells of a study share.
 
     Args:

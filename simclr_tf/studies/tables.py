@@ -1,10 +1,10 @@
-"""The page study.md: our numbers beside the paper's, what differs, and every cell."""
+"""The page study.md: our numbers beside the paper's, the differences, every cell."""
 
 from simclr_tf.config.moved import flat_with_present_names
 from simclr_tf.config.pretrain import ENCODERS
 from simclr_tf.config.schema import guest_options
 from simclr_tf.models.encoders import family_of
-from simclr_tf.reports.tables import markdown_table, number_text
+from simclr_tf.report.tables import markdown_table, number_text
 from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
 from simclr_tf.studies.study import BUDGETS
 

@@ -1,4 +1,4 @@
-"""Ask a fresh MLP, from h and from g(h), which transform a view has gone through."""
+"""Probe: a fresh MLP tells from h, and from g(h), which transform a view had."""
 
 import dataclasses
 
@@ -152,7 +152,7 @@ def mlp_accuracy_percent(
 
 
 def _embedded(source, views_of, embed, seed, operator, draw):
-    """(h, z, answers) of one transformed view of each image of all whole batches."""
+    """Embed one transformed view of each image of all whole batches: h, z, answers."""
     batch = min(BATCH, source.num_examples)
     dataset = training_dataset(
         source,

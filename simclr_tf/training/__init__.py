@@ -1,4 +1,4 @@
-"""Pretraining: the model, its loop, checkpoints, and what a run leaves behind."""
+"""Pretraining: the model, its loop, checkpoints, and the files of a run."""
 
 from simclr_tf.training.checkpoints import Checkpoint, CheckpointStore
 from simclr_tf.training.classifier import Classifier

@@ -1,4 +1,4 @@
-"""Config -> networks, objective, optimizer: the one place that unpacks a config."""
+"""Building of networks, objective and optimizer from a config: the only place."""
 
 import contextlib
 
@@ -35,7 +35,7 @@ def precision_policy(precision):
 
 
 def build_encoder(config, channels, *, synchronized=False):
-    """The untrained encoder of a config; the same weights for the same seed."""
+    """Build the untrained encoder of a config; the same weights for the same seed."""
     options, size = config.encoder, config.data.image_size_pixels
     with precision_policy(config.precision):
         return family_of(options).build(
@@ -47,7 +47,7 @@ def build_encoder(config, channels, *, synchronized=False):
 
 
 def build_projection_head(config, *, synchronized=False):
-    """The projection head of a config."""
+    """Build the projection head of a config."""
     options = config.projection_head
     with precision_policy(config.precision):
         return ProjectionHead(
@@ -64,14 +64,14 @@ def build_projection_head(config, *, synchronized=False):
 
 
 def build_recipe(options):
-    """The recipe of an AugmentConfig: the named one with its changes."""
+    """Build the recipe of an AugmentConfig: the named one with its changes."""
     return options.build()
 
 
 def build_model(
     config, image_shape, *, num_classes=None, encoder=None, synchronized=False, **known
 ):
-    """An untrained model with all its variables.
+    """Build an untrained model with all its variables.
 
     Args:
       config: Config.
@@ -114,7 +114,7 @@ def build_model(
 
 
 def build_optimizer(config, model, *, warmup_steps, total_steps):
-    """The optimizer with its schedule, and the roles it leaves out of decay."""
+    """Build the optimizer with its schedule, and the roles that it does not decay."""
     options = config.optimizer
     peak = scaled_learning_rate(
         options.base_learning_rate, config.global_batch_size, options.scaling

@@ -1,4 +1,4 @@
-"""The end of a run whose optimizer averages the weights: the averages take over.
+"""Averaged weights at the end of a run replace the trained ones.
 
 Batch norm's moving statistics belong to the weights that made them, so they are
 measured again under the averages (Izmailov et al. 2018, arXiv 1803.05407, section 3.2).
@@ -15,10 +15,10 @@ FORGOTTEN = 1e-4  # What may be left of the old statistics.
 
 
 class UseAverages(StepCallback):
-    """After the last step: weights <- their averages, statistics <- measured again.
+    """Replace the weights by their averages after the last step; measure statistics.
 
-    The last checkpoint, saved after it, then holds the averages: whoever loads it, on
-    whichever lane, needs to know nothing of them.
+    The last checkpoint is saved after that and holds the averages: it is loaded like
+    any other, also without TensorFlow Addons.
 
     Args:
       batches: function of (first, last) to the data set of those steps.
@@ -45,7 +45,7 @@ class UseAverages(StepCallback):
 
 
 def batches_to_forget(momentum):
-    """Batches after which a moving statistic holds FORGOTTEN of its old value.
+    """Count the batches after which a moving statistic keeps FORGOTTEN of its value.
 
     Example:
       >>> batches_to_forget(0.9)

@@ -19,7 +19,7 @@ _PREFETCH_BATCHES = 2
 
 
 def open_training_source(config, data=None, say=lambda line: None):
-    """The images of a config's training split.
+    """Open the images of a config's training split.
 
     Args:
       config: Config.
@@ -39,12 +39,12 @@ def open_training_source(config, data=None, say=lambda line: None):
 
 
 def open_probe_source(config, channels, say=lambda line: None):
-    """The separate labelled set of the online probe, or None.
+    """Open the separate labelled set of the online probe; None without one.
 
     Args:
       config: Config.
       channels: int, of the pretraining images.
-      say: as of `open_training_source`.
+      say: as in `open_training_source`.
     """
     if not (config.probe.online and config.probe.data):
         return None
@@ -100,7 +100,7 @@ class Batches:
             )
 
     def between(self, first, last, worker=0, workers=1):
-        """A worker's rows of the batches `first` .. `last - 1` of the run.
+        """Return a worker's rows of the batches `first` .. `last - 1` of the run.
 
         Args:
           first, last: int, steps.
@@ -125,7 +125,7 @@ class Batches:
         return prefetch(dataset, self._config.performance)
 
     def ids_of(self, step):
-        """Which examples the global batch of a step holds, as of `batch_ids`."""
+        """Return which examples the global batch of a step holds, as in `batch_ids`."""
         return batch_ids(
             self._source,
             global_batch_size=self._config.global_batch_size,
@@ -161,10 +161,10 @@ class Batches:
 
 
 def note_corrupt(batch, corruption):
-    """Record which images had to be replaced, and drop the column that tells it.
+    """Record which images had to be replaced, and drop the column `skipped`.
 
     Args:
-      batch: dict as of `training_dataset`.
+      batch: dict of `training_dataset`.
       corruption: CorruptionLog.
 
     Returns:

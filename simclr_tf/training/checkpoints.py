@@ -1,10 +1,12 @@
-"""Checkpoints that are either whole or not there.
+"""Checkpoints, written atomically and verified by checksum.
 
 A checkpoint is a folder `step-00000230/` with TensorFlow's files and a
 `manifest.json` (step, sizes, sha256, and what the caller adds). It is written under
 a temporary name, the manifest last, flushed to disk, and renamed: a kill or a full
 disk at any moment leaves the checkpoints before it untouched.
 """
+
+from __future__ import annotations
 
 import contextlib
 import dataclasses
@@ -13,9 +15,11 @@ import logging
 import os
 import pathlib
 import shutil
+from typing import Any
 
 import tensorflow as tf
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import WorkdirError
 from simclr_tf.files import (
     flush,
@@ -39,15 +43,15 @@ class Checkpoint:
     manifest: dict
 
     @property
-    def step(self):
+    def step(self) -> int:
         return self.manifest["step"]
 
     @property
-    def prefix(self):
-        """What TensorFlow calls the checkpoint: the beginning of its files' paths."""
+    def prefix(self) -> str:
+        """The beginning of the paths of its files, as TensorFlow names a checkpoint."""
         return str(self.path / _PREFIX)
 
-    def restore(self, **objects):
+    def restore(self, **objects: Any) -> None:
         """Load the values into trackable objects, by the names they were saved under.
 
         Raises:
@@ -73,12 +77,16 @@ class CheckpointStore:
       keep_every_steps: int or None; those at its multiples are kept for good.
     """
 
-    def __init__(self, folder, keep=2, keep_every_steps=None):
+    def __init__(
+        self, folder: StrPath, keep: int = 2, keep_every_steps: int | None = None
+    ) -> None:
         self.folder = pathlib.Path(folder)
         self.keep = keep
         self.keep_every_steps = keep_every_steps
 
-    def save(self, step, *, details=None, **objects):
+    def save(
+        self, step: int, *, details: dict[str, Any] | None = None, **objects: Any
+    ) -> Checkpoint:
         """Write one checkpoint; atomic, and flushed before it gets its name.
 
         Args:
@@ -121,8 +129,8 @@ class CheckpointStore:
         self._forget(step)
         return Checkpoint(final, manifest)
 
-    def latest(self):
-        """The newest checkpoint that is whole, or None.
+    def latest(self) -> Checkpoint | None:
+        """Find the newest checkpoint that is whole; None without one.
 
         Damaged ones are named in the log and passed over.
         """
@@ -135,12 +143,12 @@ class CheckpointStore:
             )
         return None
 
-    def path_of(self, step):
-        """The folder of the checkpoint of a step."""
+    def path_of(self, step: int) -> pathlib.Path:
+        """Return the folder of the checkpoint of a step."""
         return self.folder / _name_of(step)
 
-    def paths(self):
-        """The folders of all checkpoints, whole or not, oldest first."""
+    def paths(self) -> list[pathlib.Path]:
+        """List the folders of all checkpoints, whole or not, oldest first."""
         return sorted(
             path for path in self.folder.glob("step-*") if path.name[5:].isdecimal()
         )
@@ -171,7 +179,7 @@ def _name_of(step):
 
 
 def open_checkpoint(path):
-    """One checkpoint, after a look at all of its bytes.
+    """Open one checkpoint after reading all of its bytes.
 
     Args:
       path: path of its folder.
@@ -180,7 +188,7 @@ def open_checkpoint(path):
       Checkpoint.
 
     Raises:
-      WorkdirError: it is damaged; the text says where.
+      WorkdirError: it is damaged; the message names the file.
     """
     path = pathlib.Path(path)
     manifest, problem = _read_manifest(path)
@@ -190,7 +198,7 @@ def open_checkpoint(path):
 
 
 def _describe_files(folder):
-    """Size and sha256 of each file."""
+    """Return the size and SHA-256 of each file."""
     return {
         path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(folder.iterdir())
@@ -198,7 +206,7 @@ def _describe_files(folder):
 
 
 def _read_manifest(folder):
-    """(manifest, what is wrong with the checkpoint or None)."""
+    """Read the manifest: (manifest, what is wrong with the checkpoint or None)."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if folder.name != _name_of(manifest["step"]):
@@ -211,7 +219,7 @@ def _read_manifest(folder):
 
 
 def _first_damage(folder, manifest):
-    """What is wrong with a checkpoint's files, or None."""
+    """Describe what is wrong with a checkpoint's files; None if nothing is."""
     for name, expected in manifest["files"].items():
         path = folder / name
         if not path.exists():

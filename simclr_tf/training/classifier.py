@@ -1,7 +1,13 @@
-"""A classifier as a Keras model with its own train step: fine-tuning, from scratch."""
+"""A classifier as a Keras model with its own train step (fine-tuning, from scratch)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Model, Optimizer, Tensor, TensorLike, Variable
 from simclr_tf.augment import ViewGroup, get_recipe, plan_views
 from simclr_tf.distribution import num_replicas, require_equal_rows, sum_over_replicas
 from simclr_tf.errors import require
@@ -9,6 +15,10 @@ from simclr_tf.losses import supervised_cross_entropy
 from simclr_tf.metrics import label_weights, top_k_correct
 from simclr_tf.training.replicated_model import ReplicatedModel
 from simclr_tf.training.views_of_batch import ViewsOfBatch
+
+if TYPE_CHECKING:
+    from simclr_tf.augment.recipes import Recipe
+
 
 FIGURES = ("loss", "accuracy", "gradient_norm")
 
@@ -42,14 +52,14 @@ class Classifier(ReplicatedModel):
 
     def __init__(
         self,
-        network,
+        network: Model,
         *,
-        recipe="finetune",
-        image_size_pixels=None,
-        groups=None,
-        compile_views=True,
-        **kwargs,
-    ):
+        recipe: str | Recipe = "finetune",
+        image_size_pixels: int | None = None,
+        groups: Sequence[Sequence[Variable]] | None = None,
+        compile_views: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(FIGURES, **kwargs)
         self.network = network
         self.recipe = get_recipe(recipe)
@@ -59,11 +69,11 @@ class Classifier(ReplicatedModel):
         self.views_of = ViewsOfBatch(plan, compile_views)
         self.built = True
 
-    def call(self, images, training=False):
-        """Logits `[N, C]` of images `[N, H, W, C]` in [0, 1]."""
+    def call(self, images: TensorLike, training: bool = False) -> Tensor:
+        """Compute logits `[N, C]` of images `[N, H, W, C]` in [0, 1]."""
         return self.network(images, training=training)
 
-    def train_step(self, batch):
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         images = self.views_of(batch)[0]
         require_equal_rows(images)
         with tf.GradientTape() as tape:
@@ -73,13 +83,13 @@ class Classifier(ReplicatedModel):
         figures = self.update(gradients, variables, shares)
         return self._record(figures, batch["labels"])
 
-    def test_step(self, batch):
+    def test_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         images = self.views_of(batch)[0]
         shares = self._forward(images, batch["labels"], training=False)
         return self._record(sum_over_replicas(shares), batch["labels"])
 
     def _forward(self, images, labels, training):
-        """This replica's shares of the global loss and accuracy."""
+        """Return this replica's shares of the global loss and accuracy."""
         logits = self.network(images, training=training)
         labelled = sum_over_replicas(tf.reduce_sum(label_weights(labels)))
         loss = tf.math.divide_no_nan(
@@ -94,7 +104,7 @@ class Classifier(ReplicatedModel):
             ),
         }
 
-    def apply(self, gradients, variables):
+    def apply(self, gradients: Sequence[Tensor], variables: Sequence[Variable]) -> None:
         """Give each group's gradients to its optimizer."""
         by_variable = {id(v): g for g, v in zip(gradients, variables, strict=True)}
         groups = [variables] if self._groups is None else self._groups
@@ -105,7 +115,7 @@ class Classifier(ReplicatedModel):
             )
 
     @property
-    def optimizers(self):
+    def optimizers(self) -> list[Optimizer]:
         """list of optimizers, one for each group of variables."""
         given = self.optimizer
         optimizers = list(given) if isinstance(given, (list, tuple)) else [given]
@@ -118,6 +128,6 @@ class Classifier(ReplicatedModel):
         return optimizers
 
     def _record(self, figures, labels):
-        """`record`; means are over images, however many a batch holds."""
+        """Call `record`; means are over images, however many a batch holds."""
         labelled = sum_over_replicas(tf.reduce_sum(label_weights(labels)))
         return self.record(figures, dict.fromkeys(figures, labelled))

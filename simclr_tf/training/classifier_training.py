@@ -1,4 +1,4 @@
-"""Train one classifier again and again: compiled once, started from given weights."""
+"""Training of one classifier several times: compiled once, from given weights."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ class ClassifierTraining:
     in seed and images only share it.
 
     Args:
-      network: keras.Model as of `classifier_network`; built in the strategy's scope.
+      network: keras.Model of `classifier_network`; built in the strategy's scope.
       config: FineTuneConfig.
       num_examples: int n, labelled images of a run; of several runs, the fewest.
       epochs: int, passes over them.
@@ -122,7 +122,7 @@ class ClassifierTraining:
         """Train on some images from a start; the network keeps the result.
 
         Args:
-          weights: list of arrays, as of `network.get_weights()`.
+          weights: list of arrays, of `network.get_weights()`.
           source: Source with labels.
           seed: int, of the order and the views of the images.
           held_out: Source with labels for early stopping, or None.
@@ -183,7 +183,7 @@ class ClassifierTraining:
 
 
 def _columns(batch, corruption):
-    """What the step takes of a batch; images that had to be replaced are noted."""
+    """Return what the step takes of a batch; note images that had to be replaced."""
     batch = note_corrupt(batch, corruption)
     return {
         name: batch[name] for name in (*ViewsOfBatch.COLUMNS, "labels") if name in batch

@@ -1,8 +1,8 @@
-"""Where an interrupted run goes on, and whether it is the same run.
+"""Resuming: the step at which a run continues, and checks that it is the same run.
 
-Batch k is a function of (seed, k), so the step says where the data stand. The values
-are in TensorFlow's files; the running means of an unfinished epoch and what the run
-was are in the manifest.
+Batch k is a function of (seed, k), so the step defines the position in the data. The
+values are in TensorFlow's files; the running means of an unfinished epoch and the
+description of the run are in the manifest.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ LOG = logging.getLogger("simclr_tf")
 
 
 def describe_data(model, source, probe_source):
-    """What a workdir and its checkpoints say about the images.
+    """Describe the images for a workdir and its checkpoints.
 
     Args:
       model: PretrainingModel.
@@ -51,7 +51,7 @@ def describe_data(model, source, probe_source):
 
 
 def describe_run(config, data, model):
-    """What every manifest of a run says about it.
+    """Describe a run for every one of its manifests.
 
     Args:
       config: Config.
@@ -73,7 +73,7 @@ def describe_run(config, data, model):
 
 
 def config_hash(config):
-    """SHA-256 over the options that a continued run must share.
+    """Compute the SHA-256 over the options that a continued run must share.
 
     Args:
       config: Config.
@@ -97,11 +97,11 @@ def config_hash(config):
 
 
 def find_start(store, run):
-    """The checkpoint from which a run goes on; None if it has not saved one yet.
+    """Find the checkpoint from which a run continues; None if there is none yet.
 
     Args:
       store: CheckpointStore.
-      run: dict of `describe_run`, of the run that wants to go on.
+      run: dict of `describe_run`, of the run that is to continue.
 
     Returns:
       Checkpoint or None.
@@ -124,7 +124,7 @@ def find_start(store, run):
 
 
 def metric_state(model):
-    """The running means of the epoch so far: {metric: [its variables' values]}.
+    """Return the running means of the epoch so far: {metric: [its variables' values]}.
 
     Metrics are global, so every replica has the same: the first one's are taken, which
     needs no collective.
@@ -183,7 +183,7 @@ def _check_same_run(checkpoint, run):
 
 
 def _warn_of_other_arithmetic(checkpoint, run):
-    """Say what makes the rest of the run equal only up to rounding."""
+    """Warn of what makes the rest of the run equal only up to rounding."""
     saved = checkpoint.manifest
     changed = [
         f"{name} {saved.get('versions', {}).get(name, now)} there, {now} now"
@@ -194,7 +194,7 @@ def _warn_of_other_arithmetic(checkpoint, run):
         changed.append(f"{saved['replicas']} replicas there, {run['replicas']} now")
     if changed:
         LOG.warning(
-            "Checkpoint %s: %s. The run goes on, equal up to rounding.",
+            "Checkpoint %s: %s. The run continues, equal up to rounding.",
             checkpoint.path,
             "; ".join(changed),
         )

@@ -1,4 +1,4 @@
-"""What a run will cost, said before its first step."""
+"""The cost report of a run, printed before its first step."""
 
 import time
 
@@ -9,7 +9,7 @@ from simclr_tf.training.step_clock import StepCallback
 def cost_report(
     model, *, image_shape, global_batch_size, total_steps, epoch_steps, num_examples
 ):
-    """Plain lines: parameters, FLOPs, steps, memory of the objective.
+    """Describe the cost in plain lines: parameters, FLOPs, steps, memory.
 
     Args:
       model: PretrainingModel, built.
@@ -18,7 +18,7 @@ def cost_report(
 
     Returns:
       str, several lines. Forward and backward of a step count as three forwards (and
-      with micro-batches one more); the memory is what the objective says it needs.
+      with micro-batches one more); the memory is that of `Objective.memory_bytes`.
     """
     trainable, _ = count_parameters(model.encoder)
     head, _ = count_parameters(model.projection_head)
@@ -48,7 +48,7 @@ def cost_report(
 
 
 class EstimatedTime(StepCallback):
-    """Say the expected duration once, after a few warm-up steps.
+    """Print the expected duration once, after a few warm-up steps.
 
     Args:
       clock: StepClock; of several steps an execution, the first execution is left
@@ -80,7 +80,7 @@ class EstimatedTime(StepCallback):
 
 
 def _short(number):
-    """1234567 -> '1.23 M'."""
+    """Format 1234567 as '1.23 M'."""
     for power, letter in ((15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
         factor = 10**power
         if number >= factor:

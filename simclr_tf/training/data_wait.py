@@ -1,4 +1,4 @@
-"""How long training waits for its data, measured where the batch is handed over."""
+"""Time that training waits for data, measured where a batch is handed over."""
 
 import collections
 import time
@@ -48,7 +48,7 @@ class WaitMeter(StepCallback):
             self.seconds += max(received - max(asked, self._step_began), 0.0)
 
     def measure(self, dataset):
-        """The same data set, with every wait added to `seconds`.
+        """Return the same data set, with every wait added to `seconds`.
 
         Args:
           dataset: tf.data.Dataset.

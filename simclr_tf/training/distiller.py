@@ -1,9 +1,13 @@
-"""A student that learns from a teacher as a Keras model with its own train step."""
+"""A student and its teacher as a Keras model with its own train step."""
+
+from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Model, Tensor, TensorLike
 from simclr_tf.augment import ViewGroup, get_recipe, plan_views
 from simclr_tf.distribution import num_replicas, require_equal_rows, sum_over_replicas
 from simclr_tf.errors import require
@@ -12,11 +16,15 @@ from simclr_tf.metrics import label_weights, top_k_correct
 from simclr_tf.training.replicated_model import ReplicatedModel
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
+if TYPE_CHECKING:
+    from simclr_tf.augment.recipes import Recipe
+
+
 FIGURES = ("loss", "distillation_loss", "agreement", "accuracy", "gradient_norm")
 
 
 class Distiller(ReplicatedModel):
-    """Teach a student what a frozen teacher says about one view of each image.
+    """Train a student on the predictions of a frozen teacher, one view of each image.
 
     Over the N images of the global batch, of which some may have labels,
 
@@ -52,16 +60,16 @@ class Distiller(ReplicatedModel):
 
     def __init__(
         self,
-        student,
-        teacher,
+        student: Model,
+        teacher: Model,
         *,
-        temperature=1.0,
-        alpha=1.0,
-        recipe="finetune",
-        image_size_pixels=None,
-        compile_views=True,
-        **kwargs,
-    ):
+        temperature: float = 1.0,
+        alpha: float = 1.0,
+        recipe: str | Recipe = "finetune",
+        image_size_pixels: int | None = None,
+        compile_views: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(FIGURES, **kwargs)
         _check_pair(student, teacher)
         require(0 <= alpha <= 1, "`alpha` must lie in [0, 1].", alpha=alpha)
@@ -77,11 +85,11 @@ class Distiller(ReplicatedModel):
         self.views_of = ViewsOfBatch(plan, compile_views)
         self.built = True
 
-    def call(self, images, training=False):
-        """The student's logits `[N, C]` of images `[N, H, W, C]` in [0, 1]."""
+    def call(self, images: TensorLike, training: bool = False) -> Tensor:
+        """Compute the student's logits `[N, C]` of images `[N, H, W, C]` in [0, 1]."""
         return self.student(images, training=training)
 
-    def train_step(self, batch):
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         images = self.views_of(batch)[0]
         require_equal_rows(images)
         teacher_logits = self._teach(images)
@@ -91,13 +99,13 @@ class Distiller(ReplicatedModel):
         gradients = tape.gradient(shares["loss"], variables)
         return self._record(self.update(gradients, variables, shares))
 
-    def test_step(self, batch):
+    def test_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         images = self.views_of(batch)[0]
         shares = self._forward(images, self._teach(images), batch.get("labels"), False)
         return self._record(sum_over_replicas(shares))
 
     def _forward(self, images, teacher_logits, labels, training):
-        """This replica's shares of the global figures; labels are counted."""
+        """Return this replica's shares of the global figures; labels are counted."""
         require(
             self.alpha == 1 or labels is not None,
             "`alpha` < 1 needs batches with labels (-1: unlabelled).",
@@ -110,11 +118,11 @@ class Distiller(ReplicatedModel):
             losses += (1 - self.alpha) * supervised_cross_entropy(
                 labels, student_logits
             )
-        said = tf.argmax(teacher_logits, axis=1, output_type=tf.int32)
+        predicted = tf.argmax(teacher_logits, axis=1, output_type=tf.int32)
         rows = {
             "loss": losses,
             "distillation_loss": distillation,
-            "agreement": top_k_correct(said, student_logits),
+            "agreement": top_k_correct(predicted, student_logits),
         }
         shares = {
             name: tf.reduce_mean(row) / num_replicas() for name, row in rows.items()
@@ -127,7 +135,7 @@ class Distiller(ReplicatedModel):
         return shares
 
     def _record(self, figures):
-        """`record`; accuracy stays away where nothing has labels."""
+        """Call `record`; accuracy is left out where nothing has labels."""
         weights = {}
         if "labelled" in figures:
             weights["accuracy"] = figures.pop("labelled")
@@ -138,7 +146,7 @@ class Distiller(ReplicatedModel):
 
 
 def _check_pair(student, teacher):
-    """Refuse networks that cannot see the same image, or say the same classes."""
+    """Refuse networks that cannot see the same image, or have other classes."""
     for what, one, other in (
         ("classes", student.output_shape[-1], teacher.output_shape[-1]),
         ("channels", student.input_shape[-1], teacher.input_shape[-1]),

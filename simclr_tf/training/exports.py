@@ -1,4 +1,4 @@
-"""Exports read back: the network from its description, the weights by their names."""
+"""Reading of exports: the network from its description, the weights by their names."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ _TAR_OPTIONS = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 
 
 def find_saved_model(path):
-    """The folder of the SavedModel in an export, or None.
+    """Find the folder of the SavedModel in an export; None without one.
 
     Args:
       path: pathlib.Path of an export, of a SavedModel, or of a folder of numbered
@@ -49,7 +49,7 @@ def find_saved_model(path):
 
 
 def is_archive(path):
-    """Whether a file's name is that of an archive.
+    """Tell whether a file's name is that of an archive.
 
     Example:
       >>> is_archive(pathlib.Path("encoder.tar.gz"))
@@ -60,7 +60,7 @@ def is_archive(path):
 
 @contextlib.contextmanager
 def unpacked(path):
-    """The content of a tar archive in a temporary folder, for a `with` block.
+    """Unpack a tar archive into a temporary folder, for a `with` block.
 
     All members are looked at before the first one is written: an absolute path, a
     `..`, a link or a device refuses the whole archive.
@@ -89,7 +89,7 @@ def unpacked(path):
 
 
 def _check_member(member, path):
-    """Stricter than tarfile's own filter, which lets links within the folder pass."""
+    """Refuse links too, which tarfile's own filter allows within the folder."""
     name = pathlib.PurePosixPath(member.name)
     outside = name.is_absolute() or ".." in name.parts or "\\" in member.name
     if outside or not (member.isfile() or member.isdir()):
@@ -101,7 +101,7 @@ def _check_member(member, path):
 
 
 def encoder_of_weights(path):
-    """An encoder from safetensors and the config.json beside it; runs no program.
+    """Load an encoder from safetensors and the config.json beside it; run no program.
 
     Args:
       path: pathlib.Path of weights.safetensors.
@@ -139,7 +139,7 @@ def encoder_of_weights(path):
 
 
 def encoder_of_saved_model(folder):
-    """An encoder from a SavedModel: rebuilt if it describes itself, else wrapped.
+    """Load an encoder from a SavedModel: rebuilt if it describes itself, else wrapped.
 
     A SavedModel of ours carries its description along; its variables are then read as
     numbers, and its program is not run. Any other one is loaded, program and all.
@@ -211,7 +211,7 @@ class ExportedEncoder(keras.Model):
 
 
 def _variables(folder, names):
-    """The numbers in a SavedModel, by the names that its description gives them."""
+    """Read the numbers in a SavedModel, by the names in its description."""
     stored = StoredVariables(folder / "variables" / "variables")
     return {name: stored.read(f"variables/{i}/{VALUE}") for i, name in enumerate(names)}
 

@@ -1,4 +1,4 @@
-"""Runs that cannot succeed, recognised and said in plain words."""
+"""Warnings about runs that cannot succeed: flat loss, collapse, slow input."""
 
 import logging
 import math
@@ -29,7 +29,7 @@ class HealthCheck(keras.callbacks.Callback):
         None.
       max_skipped_steps: int >= 0, steps that a run may skip, with those of its earlier
         starts.
-      warns: bool, log warnings; of several workers that see the same, one does.
+      warns: bool, log warnings; true on the chief only.
 
     Raises:
       NonFiniteError: in training, at the step whose loss or gradient is not finite, or
@@ -76,7 +76,7 @@ class HealthCheck(keras.callbacks.Callback):
                     self._warn(message)
 
     def findings(self, logs):
-        """What is wrong with an epoch's figures, as (name, plain words) pairs."""
+        """Yield what is wrong with an epoch's figures, as (name, plain words) pairs."""
         yield from self.model.objective.diagnose(logs, self._global_batch_size)
         std, rank = logs.get("feature_std"), logs.get("effective_rank")
         if (std is not None and std < COLLAPSED_STD) or (

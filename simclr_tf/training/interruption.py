@@ -1,4 +1,4 @@
-"""Signals that end a run: the first one saves it before, the second ends it at once."""
+"""Signals that end a run: the first saves and stops, the second stops at once."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ class Interruption:
         """End the run.
 
         Raises:
-          Interrupted: always, with the step and the way to go on.
+          Interrupted: always, with the step and how to continue.
         """
         raise Interrupted(
             f"{self._name()}: stopped after step {self.checkpoint.step:,} and saved it "

@@ -1,8 +1,10 @@
-"""Networks in Keras files: what they would run is looked at before they are loaded.
+"""Loading of Keras files, checked for code before Keras reads them.
 
 Keras's safe mode does not cover HDF5, whatever the file is called, and imports any
 module that a `.keras` file names.
 """
+
+from __future__ import annotations
 
 import json
 import pathlib
@@ -11,6 +13,7 @@ import zipfile
 import h5py
 
 from simclr_tf._keras import KERAS_PACKAGES, keras
+from simclr_tf.array_types import Model, StrPath
 from simclr_tf.errors import DataError
 from simclr_tf.files import plain_reason
 from simclr_tf.models import check_encoder, split_classifier
@@ -23,7 +26,7 @@ _KNOWN = (*KERAS_PACKAGES, "builtins")
 
 
 def encoder_of_keras_file(path):
-    """An encoder from a `.keras` or HDF5 file of the Keras 2 API, in safe mode.
+    """Load an encoder from a `.keras` or HDF5 file of the Keras 2 API, in safe mode.
 
     Args:
       path: pathlib.Path.
@@ -38,7 +41,7 @@ def encoder_of_keras_file(path):
 
 
 def load_keras_file(path, check):
-    """A network from a `.keras` or HDF5 file of the Keras 2 API, in safe mode.
+    """Load a network from a `.keras` or HDF5 file of the Keras 2 API, in safe mode.
 
     Args:
       path: pathlib.Path.
@@ -60,8 +63,8 @@ def load_keras_file(path, check):
         ) from error
 
 
-def load_classifier(path):
-    """The classifier that fine-tuning or distillation has kept.
+def load_classifier(path: StrPath) -> Model:
+    """Load the classifier that fine-tuning or distillation has kept.
 
     Like every Keras file, it is read in safe mode and refused if it holds code.
 
@@ -75,19 +78,20 @@ def load_classifier(path):
     Raises:
       DataError: no such file, or it holds something else than a classifier.
     """
-    path = pathlib.Path(path).expanduser()
-    if not path.exists():
-        raise DataError(f"There is no classifier at {path}: the path does not exist.")
-    if path.is_dir():
-        files = [path / name for name in (CLASSIFIER_FILE, STUDENT_FILE)]
-        path, folder = next((file for file in files if file.is_file()), None), path
-        if path is None:
+    file = pathlib.Path(path).expanduser()
+    if not file.exists():
+        raise DataError(f"There is no classifier at {file}: the path does not exist.")
+    if file.is_dir():
+        folder = file
+        names = [n for n in (CLASSIFIER_FILE, STUDENT_FILE) if (folder / n).is_file()]
+        if not names:
             raise DataError(
                 f"There is no classifier in {folder}: neither {CLASSIFIER_FILE} nor "
                 f"{STUDENT_FILE}. Fine-tuning keeps one for each label budget, in "
                 "classifiers/BUDGET."
             )
-    return load_keras_file(path, _checked)
+        file = folder / names[0]
+    return load_keras_file(file, _checked)
 
 
 def _checked(network):
@@ -96,7 +100,7 @@ def _checked(network):
 
 
 def _config_of(path):
-    """The list of layers in a file, read from where Keras will read it."""
+    """Read the list of layers from where Keras will read it."""
     try:
         if str(path).endswith(".keras") and zipfile.is_zipfile(path):
             return _config_in_zip(path)

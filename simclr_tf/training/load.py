@@ -1,8 +1,10 @@
-"""What is at a path: a run, a checkpoint, an export, a Keras file; and its encoder.
+"""Loading of a trained encoder from a workdir, an export or a weights file.
 
 `look_at` recognises it for all: for `load_encoder`, for the weights as numbers
 (`stored_weights.py`), for the heads of a run (`run_heads.py`) and for the tools.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import functools
@@ -10,6 +12,7 @@ import pathlib
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Model, StrPath
 from simclr_tf.config import from_dict
 from simclr_tf.encoder_zoo import encoder_path, read_export_record
 from simclr_tf.errors import DataError, WorkdirError, require
@@ -36,7 +39,7 @@ from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, Workdir
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """What `look_at` found at a path; what is not there is None.
+    """The files that `look_at` found at a path; missing ones are None.
 
     Attributes:
       path: pathlib.Path that was looked at.
@@ -79,7 +82,7 @@ class Place:
         return found
 
     def config(self):
-        """The Config that the encoder was trained with; None if nothing says it.
+        """Read the Config that the encoder was trained with; None if it is not known.
 
         Raises:
           WorkdirError: the config.json of a run is damaged.
@@ -137,8 +140,10 @@ def look_at(path):
     )
 
 
-def load_encoder(path, *, encoder=None, endpoints=False):
-    """The encoder of a run, of an export, or of a file, ready for fine-tuning.
+def load_encoder(
+    path: StrPath, *, encoder: Model | None = None, endpoints: bool = False
+) -> Model:
+    """Load the encoder of a run, of an export, or of a file, ready for fine-tuning.
 
     It is a graph of Keras layers that computes in float32, whatever the precision it
     was trained in; with `endpoints` it returns what is inside too.
@@ -161,7 +166,7 @@ def load_encoder(path, *, encoder=None, endpoints=False):
         `.keras` / `.h5` file of the Keras 2 API; or `zoo:NAME`, an encoder of
         `simclr_tf.zoo()`.
       encoder: keras.Model that was handed to `pretrain`, for such a workdir.
-      endpoints: bool, as of `simclr_tf.models.with_endpoints`: the model returns a
+      endpoints: bool, as in `simclr_tf.models.with_endpoints`: the model returns a
         dict with the output of each block; the last one are the features.
 
     Returns:
@@ -188,7 +193,7 @@ def load_encoder(path, *, encoder=None, endpoints=False):
 
 
 def encoder_at(place, encoder=None):
-    """The encoder at a Place, as `load_encoder` returns it.
+    """Load the encoder at a Place, as `load_encoder` returns it.
 
     Args:
       place: Place.
@@ -214,8 +219,8 @@ def encoder_at(place, encoder=None):
     return _encoder_of_run(place, encoder)
 
 
-def untrained_encoder(workdir):
-    """The encoder of a run as it was before its first step (same seed), in float32.
+def untrained_encoder(workdir: Workdir) -> Model:
+    """Build the encoder of a run as it was before its first step, in float32.
 
     Args:
       workdir: Workdir.
@@ -227,7 +232,7 @@ def untrained_encoder(workdir):
 
 
 def _built(workdir, options):
-    """The encoder of a run from its options, in float32."""
+    """Build the encoder of a run from its options, in float32."""
     config = dataclasses.replace(workdir.config(), precision="float32", encoder=options)
     return build_encoder(config, workdir.read()["data"]["channels"])
 
@@ -258,7 +263,7 @@ def _encoder_of_run(place, encoder):
     if place.workdir is None:
         raise WorkdirError(
             f"{place.path} holds checkpoints without the {CONFIG_FILE} of their run, "
-            "which says what network they belong to. Give the workdir of the run."
+            "which describes their network. Give the workdir of the run."
         )
     checkpoint = place.checkpoint
     record, config = place.workdir.read(), place.workdir.config()

@@ -22,8 +22,8 @@ from simclr_tf._keras import keras
 from simclr_tf.distribution import (
     in_several_replicas,
     keep_or_restore,
-    meets_in_merge_calls,
     num_replicas,
+    uses_merge_calls,
 )
 from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
 from simclr_tf.training.views_of_batch import ViewsOfBatch
@@ -118,7 +118,7 @@ class MicroBatches:
         Args:
           features: `[1, F]`.
           projections: `[1, D]`.
-          targets: as of `Objective.targets`, of a single image.
+          targets: as in `Objective.targets`, of a single image.
         """
         self._expected = tf.nest.map_structure(
             lambda rows: tf.TensorSpec([self._size, *rows.shape[1:]], rows.dtype),
@@ -140,7 +140,7 @@ class MicroBatches:
         return represented, targets if with_targets else ()
 
     def represent(self, batch, training, with_targets=False):
-        """Features and projections of the whole batch, made in micro-batches.
+        """Compute features and projections of the whole batch in micro-batches.
 
         Args:
           batch: dict, as the model takes it.
@@ -148,7 +148,7 @@ class MicroBatches:
           with_targets: bool, compute the objective's targets beside.
 
         Returns:
-          (represented, targets): as of `PretrainingModel.forward` and
+          (represented, targets): as in `PretrainingModel.forward` and
           `Objective.targets`.
         """
         rows, number = self._micro_batches(batch)
@@ -183,13 +183,13 @@ class MicroBatches:
         return (features, projections, tf.reduce_mean(regularizers)), targets
 
     def gradients(self, batch):
-        """One step's gradients and figures; see the top of this file.
+        """Compute one step's gradients and figures; see the top of this file.
 
         Args:
           batch: dict, as the model takes it.
 
         Returns:
-          As of `PretrainingModel.gradients`.
+          As in `PretrainingModel.gradients`.
         """
         model = self._model
         represented, targets = self._represent_without_trace(batch)
@@ -211,7 +211,7 @@ class MicroBatches:
         return ordered, outputs, shares, scalars
 
     def _represent_without_trace(self, batch):
-        """`represent` in training, with no moving statistic moved at the end.
+        """Run `represent` in training, without moving statistics at the end.
 
         Those of the objective's own networks move: they are in this pass alone.
         """
@@ -224,7 +224,7 @@ class MicroBatches:
         return outputs
 
     def _backward(self, batch, d_projections):
-        """Gradients of the encoder's and the head's variables, by their `ref()`."""
+        """Compute gradients of the encoder's and head's variables, by their `ref()`."""
         variables = [v for part in self._parts for v in part.trainable_variables]
         rows, number = self._micro_batches(batch)
         d_projections = [_parted(d, number) for d in d_projections]
@@ -263,7 +263,7 @@ class MicroBatches:
         }
 
     def _views(self, rows, index):
-        """The views of one micro-batch."""
+        """Return the views of one micro-batch."""
         one = tf.nest.map_structure(lambda values: tf.gather(values, index), rows)
         return self._model.views_of(one)
 
@@ -273,7 +273,7 @@ class MicroBatches:
         )
 
     def _micro_batches(self, batch):
-        """(what views are made of, `[K, m, ...]` each; the number K)."""
+        """Return (what views are made of, `[K, m, ...]` each; the number K)."""
         rows = {
             name: tf.nest.map_structure(tf.convert_to_tensor, batch[name])
             for name in ViewsOfBatch.COLUMNS
@@ -286,14 +286,14 @@ class MicroBatches:
         return tf.nest.map_structure(lambda rows: _parted(rows, number), rows), number
 
     def _for_each(self, number, function, state, training):
-        """state <- function(k, state) for k = 0, 1, ... number - 1, one after another.
+        """Run state <- function(k, state) for k = 0, ... number - 1, one after another.
 
         A loop in the graph, whose size does not depend on `number`; but replicas that
         merge their Python calls, as their batch norms do in training, cannot do so in
         a loop.
         """
         merges = training and self._uses_batch_statistics and in_several_replicas()
-        if not (merges and meets_in_merge_calls()):
+        if not (merges and uses_merge_calls()):
             return tf.while_loop(
                 lambda index, state: index < number,
                 lambda index, state: (index + 1, function(index, state)),
@@ -310,10 +310,10 @@ class MicroBatches:
 
 
 def _joined(rows):
-    """`[K, m, ...]` -> `[K m, ...]`."""
+    """Reshape `[K, m, ...]` to `[K m, ...]`."""
     return tf.reshape(rows, [rows.shape[0] * rows.shape[1], *rows.shape[2:]])
 
 
 def _parted(rows, number):
-    """The inverse of `_joined`, for K = `number`."""
+    """Invert `_joined`, for K = `number`."""
     return tf.reshape(rows, [number, rows.shape[0] // number, *rows.shape[1:]])

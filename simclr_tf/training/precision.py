@@ -1,7 +1,7 @@
-"""Which arithmetic a run computes in: what `--precision=auto` means on a machine.
+"""The precision of a run, and what `--precision=auto` chooses on a machine.
 
 Nothing is measured: where a device has instructions for bfloat16 it is about twice as
-fast as float32, where it has none about half as fast, and devices say what they have.
+fast as float32, where it has none about half as fast; devices list their instructions.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ _GPU_CAPABILITY = (8, 0)
 
 @dataclasses.dataclass(frozen=True)
 class Precision:
-    """A precision, and why it was taken.
+    """A precision, and the reason for it.
 
     Attributes:
       name: "float32" or "bfloat16".
@@ -33,16 +33,16 @@ class Precision:
     asked: str = "auto"
 
     def line(self):
-        """The line that is printed before training."""
+        """Return the line that is printed before training."""
         return f"Precision   {self.name}: {self.reason} (--precision={self.asked})"
 
     def record(self):
-        """What config.json keeps: asked, chosen, because."""
+        """Return what config.json keeps: asked, chosen, because."""
         return {"asked": self.asked, "chosen": self.name, "because": self.reason}
 
 
 def fitting_precision(strategy):
-    """The faster precision on this process's devices, as far as is known.
+    """Choose the faster precision on this process's devices, as far as is known.
 
     Args:
       strategy: tf.distribute.Strategy.
@@ -108,7 +108,7 @@ def choose_precision(config, strategy, workdir):
 
 
 def _of_gpus(details):
-    """The precision of GPUs from what TensorFlow knows of each: that of the oldest."""
+    """Choose the precision of GPUs from what TensorFlow knows of the oldest."""
     oldest = min(details, key=lambda gpu: gpu.get("compute_capability") or ())
     name = oldest.get("device_name") or "the GPU"
     capability = oldest.get("compute_capability")
@@ -126,7 +126,7 @@ def _dotted(capability):
 
 
 def _of_processor(description):
-    """The precision of the processor that a file like /proc/cpuinfo describes."""
+    """Choose the precision of the processor in a file like /proc/cpuinfo."""
     try:
         text = description.read_text(encoding="utf-8", errors="replace")
     except OSError:

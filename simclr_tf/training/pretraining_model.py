@@ -1,10 +1,15 @@
 """Encoder, projection head and objective as a Keras model with its own train step."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Layer, Model, Tensor, TensorLike
 from simclr_tf.augment import plan_views, recipe_of_views
 from simclr_tf.distribution import (
     keep_or_restore,
@@ -24,6 +29,12 @@ from simclr_tf.optim import slots_of
 from simclr_tf.training.micro_batches import MicroBatches
 from simclr_tf.training.replicated_model import ReplicatedModel
 from simclr_tf.training.views_of_batch import ViewsOfBatch
+
+if TYPE_CHECKING:
+    from simclr_tf.augment.one_branch import OneBranch
+    from simclr_tf.augment.recipes import Recipe
+    from simclr_tf.objectives.objective import Objective
+
 
 FIGURES = ("loss", "feature_std", "gradient_norm")
 PROBE_FIGURES = ("probe_loss", "probe_accuracy")
@@ -67,19 +78,19 @@ class PretrainingModel(ReplicatedModel):
 
     def __init__(
         self,
-        encoder,
-        projection_head,
-        objective,
+        encoder: Model,
+        projection_head: Layer,
+        objective: Objective,
         *,
-        recipe=None,
-        image_size_pixels=None,
-        num_classes=None,
-        compile_views=True,
-        on_nonfinite="stop",
-        micro_batch_size=None,
-        micro_batch_norm="batch",
-        **kwargs,
-    ):
+        recipe: str | Recipe | OneBranch | None = None,
+        image_size_pixels: int | tuple[int, int] | None = None,
+        num_classes: int | None = None,
+        compile_views: bool = True,
+        on_nonfinite: str = "stop",
+        micro_batch_size: int | None = None,
+        micro_batch_norm: str = "batch",
+        **kwargs: Any,
+    ) -> None:
         require(
             num_classes is None or num_classes >= 1,
             "`num_classes` must be >= 1.",
@@ -93,7 +104,7 @@ class PretrainingModel(ReplicatedModel):
         self.objective = objective
         self.recipe = None if recipe is None else recipe_of_views(recipe)
         plan = None
-        if recipe is not None:
+        if self.recipe is not None:
             plan = plan_views(self.recipe, image_size_pixels, objective.view_groups)
         self.views_of = ViewsOfBatch(plan, compile_views)
         self.probe = None
@@ -110,7 +121,7 @@ class PretrainingModel(ReplicatedModel):
         if micro_batch_size is not None:
             self._micro_batches = MicroBatches(self, micro_batch_size, micro_batch_norm)
 
-    def build_from_shape(self, image_shape, **known):
+    def build_from_shape(self, image_shape: tuple[int, int, int], **known: Any) -> None:
         """Create every variable.
 
         Args:
@@ -139,17 +150,17 @@ class PretrainingModel(ReplicatedModel):
         self.built = True
 
     def _blank_views(self, image):
-        """Views `[1, h, w, C]` of one image, for networks that have seen none."""
+        """Return views `[1, h, w, C]` of one image, for networks without any yet."""
         return tuple(
             tf.zeros([1, *size, image.shape[-1]])
             for size in self.views_of.sizes(image.shape[1:3])
         )
 
-    def call(self, images, training=False):
-        """Features h `[N, F]` of images `[N, H, W, C]` in [0, 1]."""
+    def call(self, images: TensorLike, training: bool = False) -> Tensor:
+        """Compute features h `[N, F]` of images `[N, H, W, C]` in [0, 1]."""
         return self.encoder(images, training=training)
 
-    def train_step(self, batch):
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         former = self.values_before_update()
         gradients, outputs, shares, scalars = self.gradients(batch)
         gradients, held = self._without_frozen(gradients, outputs.step)
@@ -160,17 +171,19 @@ class PretrainingModel(ReplicatedModel):
         is_finite = self.undo_unless_finite(former, figures)
         return self._record({**figures, **scalars}, is_finite)
 
-    def test_step(self, batch):
+    def test_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         views = self.views_of(batch)
         targets = self.objective.targets(views, training=False)
         represented = self.forward(views, training=False)
-        outputs = self._outputs(batch, represented, targets)
+        outputs = self._outputs(batch, represented, targets, training=False)
         shares, scalars = self.figures(outputs, represented[-1])
         self.add_probe_figures(batch, outputs.features, shares, scalars)
         return self._record({**scalars, **sum_over_replicas(shares)})
 
-    def gradients(self, batch):
-        """This replica's part of a step.
+    def gradients(
+        self, batch: dict[str, Any]
+    ) -> tuple[list[Tensor | None], Outputs, dict[str, Tensor], dict[str, Tensor]]:
+        """Compute this replica's part of a step.
 
         Returns:
           (gradients of the trainable variables, None where there is none; Outputs;
@@ -190,14 +203,16 @@ class PretrainingModel(ReplicatedModel):
         gradients = tape.gradient(shares["loss"], self.trainable_variables)
         return gradients, outputs, shares, scalars
 
-    def represent(self, batch, training):
-        """`forward` of all views of a batch, in micro-batches if there are any."""
+    def represent(self, batch: dict[str, Any], training: bool) -> Any:
+        """Run `forward` on all views of a batch, in micro-batches if there are any."""
         if self._micro_batches is not None:
             return self._micro_batches.represent(batch, training)[0]
         return self.forward(self.views_of(batch), training)
 
-    def forward(self, views, training):
-        """Encoder and head, one pass for all views of a size.
+    def forward(
+        self, views: Sequence[Tensor], training: bool
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
+        """Run encoder and head, one pass for all views of a size.
 
         Args:
           views: tuple of `[N, h, w, C]`.
@@ -209,8 +224,8 @@ class PretrainingModel(ReplicatedModel):
           head.
         """
         features, projections, regularizers = [], [], []
-        for _, alike in itertools.groupby(views, lambda view: tuple(view.shape[1:])):
-            alike = list(alike)
+        for _, group in itertools.groupby(views, lambda view: tuple(view.shape[1:])):
+            alike = list(group)
             h = self.encoder(tf.concat(alike, axis=0), training=training)
             z = self.projection_head(h, training=training)
             own = [*self.encoder.losses, *self.projection_head.losses]
@@ -224,8 +239,8 @@ class PretrainingModel(ReplicatedModel):
         )
         return tuple(features), tuple(projections), regularizers
 
-    def _outputs(self, batch, represented, targets):
-        """What the objective reads of a step."""
+    def _outputs(self, batch, represented, targets, training=True):
+        """Return what the objective reads of a step."""
         features, projections, _ = represented
         iterations = getattr(self.optimizer, "iterations", None)
         return Outputs(
@@ -235,10 +250,13 @@ class PretrainingModel(ReplicatedModel):
             batch.get("ids"),
             batch.get("labels"),
             tf.constant(0, tf.int64) if iterations is None else iterations.read_value(),
+            training,
         )
 
-    def figures(self, outputs, regularizers):
-        """(shares, scalars) as of `gradients`, without the probe's."""
+    def figures(
+        self, outputs: Outputs, regularizers: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Compute (shares, scalars) as in `gradients`, without the probe's."""
         for projections in outputs.projections:
             require_equal_rows(projections)
         loss, figures = self.objective.loss(outputs)
@@ -248,7 +266,13 @@ class PretrainingModel(ReplicatedModel):
         features = tf.concat(outputs.features, axis=0)
         return shares, {"feature_std": feature_standard_deviation(features)}
 
-    def add_probe_figures(self, batch, features, shares, scalars):
+    def add_probe_figures(
+        self,
+        batch: dict[str, Any],
+        features: Sequence[Tensor],
+        shares: dict[str, Tensor],
+        scalars: dict[str, Tensor],
+    ) -> None:
         """Add the probe's loss and accuracy to `shares`, its weight to `scalars`."""
         if self.probe is None:
             return
@@ -275,7 +299,7 @@ class PretrainingModel(ReplicatedModel):
         shares["loss"] += shares["probe_loss"]
 
     def _without_frozen(self, gradients, step):
-        """Zero gradients of frozen variables, and what must come back after a step.
+        """Set gradients of frozen variables to zero; return what a step must restore.
 
         Weight decay and momentum move a variable without a gradient: variable and
         slots get their values back.
@@ -294,7 +318,7 @@ class PretrainingModel(ReplicatedModel):
         return gradients, held
 
     def _record(self, figures, is_finite=None):
-        """`record`; figures of the probe count labels."""
+        """Call `record`; figures of the probe count labels."""
         labelled = figures.pop("labelled", 1.0)
         weights = {name: labelled for name in PROBE_FIGURES}
         return self.record(figures, weights, is_finite)
@@ -304,7 +328,7 @@ class SimCLR(PretrainingModel):
     """`PretrainingModel` with NT-Xent: the short way to SimCLR.
 
     Args:
-      encoder, projection_head: as of `PretrainingModel`.
+      encoder, projection_head: as in `PretrainingModel`.
       temperature: float > 0; the similarities are divided by it.
       normalize: bool, compare the directions of the projections, not their lengths.
       chunk_size: int >= 1, anchors whose logits are held at a time; None chooses (see
@@ -312,7 +336,7 @@ class SimCLR(PretrainingModel):
       **options: of `PretrainingModel`.
 
     Raises:
-      ConfigError: a temperature that is not > 0, or as of `PretrainingModel`.
+      ConfigError: a temperature that is not > 0, or as in `PretrainingModel`.
 
     Example:
       >>> from simclr_tf.models import ProjectionHead, resnet
@@ -327,14 +351,14 @@ class SimCLR(PretrainingModel):
 
     def __init__(
         self,
-        encoder,
-        projection_head,
+        encoder: Model,
+        projection_head: Layer,
         *,
-        temperature=0.1,
-        normalize=True,
-        chunk_size=None,
-        **options,
-    ):
+        temperature: float = 0.1,
+        normalize: bool = True,
+        chunk_size: int | None = None,
+        **options: Any,
+    ) -> None:
         objective = NTXent(
             temperature=temperature, normalize=normalize, chunk_size=chunk_size
         )

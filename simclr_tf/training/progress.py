@@ -1,4 +1,4 @@
-"""What a person sees while training runs: a bar, or one line an epoch."""
+"""Progress on the screen: a bar, or one line an epoch."""
 
 import sys
 import time
@@ -28,7 +28,7 @@ class Throughput:
         self._waited = self._meter.seconds
 
     def read(self):
-        """Figures of the interval: images_per_second, data_wait_fraction, seconds."""
+        """Return images_per_second, data_wait_fraction and seconds of the interval."""
         seconds = max(time.perf_counter() - self._began, 1e-9)
         waited = self._meter.seconds - self._waited
         steps = self._clock.step - self._first_step
@@ -94,8 +94,8 @@ class Progress(StepCallback):
                 flush=True,
             )
 
-    def beside(self, say):
-        """`say`, writing above the bar instead of through it."""
+    def say_above_bar(self, say):
+        """Return a `say` that writes above the bar instead of through it."""
 
         def said(text):
             with tqdm.external_write_mode(file=self._stream):

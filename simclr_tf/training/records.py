@@ -1,4 +1,4 @@
-"""The figures of each epoch: measured, and written to metrics.jsonl and TensorBoard."""
+"""Metrics of each epoch: measured, and written to metrics.jsonl and TensorBoard."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ class MetricsLog(keras.callbacks.Callback):
     """One record an epoch: in memory, as a JSON line, and as TensorBoard scalars.
 
     Lines and scalars of an earlier, interrupted run beyond the clock's first step are
-    dropped, so that every step stands there once.
+    dropped, so that every step is there once.
 
     Args:
       folder: path of the run; None keeps the records in memory only.
@@ -162,7 +162,7 @@ class RepresentationSample:
         return figures
 
     def grid(self):
-        """Views of some images above each other, `[V S, GRID_IMAGES * S, C]`."""
+        """Stack views of some images above each other, `[V S, GRID_IMAGES * S, C]`."""
         rows = [
             np.concatenate(list(view[:GRID_IMAGES].numpy()), axis=1)
             for view in self.views
@@ -180,7 +180,7 @@ class RepresentationSample:
 
 @contextlib.contextmanager
 def _plain_problems(path):
-    """What the disk refuses, in one line with the way out."""
+    """Turn errors of the disk into one line with the way out."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
@@ -217,7 +217,7 @@ def keep_events_up_to(folder, step):
 
 
 def _length_up_to(content, step):
-    """Bytes of an event file before its first event beyond `step`, or torn one."""
+    """Measure the bytes of an event file before its first event after `step`."""
     start = 0
     while start + 12 <= len(content):
         end = start + 12 + int.from_bytes(content[start : start + 8], "little")
@@ -234,14 +234,14 @@ def _length_up_to(content, step):
 
 
 def keep_lines_up_to(path, step):
-    """Drop the lines of a metrics file that lie beyond `step` (or are torn)."""
+    """Drop the lines of a metrics file beyond `step` (or are torn)."""
     records = [r for r in read_metrics(path) if r["step"] <= step]
     if path.exists():
         write_atomically(path, "".join(json.dumps(r) + "\n" for r in records))
 
 
 def read_metrics(path):
-    """The records of a metrics.jsonl, oldest first; a torn last line is left out."""
+    """Read the records of a metrics.jsonl, oldest first, without a torn last line."""
     records = []
     if pathlib.Path(path).exists():
         text = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""A user's own encoder, made fit for the strategy in scope."""
+"""A user's own encoder, prepared for the strategy in scope."""
 
 from simclr_tf._keras import keras
 from simclr_tf.distribution import belongs_to_scope, num_replicas
@@ -8,7 +8,7 @@ from simclr_tf.models.endpoints import has_graph
 
 
 def replicated_encoder(encoder):
-    """The encoder with variables on every replica and synchronized batch norm.
+    """Return the encoder with variables on every replica and synchronized batch norm.
 
     A model with a graph of layers that was built outside the strategy's scope is
     copied into it, weights and all; the original stays as it is. In the copy (and in
@@ -43,7 +43,7 @@ def replicated_encoder(encoder):
 
 
 def _local_norms(encoder):
-    """Batch norms that would see one replica's part of the batch only."""
+    """List batch norms that would see one replica's part of the batch only."""
     if num_replicas() == 1:
         return []
     return [

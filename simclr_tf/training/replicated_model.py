@@ -1,4 +1,4 @@
-"""A Keras model whose step is that of the global batch: what all our models share."""
+"""The Keras model whose step updates the global batch: the base of all our models."""
 
 import types
 
@@ -24,7 +24,7 @@ class RunningMean(keras.metrics.Mean):
     """
 
     def add_weight(self, *args, **kwargs):
-        """Keras's, for variables that are equal on all replicas instead of summed."""
+        """Add a weight that is equal on all replicas instead of summed."""
         return super().add_weight(
             *args, **{**kwargs, "aggregation": SAME_ON_ALL_REPLICAS}
         )
@@ -34,13 +34,13 @@ class RunCount(keras.metrics.Sum):
     """Number of times that something has happened since the run began."""
 
     def add_weight(self, *args, **kwargs):
-        """As of `RunningMean`."""
+        """Add a weight as `RunningMean` does."""
         return super().add_weight(
             *args, **{**kwargs, "aggregation": SAME_ON_ALL_REPLICAS}
         )
 
     def reset_state(self):
-        """Do nothing: Keras resets metrics at every epoch, and this counts on."""
+        """Keep the count: Keras resets metrics at every epoch."""
 
 
 class ReplicatedModel(keras.Model):
@@ -103,7 +103,7 @@ class ReplicatedModel(keras.Model):
         )
 
     def values_before_update(self):
-        """Snapshot of everything that a step changes; None where none is skipped.
+        """Snapshot everything that a step changes; None where no step is skipped.
 
         Returns:
           List of (variable, tensor of its value): networks, objective and optimizer,

@@ -1,11 +1,16 @@
-"""One pretraining run, from a config to a workdir: the same command continues it."""
+"""One pretraining run from a config to a workdir; the same command continues it."""
+
+from __future__ import annotations
 
 import dataclasses
 import logging
 import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
 import tensorflow as tf
 
+from simclr_tf.array_types import Model, StrPath
 from simclr_tf.config.presets import get_preset
 from simclr_tf.config.schema import override
 from simclr_tf.distribution import (
@@ -23,25 +28,30 @@ from simclr_tf.training.batches import (
 )
 from simclr_tf.training.micro_batches import require_micro_batches
 from simclr_tf.training.precision import choose_precision
-from simclr_tf.training.stages import Run
+from simclr_tf.training.stages import PretrainingRun
 from simclr_tf.training.step_clock import plan_run
 from simclr_tf.training.workdir import Workdir
 from simclr_tf.training.workers import how_to_continue
+
+if TYPE_CHECKING:
+    from simclr_tf.config.pretrain import Config
+    from simclr_tf.training.stages import PretrainResult
+
 
 LOG = logging.getLogger("simclr_tf")
 
 
 def pretrain(
-    data=None,
-    workdir=None,
-    preset="demo",
+    data: Any = None,
+    workdir: StrPath | None = None,
+    preset: str = "demo",
     *,
-    encoder=None,
-    init_from=None,
-    callbacks=(),
-    say=print,
-    **overrides,
-):
+    encoder: Model | None = None,
+    init_from: StrPath | None = None,
+    callbacks: Sequence[Any] = (),
+    say: Callable[[str], None] = print,
+    **overrides: Any,
+) -> PretrainResult:
     """Pretrain an encoder in one call.
 
     Args:
@@ -62,7 +72,7 @@ def pretrain(
       PretrainResult.
 
     Raises:
-      SimCLRError: anything the caller can put right, in one line.
+      SimCLRError: a wrong argument, file or folder, in one line.
 
     Example:
       >>> import numpy as np
@@ -98,17 +108,17 @@ def pretrain(
 
 
 def pretrain_from_config(
-    config,
+    config: Config,
     *,
-    workdir=None,
-    data=None,
-    encoder=None,
-    callbacks=(),
-    say=print,
-    command="simclr_tf.pretrain(...)",
-    origin=None,
-    stream=None,
-):
+    workdir: StrPath | None = None,
+    data: Any = None,
+    encoder: Model | None = None,
+    callbacks: Sequence[Any] = (),
+    say: Callable[[str], None] = print,
+    command: str = "simclr_tf.pretrain(...)",
+    origin: str | None = None,
+    stream: TextIO | None = None,
+) -> PretrainResult:
     """Run, or continue, the pretraining that a config describes.
 
     Args:
@@ -116,7 +126,7 @@ def pretrain_from_config(
       workdir, encoder, callbacks, say: as for `pretrain`.
       data: a Python object with the images, or None for `config.data.source`.
       command: str, what started the run; kept in its config.json.
-      origin: str, where the config comes from, said first; None: nothing to say.
+      origin: str, where the config comes from, printed first; None prints nothing.
       stream: text file for the progress of the steps; stderr if None.
 
     Returns:
@@ -144,14 +154,14 @@ def pretrain_from_config(
     source = open_training_source(config, data, say)
     probe_source = open_probe_source(config, source.channels, say)
     plan = plan_run(config, source)
-    workdir = None if workdir is None else Workdir(workdir)
-    with named_lost_peers(strategy, lambda: how_to_continue(workdir and workdir.path)):
-        precision = choose_precision(config, strategy, workdir)
+    place = None if workdir is None else Workdir(workdir)
+    with named_lost_peers(strategy, lambda: how_to_continue(place and place.path)):
+        precision = choose_precision(config, strategy, place)
         config = dataclasses.replace(config, precision=precision.name)
         with strategy.scope():
             model = _build(config, source, probe_source, encoder, plan, replicas)
         batches = Batches(config, source, model.views_of.plan, probe_source, replicas)
-        run = Run(
+        run = PretrainingRun(
             config,
             strategy,
             model,
@@ -163,7 +173,7 @@ def pretrain_from_config(
             precision,
             stream,
         )
-        return run.execute(workdir, callbacks, command)
+        return run.execute(place, callbacks, command)
 
 
 def set_threads(options):

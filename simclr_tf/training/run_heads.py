@@ -1,20 +1,29 @@
-"""The heads that a run trained on top of its encoder."""
+"""Loading of the heads that a run trained on top of its encoder."""
+
+from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.array_types import Layer, Model
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training.assembly import build_projection_head
 from simclr_tf.training.load import look_at
 from simclr_tf.training.stored_variables import VALUE, StoredVariables
 
+if TYPE_CHECKING:
+    from simclr_tf.models.heads import ProjectionHead
+    from simclr_tf.training.workdir import Workdir
+
+
 _PROBE_KERNEL = f"model/probe/kernel/{VALUE}"
 
 
-def load_projection_head(workdir, encoder):
-    """The trained projection head of a run, in float32.
+def load_projection_head(workdir: Workdir, encoder: Model) -> ProjectionHead:
+    """Load the trained projection head of a run, in float32.
 
     Args:
       workdir: Workdir.
@@ -35,8 +44,8 @@ def load_projection_head(workdir, encoder):
     return head
 
 
-def load_probe(workdir, encoder):
-    """The online probe of a run: features to the logits of its classes.
+def load_probe(workdir: Workdir, encoder: Model) -> Layer:
+    """Load the online probe of a run: features to the logits of its classes.
 
     Args:
       workdir: Workdir.

@@ -1,4 +1,4 @@
-"""When a run is saved, and what its checkpoints say beside the values."""
+"""The schedule of checkpoints, and the manifest of each."""
 
 import time
 

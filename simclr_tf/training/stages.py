@@ -45,7 +45,7 @@ from simclr_tf.training.workers import (
 
 @dataclasses.dataclass(frozen=True)
 class PretrainResult:
-    """What a run gives back.
+    """The result of a run.
 
     Attributes:
       model: PretrainingModel, trained.
@@ -64,7 +64,7 @@ class PretrainResult:
     workdir: object
 
 
-class Run:
+class PretrainingRun:
     """The state that the stages of a run share.
 
     Args:
@@ -102,7 +102,7 @@ class Run:
         self.identity = None
 
     def execute(self, workdir, callbacks, command):
-        """From the first line to the last file.
+        """Execute the run, from the first line to the last file.
 
         Args:
           workdir: Workdir, or None.
@@ -188,7 +188,7 @@ class Run:
         )
 
     def _warm_start(self, store):
-        """Load --init_from, unless the run goes on from a checkpoint of its own."""
+        """Load --init_from, unless the run continues from its own checkpoint."""
         if not self.config.init_from or (store is not None and store.paths()):
             return None
         result = warm_start(self.model, self.config.init_from, self.config.init_parts)
@@ -208,7 +208,7 @@ class Run:
             )
 
     def _restore(self, store):
-        """The checkpoint from which this run goes on, put into the model; or None."""
+        """Restore the checkpoint from which this run continues; None without one."""
         checkpoint = find_start(store, self.identity)
         if checkpoint is None:
             return None
@@ -304,10 +304,10 @@ class Run:
     def _shown(self, progress, clock):
         if not self.is_chief:
             return []
-        return [progress, EstimatedTime(clock, say=progress.beside(self.say))]
+        return [progress, EstimatedTime(clock, say=progress.say_above_bar(self.say))]
 
     def _saving(self, store, start, clock, interruption):
-        """The callbacks that save the run, and go on from where it was saved."""
+        """Make the callbacks that save the run, and restore what they saved."""
         options = self.config.checkpoint
         is_within_epoch = start is not None and start.step % clock.epoch_steps
         return [
@@ -335,7 +335,7 @@ class Run:
         )
 
     def _dataset(self, first, last, observed=lambda batches: batches):
-        """The replicas' rows of the batches `first` .. `last - 1`."""
+        """Return the replicas' rows of the batches `first` .. `last - 1`."""
         return distribute_batches(
             self.strategy,
             lambda worker, workers: observed(

@@ -1,4 +1,4 @@
-"""How many steps a run has, and the clock that counts them for all callbacks."""
+"""The number of steps of a run, and the step counter of all callbacks."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ class Plan:
 
 
 def plan_run(config, source):
-    """The Plan of a config with these images.
+    """Plan the steps of a config with these images.
 
     Args:
       config: Config.

@@ -1,4 +1,4 @@
-"""What TensorFlow's checkpoint files hold, read without running anything of theirs.
+"""Reading of TensorFlow's checkpoint files without running code from them.
 
 Only the file of the variables is read: of a SavedModel, the program in saved_model.pb
 is neither loaded nor run.
@@ -64,7 +64,7 @@ class StoredVariables:
         self.has_graph = self.shapes.pop(GRAPH_KEY, None) is not None
 
     def read(self, name):
-        """The value of a variable, checked against its checksum.
+        """Read the value of a variable, checked against its checksum.
 
         Args:
           name: str, its name in the file.
@@ -81,11 +81,11 @@ class StoredVariables:
             raise self._unreadable(error) from error
 
     def step(self, name):
-        """The integer in a step counter; 0 if there is none."""
+        """Read the integer in a step counter; 0 if there is none."""
         return int(self.read(name)) if name in self.shapes else 0
 
     def graph(self):
-        """The object graph that TensorFlow 2 writes beside the variables.
+        """Read the object graph that TensorFlow 2 writes beside the variables.
 
         Raises:
           DataError: there is none, or it is damaged.
@@ -135,17 +135,17 @@ class ObjectTree:
             self._nodes = _nodes_of_names(stored.shapes)
 
     def children(self, path):
-        """Names below a path; none if it does not exist."""
+        """List the names below a path; none if it does not exist."""
         node = self._find(path)
         return list(node[0]) if node is not None else []
 
     def key(self, path):
-        """The name in the file of the variable at a path, or None."""
+        """Return the name in the file of the variable at a path, or None."""
         node = self._find(path)
         return node[1] if node is not None else None
 
     def variables(self, path):
-        """Every variable below a path, depth first: in the order of the layers.
+        """List every variable below a path, depth first: in the order of the layers.
 
         Args:
           path: str, "" for all.
@@ -183,7 +183,7 @@ class ObjectTree:
 
 
 def find_prefix(path):
-    """The checkpoint that a path means.
+    """Find the checkpoint that a path means.
 
     Args:
       path: prefix of a checkpoint (`.../ckpt-100`), folder with checkpoints, or

@@ -19,7 +19,7 @@ ENCODER, HEAD = "encoder", "projection_head"
 
 @dataclasses.dataclass(frozen=True)
 class StoredWeights:
-    """What `open_stored_weights` found.
+    """The result of `open_stored_weights`.
 
     Attributes:
       path: str, absolute: the very checkpoint, SavedModel or file.
@@ -41,7 +41,7 @@ def open_stored_weights(path):
     """Find the weights at a path; values are read only when asked for.
 
     Args:
-      path: as of `look_at` (`.keras` and `.h5` can hold programs: load only what you
+      path: as in `look_at` (`.keras` and `.h5` can hold programs: load only what you
         trust).
 
     Returns:
@@ -65,7 +65,7 @@ def open_stored_weights(path):
 
 
 def plain_name(variable):
-    """`initial_conv/kernel:0` -> `initial_conv/kernel`."""
+    """Shorten `initial_conv/kernel:0` to `initial_conv/kernel`."""
     return variable.name.partition(":")[0]
 
 

@@ -1,4 +1,4 @@
-"""Train a student on its teacher's predictions, from the first step to the last."""
+"""Training of a student on its teacher's predictions."""
 
 import math
 
@@ -25,7 +25,7 @@ _COLUMNS = (*ViewsOfBatch.COLUMNS, "labels")  # What the step takes of a batch.
 
 
 def train_student(student, teacher, source, *, config, strategy):
-    """Train a student in place, as a config says.
+    """Train a student in place, as a config describes.
 
     Args:
       student: keras.Model, float images to logits, built outside the strategy's scope;
@@ -39,7 +39,7 @@ def train_student(student, teacher, source, *, config, strategy):
       list of dicts, one an epoch: its number of steps so far and its figures.
 
     Raises:
-      ConfigError, DataError: what the caller can put right.
+      ConfigError, DataError: a wrong option, or unusable images.
       NonFiniteError: the loss became NaN or infinite.
     """
     run = config.run_config(teacher.input_shape[-1])

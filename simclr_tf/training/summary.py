@@ -1,4 +1,4 @@
-"""SUMMARY.md: what a finished run was and what came of it, for a person."""
+"""SUMMARY.md: the configuration and the result of a finished run."""
 
 from simclr_tf.config import Config
 from simclr_tf.config.presets import PRESETS, get_preset

@@ -1,4 +1,4 @@
-"""The views of a batch, whatever form the batch has, made on the device that trains."""
+"""Views of a batch in any form, made on the device that trains."""
 
 import functools
 
@@ -9,7 +9,7 @@ from simclr_tf.errors import require
 
 
 class ViewsOfBatch:
-    """What a network sees of a batch.
+    """The views of a batch that a network sees.
 
     A batch is a dict of
       * "images" `[N, H, W, C]` uint8 or float in [0, 1], and "seeds" `[N, 2]` int32:
@@ -47,7 +47,7 @@ class ViewsOfBatch:
         )
 
     def __call__(self, batch):
-        """tuple of float32 `[N, h, w, C]` in [0, 1], in the order of the plan."""
+        """Make float32 `[N, h, w, C]` in [0, 1] for each view, in order of the plan."""
         if "views" in batch:
             return tuple(batch["views"])
         if "view_a" in batch:
@@ -64,11 +64,11 @@ class ViewsOfBatch:
         return (tf.image.convert_image_dtype(batch["images"], tf.float32),)
 
     def count(self, batch):
-        """int, views that the batch has or is to have."""
+        """Count the views that the batch has or is to have."""
         return len(batch["views"]) if "views" in batch else len(self.sizes(None))
 
     def sizes(self, own_size):
-        """(height, width) of every view; `own_size` where it is the images' own."""
+        """Return (height, width) of every view; `own_size` for the images' own."""
         if self.plan is None:
             return [own_size] * 2
         return [view.size or own_size for view in self.plan.views]

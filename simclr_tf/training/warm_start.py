@@ -1,4 +1,4 @@
-"""A run that starts from the weights of another: what is taken, and what is not.
+"""Warm start from the weights of another run, with a list of what was taken.
 
 Variables are matched by name, then by shape. Where the names are of no use (Keras
 numbers the layers of a user's own network anew in every process), they are matched in
@@ -64,7 +64,7 @@ class WarmStart:
     rows: list
 
     def parameters(self, part):
-        """(taken, all) parameters of one part of this run."""
+        """Count (taken, all) parameters of one part of this run."""
         own = [row for row in self.rows if row.part == part and row.here is not None]
         return (
             sum(math.prod(row.here) for row in own if row.reason is None),
@@ -72,7 +72,7 @@ class WarmStart:
         )
 
     def table(self):
-        """Lines for the screen: each part's count, and the variables not taken."""
+        """Return lines for the screen: each part's count, the variables not taken."""
         step = "" if self.source.step is None else f" (step {self.source.step:,})"
         lines = [f"Warm start  from {self.source.path}{step}"]
         lines += [f"            {line}" for line in self.summary()]
@@ -100,7 +100,7 @@ class WarmStart:
         return "\n".join(lines)
 
     def summary(self):
-        """One line a part: how many of its variables and parameters were taken."""
+        """Yield one line a part: how many variables and parameters were taken."""
         for part in (ENCODER, HEAD):
             if part not in self.parts:
                 yield f"{part}: starts fresh (--init_parts=encoder)"
@@ -116,7 +116,7 @@ class WarmStart:
             )
 
     def record(self):
-        """Everything as plain values, for warm_start.json."""
+        """Return everything as plain values, for warm_start.json."""
         source = self.source
         return {
             "source": source.path,
@@ -138,7 +138,7 @@ def warm_start(model, path, parts="encoder"):
 
     Args:
       model: PretrainingModel, built; under its own strategy's scope or none.
-      path: as of `look_at`.
+      path: as in `look_at`.
       parts: "encoder" or "encoder_and_head".
 
     Returns:
@@ -186,7 +186,7 @@ def write_warm_start(folder, result):
 
 
 def read_warm_start(folder):
-    """The record that `write_warm_start` left, or None.
+    """Read the record that `write_warm_start` left; None without one.
 
     Args:
       folder: pathlib.Path.
@@ -209,7 +209,7 @@ def read_warm_start(folder):
 
 
 def _variables_of(layer, *, depth_first):
-    """A layer's variables, in the order in which the source lists its own."""
+    """Return a layer's variables, in the order in which the source lists its own."""
     if not depth_first:
         return list(layer.variables)
     view = tf.train.TrackableView(layer)
@@ -227,7 +227,7 @@ def _variables_of(layer, *, depth_first):
 
 
 def _matched(own, stored):
-    """Pairs (variable or None, StoredVariable or None); every one of both is there."""
+    """Pair each variable with its StoredVariable; either may be None, all are there."""
     if _names(own) != _names(stored) and _kinds(own) == _kinds(stored):
         return list(zip(own, stored, strict=True))
     by_name = {}
@@ -245,7 +245,7 @@ def _names(variables):
 
 
 def _kinds(variables):
-    """What survives another numbering of layers: `kernel` of rank 4, and so on."""
+    """Return what survives a new numbering of layers: `kernel` of rank 4, ..."""
     return [(plain_name(v).rpartition("/")[-1], len(v.shape)) for v in variables]
 
 
@@ -286,7 +286,7 @@ def _check_useful(result):
 
 
 def _shape_text(shape):
-    """(3, 3, 3, 64) -> `3x3x3x64`."""
+    """Format (3, 3, 3, 64) as `3x3x3x64`."""
     if shape is None:
         return "-"
     return "x".join(map(str, shape)) or "scalar"

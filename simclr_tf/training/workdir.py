@@ -1,15 +1,20 @@
-"""The folder of a run: config.json, and who may continue it.
+"""The folder of a run: config.json, and which run may continue it.
 
 Evaluation, fine-tuning and export read config.json, so that nobody retypes a depth.
 """
+
+from __future__ import annotations
 
 import gzip
 import importlib.metadata
 import json
 import pathlib
 import platform
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from simclr_tf import __version__
+from simclr_tf.array_types import StrPath
 from simclr_tf.config import from_dict
 from simclr_tf.config.schema import differences, to_dict
 from simclr_tf.errors import ConfigError, WorkdirError
@@ -20,6 +25,10 @@ from simclr_tf.files import (
     write_atomically,
 )
 
+if TYPE_CHECKING:
+    from simclr_tf.config.pretrain import Config
+
+
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
 METRICS_FILE = "metrics.jsonl"
@@ -27,8 +36,8 @@ TENSORBOARD = "tensorboard"
 SUMMARY_FILE = "SUMMARY.md"
 _PROBE = "writable"
 WARM_START_FILE = "warm_start.json"
-# The images by name: the fingerprint in config.json tells that some have changed since,
-# the list tells which.
+# The images by name: the fingerprint in config.json shows that some have changed since,
+# the list shows which.
 IMAGE_LIST_FILE = "images.jsonl.gz"
 _OWN_FILES = (
     CONFIG_FILE,
@@ -48,10 +57,17 @@ class Workdir:
       path: path; need not exist yet.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: StrPath) -> None:
         self.path = pathlib.Path(path).expanduser()
 
-    def claim(self, config, data, command, files=lambda: None, precision=None):
+    def claim(
+        self,
+        config: Config,
+        data: dict[str, Any],
+        command: str,
+        files: Callable[[], Any] = lambda: None,
+        precision: dict[str, Any] | None = None,
+    ) -> None:
         """Make the folder this run's own, or recognise it as such.
 
         Args:
@@ -87,8 +103,8 @@ class Workdir:
             write_atomically(self.path / CONFIG_FILE, json.dumps(record, indent=1))
         write_image_list(self.path, files)
 
-    def read(self):
-        """The record of config.json: config, data, versions, command, precision.
+    def read(self) -> dict[str, Any]:
+        """Read config.json: config, data, versions, command, precision.
 
         Raises:
           WorkdirError: if there is none or it cannot be read.
@@ -116,8 +132,8 @@ class Workdir:
             )
         return record
 
-    def config(self):
-        """The Config of the run.
+    def config(self) -> Config:
+        """Return the Config of the run.
 
         Raises:
           WorkdirError: config.json is not there, damaged, or of another version.
@@ -131,12 +147,12 @@ class Workdir:
                 f"simclr_tf: {error}"
             ) from error
 
-    def has(self, name):
-        """Whether a file of that name is there."""
+    def has(self, name: str) -> bool:
+        """Tell whether a file of that name is there."""
         return (self.path / name).exists()
 
     def _is_new(self):
-        """Whether the folder is still to be made or empty; not of others' things."""
+        """Tell whether the folder is missing or empty."""
         if self.path.exists() and not self.path.is_dir():
             raise WorkdirError(
                 f"--workdir must be a folder, but {self.path} is a file."
@@ -193,7 +209,7 @@ class Workdir:
 
 
 def versions():
-    """Versions that a result depends on."""
+    """Return the versions that a result depends on."""
     import numpy
     import tensorflow
 
@@ -251,7 +267,7 @@ def read_image_list(folder):
 
 
 def changes_between(before, now):
-    """What happened to the images, in words.
+    """Describe in words what happened to the images.
 
     Args:
       before, now: lists of `Source.files`.

@@ -1,4 +1,4 @@
-"""What the workers of a run on several machines do together, and what only one does.
+"""The shared and the separate duties of the workers of a run on several machines.
 
 All of them compute everything; the chief (the first one) alone writes into the
 workdir, which they share.
@@ -25,7 +25,7 @@ class FollowerStore(CheckpointStore):
     """
 
     def save(self, step, *, details=None, **objects):
-        """Where the chief saves this step."""
+        """Save this step where the chief does."""
         return Checkpoint(self.path_of(step), {"step": step, **(details or {})})
 
 
@@ -70,12 +70,12 @@ class AskAllWorkers(StepCallback):
 
 
 def open_store(strategy, folder, **options):
-    """The CheckpointStore of the chief, or a follower's."""
+    """Open the CheckpointStore of the chief, or a follower's."""
     return (CheckpointStore if is_chief(strategy) else FollowerStore)(folder, **options)
 
 
 def make_interruption(strategy):
-    """(Interruption, callbacks by which the workers agree on it)."""
+    """Return (Interruption, callbacks by which the workers agree on it)."""
     if cluster_of(strategy) is None:
         return Interruption(), []
     interruption = SharedInterruption(strategy)
@@ -110,7 +110,7 @@ def require_same_run(strategy, config, versions, fingerprint, start_step):
 
 
 def how_to_continue(workdir):
-    """The last sentence about a lost worker.
+    """Return the last sentence about a lost worker.
 
     Args:
       workdir: path, or None.

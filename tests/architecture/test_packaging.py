@@ -87,7 +87,8 @@ def test_the_wheel_holds_the_images_their_notices_and_the_tools(wheel):
     assert {"LICENSE.freedoom", "LICENSE.fashion_mnist"} <= set(on_disk)
     assert sum(embedded.values()) <= 14_000_000
     assert "simclr_tf/tools/pretrain.py" in sizes
-    assert "simclr_tf/reports/templates/page.html" in sizes
+    assert "simclr_tf/py.typed" in sizes
+    assert "simclr_tf/report/templates/page.html" in sizes
     assert not any(name.startswith(("tests/", "tools/")) for name in sizes)
 
 

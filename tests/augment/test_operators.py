@@ -200,7 +200,7 @@ import numpy as np
 from simclr_tf.augment import Recipe, one_branch_operators, two_views
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override, to_dict
-from simclr_tf.reports.operator_rows import operator_rows
+from simclr_tf.commands.operator_rows import operator_rows
 from simclr_tf.studies import STUDIES, base_config
 from simclr_tf.studies.head_information import questions
 

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from simclr_tf.augment import plan_views
 from simclr_tf.data import evaluation_batches, open_source, training_dataset
-from simclr_tf.data.records import index_records
+from simclr_tf.data.tfrecords import index_records
 from simclr_tf.errors import DataError
 
 COUNT = 20

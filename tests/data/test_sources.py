@@ -113,8 +113,8 @@ def test_a_kind_whose_package_is_missing_says_how_to_install_it(toy, monkeypatch
     assert "\n" not in str(error.value)
 
 
-def test_the_table_of_the_readme_is_that_of_the_kinds():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_table_of_getting_started_is_that_of_the_kinds():
+    text = (ROOT / "docs" / "getting_started.md").read_text(encoding="utf-8")
     for kind in SOURCES.values():
         for form, what in kind.forms.items():
             assert f"| `{form}` | {what} | {kind.splits} | {kind.labels} |\n" in text

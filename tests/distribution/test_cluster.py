@@ -72,7 +72,7 @@ def test_an_ipv6_address_is_taken_apart():
         (config(workers=["a:x"]), "'a:x' is not HOST:PORT"),
         (config(workers=["a:70000"]), "'a:70000' is not HOST:PORT"),
         (config(workers=[5]), "5 is not HOST:PORT"),
-        (config(workers=["a:1", "a:1"]), "a:1 stands there twice"),
+        (config(workers=["a:1", "a:1"]), "a:1 is listed twice"),
         ('{"cluster": {"worker": "a:1"}, "task": {}}', "must be a list"),
         ('{"cluster": {"ps": ["a:1"]}, "task": {}}', "not ps"),
         ('{"cluster": {}, "task": {}}', "not none"),

@@ -14,8 +14,8 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf import load_encoder
+from simclr_tf.commands.evaluate import evaluate_and_report
 from simclr_tf.evaluation import THIS_ENCODER, UNTRAINED
-from simclr_tf.reports import evaluate_and_report
 from simclr_tf.tools import command_line
 from simclr_tf.training import CheckpointStore
 from simclr_tf.training.records import read_metrics

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from simclr_tf import load_encoder, pretrain
+from simclr_tf.commands.evaluate import evaluate_and_report
+from simclr_tf.commands.finetune import finetune_and_report
+from simclr_tf.commands.run_card import card_of_run
 from simclr_tf.config.finetune import FineTuneConfig
 from simclr_tf.config.schema import option
 from simclr_tf.data import LabelBudget
@@ -21,7 +24,6 @@ from simclr_tf.models import ENCODERS
 from simclr_tf.models.family import EncoderOptions, Family
 from simclr_tf.models.initializers import ENCODER_STREAM, kernel_seed
 from simclr_tf.models.vision_transformer import SIZES
-from simclr_tf.reports import card_of_run, evaluate_and_report, finetune_and_report
 from simclr_tf.training.keras_files import load_classifier
 from simclr_tf.training.workdir import Workdir
 

@@ -57,6 +57,7 @@ def a_model(objective, strategy=None, *, batch_norm=True, build=True, **kwargs):
                 (SIZE, SIZE, 3),
                 num_examples=EXAMPLES,
                 total_steps=20,
+                epoch_steps=2,
                 global_batch_size=BATCH,
                 synchronized=True,
             )

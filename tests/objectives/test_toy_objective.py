@@ -13,10 +13,11 @@ import tensorflow as tf
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override
 from simclr_tf.errors import ConfigError
+from simclr_tf.export import export_saved_model
 from simclr_tf.objectives import OBJECTIVES
 from simclr_tf.optim import slots_of
 from simclr_tf.tools import pretrain as pretrain_tool
-from simclr_tf.training import load_encoder
+from simclr_tf.training import Workdir, load_encoder, load_projection_head
 from tests import fresh_process
 from tests.objectives import small_models, toy_runs
 from tests.objectives.small_models import (
@@ -27,6 +28,7 @@ from tests.objectives.small_models import (
     stepper,
     values,
 )
+from tests.objectives.test_every_objective import AllAtOnce
 from tests.objectives.toy_objective import Toy
 
 
@@ -163,8 +165,10 @@ def runs(tmp_path_factory):
     return folder
 
 
-def test_a_run_cut_in_mid_epoch_ends_bit_identical(runs):
-    with np.load(runs / "calm.npz") as calm, np.load(runs / "cut.npz") as cut:
+@pytest.mark.parametrize("part", ["", "all"])
+def test_a_run_cut_in_mid_epoch_ends_bit_identical(runs, part):
+    folder = runs / part
+    with np.load(folder / "calm.npz") as calm, np.load(folder / "cut.npz") as cut:
         assert len(calm.files) > 30 and calm.files == cut.files
         for name in calm.files:
             np.testing.assert_array_equal(calm[name], cut[name], err_msg=name)
@@ -208,6 +212,24 @@ def test_a_warm_start_reaches_the_averaged_networks_and_exports_have_no_state(
         target.trainable_variables, trained.trainable_variables, strict=True
     ):
         np.testing.assert_array_equal(own, source)
+
+
+def test_an_export_holds_encoder_and_head_alone_whatever_the_objective(
+    runs, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(OBJECTIVES, "all", AllAtOnce)
+    workdir = runs / "all" / "calm"
+    encoder = load_encoder(workdir, encoder=toy_runs.small_encoder())
+    head = load_projection_head(Workdir(workdir), encoder)
+    export_saved_model(
+        encoder, tmp_path / "export", projection_head=head, image_size_pixels=16
+    )
+    (bundle,) = (tmp_path / "export").rglob("variables.index")
+    stored = tf.train.list_variables(str(bundle.with_suffix("")))
+    shapes = [tuple(shape) for name, shape in stored if name.endswith("VARIABLE_VALUE")]
+    expected = [tuple(v.shape) for v in (*encoder.variables, *head.variables)]
+    shapes = [shape for shape in shapes if shape]  # Without a counter of saves.
+    assert sorted(shapes) == sorted(expected)
 
 
 def test_its_memory_and_its_diagnosis_are_shown(tmp_path, caplog):

@@ -1,4 +1,4 @@
-"""Calm and interrupted runs of the toy objective, for test_toy_objective.
+"""Calm and interrupted runs of the toy and of all objectives, for test_toy_objective.
 
 A process of its own: deterministic kernels hold for a whole process. Usage:
 python toy_runs.py FOLDER. Every run leaves its workdir and its final values.
@@ -64,18 +64,26 @@ def train(folder, *, callbacks=(), **options):
     )
 
 
-def main(folder):
-    OBJECTIVES["toy"] = Toy
-    without_grappler()
-    calm = train(folder / "calm")
+def calm_and_cut(folder, **options):
+    """A run to its end, and one that is cut in mid-epoch and continued."""
+    calm = train(folder / "calm", **options)
     try:
-        train(folder / "cut", callbacks=[CutAfter(5)])
+        train(folder / "cut", callbacks=[CutAfter(5)], **options)
     except ConnectionError:
         pass
-    cut = train(folder / "cut")
+    cut = train(folder / "cut", **options)
     for name, result in (("calm", calm), ("cut", cut)):
         variables = [*result.model.variables, *result.model.optimizer.variables]
         np.savez(folder / name, *[v.numpy() for v in variables])
+
+
+def main(folder):
+    from tests.objectives.test_every_objective import AllAtOnce
+
+    OBJECTIVES["toy"], OBJECTIVES["all"] = Toy, AllAtOnce
+    without_grappler()
+    calm_and_cut(folder)
+    calm_and_cut(folder / "all", objective={"name": "all"})
 
 
 if __name__ == "__main__":

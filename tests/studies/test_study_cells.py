@@ -201,7 +201,7 @@ def test_few_labels_are_measured_by_fraction(data, tmp_path, monkeypatch):
         },
     )
     (run,) = runs_of((cell,), base, (3,))
-    values = cell_work.do_cell(run, tmp_path)
+    values = cell_work.run_cell(run, tmp_path)
     assert values == {"linear_0.5": 100.0, "linear_1": 100.0}  # Dark or bright.
 
 
@@ -236,7 +236,7 @@ def test_what_is_trained_from_scratch_is_trained_like_a_supervised_network(
         },
     )
     (run,) = runs_of((cell,), base, (0,))
-    cell_work.do_cell(run, tmp_path)
+    cell_work.run_cell(run, tmp_path)
     assert used == [FineTuneConfig() if pretrain else cell_work.supervised_config(base)]
 
 
@@ -388,7 +388,7 @@ def test_mistakes_are_one_line_and_exit_code_2(data, tmp_path, capsys, flags, wo
 def test_unknown_works_and_transforms_are_refused(tmp_path):
     run = Run(Cell("a", (Point("v", "s", 1),), work="pretrian"), 0, Config())
     with pytest.raises(ConfigError, match="Did you mean pretrain"):
-        cell_work.do_cell(run, tmp_path)
+        cell_work.run_cell(run, tmp_path)
     with pytest.raises(ConfigError, match="Unknown `transform`"):
         transform_accuracies_percent(
             None,

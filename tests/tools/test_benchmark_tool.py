@@ -23,7 +23,7 @@ def test_a_benchmark_writes_a_file_whose_table_can_be_printed_again(tmp_path, ca
         == 0
     )
     said = capsys.readouterr().out
-    assert f"Written to {path}" in said and path.with_suffix(".png").exists()
+    assert f"Done: {path}" in said and path.with_suffix(".png").exists()
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
     record = read_record(path)
     assert record.command.startswith("simclr-tf benchmark --benchmark=loss ")

@@ -2,7 +2,7 @@
 
 import json
 
-from simclr_tf.reports import zoo_readme
+from simclr_tf.report import zoo_readme
 from simclr_tf.tools import command_line
 
 
@@ -25,7 +25,7 @@ def test_it_writes_the_readme_and_leaves_out_what_is_not_published(tmp_path, cap
     (tmp_path / "README.md").write_text("old")
     assert command_line.main(["zoo", f"--folder={tmp_path}", "--readme"]) == 0
     assert (tmp_path / "README.md").read_text() == zoo_readme([])
-    assert f"Written to {tmp_path / 'README.md'}." in capsys.readouterr().out
+    assert f"Done: {tmp_path / 'README.md'}." in capsys.readouterr().out
 
 
 def test_an_export_that_must_not_ship_leaves_the_readme_as_it_was(tmp_path, capsys):

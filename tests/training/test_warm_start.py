@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.commands.run_card import card_of_run
 from simclr_tf.errors import ConfigError, DataError, WorkdirError
-from simclr_tf.reports import card_of_run
 from simclr_tf.training import CheckpointStore
 from simclr_tf.training.checkpoints import MANIFEST
 from simclr_tf.training.stored_weights import open_stored_weights

@@ -1,4 +1,4 @@
-"""What is done to a view: one file an operator, listed in `OPERATORS`.
+"""View operators: one file each, listed in `OPERATORS`.
 
 `operator.py` is what an operator has to be; `blur.py` is a typical one. After the crop,
 operators are applied in the order of the list, unless a recipe has another. Importing

@@ -3,10 +3,13 @@
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
-from simclr_tf.augment.operators.operator import Operator, evenly, often
+from simclr_tf.augment.operators.operator import Operator, evenly_spaced, frequency_text
 from simclr_tf.augment.ranges import check_fraction, check_interval, check_probability
 from simclr_tf.augment.separable import apply_separable
 from simclr_tf.config.schema import option
@@ -64,8 +67,10 @@ class Blur(Operator):
         return self.sample(seeds, recipe, None) > 0.0
 
     def strengths(self, images, recipe, large_images):
-        sigmas = evenly(recipe.blur_sigma_min_pixels, recipe.blur_sigma_max_pixels, 4)
-        title = f"blur {often(recipe.blur_probability)}"
+        sigmas = evenly_spaced(
+            recipe.blur_sigma_min_pixels, recipe.blur_sigma_max_pixels, 4
+        )
+        title = f"blur {frequency_text(recipe.blur_probability)}"
         if not kernel_radius(images.shape[1], recipe.blur_kernel_fraction):
             title += f": none at {images.shape[1]} px, its kernel is one pixel"
         return [
@@ -82,8 +87,14 @@ class Blur(Operator):
         ]
 
 
-def sample_blur(seeds, *, probability=0.5, sigma_min_pixels=0.1, sigma_max_pixels=2.0):
-    """The standard deviation of each image's blur.
+def sample_blur(
+    seeds: TensorLike,
+    *,
+    probability: float = 0.5,
+    sigma_min_pixels: float = 0.1,
+    sigma_max_pixels: float = 2.0,
+) -> Tensor:
+    """Draw the standard deviation of each image's blur.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -114,7 +125,7 @@ def sample_blur(seeds, *, probability=0.5, sigma_min_pixels=0.1, sigma_max_pixel
 
 
 def kernel_radius(height, kernel_fraction=0.1):
-    """Half the kernel, without its middle: a tenth of the height, made odd.
+    """Return half the kernel, without its middle: a tenth of the height, made odd.
 
     Args:
       height: int >= 1, of the view in pixels.
@@ -131,7 +142,9 @@ def kernel_radius(height, kernel_fraction=0.1):
     return int(height * kernel_fraction + 1e-9) // 2
 
 
-def apply_blur(images, sigmas, *, kernel_fraction=0.1):
+def apply_blur(
+    images: TensorLike, sigmas: TensorLike, *, kernel_fraction: float = 0.1
+) -> Tensor:
     """Blur each image with its own sigma.
 
     The kernel exp(-d^2 / 2 sigma^2), |d| <= radius, runs over the columns and the
@@ -168,7 +181,7 @@ def apply_blur(images, sigmas, *, kernel_fraction=0.1):
 
 
 def _band(sigmas, size, radius):
-    """`[B, size, size]`: the kernel around each pixel, each row summing to 1."""
+    """Return `[B, size, size]`: the kernel around each pixel, each row summing to 1."""
     index = tf.range(size)
     distance = tf.abs(index[:, tf.newaxis] - index)
     squares = tf.cast(distance * distance, tf.float32)

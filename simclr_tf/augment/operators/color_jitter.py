@@ -7,15 +7,18 @@ once.
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A and its pseudo-code.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 import typing
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
 from simclr_tf.augment.colors import change_hue_and_saturation, has_color, per_pixel
-from simclr_tf.augment.operators.operator import Operator, often
+from simclr_tf.augment.operators.operator import Operator, frequency_text
 from simclr_tf.augment.ranges import check_at_least, check_choice, check_probability
 from simclr_tf.config.schema import option
 from simclr_tf.lazy import module, tf
@@ -71,7 +74,7 @@ class ColorJitterOptions:
 
 
 class ColorJitter(NamedTuple):
-    """What the jitter does to each image of a batch; float32 `[B]` each, but for two.
+    """The jitter of each image of a batch; float32 `[B]` each, but for two.
 
     Attributes:
       applied: bool `[B]`; images without it stay as they are.
@@ -83,13 +86,13 @@ class ColorJitter(NamedTuple):
       hue: rotation of the hue in turns, or None if it is never changed.
     """
 
-    applied: "tf.Tensor"
-    order: "tf.Tensor"
-    brightness_scale: "tf.Tensor"
-    brightness_offset: "tf.Tensor"
-    contrast: "tf.Tensor"
-    saturation: "tf.Tensor | None"
-    hue: "tf.Tensor | None"
+    applied: tf.Tensor
+    order: tf.Tensor
+    brightness_scale: tf.Tensor
+    brightness_offset: tf.Tensor
+    contrast: tf.Tensor
+    saturation: tf.Tensor | None
+    hue: tf.Tensor | None
 
 
 class ColorJitterOperator(Operator):
@@ -132,7 +135,7 @@ class ColorJitterOperator(Operator):
 
 
 def _factor_row(images, recipe, name, part):
-    """A row of `strengths` for a factor; the default's range where it is not used."""
+    """Return a row of `strengths` for a factor; where unused, of the default range."""
     half, is_used = _half_width(recipe, name)
     factors = [max(0.0, 1 + step * half) for step in _STEPS]
     low, high = (factors[0], factors[-1]) if is_used else (1.0, 1.0)
@@ -146,7 +149,7 @@ def _factor_row(images, recipe, name, part):
 
 
 def _offset_row(images, recipe, name, part, most=math.inf, unit=""):
-    """A row of `strengths` for a summand; the default's range where it is not used."""
+    """Return a row of `strengths` for a summand; where unused, of the default range."""
     half, is_used = _half_width(recipe, name)
     half = min(half, most)
     title = f"{name}," + unit if unit else name
@@ -166,11 +169,11 @@ def _half_width(recipe, name):
 
 
 def _often(recipe, is_used):
-    return often(recipe.jitter_probability * is_used)
+    return frequency_text(recipe.jitter_probability * is_used)
 
 
 def _jittered(images, **changes):
-    """Images with one of the four colour operators, the same for all."""
+    """Apply one of the four colour operators, the same to all images."""
     number = len(images)
     neutral = {"brightness_scale": 1.0, "brightness_offset": 0.0, "contrast": 1.0}
     values = {
@@ -187,17 +190,17 @@ def _jittered(images, **changes):
 
 
 def sample_color_jitter(
-    seeds,
+    seeds: TensorLike,
     *,
-    probability=0.8,
-    strength=1.0,
-    brightness=0.8,
-    contrast=0.8,
-    saturation=0.8,
-    hue=0.2,
-    brightness_mode="multiplicative",
-):
-    """What the colour jitter does to each image.
+    probability: float = 0.8,
+    strength: float = 1.0,
+    brightness: float = 0.8,
+    contrast: float = 0.8,
+    saturation: float = 0.8,
+    hue: float = 0.2,
+    brightness_mode: str = "multiplicative",
+) -> ColorJitter:
+    """Draw what the colour jitter does to each image.
 
     With s the strength, factors are uniform in [max(0, 1 - value s), 1 + value s],
     the hue turns by U(-value s, value s), and additive brightness adds
@@ -261,8 +264,8 @@ def sample_color_jitter(
     )
 
 
-def apply_color_jitter(images, jitter):
-    """The four operators in each image's own order, clipped to [0, 1] after each.
+def apply_color_jitter(images: TensorLike, jitter: ColorJitter) -> Tensor:
+    """Apply the four operators in each image's own order, each clipped to [0, 1].
 
     brightness: x -> scale x + offset · contrast: x -> m + factor (x - m) with m the
     channel's mean over the image · saturation: S -> min(1, factor S) and hue:
@@ -304,7 +307,7 @@ def apply_color_jitter(images, jitter):
     first, second = tf.minimum(brightness, contrast), tf.maximum(brightness, contrast)
 
     def change_hsv(planes, after, before):
-        """Saturation and hue of the images that have them between these places."""
+        """Change saturation and hue of the images that have them in these places."""
         if not colored:
             return planes
         here = [(after < place) & (place < before) for place in (saturation, hue)]
@@ -346,7 +349,7 @@ def apply_color_jitter(images, jitter):
 
 
 def _scale_and_clip(plane, jitter, is_brightness):
-    """Brightness where `is_brightness` [B], contrast elsewhere; `[B, H, W, ...]`."""
+    """Change brightness where `is_brightness` [B], else contrast; `[B, H, W, ...]`."""
     mean = tf.reduce_mean(plane, axis=[1, 2], keepdims=True)
     scale = tf.where(is_brightness, jitter.brightness_scale, jitter.contrast)
     offset = tf.where(

@@ -3,11 +3,14 @@
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A.
 """
 
+from __future__ import annotations
+
 import math
 import typing
 from dataclasses import dataclass
 from typing import Literal
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_seeds, as_size
 from simclr_tf.augment.operators.operator import Operator
 from simclr_tf.augment.ranges import (
@@ -101,7 +104,7 @@ class Crop(Operator):
         return seeding.uniform(as_seeds(seeds), (4,))
 
     def boxes(self, draw, height, width, recipe, size):
-        """The box that each image is cropped to.
+        """Return the box that each image is cropped to.
 
         Args:
           draw: float32 `[B, 4]`, of `sample`.
@@ -158,7 +161,7 @@ class Crop(Operator):
 
 
 def is_whole_image(recipe, size):
-    """Whether a view of `size` (height, width) is the image with nothing cut off.
+    """Tell whether a view of `size` (height, width) shows the whole image.
 
     Example:
       >>> from simclr_tf.augment.recipes import get_recipe
@@ -172,17 +175,17 @@ def is_whole_image(recipe, size):
 
 
 def sample_crop(
-    seeds,
-    height,
-    width,
+    seeds: TensorLike,
+    height: int | Tensor,
+    width: int | Tensor,
     *,
-    area_min_fraction=0.08,
-    area_max_fraction=1.0,
-    aspect_min=3 / 4,
-    aspect_max=4 / 3,
-    floor="exact",
-):
-    """A random box for each image: its area is uniform, its aspect log-uniform.
+    area_min_fraction: float = 0.08,
+    area_max_fraction: float = 1.0,
+    aspect_min: float = 3 / 4,
+    aspect_max: float = 4 / 3,
+    floor: str = "exact",
+) -> Tensor:
+    """Draw a box for each image: its area is uniform, its aspect log-uniform.
 
     The area a is uniform in [min, max] of the image's area, and log(aspect) is
     uniform in its interval, cut to the boxes of area a that fit into the image
@@ -242,7 +245,7 @@ def boxes_of_draws(
     aspect_max,
     floor,
 ):
-    """The boxes of `sample_crop`, from its random numbers.
+    """Compute the boxes of `sample_crop` from its random numbers.
 
     Args:
       draws: float32 `[B, 4]` in [0, 1): of area, aspect, y and x.
@@ -290,13 +293,19 @@ def _rounded(values):
 
 
 def _position(draws, room):
-    """Uniform in 0..room; float rounding must not reach room + 1."""
+    """Return a uniform place in 0..room; float rounding must not reach room + 1."""
     position = tf.floor(draws * tf.cast(room + 1, tf.float32))
     return tf.minimum(tf.cast(position, tf.int32), room)
 
 
-def center_box(height, width, size, *, fraction=0.875):
-    """The central box of the view's own aspect, `fraction` of the limiting side.
+def center_box(
+    height: int | Tensor,
+    width: int | Tensor,
+    size: int | tuple[int, int],
+    *,
+    fraction: float = 0.875,
+) -> Tensor:
+    """Return the central box of the view's own aspect, `fraction` of the limiting side.
 
     Args:
       height, width: int, or int32 scalar tensors: H and W.

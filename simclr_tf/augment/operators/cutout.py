@@ -1,12 +1,15 @@
-"""Cutout: one grey square hides a part of the image. Off in all named recipes.
+"""Cutout: a grey square hides a part of the image. Off in all named recipes.
 
 Source: DeVries and Taylor (2017), arXiv:1708.04552; SimCLR v1, Figure 4.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate
-from simclr_tf.augment.operators.operator import Operator, often
+from simclr_tf.augment.operators.operator import Operator, frequency_text
 from simclr_tf.augment.ranges import check_fraction, check_probability
 from simclr_tf.config.schema import option
 from simclr_tf.lazy import module, tf
@@ -57,11 +60,18 @@ class Cutout(Operator):
             box = [(size - side) // 2, (size - side) // 2, side, side]
             boxes = tf.tile([box], [len(images), 1])
             shown.append((f"{part:.0%} of the side", self.apply(images, boxes, recipe)))
-        return [(f"cutout {often(recipe.cutout_probability)}", shown)]
+        return [(f"cutout {frequency_text(recipe.cutout_probability)}", shown)]
 
 
-def sample_cutout(seeds, height, width, *, probability=1.0, size_fraction=0.5):
-    """A square for each image, centred on any of its pixels.
+def sample_cutout(
+    seeds: TensorLike,
+    height: int,
+    width: int,
+    *,
+    probability: float = 1.0,
+    size_fraction: float = 0.5,
+) -> Tensor:
+    """Draw a square for each image, centred on any of its pixels.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -92,7 +102,7 @@ def sample_cutout(seeds, height, width, *, probability=1.0, size_fraction=0.5):
     return tf.stack([y, x, sides, sides], axis=1)
 
 
-def apply_cutout(images, boxes, *, fill=0.5):
+def apply_cutout(images: TensorLike, boxes: TensorLike, *, fill: float = 0.5) -> Tensor:
     """Paint the boxes with one grey.
 
     Args:

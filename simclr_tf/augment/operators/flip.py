@@ -1,9 +1,12 @@
 """Horizontal flip."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
-from simclr_tf.augment.operators.operator import Operator, often
+from simclr_tf.augment.operators.operator import Operator, frequency_text
 from simclr_tf.augment.ranges import check_probability
 from simclr_tf.config.schema import option
 from simclr_tf.lazy import module, tf
@@ -41,11 +44,13 @@ class Flip(Operator):
 
     def strengths(self, images, recipe, large_images):
         mirrored = apply_flip(images, tf.fill([len(images)], True))
-        return [(f"flip {often(recipe.flip_probability)}", [("flipped", mirrored)])]
+        return [
+            (f"flip {frequency_text(recipe.flip_probability)}", [("flipped", mirrored)])
+        ]
 
 
-def sample_flip(seeds, *, probability=0.5):
-    """Whether each image is mirrored.
+def sample_flip(seeds: TensorLike, *, probability: float = 0.5) -> Tensor:
+    """Draw whether each image is mirrored.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -65,7 +70,7 @@ def sample_flip(seeds, *, probability=0.5):
     return gate(seeding.uniform(as_seeds(seeds)), probability)
 
 
-def apply_flip(images, flips):
+def apply_flip(images: TensorLike, flips: TensorLike) -> Tensor:
     """Mirror the chosen images left to right.
 
     Args:

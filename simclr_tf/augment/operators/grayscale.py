@@ -1,13 +1,20 @@
-"""Grayscale: colour taken away. Images without colour stay as they are.
+"""Grayscale: removes the colour. Images without colour stay as they are.
 
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
 from simclr_tf.augment.colors import has_color
-from simclr_tf.augment.operators.operator import Operator, TransformQuestion, often
+from simclr_tf.augment.operators.operator import (
+    Operator,
+    TransformQuestion,
+    frequency_text,
+)
 from simclr_tf.augment.ranges import check_probability
 from simclr_tf.config.schema import option
 from simclr_tf.lazy import module, tf
@@ -52,11 +59,16 @@ class Grayscale(Operator):
         if images.shape[3] != 3:
             return []
         grey = apply_grayscale(images, tf.fill([len(images)], True))
-        return [(f"grayscale {often(recipe.grayscale_probability)}", [("grey", grey)])]
+        return [
+            (
+                f"grayscale {frequency_text(recipe.grayscale_probability)}",
+                [("grey", grey)],
+            )
+        ]
 
 
-def sample_grayscale(seeds, *, probability=0.2):
-    """Whether each image loses its colour.
+def sample_grayscale(seeds: TensorLike, *, probability: float = 0.2) -> Tensor:
+    """Draw whether each image loses its colour.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -76,8 +88,8 @@ def sample_grayscale(seeds, *, probability=0.2):
     return gate(seeding.uniform(as_seeds(seeds)), probability)
 
 
-def apply_grayscale(images, grayscale):
-    """0.2989 R + 0.587 G + 0.114 B in all three channels of the chosen images.
+def apply_grayscale(images: TensorLike, grayscale: TensorLike) -> Tensor:
+    """Write 0.2989 R + 0.587 G + 0.114 B to all three channels of the chosen images.
 
     Args:
       images: uint8 or floating in [0, 1], `[B, H, W, C]`.

@@ -1,16 +1,19 @@
-"""Gaussian noise with a strength of its own for each image. Off in all named recipes.
+"""Gaussian noise, its strength drawn for each image. Off in all named recipes.
 
 Source: SimCLR v1 (arXiv:2002.05709), Figure 4.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
 from simclr_tf.augment.operators.operator import (
     Operator,
     TransformQuestion,
-    evenly,
-    often,
+    evenly_spaced,
+    frequency_text,
 )
 from simclr_tf.augment.ranges import check_interval, check_probability
 from simclr_tf.config.schema import option
@@ -68,16 +71,25 @@ class Noise(Operator):
 
     def strengths(self, images, recipe, large_images):
         seeds, shown = tf.tile([[0, 1]], [len(images), 1]), []
-        for stddev in evenly(recipe.noise_stddev_min, recipe.noise_stddev_max, 4):
+        for stddev in evenly_spaced(
+            recipe.noise_stddev_min, recipe.noise_stddev_max, 4
+        ):
             noise = sample_noise(
                 seeds, images.shape[1:], stddev_min=stddev, stddev_max=stddev
             )
             shown.append((f"σ {stddev:.2g}", apply_noise(images, noise)))
-        return [(f"noise {often(recipe.noise_probability)}", shown)]
+        return [(f"noise {frequency_text(recipe.noise_probability)}", shown)]
 
 
-def sample_noise(seeds, shape, *, probability=1.0, stddev_min=0.05, stddev_max=0.2):
-    """Gaussian noise for each image, with a strength of its own.
+def sample_noise(
+    seeds: TensorLike,
+    shape: tuple[int, ...],
+    *,
+    probability: float = 1.0,
+    stddev_min: float = 0.05,
+    stddev_max: float = 0.2,
+) -> Tensor:
+    """Draw Gaussian noise for each image, with a strength of its own.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -107,7 +119,7 @@ def sample_noise(seeds, shape, *, probability=1.0, stddev_min=0.05, stddev_max=0
     return per_image(stddev) * seeding.normal(seeding.fold_in(seeds, 1), tuple(shape))
 
 
-def apply_noise(images, noise):
+def apply_noise(images: TensorLike, noise: TensorLike) -> Tensor:
     """Add the noise and clip to [0, 1].
 
     Args:

@@ -1,18 +1,26 @@
-"""What an operator is: options, a place in the seed tree, a draw and a change.
+"""The interface of an operator: options, a seed id, a draw and a change.
 
 Importing this file, or that of an operator, loads no TensorFlow.
 """
 
-import dataclasses
+from __future__ import annotations
 
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.lazy import module, tf
+
+if TYPE_CHECKING:
+    from simclr_tf.augment.recipes import Recipe
+
 
 seeding = module("simclr_tf.seeding")
 
 
 @dataclasses.dataclass(frozen=True)
 class TransformQuestion:
-    """What a probe is asked about an operator: which change has this view gone through?
+    """The question of a probe: which change of an operator has a view gone through?
 
     Attributes:
       name: str, of the question.
@@ -32,7 +40,7 @@ class TransformQuestion:
 
 
 class Operator:
-    """One change of a view, drawn for each image on its own; a subclass fills it in.
+    """One change of a view, drawn for each image; subclasses implement it.
 
     An operator is added by one line in `OPERATORS`, before `simclr_tf.config` or
     `simclr_tf.augment.recipes` is imported.
@@ -63,7 +71,9 @@ class Operator:
     one_branch_always = True
     question: TransformQuestion | None = None
 
-    def sample(self, seeds, recipe, image_shape):
+    def sample(
+        self, seeds: TensorLike, recipe: Recipe, image_shape: tuple[int, ...]
+    ) -> Any:
         """Draw what happens to each image.
 
         Args:
@@ -76,7 +86,7 @@ class Operator:
         """
         raise NotImplementedError
 
-    def apply(self, images, draw, recipe):
+    def apply(self, images: TensorLike, draw: Any, recipe: Recipe) -> Tensor:
         """Change the images as drawn.
 
         Args:
@@ -89,7 +99,9 @@ class Operator:
         """
         raise NotImplementedError
 
-    def strengths(self, images, recipe, large_images):
+    def strengths(
+        self, images: TensorLike, recipe: Recipe, large_images: TensorLike
+    ) -> list[tuple[str, list[tuple[str, Tensor]]]]:
         """Show the operator from mild to strong.
 
         Args:
@@ -103,20 +115,22 @@ class Operator:
         """
         raise NotImplementedError
 
-    def chosen(self, seeds, recipe):
-        """Tell which images are changed at all, where a draw tells it at little cost.
+    def chosen(self, seeds: TensorLike, recipe: Recipe) -> Tensor:
+        """Return which images are changed at all, if that is cheap to find out.
 
         Args:
           seeds: int32 `[B, 2]`, of this operator alone.
           recipe: Recipe.
 
         Returns:
-          bool tensor `[B]`; all True for an operator that does not tell.
+          bool tensor `[B]`; all True where the operator does not know.
         """
         return tf.ones(tf.shape(seeds)[:1], tf.bool)
 
-    def draw_of_answers(self, answers, seeds, image_shape):
-        """The draw by which each image goes through the change of its answer.
+    def draw_of_answers(
+        self, answers: TensorLike, seeds: TensorLike, image_shape: tuple[int, ...]
+    ) -> Any:
+        """Build the draw by which each image goes through the change of its answer.
 
         Args:
           answers: int32 tensor `[B]`, places in the `shares` of `question`.
@@ -124,19 +138,21 @@ class Operator:
           image_shape: (H, W, C).
 
         Returns:
-          As of `sample`.
+          As in `sample`.
         """
         raise NotImplementedError
 
-    def is_on(self, recipe):
-        """Whether a recipe has the operator at all."""
+    def is_on(self, recipe: Recipe) -> bool:
+        """Tell whether a recipe has the operator at all."""
         return self.switch is None or getattr(recipe, self.switch) > 0.0
 
-    def own_seeds(self, view_seeds):
-        """The seeds `[B, 2]` of this operator from those of a view."""
+    def own_seeds(self, view_seeds: TensorLike) -> Tensor:
+        """Derive the seeds `[B, 2]` of this operator from those of a view."""
         return seeding.fold_in(view_seeds, self.seed_id)
 
-    def change(self, images, view_seeds, recipe):
+    def change(
+        self, images: TensorLike, view_seeds: TensorLike, recipe: Recipe
+    ) -> Tensor:
         """Draw and apply.
 
         Args:
@@ -151,21 +167,21 @@ class Operator:
         return self.apply(images, draw, recipe)
 
 
-def often(probability):
-    """How often an operator acts, for titles.
+def frequency_text(probability):
+    """Return how often an operator acts, for titles.
 
     Example:
-      >>> often(0.5), often(0.0)
+      >>> frequency_text(0.5), frequency_text(0.0)
       ('(50% of the views)', '(off)')
     """
     return f"({probability:.0%} of the views)" if probability else "(off)"
 
 
-def evenly(low, high, number):
-    """`number` >= 2 numbers from `low` to `high`, equally far apart.
+def evenly_spaced(low, high, number):
+    """Return `number` >= 2 numbers from `low` to `high`, equally far apart.
 
     Example:
-      >>> evenly(0.0, 1.0, 3)
+      >>> evenly_spaced(0.0, 1.0, 3)
       [0.0, 0.5, 1.0]
     """
     return [low + (high - low) * place / (number - 1) for place in range(number)]

@@ -3,10 +3,17 @@
 Source: SimCLR v1 (arXiv:2002.05709), Figure 4.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
-from simclr_tf.augment.operators.operator import Operator, TransformQuestion, often
+from simclr_tf.augment.operators.operator import (
+    Operator,
+    TransformQuestion,
+    frequency_text,
+)
 from simclr_tf.augment.ranges import check_probability
 from simclr_tf.augment.separable import apply_separable
 from simclr_tf.config.schema import option
@@ -51,11 +58,11 @@ class Rotate(Operator):
             (f"{90 * turns}°", apply_rotate(images, tf.fill([len(images)], turns)))
             for turns in (1, 2, 3)
         ]
-        return [(f"rotate {often(recipe.rotate_probability)}", shown)]
+        return [(f"rotate {frequency_text(recipe.rotate_probability)}", shown)]
 
 
-def sample_rotate(seeds, *, probability=1.0):
-    """Quarter turns for each image: 1, 2 or 3, equally likely.
+def sample_rotate(seeds: TensorLike, *, probability: float = 1.0) -> Tensor:
+    """Draw quarter turns for each image: 1, 2 or 3, equally likely.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -79,7 +86,7 @@ def sample_rotate(seeds, *, probability=1.0):
     return tf.where(gate(draws[:, 0], probability), turns, 0)
 
 
-def apply_rotate(images, quarter_turns):
+def apply_rotate(images: TensorLike, quarter_turns: TensorLike) -> Tensor:
     """Rotate each image counter-clockwise by its quarter turns.
 
     Args:
@@ -120,6 +127,6 @@ def apply_rotate(images, quarter_turns):
 
 
 def _maybe_reversed(reversed_, size):
-    """`[B, size, size]`: the identity, or the matrix that reverses an axis."""
+    """Return `[B, size, size]`: the identity, or the matrix that reverses an axis."""
     identity = tf.eye(size)
     return tf.where(reversed_[:, tf.newaxis, tf.newaxis], identity[::-1], identity)

@@ -3,10 +3,17 @@
 Source: SimCLR v1 (arXiv:2002.05709), Figure 4.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
+from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.augment.arguments import as_images, as_seeds, gate, per_image
-from simclr_tf.augment.operators.operator import Operator, TransformQuestion, often
+from simclr_tf.augment.operators.operator import (
+    Operator,
+    TransformQuestion,
+    frequency_text,
+)
 from simclr_tf.augment.ranges import check_probability
 from simclr_tf.config.schema import option
 from simclr_tf.errors import require
@@ -47,11 +54,13 @@ class Sobel(Operator):
 
     def strengths(self, images, recipe, large_images):
         edges = apply_sobel(images, tf.fill([len(images)], True))
-        return [(f"sobel {often(recipe.sobel_probability)}", [("edges", edges)])]
+        return [
+            (f"sobel {frequency_text(recipe.sobel_probability)}", [("edges", edges)])
+        ]
 
 
-def sample_sobel(seeds, *, probability=1.0):
-    """Whether each image is replaced by its edges.
+def sample_sobel(seeds: TensorLike, *, probability: float = 1.0) -> Tensor:
+    """Draw whether each image is replaced by its edges.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -71,8 +80,8 @@ def sample_sobel(seeds, *, probability=1.0):
     return gate(seeding.uniform(as_seeds(seeds)), probability)
 
 
-def apply_sobel(images, sobel):
-    """The gradient's magnitude, per channel, of the chosen images.
+def apply_sobel(images: TensorLike, sobel: TensorLike) -> Tensor:
+    """Replace the chosen images by their gradient's magnitude, per channel.
 
     Gy = [1 2 1]^T [-1 0 1] smoothing one axis and differentiating the other, Gx its
     transpose; sqrt(Gx^2 + Gy^2) / 4, clipped to [0, 1], so that a full step from

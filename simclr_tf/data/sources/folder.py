@@ -30,7 +30,7 @@ class FolderSource(EncodedSource):
 
     Args:
       name: str, the data set as the user wrote it.
-      folder: str, where the files lie.
+      folder: str, path of the folder of the files.
       files: list of str, paths relative to `folder`.
       sizes: int array, their sizes in bytes.
       checksums: int array, see `inspect_files`.
@@ -111,7 +111,7 @@ class Folder(SourceKind):
     may_hold_out = True
 
     def recognises(self, text):
-        """Whether a text is the path of a folder."""
+        """Tell whether a text is the path of a folder."""
         return os.path.isdir(text)
 
     def open(self, target, request):
@@ -214,7 +214,7 @@ def _size(entry):
 
 
 def _split_folder(path, part, name):
-    """The folder that holds split `part`."""
+    """Return the folder that holds split `part`."""
     if not os.path.isdir(path):
         exists = "it is a file" if os.path.exists(path) else "it does not exist"
         raise DataError(
@@ -234,7 +234,7 @@ def _split_folder(path, part, name):
 
 
 def _folder_labels(files, folder, path, labelled, name):
-    """(int64 labels, class names), or (None, None)."""
+    """Return (int64 labels, class names), or (None, None)."""
     parts = [file.split(os.sep) for file in files]
     one_level = all(len(part) == 2 for part in parts)
     if labelled == "auto":
@@ -264,7 +264,7 @@ def _folder_labels(files, folder, path, labelled, name):
 
 
 def _holds_image(folder):
-    """Whether there is an image below `folder`, found as early as possible."""
+    """Tell whether there is an image below `folder`; stop at the first."""
     for _, _, names in os.walk(folder, followlinks=False):
         if any(
             name.lower().endswith(SUFFIXES) and not name.startswith(".")

@@ -1,4 +1,4 @@
-"""What a kind of data set has to be, and what it is asked for when it is opened."""
+"""The interface of a kind of data set, and the request that opens one."""
 
 import dataclasses
 import importlib
@@ -11,7 +11,7 @@ _SPLIT = re.compile(r"([\w.\-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
 
 
 class SourceKind:
-    """One scheme of `--data`, such as `folder:`; its file holds all that is its own.
+    """One scheme of `--data`, such as `folder:`, with everything specific to it.
 
     A kind is an instance of a subclass, entered in `SOURCES` under its scheme. It
     imports NumPy and TensorFlow only when it opens a data set (`simclr_tf.lazy`).
@@ -49,7 +49,7 @@ class SourceKind:
         raise NotImplementedError
 
     def recognises(self, text):
-        """Whether a text without a scheme looks like a target of this kind."""
+        """Tell whether a text without a scheme looks like a target of this kind."""
         return False
 
     def require_packages(self):
@@ -70,7 +70,7 @@ class SourceKind:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What `open_source` was asked for; see there.
+    """The arguments of `open_source`.
 
     Attributes:
       name: str, the data set as the user wrote it.

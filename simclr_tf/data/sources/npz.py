@@ -24,7 +24,7 @@ class Npz(SourceKind):
     may_hold_out = True
 
     def recognises(self, text):
-        """Whether a text is the name of an array file."""
+        """Tell whether a text is the name of an array file."""
         return text.endswith((".npz", ".npy"))
 
     def open(self, target, request):

@@ -6,9 +6,9 @@ import os
 
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.random_access import EncodedSource, grey_or_colour
-from simclr_tf.data.records import index_records, read_piece
 from simclr_tf.data.sources.embedded import FASHION_MNIST_LICENCE
 from simclr_tf.data.sources.kind import SourceKind
+from simclr_tf.data.tfrecords import index_records, read_piece
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.lazy import module, np, tf
 
@@ -93,7 +93,7 @@ class TFDS(SourceKind):
     licences = {"fashion_mnist": FASHION_MNIST_LICENCE}
 
     def open(self, target, request):
-        """Index the files of a prepared data set in TFRecord format: RecordSource."""
+        """Index the files of a prepared data set in TFRecord format."""
         request.require_channels_of_files()
         name, split = request.name, request.split
         builder = _prepared_builder(target, name, request.data_dir)
@@ -122,7 +122,7 @@ class TFDS(SourceKind):
 
 
 def _index(instructions, image_key, label_key):
-    """(paths, index of RecordSource) of what a split takes from its files."""
+    """Return (paths, index of RecordSource) of what a split takes from its files."""
     paths = sorted({str(piece.filename) for piece in instructions})
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda path: index_records(path, image_key, label_key), paths)
@@ -173,7 +173,7 @@ def _prepared_builder(target, name, data_dir):
 
 
 def _feature_keys(features, name, labelled):
-    """(key of the image, key of the class label or None)."""
+    """Return (key of the image, key of the class label or None)."""
     images = [
         key
         for key, feature in features.items()
@@ -201,7 +201,7 @@ def _feature_keys(features, name, labelled):
 
 
 def _choose(preferred, keys):
-    """The key with the usual name, or the only one, or None."""
+    """Return the key with the usual name, or the only one, or None."""
     if preferred in keys:
         return preferred
     return keys[0] if len(keys) == 1 else None

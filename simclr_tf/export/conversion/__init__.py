@@ -1,4 +1,4 @@
-"""Encoders of other programs, brought in and taken out: name to name, or not at all."""
+"""Conversion of other programs' encoders, and of ours for them, name by name."""
 
 from simclr_tf.export.conversion.account import ConversionError, SourceModel
 from simclr_tf.export.conversion.architecture import Architecture

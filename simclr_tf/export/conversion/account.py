@@ -1,4 +1,6 @@
-"""Every variable accounted for: found, of the right shape, or the conversion stops."""
+"""The account of a conversion: every variable found with its shape, or an error."""
+
+from __future__ import annotations
 
 import dataclasses
 import math
@@ -25,7 +27,7 @@ class SourceModel:
       objects: dict of the names in a run's checkpoint to the layers that hold them.
       names: dict of our name to the source's, in the order of the forward pass.
       left_out: list of (source name, shape, reason).
-      step: int, updates that trained it, as far as the source says; else 0.
+      step: int, updates that trained it, where the source holds it; else 0.
     """
 
     kind: str
@@ -37,8 +39,8 @@ class SourceModel:
     left_out: list
     step: int = 0
 
-    def rows(self):
-        """(source name, our name, shape) of every variable that was taken."""
+    def rows(self) -> list[tuple[str, str, tuple[int, ...]]]:
+        """List (source name, our name, shape) of every variable that was taken."""
         return [
             (there, here, tuple(self.variables[here].shape))
             for here, there in self.names.items()
@@ -97,7 +99,7 @@ has another shape than the network found; the first: a is (3,), encoder/a must b
 
 
 def missing_variables(number, there, here, shape=None):
-    """The error for variables that the network needs and the source has not."""
+    """Make the error for variables that the network needs and the source has not."""
     needed = f"{here} {tuple(shape)}" if shape is not None else here
     return ConversionError(
         f"{number} {'variable is' if number == 1 else 'variables are'} missing in the "
@@ -106,7 +108,7 @@ def missing_variables(number, there, here, shape=None):
 
 
 def kernel_shape(name, shape, rank):
-    """The shape of a kernel that says something about the network, if it is one.
+    """Return the shape of a kernel that helps to identify the network, else None.
 
     Args:
       name: str, of the source.
@@ -141,7 +143,7 @@ def check_finite(value, name):
 
 
 def account_record(source):
-    """The account of a conversion as plain values, for conversion.json."""
+    """Return the account of a conversion as plain values, for conversion.json."""
     return {
         "format": "simclr_tf.conversion/1",
         "source": {"kind": source.kind, "path": source.path, "step": source.step},
@@ -158,7 +160,7 @@ def account_record(source):
 
 
 def account_markdown(source, *, title, notes=()):
-    """The account of a conversion as a page, for conversion.md.
+    """Return the account of a conversion as a page, for conversion.md.
 
     Args:
       source: SourceModel.

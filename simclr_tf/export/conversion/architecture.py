@@ -1,4 +1,6 @@
-"""Which network a set of variables is, and its layers in the order of creation."""
+"""The architecture behind a set of variables, and its layers in order of creation."""
+
+from __future__ import annotations
 
 import dataclasses
 
@@ -18,7 +20,7 @@ GROUP4_CHANNELS = 512
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What the variables say about a network.
+    """The properties of a network that follow from its variables.
 
     Attributes:
       depth: int, of the ResNet.
@@ -45,8 +47,8 @@ class Architecture:
     head_batch_norm: bool = True
     num_classes: int | None = None
 
-    def describe(self):
-        """In words.
+    def describe(self) -> str:
+        """Describe the architecture in words.
 
         Example:
           >>> Architecture(50, 2, sk_ratio=0.0625, num_classes=10).describe()
@@ -91,7 +93,7 @@ class Layer:
 
 
 def encoder_layers(depth, *, sk, se, three_stem_convs):
-    """The encoder's layers in the order in which the reference creates them.
+    """Return the encoder's layers in the order in which the reference creates them.
 
     The shortcut of a block comes before its branch.
 
@@ -150,7 +152,7 @@ def encoder_layers(depth, *, sk, se, three_stem_convs):
 
 
 def depth_of(block_kind, blocks):
-    """The depth with these blocks in its groups.
+    """Find the depth with these blocks in its groups.
 
     Raises:
       ConversionError: there is none.
@@ -165,13 +167,13 @@ def depth_of(block_kind, blocks):
 
 
 def width_of(group4_filters):
-    """The width multiplier; a whole number stays one."""
+    """Return the width multiplier; a whole number stays one."""
     width = group4_filters / GROUP4_CHANNELS
     return int(width) if width == int(width) else width
 
 
 def sk_ratio_of(widths):
-    """A ratio that gives all these widths of the selective kernels' middle layer.
+    """Find a ratio that gives all these widths of the middle layers.
 
     Args:
       widths: list of (F, width of the middle layer).
@@ -188,7 +190,7 @@ def sk_ratio_of(widths):
 
 
 def se_ratio_of(widths):
-    """As of `sk_ratio_of`, for squeeze-and-excitation."""
+    """Find the ratio as `sk_ratio_of` does, for squeeze-and-excitation."""
     return _ratio_of(widths, 0.25, 1, "squeeze-and-excitation")
 
 

@@ -1,14 +1,20 @@
-"""A converted network as the workdir of a run: everything here takes one.
+"""A converted network as the workdir of a run, which every verb takes.
 
 `load_encoder`, `simclr-tf evaluate`, `export`, fine-tuning and warm starts read
 workdirs; with the projection head and the probe in its checkpoint, nothing of the
 source is lost.
 """
 
+from __future__ import annotations
+
 import json
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.config.schema import to_dict
 from simclr_tf.export.conversion.account import account_markdown, account_record
 from simclr_tf.export.conversion.networks import config_of
@@ -16,18 +22,22 @@ from simclr_tf.export.publication import new_folder
 from simclr_tf.training import CheckpointStore
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, versions
 
+if TYPE_CHECKING:
+    from simclr_tf.export.conversion.account import SourceModel
+
+
 JSON_FILE, MARKDOWN_FILE = "conversion.json", "conversion.md"
 
 
 def write_workdir(
-    source,
-    output,
+    source: SourceModel,
+    output: StrPath,
     *,
-    data="unknown",
-    image_size_pixels=None,
-    command="simclr_tf.export.conversion.write_workdir(...)",
-    options=None,
-):
+    data: str = "unknown",
+    image_size_pixels: int | None = None,
+    command: str = "simclr_tf.export.conversion.write_workdir(...)",
+    options: Mapping[str, Any] | None = None,
+) -> pathlib.Path:
     """Write a network as a workdir with one checkpoint, and the account beside it.
 
     Args:

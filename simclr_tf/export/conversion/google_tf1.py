@@ -4,9 +4,14 @@ Convolutions and batch norms are numbered in the order in which they were create
 each block the shortcut first, in a selective kernel the 3x3 convolution first.
 """
 
+from __future__ import annotations
+
 import itertools
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, unknown_choice
 from simclr_tf.export.conversion.account import (
     ConversionError,
@@ -25,20 +30,30 @@ from simclr_tf.export.conversion.source_model import source_model
 from simclr_tf.models.resnet import DEPTHS
 from simclr_tf.training.stored_variables import StoredVariables, find_prefix
 
+if TYPE_CHECKING:
+    from simclr_tf.export.conversion.account import SourceModel
+
+
 COPIES = {"raw": "", "ema": "ema_model/"}
 _TYPES = {"conv": "conv2d", "norm": "batch_normalization"}
 _SLOTS = ("Momentum", "Adam", "Adam_1")
 _COUNTERS = ("global_step", "beta1_power", "beta2_power")
 
 
-def read_google_tf1(path, *, copy="raw", probe_layer=0, leave_out=()):
+def read_google_tf1(
+    path: StrPath,
+    *,
+    copy: str = "raw",
+    probe_layer: int = 0,
+    leave_out: Sequence[str] = (),
+) -> SourceModel:
     """Read a network of the reference's TensorFlow 1 code, all variables accounted for.
 
     Args:
       path: prefix of a checkpoint, its folder, or the folder of a Hub module.
       copy: "raw", the trained weights, or "ema", their moving average under
         `ema_model/` (of the momentum encoder); the other copy is left out.
-      probe_layer, leave_out: as of `read_google_tf2`.
+      probe_layer, leave_out: as in `read_google_tf2`.
 
     Returns:
       SourceModel.
@@ -81,7 +96,7 @@ _PROBE = "head_supervised/linear_layer/dense"
 
 
 def _not_weights(name, prefix, shapes):
-    """Why a variable is no part of the chosen copy of the network, or None."""
+    """Return why a variable is no part of the chosen copy of the network, or None."""
     variable, _, last = name.rpartition("/")
     if last in _SLOTS and variable in shapes:
         return "optimizer slot"
@@ -95,7 +110,7 @@ def _not_weights(name, prefix, shapes):
 
 
 def find_architecture(stored, prefix=""):
-    """What the running numbers and the shapes say.
+    """Find the architecture from the running numbers and the shapes.
 
     Args:
       stored: StoredVariables.
@@ -144,7 +159,7 @@ def find_architecture(stored, prefix=""):
 
 
 def _network_with(stored, prefix, counts):
-    """(depth, sk, three_stem_convs) of the network with so many layers.
+    """Find (depth, sk, three_stem_convs) of the network with so many layers.
 
     No two of them have the same numbers of convolutions and batch norms.
     """
@@ -182,7 +197,7 @@ def _network_with(stored, prefix, counts):
 
 
 def _kernel(stored, there, here, rank=4):
-    """The shape of a layer's kernel, by its name there and ours."""
+    """Return the shape of a layer's kernel, by its name there and ours."""
     name = f"{there}/kernel"
     if name not in stored.shapes:
         raise missing_variables(1, name, f"{here}/kernel")
@@ -190,7 +205,7 @@ def _kernel(stored, there, here, rank=4):
 
 
 def _count(stored, of_type):
-    """One more than the highest running number of a type of layer."""
+    """Return one more than the highest running number of a type of layer."""
     pattern = re.compile(re.escape(of_type) + r"(?:_(\d+))?/[^/]+$")
     found = [int(match[1] or 0) for match in map(pattern.match, stored.shapes) if match]
     return 1 + max(found, default=-1)
@@ -207,7 +222,7 @@ def _numbered(layers):
 
 
 def _heads(stored, prefix):
-    """The arguments of Architecture that describe both heads."""
+    """Return the arguments of Architecture that describe both heads."""
     found = {}
     probe = f"{prefix}{_PROBE}"
     if any(f"{probe}/{weight}" in stored.shapes for weight in PROBE_WEIGHTS):

@@ -4,6 +4,12 @@ They are mapped by the path of attributes to each variable, never by order: BN a
 dense layers of the projection head come in another order in every Keras version.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError
 from simclr_tf.export.conversion.account import kernel_shape, missing_variables
 from simclr_tf.export.conversion.architecture import (
@@ -23,6 +29,10 @@ from simclr_tf.training.stored_variables import (
     StoredVariables,
     find_prefix,
 )
+
+if TYPE_CHECKING:
+    from simclr_tf.export.conversion.account import SourceModel
+
 
 _GROUPS = "resnet_model/block_groups"
 _STEM = "resnet_model/initial_conv_relu_max_pool"
@@ -72,7 +82,9 @@ _THREE_STEM_CONVS = {
 }
 
 
-def read_google_tf2(path, *, probe_layer=0, leave_out=()):
+def read_google_tf2(
+    path: StrPath, *, probe_layer: int = 0, leave_out: Sequence[str] = ()
+) -> SourceModel:
     """Read a network of the reference's TensorFlow 2 code, all variables accounted for.
 
     Args:
@@ -110,7 +122,7 @@ def read_google_tf2(path, *, probe_layer=0, leave_out=()):
 
 
 def _not_weights(name):
-    """Why a variable is no part of the network, or None."""
+    """Return why a variable is no part of the network, or None."""
     if "/.OPTIMIZER_SLOT/" in name:
         return "optimizer slot"
     top = name.split("/")[0]
@@ -149,7 +161,7 @@ class Reference:
         return f"{name} ({full})" if full and full not in name else name
 
     def kernel(self, path, here, rank=4):
-        """The shape of a kernel, by its layer's path and ours."""
+        """Return the shape of a kernel, by its layer's path and ours."""
         path = f"{path}/kernel"
         key = self.tree.key(self.root + path)
         if key not in self.stored.shapes:
@@ -157,7 +169,7 @@ class Reference:
         return kernel_shape(self.describe(key), self.stored.shapes[key], rank)
 
     def holds(self, path):
-        """Whether a layer holds any variable; it need not have been built."""
+        """Tell whether a layer holds any variable; it need not have been built."""
         return any(
             self.tree.key(f"{self.root}{path}/{weight}") is not None
             for weight in ("kernel", "bias", *WEIGHTS["norm"])
@@ -167,7 +179,7 @@ class Reference:
         return self.tree.children(self.root + path)
 
     def architecture(self):
-        """What the paths and shapes say."""
+        """Find the architecture from the paths and shapes."""
         blocks = [
             sum(name.isdecimal() for name in self.children(f"{_GROUPS}/{group}/layers"))
             for group in range(4)
@@ -195,7 +207,7 @@ class Reference:
         return bool(self.children(f"{_STEM}/4/conv2d"))
 
     def _shortcut(self, group):
-        """(path of the list, index of the convolution in it) of a group's shortcut."""
+        """Return (path of the list, index of the convolution) of a group's shortcut."""
         block = f"{_GROUPS}/{group}/layers/0"
         for name in ("shortcut_layers", "projection_layers"):
             for index in sorted(self.children(f"{block}/{name}")):
@@ -208,7 +220,7 @@ class Reference:
         )
 
     def _has_resnet_d_shortcut(self):
-        """ResNet-D puts a pooling layer before the convolution of the shortcut."""
+        """Tell whether a pooling layer precedes the convolution of the shortcut."""
         return self._shortcut(0)[1] > 0
 
     def _filters(self, kind, group, block):
@@ -219,7 +231,7 @@ class Reference:
         )[-1]
 
     def _middle_widths(self, kind, depth, sk):
-        """(F, width) of the layers in the middle of SK and SE, first blocks only."""
+        """Return (F, width) of the middle layers of SK and SE, first blocks only."""
         table = _block_paths(kind, sk)
         found = {"sk": [], "se": []}
         for group in range(4):
@@ -236,7 +248,7 @@ class Reference:
         return found
 
     def _heads(self):
-        """The arguments of Architecture that describe both heads."""
+        """Return the arguments of Architecture that describe both heads."""
         layers = [
             name
             for name in self.children(_HEAD)
@@ -270,7 +282,7 @@ class Reference:
         return found
 
     def paths(self, architecture):
-        """Our name to the path in the tree, of all that the network needs."""
+        """Map our name to the path in the tree, for all that the network needs."""
         sk, se = architecture.sk_ratio > 0, architecture.se_ratio > 0
         three = sk and architecture.stem == "imagenet"
         kind = "bottleneck" if architecture.depth >= 50 else "basic"

@@ -1,4 +1,4 @@
-"""Our own networks for an architecture: config, variables by name, shapes."""
+"""Our networks for an architecture: config, variables by name, shapes."""
 
 import tensorflow as tf
 
@@ -14,7 +14,7 @@ _IMAGE_SIZES = {"imagenet": 224, "cifar": 32, "small": 32}
 
 
 def config_of(architecture, *, data="unknown", image_size_pixels=None):
-    """The Config of a run with such a network; what no file says keeps its default.
+    """Build the Config of such a network; what no file states keeps its default.
 
     Args:
       architecture: Architecture.
@@ -80,7 +80,7 @@ class Networks:
         self._architecture = architecture
 
     def variables(self):
-        """Our name to the variable, of everything."""
+        """Map our name to the variable, of everything."""
         encoder, head = self.objects["encoder"], self.objects["projection_head"]
         found = named_variables(encoder, self._architecture)
         layers = {"dense": head.dense_layers, "bn": head.norm_layers}
@@ -93,7 +93,7 @@ class Networks:
 
 
 def named_variables(encoder, architecture):
-    """Our name to the variable, of an encoder.
+    """Map our name to the variable, of an encoder.
 
     Args:
       encoder: keras.Model, as `simclr_tf.models.resnet` makes it.
@@ -117,7 +117,7 @@ def named_variables(encoder, architecture):
 
 
 def head_names(architecture):
-    """((index of the layer, "dense" or "bn", weight), our name), of the head.
+    """Yield ((index of the layer, "dense" or "bn", weight), our name), of the head.
 
     The last batch norm has no offset.
     """

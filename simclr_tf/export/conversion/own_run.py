@@ -1,5 +1,10 @@
 """The newest checkpoint of one of our own runs, as a source for other formats."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from simclr_tf.array_types import StrPath
 from simclr_tf.errors import require
 from simclr_tf.export.conversion.account import SourceModel, check_finite
 from simclr_tf.export.conversion.architecture import Architecture
@@ -9,8 +14,8 @@ from simclr_tf.training import CheckpointStore, Workdir, load_encoder
 from simclr_tf.training.workdir import CHECKPOINTS
 
 
-def read_own_run(path):
-    """The encoder of a workdir.
+def read_own_run(path: StrPath) -> SourceModel:
+    """Read the encoder of a workdir.
 
     Args:
       path: workdir of a run, or of a conversion.
@@ -23,7 +28,7 @@ def read_own_run(path):
       ConfigError: the encoder is a user's own network.
     """
     workdir = Workdir(path)
-    options = workdir.config().encoder
+    options: Any = workdir.config().encoder
     require(
         isinstance(options, ResNetOptions),
         "Only the ResNets of this package have names elsewhere; this run's encoder "
@@ -31,6 +36,7 @@ def read_own_run(path):
         encoder=options.name,
     )
     encoder = load_encoder(workdir.path)
+    checkpoint: Any = CheckpointStore(workdir.path / CHECKPOINTS).latest()
     architecture = Architecture(
         depth=options.depth,
         width_multiplier=options.width_multiplier,
@@ -51,5 +57,5 @@ def read_own_run(path):
         objects={"encoder": encoder},
         names=names,
         left_out=[],
-        step=CheckpointStore(workdir.path / CHECKPOINTS).latest().step,
+        step=checkpoint.step,
     )

@@ -1,4 +1,4 @@
-"""From names to values: the account is checked first, then everything is read."""
+"""Names to values: the account is checked first, then everything is read."""
 
 import dataclasses
 
@@ -43,7 +43,7 @@ def source_model(
       step: int.
       probe_layer: int, the layer of the projection head that the supervised head reads.
       leave_out: beginnings of names in the file that may be lost.
-      describe: as of `check_account`.
+      describe: as in `check_account`.
 
     Returns:
       SourceModel.
@@ -98,7 +98,7 @@ def source_model(
 
 
 def _read(stored, name):
-    """The value of a variable that is float32."""
+    """Read the value of a variable that is float32."""
     dtype = stored.dtypes[name]
     if dtype != tf.float32:
         raise ConversionError(
@@ -108,7 +108,7 @@ def _read(stored, name):
 
 
 def _check_probe(names, expected, stored):
-    """A supervised head of another width than the features reads something else."""
+    """Refuse a supervised head of another width than the features."""
     here = f"{PROBE}/{PROBE_WEIGHTS[0]}"
     stored_shape = stored.shapes.get(names.get(here))
     if stored_shape and here in expected and stored_shape[0] != expected[here][0]:

@@ -1,22 +1,30 @@
 """An encoder in the names and layouts of torchvision's ResNets, for PyTorch.
 
 The convolutions agree: torchvision pads a 3x3 by 1 and a 7x7 by 3 on both ends, as we
-do, and has the stride in the 3x3 convolution (v1.5). What does not agree is said, and
-put right by lines of PyTorch, or refused: see `differences`.
+do, and has the stride in the 3x3 convolution (v1.5). What does not agree is listed,
+and corrected by lines of PyTorch, or refused: see `differences`.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import json
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simclr_tf.array_types import Array, StrPath
 from simclr_tf.errors import require
 from simclr_tf.export.conversion.account import account_markdown, account_record
 from simclr_tf.export.conversion.architecture import WEIGHTS, encoder_layers
 from simclr_tf.export.conversion.converted_run import JSON_FILE, MARKDOWN_FILE
 from simclr_tf.export.publication import new_folder
 from simclr_tf.models.resnet import DEPTHS
+
+if TYPE_CHECKING:
+    from simclr_tf.export.conversion.account import SourceModel
+
 
 STATE_FILE = "state_dict.npz"
 _NORM = {
@@ -27,7 +35,7 @@ _NORM = {
 }
 
 
-def write_torchvision(source, output):
+def write_torchvision(source: SourceModel, output: StrPath) -> dict[str, Array]:
     """Write state_dict.npz with conversion.md, which says how PyTorch loads it.
 
     Args:
@@ -85,7 +93,7 @@ def write_torchvision(source, output):
 
 
 def state_dict(source):
-    """The encoder in torchvision's names.
+    """Return the encoder in torchvision's names.
 
     Args:
       source: SourceModel.
@@ -118,7 +126,7 @@ def state_dict(source):
 
 
 def torchvision_layer(name):
-    """Our layer's name in torchvision.
+    """Return our layer's name in torchvision.
 
     Example:
       >>> torchvision_layer("block_group2_block1_shortcut_bn")
@@ -166,7 +174,7 @@ def check_in_torchvision(architecture):
 
 
 def differences(architecture):
-    """Where torchvision's network is another one: paragraphs."""
+    """Describe where torchvision's network is another one, in paragraphs."""
     found = []
     if DEPTHS[architecture.depth][0] == "basic":
         found.append(
@@ -177,20 +185,20 @@ def differences(architecture):
         found.append(
             "The max pool of this network pads at the end only where the image's half "
             "is even (224 pixels: 112), torchvision's at both ends. Without the line "
-            "on `maxpool`, which is for such images, every window lies one pixel "
+            "on `maxpool`, which is for such images, every window is one pixel "
             "further up and left and the features differ by some percent. For images "
             "whose half is odd, torchvision's own `maxpool` is the right one."
         )
     else:
         found.append(
             f"The stem `{architecture.stem}` has a 3x3 convolution and no max pool; "
-            "the lines above say so to torchvision."
+            "the lines above make torchvision do the same."
         )
     return found
 
 
 def loading_lines(architecture):
-    """The lines of Python that load state_dict.npz into torchvision's network."""
+    """Return the Python lines that load state_dict.npz into torchvision's network."""
     depth = architecture.depth
     model = f"torchvision.models.resnet{depth}()"
     if depth in (10, 200):  # It has the class, and no function for these depths.

@@ -1,0 +1,190 @@
+"""Records of benchmarks and of the machine: one JSON schema for all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+from typing import TYPE_CHECKING, Any
+
+from simclr_tf.array_types import StrPath
+from simclr_tf.benchmarks.measuring import ratios, spread
+from simclr_tf.errors import DataError, WorkdirError
+from simclr_tf.files import write_atomically
+from simclr_tf.training.workdir import versions
+
+if TYPE_CHECKING:
+    from simclr_tf.benchmarks.measuring import Spread
+
+
+SCHEMA = "simclr_tf.benchmark"
+SCHEMA_VERSION = 1
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "XLA_FLAGS",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One variant of one case.
+
+    Attributes:
+      case, variant, unit: str, and units: int, as in `measuring`.
+      size, line: int and str, or None where sizes are not compared.
+      baseline: str, the variant that the ratio compares with.
+      seconds: tuple of floats, one a round.
+      baseline_seconds: the baseline's, of the same rounds.
+      peak_bytes: int, most memory that a fresh process with this variant alone ever
+        held; None where it was not measured.
+      added_bytes: int, how much of that came on top of what the process held before
+        the work was first done, with TensorFlow and the inputs in place.
+    """
+
+    case: str
+    variant: str
+    units: int
+    unit: str
+    size: int | None
+    line: str | None
+    baseline: str
+    seconds: tuple
+    baseline_seconds: tuple
+    peak_bytes: int | None = None
+    added_bytes: int | None = None
+
+    @property
+    def rate(self) -> float:
+        """Units a second, at the median time."""
+        return self.units / spread(self.seconds).median
+
+    @property
+    def ratio(self) -> Spread:
+        """Spread of how many times as fast as the baseline, round by round."""
+        return spread(ratios(self.baseline_seconds, self.seconds))
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A whole benchmark.
+
+    Attributes:
+      benchmark: str.
+      rows: tuple of Row.
+      command: str, what started it.
+      settings: dict, of BenchmarkConfig.
+      machine: dict, see `describe_machine`.
+    """
+
+    benchmark: str
+    rows: tuple
+    command: str
+    settings: dict
+    machine: dict
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return versions, processor, threads and load.
+
+    Returns:
+      dict that goes into JSON.
+
+    Example:
+      >>> describe_machine()["cores"] >= 1
+      True
+    """
+    import tensorflow as tf
+
+    fields = _processor()
+    threading = tf.config.threading
+    return {
+        "versions": versions(),
+        "processor": fields.get("model name", platform.processor() or "unknown"),
+        "processor_flags": fields.get("flags", ""),
+        "cores": os.cpu_count(),
+        "usable_cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "devices": [device.device_type for device in tf.config.list_physical_devices()],
+        "intra_op_threads": threading.get_intra_op_parallelism_threads(),
+        "inter_op_threads": threading.get_inter_op_parallelism_threads(),
+        "environment": {
+            name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ
+        },
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "system": platform.platform(),
+    }
+
+
+def _processor():
+    """Return the first processor of /proc/cpuinfo; {} where there is none."""
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def write_record(path: StrPath, record: Record) -> None:
+    """Write a record as JSON; a reader sees the old file or the whole new one.
+
+    Args:
+      path: path of the file; its folder is made.
+      record: Record.
+
+    Raises:
+      WorkdirError: it cannot be written.
+    """
+    path = pathlib.Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkdirError(f"Cannot make {path.parent}: {error.strerror}.") from error
+    content = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        **dataclasses.asdict(record),
+    }
+    write_atomically(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_record(path: StrPath) -> Record:
+    """Read what `write_record` wrote.
+
+    Args:
+      path: path of the file.
+
+    Returns:
+      Record.
+
+    Raises:
+      DataError: it is missing, or not such a file.
+    """
+    try:
+        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        known = (content.pop("schema"), content.pop("schema_version"))
+        if known != (SCHEMA, SCHEMA_VERSION):
+            raise ValueError(f"it is {known[0]} {known[1]}")
+        rows = tuple(
+            Row(
+                **{
+                    **row,
+                    "seconds": tuple(row["seconds"]),
+                    "baseline_seconds": tuple(row["baseline_seconds"]),
+                }
+            )
+            for row in content.pop("rows")
+        )
+        return Record(rows=rows, **content)
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror}.") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(
+            f"{path} is not a result of `simclr-tf benchmark`: {error}."
+        ) from error

@@ -1,0 +1,36 @@
+"""One benchmark, from its options to a JSON file, a table and a plot."""
+
+from simclr_tf.benchmarks import run_benchmark, write_record
+from simclr_tf.report.benchmark_report import (
+    benchmark_markdown,
+    compares_sizes,
+    cost_figure,
+)
+
+
+def benchmark_and_report(
+    benchmark, config, output, *, memory=False, profile=None, command=None, say=print
+):
+    """Run a benchmark, write what it found, and say it.
+
+    Args:
+      benchmark, config, memory, profile, command: as for `run_benchmark`.
+      output: path of the JSON file; where sizes are compared, a plot lies beside it.
+      say: function of a str.
+
+    Returns:
+      Record.
+
+    Raises:
+      SimCLRError: as of `run_benchmark`; or a file that cannot be written.
+    """
+    record = run_benchmark(
+        benchmark, config, memory=memory, profile=profile, command=command, say=say
+    )
+    write_record(output, record)
+    say(f"\n{benchmark_markdown([record])}\n\nDone: {output}.")
+    if compares_sizes(record):
+        picture = output.with_suffix(".png")
+        cost_figure(record, picture)
+        say(f"Plotted in {picture}")
+    return record

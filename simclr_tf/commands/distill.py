@@ -1,0 +1,52 @@
+"""Distillation from a config to a folder: networks, numbers, table."""
+
+import json
+
+from simclr_tf.config.schema import to_dict
+from simclr_tf.evaluation import DISTILL_FILE, distill, write_results
+from simclr_tf.export.publication import check_new, new_folder
+from simclr_tf.report.result_tables import distill_markdown
+from simclr_tf.training.keras_files import ENCODER_FILE, STUDENT_FILE
+from simclr_tf.training.workdir import CONFIG_FILE, versions
+
+
+def distill_and_report(config, output, *, command=None, say=print):
+    """Train a student, test it beside its teacher, and write everything down.
+
+    The folder gets its name when all is there: student.keras (images to logits),
+    encoder.keras (images to features, for `load_encoder`), config.json, distill.json
+    (the schema of every evaluation) and distill.md.
+
+    Args:
+      config: DistillConfig.
+      output: path of the folder to make.
+      command: str, for the record.
+      say: function of a str.
+
+    Returns:
+      simclr_tf.evaluation.Distilled.
+
+    Raises:
+      SimCLRError: what the caller can put right; nothing is left behind.
+    """
+    output = check_new(output)
+    found = distill(config, command=command, say=say)
+    table = distill_markdown(found.results)
+    record = {
+        "distillation": to_dict(config),
+        "images": found.images,
+        "history": found.history,
+        "versions": versions(),
+        "command": command,
+    }
+    with new_folder(output) as folder:
+        found.student.save(folder / STUDENT_FILE)
+        found.encoder.save(folder / ENCODER_FILE)
+        text = json.dumps(record, indent=1) + "\n"
+        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+        write_results(folder / DISTILL_FILE, found.results)
+        text = f"# Distilled from {config.teacher}\n\n{table}\n"
+        (folder / "distill.md").write_text(text, encoding="utf-8")
+    say(f"\n{table}\n")
+    say(f"Done: {output}.")
+    return found

@@ -1,0 +1,131 @@
+"""One evaluation from a path to files: numbers, table, pictures."""
+
+import dataclasses
+
+from simclr_tf.commands.encoder_at import channels_of, config_of, output_folder
+from simclr_tf.commands.labelled_data import labelled_data
+from simclr_tf.commands.pictures import picture_of_neighbours, picture_of_views
+from simclr_tf.data import ArraySource, evaluation_batches, plain_errors
+from simclr_tf.encoder_zoo import encoder_path
+from simclr_tf.errors import ConfigError
+from simclr_tf.evaluation import (
+    EVALUATION_FILE,
+    RAW_PIXELS,
+    THIS_ENCODER,
+    TrainingViews,
+    compare,
+    write_results,
+)
+from simclr_tf.files import write_atomically
+from simclr_tf.models.encoders import family_of
+from simclr_tf.report.tables import results_markdown
+from simclr_tf.training import (
+    CheckpointStore,
+    Workdir,
+    load_encoder,
+    untrained_encoder,
+)
+from simclr_tf.training.assembly import build_recipe
+from simclr_tf.training.workdir import CHECKPOINTS
+
+
+def evaluate_and_report(
+    path,
+    *,
+    chosen=None,
+    encoder=None,
+    output=None,
+    batch_size=256,
+    views_recipe="finetune",
+    command=None,
+    options=None,
+    say=print,
+    **settings,
+):
+    """Probe an encoder, print the table, and write everything down.
+
+    Args:
+      path: path of a workdir, or of an encoder for `load_encoder` (`zoo:NAME` too).
+      chosen: dict with any of data, split, test_split, data_dir, image_size_pixels:
+        what differs from the run's own.
+      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
+      output: folder for the results; the workdir, or the folder of the encoder's
+        name under `evaluations/`, if None.
+      batch_size: int.
+      views_recipe: name or Recipe of `simclr_tf.augment`, for protocols on views.
+      command: str, for the record.
+      options: dict, JSON, for the record: what the verb was asked for.
+      say: function of a str.
+      **settings: of simclr_tf.evaluation.evaluate_features.
+
+    Returns:
+      simclr_tf.evaluation.Results.
+
+    Raises:
+      SimCLRError: what the caller can put right.
+    """
+    typed, path, chosen = str(path), encoder_path(path), chosen or {}
+    config, is_run = config_of(path, chosen)
+    encoder = load_encoder(path, encoder=encoder)
+    train, test, data = labelled_data(
+        config.data,
+        chosen,
+        channels=channels_of(encoder, path, is_run),
+    )
+    folder = output_folder(path, is_run, output)
+    before, step = None, None
+    if is_run:
+        step = CheckpointStore(path / CHECKPOINTS).latest().step
+        if family_of(config.encoder).can_build:
+            before = untrained_encoder(Workdir(path))
+    features = {}
+    with plain_errors():
+        results = compare(
+            encoder,
+            before,
+            *(
+                evaluation_batches(source, batch_size, data.image_size_pixels)
+                for source in (train, test)
+            ),
+            data=data.source,
+            encoder_name=typed,
+            command=command,
+            step=step,
+            train_views=TrainingViews(train, data.image_size_pixels, views_recipe),
+            on_measured=lambda m: say(
+                f"{m.representation:18}{m.protocol:18}{m.value:5.1f} %"
+            ),
+            on_features=lambda name, *found: features.update({name: found}),
+            **settings,
+        )
+    results = dataclasses.replace(results, options=options or {})
+    write_results(folder / EVALUATION_FILE, results)
+    table = results_markdown(results)
+    write_atomically(folder / "evaluation.md", f"# Evaluation of {typed}\n\n{table}\n")
+    say(f"\n{table}\n")
+    if isinstance(train, ArraySource) and isinstance(test, ArraySource):
+        _draw(folder, config if is_run else None, (train, test), features, say)
+    say(f"Done: {folder}.")
+    return results
+
+
+def _draw(folder, config, sources, features, say):
+    """neighbours.png, and of a run views.png; without matplotlib a line says so."""
+    train, test = sources
+    try:
+        if config is not None:
+            picture_of_views(
+                train,
+                build_recipe(config.augment),
+                folder / "views.png",
+                image_size_pixels=config.data.image_size_pixels,
+                seed=config.seed,
+            )
+        picture_of_neighbours(
+            train,
+            test,
+            {name: features[name] for name in (THIS_ENCODER, RAW_PIXELS)},
+            folder / "neighbours.png",
+        )
+    except ConfigError as error:  # matplotlib is an extra.
+        say(f"No pictures: {error}")

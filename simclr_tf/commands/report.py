@@ -1,0 +1,188 @@
+"""One page about a run, or about several side by side."""
+
+from simclr_tf.commands.encoder_sections import (
+    confusion_section,
+    encoder_facts,
+    features_before,
+    map_section,
+    neighbour_section,
+)
+from simclr_tf.commands.image_sample import encode_sample, sampled_sources
+from simclr_tf.commands.run_files import names_of, read_run
+from simclr_tf.commands.show_views import pairs_gallery
+from simclr_tf.commands.view_pairs import view_pairs
+from simclr_tf.data import evaluation_batches
+from simclr_tf.errors import SimCLRError, require
+from simclr_tf.models.encoders import family_of
+from simclr_tf.report.blocks import Page, Section, Text
+from simclr_tf.report.comparison_sections import comparison_sections
+from simclr_tf.report.page_files import prepare_output, write_page
+from simclr_tf.report.run_sections import (
+    configuration_section,
+    curve_section,
+    end_section,
+    environment_section,
+    evaluation_sections,
+)
+from simclr_tf.training import load_encoder, untrained_encoder
+from simclr_tf.training.assembly import build_recipe
+
+NUM_VIEWS = 12
+
+
+def report_of_runs(
+    paths,
+    output,
+    *,
+    chosen=None,
+    encoder=None,
+    features=True,
+    num_images=2000,
+    map_images=1000,
+    seed=0,
+    command=None,
+    say=print,
+):
+    """Write the report of a run, or the comparison of several.
+
+    Of one run the encoder is loaded too, for neighbours, maps and the confusion
+    matrix; several are compared by their files.
+
+    Args:
+      paths: list of paths of workdirs.
+      output: path for `write_page`.
+      chosen: dict with any of data, split, test_split, data_dir: the images to look
+        at, where they are not the run's own.
+      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
+      features: bool, False leaves out what needs the encoder or images.
+      num_images: int >= 4, training and test images that are looked at.
+      map_images: int >= 4, images of the maps.
+      seed: int, of the samples and of t-SNE.
+      command: str, what made the page, shown at its end.
+      say: function of a str.
+
+    Returns:
+      list of pathlib.Path, what was written.
+
+    Raises:
+      SimCLRError: no workdir, or images that were asked for and are not there. Where
+        the run's own images are gone, the page says so instead.
+    """
+    require(
+        min(num_images, map_images) >= 4,
+        "`num_images` and `map_images` must be >= 4.",
+        num_images=num_images,
+        map_images=map_images,
+    )
+    require(
+        len(paths) == 1 or not chosen, "A comparison shows no images.", **(chosen or {})
+    )
+    runs = [
+        read_run(path, name) for path, name in zip(paths, names_of(paths), strict=True)
+    ]
+    prepare_output(output, ("matplotlib", "jinja2", "sklearn"))
+    if len(runs) == 1:
+        page = _page_of_run(
+            runs[0],
+            chosen or {},
+            encoder,
+            features,
+            {"num_images": num_images, "map_images": map_images, "seed": seed},
+            say,
+        )
+    else:
+        page = Page(
+            f"Comparison of {len(runs)} runs",
+            ", ".join(run.name for run in runs),
+            tuple(comparison_sections(runs)),
+        )
+    written = write_page(page, output, command=command)
+    say(f"Done: {', '.join(map(str, written))}.")
+    return written
+
+
+def _page_of_run(run, chosen, encoder, features, settings, say):
+    learned, facts = [], []
+    if features:
+        try:
+            learned, facts = _learned(run, chosen, encoder, settings, say)
+        except SimCLRError as error:
+            if chosen:  # The user's own words are not dropped silently.
+                raise
+            say(f"Without pictures of images: {error}")
+            learned = [
+                Section(
+                    "Images", (Text(f"No views, neighbours or maps: {error}", "note"),)
+                )
+            ]
+    end = end_section([run])
+    sections = [
+        configuration_section(run),
+        *([end] if end else []),
+        curve_section([run]),
+        *learned,
+        *evaluation_sections(run),
+        environment_section(run, facts),
+    ]
+    step = "no checkpoint" if run.step is None else f"step {run.step:,}"
+    about = f"Pretraining on `{run.config.data.source}`, {step}, seed {run.config.seed}"
+    return Page(f"Run {run.name}", about, tuple(sections))
+
+
+def _learned(run, chosen, encoder, settings, say):
+    """(sections, facts): what needs images, and what needs the encoder too."""
+    config, seed = run.config, settings["seed"]
+    size, channels = config.data.image_size_pixels, run.record["data"]["channels"]
+    train, test, every, data, note = sampled_sources(
+        config.data, chosen, channels=channels, number=settings["num_images"], seed=seed
+    )
+    # The first images of the run, by the seeds that it gave them.
+    pairs = view_pairs(
+        every,
+        build_recipe(config.augment),
+        image_size_pixels=size,
+        number=NUM_VIEWS,
+        seed=config.seed,
+    )
+    sections = [Section("Pairs of views", (pairs_gallery(pairs, NUM_VIEWS),))]
+    if run.step is None:
+        nothing = Text(
+            "No whole checkpoint yet: no neighbours, maps or confusion.", "note"
+        )
+        return [*sections, Section("Features", (nothing,))], []
+    say(
+        f"Looking at {train.num_examples:,} training and {test.num_examples:,} test "
+        f"images of {data.source} ..."
+    )
+    try:
+        trained = load_encoder(run.workdir.path, encoder=encoder)
+    except SimCLRError as error:  # Handed in from Python, and not again.
+        return [*sections, Section("Features", (Text(str(error), "note"),))], []
+    gallery, tested = (encode_sample(source, trained, size) for source in (train, test))
+    before = None
+    if family_of(config.encoder).can_build:
+
+        def before(rows):
+            # A part of a source has two images at least.
+            rows = list(rows) if len(rows) > 1 else [*rows, *rows]
+            return features_before(
+                untrained_encoder(run.workdir),
+                *(
+                    evaluation_batches(source, 128, size)
+                    for source in (train, test.subset(rows))
+                ),
+            )
+
+    found = [
+        neighbour_section(gallery, tested, before, seed),
+        map_section(tested, settings["map_images"], seed),
+        confusion_section(
+            run, trained, gallery, tested, own_images="data" not in chosen
+        ),
+    ]
+    if note:
+        sections.append(Section("Images", (Text(note, "note"),)))
+    return (
+        [*sections, *(section for section in found if section is not None)],
+        encoder_facts(run, trained),
+    )

@@ -1,0 +1,172 @@
+"""The model card's facts, gathered from a workdir."""
+
+import dataclasses
+import pathlib
+
+from simclr_tf.commands.hidden_paths import without_folders
+from simclr_tf.config.pretrain import OBJECTIVES
+from simclr_tf.config.schema import find_guest
+from simclr_tf.data import licence_of
+from simclr_tf.evaluation import (
+    EVALUATION_FILE,
+    FINETUNE_FILE,
+    read_results,
+    results_of_record,
+)
+from simclr_tf.models.encoders import family_of
+from simclr_tf.report.result_sections import result_sections
+from simclr_tf.training import CheckpointStore
+from simclr_tf.training.records import read_metrics
+from simclr_tf.training.warm_start import read_warm_start
+from simclr_tf.training.workdir import CHECKPOINTS, METRICS_FILE
+
+RESULT_FILES = (EVALUATION_FILE, FINETUNE_FILE)
+
+
+def card_of_run(workdir, *, publish=False):
+    """The card of a run's encoder, with whatever was measured of it.
+
+    Args:
+      workdir: simclr_tf.training.Workdir.
+      publish: bool, leave out the folders of this machine: of absolute paths only the
+        last name is kept.
+
+    Returns:
+      dict for `simclr_tf.export.card_markdown`. Its sections and results are those of
+      evaluation.json and finetune.json in the workdir, as far as they are there and
+      of its newest checkpoint.
+
+    Raises:
+      WorkdirError: not a workdir.
+      DataError: a file of results that cannot be read.
+    """
+    hidden = without_folders if publish else lambda value: value
+    record, config = record_of_run(workdir, publish=publish), workdir.config()
+    checkpoint = CheckpointStore(workdir.path / CHECKPOINTS).latest()
+    step = 0 if checkpoint is None else checkpoint.step
+    card = {
+        "summary": _summary(record, config, step),
+        "image_size_pixels": config.data.image_size_pixels,
+        "data": hidden(config.data.source),
+        "command": record["command"],
+    }
+    if family_of(config.encoder).can_build:
+        card["architecture"] = _network(config)
+    licence = licence_of(config.data.source)
+    if licence is not None:
+        card["data_licence"] = licence
+    if "conversion" not in record:
+        seconds = [
+            r["seconds"]
+            for r in read_metrics(workdir.path / METRICS_FILE)
+            if "seconds" in r and r["step"] <= step
+        ]
+        card |= {"wall_seconds": round(sum(seconds), 1)} if seconds else {}
+    notes = []
+    started = read_warm_start(workdir.path)
+    if started is not None:
+        notes.append(
+            f"Started from `{hidden(started['source'])}` ("
+            f"{'; '.join(started['summary'])})."
+        )
+    measured = _measured(workdir, step, hidden)
+    notes += measured.pop("notes")
+    return {**card, **measured, **({"notes": notes} if notes else {})}
+
+
+def fine_tuned_card(card, path):
+    """The card of a fine-tuned encoder, from that of the run it comes from.
+
+    What was measured of the pretrained encoder is not true of it, and left out.
+
+    Args:
+      card: dict as of `card_of_run`.
+      path: path of the fine-tuned network, for its last name.
+
+    Returns:
+      dict for `simclr_tf.export.card_markdown`.
+
+    Example:
+      >>> fine_tuned_card({"data": "mine", "results": [1]}, "run/classifiers/1_percent")
+      {'data': 'mine', 'notes': ['Fine-tuned on labels afterwards (1_percent of \
+finetune.md): encoder and logits are those of that network, of the first seed.']}
+    """
+    measured = ("sections", "results")
+    name = pathlib.Path(path).name
+    if name.endswith(".keras"):
+        name = pathlib.Path(path).resolve().parent.name
+    note = (
+        f"Fine-tuned on labels afterwards ({name} of finetune.md): encoder and "
+        "logits are those of that network, of the first seed."
+    )
+    return {
+        **{key: value for key, value in card.items() if key not in measured},
+        "notes": [*card.get("notes", ()), note],
+    }
+
+
+def record_of_run(workdir, *, publish=False):
+    """The record of a workdir, for the config.json of an export.
+
+    Args:
+      workdir: simclr_tf.training.Workdir.
+      publish: bool, without the folders of this machine; prepared data sets are then
+        looked for where TensorFlow Datasets does by itself.
+
+    Returns:
+      dict as of `Workdir.read`.
+
+    Raises:
+      WorkdirError: not a workdir.
+    """
+    record = workdir.read()
+    if not publish:
+        return record
+    record = without_folders(record)
+    if "data_dir" in record["config"].get("data", {}):
+        record["config"]["data"]["data_dir"] = None
+    return record
+
+
+def _summary(record, config, step):
+    network = _network(config)
+    if "conversion" in record:
+        source = record["conversion"]["source"]
+        return (
+            f"An encoder ({network}) converted from a {source['kind']} checkpoint, "
+            f"`{source['path']}`, of step {step:,}. How it was trained is not in "
+            "that file."
+        )
+    title = find_guest(OBJECTIVES, config.objective.name).title
+    number = record["data"]["num_examples"]
+    images = "a stream of" if number is None else f"{number:,}"
+    return (
+        f"{title} encoder ({network}), pretrained without labels on {images} images "
+        f"of {config.data.image_size_pixels} pixels for {step:,} steps of "
+        f"{config.global_batch_size} (seed {config.seed})."
+    )
+
+
+def _network(config):
+    return family_of(config.encoder).describe(
+        config.encoder, config.data.image_size_pixels
+    )
+
+
+def _measured(workdir, step, hidden):
+    """Sections, results and notes of the files of results in a workdir."""
+    parts = {"sections": [], "results": [], "notes": []}
+    for name in RESULT_FILES:
+        if not (workdir.path / name).is_file():
+            continue
+        results = read_results(workdir.path / name)
+        if results.step != step:
+            parts["notes"].append(
+                f"{name} is of step {results.step}, not of step {step}: measure again "
+                "for its figures."
+            )
+            continue
+        results = hidden(dataclasses.asdict(results))
+        parts["results"].append(results)
+        parts["sections"] += result_sections(results_of_record(results, name))
+    return parts

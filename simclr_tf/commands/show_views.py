@@ -1,0 +1,185 @@
+"""What a recipe does to one's own images: each operator, pairs of views, warnings."""
+
+import dataclasses
+import pathlib
+
+from simclr_tf.augment import get_recipe
+from simclr_tf.commands.operator_rows import changed_fields, operator_rows
+from simclr_tf.commands.view_checks import measure_views, measures_table, view_warnings
+from simclr_tf.commands.view_pairs import resized_images, view_pairs
+from simclr_tf.data import ArraySource, open_source, plain_errors
+from simclr_tf.errors import require
+from simclr_tf.report.block_figures import gallery_figure
+from simclr_tf.report.blocks import Gallery, Page, Section, Table, Text, Tile
+from simclr_tf.report.page_files import prepare_output, write_page
+from simclr_tf.training.assembly import build_recipe
+
+# Crops are cut from images as large as they are stored, to be as sharp as in training;
+# larger ones are shrunk to this.
+_LARGEST_PIXELS = 512
+
+
+def show_views(
+    config,
+    output,
+    *,
+    num_images=2,
+    num_shown=12,
+    num_pairs=256,
+    command=None,
+    say=print,
+):
+    """Show and judge a recipe before a run: nothing is trained.
+
+    Args:
+      config: Config, of which `data`, `augment` and `seed` count.
+      output: path: FILE.png, FILE.html, FILE.md, or a folder that gets
+        show_views.html, show_views.md and show_views.png.
+      num_images: int >= 1, images that the operators are shown on.
+      num_shown: int >= 1, pairs that are shown.
+      num_pairs: int >= 2, pairs that are measured.
+      command: str, what made the page, shown at its end.
+      say: function of a str.
+
+    Returns:
+      list of str, the warnings.
+
+    Raises:
+      SimCLRError: what the caller can put right.
+    """
+    require(
+        num_images >= 1 and num_shown >= 1 and num_pairs >= 2,
+        "`num_images` and `num_shown` must be >= 1, `num_pairs` >= 2.",
+        num_images=num_images,
+        num_shown=num_shown,
+        num_pairs=num_pairs,
+    )
+    data, views = config.data, build_recipe(config.augment)
+    # Its numbers alone, also where the views are of one branch.
+    recipe = build_recipe(dataclasses.replace(config.augment, one_branch=None))
+    output = pathlib.Path(output).expanduser()
+    source = open_source(
+        data.source,
+        split=data.split,
+        data_dir=data.data_dir,
+        channels=data.channels,
+        max_corrupt_fraction=data.max_corrupt_fraction,
+        memory_limit_bytes=0,
+    )  # Only what is shown is decoded.
+    prepare_output(
+        output,
+        ("matplotlib",)
+        if output.suffix in (".png", ".md")
+        else ("matplotlib", "jinja2"),
+    )
+    size = data.image_size_pixels
+    pairs = view_pairs(
+        source,
+        views,
+        image_size_pixels=size,
+        seed=config.seed,
+        number=max(num_pairs, num_shown, num_images, 2),
+    )
+    measures = measure_views(*(part[:num_pairs] for part in pairs[1:]))
+    warnings = view_warnings(measures)
+    operators = Gallery(
+        "Each operator, from mild to strong",
+        operator_rows(
+            pairs.images[:num_images], _large(source, pairs, num_images, size), recipe
+        ),
+    )
+    final = pairs_gallery(pairs, num_shown)
+    written = []
+    if output.suffix != ".png":
+        page = _page(config, recipe, measures, warnings, operators, final)
+        written += write_page(page, output, name="show_views", command=command)
+    if output.suffix not in (".html", ".md"):
+        written.append(output if output.suffix == ".png" else output / "show_views.png")
+        gallery_figure([operators, final], written[-1])
+    for name, value, most in measures_table(measures):
+        say(f"{name:42}{value:>7}   (too many: above {most})")
+    for warning in warnings:
+        say(f"Warning: {warning}")
+    say(f"Done: {', '.join(map(str, written))}.")
+    return warnings
+
+
+def pairs_gallery(pairs, number):
+    """Images with their two views, as a gallery.
+
+    Args:
+      pairs: ViewPairs.
+      number: int, of pairs to show.
+
+    Returns:
+      Gallery, four images a row.
+    """
+    triples = [
+        (Tile(image, "image"), Tile(view_a, "view a"), Tile(view_b, "view b"))
+        for _, image, view_a, view_b in zip(
+            *(part[:number] for part in pairs), strict=True
+        )
+    ]
+    rows = [
+        ("", tuple(tile for triple in triples[first : first + 4] for tile in triple))
+        for first in range(0, len(triples), 4)
+    ]
+    return Gallery("Pairs of views, as the network sees them", tuple(rows))
+
+
+def _large(source, pairs, number, size):
+    """The first images, as large as they are stored, up to a limit."""
+    if isinstance(source, ArraySource):
+        stored = max(source.image_shape[:2])
+    else:
+        place = source.locations(pairs.ids[:1])
+        with plain_errors():
+            stored = max(source.read_image(*(part[0] for part in place)).shape[:2])
+    ids = pairs.ids[: max(number, 2)]
+    stored = min(stored, _LARGEST_PIXELS)
+    return resized_images(source, ids, max(stored, size))[:number]
+
+
+def _page(config, recipe, measures, warnings, operators, final):
+    named = get_recipe(config.augment.recipe)
+    changes = changed_fields(recipe, named)
+    verdict = [Text(warning, "warning") for warning in warnings] or [
+        Text(f"Nothing to warn of in {measures.num_pairs} pairs.", "note")
+    ]
+    recipe_blocks = [
+        Text(
+            f"Recipe `{config.augment.recipe}`"
+            + (", with changes:" if changes else ", unchanged.")
+        )
+    ]
+    if config.augment.one_branch:
+        recipe_blocks.append(
+            Text(
+                "View a alone is changed, after one crop for both, by: "
+                f"{', '.join(config.augment.one_branch_operators())}."
+            )
+        )
+    if changes:
+        recipe_blocks.append(
+            Table(("field", config.augment.recipe, "here"), changes, "lll")
+        )
+    return Page(
+        f"Views of {config.data.source}",
+        f"Recipe `{config.augment.recipe}`, views of {config.data.image_size_pixels} "
+        f"pixels, seed {config.seed}",
+        (
+            Section(
+                "Does it leave a task, and images?",
+                (
+                    *verdict,
+                    Table(
+                        ("measure", f"of {measures.num_pairs} pairs", "too many above"),
+                        measures_table(measures),
+                    ),
+                ),
+            ),
+            Section("Pairs of views", (final,)),
+            Section("Operators", (operators,)),
+            Section("Recipe", tuple(recipe_blocks)),
+        ),
+    )

@@ -1,0 +1,189 @@
+"""A study of the paper's ablations as a page: figure, table, cells, their curves."""
+
+import json
+import pathlib
+
+from simclr_tf.commands.run_files import read_run
+from simclr_tf.errors import DataError, SimCLRError
+from simclr_tf.export.card import wall_time_text
+from simclr_tf.report.blocks import Page, Picture, Section, Table, Text
+from simclr_tf.report.markdown_blocks import markdown_blocks
+from simclr_tf.report.page_files import prepare_output, write_page
+from simclr_tf.report.run_sections import curve_section
+from simclr_tf.report.tables import number_text
+
+STUDY_FILE = "study.json"
+_TABLE, _FIGURE = "study.md", "study.png"
+_MOST_CURVES = 20
+
+
+def report_of_study(folder, output, *, command=None, say=print):
+    """Write the page of a study.
+
+    Args:
+      folder: path of a study: study.json with study, title, paper and cells (name,
+        workdir, seed, status, values), and study.md and study.png as far as they are
+        there.
+      output: path for `write_page`.
+      command: str, what made the page, shown at its end.
+      say: function of a str.
+
+    Returns:
+      list of pathlib.Path, what was written.
+
+    Raises:
+      DataError: it is no study, or its study.json is damaged.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    study = read_study(folder)
+    prepare_output(output)
+    done = sum(cell.get("status") == "done" for cell in study["cells"])
+    about = f"Study `{study['study']}`"
+    if study.get("budget"):
+        about += f", budget {study['budget']}"
+    sections = [_outcome(folder, study), _cells(study)]
+    curves = _curves(folder, study["cells"])
+    page = Page(
+        study.get("title") or study["study"],
+        f"{about}: {done} of {len(study['cells'])} cells done",
+        tuple(sections + ([curves] if curves else [])),
+    )
+    written = write_page(page, output, command=command)
+    say(f"Done: {', '.join(map(str, written))}.")
+    return written
+
+
+def read_study(folder):
+    """The record of a study.
+
+    Args:
+      folder: pathlib.Path.
+
+    Returns:
+      dict of study.json.
+
+    Raises:
+      DataError: there is none, or it is damaged.
+    """
+    path = folder / STUDY_FILE
+    try:
+        study = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"{folder} is no study: {STUDY_FILE} cannot be read ({error.strerror})."
+        ) from error
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+    if (
+        not isinstance(study, dict)
+        or "study" not in study
+        or not isinstance(study.get("cells"), list)
+        or not all(isinstance(cell, dict) for cell in study["cells"])
+    ):
+        raise DataError(f"{path} is no study: it has no name or no cells.")
+    return study
+
+
+def _outcome(folder, study):
+    """The figure, what the paper has, and the table of the study."""
+    blocks, paper = [], study.get("paper")
+    failed = [cell for cell in study["cells"] if cell.get("status") == "failed"]
+    if failed:
+        names = ", ".join(_cell_name(cell) for cell in failed)
+        blocks.append(Text(f"Failed cells ({len(failed)}): {names}.", "warning"))
+    if isinstance(paper, str):
+        blocks.append(Text(f"In the paper: {paper}"))
+    if (folder / _FIGURE).is_file():
+        blocks.append(
+            Picture(
+                study.get("title") or study["study"], (folder / _FIGURE).read_bytes()
+            )
+        )
+    if (folder / _TABLE).is_file():
+        text = (folder / _TABLE).read_text(encoding="utf-8")
+        # Its title stands above, its list of cells below.
+        found = markdown_blocks(text.partition("\n## Cells\n")[0])
+        blocks += found[1:] if text.startswith("# ") else found
+    if not blocks:
+        blocks.append(Text("No cell has ended yet.", "note"))
+    return Section("Outcome", tuple(blocks))
+
+
+def _cells(study):
+    """Every cell with its status and values; none is left out."""
+    cells = study["cells"]
+    if not cells:
+        return Section("All cells", (Text("No cell has begun yet.", "note"),))
+    values = list(
+        dict.fromkeys(name for cell in cells for name in (cell.get("values") or {}))
+    )
+    rows = tuple(
+        (
+            str(cell.get("name", "")),
+            str(cell.get("seed", "")),
+            str(cell.get("status", "")),
+            *(_value((cell.get("values") or {}).get(name)) for name in values),
+            _time(cell.get("wall_seconds")),
+            _one_line(cell.get("error")),
+        )
+        for cell in cells
+    )
+    header = (
+        "cell",
+        "seed",
+        "status",
+        *(name.replace("_", " ") for name in values),
+        "time",
+        "error",
+    )
+    return Section(
+        "All cells", (Table(header, rows, "lrl" + "r" * len(values) + "rl"),)
+    )
+
+
+def _curves(folder, cells):
+    """The curves of the cells over each other, of one seed; None without any."""
+    runs = []
+    seed = min(
+        (cell["seed"] for cell in cells if isinstance(cell.get("seed"), int)),
+        default=None,
+    )
+    for cell in cells:
+        if cell.get("seed") == seed and cell.get("workdir"):
+            try:
+                run = read_run(folder / cell["workdir"], _cell_name(cell))
+            except SimCLRError:  # The table says what became of the cell.
+                continue
+            runs += [run] if run.records else []
+    if len(runs) > _MOST_CURVES:
+        return Section(
+            "Training curves",
+            (
+                Text(
+                    f"{len(runs)} curves are too many for one chart: compare some of "
+                    "the cells with `simclr-tf report --workdir=... --workdir=...`.",
+                    "note",
+                ),
+            ),
+        )
+    if not runs:
+        return None
+    return curve_section(runs)
+
+
+def _cell_name(cell):
+    return f"{cell.get('name', '')}, seed {cell.get('seed', '')}"
+
+
+def _time(seconds):
+    return "" if seconds is None else wall_time_text(seconds)
+
+
+def _one_line(error):
+    return "" if error is None else " ".join(str(error).split())
+
+
+def _value(value):
+    if value is None:
+        return ""
+    return number_text(value) if isinstance(value, float) else str(value)

@@ -1,0 +1,134 @@
+"""SimSiam: each view predicts the other, whose branch takes no gradient."""
+
+from dataclasses import dataclass
+
+from simclr_tf.config.schema import GuestOptions, option, require_at_least_one
+from simclr_tf.lazy import module, tf
+from simclr_tf.objectives.objective import Figure, Memory, Objective
+
+losses = module("simclr_tf.losses")
+metrics = module("simclr_tf.metrics")
+models = module("simclr_tf.models")
+
+COLLAPSED_STD = 0.05  # Of 1, where the projections point everywhere.
+SPREAD = Figure(
+    "projection_std",
+    "standard deviation of normalised projections (1: 1/sqrt(D), 0: collapsed)",
+    better="higher",
+    short="proj std",
+)
+
+
+@dataclass(frozen=True)
+class SimSiamOptions(GuestOptions):
+    """Options of SimSiam."""
+
+    name: str = option("simsiam", "What is learned, by its name.")
+    predictor_features: int = option(
+        512,
+        "Hidden width of the predictor, a quarter of the projections' (paper: 512).",
+    )
+
+    def check(self):
+        require_at_least_one(predictor_features=self.predictor_features)
+
+
+class SimSiam(Objective):
+    """Negative cosine of a view's prediction and the other's projection, which is held.
+
+    The paper's projection head has three layers of 2,048 (CIFAR: two). Its predictor
+    keeps the first learning rate; here that of the predictor falls with the others'.
+
+    Args:
+      predictor_features: int >= 1.
+
+    Source: Chen & He, Exploring Simple Siamese Representation Learning (2021), arXiv
+    2011.10566, algorithm 1.
+    """
+
+    Options = SimSiamOptions
+    title = "SimSiam"
+    figures = (
+        Figure(
+            "simsiam_loss",
+            "negative cosine of prediction and other view",
+            better="lower",
+        ),
+        SPREAD,
+    )
+
+    def create_variables(self, setting):
+        self.predictor = make_predictor(setting, self.options.predictor_features)
+
+    def loss(self, outputs):
+        a, b = outputs.projections
+        predicted_a, predicted_b = predictions(self.predictor, (a, b), outputs.training)
+        loss = 0.5 * (
+            losses.negative_cosine(predicted_a, b)
+            + losses.negative_cosine(predicted_b, a)
+        )
+        return loss, {"simsiam_loss": loss, "projection_std": spread((a, b))}
+
+    def diagnose(self, figures, global_batch_size):
+        yield from collapsed_projections(figures)
+
+    def memory(self, global_batch_size, replicas=1):
+        return Memory(bytes_of(self.weights), "the predictor")
+
+
+def make_predictor(setting, hidden_features, **options):
+    """A PredictionHead for the projections of a Setting, built."""
+    predictor = models.PredictionHead(
+        hidden_features,
+        synchronized=setting.synchronized,
+        seed=setting.seed,
+        **options,
+    )
+    predictor.build((None, setting.num_projections))
+    return predictor
+
+
+def predictions(predictor, projections, training):
+    """What a predictor makes of the projections of several views, in one pass.
+
+    Args:
+      predictor: PredictionHead.
+      projections: sequence of `[N, D]`.
+      training: bool.
+
+    Returns:
+      list of float32 `[N, D]`.
+    """
+    together = predictor(tf.concat(projections, axis=0), training=training)
+    return tf.split(together, len(projections))
+
+
+def spread(projections):
+    """The value of `SPREAD`: over the global batch and all views, no gradient."""
+    together = tf.stop_gradient(tf.concat(projections, axis=0))
+    return metrics.feature_standard_deviation(together)
+
+
+def collapsed_projections(figures):
+    """The diagnosis of projections that are all equal.
+
+    Args:
+      figures: dict of figure name to float, with `SPREAD`.
+
+    Yields:
+      (name, sentence) as of `Objective.diagnose`, or nothing.
+    """
+    std = figures.get("projection_std", 1.0)
+    if std < COLLAPSED_STD:
+        yield (
+            "collapsed projections",
+            f"The projections have collapsed: their directions deviate by {std:.3f} of "
+            "what a spread of 1/sqrt(D) would be, so every view is predicted without "
+            "looking. Try a lower --optimizer.base_learning_rate, a projection head "
+            "with batch norm, or a larger --batch_size.",
+        )
+
+
+def bytes_of(variables):
+    """int, memory of variables on one replica."""
+    return sum(v.shape.num_elements() * v.dtype.size for v in variables)

@@ -1,0 +1,326 @@
+"""SwAV: views of an image predict the cluster that another of its views falls into."""
+
+import math
+from dataclasses import dataclass
+
+from simclr_tf.augment.view_plan import ViewGroup
+from simclr_tf.config.schema import (
+    GuestOptions,
+    option,
+    require_at_least_one,
+    require_fraction,
+    require_not_negative,
+    require_positive,
+)
+from simclr_tf.errors import require
+from simclr_tf.lazy import keras, module, tf
+from simclr_tf.objectives.objective import Figure, Memory, Objective
+
+distribution = module("simclr_tf.distribution")
+losses = module("simclr_tf.losses")
+models = module("simclr_tf.models")
+
+STUCK_TOLERANCE = 0.02  # Of ln(K).
+TOO_FEW_IN_USE = 2.0  # Prototypes.
+USAGE_FIGURES = (
+    Figure(
+        "prediction_entropy",
+        "entropy of a view's prediction (ln(K): it tells nothing)",
+        unit="nats",
+        better="lower",
+        form=".2f",
+    ),
+    Figure(
+        "outputs_in_use",
+        "clusters that share the images (1: collapsed)",
+        better="higher",
+        short="clusters",
+        form=".1f",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class MultiCropOptions(GuestOptions):
+    """Options of objectives with two full views and small ones beside them."""
+
+    small_views: int = option(6, "Views of the small size, beside two full ones.")
+    small_size_fraction: float = option(
+        0.43, "Side of a small view, of a full one's (paper: 96 / 224)."
+    )
+    small_crop_area: tuple[float, ...] = option(
+        (0.05, 0.14), "Least and largest part of an image that a small view shows."
+    )
+
+    def check(self):
+        require_not_negative(small_views=self.small_views)
+        require_fraction("small_size_fraction", self.small_size_fraction, low_open=True)
+        require(
+            len(self.small_crop_area) == 2
+            and 0 < self.small_crop_area[0] <= self.small_crop_area[1] <= 1,
+            "`small_crop_area` must be two fractions, the smaller one first.",
+            small_crop_area=self.small_crop_area,
+        )
+
+    @property
+    def view_groups(self):
+        """tuple of ViewGroup."""
+        full = ViewGroup(2)
+        if not self.small_views:
+            return (full,)
+        return full, ViewGroup(
+            self.small_views, self.small_size_fraction, self.small_crop_area
+        )
+
+
+@dataclass(frozen=True)
+class SwAVOptions(MultiCropOptions):
+    """Options of SwAV."""
+
+    name: str = option("swav", "What is learned, by its name.")
+    temperature: float = option(0.1, "Divides a prediction's scores (paper: 0.1).")
+    prototypes: int = option(3000, "Clusters (paper: 3,000; small images: 512).")
+    epsilon: float = option(0.05, "Smoothness of the codes (paper: 0.05, or 0.03).")
+    iterations: int = option(3, "Of Sinkhorn's algorithm (paper: 3).")
+    freeze_epochs: float = option(1.0, "Epochs at first in which prototypes stay.")
+    queue_length: int = option(
+        0,
+        "Earlier images that share the clusters with a small batch; whole batches of "
+        "them are kept (paper: 3,840 at batch 256; 0: none).",
+    )
+    queue_start_epoch: int = option(15, "Epoch at which the queue begins to fill.")
+
+    def check(self):
+        super().check()
+        require_positive(temperature=self.temperature, epsilon=self.epsilon)
+        require_at_least_one(prototypes=self.prototypes, iterations=self.iterations)
+        require_not_negative(
+            freeze_epochs=self.freeze_epochs,
+            queue_length=self.queue_length,
+            queue_start_epoch=self.queue_start_epoch,
+        )
+
+
+class SwAV(Objective):
+    """Swapped prediction of codes that give every prototype its share of the batch.
+
+    Both full views have codes; every view predicts those of the full views but its
+    own. The rows of the prototypes have length 1 in every step. The paper's full views
+    show 0.14 of the image or more (`--augment.crop_area_min_fraction`), and its head
+    has two layers, 2,048 wide and 128 at the end.
+
+    Args:
+      temperature, epsilon, iterations: as of `simclr_tf.losses.swapped_prediction` and
+        `sinkhorn`.
+      prototypes, queue_length, queue_start_epoch: int.
+      freeze_epochs: float.
+      small_views, small_size_fraction, small_crop_area: as of ViewGroup.
+
+    Source: Caron et al., Unsupervised Learning of Visual Features by Contrasting
+    Cluster Assignments (2020), arXiv 2006.09882.
+    """
+
+    Options = SwAVOptions
+    title = "SwAV"
+    figures = (Figure("swav_loss", "swapped prediction", better="lower"),) + (
+        USAGE_FIGURES
+    )
+
+    @property
+    def view_groups(self):
+        return self.options.view_groups
+
+    def create_variables(self, setting):
+        options, width = self.options, setting.num_projections
+        require_fitting_views(options, setting)
+        self.freeze_steps = options.freeze_epochs * setting.known("epoch_steps")
+        self.prototypes = self.add_weight(
+            name="prototypes",
+            shape=[options.prototypes, width],
+            initializer=unit_rows_initializer(setting.seed),
+        )
+        self.queue = None
+        if options.queue_length:
+            batch = setting.known("global_batch_size")
+            require(
+                options.queue_length >= batch,
+                "`queue_length` must be at least the global batch size, or 0.",
+                queue_length=options.queue_length,
+                global_batch_size=batch,
+            )
+            self.queue_start = options.queue_start_epoch * setting.epoch_steps
+            self.queue = self.add_weight(
+                name="queue",
+                shape=[2, options.queue_length // batch * batch, width],
+                initializer="zeros",
+                trainable=False,
+            )
+
+    def loss(self, outputs):
+        temperature = self.options.temperature
+        scores = scores_of(outputs.projections, self.prototypes)
+        terms = [
+            losses.swapped_prediction(other, codes, temperature=temperature)
+            for view, codes in enumerate(map(self._codes, (0, 1), scores))
+            for place, other in enumerate(scores)
+            if place != view
+        ]
+        loss = tf.add_n(terms) / len(terms)
+        predictions = tf.nn.softmax(tf.concat(scores[:2], axis=0) / temperature)
+        return loss, {"swav_loss": loss, **usage_figures(predictions)}
+
+    def _codes(self, view, scores):
+        """Codes of a full view, of the batch or, once it is full, with the queue."""
+        options = {
+            "epsilon": self.options.epsilon,
+            "iterations": self.options.iterations,
+        }
+        alone = losses.sinkhorn(scores, **options)
+        if self.queue is None:
+            return alone
+        # Each replica brings its part of the queue, which all of them hold.
+        rows = self.queue.shape[1] // distribution.num_replicas()
+        start = distribution.replica_offset(rows)
+        own = tf.reshape(
+            self.queue[view, start : start + rows], [rows, self.queue.shape[2]]
+        )
+        earlier = tf.matmul(own, self.prototypes, transpose_b=True)
+        together = losses.sinkhorn(tf.concat([earlier, scores], axis=0), **options)
+        is_full = tf.reduce_any(self.queue[:, -1] != 0.0)
+        return tf.where(is_full, together[rows:], alone)
+
+    def frozen(self, step):
+        return [([self.prototypes], tf.cast(step, tf.float32) < self.freeze_steps)]
+
+    def after_update(self, outputs):
+        # Of length 1 before the next step, whatever the update has made of them.
+        changed = [(self.prototypes, tf.math.l2_normalize(self.prototypes, axis=1))]
+        if self.queue is not None:
+            newest = tf.stack(
+                [
+                    distribution.gather_across_replicas(unit_rows(z))
+                    for z in outputs.projections[:2]
+                ]
+            )
+            queue = tf.concat([newest, self.queue], axis=1)[:, : self.queue.shape[1]]
+            has_begun = outputs.step >= self.queue_start
+            changed.append((self.queue, tf.where(has_begun, queue, self.queue)))
+        distribution.assign_on_replicas(*map(list, zip(*changed, strict=True)))
+
+    def diagnose(self, figures, global_batch_size):
+        even = math.log(self.options.prototypes)
+        loss = figures.get("swav_loss", 0.0)
+        if abs(loss - even) < STUCK_TOLERANCE * even:
+            yield (
+                "stuck",
+                f"The loss is stuck at {loss:.3f}: ln(prototypes) = {even:.3f} is what "
+                "predictions give that tell no cluster from another. Try "
+                "--objective.epsilon=0.03, fewer --objective.prototypes, a longer "
+                "--objective.freeze_epochs, or, at small batches, an "
+                "--objective.queue_length.",
+            )
+        yield from too_few_in_use(figures)
+
+    def memory(self, global_batch_size, replicas=1):
+        views = sum(group.count for group in self.view_groups)
+        scores = 4 * views * (global_batch_size // replicas) * self.options.prototypes
+        state = sum(4 * v.shape.num_elements() for v in self.weights)
+        of = (
+            "prototypes, queue and scores"
+            if self.options.queue_length
+            else ("prototypes and scores")
+        )
+        return Memory(state + scores, of)
+
+
+def require_fitting_views(options, setting):
+    """Refuse small views that the encoder does not take.
+
+    Args:
+      options: MultiCropOptions.
+      setting: Setting.
+
+    Raises:
+      ConfigError: an encoder of patches that do not make up a small view; with a size
+        that they do.
+    """
+    multiple = models.size_multiple(setting.encoder)
+    for side in setting.image_shape[:2]:
+        small = round(side * options.small_size_fraction)
+        fitting = max(multiple, round(small / multiple) * multiple)
+        require(
+            not options.small_views or small % multiple == 0,
+            f"The sides of small views must be multiples of {multiple} pixels for this "
+            f"encoder, and a fraction of {options.small_size_fraction} of {side} is "
+            f"{small}. Try --objective.small_size_fraction={fitting / side:.4g}, or "
+            "--objective.small_views=0.",
+            small_size_fraction=options.small_size_fraction,
+        )
+
+
+def unit_rows(rows):
+    """float32 `[N, D]` of length 1."""
+    return tf.math.l2_normalize(tf.cast(rows, tf.float32), axis=1)
+
+
+def unit_rows_initializer(seed):
+    """A Keras initializer of rows that point everywhere, of length 1."""
+    normal = keras.initializers.RandomNormal(seed=seed)
+    return lambda shape, dtype=None, **_: tf.math.l2_normalize(
+        normal(shape, dtype), axis=1
+    )
+
+
+def scores_of(projections, prototypes):
+    """Cosine similarities of the views' projections to prototypes of length 1.
+
+    Args:
+      projections: sequence of `[N, D]`.
+      prototypes: float32 `[K, D]`.
+
+    Returns:
+      list of float32 `[N, K]`.
+    """
+    together = unit_rows(tf.concat(projections, axis=0))
+    scores = tf.matmul(together, prototypes, transpose_b=True)
+    return tf.split(scores, len(projections))
+
+
+def usage_figures(predictions):
+    """The values of `USAGE_FIGURES`.
+
+    Args:
+      predictions: float32 `[N, K]`, rows sum to 1.
+
+    Returns:
+      dict of figure name to float32 scalar, without gradient.
+    """
+    predictions = tf.stop_gradient(predictions)
+    mean = distribution.sum_over_replicas(tf.reduce_mean(predictions, axis=0))
+    mean /= distribution.num_replicas()
+    return {
+        "prediction_entropy": tf.reduce_mean(_entropy(predictions)),
+        "outputs_in_use": tf.exp(_entropy(mean)),
+    }
+
+
+def _entropy(probabilities):
+    return -tf.reduce_sum(tf.math.xlogy(probabilities, probabilities), axis=-1)
+
+
+def too_few_in_use(figures):
+    """The diagnosis of images that have all fallen into one cluster.
+
+    Args:
+      figures: dict of figure name to float, with `USAGE_FIGURES`.
+
+    Yields:
+      (name, sentence) as of `Objective.diagnose`, or nothing.
+    """
+    in_use = figures.get("outputs_in_use", math.inf)
+    if in_use < TOO_FEW_IN_USE:
+        yield (
+            "one cluster",
+            f"All images fall into one cluster ({in_use:.1f} are in use). Try a lower "
+            "--optimizer.base_learning_rate, or a larger --batch_size.",
+        )

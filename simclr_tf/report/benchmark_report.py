@@ -1,0 +1,193 @@
+"""What a benchmark found, as a table and as a plot of cost against size."""
+
+from simclr_tf.benchmarks import spread
+from simclr_tf.errors import DataError
+from simclr_tf.report.plots import matplotlib_parts, save_figure
+from simclr_tf.report.tables import markdown_table
+
+# Okabe and Ito: told apart with any kind of colour vision, by marker in print.
+_STYLES = (
+    ("#0072B2", "o", "-"),
+    ("#D55E00", "s", "--"),
+    ("#009E73", "^", "-."),
+    ("#CC79A7", "D", ":"),
+    ("#E69F00", "v", "-"),
+)
+_INK, _FAINT = "#222222", "#DDDDDD"
+_HEADER = ("benchmark", "case", "variant", "rate", "cost", "times as fast")
+
+
+def benchmark_markdown(records):
+    """A table of benchmarks, and on which machine they ran.
+
+    Args:
+      records: list of Record.
+
+    Returns:
+      str, Markdown: one table, then a line about each machine.
+
+    Raises:
+      DataError: there is nothing to show.
+    """
+    rows = [(record, row) for record in records for row in record.rows]
+    if not rows:
+        raise DataError("A table of benchmarks needs at least one measurement.")
+    with_memory = any(row.peak_bytes is not None for _, row in rows)
+    header = [*_HEADER, *(["peak memory", "of it added"] if with_memory else [])]
+    cells = [
+        [
+            record.benchmark,
+            row.case,
+            row.variant,
+            _rate(row),
+            _cost(row),
+            _ratio(row),
+            *([_bytes(row.peak_bytes), _bytes(row.added_bytes)] if with_memory else []),
+        ]
+        for record, row in rows
+    ]
+    table = markdown_table(header, cells, "lll" + "r" * (len(header) - 3))
+    return "\n\n".join([table, *dict.fromkeys(map(_machine, records))])
+
+
+def _rate(row):
+    return f"{_three_digits(row.rate)} {row.unit}/s"
+
+
+def _cost(row):
+    """Time of one unit: median and quartiles."""
+    times = spread(row.seconds)
+    factor, unit = next(
+        (factor, unit)
+        for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs"), (1e9, "ns"))
+        if times.median / row.units * factor >= 1 or unit == "ns"
+    )
+    median, low, high = (
+        _three_digits(value / row.units * factor)
+        for value in (times.median, times.low, times.high)
+    )
+    return f"{median} {unit} ({low} to {high})"
+
+
+def _ratio(row):
+    if row.variant == row.baseline:
+        return "1 (baseline)"
+    found = row.ratio
+    return f"{found.median:.2f} ({found.low:.2f} to {found.high:.2f})"
+
+
+def _bytes(number):
+    return "" if number is None else f"{number / 2**20:,.0f} MiB"
+
+
+def _three_digits(value):
+    """Three significant digits, without an exponent.
+
+    Example:
+      >>> _three_digits(12345.6), _three_digits(0.01234)
+      ('12,300', '0.0123')
+    """
+    if value < 1:
+        return f"{value:.3g}"
+    digits = max(0, 3 - len(str(int(value))))
+    return f"{float(f'{value:.3g}'):,.{digits}f}"
+
+
+def _machine(record):
+    machine, settings = record.machine, record.settings
+    versions = machine["versions"]
+    load = machine.get("load_average")
+    threads = [
+        f"{name.replace('_', '-').removesuffix('-threads')} threads "
+        f"{machine[name] or 'by default'}"
+        for name in ("intra_op_threads", "inter_op_threads")
+    ]
+    return (
+        f"Medians of {settings['rounds']} rounds, in brackets the quartiles; variants "
+        f"take turns, and ratios are of the same round. {machine['processor']}, "
+        f"{machine['usable_cores']} cores, {', '.join(machine['devices'])}; "
+        f"TensorFlow {versions['tensorflow']}; {', '.join(threads)}"
+        + (f"; load before: {load[0]:.1f}" if load else "")
+        + "."
+    )
+
+
+def compares_sizes(record):
+    """Whether a line of the record has at least two sizes."""
+    sizes = {}
+    for row in record.rows:
+        if row.line is not None:
+            sizes.setdefault(row.line, set()).add(row.size)
+    return any(len(found) > 1 for found in sizes.values())
+
+
+def cost_figure(record, path):
+    """Plot the cost of one unit against the size, both logarithmic, with quartiles.
+
+    Args:
+      record: Record whose rows have lines and sizes.
+      path: path of the PNG.
+
+    Raises:
+      ConfigError: matplotlib is missing.
+      DataError: no sizes are compared.
+      WorkdirError: the file cannot be written.
+    """
+    if not compares_sizes(record):
+        raise DataError(f"The benchmark {record.benchmark} compared no sizes.")
+    figure_module, canvas_module = matplotlib_parts()
+    figure = figure_module.Figure(figsize=(6.4, 4.2), dpi=160, facecolor="white")
+    canvas_module.FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    lines = {}
+    for row in record.rows:
+        if row.line is not None:
+            lines.setdefault(row.line, []).append(row)
+    for number, (name, rows) in enumerate(lines.items()):
+        color, marker, dashes = _STYLES[number % len(_STYLES)]
+        sizes, medians, errors = _points(rows)
+        axes.errorbar(
+            sizes,
+            medians,
+            yerr=errors,
+            label=name,
+            color=color,
+            marker=marker,
+            linestyle=dashes,
+            capsize=3,
+            linewidth=1.6,
+            markersize=5,
+        )
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="size",
+        ylabel=f"µs for one of the {record.rows[0].unit}",
+    )
+    axes.set_title(
+        f"{record.benchmark}: cost against size",
+        loc="left",
+        fontsize=10,
+        fontweight="bold",
+        color=_INK,
+    )
+    axes.grid(color=_FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.legend(frameon=False, loc="best")
+    figure.tight_layout()
+    save_figure(figure, path)
+
+
+def _points(rows):
+    """(sizes, medians, (below, above)) of a line, in µs a unit, by size."""
+    rows = sorted(rows, key=lambda row: row.size)
+    spreads = [
+        spread([1e6 * second / row.units for second in row.seconds]) for row in rows
+    ]
+    errors = (
+        [found.median - found.low for found in spreads],
+        [found.high - found.median for found in spreads],
+    )
+    return [row.size for row in rows], [found.median for found in spreads], errors

@@ -1,0 +1,140 @@
+"""README.md of a folder of exports, from what the published ones say of themselves."""
+
+from simclr_tf.encoder_zoo import PREFIX, RECORD
+from simclr_tf.errors import require
+from simclr_tf.evaluation import results_of_record
+from simclr_tf.report.result_sections import result_sections
+from simclr_tf.report.tables import markdown_table
+
+MAX_BYTES = 12_000_000
+_COMMAND = "simclr-tf zoo --folder=exported_models --readme"
+_HEAD = f"""\
+# Exported encoders
+
+<!-- Written by `{_COMMAND}`: edit nothing here. -->
+
+One folder an export: `saved_model/`, `config.json` (input contract, outputs, metrics,
+checksums, the run it came from) and `card.md` (data, licence, command, metrics, how to
+load it). `simclr-tf export --workdir=RUN --output=exported_models/NAME` writes another;
+with `--publish` it is listed here and ships with the package. `make demo` writes
+`exported_models/demo/`, which is not kept in the repository.
+"""
+
+
+def zoo_readme(entries):
+    """The text of exported_models/README.md.
+
+    Only published exports are in it: what else lies in the folder changes nothing.
+
+    Args:
+      entries: iterable of simclr_tf.encoder_zoo.ZooEntry.
+
+    Returns:
+      str, Markdown.
+
+    Raises:
+      ConfigError: an export that must not be published, see `check_published`.
+
+    Example:
+      >>> zoo_readme([]).splitlines()[0]
+      '# Exported encoders'
+    """
+    published = [entry for entry in entries if entry.published]
+    for entry in published:
+        check_published(entry)
+    if not published:
+        return _HEAD
+    table = markdown_table(
+        ["encoder", "network", "input", "images", "licence of the images", "size"],
+        [_row(entry) for entry in published],
+        align="lllllr",
+    )
+    parts = [_HEAD, "## What ships", "", table, "", *_loading_lines(published[0])]
+    for entry in published:
+        parts += _entry_lines(entry)
+    return "\n".join(parts)
+
+
+def check_published(entry):
+    """Raise unless an export may ship with the package.
+
+    Args:
+      entry: simclr_tf.encoder_zoo.ZooEntry.
+
+    Raises:
+      ConfigError: it is larger than 12 MB, says no licence of its images, or no
+        metrics.
+    """
+    require(
+        entry.num_bytes <= MAX_BYTES,
+        f"An encoder that ships has at most {MAX_BYTES:,} bytes: export it in "
+        "fewer formats.",
+        encoder=entry.name,
+        bytes=entry.num_bytes,
+    )
+    require(
+        entry.data_licence,
+        "An encoder that ships says under which licence its "
+        "images are: export it with --data_licence.",
+        encoder=entry.name,
+    )
+    require(
+        entry.metrics,
+        "An encoder that ships says what it can do: evaluate its "
+        "run, then export it again.",
+        encoder=entry.name,
+    )
+
+
+def _row(entry):
+    network = [
+        entry.architecture or "its own network",
+        f"{entry.num_parameters:,} parameters",
+        f"{entry.num_features} features",
+    ]
+    return [
+        f"[`{entry.name}`]({entry.name}/card.md)",
+        ", ".join(network),
+        entry.input_text(),
+        entry.data,
+        entry.data_licence,
+        f"{entry.num_bytes / 1e6:.1f} MB",
+    ]
+
+
+def _loading_lines(entry):
+    channels = entry.input_shape[-1]
+    return [
+        "From any folder:",
+        "",
+        "```python",
+        "import numpy as np",
+        "import simclr_tf",
+        "",
+        "print(simclr_tf.zoo())",
+        f'encoder = simclr_tf.load_encoder("{PREFIX}{entry.name}")',
+        f"images = np.zeros([1, {_side(entry, 1)}, {_side(entry, 2)}, {channels}], "
+        "np.float32)  # yours, in [0, 1]",
+        f"features = encoder(images)  # [1, {entry.num_features}]",
+        "```",
+        "",
+        "The cards say how to load them without this package.",
+        "",
+    ]
+
+
+def _side(entry, axis):
+    return entry.input_shape[axis] or entry.image_size_pixels or 32
+
+
+def _entry_lines(entry):
+    lines = [f"## {entry.name}", ""]
+    if entry.summary:
+        lines += [entry.summary, ""]
+    if entry.command:
+        lines += ["```sh", entry.command, "```", ""]
+    for record in entry.results:
+        results = results_of_record(record, entry.path / RECORD)
+        for section in result_sections(results):
+            lines += [f"### {section['title']}", "", section["markdown"], ""]
+    return lines

@@ -1,0 +1,269 @@
+"""The folder of a study: study.json (all cells and numbers), study.md and study.png.
+
+`cells/NAME-seedS/` is the workdir of a run, with its cell.json; `logs/` has its log.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+from simclr_tf.config.moved import flat_with_present_names
+from simclr_tf.config.schema import flatten, is_resumable, to_dict, walk_options
+from simclr_tf.errors import ConfigError, WorkdirError
+from simclr_tf.files import write_atomically
+from simclr_tf.studies.figures import study_figure
+from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
+from simclr_tf.studies.study import runs_of
+from simclr_tf.studies.tables import in_common, study_markdown
+
+STUDY_FILE, CELL_FILE = "study.json", "cell.json"
+TABLE_FILE, PICTURE_FILE = "study.md", "study.png"
+CELLS, LOGS = "cells", "logs"
+
+
+class StudyFolder:
+    """The files of one study.
+
+    Args:
+      path: path of the folder; need not exist yet.
+      study: Study.
+      budget: str.
+      base: Config that the cells change.
+    """
+
+    def __init__(self, path, study, budget, base):
+        self.path = pathlib.Path(path).expanduser()
+        self._study, self._budget, self._base = study, budget, base
+        self._cells = study.cells(base, budget)
+
+    def open(self, command):
+        """Begin the study in an empty folder, or check that it is the same as before.
+
+        Args:
+          command: str, the command line; the first one is kept.
+
+        Raises:
+          WorkdirError: the folder holds another study or other files, or cannot be
+            written.
+        """
+        study, base = self._study, flatten(self._base)
+        self._head = {
+            "study": study.name,
+            "title": study.title,
+            "question": study.question,
+            "paper": study.paper.source,
+            "budget": self._budget,
+            "command": command,
+            "base": {name: base[name] for name in base if name != "seed"},
+        }
+        is_new = self._is_new()
+        if not is_new:
+            before = self.read()
+            changed = _differences(before, self._head, self._base)
+            if changed:
+                raise WorkdirError(
+                    f"{self.path} holds another study: {', '.join(changed)}. Use "
+                    "another --workdir, or the same options to continue."
+                )
+            self._head["command"] = before.get("command", command)
+        try:
+            for name in (CELLS, LOGS):
+                (self.path / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkdirError(
+                f"Cannot write to --workdir={self.path}: {error.strerror}."
+            ) from error
+        if is_new and not (self.path / STUDY_FILE).exists():
+            self._write_study([])
+
+    def _is_new(self):
+        """Tell whether no study is here; another shard may begin it at this moment."""
+        try:
+            names = {path.name for path in self.path.iterdir()}
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            raise WorkdirError(
+                f"Cannot use --workdir={self.path}: {error.strerror}."
+            ) from error
+        foreign = [
+            name
+            for name in names - {CELLS, LOGS}
+            if not name.startswith(f".{STUDY_FILE}-")
+        ]
+        if foreign and STUDY_FILE not in names:
+            raise WorkdirError(
+                f"{self.path} is not empty and holds no study (no {STUDY_FILE}). Use a "
+                "new folder for --workdir."
+            )
+        return STUDY_FILE not in names
+
+    def read(self):
+        """Read study.json.
+
+        Returns:
+          dict.
+
+        Raises:
+          WorkdirError: the file is missing, damaged, or not of a study.
+        """
+        path = self.path / STUDY_FILE
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise WorkdirError(f"Cannot read {path}: {error}.") from error
+        if not isinstance(record, dict) or not {"study", "budget", "base"} <= set(
+            record
+        ):
+            raise WorkdirError(f"{path} is no record of a study.")
+        return record
+
+    def write(self, seeds, *, draws=True, say=print):
+        """Write study.json, study.md and study.png from all cells that are there.
+
+        Args:
+          seeds: ints; the seeds of earlier calls are added.
+          draws: bool, whether to draw the picture too.
+          say: function of a str.
+
+        Returns:
+          dict of run name to the record of its cell.json, or None: of all shards and
+          seeds.
+        """
+        while True:
+            asked = {summary["seed"] for summary in self.read()["cells"]}
+            runs = runs_of(self._cells, self._base, sorted(asked | set(seeds)))
+            records = self.records_of(runs)
+            self._write([summary_of(run, records[run.name]) for run in runs])
+            if draws:
+                self._draw(say)
+            if self.records_of(runs) == records:
+                return records  # Else another shard finished a cell: write it too.
+
+    def _write(self, summaries):
+        paper = self._study.paper
+        self._write_study(
+            summaries,
+            rows=list(map(dataclasses.asdict, rows_of(self._cells, summaries))),
+            note=paper.note,
+            paper_numbers=[
+                {"series": series, "x": x, "value": value}
+                for (series, x), value in paper.numbers.items()
+            ],
+        )
+        write_atomically(
+            self.path / TABLE_FILE,
+            study_markdown(self._study, self._cells, self.read()),
+        )
+
+    def _write_study(self, summaries, **more):
+        record = {**self._head, **more, "cells": summaries}
+        write_atomically(self.path / STUDY_FILE, json.dumps(record, indent=1) + "\n")
+
+    def _draw(self, say):
+        try:
+            study_figure(
+                self._study,
+                rows_of(self._cells, self.read()["cells"]),
+                self.path / PICTURE_FILE,
+                ours=in_common(self._cells, flatten(self._base)),
+            )
+        except ConfigError as error:  # matplotlib is an extra.
+            say(f"No figure: {error}")
+
+    def folder_of(self, run):
+        """Name the workdir of a run."""
+        return self.path / CELLS / run.name
+
+    def log_of(self, run):
+        """Name the log of a run."""
+        return self.path / LOGS / f"{run.name}.log"
+
+    def record_of(self, run):
+        """Read the cell.json of a run.
+
+        Returns:
+          dict, or None if the run is not over.
+
+        Raises:
+          WorkdirError: the file is damaged, or cannot be read.
+        """
+        path = self.folder_of(run) / CELL_FILE
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if record["status"] not in (DONE, FAILED):
+                raise KeyError("status")
+            return record
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WorkdirError(
+                f"Cannot read {path} ({error}). Remove it to run the cell again."
+            ) from error
+
+    def records_of(self, runs):
+        """Read the cell.json of each run: dict of run name to dict, or None."""
+        return {run.name: self.record_of(run) for run in runs}
+
+    def write_record(self, run, record):
+        """Write the cell.json of a run."""
+        text = json.dumps(
+            {
+                "name": run.cell.name,
+                "seed": run.seed,
+                "work": run.cell.work,
+                "changes": dict(run.cell.changes),
+                "settings": dict(run.cell.settings),
+                **record,
+                "config": to_dict(run.config),
+            },
+            indent=1,
+        )
+        path = self.folder_of(run) / CELL_FILE
+        write_atomically(path, text + "\n", make_folder=True)
+
+    def forget(self, run):
+        """Remove the workdir of a failed run, so that it starts afresh."""
+        shutil.rmtree(self.folder_of(run), ignore_errors=True)
+
+
+def summary_of(run, record):
+    """Make the entry of a run in study.json.
+
+    Args:
+      run: Run.
+      record: dict of its cell.json, or None.
+
+    Returns:
+      dict.
+    """
+    record = record or {"status": PENDING}
+    return {
+        "name": run.cell.name,
+        "workdir": f"{CELLS}/{run.name}",
+        "seed": run.seed,
+        "status": record["status"],
+        "values": record.get("values", {}),
+        "wall_seconds": record.get("wall_seconds"),
+        "error": record.get("error"),
+    }
+
+
+def _differences(before, now, base):
+    """Describe the differences of two studies; options that may change do not."""
+    changed = [
+        f"{name} (there {before[name]!r}, now {now[name]!r})"
+        for name in ("study", "budget")
+        if before[name] != now[name]
+    ]
+    if changed:
+        return changed
+    may_change = {name for name, item, _ in walk_options(base) if is_resumable(item)}
+    old = flat_with_present_names(before["base"])
+    new = json.loads(json.dumps(now["base"]))
+    return [
+        f"{name} (there {old.get(name)!r}, now {new.get(name)!r})"
+        for name in sorted({*old, *new} - may_change)
+        if old.get(name) != new.get(name)
+    ]

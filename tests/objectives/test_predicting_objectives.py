@@ -1,0 +1,106 @@
+"""BYOL and SimSiam: prediction, the held target, the schedule of the average."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from simclr_tf.models import PredictionHead
+from simclr_tf.objectives import BYOL, Outputs, SimSiam
+from simclr_tf.objectives.byol import rising_momentum
+from tests.objectives.small_models import a_batch, a_model, stepper, values
+
+
+def test_a_prediction_head_is_a_hidden_layer_with_batch_norm_and_a_linear_one():
+    head = PredictionHead(hidden_features=3, seed=1, batch_norm_epsilon=1e-3)
+    z = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+    head.build((None, 4))
+    for v in head.trainable_variables:
+        v.assign(np.random.default_rng(1).normal(size=v.shape))
+    hidden = z @ head.hidden.kernel.numpy()
+    hidden = (hidden - hidden.mean(0)) / np.sqrt(hidden.var(0) + 1e-3)
+    hidden = np.maximum(hidden * head.norm.gamma + head.norm.beta, 0)
+    expected = hidden @ head.last.kernel.numpy() + head.last.bias.numpy()
+    np.testing.assert_allclose(head(z, training=True), expected, 1e-4, 1e-5)
+    copy = PredictionHead.from_config(head.get_config())
+    assert copy(z).shape == (6, 4)
+    assert [v.shape for v in copy.variables] == [v.shape for v in head.variables]
+
+
+def cosine(a, b):
+    return np.sum(a * b, 1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+@pytest.mark.parametrize("name", ["simsiam", "byol"])
+def test_the_loss_is_that_of_both_directions(name):
+    cls = {"simsiam": SimSiam, "byol": BYOL}[name]
+    objective = a_model(cls(predictor_features=32)).objective
+    rng = np.random.default_rng(0)
+    a, b, c, d = rng.normal(size=(4, 8, 5)).astype("float32")
+    loss, _ = objective.loss(Outputs((), (a, b), (c, d), training=False))
+    p_a, p_b = objective.predictor(a).numpy(), objective.predictor(b).numpy()
+    if name == "simsiam":
+        expected = -(cosine(p_a, b) + cosine(p_b, a)) / 2
+    else:
+        expected = (2 - 2 * cosine(p_a, d)) + (2 - 2 * cosine(p_b, c))
+    np.testing.assert_allclose(loss, expected, 1e-4, 1e-5)
+
+
+def test_simsiam_takes_a_gradient_through_predictions_alone():
+    objective = a_model(SimSiam(predictor_features=4)).objective
+    a, b = np.random.default_rng(0).normal(size=(2, 8, 5)).astype("float32")
+    a, b = tf.Variable(a), tf.Variable(b)
+    weights = objective.predictor.trainable_variables
+    for v in weights:
+        v.assign(tf.zeros_like(v))
+    weights[-1].assign([1.0, 0.0, 0.0, 0.0, 0.0])  # It predicts the same of every z.
+    with tf.GradientTape() as tape:
+        loss, _ = objective.loss(Outputs((), (a, b)))
+    gradients = tape.gradient(loss, [a, b, weights[-1]])
+    assert np.abs(gradients[2]).max() > 0.1
+    np.testing.assert_array_equal(gradients[0], np.zeros([8, 5]))
+    np.testing.assert_array_equal(gradients[1], np.zeros([8, 5]))
+
+
+@pytest.mark.parametrize("step, expected", [(0, 0.9), (5, 0.95), (10, 1.0), (20, 1.0)])
+def test_the_momentum_rises_to_one_by_a_cosine(step, expected):
+    assert float(rising_momentum(0.9, step, 10)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_target_follows_the_weights_after_the_update_with_statistics_of_its_own():
+    model = a_model(BYOL(predictor_features=4, target_momentum=0.75))
+    target, encoder = model.objective.target_encoder.network, model.encoder
+    start = values(encoder.trainable_variables)
+    statistics = values(encoder.non_trainable_variables)
+    for own, copied in zip(target.weights, encoder.weights, strict=True):
+        np.testing.assert_array_equal(own, copied)
+    stepper(model)(a_batch(0))
+    averaged = zip(
+        target.trainable_variables, start, encoder.trainable_variables, strict=True
+    )
+    for own, old, new in averaged:
+        np.testing.assert_allclose(own, 0.75 * old + 0.25 * new, 1e-5, 1e-7)
+    for own, old in zip(target.non_trainable_variables, statistics, strict=True):
+        assert np.any(own != old)
+
+
+@pytest.mark.parametrize("cls", [SimSiam, BYOL])
+def test_validation_changes_nothing(cls):
+    model = a_model(cls(predictor_features=4))
+    before = values(model.objective.variables)
+    logs = model.test_step({k: tf.constant(v) for k, v in a_batch(0).items()})
+    assert np.isfinite(float(logs["loss"]))
+    for old, variable in zip(before, model.objective.variables, strict=True):
+        np.testing.assert_array_equal(variable, old)
+
+
+def test_the_target_takes_weights_that_were_loaded():
+    model = a_model(BYOL(predictor_features=4))
+    for variable in (*model.encoder.variables, *model.projection_head.variables):
+        variable.assign(variable + 1.0)
+    model.objective.weights_loaded()
+    for target, network in (
+        (model.objective.target_encoder, model.encoder),
+        (model.objective.target_head, model.projection_head),
+    ):
+        for own, loaded in zip(target.weights, network.weights, strict=True):
+            np.testing.assert_array_equal(own, loaded)
