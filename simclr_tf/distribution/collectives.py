@@ -196,3 +196,25 @@ def assign_on_replicas(variables: Sequence[Variable], values: Sequence[Tensor]) 
     tf.__internal__.distribute.interim.maybe_merge_call(
         assign, tf.distribute.get_strategy(), mirrored
     )
+
+
+def scatter_on_replicas(variable: Variable, rows: Tensor, values: Tensor) -> None:
+    """Replace some rows of a variable, on all replicas, without copying the rest.
+
+    Args:
+      variable: tf.Variable `[n, ...]`.
+      rows: integers `[N]`, the same on every replica; equal ones with equal values.
+      values: tensor `[N, ...]`, the same on every replica.
+    """
+
+    def scatter(strategy, rows, values):
+        strategy.extended.update(
+            variable,
+            lambda v, rows, values: v.scatter_nd_update(rows, values),
+            args=(rows, values),
+            group=False,
+        )
+
+    tf.__internal__.distribute.interim.maybe_merge_call(
+        scatter, tf.distribute.get_strategy(), rows[:, tf.newaxis], values
+    )

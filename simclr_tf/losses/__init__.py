@@ -17,7 +17,13 @@ from simclr_tf.losses.clusters import (
 )
 from simclr_tf.losses.decoupled import dcl, dcl_from_logits, dclw, dclw_from_logits
 from simclr_tf.losses.distillation import distillation_cross_entropy
-from simclr_tf.losses.memories import info_nce, instance_nce, instance_softmax
+from simclr_tf.losses.memories import (
+    info_nce,
+    info_nce_from_logits,
+    info_nce_logits,
+    instance_nce,
+    instance_softmax,
+)
 from simclr_tf.losses.nt_xent import (
     nt_xent,
     nt_xent_candidates,
@@ -65,6 +71,8 @@ __all__ = [
     "dino_cross_entropy",
     "distillation_cross_entropy",
     "info_nce",
+    "info_nce_from_logits",
+    "info_nce_logits",
     "instance_nce",
     "instance_softmax",
     "margin_triplet",

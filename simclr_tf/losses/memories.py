@@ -12,7 +12,12 @@ import tensorflow as tf
 
 from simclr_tf.array_types import Tensor, TensorLike
 from simclr_tf.errors import require
-from simclr_tf.losses.candidates import matching_tensors, require_temperature, unit_rows
+from simclr_tf.losses.candidates import (
+    CandidateLogits,
+    matching_tensors,
+    require_temperature,
+    unit_rows,
+)
 
 
 def info_nce(
@@ -45,15 +50,57 @@ def info_nce(
 
     Source: He et al., MoCo (2020), equation 1.
     """
+    return info_nce_from_logits(
+        info_nce_logits(queries, keys, queue, temperature=temperature)
+    )
+
+
+def info_nce_logits(
+    queries: TensorLike, keys: TensorLike, queue: TensorLike, *, temperature: float
+) -> CandidateLogits:
+    """Compute once what `info_nce` and the figures of a step read.
+
+    Args:
+      queries, keys, queue, temperature: as of `info_nce`.
+
+    Returns:
+      CandidateLogits: float32 `[N, 1 + K]`, the key of the same row in column 0.
+
+    Raises:
+      ConfigError: as `info_nce`.
+
+    Example:
+      >>> q = tf.eye(2)
+      >>> info_nce_logits(q, q, -q, temperature=0.5).logits.numpy().tolist()
+      [[2.0, -2.0, 0.0], [2.0, 0.0, -2.0]]
+    """
     require_temperature(temperature=temperature)
     queries, keys = matching_tensors(queries=queries, keys=keys)
     queue = _memory(queries, queue=queue)
     queries, keys = unit_rows(queries), tf.stop_gradient(unit_rows(keys))
     positive = tf.reduce_sum(queries * keys, axis=1, keepdims=True)
     negatives = tf.matmul(queries, queue, transpose_b=True)
-    logits = tf.concat([positive, negatives], axis=1) / temperature  # [N, 1 + K]
+    logits = tf.concat([positive, negatives], axis=1) / temperature
+    return CandidateLogits(logits, tf.zeros(tf.shape(logits)[:1], tf.int32))
+
+
+def info_nce_from_logits(candidates: CandidateLogits) -> Tensor:
+    """Compute InfoNCE from what the figures of the same step share.
+
+    Args:
+      candidates: CandidateLogits, of `info_nce_logits`.
+
+    Returns:
+      float32 `[N]`.
+
+    Example:
+      >>> q = tf.eye(2)
+      >>> candidates = info_nce_logits(q, q, 0 * q, temperature=1.0)
+      >>> round(float(info_nce_from_logits(candidates)[0]), 4)  # ln(1 + 2 / e)
+      0.5514
+    """
     return tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=tf.zeros(tf.shape(logits)[:1], tf.int32), logits=logits
+        labels=candidates.positives, logits=candidates.logits
     )
 
 

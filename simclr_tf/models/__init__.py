@@ -10,6 +10,7 @@ from simclr_tf.lazy import public_names
 
 if TYPE_CHECKING:
     from simclr_tf.models.averaged_network import AveragedNetwork as AveragedNetwork
+    from simclr_tf.models.averaged_network import AveragedPair as AveragedPair
     from simclr_tf.models.check_encoder import check_encoder as check_encoder
     from simclr_tf.models.check_encoder import fitting_encoder as fitting_encoder
     from simclr_tf.models.check_encoder import size_multiple as size_multiple

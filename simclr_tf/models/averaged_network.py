@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import tensorflow as tf
+
 from simclr_tf._keras import keras
 from simclr_tf.array_types import Layer, Tensor, TensorLike, Variable
 from simclr_tf.distribution import assign_on_replicas
 from simclr_tf.errors import require
+from simclr_tf.models.synchronized_batch_norm import SynchronizedBatchNormalization
 from simclr_tf.models.synchronized_copy import synchronized_layer
 
 
@@ -21,6 +24,9 @@ class AveragedNetwork(keras.layers.Layer):
       network: keras.Model with a graph of layers, or a built keras layer that can be
         made from its config; built in the strategy's scope.
       name: str, of the layer.
+      batch_norm_groups: int, groups of the rows that batch norm looks at in training;
+        see `SynchronizedBatchNormalization`. (Batch norm within layers of a user's own
+        classes is left as it is.)
 
     Raises:
       ConfigError: a layer that cannot be made anew from its config.
@@ -39,12 +45,20 @@ class AveragedNetwork(keras.layers.Layer):
     (2017).
     """
 
-    def __init__(self, network: Layer, name: str = "averaged_network") -> None:
+    def __init__(
+        self,
+        network: Layer,
+        name: str = "averaged_network",
+        batch_norm_groups: int = 1,
+    ) -> None:
         super().__init__(name=name)
         self.network = synchronized_layer(network)
         if not self.network.built:
             self.network.build_from_config(network.get_build_config())
         self.follow(network)
+        for layer in self.network.submodules:
+            if isinstance(layer, SynchronizedBatchNormalization):
+                layer.groups = batch_norm_groups
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         """Apply the copy to the inputs."""
@@ -87,3 +101,39 @@ class AveragedNetwork(keras.layers.Layer):
     def non_trainable_weights(self) -> list[Variable]:
         """All variables of the copy."""
         return self.network.weights
+
+
+class AveragedPair(keras.layers.Layer):
+    """Averaged copies of an encoder and of its head: what makes keys and targets.
+
+    Args:
+      encoder, head: the networks in training, as of `AveragedNetwork`.
+      batch_norm_groups: int, as of `AveragedNetwork`.
+      name: str, of the layer.
+    """
+
+    def __init__(
+        self,
+        encoder: Layer,
+        head: Layer,
+        batch_norm_groups: int = 1,
+        name: str = "averaged_pair",
+    ) -> None:
+        super().__init__(name=name)
+        self.encoder = AveragedNetwork(encoder, "averaged_encoder", batch_norm_groups)
+        self.head = AveragedNetwork(head, "averaged_head", batch_norm_groups)
+
+    def call(self, images: TensorLike, training: bool = False) -> Tensor:
+        """Make projections `[N, D]` of images `[N, H, W, C]`, without a gradient."""
+        features = self.encoder(images, training=training)
+        return tf.stop_gradient(self.head(features, training=training))
+
+    def follow(self, encoder: Layer, head: Layer) -> None:
+        """Take all weights and statistics of both as they are."""
+        self.encoder.follow(encoder)
+        self.head.follow(head)
+
+    def average(self, encoder: Layer, head: Layer, decay: float | TensorLike) -> None:
+        """Apply `AveragedNetwork.average` to both."""
+        self.encoder.average(encoder, decay)
+        self.head.average(head, decay)

@@ -36,6 +36,12 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
     (Keras's `synchronized=True` takes E[x^2] - E[x]^2, never the unbiased estimate,
     and three collectives.)
 
+    Attributes:
+      groups: int, in training row i of every replica is normalized with the rows whose
+        place is i modulo `groups` (of all replicas) alone: split batch norm. Groups
+        that divide each replica's rows are the same on any replica count. Moving
+        statistics follow the mean over the groups. 1: the whole batch.
+
     Args:
       **kwargs: of `keras.layers.BatchNormalization`, but `synchronized`; with one
         `axis`, without `renorm` and `virtual_batch_size`.
@@ -49,6 +55,8 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
       [[-1.0], [1.0]]
     """
 
+    groups = 1
+
     def add_weight(self, *args: Any, **kwargs: Any) -> Variable:
         """Add a weight; moving statistics are known to agree over replicas."""
         if kwargs.get("aggregation") == tf.VariableAggregation.MEAN:
@@ -60,6 +68,8 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
     ) -> Tensor:
         """Normalize; a bool `training` picks batch or moving statistics."""
         training = self._get_training_value(training)
+        if self.groups > 1 and training is not False:
+            return self._call_in_groups(inputs, training, mask)
         if not in_several_replicas() or training is False:
             return super().call(inputs, training=training, mask=mask)
         self._require_plain(training, mask)
@@ -74,6 +84,31 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
         )
         self._move_statistics(mean, variance, _numbers_averaged(inputs, axes))
         return outputs
+
+    def _call_in_groups(self, inputs, training, mask):
+        self._require_plain(training, mask)
+        rows = inputs.shape[0]
+        require(
+            rows is not None and rows % self.groups == 0,
+            "The groups of split batch norm must divide the images of one replica "
+            "(of one micro-batch, if there are any).",
+            groups=self.groups,
+            images=rows,
+        )
+        shape = tf.shape(inputs)
+        split = tf.concat([[rows // self.groups, self.groups], shape[1:]], axis=0)
+        values = tf.reshape(tf.cast(inputs, self.moving_mean.dtype), split)
+        kept = (1, self.axis[0] + 1)
+        axes = [i for i in range(inputs.shape.rank + 1) if i not in kept]
+        mean, variance = moments_over_replicas(values, axes)  # [1, groups, .., C]
+        scale = tf.math.rsqrt(variance + self.epsilon)
+        scale *= self._per_channel(self.gamma, inputs, tf.ones)
+        outputs = (values - mean) * scale
+        outputs += self._per_channel(self.beta, inputs, tf.zeros)
+        means = [tf.reduce_mean(moment, axis=1) for moment in (mean, variance)]
+        self._move_statistics(*means, _numbers_averaged(values, axes))
+        outputs = tf.cast(tf.reshape(outputs, shape), self.compute_dtype)
+        return tf.ensure_shape(outputs, inputs.shape)
 
     def _require_plain(self, training, mask):
         require(

@@ -59,7 +59,10 @@ def synchronized_layer(layer):
     if kind in _BATCH_NORMS:
         kind = SynchronizedBatchNormalization
     try:
-        return kind.from_config(layer.get_config())
+        config = layer.get_config()
+        if "synchronized" in config:  # A head: its batch norm is within.
+            config["synchronized"] = True
+        return kind.from_config(config)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ConfigError(
             "For several replicas a copy of the encoder is made, but one of its layers "

@@ -8,7 +8,9 @@ from simclr_tf.objectives.barlow_twins import BarlowTwins
 from simclr_tf.objectives.byol import BYOL
 from simclr_tf.objectives.dcl import DCL, DCLW
 from simclr_tf.objectives.dino import DINO
+from simclr_tf.objectives.instance_discrimination import InstanceDiscrimination
 from simclr_tf.objectives.margin_triplet import MarginTriplet
+from simclr_tf.objectives.moco import MoCo
 from simclr_tf.objectives.nt_logistic import NTLogistic
 from simclr_tf.objectives.nt_xent import NTXent
 from simclr_tf.objectives.objective import (
@@ -36,6 +38,8 @@ OBJECTIVES = {
     "sup_con": SupCon,
     "barlow_twins": BarlowTwins,
     "vicreg": VICReg,
+    "moco": MoCo,
+    "instance_discrimination": InstanceDiscrimination,
     "simsiam": SimSiam,
     "byol": BYOL,
     "swav": SwAV,
@@ -50,8 +54,10 @@ __all__ = [
     "DCLW",
     "DINO",
     "Figure",
+    "InstanceDiscrimination",
     "MarginTriplet",
     "Memory",
+    "MoCo",
     "NTLogistic",
     "NTXent",
     "OBJECTIVES",

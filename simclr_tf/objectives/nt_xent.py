@@ -3,12 +3,21 @@
 import math
 from dataclasses import dataclass
 
-from simclr_tf.config.schema import GuestOptions, option, require_positive
-from simclr_tf.lazy import module
+from simclr_tf.config.schema import (
+    GuestOptions,
+    option,
+    require_fraction,
+    require_positive,
+)
+from simclr_tf.errors import require
+from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Memory, Objective
+from simclr_tf.objectives.queue import pushed, unit_start
 
+distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
 metrics = module("simclr_tf.metrics")
+models = module("simclr_tf.models")
 
 STUCK_TOLERANCE = 0.02  # Of ln(2G - 1).
 
@@ -27,39 +36,120 @@ class NTXentOptions(GuestOptions):
         "processor's cache.",
         resumable=True,
     )
+    memory_size: int | None = option(
+        None,
+        "Keys of an averaged network, from earlier steps, that are negatives as well "
+        "(SimCLRv2: 65536); if unset, none.",
+    )
+    memory_momentum: float = option(0.999, "Decay of the averaged network.")
 
     def check(self):
-        require_positive(temperature=self.temperature, chunk_size=self.chunk_size)
+        require_positive(
+            temperature=self.temperature,
+            chunk_size=self.chunk_size,
+            memory_size=self.memory_size,
+        )
+        require_fraction("memory_momentum", self.memory_momentum)
+        require(
+            not self.memory_size or (self.chunk_size is None and self.normalize),
+            "`memory_size` takes neither `chunk_size` nor `normalize=False`.",
+            memory_size=self.memory_size,
+            chunk_size=self.chunk_size,
+            normalize=self.normalize,
+        )
 
 
 class NTXent(Objective):
     """Normalized temperature-scaled cross-entropy over the 2G - 1 candidates.
 
+    With a memory, each anchor has K negatives more: keys of the second views of earlier
+    batches, by an averaged network. The authors published no code of theirs; here the
+    memory is read before the step's keys enter it, and the batch stays as it is.
+
     Args:
       temperature, normalize, chunk_size: as of `simclr_tf.losses.nt_xent`.
+      memory_size: int >= 1, K; None: no memory.
+      memory_momentum: float in [0, 1], of the averaged encoder and head.
 
-    Source: arXiv 2002.05709, equation 1 and algorithm 1.
+    Source: arXiv 2002.05709, equation 1 and algorithm 1; the memory: Chen et al.,
+    SimCLRv2 (2020), arXiv 2006.10029, section 2.
     """
 
     Options = NTXentOptions
     title = "SimCLR"
     figures = CONTRASTIVE_FIGURES
 
+    def create_variables(self, setting):
+        if self.options.memory_size:
+            self.averaged = models.AveragedPair(
+                setting.encoder, setting.projection_head
+            )
+            self.queue = self.add_weight(
+                name="memory",
+                shape=[self.options.memory_size, setting.num_projections],
+                initializer=unit_start(setting.seed),
+                trainable=False,
+            )
+
+    def weights_loaded(self):
+        if self.options.memory_size:
+            self.averaged.follow(self.setting.encoder, self.setting.projection_head)
+
+    def targets(self, views, training):
+        if not self.options.memory_size:
+            return ()
+        return (self.averaged(views[1], training=training),)
+
     def loss(self, outputs):
-        candidates = losses.nt_xent_candidates(
-            *outputs.projections,
-            temperature=self.options.temperature,
-            normalize=self.options.normalize,
-            chunk_size=self.options.chunk_size,
-        )
+        if self.options.memory_size:
+            candidates = self._candidates_with_memory(outputs)
+        else:
+            candidates = losses.nt_xent_candidates(
+                *outputs.projections,
+                temperature=self.options.temperature,
+                normalize=self.options.normalize,
+                chunk_size=self.options.chunk_size,
+            )
         return contrastive_figures(losses.nt_xent_from_logits(candidates), candidates)
 
+    def _candidates_with_memory(self, outputs):
+        temperature = self.options.temperature
+        in_batch = losses.candidate_logits(
+            *outputs.projections, temperature=temperature
+        )
+        anchors = tf.concat(outputs.projections, axis=0)
+        remembered = losses.info_nce_logits(
+            anchors, anchors, self.queue, temperature=temperature
+        ).logits[:, 1:]
+        return losses.CandidateLogits(
+            tf.concat([in_batch.logits, remembered], axis=1), in_batch.positives
+        )
+
+    def after_update(self, outputs):
+        if not self.options.memory_size:
+            return
+        queue = pushed(tf.convert_to_tensor(self.queue), outputs.targets[0])
+        distribution.assign_on_replicas([self.queue], [queue])
+        self.averaged.average(
+            self.setting.encoder,
+            self.setting.projection_head,
+            self.options.memory_momentum,
+        )
+
     def diagnose(self, figures, global_batch_size):
-        stuck = math.log(2 * global_batch_size - 1)
-        return stuck_at(stuck, "ln(2 * batch - 1)", figures, global_batch_size)
+        remembered = self.options.memory_size or 0
+        stuck = math.log(2 * global_batch_size - 1 + remembered)
+        formula = f"ln(2 * batch - 1{' + memory_size' if remembered else ''})"
+        return stuck_at(stuck, formula, figures, global_batch_size)
 
     def memory(self, global_batch_size, replicas=1):
-        return logits_memory(global_batch_size, replicas, self.options.chunk_size)
+        if not self.options.memory_size:
+            return logits_memory(global_batch_size, replicas, self.options.chunk_size)
+        anchors = 2 * global_batch_size // replicas
+        width = self.setting.num_projections if self.setting else 0
+        logits = 4 * anchors * (2 * global_batch_size + self.options.memory_size)
+        queue = 4 * self.options.memory_size * width
+        return Memory(logits + queue, "logits a step and keys in the memory")
 
 
 def contrastive_figures(loss, candidates):

@@ -257,3 +257,23 @@ def test_it_survives_every_format(save_format, tmp_path):
     loaded = keras.models.load_model(path, compile=False)
     assert type(loaded.get_layer("bn")) is SynchronizedBatchNormalization
     np.testing.assert_allclose(loaded(x), model(x), rtol=1e-6)
+
+
+def test_groups_are_normalized_apart_whatever_their_order():
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=[6, 3, 3, 4]).astype("float32")
+    split, whole = (SynchronizedBatchNormalization(momentum=0.5) for _ in range(2))
+    split.groups = 3
+    outputs = split(images, training=True).numpy()
+    for group in range(3):
+        expected = whole(images[group::3], training=True)
+        np.testing.assert_allclose(outputs[group::3], expected, rtol=1e-4, atol=1e-5)
+    means = images.reshape([2, 3, 9, 4]).mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(split.moving_mean, 0.5 * means, rtol=1e-4, atol=1e-6)
+
+
+def test_groups_that_do_not_divide_the_images_are_refused():
+    split = SynchronizedBatchNormalization()
+    split.groups = 4
+    with pytest.raises(ConfigError, match="must divide the images"):
+        split(np.zeros([6, 2], "float32"), training=True)

@@ -1,0 +1,261 @@
+"""Instance discrimination: every image is a class, and a bank remembers them all."""
+
+import math
+from dataclasses import dataclass
+
+from simclr_tf.augment.view_plan import ViewGroup
+from simclr_tf.config.schema import (
+    GuestOptions,
+    option,
+    require_fraction,
+    require_not_negative,
+    require_positive,
+)
+from simclr_tf.errors import ConfigError, received_text
+from simclr_tf.lazy import module, tf
+from simclr_tf.objectives.objective import Figure, Memory, Objective
+from simclr_tf.objectives.queue import unit_start
+
+candidates = module("simclr_tf.losses.candidates")
+distribution = module("simclr_tf.distribution")
+losses = module("simclr_tf.losses")
+metrics = module("simclr_tf.metrics")
+
+HOST_MEMORY_BYTES = 2**28  # Larger banks stay in host memory on a single device.
+CHANCE_TOLERANCE, COLLAPSED, STALE_STEPS = 0.02, 0.05, 1e5
+
+
+@dataclass(frozen=True)
+class InstanceDiscriminationOptions(GuestOptions):
+    """Options of instance discrimination."""
+
+    name: str = option("instance_discrimination", "What is learned, by its name.")
+    temperature: float = option(
+        0.07, "Divides the similarities (paper: 0.07; its CIFAR code: 0.1)."
+    )
+    negatives: int = option(
+        4096,
+        "Images drawn as noise for each image (paper: 4096); 0: the softmax over all "
+        "images (its CIFAR code).",
+    )
+    bank_momentum: float = option(
+        0.5, "Share of an image's old row in its new one (paper: 0.5)."
+    )
+    normalizer_momentum: float = option(
+        1.0, "1: estimated at the first step and kept (paper); 0.99: averaged."
+    )
+    proximal_weight: float = option(
+        0.0, "Of the squared distance to an image's old row (paper: 30; its code: 0)."
+    )
+
+    def check(self):
+        require_positive(temperature=self.temperature)
+        require_not_negative(
+            negatives=self.negatives, proximal_weight=self.proximal_weight
+        )
+        require_fraction("bank_momentum", self.bank_momentum)
+        require_fraction("normalizer_momentum", self.normalizer_momentum)
+
+
+class InstanceDiscrimination(Objective):
+    """Tell each image of the data set from all others, by one view and a bank.
+
+    Row i of the bank is what image i of the source gave when it was last seen: rows
+    follow the images' ids, so shuffling, sharding and resuming leave them in place. No
+    image needs another of its batch. The paper's head is
+    `--projection_head.kind=linear` without batch norm. On a single device a bank of
+    more than 256 MiB stays in host memory.
+
+    Args:
+      temperature: as of `simclr_tf.losses.instance_nce`.
+      negatives: int, m; they are drawn with replacement, and are a function of the seed
+        and the step, whatever the replicas. 0: `simclr_tf.losses.instance_softmax`.
+      bank_momentum: float in [0, 1].
+      normalizer_momentum: float in [0, 1], of the NCE's normalizer.
+      proximal_weight: float >= 0.
+
+    Source: Wu et al., Instance Discrimination (2018), arXiv 1805.01978.
+    """
+
+    Options = InstanceDiscriminationOptions
+    title = "Instance discrimination"
+    figures = (
+        Figure("instance_loss", "instance loss", better="lower"),
+        Figure(
+            "instance_accuracy",
+            "images nearer to their own row than to the others compared",
+            unit="fraction",
+            better="higher",
+            short="instance acc",
+            form=".1%",
+        ),
+        Figure("bank_similarity", "cosine of an image and its row", better="higher"),
+        Figure(
+            "bank_age", "steps since the rows of the batch were written", form=".0f"
+        ),
+        Figure(
+            "projection_spread",
+            "standard deviation of the normalised projections, times sqrt(d)",
+            better="higher",
+        ),
+    )
+
+    @property
+    def view_groups(self):
+        return (ViewGroup(1),)
+
+    def create_variables(self, setting):
+        images, width = setting.known("num_examples"), setting.num_projections
+        in_host = 4 * images * width > HOST_MEMORY_BYTES
+        place = "CPU:0" if in_host and distribution.num_replicas() == 1 else None
+        with tf.device(place):
+            self.bank = self._state("bank", [images, width], unit_start(setting.seed))
+        self.written = self._state("written", [images], "zeros", "int64")
+        # The normalizer Z of the NCE; 0 until the first step has estimated it.
+        self.normalizer = self._state("normalizer", [], "zeros")
+
+    def _state(self, name, shape, initializer, dtype="float32"):
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            dtype=dtype,
+            trainable=False,
+        )
+
+    def loss(self, outputs):
+        ids = self._ids(outputs)
+        projections = outputs.projections[0]
+        own = tf.gather(self.bank, ids)
+        similarity = -losses.negative_cosine(projections, own)
+        age = outputs.step - tf.gather(self.written, ids)
+        loss, accuracy = (
+            self._nce(outputs, ids)
+            if self.options.negatives
+            else self._softmax(projections, ids)
+        )
+        if self.options.proximal_weight:  # |v - M|^2 of unit vectors.
+            loss += self.options.proximal_weight * 2.0 * (1.0 - similarity)
+        return loss, {
+            "instance_loss": loss,
+            "instance_accuracy": accuracy,
+            "bank_similarity": similarity,
+            "bank_age": tf.cast(age, tf.float32),
+            "projection_spread": metrics.feature_standard_deviation(
+                tf.stop_gradient(projections)
+            ),
+        }
+
+    def _ids(self, outputs):
+        if outputs.ids is None:
+            raise ConfigError(
+                "instance_discrimination needs to know the images: batches must hold "
+                '"ids", their positions in the source. Use a source with a known '
+                "number of images, or --objective=moco. " + received_text(ids=None)
+            )
+        return outputs.ids
+
+    def _softmax(self, projections, ids):
+        bank, temperature = tf.convert_to_tensor(self.bank), self.options.temperature
+        loss = losses.instance_softmax(projections, ids, bank, temperature=temperature)
+        scores = tf.matmul(candidates.unit_rows(projections), bank, transpose_b=True)
+        nearest = tf.argmax(scores, axis=1)
+        return loss, tf.cast(nearest == tf.cast(ids, nearest.dtype), tf.float32)
+
+    def _nce(self, outputs, ids):
+        projections, negative_ids = outputs.projections[0], self._negatives(outputs)
+        scores = self._scores(projections, ids, negative_ids)
+        loss = losses.instance_nce(
+            projections,
+            ids,
+            tf.convert_to_tensor(self.bank),
+            negative_ids,
+            temperature=self.options.temperature,
+            normalizer=self._normalizer_after(scores),
+        )
+        nearest = scores[:, 0] > tf.reduce_max(scores[:, 1:], axis=1)
+        return loss, tf.cast(nearest, tf.float32)
+
+    def _negatives(self, outputs):
+        """Draw for the global batch; int64 `[N, m]`, this replica's rows of it."""
+        rows = outputs.projections[0].shape[0]
+        drawn = tf.random.stateless_uniform(
+            [rows * distribution.num_replicas(), self.options.negatives],
+            seed=tf.stack([tf.constant(self.setting.seed, tf.int64), outputs.step]),
+            minval=0,
+            maxval=self.bank.shape[0],
+            dtype=tf.int64,
+            alg="philox",
+        )
+        start = distribution.replica_offset(rows)
+        return drawn[start : start + rows]
+
+    def _scores(self, projections, ids, negative_ids):
+        """Compute similarities `[N, 1 + m]` with the own row and the noise."""
+        places = tf.concat([ids[:, tf.newaxis], negative_ids], axis=1)
+        rows = tf.gather(tf.convert_to_tensor(self.bank), places)
+        unit = candidates.unit_rows(tf.stop_gradient(projections))
+        return tf.einsum("nd,nmd->nm", unit, rows)
+
+    def _normalizer_after(self, scores):
+        """Update Z by this step's estimate: n times the mean of exp(s / t)."""
+        mean = tf.reduce_mean(tf.exp(scores / self.options.temperature))
+        mean = distribution.sum_over_replicas(mean / distribution.num_replicas())
+        estimate, momentum = self.bank.shape[0] * mean, self.options.normalizer_momentum
+        averaged = momentum * self.normalizer + (1.0 - momentum) * estimate
+        return tf.where(self.normalizer > 0, averaged, estimate)
+
+    def after_update(self, outputs):
+        ids, projections = self._ids(outputs), outputs.projections[0]
+        if self.options.negatives:
+            scores = self._scores(projections, ids, self._negatives(outputs))
+            normalizer = self._normalizer_after(scores)
+            distribution.assign_on_replicas([self.normalizer], [normalizer])
+        ids = distribution.gather_across_replicas(ids)
+        newest = distribution.gather_across_replicas(candidates.unit_rows(projections))
+        kept = self.options.bank_momentum
+        rows = kept * tf.gather(self.bank, ids) + (1.0 - kept) * newest
+        rows = _last_of_each(ids, candidates.unit_rows(rows))
+        steps = tf.fill(tf.shape(ids), outputs.step + 1)
+        distribution.scatter_on_replicas(self.bank, ids, rows)
+        distribution.scatter_on_replicas(self.written, ids, steps)
+
+    def diagnose(self, figures, global_batch_size):
+        noise = self.options.negatives
+        if noise:  # Where p = 1 / n, as without any knowledge of the images.
+            chance = math.log(1 + noise) + noise * math.log(1 + 1 / noise)
+            loss = figures.get("instance_loss", 0.0)
+            if abs(loss - chance) < CHANCE_TOLERANCE * chance:
+                yield (
+                    "stuck",
+                    f"The loss is stuck at {loss:.3f}: {chance:.3f} is what images "
+                    "that are not told apart give. Try another "
+                    "--optimizer.base_learning_rate or --objective.temperature.",
+                )
+        if figures.get("projection_spread", 1.0) < COLLAPSED:
+            yield (
+                "collapsed projections",
+                "The projections of all images have become one. Try a lower "
+                "--optimizer.base_learning_rate.",
+            )
+        if figures.get("bank_age", 0.0) > STALE_STEPS:
+            yield (
+                "stale bank",
+                "Rows of the bank are written so seldom that they are of another "
+                "network. Try a larger --batch_size, fewer images, or "
+                "--objective=moco.",
+            )
+
+    def memory(self, global_batch_size, replicas=1):
+        images = (self.setting and self.setting.num_examples) or 0
+        width = self.setting.num_projections if self.setting else 0
+        rows, compared = global_batch_size // replicas, self.options.negatives
+        gathered = rows * (compared * width if compared else images)
+        return Memory(4 * (images * width + gathered), "bank and rows compared")
+
+
+def _last_of_each(ids, rows):
+    """Give equal ids equal rows, the last, so that no order of writing matters."""
+    same = ids[:, tf.newaxis] == ids[tf.newaxis]
+    places = tf.range(tf.shape(ids)[0])
+    return tf.gather(rows, tf.reduce_max(tf.where(same, places, 0), axis=1))

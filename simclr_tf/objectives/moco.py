@@ -1,0 +1,224 @@
+"""Momentum contrast: a queue of keys that a slowly moving network made."""
+
+import math
+from dataclasses import dataclass
+
+from simclr_tf.config.schema import (
+    GuestOptions,
+    option,
+    require_at_least_one,
+    require_fraction,
+    require_positive,
+)
+from simclr_tf.lazy import module, tf
+from simclr_tf.objectives.nt_xent import STUCK_TOLERANCE
+from simclr_tf.objectives.objective import (
+    CONTRASTIVE_FIGURES,
+    Figure,
+    Memory,
+    Objective,
+)
+from simclr_tf.objectives.queue import pushed, unit_start
+
+distribution = module("simclr_tf.distribution")
+losses = module("simclr_tf.losses")
+metrics = module("simclr_tf.metrics")
+models = module("simclr_tf.models")
+
+STALE, COLLAPSED = 0.2, 0.05
+
+
+@dataclass(frozen=True)
+class MoCoOptions(GuestOptions):
+    """Options of MoCo."""
+
+    name: str = option("moco", "What is learned, by its name.")
+    temperature: float = option(
+        0.2, "Divides the similarities (v1: 0.07; v2: 0.2; CIFAR: 0.1)."
+    )
+    queue_length: int = option(65536, "Keys that are remembered (CIFAR: 4096).")
+    target_momentum: float = option(
+        0.999, "Decay of the averaged encoder and head (CIFAR: 0.99)."
+    )
+    symmetric: bool = option(
+        False, "Each view is query and key in turn, with a queue of its own."
+    )
+    batch_norm_groups: int = option(
+        8, "Parts of the batch whose keys share statistics; 1 lets keys leak them."
+    )
+
+    def check(self):
+        require_positive(temperature=self.temperature)
+        require_at_least_one(
+            queue_length=self.queue_length, batch_norm_groups=self.batch_norm_groups
+        )
+        require_fraction("target_momentum", self.target_momentum)
+
+
+class MoCo(Objective):
+    """Pick the key of an image's other view out of it and a queue of older keys.
+
+    The queue is read before the step's keys enter it. The batch norm of the keys is
+    split: the rows of the batch whose places are equal modulo `batch_norm_groups` share
+    their statistics, while those of the queries are of the whole global batch; so an
+    image's key and query never have the same, on one device as on many, and nothing is
+    shuffled (batches are random already). The groups are the same on any number of
+    replicas whose rows they divide. MoCo v1's head is `--projection_head.kind=linear`,
+    v2's has two layers, both without batch norm.
+
+    Args:
+      temperature: as of `simclr_tf.losses.info_nce`.
+      queue_length: int >= 1, K; no multiple of the batch is needed.
+      target_momentum: float in [0, 1], of the networks that make the keys.
+      symmetric: bool.
+      batch_norm_groups: int >= 1.
+
+    Source: He et al., MoCo (2020), arXiv 1911.05722; Chen et al., MoCo v2 (2020),
+    arXiv 2003.04297.
+    """
+
+    Options = MoCoOptions
+    title = "MoCo"
+    figures = (
+        *CONTRASTIVE_FIGURES,
+        Figure(
+            "key_agreement",
+            "cosine of a view's projection and its key",
+            better="higher",
+        ),
+        Figure(
+            "projection_spread",
+            "standard deviation of the normalised projections, times sqrt(d)",
+            better="higher",
+        ),
+    )
+
+    @property
+    def directions(self):
+        """int: how many of the views are queries."""
+        return 2 if self.options.symmetric else 1
+
+    def create_variables(self, setting):
+        options = self.options
+        self.averaged = models.AveragedPair(
+            setting.encoder, setting.projection_head, options.batch_norm_groups
+        )
+        self.queues = self.add_weight(
+            name="queues",
+            shape=[self.directions, options.queue_length, setting.num_projections],
+            initializer=unit_start(setting.seed),
+            trainable=False,
+        )
+
+    def weights_loaded(self):
+        self.averaged.follow(self.setting.encoder, self.setting.projection_head)
+
+    def targets(self, views, training):
+        # The key of view b for the query of view a, then the other way round.
+        keys = views[1::-1][: self.directions]
+        return tuple(self.averaged(view, training=training) for view in keys)
+
+    def loss(self, outputs):
+        queues = tf.unstack(tf.convert_to_tensor(self.queues))
+        parts = [
+            losses.info_nce_logits(
+                query, key, queue, temperature=self.options.temperature
+            )
+            for query, key, queue in zip(
+                outputs.projections, outputs.targets, queues, strict=False
+            )
+        ]
+        loss = mean_of(losses.info_nce_from_logits(part) for part in parts)
+        return loss, {
+            "contrastive_loss": loss,
+            "contrastive_accuracy": mean_of(
+                tf.cast(part.positive > part.highest_negative, tf.float32)
+                for part in parts
+            ),
+            "contrastive_entropy": mean_of(part.entropy for part in parts),
+            **key_figures(outputs.projections[1], outputs.targets[0]),
+        }
+
+    def after_update(self, outputs):
+        queues = [
+            pushed(queue, keys)
+            for queue, keys in zip(
+                tf.unstack(tf.convert_to_tensor(self.queues)),
+                outputs.targets,
+                strict=True,
+            )
+        ]
+        distribution.assign_on_replicas([self.queues], [tf.stack(queues)])
+        self.averaged.average(
+            self.setting.encoder,
+            self.setting.projection_head,
+            self.options.target_momentum,
+        )
+
+    def diagnose(self, figures, global_batch_size):
+        length = self.options.queue_length
+        stuck, loss = math.log(1 + length), figures.get("contrastive_loss", 0.0)
+        if abs(loss - stuck) < STUCK_TOLERANCE * stuck:
+            yield (
+                "stuck",
+                f"The loss is stuck at {loss:.3f}: ln(1 + queue_length) = {stuck:.3f} "
+                "is what equal projections give, so nothing is being learned. Try a "
+                "lower --objective.target_momentum (small data sets: 0.99), a shorter "
+                "--objective.queue_length, or another "
+                "--optimizer.base_learning_rate.",
+            )
+        yield from stale_or_collapsed(figures, "target_momentum")
+
+    def memory(self, global_batch_size, replicas=1):
+        width = self.setting.num_projections if self.setting else 0
+        rows = self.options.queue_length + global_batch_size // replicas
+        queue = 4 * self.directions * self.options.queue_length * width
+        logits = 4 * self.directions * rows * (global_batch_size // replicas)
+        return Memory(queue + logits, "keys in the queue and logits a step")
+
+
+def mean_of(values):
+    """Average several tensors of one shape."""
+    values = list(values)
+    return tf.add_n(values) / len(values)
+
+
+def key_figures(projections, keys):
+    """Measure how a view's projections differ from its keys, and from each other.
+
+    Args:
+      projections: float `[N, D]`, by the networks in training.
+      keys: float `[N, D]` of the same view, by the averaged ones.
+
+    Returns:
+      dict of "key_agreement" and "projection_spread".
+    """
+    projections = tf.stop_gradient(projections)
+    return {
+        "key_agreement": -losses.negative_cosine(projections, keys),
+        "projection_spread": metrics.feature_standard_deviation(projections),
+    }
+
+
+def stale_or_collapsed(figures, momentum):
+    """Diagnose what `key_figures` shows.
+
+    Args:
+      figures: dict of figure name to float.
+      momentum: str, name of the option with the decay.
+
+    Yields:
+      (name, sentence) as of `Objective.diagnose`, or nothing.
+    """
+    if figures.get("key_agreement", 1.0) < STALE:
+        yield (
+            "stale keys",
+            "The averaged network is far behind the one in training: a view's key is "
+            f"no longer like its projection. Try a lower --objective.{momentum}.",
+        )
+    if figures.get("projection_spread", 1.0) < COLLAPSED:
+        yield (
+            "collapsed projections",
+            "The projections of all images have become one. Try a lower "
+            "--optimizer.base_learning_rate or a longer --optimizer.warmup_epochs.",
+        )

@@ -1,0 +1,43 @@
+"""A queue of unit vectors: keys of earlier steps, the newest first.
+
+The length need not be a multiple of the batch: the oldest rows fall out. Importing this
+file loads no TensorFlow.
+"""
+
+from simclr_tf.lazy import module, tf
+
+distribution = module("simclr_tf.distribution")
+candidates = module("simclr_tf.losses.candidates")
+
+
+def unit_start(seed):
+    """Make an initializer of variables whose rows are random directions.
+
+    Args:
+      seed: int; equal seeds give equal rows, on every replica.
+
+    Returns:
+      callable (shape, dtype) -> float tensor, as Keras takes it.
+    """
+
+    def initializer(shape, dtype=None, **_):
+        rows = tf.random.stateless_normal(shape, [seed, 1], alg="philox")
+        return tf.cast(tf.math.l2_normalize(rows, axis=-1), dtype or tf.float32)
+
+    return initializer
+
+
+def pushed(queue, vectors):
+    """Put the global batch in front of a queue, and drop its oldest rows.
+
+    Inside `strategy.run` every replica gets the same rows in the same order.
+
+    Args:
+      queue: float32 `[K, D]`.
+      vectors: float `[N, D]`, this replica's; normalised here.
+
+    Returns:
+      float32 `[K, D]`.
+    """
+    newest = distribution.gather_across_replicas(candidates.unit_rows(vectors))
+    return tf.concat([newest, queue], axis=0)[: queue.shape[0]]
