@@ -20,7 +20,7 @@ from simclr_tf.studies import (
     Study,
     cost,
     get_study,
-    results,
+    study_folder,
 )
 from simclr_tf.studies.cost import Estimate, Speed, measured_speed
 from simclr_tf.studies.run import StudyRunner
@@ -33,7 +33,7 @@ NUMBER = 6
 def undrawn(monkeypatch):
     """The figure takes longer than all the rest."""
     undrawn = types.SimpleNamespace(save=lambda path: None)
-    monkeypatch.setattr(results, "study_figure", lambda *args, **kwargs: undrawn)
+    monkeypatch.setattr(study_folder, "study_figure", lambda *args, **kwargs: undrawn)
 
 
 def cells(base, budget):
