@@ -11,7 +11,13 @@ import pathlib
 import shutil
 
 from simclr_tf.config.moved import flat_with_present_names
-from simclr_tf.config.schema import flatten, is_resumable, to_dict, walk_options
+from simclr_tf.config.schema import (
+    flatten,
+    is_resumable,
+    override,
+    to_dict,
+    walk_options,
+)
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.files import write_atomically
 from simclr_tf.report.blocks import Table
@@ -269,8 +275,10 @@ def _differences(before, now, base):
     if changed:
         return changed
     may_change = {name for name, item, _ in walk_options(base) if is_resumable(item)}
-    old = flat_with_present_names(before["base"])
-    new = json.loads(json.dumps(now["base"]))
+    # An option that the record does not have yet had its default then.
+    former = flatten(override(type(base)(), flat_with_present_names(before["base"])))
+    old = json.loads(json.dumps({**former, "seed": None}))
+    new = json.loads(json.dumps({**now["base"], "seed": None}))
     return [
         f"{name} (there {old.get(name)!r}, now {new.get(name)!r})"
         for name in sorted({*old, *new} - may_change)
