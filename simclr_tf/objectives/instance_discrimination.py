@@ -230,13 +230,13 @@ class InstanceDiscrimination(Objective):
                     "stuck",
                     f"The loss is stuck at {loss:.3f}: {chance:.3f} is what images "
                     "that are not told apart give. Try another "
-                    "--optimizer.base_learning_rate or --objective.temperature.",
+                    "--base_learning_rate or --objective.temperature.",
                 )
         if figures.get("projection_spread", 1.0) < COLLAPSED:
             yield (
                 "collapsed projections",
                 "The projections of all images have become one. Try a lower "
-                "--optimizer.base_learning_rate.",
+                "--base_learning_rate.",
             )
         if figures.get("bank_age", 0.0) > STALE_STEPS:
             yield (

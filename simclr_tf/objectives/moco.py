@@ -165,7 +165,7 @@ class MoCo(Objective):
                 "is what equal projections give, so nothing is being learned. Try a "
                 "lower --objective.target_momentum (small data sets: 0.99), a shorter "
                 "--objective.queue_length, or another "
-                "--optimizer.base_learning_rate.",
+                "--base_learning_rate.",
             )
         yield from stale_or_collapsed(figures, "target_momentum")
 
@@ -220,5 +220,5 @@ def stale_or_collapsed(figures, momentum):
         yield (
             "collapsed projections",
             "The projections of all images have become one. Try a lower "
-            "--optimizer.base_learning_rate or a longer --optimizer.warmup_epochs.",
+            "--base_learning_rate or a longer --optimizer.warmup_epochs.",
         )

@@ -124,7 +124,7 @@ def collapsed_projections(figures):
             "collapsed projections",
             f"The projections have collapsed: their directions deviate by {std:.3f} of "
             "what a spread of 1/sqrt(D) would be, so every view is predicted without "
-            "looking. Try a lower --optimizer.base_learning_rate, a projection head "
+            "looking. Try a lower --base_learning_rate, a projection head "
             "with batch norm, or a larger --batch_size.",
         )
 

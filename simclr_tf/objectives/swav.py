@@ -322,5 +322,5 @@ def too_few_in_use(figures):
         yield (
             "one cluster",
             f"All images fall into one cluster ({in_use:.1f} are in use). Try a lower "
-            "--optimizer.base_learning_rate, or a larger --batch_size.",
+            "--base_learning_rate, or a larger --batch_size.",
         )
