@@ -82,8 +82,9 @@ class DINO(WithTarget):
     (`--augment.crop_area_min_fraction`).
 
     Args:
-      temperature, teacher_temperature, first_teacher_temperature,
-        teacher_warmup_epochs, center_momentum, target_momentum, freeze_epochs: float.
+      temperature, teacher_temperature, first_teacher_temperature: float > 0.
+      teacher_warmup_epochs, freeze_epochs: float >= 0.
+      center_momentum, target_momentum: float in [0, 1).
       outputs: int.
       small_views, small_size_fraction, small_crop_area: as of ViewGroup.
 
