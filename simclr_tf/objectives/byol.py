@@ -50,22 +50,14 @@ class WithTarget(Objective):
     def create_target(self, setting):
         """Copy encoder and head."""
         self.total_steps = setting.known("total_steps")
-        self.target_encoder, self.target_head = (
-            models.AveragedNetwork(network, name=name)
-            for network, name in (
-                (setting.encoder, "target_encoder"),
-                (setting.projection_head, "target_head"),
-            )
-        )
+        self.target = models.AveragedPair(setting.encoder, setting.projection_head)
 
     def weights_loaded(self):
-        self.target_encoder.follow(self.setting.encoder)
-        self.target_head.follow(self.setting.projection_head)
+        self.target.follow(self.setting.encoder, self.setting.projection_head)
 
     def targets(self, views, training):
         full = tf.concat(views[:2], axis=0)
-        projections = self.target_head(self.target_encoder(full, training), training)
-        return tuple(tf.split(projections, 2))
+        return tuple(tf.split(self.target(full, training=training), 2))
 
     def momentum(self, step):
         """float32 scalar: the share of the target that stays after a step."""
@@ -73,8 +65,9 @@ class WithTarget(Objective):
 
     def after_update(self, outputs):
         momentum = self.momentum(outputs.step)
-        self.target_encoder.average(self.setting.encoder, momentum)
-        self.target_head.average(self.setting.projection_head, momentum)
+        self.target.average(
+            self.setting.encoder, self.setting.projection_head, momentum
+        )
 
 
 class BYOL(WithTarget):

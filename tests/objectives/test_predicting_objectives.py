@@ -68,7 +68,7 @@ def test_the_momentum_rises_to_one_by_a_cosine(step, expected):
 
 def test_the_target_follows_the_weights_after_the_update_with_statistics_of_its_own():
     model = a_model(BYOL(predictor_features=4, target_momentum=0.75))
-    target, encoder = model.objective.target_encoder.network, model.encoder
+    target, encoder = model.objective.target.encoder.network, model.encoder
     start = values(encoder.trainable_variables)
     statistics = values(encoder.non_trainable_variables)
     for own, copied in zip(target.weights, encoder.weights, strict=True):
@@ -99,8 +99,8 @@ def test_the_target_takes_weights_that_were_loaded():
         variable.assign(variable + 1.0)
     model.objective.weights_loaded()
     for target, network in (
-        (model.objective.target_encoder, model.encoder),
-        (model.objective.target_head, model.projection_head),
+        (model.objective.target.encoder, model.encoder),
+        (model.objective.target.head, model.projection_head),
     ):
         for own, loaded in zip(target.weights, network.weights, strict=True):
             np.testing.assert_array_equal(own, loaded)
