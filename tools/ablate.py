@@ -111,7 +111,7 @@ def stored_study(workdir):
         seeds = sorted({cell["seed"] for cell in record["cells"]}) or [0]
         known = {"study": record["study"], "budget": record["budget"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # What else lies there is refused by the study itself.
+        return None  # A folder that holds no study is refused by `run_study`.
     try:
         config = override(Config(), {**base, "seed": seeds[0]})
         options = AblateOptions(

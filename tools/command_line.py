@@ -142,6 +142,23 @@ def new_path(path):
     return taken
 
 
+def results_folder(options):
+    """The folder into which `evaluate`, `finetune` and `transfer` write.
+
+    Args:
+      options: MeasuredEncoder.
+
+    Returns:
+      pathlib.Path.
+    """
+    from simclr_tf.commands.encoder_at import output_folder
+    from simclr_tf.encoder_zoo import encoder_path
+
+    return output_folder(
+        encoder_path(options.path), bool(options.workdir), options.output
+    )
+
+
 def export_of(workdir):
     """The flags that export the run in a folder, for `done`."""
     name = pathlib.Path(workdir).expanduser().resolve().name

@@ -28,9 +28,7 @@ def run(given):
     """Evaluate as the flags say."""
     options = given.make(EvaluateOptions)
     import_tensorflow()
-    from simclr_tf.commands.encoder_at import output_folder
     from simclr_tf.commands.evaluate import evaluate_and_report
-    from simclr_tf.encoder_zoo import encoder_path
     from simclr_tf.training import Workdir
 
     if options.workdir:
@@ -55,11 +53,8 @@ def run(given):
         seed=options.seed,
         **({} if rates is None else {"base_learning_rates": rates}),
     )
-    folder = output_folder(
-        encoder_path(options.path), bool(options.workdir), options.output
-    )
     command_line.done(
-        folder,
+        command_line.results_folder(options),
         "finetune",
         workdir=options.workdir,
         encoder=options.encoder,

@@ -24,10 +24,8 @@ def run(given):
     """Fine-tune as the flags say."""
     options = given.make(FineTuneOptions)
     import_tensorflow()
-    from simclr_tf.commands.encoder_at import output_folder
     from simclr_tf.commands.finetune import finetune_and_report
     from simclr_tf.data import LabelBudget
-    from simclr_tf.encoder_zoo import encoder_path
     from simclr_tf.training import Workdir
 
     if options.workdir:
@@ -46,14 +44,10 @@ def run(given):
         command=given.command,
         options=to_dict(options),
     )
-    folder = output_folder(
-        encoder_path(options.path), bool(options.workdir), options.output
+    export = command_line.export_of(options.workdir) if options.workdir else {}
+    command_line.done(
+        command_line.results_folder(options), "export" if export else None, **export
     )
-    if options.workdir:
-        export = command_line.export_of(options.workdir)
-        command_line.done(folder, "export", **export)
-    else:
-        command_line.done(folder)
 
 
 def main(argv=None):

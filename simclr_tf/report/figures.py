@@ -297,7 +297,7 @@ def trends_drawing(lines, title, *, x_label, y_label, is_logarithmic=(True, Fals
 
 
 def _name_points(axes, drawing, xs, ys, words):
-    """Give points their words, on marks that nobody sees, large enough for fingers."""
+    """Add hover text to points, on invisible marks large enough to touch."""
     touch = axes.plot(xs, ys, "o", color=INK, markersize=12, alpha=0)[0]
     drawing.name_marks(touch, list(words))
 

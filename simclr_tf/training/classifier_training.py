@@ -191,7 +191,7 @@ def _columns(batch, corruption):
 
 
 class BestEpoch(keras.callbacks.Callback):
-    """Stop when the validation accuracy rises no more; keep the best weights.
+    """Stop when the validation accuracy no longer rises; keep the best weights.
 
     Keras's `EarlyStopping` knows no tie-breaker (of equal accuracies the lower loss
     counts here), and leaves the last weights where training came to its planned end.

@@ -196,7 +196,7 @@ class PretrainingRun:
         return result
 
     def _keep_warm_start(self, workdir, store, result):
-        """Save step 0: from then on the run needs the source of its weights no more."""
+        """Save step 0, so that the run continues without the source of its weights."""
         if result is not None:
             if self.is_chief:
                 write_warm_start(workdir.path, result)

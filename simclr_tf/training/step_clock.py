@@ -53,7 +53,7 @@ def plan_run(config, source):
 class StepCallback(keras.callbacks.Callback):
     """A callback that is given a step's figures as tensors.
 
-    Nothing is fetched from the device for steps whose figures nobody reads.
+    Figures are fetched from the device only in steps at which a callback reads them.
     """
 
     _supports_tf_logs = True  # Keras gives floats to others, and waits for them.
