@@ -25,9 +25,9 @@ import pathlib
 import sys
 
 from simclr_tf.config import Config
+from simclr_tf.config.ablate import AblateOptions
 from simclr_tf.config.moved import flat_with_present_names
 from simclr_tf.config.schema import differences, override
-from simclr_tf.config.study import AblateOptions
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.studies import base_config, get_study, runs_of
 from simclr_tf.tools import command_line
@@ -44,7 +44,7 @@ def run(given):
     seeds = tuple(range(base.seed, base.seed + options.seeds))
     runs_of(study.cells(base, options.budget), base, seeds)  # All configs are checked.
     import_tensorflow()
-    from simclr_tf.studies.run import run_study
+    from simclr_tf.studies.study_runner import run_study
 
     outcome = run_study(
         study,

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-from simclr_tf.benchmarks.catalogue import cases_of
+from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.config.benchmark import BenchmarkConfig
 from simclr_tf.errors import DataError
 

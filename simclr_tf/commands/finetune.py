@@ -9,7 +9,7 @@ from simclr_tf.distribution import is_chief, make_strategy
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError, require
 from simclr_tf.evaluation import FINETUNE_FILE, Results, write_results
-from simclr_tf.evaluation.finetune import ON_FEW_LABELS, FewLabels
+from simclr_tf.evaluation.few_labels import ON_FEW_LABELS, FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
 from simclr_tf.files import whole_file, write_atomically
@@ -63,7 +63,7 @@ def finetune_and_report(
       output: folder for the results; the workdir, or the folder of the encoder's name
         under `evaluations/`, if None.
       epochs: list of int, one a budget; as `config` says if None.
-      methods: names of `simclr_tf.evaluation.finetune.METHODS`.
+      methods: names of `simclr_tf.evaluation.few_labels.METHODS`.
       seeds: ints.
       strategy, replicas: of `simclr_tf.distribution.make_strategy`.
       command: str, for the record.

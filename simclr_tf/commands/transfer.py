@@ -12,7 +12,7 @@ from simclr_tf.distribution import is_chief, make_strategy
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import DataError, require
 from simclr_tf.evaluation import TRANSFER_FILE, Results, write_results
-from simclr_tf.evaluation.finetune import FewLabels
+from simclr_tf.evaluation.few_labels import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.files import write_atomically
 from simclr_tf.report.result_tables import transfer_markdown
@@ -57,7 +57,7 @@ def transfer_and_report(
       output: folder; the workdir, or the folder of the encoder's name under
         `evaluations/`, if None.
       budget: LabelBudget; all labels if None.
-      methods: names of `simclr_tf.evaluation.finetune.METHODS`.
+      methods: names of `simclr_tf.evaluation.few_labels.METHODS`.
       seeds: ints.
       strategy, replicas: of `simclr_tf.distribution.make_strategy`.
       command: str, for the record.

@@ -9,8 +9,8 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.array_types import Model
 from simclr_tf.errors import ConfigError, received_text, require
-from simclr_tf.models.cost import traced_operations
 from simclr_tf.models.endpoints import has_graph
+from simclr_tf.models.size_and_flops import traced_operations
 
 
 def check_encoder(

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from simclr_tf.evaluation.finetune import PROTOCOL as FINE_TUNE
+from simclr_tf.evaluation.few_labels import PROTOCOL as FINE_TUNE
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.report.blocks import Text
 from simclr_tf.report.result_tables import finetune_table, results_table

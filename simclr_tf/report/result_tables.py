@@ -2,7 +2,7 @@
 
 from simclr_tf.evaluation import RAW_PIXELS, THIS_ENCODER
 from simclr_tf.evaluation.distillation import AGREE, CLASSIFY, STUDENT, TEACHER
-from simclr_tf.evaluation.finetune import FINE_TUNED, FROM_SCRATCH
+from simclr_tf.evaluation.few_labels import FINE_TUNED, FROM_SCRATCH
 from simclr_tf.report.blocks import Table, Text
 from simclr_tf.report.tables import (
     markdown_of,

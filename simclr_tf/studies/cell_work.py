@@ -17,7 +17,7 @@ from simclr_tf.data import LabelBudget, evaluation_batches, plain_errors
 from simclr_tf.distribution import make_strategy
 from simclr_tf.errors import DataError, unknown_choice
 from simclr_tf.evaluation import evaluate_features, extract_features
-from simclr_tf.evaluation.finetune import METHODS, FewLabels
+from simclr_tf.evaluation.few_labels import METHODS, FewLabels
 from simclr_tf.models import classifier_network, count_parameters
 from simclr_tf.objectives import REPRESENTATION_FIGURES
 from simclr_tf.studies.transforms import transform_accuracies_percent

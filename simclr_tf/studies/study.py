@@ -1,7 +1,7 @@
 """The parts of a study: question, cells, figure and the paper's numbers.
 
 A study is data. This module imports no TensorFlow, so that listing cells is instant;
-`run.py` runs them. Each study comes in three sizes, its budgets.
+`study_runner.py` runs them. Each study comes in three sizes, its budgets.
 """
 
 from __future__ import annotations

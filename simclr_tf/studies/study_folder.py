@@ -21,10 +21,10 @@ from simclr_tf.config.schema import (
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.files import write_atomically
 from simclr_tf.report.blocks import Table
-from simclr_tf.studies.figures import study_figure
 from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
 from simclr_tf.studies.study import runs_of
-from simclr_tf.studies.tables import in_common, numbers_of, study_markdown
+from simclr_tf.studies.study_figures import study_figure
+from simclr_tf.studies.study_tables import in_common, numbers_of, study_markdown
 
 STUDY_FILE, CELL_FILE = "study.json", "cell.json"
 TABLE_FILE, PICTURE_FILE, VECTOR_FILE = "study.md", "study.png", "study.svg"

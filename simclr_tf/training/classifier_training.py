@@ -16,7 +16,7 @@ from simclr_tf.optim import (
     scaled_learning_rate,
 )
 from simclr_tf.training.batches import note_corrupt
-from simclr_tf.training.classifier import Classifier
+from simclr_tf.training.classifier_model import Classifier
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 

@@ -131,7 +131,7 @@ DRAWN_RECORDS = {  # What `report/` knows of the rooms below it: names of plain 
     "simclr_tf.evaluation": "EVALUATION_FILE FINETUNE_FILE TRANSFER_FILE RAW_PIXELS "
     "THIS_ENCODER results_of_record",
     "simclr_tf.evaluation.distillation": "AGREE CLASSIFY STUDENT TEACHER",
-    "simclr_tf.evaluation.finetune": "FINE_TUNED FROM_SCRATCH PROTOCOL",
+    "simclr_tf.evaluation.few_labels": "FINE_TUNED FROM_SCRATCH PROTOCOL",
     "simclr_tf.export.card": "wall_time_text",
     "simclr_tf.objectives": "figures_of",
     "simclr_tf.training.warm_start": "read_warm_start",

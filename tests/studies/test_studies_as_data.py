@@ -19,7 +19,7 @@ from simclr_tf.studies import (
     shard_of,
 )
 from simclr_tf.studies.cell_work import WORKS
-from simclr_tf.studies.tables import row_means
+from simclr_tf.studies.study_tables import row_means
 
 # Cells of the paper's own grid: 7 x 7; 5 strengths twice; 7 widths twice and no head;
 # 4 transforms; 5 losses x 4 x 5 rates; 6 rows; 6 batches x 4 lengths x 2 scalings; 5

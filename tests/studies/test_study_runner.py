@@ -18,12 +18,12 @@ from simclr_tf.studies import (
     PaperNumbers,
     Point,
     Study,
-    cost,
     get_study,
+    study_cost,
     study_folder,
 )
-from simclr_tf.studies.cost import Estimate, Speed, measured_speed
-from simclr_tf.studies.run import StudyRunner
+from simclr_tf.studies.study_cost import Estimate, Speed, measured_speed
+from simclr_tf.studies.study_runner import StudyRunner
 from simclr_tf.tools import ablate
 
 NUMBER = 6
@@ -296,7 +296,7 @@ def test_measured_steps_give_the_speed(monkeypatch):
             time.sleep(0.02)
             callbacks[0].on_train_batch_end(0)
 
-    monkeypatch.setattr(cost, "pretrain_from_config", pretrain)
+    monkeypatch.setattr(study_cost, "pretrain_from_config", pretrain)
     speed = measured_speed(Config(), 2e9)
     assert 5e9 < speed.operations_a_second < 1.05e11  # 2e9 in 0.02 s, or slower.
     assert 0.04 <= speed.seconds_a_run and "4 measured steps" in speed.origin

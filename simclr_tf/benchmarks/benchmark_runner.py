@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from simclr_tf.array_types import StrPath
 from simclr_tf.benchmarks.benchmark_record import Record, Row, describe_machine
-from simclr_tf.benchmarks.catalogue import cases_of
+from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.benchmarks.fresh_process import peak_memory
 from simclr_tf.benchmarks.measuring import measure
 from simclr_tf.config.benchmark import BenchmarkConfig

@@ -1,14 +1,19 @@
 """Cases of each benchmark, by its name."""
 
-from simclr_tf.benchmarks import data_scale, loss, step, views
+from simclr_tf.benchmarks import (
+    data_scale_cases,
+    loss_cases,
+    step_cases,
+    view_cases,
+)
 from simclr_tf.errors import require, unknown_choice
 
 _CASES = {
-    "views": views.cases,
-    "step": step.step_cases,
-    "end_to_end": step.end_to_end_cases,
-    "loss": loss.cases,
-    "data_scale": data_scale.cases,
+    "views": view_cases.cases,
+    "step": step_cases.step_cases,
+    "end_to_end": step_cases.end_to_end_cases,
+    "loss": loss_cases.cases,
+    "data_scale": data_scale_cases.cases,
 }
 
 

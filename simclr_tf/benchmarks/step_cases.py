@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.benchmarks.measuring import Case, Timed, Variant
-from simclr_tf.benchmarks.views import random_images
+from simclr_tf.benchmarks.view_cases import random_images
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override
 from simclr_tf.models.encoders import family_of

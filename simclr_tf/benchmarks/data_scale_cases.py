@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from simclr_tf.augment import plan_views
 from simclr_tf.benchmarks.measuring import Case, Variant
-from simclr_tf.benchmarks.views import random_images
+from simclr_tf.benchmarks.view_cases import random_images
 from simclr_tf.data import open_source, training_dataset
 from simclr_tf.data.sources.tfds import RecordSource
 from simclr_tf.data.tfrecords import index_records

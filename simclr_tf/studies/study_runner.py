@@ -20,14 +20,14 @@ from simclr_tf.errors import (
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.files import locked
 from simclr_tf.studies.cell_work import labelled_sources, run_cell
-from simclr_tf.studies.cost import (
+from simclr_tf.studies.rows import DONE, FAILED
+from simclr_tf.studies.study import runs_of, shard_of
+from simclr_tf.studies.study_cost import (
     Estimate,
     Operations,
     measured_speed,
     operations_text,
 )
-from simclr_tf.studies.rows import DONE, FAILED
-from simclr_tf.studies.study import runs_of, shard_of
 from simclr_tf.studies.study_folder import StudyFolder
 from simclr_tf.training.batches import open_training_source
 from simclr_tf.training.run import set_threads

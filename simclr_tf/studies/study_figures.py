@@ -6,7 +6,7 @@ import numpy as np
 
 from simclr_tf.report.drawing import INK, PANEL, PAPER, STYLES, Drawing
 from simclr_tf.studies.rows import DONE, Row
-from simclr_tf.studies.tables import row_means
+from simclr_tf.studies.study_tables import row_means
 
 _MEAN = "mean"
 _ROOM_AMONG_LINES = 4  # Series in a legend; of more, some line runs through it.
