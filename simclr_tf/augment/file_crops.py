@@ -16,7 +16,7 @@ from simclr_tf.augment.one_branch import SHARED_VIEW
 from simclr_tf.augment.operators import OPERATORS
 from simclr_tf.augment.recipes import get_recipe
 from simclr_tf.augment.resizing import crop_one
-from simclr_tf.augment.view_plan import View, made_alike
+from simclr_tf.augment.view_plan import View, group_like_views
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
@@ -162,7 +162,7 @@ def _crops(image, seed, views, channels, draws=None):
         numbers = tf.constant([view.number for view in views])
         draws = _draws(fold_in(tf.tile(seeds, [len(views), 1]), numbers))
     boxes, first = [], 0
-    for alike in made_alike(views):
+    for alike in group_like_views(views):
         own = draws[first : first + len(alike)]
         recipe, size = alike[0].recipe, sizes[first]
         boxes += tf.unstack(OPERATORS["crop"].boxes(own, height, width, recipe, size))

@@ -76,7 +76,7 @@ class ViewPlan:
         return sum(view.size == self.views[0].size for view in self.views)
 
 
-def made_alike(views):
+def group_like_views(views):
     """Group views of one recipe and size that follow each other: made in one pass.
 
     Args:
@@ -87,7 +87,7 @@ def made_alike(views):
 
     Example:
       >>> plan = plan_views("cifar", 32, (ViewGroup(2), ViewGroup(6, 0.5)))
-      >>> [len(views) for views in made_alike(plan.views)]
+      >>> [len(views) for views in group_like_views(plan.views)]
       [2, 6]
     """
     key = operator.attrgetter("recipe", "size")

@@ -28,7 +28,7 @@ from simclr_tf.augment.operators import OPERATORS
 from simclr_tf.augment.operators.crop import is_whole_image
 from simclr_tf.augment.recipes import get_recipe
 from simclr_tf.augment.resizing import apply_crop
-from simclr_tf.augment.view_plan import made_alike, plan_views
+from simclr_tf.augment.view_plan import group_like_views, plan_views
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
@@ -76,7 +76,7 @@ def make_views(
         return finish_views((crop, crop), seeds, plan)
     images = check_images(images)
     made = []
-    for views in made_alike(plan.views):
+    for views in group_like_views(plan.views):
         size = _view_size(views[0].size, images)
         keys = _view_seeds(seeds, images, [view.number for view in views])
         # One pass over all of them: fewer operations to launch and to compile.
@@ -187,7 +187,7 @@ def finish_views(
             changed = one_view(changed, seeds, stage, view=number)
         return changed, other
     crops, finished = list(crops), []
-    for views in made_alike(plan.views):
+    for views in group_like_views(plan.views):
         own = [as_images(crops.pop(0), "crops") for _ in views]
         keys = _view_seeds(seeds, own[0], [view.number for view in views])
         stacked = _finish(_stack(own), _stack(keys), views[0].recipe)

@@ -2,7 +2,7 @@
 
 from simclr_tf.benchmarks.benchmark_record import (
     Record,
-    Row,
+    VariantTimes,
     describe_machine,
     read_record,
     write_record,
@@ -13,7 +13,7 @@ from simclr_tf.benchmarks.measuring import Case, Spread, Variant, measure, sprea
 __all__ = [
     "Case",
     "Record",
-    "Row",
+    "VariantTimes",
     "Spread",
     "Variant",
     "describe_machine",

@@ -31,7 +31,7 @@ _THREAD_VARIABLES = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class VariantTimes:
     """One variant of one case.
 
     Attributes:
@@ -75,7 +75,7 @@ class Record:
 
     Attributes:
       benchmark: str.
-      rows: tuple of Row.
+      rows: tuple of VariantTimes.
       command: str, what started it.
       settings: dict, of BenchmarkConfig.
       machine: dict, see `describe_machine`.
@@ -172,7 +172,7 @@ def read_record(path: StrPath) -> Record:
         if known != (SCHEMA, SCHEMA_VERSION):
             raise ValueError(f"it is {known[0]} {known[1]}")
         rows = tuple(
-            Row(
+            VariantTimes(
                 **{
                     **row,
                     "seconds": tuple(row["seconds"]),

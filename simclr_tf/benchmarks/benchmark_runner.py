@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from simclr_tf.array_types import StrPath
-from simclr_tf.benchmarks.benchmark_record import Record, Row, describe_machine
+from simclr_tf.benchmarks.benchmark_record import Record, VariantTimes, describe_machine
 from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.benchmarks.fresh_process import peak_memory
 from simclr_tf.benchmarks.measuring import measure
@@ -74,7 +74,7 @@ def run_benchmark(
 def _rows(case, seconds):
     baseline = case.variants[0].name
     return [
-        Row(
+        VariantTimes(
             case=case.name,
             variant=variant.name,
             units=case.units,

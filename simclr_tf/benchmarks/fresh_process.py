@@ -34,7 +34,7 @@ def peak_memory(benchmark, config, case, variant):
       case, variant: str, their names.
 
     Returns:
-      (peak_bytes, added_bytes), ints, see `Row`.
+      (peak_bytes, added_bytes), ints, see `VariantTimes`.
 
     Raises:
       DataError: the process failed; with its last words.

@@ -5,14 +5,14 @@ import pathlib
 from simclr_tf.config import Config
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.training import Workdir
-from simclr_tf.training.load import look_at
+from simclr_tf.training.load import inspect_path
 
 
-def config_of(path, chosen):
+def config_at(path, chosen):
     """The config that belongs to an encoder.
 
     Args:
-      path: pathlib.Path, as of `simclr_tf.training.load.look_at`.
+      path: pathlib.Path, as of `simclr_tf.training.load.inspect_path`.
       chosen: dict of flags; what they must say where the path does not.
 
     Returns:
@@ -22,7 +22,7 @@ def config_of(path, chosen):
       ConfigError: flags are missing.
       DataError, WorkdirError: nothing there.
     """
-    place = look_at(path)
+    place = inspect_path(path)
     config = place.config()
     if config is not None:
         return config, place.is_run

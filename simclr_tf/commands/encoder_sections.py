@@ -11,7 +11,7 @@ from simclr_tf.models import count_parameters, flops_per_image
 from simclr_tf.report.blocks import (
     FeatureMaps,
     Matrix,
-    Section,
+    PageSection,
     Table,
     Text,
     class_name,
@@ -21,7 +21,7 @@ from simclr_tf.report.galleries import (
     has_labels,
     mistakes_gallery,
     neighbours_gallery,
-    one_a_class,
+    one_per_class,
 )
 from simclr_tf.training import load_probe
 
@@ -40,11 +40,11 @@ def neighbour_section(gallery, test, others=None, *, title="after training", see
       seed: int, of the draw of the queries: one a class in turn.
 
     Returns:
-      Section, or None without images.
+      PageSection, or None without images.
     """
     labelled = has_labels(test)
     queries = (
-        one_a_class(test.labels, NUM_QUERIES, seed)
+        one_per_class(test.labels, NUM_QUERIES, seed)
         if labelled
         else np.arange(min(NUM_QUERIES, len(test.features)))
     )
@@ -56,7 +56,7 @@ def neighbour_section(gallery, test, others=None, *, title="after training", see
         features.update(others(queries))
     found = {name: nearest_neighbours(*both, k) for name, both in features.items()}
     is_comparison = title != "after training"
-    return Section(
+    return PageSection(
         "Nearest neighbours",
         (
             Text(
@@ -81,7 +81,7 @@ def map_section(test, number, seed=0):
       seed: int, of t-SNE.
 
     Returns:
-      Section.
+      PageSection.
     """
     number = min(number, len(test.features))
     maps = FeatureMaps(
@@ -91,7 +91,7 @@ def map_section(test, number, seed=0):
         None if test.labels is None else test.labels[:number],
         test.classes,
     )
-    return Section(
+    return PageSection(
         "Maps of the features",
         (
             Text(
@@ -117,7 +117,7 @@ def confusion_section(run, encoder, gallery, test, *, own_images):
       own_images: bool, whether they are of the data that the online probe learned.
 
     Returns:
-      Section, or None without labels.
+      PageSection, or None without labels.
     """
     if not has_labels(test) or not has_labels(gallery):
         return None
@@ -196,7 +196,7 @@ def _confusion(test, predictions, scores, classes, what, are_probabilities):
         blocks.append(
             Table(("true class", "taken for", "images", "of the class"), rows, "llrr")
         )
-    return Section("Mistakes of the probe", tuple(blocks))
+    return PageSection("Mistakes of the probe", tuple(blocks))
 
 
 def encoder_facts(run, encoder):

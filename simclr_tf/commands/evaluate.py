@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from simclr_tf.commands.encoder_at import channels_of, config_of, output_folder
+from simclr_tf.commands.encoder_at import channels_of, config_at, output_folder
 from simclr_tf.commands.labelled_data import labelled_data
 from simclr_tf.commands.view_pairs import view_pairs
 from simclr_tf.data import ArraySource, evaluation_batches, plain_errors
@@ -25,7 +25,7 @@ from simclr_tf.report.galleries import (
     ImageRows,
     gallery_drawing,
     neighbours_gallery,
-    one_a_class,
+    one_per_class,
     pairs_gallery,
 )
 from simclr_tf.report.result_tables import results_markdown
@@ -77,7 +77,7 @@ def evaluate_and_report(
       SimCLRError: what the caller can put right.
     """
     typed, path, chosen = str(path), encoder_path(path), chosen or {}
-    config, is_run = config_of(path, chosen)
+    config, is_run = config_at(path, chosen)
     encoder = load_encoder(path, encoder=encoder)
     train, test, data = labelled_data(
         config.data,
@@ -142,7 +142,7 @@ def _draw(folder, config, sources, features, say):
 
 def _neighbours(train, test, features):
     """Some test images with their nearest training images, in features and pixels."""
-    queries = one_a_class(test.labels, _NUM_QUERIES, seed=0)
+    queries = one_per_class(test.labels, _NUM_QUERIES, seed=0)
     k = min(_NUM_NEIGHBOURS, train.num_examples)
     found = {
         name: nearest_neighbours(features[name][0], features[name][1][queries], k)

@@ -3,7 +3,7 @@
 import re
 import time
 
-from simclr_tf.commands.encoder_at import channels_of, config_of, output_folder
+from simclr_tf.commands.encoder_at import channels_of, config_at, output_folder
 from simclr_tf.commands.labelled_data import labelled_data
 from simclr_tf.distribution import is_chief, make_strategy
 from simclr_tf.encoder_zoo import encoder_path
@@ -84,7 +84,7 @@ def finetune_and_report(
         strategy="multi_worker",
     )
     typed, path, chosen = str(path), encoder_path(path), chosen or {}
-    run_config, is_run = config_of(path, chosen)
+    run_config, is_run = config_at(path, chosen)
     encoder = load_encoder(path, encoder=encoder)
     head = projection_head_at(path, is_run, encoder, config)
     train, test, data = labelled_data(

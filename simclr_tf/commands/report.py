@@ -17,7 +17,7 @@ from simclr_tf.commands.view_pairs import view_pairs
 from simclr_tf.data import evaluation_batches
 from simclr_tf.errors import SimCLRError, require
 from simclr_tf.models.encoders import family_of
-from simclr_tf.report.blocks import Page, Section, Text
+from simclr_tf.report.blocks import Page, PageSection, Text
 from simclr_tf.report.comparison_sections import comparison_sections
 from simclr_tf.report.galleries import pairs_gallery
 from simclr_tf.report.pages import prepare_output, write_page
@@ -105,7 +105,7 @@ def _page_of_run(run, chosen, encoder, features, settings, say):
                 raise
             say(f"Without pictures of images: {error}")
             learned = [
-                Section(
+                PageSection(
                     "Images", (Text(f"No views, neighbours or maps: {error}", "note"),)
                 )
             ]
@@ -139,12 +139,12 @@ def _learned(run, chosen, encoder, settings, say):
         number=NUM_VIEWS,
         seed=config.seed,
     )
-    views = [Section("Pairs of views", (pairs_gallery(pairs, NUM_VIEWS),))]
+    views = [PageSection("Pairs of views", (pairs_gallery(pairs, NUM_VIEWS),))]
     if run.step is None:
         nothing = Text(
             "No whole checkpoint yet: no neighbours, maps or confusion.", "note"
         )
-        return [Section("Features", (nothing,))], views, []
+        return [PageSection("Features", (nothing,))], views, []
     say(
         f"Looking at {train.num_examples:,} training and {test.num_examples:,} test "
         f"images of {data.source} ..."
@@ -152,7 +152,7 @@ def _learned(run, chosen, encoder, settings, say):
     try:
         trained = load_encoder(run.workdir.path, encoder=encoder)
     except SimCLRError as error:  # Handed in from Python, and not again.
-        return [Section("Features", (Text(str(error), "note"),))], views, []
+        return [PageSection("Features", (Text(str(error), "note"),))], views, []
     gallery, tested = (encode_sample(source, trained, size) for source in (train, test))
     # From here on only images that can be read: rows of sources and samples agree.
     train, unreadable_train = readable_part(train, gallery)
@@ -183,7 +183,7 @@ def _learned(run, chosen, encoder, settings, say):
         ),
     ]
     blocks = tuple(Text(text, "note") for text in notes)
-    sections = [Section("Images", blocks)] if blocks else []
+    sections = [PageSection("Images", blocks)] if blocks else []
     sections += [section for section in found if section is not None]
     return sections, views, encoder_facts(run, trained)
 
@@ -220,7 +220,7 @@ def _learned_by(runs, chosen, settings, say):
         if chosen:  # The user's own words are not dropped silently.
             raise
         note = Text(f"No neighbours side by side: {error}", "note")
-        return [Section("Nearest neighbours", (note,))]
+        return [PageSection("Nearest neighbours", (note,))]
     first, *rest = seen
 
     def others(rows):

@@ -9,7 +9,7 @@ from simclr_tf.commands.view_checks import measure_views, measures_table, view_w
 from simclr_tf.commands.view_pairs import resized_images, view_pairs
 from simclr_tf.data import ArraySource, open_source, plain_errors
 from simclr_tf.errors import require
-from simclr_tf.report.blocks import Gallery, Page, Section, Table, Text
+from simclr_tf.report.blocks import Gallery, Page, PageSection, Table, Text
 from simclr_tf.report.galleries import gallery_drawing, pairs_gallery
 from simclr_tf.report.pages import prepare_output, write_page
 from simclr_tf.training.assembly import build_recipe
@@ -142,7 +142,7 @@ def _page(config, recipe, measures, warnings, operators, final):
         f"Recipe `{config.augment.recipe}`, views of {config.data.image_size_pixels} "
         f"pixels, seed {config.seed}",
         (
-            Section(
+            PageSection(
                 "Does it leave a task, and images?",
                 (
                     *verdict,
@@ -152,8 +152,8 @@ def _page(config, recipe, measures, warnings, operators, final):
                     ),
                 ),
             ),
-            Section("Pairs of views", (final,)),
-            Section("Operators", (operators,)),
-            Section("Recipe", tuple(recipe_blocks)),
+            PageSection("Pairs of views", (final,)),
+            PageSection("Operators", (operators,)),
+            PageSection("Recipe", tuple(recipe_blocks)),
         ),
     )

@@ -6,7 +6,7 @@ import pathlib
 from simclr_tf.commands.run_files import read_run
 from simclr_tf.errors import DataError, SimCLRError
 from simclr_tf.export.card import wall_time_text
-from simclr_tf.report.blocks import Page, Picture, Section, Table, Text
+from simclr_tf.report.blocks import Page, PageSection, Picture, Table, Text
 from simclr_tf.report.pages import prepare_output, write_page
 from simclr_tf.report.run_sections import curve_section
 from simclr_tf.report.tables import number_text
@@ -103,14 +103,14 @@ def _outcome(folder, study):
         blocks.append(Text(f"In the paper: {paper}. {study.get('note', '')}".strip()))
     if not study["cells"] or not blocks:
         blocks.append(Text("No cell has ended yet.", "note"))
-    return Section("Outcome", tuple(blocks))
+    return PageSection("Outcome", tuple(blocks))
 
 
 def _cells(study):
     """Every cell with its status and values; none is left out."""
     cells = study["cells"]
     if not cells:
-        return Section("All cells", (Text("No cell has begun yet.", "note"),))
+        return PageSection("All cells", (Text("No cell has begun yet.", "note"),))
     values = list(
         dict.fromkeys(name for cell in cells for name in (cell.get("values") or {}))
     )
@@ -133,7 +133,7 @@ def _cells(study):
         "time",
         "error",
     )
-    return Section(
+    return PageSection(
         "All cells", (Table(header, rows, "lrl" + "r" * len(values) + "rl"),)
     )
 
@@ -153,7 +153,7 @@ def _curves(folder, cells):
                 continue
             runs += [run] if run.records else []
     if len(runs) > _MOST_CURVES:
-        return Section(
+        return PageSection(
             "Training curves",
             (
                 Text(

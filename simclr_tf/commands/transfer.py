@@ -4,7 +4,7 @@ import dataclasses
 import re
 import time
 
-from simclr_tf.commands.encoder_at import channels_of, config_of, output_folder
+from simclr_tf.commands.encoder_at import channels_of, config_at, output_folder
 from simclr_tf.commands.finetune import projection_head_at
 from simclr_tf.commands.labelled_data import labelled_data
 from simclr_tf.data import LabelBudget
@@ -81,7 +81,7 @@ def transfer_and_report(
     )
     typed, path = str(path), encoder_path(path)
     chosen = {"split": "train", "test_split": None, **(chosen or {})}
-    run_config, is_run = config_of(path, {**chosen, "data": datasets[0]})
+    run_config, is_run = config_at(path, {**chosen, "data": datasets[0]})
     encoder = load_encoder(path, encoder=encoder)
     head = projection_head_at(path, is_run, encoder, config)
     # All sets are opened before the first training: a typo costs no hours.

@@ -17,7 +17,7 @@ from simclr_tf.objectives.simsiam import (
     collapsed_projections,
     make_predictor,
     predictions,
-    spread,
+    projection_std,
 )
 
 losses = module("simclr_tf.losses")
@@ -109,7 +109,7 @@ class BYOL(WithTarget):
             losses.negative_cosine(predicted_a, target_b)
             + losses.negative_cosine(predicted_b, target_a)
         )
-        return loss, {"byol_loss": loss, "projection_std": spread((a, b))}
+        return loss, {"byol_loss": loss, "projection_std": projection_std((a, b))}
 
     def diagnose(self, figures, global_batch_size):
         yield from collapsed_projections(figures)

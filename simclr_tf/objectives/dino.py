@@ -18,10 +18,10 @@ from simclr_tf.objectives.swav import (
     STUCK_TOLERANCE,
     USAGE_FIGURES,
     MultiCropOptions,
+    normalize_rows,
     require_fitting_views,
     scores_of,
     too_few_in_use,
-    unit_rows,
     unit_rows_initializer,
     usage_figures,
 )
@@ -129,12 +129,12 @@ class DINO(WithTarget):
         )
 
     def loss(self, outputs):
-        student = scores_of(outputs.projections, unit_rows(self.last_layer))
+        student = scores_of(outputs.projections, normalize_rows(self.last_layer))
         # Their temperature changes, so that it divides them here.
         warmth = self.teacher_temperature(outputs.step)
         teacher = [
             scores / warmth
-            for scores in scores_of(outputs.targets, unit_rows(self.teacher_layer))
+            for scores in scores_of(outputs.targets, normalize_rows(self.teacher_layer))
         ]
         center = self.center / warmth
         terms = [
@@ -170,11 +170,11 @@ class DINO(WithTarget):
         return [([self.last_layer], tf.cast(step, tf.float32) < self.freeze_steps)]
 
     def after_update(self, outputs):
-        rows = unit_rows(tf.concat(outputs.targets, axis=0))
+        rows = normalize_rows(tf.concat(outputs.targets, axis=0))
         mean = distribution.sum_over_replicas(tf.reduce_mean(rows, axis=0))
         mean /= distribution.num_replicas()
         # The mean of the logits, by the weights that have made them.
-        logits = tf.linalg.matvec(unit_rows(self.teacher_layer), mean)
+        logits = tf.linalg.matvec(normalize_rows(self.teacher_layer), mean)
         momentum, stays = self.momentum(outputs.step), self.options.center_momentum
         distribution.assign_on_replicas(
             [self.center, self.teacher_layer],

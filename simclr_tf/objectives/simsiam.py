@@ -67,7 +67,7 @@ class SimSiam(Objective):
             losses.negative_cosine(predicted_a, b)
             + losses.negative_cosine(predicted_b, a)
         )
-        return loss, {"simsiam_loss": loss, "projection_std": spread((a, b))}
+        return loss, {"simsiam_loss": loss, "projection_std": projection_std((a, b))}
 
     def diagnose(self, figures, global_batch_size):
         yield from collapsed_projections(figures)
@@ -103,7 +103,7 @@ def predictions(predictor, projections, training):
     return tf.split(together, len(projections))
 
 
-def spread(projections):
+def projection_std(projections):
     """The value of `SPREAD`: over the global batch and all views, no gradient."""
     together = tf.stop_gradient(tf.concat(projections, axis=0))
     return metrics.feature_standard_deviation(together)

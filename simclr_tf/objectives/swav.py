@@ -198,7 +198,7 @@ class SwAV(Objective):
         if self.queue is not None:
             newest = tf.stack(
                 [
-                    distribution.gather_across_replicas(unit_rows(z))
+                    distribution.gather_across_replicas(normalize_rows(z))
                     for z in outputs.projections[:2]
                 ]
             )
@@ -258,7 +258,7 @@ def require_fitting_views(options, setting):
         )
 
 
-def unit_rows(rows):
+def normalize_rows(rows):
     """float32 `[N, D]` of length 1."""
     return tf.math.l2_normalize(tf.cast(rows, tf.float32), axis=1)
 
@@ -281,7 +281,7 @@ def scores_of(projections, prototypes):
     Returns:
       list of float32 `[N, K]`.
     """
-    together = unit_rows(tf.concat(projections, axis=0))
+    together = normalize_rows(tf.concat(projections, axis=0))
     scores = tf.matmul(together, prototypes, transpose_b=True)
     return tf.split(scores, len(projections))
 

@@ -149,7 +149,7 @@ class Picture:
 
 
 @dataclasses.dataclass(frozen=True)
-class Section:
+class PageSection:
     """A headed part of a page; `blocks` is a tuple of the classes above."""
 
     title: str
@@ -163,7 +163,7 @@ class Page:
     Attributes:
       title: str.
       subtitle: str, one line below it.
-      sections: tuple of Section.
+      sections: tuple of PageSection.
     """
 
     title: str

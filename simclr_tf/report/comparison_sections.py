@@ -2,7 +2,7 @@
 
 from simclr_tf.config.schema import flatten
 from simclr_tf.evaluation import EVALUATION_FILE, THIS_ENCODER
-from simclr_tf.report.blocks import Section, Table, Text
+from simclr_tf.report.blocks import PageSection, Table, Text
 from simclr_tf.report.figures import intervals_drawing
 from simclr_tf.report.result_figures import interval_of
 from simclr_tf.report.run_sections import cost_rows, curve_section, end_section
@@ -23,14 +23,14 @@ def comparison_sections(runs, learned=()):
       learned: sections on images, shown after the results.
 
     Returns:
-      list of Section.
+      list of PageSection.
     """
     sections = [_results(runs, file, title) for file, title in _TITLES.items()]
     if not any(sections):
         note = (
             "None of the runs has been evaluated: `simclr-tf evaluate --workdir=RUN`."
         )
-        sections = [Section("Evaluation", (Text(note, "note"),))]
+        sections = [PageSection("Evaluation", (Text(note, "note"),))]
     sections += [
         _options(runs),
         *learned,
@@ -70,8 +70,8 @@ def _options(runs):
     )
     title = "What differs"
     if not rows:
-        return Section(title, (Text("All options are the same."),))
-    return Section(
+        return PageSection(title, (Text("All options are the same."),))
+    return PageSection(
         title,
         (Table(("option", *(run.name for run in runs)), rows, "l" * (len(runs) + 1)),),
     )
@@ -127,7 +127,7 @@ def _results(runs, file, title):
                 "warning",
             )
         )
-    return Section(title, tuple(blocks))
+    return PageSection(title, tuple(blocks))
 
 
 def _row(found, file):
@@ -147,6 +147,6 @@ def _cost(runs):
         (name, *(str(each.get(name, "")) for each in versions))
         for name in dict.fromkeys(name for each in versions for name in each)
     ]
-    return Section(
+    return PageSection(
         "Environment and cost", (Table(("", *(run.name for run in runs)), tuple(rows)),)
     )

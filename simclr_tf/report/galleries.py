@@ -143,7 +143,7 @@ def has_labels(images):
     return images.labels is not None and bool(np.any(np.asarray(images.labels) >= 0))
 
 
-def one_a_class(labels, number, seed):
+def one_per_class(labels, number, seed):
     """Rows of a random image of each class in turn, until there are enough.
 
     Args:
@@ -155,7 +155,7 @@ def one_a_class(labels, number, seed):
       int64 array of at most `number` rows.
 
     Example:
-      >>> sorted(one_a_class(np.array([5, 5, 5, 9]), 2, seed=0).tolist())[-1]
+      >>> sorted(one_per_class(np.array([5, 5, 5, 9]), 2, seed=0).tolist())[-1]
       3
     """
     order = np.random.default_rng(seed).permutation(np.flatnonzero(labels >= 0))

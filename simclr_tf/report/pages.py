@@ -17,8 +17,8 @@ from simclr_tf.report.blocks import (
     Curves,
     FeatureMaps,
     Gallery,
+    PageSection,
     Picture,
-    Section,
     Text,
     class_name,
 )
@@ -60,7 +60,7 @@ def write_page(page, output, name="report", command=None):
     """
     output = pathlib.Path(output).expanduser()
     if command is not None:
-        made = Section("Command", (Text(f"`{command}`", "note"),))
+        made = PageSection("Command", (Text(f"`{command}`", "note"),))
         page = dataclasses.replace(page, sections=(*page.sections, made))
     if output.suffix in (".html", ".md"):
         paths = [output]
@@ -123,7 +123,7 @@ def html_of(page):
       ConfigError: Jinja2 or matplotlib is missing.
 
     Example:
-      >>> from simclr_tf.report.blocks import Page, Section, Text
+      >>> from simclr_tf.report.blocks import Page, PageSection, Text
       >>> "<h1>A &amp; B</h1>" in html_of(Page("A & B", "", ()))
       True
     """

@@ -6,7 +6,7 @@ from simclr_tf.config.schema import differences
 from simclr_tf.evaluation import TRANSFER_FILE
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.objectives import figures_of
-from simclr_tf.report.blocks import Curves, Section, Table, Text
+from simclr_tf.report.blocks import Curves, PageSection, Table, Text
 from simclr_tf.report.result_figures import accuracies_of, accuracy_against_labels
 from simclr_tf.report.result_sections import (
     FINE_TUNING,
@@ -27,7 +27,7 @@ def configuration_section(run):
       run: RunFiles.
 
     Returns:
-      Section.
+      PageSection.
     """
     config = run.config
     base = get_preset(config.preset) if config.preset in PRESETS else Config()
@@ -56,7 +56,7 @@ def configuration_section(run):
                 f"Started from `{started['source']}`: {'; '.join(started['summary'])}."
             )
         )
-    return Section("Configuration", tuple(blocks))
+    return PageSection("Configuration", tuple(blocks))
 
 
 def curve_section(runs):
@@ -66,7 +66,7 @@ def curve_section(runs):
       runs: list of RunFiles.
 
     Returns:
-      Section; it says so where there is no curve.
+      PageSection; it says so where there is no curve.
     """
     charts = []
     for figure in _figures_of(runs):
@@ -82,11 +82,11 @@ def curve_section(runs):
         if lines:
             charts.append(Curves(figure.title, lines, value_format=figure.form))
     if not charts:
-        return Section(
+        return PageSection(
             "Training curves",
             (Text("No epoch has ended yet: there is no curve.", "note"),),
         )
-    return Section("Training curves", tuple(charts))
+    return PageSection("Training curves", tuple(charts))
 
 
 def end_section(runs):
@@ -96,7 +96,7 @@ def end_section(runs):
       runs: list of RunFiles.
 
     Returns:
-      Section, or None where no epoch has ended.
+      PageSection, or None where no epoch has ended.
     """
     rows = [
         (
@@ -114,7 +114,7 @@ def end_section(runs):
     if not rows:
         return None
     header = ("figure", *(run.name for run in runs))
-    return Section("At the end", (Table(header, tuple(rows)),))
+    return PageSection("At the end", (Table(header, tuple(rows)),))
 
 
 def evaluation_sections(run):
@@ -124,7 +124,7 @@ def evaluation_sections(run):
       run: RunFiles.
 
     Returns:
-      list of Section.
+      list of PageSection.
     """
     sections = []
     for file, results in run.results.items():
@@ -142,13 +142,13 @@ def evaluation_sections(run):
                     f"of step {run.step:,}: evaluate again."
                 )
                 blocks.insert(0, Text(warning, "warning"))
-            sections.append(Section(title, tuple(blocks)))
+            sections.append(PageSection(title, tuple(blocks)))
     if run.problems:
         problems = tuple(Text(problem, "warning") for problem in run.problems)
-        sections.append(Section("Results that cannot be read", problems))
+        sections.append(PageSection("Results that cannot be read", problems))
     if not sections:
         note = f"Not evaluated yet: `simclr-tf evaluate --workdir={run.workdir.path}`."
-        sections.append(Section("Evaluation", (Text(note, "note"),)))
+        sections.append(PageSection("Evaluation", (Text(note, "note"),)))
     return sections
 
 
@@ -160,7 +160,7 @@ def environment_section(run, facts=()):
       facts: rows (what, value) about the encoder.
 
     Returns:
-      Section.
+      PageSection.
     """
     rows = [
         ("images", _images(run.record["data"])),
@@ -175,7 +175,7 @@ def environment_section(run, facts=()):
     versions = tuple(
         (name, str(version)) for name, version in run.record.get("versions", {}).items()
     )
-    return Section(
+    return PageSection(
         "Environment and cost",
         (
             Table(("", "this run"), tuple(rows), "lr"),

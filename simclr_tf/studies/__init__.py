@@ -23,7 +23,7 @@ from simclr_tf.studies import (
 from simclr_tf.studies.study import (
     BUDGETS,
     Cell,
-    Figure,
+    Chart,
     PaperNumbers,
     Point,
     Run,
@@ -74,7 +74,7 @@ def get_study(name: str) -> Study:
 __all__ = [
     "BUDGETS",
     "Cell",
-    "Figure",
+    "Chart",
     "PaperNumbers",
     "Point",
     "Run",

@@ -5,7 +5,7 @@ views start from one random crop, and the second view stays as it is.
 """
 
 from simclr_tf.augment import one_branch_operators
-from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
 # Rows and columns are in the paper's order; operators that it has not follow.
 _FIGURE_5 = {
@@ -38,7 +38,7 @@ STUDY = Study(
     title="Compositions of augmentations, on one branch",
     question="Which single operators and which ordered pairs give views to learn from?",
     cells=cells,
-    figure=Figure("heat_map", "second transformation", "first transformation"),
+    figure=Chart("heat_map", "second transformation", "first transformation"),
     paper=PaperNumbers(
         "Figure 5",
         "ImageNet, ResNet-50, linear evaluation, top-1. The paper has these numbers "

@@ -1,6 +1,6 @@
 """Strength of the colour distortion, without labels and with (Table 1)."""
 
-from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
 # Place along the axis -> (colour strength, probability of blur).
 STRENGTHS = {
@@ -45,7 +45,7 @@ STUDY = Study(
     question="Does pretraining want stronger colour distortion than training with "
     "labels?",
     cells=cells,
-    figure=Figure("lines", "colour strength", "accuracy (%)"),
+    figure=Chart("lines", "colour strength", "accuracy (%)"),
     paper=PaperNumbers(
         "Table 1",
         "ImageNet, ResNet-50, top-1: SimCLR by linear evaluation after 100 epochs; "

@@ -1,6 +1,6 @@
 """NT-Xent against the losses it is compared with, each tuned (Tables 2 and 4)."""
 
-from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
 TEMPERATURES = (0.1, 0.2, 0.5, 1.0)
 MARGINS = (0.0, 0.4, 0.8, 1.6)
@@ -48,7 +48,7 @@ STUDY = Study(
     title="Losses, each with its best setting",
     question="Is NT-Xent better than losses that look at one negative at a time?",
     cells=cells,
-    figure=Figure("bars", "loss", "linear probe (%)"),
+    figure=Chart("bars", "loss", "linear probe (%)"),
     paper=PaperNumbers(
         "Table 4",
         "ImageNet, ResNet-50, top-1; learning rates 0.01 to 1, margins 0 to 1.6 and "

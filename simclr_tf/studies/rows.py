@@ -8,7 +8,7 @@ HELD_OUT = "_held_out"
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class StudyValue:
     """One number of the table and the figure.
 
     Attributes:
@@ -41,7 +41,7 @@ def rows_of(cells, summaries):
       summaries: list of dicts, the cells of study.json.
 
     Returns:
-      list of Row, one for each place, in the order of the cells.
+      list of StudyValue, one for each place, in the order of the cells.
 
     Example:
       >>> from simclr_tf.studies.study import Cell, Point
@@ -77,9 +77,9 @@ def _row(series, x, grid):
         statuses = {s["status"] for _, _, summaries in grid for s in summaries}
         is_over = FAILED in statuses and PENDING not in statuses
         status = FAILED if is_over else PENDING
-        return Row(series, x, None, None, 0, grid[0][0], status, len(grid))
+        return StudyValue(series, x, None, None, 0, grid[0][0], status, len(grid))
     _, name, values, parameters = best
-    return Row(
+    return StudyValue(
         series,
         x,
         statistics.mean(values),

@@ -80,7 +80,7 @@ class Cell:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class Chart:
     """The kind, the axes and the series of a study's figure.
 
     Attributes:
@@ -130,7 +130,7 @@ class Study:
       title: str, for tables and figures.
       question: str, one sentence.
       cells: function of (base Config, budget) to a tuple of Cell.
-      figure: Figure.
+      figure: Chart.
       paper: PaperNumbers.
       base: dict of budget to a dict of dotted options, over the budget's config.
       needs_colour: bool, whether the study is meaningless on grey images.
@@ -140,7 +140,7 @@ class Study:
     title: str
     question: str
     cells: Callable
-    figure: Figure
+    figure: Chart
     paper: PaperNumbers
     base: Mapping = dataclasses.field(default_factory=dict)
     needs_colour: bool = False

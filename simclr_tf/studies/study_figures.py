@@ -5,7 +5,7 @@ import textwrap
 import numpy as np
 
 from simclr_tf.report.drawing import INK, PANEL, PAPER, STYLES, Drawing
-from simclr_tf.studies.rows import DONE, Row
+from simclr_tf.studies.rows import DONE, StudyValue
 from simclr_tf.studies.study_tables import row_means
 
 _MEAN = "mean"
@@ -17,7 +17,7 @@ def study_figure(study, rows, *, ours):
 
     Args:
       study: Study.
-      rows: list of Row; failed and pending ones are marked.
+      rows: list of StudyValue; failed and pending ones are marked.
       ours: str, the data, network and epochs of our numbers.
 
     Returns:
@@ -29,7 +29,9 @@ def study_figure(study, rows, *, ours):
     shown = study.figure.series
     rows = [row for row in rows if not shown or row.series in shown]
     paper = [
-        Row(series, x, value, None, 1, "", DONE, position=study.paper.positions.get(x))
+        StudyValue(
+            series, x, value, None, 1, "", DONE, position=study.paper.positions.get(x)
+        )
         for (series, x), value in study.paper.numbers.items()
         if not shown or series in shown
     ]

@@ -105,7 +105,7 @@ def numbers_of(study, rows):
 
     Args:
       study: Study.
-      rows: list of Row.
+      rows: list of StudyValue.
 
     Returns:
       list of simclr_tf.report.blocks.Table and Text.

@@ -66,7 +66,7 @@ class HealthCheck(keras.callbacks.Callback):
                 raise NonFiniteError(self._non_finite_message(name, logs[name]))
         if logs.get("skipped_steps", 0) > self._skipped:
             self._skipped = int(logs["skipped_steps"])
-            self._say_skipped()
+            self._warn_skipped_steps()
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch + 1 >= self._patience:  # Of the whole run, however often continued.
@@ -111,7 +111,7 @@ class HealthCheck(keras.callbacks.Callback):
             "--precision=float32, or --on_nonfinite=skip."
         )
 
-    def _say_skipped(self):
+    def _warn_skipped_steps(self):
         skipped = (
             f"The loss or a gradient was not finite at {self._when()}; the "
             f"step was skipped ({self._skipped} so far). "

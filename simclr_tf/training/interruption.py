@@ -47,7 +47,7 @@ class Interruption:
             )
 
     @property
-    def asked(self):
+    def is_requested(self):
         """Whether training is to stop."""
         return self.signal_number is not None
 

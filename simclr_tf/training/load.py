@@ -1,6 +1,6 @@
 """Loading of a trained encoder from a workdir, an export or a weights file.
 
-`look_at` recognises it for all: for `load_encoder`, for the weights as numbers
+`inspect_path` recognises it for all: for `load_encoder`, for the weights as numbers
 (`stored_weights.py`), for the heads of a run (`run_heads.py`) and for the tools.
 """
 
@@ -38,8 +38,8 @@ from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, Workdir
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """The files that `look_at` found at a path; missing ones are None.
+class PathContents:
+    """The files that `inspect_path` found at a path; missing ones are None.
 
     Attributes:
       path: pathlib.Path that was looked at.
@@ -96,7 +96,7 @@ class Place:
             return None  # A Keras file, or an export of something else than a run.
 
 
-def look_at(path):
+def inspect_path(path):
     """Recognise what is at a path.
 
     Args:
@@ -105,7 +105,7 @@ def look_at(path):
         file: `weights.safetensors`, the archive of an export, `.keras`, `.h5`.
 
     Returns:
-      Place.
+      PathContents.
 
     Raises:
       DataError: the path does not exist, or is a file of another kind.
@@ -116,13 +116,13 @@ def look_at(path):
     if not path.exists():
         raise DataError(f"There is no encoder at {path}: the path does not exist.")
     if path.is_file():
-        return _look_at_file(path)
+        return _inspect_file(path)
     saved_model, weights = find_saved_model(path), path / WEIGHTS
     if saved_model is not None or weights.is_file():
         weights = weights if weights.is_file() else None
-        return Place(path, saved_model=saved_model, weights=weights)
+        return PathContents(path, saved_model=saved_model, weights=weights)
     if _is_checkpoint(path):
-        return Place(path, _workdir_at(path.absolute().parent.parent), path)
+        return PathContents(path, _workdir_at(path.absolute().parent.parent), path)
     if (path / CONFIG_FILE).is_file():
         if read_export_record(path) is not None:
             raise WorkdirError(
@@ -130,10 +130,10 @@ def look_at(path):
                 f"{SAVED_MODEL}/ nor {WEIGHTS}, from one of which an encoder is read."
             )
         if (path / ENCODER_FILE).is_file():
-            return Place(path, keras_file=path / ENCODER_FILE)
-        return Place(path, Workdir(path), path / CHECKPOINTS)
+            return PathContents(path, keras_file=path / ENCODER_FILE)
+        return PathContents(path, Workdir(path), path / CHECKPOINTS)
     if CheckpointStore(path).paths():
-        return Place(path, _workdir_at(path.absolute().parent), path)
+        return PathContents(path, _workdir_at(path.absolute().parent), path)
     raise WorkdirError(
         f"{path} is neither a workdir (no {CONFIG_FILE}), nor a checkpoint (no "
         f"{MANIFEST}), nor an export (no saved_model.pb, no {WEIGHTS})."
@@ -179,7 +179,7 @@ def load_encoder(
       ConfigError: the zoo has no such name, or endpoints of a SavedModel that is not
         described by its layers.
     """
-    place = look_at(path)
+    place = inspect_path(path)
     model = encoder_at(place, encoder)
     if not endpoints:
         return model
@@ -193,10 +193,10 @@ def load_encoder(
 
 
 def encoder_at(place, encoder=None):
-    """Load the encoder at a Place, as `load_encoder` returns it.
+    """Load the encoder at a PathContents, as `load_encoder` returns it.
 
     Args:
-      place: Place.
+      place: PathContents.
       encoder: keras.Model that was handed to `pretrain`, for a workdir of such a run.
 
     Returns:
@@ -245,13 +245,13 @@ def _workdir_at(path):
     return Workdir(path) if (path / CONFIG_FILE).is_file() else None
 
 
-def _look_at_file(path):
+def _inspect_file(path):
     if path.suffix == ".safetensors":
-        return Place(path, weights=path)
+        return PathContents(path, weights=path)
     if path.suffix in SUFFIXES:
-        return Place(path, keras_file=path)
+        return PathContents(path, keras_file=path)
     if is_archive(path):
-        return Place(path, archive=path)
+        return PathContents(path, archive=path)
     raise DataError(
         f"{path} is no file that an encoder is read from: those are .safetensors, "
         f"the archive of an export, {', '.join(SUFFIXES)}. Of an export, give the "

@@ -25,20 +25,20 @@ class Precision:
     Attributes:
       name: "float32" or "bfloat16".
       reason: str, the rest of a sentence.
-      asked: str, the value of `--precision`.
+      requested: str, the value of `--precision`.
     """
 
     name: str
     reason: str
-    asked: str = "auto"
+    requested: str = "auto"
 
     def line(self):
         """Return the line that is printed before training."""
-        return f"Precision   {self.name}: {self.reason} (--precision={self.asked})"
+        return f"Precision   {self.name}: {self.reason} (--precision={self.requested})"
 
     def record(self):
         """Return what config.json keeps: asked, chosen, because."""
-        return {"asked": self.asked, "chosen": self.name, "because": self.reason}
+        return {"asked": self.requested, "chosen": self.name, "because": self.reason}
 
 
 def fitting_precision(strategy):

@@ -94,7 +94,7 @@ class Progress(StepCallback):
                 flush=True,
             )
 
-    def say_above_bar(self, say):
+    def print_above_bar(self, say):
         """Return a `say` that writes above the bar instead of through it."""
 
         def said(text):

@@ -11,7 +11,7 @@ from simclr_tf._keras import keras
 from simclr_tf.array_types import Layer, Model
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training.assembly import build_projection_head
-from simclr_tf.training.load import look_at
+from simclr_tf.training.load import inspect_path
 from simclr_tf.training.stored_variables import VALUE, StoredVariables
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load_projection_head(workdir: Workdir, encoder: Model) -> ProjectionHead:
     Raises:
       WorkdirError: no checkpoint, or one that holds another head.
     """
-    checkpoint = look_at(workdir.path).checkpoint
+    checkpoint = inspect_path(workdir.path).checkpoint
     head = build_projection_head(
         dataclasses.replace(workdir.config(), precision="float32")
     )
@@ -57,7 +57,7 @@ def load_probe(workdir: Workdir, encoder: Model) -> Layer:
     Raises:
       WorkdirError: no checkpoint, or the run had no online probe.
     """
-    checkpoint = look_at(workdir.path).checkpoint
+    checkpoint = inspect_path(workdir.path).checkpoint
     shapes = StoredVariables(checkpoint.prefix).shapes
     if _PROBE_KERNEL not in shapes:
         raise WorkdirError(

@@ -62,7 +62,7 @@ class SaveCheckpoints(StepCallback):
             self._save()
 
     def _asked(self):
-        return self._interruption is not None and self._interruption.asked
+        return self._interruption is not None and self._interruption.is_requested
 
     def _save(self):
         was_asked = self._asked()  # A signal may come while saving: it waits a step.

@@ -304,7 +304,7 @@ class PretrainingRun:
     def _shown(self, progress, clock):
         if not self.is_chief:
             return []
-        return [progress, EstimatedTime(clock, say=progress.say_above_bar(self.say))]
+        return [progress, EstimatedTime(clock, say=progress.print_above_bar(self.say))]
 
     def _saving(self, store, start, clock, interruption):
         """Make the callbacks that save the run, and restore what they saved."""

@@ -7,7 +7,7 @@ program of theirs is run, so they may hold networks that cannot be made here.
 import dataclasses
 
 from simclr_tf.errors import WorkdirError
-from simclr_tf.training.load import encoder_at, look_at
+from simclr_tf.training.load import encoder_at, inspect_path
 from simclr_tf.training.stored_variables import (
     ObjectTree,
     StoredVariable,
@@ -41,8 +41,8 @@ def open_stored_weights(path):
     """Find the weights at a path; values are read only when asked for.
 
     Args:
-      path: as in `look_at` (`.keras` and `.h5` can hold programs: load only what you
-        trust).
+      path: as in `inspect_path` (`.keras` and `.h5` can hold programs: load only what
+        you trust).
 
     Returns:
       StoredWeights.
@@ -51,7 +51,7 @@ def open_stored_weights(path):
       DataError: the path does not exist, or a file is damaged or refused.
       WorkdirError: nothing loadable there, no whole checkpoint yet, or a damaged one.
     """
-    place = look_at(path)
+    place = inspect_path(path)
     if place.checkpoints is not None:
         return _weights_of_checkpoint(place.checkpoint)
     if place.saved_model is not None:

@@ -32,7 +32,7 @@ _LINES = 12  # Of variables that were not taken, on the screen.
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class VariableMatch:
     """One variable: its shapes in this run and in the source, and what became of it.
 
     Attributes:
@@ -56,7 +56,7 @@ class WarmStart:
     Attributes:
       source: StoredWeights.
       parts: tuple of the parts that were asked for.
-      rows: list of Row.
+      rows: list of VariableMatch.
     """
 
     source: object
@@ -138,7 +138,7 @@ def warm_start(model, path, parts="encoder"):
 
     Args:
       model: PretrainingModel, built; under its own strategy's scope or none.
-      path: as in `look_at`.
+      path: as in `inspect_path`.
       parts: "encoder" or "encoder_and_head".
 
     Returns:
@@ -260,7 +260,7 @@ def _row(part, variable, stored):
         reason = NOT_THERE
     elif here != there:
         reason = OTHER_SHAPE
-    return Row(part, name, here, there, reason)
+    return VariableMatch(part, name, here, there, reason)
 
 
 def _check_useful(result):

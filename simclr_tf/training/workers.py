@@ -42,7 +42,7 @@ class SharedInterruption(Interruption):
         self._is_agreed = False
 
     @property
-    def asked(self):
+    def is_requested(self):
         """Whether training is to stop, as all workers know since their last step."""
         return self._is_agreed
 
@@ -54,7 +54,7 @@ class SharedInterruption(Interruption):
             self._is_agreed = True
 
 
-class AskAllWorkers(StepCallback):
+class AgreeOnInterruption(StepCallback):
     """After each step, lets the workers agree whether to stop.
 
     Args:
@@ -79,7 +79,7 @@ def make_interruption(strategy):
     if cluster_of(strategy) is None:
         return Interruption(), []
     interruption = SharedInterruption(strategy)
-    return interruption, [AskAllWorkers(interruption)]
+    return interruption, [AgreeOnInterruption(interruption)]
 
 
 def require_same_run(strategy, config, versions, fingerprint, start_step):

@@ -11,7 +11,7 @@ from simclr_tf.studies import (
     BUDGETS,
     STUDIES,
     Cell,
-    Figure,
+    Chart,
     Point,
     base_config,
     get_study,
@@ -145,7 +145,7 @@ def test_shards_are_a_partition(number):
         (lambda: shard_of([1], 0, 2), "1 <= i <= n"),
         (lambda: Cell("a/b", (Point("linear", "a", 1),)), "name of its folder"),
         (lambda: Cell("a", ()), "at least one point"),
-        (lambda: Figure("pie", "x", "y"), "heat_map, bars, lines, scatter"),
+        (lambda: Chart("pie", "x", "y"), "heat_map, bars, lines, scatter"),
         (
             lambda: runs_of((Cell("a", (Point("v", "s", 1),)),) * 2, Config(), (0,)),
             "different names",

@@ -19,7 +19,7 @@ from simclr_tf.models import ProjectionHead, flops_per_image, resnet
 from simclr_tf.studies import (
     STUDIES,
     Cell,
-    Figure,
+    Chart,
     PaperNumbers,
     Point,
     Run,
@@ -100,7 +100,7 @@ def test_a_study_from_the_command_line(data, tmp_path, monkeypatch, capsys):
                 {"global_batch_size": 64},
             ),
         ),
-        Figure("bars", "x", "accuracy (%)"),
+        Chart("bars", "x", "accuracy (%)"),
         PaperNumbers("Table 0", "Not tabulated."),
     )
     monkeypatch.setitem(STUDIES, "tiny", study)

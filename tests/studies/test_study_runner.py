@@ -14,7 +14,7 @@ from simclr_tf.config.schema import override
 from simclr_tf.errors import Interrupted, NonFiniteError, WorkdirError
 from simclr_tf.studies import (
     Cell,
-    Figure,
+    Chart,
     PaperNumbers,
     Point,
     Study,
@@ -50,7 +50,7 @@ STUDY = Study(
     "A toy",
     "Does it run?",
     cells,
-    Figure("lines", "temperature", "accuracy (%)"),
+    Chart("lines", "temperature", "accuracy (%)"),
     PaperNumbers("Table 0", "Made up.", {("ours", 1): 50.0}),
 )
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from simclr_tf.array_types import StrPath
 from simclr_tf.config.schema import to_dict
 from simclr_tf.export.conversion.account import account_markdown, account_record
-from simclr_tf.export.conversion.networks import config_of
+from simclr_tf.export.conversion.networks import config_of_architecture
 from simclr_tf.export.publication import new_folder
 from simclr_tf.training import CheckpointStore
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, versions
@@ -54,7 +54,7 @@ def write_workdir(
     Raises:
       WorkdirError: the folder exists, or cannot be written; nothing is left behind.
     """
-    config = config_of(
+    config = config_of_architecture(
         source.architecture, data=data, image_size_pixels=image_size_pixels
     )
     account = account_record(source)

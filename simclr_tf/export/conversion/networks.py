@@ -13,7 +13,7 @@ PROBE_WEIGHTS = ("kernel", "bias")
 _IMAGE_SIZES = {"imagenet": 224, "cifar": 32, "small": 32}
 
 
-def config_of(architecture, *, data="unknown", image_size_pixels=None):
+def config_of_architecture(architecture, *, data="unknown", image_size_pixels=None):
     """Build the Config of such a network; what no file states keeps its default.
 
     Args:

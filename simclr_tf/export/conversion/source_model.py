@@ -15,7 +15,7 @@ from simclr_tf.export.conversion.networks import (
     PROBE,
     PROBE_WEIGHTS,
     Networks,
-    config_of,
+    config_of_architecture,
 )
 
 
@@ -72,7 +72,7 @@ def source_model(
             reason = "asked for (--leave_out)"
         if reason is not None:
             left_out[name] = reason
-    networks = Networks(architecture, config_of(architecture))
+    networks = Networks(architecture, config_of_architecture(architecture))
     variables = networks.variables()
     expected = {name: tuple(variable.shape) for name, variable in variables.items()}
     _check_probe(names, expected, stored)

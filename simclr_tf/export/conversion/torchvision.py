@@ -2,7 +2,7 @@
 
 The convolutions agree: torchvision pads a 3x3 by 1 and a 7x7 by 3 on both ends, as we
 do, and has the stride in the 3x3 convolution (v1.5). What does not agree is listed,
-and corrected by lines of PyTorch, or refused: see `differences`.
+and corrected by lines of PyTorch, or refused: see `pytorch_differences`.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def write_torchvision(source: SourceModel, output: StrPath) -> dict[str, Array]:
     )
     notes = [
         "## Loading",
-        "```python\n" + loading_lines(architecture) + "\n```",
-        *differences(architecture),
+        "```python\n" + pytorch_loading_lines(architecture) + "\n```",
+        *pytorch_differences(architecture),
         "Kernels are transposed from [height, width, in, out] to [out, in, "
         "height, width]; nothing else is changed. Images are in [0, 1]: there is "
         "no normalization by mean and standard deviation.",
@@ -84,7 +84,9 @@ def write_torchvision(source: SourceModel, output: StrPath) -> dict[str, Array]:
     with new_folder(output) as folder:
         with (folder / STATE_FILE).open("wb") as file:
             np.savez(file, **state)
-        record = account_record(written) | {"loading": loading_lines(architecture)}
+        record = account_record(written) | {
+            "loading": pytorch_loading_lines(architecture)
+        }
         text = json.dumps(record, indent=1) + "\n"
         (folder / JSON_FILE).write_text(text, encoding="utf-8")
         text = account_markdown(written, title="In torchvision's names", notes=notes)
@@ -173,7 +175,7 @@ def check_in_torchvision(architecture):
     )
 
 
-def differences(architecture):
+def pytorch_differences(architecture):
     """Describe where torchvision's network is another one, in paragraphs."""
     found = []
     if DEPTHS[architecture.depth][0] == "basic":
@@ -197,7 +199,7 @@ def differences(architecture):
     return found
 
 
-def loading_lines(architecture):
+def pytorch_loading_lines(architecture):
     """Return the Python lines that load state_dict.npz into torchvision's network."""
     depth = architecture.depth
     model = f"torchvision.models.resnet{depth}()"
