@@ -64,7 +64,7 @@ def run(given):
 
 
 def options_of(given):
-    """What the command line asks for.
+    """Read the options of a study from the command line.
 
     Args:
       given: Given.
@@ -103,7 +103,7 @@ def options_of(given):
 
 
 def stored_study(workdir):
-    """(AblateOptions, Config) of the study in a folder; None if there is none."""
+    """Read (AblateOptions, Config) of the study in a folder; None if there is none."""
     path = pathlib.Path(workdir).expanduser() / "study.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -125,7 +125,7 @@ def stored_study(workdir):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("ablate", __doc__, SECTIONS, run, argv)
 
 

@@ -24,7 +24,7 @@ SECTIONS = (BenchmarkOptions,)
 
 
 def named(arguments):
-    """The arguments with the benchmark as a flag: `views` -> `--benchmark=views`."""
+    """Turn the name of a benchmark into a flag: `views` -> `--benchmark=views`."""
     if arguments and not arguments[0].startswith("-"):
         return [f"--benchmark={arguments[0]}", *arguments[1:]]
     return list(arguments)
@@ -69,7 +69,7 @@ def _set_threads(intra_op, inter_op):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     return command_line.execute("benchmark", __doc__, SECTIONS, run, named(arguments))
 

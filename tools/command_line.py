@@ -43,7 +43,7 @@ class FlagError(SimCLRError):
 
 
 def main(argv=None):
-    """Entry point of `simclr-tf`. Returns the exit code."""
+    """Run `simclr-tf`; return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print("Usage: simclr-tf VERB [--flag=value ...]\n")
@@ -133,7 +133,7 @@ def done(written, verb=None, **flags):
 
 
 def new_path(path):
-    """The path, or with the first number that makes it new: `a`, `a_2`, `a_3`."""
+    """Number the path if it exists already: the first free of `a`, `a_2`, `a_3`, ..."""
     path, number = pathlib.Path(path), 1
     taken = path
     while taken.expanduser().exists():
@@ -143,7 +143,7 @@ def new_path(path):
 
 
 def results_folder(options):
-    """The folder into which `evaluate`, `finetune` and `transfer` write.
+    """Choose the folder into which `evaluate`, `finetune` and `transfer` write.
 
     Args:
       options: MeasuredEncoder.
@@ -160,7 +160,7 @@ def results_folder(options):
 
 
 def export_of(workdir):
-    """The flags that export the run in a folder, for `done`."""
+    """List the flags that export the run in a folder, for `done`."""
     name = pathlib.Path(workdir).expanduser().resolve().name
     output = new_path(pathlib.Path("exported_models") / name)
     return {"workdir": workdir, "output": output}
@@ -188,7 +188,7 @@ def parse(verb, sections, arguments):
 
 @contextlib.contextmanager
 def _ended_by_sigterm():
-    """SIGTERM ends what is done as Ctrl-C does, so that nothing half done is left.
+    """Treat SIGTERM like Ctrl-C, so that nothing half done is left.
 
     While a run trains, its own handler stands in place of this one.
     """

@@ -51,7 +51,7 @@ class FlagsOf:
     defaults: dict = dataclasses.field(default_factory=dict)
 
     def options(self):
-        """Every option with a flag, as (flag, dotted name, field, annotation)."""
+        """List the options with a flag, as (flag, dotted name, field, annotation)."""
         for name, item, hint in walk_options(self.section):
             flag = flag_name(name, item)
             is_wanted = not self.only or name.startswith(self.only)
@@ -60,7 +60,7 @@ class FlagsOf:
 
 
 def flags_of(sections):
-    """Each section class or FlagsOf as FlagsOf."""
+    """Wrap each section class that is not yet a FlagsOf."""
     return [s if isinstance(s, FlagsOf) else FlagsOf(s) for s in sections]
 
 
@@ -133,7 +133,7 @@ class Given:
         self.file = self._of_file(path[0]) if path else {}
 
     def has(self, name):
-        """Whether an option is given, by its flag or in the file.
+        """Tell whether an option is given, by its flag or in the file.
 
         Args:
           name: str, dotted.
@@ -179,7 +179,7 @@ class Given:
         )
 
     def _of_file(self, path):
-        """The options of a file as dotted names, each of one of the sections."""
+        """Read the options of a file as dotted names, each of one of the sections."""
         sections = [part.section for part in self._parts]
         is_run = any(_has_field(section, "objective") for section in sections)
         options = read_options(path, _KEYS_OF_A_RUN if is_run else _KEYS)
@@ -209,7 +209,7 @@ def _has_field(section, name):
 
 
 def _without_other_guests(start, file, typed):
-    """The file's options, but for those of a guest that a flag replaces by another."""
+    """Drop the file's options of a guest that a flag replaces by another guest."""
     for item in dataclasses.fields(start):
         name = f"{item.name}.name"
         if "registry" not in item.metadata or name not in typed:

@@ -66,7 +66,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("convert_checkpoint", __doc__, SECTIONS, run, argv)
 
 

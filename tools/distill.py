@@ -36,7 +36,7 @@ def run(given):
 
 
 def options_of(given):
-    """The DistillOptions that the command line asks for.
+    """Read the DistillOptions from the command line.
 
     Args:
       given: Given.
@@ -52,7 +52,7 @@ def options_of(given):
 
 
 def _with_student(typed, file):
-    """What is typed, with `--student=NAME` as the network that it means."""
+    """Replace `--student=NAME` by the options of that network."""
     is_other = file.get("architecture") == "other"
     if is_other and "student.name" not in typed:
         return typed
@@ -63,7 +63,7 @@ def _with_student(typed, file):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("distill", __doc__, SECTIONS, run, argv)
 
 

@@ -63,7 +63,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("evaluate", __doc__, SECTIONS, run, argv)
 
 

@@ -60,7 +60,7 @@ def run(given):
 
 
 def _encoder_and_heads(options, workdir, card):
-    """(encoder, its card, the heads that go with it as keyword arguments)."""
+    """Load (encoder, its card, the heads that go with it as keyword arguments)."""
     from simclr_tf.commands.run_card import fine_tuned_card
     from simclr_tf.models import split_classifier
     from simclr_tf.training import (
@@ -82,7 +82,7 @@ def _encoder_and_heads(options, workdir, card):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("export", __doc__, SECTIONS, run, argv)
 
 

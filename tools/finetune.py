@@ -51,7 +51,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("finetune", __doc__, SECTIONS, run, argv)
 
 

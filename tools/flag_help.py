@@ -94,7 +94,7 @@ def _lines(flag, help):
 
 
 def _title(section, name):
-    """The heading of an option's group: what its section or its guests are."""
+    """Write the heading of an option's group: its section, or the guests with it."""
     first, dot, _ = name.partition(".")
     if not dot:
         home = next(c for c in section.__mro__ if first in vars(c)["__annotations__"])
@@ -114,7 +114,7 @@ def _first_line(section):
 
 
 def _help(section, name, item, hint):
-    """The help of an option: which guests have it, and what there is to choose."""
+    """Write the help of an option: the guests that have it, and its choices."""
     help, choices = help_of(item), literal_choices(hint)
     if "registry" in item.metadata:
         choices = guest_names(item.metadata["registry"])
@@ -128,7 +128,7 @@ def _help(section, name, item, hint):
 
 
 def _guests_with(section, name):
-    """Which guests have an option.
+    """List the guests that have an option.
 
     Returns:
       (list of (names, default), bool): names of guests that share a class of options,
@@ -156,7 +156,7 @@ def _span(names):
 
 
 def _defaults(part, preset):
-    """The default of every option as text, by its dotted name."""
+    """Map the dotted name of each option to its default as text."""
     section = part.section
     values = {
         name: item.metadata.get("default", item.default)
@@ -175,7 +175,7 @@ def _defaults(part, preset):
 
 
 def _default_text(section, name, values):
-    """A default; where guests differ, that of each of them."""
+    """Format a default; where guests differ, the default of each."""
     having, _ = _guests_with(section, name)
     chosen = values.get(f"{name.rpartition('.')[0]}.name")
     found = {}

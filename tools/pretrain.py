@@ -53,7 +53,7 @@ def _done(workdir, config):
 
 
 def options_of(given):
-    """The Config that the command line asks for.
+    """Read the Config from the command line.
 
     Args:
       given: Given.
@@ -86,7 +86,7 @@ def options_of(given):
 
 
 def stored_config(workdir):
-    """The Config of the run that a folder holds; None if it holds none.
+    """Read the Config of the run in a folder; None if there is no run.
 
     A folder of something else, or a damaged one, is refused by the run itself.
     """
@@ -108,7 +108,7 @@ def stored_config(workdir):
 
 
 def _origin(workdir, stored, config):
-    """One line: which options a continued run takes, and which are other than there."""
+    """Describe which options a continued run takes, and which differ from the run's."""
     base = get_preset(stored.preset) if stored.preset in PRESETS else Config()
     own = [f"{name}={new}" for name, _, new in differences(base, stored)]
     now = [f"{name}={new}" for name, _, new in differences(stored, config)]
@@ -118,7 +118,7 @@ def _origin(workdir, stored, config):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("pretrain", __doc__, SECTIONS, run, argv)
 
 

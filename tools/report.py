@@ -56,7 +56,7 @@ def _has_encoder(workdir):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("report", __doc__, SECTIONS, run, argv)
 
 

@@ -56,7 +56,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("show_views", __doc__, SECTIONS, run, argv)
 
 

@@ -49,7 +49,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("transfer", __doc__, SECTIONS, run, argv)
 
 

@@ -39,7 +39,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("zoo", __doc__, SECTIONS, run, argv)
 
 

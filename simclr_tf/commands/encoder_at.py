@@ -9,7 +9,7 @@ from simclr_tf.training.load import inspect_path
 
 
 def config_at(path, chosen):
-    """The config that belongs to an encoder.
+    """Find the config that belongs to an encoder.
 
     Args:
       path: pathlib.Path, as of `simclr_tf.training.load.inspect_path`.
@@ -35,7 +35,7 @@ def config_at(path, chosen):
 
 
 def channels_of(encoder, path, is_run):
-    """Channels of the images that an encoder takes; None if it does not say."""
+    """Return the channels of the images that an encoder takes; None if not known."""
     if is_run:
         return Workdir(path).read()["data"]["channels"]
     return (
@@ -46,7 +46,7 @@ def channels_of(encoder, path, is_run):
 
 
 def output_folder(path, is_run, output, home="evaluations"):
-    """The folder for results, made: `output`, the workdir, or one under `home`.
+    """Make the folder for results: `output`, the workdir, or one under `home`.
 
     Raises:
       WorkdirError: it cannot be made.

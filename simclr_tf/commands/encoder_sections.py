@@ -30,7 +30,7 @@ _LARGEST_MATRIX = 30
 
 
 def neighbour_section(gallery, test, others=None, *, title="after training", seed=0):
-    """Nearest neighbours of a few test images, in one representation or in several.
+    """Show the nearest neighbours of a few test images, in one or more representations.
 
     Args:
       gallery, test: ImageSample, with the features of the first representation.
@@ -73,7 +73,7 @@ def neighbour_section(gallery, test, others=None, *, title="after training", see
 
 
 def map_section(test, number, seed=0):
-    """Features of test images as points, by PCA and t-SNE.
+    """Show the features of test images as points, by PCA and t-SNE.
 
     Args:
       test: ImageSample.
@@ -105,7 +105,7 @@ def map_section(test, number, seed=0):
 
 
 def confusion_section(run, encoder, gallery, test, *, own_images):
-    """The mistakes of the probe on the test images looked at: the worst, and a matrix.
+    """Show the probe's mistakes on the sampled test images: the worst, and a matrix.
 
     The probe is the run's online probe where it has one for these classes, else a
     ridge classifier on the training images looked at.
@@ -200,7 +200,7 @@ def _confusion(test, predictions, scores, classes, what, are_probabilities):
 
 
 def encoder_facts(run, encoder):
-    """Rows (what, value) on the size of the encoder.
+    """List the size of the encoder as rows (what, value).
 
     Args:
       run: RunFiles.
@@ -220,7 +220,7 @@ def encoder_facts(run, encoder):
 
 
 def features_before(encoder, gallery_batches, query_batches):
-    """Features of an untrained encoder; see `neighbour_section`."""
+    """Compute the features of an untrained encoder; see `neighbour_section`."""
     return tuple(
         extract_features(encoder, batches)[0]
         for batches in (gallery_batches, query_batches)

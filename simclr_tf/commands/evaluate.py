@@ -121,7 +121,7 @@ def evaluate_and_report(
 
 
 def _draw(folder, config, sources, features, say):
-    """neighbours.png, and of a run views.png; without matplotlib a line says so."""
+    """Draw neighbours.png and, of a run, views.png; print a line without matplotlib."""
     train, test = sources
     try:
         if config is not None:
@@ -141,7 +141,7 @@ def _draw(folder, config, sources, features, say):
 
 
 def _neighbours(train, test, features):
-    """Some test images with their nearest training images, in features and pixels."""
+    """Find the nearest training images of test images, by features and by pixels."""
     queries = one_per_class(test.labels, _NUM_QUERIES, seed=0)
     k = min(_NUM_NEIGHBOURS, train.num_examples)
     found = {

@@ -12,7 +12,7 @@ _AXES_OF_TSNE = 50
 
 
 def plane_maps(features, seed=0):
-    """Two maps of features, in which cosine similarity is what counts.
+    """Lay features out as two maps, by cosine similarity.
 
     The rows are brought to length 1 first, as kNN compares them. t-SNE sees their
     first 50 principal axes (van der Maaten's advice), begins at PCA, and has

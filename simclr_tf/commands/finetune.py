@@ -138,7 +138,7 @@ def finetune_and_report(
 
 
 def projection_head_at(path, is_run, encoder, config):
-    """The projection head that a FineTuneConfig needs, or None.
+    """Load the projection head that a FineTuneConfig needs, or return None.
 
     Raises:
       ConfigError: it needs one, and the path is not a workdir.

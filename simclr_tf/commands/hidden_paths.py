@@ -9,7 +9,7 @@ _ABSOLUTE = re.compile(r"^(--?[\w.]+=)?([a-z]\w*:)?((?:~[^/]*)?/(?!/).*)$", re.D
 
 
 def without_folders(value, key=None):
-    """A record whose absolute paths are only their last names.
+    """Shorten the absolute paths of a record to their last names.
 
     Args:
       value: dict, list, tuple or str, as of a JSON file; anything else is returned as

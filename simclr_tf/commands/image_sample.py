@@ -39,7 +39,7 @@ class ImageSample:
 
 
 def sampled_sources(options, chosen, *, channels, number, seed=0):
-    """A sample of training images and one of test images.
+    """Sample training images and test images.
 
     Where there is no test split, both come from the training images, and no image is
     in both: of labelled images, those that `evaluate` tests on. However many images
@@ -97,7 +97,7 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
 
 
 def encode_sample(source, encoder, image_size_pixels, batch_size=128):
-    """Features and thumbnails of all images of a source.
+    """Compute features and thumbnails of all images of a source.
 
     Args:
       source: Source.
@@ -148,7 +148,7 @@ def encode_sample(source, encoder, image_size_pixels, batch_size=128):
 
 
 def readable_part(source, sample):
-    """The part of a source that a sample holds, and what to note of the rest.
+    """Leave out the images of a source that cannot be read, and note how many.
 
     Args:
       source: Source that the sample was made of.
@@ -173,7 +173,7 @@ def readable_part(source, sample):
 
 
 def _held_out(source, rng):
-    """(learn, test): rows of a source without a test split, both in random order."""
+    """Split rows without a test split into (learn, test), both in random order."""
     if source.labels is not None and np.max(source.labels) >= 0:
         parts = hold_out(source.labels)
         if min(map(len, parts)) >= 2:

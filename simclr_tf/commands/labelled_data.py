@@ -58,7 +58,7 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
 
 
 def has_labels_to_test_on(options, chosen):
-    """Whether `labelled_data` would find labels to learn on and to test on.
+    """Tell whether `labelled_data` would find labels to learn on and to test on.
 
     The images are listed, and not decoded.
 

@@ -15,7 +15,7 @@ from simclr_tf.report.blocks import Tile
 
 
 def operator_rows(images, large_images, recipe):
-    """Rows of tiles, one an operator.
+    """Make rows of tiles, one an operator.
 
     Args:
       images: float32 `[n, S, S, C]` in [0, 1], as large as a view.
@@ -41,7 +41,7 @@ def operator_rows(images, large_images, recipe):
 
 
 def _tiles(shown):
-    """All strengths of the first image, then of the next."""
+    """Make the tiles: all strengths of the first image, then of the next."""
     number = len(shown[0][1])
     return tuple(
         Tile(np.asarray(changed[image]), caption)
@@ -51,7 +51,7 @@ def _tiles(shown):
 
 
 def changed_fields(recipe, named):
-    """The fields in which a recipe differs from another, as rows of a table.
+    """List the fields in which two recipes differ, as rows of a table.
 
     Args:
       recipe, named: Recipe.

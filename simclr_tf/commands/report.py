@@ -125,7 +125,7 @@ def _page_of_run(run, chosen, encoder, features, settings, say):
 
 
 def _learned(run, chosen, encoder, settings, say):
-    """(what the encoder learned, pairs of views, facts): what needs images."""
+    """Return (what the encoder learned, pairs of views, facts): what needs images."""
     config, seed = run.config, settings["seed"]
     size, channels = config.data.image_size_pixels, run.record["data"]["channels"]
     train, test, every, data, note = sampled_sources(
@@ -189,7 +189,7 @@ def _learned(run, chosen, encoder, settings, say):
 
 
 def _learned_by(runs, chosen, settings, say):
-    """Sections on the same images as each of several encoders sees them."""
+    """Make the sections that show the same images in the features of each encoder."""
     seed = settings["seed"]
     try:
         seen = {}

@@ -24,7 +24,7 @@ RESULT_FILES = (EVALUATION_FILE, FINETUNE_FILE)
 
 
 def card_of_run(workdir, *, publish=False):
-    """The card of a run's encoder, with whatever was measured of it.
+    """Make the card of a run's encoder, with every result measured so far.
 
     Args:
       workdir: simclr_tf.training.Workdir.
@@ -75,7 +75,7 @@ def card_of_run(workdir, *, publish=False):
 
 
 def fine_tuned_card(card, path):
-    """The card of a fine-tuned encoder, from that of the run it comes from.
+    """Make the card of a fine-tuned encoder from the card of its run.
 
     What was measured of the pretrained encoder is not true of it, and left out.
 
@@ -106,7 +106,7 @@ finetune.md): encoder and logits are those of that network, of the first seed.']
 
 
 def record_of_run(workdir, *, publish=False):
-    """The record of a workdir, for the config.json of an export.
+    """Make the record of a workdir, for the config.json of an export.
 
     Args:
       workdir: simclr_tf.training.Workdir.
@@ -154,7 +154,7 @@ def _network(config):
 
 
 def _measured(workdir, step, hidden):
-    """Sections, results and notes of the files of results in a workdir."""
+    """Collect sections, results and notes of the files of results in a workdir."""
     parts = {"sections": [], "results": [], "notes": []}
     for name in RESULT_FILES:
         if not (workdir.path / name).is_file():

@@ -90,7 +90,7 @@ def read_run(path, name=None):
 
 
 def names_of(paths):
-    """Short names that tell runs apart: last parts of their paths, as many as needed.
+    """Shorten the paths of runs to the last parts that tell them apart.
 
     Args:
       paths: list of paths.

@@ -102,7 +102,7 @@ def show_views(
 
 
 def _large(source, pairs, number, size):
-    """The first images, as large as they are stored, up to a limit."""
+    """Return the first images as large as they are stored, up to a limit."""
     if isinstance(source, ArraySource):
         stored = max(source.image_shape[:2])
     else:

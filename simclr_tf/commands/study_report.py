@@ -51,7 +51,7 @@ def report_of_study(folder, output, *, command=None, say=print):
 
 
 def read_study(folder):
-    """The record of a study.
+    """Read the record of a study.
 
     Args:
       folder: pathlib.Path.
@@ -82,7 +82,7 @@ def read_study(folder):
 
 
 def _outcome(folder, study):
-    """The figure, what the paper has, and the numbers of the study."""
+    """Show the figure, the paper's numbers and the study's numbers."""
     blocks, paper = [], study.get("paper")
     title = study.get("title") or study["study"]
     failed = [cell for cell in study["cells"] if cell.get("status") == "failed"]
@@ -107,7 +107,7 @@ def _outcome(folder, study):
 
 
 def _cells(study):
-    """Every cell with its status and values; none is left out."""
+    """List every cell with its status and values."""
     cells = study["cells"]
     if not cells:
         return PageSection("All cells", (Text("No cell has begun yet.", "note"),))
@@ -139,7 +139,7 @@ def _cells(study):
 
 
 def _curves(folder, cells):
-    """The curves of the cells over each other, of one seed; None without any."""
+    """Draw the curves of all cells of one seed together; None without any."""
     runs = []
     seed = min(
         (cell["seed"] for cell in cells if isinstance(cell.get("seed"), int)),

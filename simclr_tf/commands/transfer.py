@@ -136,7 +136,7 @@ def transfer_and_report(
 
 
 def _opened(name, options, chosen, channels):
-    """(name, training images, test images, DataConfig) of one set."""
+    """Open one set: (name, training images, test images, DataConfig)."""
     given = {key: value for key, value in chosen.items() if value is not None}
     options = dataclasses.replace(options, split="train", test_split="test")
     try:

@@ -106,7 +106,7 @@ def measure_views(images, view_a, view_b):
 
 
 def view_warnings(measures):
-    """What is wrong with a recipe, one line each with figures and a way out.
+    """List what is wrong with a recipe: one line each, with figures and a way out.
 
     Args:
       measures: ViewMeasures.
@@ -155,7 +155,7 @@ def view_warnings(measures):
 
 
 def measures_table(measures):
-    """Rows (measure, of the pairs, too many from) of a table.
+    """Tabulate measures of views as rows (measure, of the pairs, too many from).
 
     Args:
       measures: ViewMeasures.
@@ -191,7 +191,7 @@ def measures_table(measures):
 
 
 def _distances(a, b):
-    """`[N, N]`, root mean squares of the differences of rows of a and rows of b."""
+    """Compute root mean squares of rows of a minus rows of b, `[N, N]`."""
     squares = np.zeros([len(a), len(b)])
     for start in range(0, a.shape[1], 4096):  # float64, a part of the pixels at a time.
         x, y = (part[:, start : start + 4096].astype(np.float64) for part in (a, b))
@@ -205,7 +205,7 @@ def _distances(a, b):
 
 
 def _found(distances):
-    """float, rows whose partner is nearer than all others; ties find nothing."""
+    """Compute the share of rows whose partner is nearer than all others; no ties."""
     others = distances + np.where(np.eye(len(distances), dtype=bool), np.inf, 0)
     return float(np.mean(np.diag(distances) + 1e-9 < others.min(axis=1)))
 
@@ -215,7 +215,7 @@ def _contrasts(images):
 
 
 def _histograms(images):
-    """float `[N, bins C]`: how much of each channel lies in each of 8 equal bins."""
+    """Compute the share of pixels in each of 8 bins, float `[N, bins C]`."""
     bins = np.minimum((images * _BINS).astype(int), _BINS - 1)
     return np.stack(
         [(bins == place).mean(axis=(1, 2)) for place in range(_BINS)], axis=1

@@ -25,7 +25,7 @@ class ViewPairs(NamedTuple):
 
 
 def view_pairs(source, recipe, *, image_size_pixels, number, seed=0):
-    """The first views that a run with this seed sees of some images.
+    """Make the first views that a run with this seed sees of some images.
 
     Args:
       source: Source, see `simclr_tf.data.open_source`.
@@ -67,7 +67,7 @@ def view_pairs(source, recipe, *, image_size_pixels, number, seed=0):
 
 
 def resized_images(source, ids, image_size_pixels):
-    """Some images of a source as evaluation sees them.
+    """Read images of a source at the size that evaluation uses.
 
     Args:
       source: Source.

@@ -60,7 +60,7 @@ class WithTarget(Objective):
         return tuple(tf.split(self.target(full, training=training), 2))
 
     def momentum(self, step):
-        """float32 scalar: the share of the target that stays after a step."""
+        """Return the share of the target that stays after a step, a float32 scalar."""
         return rising_momentum(self.options.target_momentum, step, self.total_steps)
 
     def after_update(self, outputs):
@@ -119,7 +119,7 @@ class BYOL(WithTarget):
 
 
 def rising_momentum(start, step, total_steps):
-    """The momentum of an average that follows ever more slowly.
+    """Raise the momentum of an average from its first value to 1 along a cosine.
 
         1 - (1 - start) (1 + cos(pi step / total_steps)) / 2
 

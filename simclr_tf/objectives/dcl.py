@@ -62,7 +62,7 @@ class DCL(Objective):
         return contrastive_figures(self.loss_of(candidates), candidates)
 
     def loss_of(self, candidates):
-        """The loss of each image from its candidates."""
+        """Compute the loss of each image from its candidates."""
         return losses.dcl_from_logits(candidates)
 
     def diagnose(self, figures, global_batch_size):

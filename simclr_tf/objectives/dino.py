@@ -158,7 +158,7 @@ class DINO(WithTarget):
         }
 
     def teacher_temperature(self, step):
-        """float32 scalar of a step."""
+        """Return the teacher's temperature at a step, a float32 scalar."""
         first, last = (
             self.options.first_teacher_temperature,
             self.options.teacher_temperature,

@@ -153,7 +153,7 @@ class NTXent(Objective):
 
 
 def contrastive_figures(loss, candidates):
-    """What `Objective.loss` returns for a loss over candidates.
+    """Compute what `Objective.loss` returns for a loss over candidates.
 
     Args:
       loss: float32 `[N]`.
@@ -170,7 +170,7 @@ def contrastive_figures(loss, candidates):
 
 
 def stuck_at(value, formula, figures, global_batch_size):
-    """The diagnosis of a contrastive loss that stays at what equal projections give.
+    """Diagnose a contrastive loss that stays at the value of equal projections.
 
     Args:
       value: float, the loss of equal projections.
@@ -197,7 +197,7 @@ def stuck_at(value, formula, figures, global_batch_size):
 
 
 def logits_memory(global_batch_size, replicas=1, chunk_size=None, streams=True):
-    """Memory of the logits of a step: float32, all anchors with all candidates.
+    """Estimate the memory of a step's logits: float32, all anchors with all candidates.
 
     Args:
       global_batch_size, replicas: int.

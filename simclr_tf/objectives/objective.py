@@ -138,7 +138,7 @@ class Setting:
     seed: int = 0
 
     def known(self, name):
-        """A value that an objective cannot do without.
+        """Return a value that the objective needs, or raise.
 
         Raises:
           ConfigError: it is not known.
@@ -198,7 +198,7 @@ class Objective:
     micro_batches_refused: ClassVar[str | None] = None
 
     def __new__(cls, **options):
-        """An object of the class as a Keras layer."""
+        """Make an object of the class that is also a Keras layer."""
         return object.__new__(_as_layer(cls))
 
     def __init__(self, **options):
@@ -231,7 +231,7 @@ class Objective:
         """Follow encoder and head whose weights were replaced (`--init_from`)."""
 
     def targets(self, views, training):
-        """What the loss needs beside the projections, without a gradient.
+        """Compute what the loss needs beside the projections, without a gradient.
 
         Args:
           views: tuple of float32 `[N, h, w, C]` in [0, 1], in the order of the plan.
@@ -243,7 +243,7 @@ class Objective:
         return ()
 
     def loss(self, outputs):
-        """The loss of this replica's images, and the figures of the step.
+        """Compute the losses of this replica's images, and the figures of the step.
 
         Args:
           outputs: Outputs.
@@ -256,7 +256,7 @@ class Objective:
         raise NotImplementedError
 
     def frozen(self, step):
-        """Variables of the objective that are not trained at first.
+        """Return variables of the objective that are not trained in a step.
 
         Args:
           step: int64 scalar tensor.
@@ -276,7 +276,7 @@ class Objective:
         """
 
     def diagnose(self, figures, global_batch_size):
-        """What the figures of an epoch say about a run that does not learn.
+        """Explain from the figures of an epoch why a run does not learn.
 
         Args:
           figures: dict of figure name to float.
@@ -288,7 +288,7 @@ class Objective:
         return ()
 
     def memory(self, global_batch_size, replicas=1):
-        """Memory on one replica that the objective needs beside the networks.
+        """Estimate the memory on one replica, beside that of the networks.
 
         Args:
           global_batch_size, replicas: int.
@@ -301,7 +301,7 @@ class Objective:
 
 @functools.cache
 def _as_layer(cls):
-    """The same class, below Keras's Layer."""
+    """Return the same class as a subclass of Keras's Layer."""
     from simclr_tf._keras import keras
 
     return types.new_class(
@@ -312,7 +312,7 @@ def _as_layer(cls):
 
 
 def figures_of(options):
-    """The figures of a run, in the order in which they are shown.
+    """List the figures of a run in the order in which they are shown.
 
     Args:
       options: GuestOptions, as of `Config.objective`.
@@ -325,7 +325,7 @@ def figures_of(options):
 
 
 def objective_of(options):
-    """The objective that options of the config describe.
+    """Build the objective that the options of a config describe.
 
     Args:
       options: GuestOptions, as of `Config.objective`.

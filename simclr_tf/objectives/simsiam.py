@@ -77,7 +77,7 @@ class SimSiam(Objective):
 
 
 def make_predictor(setting, hidden_features, **options):
-    """A PredictionHead for the projections of a Setting, built."""
+    """Build a PredictionHead for the projections of a Setting."""
     predictor = models.PredictionHead(
         hidden_features,
         synchronized=setting.synchronized,
@@ -89,7 +89,7 @@ def make_predictor(setting, hidden_features, **options):
 
 
 def predictions(predictor, projections, training):
-    """What a predictor makes of the projections of several views, in one pass.
+    """Apply a predictor to the projections of several views in one pass.
 
     Args:
       predictor: PredictionHead.
@@ -104,13 +104,13 @@ def predictions(predictor, projections, training):
 
 
 def projection_std(projections):
-    """The value of `SPREAD`: over the global batch and all views, no gradient."""
+    """Compute `SPREAD` over the global batch and all views, without a gradient."""
     together = tf.stop_gradient(tf.concat(projections, axis=0))
     return metrics.feature_standard_deviation(together)
 
 
 def collapsed_projections(figures):
-    """The diagnosis of projections that are all equal.
+    """Diagnose projections that are all equal.
 
     Args:
       figures: dict of figure name to float, with `SPREAD`.
@@ -130,5 +130,5 @@ def collapsed_projections(figures):
 
 
 def bytes_of(variables):
-    """int, memory of variables on one replica."""
+    """Count the bytes of variables on one replica."""
     return sum(v.shape.num_elements() * v.dtype.size for v in variables)

@@ -170,7 +170,7 @@ class SwAV(Objective):
         return loss, {"swav_loss": loss, **usage_figures(predictions)}
 
     def _codes(self, view, scores):
-        """Codes of a full view, of the batch or, once it is full, with the queue."""
+        """Compute the codes of a full view: of the batch, later with the queue."""
         options = {
             "epsilon": self.options.epsilon,
             "iterations": self.options.iterations,
@@ -259,12 +259,12 @@ def require_fitting_views(options, setting):
 
 
 def normalize_rows(rows):
-    """float32 `[N, D]` of length 1."""
+    """Divide rows by their l2 norm: float32 `[N, D]`."""
     return tf.math.l2_normalize(tf.cast(rows, tf.float32), axis=1)
 
 
 def unit_rows_initializer(seed):
-    """A Keras initializer of rows that point everywhere, of length 1."""
+    """Make a Keras initializer of rows of length 1 in random directions."""
     normal = keras.initializers.RandomNormal(seed=seed)
     return lambda shape, dtype=None, **_: tf.math.l2_normalize(
         normal(shape, dtype), axis=1
@@ -272,7 +272,7 @@ def unit_rows_initializer(seed):
 
 
 def scores_of(projections, prototypes):
-    """Cosine similarities of the views' projections to prototypes of length 1.
+    """Compute cosine similarities of the views' projections to prototypes of length 1.
 
     Args:
       projections: sequence of `[N, D]`.
@@ -287,7 +287,7 @@ def scores_of(projections, prototypes):
 
 
 def usage_figures(predictions):
-    """The values of `USAGE_FIGURES`.
+    """Compute the values of `USAGE_FIGURES`.
 
     Args:
       predictions: float32 `[N, K]`, rows sum to 1.
@@ -309,7 +309,7 @@ def _entropy(probabilities):
 
 
 def too_few_in_use(figures):
-    """The diagnosis of images that have all fallen into one cluster.
+    """Diagnose images that are all assigned to one cluster.
 
     Args:
       figures: dict of figure name to float, with `USAGE_FIGURES`.

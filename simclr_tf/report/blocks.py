@@ -172,7 +172,7 @@ class Page:
 
 
 def class_name(label, classes):
-    """The name of a label; its number where it has none, "unlabelled" below 0.
+    """Name a label: its number where it has no name, "unlabelled" below 0.
 
     Example:
       >>> class_name(1, ("cat", "dog")), class_name(7, None), class_name(-1, None)

@@ -16,7 +16,7 @@ _TITLES = {
 
 
 def comparison_sections(runs, learned=()):
-    """The sections of a comparison page.
+    """Make the sections of a comparison page.
 
     Args:
       runs: list of RunFiles, at least two, with names that tell them apart.
@@ -42,7 +42,7 @@ def comparison_sections(runs, learned=()):
 
 
 def differing_options(configs):
-    """The options in which configs differ.
+    """Find the options in which configs differ.
 
     Args:
       configs: list of Config.
@@ -78,7 +78,7 @@ def _options(runs):
 
 
 def _results(runs, file, title):
-    """One table of a file of results: a row a measurement, a column a run."""
+    """Tabulate one file of results: a row a measurement, a column a run."""
     cells = {}
     for place, run in enumerate(runs):
         if file in run.results:
@@ -131,7 +131,7 @@ def _results(runs, file, title):
 
 
 def _row(found, file):
-    """(what was measured how, of which representation)."""
+    """Identify a row: (what was measured how, of which representation)."""
     if file == EVALUATION_FILE:
         return protocol_title(found), found.representation
     place = found.settings.get("data") or found.settings.get("budget", found.protocol)

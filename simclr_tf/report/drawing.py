@@ -121,7 +121,7 @@ class Drawing:
         self._words[name] = (words, attributes)
 
     def png(self, pixels_an_inch=140):
-        """The figure as bytes of a PNG on white."""
+        """Return the figure as the bytes of a PNG on white."""
         return self._saved(format="png", dpi=pixels_an_inch, facecolor=PAPER)
 
     def save(self, path):
@@ -138,7 +138,7 @@ class Drawing:
         write_atomically(path, content, make_folder=True)
 
     def svg(self, *, stands_alone=False):
-        """The figure as an `<svg>` element whose colours are those of the page.
+        """Return the figure as an `<svg>` element in the colours of the page.
 
         Args:
           stands_alone: bool, whether it brings both colour schemes itself.
@@ -199,7 +199,7 @@ class Drawing:
 
 
 def _by_name(value):
-    """A style whose colours are the page's, and whose letters are too."""
+    """Set a style that takes colours and letters from the page."""
     value = re.sub(r"font-family: [^;]*;? ?", "", value)
     for name, (light, _) in COLORS.items():
         value = value.replace(light.lower(), f"var(--{name},{light.lower()})")

@@ -310,7 +310,7 @@ def _legend(figure, axes, lines):
 
 
 def _thinned(xs, ys):
-    """Finite points, at most `_POINTS_A_LINE` and the last."""
+    """Keep finite points, at most `_POINTS_A_LINE` and the last."""
     xs, ys = np.asarray(xs, np.float64), np.asarray(ys, np.float64)
     finite = np.isfinite(xs) & np.isfinite(ys)
     xs, ys = xs[finite], ys[finite]

@@ -144,7 +144,7 @@ def has_labels(images):
 
 
 def one_per_class(labels, number, seed):
-    """Rows of a random image of each class in turn, until there are enough.
+    """Draw the row of a random image of each class in turn, until there are enough.
 
     Args:
       labels: int array `[n]`, negative for unlabelled images, which are left out.
@@ -167,7 +167,7 @@ def one_per_class(labels, number, seed):
 
 
 def _is_best(right, title):
-    """Whether a title has the most, and not all have as many."""
+    """Tell whether a title has the most correct, and not all have as many."""
     return right[title] == max(right.values()) > min(right.values())
 
 
@@ -284,7 +284,7 @@ def _place_rows(gallery, top, texts, tiles):
 
 
 def displayable(images):
-    """Images as matplotlib shows them.
+    """Convert images to what matplotlib shows.
 
     Args:
       images: `[N, H, W, C]`, uint8 or float in [0, 1].

@@ -107,7 +107,7 @@ def make_folder(folder):
 
 
 def html_of(page):
-    """The text of a page's HTML file.
+    """Write the text of a page's HTML file.
 
     Readable on a phone and in both colour schemes; images are data URIs, figures are
     SVG with hover titles. A short script shows thumbnails, enlarges what is clicked,
@@ -151,7 +151,7 @@ def html_of(page):
 
 
 def _markdown_of(page, folder):
-    """The text of a page's Markdown file; its pictures are written into `figures/`."""
+    """Write the text of a page's Markdown file, and its pictures into `figures/`."""
     used = set()
 
     def pictures(block, section, number):
@@ -186,13 +186,13 @@ def _environment(autoescape):
 
 
 def _grouped(blocks):
-    """Runs of blocks of one kind, with its name: charts stand beside each other."""
+    """Group successive blocks of one kind: charts stand beside each other."""
     for kind, group in itertools.groupby(blocks, key=type):
         yield kind.__name__, list(group)
 
 
 def _drawings_of(block, number=0):
-    """Drawings of a block that is the `number`-th of its kind in a row."""
+    """Return the drawings of a block that is the `number`-th of its kind in a row."""
     if isinstance(block, Drawing):
         return [block]
     if isinstance(block, Curves):  # Many lines are named once.
@@ -204,7 +204,7 @@ def _drawings_of(block, number=0):
 
 
 def _pngs_of(block, section, number):
-    """(title, PNG) of each picture of a block."""
+    """Yield (title, PNG) of each picture of a block."""
     if isinstance(block, Picture):
         return [(block.title, block.png)]
     if isinstance(block, Gallery):
@@ -217,7 +217,7 @@ def _pngs_of(block, section, number):
 
 
 def _groups_of(page):
-    """Names of the classes that a reader can choose, in alphabetical order."""
+    """List the classes that a reader can choose, in alphabetical order."""
     found = set()
     for section in page.sections:
         for block in section.blocks:
@@ -229,7 +229,7 @@ def _groups_of(page):
 
 
 def _sprite(maps):
-    """The thumbnails of a FeatureMaps in one image, with its measures."""
+    """Put the thumbnails of a FeatureMaps into one image; return it with its sizes."""
     sheet, columns = sprite_sheet(thumbnails(maps.images, _MAP_PIXELS))
     height, width = thumbnails(maps.images[:1], _MAP_PIXELS).shape[1:3]
     return {
@@ -242,7 +242,7 @@ def _sprite(maps):
 
 
 def _picture_uri(picture):
-    """A picture as an image of its own: scripts in a file do not run in the page."""
+    """Embed a picture as an image: scripts in its file do not run in the page."""
     if picture.svg is None:
         return _data_uri(picture.png)
     return _data_uri(picture.svg, "image/svg+xml")

@@ -21,7 +21,7 @@ _DRAWINGS = {FROZEN: accuracies_of, FINE_TUNING: accuracy_against_labels}
 
 
 def configuration_section(run):
-    """What differs from the preset, and what the run started from.
+    """Show what differs from the preset, and what the run started from.
 
     Args:
       run: RunFiles.
@@ -60,7 +60,7 @@ def configuration_section(run):
 
 
 def curve_section(runs):
-    """The training curves of one run, or of several over each other.
+    """Draw the training curves of one run, or of several in one chart.
 
     Args:
       runs: list of RunFiles.
@@ -90,7 +90,7 @@ def curve_section(runs):
 
 
 def end_section(runs):
-    """The figures of the last epoch, a column a run.
+    """Tabulate the figures of the last epoch, a column a run.
 
     Args:
       runs: list of RunFiles.
@@ -118,7 +118,7 @@ def end_section(runs):
 
 
 def evaluation_sections(run):
-    """Figures and tables of evaluation, fine-tuning and transfer, with intervals.
+    """Show figures and tables of evaluation, fine-tuning and transfer, with intervals.
 
     Args:
       run: RunFiles.
@@ -153,7 +153,7 @@ def evaluation_sections(run):
 
 
 def environment_section(run, facts=()):
-    """Versions, and what the run cost.
+    """List the versions, and the cost of the run.
 
     Args:
       run: RunFiles.
@@ -185,7 +185,7 @@ def environment_section(run, facts=()):
 
 
 def cost_rows(run):
-    """Rows (what, value) of what training cost.
+    """List the cost of training as rows (what, value).
 
     Args:
       run: RunFiles.
@@ -213,7 +213,7 @@ def cost_rows(run):
 
 
 def _figures_of(runs):
-    """The figures of all runs, each once, in the order in which they are shown."""
+    """List the figures of all runs, each once, in the order in which they are shown."""
     return list(
         dict.fromkeys(
             figure for run in runs for figure in figures_of(run.config.objective)

@@ -22,7 +22,7 @@ with `--publish` it is listed here and ships with the package. `make demo` write
 
 
 def zoo_readme(entries):
-    """The text of exported_models/README.md.
+    """Write the text of exported_models/README.md.
 
     Only published exports are in it: what else lies in the folder changes nothing.
 
