@@ -5,12 +5,12 @@ simclr-tf benchmark loss --sizes=1024,4096,32768 --memory
 simclr-tf benchmark data_scale --only=folders --sizes=1000,100000
 simclr-tf benchmark table --results=benchmark_views.json,benchmark_step.json
 
-Variants of the same work take turns, and ratios compare times of the same round:
-medians of ratios hold on a machine whose speed varies. Close other programs anyway.
+Variants of the same work take turns, and ratios compare times of the same round, so
+they are right even if the speed of the machine varies. Close other programs anyway.
 
 Writes a JSON file with every time, the versions and the machine, prints a Markdown
-table of it, and plots cost against size where sizes are compared. `table` prints the
-table of files written before.
+table, and plots cost against size where sizes are compared. `table` prints the table
+of JSON files written before.
 """
 
 import pathlib
@@ -31,7 +31,7 @@ def named(arguments):
 
 
 def run(given):
-    """Measure as the flags say."""
+    """Run the benchmark that the flags describe."""
     options = given.make(BenchmarkOptions)
     import_tensorflow()
     if options.benchmark == TABLE:

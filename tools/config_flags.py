@@ -1,7 +1,7 @@
-"""One flag for each option of a verb's sections, generated: parsing, help, files.
+"""Flags generated from the options of a verb's sections.
 
-What a verb uses is put together from the bottom up: the defaults (of `--preset` where
-there is one), then `--config=FILE`, then the flags.
+The value of an option comes from the last of these that sets it: the defaults (of
+`--preset` if the verb has it), `--config=FILE`, the flags.
 """
 
 import dataclasses
@@ -33,15 +33,15 @@ _KEYS_OF_A_RUN = ("config",)
 
 @dataclasses.dataclass(frozen=True)
 class FlagsOf:
-    """The options of a section that a verb reads.
+    """The options of a section that a verb takes as flags.
 
     Attributes:
       section: section class.
-      without: dotted names that are not read.
+      without: dotted names of options without a flag.
       only: beginnings of the dotted names that have a flag; () for all.
       preset: bool, whether `--preset` gives the defaults.
-      defaults: dict of dotted name to what `--help` shows as its default, where that
-        is not the option's.
+      defaults: dict of dotted name to the default that `--help` shows, where it differs
+        from the option's.
     """
 
     section: type
@@ -65,7 +65,7 @@ def flags_of(sections):
 
 
 class _Flag(flags.Flag):
-    """A flag that keeps every text that it was given."""
+    """A flag that keeps every text given for it."""
 
     def __init__(self, name, *, boolean=False, kind="value"):
         self.texts, self.kind = [], kind
@@ -100,16 +100,16 @@ def define(sections):
 
 
 class Given:
-    """What the command line of a verb asks for.
+    """The options given on a verb's command line and in its `--config` file.
 
     Args:
       verb: str.
       sections: section classes or FlagsOf.
       values: `flags.FlagValues` of `define`, parsed.
-      arguments: list of str, what was parsed.
+      arguments: list of str, the parsed arguments.
 
     Attributes:
-      command: str, the command that was typed, as it can be typed again.
+      command: str, the typed command, quoted for a shell.
       typed: dict of dotted name to text, of the flags.
       file: dict of dotted name to value, of the file of `--config`.
 
@@ -146,8 +146,8 @@ class Given:
         Args:
           section: section class, one of the verb's.
           start: instance of it; its defaults if None.
-          translate: function of what is typed and what is in the file, both dicts of
-            dotted names, that returns what to take for typed.
+          translate: function of the typed options and those of the file, both dicts by
+            dotted name; returns the typed options to use.
 
         Returns:
           An instance of the class.
@@ -166,7 +166,7 @@ class Given:
         typed = {name: text for name, text in self.typed.items() if name in own}
         typed = dotted(section, translate(typed, file))
         changes = {**_without_other_guests(start, file, typed), **typed}
-        # What a text means depends on the guests: their names are taken first.
+        # The names of guests come first: which options exist depends on them.
         names = {
             name.removesuffix(".name"): value
             for name, value in changes.items()
@@ -235,7 +235,7 @@ def read_options(path, keys):
       dict, nested or flat.
 
     Raises:
-      ConfigError: no such file, or another kind of one.
+      ConfigError: the file is missing, or is not JSON with options.
     """
     path = pathlib.Path(path).expanduser()
     path = path / "config.json" if path.is_dir() else path

@@ -1,4 +1,4 @@
-"""Probe a frozen encoder: kNN, linear, and few labels.
+"""Measure a frozen encoder on labelled images: kNN, linear, and few labels.
 
 simclr-tf evaluate --workdir=runs/demo
 simclr-tf evaluate --encoder=exported_models/demo --data=folder:LABELLED
@@ -9,9 +9,9 @@ class); ridge (on all labels); linear_sgd and linear_lars (a layer trained on ca
 features, many learning rates at once); linear_sgd_views and linear_lars_views (the
 same on augmented views). The encoder is frozen in all of them, batch norm too.
 
-Beside the encoder stand the raw pixels and, for a workdir, the same encoder before
-its first step. Writes evaluation.json and evaluation.md, and for images in memory
-views.png and neighbours.png, into the workdir or --output.
+The table compares the encoder with raw pixels and, for a workdir, with the same encoder
+before its first step. Writes evaluation.json, evaluation.md, neighbours.png and, for a
+workdir, views.png into the workdir or --output.
 """
 
 import sys
@@ -25,14 +25,14 @@ SECTIONS = (EvaluateOptions,)
 
 
 def run(given):
-    """Evaluate as the flags say."""
+    """Run the evaluation that the flags describe."""
     options = given.make(EvaluateOptions)
     import_tensorflow()
     from simclr_tf.commands.evaluate import evaluate_and_report
     from simclr_tf.training import Workdir
 
     if options.workdir:
-        Workdir(options.workdir).read()  # Anything but a run's folder is refused.
+        Workdir(options.workdir).read()  # Fail early if this is not a run's workdir.
     rates = options.linear.base_learning_rates
     evaluate_and_report(
         options.path,

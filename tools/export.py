@@ -4,8 +4,8 @@ simclr-tf export --workdir=runs/demo --output=exported_models/demo
 simclr-tf export --workdir=runs/demo --output=exported_models/demo_all
     --formats=saved_model,keras3,litert,safetensors,onnx
 
-The folder gets its name only after, for each format, a fresh process that knows
-nothing but the runtime has loaded it and found the same features.
+Before the folder appears, a fresh process loads each format without this package and
+compares the features.
 """
 
 import pathlib
@@ -20,7 +20,7 @@ SECTIONS = (ExportOptions,)
 
 
 def run(given):
-    """Export as the flags say."""
+    """Run the export that the flags describe."""
     options = given.make(ExportOptions)
     import_tensorflow()
     from simclr_tf.commands.hidden_paths import without_folders

@@ -1,4 +1,4 @@
-"""What `--help` shows: the flags of a verb by section, each with its default."""
+"""The text of `--help`: the flags of a verb by section, each with its default."""
 
 import dataclasses
 import re
@@ -19,8 +19,8 @@ from simclr_tf.tools.config_flags import CONFIG, flags_of
 # Verbs with more flags than this show the common ones first.
 FEW = 20
 _CONFIG_HELP = (
-    "JSON file with options, as verbs write it (config.json of a workdir, or a part of "
-    "it); flags go on top. Default: unset."
+    "JSON file with options, as every verb writes it (such as config.json of a "
+    "workdir); flags override it. Default: unset."
 )
 
 
@@ -28,9 +28,9 @@ def help_text(doc, sections, *, everything=False, preset=None):
     """Return the help of a verb.
 
     Args:
-      doc: str, what stands above the flags.
+      doc: str, the text above the flags.
       sections: section classes or FlagsOf.
-      everything: bool, all flags; else the common ones, where there are many.
+      everything: bool, all flags; else only the common ones, if there are many.
       preset: str, whose values are the defaults; those of the default preset if None.
 
     Returns:
@@ -46,7 +46,7 @@ def help_text(doc, sections, *, everything=False, preset=None):
     if any(part.preset for part in flags_of(sections)):
         heading += f" (defaults of --preset={preset or DEFAULT_PRESET})"
     lines = [doc.strip(), "", f"{heading}:"]
-    # What has to be given comes first.
+    # Required flags come first.
     ordered = sorted(groups.items(), key=lambda group: not any(map(_leads, group[1])))
     for number, (title, members) in enumerate(ordered):
         lines += ["", *textwrap.wrap(title, 88)]

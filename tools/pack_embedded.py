@@ -3,10 +3,9 @@
     python tools/pack_embedded.py --input=freedoom_12_32.npz --name=freedoom_12
 
 The archive holds `x_train`, `y_train`, `x_test`, `y_test` and `classes`. Each split
-becomes one sheet of tiles. All DCT coefficients are quantised with one and the same
-step: at a given size this loses the least in the mean square, and for images of 32
-pixels there is no viewing distance at which the eye would forgive more. The finest
-step whose sheets fit into `--max_bytes` is taken, and the PSNR is printed.
+becomes one sheet of tiles. All DCT coefficients are quantised with the same step, which
+gives the smallest mean squared error for a given size. The tool takes the finest step
+whose sheets fit into `--max_bytes`, and prints the PSNR.
 """
 
 import io
@@ -26,7 +25,7 @@ from simclr_tf.tools import command_line
 
 @dataclass(frozen=True)
 class PackOptions(Section):
-    """What is packed, and where to."""
+    """The archive to pack, and the folder to write."""
 
     input: str | None = option(
         None, "The archive, an .npz file.", required="the archive, an .npz file"

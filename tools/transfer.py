@@ -1,10 +1,10 @@
-"""One encoder on several labelled sets: linear, fine-tuned, and from random weights.
+"""Measure an encoder on several labelled sets, and compare random weights.
 
 simclr-tf transfer --workdir=runs/demo --datasets=embedded:fashion_mnist_10k,folder:PATH
 simclr-tf transfer --encoder=exported_models/NAME --datasets=tfds:cifar10 --seeds=3
 
 Writes transfer.json and transfer.md into the workdir or --output. The same command
-continues after an interruption; further sets and seeds are added to what is there.
+continues after an interruption; further sets and seeds are added to the results.
 """
 
 import sys
@@ -18,7 +18,7 @@ SECTIONS = (TransferOptions,)
 
 
 def run(given):
-    """Measure as the flags say."""
+    """Run the measurements that the flags describe."""
     options = given.make(TransferOptions)
     import_tensorflow()
     from simclr_tf.commands.transfer import transfer_and_report
@@ -26,7 +26,7 @@ def run(given):
     from simclr_tf.training import Workdir
 
     if options.workdir:
-        Workdir(options.workdir).read()  # Anything but a run's folder is refused.
+        Workdir(options.workdir).read()  # Fail early if this is not a run's workdir.
     budget = options.budget()
     transfer_and_report(
         options.path,

@@ -37,7 +37,7 @@ class ViewGroup:
         require(self.count >= 1, "`count` must be >= 1.", count=self.count)
         require(
             0 < self.size_fraction <= 1,
-            "`size_fraction` must lie in (0, 1].",
+            "`size_fraction` must be in (0, 1].",
             size_fraction=self.size_fraction,
         )
 

@@ -37,7 +37,7 @@ def run_benchmark(
       memory: bool, also run each variant in a fresh process for its peak memory.
       profile: None, or path of a folder for TensorBoard profiles of one round a case.
       command: str, what started it.
-      say: function of a str, told what is measured next.
+      say: function that prints a line (str): what is measured next.
       peak_of: function like `peak_memory`.
 
     Returns:

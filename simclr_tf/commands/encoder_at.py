@@ -1,4 +1,4 @@
-"""An encoder that a path names: its config, its channels, the place for results."""
+"""The encoder at a path: its config, its channels, and the folder for its results."""
 
 import pathlib
 
@@ -12,15 +12,16 @@ def config_at(path, chosen):
     """Find the config that belongs to an encoder.
 
     Args:
-      path: pathlib.Path, as of `simclr_tf.training.load.inspect_path`.
-      chosen: dict of flags; what they must say where the path does not.
+      path: pathlib.Path, see `simclr_tf.training.load.inspect_path`.
+      chosen: dict of flags; they describe the data where the path does not.
 
     Returns:
-      (Config, bool): the run's, or made up from flags; whether `path` is a workdir.
+      (Config, bool): the config of the run, or one made from flags; whether `path` is
+      a workdir.
 
     Raises:
       ConfigError: flags are missing.
-      DataError, WorkdirError: nothing there.
+      DataError, WorkdirError: there is no encoder at the path.
     """
     place = inspect_path(path)
     config = place.config()
@@ -29,7 +30,7 @@ def config_at(path, chosen):
     for name in ("data", "image_size_pixels"):
         if name not in chosen:
             raise ConfigError(
-                f"{path} does not say what it was trained on: --{name} is required."
+                f"{path} has no record of its training data: --{name} is required."
             )
     return Config(), False
 

@@ -1,4 +1,4 @@
-"""The sections of a report that need the encoder and images: what it has learned."""
+"""The sections of a report that need the encoder and images."""
 
 import numpy as np
 import tensorflow as tf
@@ -37,7 +37,7 @@ def neighbour_section(gallery, test, others=None, *, title="after training", see
       others: function of rows of `test`, returning a dict of title to (features of the
         whole gallery, features of those rows); None if there are no others.
       title: str, of the first representation.
-      seed: int, of the draw of the queries: one a class in turn.
+      seed: int, for drawing the queries: one of each class in turn.
 
     Returns:
       PageSection, or None without images.
@@ -60,10 +60,13 @@ def neighbour_section(gallery, test, others=None, *, title="after training", see
         "Nearest neighbours",
         (
             Text(
-                "The first of a row is a test image, then come the nearest of "
-                f"{len(gallery.features):,} training images with their cosine "
+                "The first image of a row is a test image, the others the nearest of "
+                f"{len(gallery.features):,} training images, with their cosine "
                 "similarity."
-                + (" ★ marks the run that finds most of the class." * is_comparison)
+                + (
+                    " ★ marks the run that finds the most images of the same class."
+                    * is_comparison
+                )
             ),
             neighbours_gallery(
                 gallery, test, queries, found, is_comparison=is_comparison
@@ -96,8 +99,8 @@ def map_section(test, number, seed=0):
         (
             Text(
                 f"Each mark is one of {number:,} of the {len(test.features):,} test "
-                "images; point at it to see the image. t-SNE keeps neighbourhoods: "
-                "distances between groups and their sizes mean little."
+                "images; point at a mark to see its image. t-SNE keeps neighbourhoods: "
+                "distances between groups and sizes of groups mean little."
             ),
             maps,
         ),
@@ -107,14 +110,14 @@ def map_section(test, number, seed=0):
 def confusion_section(run, encoder, gallery, test, *, own_images):
     """Show the probe's mistakes on the sampled test images: the worst, and a matrix.
 
-    The probe is the run's online probe where it has one for these classes, else a
-    ridge classifier on the training images looked at.
+    The probe is the run's online probe if it has one for these classes, else a ridge
+    classifier on the sampled training images.
 
     Args:
       run: RunFiles.
       encoder: keras.Model.
       gallery, test: ImageSample.
-      own_images: bool, whether they are of the data that the online probe learned.
+      own_images: bool, whether they come from the data of the online probe.
 
     Returns:
       PageSection, or None without labels.
@@ -127,7 +130,7 @@ def confusion_section(run, encoder, gallery, test, *, own_images):
         try:
             probe = load_probe(run.workdir, encoder)
             number = probe.kernel.shape[-1]
-        except WorkdirError:  # The run had none.
+        except WorkdirError:  # The run had no online probe.
             pass
     if probe is not None and labels.max() < number:
         scores, classes = tf.nn.softmax(probe(features)).numpy(), np.arange(number)
@@ -159,7 +162,7 @@ def _confusion(test, predictions, scores, classes, what, are_probabilities):
     blocks = [
         Text(
             f"By {what}: {np.mean(labels == predictions):.1%} of {len(labels):,} test "
-            "images are right."
+            "images are classified correctly."
         )
     ]
     wrong = np.flatnonzero(labels != predictions)
@@ -194,7 +197,11 @@ def _confusion(test, predictions, scores, classes, what, are_probabilities):
     )
     if rows:
         blocks.append(
-            Table(("true class", "taken for", "images", "of the class"), rows, "llrr")
+            Table(
+                ("true class", "predicted class", "images", "share of the class"),
+                rows,
+                "llrr",
+            )
         )
     return PageSection("Mistakes of the probe", tuple(blocks))
 

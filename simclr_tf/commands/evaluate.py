@@ -1,4 +1,4 @@
-"""One evaluation from a path to files: numbers, table, pictures."""
+"""The verb `evaluate`: from a path to files of numbers, a table and pictures."""
 
 import dataclasses
 
@@ -54,7 +54,7 @@ def evaluate_and_report(
     say=print,
     **settings,
 ):
-    """Probe an encoder, print the table, and write everything down.
+    """Evaluate a frozen encoder, print the table, and write the results.
 
     Args:
       path: path of a workdir, or of an encoder for `load_encoder` (`zoo:NAME` too).
@@ -66,15 +66,15 @@ def evaluate_and_report(
       batch_size: int.
       views_recipe: name or Recipe of `simclr_tf.augment`, for protocols on views.
       command: str, for the record.
-      options: dict, JSON, for the record: what the verb was asked for.
-      say: function of a str.
+      options: dict, JSON, for the record: the options of the verb.
+      say: function that prints a line (str).
       **settings: of simclr_tf.evaluation.evaluate_features.
 
     Returns:
       simclr_tf.evaluation.Results.
 
     Raises:
-      SimCLRError: what the caller can put right.
+      SimCLRError: invalid options or data.
     """
     typed, path, chosen = str(path), encoder_path(path), chosen or {}
     config, is_run = config_at(path, chosen)

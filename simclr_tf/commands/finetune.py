@@ -1,4 +1,4 @@
-"""Fine-tuning from a path to files: numbers, table, plot, and the classifiers."""
+"""The verb `finetune`: from a path to numbers, a table, a plot and the classifiers."""
 
 import re
 import time
@@ -45,13 +45,13 @@ def finetune_and_report(
     options=None,
     say=print,
 ):
-    """Fine-tune an encoder on few labels, beside from-scratch training and a probe.
+    """Fine-tune an encoder on few labels; compare training from scratch and a probe.
 
     Writes finetune.json (the schema of every evaluation), finetune.md, finetune.png,
     and for each budget the network fine-tuned with the first seed,
-    classifiers/BUDGET/classifier.keras. Each training that is done is kept in
-    finetune_runs.jsonl: the same call goes on where it was interrupted, and further
-    budgets, methods and seeds are added to what is there.
+    classifiers/BUDGET/classifier.keras. Each finished training is kept in
+    finetune_runs.jsonl: the same call continues after an interruption, and further
+    budgets, methods and seeds are added to the earlier results.
 
     Args:
       path: path of a workdir, or of an encoder for `load_encoder` (`zoo:NAME` too).
@@ -62,19 +62,19 @@ def finetune_and_report(
       encoder: keras.Model, for a workdir whose encoder was handed in from Python.
       output: folder for the results; the workdir, or the folder of the encoder's name
         under `evaluations/`, if None.
-      epochs: list of int, one a budget; as `config` says if None.
+      epochs: list of int, one a budget; those of `config` if None.
       methods: names of `simclr_tf.evaluation.few_labels.METHODS`.
       seeds: ints.
       strategy, replicas: of `simclr_tf.distribution.make_strategy`.
       command: str, for the record.
-      options: dict, JSON, for the record: what the verb was asked for.
-      say: function of a str.
+      options: dict, JSON, for the record: the options of the verb.
+      say: function that prints a line (str).
 
     Returns:
       simclr_tf.evaluation.Results.
 
     Raises:
-      SimCLRError: what the caller can put right.
+      SimCLRError: invalid options or data.
     """
     started = time.monotonic()
     strategy = make_strategy(strategy, replicas=replicas)
@@ -141,7 +141,7 @@ def projection_head_at(path, is_run, encoder, config):
     """Load the projection head that a FineTuneConfig needs, or return None.
 
     Raises:
-      ConfigError: it needs one, and the path is not a workdir.
+      ConfigError: a projection head is needed, and the path is not a workdir.
     """
     if config.head_layer == 0:
         return None
@@ -155,7 +155,7 @@ def projection_head_at(path, is_run, encoder, config):
 
 
 def _save_classifier(folder, budget, network):
-    """Keep a fine-tuned network as a Keras file; it is whole or not there."""
+    """Write a fine-tuned network as a Keras file, atomically."""
     name = re.sub(r"[^\w.]+", "_", budget.title().replace("%", "percent")).strip("_")
     path = folder / CLASSIFIERS / name / CLASSIFIER_FILE
     with whole_file(path, make_folder=True) as temporary:

@@ -1,8 +1,7 @@
 """Each operator of a recipe at several strengths, on a few images: SimCLR's Figure 4.
 
-Every operator sets its draws by hand here, not at random: from the mildest to the
-strongest that the recipe can draw, or, where the recipe leaves the operator out, that
-it would draw by default.
+The strengths are not random here: they go from the mildest to the strongest that the
+recipe can draw, or that the defaults can draw if the recipe does not use the operator.
 """
 
 import dataclasses
@@ -24,7 +23,7 @@ def operator_rows(images, large_images, recipe):
 
     Returns:
       tuple of (title, tuple of Tile): the originals, the crop, the flip, the four
-      colour operators, and so on; those that need colour only for three channels.
+      colour operators, and so on; colour operators only for images of three channels.
 
     Example:
       >>> rows = operator_rows(*[np.zeros([1, 8, 8, 1], np.float32)] * 2, Recipe())

@@ -1,4 +1,4 @@
-"""The model card's facts, gathered from a workdir."""
+"""The facts of a model card, collected from a workdir."""
 
 import dataclasses
 import pathlib
@@ -28,13 +28,13 @@ def card_of_run(workdir, *, publish=False):
 
     Args:
       workdir: simclr_tf.training.Workdir.
-      publish: bool, leave out the folders of this machine: of absolute paths only the
-        last name is kept.
+      publish: bool, leave out the folders of this machine: only the last name of an
+        absolute path is kept.
 
     Returns:
-      dict for `simclr_tf.export.card_markdown`. Its sections and results are those of
-      evaluation.json and finetune.json in the workdir, as far as they are there and
-      of its newest checkpoint.
+      dict for `simclr_tf.export.card_markdown`. Its sections and results come from
+      evaluation.json and finetune.json in the workdir, if they belong to the newest
+      checkpoint.
 
     Raises:
       WorkdirError: not a workdir.
@@ -77,10 +77,10 @@ def card_of_run(workdir, *, publish=False):
 def fine_tuned_card(card, path):
     """Make the card of a fine-tuned encoder from the card of its run.
 
-    What was measured of the pretrained encoder is not true of it, and left out.
+    Results of the pretrained encoder do not hold for it and are left out.
 
     Args:
-      card: dict as of `card_of_run`.
+      card: dict, see `card_of_run`.
       path: path of the fine-tuned network, for its last name.
 
     Returns:
@@ -89,7 +89,7 @@ def fine_tuned_card(card, path):
     Example:
       >>> fine_tuned_card({"data": "mine", "results": [1]}, "run/classifiers/1_percent")
       {'data': 'mine', 'notes': ['Fine-tuned on labels afterwards (1_percent of \
-finetune.md): encoder and logits are those of that network, of the first seed.']}
+finetune.md): encoder and logits are from that network, of the first seed.']}
     """
     measured = ("sections", "results")
     name = pathlib.Path(path).name
@@ -110,11 +110,11 @@ def record_of_run(workdir, *, publish=False):
 
     Args:
       workdir: simclr_tf.training.Workdir.
-      publish: bool, without the folders of this machine; prepared data sets are then
-        looked for where TensorFlow Datasets does by itself.
+      publish: bool, leave out the folders of this machine; prepared data sets are then
+        searched in the default folder of TensorFlow Datasets.
 
     Returns:
-      dict as of `Workdir.read`.
+      dict, see `Workdir.read`.
 
     Raises:
       WorkdirError: not a workdir.
@@ -163,7 +163,7 @@ def _measured(workdir, step, hidden):
         if results.step != step:
             parts["notes"].append(
                 f"{name} is of step {results.step}, not of step {step}: measure again "
-                "for its figures."
+                "to have its results here."
             )
             continue
         results = hidden(dataclasses.asdict(results))

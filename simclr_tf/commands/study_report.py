@@ -1,4 +1,4 @@
-"""A study of the paper's ablations as a page: figure, table, cells, their curves."""
+"""The page of a study: figure, table, cells and their curves."""
 
 import json
 import pathlib
@@ -21,17 +21,16 @@ def report_of_study(folder, output, *, command=None, say=print):
 
     Args:
       folder: path of a study: study.json with study, title, paper and cells (name,
-        workdir, seed, status, values), and study.png and study.svg as far as they are
-        there.
+        workdir, seed, status, values), and study.png and study.svg if they exist.
       output: path for `write_page`.
       command: str, what made the page, shown at its end.
-      say: function of a str.
+      say: function that prints a line (str).
 
     Returns:
       list of pathlib.Path, what was written.
 
     Raises:
-      DataError: it is no study, or its study.json is damaged.
+      DataError: the folder is not a study, or its study.json is damaged.
     """
     folder = pathlib.Path(folder).expanduser()
     study = read_study(folder)
@@ -60,14 +59,14 @@ def read_study(folder):
       dict of study.json.
 
     Raises:
-      DataError: there is none, or it is damaged.
+      DataError: study.json is missing or damaged.
     """
     path = folder / STUDY_FILE
     try:
         study = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(
-            f"{folder} is no study: {STUDY_FILE} cannot be read ({error.strerror})."
+            f"{folder} is not a study: {STUDY_FILE} cannot be read ({error.strerror})."
         ) from error
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}") from error
@@ -77,7 +76,7 @@ def read_study(folder):
         or not isinstance(study.get("cells"), list)
         or not all(isinstance(cell, dict) for cell in study["cells"])
     ):
-        raise DataError(f"{path} is no study: it has no name or no cells.")
+        raise DataError(f"{path} is not a study: it has no name or no cells.")
     return study
 
 
@@ -149,7 +148,7 @@ def _curves(folder, cells):
         if cell.get("seed") == seed and cell.get("workdir"):
             try:
                 run = read_run(folder / cell["workdir"], _cell_name(cell))
-            except SimCLRError:  # The table says what became of the cell.
+            except SimCLRError:  # The table shows the status of the cell.
                 continue
             runs += [run] if run.records else []
     if len(runs) > _MOST_CURVES:

@@ -1,4 +1,4 @@
-"""One encoder on several labelled sets: linear, fine-tuned, and from random weights."""
+"""The verb `transfer`: one encoder on several labelled data sets."""
 
 import dataclasses
 import re
@@ -39,17 +39,17 @@ def transfer_and_report(
     options=None,
     say=print,
 ):
-    """Measure an encoder on several labelled sets, random weights beside it.
+    """Measure an encoder on several labelled sets, and compare random weights.
 
     On each set: a linear probe of the frozen encoder and of an untrained one, the
     encoder fine-tuned, and the same network trained from scratch. Writes transfer.json
     (the schema of every evaluation), transfer.md, and transfer_runs/SET.jsonl, from
-    which the same call goes on where it was interrupted.
+    which the same call continues after an interruption.
 
     Args:
       path: path of a workdir, or of an encoder for `load_encoder` (`zoo:NAME` too).
       datasets: list of str in the grammar of `--data`, each with labels. Without a test
-        split a fifth of the images is held out and said so.
+        split a fifth of the images is held out, and a line is logged.
       config: FineTuneConfig.
       chosen: dict with any of split, test_split, data_dir, image_size_pixels; the
         splits are "train" and "test" by default, the size is the run's.
@@ -61,14 +61,14 @@ def transfer_and_report(
       seeds: ints.
       strategy, replicas: of `simclr_tf.distribution.make_strategy`.
       command: str, for the record.
-      options: dict, JSON, for the record: what the verb was asked for.
-      say: function of a str.
+      options: dict, JSON, for the record: the options of the verb.
+      say: function that prints a line (str).
 
     Returns:
       simclr_tf.evaluation.Results.
 
     Raises:
-      SimCLRError: what the caller can put right; no set is left out silently.
+      SimCLRError: invalid options or data; no set is left out silently.
 
     Source: arXiv 2002.05709, section 4.2 "transfer", Table 8 and section B.8.
     """
@@ -84,7 +84,7 @@ def transfer_and_report(
     run_config, is_run = config_at(path, {**chosen, "data": datasets[0]})
     encoder = load_encoder(path, encoder=encoder)
     head = projection_head_at(path, is_run, encoder, config)
-    # All sets are opened before the first training: a typo costs no hours.
+    # All sets are opened before the first training, so a typo is found at once.
     opened = [
         _opened(name, run_config.data, chosen, channels_of(encoder, path, is_run))
         for name in datasets

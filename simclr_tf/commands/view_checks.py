@@ -1,4 +1,4 @@
-"""Whether a recipe leaves a task and leaves images: measured over pairs of views.
+"""Checks that a recipe's views are neither trivially alike nor nearly empty.
 
 The thresholds were chosen by looking at recipes that are known to train and at
 recipes that cannot, 256 pairs each, on Freedoom-12 (colour, 32 px, dark scenes) and
@@ -23,31 +23,31 @@ import numpy as np
 
 from simclr_tf.errors import DataError
 
-# Two views of one image closer than this part of the usual distance between views of
-# different images differ by less than an eye would call another picture.
+# A fraction of the median distance between views of different images. Two views of one
+# image that are closer look like the same picture.
 NEAR_IDENTICAL_DISTANCE = 0.3
-# 2.5 of 255 grey levels: to an eye, one flat colour.
+# 2.5 of 255 grey levels: it looks like one flat colour.
 NEAR_EMPTY_CONTRAST = 0.01
 # Above these fractions of the pairs there is a warning; see the table above.
 MOST_NEAR_IDENTICAL = 0.2
 MOST_BY_PIXELS = 0.4
 MOST_BY_HISTOGRAMS = 0.25
 MOST_NEAR_EMPTY = 0.1
-# Among fewer pairs a partner is found by chance too often to say anything.
+# Among fewer pairs the partner is too often nearest by chance.
 FEWEST_TO_SEARCH = 64
 _BINS = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class ViewMeasures:
-    """What `measure_views` found; fractions are of the pairs.
+    """The results of `measure_views`; fractions are of the pairs.
 
     Attributes:
       num_pairs: int.
       near_identical: float, pairs whose distance is below `NEAR_IDENTICAL_DISTANCE`
         of the median distance between views of different images.
-      by_pixels: float, pairs of which view b is nearer to view a than any other image's
-        is, in pixels.
+      by_pixels: float, pairs whose view b is nearer to view a than the view b of any
+        other image, in pixels.
       by_histograms: float, the same by histograms of each channel.
       near_empty: float, pairs with a view of a contrast below `NEAR_EMPTY_CONTRAST`.
       near_empty_images: float, original images of such a contrast.
@@ -112,7 +112,7 @@ def view_warnings(measures):
       measures: ViewMeasures.
 
     Returns:
-      list of str; empty where nothing is.
+      list of str; empty if nothing is wrong.
 
     Example:
       >>> view_warnings(ViewMeasures(256, 0.5, 0.1, 0.1, 0.0, 0.0))[0][:56]
@@ -173,12 +173,12 @@ def measures_table(measures):
             f"{MOST_NEAR_IDENTICAL:.0%}",
         ),
         (
-            "partner is nearest in pixels",
+            "other view is nearest in pixels",
             f"{m.by_pixels:.1%}",
             f"{MOST_BY_PIXELS:.0%}" if searched else few,
         ),
         (
-            "partner is nearest in colour histograms",
+            "other view is nearest in colour histograms",
             f"{m.by_histograms:.1%}",
             f"{MOST_BY_HISTOGRAMS:.0%}" if searched else few,
         ),
@@ -200,7 +200,7 @@ def _distances(a, b):
             + np.square(y).sum(axis=1)
             - 2 * x @ y.T
         )
-    # Equal rows are at 0, which the subtraction only nearly gives.
+    # Equal rows have distance 0; the subtraction leaves a rounding error.
     return np.sqrt(np.where(squares > 1e-9, squares, 0) / a.shape[1])
 
 

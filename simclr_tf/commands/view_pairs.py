@@ -1,4 +1,4 @@
-"""Images of a source, and the pairs of views that training makes of them."""
+"""Images of a source, with the pairs of views that training makes from them."""
 
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ def view_pairs(source, recipe, *, image_size_pixels, number, seed=0):
       source: Source, see `simclr_tf.data.open_source`.
       recipe: name or Recipe.
       image_size_pixels: int, size of a view.
-      number: int >= 2; at most the images there are.
+      number: int >= 2; at most the number of images.
       seed: int, the run seed: it draws the images and the views.
 
     Returns:

@@ -172,6 +172,6 @@ def check_pixels(images, name):
         low, high = min(low, smallest), max(high, largest)
     if low < 0 or high > 1:
         raise DataError(
-            f"Float images of `{name}` must lie in [0, 1]; divide 0 to 255 by 255, or "
+            f"Float images of `{name}` must be in [0, 1]; divide 0 to 255 by 255, or "
             "pass uint8. " + received_text(smallest=low, largest=high)
         )

@@ -56,7 +56,7 @@ class BatchSchedule:
         )
         require(
             0 <= shard_index < num_shards,
-            "`shard_index` must lie in [0, num_shards).",
+            "`shard_index` must be in [0, num_shards).",
             shard_index=shard_index,
             num_shards=num_shards,
         )

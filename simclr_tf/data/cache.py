@@ -48,7 +48,8 @@ class ImageCache:
     Args:
       place: "none", "memory" or "disk".
       folder: path for "disk"; may be shared by runs, also at the same time.
-      say: function of a str, for one line a source: what is kept, and what is free.
+      say: function that prints a line (str): for each source what is kept, and how
+        much memory is free.
 
     Example:
       >>> source = ArraySource("mine", np.zeros([5, 8, 8, 3], np.uint8))

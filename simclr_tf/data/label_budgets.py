@@ -125,7 +125,7 @@ def label_subset(
     )
     require(
         fraction is None or 0 < fraction <= 1,
-        "`fraction` must lie in (0, 1].",
+        "`fraction` must be in (0, 1].",
         fraction=fraction,
     )
     require(

@@ -91,7 +91,7 @@ def training_dataset(
     """
     require(
         0 <= start_step <= total_steps,
-        "`start_step` must lie between 0 and `total_steps`.",
+        "`start_step` must be between 0 and `total_steps`.",
         start_step=start_step,
         total_steps=total_steps,
     )

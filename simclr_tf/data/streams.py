@@ -147,7 +147,7 @@ def checked_image(image, name):
 
     def refuse(lowest, highest):
         raise DataError(
-            f"Float images of `{name}` must lie in [0, 1] and hold no NaN. "
+            f"Float images of `{name}` must be in [0, 1] and hold no NaN. "
             + received_text(smallest=float(lowest), largest=float(highest))
         )
 

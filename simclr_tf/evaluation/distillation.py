@@ -72,7 +72,7 @@ def distill(
     Args:
       config: DistillConfig.
       command: str, what started it.
-      say: function of a str.
+      say: function that prints a line (str).
 
     Returns:
       Distilled.

@@ -43,7 +43,7 @@ def nearest_neighbours(
     features, queries = _unit_rows(features), _unit_rows(queries)
     require(
         1 <= k <= len(features),
-        f"`k` must lie between 1 and the number of training images ({len(features)}).",
+        f"`k` must be between 1 and the number of training images ({len(features)}).",
         k=k,
     )
     require(query_block >= 1, "`query_block` must be >= 1.", query_block=query_block)

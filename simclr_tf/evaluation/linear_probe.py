@@ -222,7 +222,7 @@ def held_out_split(labels, held_out_fraction, seed):
     """
     require(
         0 < held_out_fraction < 1,
-        "`held_out_fraction` must lie between 0 and 1.",
+        "`held_out_fraction` must be between 0 and 1.",
         held_out_fraction=held_out_fraction,
     )
     fitted = label_subset(labels, fraction=1 - held_out_fraction, seed=seed)

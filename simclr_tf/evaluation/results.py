@@ -118,7 +118,7 @@ def wilson_interval(
     """
     require(
         trials >= 1 and 0 <= successes <= trials,
-        "`successes` must lie in [0, trials], and `trials` be >= 1.",
+        "`successes` must be in [0, trials], and `trials` be >= 1.",
         successes=successes,
         trials=trials,
     )

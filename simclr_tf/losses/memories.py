@@ -61,7 +61,7 @@ def info_nce_logits(
     """Compute once what `info_nce` and the figures of a step read.
 
     Args:
-      queries, keys, queue, temperature: as of `info_nce`.
+      queries, keys, queue, temperature: see `info_nce`.
 
     Returns:
       CandidateLogits: float32 `[N, 1 + K]`, the key of the same row in column 0.

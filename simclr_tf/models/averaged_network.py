@@ -107,8 +107,8 @@ class AveragedPair(keras.layers.Layer):
     """Averaged copies of an encoder and of its head: what makes keys and targets.
 
     Args:
-      encoder, head: the networks in training, as of `AveragedNetwork`.
-      batch_norm_groups: int, as of `AveragedNetwork`.
+      encoder, head: the networks in training, see `AveragedNetwork`.
+      batch_norm_groups: int, see `AveragedNetwork`.
       name: str, of the layer.
     """
 

@@ -88,7 +88,7 @@ def batch_norm_options(momentum, epsilon):
     """Return checked arguments of batch norm, by Keras's names."""
     require(
         0 <= momentum < 1,
-        "`batch_norm_momentum` must lie in [0, 1).",
+        "`batch_norm_momentum` must be in [0, 1).",
         batch_norm_momentum=momentum,
     )
     require(

@@ -25,7 +25,7 @@ class EncoderOptions(GuestOptions):
         require_positive(batch_norm_epsilon=self.batch_norm_epsilon)
         require(
             0 <= self.batch_norm_momentum < 1,
-            "`batch_norm_momentum` must lie in [0, 1).",
+            "`batch_norm_momentum` must be in [0, 1).",
             batch_norm_momentum=self.batch_norm_momentum,
         )
 

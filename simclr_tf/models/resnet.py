@@ -326,7 +326,7 @@ def _check(depth, width_multiplier, sk_ratio, se_ratio, stem, channels):
     for name, ratio in (("sk_ratio", sk_ratio), ("se_ratio", se_ratio)):
         require(
             _is_number(ratio) and 0 <= ratio <= 1,
-            f"`{name}` must lie in [0, 1]; 0 switches it off.",
+            f"`{name}` must be in [0, 1]; 0 switches it off.",
             **{name: ratio},
         )
     require(

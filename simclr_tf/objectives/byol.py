@@ -1,4 +1,4 @@
-"""BYOL: a network predicts what its own slowly moving average makes of another view."""
+"""BYOL: a network predicts the output of its averaged copy on the other view."""
 
 import math
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ models = module("simclr_tf.models")
 class BYOLOptions(GuestOptions):
     """Options of BYOL."""
 
-    name: str = option("byol", "What is learned, by its name.")
+    name: str = option("byol", "Name of the objective.")
     predictor_features: int = option(4096, "Hidden width of the predictor.")
     target_momentum: float = option(
         0.996,
-        "Share of the target that stays in a step; at first, rising to 1 over the run "
+        "Share of the target's weights kept in a step; it rises to 1 over the run "
         "(paper: 0.996 for 1,000 epochs, 0.99 for 100 to 300; CIFAR: 0.99).",
     )
 
@@ -42,7 +42,7 @@ class BYOLOptions(GuestOptions):
 
 
 class WithTarget(Objective):
-    """An objective with averages of encoder and head: its target, or its teacher.
+    """An objective with averaged copies of encoder and head: a target or a teacher.
 
     Trainable variables are averaged; batch norm statistics are the target's own.
     """
@@ -71,11 +71,11 @@ class WithTarget(Objective):
 
 
 class BYOL(WithTarget):
-    """Squared distance of a view's prediction and the target's view of the other.
+    """Squared distance between a view's prediction and the target of the other view.
 
     The target is an average of encoder and head over the steps, with batch norm
-    statistics of its own. It starts as a copy (the paper's starts elsewhere). The
-    paper's head is 4,096 wide, and 256 at its end.
+    statistics of its own. It starts as a copy; the paper's starts from other random
+    weights. The paper's head is 4,096 wide, and 256 at its end.
 
     Args:
       predictor_features: int >= 1.

@@ -15,7 +15,7 @@ losses = module("simclr_tf.losses")
 class DCLOptions(GuestOptions):
     """Options of DCL."""
 
-    name: str = option("dcl", "What is learned, by its name.")
+    name: str = option("dcl", "Name of the objective.")
     temperature: float = option(0.1, "Divides the similarities (authors: 0.07 to 0.1).")
     chunk_size: int | None = option(
         None,
@@ -32,8 +32,10 @@ class DCLOptions(GuestOptions):
 class DCLWOptions(DCLOptions):
     """Options of DCLW."""
 
-    name: str = option("dclw", "What is learned, by its name.")
-    sigma: float = option(0.5, "How much the weights differ; large: not at all.")
+    name: str = option("dclw", "Name of the objective.")
+    sigma: float = option(
+        0.5, "Temperature of the weights; the larger, the more equal they are."
+    )
 
     def check(self):
         super().check()
@@ -41,10 +43,10 @@ class DCLWOptions(DCLOptions):
 
 
 class DCL(Objective):
-    """NT-Xent without the positive in the denominator: small batches learn as well.
+    """NT-Xent without the positive in the denominator, which helps small batches.
 
     Args:
-      temperature, chunk_size: as of `simclr_tf.losses.dcl`.
+      temperature, chunk_size: see `simclr_tf.losses.dcl`.
 
     Source: Yeh et al., Decoupled Contrastive Learning (2022), arXiv 2110.06848.
     """
@@ -74,10 +76,10 @@ class DCL(Objective):
 
 
 class DCLW(DCL):
-    """DCL whose pull is stronger for pairs that are far apart.
+    """DCL with larger weights for pairs of views that are far apart.
 
     Args:
-      temperature, sigma, chunk_size: as of `simclr_tf.losses.dclw`.
+      temperature, sigma, chunk_size: see `simclr_tf.losses.dclw`.
 
     Source: Yeh et al., Decoupled Contrastive Learning (2022), arXiv 2110.06848.
     """

@@ -1,4 +1,4 @@
-"""NT-Xent, the objective of SimCLR: pick the other view of an image out of all."""
+"""NT-Xent, the objective of SimCLR: find an image's other view among all views."""
 
 import math
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ STUCK_TOLERANCE = 0.02  # Of ln(2G - 1).
 class NTXentOptions(GuestOptions):
     """Options of NT-Xent."""
 
-    name: str = option("nt_xent", "What is learned, by its name.")
+    name: str = option("nt_xent", "Name of the objective.")
     temperature: float = option(0.1, "Softmax temperature (paper: 0.1; CIFAR: 0.5).")
     normalize: bool = option(True, "Compare l2-normalised projections.")
     chunk_size: int | None = option(
@@ -38,7 +38,7 @@ class NTXentOptions(GuestOptions):
     )
     memory_size: int | None = option(
         None,
-        "Keys of an averaged network, from earlier steps, that are negatives as well "
+        "Keys from earlier steps, by an averaged network, as additional negatives "
         "(SimCLRv2: 65536); if unset, none.",
     )
     memory_momentum: float = option(0.999, "Decay of the averaged network.")
@@ -62,12 +62,12 @@ class NTXentOptions(GuestOptions):
 class NTXent(Objective):
     """Normalized temperature-scaled cross-entropy over the 2G - 1 candidates.
 
-    With a memory, each anchor has K negatives more: keys of the second views of earlier
-    batches, by an averaged network. The authors published no code of theirs; here the
-    memory is read before the step's keys enter it, and the batch stays as it is.
+    With a memory, each anchor has K more negatives: keys of the second views of earlier
+    batches, made by an averaged network. The authors published no code for the memory;
+    here it is read before the step's keys enter it.
 
     Args:
-      temperature, normalize, chunk_size: as of `simclr_tf.losses.nt_xent`.
+      temperature, normalize, chunk_size: see `simclr_tf.losses.nt_xent`.
       memory_size: int >= 1, K; None: no memory.
       memory_momentum: float in [0, 1], of the averaged encoder and head.
 
@@ -179,7 +179,7 @@ def stuck_at(value, formula, figures, global_batch_size):
       global_batch_size: int.
 
     Yields:
-      (name, sentence) as of `Objective.diagnose`, or nothing.
+      (name, sentence), see `Objective.diagnose`, or nothing.
     """
     chance = min(10 / (2 * global_batch_size - 1), 0.5)
     loss = figures.get("contrastive_loss")
@@ -201,7 +201,7 @@ def logits_memory(global_batch_size, replicas=1, chunk_size=None, streams=True):
 
     Args:
       global_batch_size, replicas: int.
-      chunk_size: int or None, as of `simclr_tf.losses.nt_xent`.
+      chunk_size: int or None, see `simclr_tf.losses.nt_xent`.
       streams: bool, whether the loss can compare some anchors at a time.
 
     Returns:

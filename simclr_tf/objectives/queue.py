@@ -1,7 +1,7 @@
 """A queue of unit vectors: keys of earlier steps, the newest first.
 
-The length need not be a multiple of the batch: the oldest rows fall out. Importing this
-file loads no TensorFlow.
+The length need not be a multiple of the batch: the oldest rows are dropped. Importing
+this file loads no TensorFlow.
 """
 
 from simclr_tf.lazy import module, tf

@@ -16,7 +16,7 @@ losses = module("simclr_tf.losses")
 class SupConOptions(GuestOptions):
     """Options of SupCon."""
 
-    name: str = option("sup_con", "What is learned, by its name.")
+    name: str = option("sup_con", "Name of the objective.")
     temperature: float = option(0.1, "Divides the similarities (paper: 0.1).")
 
     def check(self):
@@ -24,12 +24,12 @@ class SupConOptions(GuestOptions):
 
 
 class SupCon(Objective):
-    """Images of a class are pulled together; unlabelled ones learn as in NT-Xent.
+    """Pull images of a class together; unlabelled images learn as in NT-Xent.
 
-    The labels of the training images reach the encoder.
+    The encoder is trained with labels: it is not self-supervised.
 
     Args:
-      temperature: as of `simclr_tf.losses.sup_con`.
+      temperature: see `simclr_tf.losses.sup_con`.
 
     Source: Khosla et al., Supervised Contrastive Learning (2020), arXiv 2004.11362.
     """

@@ -65,7 +65,7 @@ def wrap_optimizer(
     )
     require(
         0 < lookahead_step_size <= 1,
-        "`lookahead_step_size` must lie in (0, 1].",
+        "`lookahead_step_size` must be in (0, 1].",
         lookahead_step_size=lookahead_step_size,
     )
     require(
@@ -80,7 +80,7 @@ def wrap_optimizer(
     )
     require(
         0 <= average_decay < 1,
-        "`average_decay` must lie in [0, 1).",
+        "`average_decay` must be in [0, 1).",
         average_decay=average_decay,
     )
     if name not in WRAPPERS:

@@ -1,4 +1,4 @@
-"""What a benchmark found, as a table."""
+"""The table of a benchmark's results."""
 
 from simclr_tf.benchmarks import spread
 from simclr_tf.errors import DataError

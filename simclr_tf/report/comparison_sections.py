@@ -113,8 +113,8 @@ def _results(runs, file, title):
             best,
         ),
         Text(
-            "The best of a row is marked. In brackets 95 % intervals for the test "
-            "images being a sample; ± is the standard deviation over draws or seeds. "
+            "The best of a row is marked. In brackets: 95 % intervals, as the test "
+            "images are a sample; ± is the standard deviation over draws or seeds. "
             "Where intervals overlap, the order may be chance."
         ),
     ]
@@ -122,7 +122,7 @@ def _results(runs, file, title):
     if len(sets) > 1:
         blocks.append(
             Text(
-                "These were not measured on the same images: "
+                "These results are not of the same test images: "
                 f"{', '.join(sorted(sets))}.",
                 "warning",
             )

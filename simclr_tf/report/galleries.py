@@ -114,13 +114,13 @@ def neighbours_gallery(gallery, test, queries, found, *, is_comparison=False):
 
 
 def mistakes_gallery(test, rows, predictions, scores):
-    """Show images that a classifier takes for another class.
+    """Show images that a classifier assigns to a wrong class.
 
     Args:
       test: ImageRows with labels, or an object with the same attributes.
       rows: int `[n]`, rows of `test`, the worst mistake first.
-      predictions: int, the class that each of `test` is taken for.
-      scores: float or None, how sure the classifier is of it, in [0, 1].
+      predictions: int, the class that the classifier predicts for each of `test`.
+      scores: float in [0, 1], the confidence of each prediction, or None.
 
     Returns:
       Gallery.
@@ -305,5 +305,5 @@ def displayable(images):
     if images.dtype == np.uint8:
         images = images / np.float32(255)
     images = np.clip(images.astype(np.float32), 0, 1)
-    # Of other channels than grey or RGB: the first three, or the first.
+    # Of more channels, the first three are shown; of two, the first.
     return images[..., :3] if images.shape[-1] >= 3 else images[..., 0]

@@ -1,4 +1,4 @@
-"""Pages: one HTML file that needs nothing else, or Markdown with its figures beside it.
+"""Pages: one self-contained HTML file, or Markdown with its figures beside it.
 
 Both are Jinja2 templates over the same blocks, and both show the same figures.
 """
@@ -72,13 +72,13 @@ def write_page(page, output, name="report", command=None):
             text = html_of(page)
         else:
             text = _markdown_of(page, path.parent)
-        # Names of files may hold bytes that are no UTF-8.
+        # File names may hold bytes that are not UTF-8.
         write_atomically(path, text.encode("utf-8", "replace"))
     return paths
 
 
 def prepare_output(output, packages=("matplotlib", "jinja2")):
-    """Check before the work that the page can be written.
+    """Check, before the work, that the page can be written.
 
     Args:
       output: path, as for `write_page`.
@@ -178,7 +178,7 @@ def _environment(autoescape):
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        # Names of files may hold anything; markup is a class of its own.
+        # File names may hold anything, so text is escaped; Markup is not.
         finalize=lambda value: plain(value) if type(value) is str else value,
     )
     environment.filters.update(grouped=_grouped, plain=plain)
@@ -195,7 +195,7 @@ def _drawings_of(block, number=0):
     """Return the drawings of a block that is the `number`-th of its kind in a row."""
     if isinstance(block, Drawing):
         return [block]
-    if isinstance(block, Curves):  # Many lines are named once.
+    if isinstance(block, Curves):  # The legend is drawn once.
         has_legend = number == 0 or len(block.lines) <= 4
         return [lines_drawing(block, has_legend=has_legend)]
     if isinstance(block, FeatureMaps):

@@ -16,13 +16,13 @@ def results_table(results):
     """Tabulate an evaluation: representations against protocols, in percent.
 
     Single runs carry their 95 % interval, means over draws their standard deviation.
-    A last row says how far this encoder is above the raw pixels.
+    The last row is the difference of this encoder and the raw pixels.
 
     Args:
       results: Results of `simclr_tf.evaluation`.
 
     Returns:
-      (Table, Text): the numbers, and what the columns are.
+      (Table, Text): the numbers, and an explanation of the columns.
 
     Example:
       >>> from simclr_tf.evaluation import Measurement, Results
@@ -51,8 +51,8 @@ def results_markdown(results):
 def finetune_table(results):
     """Tabulate a fine-tuning: label budgets against methods, in percent.
 
-    Where the encoder was fine-tuned and trained from scratch, a last column says how
-    far the former is above the latter.
+    If the encoder was both fine-tuned and trained from scratch, the last column is the
+    difference of the two.
 
     Args:
       results: Results with measurements of the protocol "fine_tune".

@@ -1,4 +1,4 @@
-"""The sections of a report that need nothing but a run's files."""
+"""The sections of a report that need only the files of a run."""
 
 from simclr_tf.config import Config
 from simclr_tf.config.presets import PRESETS, get_preset
@@ -66,7 +66,7 @@ def curve_section(runs):
       runs: list of RunFiles.
 
     Returns:
-      PageSection; it says so where there is no curve.
+      PageSection; without a curve, a note.
     """
     charts = []
     for figure in _figures_of(runs):

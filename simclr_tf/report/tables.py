@@ -1,4 +1,4 @@
-"""Tables: the words of measured values, and any table as Markdown."""
+"""Tables: measured values as text, and any table as Markdown."""
 
 import tabulate
 

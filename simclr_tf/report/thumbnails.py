@@ -1,4 +1,4 @@
-"""Images small enough for a page, and as PNG bytes."""
+"""Thumbnails for a page, and images as PNG bytes."""
 
 import numpy as np
 import tensorflow as tf

@@ -47,7 +47,7 @@ def run_cell(
       run: Run.
       folder: path, the run's own workdir; a pretraining that is there continues.
       command: str, the study's command line.
-      say: function of a str, for the report of a pretraining.
+      say: function that prints a line (str) of the report of a pretraining.
       stream: text file for the progress of a pretraining; stderr if None.
 
     Returns:

@@ -134,7 +134,7 @@ class StudyFolder:
         Args:
           seeds: ints; the seeds of earlier calls are added.
           draws: bool, whether to draw the picture too.
-          say: function of a str.
+          say: function that prints a line (str).
 
         Returns:
           dict of run name to the record of its cell.json, or None: of all shards and

@@ -65,7 +65,7 @@ def run_study(
       dry_run: bool, print the cells and their cost, measured by a few steps, and write
         nothing.
       command: str, the command line, kept in the records.
-      say: function of a str; the default prints each line at once.
+      say: function that prints a line (str); the default flushes each line.
 
     Returns:
       Outcome; None for a dry run.
@@ -164,7 +164,7 @@ class StudyRunner:
       seeds: ints; every cell is run with each.
       shard: (i, n), the part of the runs that this call runs.
       command: str, for the records.
-      say: function of a str.
+      say: function that prints a line (str).
     """
 
     def __init__(

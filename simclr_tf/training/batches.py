@@ -24,7 +24,7 @@ def open_training_source(config, data=None, say=lambda line: None):
     Args:
       config: Config.
       data: Python object with the images, or None for `config.data.source`.
-      say: function of a str, for a line about the cache.
+      say: function that prints a line (str), for a line about the cache.
     """
     options = config.data
     return open_source(

@@ -53,7 +53,7 @@ class EstimatedTime(StepCallback):
     Args:
       clock: StepClock; of several steps an execution, the first execution is left
         out and the second is measured, if they are longer.
-      say: function of a str.
+      say: function that prints a line (str).
       skip, measure: int, steps left out (tracing, warm-up) and steps measured.
     """
 

@@ -72,7 +72,7 @@ class Distiller(ReplicatedModel):
     ) -> None:
         super().__init__(FIGURES, **kwargs)
         _check_pair(student, teacher)
-        require(0 <= alpha <= 1, "`alpha` must lie in [0, 1].", alpha=alpha)
+        require(0 <= alpha <= 1, "`alpha` must be in [0, 1].", alpha=alpha)
         self.student = student
         # Keras does not look into a function: the teacher stays out of this model.
         self._teach = functools.partial(teacher, training=False)

@@ -64,7 +64,7 @@ def pretrain(
       init_from: path of a run, a checkpoint, an export or a Keras file whose encoder
         this one starts from (with `init_parts="encoder_and_head"`: the head too).
       callbacks: keras callbacks, called beside the run's own.
-      say: function of a str, for the report before the first step.
+      say: function that prints a line (str), for the report before the first step.
       **overrides: options by name: `epochs=3`, `objective={"temperature": 0.5}` or
         `**{"objective.temperature": 0.5}`.
 

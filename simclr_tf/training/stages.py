@@ -75,7 +75,7 @@ class PretrainingRun:
       probe_source: Source of the online probe's images, or None: the same.
       batches: Batches of both.
       plan: Plan of its steps.
-      say: function of a str.
+      say: function that prints a line (str).
       precision: Precision, and why.
       stream: text file for the progress of the steps; stderr if None.
     """

@@ -206,13 +206,13 @@ def test_images_to_test_on_need_labels(tmp_path):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"alpha": 1.5}, "`alpha` must lie in"),
+        ({"alpha": 1.5}, "`alpha` must be in"),
         ({"temperature": 0.0}, "must be > 0"),
-        ({"label_fraction": 0.0}, r"must lie in \(0, 1\]"),
+        ({"label_fraction": 0.0}, r"must be in \(0, 1\]"),
         ({"batch_size": 1}, "at least"),
         ({"image_size_pixels": None}, "--image_size_pixels is required"),
         ({"teacher": ""}, "--teacher is required"),
-        ({"warmup_fraction": 1.0}, "must lie in"),
+        ({"warmup_fraction": 1.0}, "must be in"),
         ({"epochs": 0}, "`epochs` must be > 0"),
         ({"weight_decay": -1.0}, "must be >= 0"),
     ],

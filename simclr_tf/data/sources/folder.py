@@ -244,7 +244,7 @@ def _folder_labels(files, folder, path, labelled, name):
     outside = next((part[0] for part in parts if len(part) == 1), None)
     if outside is not None:
         raise DataError(
-            f"Every image of `{name}` must lie in a sub-folder named after its class, "
+            f"Every image of `{name}` must be in a sub-folder named after its class, "
             "or open it unlabelled. " + received_text(labelled=True, image=outside)
         )
     # A test split numbers its classes as the training split beside it does.

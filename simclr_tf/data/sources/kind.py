@@ -93,7 +93,7 @@ class Request:
     def __post_init__(self):
         require(
             0 <= self.max_corrupt_fraction <= 1,
-            "`max_corrupt_fraction` must lie in [0, 1].",
+            "`max_corrupt_fraction` must be in [0, 1].",
             max_corrupt_fraction=self.max_corrupt_fraction,
         )
         require(
