@@ -115,7 +115,7 @@ class GuestOptions(Section):
 
 
 def read_registry(path):
-    """Return the dict of guests at `module:DICT`; a dict itself is returned unchanged."""
+    """Return the dict of guests at `module:DICT`; return a dict itself."""
     if not isinstance(path, str):
         return path
     module, _, attribute = path.partition(":")

@@ -97,7 +97,7 @@ class Family:
 class CustomOptions(EncoderOptions):
     """A keras.Model that was handed in from Python."""
 
-    name: str = option("custom", "Network f that is kept, by its name.")
+    name: str = option("custom", "Name of the encoder.")
 
 
 class Custom(Family):

@@ -25,9 +25,7 @@ PREFIX = "keras:"
 class KerasNetworkOptions(EncoderOptions):
     """Networks of `keras.applications`."""
 
-    name: str = option(
-        f"{PREFIX}MobileNetV3Small", "Network f that is kept, by its name."
-    )
+    name: str = option(f"{PREFIX}MobileNetV3Small", "Name of the encoder.")
     weights: Literal["imagenet"] | None = option(
         None,
         "Start from the weights that Keras publishes, which it downloads to "

@@ -51,7 +51,7 @@ ENDPOINTS = (
 class ResNetOptions(EncoderOptions):
     """The ResNets of SimCLR and SimCLRv2; the depth is in the name."""
 
-    name: str = option("resnet50", "Network f that is kept, by its name.")
+    name: str = option("resnet50", "Name of the encoder.")
     width_multiplier: float = option(1.0, "Width of every layer, times this.")
     sk_ratio: float = option(
         0.0, "Selective kernels' reduction; 0 switches them off (paper: 0.0625)."

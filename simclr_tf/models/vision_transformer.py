@@ -33,7 +33,7 @@ STREAM = "float32"
 class VisionTransformerOptions(EncoderOptions):
     """Vision Transformers; width, blocks and heads are in the name."""
 
-    name: str = option("vit_tiny", "Network f that is kept, by its name.")
+    name: str = option("vit_tiny", "Name of the encoder.")
     patch_size: int | None = option(
         None,
         "Side of a patch in pixels, which divides the image's. If unset, the largest "

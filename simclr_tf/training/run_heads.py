@@ -33,7 +33,7 @@ def load_projection_head(workdir: Workdir, encoder: Model) -> ProjectionHead:
       simclr_tf.models.ProjectionHead, built.
 
     Raises:
-      WorkdirError: no checkpoint, or one that holds another head.
+      WorkdirError: no checkpoint, or a checkpoint with another head.
     """
     checkpoint = inspect_path(workdir.path).checkpoint
     head = build_projection_head(
@@ -61,8 +61,8 @@ def load_probe(workdir: Workdir, encoder: Model) -> Layer:
     shapes = StoredVariables(checkpoint.prefix).shapes
     if _PROBE_KERNEL not in shapes:
         raise WorkdirError(
-            f"The run in {workdir.path} has no online probe: it had no labels, or "
-            "--probe.online=false."
+            f"The run in {workdir.path} has no online probe: it had no labels, or was "
+            "started with --probe.online=false."
         )
     probe = keras.layers.Dense(
         shapes[_PROBE_KERNEL][1], dtype="float32", name="linear_probe"

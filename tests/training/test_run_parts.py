@@ -105,5 +105,5 @@ def test_workdir_without_a_checkpoint_has_no_parts(tmp_path):
     workdir = Workdir(tmp_path)
     workdir.claim(get_preset("demo"), DATA, "a test")
     for load in (load_probe, load_projection_head):
-        with pytest.raises(WorkdirError, match="no whole checkpoint yet"):
+        with pytest.raises(WorkdirError, match="no complete checkpoint yet"):
             load(workdir, None)
