@@ -30,7 +30,7 @@ class RunFiles:
       config: Config.
       records: list of dicts, one an epoch, of metrics.jsonl.
       results: dict of file name to Results, those of `RESULT_FILES` that exist.
-      step: int of the newest whole checkpoint, or None.
+      step: int of the newest complete checkpoint, or None.
       problems: tuple of str, files that could not be read.
     """
 

@@ -1,4 +1,4 @@
-"""Protocols by name, and their run on given features."""
+"""The protocols by name, and their evaluation on given features."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def evaluate_features(
     seed: int = 0,
     views: EncodedViews | None = None,
 ) -> tuple[Measurement, ...]:
-    """Probe given features: by default weighted kNN, linear, and few labels.
+    """Evaluate given features: by default with weighted kNN, linear, and few labels.
 
     Args:
       representation: str, name of the row in the table.
       train, test: pairs (features `[n, F]`, labels `[n]`).
-      protocols: names out of `PROTOCOLS`, in the order in which they run.
+      protocols: names of `PROTOCOLS`, in the order in which they run.
       k, temperature: of `knn_classify`, for "knn".
       l2_values: floats of `linear_probe`, or "fast" or "paper" of
         `named_l2_values`, for "linear".
@@ -100,7 +100,7 @@ def check_protocols(protocols, views, per_class):
 
     Args:
       protocols: iterable of str.
-      views: anything but None if there are augmented views to train on.
+      views: None if there are no augmented views to train on.
       per_class: int, or None to leave out "few".
 
     Returns:
