@@ -28,9 +28,9 @@ class ZooEntry:
 
     Attributes:
       name: str, its folder's.
-      path: pathlib.Path of the folder; card.md in it is for people.
-      summary: str, what it is and how it was trained; this and what follows is None
-        where the export does not state it.
+      path: pathlib.Path of the folder, which has a card.md.
+      summary: str, the network and its training. This and the following attributes are
+        None if the export does not state them.
       architecture: str, e.g. "ResNet-18, width 0.25x, stem `small`".
       num_parameters: int, trainable.
       num_features: int, F.
@@ -38,11 +38,11 @@ class ZooEntry:
       image_size_pixels: int, height and width of the images it was trained on.
       data: str, the images it was trained on.
       data_licence: str, the licence of those images.
-      command: str, what trained it.
+      command: str, the command of its training.
       metrics: tuple of dicts, one a measurement: representation, protocol, metric,
         value, std, low_95, high_95, num_test, num_train_labels, settings, ... as in
         `simclr_tf.evaluation.Measurement`, and the data and command of their file.
-      results: tuple of dicts, the files that they come from, as in
+      results: tuple of dicts, the files of the metrics, as in
         `simclr_tf.evaluation.Results`.
       formats: tuple of str, e.g. ("saved_model", "safetensors").
       num_bytes: int, of all its files.
@@ -69,7 +69,7 @@ class ZooEntry:
     def find(
         self, protocol: str, representation: str = _THIS_ENCODER
     ) -> dict[str, Any] | None:
-        """Return the metric on images of the kind it was trained on, or None.
+        """Return a metric on images of the training data, or None.
 
         Args:
           protocol: str, e.g. "weighted_knn" or "linear_probe".
@@ -87,10 +87,10 @@ class ZooEntry:
         return None
 
     def input_text(self) -> str:
-        """Describe the images that it takes: "28x28 grey (any size)".
+        """Describe the input images: "28x28 grey (any size)".
 
         Returns:
-          str; "" where the export does not state it.
+          str; "" if the export does not state it.
         """
         if not self.input_shape:
             return ""
@@ -104,7 +104,7 @@ class ZooEntry:
 
 
 class Zoo(tuple):
-    """Encoders by their place or their name; printed, it is a table.
+    """A tuple of ZooEntry, indexed by position or name; printed, it is a table.
 
     Args:
       entries: iterable of ZooEntry.

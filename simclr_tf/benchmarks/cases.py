@@ -1,4 +1,4 @@
-"""Cases of each benchmark, by its name."""
+"""The cases of each benchmark, by its name."""
 
 from simclr_tf.benchmarks import (
     data_scale_cases,
@@ -18,7 +18,7 @@ _CASES = {
 
 
 def cases_of(benchmark, config, folder):
-    """Return the cases that the config asks for.
+    """Return the cases that the config selects.
 
     Args:
       benchmark: str, one of BENCHMARKS.

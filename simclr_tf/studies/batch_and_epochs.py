@@ -28,7 +28,7 @@ def peak_rate(optimizer, batch):
 
 
 def scaled_from(base, scaling):
-    """Choose a scaling that leaves the learning rate as it is at the base's batch.
+    """Choose a scaling that keeps the learning rate at the batch of the base config.
 
     Example:
       >>> from simclr_tf.config.presets import get_preset

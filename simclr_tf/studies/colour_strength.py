@@ -2,7 +2,7 @@
 
 from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
-# Place along the axis -> (colour strength, probability of blur).
+# Position on the axis -> (colour strength, probability of blur).
 STRENGTHS = {
     "1/8": (0.125, 0.0),
     "1/4": (0.25, 0.0),
@@ -42,7 +42,7 @@ def cells(base, budget):
 STUDY = Study(
     name="colour_strength",
     title="Colour strength, pretrained and supervised",
-    question="Does pretraining want stronger colour distortion than training with "
+    question="Does pretraining need stronger colour distortion than training with "
     "labels?",
     cells=cells,
     figure=Chart("lines", "colour strength", "accuracy (%)"),

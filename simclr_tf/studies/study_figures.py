@@ -9,7 +9,9 @@ from simclr_tf.studies.rows import DONE, StudyValue
 from simclr_tf.studies.study_tables import row_means
 
 _MEAN = "mean"
-_ROOM_AMONG_LINES = 4  # Series in a legend; of more, some line runs through it.
+_ROOM_AMONG_LINES = (
+    4  # Series in a legend inside the axes; with more, lines run through it.
+)
 
 
 def study_figure(study, rows, *, ours):
@@ -87,7 +89,7 @@ def _heat_map(axes, figure, rows, styles):
     axes.set_facecolor(PANEL)
     axes.grid(False)
     image = axes.imshow(grid, cmap="viridis")
-    # The means stand apart: they are no cells.
+    # The means are set apart, because they are not cells.
     axes.axvline(len(columns) - 0.5, color=PAPER, linewidth=4)
     low, high = _range(grid)
     for (y, x), value in np.ndenumerate(grid):
@@ -96,7 +98,7 @@ def _heat_map(axes, figure, rows, styles):
             text, color = ("" if row is None else row.status), INK
         else:
             text = f"{value:.1f}"
-            # The colours of the map are the same on dark pages: so are these.
+            # The map has the same colours on dark pages, so the text has too.
             color = "#FEFEFE" if value < low + 0.6 * (high - low) else "#010101"
         axes.text(x, y, text, ha="center", va="center", fontsize=8, color=color)
     axes.set_xticks(
@@ -156,7 +158,7 @@ def _bars(axes, figure, rows, styles):
 
 
 def _lines(axes, figure, rows, styles):
-    """Draw one line for each series, with error bars where there are several seeds."""
+    """Draw one line for each series, with error bars if there are several seeds."""
     places = list(dict.fromkeys(row.x for row in rows))
     is_numeric = all(isinstance(x, (int, float)) for x in places)
     missing = []
@@ -231,8 +233,8 @@ def _scatter(axes, figure, rows, styles):
             markersize=7,
         )
         for x, mean, text in zip(xs, means, names, strict=True):
-            if text not in named:  # Once is enough: the other series is above it.
-                # Downwards: larger networks, to the right, are rather higher.
+            if text not in named:  # Each name once: the other series has the same x.
+                # Downwards: larger networks, to the right, are usually higher.
                 axes.annotate(
                     text,
                     (x, mean),
@@ -287,7 +289,7 @@ def _legend_below(axes, columns, distance):
 
 
 def _styles(rows, others):
-    """Give each series a style: that of the other side where it is there too."""
+    """Give each series a style, the same on both sides of the figure."""
     names = list(dict.fromkeys(row.series for row in rows))
     kept = {name: others[name] for name in names if name in others}
     free = [style for style in STYLES if style not in kept.values()]
@@ -299,7 +301,7 @@ def _styles(rows, others):
 
 
 def _errors(errors):
-    """Return error bars, or None where nothing is known: not bars of length 0."""
+    """Return error bars, or None if unknown, instead of bars of length 0."""
     return list(errors) if any(errors) else None
 
 

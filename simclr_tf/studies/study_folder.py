@@ -47,7 +47,7 @@ class StudyFolder:
         self._cells = study.cells(base, budget)
 
     def open(self, command):
-        """Begin the study in an empty folder, or check that it is the same as before.
+        """Begin the study in an empty folder, or check that the folder has this study.
 
         Args:
           command: str, the command line; the first one is kept.
@@ -103,7 +103,7 @@ class StudyFolder:
         ]
         if foreign and STUDY_FILE not in names:
             raise WorkdirError(
-                f"{self.path} is not empty and holds no study (no {STUDY_FILE}). Use a "
+                f"{self.path} is not empty and is not a study (no {STUDY_FILE}). Use a "
                 "new folder for --workdir."
             )
         return STUDY_FILE not in names
@@ -125,11 +125,11 @@ class StudyFolder:
         if not isinstance(record, dict) or not {"study", "budget", "base"} <= set(
             record
         ):
-            raise WorkdirError(f"{path} is no record of a study.")
+            raise WorkdirError(f"{path} is not the record of a study.")
         return record
 
     def write(self, seeds, *, draws=True, say=print):
-        """Write study.json, study.md and the figure from all cells that are there.
+        """Write study.json, study.md and the figure from all finished cells.
 
         Args:
           seeds: ints; the seeds of earlier calls are added.
@@ -148,7 +148,7 @@ class StudyFolder:
             if draws:
                 self._draw(say)
             if self.records_of(runs) == records:
-                return records  # Else another shard finished a cell: write it too.
+                return records  # Else another shard has finished a cell: write again.
 
     def _write(self, summaries):
         paper, rows = self._study.paper, rows_of(self._cells, summaries)
@@ -199,7 +199,7 @@ class StudyFolder:
         """Read the cell.json of a run.
 
         Returns:
-          dict, or None if the run is not over.
+          dict, or None if the run has not ended.
 
         Raises:
           WorkdirError: the file is damaged, or cannot be read.
@@ -239,7 +239,7 @@ class StudyFolder:
         write_atomically(path, text + "\n", make_folder=True)
 
     def forget(self, run):
-        """Remove the workdir of a failed run, so that it starts afresh."""
+        """Remove the workdir of a failed run, so that the run starts again."""
         shutil.rmtree(self.folder_of(run), ignore_errors=True)
 
 
@@ -275,7 +275,7 @@ def _differences(before, now, base):
     if changed:
         return changed
     may_change = {name for name, item, _ in walk_options(base) if is_resumable(item)}
-    # An option that the record does not have yet had its default then.
+    # An option that is newer than the record had its default.
     former = flatten(override(type(base)(), flat_with_present_names(before["base"])))
     old = json.loads(json.dumps({**former, "seed": None}))
     new = json.loads(json.dumps({**now["base"], "seed": None}))

@@ -199,7 +199,7 @@ def test_an_encoder_is_no_teacher_and_a_folder_needs_a_classifier(tmp_path):
 
 
 def test_images_to_test_on_need_labels(tmp_path):
-    with pytest.raises(DataError, match="name some with --test_data"):
+    with pytest.raises(DataError, match="choose some with --test_data"):
         distill(a_config(tmp_path, test_labels=False), say=lambda line: None)
 
 

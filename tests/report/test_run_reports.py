@@ -175,7 +175,7 @@ def test_runs_of_the_same_images_show_their_neighbours_side_by_side(workdir, tmp
     flags[1] = f"--workdir={strange.path}"
     assert report.main([*flags, "--num_images=20", f"--output={tmp_path}/c.html"]) == 0
     found = sections_of(tmp_path / "c.html")["Nearest neighbours"]
-    assert "name the same ones with --data" in found
+    assert "choose images for all with --data" in found
 
 
 def test_run_whose_images_are_gone_says_so_and_shows_the_rest(tmp_path, capsys):

@@ -372,7 +372,7 @@ def test_the_mlp_learns_what_no_line_divides():
         (["--study=losses", "--data=D/unlabelled.npz", "--workdir=W"], "no labels"),
         (
             ["--study=colour_strength", "--data=D/grey.npz", "--workdir=W"],
-            "means nothing on grey images",
+            "needs colour images",
         ),
     ],
 )

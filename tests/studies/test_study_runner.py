@@ -272,7 +272,7 @@ def test_a_folder_of_something_else_is_refused(undrawn, tmp_path):
     runner(tmp_path / "a", Trainer(), base=elsewhere, shard=(1, 6)).run()
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.tex").touch()
-    with pytest.raises(WorkdirError, match="holds no study"):
+    with pytest.raises(WorkdirError, match="is not a study"):
         runner(tmp_path / "b", Trainer()).run()
     (tmp_path / "a" / "cells" / "t1-seed0" / "cell.json").write_text("{")
     with pytest.raises(WorkdirError, match="Remove it to run the cell again"):

@@ -200,7 +200,7 @@ MISTAKES = [
             ({"alpha": 1.1}, "`alpha` must be in [0, 1]"),
             ({"alpha": -0.1}, "`alpha` must be in [0, 1]"),
             ({"student": "fashion_mnits"}, "Did you mean fashion_mnist"),
-            ({"student.stem": "small"}, "goes with --student=ENCODER"),
+            ({"student.stem": "small"}, "needs --student=ENCODER"),
             ({"student.depth": 18}, "now spelled --student=resnet18"),
             ({"student": "resnet18", "student.stem": "smal"}, "Did you mean small"),
             ({"student": "vit_tiny", "student.stem": "small"}, "no option `stem`"),

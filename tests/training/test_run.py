@@ -353,6 +353,6 @@ def test_the_workdir_says_when_there_is_no_checkpoint(tmp_path):
             callbacks=[StopAt(1)],
             **{"checkpoint.every_epochs": 2},
         )
-    with pytest.raises(WorkdirError, match="no whole checkpoint"):
+    with pytest.raises(WorkdirError, match="no complete checkpoint"):
         load_encoder(tmp_path / "run")
     assert Workdir(tmp_path / "run").config().checkpoint.every_epochs == 2
