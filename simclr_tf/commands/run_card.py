@@ -97,7 +97,7 @@ finetune.md): encoder and logits are from that network, of the first seed.']}
         name = pathlib.Path(path).resolve().parent.name
     note = (
         f"Fine-tuned on labels afterwards ({name} of finetune.md): encoder and "
-        "logits are those of that network, of the first seed."
+        "logits are from that network, of the first seed."
     )
     return {
         **{key: value for key, value in card.items() if key not in measured},

@@ -1,6 +1,6 @@
 """Losses: pure functions of tensors, over the global batch; no state, no variables.
 
-Open `nt_xent.py` first, then `candidates.py`, which all losses that compare images use.
+Open `nt_xent.py` first, then `candidates.py`, used by all losses that compare images.
 """
 
 from simclr_tf.losses.alternatives import (

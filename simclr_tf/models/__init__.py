@@ -1,7 +1,7 @@
-"""Networks: encoders by name, projection heads, classifiers, and what they cost.
+"""Networks: encoders by name, projection heads, classifiers, and their cost.
 
-`encoders.py` is the list of encoders, `family.py` describes what each of them answers;
-nothing here imports TensorFlow before a network is built.
+`encoders.py` is the list of encoders, `family.py` their interface; TensorFlow is
+imported only when a network is built.
 """
 
 from typing import TYPE_CHECKING

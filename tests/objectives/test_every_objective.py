@@ -78,7 +78,7 @@ def _number(view_groups):
 class AllOptions(GuestOptions):
     """No options of its own."""
 
-    name: str = option("all", "What is learned, by its name.")
+    name: str = option("all", "Name of the objective.")
 
 
 class AllAtOnce(Objective):
