@@ -54,7 +54,7 @@ def help_text(doc, sections, *, everything=False, preset=None):
             lines += _lines(row.flag, row.help)
         if number == 0:
             lines += _lines(CONFIG, _CONFIG_HELP)
-    lines += ["", "`none` unsets an option that may be unset: --FLAG=none."]
+    lines += ["", "--FLAG=none unsets an option that may be unset."]
     if not shows_all:
         lines.append(f"--help=all shows all {len(rows) + 1} flags.")
     return "\n".join(lines)

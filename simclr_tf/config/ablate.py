@@ -23,7 +23,7 @@ def _sizes_of_budgets():
 
 @dataclass(frozen=True)
 class AblateOptions(Section):
-    """Which study, how large, and where."""
+    """The study, its size and its folder."""
 
     study: str | None = option(
         None,

@@ -317,11 +317,14 @@ class Config(Section):
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: GuestOptions = guest(
-        ENCODERS, "resnet50", "Encoder f: the network that is trained.", common=True
+        ENCODERS,
+        "resnet50",
+        "The network that is trained (f), by its name.",
+        common=True,
     )
     projection_head: ProjectionHeadConfig = field(default_factory=ProjectionHeadConfig)
     objective: GuestOptions = guest(
-        OBJECTIVES, "nt_xent", "Objective: the loss that is minimized.", common=True
+        OBJECTIVES, "nt_xent", "The loss that is minimized, by its name.", common=True
     )
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)

@@ -37,7 +37,7 @@ class ReportOptions(Section):
         "Load the encoder and images, for views, neighbours, maps and confusion; "
         "false: only read the files of the run.",
     )
-    num_images: int = option(2000, "Training images to sample, and test images.")
+    num_images: int = option(2000, "Images to sample, of training and of test.")
     map_images: int = option(1000, "Test images on the maps.")
     seed: int = option(0, "Seed of the samples and of t-SNE.")
 

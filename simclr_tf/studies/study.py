@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 FIGURES = ("heat_map", "bars", "lines", "scatter")
 # Budget -> its meaning.
 BUDGETS = {
-    "small": "the preset of small images with a few epochs and part of the grid: "
-    "minutes on two CPU cores; trends, not accuracies",
-    "medium": "the unchanged preset of small images and the whole grid: a night on two "
-    "CPU cores",
-    "paper": "the paper's network, batch, length and grid: many accelerators",
+    "small": "the preset of small images with a few epochs and part of the grid "
+    "(minutes on two CPU cores; shows trends, not accuracies)",
+    "medium": "the unchanged preset of small images and the whole grid (a night on two "
+    "CPU cores)",
+    "paper": "the paper's network, batch, length and grid (many accelerators)",
 }
 _SMALL = {
     "epochs": 4,
