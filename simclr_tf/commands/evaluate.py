@@ -60,7 +60,7 @@ def evaluate_and_report(
       path: path of a workdir, or of an encoder for `load_encoder` (`zoo:NAME` too).
       chosen: dict with any of data, split, test_split, data_dir, image_size_pixels:
         what differs from the run's own.
-      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
+      encoder: keras.Model, for a workdir whose encoder is a Python object.
       output: folder for the results; the workdir, or the folder of the encoder's
         name under `evaluations/`, if None.
       batch_size: int.

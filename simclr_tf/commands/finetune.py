@@ -59,7 +59,7 @@ def finetune_and_report(
       config: FineTuneConfig.
       chosen: dict with any of data, split, test_split, data_dir, image_size_pixels:
         what differs from the run's own.
-      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
+      encoder: keras.Model, for a workdir whose encoder is a Python object.
       output: folder for the results; the workdir, or the folder of the encoder's name
         under `evaluations/`, if None.
       epochs: list of int, one a budget; those of `config` if None.

@@ -57,7 +57,7 @@ def report_of_runs(
       output: path for `write_page`.
       chosen: dict with any of data, split, test_split, data_dir: the images to show, if
         not the run's own.
-      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
+      encoder: keras.Model, for a workdir whose encoder is a Python object.
       features: bool, False leaves out what needs the encoder or images.
       num_images: int >= 4, sampled training and test images, each.
       map_images: int >= 4, images of the maps.

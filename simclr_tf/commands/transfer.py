@@ -53,7 +53,7 @@ def transfer_and_report(
       config: FineTuneConfig.
       chosen: dict with any of split, test_split, data_dir, image_size_pixels; the
         splits are "train" and "test" by default, the size is the run's.
-      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
+      encoder: keras.Model, for a workdir whose encoder is a Python object.
       output: folder; the workdir, or the folder of the encoder's name under
         `evaluations/`, if None.
       budget: LabelBudget; all labels if None.

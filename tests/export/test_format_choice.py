@@ -25,7 +25,7 @@ def own_layer():
 def test_unknown_format_gets_the_nearest_name():
     with pytest.raises(ConfigError, match="Did you mean litert"):
         check_formats(["saved_model", "litrt"])
-    with pytest.raises(ConfigError, match="At least one of saved_model"):
+    with pytest.raises(ConfigError, match="at least one of saved_model"):
         check_formats([])
 
 

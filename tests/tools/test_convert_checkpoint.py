@@ -253,7 +253,7 @@ def test_wrong_paths_and_flags_get_one_line(network, tf1_network, tmp_path, caps
         ),
         (
             ["--source=google_tf2", f"--checkpoint={tf2}", "--copy=ema"],
-            "--copy means nothing",
+            "--copy has no effect",
         ),
         (["--source=pytorch", f"--checkpoint={tf2}"], "google_tf1"),
         ([f"--checkpoint={tf2}"], "--source is required"),
