@@ -23,8 +23,8 @@ def run(given):
     """Run the export that the flags describe."""
     options = given.make(ExportOptions)
     import_tensorflow()
-    from simclr_tf.commands.hidden_paths import without_folders
     from simclr_tf.commands.run_card import card_of_run, record_of_run
+    from simclr_tf.commands.stripped_paths import strip_folders
     from simclr_tf.export import check_formats, export_saved_model
     from simclr_tf.training import Workdir
 
@@ -47,7 +47,7 @@ def run(given):
         archive=options.archive,
         overwrite=options.overwrite,
         published=options.publish,
-        options=without_folders(used) if options.publish else used,
+        options=strip_folders(used) if options.publish else used,
         **parts,
     )
     print(

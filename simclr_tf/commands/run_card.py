@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from simclr_tf.commands.hidden_paths import without_folders
+from simclr_tf.commands.stripped_paths import strip_folders
 from simclr_tf.config.pretrain import OBJECTIVES
 from simclr_tf.config.schema import find_guest
 from simclr_tf.data import licence_of
@@ -40,7 +40,7 @@ def card_of_run(workdir, *, publish=False):
       WorkdirError: not a workdir.
       DataError: a file of results that cannot be read.
     """
-    hidden = without_folders if publish else lambda value: value
+    hidden = strip_folders if publish else lambda value: value
     record, config = record_of_run(workdir, publish=publish), workdir.config()
     checkpoint = CheckpointStore(workdir.path / CHECKPOINTS).latest()
     step = 0 if checkpoint is None else checkpoint.step
@@ -122,7 +122,7 @@ def record_of_run(workdir, *, publish=False):
     record = workdir.read()
     if not publish:
         return record
-    record = without_folders(record)
+    record = strip_folders(record)
     if "data_dir" in record["config"].get("data", {}):
         record["config"]["data"]["data_dir"] = None
     return record

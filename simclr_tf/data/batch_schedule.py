@@ -95,7 +95,7 @@ class BatchSchedule:
         return epochs, ids, example_seeds(self._seed, epochs, ids)
 
 
-def stand_in(seeds, example, attempt, num_examples):
+def replacement_example(seeds, example, attempt, num_examples):
     """Return the example that replaces an unreadable one, a new one for each attempt.
 
     Args:
@@ -108,7 +108,8 @@ def stand_in(seeds, example, attempt, num_examples):
       int in [0, num_examples), never `example` itself.
 
     Example:
-      >>> stand_in(np.array([3, 4], np.int32), example=0, attempt=1, num_examples=2)
+      >>> seeds = np.array([3, 4], np.int32)
+      >>> replacement_example(seeds, example=0, attempt=1, num_examples=2)
       1
     """
     high, low = (int(word) & 0xFFFFFFFF for word in seeds)

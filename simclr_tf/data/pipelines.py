@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from simclr_tf.array_types import Array, Dataset
 from simclr_tf.augment import crop_draws, crop_views
-from simclr_tf.data.batch_schedule import BatchSchedule, stand_in
+from simclr_tf.data.batch_schedule import BatchSchedule, replacement_example
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.pixels import blank_image, decode_image, first_success
 from simclr_tf.data.random_access import EncodedSource
@@ -277,12 +277,12 @@ def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
 
 
 def _readable(source, crops, example, seed_and_draws, location):
-    """Return (id, crops) of `example`, or of the first stand-in that can be read."""
+    """Return (id, crops) of `example`, or of the first readable replacement."""
     seed, _ = seed_and_draws
 
-    def stand_in_place(attempt):
+    def replacement_of(attempt):
         other = on_host(
-            lambda *given: np.int64(stand_in(*given, source.num_examples)),
+            lambda *given: np.int64(replacement_example(*given, source.num_examples)),
             [seed, example, attempt],
             tf.int64,
         )
@@ -303,7 +303,7 @@ def _readable(source, crops, example, seed_and_draws, location):
         failed = on_host(give_up, [number], tf.int64)
         return tf.reshape(failed, []), crops.blank
 
-    others = tf.data.Dataset.range(1, _ATTEMPTS).map(stand_in_place)
+    others = tf.data.Dataset.range(1, _ATTEMPTS).map(replacement_of)
     places = tf.data.Dataset.from_tensors((example, *location)).concatenate(others)
     return first_success(
         places, crop, tf.data.Dataset.from_tensors(example).map(nothing)

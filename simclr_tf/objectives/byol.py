@@ -14,7 +14,7 @@ from simclr_tf.objectives.objective import Figure, Memory, Objective
 from simclr_tf.objectives.simsiam import (
     SPREAD,
     bytes_of,
-    collapsed_projections,
+    diagnose_collapse,
     make_predictor,
     predictions,
     projection_std,
@@ -61,7 +61,7 @@ class WithTarget(Objective):
 
     def momentum(self, step):
         """Return the share of the target that stays after a step, a float32 scalar."""
-        return rising_momentum(self.options.target_momentum, step, self.total_steps)
+        return cosine_momentum(self.options.target_momentum, step, self.total_steps)
 
     def after_update(self, outputs):
         momentum = self.momentum(outputs.step)
@@ -112,13 +112,13 @@ class BYOL(WithTarget):
         return loss, {"byol_loss": loss, "projection_std": projection_std((a, b))}
 
     def diagnose(self, figures, global_batch_size):
-        yield from collapsed_projections(figures)
+        yield from diagnose_collapse(figures)
 
     def memory(self, global_batch_size, replicas=1):
         return Memory(bytes_of(self.weights), "the predictor and the averaged target")
 
 
-def rising_momentum(start, step, total_steps):
+def cosine_momentum(start, step, total_steps):
     """Raise the momentum of an average from its first value to 1 along a cosine.
 
         1 - (1 - start) (1 + cos(pi step / total_steps)) / 2

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 from simclr_tf.config.schema import GuestOptions, option, require_positive
 from simclr_tf.lazy import module
-from simclr_tf.objectives.nt_xent import contrastive_figures, logits_memory, stuck_at
+from simclr_tf.objectives.nt_xent import (
+    contrastive_figures,
+    diagnose_stuck_loss,
+    logits_memory,
+)
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Objective
 
 losses = module("simclr_tf.losses")
@@ -69,7 +73,9 @@ class DCL(Objective):
 
     def diagnose(self, figures, global_batch_size):
         stuck = math.log(2 * global_batch_size - 2)
-        return stuck_at(stuck, "ln(2 * batch - 2)", figures, global_batch_size)
+        return diagnose_stuck_loss(
+            stuck, "ln(2 * batch - 2)", figures, global_batch_size
+        )
 
     def memory(self, global_batch_size, replicas=1):
         return logits_memory(global_batch_size, replicas, self.options.chunk_size)

@@ -18,10 +18,10 @@ from simclr_tf.objectives.swav import (
     STUCK_TOLERANCE,
     USAGE_FIGURES,
     MultiCropOptions,
+    diagnose_prototype_use,
     normalize_rows,
     require_fitting_views,
     scores_of,
-    too_few_in_use,
     unit_rows_initializer,
     usage_figures,
 )
@@ -200,7 +200,7 @@ class DINO(WithTarget):
                 "--objective.teacher_temperature, a longer "
                 "--objective.teacher_warmup_epochs or fewer --objective.outputs.",
             )
-        yield from too_few_in_use(figures)
+        yield from diagnose_prototype_use(figures)
 
     def memory(self, global_batch_size, replicas=1):
         views = sum(group.count for group in self.view_groups) + 2

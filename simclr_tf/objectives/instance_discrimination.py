@@ -14,7 +14,7 @@ from simclr_tf.config.schema import (
 from simclr_tf.errors import ConfigError, received_text
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.objective import Figure, Memory, Objective
-from simclr_tf.objectives.queue import unit_start
+from simclr_tf.objectives.queue import random_unit_rows
 
 candidates = module("simclr_tf.losses.candidates")
 distribution = module("simclr_tf.distribution")
@@ -110,7 +110,9 @@ class InstanceDiscrimination(Objective):
         in_host = 4 * images * width > HOST_MEMORY_BYTES
         place = "CPU:0" if in_host and distribution.num_replicas() == 1 else None
         with tf.device(place):
-            self.bank = self._state("bank", [images, width], unit_start(setting.seed))
+            self.bank = self._state(
+                "bank", [images, width], random_unit_rows(setting.seed)
+            )
         self.written = self._state("written", [images], "zeros", "int64")
         # The normalizer Z of the NCE; 0 until the first step has estimated it.
         self.normalizer = self._state("normalizer", [], "zeros")

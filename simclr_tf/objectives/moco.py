@@ -18,7 +18,7 @@ from simclr_tf.objectives.objective import (
     Memory,
     Objective,
 )
-from simclr_tf.objectives.queue import pushed, unit_start
+from simclr_tf.objectives.queue import enqueue, random_unit_rows
 
 distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
@@ -106,7 +106,7 @@ class MoCo(Objective):
         self.queues = self.add_weight(
             name="queues",
             shape=[self.directions, options.queue_length, setting.num_projections],
-            initializer=unit_start(setting.seed),
+            initializer=random_unit_rows(setting.seed),
             trainable=False,
         )
 
@@ -128,20 +128,20 @@ class MoCo(Objective):
                 outputs.projections, outputs.targets, queues, strict=False
             )
         ]
-        loss = mean_of(losses.info_nce_from_logits(part) for part in parts)
+        loss = average(losses.info_nce_from_logits(part) for part in parts)
         return loss, {
             "contrastive_loss": loss,
-            "contrastive_accuracy": mean_of(
+            "contrastive_accuracy": average(
                 tf.cast(part.positive > part.highest_negative, tf.float32)
                 for part in parts
             ),
-            "contrastive_entropy": mean_of(part.entropy for part in parts),
+            "contrastive_entropy": average(part.entropy for part in parts),
             **key_figures(outputs.projections[1], outputs.targets[0]),
         }
 
     def after_update(self, outputs):
         queues = [
-            pushed(queue, keys)
+            enqueue(queue, keys)
             for queue, keys in zip(
                 tf.unstack(tf.convert_to_tensor(self.queues)),
                 outputs.targets,
@@ -167,7 +167,7 @@ class MoCo(Objective):
                 "--objective.queue_length, or another "
                 "--base_learning_rate.",
             )
-        yield from stale_or_collapsed(figures, "target_momentum")
+        yield from diagnose_keys(figures, "target_momentum")
 
     def memory(self, global_batch_size, replicas=1):
         width = self.setting.num_projections if self.setting else 0
@@ -177,7 +177,7 @@ class MoCo(Objective):
         return Memory(queue + logits, "keys in the queue and logits a step")
 
 
-def mean_of(values):
+def average(values):
     """Average several tensors of one shape."""
     values = list(values)
     return tf.add_n(values) / len(values)
@@ -200,7 +200,7 @@ def key_figures(projections, keys):
     }
 
 
-def stale_or_collapsed(figures, momentum):
+def diagnose_keys(figures, momentum):
     """Diagnose what `key_figures` shows.
 
     Args:

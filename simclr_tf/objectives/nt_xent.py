@@ -12,7 +12,7 @@ from simclr_tf.config.schema import (
 from simclr_tf.errors import require
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Memory, Objective
-from simclr_tf.objectives.queue import pushed, unit_start
+from simclr_tf.objectives.queue import enqueue, random_unit_rows
 
 distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
@@ -87,7 +87,7 @@ class NTXent(Objective):
             self.queue = self.add_weight(
                 name="memory",
                 shape=[self.options.memory_size, setting.num_projections],
-                initializer=unit_start(setting.seed),
+                initializer=random_unit_rows(setting.seed),
                 trainable=False,
             )
 
@@ -128,7 +128,7 @@ class NTXent(Objective):
     def after_update(self, outputs):
         if not self.options.memory_size:
             return
-        queue = pushed(tf.convert_to_tensor(self.queue), outputs.targets[0])
+        queue = enqueue(tf.convert_to_tensor(self.queue), outputs.targets[0])
         distribution.assign_on_replicas([self.queue], [queue])
         self.averaged.average(
             self.setting.encoder,
@@ -140,7 +140,7 @@ class NTXent(Objective):
         remembered = self.options.memory_size or 0
         stuck = math.log(2 * global_batch_size - 1 + remembered)
         formula = f"ln(2 * batch - 1{' + memory_size' if remembered else ''})"
-        return stuck_at(stuck, formula, figures, global_batch_size)
+        return diagnose_stuck_loss(stuck, formula, figures, global_batch_size)
 
     def memory(self, global_batch_size, replicas=1):
         if not self.options.memory_size:
@@ -169,7 +169,7 @@ def contrastive_figures(loss, candidates):
     }
 
 
-def stuck_at(value, formula, figures, global_batch_size):
+def diagnose_stuck_loss(value, formula, figures, global_batch_size):
     """Diagnose a contrastive loss that stays at the value of equal projections.
 
     Args:

@@ -71,7 +71,7 @@ class SimSiam(Objective):
         return loss, {"simsiam_loss": loss, "projection_std": projection_std((a, b))}
 
     def diagnose(self, figures, global_batch_size):
-        yield from collapsed_projections(figures)
+        yield from diagnose_collapse(figures)
 
     def memory(self, global_batch_size, replicas=1):
         return Memory(bytes_of(self.weights), "the predictor")
@@ -110,7 +110,7 @@ def projection_std(projections):
     return metrics.feature_standard_deviation(together)
 
 
-def collapsed_projections(figures):
+def diagnose_collapse(figures):
     """Diagnose projections that are all equal.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from simclr_tf.config.schema import GuestOptions, option, require_positive
 from simclr_tf.errors import require
 from simclr_tf.lazy import module, tf
-from simclr_tf.objectives.nt_xent import logits_memory, stuck_at
+from simclr_tf.objectives.nt_xent import diagnose_stuck_loss, logits_memory
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Figure, Objective
 
 losses = module("simclr_tf.losses")
@@ -81,7 +81,7 @@ class SupCon(Objective):
                 "No image of a batch shares its label with another, so sup_con learns "
                 "what nt_xent does. Use labelled images, or a larger --batch_size.",
             )
-        yield from stuck_at(
+        yield from diagnose_stuck_loss(
             math.log(2 * global_batch_size - 1),
             "ln(2 * batch - 1)",
             {**figures, "contrastive_accuracy": 0.0},

@@ -221,7 +221,7 @@ class SwAV(Objective):
                 "--objective.freeze_epochs, or, at small batches, an "
                 "--objective.queue_length.",
             )
-        yield from too_few_in_use(figures)
+        yield from diagnose_prototype_use(figures)
 
     def memory(self, global_batch_size, replicas=1):
         views = sum(group.count for group in self.view_groups)
@@ -310,7 +310,7 @@ def _entropy(probabilities):
     return -tf.reduce_sum(tf.math.xlogy(probabilities, probabilities), axis=-1)
 
 
-def too_few_in_use(figures):
+def diagnose_prototype_use(figures):
     """Diagnose images that are all assigned to one cluster.
 
     Args:

@@ -8,7 +8,7 @@ import shlex
 _ABSOLUTE = re.compile(r"^(--?[\w.]+=)?([a-z]\w*:)?((?:~[^/]*)?/(?!/).*)$", re.DOTALL)
 
 
-def without_folders(value, key=None):
+def strip_folders(value, key=None):
     """Shorten the absolute paths of a record to their last names.
 
     Args:
@@ -22,14 +22,14 @@ def without_folders(value, key=None):
       The same kind of value.
 
     Example:
-      >>> without_folders({"data": "folder:/home/me/photos",
+      >>> strip_folders({"data": "folder:/home/me/photos",
       ...                  "command": "simclr-tf pretrain --workdir=/tmp/x/run1"})
       {'data': 'folder:photos', 'command': 'simclr-tf pretrain --workdir=run1'}
     """
     if isinstance(value, dict):
-        return {name: without_folders(item, name) for name, item in value.items()}
+        return {name: strip_folders(item, name) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(without_folders(item, key) for item in value)
+        return type(value)(strip_folders(item, key) for item in value)
     if not isinstance(value, str):
         return value
     return _of_command(value) if key == "command" else _last_name(value)
