@@ -37,7 +37,7 @@ class VICReg(Objective):
     the end.
 
     Args:
-      invariance_weight, variance_weight, covariance_weight: as of
+      invariance_weight, variance_weight, covariance_weight: see
         `simclr_tf.losses.vicreg`.
 
     Source: Bardes et al., VICReg (2022), arXiv 2105.04906.

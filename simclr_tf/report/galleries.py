@@ -61,8 +61,8 @@ def neighbours_gallery(gallery, test, queries, found, *, is_comparison=False):
     Args:
       gallery, test: ImageRows, or objects with the same attributes.
       queries: int `[Q]`, rows of `test`.
-      found: dict of title to (rows of `gallery` `[Q, k]`, similarities `[Q, k]`), as
-        of `simclr_tf.evaluation.nearest_neighbours`.
+      found: dict of title to (rows of `gallery` `[Q, k]`, similarities `[Q, k]`), see
+        `simclr_tf.evaluation.nearest_neighbours`.
       is_comparison: bool, whether to mark the title with the most neighbours of the
         query's class.
 

@@ -287,6 +287,18 @@ def test_nouns_and_third_persons_are_no_orders():
     assert not any(map(is_an_order, ("Returns", "Rows", "float32", "The", "JPEG")))
 
 
+# Riddles that once stood in docstrings, comments and messages.
+RIDDLES = re.compile(
+    r"must lie|can put right|\bforetells?\b|\bspeaks?\b|\bas of [`A-Z]|made anew"
+)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_words_are_plain(path):
+    text = " ".join(path.read_text(encoding="utf-8").split())
+    assert RIDDLES.findall(text) == []
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_module_function_and_class_that_is_public_says_what_it_is(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
