@@ -80,7 +80,7 @@ def run_study(
     if study.needs_colour and source.channels == 1:
         raise DataError(
             f"The study {study.name} is about colour and needs colour images. "
-            f"Use images in colour. Received: data={base.data.source!r}, channels=1."
+            f"Received: data={base.data.source!r}, channels=1."
         )
     labelled_sources(base, source.channels)  # Fail early without labels.
     operations = Operations(source)

@@ -115,7 +115,7 @@ def find_start(store, run):
         if store.paths():
             raise WorkdirError(
                 f"None of the {len(store.paths())} checkpoints in {store.folder} is "
-                "whole. Delete that folder to train again from the first step."
+                "complete. Delete that folder to train again from the first step."
             )
         return None
     _check_same_run(checkpoint, run)

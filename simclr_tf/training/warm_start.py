@@ -165,8 +165,8 @@ def warm_start(model, path, parts="encoder"):
     taken, total = result.parameters(ENCODER)
     if taken < total:
         LOG.warning(
-            "Only %s of %s parameters of the encoder come from %s; the rest "
-            "starts fresh.",
+            "Only %s of %s parameters of the encoder come from %s; the others "
+            "keep their initial values.",
             f"{taken:,}",
             f"{total:,}",
             source.path,
