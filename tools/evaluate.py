@@ -10,8 +10,8 @@ features, many learning rates at once); linear_sgd_views and linear_lars_views (
 same on augmented views). The encoder is frozen in all of them, batch norm too.
 
 The table compares the encoder with raw pixels and, for a workdir, with the same encoder
-before its first step. Writes evaluation.json, evaluation.md, neighbours.png and, for a
-workdir, views.png into the workdir or --output.
+before its first step. Writes evaluation.json and evaluation.md into the workdir or
+--output; for images in memory also neighbours.png and, for a workdir, views.png.
 """
 
 import sys

@@ -43,7 +43,7 @@ class InstanceDiscriminationOptions(GuestOptions):
         "Share of the old row that stays when an image's row is updated (paper: 0.5).",
     )
     normalizer_momentum: float = option(
-        1.0, "NCE's normalizer: 1: estimated at the first step (paper); 0.99: averaged."
+        1.0, "Momentum of NCE's normalizer; 1: estimated once, at the start (paper)."
     )
     proximal_weight: float = option(
         0.0, "Weight of the squared distance to the old row (paper: 30; its code: 0)."

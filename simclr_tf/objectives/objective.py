@@ -182,8 +182,8 @@ class Objective:
         objective. None where it is exact: the loss depends on the images only through
         `projections`, `targets` and `features` (the latter without a gradient).
       options: Options of this object.
-      setting: Setting, once the model is built. An objective takes the trained encoder
-        and head from here: as attributes they would be tracked twice.
+      setting: Setting, once the model is built. An objective reaches the trained
+        encoder and head through it, and must not hold them as attributes.
 
     Args:
       **options: fields of `Options`.

@@ -279,8 +279,8 @@ def apply_color_jitter(images: TensorLike, jitter: ColorJitter) -> Tensor:
 
         HSV · (brightness or contrast) · HSV · (the other one) · HSV,
 
-    where each image's saturation and hue are changed in one of the three passes, which
-    depends on its order. This needs no branch and no loop over images.
+    where the image's order decides in which of the three passes its saturation is
+    changed, and in which its hue. This needs no branch and no loop over images.
 
     Args:
       images: uint8 or floating in [0, 1], `[B, H, W, C]`.
