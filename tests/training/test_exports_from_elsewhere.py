@@ -285,7 +285,7 @@ def test_foreign_saved_model_has_no_endpoints_and_is_not_exported_again(
     export, tmp_path
 ):
     shutil.rmtree(export / "saved_model" / "assets.extra")
-    with pytest.raises(ConfigError, match="does not describe.*loaded.signatures"):
+    with pytest.raises(ConfigError, match="no description of.*loaded.signatures"):
         load_encoder(export / "saved_model", endpoints=True)
     with pytest.raises(ConfigError, match="copy that folder"):
         export_saved_model(load_encoder(export / "saved_model"), tmp_path / "again")
