@@ -111,7 +111,7 @@ class Custom(Family):
         raise ConfigError(
             "This run's encoder was handed in from Python, so it must be handed in "
             "again there: load_encoder(workdir, encoder=...), "
-            "evaluate_and_report(workdir, encoder=...). "
+            "evaluate_and_report(EvaluateOptions(workdir=...), encoder=...). "
             + received_text(encoder=options.name)
         )
 
