@@ -1,6 +1,6 @@
 """Cases of each benchmark, by its name."""
 
-from simclr_tf.benchmarks import data_scale, loss, step, views
+from simclr_tf.benchmarks import data_scale, loss, probes, step, views
 from simclr_tf.errors import require, unknown_choice
 
 _CASES = {
@@ -9,6 +9,7 @@ _CASES = {
     "end_to_end": step.end_to_end_cases,
     "loss": loss.cases,
     "data_scale": data_scale.cases,
+    "probes": probes.cases,
 }
 
 

@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ from simclr_tf.benchmarks.catalogue import cases_of
 from simclr_tf.benchmarks.measuring import measure
 from simclr_tf.config.benchmark import BenchmarkConfig
 from simclr_tf.errors import DataError
+
+_CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 def peak_memory(benchmark, config, case, variant):
@@ -97,6 +100,7 @@ def run_benchmark(
                 case,
                 rounds=config.rounds,
                 warmup_rounds=config.warmup_rounds,
+                clock=_CLOCKS[config.clock],
                 around=None if profile is None else lambda: _profiler(profile),
             )
             rows += _rows(case, seconds)

@@ -9,12 +9,12 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 FLOORS = {
-    "simclr_tf.__main__": 10,
-    "simclr_tf.tools": 9,
-    "simclr_tf.studies": 8,
-    "simclr_tf.commands": 7,
-    "simclr_tf.report": 6,
-    "simclr_tf.benchmarks": 5,
+    "simclr_tf.__main__": 11,
+    "simclr_tf.tools": 10,
+    "simclr_tf.studies": 9,
+    "simclr_tf.commands": 8,
+    "simclr_tf.report": 7,
+    "simclr_tf.benchmarks": 6,
     "simclr_tf.evaluation": 5,
     "simclr_tf.export": 5,
     "simclr_tf.training": 4,
