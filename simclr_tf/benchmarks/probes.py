@@ -53,8 +53,8 @@ def cases(config, folder):
                 )
                 for variant, work in ((SCIKIT_LEARN, theirs), (OURS, ours))
             ),
-            size,
-            "training rows",
+            1,
+            "probes",
         )
         for size in config.sizes_of("probes")
         for name, (theirs, ours) in _PROBES.items()

@@ -126,7 +126,7 @@ def test_probes_take_turns_with_those_of_scikit_learn():
     record = run_benchmark("probes", config)
     assert [row.variant for row in record.rows] == ["scikit-learn", "simclr_tf"]
     assert {row.case for row in record.rows} == {"ridge, 100 x 128"}
-    assert {(row.units, row.unit) for row in record.rows} == {(100, "training rows")}
+    assert {(row.units, row.unit) for row in record.rows} == {(1, "probes")}
 
 
 def test_probes_without_scikit_learn_name_the_extra(monkeypatch):
