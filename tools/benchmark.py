@@ -1,8 +1,9 @@
-"""Measure speed and memory: views, step, end_to_end, loss, data_scale.
+"""Measure speed and memory: views, step, end_to_end, loss, data_scale, probes.
 
 simclr-tf benchmark views
 simclr-tf benchmark loss --sizes=1024,4096,32768 --memory
 simclr-tf benchmark data_scale --only=folders --sizes=1000,100000
+simclr-tf benchmark probes --clock=processor
 simclr-tf benchmark table --results=benchmark_views.json,benchmark_step.json
 
 Variants of the same work take turns, and ratios compare times of the same round, so

@@ -152,11 +152,8 @@ def results_folder(options):
       pathlib.Path.
     """
     from simclr_tf.commands.encoder_at import output_folder
-    from simclr_tf.encoder_zoo import encoder_path
 
-    return output_folder(
-        encoder_path(options.path), bool(options.workdir), options.output
-    )
+    return output_folder(options)
 
 
 def export_of(workdir):

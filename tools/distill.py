@@ -30,8 +30,7 @@ def run(given):
     import_tensorflow()
     from simclr_tf.commands.distill import distill_and_report
 
-    config = options.config()
-    distill_and_report(config, options.output, command=given.command)
+    distill_and_report(options, command=given.command)
     command_line.done(options.output)
 
 

@@ -17,7 +17,6 @@ before its first step. Writes evaluation.json and evaluation.md into the workdir
 import sys
 
 from simclr_tf.config.evaluate import EvaluateOptions
-from simclr_tf.config.schema import to_dict
 from simclr_tf.tools import command_line
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
@@ -29,30 +28,8 @@ def run(given):
     options = given.make(EvaluateOptions)
     import_tensorflow()
     from simclr_tf.commands.evaluate import evaluate_and_report
-    from simclr_tf.training import Workdir
 
-    if options.workdir:
-        Workdir(options.workdir).read()  # Fail early if this is not a run's workdir.
-    rates = options.linear.base_learning_rates
-    evaluate_and_report(
-        options.path,
-        chosen=options.chosen(),
-        output=options.output,
-        batch_size=options.batch_size,
-        views_recipe=options.linear.recipe,
-        command=given.command,
-        options=to_dict(options),
-        protocols=options.protocols,
-        k=options.knn.k,
-        temperature=options.knn.temperature,
-        l2_values=options.linear.l2_values,
-        linear_epochs=options.linear.epochs,
-        linear_batch_size=options.linear.batch_size,
-        per_class=options.few.labels_per_class or None,
-        draws=options.few.draws,
-        seed=options.seed,
-        **({} if rates is None else {"base_learning_rates": rates}),
-    )
+    evaluate_and_report(options, command=given.command)
     command_line.done(
         command_line.results_folder(options),
         "finetune",

@@ -14,7 +14,6 @@ results.
 import sys
 
 from simclr_tf.config.finetune import FineTuneOptions
-from simclr_tf.config.schema import to_dict
 from simclr_tf.tools import command_line
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
@@ -26,25 +25,8 @@ def run(given):
     options = given.make(FineTuneOptions)
     import_tensorflow()
     from simclr_tf.commands.finetune import finetune_and_report
-    from simclr_tf.data import LabelBudget
-    from simclr_tf.training import Workdir
 
-    if options.workdir:
-        Workdir(options.workdir).read()  # Fail early if this is not a run's workdir.
-    finetune_and_report(
-        options.path,
-        [LabelBudget(**budget) for budget in options.budgets()],
-        config=options.training(),
-        chosen=options.chosen(),
-        output=options.output,
-        epochs=options.epochs_of_budgets(),
-        methods=options.methods,
-        seeds=options.all_seeds(),
-        strategy=options.strategy,
-        replicas=options.replicas,
-        command=given.command,
-        options=to_dict(options),
-    )
+    finetune_and_report(options, command=given.command)
     export = command_line.export_of(options.workdir) if options.workdir else {}
     command_line.done(
         command_line.results_folder(options), "export" if export else None, **export

@@ -10,7 +10,6 @@ continues after an interruption; further sets and seeds are added to the results
 import sys
 
 from simclr_tf.config.finetune import TransferOptions
-from simclr_tf.config.schema import to_dict
 from simclr_tf.tools import command_line
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
@@ -22,26 +21,8 @@ def run(given):
     options = given.make(TransferOptions)
     import_tensorflow()
     from simclr_tf.commands.transfer import transfer_and_report
-    from simclr_tf.data import LabelBudget
-    from simclr_tf.training import Workdir
 
-    if options.workdir:
-        Workdir(options.workdir).read()  # Fail early if this is not a run's workdir.
-    budget = options.budget()
-    transfer_and_report(
-        options.path,
-        list(options.datasets),
-        config=options.training(),
-        chosen=options.chosen(),
-        output=options.output,
-        budget=LabelBudget(**budget) if budget else None,
-        methods=options.methods,
-        seeds=options.all_seeds(),
-        strategy=options.strategy,
-        replicas=options.replicas,
-        command=given.command,
-        options=to_dict(options),
-    )
+    transfer_and_report(options, command=given.command)
     export = command_line.export_of(options.workdir) if options.workdir else {}
     command_line.done(
         command_line.results_folder(options), "export" if export else None, **export

@@ -10,7 +10,7 @@ from simclr_tf.training.keras_files import ENCODER_FILE, STUDENT_FILE
 from simclr_tf.training.workdir import CONFIG_FILE, versions
 
 
-def distill_and_report(config, output, *, command=None, say=print):
+def distill_and_report(options, *, command=None, say=print):
     """Train a student, test it and its teacher, and write the results.
 
     The folder appears under its name when all files are written: student.keras (images
@@ -18,8 +18,7 @@ def distill_and_report(config, output, *, command=None, say=print):
     distill.json (the schema of every evaluation) and distill.md.
 
     Args:
-      config: DistillConfig.
-      output: path of the folder to make.
+      options: simclr_tf.config.distill.DistillOptions.
       command: str, for the record.
       say: function that prints a line (str).
 
@@ -29,7 +28,7 @@ def distill_and_report(config, output, *, command=None, say=print):
     Raises:
       SimCLRError: invalid options or data; nothing is left behind.
     """
-    output = check_new(output)
+    output, config = check_new(options.output), options.config()
     found = distill(config, command=command, say=say)
     table = distill_markdown(found.results)
     record = {

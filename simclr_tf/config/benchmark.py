@@ -1,6 +1,7 @@
 """Options of `benchmark`, once each: default, help, unit and check."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from simclr_tf.config.data import RECIPES
 from simclr_tf.config.pretrain import ENCODERS, Arithmetic
@@ -22,10 +23,12 @@ BENCHMARKS = {
     "end_to_end": "pretraining from a data set, compared with the training step alone",
     "loss": "NT-Xent, dense and streamed: time and memory",
     "data_scale": "cost of reading an image, from small sets to large ones",
+    "probes": "probes of frozen features, against scikit-learn",
 }
 TABLE = "table"  # Only prints earlier results.
 _DEFAULT_SIZES = {
     "loss": {"": (256, 1024, 4096)},
+    "probes": {"": (10_000,)},
     "data_scale": {
         "arrays": (1_000, 10_000, 100_000, 1_000_000),
         "folders": (1_000, 10_000, 100_000),
@@ -45,6 +48,11 @@ class BenchmarkConfig(Section):
         common=True,
     )
     warmup_rounds: int = option(2, "Rounds before the measured ones.")
+    clock: Literal["wall", "processor"] = option(
+        "wall",
+        "wall: the time that passes; processor: the time that all processors together "
+        "work for this process, which other programs change less.",
+    )
     only: str | None = option(
         None,
         "Measure only the cases with this text in their name, e.g. jpeg.",
@@ -53,7 +61,8 @@ class BenchmarkConfig(Section):
     sizes: tuple[int, ...] | None = option(
         None,
         "Sizes, with commas between: the batches G of loss, the numbers of "
-        "images of data_scale; each benchmark's own if unset.",
+        "images of data_scale, the training rows of probes; each benchmark's own if "
+        "unset.",
         common=True,
     )
     batch_size: int = option(256, "Images a batch.")
@@ -85,7 +94,9 @@ class BenchmarkConfig(Section):
     precision: Arithmetic = option("bfloat16", "Precision of end_to_end.")
     data: str = option("embedded:freedoom_12", "Images of end_to_end.")
     out_features: int = option(
-        128, "Length D of a projection in loss.", flag="projection_head.out_features"
+        128,
+        "Length D of a projection in loss, and of the features in probes.",
+        flag="projection_head.out_features",
     )
     chunk_size: int = option(
         1024, "Anchors per block of the streamed loss.", flag="objective.chunk_size"

@@ -132,25 +132,56 @@ class FewConfig(Section):
 
 
 @dataclass(frozen=True)
-class EvaluateOptions(MeasuredEncoder):
-    """The protocols of an evaluation."""
+class EvaluateConfig(Section):
+    """Which protocols measure features, and how.
 
-    data: str | None = option(
-        None, "Labelled images; those of the run if unset.", common=True
-    )
+    Example:
+      >>> EvaluateConfig(protocols=("ridge", "knn"), knn=KNNConfig(k=5)).knn.temperature
+      0.07
+    """
+
     protocols: tuple[str, ...] = option(
         DEFAULT_PROTOCOLS,
         "Protocols to run, in this order.",
         choices=PROTOCOLS,
         common=True,
     )
-    batch_size: int = option(256, "Images a step of the encoder.")
     seed: int = option(0, "Seed of the draws, of held-out images, and of training.")
     knn: KNNConfig = field(default_factory=KNNConfig)
     linear: LinearConfig = field(default_factory=LinearConfig)
     few: FewConfig = field(default_factory=FewConfig)
 
     def check(self):
-        super().check()
-        require_positive(batch_size=self.batch_size)
         require_not_negative(seed=self.seed)
+        require(
+            self.measured(),
+            f"Nothing is left to measure. Protocols: {', '.join(PROTOCOLS)}.",
+            protocols=self.protocols,
+            labels_per_class=self.few.labels_per_class,
+        )
+
+    def measured(self):
+        """Return the protocols to run, each once; without labels a class, not `few`.
+
+        Example:
+          >>> none = FewConfig(labels_per_class=0)
+          >>> EvaluateConfig(protocols=("ridge", "few", "ridge"), few=none).measured()
+          ['ridge']
+        """
+        chosen = dict.fromkeys(self.protocols)
+        return [p for p in chosen if p != "few" or self.few.labels_per_class]
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(EvaluateConfig, MeasuredEncoder):
+    """What is measured."""
+
+    data: str | None = option(
+        None, "Labelled images; those of the run if unset.", common=True
+    )
+    batch_size: int = option(256, "Images a step of the encoder.")
+
+    def check(self):
+        MeasuredEncoder.check(self)
+        EvaluateConfig.check(self)
+        require_positive(batch_size=self.batch_size)

@@ -316,9 +316,9 @@ class TransferOptions(_FewLabelOptions):
         )
 
     def budget(self):
-        """Return the label budget as arguments of LabelBudget; None for all labels."""
+        """Return the label budget, as keyword arguments of LabelBudget."""
         if self.labels_per_class is not None:
             return {"per_class": self.labels_per_class}
         if self.label_fraction is not None:
             return {"fraction": self.label_fraction}
-        return None
+        return {"fraction": 1.0}

@@ -110,7 +110,7 @@ class Custom(Family):
         raise ConfigError(
             "The encoder of this run is a Python object and must be passed again in "
             "Python: load_encoder(workdir, encoder=...), "
-            "evaluate_and_report(workdir, encoder=...). "
+            "evaluate_and_report(EvaluateOptions(workdir=...), encoder=...). "
             + received_text(encoder=options.name)
         )
 

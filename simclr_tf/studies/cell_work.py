@@ -16,7 +16,7 @@ from simclr_tf.config.finetune import FineTuneConfig
 from simclr_tf.data import LabelBudget, evaluation_batches, plain_errors
 from simclr_tf.distribution import make_strategy
 from simclr_tf.errors import DataError, unknown_choice
-from simclr_tf.evaluation import evaluate_features, extract_features
+from simclr_tf.evaluation import EvaluateConfig, evaluate_features, extract_features
 from simclr_tf.evaluation.few_labels import METHODS, FewLabels
 from simclr_tf.models import classifier_network, count_parameters
 from simclr_tf.objectives import REPRESENTATION_FIGURES
@@ -262,9 +262,8 @@ def _features(config, encoder):
 
 def _probed(sets, suffix, protocols, seed):
     values = {}
-    for m in evaluate_features(
-        "cell", *sets, protocols=protocols, per_class=None, seed=seed
-    ):
+    config = EvaluateConfig(protocols=protocols, seed=seed)
+    for m in evaluate_features("cell", *sets, config):
         name = {"weighted_knn": "knn", "linear_probe": "linear"}[m.protocol] + suffix
         values[name] = m.value
         if m.protocol == "linear_probe":

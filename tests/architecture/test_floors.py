@@ -4,18 +4,19 @@ import ast
 import collections
 import pathlib
 import re
+import textwrap
 
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 FLOORS = {
-    "simclr_tf.__main__": 10,
-    "simclr_tf.tools": 9,
-    "simclr_tf.studies": 8,
-    "simclr_tf.commands": 7,
-    "simclr_tf.report": 6,
-    "simclr_tf.benchmarks": 5,
+    "simclr_tf.__main__": 11,
+    "simclr_tf.tools": 10,
+    "simclr_tf.studies": 9,
+    "simclr_tf.commands": 8,
+    "simclr_tf.report": 7,
+    "simclr_tf.benchmarks": 6,
     "simclr_tf.evaluation": 5,
     "simclr_tf.export": 5,
     "simclr_tf.training": 4,
@@ -40,6 +41,8 @@ FLOORS = {
     "simclr_tf": 0,
 }
 FILES = sorted([*(ROOT / "simclr_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
+# They run in processes of their own, without this package.
+PROGRAMS = sorted((ROOT / "simclr_tf" / "export" / "programs").glob("*.py"))
 INSTANT = sorted(
     [
         *(
@@ -131,6 +134,67 @@ def test_no_file_imports_from_a_floor_above():
     assert [line for path in FILES for line in upward_imports(path)] == []
 
 
+def programs_in_strings(text):
+    """Lines of strings that are programs, or that tell Python to run one.
+
+    Docstrings may hold examples, and cards show how an export is loaded, line by line.
+    """
+    tree = ast.parse(text)
+    holders = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, holders) and ast.get_docstring(node) is not None
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):  # What is filled in counts as a name.
+            parts = [getattr(part, "value", None) for part in node.values]
+            value = "".join(part if isinstance(part, str) else "x" for part in parts)
+        elif isinstance(node, ast.Constant) and id(node) not in docstrings:
+            value = node.value
+        else:
+            continue
+        if isinstance(value, str) and (value == "-c" or is_program(value)):
+            yield node.lineno
+
+
+def is_program(value):
+    """Whether a string is Python that imports something and goes on."""
+    try:
+        tree = ast.parse(textwrap.dedent(value))
+    except (SyntaxError, ValueError):
+        return False
+    imports = (ast.Import, ast.ImportFrom)
+    return len(tree.body) > 1 and any(isinstance(n, imports) for n in ast.walk(tree))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_programs_for_other_processes_are_files_and_not_strings(path):
+    text = path.read_text(encoding="utf-8")
+    assert [f"{path}:{line}" for line in programs_in_strings(text)] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = '''\nimport sys\nprint(sys.argv)\n'''",
+        "x = ('import sys\\n' 'print(sys.argv)\\n')",
+        "x = f'from {module} import main; main()'",
+        "run([sys.executable, '-c', x])",
+    ],
+)
+def test_a_program_in_a_string_is_noticed(line):
+    assert set(programs_in_strings(line)) == {1}
+
+
+def test_the_programs_of_exports_know_nothing_of_this_package():
+    assert len(PROGRAMS) > 5
+    names = {path.stem for path in PROGRAMS}
+    for path in FILES:
+        roots = {module.split(".")[0] for module, _ in imports_of(path)}
+        assert not roots & ({"simclr_tf"} if path in PROGRAMS else names), path
+
+
 DRAWN_RECORDS = {  # What `report/` knows of the rooms below it: names of plain records.
     "simclr_tf.benchmarks": "spread",
     "simclr_tf.evaluation": "EVALUATION_FILE FINETUNE_FILE TRANSFER_FILE RAW_PIXELS "
@@ -173,7 +237,7 @@ def test_keras_and_flags_come_from_one_place(path):
     module = module_name(path)
     for imported, line in imports_of(path):
         root = imported.split(".")[0]
-        if root in ("keras", "tf_keras"):
+        if root in ("keras", "tf_keras") and path not in PROGRAMS:
             assert module == "simclr_tf._keras", f"{path}:{line}"
         if imported.startswith("absl") and "flags" in path.read_text():
             assert module.startswith("simclr_tf.tools"), f"{path}:{line}"
