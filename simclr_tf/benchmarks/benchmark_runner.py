@@ -1,4 +1,4 @@
-"""Running of a benchmark: every case in turn, its times and, if asked, its memory."""
+"""Running of a benchmark: the times of every case and, optionally, its memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def peak_memory(benchmark, config, case, variant):
       (peak_bytes, added_bytes), ints, see `VariantTimes`.
 
     Raises:
-      DataError: the process failed; with its last words.
+      DataError: the process failed; the message has its last line.
     """
     request = {
         "benchmark": benchmark,
@@ -79,7 +79,7 @@ def run_benchmark(
       config: BenchmarkConfig; its defaults if None.
       memory: bool, also run each variant in a fresh process for its peak memory.
       profile: None, or path of a folder for TensorBoard profiles of one round a case.
-      command: str, what started it.
+      command: str, the command of the benchmark.
       say: function that prints a line (str): what is measured next.
       peak_of: function like `peak_memory`.
 
@@ -88,7 +88,7 @@ def run_benchmark(
 
     Raises:
       ConfigError: an unknown benchmark, or nothing to measure.
-      DataError: a variant's own process failed.
+      DataError: the process of a variant failed.
     """
     config = config or BenchmarkConfig()
     machine = describe_machine()
@@ -105,7 +105,7 @@ def run_benchmark(
             )
             rows += _rows(case, seconds)
             if memory:
-                # Beside nothing: what this process prepared is gone by now.
+                # Afterwards: this process has freed what it prepared.
                 rows[-len(case.variants) :] = [
                     _with_memory(
                         row, *peak_of(benchmark, config, case.name, row.variant)

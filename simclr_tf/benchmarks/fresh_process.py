@@ -2,7 +2,7 @@
 
 The peak of a process never falls again, so variants cannot share one. The program reads
 a variant's name on stdin, in JSON, does its work twice and answers on stdout, in JSON:
-`simclr_tf.benchmarks.run.peak_memory` starts it.
+`simclr_tf.benchmarks.benchmark_runner.peak_memory` starts it.
 """
 
 import json
@@ -48,8 +48,8 @@ def measure_here(request):
 
 
 def _peak_bytes():
-    """Return the most memory that the process held."""
-    # Not getrusage first: its figure begins with what the parent process held.
+    """Return the peak memory of the process."""
+    # Not getrusage first: its figure starts at the memory of the parent process.
     try:
         status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
         return 1024 * int(re.search(r"^VmHWM:\s*(\d+) kB$", status, re.M)[1])
@@ -59,7 +59,7 @@ def _peak_bytes():
 
 
 def _resident_bytes():
-    """Return the memory that the process holds now; its peak where that is unknown."""
+    """Return the present memory of the process; its peak if that is unknown."""
     try:
         pages = pathlib.Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]
     except OSError:

@@ -1,7 +1,7 @@
-"""Benchmark: probes of frozen features, against the same work by scikit-learn.
+"""Benchmark: probes of frozen features, compared with scikit-learn.
 
-Both sides get the same made-up features, choose among the same penalties or learning
-rates on the same held-out rows, and answer with an accuracy on the same test rows.
+Both get the same synthetic features, choose among the same penalties or learning rates
+on the same held-out rows, and return an accuracy on the same test rows.
 """
 
 import numpy as np
@@ -73,7 +73,7 @@ def made_up_features(size, num_features, seed=0):
     """Draw features of ten classes that overlap, in correlated directions.
 
     Args:
-      size: int >= 100, rows to train on; a fifth as many are for the test.
+      size: int >= 100, training rows; a fifth of this number are test rows.
       num_features: int.
       seed: int.
 
@@ -81,10 +81,10 @@ def made_up_features(size, num_features, seed=0):
       (train, test), pairs of features float32 `[n, F]` and labels int64 `[n]`.
     """
     rng = np.random.default_rng(seed)
-    # The spectrum of an encoder's features falls steeply; so does this one.
+    # The spectrum falls steeply, like that of an encoder's features.
     mixing = rng.normal(size=(num_features, num_features))
     mixing *= np.linspace(1, 0.05, num_features)[:, np.newaxis]
-    # With any number of features the classes are about as far apart.
+    # The distance of the classes does not depend on the number of features.
     distance = 0.3 * (128 / num_features) ** 0.5
     centers = distance * rng.normal(size=(_CLASSES, num_features))
     sets = []
@@ -119,9 +119,9 @@ def _linear(train, test):
 def _linear_of_scikit_learn(train, test):
     """Sweep the penalties at scikit-learn's own tolerance.
 
-    There its losses come about as near to the minimum as ours. At ten times the
-    tolerance it would take half our time, and stop before its first step where the
-    penalty is weak.
+    With it, the losses are about as near to the minimum as ours. With ten times this
+    tolerance scikit-learn would take half our time, but stop before its first step if
+    the penalty is weak.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -158,7 +158,7 @@ def _linear_sgd(train, test):
 
 
 def _linear_sgd_of_scikit_learn(train, test):
-    """Train on one row after the other: there are no batches and no momentum."""
+    """Train on single rows, because scikit-learn has no batches and no momentum."""
     from sklearn.linear_model import SGDClassifier
 
     x, test_x = _scaled(train, test)
@@ -166,7 +166,7 @@ def _linear_sgd_of_scikit_learn(train, test):
     fitted, held_out = held_out_split(labels, _HELD_OUT_FRACTION, seed=0)
 
     def trained(rate, rows):
-        # A step of one row weighs 1 / 256 of a step of a batch.
+        # The step of one row is 1 / 256 of the step of a batch.
         probe = SGDClassifier(
             loss="log_loss",
             alpha=0,

@@ -19,13 +19,13 @@ from simclr_tf.training.workdir import CHECKPOINTS
 
 @dataclasses.dataclass(frozen=True)
 class EncoderAt:
-    """An encoder that is measured, and what its files record.
+    """An encoder to measure, with the records of its files.
 
     Attributes:
       name: str, its path as the user wrote it.
       path: pathlib.Path.
       is_run: bool, whether it is the workdir of a run.
-      config: Config, the run's, or the default one.
+      config: Config of the run, or the default one.
       encoder: keras.Model.
     """
 
@@ -55,7 +55,8 @@ class EncoderAt:
         """Return the projection head that `--head_layer` needs, or None.
 
         Raises:
-          ConfigError: it needs one, and the encoder is not that of a workdir.
+          ConfigError: a projection head is needed, and the encoder is not from a
+            workdir.
         """
         if head_layer == 0:
             return None
@@ -69,7 +70,7 @@ class EncoderAt:
 
 
 def open_encoder(options, chosen, encoder=None):
-    """Load the encoder that a verb is to measure.
+    """Load the encoder that a verb measures.
 
     Args:
       options: MeasuredEncoder.
@@ -82,7 +83,7 @@ def open_encoder(options, chosen, encoder=None):
 
     Raises:
       ConfigError: flags are missing.
-      DataError, WorkdirError: nothing there, or --workdir is no run's folder.
+      DataError, WorkdirError: no encoder at the path, or --workdir is not a run.
     """
     if options.workdir:
         Workdir(options.workdir).read()
@@ -105,13 +106,13 @@ def open_encoder(options, chosen, encoder=None):
 
 
 def output_folder(options):
-    """The folder for results, made: --output, the workdir, or one in `evaluations`.
+    """Make the folder for results: --output, the workdir, or one in `evaluations`.
 
     Args:
       options: MeasuredEncoder.
 
     Raises:
-      WorkdirError: it cannot be made.
+      WorkdirError: the folder cannot be made.
     """
     path = encoder_path(options.path)
     if options.output:

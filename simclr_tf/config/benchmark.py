@@ -23,7 +23,7 @@ BENCHMARKS = {
     "end_to_end": "pretraining from a data set, compared with the training step alone",
     "loss": "NT-Xent, dense and streamed: time and memory",
     "data_scale": "cost of reading an image, from small sets to large ones",
-    "probes": "probes of frozen features, against scikit-learn",
+    "probes": "probes of frozen features, compared with scikit-learn",
 }
 TABLE = "table"  # Only prints earlier results.
 _DEFAULT_SIZES = {
@@ -50,8 +50,8 @@ class BenchmarkConfig(Section):
     warmup_rounds: int = option(2, "Rounds before the measured ones.")
     clock: Literal["wall", "processor"] = option(
         "wall",
-        "wall: the time that passes; processor: the time that all processors together "
-        "work for this process, which other programs change less.",
+        "wall: elapsed time; processor: processor time of this process on all cores, "
+        "which depends less on other programs.",
     )
     only: str | None = option(
         None,

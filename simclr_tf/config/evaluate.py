@@ -133,7 +133,7 @@ class FewConfig(Section):
 
 @dataclass(frozen=True)
 class EvaluateConfig(Section):
-    """Which protocols measure features, and how.
+    """The protocols that measure features, and their settings.
 
     Example:
       >>> EvaluateConfig(protocols=("ridge", "knn"), knn=KNNConfig(k=5)).knn.temperature
@@ -174,7 +174,7 @@ class EvaluateConfig(Section):
 
 @dataclass(frozen=True)
 class EvaluateOptions(EvaluateConfig, MeasuredEncoder):
-    """What is measured."""
+    """The images and the protocols of an evaluation."""
 
     data: str | None = option(
         None, "Labelled images; those of the run if unset.", common=True

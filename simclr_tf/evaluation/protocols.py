@@ -81,7 +81,7 @@ def evaluate_features(
 
 
 def check_views(config, views):
-    """Check that there are augmented views, if a protocol is to train on them.
+    """Check that there are augmented views, if a protocol trains on them.
 
     Args:
       config: EvaluateConfig.

@@ -14,7 +14,7 @@ from simclr_tf.extras import require_extra
 
 LITERT_FILE = "encoder.tflite"
 ONNX_FILE = "encoder.onnx"
-# 17: known to every onnxruntime since 1.12 (2022).
+# 17: supported by every onnxruntime since 1.12 (2022).
 OPSET = 17
 
 
@@ -24,7 +24,7 @@ def check_litert():
 
 
 def check_onnx():
-    """Raise `ConfigError` unless the converter and the runtime of ONNX are there."""
+    """Raise `ConfigError` unless converter and runtime of ONNX are installed."""
     require_extra("onnxruntime", extra="onnx", wanted="--formats=onnx")
     require_extra("tf2onnx", extra="onnx", wanted="--formats=onnx")
 
@@ -32,7 +32,7 @@ def check_onnx():
 def write_litert(path, saved_model, cases):
     """Convert for LiteRT, float32, with free batch, height and width.
 
-    Delegates of phones want one size: `resize_tensor_input` fixes it once.
+    Delegates of phones need one size: `resize_tensor_input` fixes the size once.
 
     Args:
       path: path of the file.

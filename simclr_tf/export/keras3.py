@@ -12,7 +12,7 @@ from simclr_tf.export.parity import PROGRAMS, difference_in_fresh_process
 
 FILE = "encoder.keras"
 
-# Options that say nothing in Keras 2 either, and that Keras 3 refuses.
+# Options without effect in Keras 2 that Keras 3 refuses.
 _ONLY_IN_KERAS_2 = {
     "DepthwiseConv2D": ("groups",),
     "MultiHeadAttention": (
@@ -35,7 +35,7 @@ def check_keras3():
     """Raise unless Keras 3 is installed.
 
     Raises:
-      ConfigError: it is not.
+      ConfigError: Keras 3 is missing.
     """
     try:
         version = metadata.version("keras")
@@ -49,7 +49,7 @@ def check_keras3():
 
 
 def write_keras3(path, encoder, network, cases):
-    """Write a `.keras` file and check it where only Keras 3 is known.
+    """Write a `.keras` file and check it in a process with Keras 3 only.
 
     Args:
       path: path of the file.
@@ -69,7 +69,7 @@ def write_keras3(path, encoder, network, cases):
         {
             **cases,
             "network": _in_keras3(network["config"]),
-            # By their places: a depthwise kernel has another name in Keras 3.
+            # By their order: a depthwise kernel has another name in Keras 3.
             **{
                 f"weight:{layer.name}/{index}": array
                 for layer in encoder.layers
@@ -84,7 +84,7 @@ def _in_keras3(config):
     """Return the graph's config as JSON in the terms of Keras 3."""
     config = {**config, "layers": [_layer(layer) for layer in config["layers"]]}
     for ends in ("input_layers", "output_layers"):
-        # One tensor is itself, not a list: users call the model on one array.
+        # A single tensor must not be a list: users call the model on one array.
         config[ends] = config[ends][0] if len(config[ends]) == 1 else config[ends]
     return json.dumps(config)
 
@@ -103,12 +103,12 @@ def _layer(layer):
         config["batch_shape"] = config.pop("batch_input_shape")
     nodes = [_node(node) for node in layer["inbound_nodes"]]
     layer = {**layer, "config": config, "inbound_nodes": nodes}
-    layer.pop("build_config", None)  # Keras 3 builds what it calls.
+    layer.pop("build_config", None)  # Keras 3 builds layers when it calls them.
     return layer
 
 
 def _node(node):
-    """Return a call of a layer; only one with named tensors is written otherwise."""
+    """Return a call of a layer in the format of Keras 3."""
     if not any(isinstance(v, list) for item in node for v in item[3].values()):
         return node
     return {
@@ -122,6 +122,6 @@ def _node(node):
 
 
 def _tensor(reference):
-    # Keras 3 finds the tensor by its history; it wants some shape.
+    # Keras 3 finds the tensor by its history, but requires a shape.
     history = {"keras_history": reference[:3], "shape": [None], "dtype": "float32"}
     return {"class_name": "__keras_tensor__", "config": history}

@@ -1,4 +1,4 @@
-"""Check that an export computes what the model computes, in a fresh process."""
+"""Comparison of an export with its model, in a fresh process."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from simclr_tf.models import fitting_encoder, size_multiple
 
 TOLERANCE = 1e-5
 
-# Each runs in a fresh interpreter, which imports nothing of this package.
+# Each program runs in a fresh interpreter, which imports nothing of this package.
 PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 _CHECK = PROGRAMS / "run_saved_model.py"
 
 
 class ParityError(SimCLRError):
-    """An exported model whose outputs differ from those of the trained one."""
+    """The outputs of an export differ from those of the trained model."""
 
 
 def parity_cases(encoder, copy, heads=(), *, image_size_pixels=None):
-    """Make random images and their features, to compare an export with.
+    """Make random images and their features, for comparing an export.
 
     Args:
       encoder: keras.Model, the original.
       copy: keras.Model, its `plain_copy`.
       heads: sequence of (output's name, original head, its plain copy).
-      image_size_pixels: int or None, for networks of free size that 32 pixels are too
-        few for.
+      image_size_pixels: int or None, for networks of free size that need more than 32
+        pixels.
 
     Returns:
       dict of "images0", "features0", ... and one array for each head, e.g. "logits0",
       to float32 arrays. The first features are the original's if it computes in
-      float32, otherwise the copy's, and so with the heads; where height and width are
-      free, a second case has other sides, if the network takes them.
+      float32, otherwise the copy's; likewise for the heads. If height and width are
+      free, a second case has another size, if the network takes it.
     """
     height, width, channels = copy.input_shape[1:]
     step = size_multiple(copy)
@@ -83,7 +83,7 @@ def _takes(encoder, height, width):
 
 
 def output_names(cases):
-    """Return what the cases hold beside the images.
+    """Return the names of the outputs in the cases.
 
     Example:
       >>> output_names({"images0": 0, "features0": 0, "images1": 0, "features1": 0})
@@ -94,7 +94,7 @@ def output_names(cases):
 
 
 def _outputs(model, inputs):
-    # The other process has no accelerator, whose float32 would be another.
+    # On the CPU, like the other process: accelerators round float32 differently.
     with tf.device("/CPU:0"):
         outputs = tf.function(model)(tf.constant(inputs), training=False)
     return outputs.numpy().astype(np.float32)
@@ -150,7 +150,7 @@ def difference_in_fresh_process(
     Args:
       program: path of a file like `run_saved_model.py` of PROGRAMS; its arguments are
         the path and that of an npz of the cases.
-      path: path of what is checked (or made).
+      path: path of the export to check (or to make).
       cases: dict of `parity_cases`, or with more arrays for the program.
       names: outputs that must have been compared, of `output_names`.
       what: str, the model, for messages.
@@ -187,19 +187,19 @@ def difference_in_fresh_process(
 
 
 def run_in_fresh_process(program, *arguments, what, timeout_seconds=900):
-    """Run a Python program that knows nothing of this process.
+    """Run a Python program in a fresh process.
 
     Args:
       program: path of a Python file, which can import the files of PROGRAMS.
-      *arguments: its arguments, as `str` writes them.
+      *arguments: its arguments, converted by `str`.
       what: str, the model, for messages.
       timeout_seconds: float > 0.
 
     Returns:
-      str, what it printed.
+      str, its output.
 
     Raises:
-      ParityError: it failed, or took too long.
+      ParityError: the program failed, or took too long.
     """
     search_path = filter(None, (str(PROGRAMS), os.environ.get("PYTHONPATH")))
     environment = {
@@ -230,7 +230,7 @@ def run_in_fresh_process(program, *arguments, what, timeout_seconds=900):
 
 
 def check_difference(difference, cases, what, tolerance=TOLERANCE, *, name="features"):
-    """Return the difference, if it is as small as float32 makes it.
+    """Return the difference, if it is small enough for float32.
 
     Args:
       difference: float, the largest absolute one.
@@ -248,7 +248,7 @@ def check_difference(difference, cases, what, tolerance=TOLERANCE, *, name="feat
         if case.rstrip("0123456789") == name
     )
     allowed = tolerance * max(1.0, largest)
-    if not difference <= allowed:  # NaN is a difference too.
+    if not difference <= allowed:  # NaN is refused too.
         raise ParityError(
             f"{what}'s {name} differ from the trained one's by "
             f"{difference:.2e} (allowed: {allowed:.0e}). Nothing was written."

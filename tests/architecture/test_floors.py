@@ -282,6 +282,8 @@ def module_names(path):
 
 
 def public_definitions(path):
+    if path in PROGRAMS:  # The same layers once more, for a process of their own.
+        return []
     return [
         node.name
         for node in ast.parse(path.read_text(encoding="utf-8")).body

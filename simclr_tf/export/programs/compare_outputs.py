@@ -1,6 +1,6 @@
 """Compare the outputs of an export with those of the trained model.
 
-A module for the other programs of this folder, which is on their search path.
+The other programs of this folder import this module.
 """
 
 import sys
@@ -11,8 +11,8 @@ import numpy as np
 def compare(outputs, cases, foreign):
     """Print the largest absolute difference of each output, a line each.
 
-    Ends the process with a message if a package of `foreign` was imported: then the
-    export has not shown that it works alone.
+    Ends the process with a message if a package of `foreign` was imported: the export
+    must work without it.
 
     Args:
       outputs: function of images that returns pairs of (name, array).
@@ -30,6 +30,6 @@ def compare(outputs, cases, foreign):
                 worst[name] = np.maximum(worst.get(name, 0.0), difference)
     known = [name for name in sys.modules if name.split(".")[0] in foreign]
     if known:
-        sys.exit(f"this process knows {known}")
+        sys.exit(f"this process has imported {known}")
     for name, difference in worst.items():
         print("difference", name, float(difference))

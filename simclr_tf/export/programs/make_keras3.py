@@ -1,7 +1,7 @@
 """Build a `.keras` file of Keras 3, read it back in safe mode and compare its outputs.
 
-This package's layers without weights (`simclr_tf.models.tokens`) are here once more,
-in operations of Keras 3, which every installation of Keras 3 can load.
+It has the layers without weights of `simclr_tf.models.tokens` in operations of Keras 3,
+which every installation of Keras 3 can load.
 
 Arguments: the file to write; an npz file of cases (`compare_outputs`) with, beside
 them, "network" (the graph in JSON) and the weights, "weight:LAYER/INDEX".
@@ -76,7 +76,7 @@ class Attention(Own):
 
 
 def main(path, cases):
-    """Write the file and compare what it computes once it is read back."""
+    """Write the file, read it back and compare its outputs."""
     arrays = np.load(cases)
     model = _in_operations(json.loads(str(arrays["network"])))
     for layer in model.layers:
@@ -93,7 +93,7 @@ def main(path, cases):
 
 
 def _in_operations(config):
-    """Build the network of a config; in place of our layers, their operations."""
+    """Build the network of a config, with operations instead of our layers."""
     own = {f"simclr_tf>{kind.__name__}": kind for kind in Own.__subclasses__()}
     model = keras.Model.from_config(config, custom_objects=own)
     if any(isinstance(layer, Own) for layer in model.layers):

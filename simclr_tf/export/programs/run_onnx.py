@@ -10,7 +10,7 @@ from compare_outputs import compare
 
 
 def main(path, cases):
-    """Compare what the file computes with the cases."""
+    """Compare the outputs of the file with the cases."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 

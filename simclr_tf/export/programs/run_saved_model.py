@@ -10,7 +10,7 @@ from compare_outputs import compare
 
 
 def main(folder, cases):
-    """Compare what the folder's model computes with the cases."""
+    """Compare the outputs of the folder's model with the cases."""
     module = tf.saved_model.load(folder)
     signature = module.signatures["image_feature_vector"]
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 def main(folder, path):
-    """Write what LiteRT's converter makes of the folder's model."""
+    """Convert the folder's model with LiteRT's converter, and write the file."""
     converter = tf.lite.TFLiteConverter.from_saved_model(
         folder, signature_keys=["serving_default"]
     )

@@ -15,8 +15,8 @@ AXES = ("batch", "height", "width", "channels")
 
 
 def main(folder, path, opset):
-    """Write what tf2onnx makes of the folder's model, its free axes named."""
-    module = tf.saved_model.load(folder)  # It holds the variables: keep it.
+    """Convert the folder's model with tf2onnx, with names for its free axes."""
+    module = tf.saved_model.load(folder)  # Keep it: it holds the variables.
     signature = module.signatures["serving_default"]
     spec = signature.structured_input_signature[1]["images"]
     model, _ = tf2onnx.convert.from_function(
@@ -33,7 +33,7 @@ def main(folder, path, opset):
 
 
 def _erfc(graph, node, name, args):
-    """Replace Erfc, which TensorFlow makes of a GELU and ONNX lacks, by 1 - Erf."""
+    """Replace Erfc, which ONNX does not have, by 1 - Erf (in a GELU)."""
     graph.remove_node(node.name)
     one = graph.make_const(name + "_one", np.float32(1.0)).output[0]
     erf = graph.make_node("Erf", node.input, name=name + "_erf").output[0]
