@@ -105,7 +105,7 @@ def open_encoder(options, chosen, encoder=None):
 
 
 def output_folder(options):
-    """The folder for results, made: --output, the workdir, or one in `evaluations`.
+    """Make the folder for results: --output, the workdir, or one in `evaluations`.
 
     Args:
       options: MeasuredEncoder.
