@@ -11,6 +11,8 @@ from simclr_tf.config.pretrain import (
     Scaling,
 )
 from simclr_tf.config.schema import (
+    LARGEST_SEED,
+    MOST_REPETITIONS,
     Section,
     option,
     part_of,
@@ -167,8 +169,9 @@ class _FewLabelOptions(MeasuredEncoder, FineTuneConfig):
         "Repetitions; seed s draws the labels, the order, the crops and the weights "
         "from scratch.",
         common=True,
+        largest=MOST_REPETITIONS,
     )
-    seed: int = option(0, "The first seed.")
+    seed: int = option(0, "The first seed.", largest=LARGEST_SEED)
     strategy: OneProcessStrategy = option(
         "auto",
         "auto: all GPUs of this machine if there are several, else one device.",

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from simclr_tf.config.data import AugmentConfig, DataConfig
 from simclr_tf.config.moved import with_present_names
 from simclr_tf.config.schema import (
+    LARGEST_SEED,
     GuestOptions,
     Section,
     guest,
@@ -253,7 +254,9 @@ class Config(Section):
         "micro-batch, or the moving ones, which then stay as they are (for encoders "
         "of --init_from).",
     )
-    seed: int = option(0, "Seed of everything random.", common=True)
+    seed: int = option(
+        0, "Seed of everything random.", common=True, largest=LARGEST_SEED
+    )
     precision: Literal[Arithmetic, "auto"] = option(
         "float32",
         "float32, or bfloat16 for the network's arithmetic (the loss, "
@@ -358,6 +361,29 @@ class Config(Section):
         require(
             0 <= self.seed < 2**63, "`seed` must lie in [0, 2**63).", seed=self.seed
         )
+
+
+def idle_options(config: Config) -> dict[str, str]:
+    """Find options that are set, and that another one leaves without an effect.
+
+    A new run refuses them. Runs of earlier versions may have them, and continue.
+
+    Args:
+      config: Config.
+
+    Returns:
+      dict of dotted name to the rule that it breaks.
+
+    Example:
+      >>> idle_options(Config(init_parts="encoder_and_head"))
+      {'init_parts': '`init_parts` needs `init_from`, the run to take them from.'}
+    """
+    found = {}
+    if config.init_parts != "encoder" and config.init_from is None:
+        found["init_parts"] = "`init_parts` needs `init_from`, the run to take them from."
+    if config.data.cache_dir is not None and config.data.cache != "disk":
+        found["data.cache_dir"] = "`data.cache_dir` needs `data.cache=disk`."
+    return found
 
 
 def from_dict(values: dict[str, Any]) -> Config:

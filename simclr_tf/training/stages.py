@@ -115,6 +115,8 @@ class PretrainingRun:
         store = start = None
         self.say(self._cost_report())
         self.say(self.precision.line())
+        if self.plan.warmup_line():
+            self.say(self.plan.warmup_line())
         if workdir is not None:
             store = self._open_store(workdir)
         # Before anything is written: the source may not be there, or not fit.
