@@ -1,8 +1,8 @@
 """`simclr-tf VERB ...`, and what every tool's main does with argv and errors.
 
 A user's mistake is one line on stderr and exit code 2, and so is what memory and disks
-refuse; nothing else is caught, so a bug keeps its traceback. `--help` and typos are answered before TensorFlow is
-imported.
+refuse; nothing else is caught, so a bug keeps its traceback. `--help` and typos are
+answered before TensorFlow is imported.
 """
 
 import contextlib
@@ -246,12 +246,12 @@ def _problem_of_machine(error):
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"MemoryError", "ResourceExhaustedError"}:  # The latter: TensorFlow's.
         return (
-            f"Out of memory: {plain_reason(error)}. Use a smaller batch, smaller images "
-            "or a smaller network."
+            f"Out of memory: {plain_reason(error)}. Use a smaller batch, smaller "
+            "images or a smaller network."
         )
     if isinstance(error, OSError) and error.errno is not None:
         place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        return f"{place}{error.strerror}. Can the file be read and written, and is there room?"
+        return f"{place}{error.strerror}. Is it readable and writable, with room left?"
     return None
 
 

@@ -17,6 +17,7 @@ from simclr_tf.config.pretrain import (
 from simclr_tf.config.schema import (
     LARGEST_SEED,
     LARGEST_SIDE,
+    MOST_REPLICAS,
     GuestOptions,
     Section,
     find_guest,
@@ -143,6 +144,7 @@ class DistillConfig(Section):
     replicas: int | None = option(
         None,
         "mirrored: devices to train on; without a GPU, logical CPU devices.",
+        largest=MOST_REPLICAS,
     )
     compile_views: bool = option(True, "Compile the making of views with XLA.")
 

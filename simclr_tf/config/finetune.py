@@ -13,6 +13,7 @@ from simclr_tf.config.pretrain import (
 from simclr_tf.config.schema import (
     LARGEST_SEED,
     MOST_REPETITIONS,
+    MOST_REPLICAS,
     Section,
     option,
     part_of,
@@ -177,7 +178,9 @@ class _FewLabelOptions(MeasuredEncoder, FineTuneConfig):
         "auto: all GPUs of this machine if there are several, else one device.",
     )
     replicas: int | None = option(
-        None, "mirrored: devices to train on; without a GPU, logical CPU devices."
+        None,
+        "mirrored: devices to train on; without a GPU, logical CPU devices.",
+        largest=MOST_REPLICAS,
     )
 
     def check(self):

@@ -15,6 +15,7 @@ from simclr_tf.config.data import AugmentConfig, DataConfig
 from simclr_tf.config.moved import with_present_names
 from simclr_tf.config.schema import (
     LARGEST_SEED,
+    MOST_REPLICAS,
     GuestOptions,
     Section,
     guest,
@@ -66,7 +67,7 @@ class ProjectionHeadConfig(Section):
     kind: Literal["nonlinear", "linear", "none"] = option(
         "nonlinear", "nonlinear MLP, one linear layer, or none."
     )
-    num_layers: int = option(3, "Layers of the MLP (SimCLR v1: 2, v2: 3).")
+    num_layers: int = option(3, "Layers of the MLP (SimCLR v1: 2, v2: 3).", largest=100)
     hidden_features: int | None = option(
         None, "Width of the hidden layers; the encoder's feature width if unset."
     )
@@ -294,6 +295,7 @@ class Config(Section):
         "mirrored: devices to train on; without a GPU, logical CPU devices. All "
         "there are if unset.",
         resumable=True,
+        largest=MOST_REPLICAS,
     )
     tpu: str | None = option(
         None,
@@ -380,7 +382,9 @@ def idle_options(config: Config) -> dict[str, str]:
     """
     found = {}
     if config.init_parts != "encoder" and config.init_from is None:
-        found["init_parts"] = "`init_parts` needs `init_from`, the run to take them from."
+        found["init_parts"] = (
+            "`init_parts` needs `init_from`, the run to take them from."
+        )
     if config.data.cache_dir is not None and config.data.cache != "disk":
         found["data.cache_dir"] = "`data.cache_dir` needs `data.cache=disk`."
     return found

@@ -44,9 +44,7 @@ class ReportOptions(Section):
     )
     num_images: int = option(2000, "Training and test images looked at, of each.")
     map_images: int = option(1000, "Test images on the maps.")
-    seed: int = option(
-        0, "Seed of the samples and of t-SNE.", largest=2**32 - 1
-    )
+    seed: int = option(0, "Seed of the samples and of t-SNE.", largest=2**32 - 1)
 
     def check(self):
         require(

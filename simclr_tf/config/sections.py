@@ -17,7 +17,7 @@ from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
 LARGEST = 2**31 - 1  # What shapes, loops and libraries in C can count to.
 LARGEST_SEED = 2**63 - 1
 LARGEST_SIDE = 65_535  # Pixels of the longest side of a JPEG.
-MOST_REPETITIONS = 10_000
+MOST_REPETITIONS, MOST_REPLICAS = 10_000, 1_024
 
 
 def option(

@@ -181,10 +181,11 @@ def pretrain_from_config(
 def _require_effective(config, workdir):
     """Refuse options without an effect, but those that the run began with."""
     idle = idle_options(config)
+    known = {}
     if idle and workdir is not None and workdir.has(CONFIG_FILE):
-        idle = {name: idle[name] for name in idle.keys() - idle_options(workdir.config())}
+        known = idle_options(workdir.config())
     for name, rule in idle.items():
-        require(False, rule, **{name: flatten(config)[name]})
+        require(name in known, rule, **{name: flatten(config)[name]})
 
 
 def set_threads(options):

@@ -35,6 +35,7 @@ class Npz(SourceKind):
         part, bounds = parse_split(request.split)
         try:
             images, labels, classes = _read_arrays(path, part, name)
+            labels = None if request.labelled is False else labels
         except DataError:
             raise
         except (
