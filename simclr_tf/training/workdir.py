@@ -134,6 +134,12 @@ class Workdir:
             raise WorkdirError(
                 f"{self.path} is not a workdir: its {CONFIG_FILE} is of another kind."
             )
+        for name, kind in (("versions", dict), ("precision", dict), ("command", str)):
+            if not isinstance(record.get(name) or kind(), kind):
+                raise WorkdirError(
+                    f"{path} is damaged: `{name}` is {record[name]!r:.40}. Restore it "
+                    "from a copy, or use another --workdir."
+                )
         return record
 
     def config(self) -> Config:
@@ -196,7 +202,8 @@ class Workdir:
         """Tell whether there is something to lose: steps in a checkpoint, or an end."""
         names = [path.name[5:] for path in (self.path / CHECKPOINTS).glob("step-*")]
         steps = [int(name) for name in names if name.isdecimal()]
-        return any(steps) or self.has(SUMMARY_FILE)
+        is_converted = "conversion" in self.read()
+        return any(steps) or is_converted or self.has(SUMMARY_FILE)
 
     def _forget_untrained(self):
         """Remove what the start of a run leaves; `config.json` is overwritten."""
