@@ -19,6 +19,7 @@ from simclr_tf.evaluation import (
     nearest_neighbours,
     write_results,
 )
+from simclr_tf.evaluation.protocols import check_labels
 from simclr_tf.files import write_atomically
 from simclr_tf.models.encoders import family_of
 from simclr_tf.report.galleries import (
@@ -59,6 +60,7 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
     before = None
     if place.is_run and family_of(place.config.encoder).can_build:
         before = untrained_encoder(Workdir(place.path))
+    check_labels(options, train.labels, test.labels)
     size, features = data.image_size_pixels, {}
     with plain_errors():
         results = compare(

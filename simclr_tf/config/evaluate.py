@@ -8,6 +8,9 @@ from typing import Literal
 
 from simclr_tf.config.data import RECIPES
 from simclr_tf.config.schema import (
+    LARGEST_SEED,
+    LARGEST_SIDE,
+    MOST_REPETITIONS,
     Section,
     option,
     require_at_least_one,
@@ -55,6 +58,7 @@ class MeasuredEncoder(Section):
         None,
         "Height and width of the encoder's input images; the run's if unset.",
         common=True,
+        largest=LARGEST_SIDE,
     )
     output: str | None = option(
         None, "Folder for the results; the workdir if unset.", common=True
@@ -88,6 +92,10 @@ class KNNConfig(Section):
 
     k: int = option(20, "Neighbours that vote.")
     temperature: float = option(0.07, "Temperature of the votes.")
+
+    def check(self):
+        require_at_least_one(k=self.k)
+        require_positive(temperature=self.temperature)
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,7 @@ class FewConfig(Section):
     labels_per_class: int = option(
         10, "Labels a class; 0 leaves the protocol out.", flag="labels_per_class"
     )
-    draws: int = option(5, "Draws of the labels.")
+    draws: int = option(5, "Draws of the labels.", largest=MOST_REPETITIONS)
 
     def check(self) -> None:
         require_not_negative(labels_per_class=self.labels_per_class)
@@ -146,7 +154,11 @@ class EvaluateConfig(Section):
         choices=PROTOCOLS,
         common=True,
     )
-    seed: int = option(0, "Seed of the draws, of held-out images, and of training.")
+    seed: int = option(
+        0,
+        "Seed of the draws, of held-out images, and of training.",
+        largest=LARGEST_SEED,
+    )
     knn: KNNConfig = field(default_factory=KNNConfig)
     linear: LinearConfig = field(default_factory=LinearConfig)
     few: FewConfig = field(default_factory=FewConfig)

@@ -2,7 +2,6 @@
 
 import contextlib
 import gzip
-import os
 import pathlib
 import tarfile
 
@@ -10,7 +9,7 @@ import tensorflow as tf
 
 from simclr_tf.encoder_zoo import read_export_record
 from simclr_tf.errors import WorkdirError
-from simclr_tf.files import plain_reason, sha256_of, whole_folder
+from simclr_tf.files import plain_reason, require_writable, sha256_of, whole_folder
 
 
 def check_free(output_dir, overwrite):
@@ -21,10 +20,12 @@ def check_free(output_dir, overwrite):
       overwrite: bool, whether an earlier export may be replaced.
 
     Raises:
-      WorkdirError: the path is a file, or a folder that must not be replaced.
+      WorkdirError: the path is a file, a folder that must not be replaced, or cannot
+        be written.
     """
     if output_dir.exists() and not output_dir.is_dir():
         raise WorkdirError(f"An export is a folder, but {output_dir} is a file.")
+    require_writable(output_dir)
     if not output_dir.is_dir() or not any(output_dir.iterdir()):
         return
     if not overwrite:
@@ -54,12 +55,7 @@ def check_new(output):
             f"--output={output} exists already and is not an empty folder, and it is "
             "never overwritten. Choose another name."
         )
-    above = next(folder for folder in output.parents if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise WorkdirError(
-            f"Cannot write --output={output}: {above} is not a writable folder."
-        )
-    return output
+    return require_writable(output)
 
 
 @contextlib.contextmanager
