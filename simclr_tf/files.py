@@ -7,7 +7,6 @@ full disk at any moment leaves the file or folder of before, or none.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import pathlib
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 
 from simclr_tf.array_types import StrPath
 from simclr_tf.errors import WorkdirError
+from simclr_tf.locks import locked
 
 _OLDER = "-old"
 
@@ -149,41 +149,6 @@ def remove_leftovers(path: pathlib.Path) -> None:
                 os.rename(left, path)
             elif is_ours:
                 shutil.rmtree(left, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def locked(path: StrPath) -> Iterator[bool | None]:
-    """Hold the lock of a file or folder; it ends with the process, and outlives a name.
-
-    Args:
-      path: path of a file or folder that is there.
-
-    Yields:
-      bool: False if another process, or another `with`, holds the lock; None if the
-      file system has no locks.
-
-    Raises:
-      OSError: the file cannot be opened.
-
-    Example:
-      >>> import tempfile
-      >>> folder = tempfile.mkdtemp()
-      >>> with locked(folder) as first, locked(folder) as second:
-      ...     first, second
-      (True, False)
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_ours = True
-        except BlockingIOError:
-            is_ours = False
-        except OSError:
-            is_ours = None
-        yield is_ours
-    finally:
-        os.close(descriptor)
 
 
 def _publish(temporary, path):

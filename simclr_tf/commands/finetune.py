@@ -13,6 +13,7 @@ from simclr_tf.evaluation.finetune import ON_FEW_LABELS, FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
 from simclr_tf.files import whole_file, write_atomically
+from simclr_tf.locks import sole_writer
 from simclr_tf.report.result_figures import accuracy_against_labels
 from simclr_tf.report.result_tables import finetune_markdown
 from simclr_tf.training import (
@@ -26,6 +27,7 @@ from simclr_tf.training.workdir import CHECKPOINTS, versions
 
 RUNS_FILE = "finetune_runs.jsonl"
 CLASSIFIERS = "classifiers"
+LOCK_FILE = ".finetune.lock"  # A pretraining may go on beside it.
 
 
 def finetune_and_report(
@@ -94,46 +96,51 @@ def finetune_and_report(
         may_hold_out=True,
     )
     folder = output_folder(path, is_run, output)
-    protocol = FewLabels(
-        encoder,
-        train,
-        test,
-        config=config,
-        projection_head=head,
-        image_size_pixels=data.image_size_pixels,
-        strategy=strategy,
-    )
-    log = RunLog(folder / RUNS_FILE, {"data": data.source, **protocol.identity()})
-    measurements = protocol.measure(
-        budgets,
-        epochs=epochs,
-        methods=methods,
-        seeds=seeds,
-        log=log,
-        on_run=lambda run: say(
-            f"{run.budget:>10}  {run.representation:24}seed {run.seed}  "
-            f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
-        ),
-        on_network=lambda budget, network: _save_classifier(folder, budget, network),
-    )
-    results = Results(
-        data.source,
-        typed,
-        measurements,
-        command=command,
-        options=options or {},
-        versions=versions(),
-        wall_seconds=round(time.monotonic() - started, 3),
-        step=CheckpointStore(path / CHECKPOINTS).latest().step if is_run else None,
-    )
-    write_results(folder / FINETUNE_FILE, results)
-    table = finetune_markdown(results)
-    write_atomically(folder / "finetune.md", f"# Fine-tuning of {typed}\n\n{table}\n")
-    say(f"\n{table}\n")
-    try:
-        accuracy_against_labels(results).save(folder / "finetune.png")
-    except ConfigError as error:  # matplotlib is an extra.
-        say(f"No plot: {error}")
+    with sole_writer(folder / LOCK_FILE, f"The folder of results {folder}"):
+        protocol = FewLabels(
+            encoder,
+            train,
+            test,
+            config=config,
+            projection_head=head,
+            image_size_pixels=data.image_size_pixels,
+            strategy=strategy,
+        )
+        log = RunLog(folder / RUNS_FILE, {"data": data.source, **protocol.identity()})
+        measurements = protocol.measure(
+            budgets,
+            epochs=epochs,
+            methods=methods,
+            seeds=seeds,
+            log=log,
+            on_run=lambda run: say(
+                f"{run.budget:>10}  {run.representation:24}seed {run.seed}  "
+                f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
+            ),
+            on_network=lambda budget, network: _save_classifier(
+                folder, budget, network
+            ),
+        )
+        results = Results(
+            data.source,
+            typed,
+            measurements,
+            command=command,
+            options=options or {},
+            versions=versions(),
+            wall_seconds=round(time.monotonic() - started, 3),
+            step=CheckpointStore(path / CHECKPOINTS).latest().step if is_run else None,
+        )
+        write_results(folder / FINETUNE_FILE, results)
+        table = finetune_markdown(results)
+        write_atomically(
+            folder / "finetune.md", f"# Fine-tuning of {typed}\n\n{table}\n"
+        )
+        say(f"\n{table}\n")
+        try:
+            accuracy_against_labels(results).save(folder / "finetune.png")
+        except ConfigError as error:  # matplotlib is an extra.
+            say(f"No plot: {error}")
     return results
 
 

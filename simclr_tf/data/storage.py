@@ -7,8 +7,6 @@ system takes from a process that dies, lets one process fill while others wait f
 """
 
 import concurrent.futures
-import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -18,6 +16,7 @@ import psutil
 
 from simclr_tf.files import whole_folder
 from simclr_tf.lazy import np
+from simclr_tf.locks import locked
 
 _THREADS = 16
 MANIFEST = "manifest.json"
@@ -129,7 +128,9 @@ def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
     folder = pathlib.Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     entry = folder / name
-    with _locked(folder / f"{name}{_LOCK}", waiting):
+    lock = folder / f"{name}{_LOCK}"
+    lock.touch()
+    with locked(lock, waiting):
         if _is_whole(entry, identity):
             return entry, False
         # Made from other images, or left by a killed process of version 0.1.0.
@@ -141,18 +142,6 @@ def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
             text = json.dumps({"identity": identity, "bytes": sizes}, indent=1)
             (writing / MANIFEST).write_text(text, encoding="utf-8")
     return entry, True
-
-
-@contextlib.contextmanager
-def _locked(path, waiting):
-    """Hold the lock of a file, which no other process can hold at the same time."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _is_whole(entry, identity):

@@ -11,6 +11,7 @@ import tensorflow as tf
 from simclr_tf.encoder_zoo import read_export_record
 from simclr_tf.errors import WorkdirError
 from simclr_tf.files import plain_reason, sha256_of, whole_folder
+from simclr_tf.locks import holds_files, lock_of, sole_writer
 
 
 def check_free(output_dir, overwrite):
@@ -25,7 +26,7 @@ def check_free(output_dir, overwrite):
     """
     if output_dir.exists() and not output_dir.is_dir():
         raise WorkdirError(f"An export is a folder, but {output_dir} is a file.")
-    if not output_dir.is_dir() or not any(output_dir.iterdir()):
+    if not output_dir.is_dir() or not holds_files(output_dir):
         return
     if not overwrite:
         raise WorkdirError(
@@ -49,7 +50,7 @@ def check_new(output):
       WorkdirError: there is something already, or nothing may be written there.
     """
     output = pathlib.Path(output).expanduser().resolve()
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if output.exists() and (not output.is_dir() or holds_files(output)):
         raise WorkdirError(
             f"--output={output} exists already and is not an empty folder. Choose "
             "another name; nothing is ever overwritten."
@@ -92,10 +93,14 @@ def publishing(output_dir, overwrite):
       pathlib.Path to write to.
 
     Raises:
+      InUseError: another process fills it.
       WorkdirError: it cannot be written; nothing is left behind.
     """
     try:
-        with whole_folder(output_dir) as folder:
+        with (
+            sole_writer(lock_of(output_dir), str(output_dir)),
+            whole_folder(output_dir) as folder,
+        ):
             yield folder
             check_free(output_dir, overwrite)  # Another process may have been faster.
     except (OSError, tf.errors.OpError) as error:
