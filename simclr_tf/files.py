@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 
@@ -20,6 +21,7 @@ from simclr_tf.errors import WorkdirError
 from simclr_tf.locks import locked
 
 _OLDER = "-old"
+_OF_PATTERNS = frozenset("*?[]\\")
 
 
 def write_atomically(
@@ -166,6 +168,38 @@ def _publish(temporary, path):
     else:
         os.rename(temporary, path)
     flush(path.parent)
+
+
+def may_be_a_pattern(path: StrPath) -> bool:
+    """Tell whether TensorFlow may take a path for a pattern of several names.
+
+    Example:
+      >>> may_be_a_pattern("runs/lr[0.1]"), may_be_a_pattern("runs/lr 0.1")
+      (True, False)
+    """
+    return not _OF_PATTERNS.isdisjoint(os.fspath(path))
+
+
+@contextlib.contextmanager
+def plain_path(folder: StrPath) -> Iterator[pathlib.Path]:
+    """Give TensorFlow a path of a folder that it does not take for a pattern.
+
+    TensorFlow writes `lr[0.1]/ckpt`, and reads the files that match it: none. A
+    temporary link with a plain name leads there.
+
+    Args:
+      folder: path of a folder that is there.
+
+    Yields:
+      pathlib.Path: `folder` itself, unless its name may be a pattern.
+    """
+    if not may_be_a_pattern(folder):
+        yield pathlib.Path(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix="simclr_tf-") as around:
+        link = pathlib.Path(around, "link")
+        link.symlink_to(pathlib.Path(folder).absolute())
+        yield link
 
 
 def flush(path: StrPath) -> None:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from simclr_tf.encoder_zoo import read_export_record
 from simclr_tf.errors import WorkdirError
-from simclr_tf.files import plain_reason, sha256_of, whole_folder
+from simclr_tf.files import may_be_a_pattern, plain_reason, sha256_of, whole_folder
 from simclr_tf.locks import holds_files, lock_of, sole_writer
 
 
@@ -22,8 +22,15 @@ def check_free(output_dir, overwrite):
       overwrite: bool, an earlier export may be replaced.
 
     Raises:
-      WorkdirError: it is a file, or holds something that stays.
+      WorkdirError: it is a file, or holds something that stays, or TensorFlow could
+        not read its path.
     """
+    if may_be_a_pattern(output_dir):
+        raise WorkdirError(
+            "TensorFlow takes a path with one of *?[]\\ for a pattern, and would not "
+            f"find the export there. Choose another folder for it. Received: "
+            f"{str(output_dir)!r}."
+        )
     if output_dir.exists() and not output_dir.is_dir():
         raise WorkdirError(f"An export is a folder, but {output_dir} is a file.")
     if not output_dir.is_dir() or not holds_files(output_dir):

@@ -24,6 +24,7 @@ from simclr_tf.array_types import StrPath
 from simclr_tf.errors import WorkdirError
 from simclr_tf.files import (
     flush,
+    plain_path,
     plain_reason,
     sha256_of,
     temporary_name,
@@ -61,9 +62,10 @@ class Checkpoint:
         """
         reader = tf.train.Checkpoint(**objects)
         try:
-            status = reader.read(str(self.path / _PREFIX))
-            status.assert_existing_objects_matched()
-            status.expect_partial()
+            with plain_path(self.path) as folder:
+                status = reader.read(str(folder / _PREFIX))
+                status.assert_existing_objects_matched()
+                status.expect_partial()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise WorkdirError(
                 f"Checkpoint {self.path} does not fit the model: {plain_reason(error)}."
