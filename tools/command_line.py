@@ -19,6 +19,7 @@ from absl import flags
 
 from simclr_tf.config.moved import present_spelling
 from simclr_tf.errors import Interrupted, LostPeerError, SimCLRError
+from simclr_tf.files import may_be_a_pattern
 from simclr_tf.tools.config_flags import Given, define
 from simclr_tf.tools.flag_help import help_text
 
@@ -162,6 +163,7 @@ def results_folder(options):
 def export_of(workdir):
     """The flags that export the run in a folder, for `done`."""
     name = pathlib.Path(workdir).expanduser().resolve().name
+    name = "".join("_" if may_be_a_pattern(letter) else letter for letter in name)
     output = new_path(pathlib.Path("exported_models") / name)
     return {"workdir": workdir, "output": output}
 

@@ -19,6 +19,7 @@ from simclr_tf.data import LabelBudget
 from simclr_tf.errors import InUseError, SimCLRError
 from simclr_tf.export.publication import check_new
 from simclr_tf.locks import lock_of, sole_writer
+from simclr_tf.tools.command_line import export_of
 from simclr_tf.training import CheckpointStore, Workdir, load_encoder
 from simclr_tf.training.records import read_metrics
 from simclr_tf.training.stored_variables import StoredVariables
@@ -140,3 +141,8 @@ def test_the_links_to_such_runs_are_removed(tmp_path, monkeypatch):
     del stored
     assert list((tmp_path / "links").iterdir()) == []
     assert pathlib.Path(store.latest().path).is_dir()
+
+
+def test_the_advice_to_export_names_a_folder_that_is_not_refused(tmp_path):
+    output = export_of(str(tmp_path / "lr[0.1]"))["output"]
+    assert str(output).endswith("lr_0.1_")
