@@ -13,7 +13,7 @@ from simclr_tf._keras import keras
 from simclr_tf.encoder_zoo import RECORD
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.extras import import_extra
-from simclr_tf.files import plain_reason, sha256_of
+from simclr_tf.files import plain_path, plain_reason, sha256_of
 from simclr_tf.models import network_from_description, set_weights_by_name
 from simclr_tf.training.stored_variables import VALUE, StoredVariables
 
@@ -186,7 +186,8 @@ class ExportedEncoder(keras.Model):
     def __init__(self, folder):
         super().__init__(name="exported_encoder")
         try:
-            self.loaded = tf.saved_model.load(str(folder))
+            with plain_path(folder) as readable:
+                self.loaded = tf.saved_model.load(str(readable))
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise WorkdirError(
                 f"Cannot load the SavedModel in {folder}: {plain_reason(error)}."

@@ -5,15 +5,17 @@ is neither loaded nor run.
 """
 
 import collections.abc
+import contextlib
 import dataclasses
 import pathlib
+import weakref
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from simclr_tf.errors import DataError
-from simclr_tf.files import plain_reason
+from simclr_tf.files import plain_path, plain_reason
 
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
@@ -55,13 +57,19 @@ class StoredVariables:
     def __init__(self, prefix):
         self.prefix = str(prefix)
         try:
-            self._reader = tf.train.load_checkpoint(self.prefix)
+            self._reader = tf.train.load_checkpoint(self._readable())
             shapes = self._reader.get_variable_to_shape_map()
             self.dtypes = self._reader.get_variable_to_dtype_map()
         except _READ_ERRORS as error:
             raise self._unreadable(error) from error
         self.shapes = {name: tuple(shapes[name]) for name in sorted(shapes)}
         self.has_graph = self.shapes.pop(GRAPH_KEY, None) is not None
+
+    def _readable(self):
+        """Return the prefix by a path that is no pattern, as long as `self` lives."""
+        prefix, stack = pathlib.Path(self.prefix), contextlib.ExitStack()
+        weakref.finalize(self, stack.close)  # The reader opens the files when asked.
+        return str(stack.enter_context(plain_path(prefix.parent)) / prefix.name)
 
     def read(self, name):
         """Read the value of a variable, checked against its checksum.
