@@ -133,7 +133,11 @@ def encoder_of_weights(path):
             "or not safetensors."
         ) from error
     _check_intact(path, record.get("sha256"), path.name)
-    encoder = network_from_description(record["network"], path.with_name(RECORD))
+    encoder = network_from_description(
+        record["network"],
+        path.with_name(RECORD),
+        values=sum(array.size for array in weights.values()),
+    )
     set_weights_by_name(encoder, weights, str(path))
     return encoder
 
@@ -161,8 +165,10 @@ def encoder_of_saved_model(folder):
     names = record.get("weights")
     if record.get("network") is None or not isinstance(names, list):
         return ExportedEncoder(folder)
-    encoder = network_from_description(record["network"], description)
-    set_weights_by_name(encoder, _variables(folder, names), str(folder / "variables"))
+    weights = _variables(folder, names)
+    values = sum(array.size for array in weights.values())
+    encoder = network_from_description(record["network"], description, values=values)
+    set_weights_by_name(encoder, weights, str(folder / "variables"))
     return encoder
 
 
