@@ -6,13 +6,13 @@ The config.json of an export describes it. Nothing here imports TensorFlow.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 from typing import Any
 
 from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, unknown_choice
+from simclr_tf.limits import read_json
 
 EXPORT_FORMAT = "simclr_tf.export/1"
 RECORD = "config.json"
@@ -231,8 +231,8 @@ def read_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
       dict; None where there is none, or one of something else.
     """
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        record = read_json(folder / RECORD, finite=False)
+    except (OSError, ValueError):
         return None
     is_ours = isinstance(record, dict) and record.get("format") == EXPORT_FORMAT
     return record if is_ours else None

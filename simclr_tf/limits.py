@@ -12,7 +12,8 @@ bytes that are really there, before memory is taken for it:
   (`MOST_UNPACKED`), or 256 MiB (`ALWAYS_UNPACKED`) where that is more.
 - Arrays (`.npy`, `.npz`): the bytes that the file has; compressed ones at most the
   memory of the machine.
-- Images: 2^28 pixels (`MOST_PIXELS`), 16,384 x 16,384.
+- Images: 2^29 bytes of colour, 178,956,970 pixels (`MOST_PIXELS`). TensorFlow decodes
+  no larger JPEG; of PNG, GIF, BMP and WebP the header is read when a folder is opened.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from simclr_tf.array_types import StrPath
 LARGEST_JSON, DEEPEST_JSON = 64 * 2**20, 100
 MOST_LAYERS, LONGEST_TEXT, SPARE_VARIABLES = 5_000, 1_000, 2**20
 MOST_UNPACKED, ALWAYS_UNPACKED = 20, 256 * 2**20
-MOST_PIXELS = 2**28
+MOST_PIXELS = 2**29 // 3
 _LONGEST_NUMBER = 20  # Digits of 2^64.
 
 

@@ -18,6 +18,7 @@ import psutil
 
 from simclr_tf.files import whole_folder
 from simclr_tf.lazy import np
+from simclr_tf.limits import read_json
 
 _THREADS = 16
 MANIFEST = "manifest.json"
@@ -157,7 +158,7 @@ def _locked(path, waiting):
 
 def _is_whole(entry, identity):
     try:
-        manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(entry / MANIFEST)
         return manifest["identity"] == identity and all(
             (entry / name).stat().st_size == size
             for name, size in manifest["bytes"].items()
