@@ -16,6 +16,7 @@ _MARKUP = re.compile(
 )
 # What begins a heading, a quote, a fence, a list, a rule or a definition.
 _BEGINNING = re.compile(r"[#>~=\[]|[-+*_](?=\s|[-+*_=]|$)|\d+(?=[.)]\s)")
+_BEGINNINGS = {"~": "&#126;", "=": "&#61;", ">": "&gt;"}
 _CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 
 
@@ -26,7 +27,7 @@ class Markdown(str):
 
 
 def escaped(text: object) -> str:
-    """Escape text within a line, such as a cell of a table.
+    """Escape text within a line, but for its words between single backticks.
 
     Args:
       text: anything with a `str`.
@@ -35,16 +36,20 @@ def escaped(text: object) -> str:
       str, in one line.
 
     Example:
-      >>> print(escaped("<b>[x](javascript:y)`z`"))
-      &lt;b>[x\\](javascript:y)\\`z\\`
+      >>> print(escaped("<b>[x](javascript:y) `a <b>`"))
+      &lt;b>[x\\](javascript:y) `a <b>`
       >>> escaped("ResNet-18 [0.25x], <1 h")
       'ResNet-18 [0.25x], <1 h'
     """
-    return _MARKUP.sub(_as_text, " ".join(str(text).split()))
+    parts = _CODE.split(" ".join(str(text).split()))
+    return "".join(
+        f"`{part}`" if place % 2 else _MARKUP.sub(_as_text, part)
+        for place, part in enumerate(parts)
+    )
 
 
 def prose(text: object) -> str:
-    """Escape a paragraph or a heading, but for its words between single backticks.
+    """Escape a paragraph or a heading: `escaped`, and no heading or list begins.
 
     Args:
       text: anything with a `str`.
@@ -53,22 +58,16 @@ def prose(text: object) -> str:
       str, in one line.
 
     Example:
-      >>> print(prose("Made by `a <b>` of <i>me</i>"))
-      Made by `a <b>` of &lt;i>me&lt;/i>
       >>> print(prose("# no heading"))
       \\# no heading
     """
-    parts = _CODE.split(" ".join(str(text).split()))
-    line = "".join(
-        f"`{part}`" if place % 2 else _MARKUP.sub(_as_text, part)
-        for place, part in enumerate(parts)
-    )
+    line = escaped(text)
     begins = _BEGINNING.match(line)
     if begins is None:
         return line
     if begins[0].isdigit():
         return f"{begins[0]}\\{line[begins.end() :]}"
-    return f"\\{line}"
+    return _BEGINNINGS.get(line[0], f"\\{line[0]}") + line[1:]
 
 
 def code_span(text: object) -> Markdown:
