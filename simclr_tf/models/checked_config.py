@@ -13,7 +13,13 @@ import tensorflow as tf
 
 from simclr_tf._keras import KERAS_PACKAGES, keras
 from simclr_tf.errors import DataError
-from simclr_tf.limits import LONGEST_TEXT, MOST_LAYERS, SPARE_VARIABLES, is_number
+from simclr_tf.limits import (
+    LONGEST_TEXT,
+    MOST_CALLS,
+    MOST_LAYERS,
+    SPARE_VARIABLES,
+    is_number,
+)
 from simclr_tf.models.closed_lists import (
     ACTIVATION_LAYERS,
     ACTIVATIONS,
@@ -99,11 +105,12 @@ def variables_at_most(values):
 
 
 class _Copy:
-    """Copying of one config; counts its layers."""
+    """Copying of one config; counts its layers and calls."""
 
     def __init__(self, layers, registered, nested):
         self.layers, self.registered, self.nested = layers, registered, nested
-        self.count = 0
+        self.count = 0  # Of layers.
+        self.cost = 0  # Of inputs of calls, as often as Keras will make them.
 
     def own_class(self, entry):
         """Return the registered class that an entry names, or None."""
@@ -123,6 +130,7 @@ class _Copy:
         if self.count > MOST_LAYERS:
             raise DataError(f"it has more than {MOST_LAYERS} layers")
         kind, config, own = entry.get("class_name"), entry["config"], None
+        before, self.cost = self.cost, 1
         if self.nested and kind in _NETWORKS and not self.own_class(entry):
             made = _entry("keras", "Model", self.functional(config))
         elif self.nested and kind == "Sequential" and not self.own_class(entry):
@@ -148,6 +156,10 @@ class _Copy:
             made["build_config"] = build
         if calls is not None:
             made.update(calls.of(entry, is_operation=kind == "TFOpLambda" and not own))
+            self.cost *= max(1, calls.count_inputs(entry["name"]))
+        self.cost += before
+        if self.cost > MOST_CALLS:
+            raise DataError(f"it calls its layers with more than {MOST_CALLS} inputs")
         return made
 
     def functional(self, config):

@@ -69,6 +69,10 @@ class Calls:
         self._waiting[name] = waiting
         return {"name": name, "inbound_nodes": copied}
 
+    def count_inputs(self, name):
+        """Count the inputs of all calls of a layer."""
+        return sum(map(len, self._waiting[name]))
+
     def ends(self, value):
         """Copy the inputs or outputs of the network: references, in any structure."""
         needs = []
