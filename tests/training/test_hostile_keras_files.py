@@ -239,7 +239,7 @@ def test_every_verb_refuses_with_exit_code_2(trick, name, tmp_path, capsys):
     assert not proof.exists()
 
 
-def chain(number, back=False):
+def chain(number, back=False, upside_down=False):
     """Change a config into a chain of layers that wait for each other."""
 
     def change(config):
@@ -254,6 +254,8 @@ def chain(number, back=False):
             for i in range(number)
         ]
         config["config"]["layers"][-1]["inbound_nodes"] = [[[names[-1], 0, 0, {}]]]
+        if upside_down:
+            config["config"]["layers"].reverse()
 
     return change
 
@@ -321,6 +323,7 @@ def renamed(name):
             added(layer("Add", {}, [[["images", 0, 0, {}]] * 30_000])),
             "more than 20000 inputs",
         ),
+        (chain(900, upside_down=True), "stand in no order"),
         (chain(5, back=True), "waits for an output for ever"),
         (
             added(layer("Add", {}, [[["images", 0, 0, {"y": ["conv", 0, 7]}]]])),
