@@ -7,17 +7,12 @@ closed lists, and classes that were registered in this process; modules are fill
 here, never taken from the file. Layers are called on outputs of layers.
 """
 
-import contextlib
-
-import tensorflow as tf
-
 from simclr_tf._keras import KERAS_PACKAGES, keras
 from simclr_tf.errors import DataError
 from simclr_tf.limits import (
     LONGEST_TEXT,
     MOST_CALLS,
     MOST_LAYERS,
-    SPARE_VARIABLES,
     is_number,
 )
 from simclr_tf.models.closed_lists import (
@@ -72,36 +67,6 @@ def checked_graph(config, layers, registered):
         raise DataError("it describes no network of layers")
     known = {name: registered_class(name) for name in registered}
     return _Copy(layers, known.get, nested=False).functional(config)
-
-
-@contextlib.contextmanager
-def variables_at_most(values):
-    """Raise DataError before more variables are made than a file has numbers for.
-
-    Args:
-      values: int, how many numbers the weights in the file are.
-
-    Yields:
-      None.
-
-    Raises:
-      DataError: from within, where a layer asks for more.
-    """
-    left = values + SPARE_VARIABLES
-
-    def create(next_creator, **options):
-        nonlocal left
-        shape = tf.TensorShape(options.get("shape") or [])
-        left -= shape.num_elements() or 1
-        if left < 0:
-            raise DataError(
-                f"its layers have more weights than the {values} numbers in the file: "
-                f"one has the shape {tuple(shape)}"
-            )
-        return next_creator(**options)
-
-    with tf.variable_creator_scope(create):
-        yield
 
 
 class _Copy:
