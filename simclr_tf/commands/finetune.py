@@ -15,6 +15,7 @@ from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
 from simclr_tf.files import whole_file, write_atomically
 from simclr_tf.locks import sole_writer
+from simclr_tf.markdown import prose
 from simclr_tf.report.result_figures import accuracy_against_labels
 from simclr_tf.report.result_tables import finetune_markdown
 from simclr_tf.training.keras_files import CLASSIFIER_FILE
@@ -92,7 +93,7 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
         )
         write_results(folder / FINETUNE_FILE, results)
         table = finetune_markdown(results)
-        title = f"# Fine-tuning of {place.name}"
+        title = f"# Fine-tuning of {prose(place.name)}"
         write_atomically(folder / "finetune.md", f"{title}\n\n{table}\n")
         say(f"\n{table}\n")
         try:

@@ -18,6 +18,7 @@ import psutil
 from simclr_tf.errors import DataError
 from simclr_tf.files import sha256_of, whole_folder
 from simclr_tf.lazy import np
+from simclr_tf.limits import read_json
 from simclr_tf.locks import locked
 
 _THREADS = 16
@@ -175,7 +176,7 @@ def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
 
 def _is_whole(entry, identity):
     try:
-        manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(entry / MANIFEST)
         return (
             manifest["identity"] == identity
             and all(

@@ -2,6 +2,7 @@
 
 from simclr_tf.benchmarks import spread
 from simclr_tf.errors import DataError
+from simclr_tf.markdown import prose
 from simclr_tf.report.tables import markdown_table
 
 _HEADER = ("benchmark", "case", "variant", "rate", "cost", "times as fast")
@@ -37,7 +38,7 @@ def benchmark_markdown(records):
         for record, row in rows
     ]
     table = markdown_table(header, cells, "lll" + "r" * (len(header) - 3))
-    return "\n\n".join([table, *dict.fromkeys(map(_machine, records))])
+    return "\n\n".join([table, *map(prose, dict.fromkeys(map(_machine, records)))])
 
 
 def _rate(row):

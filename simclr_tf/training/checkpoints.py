@@ -30,6 +30,7 @@ from simclr_tf.files import (
     temporary_name,
     whole_folder,
 )
+from simclr_tf.limits import read_json
 
 LOG = logging.getLogger("simclr_tf")
 MANIFEST = "manifest.json"
@@ -226,7 +227,7 @@ def _describe_files(folder):
 def _read_manifest(folder):
     """Read the manifest: (manifest, what is wrong with the checkpoint or None)."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(folder / MANIFEST)
         if not _is_as_written(manifest):
             return None, f"{MANIFEST} differs from its checksum"
         if folder.name != _name_of(manifest["step"]):

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from simclr_tf._keras import keras
 from simclr_tf.errors import WorkdirError
 from simclr_tf.files import plain_reason, write_atomically
+from simclr_tf.limits import parse_json
 from simclr_tf.metrics import alignment, effective_rank, uniformity
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 from simclr_tf.training.workdir import METRICS_FILE, TENSORBOARD
@@ -289,8 +290,8 @@ def record_of_line(line):
       (None, None)
     """
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
+        record = parse_json(line, finite=False)
+    except ValueError:
         return None
     if not isinstance(record, dict) or type(record.get("step")) is not int:
         return None

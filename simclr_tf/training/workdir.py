@@ -26,6 +26,7 @@ from simclr_tf.files import (
     whole_file,
     write_atomically,
 )
+from simclr_tf.limits import parse_json, read_json
 from simclr_tf.locks import holds_files, lock_of, sole_writer
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Workdir:
                 raise WorkdirError(
                     f"{self.path} is not a workdir: it has no {CONFIG_FILE}."
                 )
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
         except OSError as error:
             raise WorkdirError(f"Cannot read {path}: {error.strerror}.") from error
         except ValueError as error:
@@ -326,7 +327,7 @@ def read_image_list(folder):
         with gzip.open(folder / IMAGE_LIST_FILE, "rt", encoding="ascii") as stream:
             return [
                 (str(name), int(size), int(checksum))
-                for name, size, checksum in map(json.loads, stream)
+                for name, size, checksum in map(parse_json, stream)
             ]
     except (OSError, EOFError, ValueError, TypeError):
         return None  # Only the wording of an error depends on it.

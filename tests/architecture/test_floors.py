@@ -37,6 +37,8 @@ FLOORS = {
     "simclr_tf.extras": 0,
     "simclr_tf.files": 0,
     "simclr_tf.locks": 0,
+    "simclr_tf.limits": 0,
+    "simclr_tf.markdown": 0,
     "simclr_tf._keras": 0,
     "simclr_tf.encoder_zoo": 0,
     "simclr_tf": 0,
@@ -56,6 +58,8 @@ INSTANT = sorted(
         "errors.py",
         "files.py",
         "locks.py",
+        "limits.py",
+        "markdown.py",
         "encoder_zoo.py",
         "__init__.py",
     ]
