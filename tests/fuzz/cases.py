@@ -1,0 +1,413 @@
+"""Which commands are fuzzed, on which inputs, and how a case follows from its number.
+
+`make_inputs` has the real tools write everything once: a run of two steps, its exports,
+a classifier, a student, data sets. `make_case` copies what one command reads, changes
+it or the flags, and depends on nothing but the seed and the number.
+"""
+
+import dataclasses
+import importlib
+import pathlib
+import random
+import shutil
+import signal
+
+from simclr_tf.config.values import value_type
+from simclr_tf.tools.config_flags import flags_of
+from tests.fuzz import mutators
+
+TINY = [
+    "--preset=fashion_mnist",
+    "--data=npz:own.npz",
+    "--steps=2",
+    "--batch_size=8",
+    "--encoder=resnet10",
+    "--encoder.width_multiplier=0.0625",
+    "--image_size_pixels=8",
+    "--precision=float32",
+    "--probe.online=false",
+    "--nocompile_views",
+]
+_OWN = ["--data=npz:own.npz", "--image_size_pixels=8"]
+_KNN = ["--protocols=knn", "--knn.k=3", "--output=results"]
+_FEW = ["--labels_per_class=2", "--epochs=1", "--batch_size=4", "--output=results"]
+
+_DATA_SETS = """
+import numpy as np, os
+from PIL import Image
+rng = np.random.default_rng(0)
+labels = np.arange(32) % 2
+images = rng.integers(0, 99, (32, 8, 8, 1)) + 120 * labels[:, None, None, None]
+images = images.astype("uint8")
+np.savez("own.npz", x_train=images[:16], y_train=labels[:16],
+         x_test=images[16:], y_test=labels[16:])
+for split in ("train", "test"):
+    for name in "ab":
+        os.makedirs(f"pictures/{split}/{name}")
+        for i, suffix in enumerate(["png", "jpg", "bmp", "gif"]):
+            pixels = rng.integers(0, 256, (12, 12, 3), dtype="uint8")
+            Image.fromarray(pixels).save(f"pictures/{split}/{name}/{i}.{suffix}")
+"""
+_PREPARED = """
+from tests.data.test_data_tfds import TinyPictures
+TinyPictures(data_dir="prepared").download_and_prepare()
+"""
+_GOOGLE = """
+import numpy as np
+from tests.oracles import google_checkpoints
+from tests.oracles.google_networks import Network
+images = np.zeros((2, 16, 16, 3), "float32")
+network = Network(images, 18, width=1 / 16, cifar=True, head=(2, 8), classes=5)
+google_checkpoints.write_names("google/ckpt-3", network.variables)
+"""
+_OTHER_FILES = f"""
+import tensorflow as tf
+from simclr_tf._keras import keras
+keras.models.load_model("student/encoder.keras", compile=False).save("encoder.h5")
+
+class Stranger(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1])])
+    def __call__(self, images):
+        tf.io.write_file({mutators.CANARY!r}, "x")
+        return images
+
+tf.saved_model.save(Stranger(), "stranger")
+"""
+# What makes the inputs; each in a process of its own, one after the other.
+_MAKERS = [
+    ["-c", _DATA_SETS],
+    ["-c", _PREPARED],
+    ["-c", _GOOGLE],
+    ["pretrain", *TINY, "--workdir=run"],
+    ["finetune", "--workdir=run", "--methods=fine_tune", *_FEW[:-1]],
+    ["evaluate", "--workdir=run", *_KNN[:-1]],
+    ["export", "--workdir=run", "--output=exports/numbers", "--formats=safetensors"],
+    ["export", "--workdir=run", "--output=exports/program", "--archive"],
+    ["distill", "--teacher=run/classifiers/2_a_class", *_OWN, "--steps=1"]
+    + ["--batch_size=4", "--nocompile_views", "--output=student"],
+    ["benchmark", "loss", "--sizes=8", "--rounds=1", "--warmup_rounds=0"]
+    + ["--memory=false", "--output=measured.json"],
+    ["-c", _OTHER_FILES],
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command that works, and what of its inputs can be changed.
+
+    Attributes:
+      arguments: list of str, after `simclr-tf`.
+      needs: tuple of str, what of the inputs is copied.
+      files: dict of glob pattern to a kind of `mutators.KINDS`.
+      weight: float, how often it is chosen.
+    """
+
+    arguments: list
+    needs: tuple
+    files: dict
+    weight: float = 1.0
+
+
+_RUN = {
+    "run/config.json": "json",
+    "run/metrics.jsonl": "lines",
+    "run/checkpoints/*/manifest.json": "json",
+    "run/checkpoints/*/ckpt.*": "bytes",
+}
+_NPZ = {"own.npz": "npz"}
+_KERAS = {"run/classifiers/2_a_class/classifier.keras": "keras"}
+_NUMBERS = {
+    "exports/numbers/config.json": "json",
+    "exports/numbers/weights.safetensors": "safetensors",
+}
+_DESCRIBED = "exports/program/saved_model/assets.extra/simclr_tf.json"
+_TFDS = {
+    "prepared/*/*/*.json": "json",
+    "prepared/*/*/*.tfrecord*": "record",
+}
+
+
+def _encoder(path, needs, files, weight=1.0):
+    command = ["evaluate", f"--encoder={path}", *_OWN, *_KNN]
+    return Command(command, ("own.npz", *needs), files, weight)
+
+
+COMMANDS = [
+    Command(["pretrain", *TINY, "--workdir=new"], ("own.npz",), _NPZ, 3),
+    Command(
+        ["pretrain", *TINY, "--data=folder:pictures", "--workdir=new"],
+        ("pictures",),
+        {"pictures/*/*/*": "image"},
+        2,
+    ),
+    Command(
+        ["pretrain", *TINY, "--data=tfds:tiny_pictures", "--data_dir=prepared"]
+        + ["--workdir=new"],
+        ("prepared",),
+        _TFDS,
+        1.5,
+    ),
+    Command(["pretrain", "--workdir=run"], ("run", "own.npz"), _RUN, 1.5),
+    Command(
+        ["pretrain", "--config=run/config.json", "--workdir=new"],
+        ("run", "own.npz"),
+        {"run/config.json": "json"},
+    ),
+    Command(
+        ["pretrain", *TINY, "--init_from=encoder.h5", "--workdir=new"],
+        ("own.npz", "encoder.h5"),
+        {"encoder.h5": "keras"},
+    ),
+    Command(["evaluate", "--workdir=run", *_KNN], ("run", "own.npz"), _RUN, 1.5),
+    _encoder("exports/numbers", ("exports/numbers",), _NUMBERS, 2),
+    _encoder("student/encoder.keras", ("student",), {"student/encoder.keras": "keras"}),
+    _encoder("encoder.h5", ("encoder.h5",), {"encoder.h5": "keras"}, 2),
+    _encoder(
+        "exports/program",
+        ("exports/program", "stranger"),
+        {
+            _DESCRIBED: "json",
+            "exports/program/saved_model/saved_model.pb": "program",
+            "exports/program/saved_model/variables/*": "bytes",
+        },
+    ),
+    _encoder(
+        "exports/program/saved_model.tar.gz",
+        ("exports/program",),
+        {"exports/program/saved_model.tar.gz": "tar"},
+    ),
+    Command(
+        ["finetune", "--workdir=run", "--methods=linear", *_FEW],
+        ("run", "own.npz"),
+        {**_RUN, "run/finetune_runs.jsonl": "lines"},
+        1.5,
+    ),
+    Command(
+        ["transfer", "--workdir=run", "--datasets=npz:own.npz", "--methods=linear"]
+        + ["--epochs=1", "--output=results"],
+        ("run", "own.npz"),
+        {**_RUN, **_NPZ},
+        1.5,
+    ),
+    Command(
+        ["distill", "--teacher=run/classifiers/2_a_class", *_OWN, "--steps=1"]
+        + ["--batch_size=4", "--nocompile_views", "--output=other"],
+        ("run", "own.npz"),
+        {**_KERAS, **_NPZ},
+        1.5,
+    ),
+    Command(
+        ["export", "--workdir=run", "--output=exported", "--formats=safetensors"],
+        ("run", "own.npz"),
+        _RUN,
+        1.5,
+    ),
+    Command(
+        ["export", "--workdir=run", "--classifier=run/classifiers/2_a_class"]
+        + ["--output=exported", "--formats=safetensors"],
+        ("run", "own.npz"),
+        {**_KERAS, "run/finetune*.json*": "lines"},
+    ),
+    Command(
+        ["report", "--workdir=run", "--features=false"],
+        ("run", "own.npz"),
+        {**_RUN, "run/*.json": "json"},
+        2,
+    ),
+    Command(
+        ["report", "--workdir=run", "--num_images=8", "--map_images=8"],
+        ("run", "own.npz"),
+        {**_RUN, **_NPZ},
+        0.5,
+    ),
+    Command(
+        ["show_views", *_OWN, "--num_pairs=2", "--num_shown=1", "--num_images=1"]
+        + ["--output=views.md"],
+        ("own.npz",),
+        _NPZ,
+    ),
+    Command(
+        ["ablate", "--study=temperature", *TINY[1:], "--workdir=study", "--dry_run"],
+        ("own.npz",),
+        _NPZ,
+    ),
+    Command(
+        ["benchmark", "loss", "--sizes=8", "--rounds=1", "--warmup_rounds=0"]
+        + ["--memory=false", "--output=measured.json"],
+        (),
+        {},
+    ),
+    Command(
+        ["benchmark", "table", "--results=measured.json"],
+        ("measured.json",),
+        {"measured.json": "json"},
+    ),
+    Command(
+        ["convert_checkpoint", "--source=google_tf2", "--checkpoint=google/ckpt-3"]
+        + ["--output=converted"],
+        ("google",),
+        {"google/*": "bytes"},
+    ),
+    Command(
+        ["zoo", "--folder=exports", "--readme"],
+        ("exports",),
+        {"exports/*/config.json": "json"},
+        1.5,
+    ),
+]
+
+# Numbers that ask for work are never huge: such a command is honest, and long.
+_WORK = (
+    *("steps", "epochs", "rounds", "batch", "seeds", "pixels", "width", "features"),
+    *("layers", "draws", "num_", "sizes", "replicas", "threads", "files", "images"),
+    *("dimension", "length", "prototypes", "patches", "keep", "timeout", "crops"),
+    *("chunk", "hidden", "depth", "blocks", "heads", "every", "k_", "degrees"),
+)
+_NUMBERS_IN_FLAGS = ("0", "-1", "1", "2", "0.5", "nan", "inf", "-inf", "1e400", "x", "")
+_LARGE = ("1e30", str(2**31), str(2**62), "9" * 20)
+_TEXTS = (
+    *("", " ", "none", "nowhere", "nowhere/deeper", "own.npz", "own.npz/x", "run"),
+    *("x" * 300, "lr[0.1]", "a\\b", "a*b?", "~nobody/x", "\u00fcn\u00ef", "a\nb"),
+    *("\x1b[31mred", "\udcff", "-", "--", ",", ",,a", "zoo:nothing", "folder:pictures"),
+    *("folder:", "npz:", "npz:nowhere", ":", "tfds:nothing", "tfds:../..", "1,2,x"),
+    *("train[:200%]", "train[:0]", "train[-1:]", "test+test", "[1]", '{"a": 1}'),
+)
+
+
+@dataclasses.dataclass
+class Case:
+    """One command of the fuzz.
+
+    Attributes:
+      arguments: list of str, after `simclr-tf`.
+      changes: list of str, what is unusual about it.
+      sent: int, a signal that it is sent, or None.
+      after_seconds: float, when.
+    """
+
+    arguments: list
+    changes: list
+    sent: int | None = None
+    after_seconds: float = 0.0
+
+
+def make_inputs(worker, folder):
+    """Have the tools write what every case starts from.
+
+    Args:
+      worker: harness.Worker.
+      folder: pathlib.Path, a new folder.
+
+    Raises:
+      RuntimeError: a tool failed.
+    """
+    folder.mkdir()
+    for arguments in _MAKERS:
+        outcome = worker.run(arguments, folder)
+        shutil.rmtree(f"{folder}.outputs")
+        if outcome.code != 0:
+            raise RuntimeError(f"{arguments}: {outcome.code} {outcome.err[-2000:]}")
+
+
+def make_case(seed, number, inputs, folder):
+    """Make a case in a folder of its own.
+
+    Args:
+      seed, number: int; the same two give the same case.
+      inputs: pathlib.Path of `make_inputs`.
+      folder: pathlib.Path, made anew.
+
+    Returns:
+      Case.
+    """
+    rng = random.Random(f"{seed}/{number}")
+    command = rng.choices(COMMANDS, [command.weight for command in COMMANDS])[0]
+    folder.mkdir()
+    for name in command.needs:
+        _copy(inputs / name, folder / name)
+    case = Case(list(command.arguments), [])
+    way = rng.choices(("files", "flags", "both", "signal"), (60, 30, 6, 4))[0]
+    if way == "signal":
+        case.sent = rng.choice((signal.SIGTERM, signal.SIGINT))
+        case.after_seconds = rng.uniform(0.0, 4.0)
+        case.changes = [f"signal {case.sent} after {case.after_seconds:.1f} s"]
+    if way in ("files", "both") and command.files:
+        for _ in range(rng.choice((1, 1, 2))):
+            case.changes.append(_change_a_file(rng, folder, command.files))
+    if way in ("flags", "both") or not case.changes:
+        _change_flags(rng, case)
+    return case
+
+
+def _copy(source, target):
+    target.parent.mkdir(exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _change_a_file(rng, folder, files):
+    pattern = rng.choice(list(files))
+    found = sorted(path for path in folder.glob(pattern) if path.is_file())
+    if not found:
+        return f"{pattern}: nothing"
+    path = rng.choice(found)
+    told = mutators.change(rng, path, files[pattern])
+    return f"{path.relative_to(folder)}: {told}"
+
+
+def _change_flags(rng, case):
+    sections = importlib.import_module(f"simclr_tf.tools.{case.arguments[0]}").SECTIONS
+    options = [option for part in flags_of(sections) for option in part.options()]
+    for _ in range(rng.choice((1, 1, 1, 2))):
+        odds = rng.random()
+        flag, _, _, hint = rng.choice(options)
+        if odds < 0.05 and len(case.arguments) > 1:
+            case.arguments.pop(rng.randrange(1, len(case.arguments)))
+            change = "one flag less"
+        elif odds < 0.1:
+            change = rng.choice((f"--{flag}", f"--no{flag}", "stray", f"--{flag}x=1"))
+            case.arguments.append(change)
+        else:
+            change = f"--{flag}={_value(rng, flag, hint)}"
+            case.arguments = [a for a in case.arguments if not _is_of(a, flag)]
+            case.arguments.append(change)
+        case.changes.append(change)
+
+
+def _value(rng, flag, hint):
+    if value_type(hint) in (int, float):
+        is_work = any(word in flag for word in _WORK)
+        return rng.choice(_NUMBERS_IN_FLAGS + (() if is_work else _LARGE))
+    return rng.choice(_TEXTS + _NUMBERS_IN_FLAGS)
+
+
+def _is_of(argument, flag):
+    return argument.partition("=")[0] in (f"--{flag}", f"--no{flag}")
+
+
+def may_stay(case):
+    """Tell which paths a command that did not succeed may have made or changed.
+
+    Args:
+      case: Case.
+
+    Returns:
+      function of a path relative to the case's folder.
+    """
+    if not case.sent:
+        return lambda path: False
+    # Interrupted: results so far stay; an export or a student is whole or not there.
+    whole = case.arguments[0] in ("export", "distill", "convert_checkpoint")
+    return lambda path: not whole and not path.startswith("tmp/")
+
+
+def shown(case):
+    """A case as a person repeats it: the command, and what was changed before."""
+    return f"simclr-tf {' '.join(case.arguments)!r}\n    " + "\n    ".join(case.changes)
+
+
+def work_folder(root, number):
+    """The folder of a case."""
+    return pathlib.Path(root) / f"case{number}"
