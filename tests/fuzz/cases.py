@@ -74,8 +74,13 @@ class Stranger(tf.Module):
 tf.saved_model.save(Stranger(), "stranger")
 """
 # What makes the inputs; each in a process of its own, one after the other.
-_MAKERS = [
+_SMALL_MAKERS = [
     ["-c", _DATA_SETS],
+    ["benchmark", "loss", "--sizes=8", "--rounds=1", "--warmup_rounds=0"]
+    + ["--memory=false", "--output=measured.json"],
+]
+_MAKERS = [
+    *_SMALL_MAKERS,
     ["-c", _PREPARED],
     ["-c", _GOOGLE],
     ["pretrain", *TINY, "--workdir=run"],
@@ -85,8 +90,6 @@ _MAKERS = [
     ["export", "--workdir=run", "--output=exports/program", "--archive"],
     ["distill", "--teacher=run/classifiers/2_a_class", *_OWN, "--steps=1"]
     + ["--batch_size=4", "--nocompile_views", "--output=student"],
-    ["benchmark", "loss", "--sizes=8", "--rounds=1", "--warmup_rounds=0"]
-    + ["--memory=false", "--output=measured.json"],
     ["-c", _OTHER_FILES],
 ]
 
@@ -206,12 +209,12 @@ COMMANDS = [
         ["export", "--workdir=run", "--classifier=run/classifiers/2_a_class"]
         + ["--output=exported", "--formats=safetensors"],
         ("run", "own.npz"),
-        {**_KERAS, "run/finetune*.json*": "lines"},
+        {**_KERAS, "run/finetune*.json": "json"},
     ),
     Command(
         ["report", "--workdir=run", "--features=false"],
         ("run", "own.npz"),
-        {**_RUN, "run/*.json": "json"},
+        {**_RUN, "run/[ef]*.json": "json"},
         2,
     ),
     Command(
@@ -256,6 +259,32 @@ COMMANDS = [
     ),
 ]
 
+_OLD_RUN = pathlib.Path(__file__).parents[1] / "golden" / "old_run" / "run"
+# A second each, on what no network has to be trained for.
+SMALL = [
+    Command(
+        ["report", "--workdir=old", "--features=false"],
+        ("old",),
+        {file.replace("run/", "old/"): kind for file, kind in _RUN.items()},
+    ),
+    Command(
+        ["export", "--workdir=old", "--output=exported", "--formats=safetensors"],
+        ("old",),
+        {"old/checkpoints/*/manifest.json": "json", "old/config.json": "json"},
+    ),
+    Command(
+        ["pretrain", *TINY, "--workdir=old"],
+        ("old", "own.npz"),
+        _NPZ | {"old/*": "json"},
+    ),
+    *(
+        command
+        for command in COMMANDS
+        if command.arguments[0] in ("ablate", "benchmark")
+    ),
+]
+NUM_SMALL = 30
+
 # Numbers that ask for work are never huge: such a command is honest, and long.
 _WORK = (
     *("steps", "epochs", "rounds", "batch", "seeds", "pixels", "width", "features"),
@@ -290,38 +319,46 @@ class Case:
     sent: int | None = None
     after_seconds: float = 0.0
 
+    def __str__(self):
+        arguments = " ".join(ascii(argument)[1:-1] for argument in self.arguments)
+        return "\n    ".join([f"  simclr-tf {arguments}", *self.changes])
 
-def make_inputs(worker, folder):
+
+def make_inputs(worker, folder, *, trained=True):
     """Have the tools write what every case starts from.
 
     Args:
       worker: harness.Worker.
       folder: pathlib.Path, a new folder.
+      trained: bool; False makes only what `SMALL` needs, in seconds.
 
     Raises:
       RuntimeError: a tool failed.
     """
     folder.mkdir()
-    for arguments in _MAKERS:
+    for arguments in _MAKERS if trained else _SMALL_MAKERS:
         outcome = worker.run(arguments, folder)
         shutil.rmtree(f"{folder}.outputs")
         if outcome.code != 0:
             raise RuntimeError(f"{arguments}: {outcome.code} {outcome.err[-2000:]}")
+    shutil.copytree(_OLD_RUN, folder / "old")
 
 
-def make_case(seed, number, inputs, folder):
+def make_case(seed, number, inputs, folder, *, trained=True):
     """Make a case in a folder of its own.
 
     Args:
       seed, number: int; the same two give the same case.
       inputs: pathlib.Path of `make_inputs`.
       folder: pathlib.Path, made anew.
+      trained: bool; False takes one of `SMALL`.
 
     Returns:
       Case.
     """
     rng = random.Random(f"{seed}/{number}")
-    command = rng.choices(COMMANDS, [command.weight for command in COMMANDS])[0]
+    commands = COMMANDS if trained else SMALL
+    command = rng.choices(commands, [command.weight for command in commands])[0]
     folder.mkdir()
     for name in command.needs:
         _copy(inputs / name, folder / name)
@@ -331,9 +368,11 @@ def make_case(seed, number, inputs, folder):
         case.sent = rng.choice((signal.SIGTERM, signal.SIGINT))
         case.after_seconds = rng.uniform(0.0, 4.0)
         case.changes = [f"signal {case.sent} after {case.after_seconds:.1f} s"]
-    if way in ("files", "both") and command.files:
-        for _ in range(rng.choice((1, 1, 2))):
-            case.changes.append(_change_a_file(rng, folder, command.files))
+    if way in ("files", "both"):
+        for pattern in rng.sample(list(command.files), min(2, len(command.files))):
+            if not case.changes or rng.random() < 0.3:
+                kind = command.files[pattern]
+                case.changes.append(_change_a_file(rng, folder, pattern, kind))
     if way in ("flags", "both") or not case.changes:
         _change_flags(rng, case)
     return case
@@ -347,13 +386,12 @@ def _copy(source, target):
         shutil.copyfile(source, target)
 
 
-def _change_a_file(rng, folder, files):
-    pattern = rng.choice(list(files))
+def _change_a_file(rng, folder, pattern, kind):
     found = sorted(path for path in folder.glob(pattern) if path.is_file())
     if not found:
         return f"{pattern}: nothing"
     path = rng.choice(found)
-    told = mutators.change(rng, path, files[pattern])
+    told = mutators.change(rng, path, kind)
     return f"{path.relative_to(folder)}: {told}"
 
 
@@ -401,13 +439,3 @@ def may_stay(case):
     # Interrupted: results so far stay; an export or a student is whole or not there.
     whole = case.arguments[0] in ("export", "distill", "convert_checkpoint")
     return lambda path: not whole and not path.startswith("tmp/")
-
-
-def shown(case):
-    """A case as a person repeats it: the command, and what was changed before."""
-    return f"simclr-tf {' '.join(case.arguments)!r}\n    " + "\n    ".join(case.changes)
-
-
-def work_folder(root, number):
-    """The folder of a case."""
-    return pathlib.Path(root) / f"case{number}"

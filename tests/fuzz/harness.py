@@ -4,7 +4,8 @@ A command runs in a fork of a process that has imported everything and computed 
 (`Worker`): isolated, limited in time and memory, and ended within seconds. `broken`
 holds what it left against the rule:
 
-- exit code 0, 2, or 128 + the signal that it was sent;
+- exit code 0, 2, or 128 + the signal that it was sent (which is also what a shell
+  reports where the signal came before or after the command's own work);
 - refused (2): one line on stderr that names the rule, and nothing left behind;
 - no traceback, no temporary file, no process left, ever (TensorFlow leaves compiled
   `__autograph_generated_file`s in TMPDIR; they are not ours);
@@ -29,7 +30,8 @@ CANARY = "canary.txt"  # What hostile inputs try to create, wherever they can.
 MAX_SECONDS, MAX_MEGABYTES = 120, 2_048
 MAX_LINE = 2_000
 _ADDRESS_SPACE = 8 << 30
-_HOME, _TEMPORARY, _EVENTS = "home", "tmp", "events"
+OWN_FOLDERS = _HOME, _TEMPORARY = "home", "tmp"
+_EVENTS = "events"
 _FORBIDDEN = ("os.system", "pickle.find_class", "socket.connect", "os.posix_spawn")
 
 
@@ -71,7 +73,7 @@ def broken(outcome, before, after, *, sent=None, may_change=lambda path: False):
       list of str, empty if it kept the rule.
     """
     problems = []
-    allowed = {0, 2} | ({128 + sent} if sent else set())
+    allowed = {0, 2} | ({128 + sent, -sent} if sent else set())
     if outcome.timed_out:
         problems.append(f"not done after {outcome.seconds:.0f} s")
     elif outcome.code not in allowed:
@@ -84,9 +86,7 @@ def broken(outcome, before, after, *, sent=None, may_change=lambda path: False):
         problems.append("a process left running")
     if outcome.megabytes > MAX_MEGABYTES:
         problems.append(f"{outcome.megabytes:.0f} MiB of memory")
-    changed = {
-        path for path in before | after if before.get(path) != after.get(path)
-    }
+    changed = {path for path in before | after if before.get(path) != after.get(path)}
     problems += [f"ran: {path}" for path in sorted(changed) if path.endswith(CANARY)]
     problems += outcome.events
     if outcome.code != 0:
@@ -139,15 +139,11 @@ def _digest(path):
 
 
 class Worker:
-    """A process with everything imported, whose forks run commands.
+    """A process with everything imported, whose forks run commands, until `close`."""
 
-    Use it in a `with` block.
-    """
-
-    def __enter__(self):
+    def __init__(self):
         environment = os.environ | {
             "TF_CPP_MIN_LOG_LEVEL": "3",
-            "TF_USE_LEGACY_KERAS": "1",  # As the tools set it.
             "MPLBACKEND": "agg",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
@@ -155,34 +151,51 @@ class Worker:
             [sys.executable, "-m", "tests.fuzz.harness"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
             env=environment,
         )
-        return self
 
-    def __exit__(self, *_):
+    def close(self):
+        """End it."""
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
-    def run(self, arguments, folder, *, sent=None, after_seconds=0.0):
-        """Run a command: `arguments` after `simclr-tf`, in `folder`; an Outcome.
+    def run(
+        self,
+        arguments,
+        folder,
+        *,
+        sent=None,
+        after_seconds=0.0,
+        max_seconds=MAX_SECONDS,
+    ):
+        """Run `simclr-tf ARGUMENTS` in a folder, with HOME and TMPDIR inside of it.
 
         Args:
           arguments: list of str; ["-c", code] runs Python instead.
-          folder: path, its working directory, with its HOME and TMPDIR inside.
-          sent: int, a signal to send it, or None.
+          folder: pathlib.Path, its working directory.
+          sent: int, a signal that it is sent, or None.
           after_seconds: float, when.
+          max_seconds: float, after which it is ended.
+
+        Returns:
+          Outcome; what was printed stays in the folder FOLDER.outputs.
         """
         outputs = pathlib.Path(f"{folder}.outputs")
         outputs.mkdir()
-        for name in (_HOME, _TEMPORARY):
-            (pathlib.Path(folder) / name).mkdir(exist_ok=True)
-        request = [arguments, str(folder), str(outputs), sent, after_seconds]
-        self._process.stdin.write(json.dumps(request) + "\n")
+        for name in OWN_FOLDERS:
+            (folder / name).mkdir(exist_ok=True)
+        timing = [sent, after_seconds, max_seconds]
+        request = json.dumps([arguments, str(folder), str(outputs), timing])
+        self._process.stdin.write(request + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
         texts = {
             name: (outputs / name).read_text(errors="replace")
+            if (outputs / name).exists()
+            else ""
             for name in ("out", "err", _EVENTS)
         }
         events = sorted(set(texts.pop(_EVENTS).splitlines()))
@@ -194,11 +207,11 @@ def _serve():
     _import_everything()
     requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     for line in requests:
-        arguments, folder, outputs, sent, after_seconds = json.loads(line)
+        arguments, folder, outputs, timing = json.loads(line)
         child = os.fork()
         if child == 0:
             return _command(arguments, folder, outputs)
-        outcome = _wait(child, sent, after_seconds)
+        outcome = _wait(child, *timing)
         answers.write(json.dumps(outcome) + "\n")
         answers.flush()
     return 0
@@ -276,7 +289,7 @@ def _watch(folder, log):
     sys.addaudithook(note)
 
 
-def _wait(child, sent, after_seconds):
+def _wait(child, sent, after_seconds, max_seconds):
     """Wait for a fork, send it its signal, end it after its time; an Outcome's dict."""
     start, timed_out = time.monotonic(), False
     while True:
@@ -287,7 +300,7 @@ def _wait(child, sent, after_seconds):
         if sent and seconds > after_seconds:
             os.kill(child, sent)
             sent = None
-        if seconds > MAX_SECONDS and not timed_out:
+        if seconds > max_seconds and not timed_out:
             timed_out = True
             _kill_group(child)
             with contextlib.suppress(ProcessLookupError):

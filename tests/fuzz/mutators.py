@@ -55,7 +55,9 @@ def any_bytes(rng, path):
         elif what == "number":
             size = rng.choice((4, 8))
             value = rng.choice(EXTREME) % (1 << 8 * size)
-            data[place : place + size] = value.to_bytes(size, rng.choice(("little", "big")))
+            data[place : place + size] = value.to_bytes(
+                size, rng.choice(("little", "big"))
+            )
         else:
             data[place : place + 64] = rng.choice((b"\0", b"\xff")) * 64
     path.write_bytes(data)
@@ -65,7 +67,17 @@ def any_bytes(rng, path):
 def not_a_file(rng, path):
     """Put something else in the file's place."""
     what = rng.choice(
-        ("nothing", "empty", "folder", "loop", "zeros", "fifo", "text", "html", "pickle")
+        (
+            "nothing",
+            "empty",
+            "folder",
+            "loop",
+            "zeros",
+            "fifo",
+            "text",
+            "html",
+            "pickle",
+        )
     )
     path.unlink()
     if what == "empty":
@@ -206,6 +218,13 @@ def npz_file(rng, path):
     return f"npz: {what} of {name}"
 
 
+def _entry(name, archive):
+    """A zip entry without a date, so that a case repeats to the byte."""
+    entry = zipfile.ZipInfo(name)
+    entry.compress_type = archive.compression
+    return entry
+
+
 _ARRAYS = {
     "float": lambda a: a.astype("float32") * 3,
     "nan": lambda a: np.full(a.shape, np.nan, "float32"),
@@ -256,7 +275,7 @@ def _rewrite_npy(rng, path, name, what):
     with zipfile.ZipFile(path, "w", kind) as archive:
         for entry, content in members.items():
             for _ in range(1 + (what == "twice" and entry.startswith(name))):
-                archive.writestr(entry, content)
+                archive.writestr(_entry(entry, archive), content)
 
 
 def image_file(rng, path):
@@ -325,13 +344,16 @@ def tar_file(rng, path):
             extra.write(header)
             if what == "bomb":
                 extra.write(bytes(2**30))
-    with gzip.open(path, "wb", compresslevel=1) as stream:
-        stream.write(extra.getvalue())
-        stream.write(data)
+    packed = gzip.compress(extra.getvalue() + data, 1, mtime=0)
+    path.write_bytes(packed)
     return f"tar: {what}"
 
 
-_TAR_TYPES = {"link": tarfile.SYMTYPE, "hard": tarfile.LNKTYPE, "device": tarfile.CHRTYPE}
+_TAR_TYPES = {
+    "link": tarfile.SYMTYPE,
+    "hard": tarfile.LNKTYPE,
+    "device": tarfile.CHRTYPE,
+}
 
 
 def record_file(rng, path):
@@ -393,7 +415,7 @@ def keras_file(rng, path):
     members[name] = text.encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for entry, content in members.items():
-            archive.writestr(entry, content)
+            archive.writestr(_entry(entry, archive), content)
     return f"keras: {told}"
 
 
