@@ -4,9 +4,11 @@ Each changes one file in place, with a `random.Random` and nothing else, so that
 repeats it. Hostile contents try to create `CANARY` in the working directory.
 """
 
+import base64
 import gzip
 import io
 import json
+import marshal
 import os
 import pickle
 import random
@@ -24,6 +26,7 @@ from tests.fuzz.harness import CANARY
 EXTREME = (0, -1, 1, 2, 2**31 - 1, 2**31, 2**62, 2**63, 2**64 - 1, -(2**63), 10**30)
 SHELL = f"touch {CANARY}"
 _DEEP = 100_000
+_CONSTANT = "_CONSTANT_VALUE"  # What a layer is called on, in Keras's files.
 
 
 class _Runs:
@@ -326,24 +329,23 @@ def tar_file(rng, path):
     with gzip.open(path) as stream:
         data = stream.read()
     extra = io.BytesIO()
-    with tarfile.open(fileobj=extra, mode="w") as archive:
-        for number in range(20_000 if what == "many" else 1):
-            member = tarfile.TarInfo(f"saved_model/{number}")
-            member.size = 2**30 if what == "bomb" else 0
-            if what == "slip":
-                member.name = f"../{CANARY}"
-            elif what == "absolute":
-                member.name = os.path.realpath(path.parent) + f"/{CANARY}"
-            elif what in _TAR_TYPES:
-                member.type = _TAR_TYPES[what]
-                member.linkname = rng.choice(("/etc/passwd", "../..", "0"))
+    for number in range(20_000 if what == "many" else 1):
+        member = tarfile.TarInfo(f"saved_model/{number}")
+        member.size = 2**30 if what == "bomb" else 0
+        if what == "slip":
+            member.name = f"../{CANARY}"
+        elif what == "absolute":
+            member.name = os.path.realpath(path.parent) + f"/{CANARY}"
+        elif what in _TAR_TYPES:
+            member.type = _TAR_TYPES[what]
+            member.linkname = rng.choice(("/etc/passwd", "../..", "0"))
+        header = member.tobuf()
+        if what == "lie":
+            member.size = rng.choice((2**40, 2**62))
             header = member.tobuf()
-            if what == "lie":
-                member.size = rng.choice((2**40, 2**62))
-                header = member.tobuf()
-            extra.write(header)
-            if what == "bomb":
-                extra.write(bytes(2**30))
+        extra.write(header)
+        if what == "bomb":
+            extra.write(bytes(2**30))
     packed = gzip.compress(extra.getvalue() + data, 1, mtime=0)
     path.write_bytes(packed)
     return f"tar: {what}"
@@ -429,48 +431,48 @@ def _other_network(rng, text, what):
     return json.dumps(tree), f"hostile {name}"
 
 
-def _layer(kind, config, *call, module="keras.layers"):
+def _layer(kind, config, call=None, module="keras.layers"):
     return {
         "module": module,
         "class_name": kind,
         "name": "stranger",
         "config": {"name": "stranger", "trainable": True, "dtype": "float32", **config},
         "registered_name": None,
-        "inbound_nodes": [list(call)] if call else [],
+        "inbound_nodes": [call] if call else [],
     }
+
+
+def _lambda(function, kind, argument, **more):
+    """A Lambda layer that is called on a constant while the network is put together."""
+    config = {"function": function, "function_type": kind, **more}
+    config |= {"output_shape": None, "output_shape_type": "raw", "arguments": {}}
+    return _layer("Lambda", config, [_CONSTANT, -1, argument, {}])
 
 
 def _function(module, name):
-    return {
-        "module": module,
-        "class_name": "function",
-        "config": name,
-        "registered_name": name,
-    }
-
-
-def _constant(value, **more):
-    return ["_CONSTANT_VALUE", -1, value, more]
+    kinds = {"class_name": "function", "registered_name": "function"}
+    return {"module": module, "config": name, **kinds}
 
 
 def _eval_by_name():
     code = f"__import__('os').system({SHELL!r})"
-    function = _function("builtins", "eval")
-    return _layer("Lambda", {"function": function}, _constant(code))
+    return _lambda(_function("builtins", "eval"), "function", code)
 
 
 def _system_through_keras():
-    function = _function("keras.utils.os", "system")
-    return _layer("Lambda", {"function": function}, _constant(SHELL))
+    return _lambda(
+        _function("keras.src.utils.data_utils", "os.system"), "function", SHELL
+    )
 
 
-def _legacy_lambda():
-    config = {"function": "eval", "function_type": "function", "module": "builtins"}
-    return _layer("Lambda", config, _constant(f"open({CANARY!r}, 'w')"))
+def _python_code():
+    code = marshal.dumps(compile(f"open({CANARY!r}, 'w')", "x", "exec"))
+    text = base64.b64encode(code).decode()
+    return _lambda([text, None, None], "lambda", "x")
 
 
 def _write_file():
-    call = _constant(CANARY, contents="x")
+    call = [_CONSTANT, -1, CANARY, {"contents": "x"}]
     return _layer("TFOpLambda", {"function": "io.write_file"}, call)
 
 
@@ -487,13 +489,13 @@ def _activation():
 
 
 def _wide(units):
-    return lambda: _layer("Dense", {"units": units}, ["stranger", 0, 0, {}])
+    return lambda: _layer("Dense", {"units": units}, [[_CONSTANT, -1, [[1.0]], {}]])
 
 
 HOSTILE_LAYERS = {
     "eval by name": _eval_by_name,
     "system through keras": _system_through_keras,
-    "legacy lambda": _legacy_lambda,
+    "python code": _python_code,
     "write_file": _write_file,
     "nested eval": _within(_eval_by_name),
     "nested write_file": _within(_write_file),
