@@ -259,28 +259,29 @@ COMMANDS = [
     ),
 ]
 
-_OLD_RUN = pathlib.Path(__file__).parents[1] / "golden" / "old_run" / "run"
+_ROOT = pathlib.Path(__file__).parents[2]
+_COPIES = {  # What is there already.
+    "old": _ROOT / "tests" / "golden" / "old_run" / "run",
+    "zoo": _ROOT / "exported_models",
+}
 # A second each, on what no network has to be trained for.
 SMALL = [
+    Command(["zoo", "--folder=zoo"], ("zoo",), {"zoo/*/config.json": "json"}, 2),
     Command(
-        ["report", "--workdir=old", "--features=false"],
-        ("old",),
-        {file.replace("run/", "old/"): kind for file, kind in _RUN.items()},
-    ),
-    Command(
-        ["export", "--workdir=old", "--output=exported", "--formats=safetensors"],
-        ("old",),
-        {"old/checkpoints/*/manifest.json": "json", "old/config.json": "json"},
+        ["benchmark", "table", "--results=measured.json"],
+        ("measured.json",),
+        {"measured.json": "json"},
+        2,
     ),
     Command(
         ["pretrain", *TINY, "--workdir=old"],
         ("old", "own.npz"),
-        _NPZ | {"old/*": "json"},
+        _NPZ | {"old/config.json": "json", "old/metrics.jsonl": "lines"},
     ),
-    *(
-        command
-        for command in COMMANDS
-        if command.arguments[0] in ("ablate", "benchmark")
+    Command(
+        ["export", "--workdir=old", "--output=exported", "--formats=safetensors"],
+        ("old",),
+        {"old/checkpoints/*/manifest.json": "json", "old/checkpoints/*/ckpt*": "bytes"},
     ),
 ]
 NUM_SMALL = 30
@@ -341,7 +342,8 @@ def make_inputs(worker, folder, *, trained=True):
         shutil.rmtree(f"{folder}.outputs")
         if outcome.code != 0:
             raise RuntimeError(f"{arguments}: {outcome.code} {outcome.err[-2000:]}")
-    shutil.copytree(_OLD_RUN, folder / "old")
+    for name, source in _COPIES.items():
+        shutil.copytree(source, folder / name)
 
 
 def make_case(seed, number, inputs, folder, *, trained=True):

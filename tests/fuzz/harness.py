@@ -14,8 +14,10 @@ holds what it left against the rule:
 - time and memory have limits.
 """
 
+import atexit
 import contextlib
 import dataclasses
+import gc
 import hashlib
 import json
 import os
@@ -24,7 +26,9 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
+import traceback
 
 CANARY = "canary.txt"  # What hostile inputs try to create, wherever they can.
 MAX_SECONDS, MAX_MEGABYTES = 120, 2_048
@@ -205,12 +209,13 @@ class Worker:
 def _serve():
     """In the worker: import everything, then answer a request with a fork."""
     _import_everything()
+    gc.freeze()
     requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     for line in requests:
         arguments, folder, outputs, timing = json.loads(line)
         child = os.fork()
         if child == 0:
-            return _command(arguments, folder, outputs)
+            _end(_exit_code(arguments, folder, outputs))
         outcome = _wait(child, *timing)
         answers.write(json.dumps(outcome) + "\n")
         answers.flush()
@@ -264,6 +269,31 @@ def _command(arguments, folder, outputs):
     from simclr_tf.tools import command_line
 
     return command_line.main(arguments)
+
+
+def _exit_code(*command):
+    """The exit code that Python would give."""
+    try:
+        return _command(*command)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        print(error.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+
+
+def _end(code):
+    """End the fork as Python ends, but for the second that freeing everything takes."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _watch(folder, log):

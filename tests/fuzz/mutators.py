@@ -67,7 +67,7 @@ def any_bytes(rng, path):
     return f"bytes: {what} at {place}"
 
 
-def not_a_file(rng, path):
+def not_a_file(rng, path, *more):
     """Put something else in the file's place."""
     what = rng.choice(
         (
@@ -76,10 +76,10 @@ def not_a_file(rng, path):
             "folder",
             "loop",
             "zeros",
-            "fifo",
             "text",
             "html",
             "pickle",
+            *more,
         )
     )
     path.unlink()
@@ -536,7 +536,7 @@ def change(rng: random.Random, path, kind):
         return "nothing"
     odds = rng.random()
     if odds < 0.08:
-        return not_a_file(rng, path)
+        return not_a_file(rng, path, *(["fifo"] if kind == "image" else []))
     if odds < 0.16:
         return any_bytes(rng, path)
     return KINDS[kind](rng, path)
