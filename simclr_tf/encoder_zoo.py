@@ -13,6 +13,7 @@ from typing import Any
 
 from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, unknown_choice
+from simclr_tf.files import plain_reason
 
 EXPORT_FORMAT = "simclr_tf.export/1"
 RECORD = "config.json"
@@ -172,7 +173,7 @@ def zoo(folder: StrPath | None = None) -> Zoo:
     if not folder.is_dir():
         raise DataError(f"There is no zoo at {folder}: it is not a folder.")
     found = (
-        (child, read_export_record(child))
+        (child, undamaged_export_record(child))
         for child in sorted(folder.iterdir())
         if not child.name.startswith(".")
     )
@@ -228,12 +229,36 @@ def read_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
       folder: pathlib.Path.
 
     Returns:
-      dict; None where there is none, or one of something else.
+      dict; None where there is none, a damaged one, or one of something else.
     """
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return undamaged_export_record(folder)
+    except DataError:
         return None
+
+
+def undamaged_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
+    """Read the config.json of an export, and refuse a damaged one.
+
+    Args:
+      folder: pathlib.Path.
+
+    Returns:
+      dict; None where there is none, or one of something else.
+
+    Raises:
+      DataError: the file cannot be read, or is no JSON.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path} is damaged ({plain_reason(error)}): restore it from a copy, or "
+            "export again."
+        ) from error
     is_ours = isinstance(record, dict) and record.get("format") == EXPORT_FORMAT
     return record if is_ours else None
 
@@ -241,7 +266,7 @@ def read_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
 def _entry(path, record):
     try:
         return _described(path, record)
-    except (AttributeError, KeyError, IndexError, TypeError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise DataError(
             f"{path / RECORD} is damaged: it does not describe an export "
             f"({type(error).__name__}: {error})."

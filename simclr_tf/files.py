@@ -110,6 +110,45 @@ def whole_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def require_writable(folder: StrPath) -> pathlib.Path:
+    """Check that files can be written into a folder, before the work for them is done.
+
+    A folder that does not exist is not made: the nearest one above it is tried.
+
+    Args:
+      folder: path; need not exist yet.
+
+    Returns:
+      pathlib.Path of the folder, `~` expanded.
+
+    Raises:
+      WorkdirError: nothing can be written there; nothing is left behind.
+
+    Example:
+      >>> import tempfile
+      >>> folder = pathlib.Path(tempfile.mkdtemp())
+      >>> require_writable(folder / "results") == folder / "results"
+      True
+      >>> list(folder.iterdir())
+      []
+    """
+    path = pathlib.Path(folder).expanduser()
+    try:
+        nearest = path.absolute()
+        while not nearest.exists():
+            nearest = nearest.parent
+        probe = temporary_name(nearest / "writable")
+        probe.touch()
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    except OSError as error:
+        raise WorkdirError(
+            f"Cannot write to {folder}: {error.strerror or error}. Choose another "
+            "folder, or make it writable."
+        ) from error
+    return path
+
+
 def temporary_name(path: pathlib.Path) -> pathlib.Path:
     """Name a file or folder that is not whole yet: hidden, and beside `path`.
 

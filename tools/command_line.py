@@ -1,8 +1,8 @@
 """`simclr-tf VERB ...`, and what every tool's main does with argv and errors.
 
-A user's mistake is one line on stderr and exit code 2; nothing else is caught, so a
-bug keeps its traceback. `--help` and typos are answered before TensorFlow is
-imported.
+A user's mistake is one line on stderr and exit code 2, and so is what memory and disks
+refuse; nothing else is caught, so a bug keeps its traceback. `--help` and typos are
+answered before TensorFlow is imported.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from absl import flags
 
 from simclr_tf.config.moved import present_spelling
 from simclr_tf.errors import Interrupted, LostPeerError, SimCLRError
+from simclr_tf.files import plain_reason
 from simclr_tf.tools.config_flags import Given, define
 from simclr_tf.tools.flag_help import help_text
 
@@ -113,6 +114,11 @@ def execute(verb, doc, sections, run, argv=None):
     except BrokenPipeError:  # `| head` has read enough; nothing is left to say there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except Exception as error:
+        problem = _problem_of_machine(error)
+        if problem is None:
+            raise  # A bug keeps its traceback.
+        return _fail(problem)
     return code or 0
 
 
@@ -233,6 +239,20 @@ def _parse(verb, values, arguments):
         raise FlagError(" ".join(str(error).split())) from None
     if rest:
         raise FlagError(f"Unexpected argument '{rest[0]}': flags are --name=value.")
+
+
+def _problem_of_machine(error):
+    """Describe in one line what memory or a disk did; None for anything else."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"MemoryError", "ResourceExhaustedError"}:  # The latter: TensorFlow's.
+        return (
+            f"Out of memory: {plain_reason(error)}. Use a smaller batch, smaller "
+            "images or a smaller network."
+        )
+    if isinstance(error, OSError) and error.errno is not None:
+        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return f"{place}{error.strerror}. Is it readable and writable, with room left?"
+    return None
 
 
 def _exit_now(code):

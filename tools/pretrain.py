@@ -94,7 +94,7 @@ def stored_config(workdir):
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         values = dict(record["config"])
-        asked = record.get("precision", {}).get("asked")
+        precision = record.get("precision")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     try:
@@ -103,6 +103,7 @@ def stored_config(workdir):
         raise WorkdirError(
             f"{path} is damaged, or of another version of simclr_tf: {error}"
         ) from error
+    asked = precision.get("asked") if isinstance(precision, dict) else None
     # `auto` was settled when the run began, and is settled alike when it goes on.
     return config if asked is None else override(config, {"precision": asked})
 

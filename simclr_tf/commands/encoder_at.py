@@ -3,7 +3,8 @@
 import pathlib
 
 from simclr_tf.config import Config
-from simclr_tf.errors import ConfigError, WorkdirError
+from simclr_tf.errors import ConfigError
+from simclr_tf.files import require_writable
 from simclr_tf.training import Workdir
 from simclr_tf.training.load import look_at
 
@@ -46,18 +47,13 @@ def channels_of(encoder, path, is_run):
 
 
 def output_folder(path, is_run, output, home="evaluations"):
-    """The folder for results, made: `output`, the workdir, or one under `home`.
+    """The folder for results: `output`, the workdir, or one under `home`.
+
+    It is made when the first result is written.
 
     Raises:
-      WorkdirError: it cannot be made.
+      WorkdirError: nothing can be written there.
     """
-    folder = (
-        pathlib.Path(output)
-        if output
-        else (path if is_run else pathlib.Path(home) / path.name)
-    )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorkdirError(f"Cannot write to {folder}: {error.strerror}.") from error
-    return folder
+    if output:
+        return require_writable(output)
+    return require_writable(path if is_run else pathlib.Path(home) / path.name)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from simclr_tf.config.data import RECIPES
 from simclr_tf.config.pretrain import ENCODERS, Arithmetic
 from simclr_tf.config.schema import (
+    LARGEST_SIDE,
     GuestOptions,
     Section,
     guest,
@@ -62,15 +63,21 @@ class BenchmarkConfig(Section):
         "Batches in one measurement of views and end_to_end; data_scale reads 8 "
         "times as many.",
     )
-    image_size_pixels: int = option(32, "Height and width of small images.")
+    image_size_pixels: int = option(
+        32, "Height and width of small images.", largest=LARGEST_SIDE
+    )
     recipe: str = option(
         "cifar",
         "Recipe of the views of small images.",
         choices=RECIPES,
     )
     jpeg_files: int = option(256, "Photographs that views synthesises.")
-    jpeg_width_pixels: int = option(500, "Their width; the height is 3/4 of it.")
-    jpeg_view_pixels: int = option(224, "Height and width of their views.")
+    jpeg_width_pixels: int = option(
+        500, "Their width; the height is 3/4 of it.", largest=LARGEST_SIDE
+    )
+    jpeg_view_pixels: int = option(
+        224, "Height and width of their views.", largest=LARGEST_SIDE
+    )
     jpeg_recipe: str = option("simclr_v2", "Recipe of their views.", choices=RECIPES)
     jpeg_batch_size: int = option(64, "Photographs a batch.")
     encoder: GuestOptions = guest(

@@ -8,6 +8,9 @@ from typing import Literal
 
 from simclr_tf.config.data import RECIPES
 from simclr_tf.config.schema import (
+    LARGEST_SEED,
+    LARGEST_SIDE,
+    MOST_REPETITIONS,
     Section,
     option,
     require_at_least_one,
@@ -55,6 +58,7 @@ class MeasuredEncoder(Section):
         None,
         "Height and width of the images as the encoder sees them; the run's if unset.",
         common=True,
+        largest=LARGEST_SIDE,
     )
     output: str | None = option(
         None, "Folder for the results; the workdir if unset.", common=True
@@ -88,6 +92,10 @@ class KNNConfig(Section):
 
     k: int = option(20, "Neighbours that vote.")
     temperature: float = option(0.07, "Temperature of the votes.")
+
+    def check(self):
+        require_at_least_one(k=self.k)
+        require_positive(temperature=self.temperature)
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,7 @@ class FewConfig(Section):
     labels_per_class: int = option(
         10, "Labels a class; 0 leaves it out.", flag="labels_per_class"
     )
-    draws: int = option(5, "Draws of the labels.")
+    draws: int = option(5, "Draws of the labels.", largest=MOST_REPETITIONS)
 
     def check(self):
         require_not_negative(labels_per_class=self.labels_per_class)
@@ -145,7 +153,11 @@ class EvaluateOptions(MeasuredEncoder):
         common=True,
     )
     batch_size: int = option(256, "Images a step of the encoder.")
-    seed: int = option(0, "Seed of the draws, of what is held out, and of training.")
+    seed: int = option(
+        0,
+        "Seed of the draws, of what is held out, and of training.",
+        largest=LARGEST_SEED,
+    )
     knn: KNNConfig = field(default_factory=KNNConfig)
     linear: LinearConfig = field(default_factory=LinearConfig)
     few: FewConfig = field(default_factory=FewConfig)
@@ -154,3 +166,8 @@ class EvaluateOptions(MeasuredEncoder):
         super().check()
         require_positive(batch_size=self.batch_size)
         require_not_negative(seed=self.seed)
+        require(
+            self.few.labels_per_class or set(self.protocols) != {"few"},
+            "Nothing is left to measure: `labels_per_class=0` leaves out few.",
+            protocols=self.protocols,
+        )

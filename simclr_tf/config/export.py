@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from simclr_tf.config.schema import Section, option, require_at_least_one
+from simclr_tf.config.schema import (
+    LARGEST_SIDE,
+    Section,
+    option,
+    require_at_least_one,
+    require_not_negative,
+)
 from simclr_tf.errors import require
 
 # name -> for whom; their code is in `simclr_tf.export`.
@@ -81,6 +87,13 @@ class ExportOptions(Section):
                 "head belong to the pretrained encoder.",
                 classifier=self.classifier,
             )
+        require_not_negative(version=self.version)
+        for name in ("version", "archive", "with_preprocessing"):
+            require(
+                "saved_model" in self.formats or getattr(self, name) in (None, False),
+                f"--{name} is about the SavedModel: add saved_model to the formats.",
+                formats=self.formats,
+            )
 
 
 @dataclass(frozen=True)
@@ -125,7 +138,9 @@ class ConvertOptions(Section):
         "tfds:imagenet2012.",
     )
     image_size_pixels: int | None = option(
-        None, "Size of its images; that of the stem if unset: 224, or 32."
+        None,
+        "Size of its images; that of the stem if unset: 224, or 32.",
+        largest=LARGEST_SIDE,
     )
 
     def check(self):
@@ -136,6 +151,7 @@ class ConvertOptions(Section):
             target=self.target,
         )
         require_at_least_one(image_size_pixels=self.image_size_pixels)
+        require_not_negative(probe_layer=self.probe_layer)
         # Nothing that was asked for is passed over in silence.
         has_meaning = {
             "copy": self.source == "google_tf1",

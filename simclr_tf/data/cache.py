@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
+import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 # The rest is for training itself, and for checkpoints.
 _USABLE = {"memory": 0.8, "disk": 0.9}
-_CONTENT, _SIZES = "content", "sizes.npy"
+_CONTENT, _SIZES, _CHECKSUMS = "content", "sizes.npy", "checksums.npy"
 _BATCH = 32
 _GOOD, _BROKEN, _OTHER_SIZE = 0, 1, 2
 
@@ -153,8 +154,10 @@ class ImageCache:
                 else _contents_of(source)
             )
             with (folder / _CONTENT).open("wb") as file:
-                sizes = [file.write(piece) for piece in pieces]
+                rows = [(file.write(piece), zlib.crc32(piece)) for piece in pieces]
+            sizes, checksums = zip(*rows, strict=True)
             np.save(folder / _SIZES, np.array(sizes, np.int64))
+            np.save(folder / _CHECKSUMS, np.array(checksums, np.uint32))
 
         def waiting():
             self._say(
@@ -175,7 +178,8 @@ class ImageCache:
                 f"Cache       {entry}: {source.num_examples:,} {kind} images, "
                 f"{in_mebibytes(size)}, read before"
             )
-        return StoredContents(entry / _CONTENT, np.load(entry / _SIZES))
+        sizes, checksums = (np.load(entry / name) for name in (_SIZES, _CHECKSUMS))
+        return StoredContents(entry / _CONTENT, sizes, checksums)
 
     def _announce(self, where, kind, source, size, free):
         """Tell what is about to be kept, or refuse what does not fit."""

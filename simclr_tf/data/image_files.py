@@ -7,6 +7,7 @@ sure. Damage in the middle shows only when an image is decoded.
 
 import concurrent.futures
 import os
+import stat
 import zlib
 
 from simclr_tf.errors import DataError, received_text
@@ -104,10 +105,25 @@ def inspect_files(paths):
     return reasons, formats, [checksum for _, _, checksum in verdicts]
 
 
+def _what_instead_of_a_file(mode):
+    """Name what a path leads to, by its `st_mode`; None for a file."""
+    kinds = {
+        stat.S_ISFIFO: "a pipe",
+        stat.S_ISSOCK: "a socket",
+        stat.S_ISDIR: "a folder",
+        stat.S_ISCHR: "a device",
+        stat.S_ISBLK: "a device",
+    }
+    return next((name for is_kind, name in kinds.items() if is_kind(mode)), None)
+
+
 def _inspect_file(path):
     """Inspect a file: its format or None, why it is unreadable or None, a CRC."""
     checksum = 0
     try:
+        what = _what_instead_of_a_file(os.stat(path).st_mode)
+        if what is not None:  # To open a pipe would wait for its writer.
+            return None, f"it is no file, but {what}", checksum
         with open(path, "rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             head = stream.read(_HEAD_BYTES)

@@ -19,6 +19,7 @@ from simclr_tf.data.pixels import decode_image
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.lazy import np, tf
 
+MOST_CLASSES = 2**20
 _SAMPLE = 16
 
 
@@ -243,7 +244,8 @@ def class_labels(labels, num_examples, name):
     """Check labels as users bring them.
 
     Args:
-      labels: None, or integers `[n]` or `[n, 1]`, each >= -1 (-1: unlabelled).
+      labels: None, or integers `[n]` or `[n, 1]`, each in [-1, MOST_CLASSES), -1 for
+        unlabelled.
       num_examples: int, n.
       name: str, the data set, for messages.
 
@@ -251,7 +253,7 @@ def class_labels(labels, num_examples, name):
       int64 NumPy array `[n]`, or None.
 
     Raises:
-      DataError: for another shape, count or type, or a label below -1.
+      DataError: for another shape, count or type, or a label below -1 or too large.
 
     Example:
       >>> class_labels([[2], [0]], 2, "mine")
@@ -281,5 +283,12 @@ def class_labels(labels, num_examples, name):
         raise DataError(
             f"Labels of `{name}` must be >= 0, or -1 for unlabelled. "
             + received_text(smallest=int(labels.min()))
+        )
+    if labels.size and labels.max() >= MOST_CLASSES:
+        raise DataError(
+            f"Labels of `{name}` must be below {MOST_CLASSES:,}: probes are as wide as "
+            "the largest. Number the classes from 0, e.g. with "
+            "`np.unique(labels, return_inverse=True)[1]`. "
+            + received_text(largest=int(labels.max()))
         )
     return labels.astype(np.int64)

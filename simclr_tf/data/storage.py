@@ -13,10 +13,12 @@ import json
 import os
 import pathlib
 import shutil
+import zlib
 
 import psutil
 
-from simclr_tf.files import whole_folder
+from simclr_tf.errors import DataError
+from simclr_tf.files import sha256_of, whole_folder
 from simclr_tf.lazy import np
 
 _THREADS = 16
@@ -41,9 +43,11 @@ class StoredContents:
     Args:
       store: uint8 NumPy array, or path of a file.
       sizes: int64 `[n]`, their lengths; 0 where there was nothing to read.
+      checksums: uint32 `[n]`, their CRC-32; None if they are not checked.
     """
 
-    def __init__(self, store, sizes):
+    def __init__(self, store, sizes, checksums=None):
+        self._checksums = checksums
         self.sizes = np.asarray(sizes, np.int64)
         self._ends = np.cumsum(self.sizes)
         self._store = store
@@ -58,9 +62,15 @@ class StoredContents:
             os.close(self._descriptor)
 
     def as_array(self):
-        """Return all bytes as uint8, memory-mapped if they are in a file."""
+        """Return all bytes as uint8, memory-mapped if they are in a file.
+
+        Raises:
+          DataError: the file is damaged; all of it is read for this.
+        """
         if self._descriptor is None:
             return self._store
+        for place in range(0 if self._checksums is None else len(self.sizes)):
+            self._piece(place)
         return np.memmap(self._store, np.uint8, mode="r")
 
     def read(self, places):
@@ -71,23 +81,34 @@ class StoredContents:
 
         Returns:
           NumPy array `[B]` of bytes objects, empty where nothing can be read.
+
+        Raises:
+          DataError: the file is damaged.
         """
-        pieces = zip(
-            self._ends[places] - self.sizes[places], self.sizes[places], strict=True
-        )
         contents = np.empty(len(places), object)  # Not "S": that drops final zeros.
         read_all = map if self._pool is None else self._pool.map
-        contents[:] = list(read_all(self._piece, pieces))
+        contents[:] = list(read_all(self._piece, places))
         return contents
 
-    def _piece(self, piece):
-        start, size = map(int, piece)
+    def _piece(self, place):
+        size = int(self.sizes[place])
+        start = int(self._ends[place]) - size
         if self._descriptor is None:
             return self._store[start : start + size].tobytes()
         try:
-            return os.pread(self._descriptor, size, start)
+            content = os.pread(self._descriptor, size, start)
         except OSError:
             return b""  # As a file that cannot be read: named, and replaced.
+        if (
+            self._checksums is not None
+            and zlib.crc32(content) != self._checksums[place]
+        ):
+            folder = pathlib.Path(self._store).parent
+            raise DataError(
+                f"The cache is damaged, not the images: delete {folder}, and the next "
+                "start reads them again."
+            )
+        return content
 
 
 def in_memory(pieces, size):
@@ -138,7 +159,15 @@ def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
         with whole_folder(entry) as writing:
             fill(writing)
             sizes = {path.name: path.stat().st_size for path in writing.iterdir()}
-            text = json.dumps({"identity": identity, "bytes": sizes}, indent=1)
+            record = {
+                "identity": identity,
+                "bytes": sizes,
+                # The large file has a checksum for each of its pieces.
+                "sha256": {
+                    path.name: sha256_of(path) for path in writing.glob("*.npy")
+                },
+            }
+            text = json.dumps(record, indent=1)
             (writing / MANIFEST).write_text(text, encoding="utf-8")
     return entry, True
 
@@ -158,9 +187,16 @@ def _locked(path, waiting):
 def _is_whole(entry, identity):
     try:
         manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
-        return manifest["identity"] == identity and all(
-            (entry / name).stat().st_size == size
-            for name, size in manifest["bytes"].items()
+        return (
+            manifest["identity"] == identity
+            and all(
+                (entry / name).stat().st_size == size
+                for name, size in manifest["bytes"].items()
+            )
+            and all(
+                sha256_of(entry / name) == digest
+                for name, digest in manifest["sha256"].items()
+            )
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

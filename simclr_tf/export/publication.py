@@ -2,7 +2,6 @@
 
 import contextlib
 import gzip
-import os
 import pathlib
 import tarfile
 
@@ -10,7 +9,7 @@ import tensorflow as tf
 
 from simclr_tf.encoder_zoo import read_export_record
 from simclr_tf.errors import WorkdirError
-from simclr_tf.files import plain_reason, sha256_of, whole_folder
+from simclr_tf.files import plain_reason, require_writable, sha256_of, whole_folder
 
 
 def check_free(output_dir, overwrite):
@@ -21,10 +20,11 @@ def check_free(output_dir, overwrite):
       overwrite: bool, an earlier export may be replaced.
 
     Raises:
-      WorkdirError: it is a file, or holds something that stays.
+      WorkdirError: it is a file, holds something that stays, or cannot be written.
     """
     if output_dir.exists() and not output_dir.is_dir():
         raise WorkdirError(f"An export is a folder, but {output_dir} is a file.")
+    require_writable(output_dir)
     if not output_dir.is_dir() or not any(output_dir.iterdir()):
         return
     if not overwrite:
@@ -54,13 +54,7 @@ def check_new(output):
             f"--output={output} exists already and is not an empty folder. Choose "
             "another name; nothing is ever overwritten."
         )
-    above = next(folder for folder in output.parents if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise WorkdirError(
-            f"Cannot write --output={output}: {above} is not a folder that may be "
-            "written to."
-        )
-    return output
+    return require_writable(output)
 
 
 @contextlib.contextmanager

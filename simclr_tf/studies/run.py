@@ -34,6 +34,7 @@ from simclr_tf.training.run import set_threads
 from simclr_tf.training.workdir import versions
 
 _LOGGER = logging.getLogger("simclr_tf")
+_DAY_SECONDS = 24 * 3600
 
 
 def run_study(
@@ -214,7 +215,7 @@ class StudyRunner:
           SimCLRError: the folder belongs to something else, or cannot be written.
           KeyboardInterrupt: an interruption; the same call continues.
         """
-        self.folder.open(self._command)
+        self.folder.check(self._command)
         before = self.folder.records_of(self.mine)
         over = (DONE,) if retry_failed else (DONE, FAILED)
         left = [
@@ -229,6 +230,7 @@ class StudyRunner:
         )
         if left:
             self._say(self._estimate.text(left, self._finished()))
+        self.folder.begin()  # What cannot begin was refused by the measured steps.
         while left:
             run = left.pop(0)
             record = self._run_cell(run, before[run.name])
@@ -317,10 +319,10 @@ class StudyRunner:
         rest = "all done"
         if left:
             seconds = self._estimate.seconds(left, self._finished())
-            end = datetime.datetime.now() + datetime.timedelta(seconds=seconds)
-            rest = (
-                f"{len(left)} left, about {wall_time_text(seconds)}, until {end:%H:%M}"
-            )
+            rest = f"{len(left)} left, about {wall_time_text(seconds)}"
+            if seconds < _DAY_SECONDS:
+                end = datetime.datetime.now() + datetime.timedelta(seconds=seconds)
+                rest += f", until {end:%H:%M}"
         return (
             f"[{len(self.mine) - len(left)}/{len(self.mine)}] {run.name}  {what}  "
             f"{record['wall_seconds']:.0f} s  | {rest}"

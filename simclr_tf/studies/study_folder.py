@@ -19,7 +19,7 @@ from simclr_tf.config.schema import (
     walk_options,
 )
 from simclr_tf.errors import ConfigError, WorkdirError
-from simclr_tf.files import write_atomically
+from simclr_tf.files import require_writable, write_atomically
 from simclr_tf.report.blocks import Table
 from simclr_tf.studies.figures import study_figure
 from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
@@ -46,8 +46,8 @@ class StudyFolder:
         self._study, self._budget, self._base = study, budget, base
         self._cells = study.cells(base, budget)
 
-    def open(self, command):
-        """Begin the study in an empty folder, or check that it is the same as before.
+    def check(self, command):
+        """Check that the folder can begin this study, or has begun it; write nothing.
 
         Args:
           command: str, the command line; the first one is kept.
@@ -66,8 +66,7 @@ class StudyFolder:
             "command": command,
             "base": {name: base[name] for name in base if name != "seed"},
         }
-        is_new = self._is_new()
-        if not is_new:
+        if not self._is_new():
             before = self.read()
             changed = _differences(before, self._head, self._base)
             if changed:
@@ -76,6 +75,14 @@ class StudyFolder:
                     "another --workdir, or the same options to continue."
                 )
             self._head["command"] = before.get("command", command)
+        require_writable(self.path)
+
+    def begin(self):
+        """Begin the study, after `check`.
+
+        Raises:
+          WorkdirError: the folder cannot be written.
+        """
         try:
             for name in (CELLS, LOGS):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
@@ -83,7 +90,7 @@ class StudyFolder:
             raise WorkdirError(
                 f"Cannot write to --workdir={self.path}: {error.strerror}."
             ) from error
-        if is_new and not (self.path / STUDY_FILE).exists():
+        if not (self.path / STUDY_FILE).exists():
             self._write_study([])
 
     def _is_new(self):

@@ -32,6 +32,15 @@ from simclr_tf.files import (
 LOG = logging.getLogger("simclr_tf")
 MANIFEST = "manifest.json"
 _PREFIX = "ckpt"
+# Entries of every run's manifest, which others than this file read.
+_KINDS = {
+    "config_hash": str,
+    "config": dict,
+    "versions": dict,
+    "data": dict,
+    "replicas": int,
+    "metrics": dict,
+}
 _UNFINISHED = (".step-*", ".writing-*")  # The latter of version 0.1.0.
 
 
@@ -211,6 +220,9 @@ def _read_manifest(folder):
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if folder.name != _name_of(manifest["step"]):
             return manifest, f"its manifest is of step {manifest['step']}"
+        for name, kind in _KINDS.items():
+            if not isinstance(manifest.get(name, kind()), kind):
+                return None, f"`{name}` in {MANIFEST} is {manifest[name]!r:.40}"
         return manifest, _first_damage(folder, manifest)
     except FileNotFoundError:
         return None, f"{MANIFEST} is missing"

@@ -14,7 +14,11 @@ import tensorflow as tf
 
 from simclr_tf.array_types import Model, StrPath
 from simclr_tf.config import from_dict
-from simclr_tf.encoder_zoo import encoder_path, read_export_record
+from simclr_tf.encoder_zoo import (
+    encoder_path,
+    read_export_record,
+    undamaged_export_record,
+)
 from simclr_tf.errors import DataError, WorkdirError, require
 from simclr_tf.models import family_of, fitting_encoder, with_endpoints
 from simclr_tf.training.assembly import build_encoder
@@ -86,12 +90,15 @@ class Place:
 
         Raises:
           WorkdirError: the config.json of a run is damaged.
+          DataError: that of an export is.
         """
         if self.workdir is not None:
             return self.workdir.config()
         folder = self.weights.parent if self.weights else self.path
         try:
-            return from_dict(read_export_record(folder)["config"]["config"])
+            return from_dict(undamaged_export_record(folder)["config"]["config"])
+        except DataError:
+            raise
         except (ValueError, KeyError, TypeError):
             return None  # A Keras file, or an export of something else than a run.
 

@@ -246,10 +246,36 @@ def read_metrics(path):
     if pathlib.Path(path).exists():
         text = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")
         for line in text.splitlines():
-            try:
-                record = json.loads(line)
-                int(record["step"])
-            except (ValueError, KeyError, TypeError):
+            record = record_of_line(line)
+            if record is None:
                 break
             records.append(record)
     return records
+
+
+def record_of_line(line):
+    """Read one line of a metrics.jsonl; None for a torn or damaged one.
+
+    Args:
+      line: str.
+
+    Returns:
+      dict of str to a number (or None), with the int "step"; or None.
+
+    Example:
+      >>> record_of_line('{"step": 5, "loss": 0.25}')
+      {'step': 5, 'loss': 0.25}
+      >>> record_of_line('{"step": "5"}'), record_of_line('{"step": 5, "loss": [1]}')
+      (None, None)
+    """
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or type(record.get("step")) is not int:
+        return None
+    numbers = [value for value in record.values() if value is not None]
+    if not all(type(number) in (int, float) for number in numbers):
+        return None
+    # No step and no figure needs more; float() of a larger one fails.
+    return record if all(abs(n) < 2**63 or type(n) is float for n in numbers) else None

@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import pathlib
 import platform
+import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +89,13 @@ class Workdir:
             raise WorkdirError(
                 f"Cannot read --workdir={self.path}: {error.strerror}."
             ) from error
-        if not is_new:
-            self._check_same_run(config, data, files)
+        conflict = None if is_new else self._conflict(config, data, files)
+        if conflict is not None and self._has_trained():
+            raise WorkdirError(conflict)
         self._check_writable()
-        if is_new:
+        if conflict is not None:
+            self._forget_untrained()
+        if is_new or conflict is not None:
             record = {
                 "config": to_dict(config),
                 "data": data,
@@ -130,6 +134,12 @@ class Workdir:
             raise WorkdirError(
                 f"{self.path} is not a workdir: its {CONFIG_FILE} is of another kind."
             )
+        for name, kind in (("versions", dict), ("precision", dict), ("command", str)):
+            if not isinstance(record.get(name) or kind(), kind):
+                raise WorkdirError(
+                    f"{path} is damaged: `{name}` is {record[name]!r:.40}. Restore it "
+                    "from a copy, or use another --workdir."
+                )
         return record
 
     def config(self) -> Config:
@@ -146,6 +156,28 @@ class Workdir:
                 f"{self.path / CONFIG_FILE} is damaged, or of another version of "
                 f"simclr_tf: {error}"
             ) from error
+
+    def replaces_untrained(
+        self,
+        config: Config,
+        data: dict[str, Any],
+        files: Callable[[], Any] = lambda: None,
+    ) -> bool:
+        """Tell whether the folder holds another run, which ended before a checkpoint.
+
+        Such a run holds nobody back: `claim` puts the new one in its place.
+
+        Args:
+          config, data, files: as for `claim`.
+
+        Raises:
+          WorkdirError: config.json is damaged, or of another version.
+        """
+        return (
+            self.has(CONFIG_FILE)
+            and not self._has_trained()
+            and self._conflict(config, data, files) is not None
+        )
 
     def has(self, name: str) -> bool:
         """Tell whether a file of that name is there."""
@@ -166,32 +198,47 @@ class Workdir:
             )
         return True
 
-    def _check_same_run(self, config, data, files):
+    def _has_trained(self):
+        """Tell whether there is something to lose: steps in a checkpoint, or an end."""
+        names = [path.name[5:] for path in (self.path / CHECKPOINTS).glob("step-*")]
+        steps = [int(name) for name in names if name.isdecimal()]
+        is_converted = "conversion" in self.read()
+        return any(steps) or is_converted or self.has(SUMMARY_FILE)
+
+    def _forget_untrained(self):
+        """Remove what the start of a run leaves; `config.json` is overwritten."""
+        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+        for name in (WARM_START_FILE, IMAGE_LIST_FILE):
+            (self.path / name).unlink(missing_ok=True)
+
+    def _conflict(self, config, data, files):
+        """Describe how the run that is here differs from another; None if it is it."""
         before = self.read()["data"]
         changed = differences(self.config(), config, resuming=True)
         if changed:
             fields = ", ".join(
                 f"{name} (there {old!r}, now {new!r})" for name, old, new in changed
             )
-            raise WorkdirError(
+            return (
                 f"{self.path} holds a run of another config: {fields}. Use another "
                 "--workdir, or the same options to continue."
             )
         if before["fingerprint"] != data["fingerprint"]:
             then, now = read_image_list(self.path), files()
             what = f": {changes_between(then, now)}" if then and now else ""
-            raise WorkdirError(
+            return (
                 f"The images of {config.data.source} have changed since the run in "
                 f"{self.path} began ({before['num_examples']} then, "
                 f"{data['num_examples']} now){what}. Put them back, or use another "
                 "--workdir."
             )
         if before.get("probe_fingerprint") != data.get("probe_fingerprint"):
-            raise WorkdirError(
+            return (
                 f"The images of --probe.data={config.probe.data} have changed since "
                 f"the run in {self.path} began. Put them back, or use another "
                 "--workdir."
             )
+        return None
 
     def _check_writable(self):
         try:

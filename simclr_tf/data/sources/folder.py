@@ -1,6 +1,7 @@
 """Images in folders: labelled by sub-folder, or unlabelled, nested or flat."""
 
 import os
+import stat
 
 from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
 from simclr_tf.data.image_files import SUFFIXES, inspect_files
@@ -178,8 +179,8 @@ def scan_images(folder):
         inside, ancestors = pending.pop()
         for entry in _entries(os.path.join(folder, inside)):
             relative = os.path.join(inside, entry.name)
-            if entry.is_dir():
-                identity = _identity(entry.stat())
+            if _is_folder(entry):
+                identity = _identity(os.stat(entry.path))
                 # A link to a folder that contains it would never end.
                 if identity not in ancestors:
                     pending.append((relative, (*ancestors, identity)))
@@ -202,6 +203,14 @@ def _entries(folder):
         ) from error
 
 
+def _is_folder(entry):
+    """Tell whether a name is a folder; one that cannot be examined is none."""
+    try:
+        return entry.is_dir() and stat.S_ISDIR(entry.stat().st_mode)
+    except OSError:
+        return False  # A link to itself, or not permitted: named as a file is.
+
+
 def _identity(status):
     return status.st_dev, status.st_ino
 
@@ -220,7 +229,7 @@ def _split_folder(path, part, name):
         raise DataError(
             f"`{name}` must name a folder; {exists}. " + received_text(folder=path)
         )
-    present = sorted(entry.name for entry in _entries(path) if entry.is_dir())
+    present = sorted(entry.name for entry in _entries(path) if _is_folder(entry))
     # With other sub-folders beside it, `train` is a class (cars, trains, ...).
     if part in present and SPLIT_FOLDERS.issuperset(set(present) - {part}):
         return os.path.join(path, part)
@@ -255,7 +264,7 @@ def _folder_labels(files, folder, path, labelled, name):
         else [
             entry.name
             for entry in sorted(_entries(training), key=lambda e: e.name)
-            if entry.is_dir() and _holds_image(entry.path)
+            if _is_folder(entry) and _holds_image(entry.path)
         ]
     )
     classes += sorted({part[0] for part in parts} - set(classes))

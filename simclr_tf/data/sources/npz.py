@@ -35,6 +35,7 @@ class Npz(SourceKind):
         part, bounds = parse_split(request.split)
         try:
             images, labels, classes = _read_arrays(path, part, name)
+            labels = None if request.labelled is False else labels
         except DataError:
             raise
         except (
@@ -47,13 +48,19 @@ class Npz(SourceKind):
             zlib.error,
         ) as error:
             raise DataError(
-                f"`{name}` is not an array file that NumPy can read without pickle "
-                f"({str(error).splitlines()[0]}). " + received_text(data=name)
+                f"`{name}` is not an array file that NumPy can read without pickle"
+                f"{_reason(error)}. " + received_text(data=name)
             ) from error
         source = ArraySource(
             name, images, labels, classes=classes, channels=request.channels, split=part
         )
         return cut(source, bounds, request.split)
+
+
+def _reason(error):
+    """Tell what NumPy found, but for its advice to run the program in a file."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return "" if "allow_pickle" in text else f" ({text})"
 
 
 def _read_arrays(path, part, name):
