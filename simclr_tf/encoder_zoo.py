@@ -6,7 +6,6 @@ The config.json of an export describes it. Nothing here imports TensorFlow.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, unknown_choice
 from simclr_tf.files import plain_reason
+from simclr_tf.limits import read_json
 
 EXPORT_FORMAT = "simclr_tf.export/1"
 RECORD = "config.json"
@@ -253,8 +253,8 @@ def undamaged_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        record = read_json(path, finite=False)
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path} is damaged ({plain_reason(error)}): restore it from a copy, or "
             "export again."

@@ -12,6 +12,7 @@ import zlib
 
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.lazy import tf
+from simclr_tf.limits import MOST_PIXELS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
@@ -71,6 +72,35 @@ def has_end(kind, head, tail, size):
     if kind == "bmp":
         return int.from_bytes(head[2:6], "little") == size
     return int.from_bytes(head[4:8], "little") + 8 == size
+
+
+def pixels_claimed(kind, head):
+    """Read from the first bytes how many pixels an image claims to have.
+
+    Args:
+      kind: str, see `image_format`.
+      head: bytes, the first 32 of the file.
+
+    Returns:
+      int; 0 for JPEG, whose size stands further on: TensorFlow's decoder compares it.
+
+    Example:
+      >>> pixels_claimed("gif", b"GIF89a" + bytes([4, 0, 2, 1]))
+      1032
+    """
+    places = {"png": (16, 4, "big"), "gif": (6, 2, "little"), "bmp": (18, 4, "little")}
+    extra = 0
+    if kind == "webp" and head[12:16] == b"VP8X":
+        place, length, order, extra = 24, 3, "little", 1
+    elif kind in places:
+        place, length, order = places[kind]
+    else:  # The other forms of WebP have at most 2^28 pixels, 14 bits a side.
+        return 0
+    width, height = (
+        int.from_bytes(head[start : start + length], order, signed=kind == "bmp")
+        for start in (place, place + length)
+    )
+    return abs(width + extra) * abs(height + extra)
 
 
 def inspect_files(paths):
@@ -135,6 +165,8 @@ def _inspect_file(path):
             kind = image_format(head)
             if kind is None:
                 return None, "it is not an image", checksum
+            if pixels_claimed(kind, head) > MOST_PIXELS:
+                return kind, f"it claims more than {MOST_PIXELS:,} pixels", checksum
             if has_end(kind, head, tail, size):
                 return kind, None, checksum
             stream.seek(0)

@@ -20,6 +20,7 @@ import psutil
 from simclr_tf.errors import DataError
 from simclr_tf.files import sha256_of, whole_folder
 from simclr_tf.lazy import np
+from simclr_tf.limits import read_json
 
 _THREADS = 16
 MANIFEST = "manifest.json"
@@ -186,7 +187,7 @@ def _locked(path, waiting):
 
 def _is_whole(entry, identity):
     try:
-        manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(entry / MANIFEST)
         return (
             manifest["identity"] == identity
             and all(

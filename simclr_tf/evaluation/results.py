@@ -14,6 +14,7 @@ from typing import Any
 from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, WorkdirError, require
 from simclr_tf.files import write_atomically
+from simclr_tf.limits import read_json
 
 SCHEMA = "simclr_tf.evaluation"
 SCHEMA_VERSION = 1
@@ -176,7 +177,7 @@ def read_results(path: StrPath) -> Results:
     """
     path = pathlib.Path(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path, finite=False)
     except (OSError, ValueError) as error:
         raise DataError(f"Cannot read results from {path}: {error}") from error
     if not isinstance(record, dict) or record.pop("schema", None) != SCHEMA:

@@ -20,6 +20,7 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.files import require_writable, write_atomically
+from simclr_tf.limits import read_json
 from simclr_tf.report.blocks import Table
 from simclr_tf.studies.figures import study_figure
 from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
@@ -126,7 +127,7 @@ class StudyFolder:
         """
         path = self.path / STUDY_FILE
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path, finite=False)
         except (OSError, ValueError) as error:
             raise WorkdirError(f"Cannot read {path}: {error}.") from error
         if not isinstance(record, dict) or not {"study", "budget", "base"} <= set(
@@ -213,7 +214,7 @@ class StudyFolder:
         """
         path = self.folder_of(run) / CELL_FILE
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path, finite=False)
             if record["status"] not in (DONE, FAILED):
                 raise KeyError("status")
             return record

@@ -28,6 +28,7 @@ from simclr_tf.files import (
     temporary_name,
     whole_folder,
 )
+from simclr_tf.limits import read_json
 
 LOG = logging.getLogger("simclr_tf")
 MANIFEST = "manifest.json"
@@ -217,7 +218,7 @@ def _describe_files(folder):
 def _read_manifest(folder):
     """Read the manifest: (manifest, what is wrong with the checkpoint or None)."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(folder / MANIFEST)
         if folder.name != _name_of(manifest["step"]):
             return manifest, f"its manifest is of step {manifest['step']}"
         for name, kind in _KINDS.items():

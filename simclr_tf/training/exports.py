@@ -1,7 +1,7 @@
 """Reading of exports: the network from its description, the weights by their names."""
 
 import contextlib
-import json
+import math
 import pathlib
 import tarfile
 import tempfile
@@ -14,6 +14,7 @@ from simclr_tf.encoder_zoo import RECORD
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.extras import import_extra
 from simclr_tf.files import plain_reason, sha256_of
+from simclr_tf.limits import read_json, unpacked_limit
 from simclr_tf.models import network_from_description, set_weights_by_name
 from simclr_tf.training.stored_variables import VALUE, StoredVariables
 
@@ -77,8 +78,15 @@ def unpacked(path):
     with tempfile.TemporaryDirectory(prefix="simclr_tf-") as folder:
         try:
             with tarfile.open(path) as archive:
-                for member in archive.getmembers():
+                unpacked_bytes, limit = 0, unpacked_limit(path.stat().st_size)
+                for member in archive:
                     _check_member(member, path)
+                    unpacked_bytes += member.size
+                    if unpacked_bytes > limit:
+                        raise DataError(
+                            f"{path} is refused and nothing was unpacked: it would "
+                            f"unpack to more than {limit} bytes."
+                        )
                 archive.extractall(folder, **_TAR_OPTIONS)
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             raise DataError(
@@ -133,7 +141,11 @@ def encoder_of_weights(path):
             "or not safetensors."
         ) from error
     _check_intact(path, record.get("sha256"), path.name)
-    encoder = network_from_description(record["network"], path.with_name(RECORD))
+    encoder = network_from_description(
+        record["network"],
+        path.with_name(RECORD),
+        values=sum(array.size for array in weights.values()),
+    )
     set_weights_by_name(encoder, weights, str(path))
     return encoder
 
@@ -161,8 +173,10 @@ def encoder_of_saved_model(folder):
     names = record.get("weights")
     if record.get("network") is None or not isinstance(names, list):
         return ExportedEncoder(folder)
-    encoder = network_from_description(record["network"], description)
-    set_weights_by_name(encoder, _variables(folder, names), str(folder / "variables"))
+    weights = _variables(folder, names)
+    values = sum(array.size for array in weights.values())
+    encoder = network_from_description(record["network"], description, values=values)
+    set_weights_by_name(encoder, weights, str(folder / "variables"))
     return encoder
 
 
@@ -213,13 +227,23 @@ class ExportedEncoder(keras.Model):
 def _variables(folder, names):
     """Read the numbers in a SavedModel, by the names in its description."""
     stored = StoredVariables(folder / "variables" / "variables")
+    held = sum(file.stat().st_size for file in (folder / "variables").iterdir())
+    claimed = sum(
+        math.prod(shape) * stored.dtypes[name].size
+        for name, shape in stored.shapes.items()
+    )
+    if claimed > held:
+        raise DataError(
+            f"Cannot read the checkpoint {stored.prefix}: its variables claim "
+            f"{claimed} bytes, and its files have {held}."
+        )
     return {name: stored.read(f"variables/{i}/{VALUE}") for i, name in enumerate(names)}
 
 
 def _read_json(path):
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        record = read_json(path, finite=False)
+    except (OSError, ValueError) as error:
         raise DataError(f"Cannot read {path}: {plain_reason(error)}.") from error
     if not isinstance(record, dict):
         raise DataError(f"{path} is not the record of an export.")

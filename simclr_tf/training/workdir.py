@@ -25,6 +25,7 @@ from simclr_tf.files import (
     whole_file,
     write_atomically,
 )
+from simclr_tf.limits import parse_json, read_json
 
 if TYPE_CHECKING:
     from simclr_tf.config.pretrain import Config
@@ -119,7 +120,7 @@ class Workdir:
                 raise WorkdirError(
                     f"{self.path} is not a workdir: it has no {CONFIG_FILE}."
                 )
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
         except OSError as error:
             raise WorkdirError(f"Cannot read {path}: {error.strerror}.") from error
         except ValueError as error:
@@ -307,7 +308,7 @@ def read_image_list(folder):
         with gzip.open(folder / IMAGE_LIST_FILE, "rt", encoding="ascii") as stream:
             return [
                 (str(name), int(size), int(checksum))
-                for name, size, checksum in map(json.loads, stream)
+                for name, size, checksum in map(parse_json, stream)
             ]
     except (OSError, EOFError, ValueError, TypeError):
         return None  # Only the wording of an error depends on it.
