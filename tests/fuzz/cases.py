@@ -16,9 +16,8 @@ from simclr_tf.config.values import value_type
 from simclr_tf.tools.config_flags import flags_of
 from tests.fuzz import mutators
 
-TINY = [
+_NETWORK = [
     "--preset=fashion_mnist",
-    "--data=npz:own.npz",
     "--steps=2",
     "--batch_size=8",
     "--encoder=resnet10",
@@ -28,6 +27,7 @@ TINY = [
     "--probe.online=false",
     "--nocompile_views",
 ]
+TINY = [*_NETWORK, "--data=npz:own.npz"]
 _OWN = ["--data=npz:own.npz", "--image_size_pixels=8"]
 _KNN = ["--protocols=knn", "--knn.k=3", "--output=results"]
 _FEW = ["--labels_per_class=2", "--epochs=1", "--batch_size=4", "--output=results"]
@@ -103,12 +103,14 @@ class Command:
       needs: tuple of str, what of the inputs is copied.
       files: dict of glob pattern to a kind of `mutators.KINDS`.
       weight: float, how often it is chosen.
+      fixed: str, a flag that stays: without it, it would write elsewhere.
     """
 
     arguments: list
     needs: tuple
     files: dict
     weight: float = 1.0
+    fixed: str | None = None
 
 
 _RUN = {
@@ -138,13 +140,13 @@ def _encoder(path, needs, files, weight=1.0):
 COMMANDS = [
     Command(["pretrain", *TINY, "--workdir=new"], ("own.npz",), _NPZ, 3),
     Command(
-        ["pretrain", *TINY, "--data=folder:pictures", "--workdir=new"],
+        ["pretrain", *_NETWORK, "--data=folder:pictures", "--workdir=new"],
         ("pictures",),
         {"pictures/*/*/*": "image"},
         2,
     ),
     Command(
-        ["pretrain", *TINY, "--data=tfds:tiny_pictures", "--data_dir=prepared"]
+        ["pretrain", *_NETWORK, "--data=tfds:tiny_pictures", "--data_dir=prepared"]
         + ["--workdir=new"],
         ("prepared",),
         _TFDS,
@@ -256,6 +258,7 @@ COMMANDS = [
         ("exports",),
         {"exports/*/config.json": "json"},
         1.5,
+        fixed="folder",
     ),
 ]
 
@@ -266,7 +269,9 @@ _COPIES = {  # What is there already.
 }
 # A second each, on what no network has to be trained for.
 SMALL = [
-    Command(["zoo", "--folder=zoo"], ("zoo",), {"zoo/*/config.json": "json"}, 2),
+    Command(
+        ["zoo", "--folder=zoo"], ("zoo",), {"zoo/*/config.json": "json"}, 2, "folder"
+    ),
     Command(
         ["benchmark", "table", "--results=measured.json"],
         ("measured.json",),
@@ -361,10 +366,7 @@ def make_case(seed, number, inputs, folder, *, trained=True):
     rng = random.Random(f"{seed}/{number}")
     commands = COMMANDS if trained else SMALL
     command = rng.choices(commands, [command.weight for command in commands])[0]
-    folder.mkdir()
-    for name in command.needs:
-        _copy(inputs / name, folder / name)
-    case = Case(list(command.arguments), [])
+    case = unchanged(command, inputs, folder)
     way = rng.choices(("files", "flags", "both", "signal"), (60, 30, 6, 4))[0]
     if way == "signal":
         case.sent = rng.choice((signal.SIGTERM, signal.SIGINT))
@@ -376,8 +378,16 @@ def make_case(seed, number, inputs, folder, *, trained=True):
                 kind = command.files[pattern]
                 case.changes.append(_change_a_file(rng, folder, pattern, kind))
     if way in ("flags", "both") or not case.changes:
-        _change_flags(rng, case)
+        _change_flags(rng, case, command.fixed)
     return case
+
+
+def unchanged(command, inputs, folder):
+    """Make the case of a Command as it stands, which succeeds."""
+    folder.mkdir()
+    for name in command.needs:
+        _copy(inputs / name, folder / name)
+    return Case(list(command.arguments), [])
 
 
 def _copy(source, target):
@@ -397,13 +407,18 @@ def _change_a_file(rng, folder, pattern, kind):
     return f"{path.relative_to(folder)}: {told}"
 
 
-def _change_flags(rng, case):
+def _change_flags(rng, case, fixed):
     sections = importlib.import_module(f"simclr_tf.tools.{case.arguments[0]}").SECTIONS
-    options = [option for part in flags_of(sections) for option in part.options()]
+    options = [
+        option
+        for part in flags_of(sections)
+        for option in part.options()
+        if option[0] != fixed
+    ]
     for _ in range(rng.choice((1, 1, 1, 2))):
         odds = rng.random()
         flag, _, _, hint = rng.choice(options)
-        if odds < 0.05 and len(case.arguments) > 1:
+        if odds < 0.05 and not fixed and len(case.arguments) > 1:
             case.arguments.pop(rng.randrange(1, len(case.arguments)))
             change = "one flag less"
         elif odds < 0.1:

@@ -38,10 +38,16 @@ def held_to_the_rule(worker, folder, arguments, case=None):
 
 
 def outcome_of_case(worker, inputs, root, number):
-    """(what is broken, text for a person) of a case."""
-    folder = root / f"case{number}"
-    case = cases.make_case(SEED, number, inputs, folder)
+    """(what is broken, text for a person) of a case; a Command instead of a number."""
+    if isinstance(number, int):
+        folder = root / f"case{number}"
+        case = cases.make_case(SEED, number, inputs, folder)
+    else:
+        folder = root / f"command{cases.COMMANDS.index(number)}"
+        case = cases.unchanged(number, inputs, folder)
     problems, outcome = held_to_the_rule(worker, folder, case.arguments, case)
+    if not case.changes and outcome.code:
+        problems.append("fails as it stands")
     text = (
         f"FUZZ_SEED={SEED} FUZZ_ONLY={number}: {'; '.join(problems) or 'kept'} "
         f"(exit code {outcome.code}, {outcome.seconds:.1f} s, "
@@ -84,11 +90,12 @@ def run_cases(numbers, root):
 
 @pytest.mark.slow
 def test_every_case_keeps_the_rule(tmp_path):
-    numbers, start = ONLY or range(NUMBER), time.monotonic()
+    numbers, start = ONLY or [*cases.COMMANDS, *range(NUMBER)], time.monotonic()
     broken = run_cases(numbers, pathlib.Path(KEEP) if KEEP else tmp_path)
     minutes = (time.monotonic() - start) / 60
-    print(f"{len(numbers)} cases of seed {SEED} in {minutes:.0f} minutes")
-    assert not broken, f"{len(broken)} of {len(numbers)} cases, seed {SEED}"
+    cases_run = f"{len(ONLY) or NUMBER} cases of seed {SEED}"
+    print(f"{cases_run} in {minutes:.0f} minutes")
+    assert not broken, f"{len(broken)} of {cases_run}"
 
 
 @pytest.fixture(scope="module")
