@@ -19,6 +19,7 @@ from simclr_tf.evaluation import (
     nearest_neighbours,
     write_results,
 )
+from simclr_tf.evaluation.protocols import DEFAULT_PROTOCOLS, check_labels
 from simclr_tf.files import write_atomically
 from simclr_tf.models.encoders import family_of
 from simclr_tf.report.galleries import (
@@ -90,6 +91,12 @@ def evaluate_and_report(
         step = CheckpointStore(path / CHECKPOINTS).latest().step
         if family_of(config.encoder).can_build:
             before = untrained_encoder(Workdir(path))
+    check_labels(
+        settings.get("protocols", DEFAULT_PROTOCOLS),
+        train.labels,
+        test.labels,
+        **{name: value for name, value in settings.items() if name != "protocols"},
+    )
     features = {}
     with plain_errors():
         results = compare(

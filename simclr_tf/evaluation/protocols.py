@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from simclr_tf.array_types import Array
 from simclr_tf.config.evaluate import DEFAULT_PROTOCOLS, PROTOCOLS
-from simclr_tf.errors import require, unknown_choice
+from simclr_tf.data.label_budgets import label_subset
+from simclr_tf.errors import DataError, require, unknown_choice
 from simclr_tf.evaluation import measures
 from simclr_tf.evaluation.features import check_labelled
+from simclr_tf.evaluation.knn import check_k
+from simclr_tf.evaluation.linear_probe import HELD_OUT_FRACTION, held_out_split
 from simclr_tf.evaluation.linear_sgd import BASE_LEARNING_RATES, EPOCHS
 from simclr_tf.evaluation.results import Measurement
 
@@ -132,6 +137,50 @@ def check_protocols(protocols, views, per_class):
         per_class=per_class,
     )
     return chosen
+
+
+def check_labels(
+    protocols: Sequence[str],
+    train: Array,
+    test: Array,
+    *,
+    k: int = 20,
+    per_class: int | None = 10,
+    seed: int = 0,
+    **settings: Any,
+) -> None:
+    """Refuse, before the features are computed, what the labels are too few for.
+
+    Args:
+      protocols: names out of `PROTOCOLS`.
+      train, test: int arrays `[n]`, `[m]`, labels of both sets; -1 for unlabelled.
+      k, per_class, seed: of `evaluate_features`.
+      **settings: others of `evaluate_features`, which need no labels to be judged.
+
+    Raises:
+      ConfigError, DataError: as the protocol would, after the others were measured.
+
+    Example:
+      >>> try: check_labels(["knn"], np.array([0, 1, -1]), np.array([0]), k=3)
+      ... except ValueError as error: print(error)
+      `k` must lie between 1 and the number of training images (2). Received: k=3.
+    """
+    labelled = {}
+    for name, labels in (("training", train), ("test", test)):
+        nothing = np.zeros([len(labels), 1])
+        labelled[name] = check_labelled(name, nothing, labels)[1]
+    known = labelled["training"]
+    if "knn" in protocols:
+        check_k(k, len(known))
+    if "few" in protocols and per_class is not None:
+        label_subset(known, per_class=per_class, seed=seed)
+    if any(protocol.startswith("linear") for protocol in protocols):
+        held_out_split(known, HELD_OUT_FRACTION, seed)
+    if len(np.unique(known)) < 2 and set(protocols) != {"knn"}:
+        raise DataError(
+            "A classifier needs at least two classes among the training images. "
+            f"Received: {len(known)} images of one class."
+        )
 
 
 def _timed(representation, protocol, train, test, measure, settings):
