@@ -5,6 +5,7 @@ import json
 from simclr_tf.config.schema import to_dict
 from simclr_tf.evaluation import DISTILL_FILE, distill, write_results
 from simclr_tf.export.publication import check_new, new_folder
+from simclr_tf.markdown import prose
 from simclr_tf.report.result_tables import distill_markdown
 from simclr_tf.training.keras_files import ENCODER_FILE, STUDENT_FILE
 from simclr_tf.training.workdir import CONFIG_FILE, versions
@@ -45,7 +46,7 @@ def distill_and_report(config, output, *, command=None, say=print):
         text = json.dumps(record, indent=1) + "\n"
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
         write_results(folder / DISTILL_FILE, found.results)
-        text = f"# Distilled from {config.teacher}\n\n{table}\n"
+        text = f"# Distilled from {prose(config.teacher)}\n\n{table}\n"
         (folder / "distill.md").write_text(text, encoding="utf-8")
     say(f"\n{table}\n")
     return found

@@ -21,6 +21,7 @@ from simclr_tf.evaluation import (
 )
 from simclr_tf.evaluation.protocols import DEFAULT_PROTOCOLS, check_labels
 from simclr_tf.files import write_atomically
+from simclr_tf.markdown import prose
 from simclr_tf.models.encoders import family_of
 from simclr_tf.report.galleries import (
     ImageRows,
@@ -120,7 +121,9 @@ def evaluate_and_report(
     results = dataclasses.replace(results, options=options or {})
     write_results(folder / EVALUATION_FILE, results)
     table = results_markdown(results)
-    write_atomically(folder / "evaluation.md", f"# Evaluation of {typed}\n\n{table}\n")
+    write_atomically(
+        folder / "evaluation.md", f"# Evaluation of {prose(typed)}\n\n{table}\n"
+    )
     say(f"\n{table}\n")
     if isinstance(train, ArraySource) and isinstance(test, ArraySource):
         _draw(folder, config if is_run else None, (train, test), features, say)

@@ -13,6 +13,7 @@ from simclr_tf.evaluation.finetune import ON_FEW_LABELS, FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
 from simclr_tf.files import whole_file, write_atomically
+from simclr_tf.markdown import prose
 from simclr_tf.report.result_figures import accuracy_against_labels
 from simclr_tf.report.result_tables import finetune_markdown
 from simclr_tf.training import (
@@ -128,7 +129,9 @@ def finetune_and_report(
     )
     write_results(folder / FINETUNE_FILE, results)
     table = finetune_markdown(results)
-    write_atomically(folder / "finetune.md", f"# Fine-tuning of {typed}\n\n{table}\n")
+    write_atomically(
+        folder / "finetune.md", f"# Fine-tuning of {prose(typed)}\n\n{table}\n"
+    )
     say(f"\n{table}\n")
     try:
         accuracy_against_labels(results).save(folder / "finetune.png")

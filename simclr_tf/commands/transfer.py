@@ -15,6 +15,7 @@ from simclr_tf.evaluation import TRANSFER_FILE, Results, write_results
 from simclr_tf.evaluation.finetune import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.files import write_atomically
+from simclr_tf.markdown import prose
 from simclr_tf.report.result_tables import transfer_markdown
 from simclr_tf.training import CheckpointStore, load_encoder
 from simclr_tf.training.workdir import CHECKPOINTS, versions
@@ -130,7 +131,9 @@ def transfer_and_report(
     )
     write_results(folder / TRANSFER_FILE, results)
     table = transfer_markdown(results)
-    write_atomically(folder / "transfer.md", f"# Transfer of {typed}\n\n{table}\n")
+    write_atomically(
+        folder / "transfer.md", f"# Transfer of {prose(typed)}\n\n{table}\n"
+    )
     say(f"\n{table}\n")
     return results
 

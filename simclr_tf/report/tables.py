@@ -3,6 +3,7 @@
 import tabulate
 
 from simclr_tf.errors import require
+from simclr_tf.markdown import Markdown, escaped, prose, table_cell
 from simclr_tf.report.blocks import Table
 
 PROTOCOL_TITLES = {
@@ -22,7 +23,8 @@ def markdown_table(header, rows, align=None):
 
     Args:
       header: list of str, titles of the columns.
-      rows: list of lists, cells; anything with a `str`.
+      rows: list of lists, cells; anything with a `str`. What is not `Markdown` is
+        escaped.
       align: str of "l" and "r", one a column; default: first left, others right.
 
     Returns:
@@ -39,10 +41,7 @@ def markdown_table(header, rows, align=None):
       | ours   |    73 |
     """
     align = align or "l" + "r" * (len(header) - 1)
-    cells = [
-        [" ".join(str(cell).replace("|", "\\|").split()) for cell in row]
-        for row in (header, *rows)
-    ]
+    cells = [[table_cell(cell) for cell in row] for row in (header, *rows)]
     for row in (*cells, align):
         require(
             len(row) == len(header),
@@ -62,7 +61,7 @@ def markdown_of_table(table):
     """A Table as Markdown; the cells that are marked as best are bold."""
     rows = [
         [
-            f"**{cell}**" if (number, column) in table.best else cell
+            Markdown(f"**{escaped(cell)}**") if (number, column) in table.best else cell
             for column, cell in enumerate(row)
         ]
         for number, row in enumerate(table.rows)
@@ -80,7 +79,7 @@ def markdown_of(blocks):
       | b   |
     """
     return "\n\n".join(
-        markdown_of_table(block) if isinstance(block, Table) else block.text
+        markdown_of_table(block) if isinstance(block, Table) else prose(block.text)
         for block in blocks
     )
 
@@ -118,8 +117,10 @@ def protocol_title(measurement):
       ...                            1, 1, settings={"per_class": 10}))
       '10 labels a class'
     """
-    title = PROTOCOL_TITLES.get(measurement.protocol, measurement.protocol)
-    return title.format(**measurement.settings)
+    title = PROTOCOL_TITLES.get(measurement.protocol)
+    if title is None:  # Anyone's words: no format.
+        return measurement.protocol
+    return title.format(per_class=measurement.settings.get("per_class", "some"))
 
 
 def value_text(measurement):

@@ -34,6 +34,7 @@ FLOORS = {
     "simclr_tf.extras": 0,
     "simclr_tf.files": 0,
     "simclr_tf.limits": 0,
+    "simclr_tf.markdown": 0,
     "simclr_tf._keras": 0,
     "simclr_tf.encoder_zoo": 0,
     "simclr_tf": 0,
@@ -51,6 +52,7 @@ INSTANT = sorted(
         "errors.py",
         "files.py",
         "limits.py",
+        "markdown.py",
         "encoder_zoo.py",
         "__init__.py",
     ]

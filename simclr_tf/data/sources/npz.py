@@ -99,7 +99,7 @@ def _check_member(archive, member, name):
     if info.compress_type != zipfile.ZIP_STORED and info.file_size > memory_bytes():
         raise DataError(
             f"{what} unpacks to {info.file_size} bytes, more than this machine has "
-            "memory. Save it with `numpy.savez`, which does not compress: then the array "
+            "memory. Save it with `numpy.savez`, which does not compress: it then "
             "stays on the disk."
         )
     with archive.open(member) as stream:
