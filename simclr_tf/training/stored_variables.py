@@ -6,6 +6,7 @@ is neither loaded nor run.
 
 import collections.abc
 import dataclasses
+import math
 import pathlib
 
 import tensorflow as tf
@@ -49,7 +50,8 @@ class StoredVariables:
       dtypes: dict of name to tf.DType.
 
     Raises:
-      DataError: nothing there, or it cannot be read.
+      DataError: nothing there, or it cannot be read, or its variables claim more bytes
+        than its files have.
     """
 
     def __init__(self, prefix):
@@ -62,6 +64,22 @@ class StoredVariables:
             raise self._unreadable(error) from error
         self.shapes = {name: tuple(shapes[name]) for name in sorted(shapes)}
         self.has_graph = self.shapes.pop(GRAPH_KEY, None) is not None
+        self._check_sizes()
+
+    def _check_sizes(self):
+        """Raise DataError for variables that claim more bytes than the files have."""
+        prefix = pathlib.Path(self.prefix)
+        held = [file.stat().st_size for file in prefix.parent.glob("*.data-*")]
+        claimed = sum(
+            math.prod(shape) * self.dtypes[name].size
+            for name, shape in self.shapes.items()
+            if self.dtypes[name] != tf.string
+        )
+        if held and claimed > sum(held):
+            raise DataError(
+                f"Cannot read the checkpoint {self.prefix}: its variables claim "
+                f"{claimed} bytes, and its files have {sum(held)}."
+            )
 
     def read(self, name):
         """Read the value of a variable, checked against its checksum.
