@@ -6,6 +6,7 @@ The config.json of an export describes it. Nothing here imports TensorFlow.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import pathlib
 from typing import Any
@@ -21,6 +22,7 @@ PREFIX = "zoo:"
 FOLDER = "exported_models"
 _HEADLINES = {"kNN (%)": "weighted_knn", "linear (%)": "linear_probe"}
 _THIS_ENCODER = "this encoder"
+_log = logging.getLogger("simclr_tf")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +157,8 @@ def zoo(folder: StrPath | None = None) -> Zoo:
 
     Returns:
       Zoo: a tuple of ZooEntry in the order of their names, which can be asked by name
-      and prints as a table. Sub-folders that are no exports are left out.
+      and prints as a table. Sub-folders that are no exports are left out, and those
+      whose config.json is no JSON are named in the log.
 
     Raises:
       DataError: a folder that is not there, or an export with a damaged config.json.
@@ -172,12 +175,18 @@ def zoo(folder: StrPath | None = None) -> Zoo:
     folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():
         raise DataError(f"There is no zoo at {folder}: it is not a folder.")
-    found = (
-        (child, undamaged_export_record(child))
-        for child in sorted(folder.iterdir())
-        if not child.name.startswith(".")
-    )
-    return Zoo(_entry(path, record) for path, record in found if record is not None)
+    found = []
+    for child in sorted(folder.iterdir()):
+        if child.name.startswith("."):
+            continue
+        try:
+            record = undamaged_export_record(child)
+        except DataError as error:
+            _log.warning("Left out of the list: %s", error)
+            continue
+        if record is not None:
+            found.append(_entry(child, record))
+    return Zoo(found)
 
 
 def default_folder() -> pathlib.Path | None:
