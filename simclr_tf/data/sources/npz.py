@@ -76,7 +76,8 @@ def _read_arrays(path, part, name):
             check_claim(stream, os.path.getsize(path), f"`{name}`")
         return np.load(path, mmap_mode="r", allow_pickle=False), None, None
     with np.load(path, allow_pickle=False) as archive:
-        present = sorted(archive.files)
+        members = archive.zip.namelist()
+        present = sorted(m.removesuffix(".npy") for m in members if m.endswith(".npy"))
         key = f"x_{part}"
         if key not in present:
             raise DataError(
