@@ -3,11 +3,12 @@
 A file may come from anyone. What it claims is compared with these limits, and with the
 bytes that are really there, before memory is taken for it:
 
-- JSON: 64 MiB (`LARGEST_JSON`), 100 levels (`DEEPEST_JSON`), integers of 64 bits and
+- JSON: 16 MiB (`LARGEST_JSON`), 100 levels (`DEEPEST_JSON`), integers of 64 bits and
   finite numbers; a line of figures may hold NaN and infinities.
-- Networks in Keras files and in descriptions: 5,000 layers (`MOST_LAYERS`), texts of
-  1,000 characters (`LONGEST_TEXT`), and no more variables than the file has numbers for
-  (`SPARE_VARIABLES` more, for the states of random layers).
+- Networks in Keras files and in descriptions: 5,000 layers (`MOST_LAYERS`), 20,000
+  inputs of calls (`MOST_CALLS`; a nested network counts whenever it is called), texts
+  of 1,000 characters (`LONGEST_TEXT`), and no more variables than the file has numbers
+  for (`SPARE_VARIABLES` more, for the states of random layers).
 - Archives (tar, `.keras`) and HDF5 weights: unpacked at most 20 times their own bytes
   (`MOST_UNPACKED`), or 256 MiB (`ALWAYS_UNPACKED`) where that is more.
 - Arrays (`.npy`, `.npz`): the bytes that the file has; compressed ones at most the
@@ -25,8 +26,9 @@ from typing import Any
 
 from simclr_tf.array_types import StrPath
 
-LARGEST_JSON, DEEPEST_JSON = 64 * 2**20, 100
-MOST_LAYERS, LONGEST_TEXT, SPARE_VARIABLES = 5_000, 1_000, 2**20
+LARGEST_JSON, DEEPEST_JSON = 16 * 2**20, 100
+MOST_LAYERS, MOST_CALLS = 5_000, 20_000
+LONGEST_TEXT, SPARE_VARIABLES = 1_000, 2**20
 MOST_UNPACKED, ALWAYS_UNPACKED = 20, 256 * 2**20
 MOST_PIXELS = 2**29 // 3
 _LONGEST_NUMBER = 20  # Digits of 2^64.

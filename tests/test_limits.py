@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import pathlib
 import struct
 import tarfile
@@ -16,6 +17,7 @@ from simclr_tf import limits, load_encoder
 from simclr_tf.data import open_source
 from simclr_tf.data.image_files import can_decode_webp, inspect_files
 from simclr_tf.errors import DataError
+from simclr_tf.evaluation import read_results
 from simclr_tf.models import describe_network, network_from_description, resnet
 
 WEBP = ["webp"] if can_decode_webp() else []
@@ -186,3 +188,38 @@ def test_description_with_more_weights_than_the_file_is_refused_before_building(
             layer["config"]["filters"] = 10**10
     with pytest.raises(DataError, match="more weights than the .* numbers in the file"):
         network_from_description(description, values=number)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"value": "73"},
+        {"value": None},
+        {"value": True},
+        {"value": 10**400},
+        {"value": float("inf")},
+        {"value": float("nan")},
+        {"num_test": 2.5},
+        {"protocol": 5},
+        {"settings": []},
+        {"low_95": [1]},
+        {"std": {"a": 1}},
+    ],
+)
+def test_figures_of_others_are_numbers_or_refused(change, tmp_path):
+    record = {"schema": "simclr_tf.evaluation", "schema_version": 1}
+    record |= {"data": "mine", "encoder": "r"}
+    sound = {
+        "representation": "this encoder",
+        "protocol": "ridge",
+        "metric": "accuracy_percent",
+        "value": 73,
+        "num_test": 10,
+        "num_train_labels": None,
+    }
+    path = tmp_path / "evaluation.json"
+    path.write_text(json.dumps({**record, "measurements": [sound]}))
+    assert read_results(path).measurements[0].value == 73
+    path.write_text(json.dumps({**record, "measurements": [{**sound, **change}]}))
+    with pytest.raises(DataError, match="evaluation.json"):
+        read_results(path)

@@ -7,13 +7,14 @@ closed lists, and classes that were registered in this process; modules are fill
 here, never taken from the file. Layers are called on outputs of layers.
 """
 
-import contextlib
-
-import tensorflow as tf
-
 from simclr_tf._keras import KERAS_PACKAGES, keras
 from simclr_tf.errors import DataError
-from simclr_tf.limits import LONGEST_TEXT, MOST_LAYERS, SPARE_VARIABLES, is_number
+from simclr_tf.limits import (
+    LONGEST_TEXT,
+    MOST_CALLS,
+    MOST_LAYERS,
+    is_number,
+)
 from simclr_tf.models.closed_lists import (
     ACTIVATION_LAYERS,
     ACTIVATIONS,
@@ -68,42 +69,13 @@ def checked_graph(config, layers, registered):
     return _Copy(layers, known.get, nested=False).functional(config)
 
 
-@contextlib.contextmanager
-def variables_at_most(values):
-    """Raise DataError before more variables are made than a file has numbers for.
-
-    Args:
-      values: int, how many numbers the weights in the file are.
-
-    Yields:
-      None.
-
-    Raises:
-      DataError: from within, where a layer asks for more.
-    """
-    left = values + SPARE_VARIABLES
-
-    def create(next_creator, **options):
-        nonlocal left
-        shape = tf.TensorShape(options.get("shape") or [])
-        left -= shape.num_elements() or 1
-        if left < 0:
-            raise DataError(
-                f"its layers have more weights than the {values} numbers in the file: "
-                f"one has the shape {tuple(shape)}"
-            )
-        return next_creator(**options)
-
-    with tf.variable_creator_scope(create):
-        yield
-
-
 class _Copy:
-    """Copying of one config; counts its layers."""
+    """Copying of one config; counts its layers and calls."""
 
     def __init__(self, layers, registered, nested):
         self.layers, self.registered, self.nested = layers, registered, nested
-        self.count = 0
+        self.count = 0  # Of layers.
+        self.cost = 0  # Of inputs of calls, as often as Keras will make them.
 
     def own_class(self, entry):
         """Return the registered class that an entry names, or None."""
@@ -123,6 +95,7 @@ class _Copy:
         if self.count > MOST_LAYERS:
             raise DataError(f"it has more than {MOST_LAYERS} layers")
         kind, config, own = entry.get("class_name"), entry["config"], None
+        before, self.cost = self.cost, 1
         if self.nested and kind in _NETWORKS and not self.own_class(entry):
             made = _entry("keras", "Model", self.functional(config))
         elif self.nested and kind == "Sequential" and not self.own_class(entry):
@@ -148,6 +121,10 @@ class _Copy:
             made["build_config"] = build
         if calls is not None:
             made.update(calls.of(entry, is_operation=kind == "TFOpLambda" and not own))
+            self.cost *= max(1, calls.count_inputs(entry["name"]))
+        self.cost += before
+        if self.cost > MOST_CALLS:
+            raise DataError(f"it calls its layers with more than {MOST_CALLS} inputs")
         return made
 
     def functional(self, config):

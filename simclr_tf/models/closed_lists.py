@@ -1,4 +1,4 @@
-"""Closed lists of what a network from elsewhere may hold: data, and nothing that runs.
+"""What a network from elsewhere may hold: data of closed lists, so many variables.
 
 `checked_config.py` copies the config of a network by them. Lambda, lookup tables and
 layers that read a file are on none.
@@ -8,7 +8,13 @@ of layers and finite numbers: Keras writes it for `x + 3`, and MobileNetV3 and R
 `keras.applications` hold it. Numbers in, numbers out: it cannot reach anything else.
 """
 
+import contextlib
+
+import tensorflow as tf
+
 from simclr_tf._keras import KERAS_PACKAGES, keras
+from simclr_tf.errors import DataError
+from simclr_tf.limits import SPARE_VARIABLES
 
 # Layers without a program, a file or a lookup table in their config.
 LAYERS = frozenset(
@@ -95,3 +101,33 @@ def registered_class(name):
     if found.__module__.split(".")[0] in KERAS_PACKAGES:
         return found if found.__name__ in _OF_KERAS else None
     return found
+
+
+@contextlib.contextmanager
+def variables_at_most(values):
+    """Raise DataError before more variables are made than a file has numbers for.
+
+    Args:
+      values: int, how many numbers the weights in the file are.
+
+    Yields:
+      None.
+
+    Raises:
+      DataError: from within, where a layer asks for more.
+    """
+    left = values + SPARE_VARIABLES
+
+    def create(next_creator, **options):
+        nonlocal left
+        shape = tf.TensorShape(options.get("shape") or [])
+        left -= shape.num_elements() or 1
+        if left < 0:
+            raise DataError(
+                f"its layers have more weights than the {values} numbers in the file: "
+                f"one has the shape {tuple(shape)}"
+            )
+        return next_creator(**options)
+
+    with tf.variable_creator_scope(create):
+        yield

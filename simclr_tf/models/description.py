@@ -19,7 +19,8 @@ from simclr_tf._keras import keras
 from simclr_tf.array_types import Array, Model, Variable
 from simclr_tf.errors import DataError, require
 from simclr_tf.models import tokens
-from simclr_tf.models.checked_config import checked_graph, variables_at_most
+from simclr_tf.models.checked_config import checked_graph
+from simclr_tf.models.closed_lists import variables_at_most
 from simclr_tf.models.endpoints import has_graph
 
 KIND = "keras_functional/1"

@@ -6,8 +6,9 @@ as its inputs, and there is an order in which all calls can be made.
 """
 
 from simclr_tf.errors import DataError
-from simclr_tf.limits import LONGEST_TEXT, is_number
+from simclr_tf.limits import LONGEST_TEXT, MOST_CALLS, is_number
 
+_MOST_TRIES = 5  # Keras goes through a network until all calls are made.
 _CONSTANT = "_CONSTANT_VALUE"
 _NETWORKS = ("Functional", "Model", "Sequential")
 
@@ -69,6 +70,10 @@ class Calls:
         self._waiting[name] = waiting
         return {"name": name, "inbound_nodes": copied}
 
+    def count_inputs(self, name):
+        """Count the inputs of all calls of a layer."""
+        return sum(map(len, self._waiting[name]))
+
     def ends(self, value):
         """Copy the inputs or outputs of the network: references, in any structure."""
         needs = []
@@ -79,10 +84,12 @@ class Calls:
 
     def check_order(self):
         """Raise DataError unless all calls can be made one after the other."""
-        made = dict(self._first)
-        moved = True
+        made, moved, tries = dict(self._first), True, 0
         while moved:
             moved = False
+            tries += sum(map(bool, self._waiting.values()))
+            if tries > _MOST_TRIES * MOST_CALLS:
+                raise DataError("its layers stand in no order in which they are called")
             for name, waiting in self._waiting.items():
                 while waiting and all(
                     source in self._sources

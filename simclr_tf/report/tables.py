@@ -1,5 +1,7 @@
 """Tables: the words of measured values, and any table as Markdown."""
 
+import math
+
 import tabulate
 
 from simclr_tf.errors import require
@@ -94,10 +96,10 @@ def number_text(value):
       str.
 
     Example:
-      >>> number_text(43.4999), number_text(700_480.0), number_text(0.00123456)
-      ('43.5', '700,480', '0.001235')
+      >>> number_text(43.4999), number_text(700_480.0), number_text(float("inf"))
+      ('43.5', '700,480', 'inf')
     """
-    if abs(value) >= 1000 and value == int(value):
+    if math.isfinite(value) and abs(value) >= 1000 and value == int(value):
         return f"{int(value):,}"
     return f"{value:.4g}"
 

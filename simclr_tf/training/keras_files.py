@@ -26,7 +26,8 @@ from simclr_tf.errors import DataError
 from simclr_tf.files import plain_reason
 from simclr_tf.limits import LARGEST_JSON, parse_json, unpacked_limit
 from simclr_tf.models import check_encoder, split_classifier
-from simclr_tf.models.checked_config import checked_network, variables_at_most
+from simclr_tf.models.checked_config import checked_network
+from simclr_tf.models.closed_lists import variables_at_most
 from simclr_tf.training.hdf5_trial import require_end
 
 # What fine-tuning and distillation call the networks that they keep.

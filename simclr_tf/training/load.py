@@ -156,12 +156,12 @@ def load_encoder(
     was trained in; with `endpoints` it returns what is inside too.
 
     Trust: `weights.safetensors` with its config.json is data, and the format for
-    strangers' encoders. A SavedModel, a hub archive, a `.keras` and an `.h5` file
-    can hold programs. Of our own exports only numbers and a list of layers are read;
-    a SavedModel without our description is loaded as the program that it is, so do
-    that only with what you trust. Keras files are read in safe mode: those with Python
-    code, or with classes that are neither Keras's nor registered, are refused; so are
-    archives with links or paths that lead out of them.
+    strangers' encoders. Of our own exports and of Keras files only numbers and layers
+    of closed lists are read, and classes that were registered in this process; what
+    holds anything else is refused before anything is built. A SavedModel without our
+    description, a hub archive too, is loaded as the program that it is, so do that
+    only with what you trust. Archives with links or paths that lead out of them are
+    refused. `simclr_tf.limits` states what a file may claim.
 
     Args:
       path: workdir of a run (its newest whole checkpoint), or one of its checkpoints;

@@ -239,7 +239,7 @@ def test_every_verb_refuses_with_exit_code_2(trick, name, tmp_path, capsys):
     assert not proof.exists()
 
 
-def chain(number, back=False):
+def chain(number, back=False, upside_down=False):
     """Change a config into a chain of layers that wait for each other."""
 
     def change(config):
@@ -254,6 +254,33 @@ def chain(number, back=False):
             for i in range(number)
         ]
         config["config"]["layers"][-1]["inbound_nodes"] = [[[names[-1], 0, 0, {}]]]
+        if upside_down:
+            config["config"]["layers"].reverse()
+
+    return change
+
+
+def nested(levels, times=20):
+    """Change a config into networks in networks, each called several times."""
+
+    def change(config):
+        entry = layer("Activation", {"activation": "relu"}, [], name="a0")
+        for level in range(levels):
+            entry["inbound_nodes"] = [[["x", 0, 0, {}]]] * times
+            source = layer(
+                "InputLayer", {"batch_input_shape": [None, 8, 8, 3]}, [], name="x"
+            )
+            entry = layer(
+                "Functional",
+                {
+                    "layers": [source, entry],
+                    "input_layers": [["x", 0, 0]],
+                    "output_layers": [[f"a{level}", int(level > 0), 0]],
+                },
+                ON_IMAGES,
+                name=f"a{level + 1}",
+            )
+        config["config"]["layers"].insert(1, entry)
 
     return change
 
@@ -291,6 +318,12 @@ def renamed(name):
         (conv(padding="x" * 10**6), "no usable value"),
         (deeply, "nested more than"),
         (chain(6_000), "without a list of layers"),
+        (nested(5), "more than 20000 inputs"),
+        (
+            added(layer("Add", {}, [[["images", 0, 0, {}]] * 30_000])),
+            "more than 20000 inputs",
+        ),
+        (chain(900, upside_down=True), "stand in no order"),
         (chain(5, back=True), "waits for an output for ever"),
         (
             added(layer("Add", {}, [[["images", 0, 0, {"y": ["conv", 0, 7]}]]])),
@@ -390,6 +423,10 @@ def test_arithmetic_wrappers_and_nested_networks_are_read(name, tmp_path):
     model.save(tmp_path / name)
     images = np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype(np.float32)
     np.testing.assert_array_equal(load_encoder(tmp_path / name)(images), model(images))
+
+
+def test_networks_in_networks_within_the_limit_are_read(tmp_path):
+    load_encoder(written(tmp_path / "encoder.keras", nested(2)))
 
 
 def test_operation_on_constants_is_refused_even_if_it_is_arithmetic(tmp_path):
