@@ -22,6 +22,14 @@ PREFIX = "zoo:"
 FOLDER = "exported_models"
 _HEADLINES = {"kNN (%)": "weighted_knn", "linear (%)": "linear_probe"}
 _THIS_ENCODER = "this encoder"
+_FACTS = {
+    "summary": str,
+    "architecture": str,
+    "image_size_pixels": int,
+    "data": str,
+    "data_licence": str,
+    "command": str,
+}
 _log = logging.getLogger("simclr_tf")
 
 
@@ -175,7 +183,7 @@ def zoo(folder: StrPath | None = None) -> Zoo:
     folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():
         raise DataError(f"There is no zoo at {folder}: it is not a folder.")
-    found = []
+    found, damage = [], None
     for child in sorted(folder.iterdir()):
         if child.name.startswith("."):
             continue
@@ -183,9 +191,12 @@ def zoo(folder: StrPath | None = None) -> Zoo:
             record = undamaged_export_record(child)
         except DataError as error:
             _log.warning("Left out of the list: %s", error)
+            damage = error
             continue
         if record is not None:
             found.append(_entry(child, record))
+    if damage is not None and not found:
+        raise damage  # "The zoo is empty" would not be true.
     return Zoo(found)
 
 
@@ -288,21 +299,11 @@ def _described(path, record):
     results = tuple(card.get("results") or ())
     outputs = record.get("outputs") or {}
     shape = (record.get("input") or {}).get("shape")
-    facts = {
-        name: card.get(name)
-        for name in (
-            "summary",
-            "architecture",
-            "image_size_pixels",
-            "data",
-            "data_licence",
-            "command",
-        )
-    }
+    facts = {name: _typed(card, name, kind) for name, kind in _FACTS.items()}
     return ZooEntry(
         name=path.name,
         path=path,
-        num_parameters=record.get("num_parameters"),
+        num_parameters=_typed(record, "num_parameters", int),
         num_features=outputs["default"]["shape"][-1] if "default" in outputs else None,
         input_shape=tuple(shape) if shape else None,
         metrics=tuple(
@@ -318,6 +319,14 @@ def _described(path, record):
         published=record.get("published") is True,
         **facts,
     )
+
+
+def _typed(record, name, kind):
+    """Return an entry of a record if it is of the kind, or None without one."""
+    value = record.get(name)
+    if value is not None and type(value) is not kind:
+        raise TypeError(f"`{name}` is {value!r:.40}")
+    return value
 
 
 def _row(entry):

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError, DataError
-from simclr_tf.evaluation import compare, evaluate_encoder
+from simclr_tf.evaluation import compare, evaluate_encoder, evaluate_features
+from simclr_tf.evaluation.protocols import check_labels
 
 SETTINGS = {"k": 5, "per_class": 3, "draws": 2, "l2_values": [1.0, 0.01]}
 
@@ -180,3 +181,32 @@ def test_unknown_names_of_penalties_list_the_choices():
         evaluate_encoder(
             None, batches(8, 0), batches(8, 1), protocols=["linear"], l2_values="papper"
         )
+
+
+def test_a_class_that_only_the_test_set_has_counts_as_missed():
+    rng = np.random.default_rng(0)
+    train = rng.normal(size=(30, 4)), np.arange(30) % 3
+    test = rng.normal(size=(20, 4)), np.full(20, 7)
+    found = evaluate_features(
+        "toy",
+        train,
+        test,
+        protocols=["knn", "linear", "few", "ridge", "linear_sgd"],
+        linear_epochs=1,
+        **SETTINGS,
+    )
+    assert [measurement.value for measurement in found] == [0.0] * 5
+
+
+def test_labels_are_judged_without_features():
+    labels = np.repeat([0, 1], 8)
+    check_labels(["knn", "linear", "few"], labels, labels, **SETTINGS)
+    for protocols, train, words in (
+        (["knn"], labels[:3], "`k` must lie between 1 and"),
+        (["few"], labels[:9], "Class 1 has only 1 labelled"),
+        (["linear"], [0, 1], "images enough to hold some out"),
+        (["ridge"], labels[:8], "at least two classes"),
+        (["ridge"], [-1, -1], "training set has no labels"),
+    ):
+        with pytest.raises((ConfigError, DataError), match=words):
+            check_labels(protocols, np.array(train), labels, **SETTINGS)

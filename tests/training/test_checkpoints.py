@@ -50,6 +50,7 @@ def test_only_the_newest_are_kept(tmp_path):
         "garbage manifest",
         "no files in the manifest",
         "manifest of another step",
+        "null in the manifest",
         "empty folder",
     ],
 )
@@ -78,6 +79,9 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(
     elif damage == "manifest of another step":
         text = (newest / MANIFEST).read_text()
         (newest / MANIFEST).write_text(text.replace('"step": 2', '"step": 9'))
+    elif damage == "null in the manifest":
+        manifest = json.loads((newest / MANIFEST).read_text())
+        (newest / MANIFEST).write_text(json.dumps({**manifest, "versions": None}))
     else:
         for path in newest.iterdir():
             path.unlink()
