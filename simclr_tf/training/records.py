@@ -243,7 +243,7 @@ def keep_lines_up_to(path, step):
 def read_metrics(path):
     """Read the records of a metrics.jsonl, oldest first, without a torn last line."""
     records = []
-    if pathlib.Path(path).exists():
+    if pathlib.Path(path).is_file():  # A device would be read without an end.
         text = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")
         for line in text.splitlines():
             record = record_of_line(line)

@@ -161,6 +161,15 @@ def test_npz_with_a_member_of_another_kind_is_read_without_it(tmp_path, images):
     assert open_source(f"npz:{tmp_path}/set.npz").labels is None
 
 
+def test_header_that_python_cannot_split_into_words_is_refused(tmp_path):
+    """Found by a coverage-guided fuzzer: NumPy does not catch its TokenError."""
+    header = b"{'descr': ((" + b" " * 51 + b"\n"
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    (tmp_path / "set.npy").write_bytes(content + bytes(64))
+    with pytest.raises(DataError, match="not an array file"):
+        open_source(f"npz:{tmp_path}/set.npy")
+
+
 def test_npz_without_the_keys_names_those_present(tmp_path, images):
     np.savez(tmp_path / "mine.npz", pictures=images, y_train=np.arange(6))
     with pytest.raises(DataError, match=r"x_train.*keys=\['pictures', 'y_train'\]"):

@@ -4,7 +4,6 @@ import math
 import os
 import struct
 import zipfile
-import zlib
 
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
@@ -40,15 +39,7 @@ class Npz(SourceKind):
             labels = None if request.labelled is False else labels
         except DataError:
             raise
-        except (
-            ValueError,
-            OSError,
-            EOFError,
-            RuntimeError,
-            struct.error,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+        except Exception as error:  # Whatever NumPy and zipfile do with damage.
             raise DataError(
                 f"`{name}` is not an array file that NumPy can read without pickle"
                 f"{_reason(error)}. " + received_text(data=name)
