@@ -274,7 +274,7 @@ def undamaged_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
         return None
     try:
         record = read_json(path, finite=False)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path} is damaged ({plain_reason(error)}): restore it from a copy, or "
             "export again."

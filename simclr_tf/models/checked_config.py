@@ -136,7 +136,7 @@ class _Copy:
         copied = [self.layer(entry, calls) for entry in entries]
         calls.check_order()
         return {
-            "name": self.data(config.get("name")),
+            "name": _name(config),
             "trainable": config.get("trainable", True) is not False,
             "layers": copied,
             "input_layers": calls.ends(config.get("input_layers")),
@@ -151,10 +151,8 @@ class _Copy:
         copied = [self.layer(entry) for entry in entries]
         if isinstance(config, list):
             return {"name": "sequential", "layers": copied}
-        others = {
-            key: config[key] for key in ("name", "build_input_shape") if key in config
-        }
-        return {**self.data(others), "layers": copied}
+        others = {key: config[key] for key in ("build_input_shape",) if key in config}
+        return {"name": _name(config), **self.data(others), "layers": copied}
 
     def operation(self, config):
         function = config.get("function")
@@ -306,6 +304,14 @@ def _is_of_keras(entry):
         None,
         entry.get("class_name"),
     )
+
+
+def _name(config):
+    """Return the name of a network; None lets Keras choose one."""
+    name = config.get("name")
+    if name is not None and not (isinstance(name, str) and len(name) <= LONGEST_TEXT):
+        raise DataError(f"it has a network with the name {_shown(name)}")
+    return name
 
 
 def _shown(value):

@@ -97,6 +97,8 @@ def unpacked(path):
 
 def _check_member(member, path):
     """Refuse links too, which tarfile's own filter allows within the folder."""
+    if "\0" in member.name or member.size < 0:
+        raise DataError(f"{path} is refused and nothing was unpacked: it is damaged.")
     name = pathlib.PurePosixPath(member.name)
     outside = name.is_absolute() or ".." in name.parts or "\\" in member.name
     if outside or not (member.isfile() or member.isdir()):

@@ -28,6 +28,7 @@ from simclr_tf.limits import LARGEST_JSON, parse_json, unpacked_limit
 from simclr_tf.models import check_encoder, split_classifier
 from simclr_tf.models.checked_config import checked_network
 from simclr_tf.models.closed_lists import variables_at_most
+from simclr_tf.training.hdf5_trial import require_end
 
 # What fine-tuning and distillation call the networks that they keep.
 CLASSIFIER_FILE, STUDENT_FILE = "classifier.keras", "student.keras"
@@ -174,6 +175,7 @@ def _copy_zip(path, folder):
         config = checked_network(parse_json(_member(archive, _CONFIG)))
         with archive.open(_STORED) as source, weights.open("wb") as target:
             shutil.copyfileobj(source, target)
+    require_end(weights)
     with h5py.File(weights, "r") as file:
         values = _count_values(file, weights.stat().st_size)
     with zipfile.ZipFile(copy, "w") as archive:
@@ -191,6 +193,7 @@ def _member(archive, name):
 def _copy_hdf5(path, folder):
     """Copy the config and the weights of an HDF5 file."""
     copy = folder / "model.h5"
+    require_end(path)
     with h5py.File(path, "r") as file:
         config = checked_network(parse_json(file.attrs["model_config"]))
         values = _count_values(file, path.stat().st_size, only=_WEIGHTS)

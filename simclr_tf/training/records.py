@@ -259,7 +259,7 @@ def read_metrics(path):
     Raises:
       OSError: the file cannot be read.
     """
-    if not pathlib.Path(path).exists():
+    if not pathlib.Path(path).is_file():  # A device would be read without an end.
         return []
     records = []
     content = pathlib.Path(path).read_bytes()

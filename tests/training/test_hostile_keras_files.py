@@ -440,3 +440,11 @@ def test_every_name_on_the_list_is_a_layer_of_keras():
     names = {name for name in dir(layers) if isinstance(getattr(layers, name), type)}
     assert set() == LAYERS - names
     assert not LAYERS & {"Lambda", "TFSMLayer", "TextVectorization", "StringLookup"}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("wrong", [["a", "a"], 1, "x" * 2_000])
+def test_network_without_a_name_of_text_is_refused(name, wrong, tmp_path):
+    path = written(tmp_path / name, lambda config: config["config"].update(name=wrong))
+    with pytest.raises(DataError, match="a network with the name"):
+        load_encoder(path)

@@ -4,7 +4,6 @@ import math
 import os
 import struct
 import zipfile
-import zlib
 
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
@@ -40,15 +39,7 @@ class Npz(SourceKind):
             labels = None if request.labelled is False else labels
         except DataError:
             raise
-        except (
-            ValueError,
-            OSError,
-            EOFError,
-            RuntimeError,
-            struct.error,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+        except Exception as error:  # Whatever NumPy and zipfile do with damage.
             raise DataError(
                 f"`{name}` is not an array file that NumPy can read without pickle"
                 f"{_reason(error)}. " + received_text(data=name)
@@ -76,7 +67,8 @@ def _read_arrays(path, part, name):
             check_claim(stream, os.path.getsize(path), f"`{name}`")
         return np.load(path, mmap_mode="r", allow_pickle=False), None, None
     with np.load(path, allow_pickle=False) as archive:
-        present = sorted(archive.files)
+        members = archive.zip.namelist()
+        present = sorted(m.removesuffix(".npy") for m in members if m.endswith(".npy"))
         key = f"x_{part}"
         if key not in present:
             raise DataError(
