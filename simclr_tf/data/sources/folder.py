@@ -3,7 +3,8 @@
 import os
 
 from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
-from simclr_tf.data.image_files import SUFFIXES, inspect_files
+from simclr_tf.data.image_files import inspect_files
+from simclr_tf.data.pillow_images import suffixes
 from simclr_tf.data.random_access import EncodedSource, grey_or_colour
 from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
 from simclr_tf.errors import DataError, received_text
@@ -129,7 +130,7 @@ class Folder(SourceKind):
             )
             raise DataError(
                 f"`{name}` holds no images for split `{part}` ({found}); formats: "
-                f"{', '.join(suffix[1:] for suffix in SUFFIXES)}. "
+                f"{', '.join(sorted(suffix[1:] for suffix in suffixes()))}. "
                 + received_text(folder=folder)
             )
         labels, classes = _folder_labels(files, folder, path, request.labelled, name)
@@ -183,12 +184,16 @@ def scan_images(folder):
                 # A link to a folder that contains it would never end.
                 if identity not in ancestors:
                     pending.append((relative, (*ancestors, identity)))
-            elif entry.name.lower().endswith(SUFFIXES):
+            elif _is_image_name(entry.name):
                 found.append((relative, _size(entry)))
             else:
                 others.append(relative)
     found.sort(key=lambda pair: os.fsencode(pair[0]))
     return [file for file, _ in found], [size for _, size in found], sorted(others)
+
+
+def _is_image_name(name):
+    return os.path.splitext(name)[1].lower() in suffixes()
 
 
 def _entries(folder):
@@ -266,9 +271,6 @@ def _folder_labels(files, folder, path, labelled, name):
 def _holds_image(folder):
     """Tell whether there is an image below `folder`; stop at the first."""
     for _, _, names in os.walk(folder, followlinks=False):
-        if any(
-            name.lower().endswith(SUFFIXES) and not name.startswith(".")
-            for name in names
-        ):
+        if any(_is_image_name(name) and not name.startswith(".") for name in names):
             return True
     return False
