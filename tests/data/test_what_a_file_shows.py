@@ -321,3 +321,19 @@ def test_transparent_png_does_not_take_the_short_way(tmp_path, picture):
     picture.save(tmp_path / "key.png", transparency=picture.getpixel((0, 0)))
     paths = sorted(str(path) for path in tmp_path.iterdir())
     assert inspect_files(paths)[:2] == ({}, {"other"})
+
+
+def test_files_that_are_left_out_are_counted_by_their_endings(
+    tmp_path, picture, caplog
+):
+    for name in ("a.png", "b.png"):
+        picture.save(tmp_path / name)
+    for name in ("1.HEIC", "2.heic", "Thumbs.db", "notes.txt", "README"):
+        (tmp_path / name).write_bytes(b"something")
+    with caplog.at_level("WARNING", "simclr_tf"):
+        source = open_source(f"folder:{tmp_path}")
+    assert source.num_examples == 2
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"Left out 5 of 7 files of `folder:{tmp_path}`")
+    assert "2 .heic" in line and "1 .db" in line and "1 README" in line
+    assert "pip install pillow-heif" in line

@@ -2,7 +2,11 @@
 
 import os
 
-from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
+from simclr_tf.data.corruption import (
+    check_corrupt_fraction,
+    report_dropped,
+    report_other_files,
+)
 from simclr_tf.data.image_files import inspect_files
 from simclr_tf.data.pillow_images import suffixes
 from simclr_tf.data.random_access import EncodedSource, grey_or_colour
@@ -106,7 +110,7 @@ class Folder(SourceKind):
     two sub-folders, one level down; with True the first sub-folder is the class.
     """
 
-    forms = {"folder:PATH": "jpg, png, bmp, gif or webp files"}
+    forms = {"folder:PATH": "jpg, png, webp, tif, gif, bmp, ... files"}
     splits = "sub-folders train, test, val, ... if there are only such; else train"
     labels = "one sub-folder a class, or none at all"
     may_hold_out = True
@@ -122,6 +126,7 @@ class Folder(SourceKind):
         part, bounds = parse_split(request.split)
         folder = _split_folder(path, part, name)
         files, sizes, others = scan_images(folder)
+        report_other_files(others, len(files), name)
         if not files:
             found = (
                 f"{len(others)} other files, e.g. {others[0]}"
