@@ -109,9 +109,8 @@ def publishing(output_dir, overwrite):
             whole_folder(output_dir) as folder,
         ):
             yield folder
-            check_free(
-                output_dir, overwrite
-            )  # Another process may have written it in the meantime.
+            # Another process may have written it in the meantime.
+            check_free(output_dir, overwrite)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or plain_reason(error)
         raise WorkdirError(
