@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 from simclr_tf.errors import require
 
+_MOST_EPOCHS = 2**31 - 1
+
 
 def steps_per_epoch(num_examples: int, global_batch_size: int) -> int:
     """Count the full batches in one pass over the data.
@@ -51,11 +53,21 @@ def total_steps(epochs: int, steps: int | None, epoch_steps: int) -> int:
 def warmup_steps(warmup_epochs: float, steps: int | None, epoch_steps: int) -> int:
     """Return the length of the warm-up: `steps` if given, else `warmup_epochs`.
 
+    Raises:
+      ConfigError: a warm-up that no run could come to the end of.
+
     Example:
       >>> warmup_steps(warmup_epochs=0.5, steps=None, epoch_steps=23)
       12
     """
-    return steps if steps is not None else round(warmup_epochs * epoch_steps)
+    if steps is not None:
+        return steps
+    require(
+        warmup_epochs <= _MOST_EPOCHS,
+        f"`warmup_epochs` must be at most {_MOST_EPOCHS:,}.",
+        warmup_epochs=warmup_epochs,
+    )
+    return round(warmup_epochs * epoch_steps)
 
 
 def segments(

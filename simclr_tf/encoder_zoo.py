@@ -6,13 +6,15 @@ The config.json of an export describes it. Nothing here imports TensorFlow.
 from __future__ import annotations
 
 import dataclasses
-import json
+import logging
 import os
 import pathlib
 from typing import Any
 
 from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, unknown_choice
+from simclr_tf.files import plain_reason
+from simclr_tf.limits import read_json
 
 EXPORT_FORMAT = "simclr_tf.export/1"
 RECORD = "config.json"
@@ -20,6 +22,15 @@ PREFIX = "zoo:"
 FOLDER = "exported_models"
 _HEADLINES = {"kNN (%)": "weighted_knn", "linear (%)": "linear_probe"}
 _THIS_ENCODER = "this encoder"
+_FACTS = {
+    "summary": str,
+    "architecture": str,
+    "image_size_pixels": int,
+    "data": str,
+    "data_licence": str,
+    "command": str,
+}
+_log = logging.getLogger("simclr_tf")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +165,8 @@ def zoo(folder: StrPath | None = None) -> Zoo:
 
     Returns:
       Zoo: a tuple of ZooEntry in the order of their names, which can be indexed by name
-      and prints as a table. Other sub-folders are left out.
+      and prints as a table. Sub-folders that are no exports are left out, and those
+      whose config.json is damaged are named in the log.
 
     Raises:
       DataError: a missing folder, or an export with a damaged config.json.
@@ -171,12 +183,21 @@ def zoo(folder: StrPath | None = None) -> Zoo:
     folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():
         raise DataError(f"There is no zoo at {folder}: it is not a folder.")
-    found = (
-        (child, read_export_record(child))
-        for child in sorted(folder.iterdir())
-        if not child.name.startswith(".")
-    )
-    return Zoo(_entry(path, record) for path, record in found if record is not None)
+    found, damage = [], None
+    for child in sorted(folder.iterdir()):
+        if child.name.startswith("."):
+            continue
+        try:
+            record = undamaged_export_record(child)
+        except DataError as error:
+            _log.warning("Left out of the list: %s", error)
+            damage = error
+            continue
+        if record is not None:
+            found.append(_entry(child, record))
+    if damage is not None and not found:
+        raise damage  # "The zoo is empty" would not be true.
+    return Zoo(found)
 
 
 def default_folder() -> pathlib.Path | None:
@@ -228,12 +249,36 @@ def read_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
       folder: pathlib.Path.
 
     Returns:
-      dict; None if the file is missing or is not the record of an export.
+      dict; None if the file is missing, damaged, or not the record of an export.
     """
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return undamaged_export_record(folder)
+    except DataError:
         return None
+
+
+def undamaged_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
+    """Read the config.json of an export, and refuse a damaged one.
+
+    Args:
+      folder: pathlib.Path.
+
+    Returns:
+      dict; None where there is none, or one of something else.
+
+    Raises:
+      DataError: the file cannot be read, or is no JSON.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        record = read_json(path, finite=False)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} is damaged ({plain_reason(error)}): restore it from a copy, or "
+            "export again."
+        ) from error
     is_ours = isinstance(record, dict) and record.get("format") == EXPORT_FORMAT
     return record if is_ours else None
 
@@ -241,7 +286,7 @@ def read_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
 def _entry(path, record):
     try:
         return _described(path, record)
-    except (AttributeError, KeyError, IndexError, TypeError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise DataError(
             f"{path / RECORD} is damaged: it does not describe an export "
             f"({type(error).__name__}: {error})."
@@ -254,21 +299,11 @@ def _described(path, record):
     results = tuple(card.get("results") or ())
     outputs = record.get("outputs") or {}
     shape = (record.get("input") or {}).get("shape")
-    facts = {
-        name: card.get(name)
-        for name in (
-            "summary",
-            "architecture",
-            "image_size_pixels",
-            "data",
-            "data_licence",
-            "command",
-        )
-    }
+    facts = {name: _typed(card, name, kind) for name, kind in _FACTS.items()}
     return ZooEntry(
         name=path.name,
         path=path,
-        num_parameters=record.get("num_parameters"),
+        num_parameters=_typed(record, "num_parameters", int),
         num_features=outputs["default"]["shape"][-1] if "default" in outputs else None,
         input_shape=tuple(shape) if shape else None,
         metrics=tuple(
@@ -284,6 +319,14 @@ def _described(path, record):
         published=record.get("published") is True,
         **facts,
     )
+
+
+def _typed(record, name, kind):
+    """Return an entry of a record if it is of the kind, or None without one."""
+    value = record.get(name)
+    if value is not None and type(value) is not kind:
+        raise TypeError(f"`{name}` is {value!r:.40}")
+    return value
 
 
 def _row(entry):

@@ -1,8 +1,8 @@
 """The command `simclr-tf VERB ...`: argv, errors and exit codes of every tool.
 
-A user's mistake is one line on stderr and exit code 2; nothing else is caught, so a
-bug keeps its traceback. TensorFlow is imported only after `--help` and typos are
-handled.
+A user's mistake is one line on stderr and exit code 2, and so is what memory and disks
+refuse; nothing else is caught, so a bug keeps its traceback. TensorFlow is imported
+only after `--help` and typos are handled.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from absl import flags
 
 from simclr_tf.config.moved import present_spelling
 from simclr_tf.errors import Interrupted, LostPeerError, SimCLRError
+from simclr_tf.files import may_be_a_pattern, plain_reason
 from simclr_tf.tools.config_flags import Given, define
 from simclr_tf.tools.flag_help import help_text
 
@@ -113,6 +114,11 @@ def execute(verb, doc, sections, run, argv=None):
     except BrokenPipeError:  # The reader, such as `| head`, has closed the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except Exception as error:
+        problem = _problem_of_machine(error)
+        if problem is None:
+            raise  # A bug keeps its traceback.
+        return _fail(problem)
     return code or 0
 
 
@@ -159,6 +165,7 @@ def results_folder(options):
 def export_of(workdir):
     """List the flags that export the run in a folder, for `done`."""
     name = pathlib.Path(workdir).expanduser().resolve().name
+    name = "".join("_" if may_be_a_pattern(letter) else letter for letter in name)
     output = new_path(pathlib.Path("exported_models") / name)
     return {"workdir": workdir, "output": output}
 
@@ -230,6 +237,20 @@ def _parse(verb, values, arguments):
         raise FlagError(" ".join(str(error).split())) from None
     if rest:
         raise FlagError(f"Unexpected argument '{rest[0]}': flags are --name=value.")
+
+
+def _problem_of_machine(error):
+    """Describe in one line what memory or a disk did; None for anything else."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"MemoryError", "ResourceExhaustedError"}:  # The latter: TensorFlow's.
+        return (
+            f"Out of memory: {plain_reason(error)}. Use a smaller batch, smaller "
+            "images or a smaller network."
+        )
+    if isinstance(error, OSError) and error.errno is not None:
+        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return f"{place}{error.strerror}. Is it readable and writable, with room left?"
+    return None
 
 
 def _exit_now(code):

@@ -26,9 +26,12 @@ def run(given):
     from simclr_tf.commands.run_card import card_of_run, record_of_run
     from simclr_tf.commands.stripped_paths import strip_folders
     from simclr_tf.export import check_formats, export_saved_model
+    from simclr_tf.export.publication import check_free
     from simclr_tf.training import Workdir
 
+    # Before the work, not after it.
     check_formats(options.formats)
+    check_free(pathlib.Path(options.output).expanduser(), options.overwrite)
     workdir = Workdir(options.workdir)
     card = card_of_run(workdir, publish=options.publish)
     if options.data_licence:

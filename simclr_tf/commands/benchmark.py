@@ -1,6 +1,8 @@
 """One benchmark, from its options to a JSON file, a table and a plot."""
 
 from simclr_tf.benchmarks import run_benchmark, write_record
+from simclr_tf.errors import WorkdirError
+from simclr_tf.files import require_writable
 from simclr_tf.report.benchmark_report import benchmark_markdown
 from simclr_tf.report.result_figures import compares_sizes, cost_figure
 
@@ -22,6 +24,11 @@ def benchmark_and_report(
     Raises:
       SimCLRError: see `run_benchmark`; or a file that cannot be written.
     """
+    require_writable(output.parent)
+    if profile is not None:
+        require_writable(profile)
+    if output.is_dir():
+        raise WorkdirError(f"Cannot write {output}: it is a folder.")
     record = run_benchmark(
         benchmark, config, memory=memory, profile=profile, command=command, say=say
     )

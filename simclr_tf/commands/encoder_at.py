@@ -6,7 +6,8 @@ import pathlib
 from simclr_tf._keras import keras
 from simclr_tf.config import Config
 from simclr_tf.encoder_zoo import encoder_path
-from simclr_tf.errors import ConfigError, WorkdirError, require
+from simclr_tf.errors import ConfigError, require
+from simclr_tf.files import require_writable
 from simclr_tf.training import (
     CheckpointStore,
     Workdir,
@@ -106,22 +107,18 @@ def open_encoder(options, chosen, encoder=None):
 
 
 def output_folder(options):
-    """Make the folder for results: --output, the workdir, or one in `evaluations`.
+    """Choose the folder for results: --output, the workdir, or one in `evaluations`.
+
+    It is made when the first result is written.
 
     Args:
       options: MeasuredEncoder.
 
     Raises:
-      WorkdirError: the folder cannot be made.
+      WorkdirError: nothing can be written there.
     """
-    path = encoder_path(options.path)
     if options.output:
-        folder = pathlib.Path(options.output)
-    else:
-        is_run = inspect_path(path).is_run
-        folder = path if is_run else pathlib.Path("evaluations") / path.name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorkdirError(f"Cannot write to {folder}: {error.strerror}.") from error
-    return folder
+        return require_writable(options.output)
+    path = encoder_path(options.path)
+    is_run = inspect_path(path).is_run
+    return require_writable(path if is_run else pathlib.Path("evaluations") / path.name)

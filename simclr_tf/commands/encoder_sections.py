@@ -156,9 +156,16 @@ def confusion_section(run, encoder, gallery, test, *, own_images):
 def _confusion(test, predictions, scores, classes, what, are_probabilities):
     labels = test.labels
     size = int(max(labels.max(), predictions.max())) + 1
-    names = tuple(class_name(label, test.classes) for label in range(size))
-    counts = np.zeros([size, size], np.int64)
-    np.add.at(counts, (labels, predictions), 1)
+    # Of many classes only those that occur.
+    found = (
+        np.arange(size)
+        if size <= _LARGEST_MATRIX
+        else np.unique(np.concatenate([labels, predictions]))
+    )
+    names = tuple(class_name(int(label), test.classes) for label in found)
+    counts = np.zeros([len(found), len(found)], np.int64)
+    places = np.searchsorted(found, labels), np.searchsorted(found, predictions)
+    np.add.at(counts, places, 1)
     blocks = [
         Text(
             f"By {what}: {np.mean(labels == predictions):.1%} of {len(labels):,} test "

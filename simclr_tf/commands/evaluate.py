@@ -19,7 +19,9 @@ from simclr_tf.evaluation import (
     nearest_neighbours,
     write_results,
 )
+from simclr_tf.evaluation.protocols import check_labels
 from simclr_tf.files import write_atomically
+from simclr_tf.markdown import prose
 from simclr_tf.models.encoders import family_of
 from simclr_tf.report.galleries import (
     ImageRows,
@@ -59,6 +61,7 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
     before = None
     if place.is_run and family_of(place.config.encoder).can_build:
         before = untrained_encoder(Workdir(place.path))
+    check_labels(options, train.labels, test.labels)
     size, features = data.image_size_pixels, {}
     with plain_errors():
         results = compare(
@@ -80,7 +83,7 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
     results = dataclasses.replace(results, options=to_dict(options))
     write_results(folder / EVALUATION_FILE, results)
     table = results_markdown(results)
-    title = f"# Evaluation of {place.name}"
+    title = f"# Evaluation of {prose(place.name)}"
     write_atomically(folder / "evaluation.md", f"{title}\n\n{table}\n")
     say(f"\n{table}\n")
     if isinstance(train, ArraySource) and isinstance(test, ArraySource):

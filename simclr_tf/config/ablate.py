@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from simclr_tf.config.pretrain import PRESETS
 from simclr_tf.config.schema import (
+    MOST_REPETITIONS,
     Section,
     option,
     read_registry,
@@ -46,6 +47,7 @@ class AblateOptions(Section):
         1,
         "Repetitions of every cell, with seeds from --seed upwards.",
         common=True,
+        largest=MOST_REPETITIONS,
     )
     shard: str = option(
         "1/1", "i/n: run only every n-th cell, beginning with the i-th.", common=True

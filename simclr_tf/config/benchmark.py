@@ -6,6 +6,7 @@ from typing import Literal
 from simclr_tf.config.data import RECIPES
 from simclr_tf.config.pretrain import ENCODERS, Arithmetic
 from simclr_tf.config.schema import (
+    LARGEST_SIDE,
     GuestOptions,
     Section,
     guest,
@@ -71,7 +72,9 @@ class BenchmarkConfig(Section):
         "Batches in one measurement of views and end_to_end; data_scale reads 8 "
         "times this number.",
     )
-    image_size_pixels: int = option(32, "Height and width of small images.")
+    image_size_pixels: int = option(
+        32, "Height and width of small images.", largest=LARGEST_SIDE
+    )
     recipe: str = option(
         "cifar",
         "Recipe of the views of small images.",
@@ -79,9 +82,13 @@ class BenchmarkConfig(Section):
     )
     jpeg_files: int = option(256, "Synthetic photographs of views.")
     jpeg_width_pixels: int = option(
-        500, "Width of the photographs; the height is 3/4 of it."
+        500,
+        "Width of the photographs; the height is 3/4 of it.",
+        largest=LARGEST_SIDE,
     )
-    jpeg_view_pixels: int = option(224, "Height and width of the views of photographs.")
+    jpeg_view_pixels: int = option(
+        224, "Height and width of the views of photographs.", largest=LARGEST_SIDE
+    )
     jpeg_recipe: str = option(
         "simclr_v2", "Recipe of the views of photographs.", choices=RECIPES
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from simclr_tf.config.schema import (
+    LARGEST_SIDE,
     Section,
     option,
     read_registry,
@@ -70,6 +71,7 @@ class DataConfig(Section):
         "Height and width of a view, in pixels.",
         flag="image_size_pixels",
         common=True,
+        largest=LARGEST_SIDE,
     )
     channels: int | None = option(
         None, "Channels to decode images to; as in the source if unset."

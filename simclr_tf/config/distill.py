@@ -15,6 +15,9 @@ from simclr_tf.config.pretrain import (
     Scaling,
 )
 from simclr_tf.config.schema import (
+    LARGEST_SEED,
+    LARGEST_SIDE,
+    MOST_REPLICAS,
     GuestOptions,
     Section,
     find_guest,
@@ -64,6 +67,7 @@ class DistillConfig(Section):
         "Height and width of the images as the teacher sees them.",
         required="the size of the teacher's training images (its file has none)",
         common=True,
+        largest=LARGEST_SIDE,
     )
     max_corrupt_fraction: float = option(
         0.01,
@@ -134,7 +138,7 @@ class DistillConfig(Section):
         "Smallest crop, as a fraction of the image's area; the recipe's if unset.",
         flag="augment.crop_area_min_fraction",
     )
-    seed: int = option(0, "Seed of everything random.")
+    seed: int = option(0, "Seed of everything random.", largest=LARGEST_SEED)
     strategy: OneProcessStrategy = option(
         "auto",
         "auto: all GPUs of this machine if there are several, else one device.",
@@ -142,6 +146,7 @@ class DistillConfig(Section):
     replicas: int | None = option(
         None,
         "mirrored: devices to train on; without a GPU, logical CPU devices.",
+        largest=MOST_REPLICAS,
     )
     compile_views: bool = option(True, "Compile the making of views with XLA.")
 

@@ -8,6 +8,9 @@ from typing import Literal
 
 from simclr_tf.config.data import RECIPES
 from simclr_tf.config.schema import (
+    LARGEST_SEED,
+    LARGEST_SIDE,
+    MOST_REPETITIONS,
     Section,
     option,
     require_at_least_one,
@@ -55,12 +58,13 @@ class MeasuredEncoder(Section):
         None,
         "Height and width of the encoder's input images; the run's if unset.",
         common=True,
+        largest=LARGEST_SIDE,
     )
     output: str | None = option(
         None, "Folder for the results; the workdir if unset.", common=True
     )
 
-    def check(self):
+    def check(self) -> None:
         require(
             bool(self.workdir) != bool(self.encoder),
             "Exactly one of --workdir and --encoder is required: the folder of a run, "
@@ -89,6 +93,10 @@ class KNNConfig(Section):
     k: int = option(20, "Neighbours that vote.")
     temperature: float = option(0.07, "Temperature of the votes.")
 
+    def check(self):
+        require_at_least_one(k=self.k)
+        require_positive(temperature=self.temperature)
+
 
 @dataclass(frozen=True)
 class LinearConfig(Section):
@@ -111,7 +119,7 @@ class LinearConfig(Section):
         choices=RECIPES,
     )
 
-    def check(self):
+    def check(self) -> None:
         require_positive(epochs=self.epochs, batch_size=self.batch_size)
         for rate in self.base_learning_rates or ():
             require_positive(base_learning_rates=rate)
@@ -124,9 +132,9 @@ class FewConfig(Section):
     labels_per_class: int = option(
         10, "Labels a class; 0 leaves the protocol out.", flag="labels_per_class"
     )
-    draws: int = option(5, "Draws of the labels.")
+    draws: int = option(5, "Draws of the labels.", largest=MOST_REPETITIONS)
 
-    def check(self):
+    def check(self) -> None:
         require_not_negative(labels_per_class=self.labels_per_class)
         require_at_least_one(draws=self.draws)
 
@@ -146,12 +154,16 @@ class EvaluateConfig(Section):
         choices=PROTOCOLS,
         common=True,
     )
-    seed: int = option(0, "Seed of the draws, of held-out images, and of training.")
+    seed: int = option(
+        0,
+        "Seed of the draws, of held-out images, and of training.",
+        largest=LARGEST_SEED,
+    )
     knn: KNNConfig = field(default_factory=KNNConfig)
     linear: LinearConfig = field(default_factory=LinearConfig)
     few: FewConfig = field(default_factory=FewConfig)
 
-    def check(self):
+    def check(self) -> None:
         require_not_negative(seed=self.seed)
         require(
             self.measured(),
@@ -160,7 +172,7 @@ class EvaluateConfig(Section):
             labels_per_class=self.few.labels_per_class,
         )
 
-    def measured(self):
+    def measured(self) -> list[str]:
         """Return the protocols to run, each once; without labels a class, not `few`.
 
         Example:
@@ -181,7 +193,7 @@ class EvaluateOptions(EvaluateConfig, MeasuredEncoder):
     )
     batch_size: int = option(256, "Images a step of the encoder.")
 
-    def check(self):
+    def check(self) -> None:
         MeasuredEncoder.check(self)
         EvaluateConfig.check(self)
         require_positive(batch_size=self.batch_size)

@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from simclr_tf.config.schema import Section, option, require_at_least_one
+from simclr_tf.config.schema import (
+    LARGEST_SIDE,
+    Section,
+    option,
+    require_at_least_one,
+    require_not_negative,
+)
 from simclr_tf.errors import require
 
 # name -> its use; the code is in `simclr_tf.export`.
@@ -80,6 +86,13 @@ class ExportOptions(Section):
                 "the pretrained encoder.",
                 classifier=self.classifier,
             )
+        require_not_negative(version=self.version)
+        for name in ("version", "archive", "with_preprocessing"):
+            require(
+                "saved_model" in self.formats or getattr(self, name) in (None, False),
+                f"--{name} is about the SavedModel: add saved_model to the formats.",
+                formats=self.formats,
+            )
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,9 @@ class ConvertOptions(Section):
         "e.g. tfds:imagenet2012.",
     )
     image_size_pixels: int | None = option(
-        None, "Size of the training images; 224, or 32 for a small stem, if unset."
+        None,
+        "Size of the training images; 224, or 32 for a small stem, if unset.",
+        largest=LARGEST_SIDE,
     )
 
     def check(self):
@@ -135,6 +150,7 @@ class ConvertOptions(Section):
             target=self.target,
         )
         require_at_least_one(image_size_pixels=self.image_size_pixels)
+        require_not_negative(probe_layer=self.probe_layer)
         # No option is ignored silently.
         has_meaning = {
             "copy": self.source == "google_tf1",

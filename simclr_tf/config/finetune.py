@@ -11,6 +11,9 @@ from simclr_tf.config.pretrain import (
     Scaling,
 )
 from simclr_tf.config.schema import (
+    LARGEST_SEED,
+    MOST_REPETITIONS,
+    MOST_REPLICAS,
     Section,
     option,
     part_of,
@@ -167,14 +170,17 @@ class _FewLabelOptions(MeasuredEncoder, FineTuneConfig):
         "Repetitions; seed s draws the labels, the order, the crops and the weights "
         "from scratch.",
         common=True,
+        largest=MOST_REPETITIONS,
     )
-    seed: int = option(0, "The first seed.")
+    seed: int = option(0, "The first seed.", largest=LARGEST_SEED)
     strategy: OneProcessStrategy = option(
         "auto",
         "auto: all GPUs of this machine if there are several, else one device.",
     )
     replicas: int | None = option(
-        None, "mirrored: devices to train on; without a GPU, logical CPU devices."
+        None,
+        "mirrored: devices to train on; without a GPU, logical CPU devices.",
+        largest=MOST_REPLICAS,
     )
 
     def check(self):

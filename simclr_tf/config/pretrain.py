@@ -14,6 +14,8 @@ from typing import Any, Literal
 from simclr_tf.config.data import AugmentConfig, DataConfig
 from simclr_tf.config.moved import with_present_names
 from simclr_tf.config.schema import (
+    LARGEST_SEED,
+    MOST_REPLICAS,
     GuestOptions,
     Section,
     guest,
@@ -65,7 +67,7 @@ class ProjectionHeadConfig(Section):
     kind: Literal["nonlinear", "linear", "none"] = option(
         "nonlinear", "nonlinear MLP, one linear layer, or none."
     )
-    num_layers: int = option(3, "Layers of the MLP (SimCLR v1: 2, v2: 3).")
+    num_layers: int = option(3, "Layers of the MLP (SimCLR v1: 2, v2: 3).", largest=100)
     hidden_features: int | None = option(
         None, "Width of the hidden layers; the encoder's feature width if unset."
     )
@@ -252,7 +254,9 @@ class Config(Section):
         "micro-batch, or with the moving statistics, which are then constant (for "
         "encoders of --init_from).",
     )
-    seed: int = option(0, "Seed of everything random.", common=True)
+    seed: int = option(
+        0, "Seed of everything random.", common=True, largest=LARGEST_SEED
+    )
     precision: Literal[Arithmetic, "auto"] = option(
         "float32",
         "float32, or bfloat16 for the network's arithmetic (the loss, "
@@ -290,6 +294,7 @@ class Config(Section):
         "mirrored: devices to train on; without a GPU, logical CPU devices. All "
         "devices if unset.",
         resumable=True,
+        largest=MOST_REPLICAS,
     )
     tpu: str | None = option(
         None,
@@ -358,6 +363,31 @@ class Config(Section):
             micro_batch_norm=self.micro_batch_norm,
         )
         require(0 <= self.seed < 2**63, "`seed` must be in [0, 2**63).", seed=self.seed)
+
+
+def idle_options(config: Config) -> dict[str, str]:
+    """Find options that are set, and that another one leaves without an effect.
+
+    A new run refuses them. Runs of earlier versions may have them, and continue.
+
+    Args:
+      config: Config.
+
+    Returns:
+      dict of dotted name to the rule that it breaks.
+
+    Example:
+      >>> idle_options(Config(init_parts="encoder_and_head"))
+      {'init_parts': '`init_parts` needs `init_from`, the run to take them from.'}
+    """
+    found = {}
+    if config.init_parts != "encoder" and config.init_from is None:
+        found["init_parts"] = (
+            "`init_parts` needs `init_from`, the run to take them from."
+        )
+    if config.data.cache_dir is not None and config.data.cache != "disk":
+        found["data.cache_dir"] = "`data.cache_dir` needs `data.cache=disk`."
+    return found
 
 
 def from_dict(values: dict[str, Any]) -> Config:

@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 
 from simclr_tf.config.pretrain import DEFAULT_PRESET, PRESETS
-from simclr_tf.config.schema import Section, option, require_at_least_one
+from simclr_tf.config.schema import (
+    Section,
+    option,
+    require_at_least_one,
+    require_not_negative,
+)
 from simclr_tf.errors import require
 
 
@@ -39,7 +44,7 @@ class ReportOptions(Section):
     )
     num_images: int = option(2000, "Images to sample, of training and of test.")
     map_images: int = option(1000, "Test images on the maps.")
-    seed: int = option(0, "Seed of the samples and of t-SNE.")
+    seed: int = option(0, "Seed of the samples and of t-SNE.", largest=2**32 - 1)
 
     def check(self):
         require(
@@ -53,6 +58,13 @@ class ReportOptions(Section):
             "--output is required for a comparison: FILE.html, FILE.md or a folder.",
             workdir=self.workdir,
         )
+        require(
+            min(self.num_images, self.map_images) >= 4,
+            "`num_images` and `map_images` must be >= 4.",
+            num_images=self.num_images,
+            map_images=self.map_images,
+        )
+        require_not_negative(seed=self.seed)
 
     def target(self):
         """Return the file or folder to write."""
@@ -87,8 +99,7 @@ class ShowViewsOptions(Section):
     num_pairs: int = option(256, "Pairs of views to measure.")
 
     def check(self):
-        require_at_least_one(
-            num_images=self.num_images,
-            num_shown=self.num_shown,
-            num_pairs=self.num_pairs,
+        require_at_least_one(num_images=self.num_images, num_shown=self.num_shown)
+        require(
+            self.num_pairs >= 2, "`num_pairs` must be >= 2.", num_pairs=self.num_pairs
         )

@@ -18,6 +18,10 @@ from simclr_tf.config.flat import (
     walk_options,
 )
 from simclr_tf.config.sections import (
+    LARGEST_SEED,
+    LARGEST_SIDE,
+    MOST_REPETITIONS,
+    MOST_REPLICAS,
     GuestOptions,
     Section,
     all_options,
@@ -40,6 +44,10 @@ from simclr_tf.config.values import (
 )
 
 __all__ = [
+    "LARGEST_SEED",
+    "LARGEST_SIDE",
+    "MOST_REPETITIONS",
+    "MOST_REPLICAS",
     "GuestOptions",
     "Section",
     "all_options",

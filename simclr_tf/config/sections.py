@@ -14,6 +14,11 @@ from dataclasses import field
 from simclr_tf.config.values import checked, item_type
 from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
 
+LARGEST = 2**31 - 1  # What shapes, loops and libraries in C can count to.
+LARGEST_SEED = 2**63 - 1
+LARGEST_SIDE = 65_535  # Pixels of the longest side of a JPEG.
+MOST_REPETITIONS, MOST_REPLICAS = 10_000, 1_024
+
 
 def option(
     default,
@@ -25,6 +30,7 @@ def option(
     required=None,
     common=False,
     additive=False,
+    largest=LARGEST,
 ):
     """Declare a dataclass field with its help text.
 
@@ -41,6 +47,7 @@ def option(
         run`). The section is refused without a value.
       common: bool, whether `--help` lists it among the common flags.
       additive: bool, a list whose flag is given once for each item.
+      largest: int, the largest value of a whole number, and of each in a list.
     """
     return field(
         default=default,
@@ -52,6 +59,7 @@ def option(
             "required": required,
             "common": common,
             "additive": additive,
+            "largest": largest,
         },
     )
 
@@ -216,13 +224,29 @@ def _checked(item, value, hint):
     if wanted and not value:
         raise ConfigError(f"--{flag_name(name, item)} is required: {wanted}.")
     value = checked(name, value, hint)
+    _require_countable(name, value, item.metadata.get("largest", LARGEST))
     choices = item.metadata.get("choices")
     if choices and value not in (None, ""):
         known = read_registry(choices)
+        require(
+            value != (),
+            f"`{name}` needs at least one of {', '.join(map(str, known))}.",
+            **{name: value},
+        )
         for one in value if item_type(hint) else [value]:
             if one not in known:
                 raise unknown_choice(name, one, known)
     return value
+
+
+def _require_countable(name, value, largest):
+    """Refuse a whole number, alone or in a list, that nothing could count to."""
+    for one in value if isinstance(value, tuple) else (value,):
+        require(
+            not isinstance(one, int) or abs(one) <= largest,
+            f"`{name}` must be at most {largest:,}.",
+            **{name: one},
+        )
 
 
 def flag_name(dotted, item):

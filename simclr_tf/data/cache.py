@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
+import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from simclr_tf.array_types import StrPath
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
-from simclr_tf.data.pixels import first_success
+from simclr_tf.data.pixels import READING, first_success
 from simclr_tf.data.random_access import EncodedSource, sample_images
 from simclr_tf.data.storage import (
     StoredContents,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 # The rest is left for training and for checkpoints.
 _USABLE = {"memory": 0.8, "disk": 0.9}
-_CONTENT, _SIZES = "content", "sizes.npy"
+_CONTENT, _SIZES, _CHECKSUMS = "content", "sizes.npy", "checksums.npy"
 _BATCH = 32
 _GOOD, _BROKEN, _OTHER_SIZE = 0, 1, 2
 
@@ -104,10 +105,12 @@ class ImageCache:
           _OtherSize: an image has another shape.
         """
         size = source.num_examples * int(np.prod(shape))
-        if (
-            self._place == "disk"
-        ):  # Other versions of TensorFlow may decode other pixels.
-            details = {"shape": list(shape), "decoder": tf.__version__}
+        if self._place == "disk":  # Other TensorFlows may decode other pixels.
+            details = {
+                "shape": list(shape),
+                "decoder": tf.__version__,
+                "reading": READING,
+            }
             return self._on_disk("decoded", source, size, **details)
         return in_memory(_pixels_of(source, shape), size)
 
@@ -156,8 +159,10 @@ class ImageCache:
                 else _contents_of(source)
             )
             with (folder / _CONTENT).open("wb") as file:
-                sizes = [file.write(piece) for piece in pieces]
+                rows = [(file.write(piece), zlib.crc32(piece)) for piece in pieces]
+            sizes, checksums = zip(*rows, strict=True)
             np.save(folder / _SIZES, np.array(sizes, np.int64))
+            np.save(folder / _CHECKSUMS, np.array(checksums, np.uint32))
 
         def waiting():
             self._say(
@@ -178,7 +183,8 @@ class ImageCache:
                 f"Cache       {entry}: {source.num_examples:,} {kind} images, "
                 f"{in_mebibytes(size)}, read before"
             )
-        return StoredContents(entry / _CONTENT, np.load(entry / _SIZES))
+        sizes, checksums = (np.load(entry / name) for name in (_SIZES, _CHECKSUMS))
+        return StoredContents(entry / _CONTENT, sizes, checksums)
 
     def _announce(self, where, kind, source, size, free):
         """Print what will be cached, or refuse what does not fit."""

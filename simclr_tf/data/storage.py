@@ -7,17 +7,19 @@ while others wait for its lock; the system releases the lock of a process that d
 """
 
 import concurrent.futures
-import contextlib
-import fcntl
 import json
 import os
 import pathlib
 import shutil
+import zlib
 
 import psutil
 
-from simclr_tf.files import whole_folder
+from simclr_tf.errors import DataError
+from simclr_tf.files import sha256_of, whole_folder
 from simclr_tf.lazy import np
+from simclr_tf.limits import read_json
+from simclr_tf.locks import locked
 
 _THREADS = 16
 MANIFEST = "manifest.json"
@@ -41,9 +43,11 @@ class StoredContents:
     Args:
       store: uint8 NumPy array, or path of a file.
       sizes: int64 `[n]`, their lengths; 0 for an image that could not be read.
+      checksums: uint32 `[n]`, their CRC-32; None if they are not checked.
     """
 
-    def __init__(self, store, sizes):
+    def __init__(self, store, sizes, checksums=None):
+        self._checksums = checksums
         self.sizes = np.asarray(sizes, np.int64)
         self._ends = np.cumsum(self.sizes)
         self._store = store
@@ -58,9 +62,15 @@ class StoredContents:
             os.close(self._descriptor)
 
     def as_array(self):
-        """Return all bytes as uint8, memory-mapped if they are in a file."""
+        """Return all bytes as uint8, memory-mapped if they are in a file.
+
+        Raises:
+          DataError: the file is damaged; all of it is read for this.
+        """
         if self._descriptor is None:
             return self._store
+        for place in range(0 if self._checksums is None else len(self.sizes)):
+            self._piece(place)
         return np.memmap(self._store, np.uint8, mode="r")
 
     def read(self, places):
@@ -71,25 +81,34 @@ class StoredContents:
 
         Returns:
           NumPy array `[B]` of bytes objects, empty where nothing can be read.
+
+        Raises:
+          DataError: the file is damaged.
         """
-        pieces = zip(
-            self._ends[places] - self.sizes[places], self.sizes[places], strict=True
-        )
-        contents = np.empty(
-            len(places), object
-        )  # Not dtype "S", which drops final zeros.
+        contents = np.empty(len(places), object)  # Not "S": that drops final zeros.
         read_all = map if self._pool is None else self._pool.map
-        contents[:] = list(read_all(self._piece, pieces))
+        contents[:] = list(read_all(self._piece, places))
         return contents
 
-    def _piece(self, piece):
-        start, size = map(int, piece)
+    def _piece(self, place):
+        size = int(self.sizes[place])
+        start = int(self._ends[place]) - size
         if self._descriptor is None:
             return self._store[start : start + size].tobytes()
         try:
-            return os.pread(self._descriptor, size, start)
+            content = os.pread(self._descriptor, size, start)
         except OSError:
             return b""  # Treated like an unreadable file: reported and replaced.
+        if (
+            self._checksums is not None
+            and zlib.crc32(content) != self._checksums[place]
+        ):
+            folder = pathlib.Path(self._store).parent
+            raise DataError(
+                f"The cache is damaged, not the images: delete {folder}, and the next "
+                "start reads them again."
+            )
+        return content
 
 
 def in_memory(pieces, size):
@@ -131,7 +150,9 @@ def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
     folder = pathlib.Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     entry = folder / name
-    with _locked(folder / f"{name}{_LOCK}", waiting):
+    lock = folder / f"{name}{_LOCK}"
+    lock.touch()
+    with locked(lock, waiting):
         if _is_whole(entry, identity):
             return entry, False
         # Of other images, or incomplete: left by a killed process of version 0.1.0.
@@ -140,29 +161,32 @@ def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
         with whole_folder(entry) as writing:
             fill(writing)
             sizes = {path.name: path.stat().st_size for path in writing.iterdir()}
-            text = json.dumps({"identity": identity, "bytes": sizes}, indent=1)
+            record = {
+                "identity": identity,
+                "bytes": sizes,
+                # The large file has a checksum for each of its pieces.
+                "sha256": {
+                    path.name: sha256_of(path) for path in writing.glob("*.npy")
+                },
+            }
+            text = json.dumps(record, indent=1)
             (writing / MANIFEST).write_text(text, encoding="utf-8")
     return entry, True
 
 
-@contextlib.contextmanager
-def _locked(path, waiting):
-    """Hold the exclusive lock of a file."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _is_whole(entry, identity):
     try:
-        manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
-        return manifest["identity"] == identity and all(
-            (entry / name).stat().st_size == size
-            for name, size in manifest["bytes"].items()
+        manifest = read_json(entry / MANIFEST)
+        return (
+            manifest["identity"] == identity
+            and all(
+                (entry / name).stat().st_size == size
+                for name, size in manifest["bytes"].items()
+            )
+            and all(
+                sha256_of(entry / name) == digest
+                for name, digest in manifest["sha256"].items()
+            )
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

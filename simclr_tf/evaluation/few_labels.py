@@ -8,12 +8,18 @@ import numpy as np
 
 from simclr_tf.config.finetune import METHODS
 from simclr_tf.data import evaluation_batches, label_subset, plain_errors
+from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError, require, unknown_choice
 from simclr_tf.evaluation.features import extract_features
-from simclr_tf.evaluation.linear_probe import linear_probe
+from simclr_tf.evaluation.linear_probe import (
+    HELD_OUT_FRACTION,
+    held_out_split,
+    linear_probe,
+)
 from simclr_tf.evaluation.results import Measurement, wilson_interval
 from simclr_tf.evaluation.run_log import LabelRun, RunLog
 from simclr_tf.models import check_endpoint, classifier_network, fresh_copy
+from simclr_tf.models.classifier import check_head_layer
 from simclr_tf.training.classifier_training import ClassifierTraining
 
 FINE_TUNED, FROM_SCRATCH, FROZEN, UNTRAINED_PROBE = METHODS.values()
@@ -39,7 +45,7 @@ class FewLabels:
 
     Raises:
       DataError: a source without labels.
-      ConfigError: an endpoint to freeze that the encoder does not have.
+      ConfigError: an endpoint to freeze, or a layer of the head, that is not there.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class FewLabels:
                     "and fine-tuning needs them."
                 )
         check_endpoint(encoder, config.freeze_until)
+        check_head_layer(projection_head, config.head_layer)
         self.encoder, self.train, self.test = encoder, train, test
         self.num_classes = max(train.num_classes, test.num_classes)
         self._config, self._head = config, projection_head
@@ -123,8 +130,14 @@ class FewLabels:
         )
         log = RunLog(None, {}) if log is None else log
         measurements = []
+        subsets_of = [
+            {seed: budget.subset(self.train, seed) for seed in seeds}
+            for budget in budgets
+        ]
+        for subsets in subsets_of:  # All before the first training.
+            self._check_subsets(methods, subsets)
         for place, budget in enumerate(budgets):
-            subsets = {seed: budget.subset(self.train, seed) for seed in seeds}
+            subsets = subsets_of[place]
             config = (
                 self._config
                 if epochs is None
@@ -150,6 +163,31 @@ class FewLabels:
                         on_run(run)
                 measurements.append(_measurement(budget, log.runs(cell, seeds)))
         return tuple(measurements)
+
+    def _check_subsets(self, methods, subsets):
+        """Refuse labelled images that are too few for a method.
+
+        Raises:
+          DataError, ConfigError: as the method would, after others were trained.
+        """
+        if any(method.startswith("linear") for method in methods):
+            for seed, ids in subsets.items():
+                held_out_split(self.train.labels[ids], HELD_OUT_FRACTION, seed)
+        if not all(method.startswith("linear") for method in methods):
+            fewest = self._fewest(self._config, subsets)
+            require_divisible(
+                min(self._config.batch_size, fewest),
+                self._strategy.num_replicas_in_sync,
+                name="batch_size",
+                largest=fewest,
+            )
+
+    def _fewest(self, config, subsets):
+        """Count the images of the smallest training set of the seeds."""
+        return min(
+            len(_split(self.train.labels, ids, config, seed)[0])
+            for seed, ids in subsets.items()
+        )
 
     def _epochs(self, method, config, subsets):
         """Return the planned passes over the labelled images; None for the probe."""
@@ -200,10 +238,6 @@ class FewLabels:
             config = dataclasses.replace(
                 config, freeze_until="none", layer_decay=1.0, head_layer=0
             )
-        fewest = min(
-            len(_split(self.train.labels, ids, config, seed)[0])
-            for seed, ids in subsets.items()
-        )
         with self._strategy.scope():
             network = classifier_network(
                 self.encoder,
@@ -215,7 +249,7 @@ class FewLabels:
         return ClassifierTraining(
             network,
             config,
-            num_examples=fewest,
+            num_examples=self._fewest(config, subsets),
             epochs=self._epochs(method, config, subsets),
             image_size_pixels=self._size,
             strategy=self._strategy,

@@ -41,11 +41,7 @@ def nearest_neighbours(
       [[2, 0]]
     """
     features, queries = _unit_rows(features), _unit_rows(queries)
-    require(
-        1 <= k <= len(features),
-        f"`k` must be between 1 and the number of training images ({len(features)}).",
-        k=k,
-    )
+    check_k(k, len(features))
     require(query_block >= 1, "`query_block` must be >= 1.", query_block=query_block)
     candidate_block = max(k, _SIMILARITIES_A_BLOCK // query_block)
     indices, similarities = [], []
@@ -55,6 +51,23 @@ def nearest_neighbours(
         indices.append(found[0])
         similarities.append(found[1])
     return np.concatenate(indices), np.concatenate(similarities)
+
+
+def check_k(k: int, number: int) -> None:
+    """Refuse more neighbours than there are images.
+
+    Args:
+      k: int.
+      number: int, training images.
+
+    Raises:
+      ConfigError: `k` outside [1, number].
+    """
+    require(
+        1 <= k <= number,
+        f"`k` must be between 1 and the number of training images ({number}).",
+        k=k,
+    )
 
 
 def knn_classify(

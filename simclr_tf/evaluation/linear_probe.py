@@ -18,6 +18,7 @@ from simclr_tf.evaluation.ridge import ALPHAS, fit_ridge
 
 # Ten times coarser than for the final fit: half the time, the same choices.
 _SWEEP_TOLERANCE = 1e-3
+HELD_OUT_FRACTION = 0.2  # Of each class, to choose a setting on.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,7 +72,7 @@ def linear_probe(
     test_labels: Array,
     *,
     l2_values: Sequence[float] = L2_VALUES,
-    held_out_fraction: float = 0.2,
+    held_out_fraction: float = HELD_OUT_FRACTION,
     scaling: str = "center",
     seed: int = 0,
 ) -> LinearProbe:

@@ -58,13 +58,7 @@ def classifier_network(
         "`num_classes` must be a whole number >= 1.",
         num_classes=num_classes,
     )
-    layers = [] if projection_head is None else projection_head.dense_layers
-    require(
-        isinstance(head_layer, numbers.Integral) and 0 <= head_layer <= len(layers),
-        f"`head_layer` must be a whole number from 0 to {len(layers)}, the layers "
-        "of the projection head.",
-        head_layer=head_layer,
-    )
+    check_head_layer(projection_head, head_layer)
     encoder = _copy(encoder, synchronized)
     x = encoder.output
     for index in range(head_layer):
@@ -73,6 +67,24 @@ def classifier_network(
         num_classes, kernel_initializer="zeros", dtype="float32", name=LOGITS
     )(x)
     return keras.Model(encoder.input, logits, name=f"{encoder.name}_classifier")
+
+
+def check_head_layer(projection_head: Layer | None, head_layer: int) -> None:
+    """Refuse a layer that a projection head does not have.
+
+    Args:
+      projection_head, head_layer: as for `classifier_network`.
+
+    Raises:
+      ConfigError: a number outside its range, or a head that is not there.
+    """
+    layers = [] if projection_head is None else projection_head.dense_layers
+    require(
+        isinstance(head_layer, numbers.Integral) and 0 <= head_layer <= len(layers),
+        f"`head_layer` must be a whole number from 0 to {len(layers)}, the layers "
+        "of the projection head.",
+        head_layer=head_layer,
+    )
 
 
 def split_classifier(network: Model) -> tuple[Model, Model]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from simclr_tf.array_types import Model
-from simclr_tf.config.schema import option, require_fraction, require_positive
+from simclr_tf.config.schema import option, require_fraction
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.lazy import keras
 from simclr_tf.models.conv_norm import ConvNorm, fixed_padding
@@ -33,6 +33,7 @@ DEPTHS = {
     152: ("bottleneck", (3, 8, 36, 3)),
     200: ("bottleneck", (3, 24, 36, 3)),
 }
+_WIDEST = 1024  # Times the layers of the paper, whose widest are 4 times.
 Stem = Literal["imagenet", "cifar", "small"]
 STEMS = get_args(Stem)
 GROUP_CHANNELS = (64, 128, 256, 512)
@@ -63,7 +64,11 @@ class ResNetOptions(EncoderOptions):
 
     def check(self):
         super().check()
-        require_positive(width_multiplier=self.width_multiplier)
+        require(
+            0 < self.width_multiplier <= _WIDEST,
+            f"`width_multiplier` must be > 0 and at most {_WIDEST:,}.",
+            width_multiplier=self.width_multiplier,
+        )
         require_fraction("sk_ratio", self.sk_ratio)
         require_fraction("se_ratio", self.se_ratio)
 

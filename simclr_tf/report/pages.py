@@ -12,7 +12,8 @@ import re
 from simclr_tf import __version__
 from simclr_tf.errors import WorkdirError
 from simclr_tf.extras import import_extra, require_extra
-from simclr_tf.files import write_atomically
+from simclr_tf.files import require_writable, write_atomically
+from simclr_tf.markdown import escaped, prose
 from simclr_tf.report.blocks import (
     Curves,
     FeatureMaps,
@@ -66,14 +67,13 @@ def write_page(page, output, name="report", command=None):
         paths = [output]
     else:
         paths = [output / f"{name}.html", output / f"{name}.md"]
-    make_folder(paths[0].parent)
     for path in paths:
         if path.suffix == ".html":
             text = html_of(page)
         else:
             text = _markdown_of(page, path.parent)
         # File names may hold bytes that are not UTF-8.
-        write_atomically(path, text.encode("utf-8", "replace"))
+        write_atomically(path, text.encode("utf-8", "replace"), make_folder=True)
     return paths
 
 
@@ -86,24 +86,15 @@ def prepare_output(output, packages=("matplotlib", "jinja2")):
 
     Raises:
       ConfigError: a package is missing.
-      WorkdirError: the folder cannot be made.
+      WorkdirError: nothing can be written there.
     """
     for package in packages:
         require_extra(package, extra="report", wanted="The report")
     output = pathlib.Path(output).expanduser()
-    make_folder(output.parent if output.suffix in FILES else output)
-
-
-def make_folder(folder):
-    """Make a folder and those above it.
-
-    Raises:
-      WorkdirError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorkdirError(f"Cannot write to {folder}: {error.strerror}.") from error
+    is_file = output.suffix in FILES
+    require_writable(output.parent if is_file else output)
+    if is_file and output.is_dir():
+        raise WorkdirError(f"Cannot write {output}: it is a folder.")
 
 
 def html_of(page):
@@ -165,7 +156,12 @@ def _markdown_of(page, folder):
             yield plain(title), f"{FIGURES}/{name}.png"
 
     environment = _environment(autoescape=False)
-    environment.filters.update(table=markdown_of_table, pictures=pictures)
+    environment.filters.update(
+        table=markdown_of_table,
+        pictures=pictures,
+        prose=lambda text: prose(plain(text)),
+        escaped=escaped,
+    )
     return environment.get_template("page.md").render(page=page)
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from simclr_tf import durations
 from simclr_tf._keras import keras
 from simclr_tf.augment import get_recipe
@@ -152,10 +154,13 @@ class ClassifierTraining:
             callbacks=callbacks,
             verbose=0,
         ).history
-        if not all(abs(loss) < float("inf") for loss in history["loss"]):
+        # The last step may have spoiled the weights after its loss was taken.
+        numbers = [history["loss"], *self.network.get_weights()]
+        if not all(np.isfinite(part).all() for part in numbers):
             raise NonFiniteError(
-                "The training of the classifier diverged: its loss is not finite. Use "
-                f"a smaller --base_learning_rate. Received: {self._rate}."
+                "The training of the classifier diverged: its loss, or a weight, is "
+                "not finite. Use a smaller --base_learning_rate. Received: "
+                f"{self._rate}."
             )
         return history
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -12,14 +13,15 @@ import tensorflow as tf
 
 from simclr_tf.array_types import Model, StrPath
 from simclr_tf.config.presets import get_preset
-from simclr_tf.config.schema import override
+from simclr_tf.config.pretrain import idle_options
+from simclr_tf.config.schema import flatten, override
 from simclr_tf.distribution import (
     is_chief,
     make_strategy,
     named_lost_peers,
     require_divisible,
 )
-from simclr_tf.errors import ConfigError
+from simclr_tf.errors import ConfigError, require
 from simclr_tf.training import assembly
 from simclr_tf.training.batches import (
     Batches,
@@ -30,7 +32,7 @@ from simclr_tf.training.micro_batches import require_micro_batches
 from simclr_tf.training.precision import choose_precision
 from simclr_tf.training.stages import PretrainingRun
 from simclr_tf.training.step_clock import plan_run
-from simclr_tf.training.workdir import Workdir
+from simclr_tf.training.workdir import CONFIG_FILE, Workdir
 from simclr_tf.training.workers import how_to_continue
 
 if TYPE_CHECKING:
@@ -132,6 +134,8 @@ def pretrain_from_config(
     Returns:
       PretrainResult.
     """
+    place = None if workdir is None else Workdir(workdir)
+    _require_effective(config, place)
     # This comes first: devices cannot be set up after TensorFlow has been used.
     set_threads(config.performance)
     strategy = make_strategy(
@@ -154,8 +158,11 @@ def pretrain_from_config(
     source = open_training_source(config, data, say)
     probe_source = open_probe_source(config, source.channels, say)
     plan = plan_run(config, source)
-    place = None if workdir is None else Workdir(workdir)
-    with named_lost_peers(strategy, lambda: how_to_continue(place and place.path)):
+    writes = place is not None and is_chief(strategy)
+    with (
+        place.held() if writes else contextlib.nullcontext(),
+        named_lost_peers(strategy, lambda: how_to_continue(place and place.path)),
+    ):
         precision = choose_precision(config, strategy, place)
         config = dataclasses.replace(config, precision=precision.name)
         with strategy.scope():
@@ -174,6 +181,16 @@ def pretrain_from_config(
             stream,
         )
         return run.execute(place, callbacks, command)
+
+
+def _require_effective(config, workdir):
+    """Refuse options without an effect, but those that the run began with."""
+    idle = idle_options(config)
+    known = {}
+    if idle and workdir is not None and workdir.has(CONFIG_FILE):
+        known = idle_options(workdir.config())
+    for name, rule in idle.items():
+        require(name in known, rule, **{name: flatten(config)[name]})
 
 
 def set_threads(options):

@@ -112,15 +112,24 @@ class PretrainingRun:
         Returns:
           PretrainResult.
         """
-        store = start = None
+        store = start = data = None
+        replaces = False
         self.say(self._cost_report())
         self.say(self.precision.line())
+        if self.plan.warmup_line():
+            self.say(self.plan.warmup_line())
         if workdir is not None:
             store = self._open_store(workdir)
-        # Before anything is written: the weights may be missing, or not fit.
-        warm = self._warm_start(store)
-        if workdir is not None:
             data = describe_data(self.model, self.source, self.probe_source)
+            replaces = workdir.replaces_untrained(self.config, data, self.source.files)
+        # Before anything is written: the source may not be there, or not fit.
+        warm = self._warm_start(None if replaces else store)
+        if workdir is not None:
+            if replaces:
+                self.say(
+                    f"Replacing   the run in {workdir.path}, which ended before its "
+                    "first checkpoint: nothing trained is lost"
+                )
             if self.is_chief:
                 workdir.claim(
                     self.config,
@@ -129,6 +138,7 @@ class PretrainingRun:
                     self.source.files,
                     self.precision.record(),
                 )
+                store.remove_unfinished()
             self.identity = describe_run(self.config, data, self.model)
             self._keep_warm_start(workdir, store, warm)
             start = self._restore(store)

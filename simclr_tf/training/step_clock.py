@@ -17,6 +17,22 @@ class Plan:
     total_steps: int
     warmup_steps: int
 
+    def warmup_line(self):
+        """Return a line for the screen where the warm-up outlasts the run, else None.
+
+        Example:
+          >>> Plan(epoch_steps=5, total_steps=10, warmup_steps=40).warmup_line()[:44]
+          'Warm-up     40 steps, more than the 10 of th'
+        """
+        if self.warmup_steps <= self.total_steps:
+            return None
+        return (
+            f"Warm-up     {self.warmup_steps:,} steps, more than the "
+            f"{self.total_steps:,} of the run: the learning rate ends at "
+            f"{self.total_steps / self.warmup_steps:.1%} of its peak. Shorten "
+            "--optimizer.warmup_epochs, or train longer"
+        )
+
 
 def plan_run(config, source):
     """Plan the steps of a config with these images.

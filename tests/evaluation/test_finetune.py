@@ -177,8 +177,9 @@ def test_epochs_are_by_budget_and_scratch_may_have_its_own():
         protocol.measure([BUDGET, LabelBudget(fraction=1.0)], epochs=[3])
 
 
-def test_a_training_that_diverges_says_so():
-    config = dataclasses.replace(CONFIG, base_learning_rate=3e39, epochs=3)
+@pytest.mark.parametrize("epochs, rate", [(1, 1e300), (3, 3e39)])
+def test_a_training_that_diverges_says_so(epochs, rate):
+    config = dataclasses.replace(CONFIG, base_learning_rate=rate, epochs=epochs)
     with pytest.raises(NonFiniteError, match="smaller --base_learning_rate"):
         a_protocol(config).measure([BUDGET], methods=["fine_tune"])
 

@@ -284,6 +284,15 @@ def test_without_an_online_probe_ridge_on_the_features_is_asked(workdir):
     )
 
 
+def test_the_confusion_of_many_classes_is_as_large_as_those_that_occur(workdir):
+    gallery = looked_at([0.0, 0.1, 1.5, 1.4], [3, 3, 10**6, 10**6])
+    test = looked_at([0.05, 1.45, 0.1], [3, 10**6, 10**6])
+    section = confusion_section(
+        read_run(workdir.path), keras.Sequential(), gallery, test, own_images=False
+    )
+    assert section.blocks[-1].rows[0][2:] == ("1", "50.0%")
+
+
 def test_maps_keep_groups_apart():
     rng = np.random.default_rng(0)
     centers = np.eye(3, 16)[np.arange(60) % 3]

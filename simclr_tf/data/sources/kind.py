@@ -2,12 +2,14 @@
 
 import dataclasses
 import importlib
+import logging
 import re
 
 from simclr_tf.errors import ConfigError, DataError, received_text, require
 from simclr_tf.lazy import np
 
-_SPLIT = re.compile(r"([\w.\-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
+_log = logging.getLogger("simclr_tf")
+_SPLIT = re.compile(r"([\w.\-]+)(?:\[(-?\d{1,18}%?)?:(-?\d{1,18}%?)?\])?")
 
 
 class SourceKind:
@@ -159,23 +161,37 @@ def bounds_to_range(bounds, num_examples):
     """
 
     def position(bound, missing):
-        if bound is None:
-            return missing
-        value = (
-            round(num_examples * int(bound[:-1]) / 100)
-            if bound.endswith("%")
-            else int(bound)
-        )
-        value = value + num_examples if value < 0 else value
-        return min(max(value, 0), num_examples)
+        place = _place(bound, missing, num_examples)
+        return min(max(place, 0), num_examples)
 
     start = position(bounds[0], 0)
     return start, max(start, position(bounds[1], num_examples))
+
+
+def _place(bound, missing, num_examples):
+    """Turn one bound into a place, which may lie outside of the examples."""
+    if bound is None:
+        return missing
+    value = (
+        round(num_examples * int(bound[:-1]) / 100)
+        if bound.endswith("%")
+        else int(bound)
+    )
+    return value + num_examples if value < 0 else value
 
 
 def cut(source, bounds, split):
     """Take the part of a source within the bounds of `parse_split`; all for None."""
     if bounds is None:
         return source
-    start, stop = bounds_to_range(bounds, source.num_examples)
+    number = source.num_examples
+    places = [_place(bound, 0, number) for bound in bounds]
+    if not all(0 <= place <= number for place in places):
+        _log.warning(
+            "The split `%s` reaches beyond the %d images of `%s`, and is cut there.",
+            split,
+            number,
+            source.name,
+        )
+    start, stop = bounds_to_range(bounds, number)
     return source.subset(np.arange(start, stop), split=split)
