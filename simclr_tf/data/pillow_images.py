@@ -122,7 +122,7 @@ def decode_with_pillow(content: bytes, background: tuple[int, int, int]) -> Arra
             raise ValueError(str(error) or type(error).__name__) from error
 
 
-def orientation_of_png(content: bytes) -> Array:
+def png_orientation_by_pillow(content: bytes) -> Array:
     """Read the orientation of a PNG file, wherever it is noted.
 
     Args:

@@ -6,7 +6,7 @@ Pillow (simclr_tf/data/pillow_images.py).
 """
 
 from simclr_tf.data.host_calls import on_host
-from simclr_tf.data.pillow_images import decode_with_pillow, orientation_of_png
+from simclr_tf.data.pillow_images import decode_with_pillow, png_orientation_by_pillow
 from simclr_tf.lazy import module, np, tf
 
 upright = module("simclr_tf.augment.upright")
@@ -53,7 +53,9 @@ def decode_image(encoded, channels=None, background=WHITE, plain=False):
 
     def noted():
         orientation = on_host(
-            lambda content: orientation_of_png(_bytes(content)), [encoded], tf.int32
+            lambda content: png_orientation_by_pillow(_bytes(content)),
+            [encoded],
+            tf.int32,
         )
         return tf.ensure_shape(orientation, [])
 
