@@ -1,4 +1,4 @@
-"""Epochs, examples and fractions as steps: exact integers, in one place.
+"""Numbers of steps from epochs, examples and fractions, as exact integers.
 
 An epoch is `num_examples // global_batch_size` steps: each epoch visits the
 examples in its own order and leaves out the last, incomplete batch.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from simclr_tf.errors import require
+
+_MOST_EPOCHS = 2**31 - 1
 
 
 def steps_per_epoch(num_examples: int, global_batch_size: int) -> int:
@@ -51,19 +53,29 @@ def total_steps(epochs: int, steps: int | None, epoch_steps: int) -> int:
 def warmup_steps(warmup_epochs: float, steps: int | None, epoch_steps: int) -> int:
     """Return the length of the warm-up: `steps` if given, else `warmup_epochs`.
 
+    Raises:
+      ConfigError: a warm-up that no run could come to the end of.
+
     Example:
       >>> warmup_steps(warmup_epochs=0.5, steps=None, epoch_steps=23)
       12
     """
-    return steps if steps is not None else round(warmup_epochs * epoch_steps)
+    if steps is not None:
+        return steps
+    require(
+        warmup_epochs <= _MOST_EPOCHS,
+        f"`warmup_epochs` must be at most {_MOST_EPOCHS:,}.",
+        warmup_epochs=warmup_epochs,
+    )
+    return round(warmup_epochs * epoch_steps)
 
 
 def segments(
     start: int, total: int, epoch_steps: int
 ) -> Iterator[tuple[int, int, int]]:
-    """Cut steps start .. total - 1 at epochs: (first, last, steps an epoch) each.
+    """Split steps start .. total - 1 at epochs: (first, last, steps an epoch) each.
 
-    The rest of an interrupted epoch, then whole epochs, then a last part of one.
+    First the rest of an interrupted epoch, then full epochs, then a part of the last.
 
     Example:
       >>> list(segments(5, 36, 10))

@@ -1,4 +1,4 @@
-"""The zoo: the encoders in a folder of exports, listed without loading any.
+"""The zoo: a list of the encoders in a folder of exports, without loading them.
 
 The config.json of an export describes it. Nothing here imports TensorFlow.
 """
@@ -6,13 +6,15 @@ The config.json of an export describes it. Nothing here imports TensorFlow.
 from __future__ import annotations
 
 import dataclasses
-import json
+import logging
 import os
 import pathlib
 from typing import Any
 
 from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, unknown_choice
+from simclr_tf.files import plain_reason
+from simclr_tf.limits import read_json
 
 EXPORT_FORMAT = "simclr_tf.export/1"
 RECORD = "config.json"
@@ -20,6 +22,15 @@ PREFIX = "zoo:"
 FOLDER = "exported_models"
 _HEADLINES = {"kNN (%)": "weighted_knn", "linear (%)": "linear_probe"}
 _THIS_ENCODER = "this encoder"
+_FACTS = {
+    "summary": str,
+    "architecture": str,
+    "image_size_pixels": int,
+    "data": str,
+    "data_licence": str,
+    "command": str,
+}
+_log = logging.getLogger("simclr_tf")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +38,10 @@ class ZooEntry:
     """One exported encoder; `simclr_tf.load_encoder(entry.path)` loads it.
 
     Attributes:
-      name: str, its folder's.
-      path: pathlib.Path of the folder; card.md in it is for people.
-      summary: str, what it is and how it was trained; this and what follows is None
-        where the export does not state it.
+      name: str, name of its folder.
+      path: pathlib.Path of the folder, which has a card.md.
+      summary: str, the network and its training. This and the following attributes are
+        None if the export does not state them.
       architecture: str, e.g. "ResNet-18, width 0.25x, stem `small`".
       num_parameters: int, trainable.
       num_features: int, F.
@@ -38,15 +49,15 @@ class ZooEntry:
       image_size_pixels: int, height and width of the images it was trained on.
       data: str, the images it was trained on.
       data_licence: str, the licence of those images.
-      command: str, what trained it.
+      command: str, the command of its training.
       metrics: tuple of dicts, one a measurement: representation, protocol, metric,
         value, std, low_95, high_95, num_test, num_train_labels, settings, ... as in
         `simclr_tf.evaluation.Measurement`, and the data and command of their file.
-      results: tuple of dicts, the files that they come from, as in
+      results: tuple of dicts, the files of the metrics, as in
         `simclr_tf.evaluation.Results`.
       formats: tuple of str, e.g. ("saved_model", "safetensors").
-      num_bytes: int, of all its files.
-      published: bool, exported with --publish: it ships with the package.
+      num_bytes: int, size of all its files.
+      published: bool, exported with --publish, to ship with the package.
     """
 
     name: str
@@ -69,7 +80,7 @@ class ZooEntry:
     def find(
         self, protocol: str, representation: str = _THIS_ENCODER
     ) -> dict[str, Any] | None:
-        """Return the metric on images of the kind it was trained on, or None.
+        """Return a metric on images of the training data, or None.
 
         Args:
           protocol: str, e.g. "weighted_knn" or "linear_probe".
@@ -87,10 +98,10 @@ class ZooEntry:
         return None
 
     def input_text(self) -> str:
-        """Describe the images that it takes: "28x28 grey (any size)".
+        """Describe the input images: "28x28 grey (any size)".
 
         Returns:
-          str; "" where the export does not state it.
+          str; "" if the export does not state it.
         """
         if not self.input_shape:
             return ""
@@ -104,7 +115,7 @@ class ZooEntry:
 
 
 class Zoo(tuple):
-    """Encoders by their place or their name; printed, it is a table.
+    """A tuple of ZooEntry, indexed by position or name; printed, it is a table.
 
     Args:
       entries: iterable of ZooEntry.
@@ -146,18 +157,19 @@ class Zoo(tuple):
 def zoo(folder: StrPath | None = None) -> Zoo:
     """List the encoders that ship with simclr_tf, or those in any folder of exports.
 
-    Listing reads every export's config.json, and neither TensorFlow nor a model.
+    Only the config.json of each export is read; TensorFlow is not imported.
 
     Args:
-      folder: path of a folder with one export a sub-folder. None: `exported_models/`
-        as it was installed with the package, or that of the checkout.
+      folder: path of a folder with one export in each sub-folder. None: the
+        `exported_models/` of the installed package or of the checkout.
 
     Returns:
-      Zoo: a tuple of ZooEntry in the order of their names, which can be asked by name
-      and prints as a table. Sub-folders that are no exports are left out.
+      Zoo: a tuple of ZooEntry in the order of their names, which can be indexed by name
+      and prints as a table. Sub-folders that are no exports are left out, and those
+      whose config.json is damaged are named in the log.
 
     Raises:
-      DataError: a folder that is not there, or an export with a damaged config.json.
+      DataError: a missing folder, or an export with a damaged config.json.
 
     Example:
       >>> encoders = zoo()
@@ -171,19 +183,28 @@ def zoo(folder: StrPath | None = None) -> Zoo:
     folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():
         raise DataError(f"There is no zoo at {folder}: it is not a folder.")
-    found = (
-        (child, read_export_record(child))
-        for child in sorted(folder.iterdir())
-        if not child.name.startswith(".")
-    )
-    return Zoo(_entry(path, record) for path, record in found if record is not None)
+    found, damage = [], None
+    for child in sorted(folder.iterdir()):
+        if child.name.startswith("."):
+            continue
+        try:
+            record = undamaged_export_record(child)
+        except DataError as error:
+            _log.warning("Left out of the list: %s", error)
+            damage = error
+            continue
+        if record is not None:
+            found.append(_entry(child, record))
+    if damage is not None and not found:
+        raise damage  # "The zoo is empty" would not be true.
+    return Zoo(found)
 
 
 def default_folder() -> pathlib.Path | None:
     """Return the folder of the encoders of this installation, or None.
 
-    A wheel carries them inside the package; in a checkout (or an editable
-    installation of one) `exported_models/` is beside the package.
+    A wheel has them inside the package; in a checkout (or an editable installation)
+    `exported_models/` is beside the package.
 
     Returns:
       pathlib.Path or None.
@@ -192,7 +213,7 @@ def default_folder() -> pathlib.Path | None:
     if (package / FOLDER).is_dir():
         return package / FOLDER
     beside = package.parent / FOLDER
-    # site-packages may hold anybody's folder of that name.
+    # In site-packages, a folder of that name may belong to another package.
     if beside.is_dir() and (package.parent / "setup.py").is_file():
         return beside
     return None
@@ -208,7 +229,7 @@ def encoder_path(path: StrPath) -> pathlib.Path:
       pathlib.Path; any other path with `~` expanded.
 
     Raises:
-      ConfigError: a name that the zoo does not have; all of its names are listed.
+      ConfigError: an unknown name; the message lists all names.
       DataError: the zoo is empty.
 
     Example:
@@ -222,18 +243,42 @@ def encoder_path(path: StrPath) -> pathlib.Path:
 
 
 def read_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
-    """Read the config.json of an export; None if there is none.
+    """Read the config.json of an export; None if it is missing.
+
+    Args:
+      folder: pathlib.Path.
+
+    Returns:
+      dict; None if the file is missing, damaged, or not the record of an export.
+    """
+    try:
+        return undamaged_export_record(folder)
+    except DataError:
+        return None
+
+
+def undamaged_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
+    """Read the config.json of an export, and refuse a damaged one.
 
     Args:
       folder: pathlib.Path.
 
     Returns:
       dict; None where there is none, or one of something else.
+
+    Raises:
+      DataError: the file cannot be read, or is no JSON.
     """
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    path = folder / RECORD
+    if not path.is_file():
         return None
+    try:
+        record = read_json(path, finite=False)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} is damaged ({plain_reason(error)}): restore it from a copy, or "
+            "export again."
+        ) from error
     is_ours = isinstance(record, dict) and record.get("format") == EXPORT_FORMAT
     return record if is_ours else None
 
@@ -241,7 +286,7 @@ def read_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
 def _entry(path, record):
     try:
         return _described(path, record)
-    except (AttributeError, KeyError, IndexError, TypeError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise DataError(
             f"{path / RECORD} is damaged: it does not describe an export "
             f"({type(error).__name__}: {error})."
@@ -249,26 +294,16 @@ def _entry(path, record):
 
 
 def _described(path, record):
-    """Read how an export describes itself; older ones describe less."""
+    """Read the description of an export; older exports describe less."""
     card = record.get("card") or {}
     results = tuple(card.get("results") or ())
     outputs = record.get("outputs") or {}
     shape = (record.get("input") or {}).get("shape")
-    facts = {
-        name: card.get(name)
-        for name in (
-            "summary",
-            "architecture",
-            "image_size_pixels",
-            "data",
-            "data_licence",
-            "command",
-        )
-    }
+    facts = {name: _typed(card, name, kind) for name, kind in _FACTS.items()}
     return ZooEntry(
         name=path.name,
         path=path,
-        num_parameters=record.get("num_parameters"),
+        num_parameters=_typed(record, "num_parameters", int),
         num_features=outputs["default"]["shape"][-1] if "default" in outputs else None,
         input_shape=tuple(shape) if shape else None,
         metrics=tuple(
@@ -284,6 +319,14 @@ def _described(path, record):
         published=record.get("published") is True,
         **facts,
     )
+
+
+def _typed(record, name, kind):
+    """Return an entry of a record if it is of the kind, or None without one."""
+    value = record.get(name)
+    if value is not None and type(value) is not kind:
+        raise TypeError(f"`{name}` is {value!r:.40}")
+    return value
 
 
 def _row(entry):

@@ -210,3 +210,26 @@ def test_a_folder_beside_the_package_counts_in_a_checkout_only(tmp_path, monkeyp
     assert default_folder() == tmp_path / "exported_models"
     (package / "exported_models").mkdir(parents=True)  # As a wheel installs it.
     assert default_folder() == package / "exported_models"
+
+
+def test_a_damaged_entry_is_named_and_not_taken_for_an_empty_zoo(tmp_path, caplog):
+    folder = tmp_path / "torn"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"format": "simc')
+    with pytest.raises(DataError, match="torn/config.json is damaged"):
+        zoo(tmp_path)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "config.json").write_text(json.dumps(RECORD))
+    assert [entry.name for entry in zoo(tmp_path)] == ["whole"]
+    assert "torn/config.json is damaged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"num_parameters": "many"}, {"card": {"data": 7}}, {"outputs": {"default": 3}}],
+)
+def test_an_entry_that_describes_itself_in_other_kinds_is_damaged(changes, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "config.json").write_text(json.dumps(RECORD | changes))
+    with pytest.raises(DataError, match="is damaged: it does not describe an export"):
+        repr(zoo(tmp_path))

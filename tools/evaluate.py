@@ -1,4 +1,4 @@
-"""Probe a frozen encoder: kNN, linear, and few labels.
+"""Measure a frozen encoder on labelled images: kNN, linear, and few labels.
 
 simclr-tf evaluate --workdir=runs/demo
 simclr-tf evaluate --encoder=exported_models/demo --data=folder:LABELLED
@@ -9,9 +9,9 @@ class); ridge (on all labels); linear_sgd and linear_lars (a layer trained on ca
 features, many learning rates at once); linear_sgd_views and linear_lars_views (the
 same on augmented views). The encoder is frozen in all of them, batch norm too.
 
-Beside the encoder stand the raw pixels and, for a workdir, the same encoder before
-its first step. Writes evaluation.json and evaluation.md, and for images in memory
-views.png and neighbours.png, into the workdir or --output.
+The table compares the encoder with raw pixels and, for a workdir, with the same encoder
+before its first step. Writes evaluation.json and evaluation.md into the workdir or
+--output; for images in memory also neighbours.png and, for a workdir, views.png.
 """
 
 import sys
@@ -24,7 +24,7 @@ SECTIONS = (EvaluateOptions,)
 
 
 def run(given):
-    """Evaluate as the flags say."""
+    """Run the evaluation that the flags describe."""
     options = given.make(EvaluateOptions)
     import_tensorflow()
     from simclr_tf.commands.evaluate import evaluate_and_report
@@ -40,7 +40,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("evaluate", __doc__, SECTIONS, run, argv)
 
 

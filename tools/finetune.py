@@ -1,13 +1,14 @@
-"""Fine-tune an encoder on few labels, beside training from scratch and a frozen probe.
+"""Fine-tune an encoder on few labels; compare training from scratch and a probe.
 
 simclr-tf finetune --workdir=runs/demo --label_fraction=0.01,0.1,1.0 --seeds=5
 simclr-tf finetune --encoder=exported_models/NAME --data=folder:LABELLED
     --labels_per_class=10 --base_learning_rate=0.1
 
-All methods see the same labels: stratified draws, the 1 % inside the 10 %. Writes
-finetune.json, finetune.md, finetune.png and the fine-tuned networks
-(classifiers/BUDGET/classifier.keras) into the workdir or --output. The same command
-continues after an interruption; further budgets and seeds are added to what is there.
+All methods use the same labels, drawn evenly from all classes; a smaller draw is part
+of a larger one. Writes finetune.json, finetune.md, finetune.png and the fine-tuned
+networks (classifiers/BUDGET/classifier.keras) into the workdir or --output. The same
+command continues after an interruption; further budgets and seeds are added to the
+results.
 """
 
 import sys
@@ -20,7 +21,7 @@ SECTIONS = (FineTuneOptions,)
 
 
 def run(given):
-    """Fine-tune as the flags say."""
+    """Run the fine-tuning that the flags describe."""
     options = given.make(FineTuneOptions)
     import_tensorflow()
     from simclr_tf.commands.finetune import finetune_and_report
@@ -33,7 +34,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("finetune", __doc__, SECTIONS, run, argv)
 
 

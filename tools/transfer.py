@@ -1,10 +1,10 @@
-"""One encoder on several labelled sets: linear, fine-tuned, and from random weights.
+"""Measure an encoder on several labelled sets, and compare random weights.
 
 simclr-tf transfer --workdir=runs/demo --datasets=embedded:fashion_mnist_10k,folder:PATH
 simclr-tf transfer --encoder=exported_models/NAME --datasets=tfds:cifar10 --seeds=3
 
 Writes transfer.json and transfer.md into the workdir or --output. The same command
-continues after an interruption; further sets and seeds are added to what is there.
+continues after an interruption; further sets and seeds are added to the results.
 """
 
 import sys
@@ -17,7 +17,7 @@ SECTIONS = (TransferOptions,)
 
 
 def run(given):
-    """Measure as the flags say."""
+    """Run the measurements that the flags describe."""
     options = given.make(TransferOptions)
     import_tensorflow()
     from simclr_tf.commands.transfer import transfer_and_report
@@ -30,7 +30,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("transfer", __doc__, SECTIONS, run, argv)
 
 

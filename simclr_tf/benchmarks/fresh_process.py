@@ -12,7 +12,7 @@ import resource
 import sys
 import tempfile
 
-from simclr_tf.benchmarks.catalogue import cases_of
+from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.config.benchmark import BenchmarkConfig
 
 _REPETITIONS = 2

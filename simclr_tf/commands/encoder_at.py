@@ -1,4 +1,4 @@
-"""An encoder that a path names: its config, its channels, the place for results."""
+"""The encoder at a path: its config, its channels, and the folder for its results."""
 
 import dataclasses
 import pathlib
@@ -6,20 +6,21 @@ import pathlib
 from simclr_tf._keras import keras
 from simclr_tf.config import Config
 from simclr_tf.encoder_zoo import encoder_path
-from simclr_tf.errors import ConfigError, WorkdirError, require
+from simclr_tf.errors import ConfigError, require
+from simclr_tf.files import require_writable
 from simclr_tf.training import (
     CheckpointStore,
     Workdir,
     load_encoder,
     load_projection_head,
 )
-from simclr_tf.training.load import look_at
+from simclr_tf.training.load import inspect_path
 from simclr_tf.training.workdir import CHECKPOINTS
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderAt:
-    """An encoder that is measured, and what its files tell about it.
+    """An encoder that is measured, and what its files record.
 
     Attributes:
       name: str, its path as the user wrote it.
@@ -37,7 +38,7 @@ class EncoderAt:
 
     @property
     def channels(self):
-        """Channels of the images that the encoder takes; None if it does not say."""
+        """Channels of the images that the encoder takes; None if not known."""
         if self.is_run:
             return Workdir(self.path).read()["data"]["channels"]
         if hasattr(self.encoder, "num_channels"):
@@ -73,8 +74,9 @@ def open_encoder(options, chosen, encoder=None):
 
     Args:
       options: MeasuredEncoder.
-      chosen: dict of flags for the images; what they must say where the path does not.
-      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
+      chosen: dict of flags for the images: they describe the data where the path does
+        not.
+      encoder: keras.Model, for a workdir whose encoder is a Python object.
 
     Returns:
       EncoderAt.
@@ -86,13 +88,13 @@ def open_encoder(options, chosen, encoder=None):
     if options.workdir:
         Workdir(options.workdir).read()
     path = encoder_path(options.path)
-    place = look_at(path)
+    place = inspect_path(path)
     config = place.config()
     if config is None:
         for name in ("data", "image_size_pixels"):
             if name not in chosen:
                 raise ConfigError(
-                    f"{path} does not say what it was trained on: --{name} is required."
+                    f"{path} has no record of its training data: --{name} is required."
                 )
     return EncoderAt(
         name=str(options.path),
@@ -104,22 +106,18 @@ def open_encoder(options, chosen, encoder=None):
 
 
 def output_folder(options):
-    """The folder for results, made: --output, the workdir, or one in `evaluations`.
+    """Choose the folder for results: --output, the workdir, or one in `evaluations`.
+
+    It is made when the first result is written.
 
     Args:
       options: MeasuredEncoder.
 
     Raises:
-      WorkdirError: it cannot be made.
+      WorkdirError: nothing can be written there.
     """
-    path = encoder_path(options.path)
     if options.output:
-        folder = pathlib.Path(options.output)
-    else:
-        is_run = look_at(path).is_run
-        folder = path if is_run else pathlib.Path("evaluations") / path.name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorkdirError(f"Cannot write to {folder}: {error.strerror}.") from error
-    return folder
+        return require_writable(options.output)
+    path = encoder_path(options.path)
+    is_run = inspect_path(path).is_run
+    return require_writable(path if is_run else pathlib.Path("evaluations") / path.name)

@@ -1,4 +1,4 @@
-"""One evaluation from a path to files: numbers, table, pictures."""
+"""The verb `evaluate`: from a path to files of numbers, a table and pictures."""
 
 import dataclasses
 
@@ -19,13 +19,15 @@ from simclr_tf.evaluation import (
     nearest_neighbours,
     write_results,
 )
+from simclr_tf.evaluation.protocols import check_labels
 from simclr_tf.files import write_atomically
+from simclr_tf.markdown import prose
 from simclr_tf.models.encoders import family_of
 from simclr_tf.report.galleries import (
     ImageRows,
     gallery_drawing,
     neighbours_gallery,
-    one_a_class,
+    one_per_class,
     pairs_gallery,
 )
 from simclr_tf.report.result_tables import results_markdown
@@ -36,19 +38,19 @@ _NUM_VIEWS, _NUM_QUERIES, _NUM_NEIGHBOURS = 12, 8, 6
 
 
 def evaluate_and_report(options, *, encoder=None, command=None, say=print):
-    """Probe an encoder, print the table, and write everything down.
+    """Evaluate a frozen encoder, print the table, and write the results.
 
     Args:
       options: simclr_tf.config.evaluate.EvaluateOptions.
-      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
+      encoder: keras.Model, for a workdir whose encoder is a Python object.
       command: str, for the record.
-      say: function of a str.
+      say: function that prints a line (str).
 
     Returns:
       simclr_tf.evaluation.Results.
 
     Raises:
-      SimCLRError: what the caller can put right.
+      SimCLRError: invalid options or data.
     """
     chosen = options.chosen()
     place = open_encoder(options, chosen, encoder)
@@ -59,6 +61,7 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
     before = None
     if place.is_run and family_of(place.config.encoder).can_build:
         before = untrained_encoder(Workdir(place.path))
+    check_labels(options, train.labels, test.labels)
     size, features = data.image_size_pixels, {}
     with plain_errors():
         results = compare(
@@ -80,7 +83,7 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
     results = dataclasses.replace(results, options=to_dict(options))
     write_results(folder / EVALUATION_FILE, results)
     table = results_markdown(results)
-    title = f"# Evaluation of {place.name}"
+    title = f"# Evaluation of {prose(place.name)}"
     write_atomically(folder / "evaluation.md", f"{title}\n\n{table}\n")
     say(f"\n{table}\n")
     if isinstance(train, ArraySource) and isinstance(test, ArraySource):
@@ -90,7 +93,7 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
 
 
 def _draw(folder, config, sources, features, say):
-    """neighbours.png, and of a run views.png; without matplotlib a line says so."""
+    """Draw neighbours.png and, of a run, views.png; print a line without matplotlib."""
     train, test = sources
     try:
         if config is not None:
@@ -110,8 +113,8 @@ def _draw(folder, config, sources, features, say):
 
 
 def _neighbours(train, test, features):
-    """Some test images with their nearest training images, in features and pixels."""
-    queries = one_a_class(test.labels, _NUM_QUERIES, seed=0)
+    """Find the nearest training images of test images, by features and by pixels."""
+    queries = one_per_class(test.labels, _NUM_QUERIES, seed=0)
     k = min(_NUM_NEIGHBOURS, train.num_examples)
     found = {
         name: nearest_neighbours(features[name][0], features[name][1][queries], k)

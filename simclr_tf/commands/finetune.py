@@ -1,4 +1,4 @@
-"""Fine-tuning from a path to files: numbers, table, plot, and the classifiers."""
+"""The verb `finetune`: from a path to numbers, a table, a plot and the classifiers."""
 
 import re
 import time
@@ -10,10 +10,12 @@ from simclr_tf.data import LabelBudget
 from simclr_tf.distribution import is_chief, make_strategy
 from simclr_tf.errors import ConfigError, require
 from simclr_tf.evaluation import FINETUNE_FILE, Results, write_results
-from simclr_tf.evaluation.finetune import FewLabels
+from simclr_tf.evaluation.few_labels import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
 from simclr_tf.files import whole_file, write_atomically
+from simclr_tf.locks import sole_writer
+from simclr_tf.markdown import prose
 from simclr_tf.report.result_figures import accuracy_against_labels
 from simclr_tf.report.result_tables import finetune_markdown
 from simclr_tf.training.keras_files import CLASSIFIER_FILE
@@ -21,28 +23,29 @@ from simclr_tf.training.workdir import versions
 
 RUNS_FILE = "finetune_runs.jsonl"
 CLASSIFIERS = "classifiers"
+LOCK_FILE = ".finetune.lock"  # A pretraining may go on beside it.
 
 
 def finetune_and_report(options, *, encoder=None, command=None, say=print):
-    """Fine-tune an encoder on few labels, beside from-scratch training and a probe.
+    """Fine-tune an encoder on few labels; compare training from scratch and a probe.
 
     Writes finetune.json (the schema of every evaluation), finetune.md, finetune.png,
     and for each budget the network fine-tuned with the first seed,
-    classifiers/BUDGET/classifier.keras. Each training that is done is kept in
-    finetune_runs.jsonl: the same call continues where it was interrupted, and further
-    budgets, methods and seeds are added to what is there.
+    classifiers/BUDGET/classifier.keras. Each finished training is kept in
+    finetune_runs.jsonl: the same call continues after an interruption, and further
+    budgets, methods and seeds are added to the earlier results.
 
     Args:
       options: simclr_tf.config.finetune.FineTuneOptions.
-      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
+      encoder: keras.Model, for a workdir whose encoder is a Python object.
       command: str, for the record.
-      say: function of a str.
+      say: function that prints a line (str).
 
     Returns:
       simclr_tf.evaluation.Results.
 
     Raises:
-      SimCLRError: what the caller can put right.
+      SimCLRError: invalid options or data.
     """
     started = time.monotonic()
     strategy = one_process_strategy(options, "Fine-tuning")
@@ -53,47 +56,50 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
         place.config.data, chosen, channels=place.channels, may_hold_out=True
     )
     folder = output_folder(options)
-    protocol = FewLabels(
-        place.encoder,
-        train,
-        test,
-        config=options.training(),
-        projection_head=head,
-        image_size_pixels=data.image_size_pixels,
-        strategy=strategy,
-    )
-    log = RunLog(folder / RUNS_FILE, {"data": data.source, **protocol.identity()})
-    measurements = protocol.measure(
-        [LabelBudget(**budget) for budget in options.budgets()],
-        epochs=options.epochs_of_budgets(),
-        methods=options.methods,
-        seeds=options.all_seeds(),
-        log=log,
-        on_run=lambda run: say(
-            f"{run.budget:>10}  {run.representation:24}seed {run.seed}  "
-            f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
-        ),
-        on_network=lambda budget, network: _save_classifier(folder, budget, network),
-    )
-    results = Results(
-        data.source,
-        place.name,
-        measurements,
-        command=command,
-        options=to_dict(options),
-        versions=versions(),
-        wall_seconds=round(time.monotonic() - started, 3),
-        step=place.step,
-    )
-    write_results(folder / FINETUNE_FILE, results)
-    table = finetune_markdown(results)
-    title = f"# Fine-tuning of {place.name}"
-    write_atomically(folder / "finetune.md", f"{title}\n\n{table}\n")
-    say(f"\n{table}\n")
-    try:
-        accuracy_against_labels(results).save(folder / "finetune.png")
-    except ConfigError as error:  # matplotlib is an extra.
-        say(f"No plot: {error}")
+    with sole_writer(folder / LOCK_FILE, f"The folder of results {folder}"):
+        protocol = FewLabels(
+            place.encoder,
+            train,
+            test,
+            config=options.training(),
+            projection_head=head,
+            image_size_pixels=data.image_size_pixels,
+            strategy=strategy,
+        )
+        log = RunLog(folder / RUNS_FILE, {"data": data.source, **protocol.identity()})
+        measurements = protocol.measure(
+            [LabelBudget(**budget) for budget in options.budgets()],
+            epochs=options.epochs_of_budgets(),
+            methods=options.methods,
+            seeds=options.all_seeds(),
+            log=log,
+            on_run=lambda run: say(
+                f"{run.budget:>10}  {run.representation:24}seed {run.seed}  "
+                f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
+            ),
+            on_network=lambda budget, network: _save_classifier(
+                folder, budget, network
+            ),
+        )
+        results = Results(
+            data.source,
+            place.name,
+            measurements,
+            command=command,
+            options=to_dict(options),
+            versions=versions(),
+            wall_seconds=round(time.monotonic() - started, 3),
+            step=place.step,
+        )
+        write_results(folder / FINETUNE_FILE, results)
+        table = finetune_markdown(results)
+        title = f"# Fine-tuning of {prose(place.name)}"
+        write_atomically(folder / "finetune.md", f"{title}\n\n{table}\n")
+        say(f"\n{table}\n")
+        try:
+            accuracy_against_labels(results).save(folder / "finetune.png")
+        except ConfigError as error:  # matplotlib is an extra.
+            say(f"No plot: {error}")
     return results
 
 
@@ -117,7 +123,7 @@ def one_process_strategy(options, what):
 
 
 def _save_classifier(folder, budget, network):
-    """Keep a fine-tuned network as a Keras file; it is whole or not there."""
+    """Write a fine-tuned network as a Keras file, atomically."""
     name = re.sub(r"[^\w.]+", "_", budget.title().replace("%", "percent")).strip("_")
     path = folder / CLASSIFIERS / name / CLASSIFIER_FILE
     with whole_file(path, make_folder=True) as temporary:

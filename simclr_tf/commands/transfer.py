@@ -1,4 +1,4 @@
-"""One encoder on several labelled sets: linear, fine-tuned, and from random weights."""
+"""The verb `transfer`: one encoder on several labelled data sets."""
 
 import dataclasses
 import re
@@ -11,33 +11,34 @@ from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
 from simclr_tf.errors import DataError
 from simclr_tf.evaluation import TRANSFER_FILE, Results, write_results
-from simclr_tf.evaluation.finetune import FewLabels
+from simclr_tf.evaluation.few_labels import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.files import write_atomically
+from simclr_tf.markdown import prose
 from simclr_tf.report.result_tables import transfer_markdown
 from simclr_tf.training.workdir import versions
 
 
 def transfer_and_report(options, *, encoder=None, command=None, say=print):
-    """Measure an encoder on several labelled sets, random weights beside it.
+    """Measure an encoder on several labelled sets, and compare random weights.
 
     On each set: a linear probe of the frozen encoder and of an untrained one, the
     encoder fine-tuned, and the same network trained from scratch. Writes transfer.json
     (the schema of every evaluation), transfer.md, and transfer_runs/SET.jsonl, from
-    which the same call continues where it was interrupted. Of a set without a test
-    split a fifth of the images is held out, and a message tells so.
+    which the same call continues after an interruption. Of a set without a test
+    split a fifth of the images is held out, and a line is logged.
 
     Args:
       options: simclr_tf.config.finetune.TransferOptions.
-      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
+      encoder: keras.Model, for a workdir whose encoder is a Python object.
       command: str, for the record.
-      say: function of a str.
+      say: function that prints a line (str).
 
     Returns:
       simclr_tf.evaluation.Results.
 
     Raises:
-      SimCLRError: what the caller can put right; no set is left out silently.
+      SimCLRError: invalid options or data; no set is left out silently.
 
     Source: arXiv 2002.05709, section 4.2 "transfer", Table 8 and section B.8.
     """
@@ -46,7 +47,7 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
     chosen = options.chosen()
     place = open_encoder(options, {**chosen, "data": options.datasets[0]}, encoder)
     head = place.projection_head(options.head_layer)
-    # All sets are opened before the first training: a typo costs no hours.
+    # All sets are opened before the first training: so a typo is found at once.
     opened = [
         _opened(name, place.config.data, chosen, place.channels)
         for name in options.datasets
@@ -92,13 +93,14 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
     )
     write_results(folder / TRANSFER_FILE, results)
     table = transfer_markdown(results)
-    write_atomically(folder / "transfer.md", f"# Transfer of {place.name}\n\n{table}\n")
+    title = f"# Transfer of {prose(place.name)}"
+    write_atomically(folder / "transfer.md", f"{title}\n\n{table}\n")
     say(f"\n{table}\n")
     return results
 
 
 def _opened(name, options, chosen, channels):
-    """(name, training images, test images, DataConfig) of one set."""
+    """Open one set: (name, training images, test images, DataConfig)."""
     options = dataclasses.replace(options, split="train", test_split="test")
     try:
         train, test, data = labelled_data(

@@ -1,15 +1,20 @@
-"""Options of `report` and `show_views`, once each."""
+"""Options of `report` and `show_views`."""
 
 from dataclasses import dataclass
 
 from simclr_tf.config.pretrain import DEFAULT_PRESET, PRESETS
-from simclr_tf.config.schema import Section, option, require_at_least_one
+from simclr_tf.config.schema import (
+    Section,
+    option,
+    require_at_least_one,
+    require_not_negative,
+)
 from simclr_tf.errors import require
 
 
 @dataclass(frozen=True)
 class ReportOptions(Section):
-    """What is reported, and where to."""
+    """The runs or the study of a report, and its file."""
 
     workdir: tuple[str, ...] = option(
         (),
@@ -24,7 +29,7 @@ class ReportOptions(Section):
         "FILE.html, FILE.md, or a folder for both; `report` in the workdir or study if "
         "unset.",
     )
-    data: str | None = option(None, "Images to look at; those of the run if unset.")
+    data: str | None = option(None, "Images to show; those of the run if unset.")
     split: str | None = option(
         None, "Split of the training images; the run's if unset."
     )
@@ -35,11 +40,11 @@ class ReportOptions(Section):
     features: bool = option(
         True,
         "Load the encoder and images, for views, neighbours, maps and confusion; "
-        "false: files only.",
+        "false: only read the files of the run.",
     )
-    num_images: int = option(2000, "Training and test images looked at, of each.")
+    num_images: int = option(2000, "Images to sample, of training and of test.")
     map_images: int = option(1000, "Test images on the maps.")
-    seed: int = option(0, "Seed of the samples and of t-SNE.")
+    seed: int = option(0, "Seed of the samples and of t-SNE.", largest=2**32 - 1)
 
     def check(self):
         require(
@@ -53,6 +58,13 @@ class ReportOptions(Section):
             "--output is required for a comparison: FILE.html, FILE.md or a folder.",
             workdir=self.workdir,
         )
+        require(
+            min(self.num_images, self.map_images) >= 4,
+            "`num_images` and `map_images` must be >= 4.",
+            num_images=self.num_images,
+            map_images=self.map_images,
+        )
+        require_not_negative(seed=self.seed)
 
     def target(self):
         """Return the file or folder to write."""
@@ -69,7 +81,7 @@ class ReportOptions(Section):
 
 @dataclass(frozen=True)
 class ShowViewsOptions(Section):
-    """What is shown, and where."""
+    """The images and views to show, and the file."""
 
     preset: str = option(
         DEFAULT_PRESET,
@@ -82,13 +94,12 @@ class ShowViewsOptions(Section):
         "FILE.png, FILE.html, FILE.md, or a folder for all of them.",
         common=True,
     )
-    num_images: int = option(2, "Images that the operators are shown on.")
-    num_shown: int = option(12, "Pairs of views that are shown.")
-    num_pairs: int = option(256, "Pairs of views that are measured.")
+    num_images: int = option(2, "Images on which the operators are shown.")
+    num_shown: int = option(12, "Pairs of views to show.")
+    num_pairs: int = option(256, "Pairs of views to measure.")
 
     def check(self):
-        require_at_least_one(
-            num_images=self.num_images,
-            num_shown=self.num_shown,
-            num_pairs=self.num_pairs,
+        require_at_least_one(num_images=self.num_images, num_shown=self.num_shown)
+        require(
+            self.num_pairs >= 2, "`num_pairs` must be >= 2.", num_pairs=self.num_pairs
         )

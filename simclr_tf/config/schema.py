@@ -1,7 +1,7 @@
-"""The parts of an option, for files that declare options: one place to import from.
+"""Everything that declares options, in one place to import from.
 
-It knows no hyper-parameter. `values.py` has the types of options and the usual checks,
-`sections.py` groups of options and guests, `flat.py` their dotted names.
+`values.py` has the types of options and the usual checks, `sections.py` groups of
+options and guests, `flat.py` their dotted names.
 """
 
 from simclr_tf.config.flat import (
@@ -18,6 +18,10 @@ from simclr_tf.config.flat import (
     walk_options,
 )
 from simclr_tf.config.sections import (
+    LARGEST_SEED,
+    LARGEST_SIDE,
+    MOST_REPETITIONS,
+    MOST_REPLICAS,
     GuestOptions,
     Section,
     all_options,
@@ -40,6 +44,10 @@ from simclr_tf.config.values import (
 )
 
 __all__ = [
+    "LARGEST_SEED",
+    "LARGEST_SIDE",
+    "MOST_REPETITIONS",
+    "MOST_REPLICAS",
     "GuestOptions",
     "Section",
     "all_options",

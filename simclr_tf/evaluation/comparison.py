@@ -48,8 +48,8 @@ def evaluate_encoder(
       train_batches, test_batches: as for `extract_features`.
       config: EvaluateConfig, the protocols and their settings; the defaults if None.
       representation: str, name of the row in the table.
-      train_views: TrainingViews of the source of `train_batches`, whose ids they
-        carry, for the protocols on views.
+      train_views: TrainingViews of the source of `train_batches`, for the protocols on
+        views; the batches must have "ids".
       on_features: function called with (representation, training features, test
         features), before the probes.
 
@@ -107,14 +107,14 @@ def compare(
     Args:
       encoder: keras.Model.
       untrained_encoder: keras.Model with fresh weights; None leaves it out.
-      train_batches, test_batches: as for `extract_features`; they are read once a
-        representation, so no generators.
+      train_batches, test_batches: as for `extract_features`; they are read once for
+        each representation, so they must not be generators.
       config: EvaluateConfig, the protocols and their settings; the defaults if None.
       data: str, name of the labelled images.
       encoder_name: str, name or path of the encoder.
-      command: str, what started it.
+      command: str, the command of the evaluation.
       step: int, updates the encoder was trained for, if known.
-      on_measured: function of a Measurement, called as each one is there.
+      on_measured: function of a Measurement, called after each one.
       train_views, on_features: as for `evaluate_encoder`.
 
     Returns:
@@ -169,7 +169,7 @@ def compare(
 
 
 def _check_labels(name, batches):
-    """Say that labels are missing before, not after, the features are computed."""
+    """Raise an error for missing labels before the features are computed."""
     for batch in batches:
         if batch.get("labels") is None:
             check_labelled(name.removesuffix(" batches"), batch["images"], None)

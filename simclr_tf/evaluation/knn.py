@@ -13,7 +13,7 @@ from simclr_tf.array_types import Array
 from simclr_tf.errors import require
 from simclr_tf.evaluation.features import check_labelled
 
-# Similarities held at a time: 2**24 float32 numbers are 64 MiB.
+# Similarities in memory at a time: 2**24 float32 numbers are 64 MiB.
 _SIMILARITIES_A_BLOCK = 2**24
 
 
@@ -45,11 +45,7 @@ def nearest_neighbours(
       [[2, 0]]
     """
     features, queries = _unit_rows(features), _unit_rows(queries)
-    require(
-        1 <= k <= len(features),
-        f"`k` must lie between 1 and the number of training images ({len(features)}).",
-        k=k,
-    )
+    check_k(k, len(features))
     require(query_block >= 1, "`query_block` must be >= 1.", query_block=query_block)
     candidate_block = max(k, _SIMILARITIES_A_BLOCK // query_block)
     indices, similarities = [], []
@@ -59,6 +55,23 @@ def nearest_neighbours(
         indices.append(found[0])
         similarities.append(found[1])
     return np.concatenate(indices), np.concatenate(similarities)
+
+
+def check_k(k: int, number: int) -> None:
+    """Refuse more neighbours than there are images.
+
+    Args:
+      k: int.
+      number: int, training images.
+
+    Raises:
+      ConfigError: `k` outside [1, number].
+    """
+    require(
+        1 <= k <= number,
+        f"`k` must be between 1 and the number of training images ({number}).",
+        k=k,
+    )
 
 
 def knn_classify(
@@ -80,7 +93,7 @@ def knn_classify(
       train_labels: int array `[n]`, >= 0.
       test_features: float array `[m, F]`.
       k: int in [1, n], neighbours that vote (20 here; 200 is usual on ImageNet).
-      temperature: float > 0; small values leave the vote to the nearest few (0.07;
+      temperature: float > 0; with small values only the nearest few decide (0.07;
         0.1 is usual too).
 
     Returns:
@@ -124,7 +137,7 @@ def _most_similar(features, queries, k, candidate_block):
             np.arange(start, start + len(block)), (len(queries), len(block))
         )
         indices = np.concatenate([best_indices, indices], axis=1)
-        # Of equal elements `top_k` puts the lower index first.
+        # `top_k` sorts equal elements by their index.
         top = tf.math.top_k(similarities, min(k, similarities.shape[1]))
         best = top.values.numpy()
         best_indices = np.take_along_axis(indices, top.indices.numpy(), axis=1)

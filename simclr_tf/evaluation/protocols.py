@@ -1,4 +1,4 @@
-"""Protocols by name, and their run on given features."""
+"""The protocols by name, and their evaluation on given features."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from simclr_tf.array_types import Array
 from simclr_tf.config.evaluate import PROTOCOLS, EvaluateConfig
-from simclr_tf.errors import require
+from simclr_tf.data.label_budgets import label_subset
+from simclr_tf.errors import DataError, require
 from simclr_tf.evaluation import measures
 from simclr_tf.evaluation.features import check_labelled
+from simclr_tf.evaluation.knn import check_k
+from simclr_tf.evaluation.linear_probe import HELD_OUT_FRACTION, held_out_split
 from simclr_tf.evaluation.results import Measurement
 
 if TYPE_CHECKING:
@@ -39,7 +44,7 @@ def evaluate_features(
     *,
     views: EncodedViews | None = None,
 ) -> tuple[Measurement, ...]:
-    """Probe given features: by default weighted kNN, linear, and few labels.
+    """Evaluate given features: by default with weighted kNN, linear, and few labels.
 
     Args:
       representation: str, name of the row in the table.
@@ -85,7 +90,10 @@ def check_views(config, views):
 
     Args:
       config: EvaluateConfig.
-      views: anything but None if there are augmented views to train on.
+      views: None if there are no augmented views to train on.
+
+    Returns:
+      list of str.
 
     Raises:
       ConfigError: a protocol on views, and no views.
@@ -96,6 +104,40 @@ def check_views(config, views):
             "Training on augmented views needs the images: pass `train_views` to "
             "`compare` or `evaluate_encoder`.",
             protocols=protocol,
+        )
+
+
+def check_labels(config: EvaluateConfig, train: Array, test: Array) -> None:
+    """Refuse, before the features are computed, what the labels are too few for.
+
+    Args:
+      config: the protocols and their settings.
+      train, test: int arrays `[n]`, `[m]`, labels of both sets; -1 for unlabelled.
+
+    Raises:
+      ConfigError, DataError: as the protocol would, after the others were measured.
+
+    Example:
+      >>> config = EvaluateConfig(protocols=("knn",))
+      >>> try: check_labels(config, np.array([0, 1, -1]), np.array([0]))
+      ... except ValueError as error: print(error)
+      `k` must be between 1 and the number of training images (2). Received: k=20.
+    """
+    labelled = {}
+    for name, labels in (("training", train), ("test", test)):
+        nothing = np.zeros([len(labels), 1])
+        labelled[name] = check_labelled(name, nothing, labels)[1]
+    known, protocols = labelled["training"], config.measured()
+    if "knn" in protocols:
+        check_k(config.knn.k, len(known))
+    if "few" in protocols:
+        label_subset(known, per_class=config.few.labels_per_class, seed=config.seed)
+    if any(protocol.startswith("linear") for protocol in protocols):
+        held_out_split(known, HELD_OUT_FRACTION, config.seed)
+    if len(np.unique(known)) < 2 and set(protocols) != {"knn"}:
+        raise DataError(
+            "A classifier needs at least two classes among the training images. "
+            f"Received: {len(known)} images of one class."
         )
 
 

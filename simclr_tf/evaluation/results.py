@@ -1,6 +1,6 @@
 """Results of an evaluation: one JSON schema for every protocol.
 
-Accuracies are percents everywhere, and the names of metrics show it.
+All accuracies are in percent, as the names of the metrics show.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, WorkdirError, require
 from simclr_tf.files import write_atomically
+from simclr_tf.limits import is_number, read_json
 
 SCHEMA = "simclr_tf.evaluation"
 SCHEMA_VERSION = 1
@@ -32,9 +33,9 @@ class Measurement:
       metric: str with its unit, "accuracy_percent".
       value: float, the mean where there are several draws.
       num_test: int, test images.
-      num_train_labels: int, labels that the classifier saw (of one draw); None where
-        that is not known.
-      num_features: int, length of a feature vector; None where that means nothing.
+      num_train_labels: int, labels that the classifier used (of one draw); None if not
+        known.
+      num_features: int, length of a feature vector; None if there is none.
       low_95, high_95: floats, 95 % interval for the test images being a sample
         (Wilson); None for means over draws.
       std: float, sample standard deviation over the draws; None for one draw.
@@ -58,17 +59,17 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """The measurements of one evaluation, and what it needs to be repeated.
+    """The measurements of one evaluation, and how to repeat it.
 
     Attributes:
       data: str, name of the labelled images.
       encoder: str, name or path of the encoder.
       measurements: tuple of Measurement.
-      command: str, what started it.
-      options: dict, JSON: what it was asked for; {} where it was not kept.
+      command: str, the command of the evaluation.
+      options: dict, JSON: the options of the verb; {} if not kept.
       versions: dict of package to version.
-      wall_seconds: float, everything together.
-      step: int, updates the encoder was trained for; None where it is not known.
+      wall_seconds: float, the whole evaluation.
+      step: int, updates the encoder was trained for; None if not known.
     """
 
     data: str
@@ -94,7 +95,7 @@ class Results:
 def wilson_interval(
     successes: int, trials: int, z: float = 1.959963984540054
 ) -> tuple[float, float]:
-    """Return an interval for a proportion that holds near 0 and 1 too.
+    """Return Wilson's interval for a proportion, which is valid near 0 and 1 too.
 
     (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), p = successes / n.
 
@@ -118,7 +119,7 @@ def wilson_interval(
     """
     require(
         trials >= 1 and 0 <= successes <= trials,
-        "`successes` must lie in [0, trials], and `trials` be >= 1.",
+        "`successes` must be in [0, trials], and `trials` be >= 1.",
         successes=successes,
         trials=trials,
     )
@@ -163,7 +164,7 @@ def write_results(path: StrPath, results: Results) -> None:
 
 
 def read_results(path: StrPath) -> Results:
-    """Read what `write_results` wrote.
+    """Read the file of `write_results`.
 
     Args:
       path: path of the file.
@@ -176,7 +177,7 @@ def read_results(path: StrPath) -> Results:
     """
     path = pathlib.Path(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"Cannot read results from {path}: {error}") from error
     if not isinstance(record, dict) or record.pop("schema", None) != SCHEMA:
@@ -191,11 +192,11 @@ def read_results(path: StrPath) -> Results:
 
 
 def results_of_record(record: dict[str, Any], origin: StrPath) -> Results:
-    """Build Results from the dict that `dataclasses.asdict` makes of them.
+    """Build Results from their `dataclasses.asdict`.
 
     Args:
       record: dict, without the name and the number of the schema.
-      origin: path or str, where it came from, for the error.
+      origin: path or str, the file of the record, for the error.
 
     Returns:
       Results.
@@ -210,6 +211,27 @@ def results_of_record(record: dict[str, Any], origin: StrPath) -> Results:
     """
     try:
         measurements = tuple(Measurement(**found) for found in record["measurements"])
-        return Results(**{**record, "measurements": measurements})
+        results = Results(**{**record, "measurements": measurements})
     except (KeyError, TypeError) as error:
         raise DataError(f"{origin} is damaged: {error}") from error
+    for part in (results, *measurements):
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            if not _is_of_its_kind(value, field):
+                raise DataError(
+                    f"{origin} is damaged: `{field.name}` cannot be "
+                    f"{str(value)[:80]!r}."
+                )
+    return results
+
+
+def _is_of_its_kind(value, field):
+    """Tell whether a value from a file is what a field holds."""
+    if value is None:
+        return field.type.endswith("None")
+    kind = field.type.split(" ")[0]
+    if kind == "float":
+        return is_number(value)
+    if kind == "int":
+        return is_number(value) and isinstance(value, int)
+    return isinstance(value, {"str": str, "dict": dict, "tuple": tuple}[kind])

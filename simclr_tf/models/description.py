@@ -1,22 +1,26 @@
 """Encoders as data: the graph of layers as JSON, the weights by name.
 
-Nothing in a description can run a program: it may name layers, initializers and
-regularizers of Keras and of this package from closed lists, and nothing else. Anyone's
-description can therefore be rebuilt, which is not so of a SavedModel.
+A description cannot run a program: it may only name layers, initializers and
+regularizers of Keras and of this package from closed lists. Descriptions from strangers
+are therefore safe to rebuild, unlike SavedModels.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.array_types import Array, Model, Variable
 from simclr_tf.errors import DataError, require
 from simclr_tf.models import tokens
+from simclr_tf.models.checked_config import checked_graph
+from simclr_tf.models.closed_lists import variables_at_most
 from simclr_tf.models.endpoints import has_graph
 
 KIND = "keras_functional/1"
@@ -75,7 +79,6 @@ OWN_LAYERS = frozenset(
     )
 )
 _OF_LATER_RELEASES = ("optional", "softmax_robust_masking")
-_VALUES = frozenset({"keras.initializers", "keras.regularizers", "keras.constraints"})
 
 
 def describe_network(encoder: Model) -> dict[str, Any] | None:
@@ -85,9 +88,9 @@ def describe_network(encoder: Model) -> dict[str, Any] | None:
       encoder: keras.Model with a graph of layers, none of them nested networks.
 
     Returns:
-      dict with "kind" and "config", for `network_from_description`; or None where a
-      layer is not one of `LAYERS` or `OWN_LAYERS`, so that data alone cannot rebuild
-      the network.
+      dict with "kind" and "config", for `network_from_description`; None if a layer is
+      not one of `LAYERS` or `OWN_LAYERS`, so that the network cannot be rebuilt from
+      data.
 
     Example:
       >>> from simclr_tf.models import resnet
@@ -99,11 +102,11 @@ def describe_network(encoder: Model) -> dict[str, Any] | None:
         return None
     functional = keras.Model(encoder.input, encoder.output, name=encoder.name)
     try:
-        # To JSON and back: tuples are lists, as every reader will see them.
+        # To JSON and back, so that tuples are lists, as for every reader.
         description = json.loads(
             json.dumps({"kind": KIND, "config": _portable(functional.get_config())})
         )
-        _check(description)
+        _checked_config(description)
         weights_by_name(functional)
     except (DataError, TypeError, ValueError, NotImplementedError):
         return None
@@ -111,23 +114,32 @@ def describe_network(encoder: Model) -> dict[str, Any] | None:
 
 
 def network_from_description(
-    description: Mapping[str, Any], source: str = "the description"
+    description: Mapping[str, Any],
+    source: str = "the description",
+    *,
+    values: int | None = None,
 ) -> Model:
     """Build a trainable network with fresh weights.
 
     Args:
       description: dict of `describe_network`, from anyone.
-      source: str, where it comes from, for messages.
+      source: str, its origin, for messages.
+      values: int, how many numbers its weights are; a network with more is refused
+        before it is built. None takes the description at its word.
 
     Returns:
       keras.Model with a graph of layers.
 
     Raises:
-      DataError: it is something else, or names a layer outside the lists.
+      DataError: another kind of data, a layer outside the lists, or more weights
+        than `values`.
     """
     try:
-        _check(description)
-        return keras.Model.from_config(description["config"])
+        config = _checked_config(description)
+        with contextlib.ExitStack() as stack:
+            if values is not None:
+                stack.enter_context(variables_at_most(values))
+            return keras.Model.from_config(config)
     except (
         DataError,
         ValueError,
@@ -137,6 +149,8 @@ def network_from_description(
         AttributeError,
         ImportError,
         RuntimeError,
+        OverflowError,
+        tf.errors.OpError,
     ) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(
@@ -173,11 +187,10 @@ def set_weights_by_name(
     Args:
       encoder: keras.Model with a graph of layers.
       weights: dict of name to array, of `weights_by_name`.
-      source: str, where they come from, for messages.
+      source: str, their origin, for messages.
 
     Raises:
-      DataError: a name is missing or surplus, or a shape differs; then nothing was
-        set.
+      DataError: a name is missing or surplus, or a shape differs; nothing is changed.
     """
     variables = variables_by_name(encoder)
     missing = sorted(set(variables) - set(weights))
@@ -230,14 +243,14 @@ def variables_by_name(encoder: Model) -> dict[str, Variable]:
 
 
 def _own_name(layer, variable):
-    """Return `kernel`, or `query/kernel` in a layer of layers, whatever the scope."""
+    """Return `kernel`, or `query/kernel` in a nested layer, without the name scope."""
     path = variable.name.split(":")[0]
     _, found, own = path.rpartition(f"{layer.name}/")
     return own if found else path.split("/")[-1]
 
 
 def _portable(config):
-    """Remove what one release of Keras writes and another does not know."""
+    """Remove entries that some releases of Keras write and others do not know."""
     if isinstance(config, dict):
         return {
             key: _portable(value)
@@ -249,30 +262,8 @@ def _portable(config):
     return config
 
 
-def _check(description):
-    """Raise DataError unless every object in a description is on the lists."""
+def _checked_config(description):
+    """Copy the config in a description; raise DataError for what is on no list."""
     if not isinstance(description, dict) or description.get("kind") != KIND:
         raise DataError(f"it is not of the kind `{KIND}`")
-    pending = [description.get("config")]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            pending.extend(value.values())
-            if {"module", "class_name", "registered_name"} & set(value):
-                _check_class(value)
-        elif isinstance(value, list):
-            pending.extend(value)
-
-
-def _check_class(value):
-    module, name = value.get("module"), value.get("class_name")
-    registered = value.get("registered_name")
-    if registered:  # Keras then looks nowhere else.
-        known = registered in OWN_LAYERS and registered.endswith(f">{name}")
-    else:
-        known = module in _VALUES or (module == "keras.layers" and name in LAYERS)
-    if not known:
-        raise DataError(
-            f"it names {module}.{name}, which is not on the list of "
-            "layers that are only data"
-        )
+    return checked_graph(description.get("config"), LAYERS, OWN_LAYERS)

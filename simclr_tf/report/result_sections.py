@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from simclr_tf.evaluation.finetune import PROTOCOL as FINE_TUNE
+from simclr_tf.errors import DataError
+from simclr_tf.evaluation.few_labels import PROTOCOL as FINE_TUNE
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.report.blocks import Text
 from simclr_tf.report.result_tables import finetune_table, results_table
@@ -12,7 +13,7 @@ FROZEN, FINE_TUNING = "Frozen features", "Fine-tuning"
 
 
 def results_as_blocks(results):
-    """What one file of results holds, as blocks of a page.
+    """Turn one file of results into blocks of a page.
 
     Args:
       results: simclr_tf.evaluation.Results.
@@ -20,6 +21,9 @@ def results_as_blocks(results):
     Returns:
       list of (title, results, blocks): frozen features and fine-tuning, as far as they
       were measured, each with its own results.
+
+    Raises:
+      DataError: settings of a measurement that the tables need are missing.
 
     Example:
       >>> from simclr_tf.evaluation import Measurement, Results
@@ -30,21 +34,25 @@ def results_as_blocks(results):
     """
     tuned = tuple(m for m in results.measurements if m.protocol == FINE_TUNE)
     probed = tuple(m for m in results.measurements if m.protocol != FINE_TUNE)
-    return [
-        (title, part, (*table(part), Text(_origin(results))))
-        for title, part, table in (
-            (title, dataclasses.replace(results, measurements=found), table)
-            for title, found, table in (
-                (FROZEN, probed, results_table),
-                (FINE_TUNING, tuned, finetune_table),
-            )
-            if found
-        )
-    ]
+    found = []
+    for title, measured, table in (
+        (FROZEN, probed, results_table),
+        (FINE_TUNING, tuned, finetune_table),
+    ):
+        part = dataclasses.replace(results, measurements=measured)
+        try:
+            blocks = (*table(part), Text(_origin(results))) if measured else ()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"The results of {results.encoder!r} are damaged: the settings of a "
+                f"measurement miss {error}. Measure again."
+            ) from error
+        found += [(title, part, blocks)] if measured else []
+    return found
 
 
 def result_sections(results):
-    """The sections of a card on one file of results.
+    """Make the sections of a card on one file of results.
 
     Args:
       results: simclr_tf.evaluation.Results.
@@ -59,7 +67,7 @@ def result_sections(results):
 
 
 def seconds_of(results):
-    """How long measuring took, in seconds; 0 where it is not known.
+    """Return how long the measurement took, in seconds; 0 where it is not known.
 
     A protocol that was interrupted took longer than the call that ended it.
 
@@ -81,7 +89,7 @@ def seconds_of(results):
 
 
 def _origin(results):
-    """What made a file of results, and how long it took."""
+    """Name what made a file of results, and how long it took."""
     seconds = seconds_of(results)
     took = f" in {wall_time_text(seconds)}" if seconds else ""
     if results.command is None:

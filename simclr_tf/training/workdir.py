@@ -5,12 +5,14 @@ Evaluation, fine-tuning and export read config.json, so that nobody retypes a de
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib.metadata
 import json
 import pathlib
 import platform
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from simclr_tf import __version__
@@ -24,6 +26,8 @@ from simclr_tf.files import (
     whole_file,
     write_atomically,
 )
+from simclr_tf.limits import parse_json, read_json
+from simclr_tf.locks import holds_files, lock_of, sole_writer
 
 if TYPE_CHECKING:
     from simclr_tf.config.pretrain import Config
@@ -60,6 +64,20 @@ class Workdir:
     def __init__(self, path: StrPath) -> None:
         self.path = pathlib.Path(path).expanduser()
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Write the folder within a `with`, as the only process that does.
+
+        A folder that is made for it is removed again if nothing is written there.
+
+        Raises:
+          InUseError: another process writes it.
+          WorkdirError: it is a file, or not writable.
+        """
+        self._require_folder()
+        with sole_writer(lock_of(self.path, inside=True), f"--workdir={self.path}"):
+            yield
+
     def claim(
         self,
         config: Config,
@@ -88,10 +106,13 @@ class Workdir:
             raise WorkdirError(
                 f"Cannot read --workdir={self.path}: {error.strerror}."
             ) from error
-        if not is_new:
-            self._check_same_run(config, data, files)
+        conflict = None if is_new else self._conflict(config, data, files)
+        if conflict is not None and self._has_trained():
+            raise WorkdirError(conflict)
         self._check_writable()
-        if is_new:
+        if conflict is not None:
+            self._forget_untrained()
+        if is_new or conflict is not None:
             record = {
                 "config": to_dict(config),
                 "data": data,
@@ -115,7 +136,7 @@ class Workdir:
                 raise WorkdirError(
                     f"{self.path} is not a workdir: it has no {CONFIG_FILE}."
                 )
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
         except OSError as error:
             raise WorkdirError(f"Cannot read {path}: {error.strerror}.") from error
         except ValueError as error:
@@ -130,6 +151,12 @@ class Workdir:
             raise WorkdirError(
                 f"{self.path} is not a workdir: its {CONFIG_FILE} is of another kind."
             )
+        for name, kind in (("versions", dict), ("precision", dict), ("command", str)):
+            if not isinstance(record.get(name) or kind(), kind):
+                raise WorkdirError(
+                    f"{path} is damaged: `{name}` is {record[name]!r:.40}. Restore it "
+                    "from a copy, or use another --workdir."
+                )
         return record
 
     def config(self) -> Config:
@@ -147,51 +174,91 @@ class Workdir:
                 f"simclr_tf: {error}"
             ) from error
 
+    def replaces_untrained(
+        self,
+        config: Config,
+        data: dict[str, Any],
+        files: Callable[[], Any] = lambda: None,
+    ) -> bool:
+        """Tell whether the folder holds another run, which ended before a checkpoint.
+
+        Such a run holds nobody back: `claim` puts the new one in its place.
+
+        Args:
+          config, data, files: as for `claim`.
+
+        Raises:
+          WorkdirError: config.json is damaged, or of another version.
+        """
+        return (
+            self.has(CONFIG_FILE)
+            and not self._has_trained()
+            and self._conflict(config, data, files) is not None
+        )
+
     def has(self, name: str) -> bool:
         """Tell whether a file of that name is there."""
         return (self.path / name).exists()
 
-    def _is_new(self):
-        """Tell whether the folder is missing or empty."""
+    def _require_folder(self):
         if self.path.exists() and not self.path.is_dir():
             raise WorkdirError(
                 f"--workdir must be a folder, but {self.path} is a file."
             )
+
+    def _is_new(self):
+        """Tell whether the folder is missing or empty."""
+        self._require_folder()
         if (self.path / CONFIG_FILE).exists():
             return False
-        if self.path.exists() and any(self.path.iterdir()):
+        if self.path.exists() and holds_files(self.path):
             raise WorkdirError(
                 f"{self.path} is not empty and holds no run (no {CONFIG_FILE}). Use "
                 "a new folder for --workdir."
             )
         return True
 
-    def _check_same_run(self, config, data, files):
+    def _has_trained(self):
+        """Tell whether there is something to lose: steps in a checkpoint, or an end."""
+        names = [path.name[5:] for path in (self.path / CHECKPOINTS).glob("step-*")]
+        steps = [int(name) for name in names if name.isdecimal()]
+        is_converted = "conversion" in self.read()
+        return any(steps) or is_converted or self.has(SUMMARY_FILE)
+
+    def _forget_untrained(self):
+        """Remove what the start of a run leaves; `config.json` is overwritten."""
+        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+        for name in (WARM_START_FILE, IMAGE_LIST_FILE):
+            (self.path / name).unlink(missing_ok=True)
+
+    def _conflict(self, config, data, files):
+        """Describe how the run that is here differs from another; None if it is it."""
         before = self.read()["data"]
         changed = differences(self.config(), config, resuming=True)
         if changed:
             fields = ", ".join(
                 f"{name} (there {old!r}, now {new!r})" for name, old, new in changed
             )
-            raise WorkdirError(
+            return (
                 f"{self.path} holds a run of another config: {fields}. Use another "
                 "--workdir, or the same options to continue."
             )
         if before["fingerprint"] != data["fingerprint"]:
             then, now = read_image_list(self.path), files()
             what = f": {changes_between(then, now)}" if then and now else ""
-            raise WorkdirError(
+            return (
                 f"The images of {config.data.source} have changed since the run in "
                 f"{self.path} began ({before['num_examples']} then, "
                 f"{data['num_examples']} now){what}. Put them back, or use another "
                 "--workdir."
             )
         if before.get("probe_fingerprint") != data.get("probe_fingerprint"):
-            raise WorkdirError(
+            return (
                 f"The images of --probe.data={config.probe.data} have changed since "
                 f"the run in {self.path} began. Put them back, or use another "
                 "--workdir."
             )
+        return None
 
     def _check_writable(self):
         try:
@@ -260,7 +327,7 @@ def read_image_list(folder):
         with gzip.open(folder / IMAGE_LIST_FILE, "rt", encoding="ascii") as stream:
             return [
                 (str(name), int(size), int(checksum))
-                for name, size, checksum in map(json.loads, stream)
+                for name, size, checksum in map(parse_json, stream)
             ]
     except (OSError, EOFError, ValueError, TypeError):
         return None  # Only the wording of an error depends on it.

@@ -15,13 +15,13 @@ from simclr_tf.augment import two_views
 from simclr_tf.benchmarks import (
     Case,
     Variant,
-    data_scale,
+    benchmark_runner,
+    data_scale_cases,
     fresh_process,
-    loss,
-    run,
+    loss_cases,
     run_benchmark,
 )
-from simclr_tf.benchmarks.catalogue import cases_of
+from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.benchmarks.per_image import two_views_per_image
 from simclr_tf.benchmarks.photographs import write_photographs
 from simclr_tf.config.benchmark import BENCHMARKS, BenchmarkConfig
@@ -109,7 +109,7 @@ def test_the_clock_of_the_processors_leaves_out_waiting(monkeypatch):
         time.sleep(0.2)
 
     case = Case("waiting", (Variant("asleep", lambda: waits),), 1, "nap")
-    monkeypatch.setattr(run, "cases_of", lambda *request: [case])
+    monkeypatch.setattr(benchmark_runner, "cases_of", lambda *request: [case])
     seconds = {
         clock: run_benchmark(
             "loss", BenchmarkConfig(rounds=1, warmup_rounds=0, clock=clock)
@@ -185,11 +185,11 @@ def test_the_streamed_loss_is_measured_as_soon_as_there_is_one(monkeypatch):
     def nt_xent(a, b, *, temperature, chunk_size=None):
         return tf.fill([a.shape[0]], float(chunk_size)) + 0.0 * tf.reduce_sum(a * b)
 
-    monkeypatch.setattr(loss, "nt_xent", nt_xent)
+    monkeypatch.setattr(loss_cases, "nt_xent", nt_xent)
     config = BenchmarkConfig(sizes=(8, 16), out_features=4, chunk_size=12)
     cases = cases_of("loss", config, None)
     names = [variant.name for case in cases for variant in case.variants]
-    assert names == [loss.DENSE, loss.STREAMED] * 4
+    assert names == [loss_cases.DENSE, loss_cases.STREAMED] * 4
     value, of_a, of_b = cases[3].variants[1].make()()
     assert of_a.shape == of_b.shape == (16, 4)
     # In chunks of 12, or of all 8.
@@ -200,33 +200,33 @@ def test_the_streamed_loss_is_measured_as_soon_as_there_is_one(monkeypatch):
 def test_a_dense_loss_that_does_not_fit_is_left_out_and_that_is_said(
     monkeypatch, caplog
 ):
-    monkeypatch.setattr(loss, "_free_bytes", lambda: 1 << 30)
+    monkeypatch.setattr(loss_cases, "_free_bytes", lambda: 1 << 30)
     with caplog.at_level(logging.WARNING, logger="simclr_tf"):
         cases = cases_of("loss", BenchmarkConfig(sizes=(16, 32768)), None)
     dense = [
         case.name
         for case in cases
-        if loss.DENSE in [variant.name for variant in case.variants]
+        if loss_cases.DENSE in [variant.name for variant in case.variants]
     ]
     assert dense and all("G = 16," in name for name in dense)
     assert "G = 32768 is left out: it needs about 48 GiB" in caplog.text
 
 
 def test_large_sets_are_links_and_every_image_can_be_read(tmp_path):
-    folder = data_scale._folder_of_links(tmp_path, 1070, 8)
-    records = data_scale._record_files(tmp_path, 1500, 8)
+    folder = data_scale_cases._folder_of_links(tmp_path, 1070, 8)
+    records = data_scale_cases._record_files(tmp_path, 1500, 8)
     assert (folder.num_examples, records.num_examples) == (1070, 1500)
     for source in (folder, records):
         last = source.locations(np.array([source.num_examples - 1]))
         image = source.read_image(*(column[0] for column in last))
         assert image.shape == (8, 8, 3)
-    arrays = data_scale._array_file(tmp_path, 10_000, 8)
+    arrays = data_scale_cases._array_file(tmp_path, 10_000, 8)
     assert arrays.read_images(np.array([9_999])).shape == (1, 8, 8, 3)
 
 
-def test_memory_is_what_the_work_adds_to_a_process_of_its_own():
-    peak_bytes, added_bytes = run.peak_memory(
-        "loss", BenchmarkConfig(**TINY), "G = 8, D = 4, forward", loss.DENSE
+def test_memory_is_what_the_work_adds_to_a_process():
+    peak_bytes, added_bytes = benchmark_runner.peak_memory(
+        "loss", BenchmarkConfig(**TINY), "G = 8, D = 4, forward", loss_cases.DENSE
     )
     assert fresh_process._peak_bytes() > peak_bytes > added_bytes >= 0
 
@@ -237,9 +237,9 @@ def test_a_process_that_dies_is_named_in_one_line(monkeypatch, tmp_path):
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     with pytest.raises(DataError, match=r"`one`, `two` ended with 9: out of memory$"):
-        run.peak_memory("loss", BenchmarkConfig(), "one", "two")
+        benchmark_runner.peak_memory("loss", BenchmarkConfig(), "one", "two")
     script.write_text('#!/bin/sh\necho \'{"peak_bytes": 7, "added_bytes": 5}\'\n')
-    found = run.peak_memory("loss", BenchmarkConfig(), "one", "two")
+    found = benchmark_runner.peak_memory("loss", BenchmarkConfig(), "one", "two")
     assert found == (7, 5)
 
 

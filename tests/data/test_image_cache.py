@@ -195,6 +195,29 @@ def test_the_cache_of_other_images_is_not_used(photos, tmp_path):
     assert first == (photos / "cat/1.png").read_bytes()
 
 
+def test_a_damaged_cache_is_not_blamed_on_the_images(photos, tmp_path):
+    def opened():
+        return open_source(
+            f"folder:{photos}",
+            max_corrupt_fraction=0.2,
+            cache=cache_at("disk", tmp_path / "cache"),
+        )
+
+    opened()
+    (entry,) = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
+    content = bytearray((entry / "content").read_bytes())
+    content[5] ^= 1
+    (entry / "content").write_bytes(content)
+    with pytest.raises(DataError, match=f"delete {entry}, and the next start") as error:
+        opened().locations(np.array([0]))
+    assert "not the images" in str(error.value)
+    # Lengths or checksums that are not those of before: the entry is filled again.
+    lengths = (entry / "sizes.npy").read_bytes()
+    (entry / "sizes.npy").write_bytes(lengths[:-1] + bytes([lengths[-1] ^ 1]))
+    first = opened().locations(np.array([0]))[0][0]
+    assert first == (photos / opened().example_name(0)).read_bytes()
+
+
 def test_the_size_is_said_before_anything_is_kept(photos, tmp_path):
     said = []
     source = open_source(f"folder:{photos}", max_corrupt_fraction=0.2)
@@ -262,7 +285,7 @@ def test_arrays_and_streams_say_why_there_is_nothing_to_keep(tmp_path):
     for place, spec, words in (
         ("memory", images, "in memory"),
         ("disk", f"npz:{tmp_path}/set.npz", "one file already"),
-        ("memory", tf.data.Dataset.from_tensors(images[0]).repeat(), "as it comes"),
+        ("memory", tf.data.Dataset.from_tensors(images[0]).repeat(), "is a stream"),
         ("memory", f"npz:{tmp_path}/set.npz", "6 decoded images"),
     ):
         source = open_source(spec, cache=cache_at(place, tmp_path / "cache", said))

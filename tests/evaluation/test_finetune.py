@@ -10,7 +10,7 @@ from simclr_tf._keras import keras
 from simclr_tf.config.finetune import FineTuneConfig
 from simclr_tf.data import ArraySource, LabelBudget
 from simclr_tf.errors import ConfigError, DataError, NonFiniteError
-from simclr_tf.evaluation.finetune import FINE_TUNED, FROM_SCRATCH, FROZEN, FewLabels
+from simclr_tf.evaluation.few_labels import FINE_TUNED, FROM_SCRATCH, FROZEN, FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.models import LOGITS
 
@@ -177,8 +177,9 @@ def test_epochs_are_by_budget_and_scratch_may_have_its_own():
         protocol.measure([BUDGET, LabelBudget(fraction=1.0)], epochs=[3])
 
 
-def test_a_training_that_diverges_says_so():
-    config = dataclasses.replace(CONFIG, base_learning_rate=3e39, epochs=3)
+@pytest.mark.parametrize("epochs, rate", [(1, 1e300), (3, 3e39)])
+def test_a_training_that_diverges_says_so(epochs, rate):
+    config = dataclasses.replace(CONFIG, base_learning_rate=rate, epochs=epochs)
     with pytest.raises(NonFiniteError, match="smaller --base_learning_rate"):
         a_protocol(config).measure([BUDGET], methods=["fine_tune"])
 

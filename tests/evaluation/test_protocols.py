@@ -15,8 +15,10 @@ from simclr_tf.evaluation import (
     LinearConfig,
     compare,
     evaluate_encoder,
+    evaluate_features,
 )
 from simclr_tf.evaluation.logistic import L2_VALUES
+from simclr_tf.evaluation.protocols import check_labels
 
 CONFIG = EvaluateConfig(knn=KNNConfig(k=5), few=FewConfig(labels_per_class=3, draws=2))
 
@@ -188,3 +190,34 @@ def test_the_paper_tries_45_penalties_against_the_summed_loss():
 def test_unknown_names_of_penalties_list_the_choices():
     with pytest.raises(ConfigError, match="Choices: fast, paper"):
         LinearConfig(l2_values="papper")
+
+
+def test_a_class_that_only_the_test_set_has_counts_as_missed():
+    rng = np.random.default_rng(0)
+    train = rng.normal(size=(30, 4)), np.arange(30) % 3
+    test = rng.normal(size=(20, 4)), np.full(20, 7)
+    config = dataclasses.replace(
+        CONFIG,
+        protocols=("knn", "linear", "few", "ridge", "linear_sgd"),
+        linear=LinearConfig(epochs=1),
+    )
+    found = evaluate_features("toy", train, test, config)
+    assert [measurement.value for measurement in found] == [0.0] * 5
+
+
+def test_labels_are_judged_without_features():
+    labels = np.repeat([0, 1], 8)
+
+    def check(protocols, train):
+        check_labels(dataclasses.replace(CONFIG, protocols=protocols), train, labels)
+
+    check(("knn", "linear", "few"), labels)
+    for protocols, train, words in (
+        (("knn",), labels[:3], "`k` must be between 1 and"),
+        (("few",), labels[:9], "Class 1 has only 1 labelled"),
+        (("linear",), [0, 1], "images enough to hold some out"),
+        (("ridge",), labels[:8], "at least two classes"),
+        (("ridge",), [-1, -1], "training set has no labels"),
+    ):
+        with pytest.raises((ConfigError, DataError), match=words):
+            check(protocols, np.array(train))

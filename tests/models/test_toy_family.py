@@ -32,7 +32,7 @@ from simclr_tf.training.workdir import Workdir
 class ToyOptions(EncoderOptions):
     """Two convolutions."""
 
-    name: str = option("toy", "Network f that is kept, by its name.")
+    name: str = option("toy", "Name of the encoder.")
     features: int = option(6, "Width of the features.")
 
 

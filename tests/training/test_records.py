@@ -10,6 +10,7 @@ from simclr_tf.training.records import (
     keep_events_up_to,
     keep_lines_up_to,
     read_metrics,
+    record_of_line,
 )
 
 
@@ -51,10 +52,42 @@ def test_an_event_torn_by_a_kill_is_cut_off(tmp_path):
     assert path.read_bytes() == whole
 
 
-def test_lines_beyond_a_step_and_a_torn_one_are_dropped(tmp_path):
+def test_lines_beyond_a_step_and_a_torn_one_are_dropped(tmp_path, caplog):
     path = tmp_path / "metrics.jsonl"
     lines = [json.dumps({"step": step, "loss": 1 / step}) for step in (1, 2, 3)]
     path.write_text("\n".join(lines) + '\n{"step": 4, "lo')
     keep_lines_up_to(path, 2)
     assert path.read_text() == "\n".join(lines[:2]) + "\n"
     assert [record["step"] for record in read_metrics(path)] == [1, 2]
+    assert not caplog.messages  # A kill tore it: nothing to worry about.
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": 1e400, "loss": 1.0}',
+        '{"step": "15", "loss": 1.0}',
+        '{"step": [15], "loss": 1.0}',
+        '{"step": true}',
+        '{"step": 15, "loss": "1.0"}',
+        '{"step": 15, "loss": [[1.0]]}',
+        '{"step": 15, "learning_rate": {}}',
+        '{"step": ' + "9" * 400 + "}",
+        '{"step": 15, "loss": ' + "9" * 400 + "}",
+        '{"step": 15, "loss": ' + "9" * 5000 + "}",
+        "[" * 100_000,
+        "[15]",
+        "15",
+    ],
+    ids=lambda line: line[:40],
+)
+def test_a_line_of_anything_but_figures_is_damage(line, tmp_path):
+    assert record_of_line(line) is None
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "loss": 0.5}\n' + line + "\n")
+    assert read_metrics(path) == [{"step": 1, "loss": 0.5}]
+
+
+def test_figures_that_are_not_finite_are_figures():
+    found = record_of_line('{"step": 15, "loss": NaN, "rank": 1e400, "std": null}')
+    assert found["step"] == 15 and found["rank"] == float("inf")

@@ -2,26 +2,28 @@
 
 import dataclasses
 import importlib
+import logging
 import re
 
 from simclr_tf.errors import ConfigError, DataError, received_text, require
 from simclr_tf.lazy import np
 
-_SPLIT = re.compile(r"([\w.\-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
+_log = logging.getLogger("simclr_tf")
+_SPLIT = re.compile(r"([\w.\-]+)(?:\[(-?\d{1,18}%?)?:(-?\d{1,18}%?)?\])?")
 
 
 class SourceKind:
-    """One scheme of `--data`, such as `folder:`, with everything specific to it.
+    """One scheme of `--data`, such as `folder:`, with its properties.
 
     A kind is an instance of a subclass, entered in `SOURCES` under its scheme. It
     imports NumPy and TensorFlow only when it opens a data set (`simclr_tf.lazy`).
 
     Attributes:
-      forms: dict of str to str: how users write it (`folder:PATH`), and what it is.
-      splits: str, which splits there are.
-      labels: str, where the labels come from.
+      forms: dict of str to str: how users write it (`folder:PATH`), and its meaning.
+      splits: str, the splits it has.
+      labels: str, the origin of the labels.
       may_hold_out: bool, whether a test split is often missing. Evaluation then tests
-        on training images that it holds out of its probes.
+        on training images that are held out from its probes.
       packages: dict of str to str, modules that `open` imports and their names for pip.
       licences: dict of str to str: targets whose licence is known, and the licence.
     """
@@ -37,14 +39,14 @@ class SourceKind:
         """Open a data set.
 
         Args:
-          target: str, what follows the colon; not empty.
+          target: str, the text after the colon; not empty.
           request: Request.
 
         Returns:
           Source.
 
         Raises:
-          ConfigError, DataError: the target, or the split, is not there or unusable.
+          ConfigError, DataError: the target or the split is missing or unusable.
         """
         raise NotImplementedError
 
@@ -93,7 +95,7 @@ class Request:
     def __post_init__(self):
         require(
             0 <= self.max_corrupt_fraction <= 1,
-            "`max_corrupt_fraction` must lie in [0, 1].",
+            "`max_corrupt_fraction` must be in [0, 1].",
             max_corrupt_fraction=self.max_corrupt_fraction,
         )
         require(
@@ -159,23 +161,37 @@ def bounds_to_range(bounds, num_examples):
     """
 
     def position(bound, missing):
-        if bound is None:
-            return missing
-        value = (
-            round(num_examples * int(bound[:-1]) / 100)
-            if bound.endswith("%")
-            else int(bound)
-        )
-        value = value + num_examples if value < 0 else value
-        return min(max(value, 0), num_examples)
+        place = _place(bound, missing, num_examples)
+        return min(max(place, 0), num_examples)
 
     start = position(bounds[0], 0)
     return start, max(start, position(bounds[1], num_examples))
+
+
+def _place(bound, missing, num_examples):
+    """Turn one bound into a place, which may lie outside of the examples."""
+    if bound is None:
+        return missing
+    value = (
+        round(num_examples * int(bound[:-1]) / 100)
+        if bound.endswith("%")
+        else int(bound)
+    )
+    return value + num_examples if value < 0 else value
 
 
 def cut(source, bounds, split):
     """Take the part of a source within the bounds of `parse_split`; all for None."""
     if bounds is None:
         return source
-    start, stop = bounds_to_range(bounds, source.num_examples)
+    number = source.num_examples
+    places = [_place(bound, 0, number) for bound in bounds]
+    if not all(0 <= place <= number for place in places):
+        _log.warning(
+            "The split `%s` reaches beyond the %d images of `%s`, and is cut there.",
+            split,
+            number,
+            source.name,
+        )
+    start, stop = bounds_to_range(bounds, number)
     return source.subset(np.arange(start, stop), split=split)

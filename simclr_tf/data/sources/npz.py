@@ -1,26 +1,27 @@
 """Arrays in `.npz` and `.npy` files: memory-mapped where they are not compressed."""
 
+import math
 import os
 import struct
 import zipfile
-import zlib
 
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.lazy import np
+from simclr_tf.limits import memory_bytes
 
 
 class Npz(SourceKind):
     """`npz:PATH`: `x_{split}` and optional `y_{split}` and `classes`; or an `.npy`.
 
     Members stored uncompressed (`numpy.savez`) and `.npy` files are memory-mapped:
-    their pixels stay on disk until they are asked for. Compressed members are loaded.
+    their pixels stay on disk until they are needed. Compressed members are loaded.
     """
 
     forms = {"npz:PATH": "`x_train`, ... in a file of NumPy arrays; or an `.npy` file"}
     splits = "NAME, of an array `x_NAME`"
-    labels = "`y_train`, ... if they are there"
+    labels = "`y_train`, ... if present"
     may_hold_out = True
 
     def recognises(self, text):
@@ -35,25 +36,24 @@ class Npz(SourceKind):
         part, bounds = parse_split(request.split)
         try:
             images, labels, classes = _read_arrays(path, part, name)
+            labels = None if request.labelled is False else labels
         except DataError:
             raise
-        except (
-            ValueError,
-            OSError,
-            EOFError,
-            RuntimeError,
-            struct.error,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+        except Exception as error:  # Whatever NumPy and zipfile do with damage.
             raise DataError(
-                f"`{name}` is not an array file that NumPy can read without pickle "
-                f"({str(error).splitlines()[0]}). " + received_text(data=name)
+                f"`{name}` is not an array file that NumPy can read without pickle"
+                f"{_reason(error)}. " + received_text(data=name)
             ) from error
         source = ArraySource(
             name, images, labels, classes=classes, channels=request.channels, split=part
         )
         return cut(source, bounds, request.split)
+
+
+def _reason(error):
+    """Tell what NumPy found, but for its advice to run the program in a file."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return "" if "allow_pickle" in text else f" ({text})"
 
 
 def _read_arrays(path, part, name):
@@ -63,20 +63,77 @@ def _read_arrays(path, part, name):
                 "An `.npy` file has one split, `train`. "
                 + received_text(data=name, split=part)
             )
+        with open(path, "rb") as stream:
+            check_claim(stream, os.path.getsize(path), f"`{name}`")
         return np.load(path, mmap_mode="r", allow_pickle=False), None, None
     with np.load(path, allow_pickle=False) as archive:
-        present = sorted(archive.files)
+        members = archive.zip.namelist()
+        present = sorted(m.removesuffix(".npy") for m in members if m.endswith(".npy"))
         key = f"x_{part}"
         if key not in present:
             raise DataError(
                 f"`{name}` has no array `{key}` for split `{part}`; save it with "
                 f"`numpy.savez(path, {key}=images)`. " + received_text(keys=present)
             )
+        for used in {key, f"y_{part}", "classes"} & set(present):
+            _check_member(archive.zip, f"{used}.npy", name)
         images = mapped_member(path, f"{key}.npy")
         images = archive[key] if images is None else images
         labels = archive[f"y_{part}"] if f"y_{part}" in present else None
         classes = archive["classes"] if "classes" in present else None
     return images, labels, classes
+
+
+def _check_member(archive, member, name):
+    """Raise DataError for an array that claims more than it holds, or than fits."""
+    what = f"The array `{member.removesuffix('.npy')}` of `{name}`"
+    info = archive.getinfo(member)
+    if info.compress_type != zipfile.ZIP_STORED and info.file_size > memory_bytes():
+        raise DataError(
+            f"{what} unpacks to {info.file_size} bytes, more than this machine has "
+            "memory. Save it with `numpy.savez`, which does not compress: it then "
+            "stays on the disk."
+        )
+    with archive.open(member) as stream:
+        check_claim(stream, info.file_size, what)
+
+
+def check_claim(stream, size, what):
+    """Raise DataError unless an array has the bytes that its header claims.
+
+    Args:
+      stream: binary file at the beginning of an `.npy` file.
+      size: int, bytes of that file.
+      what: str, how a message calls it.
+
+    Returns:
+      (shape, whether it is in Fortran's order, dtype).
+
+    Raises:
+      DataError: more or fewer bytes.
+      ValueError: no such file.
+
+    Example:
+      >>> import io
+      >>> file = io.BytesIO()
+      >>> np.save(file, np.zeros([2, 3]))
+      >>> file.seek(0), check_claim(file, file.getbuffer().nbytes, "a")[0]
+      (0, (2, 3))
+    """
+    version = np.lib.format.read_magic(stream)
+    read_header = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, fortran_order, dtype = read_header(stream)
+    claimed, held = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if not dtype.hasobject and claimed != held:
+        raise DataError(
+            f"{what} is damaged: its header claims {claimed} bytes, and it holds "
+            f"{held}."
+        )
+    return shape, fortran_order, dtype
 
 
 def mapped_member(path, member):
@@ -95,19 +152,15 @@ def mapped_member(path, member):
         if info.compress_type != zipfile.ZIP_STORED:
             return None
         with archive.open(member) as stream:
-            version = np.lib.format.read_magic(stream)
-            read_header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
+            shape, fortran_order, dtype = check_claim(
+                stream, info.file_size, f"`{member}`"
             )
-            shape, fortran_order, dtype = read_header(stream)
             header_bytes = stream.tell()
     if dtype.hasobject or 0 in shape:
         return None
     with open(path, "rb") as stream:
-        # A zip entry repeats its name and extra field, of its own lengths, in front
-        # of the data (fixed part: 30 bytes, the two lengths are its last words).
+        # The local header before the data has a fixed part of 30 bytes, whose last two
+        # words are the lengths of the name and the extra field that follow.
         stream.seek(info.header_offset + 26)
         name_bytes, extra_bytes = struct.unpack("<HH", stream.read(4))
     offset = info.header_offset + 30 + name_bytes + extra_bytes + header_bytes

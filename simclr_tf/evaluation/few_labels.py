@@ -8,12 +8,18 @@ import numpy as np
 
 from simclr_tf.config.finetune import METHODS
 from simclr_tf.data import evaluation_batches, label_subset, plain_errors
+from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError, require, unknown_choice
 from simclr_tf.evaluation.features import extract_features
-from simclr_tf.evaluation.linear_probe import linear_probe
+from simclr_tf.evaluation.linear_probe import (
+    HELD_OUT_FRACTION,
+    held_out_split,
+    linear_probe,
+)
 from simclr_tf.evaluation.results import Measurement, wilson_interval
 from simclr_tf.evaluation.run_log import LabelRun, RunLog
 from simclr_tf.models import check_endpoint, classifier_network, fresh_copy
+from simclr_tf.models.classifier import check_head_layer
 from simclr_tf.training.classifier_training import ClassifierTraining
 
 FINE_TUNED, FROM_SCRATCH, FROZEN, UNTRAINED_PROBE = METHODS.values()
@@ -22,24 +28,24 @@ PROTOCOL = "fine_tune"
 
 
 class FewLabels:
-    """Trains and tests on every label budget, by every method, for every seed.
+    """Train and test with every label budget, method and seed.
 
-    Seed s draws the labelled images, orders and crops them, and initialises what
-    starts from scratch. All methods see the very same labels; what early
-    stopping holds out, and what the probe chooses its penalty on, is part of them.
+    Seed s draws the labelled images, their order and crops, and the initial weights of
+    training from scratch. All methods use the same labels; the images held out for
+    early stopping, and for choosing the probe's penalty, are among them.
 
     Args:
-      encoder: keras.Model, float images in [0, 1] to features; stays as it is.
+      encoder: keras.Model, float images in [0, 1] to features; it is not changed.
       train, test: Source with labels.
       config: FineTuneConfig.
-      image_size_pixels: int, of the images as the encoder sees them.
+      image_size_pixels: int, size of the encoder's input images.
       projection_head: ProjectionHead, for `config.head_layer` > 0.
       strategy: tf.distribute.Strategy for the trainings.
-      batch_size: int, images a step where nothing is trained.
+      batch_size: int, images a step of inference.
 
     Raises:
       DataError: a source without labels.
-      ConfigError: an endpoint to freeze that the encoder does not have.
+      ConfigError: an endpoint to freeze, or a layer of the head, that is not there.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class FewLabels:
                     "and fine-tuning needs them."
                 )
         check_endpoint(encoder, config.freeze_until)
+        check_head_layer(projection_head, config.head_layer)
         self.encoder, self.train, self.test = encoder, train, test
         self.num_classes = max(train.num_classes, test.num_classes)
         self._config, self._head = config, projection_head
@@ -69,7 +76,7 @@ class FewLabels:
         self._features = {}
 
     def identity(self):
-        """Return what a run's result depends on, but method and seed, as JSON."""
+        """Return the identity of a run without method and seed, as JSON."""
         digest = hashlib.sha256()
         for weights in self.encoder.get_weights():
             digest.update(np.ascontiguousarray(weights).tobytes())
@@ -92,7 +99,7 @@ class FewLabels:
         on_run=None,
         on_network=None,
     ):
-        """Measure every cell of budgets and methods, over the seeds.
+        """Measure every pair of a budget and a method, over the seeds.
 
         Args:
           budgets: list of LabelBudget.
@@ -100,8 +107,8 @@ class FewLabels:
             if None.
           methods: names of `METHODS`.
           seeds: ints.
-          log: RunLog of what is done already; a new one in memory if None.
-          on_run: function of a LabelRun, called as each is there.
+          log: RunLog with earlier runs; a new one in memory if None.
+          on_run: function of a LabelRun, called after each one.
           on_network: function of (LabelBudget, keras.Model), called with the network
             fine-tuned on the first seed's labels.
 
@@ -123,8 +130,14 @@ class FewLabels:
         )
         log = RunLog(None, {}) if log is None else log
         measurements = []
+        subsets_of = [
+            {seed: budget.subset(self.train, seed) for seed in seeds}
+            for budget in budgets
+        ]
+        for subsets in subsets_of:  # All before the first training.
+            self._check_subsets(methods, subsets)
         for place, budget in enumerate(budgets):
-            subsets = {seed: budget.subset(self.train, seed) for seed in seeds}
+            subsets = subsets_of[place]
             config = (
                 self._config
                 if epochs is None
@@ -150,6 +163,31 @@ class FewLabels:
                         on_run(run)
                 measurements.append(_measurement(budget, log.runs(cell, seeds)))
         return tuple(measurements)
+
+    def _check_subsets(self, methods, subsets):
+        """Refuse labelled images that are too few for a method.
+
+        Raises:
+          DataError, ConfigError: as the method would, after others were trained.
+        """
+        if any(method.startswith("linear") for method in methods):
+            for seed, ids in subsets.items():
+                held_out_split(self.train.labels[ids], HELD_OUT_FRACTION, seed)
+        if not all(method.startswith("linear") for method in methods):
+            fewest = self._fewest(self._config, subsets)
+            require_divisible(
+                min(self._config.batch_size, fewest),
+                self._strategy.num_replicas_in_sync,
+                name="batch_size",
+                largest=fewest,
+            )
+
+    def _fewest(self, config, subsets):
+        """Count the images of the smallest training set of the seeds."""
+        return min(
+            len(_split(self.train.labels, ids, config, seed)[0])
+            for seed, ids in subsets.items()
+        )
 
     def _epochs(self, method, config, subsets):
         """Return the planned passes over the labelled images; None for the probe."""
@@ -200,10 +238,6 @@ class FewLabels:
             config = dataclasses.replace(
                 config, freeze_until="none", layer_decay=1.0, head_layer=0
             )
-        fewest = min(
-            len(_split(self.train.labels, ids, config, seed)[0])
-            for seed, ids in subsets.items()
-        )
         with self._strategy.scope():
             network = classifier_network(
                 self.encoder,
@@ -215,7 +249,7 @@ class FewLabels:
         return ClassifierTraining(
             network,
             config,
-            num_examples=fewest,
+            num_examples=self._fewest(config, subsets),
             epochs=self._epochs(method, config, subsets),
             image_size_pixels=self._size,
             strategy=self._strategy,
@@ -244,7 +278,7 @@ class FewLabels:
         }
 
     def _probed(self, seed, ids, is_untrained):
-        """Fit logistic regression on the features of an encoder as it is."""
+        """Fit logistic regression on the features of the frozen encoder."""
         started = time.monotonic()
         (train, labels, rows), (test, test_labels, _) = self._features_of(
             seed if is_untrained else None
@@ -266,7 +300,7 @@ class FewLabels:
         }
 
     def _features_of(self, seed):
-        """Compute features of both sets with the encoder, or a fresh one of a seed."""
+        """Compute features of both sets with the encoder, or with an untrained one."""
         if seed not in self._features:
             encoder = self.encoder if seed is None else fresh_copy(self.encoder, seed)
             self._features[seed] = [
@@ -287,8 +321,8 @@ def _split(labels, ids, config, seed):
     held_out = np.setdiff1d(np.arange(len(ids)), kept)
     if len(held_out) < 2:
         raise DataError(
-            f"{len(ids)} labelled images are too few to hold some out: leave "
-            "--early_stopping_epochs away, or use more labels. Received: "
+            f"{len(ids)} labelled images are too few to hold some out: leave out "
+            "--early_stopping_epochs, or use more labels. Received: "
             f"held_out_fraction={config.held_out_fraction}."
         )
     return ids[kept], ids[held_out]

@@ -16,8 +16,8 @@ from typing import Any
 import tensorflow as tf
 
 from simclr_tf.array_types import StrPath
-from simclr_tf.benchmarks.benchmark_record import Record, Row, describe_machine
-from simclr_tf.benchmarks.catalogue import cases_of
+from simclr_tf.benchmarks.benchmark_record import Record, VariantTimes, describe_machine
+from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.benchmarks.measuring import measure
 from simclr_tf.config.benchmark import BenchmarkConfig
 from simclr_tf.errors import DataError
@@ -34,7 +34,7 @@ def peak_memory(benchmark, config, case, variant):
       case, variant: str, their names.
 
     Returns:
-      (peak_bytes, added_bytes), ints, see `Row`.
+      (peak_bytes, added_bytes), ints, see `VariantTimes`.
 
     Raises:
       DataError: the process failed; with its last words.
@@ -80,7 +80,7 @@ def run_benchmark(
       memory: bool, also run each variant in a fresh process for its peak memory.
       profile: None, or path of a folder for TensorBoard profiles of one round a case.
       command: str, what started it.
-      say: function of a str, told what is measured next.
+      say: function that prints a line (str): what is measured next.
       peak_of: function like `peak_memory`.
 
     Returns:
@@ -118,7 +118,7 @@ def run_benchmark(
 def _rows(case, seconds):
     baseline = case.variants[0].name
     return [
-        Row(
+        VariantTimes(
             case=case.name,
             variant=variant.name,
             units=case.units,
