@@ -170,6 +170,7 @@ setup(
         "simclr_tf.data": ["embedded/*"],
         "simclr_tf.export": ["programs/*.py"],
         "simclr_tf.report": ["templates/*"],
+        "simclr_tf.training": ["programs/*.py"],
         "simclr_tf.exported_models": [
             "README.md",
             *(f"{name}/**" for name in published()),

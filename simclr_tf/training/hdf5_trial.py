@@ -5,6 +5,7 @@ a file in a process that ends first, within a time, has seen that it can be read
 """
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -12,23 +13,7 @@ from simclr_tf.errors import DataError
 
 _SECONDS, _BYTES_A_SECOND = 20, 10 * 2**20
 _MEMORY_BYTES = 4 * 2**30
-# Errors of Python are no matter here: whoever reads the file afterwards tells them.
-_READ_ALL = """
-import sys, h5py
-try:
-    import resource
-    limit = int(sys.argv[2])
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-except (ImportError, ValueError):
-    pass
-def read(name, item):
-    list(item.attrs.items())
-    if isinstance(item, h5py.Dataset) and not item.external and not item.is_virtual:
-        item[()]
-with h5py.File(sys.argv[1], "r") as file:
-    read("", file)
-    file.visititems(read)
-"""
+_READ_ALL = pathlib.Path(__file__).resolve().parent / "programs" / "read_hdf5.py"
 
 
 def require_end(path):
@@ -42,7 +27,7 @@ def require_end(path):
     """
     seconds = _SECONDS + os.path.getsize(path) / _BYTES_A_SECOND
     # Isolated: a module in the current folder is not imported.
-    command = [sys.executable, "-I", "-c", _READ_ALL, str(path), str(_MEMORY_BYTES)]
+    command = [sys.executable, "-I", _READ_ALL, path, str(_MEMORY_BYTES)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired as error:

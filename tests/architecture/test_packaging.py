@@ -89,9 +89,12 @@ def test_the_wheel_holds_the_images_their_notices_and_the_tools(wheel):
     assert "simclr_tf/tools/pretrain.py" in sizes
     assert "simclr_tf/py.typed" in sizes
     assert "simclr_tf/report/templates/page.html" in sizes
-    programs = [p.name for p in (ROOT / "simclr_tf/export/programs").glob("*.py")]
-    assert "run_saved_model.py" in programs
-    assert {f"simclr_tf/export/programs/{name}" for name in programs} <= set(sizes)
+    programs = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "simclr_tf").glob("*/programs/*.py")
+    ]
+    assert "simclr_tf/export/programs/run_saved_model.py" in programs
+    assert set(programs) <= set(sizes)
     assert not any(name.startswith(("tests/", "tools/")) for name in sizes)
 
 

@@ -39,7 +39,8 @@ def test_file_that_ends_its_reader_is_refused(tmp_path, monkeypatch):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.attrs["a"] = "text"
     hdf5_trial.require_end(tmp_path / "a.h5")
-    killed = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    killed = tmp_path / "killed.py"
+    killed.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     monkeypatch.setattr(hdf5_trial, "_READ_ALL", killed)
     with pytest.raises(DataError, match="ends the process with signal 11"):
         hdf5_trial.require_end(tmp_path / "a.h5")
