@@ -162,6 +162,7 @@ setup(
         # Type checkers read the annotations of the package.
         "simclr_tf": ["py.typed"],
         "simclr_tf.data": ["embedded/*"],
+        "simclr_tf.export": ["programs/*.py"],
         "simclr_tf.report": ["templates/*"],
         "simclr_tf.exported_models": [
             "README.md",

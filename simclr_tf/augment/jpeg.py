@@ -1,19 +1,19 @@
-"""Partial decoding of JPEG files: only the part that a crop shows."""
+"""Partial decoding of JPEG files: only the part that a crop needs."""
 
 import tensorflow as tf
 
-# Where a JPEG stores colour at half resolution, a decoded pixel depends on its
-# neighbours' colour: cut this wide around a box, its pixels are those of the whole.
+# If a JPEG stores colour at half resolution, a decoded pixel depends on the colour of
+# its neighbours: with this margin around a box, its pixels are those of the full image.
 _MARGIN_PIXELS = 2
 
 
 def decode_boxes(contents, boxes, height, width, *, channels=3):
     """Decode a JPEG once for several boxes of it.
 
-    Decodes the smallest box that holds them all, with the fused kernel, which stops
-    at its last row and skips the inverse transform outside. When that is the whole
-    image it costs what `tf.io.decode_jpeg` costs, so there is no second path. The
-    pixels are those of the fully decoded image (by the accurate integer transform).
+    Decodes the smallest box that contains all boxes, with the fused kernel, which stops
+    at its last row and skips the inverse transform outside. For the whole image it
+    costs as much as `tf.io.decode_jpeg`, so there is no second path. The pixels are
+    those of the fully decoded image (with the accurate integer transform).
 
     Args:
       contents: string scalar tensor, the file's bytes.
@@ -22,8 +22,8 @@ def decode_boxes(contents, boxes, height, width, *, channels=3):
       channels: 1 or 3.
 
     Returns:
-      (image, boxes): uint8 `[h, w, channels]`, the decoded part, and the boxes with
-      respect to it.
+      (image, boxes): uint8 `[h, w, channels]`, the decoded part, and the boxes relative
+      to it.
 
     Example:
       >>> contents = tf.io.encode_jpeg(tf.zeros([64, 64, 3], tf.uint8))

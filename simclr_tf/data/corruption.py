@@ -23,7 +23,7 @@ _log = logging.getLogger("simclr_tf")
 
 
 class CorruptionLog:
-    """Keeps account of the images a running pipeline had to replace.
+    """Record the unreadable images that a running pipeline replaces.
 
     Args:
       source: Source, whose list `corrupt` grows.
@@ -50,7 +50,7 @@ class CorruptionLog:
         self._lock = threading.Lock()
 
     def record(self, skipped: Any) -> None:
-        """Take note of the `skipped` ids of one batch.
+        """Record the `skipped` ids of one batch.
 
         Each image is named once, as a warning of the logger `simclr_tf`.
 
@@ -85,7 +85,7 @@ class CorruptionLog:
 
 
 def check_corrupt_fraction(corrupt, total, max_corrupt_fraction, name):
-    """Stop if too large a part of a data set is unreadable.
+    """Raise an error if too large a fraction of a data set is unreadable.
 
     Args:
       corrupt: list of str, the unreadable images.
@@ -126,11 +126,10 @@ def report_dropped(reasons, name):
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn data errors that were raised inside a tf.data pipeline back into themselves.
+    """Restore our own errors from those that TensorFlow wraps in a tf.data pipeline.
 
-    TensorFlow wraps whatever goes wrong in a pipeline into its own exceptions. Wrap
-    the loop that pulls batches (or `fit`) into this context, and an unreadable data
-    set ends it with the `DataError` that says so.
+    TensorFlow turns every exception in a pipeline into one of its own. Inside this
+    context, a loop over batches (or `fit`) raises the original `DataError` instead.
 
     Raises:
       DataError, ConfigError: as raised in the pipeline.

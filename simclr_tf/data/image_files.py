@@ -1,8 +1,8 @@
 """Cheap checks of image files: their format, and whether they are complete.
 
 A few bytes at both ends of a file show whether it is empty, renamed or truncated. A
-file whose end looks wrong (some cameras append data of their own) is decoded to be
-sure. Damage in the middle shows only when an image is decoded.
+file with an unusual end (some cameras append data) is decoded to be sure. Damage in the
+middle is found only when an image is decoded.
 """
 
 import concurrent.futures
@@ -52,7 +52,7 @@ def image_format(head):
 
 
 def has_end(kind, head, tail, size):
-    """Tell whether the last bytes of a file are what its format ends with.
+    """Tell whether the last bytes of a file are the end that its format requires.
 
     Args:
       kind: str, see `image_format`.
@@ -60,7 +60,7 @@ def has_end(kind, head, tail, size):
       size: int, bytes in the file.
 
     Returns:
-      bool; False is a suspicion, not a verdict.
+      bool; a file with False may still be valid.
     """
     if kind == "jpeg":
         return b"\xff\xd9" in tail
@@ -81,9 +81,9 @@ def inspect_files(paths):
 
     Returns:
       (reasons, formats, checksums): dict of position in `paths` -> why that file cannot
-      be read; the set of formats of the others, see `image_format`; and of every file
-      the CRC-32 of its first 32 and last 64 bytes, which hold the checksum or the end
-      of the code of PNG and JPEG: other pixels hardly ever leave them as they were.
+      be read; the set of formats of the other files, see `image_format`; and for every
+      file the CRC-32 of its first 32 and last 64 bytes, which change with almost every
+      change of the pixels.
 
     Raises:
       DataError: for WebP files where this TensorFlow cannot decode WebP.
@@ -118,7 +118,7 @@ def _what_instead_of_a_file(mode):
 
 
 def _inspect_file(path):
-    """Inspect a file: its format or None, why it is unreadable or None, a CRC."""
+    """Inspect a file: return its format, why it is unreadable (or None), and a CRC."""
     checksum = 0
     try:
         what = _what_instead_of_a_file(os.stat(path).st_mode)

@@ -19,7 +19,7 @@ def decode_image(encoded, channels):
     Raises:
       tf.errors.InvalidArgumentError: if the bytes cannot be decoded.
     """
-    # TensorFlow's default transform for JPEG is up to 10 levels off, and no faster.
+    # TensorFlow's default JPEG transform is wrong by up to 10 levels, and not faster.
     image = tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE"),
@@ -59,7 +59,7 @@ def _luma(image):
 
 
 def first_success(attempts, work, otherwise):
-    """Return the first attempt on which `work` does not fail, inside a `Dataset.map`.
+    """Return the result of the first attempt that does not fail, in a `Dataset.map`.
 
     TensorFlow's decoders raise on broken bytes; this turns the error of one image
     into a value without stopping the pipeline. Later attempts are made only if the
@@ -71,7 +71,7 @@ def first_success(attempts, work, otherwise):
       otherwise: tf.data.Dataset of one element like `work`'s result.
 
     Returns:
-      What `work` returned, or the element of `otherwise`.
+      The result of `work`, or the element of `otherwise`.
     """
     work = tf.autograph.experimental.do_not_convert(work)
     results = attempts.map(work).ignore_errors().concatenate(otherwise)
@@ -79,7 +79,7 @@ def first_success(attempts, work, otherwise):
 
 
 def blank_image(image_size_pixels, channels):
-    """Return zeros in the place of a crop that could not be made.
+    """Return zeros as a placeholder for a crop that could not be made.
 
     Args:
       image_size_pixels: int or (height, width).

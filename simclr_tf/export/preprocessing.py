@@ -1,4 +1,4 @@
-"""Preprocessing inside the graph: encoded images to views as `evaluate` makes them."""
+"""Preprocessing inside the graph: from encoded images to the views of `evaluate`."""
 
 import tensorflow as tf
 
@@ -9,11 +9,11 @@ RECIPE = "evaluate"
 
 
 def views_from_bytes(image_bytes, image_size_pixels, channels):
-    """Convert files to images as the recipe `evaluate` makes them.
+    """Decode, crop and resize image files, like the recipe `evaluate`.
 
     Each file is decoded and its central part, 0.875 of the shorter side, is resized.
-    WebP is left out: its operator would keep older TensorFlows from loading the
-    module.
+    WebP is left out: older versions of TensorFlow cannot load a module with its
+    operator.
 
     Args:
       image_bytes: string tensor `[N]`, JPEG, PNG, GIF (first frame) or BMP files of
@@ -27,7 +27,7 @@ def views_from_bytes(image_bytes, image_size_pixels, channels):
     Raises:
       tf.errors.InvalidArgumentError: bytes that cannot be decoded.
     """
-    seed = tf.zeros([2], tf.int32)  # The recipe draws nothing.
+    seed = tf.zeros([2], tf.int32)  # The recipe has no random operators.
 
     def crop(encoded):
         image = to_channels(_decode(encoded), channels)
@@ -42,7 +42,7 @@ def views_from_bytes(image_bytes, image_size_pixels, channels):
 
 
 def _decode(encoded):
-    # As training and evaluation decode: the default transform is up to 10 levels off.
+    # Like training and evaluation: the default transform is wrong by up to 10 levels.
     image = tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE"),

@@ -1,8 +1,8 @@
 """Encoders as data: the graph of layers as JSON, the weights by name.
 
-Nothing in a description can run a program: it may name layers, initializers and
-regularizers of Keras and of this package from closed lists, and nothing else. Anyone's
-description can therefore be rebuilt, which is not so of a SavedModel.
+A description cannot run a program: it may only name layers, initializers and
+regularizers of Keras and of this package from closed lists. Descriptions from strangers
+are therefore safe to rebuild, unlike SavedModels.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def describe_network(encoder: Model) -> dict[str, Any] | None:
       encoder: keras.Model with a graph of layers, none of them nested networks.
 
     Returns:
-      dict with "kind" and "config", for `network_from_description`; or None where a
-      layer is not one of `LAYERS` or `OWN_LAYERS`, so that data alone cannot rebuild
-      the network.
+      dict with "kind" and "config", for `network_from_description`; None if a layer is
+      not one of `LAYERS` or `OWN_LAYERS`, so that the network cannot be rebuilt from
+      data.
 
     Example:
       >>> from simclr_tf.models import resnet
@@ -99,7 +99,7 @@ def describe_network(encoder: Model) -> dict[str, Any] | None:
         return None
     functional = keras.Model(encoder.input, encoder.output, name=encoder.name)
     try:
-        # To JSON and back: tuples are lists, as every reader will see them.
+        # To JSON and back, so that tuples are lists, as for every reader.
         description = json.loads(
             json.dumps({"kind": KIND, "config": _portable(functional.get_config())})
         )
@@ -117,13 +117,13 @@ def network_from_description(
 
     Args:
       description: dict of `describe_network`, from anyone.
-      source: str, where it comes from, for messages.
+      source: str, its origin, for messages.
 
     Returns:
       keras.Model with a graph of layers.
 
     Raises:
-      DataError: it is something else, or names a layer outside the lists.
+      DataError: another kind of data, or a layer outside the lists.
     """
     try:
         _check(description)
@@ -173,11 +173,10 @@ def set_weights_by_name(
     Args:
       encoder: keras.Model with a graph of layers.
       weights: dict of name to array, of `weights_by_name`.
-      source: str, where they come from, for messages.
+      source: str, their origin, for messages.
 
     Raises:
-      DataError: a name is missing or surplus, or a shape differs; then nothing was
-        set.
+      DataError: a name is missing or surplus, or a shape differs; nothing is changed.
     """
     variables = variables_by_name(encoder)
     missing = sorted(set(variables) - set(weights))
@@ -230,14 +229,14 @@ def variables_by_name(encoder: Model) -> dict[str, Variable]:
 
 
 def _own_name(layer, variable):
-    """Return `kernel`, or `query/kernel` in a layer of layers, whatever the scope."""
+    """Return `kernel`, or `query/kernel` in a nested layer, without the name scope."""
     path = variable.name.split(":")[0]
     _, found, own = path.rpartition(f"{layer.name}/")
     return own if found else path.split("/")[-1]
 
 
 def _portable(config):
-    """Remove what one release of Keras writes and another does not know."""
+    """Remove entries that some releases of Keras write and others do not know."""
     if isinstance(config, dict):
         return {
             key: _portable(value)
@@ -267,7 +266,7 @@ def _check(description):
 def _check_class(value):
     module, name = value.get("module"), value.get("class_name")
     registered = value.get("registered_name")
-    if registered:  # Keras then looks nowhere else.
+    if registered:  # Keras then ignores the module.
         known = registered in OWN_LAYERS and registered.endswith(f">{name}")
     else:
         known = module in _VALUES or (module == "keras.layers" and name in LAYERS)

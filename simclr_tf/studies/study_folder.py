@@ -21,10 +21,10 @@ from simclr_tf.config.schema import (
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.files import require_writable, write_atomically
 from simclr_tf.report.blocks import Table
-from simclr_tf.studies.figures import study_figure
 from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
 from simclr_tf.studies.study import runs_of
-from simclr_tf.studies.tables import in_common, numbers_of, study_markdown
+from simclr_tf.studies.study_figures import study_figure
+from simclr_tf.studies.study_tables import in_common, numbers_of, study_markdown
 
 STUDY_FILE, CELL_FILE = "study.json", "cell.json"
 TABLE_FILE, PICTURE_FILE, VECTOR_FILE = "study.md", "study.png", "study.svg"
@@ -47,7 +47,7 @@ class StudyFolder:
         self._cells = study.cells(base, budget)
 
     def check(self, command):
-        """Check that the folder can begin this study, or has begun it; write nothing.
+        """Check that the folder is empty or has this study; write nothing.
 
         Args:
           command: str, the command line; the first one is kept.
@@ -110,7 +110,7 @@ class StudyFolder:
         ]
         if foreign and STUDY_FILE not in names:
             raise WorkdirError(
-                f"{self.path} is not empty and holds no study (no {STUDY_FILE}). Use a "
+                f"{self.path} is not empty and is not a study (no {STUDY_FILE}). Use a "
                 "new folder for --workdir."
             )
         return STUDY_FILE not in names
@@ -132,16 +132,16 @@ class StudyFolder:
         if not isinstance(record, dict) or not {"study", "budget", "base"} <= set(
             record
         ):
-            raise WorkdirError(f"{path} is no record of a study.")
+            raise WorkdirError(f"{path} is not the record of a study.")
         return record
 
     def write(self, seeds, *, draws=True, say=print):
-        """Write study.json, study.md and the figure from all cells that are there.
+        """Write study.json, study.md and the figure from all finished cells.
 
         Args:
           seeds: ints; the seeds of earlier calls are added.
           draws: bool, whether to draw the picture too.
-          say: function of a str.
+          say: function that prints a line (str).
 
         Returns:
           dict of run name to the record of its cell.json, or None: of all shards and
@@ -155,7 +155,7 @@ class StudyFolder:
             if draws:
                 self._draw(say)
             if self.records_of(runs) == records:
-                return records  # Else another shard finished a cell: write it too.
+                return records  # Else another shard has finished a cell: write again.
 
     def _write(self, summaries):
         paper, rows = self._study.paper, rows_of(self._cells, summaries)
@@ -206,7 +206,7 @@ class StudyFolder:
         """Read the cell.json of a run.
 
         Returns:
-          dict, or None if the run is not over.
+          dict, or None if the run has not ended.
 
         Raises:
           WorkdirError: the file is damaged, or cannot be read.
@@ -246,7 +246,7 @@ class StudyFolder:
         write_atomically(path, text + "\n", make_folder=True)
 
     def forget(self, run):
-        """Remove the workdir of a failed run, so that it starts afresh."""
+        """Remove the workdir of a failed run, so that the run starts again."""
         shutil.rmtree(self.folder_of(run), ignore_errors=True)
 
 
@@ -282,7 +282,7 @@ def _differences(before, now, base):
     if changed:
         return changed
     may_change = {name for name, item, _ in walk_options(base) if is_resumable(item)}
-    # An option that the record does not have yet had its default then.
+    # An option that is newer than the record had its default.
     former = flatten(override(type(base)(), flat_with_present_names(before["base"])))
     old = json.loads(json.dumps({**former, "seed": None}))
     new = json.loads(json.dumps({**now["base"], "seed": None}))

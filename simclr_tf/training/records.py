@@ -25,8 +25,8 @@ GRID_IMAGES = 12
 class MetricsLog(keras.callbacks.Callback):
     """One record an epoch: in memory, as a JSON line, and as TensorBoard scalars.
 
-    Lines and scalars of an earlier, interrupted run beyond the clock's first step are
-    dropped, so that every step is there once.
+    Lines and scalars beyond the clock's first step, of an earlier, interrupted process,
+    are dropped, so that no step is recorded twice.
 
     Args:
       folder: path of the run; None keeps the records in memory only.
@@ -66,8 +66,8 @@ class MetricsLog(keras.callbacks.Callback):
             with _plain_problems(self._events):
                 keep_events_up_to(self._events, self._clock.step)
                 self._writer = tf.summary.create_file_writer(str(self._events))
-                self._writer.init()  # Opens the file, where problems show.
-            if self._clock.step == 0:  # The pairs are the same ever after.
+                self._writer.init()  # Opens the file; errors of the disk appear here.
+            if self._clock.step == 0:  # The pairs do not change later.
                 self._write_grid()
 
     def close(self):
@@ -75,7 +75,10 @@ class MetricsLog(keras.callbacks.Callback):
         if self._writer is not None:
             try:
                 self._writer.close()
-            except (OSError, tf.errors.OpError) as error:  # Not to hide another one.
+            except (
+                OSError,
+                tf.errors.OpError,
+            ) as error:  # Do not hide an earlier error.
                 LOG.warning(
                     "TensorBoard's file in %s is not complete: %s",
                     self._events,
@@ -86,7 +89,7 @@ class MetricsLog(keras.callbacks.Callback):
         self._throughput.mark()
 
     def on_epoch_end(self, epoch, logs=None):
-        # The callbacks after this one see these figures too.
+        # Later callbacks see these figures too.
         logs.update(self._throughput.read())
         logs.update(self._sample.measure())
         logs["learning_rate"] = float(self._learning_rate(self._clock.step))
@@ -105,7 +108,7 @@ class MetricsLog(keras.callbacks.Callback):
         with _plain_problems(self._path), self._path.open("a") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
-            os.fsync(file.fileno())  # Before the checkpoint of this step.
+            os.fsync(file.fileno())  # On the disk before the checkpoint of this step.
         with _plain_problems(self._events):
             self._write_scalars(record)
 
@@ -125,7 +128,7 @@ class MetricsLog(keras.callbacks.Callback):
 
 
 class RepresentationSample:
-    """A fixed batch of views on which every epoch is measured alike.
+    """A fixed batch of views on which every epoch is measured.
 
     Args:
       model: PretrainingModel.
@@ -180,14 +183,14 @@ class RepresentationSample:
 
 @contextlib.contextmanager
 def _plain_problems(path):
-    """Turn errors of the disk into one line with the way out."""
+    """Turn errors of the disk into one line with a remedy."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
         if not path.parent.is_dir():
             raise WorkdirError(
                 f"Cannot write {path}: {path.parent} is gone. Was it deleted, renamed "
-                "or unmounted while the run was going on?"
+                "or unmounted during the run?"
             ) from error
         reason = getattr(error, "strerror", None) or plain_reason(error)
         raise WorkdirError(
@@ -197,14 +200,14 @@ def _plain_problems(path):
 
 
 def keep_events_up_to(folder, step):
-    """Cut what TensorBoard would show beyond `step` off the event files of a run.
+    """Remove events after `step` from the TensorBoard files of a run.
 
-    An event file is a row of records [length: 8 bytes, its checksum: 4, event, its
-    checksum: 4] with rising steps. A record torn by a kill is cut off too.
+    An event file is a sequence of records [length: 8 bytes, its checksum: 4, event, its
+    checksum: 4] with rising steps. An incomplete last record is removed too.
 
     Args:
       folder: pathlib.Path; need not exist.
-      step: int, steps that are done; 0 removes the files.
+      step: int, finished steps; 0 removes the files.
     """
     for path in folder.glob("events.out.tfevents.*"):
         if step == 0:
@@ -225,7 +228,7 @@ def _length_up_to(content, step):
             break
         try:
             event = tf.compat.v1.Event.FromString(content[start + 12 : end])
-        except DecodeError:  # A damaged file: what came before is kept.
+        except DecodeError:  # A damaged file: the events before the damage are kept.
             break
         if event.step > step:
             break
@@ -234,14 +237,14 @@ def _length_up_to(content, step):
 
 
 def keep_lines_up_to(path, step):
-    """Drop the lines of a metrics file beyond `step` (or are torn)."""
+    """Drop lines of a metrics file after `step`, and incomplete lines."""
     records = [r for r in read_metrics(path) if r["step"] <= step]
     if path.exists():
         write_atomically(path, "".join(json.dumps(r) + "\n" for r in records))
 
 
 def read_metrics(path):
-    """Read the records of a metrics.jsonl, oldest first, without a torn last line."""
+    """Read the records of a metrics.jsonl; skip an incomplete last line."""
     records = []
     if pathlib.Path(path).exists():
         text = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")

@@ -17,7 +17,7 @@ from simclr_tf.files import plain_reason
 
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
-# TensorFlow's reader raises an IndexError where a file ends too early.
+# TensorFlow's reader raises an IndexError if a file ends too early.
 _READ_ERRORS = (OSError, ValueError, RuntimeError, LookupError, tf.errors.OpError)
 _IN_FOLDER = ("variables/variables", "saved_model/variables/variables")
 
@@ -41,15 +41,15 @@ class StoredVariables:
     """The variables of a checkpoint, by the names in its file.
 
     Args:
-      prefix: path, the beginning of the files' (`.../ckpt-100`).
+      prefix: path, the beginning of the files' paths (`.../ckpt-100`).
 
     Attributes:
       prefix: str.
-      shapes: dict of name to tuple; the object graph is not among them.
+      shapes: dict of name to tuple, without the object graph.
       dtypes: dict of name to tf.DType.
 
     Raises:
-      DataError: nothing there, or it cannot be read.
+      DataError: the file is missing or cannot be read.
     """
 
     def __init__(self, prefix):
@@ -110,8 +110,8 @@ class ObjectTree:
     """Variables by the path of attributes from the root object.
 
     TensorFlow names a variable in the file by the *shortest* path to it; a SavedModel
-    of the reference calls most of them `trainable_variables_list/<i>`. The object
-    graph in the file knows all paths. Without one, the names themselves are the paths.
+    of the reference calls most of them `trainable_variables_list/<i>`. The object graph
+    in the file has all paths. Without a graph, the names are the paths.
 
     Args:
       stored: StoredVariables.
@@ -183,7 +183,7 @@ class ObjectTree:
 
 
 def find_prefix(path):
-    """Find the checkpoint that a path means.
+    """Find the checkpoint at a path.
 
     Args:
       path: prefix of a checkpoint (`.../ckpt-100`), folder with checkpoints, or
@@ -193,7 +193,7 @@ def find_prefix(path):
       str, the prefix of the files.
 
     Raises:
-      DataError: there is none, or more than one.
+      DataError: no checkpoint, or more than one.
     """
     path = pathlib.Path(path).expanduser()
     if path.suffix == ".index" or path.name.partition(".data-")[1]:
@@ -235,12 +235,12 @@ def _nodes_of(graph):
 
 
 def _check_graph(graph):
-    """Raise `DecodeError` if children are named that the graph does not hold."""
+    """Raise `DecodeError` if the graph refers to nodes that it does not have."""
     known = range(len(graph.nodes))
     if not known or any(
         child.node_id not in known for node in graph.nodes for child in node.children
     ):
-        raise DecodeError("the object graph names objects that it does not hold")
+        raise DecodeError("the object graph refers to missing objects")
 
 
 def _nodes_of_names(names):

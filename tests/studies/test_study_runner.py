@@ -14,16 +14,16 @@ from simclr_tf.config.schema import override
 from simclr_tf.errors import Interrupted, NonFiniteError, WorkdirError
 from simclr_tf.studies import (
     Cell,
-    Figure,
+    Chart,
     PaperNumbers,
     Point,
     Study,
-    cost,
     get_study,
+    study_cost,
     study_folder,
 )
-from simclr_tf.studies.cost import Estimate, Speed, measured_speed
-from simclr_tf.studies.run import StudyRunner
+from simclr_tf.studies.study_cost import Estimate, Speed, measured_speed
+from simclr_tf.studies.study_runner import StudyRunner
 from simclr_tf.tools import ablate
 
 NUMBER = 6
@@ -50,7 +50,7 @@ STUDY = Study(
     "A toy",
     "Does it run?",
     cells,
-    Figure("lines", "temperature", "accuracy (%)"),
+    Chart("lines", "temperature", "accuracy (%)"),
     PaperNumbers("Table 0", "Made up.", {("ours", 1): 50.0}),
 )
 
@@ -272,7 +272,7 @@ def test_a_folder_of_something_else_is_refused(undrawn, tmp_path):
     runner(tmp_path / "a", Trainer(), base=elsewhere, shard=(1, 6)).run()
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.tex").touch()
-    with pytest.raises(WorkdirError, match="holds no study"):
+    with pytest.raises(WorkdirError, match="is not a study"):
         runner(tmp_path / "b", Trainer()).run()
     (tmp_path / "a" / "cells" / "t1-seed0" / "cell.json").write_text("{")
     with pytest.raises(WorkdirError, match="Remove it to run the cell again"):
@@ -296,7 +296,7 @@ def test_measured_steps_give_the_speed(monkeypatch):
             time.sleep(0.02)
             callbacks[0].on_train_batch_end(0)
 
-    monkeypatch.setattr(cost, "pretrain_from_config", pretrain)
+    monkeypatch.setattr(study_cost, "pretrain_from_config", pretrain)
     speed = measured_speed(Config(), 2e9)
     assert 5e9 < speed.operations_a_second < 1.05e11  # 2e9 in 0.02 s, or slower.
     assert 0.04 <= speed.seconds_a_run and "4 measured steps" in speed.origin

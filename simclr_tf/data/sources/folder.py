@@ -57,7 +57,8 @@ class FolderSource(EncodedSource):
         super().__init__(name, len(files), channels=channels or 3, **details)
         self.folder = folder
         self.formats = formats
-        # Bytes keep names that are not valid UTF-8; one block of memory, no objects.
+        # Bytes, for names that are not valid UTF-8; an array takes less memory than
+        # objects.
         self._files = np.array([os.fsencode(file) for file in files])
         self._sizes = np.asarray(sizes, np.int64)
         self._checksums = np.asarray(checksums, np.uint32)
@@ -98,9 +99,9 @@ class FolderSource(EncodedSource):
 class Folder(SourceKind):
     """`folder:PATH`: image files, their labels, and which of them are unreadable.
 
-    Where PATH holds sub-folders for splits (`train`, `test`, `val`, ...) and nothing
-    but such, `split` chooses among them; otherwise all of PATH is the split `train`.
-    Hidden files and folders are left out; links are followed, loops are cut.
+    If PATH has only sub-folders for splits (`train`, `test`, `val`, ...), `split`
+    chooses among them; otherwise all of PATH is the split `train`. Hidden files and
+    folders are left out; links are followed, but not in circles.
 
     With `labelled="auto"` sub-folders are classes if every image is in one of at least
     two sub-folders, one level down; with True the first sub-folder is the class.
@@ -181,7 +182,7 @@ def scan_images(folder):
             relative = os.path.join(inside, entry.name)
             if _is_folder(entry):
                 identity = _identity(os.stat(entry.path))
-                # A link to a folder that contains it would never end.
+                # A link to a folder that contains the link would never end.
                 if identity not in ancestors:
                     pending.append((relative, (*ancestors, identity)))
             elif entry.name.lower().endswith(SUFFIXES):
@@ -219,7 +220,7 @@ def _size(entry):
     try:
         return entry.stat().st_size
     except OSError:
-        return 0  # A broken link: the check of the files will name it.
+        return 0  # A broken link: the check of the files reports it.
 
 
 def _split_folder(path, part, name):
@@ -253,10 +254,10 @@ def _folder_labels(files, folder, path, labelled, name):
     outside = next((part[0] for part in parts if len(part) == 1), None)
     if outside is not None:
         raise DataError(
-            f"Every image of `{name}` must lie in a sub-folder named after its class, "
+            f"Every image of `{name}` must be in a sub-folder named after its class, "
             "or open it unlabelled. " + received_text(labelled=True, image=outside)
         )
-    # A test split numbers its classes as the training split beside it does.
+    # A test split has the class numbers of the training split beside it.
     training = os.path.join(path, "train")
     classes = (
         []
