@@ -128,7 +128,7 @@ WRONG = [
     ("evaluate", "--data=npz:nowhere.npz", "No such file"),
     ("finetune", "--replicas=0", "`replicas` must be >= 1"),
     ("finetune", "--methods=", "needs at least one of fine_tune"),
-    ("finetune", "--label_fraction=1e-9", "images enough to hold some out"),
+    ("finetune", "--label_fraction=1e-9", "enough images to hold some out"),
     ("finetune", "--label_list=nowhere", "Cannot read the list of images"),
     ("finetune", "--freeze_until=nope", "freeze_until"),
     ("finetune", "--head_layer=9", "`head_layer` must be a whole number from 0 to"),
