@@ -6,7 +6,6 @@ The config.json of an export describes it. Nothing here imports TensorFlow.
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 import pathlib
@@ -15,6 +14,7 @@ from typing import Any
 from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, unknown_choice
 from simclr_tf.files import plain_reason
+from simclr_tf.limits import read_json
 
 EXPORT_FORMAT = "simclr_tf.export/1"
 RECORD = "config.json"
@@ -165,8 +165,8 @@ def zoo(folder: StrPath | None = None) -> Zoo:
 
     Returns:
       Zoo: a tuple of ZooEntry in the order of their names, which can be indexed by name
-      and prints as a table. Other sub-folders are left out; those whose config.json is
-      not JSON are named in the log.
+      and prints as a table. Sub-folders that are no exports are left out, and those
+      whose config.json is damaged are named in the log.
 
     Raises:
       DataError: a missing folder, or an export with a damaged config.json.
@@ -273,8 +273,8 @@ def undamaged_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        record = read_json(path, finite=False)
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path} is damaged ({plain_reason(error)}): restore it from a copy, or "
             "export again."

@@ -32,6 +32,10 @@ class WorkdirError(SimCLRError):
     """A run folder that cannot be written, read, or belongs to another run."""
 
 
+class InUseError(WorkdirError):
+    """A folder that another process is writing at this moment."""
+
+
 class NonFiniteError(SimCLRError, ArithmeticError):
     """Training produced a NaN or an infinity."""
 

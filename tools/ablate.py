@@ -20,7 +20,6 @@ alone. --shard=i/n divides the cells among machines that share the folder. Cells
 failed are shown as failed; the exit code is then 1.
 """
 
-import json
 import pathlib
 import sys
 
@@ -29,6 +28,7 @@ from simclr_tf.config.ablate import AblateOptions
 from simclr_tf.config.moved import flat_with_present_names
 from simclr_tf.config.schema import differences, override
 from simclr_tf.errors import ConfigError, WorkdirError
+from simclr_tf.limits import read_json
 from simclr_tf.studies import base_config, get_study, runs_of
 from simclr_tf.tools import command_line
 from simclr_tf.tools.config_flags import FlagsOf
@@ -106,7 +106,7 @@ def stored_study(workdir):
     """Read (AblateOptions, Config) of the study in a folder; None if there is none."""
     path = pathlib.Path(workdir).expanduser() / "study.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path, finite=False)
         base = flat_with_present_names(record["base"])
         seeds = sorted({cell["seed"] for cell in record["cells"]}) or [0]
         known = {"study": record["study"], "budget": record["budget"]}

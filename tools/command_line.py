@@ -1,7 +1,7 @@
 """The command `simclr-tf VERB ...`: argv, errors and exit codes of every tool.
 
-A user's mistake is one line on stderr and exit code 2, and so is a failure of memory or
-of a disk; nothing else is caught, so a bug keeps its traceback. TensorFlow is imported
+A user's mistake is one line on stderr and exit code 2, and so is what memory and disks
+refuse; nothing else is caught, so a bug keeps its traceback. TensorFlow is imported
 only after `--help` and typos are handled.
 """
 
@@ -19,7 +19,7 @@ from absl import flags
 
 from simclr_tf.config.moved import present_spelling
 from simclr_tf.errors import Interrupted, LostPeerError, SimCLRError
-from simclr_tf.files import plain_reason
+from simclr_tf.files import may_be_a_pattern, plain_reason
 from simclr_tf.tools.config_flags import Given, define
 from simclr_tf.tools.flag_help import help_text
 
@@ -165,6 +165,7 @@ def results_folder(options):
 def export_of(workdir):
     """List the flags that export the run in a folder, for `done`."""
     name = pathlib.Path(workdir).expanduser().resolve().name
+    name = "".join("_" if may_be_a_pattern(letter) else letter for letter in name)
     output = new_path(pathlib.Path("exported_models") / name)
     return {"workdir": workdir, "output": output}
 

@@ -5,7 +5,6 @@ The value of an option comes from the last of these that sets it: the defaults (
 """
 
 import dataclasses
-import json
 import pathlib
 import shlex
 
@@ -24,6 +23,7 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.config.values import item_type, parsed, value_type
 from simclr_tf.errors import ConfigError, received_text
+from simclr_tf.limits import read_json
 
 CONFIG = "config"
 # Where a verb's options are in the files that verbs write.
@@ -240,7 +240,7 @@ def read_options(path, keys):
     path = pathlib.Path(path).expanduser()
     path = path / "config.json" if path.is_dir() else path
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"Cannot read --config={path}: {error}.") from error
     if isinstance(record, dict) and {"study", "base"} <= set(record):  # study.json

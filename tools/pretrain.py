@@ -9,7 +9,6 @@ save the run before it ends. The workdir holds config.json, checkpoints/, metric
 tensorboard/ and, at the end, SUMMARY.md.
 """
 
-import json
 import pathlib
 import sys
 
@@ -18,6 +17,7 @@ from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.pretrain import PretrainOptions
 from simclr_tf.config.schema import differences, override
 from simclr_tf.errors import ConfigError, WorkdirError, require
+from simclr_tf.limits import read_json
 from simclr_tf.tools import command_line
 from simclr_tf.tools.config_flags import FlagsOf
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
@@ -92,7 +92,7 @@ def stored_config(workdir):
     """
     path = pathlib.Path(workdir).expanduser() / "config.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         values = dict(record["config"])
         precision = record.get("precision")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -16,6 +16,7 @@ from simclr_tf.augment.one_branch import SHARED_VIEW
 from simclr_tf.augment.operators import OPERATORS
 from simclr_tf.augment.recipes import get_recipe
 from simclr_tf.augment.resizing import crop_one
+from simclr_tf.augment.upright import is_transposed, orientation_of_jpeg
 from simclr_tf.augment.view_plan import View, group_like_views
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
@@ -58,6 +59,7 @@ def crop_views(
     *,
     channels: int = 3,
     draws: TensorLike | None = None,
+    upright: bool = False,
 ) -> tuple[Tensor, ...]:
     """Crop one image of any size for each view: the first half of `make_views`.
 
@@ -72,6 +74,8 @@ def crop_views(
       channels: 1 or 3, channels to which JPEG bytes are decoded.
       draws: float32 `[V, 4]`, the image's part of `crop_draws` of the same seed and
         plan; drawn here if None.
+      upright: whether JPEG bytes are known to be stored upright; else the orientation
+        that they note is looked for.
 
     Returns:
       tuple of float32 tensors `[height, width, C]` in [0, 1], one a view.
@@ -86,7 +90,7 @@ def crop_views(
       >>> crops[0].shape.as_list()
       [24, 24, 3]
     """
-    crops = _crops(image, seed, _cropped(plan), channels, draws)
+    crops = _crops(image, seed, _cropped(plan), channels, draws, upright)
     return tuple(crops) if plan.one_branch is None else (crops[0], crops[0])
 
 
@@ -136,7 +140,7 @@ def _draws(keys):
     return crop.sample(crop.own_seeds(keys), None, None)
 
 
-def _crops(image, seed, views, channels, draws=None):
+def _crops(image, seed, views, channels, draws=None, upright=False):
     """Crop one image of any size once for each of the views."""
     sizes = [as_size(view.size) for view in views]
     image = tf.convert_to_tensor(image)
@@ -148,7 +152,11 @@ def _crops(image, seed, views, channels, draws=None):
             "JPEG bytes must be one string scalar.",
             shape=str(image.shape),
         )
-        height, width = tf.unstack(tf.image.extract_jpeg_shape(image)[:2])
+        orientation = None if upright else orientation_of_jpeg(image)
+        size = tf.image.extract_jpeg_shape(image)[:2]
+        if orientation is not None:
+            size = tf.where(is_transposed(orientation), size[::-1], size)
+        height, width = tf.unstack(size)
     else:
         require(
             image.shape.rank == 3,
@@ -168,5 +176,7 @@ def _crops(image, seed, views, channels, draws=None):
         boxes += tf.unstack(OPERATORS["crop"].boxes(own, height, width, recipe, size))
         first += len(alike)
     if is_jpeg:
-        image, boxes = decode_boxes(image, boxes, height, width, channels=channels)
+        image, boxes = decode_boxes(
+            image, boxes, height, width, orientation=orientation, channels=channels
+        )
     return [crop_one(image, box, size) for box, size in zip(boxes, sizes, strict=True)]

@@ -13,6 +13,7 @@ from simclr_tf.array_types import StrPath
 from simclr_tf.benchmarks.measuring import ratios, spread
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.files import write_atomically
+from simclr_tf.limits import read_json
 from simclr_tf.training.workdir import versions
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def read_record(path: StrPath) -> Record:
       DataError: the file is missing, or of another kind.
     """
     try:
-        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        content = read_json(path, finite=False)
         known = (content.pop("schema"), content.pop("schema_version"))
         if known != (SCHEMA, SCHEMA_VERSION):
             raise ValueError(f"it is {known[0]} {known[1]}")

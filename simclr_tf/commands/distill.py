@@ -4,7 +4,8 @@ import json
 
 from simclr_tf.config.schema import to_dict
 from simclr_tf.evaluation import DISTILL_FILE, distill, write_results
-from simclr_tf.export.publication import check_new, new_folder
+from simclr_tf.export.publication import new_folder
+from simclr_tf.markdown import prose
 from simclr_tf.report.result_tables import distill_markdown
 from simclr_tf.training.keras_files import ENCODER_FILE, STUDENT_FILE
 from simclr_tf.training.workdir import CONFIG_FILE, versions
@@ -28,23 +29,23 @@ def distill_and_report(options, *, command=None, say=print):
     Raises:
       SimCLRError: invalid options or data; nothing is left behind.
     """
-    output, config = check_new(options.output), options.config()
-    found = distill(config, command=command, say=say)
-    table = distill_markdown(found.results)
-    record = {
-        "distillation": to_dict(config),
-        "images": found.images,
-        "history": found.history,
-        "versions": versions(),
-        "command": command,
-    }
-    with new_folder(output) as folder:
+    config = options.config()
+    with new_folder(options.output) as folder:
+        found = distill(config, command=command, say=say)
+        table = distill_markdown(found.results)
+        record = {
+            "distillation": to_dict(config),
+            "images": found.images,
+            "history": found.history,
+            "versions": versions(),
+            "command": command,
+        }
         found.student.save(folder / STUDENT_FILE)
         found.encoder.save(folder / ENCODER_FILE)
         text = json.dumps(record, indent=1) + "\n"
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
         write_results(folder / DISTILL_FILE, found.results)
-        text = f"# Distilled from {config.teacher}\n\n{table}\n"
+        text = f"# Distilled from {prose(config.teacher)}\n\n{table}\n"
         (folder / "distill.md").write_text(text, encoding="utf-8")
     say(f"\n{table}\n")
     return found

@@ -106,9 +106,9 @@ def open_encoder(options, chosen, encoder=None):
 
 
 def output_folder(options):
-    """The folder for results: --output, the workdir, or one in `evaluations`.
+    """Choose the folder for results: --output, the workdir, or one in `evaluations`.
 
-    The folder is made when the first result is written.
+    It is made when the first result is written.
 
     Args:
       options: MeasuredEncoder.

@@ -21,6 +21,7 @@ from simclr_tf.evaluation import (
 )
 from simclr_tf.evaluation.protocols import check_labels
 from simclr_tf.files import write_atomically
+from simclr_tf.markdown import prose
 from simclr_tf.models.encoders import family_of
 from simclr_tf.report.galleries import (
     ImageRows,
@@ -82,7 +83,7 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
     results = dataclasses.replace(results, options=to_dict(options))
     write_results(folder / EVALUATION_FILE, results)
     table = results_markdown(results)
-    title = f"# Evaluation of {place.name}"
+    title = f"# Evaluation of {prose(place.name)}"
     write_atomically(folder / "evaluation.md", f"{title}\n\n{table}\n")
     say(f"\n{table}\n")
     if isinstance(train, ArraySource) and isinstance(test, ArraySource):

@@ -14,6 +14,8 @@ from simclr_tf.evaluation.few_labels import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
 from simclr_tf.files import whole_file, write_atomically
+from simclr_tf.locks import sole_writer
+from simclr_tf.markdown import prose
 from simclr_tf.report.result_figures import accuracy_against_labels
 from simclr_tf.report.result_tables import finetune_markdown
 from simclr_tf.training.keras_files import CLASSIFIER_FILE
@@ -21,6 +23,7 @@ from simclr_tf.training.workdir import versions
 
 RUNS_FILE = "finetune_runs.jsonl"
 CLASSIFIERS = "classifiers"
+LOCK_FILE = ".finetune.lock"  # A pretraining may go on beside it.
 
 
 def finetune_and_report(options, *, encoder=None, command=None, say=print):
@@ -53,47 +56,50 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
         place.config.data, chosen, channels=place.channels, may_hold_out=True
     )
     folder = output_folder(options)
-    protocol = FewLabels(
-        place.encoder,
-        train,
-        test,
-        config=options.training(),
-        projection_head=head,
-        image_size_pixels=data.image_size_pixels,
-        strategy=strategy,
-    )
-    log = RunLog(folder / RUNS_FILE, {"data": data.source, **protocol.identity()})
-    measurements = protocol.measure(
-        [LabelBudget(**budget) for budget in options.budgets()],
-        epochs=options.epochs_of_budgets(),
-        methods=options.methods,
-        seeds=options.all_seeds(),
-        log=log,
-        on_run=lambda run: say(
-            f"{run.budget:>10}  {run.representation:24}seed {run.seed}  "
-            f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
-        ),
-        on_network=lambda budget, network: _save_classifier(folder, budget, network),
-    )
-    results = Results(
-        data.source,
-        place.name,
-        measurements,
-        command=command,
-        options=to_dict(options),
-        versions=versions(),
-        wall_seconds=round(time.monotonic() - started, 3),
-        step=place.step,
-    )
-    write_results(folder / FINETUNE_FILE, results)
-    table = finetune_markdown(results)
-    title = f"# Fine-tuning of {place.name}"
-    write_atomically(folder / "finetune.md", f"{title}\n\n{table}\n")
-    say(f"\n{table}\n")
-    try:
-        accuracy_against_labels(results).save(folder / "finetune.png")
-    except ConfigError as error:  # matplotlib is an extra.
-        say(f"No plot: {error}")
+    with sole_writer(folder / LOCK_FILE, f"The folder of results {folder}"):
+        protocol = FewLabels(
+            place.encoder,
+            train,
+            test,
+            config=options.training(),
+            projection_head=head,
+            image_size_pixels=data.image_size_pixels,
+            strategy=strategy,
+        )
+        log = RunLog(folder / RUNS_FILE, {"data": data.source, **protocol.identity()})
+        measurements = protocol.measure(
+            [LabelBudget(**budget) for budget in options.budgets()],
+            epochs=options.epochs_of_budgets(),
+            methods=options.methods,
+            seeds=options.all_seeds(),
+            log=log,
+            on_run=lambda run: say(
+                f"{run.budget:>10}  {run.representation:24}seed {run.seed}  "
+                f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
+            ),
+            on_network=lambda budget, network: _save_classifier(
+                folder, budget, network
+            ),
+        )
+        results = Results(
+            data.source,
+            place.name,
+            measurements,
+            command=command,
+            options=to_dict(options),
+            versions=versions(),
+            wall_seconds=round(time.monotonic() - started, 3),
+            step=place.step,
+        )
+        write_results(folder / FINETUNE_FILE, results)
+        table = finetune_markdown(results)
+        title = f"# Fine-tuning of {prose(place.name)}"
+        write_atomically(folder / "finetune.md", f"{title}\n\n{table}\n")
+        say(f"\n{table}\n")
+        try:
+            accuracy_against_labels(results).save(folder / "finetune.png")
+        except ConfigError as error:  # matplotlib is an extra.
+            say(f"No plot: {error}")
     return results
 
 

@@ -1,11 +1,11 @@
 """The page of a study: figure, table, cells and their curves."""
 
-import json
 import pathlib
 
 from simclr_tf.commands.run_files import read_run
 from simclr_tf.errors import DataError, SimCLRError
 from simclr_tf.export.card import wall_time_text
+from simclr_tf.limits import read_json
 from simclr_tf.report.blocks import Page, PageSection, Picture, Table, Text
 from simclr_tf.report.pages import prepare_output, write_page
 from simclr_tf.report.run_sections import curve_section
@@ -63,7 +63,7 @@ def read_study(folder):
     """
     path = folder / STUDY_FILE
     try:
-        study = json.loads(path.read_text(encoding="utf-8"))
+        study = read_json(path, finite=False)
     except OSError as error:
         raise DataError(
             f"{folder} is not a study: {STUDY_FILE} cannot be read ({error.strerror})."

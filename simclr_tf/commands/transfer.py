@@ -14,6 +14,7 @@ from simclr_tf.evaluation import TRANSFER_FILE, Results, write_results
 from simclr_tf.evaluation.few_labels import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.files import write_atomically
+from simclr_tf.markdown import prose
 from simclr_tf.report.result_tables import transfer_markdown
 from simclr_tf.training.workdir import versions
 
@@ -92,7 +93,8 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
     )
     write_results(folder / TRANSFER_FILE, results)
     table = transfer_markdown(results)
-    write_atomically(folder / "transfer.md", f"# Transfer of {place.name}\n\n{table}\n")
+    title = f"# Transfer of {prose(place.name)}"
+    write_atomically(folder / "transfer.md", f"{title}\n\n{table}\n")
     say(f"\n{table}\n")
     return results
 

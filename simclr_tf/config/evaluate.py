@@ -64,7 +64,7 @@ class MeasuredEncoder(Section):
         None, "Folder for the results; the workdir if unset.", common=True
     )
 
-    def check(self):
+    def check(self) -> None:
         require(
             bool(self.workdir) != bool(self.encoder),
             "Exactly one of --workdir and --encoder is required: the folder of a run, "
@@ -119,7 +119,7 @@ class LinearConfig(Section):
         choices=RECIPES,
     )
 
-    def check(self):
+    def check(self) -> None:
         require_positive(epochs=self.epochs, batch_size=self.batch_size)
         for rate in self.base_learning_rates or ():
             require_positive(base_learning_rates=rate)
@@ -134,7 +134,7 @@ class FewConfig(Section):
     )
     draws: int = option(5, "Draws of the labels.", largest=MOST_REPETITIONS)
 
-    def check(self):
+    def check(self) -> None:
         require_not_negative(labels_per_class=self.labels_per_class)
         require_at_least_one(draws=self.draws)
 
@@ -163,7 +163,7 @@ class EvaluateConfig(Section):
     linear: LinearConfig = field(default_factory=LinearConfig)
     few: FewConfig = field(default_factory=FewConfig)
 
-    def check(self):
+    def check(self) -> None:
         require_not_negative(seed=self.seed)
         require(
             self.measured(),
@@ -172,7 +172,7 @@ class EvaluateConfig(Section):
             labels_per_class=self.few.labels_per_class,
         )
 
-    def measured(self):
+    def measured(self) -> list[str]:
         """Return the protocols to run, each once; without labels a class, not `few`.
 
         Example:
@@ -193,7 +193,7 @@ class EvaluateOptions(EvaluateConfig, MeasuredEncoder):
     )
     batch_size: int = option(256, "Images a step of the encoder.")
 
-    def check(self):
+    def check(self) -> None:
         MeasuredEncoder.check(self)
         EvaluateConfig.check(self)
         require_positive(batch_size=self.batch_size)

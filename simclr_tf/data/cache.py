@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from simclr_tf.array_types import StrPath
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
-from simclr_tf.data.pixels import first_success
+from simclr_tf.data.pixels import READING, first_success
 from simclr_tf.data.random_access import EncodedSource, sample_images
 from simclr_tf.data.storage import (
     StoredContents,
@@ -105,10 +105,12 @@ class ImageCache:
           _OtherSize: an image has another shape.
         """
         size = source.num_examples * int(np.prod(shape))
-        if (
-            self._place == "disk"
-        ):  # Other versions of TensorFlow may decode other pixels.
-            details = {"shape": list(shape), "decoder": tf.__version__}
+        if self._place == "disk":  # Other TensorFlows may decode other pixels.
+            details = {
+                "shape": list(shape),
+                "decoder": tf.__version__,
+                "reading": READING,
+            }
             return self._on_disk("decoded", source, size, **details)
         return in_memory(_pixels_of(source, shape), size)
 

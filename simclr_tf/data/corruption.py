@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import logging
+import os
 import re
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from simclr_tf.data.pillow_images import HEIF_SUFFIXES
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.lazy import np, tf
 
@@ -122,6 +125,39 @@ def report_dropped(reasons, name):
             len(reasons),
             name,
         )
+
+
+def report_other_files(others, num_images, name):
+    """Count the files of a folder whose names are not those of images.
+
+    Args:
+      others: list of str, their names.
+      num_images: int, how many files are taken.
+      name: str, the data set.
+    """
+    if not others:
+        return
+    endings = collections.Counter(
+        os.path.splitext(other)[1].lower() or os.path.basename(other)
+        for other in others
+    )
+    kinds = [f"{count:,} {ending}" for ending, count in endings.most_common(_NAMED)]
+    more = ", ..." if len(endings) > _NAMED else ""
+    photographs = sorted(set(endings) & set(HEIF_SUFFIXES))
+    way_out = (
+        f" (to read {' and '.join(photographs)}: pip install pillow-heif)"
+        if photographs
+        else ""
+    )
+    _log.warning(
+        "Left out %d of %d files of `%s`, which are not called images: %s%s%s.",
+        len(others),
+        len(others) + num_images,
+        name,
+        ", ".join(kinds),
+        more,
+        way_out,
+    )
 
 
 @contextlib.contextmanager

@@ -10,19 +10,20 @@ import os
 import stat
 import zlib
 
-from simclr_tf.errors import DataError, received_text
+from simclr_tf.data.pillow_images import format_of, is_upright
+from simclr_tf.data.pixels import decode_image
 from simclr_tf.lazy import tf
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+from simclr_tf.limits import MOST_PIXELS
 
 _HEAD_BYTES, _TAIL_BYTES = 32, 64
 _THREADS = 16
-_PNG_END = b"IEND\xaeB`\x82"
-
-
-def can_decode_webp():
-    """Tell whether this TensorFlow can decode WebP (2.20 and later)."""
-    return hasattr(tf.raw_ops, "DecodeWebP")
+_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+# Kinds of PNG that TensorFlow decodes to what they show: grey and colour, 8 bits.
+_PLAIN_PNG = ((1, 0), (2, 0), (4, 0), (8, 0), (8, 2))
+# Where a PNG notes transparency, or an orientation.
+_PNG_NOTES = (b"tRNS", b"eXIf", b"iTXt", b"zTXt", b"tEXt")
+_JFIF = b"\xff\xd8\xff\xe0\0\x10JFIF"
+_TABLE = b"\xff\xdb"
 
 
 def image_format(head):
@@ -32,7 +33,7 @@ def image_format(head):
       head: bytes, at least the first 12 of the file.
 
     Returns:
-      `jpeg`, `png`, `gif`, `bmp`, `webp`, or None.
+      `jpeg`, `png`, `gif`, `bmp`, `webp`, or None: another one, or no image.
 
     Example:
       >>> image_format(b"GIF89a......")
@@ -40,7 +41,7 @@ def image_format(head):
     """
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    if head.startswith(_PNG_START):
         return "png"
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "gif"
@@ -70,7 +71,38 @@ def has_end(kind, head, tail, size):
         return tail.rstrip(b"\0").endswith(b";")
     if kind == "bmp":
         return int.from_bytes(head[2:6], "little") == size
-    return int.from_bytes(head[4:8], "little") + 8 == size
+    if kind == "webp":
+        return int.from_bytes(head[4:8], "little") + 8 == size
+    return True  # Others end as they like.
+
+
+def pixels_claimed(kind, head):
+    """Read from the first bytes how many pixels an image claims to have.
+
+    Args:
+      kind: str, see `image_format`.
+      head: bytes, the first 32 of the file.
+
+    Returns:
+      int; 0 for JPEG, whose size stands further on: TensorFlow's decoder compares it.
+
+    Example:
+      >>> pixels_claimed("gif", b"GIF89a" + bytes([4, 0, 2, 1]))
+      1032
+    """
+    places = {"png": (16, 4, "big"), "gif": (6, 2, "little"), "bmp": (18, 4, "little")}
+    extra = 0
+    if kind == "webp" and head[12:16] == b"VP8X":
+        place, length, order, extra = 24, 3, "little", 1
+    elif kind in places:
+        place, length, order = places[kind]
+    else:  # The other forms of WebP have at most 2^28 pixels, 14 bits a side.
+        return 0
+    width, height = (
+        int.from_bytes(head[start : start + length], order, signed=kind == "bmp")
+        for start in (place, place + length)
+    )
+    return abs(width + extra) * abs(height + extra)
 
 
 def inspect_files(paths):
@@ -81,23 +113,14 @@ def inspect_files(paths):
 
     Returns:
       (reasons, formats, checksums): dict of position in `paths` -> why that file cannot
-      be read; the set of formats of the other files, see `image_format`; and for every
-      file the CRC-32 of its first 32 and last 64 bytes, which change with almost every
-      change of the pixels.
-
-    Raises:
-      DataError: for WebP files where this TensorFlow cannot decode WebP.
+      be read; the set of formats of the others: `jpeg` and `png` where TensorFlow's
+      decoder shows what a person sees, else `other`; and for every file the CRC-32 of
+      its first 32 and last 64 bytes, which change with almost every change of the
+      pixels.
     """
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         chunk = max(1, min(256, len(paths) // _THREADS))
         verdicts = list(pool.map(_inspect_file, paths, chunksize=chunk))
-    webp = [place for place, verdict in enumerate(verdicts) if verdict[0] == "webp"]
-    if webp and not can_decode_webp():
-        raise DataError(
-            f"TensorFlow {tf.__version__} cannot decode WebP; install TensorFlow 2.20 "
-            "or later, or convert the files. "
-            + received_text(webp_files=len(webp), first=os.fsdecode(paths[webp[0]]))
-        )
     reasons = {
         place: verdict[1] for place, verdict in enumerate(verdicts) if verdict[1]
     }
@@ -132,19 +155,43 @@ def _inspect_file(path):
             checksum = zlib.crc32(head + tail)
             if not head:
                 return None, "the file is empty", checksum
-            kind = image_format(head)
+            kind = image_format(head) or format_of(stream)
             if kind is None:
                 return None, "it is not an image", checksum
+            if pixels_claimed(kind, head) > MOST_PIXELS:
+                return kind, f"it claims more than {MOST_PIXELS:,} pixels", checksum
             if has_end(kind, head, tail, size):
-                return kind, None, checksum
+                return _decoder(kind, head, stream), None, checksum
             stream.seek(0)
             content = stream.read()
     except OSError as error:
         return None, f"the file cannot be read ({error.strerror or error})", checksum
-    if kind == "webp" and not can_decode_webp():
-        return kind, None, checksum
     try:
-        tf.io.decode_image(content, expand_animations=False)
-    except tf.errors.InvalidArgumentError:
-        return kind, "it is truncated", checksum
-    return kind, None, checksum
+        decode_image(content)
+    except (tf.errors.OpError, ValueError):
+        return kind, "it is truncated or damaged", checksum
+    return "other", None, checksum
+
+
+def _decoder(kind, head, stream):
+    """Return `jpeg` or `png` where TensorFlow decodes what is seen, else `other`."""
+    if kind == "jpeg":
+        # Most files of data sets: no notes before the first table.
+        plain = head[2:4] == _TABLE or (
+            head.startswith(_JFIF) and head[20:22] == _TABLE
+        )
+        return "jpeg" if plain or is_upright(stream) else "other"
+    if kind == "png" and tuple(head[24:26]) in _PLAIN_PNG:
+        return "other" if _has_chunk(stream, _PNG_NOTES) else "png"
+    return "other"
+
+
+def _has_chunk(stream, names):
+    """Tell whether a PNG file has one of these chunks."""
+    place = len(_PNG_START)
+    while True:
+        stream.seek(place)
+        head = stream.read(8)
+        if len(head) < 8 or head[4:] in names:
+            return len(head) == 8
+        place += 12 + int.from_bytes(head[:4], "big")

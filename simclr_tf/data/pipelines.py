@@ -190,6 +190,7 @@ class _Crops:
         self._plan = plan
         self._channels = source.channels
         self._formats = getattr(source, "formats", None)
+        self._plain = getattr(source, "is_plain", False)
         self.blank = tuple(
             blank_image(view.size, source.channels) for view in plan.views
         )
@@ -203,15 +204,21 @@ class _Crops:
     def of_file(self, encoded, seed, draws):
         def from_jpeg():  # Only the part under the boxes is decoded.
             return crop_views(
-                encoded, seed, self._plan, channels=self._channels, draws=draws
+                encoded,
+                seed,
+                self._plan,
+                channels=self._channels,
+                draws=draws,
+                upright=self._plain,
             )
 
         def from_any():
-            return self.of_image(decode_image(encoded, self._channels), seed, draws)
+            image = decode_image(encoded, self._channels, plain=self._plain)
+            return self.of_image(image, seed, draws)
 
         if self._formats == {"jpeg"}:
             return from_jpeg()
-        if self._formats and "jpeg" not in self._formats:
+        if self._formats == {"png"}:
             return from_any()
         return tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_any)
 

@@ -183,7 +183,8 @@ class EncodedSource(Source):
 
     Attributes:
       location_types: tuple of str, the dtype of each array of `locations`.
-      formats: set of str, the image formats that occur (`jpeg`, `png`, ...), or None.
+      formats: set of str, the image formats that occur, or None if that is not known:
+        `jpeg` and `png` for files that TensorFlow decodes to what they show, `other`.
     """
 
     location_types: tuple[str, ...] = ()
@@ -203,7 +204,13 @@ class EncodedSource(Source):
 
     def read_image(self, *location: Tensor) -> Tensor:
         """Read uint8 `[H, W, channels]` at one location (scalar tensors)."""
-        return decode_image(self.read_encoded(*location), self.channels)
+        encoded = self.read_encoded(*location)
+        return decode_image(encoded, self.channels, plain=self.is_plain)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether TensorFlow is known to decode every file to what it shows."""
+        return self.formats is not None and set(self.formats) <= {"jpeg", "png"}
 
     def location_tensors(self, example: Tensor) -> tuple[Tensor, ...]:
         """Return the location of one example, `example` an int64 scalar tensor."""
@@ -229,17 +236,16 @@ def sample_images(source):
     ids = np.unique(np.linspace(0, source.num_examples - 1, _SAMPLE).astype(np.int64))
     for location in zip(*source.locations(ids), strict=True):
         try:
-            yield tf.io.decode_image(
-                source.read_encoded(*location), expand_animations=False
-            )
-        except tf.errors.OpError:
+            encoded = source.read_encoded(*location)
+            yield decode_image(encoded, plain=source.is_plain)
+        except (tf.errors.OpError, ValueError):
             continue  # Unreadable: reported when training reads it.
 
 
 def grey_or_colour(source):
     """Return 1 if a sample of an EncodedSource's images is grey throughout, else 3."""
     depths = [image.shape[-1] for image in sample_images(source)]
-    return 1 if depths and max(depths) <= 2 else 3
+    return 1 if depths and max(depths) == 1 else 3
 
 
 def class_labels(labels, num_examples, name):

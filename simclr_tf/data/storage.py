@@ -7,8 +7,6 @@ while others wait for its lock; the system releases the lock of a process that d
 """
 
 import concurrent.futures
-import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -20,6 +18,8 @@ import psutil
 from simclr_tf.errors import DataError
 from simclr_tf.files import sha256_of, whole_folder
 from simclr_tf.lazy import np
+from simclr_tf.limits import read_json
+from simclr_tf.locks import locked
 
 _THREADS = 16
 MANIFEST = "manifest.json"
@@ -85,9 +85,7 @@ class StoredContents:
         Raises:
           DataError: the file is damaged.
         """
-        contents = np.empty(
-            len(places), object
-        )  # Not dtype "S", which drops final zeros.
+        contents = np.empty(len(places), object)  # Not "S": that drops final zeros.
         read_all = map if self._pool is None else self._pool.map
         contents[:] = list(read_all(self._piece, places))
         return contents
@@ -152,7 +150,9 @@ def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
     folder = pathlib.Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     entry = folder / name
-    with _locked(folder / f"{name}{_LOCK}", waiting):
+    lock = folder / f"{name}{_LOCK}"
+    lock.touch()
+    with locked(lock, waiting):
         if _is_whole(entry, identity):
             return entry, False
         # Of other images, or incomplete: left by a killed process of version 0.1.0.
@@ -174,21 +174,9 @@ def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
     return entry, True
 
 
-@contextlib.contextmanager
-def _locked(path, waiting):
-    """Hold the exclusive lock of a file."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _is_whole(entry, identity):
     try:
-        manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(entry / MANIFEST)
         return (
             manifest["identity"] == identity
             and all(

@@ -8,12 +8,12 @@ worker: missing workers are named, and Ctrl-C works.
 import contextlib
 import dataclasses
 import errno
-import json
 import logging
 import socket
 import time
 
 from simclr_tf.errors import ClusterError
+from simclr_tf.limits import parse_json
 
 LOG = logging.getLogger("simclr_tf")
 
@@ -158,7 +158,7 @@ def read_tf_config(text):
             f"worker, each with its own index, e.g. {_EXAMPLE}."
         )
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError as error:
         raise _malformed(f"it is not JSON ({error})", text) from error
     jobs, task = (

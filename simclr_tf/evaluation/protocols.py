@@ -108,10 +108,10 @@ def check_views(config, views):
 
 
 def check_labels(config: EvaluateConfig, train: Array, test: Array) -> None:
-    """Refuse, before features are computed, protocols that have too few labels.
+    """Refuse, before the features are computed, what the labels are too few for.
 
     Args:
-      config: EvaluateConfig.
+      config: the protocols and their settings.
       train, test: int arrays `[n]`, `[m]`, labels of both sets; -1 for unlabelled.
 
     Raises:

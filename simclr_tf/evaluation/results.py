@@ -14,6 +14,7 @@ from typing import Any
 from simclr_tf.array_types import StrPath
 from simclr_tf.errors import DataError, WorkdirError, require
 from simclr_tf.files import write_atomically
+from simclr_tf.limits import is_number, read_json
 
 SCHEMA = "simclr_tf.evaluation"
 SCHEMA_VERSION = 1
@@ -176,7 +177,7 @@ def read_results(path: StrPath) -> Results:
     """
     path = pathlib.Path(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"Cannot read results from {path}: {error}") from error
     if not isinstance(record, dict) or record.pop("schema", None) != SCHEMA:
@@ -210,6 +211,27 @@ def results_of_record(record: dict[str, Any], origin: StrPath) -> Results:
     """
     try:
         measurements = tuple(Measurement(**found) for found in record["measurements"])
-        return Results(**{**record, "measurements": measurements})
+        results = Results(**{**record, "measurements": measurements})
     except (KeyError, TypeError) as error:
         raise DataError(f"{origin} is damaged: {error}") from error
+    for part in (results, *measurements):
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            if not _is_of_its_kind(value, field):
+                raise DataError(
+                    f"{origin} is damaged: `{field.name}` cannot be "
+                    f"{str(value)[:80]!r}."
+                )
+    return results
+
+
+def _is_of_its_kind(value, field):
+    """Tell whether a value from a file is what a field holds."""
+    if value is None:
+        return field.type.endswith("None")
+    kind = field.type.split(" ")[0]
+    if kind == "float":
+        return is_number(value)
+    if kind == "int":
+        return is_number(value) and isinstance(value, int)
+    return isinstance(value, {"str": str, "dict": dict, "tuple": tuple}[kind])

@@ -6,6 +6,7 @@ import os
 import pathlib
 
 from simclr_tf.errors import WorkdirError
+from simclr_tf.limits import parse_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +123,7 @@ class RunLog:
 
     def _read(self, lines):
         try:
-            before, *records = map(json.loads, lines)
+            before, *records = (parse_json(line, finite=False) for line in lines)
             runs = [LabelRun(**record) for record in records]
         except (ValueError, TypeError) as error:
             raise WorkdirError(

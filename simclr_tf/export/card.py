@@ -8,6 +8,7 @@ from typing import Any
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.export.loading import loading_lines, shape_text
 from simclr_tf.export.reusable import BYTES_SIGNATURE, UINT8_SIGNATURE
+from simclr_tf.markdown import code_block, code_span, prose, table_cell
 
 FIELDS = (
     "title",
@@ -97,15 +98,16 @@ def card_markdown(
     """
     check_card(card)
     features = outputs["default"][-1]
-    lines = [f"# {card.get('title', 'An encoder')}", ""]
+    lines = [f"# {prose(card.get('title', 'An encoder'))}", ""]
     if "summary" in card:
-        lines += [card["summary"], ""]
+        lines += [prose(card["summary"]), ""]
     if "architecture" in card:
         size = "" if num_parameters is None else f"{num_parameters:,} parameters, "
-        lines += [f"Network: {card['architecture']}; {size}{features} features.", ""]
+        network = prose(card["architecture"])
+        lines += [f"Network: {network}; {size}{features} features.", ""]
     lines += [*_data_lines(card), *_command_lines(card), *_metric_lines(card)]
     for section in card.get("sections", ()):
-        lines += [f"## {section['title']}", "", section["markdown"], ""]
+        lines += [f"## {prose(section['title'])}", "", section["markdown"], ""]
     lines += _input_lines(image_shape, signatures, card.get("image_size_pixels"))
     lines += _output_lines(outputs)
     lines += loading_lines(
@@ -116,9 +118,9 @@ def card_markdown(
         saved_model=saved_model,
     )
     if card.get("notes"):
-        lines += ["## Notes", "", *(f"- {note}" for note in card["notes"]), ""]
+        lines += ["## Notes", "", *(f"- {prose(note)}" for note in card["notes"]), ""]
     if files:
-        lines += ["## Files", "", *(f"- `{name}`" for name in files), ""]
+        lines += ["## Files", "", *(f"- {code_span(name)}" for name in files), ""]
     return "\n".join(lines)
 
 
@@ -146,15 +148,15 @@ def _data_lines(card):
     if "data" not in card and "data_licence" not in card:
         return []
     lines = ["## Data", ""]
-    lines += [f"Images: {card['data']}", ""] if "data" in card else []
+    lines += [f"Images: {prose(card['data'])}", ""] if "data" in card else []
     licence = card.get("data_licence", "not stated; ask before you publish weights")
-    return [*lines, f"Licence of the images: {licence}", ""]
+    return [*lines, f"Licence of the images: {prose(licence)}", ""]
 
 
 def _command_lines(card):
     if "command" not in card:
         return []
-    lines = ["## Command", "", "```sh", card["command"], "```", ""]
+    lines = ["## Command", "", *code_block(card["command"], "sh"), ""]
     if "wall_seconds" in card:
         lines += [f"It trained for {wall_time_text(card['wall_seconds'])}.", ""]
     return lines
@@ -164,7 +166,8 @@ def _metric_lines(card):
     if not card.get("metrics"):
         return []
     rows = [
-        f"| {metric['metric']} | {metric['value']} | {metric['num_test']:,} |"
+        f"| {table_cell(metric['metric'])} | {table_cell(metric['value'])} "
+        f"| {table_cell(format(metric['num_test'], ','))} |"
         for metric in card["metrics"]
     ]
     return [
@@ -220,5 +223,5 @@ def _output_lines(outputs):
     ]
     for name, shape in outputs.items():
         # h and w: feature maps have other sizes than the images.
-        lines.append(f"| `{name}` | {shape_text(shape, 'Nhw')} |")
+        lines.append(f"| {table_cell(code_span(name))} | {shape_text(shape, 'Nhw')} |")
     return [*lines, ""]

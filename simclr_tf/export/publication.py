@@ -9,7 +9,14 @@ import tensorflow as tf
 
 from simclr_tf.encoder_zoo import read_export_record
 from simclr_tf.errors import WorkdirError
-from simclr_tf.files import plain_reason, require_writable, sha256_of, whole_folder
+from simclr_tf.files import (
+    may_be_a_pattern,
+    plain_reason,
+    require_writable,
+    sha256_of,
+    whole_folder,
+)
+from simclr_tf.locks import holds_files, lock_of, sole_writer
 
 
 def check_free(output_dir, overwrite):
@@ -20,13 +27,19 @@ def check_free(output_dir, overwrite):
       overwrite: bool, whether an earlier export may be replaced.
 
     Raises:
-      WorkdirError: the path is a file, a folder that must not be replaced, or cannot be
-        written.
+      WorkdirError: the path is a file, a folder that must not be replaced, cannot be
+        written, or could not be read by TensorFlow.
     """
+    if may_be_a_pattern(output_dir):
+        raise WorkdirError(
+            "TensorFlow takes a path with one of *?[]\\ for a pattern, and would not "
+            f"find the export there. Choose another folder for it. Received: "
+            f"{str(output_dir)!r}."
+        )
     if output_dir.exists() and not output_dir.is_dir():
         raise WorkdirError(f"An export is a folder, but {output_dir} is a file.")
     require_writable(output_dir)
-    if not output_dir.is_dir() or not any(output_dir.iterdir()):
+    if not output_dir.is_dir() or not holds_files(output_dir):
         return
     if not overwrite:
         raise WorkdirError(
@@ -50,7 +63,7 @@ def check_new(output):
       WorkdirError: the folder exists and is not empty, or cannot be written.
     """
     output = pathlib.Path(output).expanduser().resolve()
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if output.exists() and (not output.is_dir() or holds_files(output)):
         raise WorkdirError(
             f"--output={output} exists already and is not an empty folder, and it is "
             "never overwritten. Choose another name."
@@ -87,14 +100,17 @@ def publishing(output_dir, overwrite):
       pathlib.Path to write to.
 
     Raises:
+      InUseError: another process fills the folder.
       WorkdirError: the folder cannot be written; nothing is left behind.
     """
     try:
-        with whole_folder(output_dir) as folder:
+        with (
+            sole_writer(lock_of(output_dir), str(output_dir)),
+            whole_folder(output_dir) as folder,
+        ):
             yield folder
-            check_free(
-                output_dir, overwrite
-            )  # Another process may have written it in the meantime.
+            # Another process may have written it in the meantime.
+            check_free(output_dir, overwrite)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or plain_reason(error)
         raise WorkdirError(

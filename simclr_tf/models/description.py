@@ -7,16 +7,20 @@ are therefore safe to rebuild, unlike SavedModels.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.array_types import Array, Model, Variable
 from simclr_tf.errors import DataError, require
 from simclr_tf.models import tokens
+from simclr_tf.models.checked_config import checked_graph
+from simclr_tf.models.closed_lists import variables_at_most
 from simclr_tf.models.endpoints import has_graph
 
 KIND = "keras_functional/1"
@@ -75,7 +79,6 @@ OWN_LAYERS = frozenset(
     )
 )
 _OF_LATER_RELEASES = ("optional", "softmax_robust_masking")
-_VALUES = frozenset({"keras.initializers", "keras.regularizers", "keras.constraints"})
 
 
 def describe_network(encoder: Model) -> dict[str, Any] | None:
@@ -103,7 +106,7 @@ def describe_network(encoder: Model) -> dict[str, Any] | None:
         description = json.loads(
             json.dumps({"kind": KIND, "config": _portable(functional.get_config())})
         )
-        _check(description)
+        _checked_config(description)
         weights_by_name(functional)
     except (DataError, TypeError, ValueError, NotImplementedError):
         return None
@@ -111,23 +114,32 @@ def describe_network(encoder: Model) -> dict[str, Any] | None:
 
 
 def network_from_description(
-    description: Mapping[str, Any], source: str = "the description"
+    description: Mapping[str, Any],
+    source: str = "the description",
+    *,
+    values: int | None = None,
 ) -> Model:
     """Build a trainable network with fresh weights.
 
     Args:
       description: dict of `describe_network`, from anyone.
       source: str, its origin, for messages.
+      values: int, how many numbers its weights are; a network with more is refused
+        before it is built. None takes the description at its word.
 
     Returns:
       keras.Model with a graph of layers.
 
     Raises:
-      DataError: another kind of data, or a layer outside the lists.
+      DataError: another kind of data, a layer outside the lists, or more weights
+        than `values`.
     """
     try:
-        _check(description)
-        return keras.Model.from_config(description["config"])
+        config = _checked_config(description)
+        with contextlib.ExitStack() as stack:
+            if values is not None:
+                stack.enter_context(variables_at_most(values))
+            return keras.Model.from_config(config)
     except (
         DataError,
         ValueError,
@@ -137,6 +149,8 @@ def network_from_description(
         AttributeError,
         ImportError,
         RuntimeError,
+        OverflowError,
+        tf.errors.OpError,
     ) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(
@@ -248,30 +262,8 @@ def _portable(config):
     return config
 
 
-def _check(description):
-    """Raise DataError unless every object in a description is on the lists."""
+def _checked_config(description):
+    """Copy the config in a description; raise DataError for what is on no list."""
     if not isinstance(description, dict) or description.get("kind") != KIND:
         raise DataError(f"it is not of the kind `{KIND}`")
-    pending = [description.get("config")]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            pending.extend(value.values())
-            if {"module", "class_name", "registered_name"} & set(value):
-                _check_class(value)
-        elif isinstance(value, list):
-            pending.extend(value)
-
-
-def _check_class(value):
-    module, name = value.get("module"), value.get("class_name")
-    registered = value.get("registered_name")
-    if registered:  # Keras then ignores the module.
-        known = registered in OWN_LAYERS and registered.endswith(f">{name}")
-    else:
-        known = module in _VALUES or (module == "keras.layers" and name in LAYERS)
-    if not known:
-        raise DataError(
-            f"it names {module}.{name}, which is not on the list of "
-            "layers that are only data"
-        )
+    return checked_graph(description.get("config"), LAYERS, OWN_LAYERS)

@@ -2,6 +2,7 @@
 
 from simclr_tf.benchmarks import spread
 from simclr_tf.errors import DataError
+from simclr_tf.markdown import prose
 from simclr_tf.report.tables import markdown_table
 
 _HEADER = ("benchmark", "case", "variant", "rate", "cost", "times as fast")
@@ -22,6 +23,24 @@ def benchmark_markdown(records):
     rows = [(record, row) for record in records for row in record.rows]
     if not rows:
         raise DataError("A table of benchmarks needs at least one measurement.")
+    try:
+        return _table(rows)
+    except (
+        TypeError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
+        raise DataError(
+            "A file of the benchmarks is damaged: its figures are not those that "
+            f"`simclr-tf benchmark` writes ({type(error).__name__}: {error})."
+        ) from error
+
+
+def _table(rows):
+    """Write the table of (Record, Row)s, with the lines about the machines."""
     with_memory = any(row.peak_bytes is not None for _, row in rows)
     header = [*_HEADER, *(["peak memory", "of it added"] if with_memory else [])]
     cells = [
@@ -37,7 +56,8 @@ def benchmark_markdown(records):
         for record, row in rows
     ]
     table = markdown_table(header, cells, "lll" + "r" * (len(header) - 3))
-    return "\n\n".join([table, *dict.fromkeys(map(_machine, records))])
+    machines = dict.fromkeys(_machine(record) for record, _ in rows)
+    return "\n\n".join([table, *map(prose, machines)])
 
 
 def _rate(row):

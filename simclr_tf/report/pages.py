@@ -13,6 +13,7 @@ from simclr_tf import __version__
 from simclr_tf.errors import WorkdirError
 from simclr_tf.extras import import_extra, require_extra
 from simclr_tf.files import require_writable, write_atomically
+from simclr_tf.markdown import escaped, prose
 from simclr_tf.report.blocks import (
     Curves,
     FeatureMaps,
@@ -155,7 +156,12 @@ def _markdown_of(page, folder):
             yield plain(title), f"{FIGURES}/{name}.png"
 
     environment = _environment(autoescape=False)
-    environment.filters.update(table=markdown_of_table, pictures=pictures)
+    environment.filters.update(
+        table=markdown_of_table,
+        pictures=pictures,
+        prose=lambda text: prose(plain(text)),
+        escaped=escaped,
+    )
     return environment.get_template("page.md").render(page=page)
 
 

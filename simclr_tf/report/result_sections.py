@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from simclr_tf.errors import DataError
 from simclr_tf.evaluation.few_labels import PROTOCOL as FINE_TUNE
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.report.blocks import Text
@@ -21,6 +22,9 @@ def results_as_blocks(results):
       list of (title, results, blocks): frozen features and fine-tuning, as far as they
       were measured, each with its own results.
 
+    Raises:
+      DataError: settings of a measurement that the tables need are missing.
+
     Example:
       >>> from simclr_tf.evaluation import Measurement, Results
       >>> found = Measurement("fine-tuned", "fine_tune", "accuracy_percent", 84.0, 100,
@@ -30,17 +34,21 @@ def results_as_blocks(results):
     """
     tuned = tuple(m for m in results.measurements if m.protocol == FINE_TUNE)
     probed = tuple(m for m in results.measurements if m.protocol != FINE_TUNE)
-    return [
-        (title, part, (*table(part), Text(_origin(results))))
-        for title, part, table in (
-            (title, dataclasses.replace(results, measurements=found), table)
-            for title, found, table in (
-                (FROZEN, probed, results_table),
-                (FINE_TUNING, tuned, finetune_table),
-            )
-            if found
-        )
-    ]
+    found = []
+    for title, measured, table in (
+        (FROZEN, probed, results_table),
+        (FINE_TUNING, tuned, finetune_table),
+    ):
+        part = dataclasses.replace(results, measurements=measured)
+        try:
+            blocks = (*table(part), Text(_origin(results))) if measured else ()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"The results of {results.encoder!r} are damaged: the settings of a "
+                f"measurement miss {error}. Measure again."
+            ) from error
+        found += [(title, part, blocks)] if measured else []
+    return found
 
 
 def result_sections(results):

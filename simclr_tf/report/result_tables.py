@@ -3,6 +3,7 @@
 from simclr_tf.evaluation import RAW_PIXELS, THIS_ENCODER
 from simclr_tf.evaluation.distillation import AGREE, CLASSIFY, STUDENT, TEACHER
 from simclr_tf.evaluation.few_labels import FINE_TUNED, FROM_SCRATCH
+from simclr_tf.markdown import prose
 from simclr_tf.report.blocks import Table, Text
 from simclr_tf.report.tables import (
     markdown_of,
@@ -190,8 +191,7 @@ def distill_markdown(results):
         "MFLOPs an image",
     ]
     training = agreement.settings
-    return (
-        f"{markdown_table(header, rows)}\n\n"
+    return f"{markdown_table(header, rows)}\n\n" + prose(
         f"{agreement.num_test:,} test images of {results.data}, in brackets 95 % "
         f"intervals; the student learned from {training['num_images']:,} images of "
         f"{training['data']} with {training['num_train_labels']:,} labels."

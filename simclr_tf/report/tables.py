@@ -1,8 +1,11 @@
 """Tables: measured values as text, and any table as Markdown."""
 
+import math
+
 import tabulate
 
 from simclr_tf.errors import require
+from simclr_tf.markdown import Markdown, escaped, prose, table_cell
 from simclr_tf.report.blocks import Table
 
 PROTOCOL_TITLES = {
@@ -22,7 +25,8 @@ def markdown_table(header, rows, align=None):
 
     Args:
       header: list of str, titles of the columns.
-      rows: list of lists, cells; anything with a `str`.
+      rows: list of lists, cells; anything with a `str`. What is not `Markdown` is
+        escaped.
       align: str of "l" and "r", one a column; default: first left, others right.
 
     Returns:
@@ -39,10 +43,7 @@ def markdown_table(header, rows, align=None):
       | ours   |    73 |
     """
     align = align or "l" + "r" * (len(header) - 1)
-    cells = [
-        [" ".join(str(cell).replace("|", "\\|").split()) for cell in row]
-        for row in (header, *rows)
-    ]
+    cells = [[table_cell(cell) for cell in row] for row in (header, *rows)]
     for row in (*cells, align):
         require(
             len(row) == len(header),
@@ -62,7 +63,7 @@ def markdown_of_table(table):
     """Write a Table as Markdown; the cells that are marked as best are bold."""
     rows = [
         [
-            f"**{cell}**" if (number, column) in table.best else cell
+            Markdown(f"**{escaped(cell)}**") if (number, column) in table.best else cell
             for column, cell in enumerate(row)
         ]
         for number, row in enumerate(table.rows)
@@ -80,7 +81,7 @@ def markdown_of(blocks):
       | b   |
     """
     return "\n\n".join(
-        markdown_of_table(block) if isinstance(block, Table) else block.text
+        markdown_of_table(block) if isinstance(block, Table) else prose(block.text)
         for block in blocks
     )
 
@@ -95,10 +96,10 @@ def number_text(value):
       str.
 
     Example:
-      >>> number_text(43.4999), number_text(700_480.0), number_text(0.00123456)
-      ('43.5', '700,480', '0.001235')
+      >>> number_text(43.4999), number_text(700_480.0), number_text(float("inf"))
+      ('43.5', '700,480', 'inf')
     """
-    if abs(value) >= 1000 and value == int(value):
+    if math.isfinite(value) and abs(value) >= 1000 and value == int(value):
         return f"{int(value):,}"
     return f"{value:.4g}"
 
@@ -118,8 +119,10 @@ def protocol_title(measurement):
       ...                            1, 1, settings={"per_class": 10}))
       '10 labels a class'
     """
-    title = PROTOCOL_TITLES.get(measurement.protocol, measurement.protocol)
-    return title.format(**measurement.settings)
+    title = PROTOCOL_TITLES.get(measurement.protocol)
+    if title is None:  # Anyone's words: no format.
+        return measurement.protocol
+    return title.format(per_class=measurement.settings.get("per_class", "some"))
 
 
 def value_text(measurement):

@@ -1,8 +1,11 @@
 """README.md of a folder of exports, from the records of the published ones."""
 
+from urllib.parse import quote
+
 from simclr_tf.encoder_zoo import PREFIX, RECORD
 from simclr_tf.errors import require
 from simclr_tf.evaluation import results_of_record
+from simclr_tf.markdown import Markdown, code_block, code_span, prose
 from simclr_tf.report.result_sections import result_sections
 from simclr_tf.report.tables import markdown_table
 
@@ -93,7 +96,7 @@ def _row(entry):
         f"{entry.num_features} features",
     ]
     return [
-        f"[`{entry.name}`]({entry.name}/card.md)",
+        Markdown(f"[{code_span(entry.name)}]({quote(entry.name)}/card.md)"),
         ", ".join(network),
         entry.input_text(),
         entry.data,
@@ -128,11 +131,11 @@ def _side(entry, axis):
 
 
 def _entry_lines(entry):
-    lines = [f"## {entry.name}", ""]
+    lines = [f"## {prose(entry.name)}", ""]
     if entry.summary:
-        lines += [entry.summary, ""]
+        lines += [prose(entry.summary), ""]
     if entry.command:
-        lines += ["```sh", entry.command, "```", ""]
+        lines += [*code_block(entry.command, "sh"), ""]
     for record in entry.results:
         results = results_of_record(record, entry.path / RECORD)
         for section in result_sections(results):

@@ -20,6 +20,8 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.files import require_writable, write_atomically
+from simclr_tf.limits import read_json
+from simclr_tf.locks import lock_of, locked
 from simclr_tf.report.blocks import Table
 from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
 from simclr_tf.studies.study import runs_of
@@ -47,7 +49,7 @@ class StudyFolder:
         self._cells = study.cells(base, budget)
 
     def check(self, command):
-        """Check that the folder is empty or has this study; write nothing.
+        """Check that the folder can begin this study, or has begun it; write nothing.
 
         Args:
           command: str, the command line; the first one is kept.
@@ -91,7 +93,9 @@ class StudyFolder:
                 f"Cannot write to --workdir={self.path}: {error.strerror}."
             ) from error
         if not (self.path / STUDY_FILE).exists():
-            self._write_study([])
+            with self._alone():
+                if not (self.path / STUDY_FILE).exists():
+                    self._write_study([])
 
     def _is_new(self):
         """Tell whether no study is here; another shard may begin it at this moment."""
@@ -126,7 +130,7 @@ class StudyFolder:
         """
         path = self.path / STUDY_FILE
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path, finite=False)
         except (OSError, ValueError) as error:
             raise WorkdirError(f"Cannot read {path}: {error}.") from error
         if not isinstance(record, dict) or not {"study", "budget", "base"} <= set(
@@ -148,14 +152,19 @@ class StudyFolder:
           seeds.
         """
         while True:
-            asked = {summary["seed"] for summary in self.read()["cells"]}
-            runs = runs_of(self._cells, self._base, sorted(asked | set(seeds)))
-            records = self.records_of(runs)
-            self._write([summary_of(run, records[run.name]) for run in runs])
-            if draws:
-                self._draw(say)
+            with self._alone():
+                asked = {summary["seed"] for summary in self.read()["cells"]}
+                runs = runs_of(self._cells, self._base, sorted(asked | set(seeds)))
+                records = self.records_of(runs)
+                self._write([summary_of(run, records[run.name]) for run in runs])
+                if draws:
+                    self._draw(say)
             if self.records_of(runs) == records:
                 return records  # Else another shard has finished a cell: write again.
+
+    def _alone(self):
+        """Let no other shard write the files that all share, within a `with`."""
+        return locked(self.path, waiting=lambda: None)
 
     def _write(self, summaries):
         paper, rows = self._study.paper, rows_of(self._cells, summaries)
@@ -202,6 +211,10 @@ class StudyFolder:
         """Name the log of a run."""
         return self.path / LOGS / f"{run.name}.log"
 
+    def lock_of(self, run):
+        """Name the lock of a run, outside of its workdir, which may be removed."""
+        return lock_of(self.path / LOGS / run.name)
+
     def record_of(self, run):
         """Read the cell.json of a run.
 
@@ -213,7 +226,7 @@ class StudyFolder:
         """
         path = self.folder_of(run) / CELL_FILE
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path, finite=False)
             if record["status"] not in (DONE, FAILED):
                 raise KeyError("status")
             return record

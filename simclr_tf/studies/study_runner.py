@@ -13,12 +13,13 @@ import traceback
 
 from simclr_tf.errors import (
     DataError,
+    InUseError,
     SimCLRError,
     WorkdirError,
     require,
 )
 from simclr_tf.export.card import wall_time_text
-from simclr_tf.files import locked
+from simclr_tf.locks import sole_writer
 from simclr_tf.studies.cell_work import labelled_sources, run_cell
 from simclr_tf.studies.rows import DONE, FAILED
 from simclr_tf.studies.study import runs_of, shard_of
@@ -235,7 +236,6 @@ class StudyRunner:
             run = left.pop(0)
             record = self._run_cell(run, before[run.name])
             if record is None:
-                self._say(f"{run.name} is being run by another process.")
                 continue
             self.folder.write(self.seeds, draws=False)
             self._say(self._result_line(run, record, left))
@@ -246,22 +246,27 @@ class StudyRunner:
 
         Shards never share a cell. The lock is for commands that were started twice.
         """
+        try:
+            with sole_writer(self.folder.lock_of(run), run.name):
+                return self._run_locked_cell(run, before)
+        except InUseError as error:
+            self._say(str(error))
+            return None
+
+    def _run_locked_cell(self, run, before):
         log = self.folder.log_of(run)
         try:
             log.touch()
         except OSError as error:
             raise WorkdirError(f"Cannot write {log}: {error.strerror}.") from error
-        with locked(log) as is_ours:
-            if is_ours is False:
-                return None
-            record = self.folder.record_of(run)
-            if record != before:  # Another process has just finished it.
-                return record
-            if before is not None:
-                self.folder.forget(run)
-            record = self._trained(run, log)
-            self.folder.write_record(run, record)
+        record = self.folder.record_of(run)
+        if record != before:  # Another process finished it a moment ago.
             return record
+        if before is not None:
+            self.folder.forget(run)
+        record = self._trained(run, log)
+        self.folder.write_record(run, record)
+        return record
 
     def _trained(self, run, log):
         """Train a cell; its report, progress and warnings go to its log."""
@@ -284,6 +289,8 @@ class StudyRunner:
                     # On a terminal, the bar is shown instead.
                     stream=None if sys.stderr.isatty() else file,
                 )
+            except InUseError:  # Its workdir, by a `pretrain` of the user's.
+                raise
             except SimCLRError as error:
                 record.update(status=FAILED, values={}, error=str(error))
             except Exception as error:  # A bug in one cell must not stop the study.

@@ -3,6 +3,7 @@
 from simclr_tf.config.moved import flat_with_present_names
 from simclr_tf.config.pretrain import ENCODERS
 from simclr_tf.config.schema import guest_options
+from simclr_tf.markdown import code_span, prose
 from simclr_tf.models.encoders import family_of
 from simclr_tf.report.blocks import Table, Text
 from simclr_tf.report.tables import markdown_of, markdown_of_table, number_text
@@ -33,14 +34,16 @@ def study_markdown(study, cells, record):
         "",
         study.question,
         "",
-        f"Command: `{record['command']}`",
+        f"Command: {code_span(record['command'])}",
         "",
         f"{statuses.count(DONE)} of {len(statuses)} cells done, "
         f"{statuses.count(FAILED)} failed, {statuses.count(PENDING)} pending; "
         f"{minutes:.1f} minutes; {seeds} seed{'s, mean ± std' * (seeds > 1)}.",
         "",
-        f"Budget {record['budget']}: {BUDGETS.get(record['budget'], '')}. All cells: "
-        f"{in_common(cells, record['base'])}.",
+        prose(
+            f"Budget {record['budget']}: {BUDGETS.get(record['budget'], '')}. All "
+            f"cells: {in_common(cells, record['base'])}."
+        ),
         "",
         "## Numbers",
         "",

@@ -1,7 +1,6 @@
 """Reading of exports: the network from its description, the weights by their names."""
 
 import contextlib
-import json
 import pathlib
 import tarfile
 import tempfile
@@ -13,7 +12,8 @@ from simclr_tf._keras import keras
 from simclr_tf.encoder_zoo import RECORD
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.extras import import_extra
-from simclr_tf.files import plain_reason, sha256_of
+from simclr_tf.files import plain_path, plain_reason, sha256_of
+from simclr_tf.limits import read_json, unpacked_limit
 from simclr_tf.models import network_from_description, set_weights_by_name
 from simclr_tf.training.stored_variables import VALUE, StoredVariables
 
@@ -77,8 +77,15 @@ def unpacked(path):
     with tempfile.TemporaryDirectory(prefix="simclr_tf-") as folder:
         try:
             with tarfile.open(path) as archive:
-                for member in archive.getmembers():
+                unpacked_bytes, limit = 0, unpacked_limit(path.stat().st_size)
+                for member in archive:
                     _check_member(member, path)
+                    unpacked_bytes += member.size
+                    if unpacked_bytes > limit:
+                        raise DataError(
+                            f"{path} is refused and nothing was unpacked: it would "
+                            f"unpack to more than {limit} bytes."
+                        )
                 archive.extractall(folder, **_TAR_OPTIONS)
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             raise DataError(
@@ -90,6 +97,8 @@ def unpacked(path):
 
 def _check_member(member, path):
     """Refuse links too, which tarfile's own filter allows within the folder."""
+    if "\0" in member.name or member.size < 0:
+        raise DataError(f"{path} is refused and nothing was unpacked: it is damaged.")
     name = pathlib.PurePosixPath(member.name)
     outside = name.is_absolute() or ".." in name.parts or "\\" in member.name
     if outside or not (member.isfile() or member.isdir()):
@@ -133,7 +142,11 @@ def encoder_of_weights(path):
             "or not safetensors."
         ) from error
     _check_intact(path, record.get("sha256"), path.name)
-    encoder = network_from_description(record["network"], path.with_name(RECORD))
+    encoder = network_from_description(
+        record["network"],
+        path.with_name(RECORD),
+        values=sum(array.size for array in weights.values()),
+    )
     set_weights_by_name(encoder, weights, str(path))
     return encoder
 
@@ -162,8 +175,10 @@ def encoder_of_saved_model(folder):
     names = record.get("weights")
     if record.get("network") is None or not isinstance(names, list):
         return ExportedEncoder(folder)
-    encoder = network_from_description(record["network"], description)
-    set_weights_by_name(encoder, _variables(folder, names), str(folder / "variables"))
+    weights = _variables(folder, names)
+    values = sum(array.size for array in weights.values())
+    encoder = network_from_description(record["network"], description, values=values)
+    set_weights_by_name(encoder, weights, str(folder / "variables"))
     return encoder
 
 
@@ -186,7 +201,8 @@ class ExportedEncoder(keras.Model):
     def __init__(self, folder):
         super().__init__(name="exported_encoder")
         try:
-            self.loaded = tf.saved_model.load(str(folder))
+            with plain_path(folder) as readable:
+                self.loaded = tf.saved_model.load(str(readable))
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise WorkdirError(
                 f"Cannot load the SavedModel in {folder}: {plain_reason(error)}."
@@ -219,8 +235,8 @@ def _variables(folder, names):
 
 def _read_json(path):
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        record = read_json(path, finite=False)
+    except (OSError, ValueError) as error:
         raise DataError(f"Cannot read {path}: {plain_reason(error)}.") from error
     if not isinstance(record, dict):
         raise DataError(f"{path} is not the record of an export.")

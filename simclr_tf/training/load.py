@@ -156,12 +156,12 @@ def load_encoder(
     trained in another precision; with `endpoints` it returns the output of each block.
 
     Trust: `weights.safetensors` with its config.json is data, and the format for
-    encoders from strangers. A SavedModel, a hub archive, a `.keras` and an `.h5` file
-    can contain programs. From exports of this package only numbers and a list of layers
-    are read; any other SavedModel is loaded as a program, so load it only if you trust
-    its source. Keras files are read in safe mode: files with Python code, or with
-    classes that are neither Keras's nor registered, are refused; so are archives with
-    links or with paths that lead out of them.
+    strangers' encoders. Of our own exports and of Keras files only numbers and layers
+    of closed lists are read, and classes that were registered in this process; what
+    holds anything else is refused before anything is built. A SavedModel without our
+    description, a hub archive too, is loaded as the program that it is, so do that
+    only with what you trust. Archives with links or paths that lead out of them are
+    refused. `simclr_tf.limits` states what a file may claim.
 
     Args:
       path: workdir of a run (its newest complete checkpoint), or one of its

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from simclr_tf._keras import keras
 from simclr_tf.errors import WorkdirError
 from simclr_tf.files import plain_reason, write_atomically
+from simclr_tf.limits import parse_json
 from simclr_tf.metrics import alignment, effective_rank, uniformity
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 from simclr_tf.training.workdir import METRICS_FILE, TENSORBOARD
@@ -237,22 +238,39 @@ def _length_up_to(content, step):
 
 
 def keep_lines_up_to(path, step):
-    """Drop lines of a metrics file after `step`, and incomplete lines."""
-    records = [r for r in read_metrics(path) if r["step"] <= step]
+    """Drop lines of a metrics file after `step`, and damaged lines."""
     if path.exists():
+        records = [r for r in read_metrics(path) if r["step"] <= step]
         write_atomically(path, "".join(json.dumps(r) + "\n" for r in records))
 
 
 def read_metrics(path):
-    """Read the records of a metrics.jsonl; skip an incomplete last line."""
+    """Read the records of a metrics.jsonl, oldest first.
+
+    A damaged line is left out and named in the log. The last one is left out without a
+    word if it has no end: a killed process was writing it.
+
+    Args:
+      path: path of the file; need not exist.
+
+    Returns:
+      list of dicts.
+
+    Raises:
+      OSError: the file cannot be read.
+    """
+    if not pathlib.Path(path).is_file():  # A device would be read without an end.
+        return []
     records = []
-    if pathlib.Path(path).exists():
-        text = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")
-        for line in text.splitlines():
-            record = record_of_line(line)
-            if record is None:
-                break
+    content = pathlib.Path(path).read_bytes()
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        record = record_of_line(line.decode("utf-8", errors="replace"))
+        if record is not None:
             records.append(record)
+        elif line.strip() and number <= content.count(b"\n"):
+            LOG.warning(
+                "%s: line %d is damaged and left out: %.80r", path, number, line
+            )
     return records
 
 
@@ -272,8 +290,8 @@ def record_of_line(line):
       (None, None)
     """
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
+        record = parse_json(line, finite=False)
+    except ValueError:
         return None
     if not isinstance(record, dict) or type(record.get("step")) is not int:
         return None

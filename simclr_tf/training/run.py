@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -135,7 +136,7 @@ def pretrain_from_config(
     """
     place = None if workdir is None else Workdir(workdir)
     _require_effective(config, place)
-    # This comes early: devices cannot be set up after TensorFlow has been used.
+    # This comes first: devices cannot be set up after TensorFlow has been used.
     set_threads(config.performance)
     strategy = make_strategy(
         config.strategy,
@@ -157,7 +158,11 @@ def pretrain_from_config(
     source = open_training_source(config, data, say)
     probe_source = open_probe_source(config, source.channels, say)
     plan = plan_run(config, source)
-    with named_lost_peers(strategy, lambda: how_to_continue(place and place.path)):
+    writes = place is not None and is_chief(strategy)
+    with (
+        place.held() if writes else contextlib.nullcontext(),
+        named_lost_peers(strategy, lambda: how_to_continue(place and place.path)),
+    ):
         precision = choose_precision(config, strategy, place)
         config = dataclasses.replace(config, precision=precision.name)
         with strategy.scope():

@@ -138,6 +138,7 @@ class PretrainingRun:
                     self.source.files,
                     self.precision.record(),
                 )
+                store.remove_unfinished()
             self.identity = describe_run(self.config, data, self.model)
             self._keep_warm_start(workdir, store, warm)
             start = self._restore(store)

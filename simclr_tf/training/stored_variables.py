@@ -5,15 +5,18 @@ is neither loaded nor run.
 """
 
 import collections.abc
+import contextlib
 import dataclasses
+import math
 import pathlib
+import weakref
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from simclr_tf.errors import DataError
-from simclr_tf.files import plain_reason
+from simclr_tf.files import plain_path, plain_reason
 
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
@@ -49,19 +52,42 @@ class StoredVariables:
       dtypes: dict of name to tf.DType.
 
     Raises:
-      DataError: the file is missing or cannot be read.
+      DataError: the file is missing or cannot be read, or its variables claim more
+        bytes than its files have.
     """
 
     def __init__(self, prefix):
         self.prefix = str(prefix)
         try:
-            self._reader = tf.train.load_checkpoint(self.prefix)
+            self._reader = tf.train.load_checkpoint(self._readable())
             shapes = self._reader.get_variable_to_shape_map()
             self.dtypes = self._reader.get_variable_to_dtype_map()
         except _READ_ERRORS as error:
             raise self._unreadable(error) from error
         self.shapes = {name: tuple(shapes[name]) for name in sorted(shapes)}
         self.has_graph = self.shapes.pop(GRAPH_KEY, None) is not None
+        self._check_sizes()
+
+    def _check_sizes(self):
+        """Raise DataError for variables that claim more bytes than the files have."""
+        prefix = pathlib.Path(self.prefix)
+        held = [file.stat().st_size for file in prefix.parent.glob("*.data-*")]
+        claimed = sum(
+            math.prod(shape) * self.dtypes[name].size
+            for name, shape in self.shapes.items()
+            if self.dtypes[name] != tf.string
+        )
+        if held and claimed > sum(held):
+            raise DataError(
+                f"Cannot read the checkpoint {self.prefix}: its variables claim "
+                f"{claimed} bytes, and its files have {sum(held)}."
+            )
+
+    def _readable(self):
+        """Return the prefix by a path that is no pattern, as long as `self` lives."""
+        prefix, stack = pathlib.Path(self.prefix), contextlib.ExitStack()
+        weakref.finalize(self, stack.close)  # The reader opens the files when asked.
+        return str(stack.enter_context(plain_path(prefix.parent)) / prefix.name)
 
     def read(self, name):
         """Read the value of a variable, checked against its checksum.

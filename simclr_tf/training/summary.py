@@ -4,6 +4,7 @@ from simclr_tf.config import Config
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.schema import differences
 from simclr_tf.files import write_atomically
+from simclr_tf.markdown import code_span, prose, table_cell
 from simclr_tf.objectives import figures_of
 from simclr_tf.training.warm_start import read_warm_start
 from simclr_tf.training.workdir import SUMMARY_FILE, versions
@@ -21,9 +22,9 @@ def write_summary(workdir, config, records, *, command, corrupt=()):
     """
     last = records[-1] if records else {}
     lines = [
-        f"# Pretraining on {config.data.source}",
+        f"# Pretraining on {prose(config.data.source)}",
         "",
-        f"Command: `{command}`",
+        f"Command: {code_span(command)}",
         "",
         f"{last.get('step', 0):,} steps, "
         f"{sum(r.get('seconds', 0.0) for r in records) / 60:.1f} minutes of training.",
@@ -39,19 +40,21 @@ def write_summary(workdir, config, records, *, command, corrupt=()):
             lines.append(f"| {figure.title} | {value} |")
     started = read_warm_start(workdir.path)
     if started is not None:
-        lines += ["", "## Started from", "", f"`{started['source']}`", ""]
-        lines += [f"- {line}" for line in started["summary"]]
+        lines += ["", "## Started from", "", code_span(started["source"]), ""]
+        lines += [f"- {prose(line)}" for line in started["summary"]]
     lines += ["", *_configuration_lines(config)]
     precision = workdir.read().get("precision")
     if precision is not None:
         lines += [
             "",
-            f"Computed in {precision['chosen']} (--precision="
-            f"{precision['asked']}: {precision['because']}).",
+            prose(
+                f"Computed in {precision['chosen']} (--precision="
+                f"{precision['asked']}: {precision['because']})."
+            ),
         ]
     if corrupt:
         lines += ["", f"## {len(corrupt)} images could not be read", ""]
-        lines += [f"- {name}" for name in sorted(corrupt)]
+        lines += [f"- {prose(name)}" for name in sorted(corrupt)]
     used = ", ".join(f"{name} {version}" for name, version in versions().items())
     lines += ["", f"Versions: {used}.", ""]
     write_atomically(workdir.path / SUMMARY_FILE, "\n".join(lines))
@@ -65,11 +68,17 @@ def _configuration_lines(config):
         if (name, old) != ("precision", "auto")
     ]  # The choice of auto.
     if not changed:
-        return [f"The preset `{config.preset}`, unchanged (config.json has it all)."]
+        return [
+            f"The preset {code_span(config.preset)}, unchanged "
+            "(config.json has it all)."
+        ]
     lines = [
-        f"## What differs from the preset `{config.preset or 'defaults'}`",
+        f"## What differs from the preset {code_span(config.preset or 'defaults')}",
         "",
         "| option | preset | this run |",
         "|---|---|---|",
     ]
-    return lines + [f"| {n} | {old} | {new} |" for n, old, new in changed]
+    return lines + [
+        f"| {name} | {table_cell(old)} | {table_cell(new)} |"
+        for name, old, new in changed
+    ]

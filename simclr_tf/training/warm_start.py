@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.files import write_atomically
+from simclr_tf.limits import read_json
 from simclr_tf.training.stored_weights import (
     ENCODER,
     HEAD,
@@ -201,7 +202,7 @@ def read_warm_start(folder):
     if not path.is_file():
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         record["source"], record["step"], record["summary"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorkdirError(f"Cannot read {path}: it is damaged.") from error

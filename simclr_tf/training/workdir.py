@@ -5,13 +5,14 @@ Evaluation, fine-tuning and export read config.json, so that nobody retypes a de
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib.metadata
 import json
 import pathlib
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from simclr_tf import __version__
@@ -25,6 +26,8 @@ from simclr_tf.files import (
     whole_file,
     write_atomically,
 )
+from simclr_tf.limits import parse_json, read_json
+from simclr_tf.locks import holds_files, lock_of, sole_writer
 
 if TYPE_CHECKING:
     from simclr_tf.config.pretrain import Config
@@ -60,6 +63,20 @@ class Workdir:
 
     def __init__(self, path: StrPath) -> None:
         self.path = pathlib.Path(path).expanduser()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Write the folder within a `with`, as the only process that does.
+
+        A folder that is made for it is removed again if nothing is written there.
+
+        Raises:
+          InUseError: another process writes it.
+          WorkdirError: it is a file, or not writable.
+        """
+        self._require_folder()
+        with sole_writer(lock_of(self.path, inside=True), f"--workdir={self.path}"):
+            yield
 
     def claim(
         self,
@@ -119,7 +136,7 @@ class Workdir:
                 raise WorkdirError(
                     f"{self.path} is not a workdir: it has no {CONFIG_FILE}."
                 )
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
         except OSError as error:
             raise WorkdirError(f"Cannot read {path}: {error.strerror}.") from error
         except ValueError as error:
@@ -183,15 +200,18 @@ class Workdir:
         """Tell whether a file of that name is there."""
         return (self.path / name).exists()
 
-    def _is_new(self):
-        """Tell whether the folder is missing or empty."""
+    def _require_folder(self):
         if self.path.exists() and not self.path.is_dir():
             raise WorkdirError(
                 f"--workdir must be a folder, but {self.path} is a file."
             )
+
+    def _is_new(self):
+        """Tell whether the folder is missing or empty."""
+        self._require_folder()
         if (self.path / CONFIG_FILE).exists():
             return False
-        if self.path.exists() and any(self.path.iterdir()):
+        if self.path.exists() and holds_files(self.path):
             raise WorkdirError(
                 f"{self.path} is not empty and holds no run (no {CONFIG_FILE}). Use "
                 "a new folder for --workdir."
@@ -307,7 +327,7 @@ def read_image_list(folder):
         with gzip.open(folder / IMAGE_LIST_FILE, "rt", encoding="ascii") as stream:
             return [
                 (str(name), int(size), int(checksum))
-                for name, size, checksum in map(json.loads, stream)
+                for name, size, checksum in map(parse_json, stream)
             ]
     except (OSError, EOFError, ValueError, TypeError):
         return None  # Only the wording of an error depends on it.

@@ -1,4 +1,5 @@
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -150,6 +151,23 @@ def test_nan_pixels_are_refused_with_the_first_image():
 def test_unusable_labels_are_refused(images, labels, words):
     with pytest.raises(DataError, match=words):
         open_source((images, labels))
+
+
+def test_npz_with_a_member_of_another_kind_is_read_without_it(tmp_path, images):
+    """Found by a coverage-guided fuzzer: NumPy lists `y_train` and `y_train.npy`."""
+    np.savez(tmp_path / "set.npz", x_train=images)
+    with zipfile.ZipFile(tmp_path / "set.npz", "a") as archive:
+        archive.writestr("y_train", b"no array")
+    assert open_source(f"npz:{tmp_path}/set.npz").labels is None
+
+
+def test_header_that_python_cannot_split_into_words_is_refused(tmp_path):
+    """Found by a coverage-guided fuzzer: NumPy does not catch its TokenError."""
+    header = b"{'descr': ((" + b" " * 51 + b"\n"
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    (tmp_path / "set.npy").write_bytes(content + bytes(64))
+    with pytest.raises(DataError, match="not an array file"):
+        open_source(f"npz:{tmp_path}/set.npy")
 
 
 def test_npz_without_the_keys_names_those_present(tmp_path, images):

@@ -1,4 +1,6 @@
+import json
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -304,3 +306,62 @@ def test_damaged_record_files_are_refused_with_their_name(tmp_path, damage):
     )
     with pytest.raises(DataError, match=r"damaged at record \d.*a.tfrecord"):
         index_records(str(path), "image")
+
+
+def copy_with(data_dir, tmp_path, change):
+    """Their_pictures, of which no code is here, with another features.json."""
+    (version,) = pathlib.Path(data_dir, "tiny_pictures").iterdir()
+    copy = tmp_path / "copy" / "their_pictures" / version.name
+    copy.mkdir(parents=True)
+    for path in version.iterdir():
+        name = path.name.replace("tiny", "their")
+        (copy / name).write_bytes(path.read_bytes())
+    for name in ("dataset_info.json", "features.json"):
+        content = json.loads((copy / name).read_text().replace("tiny_", "their_"))
+        if name == "features.json":
+            change(content)
+        (copy / name).write_text(json.dumps(content))
+    return str(tmp_path / "copy")
+
+
+def test_a_prepared_set_is_opened_without_its_code(data_dir, tmp_path):
+    place = copy_with(data_dir, tmp_path, lambda features: None)
+    assert open_source("tfds:their_pictures", data_dir=place).num_examples == COUNT
+
+
+def test_module_that_a_prepared_set_names_is_not_imported(
+    data_dir, tmp_path, monkeypatch
+):
+    (tmp_path / "stranger.py").write_text(
+        "import pathlib\npathlib.Path(__file__).with_name('proof').touch()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def name_a_stranger(features):
+        image = features["featuresDict"]["features"]["image"]
+        image["pythonClassName"] = "stranger.Image"
+
+    place = copy_with(data_dir, tmp_path, name_a_stranger)
+    with pytest.raises(DataError, match="names the class 'stranger.Image'"):
+        open_source("tfds:their_pictures", data_dir=place)
+    assert not (tmp_path / "proof").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda features: features["featuresDict"].update(features=[1]),
+        lambda features: features.update(pythonClassName=None),
+        lambda features: features["featuresDict"]["features"]["image"].clear(),
+        lambda features: features["featuresDict"]["features"]["image"]["image"].update(
+            shape={"dimensions": [[1]]}
+        ),
+    ],
+)
+def test_damaged_description_of_a_prepared_set_gets_one_line(
+    change, data_dir, tmp_path
+):
+    place = copy_with(data_dir, tmp_path, change)
+    with pytest.raises(DataError, match="their_pictures") as caught:
+        open_source("tfds:their_pictures", data_dir=place)
+    assert "\n" not in str(caught.value)

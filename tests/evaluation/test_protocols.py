@@ -211,7 +211,7 @@ def test_labels_are_judged_without_features():
     for protocol, train, words in (
         ("knn", labels[:3], "`k` must be between 1 and"),
         ("few", labels[:9], "Class 1 has only 1 labelled"),
-        ("linear", [0, 1], "to hold some out|held out"),
+        ("linear", [0, 1], "enough images to hold some out"),
         ("ridge", labels[:8], "at least two classes"),
         ("ridge", [-1, -1], "training set has no labels"),
     ):

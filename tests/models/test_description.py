@@ -76,9 +76,10 @@ def test_weights_of_layers_inside_a_layer_have_names_of_their_own():
     ],
 )
 def test_layers_of_this_package_outside_the_list_are_refused(entry):
+    layer = {"name": "a", "config": {"name": "a"}, "inbound_nodes": [], **entry}
     with pytest.raises(DataError, match="not on the list"):
         network_from_description(
-            {"kind": "keras_functional/1", "config": {"layers": [entry]}}
+            {"kind": "keras_functional/1", "config": {"layers": [layer]}}
         )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from simclr_tf.errors import DataError
 from simclr_tf.evaluation import Measurement, Results
 from simclr_tf.report import finetune_markdown, result_sections
 
@@ -123,3 +124,17 @@ def test_what_was_not_measured_has_no_section(measurements):
     assert titles == ["Frozen features"] * len(measurements)
     for section in sections:
         assert section["markdown"].endswith("Measured from Python.")
+
+
+@pytest.mark.parametrize(
+    "found, settings",
+    [
+        (KNN, {"k": 20}),
+        (FINETUNE.measurements[0], {}),
+        (FINETUNE.measurements[0], {"budget": "1 %", "seeds": 3}),
+    ],
+)
+def test_settings_of_others_that_miss_something_are_refused(found, settings):
+    damaged = dataclasses.replace(found, settings=settings)
+    with pytest.raises(DataError, match="mine' are damaged"):
+        result_sections(Results("data", "mine", (damaged,)))

@@ -100,6 +100,16 @@ def test_archive_that_leads_outside_is_refused_before_anything_is_written(
     assert list(inside.iterdir()) == []
 
 
+def test_archive_with_a_nul_in_a_name_gets_one_line(tmp_path):
+    """Found by a coverage-guided fuzzer: only a pax header can hold such a name."""
+    path = tmp_path / "evil.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("saved_model/x")
+        member.pax_headers = {"path": "saved_model/\0x"}
+        archive.addfile(member)
+    assert "is refused and nothing was unpacked" in refused(path)
+
+
 @pytest.mark.parametrize("keep", [0, 5, 200, -300])
 def test_truncated_archive_gets_one_line(export, keep):
     path = export / "saved_model.tar.gz"

@@ -93,7 +93,7 @@ def test_module_that_a_file_names_is_not_imported(tmp_path, monkeypatch):
         }
 
     changed(path, "config.json", name_a_stranger)
-    assert "stranger.function is neither Keras's nor registered" in refused(path)
+    assert "stranger.function, which is not on the list" in refused(path)
     assert "stranger" not in sys.modules and not (tmp_path / "proof").exists()
 
 

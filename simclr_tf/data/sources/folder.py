@@ -3,8 +3,13 @@
 import os
 import stat
 
-from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
-from simclr_tf.data.image_files import SUFFIXES, inspect_files
+from simclr_tf.data.corruption import (
+    check_corrupt_fraction,
+    report_dropped,
+    report_other_files,
+)
+from simclr_tf.data.image_files import inspect_files
+from simclr_tf.data.pillow_images import suffixes
 from simclr_tf.data.random_access import EncodedSource, grey_or_colour
 from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
 from simclr_tf.errors import DataError, received_text
@@ -107,7 +112,7 @@ class Folder(SourceKind):
     two sub-folders, one level down; with True the first sub-folder is the class.
     """
 
-    forms = {"folder:PATH": "jpg, png, bmp, gif or webp files"}
+    forms = {"folder:PATH": "jpg, png, webp, tif, gif, bmp, ... files"}
     splits = "sub-folders train, test, val, ... if there are only such; else train"
     labels = "one sub-folder a class, or none at all"
     may_hold_out = True
@@ -123,6 +128,7 @@ class Folder(SourceKind):
         part, bounds = parse_split(request.split)
         folder = _split_folder(path, part, name)
         files, sizes, others = scan_images(folder)
+        report_other_files(others, len(files), name)
         if not files:
             found = (
                 f"{len(others)} other files, e.g. {others[0]}"
@@ -131,7 +137,7 @@ class Folder(SourceKind):
             )
             raise DataError(
                 f"`{name}` holds no images for split `{part}` ({found}); formats: "
-                f"{', '.join(suffix[1:] for suffix in SUFFIXES)}. "
+                f"{', '.join(sorted(suffix[1:] for suffix in suffixes()))}. "
                 + received_text(folder=folder)
             )
         labels, classes = _folder_labels(files, folder, path, request.labelled, name)
@@ -185,12 +191,16 @@ def scan_images(folder):
                 # A link to a folder that contains the link would never end.
                 if identity not in ancestors:
                     pending.append((relative, (*ancestors, identity)))
-            elif entry.name.lower().endswith(SUFFIXES):
+            elif _is_image_name(entry.name):
                 found.append((relative, _size(entry)))
             else:
                 others.append(relative)
     found.sort(key=lambda pair: os.fsencode(pair[0]))
     return [file for file, _ in found], [size for _, size in found], sorted(others)
+
+
+def _is_image_name(name):
+    return os.path.splitext(name)[1].lower() in suffixes()
 
 
 def _entries(folder):
@@ -276,9 +286,6 @@ def _folder_labels(files, folder, path, labelled, name):
 def _holds_image(folder):
     """Tell whether there is an image below `folder`; stop at the first."""
     for _, _, names in os.walk(folder, followlinks=False):
-        if any(
-            name.lower().endswith(SUFFIXES) and not name.startswith(".")
-            for name in names
-        ):
+        if any(_is_image_name(name) and not name.startswith(".") for name in names):
             return True
     return False

@@ -1,14 +1,15 @@
 """Arrays in `.npz` and `.npy` files: memory-mapped where they are not compressed."""
 
+import math
 import os
 import struct
 import zipfile
-import zlib
 
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.lazy import np
+from simclr_tf.limits import memory_bytes
 
 
 class Npz(SourceKind):
@@ -38,15 +39,7 @@ class Npz(SourceKind):
             labels = None if request.labelled is False else labels
         except DataError:
             raise
-        except (
-            ValueError,
-            OSError,
-            EOFError,
-            RuntimeError,
-            struct.error,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+        except Exception as error:  # Whatever NumPy and zipfile do with damage.
             raise DataError(
                 f"`{name}` is not an array file that NumPy can read without pickle"
                 f"{_reason(error)}. " + received_text(data=name)
@@ -70,20 +63,77 @@ def _read_arrays(path, part, name):
                 "An `.npy` file has one split, `train`. "
                 + received_text(data=name, split=part)
             )
+        with open(path, "rb") as stream:
+            check_claim(stream, os.path.getsize(path), f"`{name}`")
         return np.load(path, mmap_mode="r", allow_pickle=False), None, None
     with np.load(path, allow_pickle=False) as archive:
-        present = sorted(archive.files)
+        members = archive.zip.namelist()
+        present = sorted(m.removesuffix(".npy") for m in members if m.endswith(".npy"))
         key = f"x_{part}"
         if key not in present:
             raise DataError(
                 f"`{name}` has no array `{key}` for split `{part}`; save it with "
                 f"`numpy.savez(path, {key}=images)`. " + received_text(keys=present)
             )
+        for used in {key, f"y_{part}", "classes"} & set(present):
+            _check_member(archive.zip, f"{used}.npy", name)
         images = mapped_member(path, f"{key}.npy")
         images = archive[key] if images is None else images
         labels = archive[f"y_{part}"] if f"y_{part}" in present else None
         classes = archive["classes"] if "classes" in present else None
     return images, labels, classes
+
+
+def _check_member(archive, member, name):
+    """Raise DataError for an array that claims more than it holds, or than fits."""
+    what = f"The array `{member.removesuffix('.npy')}` of `{name}`"
+    info = archive.getinfo(member)
+    if info.compress_type != zipfile.ZIP_STORED and info.file_size > memory_bytes():
+        raise DataError(
+            f"{what} unpacks to {info.file_size} bytes, more than this machine has "
+            "memory. Save it with `numpy.savez`, which does not compress: it then "
+            "stays on the disk."
+        )
+    with archive.open(member) as stream:
+        check_claim(stream, info.file_size, what)
+
+
+def check_claim(stream, size, what):
+    """Raise DataError unless an array has the bytes that its header claims.
+
+    Args:
+      stream: binary file at the beginning of an `.npy` file.
+      size: int, bytes of that file.
+      what: str, how a message calls it.
+
+    Returns:
+      (shape, whether it is in Fortran's order, dtype).
+
+    Raises:
+      DataError: more or fewer bytes.
+      ValueError: no such file.
+
+    Example:
+      >>> import io
+      >>> file = io.BytesIO()
+      >>> np.save(file, np.zeros([2, 3]))
+      >>> file.seek(0), check_claim(file, file.getbuffer().nbytes, "a")[0]
+      (0, (2, 3))
+    """
+    version = np.lib.format.read_magic(stream)
+    read_header = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, fortran_order, dtype = read_header(stream)
+    claimed, held = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if not dtype.hasobject and claimed != held:
+        raise DataError(
+            f"{what} is damaged: its header claims {claimed} bytes, and it holds "
+            f"{held}."
+        )
+    return shape, fortran_order, dtype
 
 
 def mapped_member(path, member):
@@ -102,13 +152,9 @@ def mapped_member(path, member):
         if info.compress_type != zipfile.ZIP_STORED:
             return None
         with archive.open(member) as stream:
-            version = np.lib.format.read_magic(stream)
-            read_header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
+            shape, fortran_order, dtype = check_claim(
+                stream, info.file_size, f"`{member}`"
             )
-            shape, fortran_order, dtype = read_header(stream)
             header_bytes = stream.tell()
     if dtype.hasobject or 0 in shape:
         return None

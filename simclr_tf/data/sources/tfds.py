@@ -3,6 +3,7 @@
 import concurrent.futures
 import difflib
 import os
+import re
 
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.random_access import EncodedSource, grey_or_colour
@@ -10,7 +11,9 @@ from simclr_tf.data.sources.embedded import FASHION_MNIST_LICENCE
 from simclr_tf.data.sources.kind import SourceKind
 from simclr_tf.data.tfrecords import index_records, read_piece
 from simclr_tf.errors import DataError, received_text
+from simclr_tf.files import plain_reason
 from simclr_tf.lazy import module, np, tf
+from simclr_tf.limits import parse_json
 
 _THREADS = 8
 tfds = module("tensorflow_datasets")
@@ -139,6 +142,7 @@ def _index(instructions, image_key, label_key):
 
 def _prepared_builder(target, name, data_dir):
     place = None if data_dir is None else os.path.expanduser(data_dir)
+    _check_features(target, place, name)
     try:
         builder = tfds.builder(target, data_dir=place)
     except tfds.core.DatasetNotFoundError as error:
@@ -149,7 +153,7 @@ def _prepared_builder(target, name, data_dir):
             f"TensorFlow Datasets has no `{target}`, and none is prepared in data_dir."
             f"{hint} " + received_text(data=name, data_dir=data_dir)
         ) from error
-    except (ValueError, AssertionError, ImportError, FileNotFoundError) as error:
+    except Exception as error:  # Whatever TensorFlow Datasets does with damage.
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(
             f"TensorFlow Datasets cannot open `{target}` ({reason[0]}). "
@@ -171,6 +175,50 @@ def _prepared_builder(target, name, data_dir):
             + received_text(file_format=file_format.value)
         )
     return builder
+
+
+def _check_features(target, place, name):
+    """Raise DataError where a data set names classes that are not TFDS's own.
+
+    TensorFlow Datasets imports whatever module the features.json of a prepared data set
+    names.
+    """
+    root = tfds.core.Path(place or tfds.core.constants.DATA_DIR)
+    folder = root / re.split("[/:]", target)[0]
+    for path in [*folder.glob("*/features.json"), *folder.glob("*/*/features.json")]:
+        try:
+            foreign = _foreign_class(parse_json(path.read_bytes()))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"`{name}` is damaged ({path}: {plain_reason(error)}); prepare the "
+                "data set again."
+            ) from error
+        if foreign is not None:
+            raise DataError(
+                f"`{name}` is refused: {path} names the class {foreign[:200]!r}, which "
+                "is not one of TensorFlow Datasets and would be imported."
+            )
+
+
+def _foreign_class(value):
+    """Return the first class in a features.json that would be imported, or None."""
+    known = tfds.features.FeatureConnector._registered_features
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending.extend(value)
+        if not isinstance(value, dict):
+            continue
+        pending.extend(value.values())
+        for key in ("pythonClassName", "python_class_name", "type"):
+            found = value.get(key)
+            if isinstance(found, str) and found not in known:
+                if not found.startswith("tensorflow_datasets.core.features."):
+                    return found
+        if isinstance(value.get("json"), str):
+            pending.append(parse_json(value["json"]))
+    return None
 
 
 def _feature_keys(features, name, labelled):

@@ -9,6 +9,7 @@ import typing
 import numpy as np
 
 from simclr_tf.errors import SimCLRError
+from simclr_tf.markdown import code_span, prose, table_cell
 
 
 class ConversionError(SimCLRError):
@@ -173,9 +174,9 @@ def account_markdown(source, *, title, notes=()):
     rows = source.rows()
     total = sum(math.prod(shape) for _, _, shape in rows)
     lines = [
-        f"# {title}",
+        f"# {prose(title)}",
         "",
-        f"Read as {source.kind} from `{source.path}`: "
+        f"Read as {source.kind} from {code_span(source.path)}: "
         f"{source.architecture.describe()}.",
         "",
     ]
@@ -190,7 +191,9 @@ def account_markdown(source, *, title, notes=()):
         "|---|---|---|",
     ]
     lines += [
-        f"| `{there}` | `{here}` | {list(shape)} |" for there, here, shape in rows
+        f"| {table_cell(code_span(there))} | {table_cell(code_span(here))} "
+        f"| {list(shape)} |"
+        for there, here, shape in rows
     ]
     if source.left_out:
         lines += [
@@ -201,7 +204,7 @@ def account_markdown(source, *, title, notes=()):
             "|---|---|---|",
         ]
         lines += [
-            f"| `{name}` | {list(shape)} | {reason} |"
+            f"| {table_cell(code_span(name))} | {list(shape)} | {table_cell(reason)} |"
             for name, shape, reason in source.left_out
         ]
     return "\n".join([*lines, ""])
