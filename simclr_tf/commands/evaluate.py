@@ -52,16 +52,16 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
     Raises:
       SimCLRError: invalid options or data.
     """
+    folder = output_folder(options)
     chosen = options.chosen()
     place = open_encoder(options, chosen, encoder)
     train, test, data = labelled_data(
         place.config.data, chosen, channels=place.channels
     )
-    folder = output_folder(options)
+    check_labels(options, train.labels, test.labels)
     before = None
     if place.is_run and family_of(place.config.encoder).can_build:
         before = untrained_encoder(Workdir(place.path))
-    check_labels(options, train.labels, test.labels)
     size, features = data.image_size_pixels, {}
     with plain_errors():
         results = compare(

@@ -115,7 +115,7 @@ def check_labels(config: EvaluateConfig, train: Array, test: Array) -> None:
       train, test: int arrays `[n]`, `[m]`, labels of both sets; -1 for unlabelled.
 
     Raises:
-      ConfigError, DataError: as the protocol would, after the others were measured.
+      ConfigError, DataError: those of the protocols.
 
     Example:
       >>> config = EvaluateConfig(protocols=("knn",))

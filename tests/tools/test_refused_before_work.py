@@ -53,7 +53,7 @@ def no_work(monkeypatch):
 
     for name in (
         "simclr_tf.evaluation.comparison.extract_features",
-        "simclr_tf.evaluation.finetune.extract_features",
+        "simclr_tf.evaluation.few_labels.extract_features",
         "simclr_tf.training.classifier_training.ClassifierTraining.run",
         FIT,
         "simclr_tf.commands.show_views.view_pairs",
@@ -112,7 +112,11 @@ WRONG = [
     ("pretrain", "--init_from=nowhere", "does not exist"),
     ("pretrain", "--workdir=ok.npz/new", "Cannot"),
     ("evaluate", "--knn.k=0", "`k` must be >= 1"),
-    ("evaluate", "--knn.k=25", "between 1 and the number of training images (24)"),
+    (
+        "evaluate",
+        "--knn.k=25",
+        "`k` must be between 1 and the number of training images (24)",
+    ),
     ("evaluate", "--knn.temperature=0", "`temperature` must be > 0"),
     ("evaluate", "--few.draws=0", "`draws` must be >= 1"),
     ("evaluate", "--labels_per_class=-1", "`labels_per_class` must be >= 0"),
@@ -124,7 +128,7 @@ WRONG = [
     ("evaluate", "--data=npz:nowhere.npz", "No such file"),
     ("finetune", "--replicas=0", "`replicas` must be >= 1"),
     ("finetune", "--methods=", "needs at least one of fine_tune"),
-    ("finetune", "--label_fraction=1e-9", "images enough to hold some out"),
+    ("finetune", "--label_fraction=1e-9", "enough images to hold some out"),
     ("finetune", "--label_list=nowhere", "Cannot read the list of images"),
     ("finetune", "--freeze_until=nope", "freeze_until"),
     ("finetune", "--head_layer=9", "`head_layer` must be a whole number from 0 to"),
