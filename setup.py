@@ -43,6 +43,9 @@ INSTALL = [
     "importlib_resources>=5",
     # Flags and logging of the tools.
     "absl-py>=2.0,<3",
+    # Decodes what TensorFlow does not, or not as it is seen: WebP, TIFF, GIF, AVIF.
+    # 10.1 was the first to tell which images are transparent.
+    "Pillow>=10.1,<14",
     # Arrays on the host: the order of the examples, labels, kNN.
     "numpy>=1.26,<3",
     # L-BFGS of the logistic regression probe.
@@ -88,6 +91,11 @@ ADDONS = [
     'tensorflow-addons==0.23.0+needs.python.3.10.or.3.11; python_version >= "3.12"',
 ]
 
+HEIC = [
+    # The photographs of iPhones.
+    "pillow-heif>=1,<2",
+]
+
 SAFETENSORS = [
     # Encoders as numbers by name: the format for strangers' weights.
     "safetensors>=0.5,<0.9",
@@ -128,8 +136,6 @@ TEST = [
     "html5lib>=1.1,<2",
     # Is the notebook one?
     "nbformat>=5.9,<6",
-    # Tests write images in every format with it.
-    "Pillow>=10,<14",
     "ruff>=0.6,<1",
     # Checks the annotations of the public names. It is one wheel from the package index
     # (pyright fetches Node.js when it first runs) and takes TensorFlow as untyped, so
@@ -162,6 +168,7 @@ setup(
         # Type checkers read the annotations of the package.
         "simclr_tf": ["py.typed"],
         "simclr_tf.data": ["embedded/*"],
+        "simclr_tf.export": ["programs/*.py"],
         "simclr_tf.report": ["templates/*"],
         "simclr_tf.exported_models": [
             "README.md",
@@ -174,6 +181,7 @@ setup(
         "report": REPORT,
         "hub": HUB,
         "addons": ADDONS,
+        "heic": HEIC,
         "safetensors": SAFETENSORS,
         "litert": LITERT,
         "onnx": ONNX,

@@ -1,4 +1,4 @@
-"""The lane: where Keras and TensorFlow Addons are imported from.
+"""Import of Keras and TensorFlow Addons, for both lanes.
 
 The project is written against the Keras 2 API: it is the one that supports
 `tf.distribute.MultiWorkerMirroredStrategy` and `TPUStrategy` with a custom
@@ -33,20 +33,20 @@ __all__ = ["ADDONS_LANE", "KERAS_PACKAGES", "addons", "keras"]
 
 
 def addons(wanted: str) -> types.ModuleType:
-    """Import TensorFlow Addons, for something that only it has.
+    """Import TensorFlow Addons.
 
     Args:
-      wanted: str, what is asked for, e.g. `--optimizer.wrapper=swa`.
+      wanted: str, the option that needs it, e.g. `--optimizer.wrapper=swa`.
 
     Returns:
       The module tensorflow_addons.
 
     Raises:
-      ConfigError: it is not installed, or cannot be on this lane.
+      ConfigError: TensorFlow Addons is not installed, or does not exist for this lane.
     """
     if ADDONS_LANE:
         try:
-            with warnings.catch_warnings():  # Its notice that it is complete.
+            with warnings.catch_warnings():  # Its notice that development has ended.
                 warnings.simplefilter("ignore", UserWarning)
                 import tensorflow_addons
             return tensorflow_addons

@@ -1,4 +1,4 @@
-"""Epochs, examples and fractions as steps: exact integers, in one place.
+"""Numbers of steps from epochs, examples and fractions, as exact integers.
 
 An epoch is `num_examples // global_batch_size` steps: each epoch visits the
 examples in its own order and leaves out the last, incomplete batch.
@@ -73,9 +73,9 @@ def warmup_steps(warmup_epochs: float, steps: int | None, epoch_steps: int) -> i
 def segments(
     start: int, total: int, epoch_steps: int
 ) -> Iterator[tuple[int, int, int]]:
-    """Cut steps start .. total - 1 at epochs: (first, last, steps an epoch) each.
+    """Split steps start .. total - 1 at epochs: (first, last, steps an epoch) each.
 
-    The rest of an interrupted epoch, then whole epochs, then a last part of one.
+    First the rest of an interrupted epoch, then full epochs, then a part of the last.
 
     Example:
       >>> list(segments(5, 36, 10))

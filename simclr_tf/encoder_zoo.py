@@ -1,4 +1,4 @@
-"""The zoo: the encoders in a folder of exports, listed without loading any.
+"""The zoo: a list of the encoders in a folder of exports, without loading them.
 
 The config.json of an export describes it. Nothing here imports TensorFlow.
 """
@@ -38,10 +38,10 @@ class ZooEntry:
     """One exported encoder; `simclr_tf.load_encoder(entry.path)` loads it.
 
     Attributes:
-      name: str, its folder's.
-      path: pathlib.Path of the folder; card.md in it is for people.
-      summary: str, what it is and how it was trained; this and what follows is None
-        where the export does not state it.
+      name: str, name of its folder.
+      path: pathlib.Path of the folder, which has a card.md.
+      summary: str, the network and its training. This and the following attributes are
+        None if the export does not state them.
       architecture: str, e.g. "ResNet-18, width 0.25x, stem `small`".
       num_parameters: int, trainable.
       num_features: int, F.
@@ -49,15 +49,15 @@ class ZooEntry:
       image_size_pixels: int, height and width of the images it was trained on.
       data: str, the images it was trained on.
       data_licence: str, the licence of those images.
-      command: str, what trained it.
+      command: str, the command of its training.
       metrics: tuple of dicts, one a measurement: representation, protocol, metric,
         value, std, low_95, high_95, num_test, num_train_labels, settings, ... as in
         `simclr_tf.evaluation.Measurement`, and the data and command of their file.
-      results: tuple of dicts, the files that they come from, as in
+      results: tuple of dicts, the files of the metrics, as in
         `simclr_tf.evaluation.Results`.
       formats: tuple of str, e.g. ("saved_model", "safetensors").
-      num_bytes: int, of all its files.
-      published: bool, exported with --publish: it ships with the package.
+      num_bytes: int, size of all its files.
+      published: bool, exported with --publish, to ship with the package.
     """
 
     name: str
@@ -80,7 +80,7 @@ class ZooEntry:
     def find(
         self, protocol: str, representation: str = _THIS_ENCODER
     ) -> dict[str, Any] | None:
-        """Return the metric on images of the kind it was trained on, or None.
+        """Return a metric on images of the training data, or None.
 
         Args:
           protocol: str, e.g. "weighted_knn" or "linear_probe".
@@ -98,10 +98,10 @@ class ZooEntry:
         return None
 
     def input_text(self) -> str:
-        """Describe the images that it takes: "28x28 grey (any size)".
+        """Describe the input images: "28x28 grey (any size)".
 
         Returns:
-          str; "" where the export does not state it.
+          str; "" if the export does not state it.
         """
         if not self.input_shape:
             return ""
@@ -115,7 +115,7 @@ class ZooEntry:
 
 
 class Zoo(tuple):
-    """Encoders by their place or their name; printed, it is a table.
+    """A tuple of ZooEntry, indexed by position or name; printed, it is a table.
 
     Args:
       entries: iterable of ZooEntry.
@@ -157,19 +157,19 @@ class Zoo(tuple):
 def zoo(folder: StrPath | None = None) -> Zoo:
     """List the encoders that ship with simclr_tf, or those in any folder of exports.
 
-    Listing reads every export's config.json, and neither TensorFlow nor a model.
+    Only the config.json of each export is read; TensorFlow is not imported.
 
     Args:
-      folder: path of a folder with one export a sub-folder. None: `exported_models/`
-        as it was installed with the package, or that of the checkout.
+      folder: path of a folder with one export in each sub-folder. None: the
+        `exported_models/` of the installed package or of the checkout.
 
     Returns:
-      Zoo: a tuple of ZooEntry in the order of their names, which can be asked by name
+      Zoo: a tuple of ZooEntry in the order of their names, which can be indexed by name
       and prints as a table. Sub-folders that are no exports are left out, and those
-      whose config.json is no JSON are named in the log.
+      whose config.json is damaged are named in the log.
 
     Raises:
-      DataError: a folder that is not there, or an export with a damaged config.json.
+      DataError: a missing folder, or an export with a damaged config.json.
 
     Example:
       >>> encoders = zoo()
@@ -203,8 +203,8 @@ def zoo(folder: StrPath | None = None) -> Zoo:
 def default_folder() -> pathlib.Path | None:
     """Return the folder of the encoders of this installation, or None.
 
-    A wheel carries them inside the package; in a checkout (or an editable
-    installation of one) `exported_models/` is beside the package.
+    A wheel has them inside the package; in a checkout (or an editable installation)
+    `exported_models/` is beside the package.
 
     Returns:
       pathlib.Path or None.
@@ -213,7 +213,7 @@ def default_folder() -> pathlib.Path | None:
     if (package / FOLDER).is_dir():
         return package / FOLDER
     beside = package.parent / FOLDER
-    # site-packages may hold anybody's folder of that name.
+    # In site-packages, a folder of that name may belong to another package.
     if beside.is_dir() and (package.parent / "setup.py").is_file():
         return beside
     return None
@@ -229,7 +229,7 @@ def encoder_path(path: StrPath) -> pathlib.Path:
       pathlib.Path; any other path with `~` expanded.
 
     Raises:
-      ConfigError: a name that the zoo does not have; all of its names are listed.
+      ConfigError: an unknown name; the message lists all names.
       DataError: the zoo is empty.
 
     Example:
@@ -243,13 +243,13 @@ def encoder_path(path: StrPath) -> pathlib.Path:
 
 
 def read_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
-    """Read the config.json of an export; None if there is none.
+    """Read the config.json of an export; None if it is missing.
 
     Args:
       folder: pathlib.Path.
 
     Returns:
-      dict; None where there is none, a damaged one, or one of something else.
+      dict; None if the file is missing, damaged, or not the record of an export.
     """
     try:
         return undamaged_export_record(folder)
@@ -294,7 +294,7 @@ def _entry(path, record):
 
 
 def _described(path, record):
-    """Read how an export describes itself; older ones describe less."""
+    """Read the description of an export; older exports describe less."""
     card = record.get("card") or {}
     results = tuple(card.get("results") or ())
     outputs = record.get("outputs") or {}

@@ -1,8 +1,8 @@
-"""Errors that a user can act on, and their messages.
+"""Errors that a user can correct, and their messages.
 
-Everything a user can cause is a `SimCLRError`. The tools turn these into one line
-and exit code 2; any other exception is a bug and keeps its traceback. Messages
-name the rule, the received value and, where there is one, the way out.
+Every mistake of a user is a `SimCLRError`. The tools turn these errors into one line
+and exit code 2; any other exception is a bug and keeps its traceback. Messages name the
+rule, the received value and, if there is one, the remedy.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 
 
 class SimCLRError(Exception):
-    """An error that the user can correct; its text is complete in one line."""
+    """An error that the user can correct, with a message of one line."""
 
-    # Raised while a step is traced, it reaches the user as it is: without this,
-    # TensorFlow's autograph would turn it into an error of its own.
+    # Without this, TensorFlow's autograph would replace an error that is raised while a
+    # step is traced.
     ag_pass_through = True
 
 
 class ConfigError(SimCLRError, ValueError):
-    """A value that no run could use: a hyper-parameter, a flag, an argument."""
+    """An invalid value: a hyper-parameter, a flag, an argument."""
 
 
 class DataError(SimCLRError, ValueError):
@@ -32,12 +32,16 @@ class WorkdirError(SimCLRError):
     """A run folder that cannot be written, read, or belongs to another run."""
 
 
+class InUseError(WorkdirError):
+    """A folder that another process is writing at this moment."""
+
+
 class NonFiniteError(SimCLRError, ArithmeticError):
     """Training produced a NaN or an infinity."""
 
 
 class ClusterError(SimCLRError):
-    """Devices or workers that are not there, or do not fit together."""
+    """Devices or workers are missing, or do not fit together."""
 
 
 class LostPeerError(ClusterError):
@@ -45,9 +49,9 @@ class LostPeerError(ClusterError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked training to stop; the state was saved before.
+    """A signal stopped the training, after the state was saved.
 
-    No mistake, and no `SimCLRError`: like Ctrl-C, it passes through `except Exception`.
+    This is not a `SimCLRError`: like Ctrl-C, it passes through `except Exception`.
 
     Attributes:
       exit_code: int, 128 + the signal's number, as shells and schedulers expect.
@@ -63,8 +67,8 @@ def require(condition: Any, rule: str, **received: Any) -> None:
 
     Args:
       condition: bool.
-      rule: str, a full sentence, with the way out where there is one.
-      **received: the values that broke it, by the names the user knows.
+      rule: str, a full sentence, with the remedy if there is one.
+      **received: the values that broke the rule, by the names that the user knows.
 
     Raises:
       ConfigError: when `condition` is false.
@@ -83,11 +87,11 @@ def received_text(**received: Any) -> str:
 
 
 def unknown_choice(name: str, value: object, choices: Iterable[Any]) -> ConfigError:
-    """Make the error for a value outside a closed list: the nearest names, then all.
+    """Make the error for an unknown choice, with the nearest names and all names.
 
     Args:
-      name: str, what was being chosen, as the user writes it.
-      value: what was received.
+      name: str, name of the option, as the user writes it.
+      value: the received value.
       choices: iterable of the allowed values.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Optional packages: imported when asked for, or one clear line about the way out."""
+"""Optional packages: their import, or an error with the command that installs them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def import_extra(module: str, *, extra: str, wanted: str) -> types.ModuleType:
     """Import a module of an optional package.
 
     Args:
-      module: str, what to import, e.g. "safetensors.numpy".
-      extra: str, the extra of this package that brings it along.
-      wanted: str, what the user asked for, e.g. `--formats=safetensors`.
+      module: str, the module, e.g. "safetensors.numpy".
+      extra: str, the extra of this package that installs it.
+      wanted: str, the option that needs it, e.g. `--formats=safetensors`.
 
     Returns:
       The module.
 
     Raises:
-      ConfigError: it is not installed.
+      ConfigError: the package is not installed.
 
     Example:
       >>> import_extra("json", extra="none", wanted="an example").loads("1")
@@ -36,14 +36,14 @@ def import_extra(module: str, *, extra: str, wanted: str) -> types.ModuleType:
 
 
 def require_extra(package: str, *, extra: str, wanted: str) -> None:
-    """Raise unless an optional package is installed; it is not imported.
+    """Raise unless an optional package is installed, without importing it.
 
     Args:
       package: str, e.g. "onnxruntime".
       extra, wanted: as in `import_extra`.
 
     Raises:
-      ConfigError: it is not installed.
+      ConfigError: the package is not installed.
 
     Example:
       >>> require_extra("json", extra="none", wanted="an example")

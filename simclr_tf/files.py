@@ -7,19 +7,21 @@ full disk at any moment leaves the file or folder of before, or none.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import pathlib
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 
 from simclr_tf.array_types import StrPath
 from simclr_tf.errors import WorkdirError
+from simclr_tf.locks import locked
 
 _OLDER = "-old"
+_OF_PATTERNS = frozenset("*?[]\\")
 
 
 def write_atomically(
@@ -190,41 +192,6 @@ def remove_leftovers(path: pathlib.Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def locked(path: StrPath) -> Iterator[bool | None]:
-    """Hold the lock of a file or folder; it ends with the process, and outlives a name.
-
-    Args:
-      path: path of a file or folder that is there.
-
-    Yields:
-      bool: False if another process, or another `with`, holds the lock; None if the
-      file system has no locks.
-
-    Raises:
-      OSError: the file cannot be opened.
-
-    Example:
-      >>> import tempfile
-      >>> folder = tempfile.mkdtemp()
-      >>> with locked(folder) as first, locked(folder) as second:
-      ...     first, second
-      (True, False)
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_ours = True
-        except BlockingIOError:
-            is_ours = False
-        except OSError:
-            is_ours = None
-        yield is_ours
-    finally:
-        os.close(descriptor)
-
-
 def _publish(temporary, path):
     """Rename; an older folder goes only after the new one is in its place."""
     if path.exists():
@@ -240,6 +207,38 @@ def _publish(temporary, path):
     else:
         os.rename(temporary, path)
     flush(path.parent)
+
+
+def may_be_a_pattern(path: StrPath) -> bool:
+    """Tell whether TensorFlow may take a path for a pattern of several names.
+
+    Example:
+      >>> may_be_a_pattern("runs/lr[0.1]"), may_be_a_pattern("runs/lr 0.1")
+      (True, False)
+    """
+    return not _OF_PATTERNS.isdisjoint(os.fspath(path))
+
+
+@contextlib.contextmanager
+def plain_path(folder: StrPath) -> Iterator[pathlib.Path]:
+    """Give TensorFlow a path of a folder that it does not take for a pattern.
+
+    TensorFlow writes `lr[0.1]/ckpt`, and reads the files that match it: none. A
+    temporary link with a plain name leads there.
+
+    Args:
+      folder: path of a folder that is there.
+
+    Yields:
+      pathlib.Path: `folder` itself, unless its name may be a pattern.
+    """
+    if not may_be_a_pattern(folder):
+        yield pathlib.Path(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix="simclr_tf-") as around:
+        link = pathlib.Path(around, "link")
+        link.symlink_to(pathlib.Path(folder).absolute())
+        yield link
 
 
 def flush(path: StrPath) -> None:

@@ -1,8 +1,8 @@
 """Lazy imports of TensorFlow, Keras and NumPy, at the first use of a name.
 
-The files of guests (objectives, encoders, operators, sources) hold options, which
-`--help` and typos need at once, and code, which needs TensorFlow. They take `tf`,
-`keras` and `np` from here and use them inside functions only.
+The files of guests (objectives, encoders, operators, sources) have options, which
+`--help` needs at once, and code, which needs TensorFlow. They take `tf`, `keras` and
+`np` from here and use them only inside functions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 
 class _LazyModule(types.ModuleType):
-    """Stand-in for a module; `load` imports the module at the first attribute."""
+    """A stand-in for a module, which is imported when an attribute is first used."""
 
     def __init__(self, name, load):
         super().__init__(name)
@@ -52,9 +52,9 @@ def public_names(package: str, path: str) -> list[str]:
     """Load the public names of a package when they are first used.
 
     The names are the imports in the package's `if TYPE_CHECKING:` block: type checkers
-    follow them, and at run time each is imported when it is first asked for. A name may
-    be that of a function and of the file that holds it (`models.resnet`): the package
-    then gives the function, whatever was imported before.
+    follow them, and at run time each is imported when it is first used. If a function
+    and its file have the same name (`models.resnet`), the package always has the
+    function.
 
     Args:
       package: str, `__name__` of the package.
@@ -66,7 +66,7 @@ def public_names(package: str, path: str) -> list[str]:
     homes = _imports_for_type_checkers(path)
 
     class Package(types.ModuleType):
-        """A package whose public names are not replaced by files of those names."""
+        """A package whose public names are not replaced by its submodules."""
 
         def __getattr__(self, name):
             if name not in homes:

@@ -1,13 +1,13 @@
 """Random numbers: run seed to (epoch, example, view, operation).
 
-Every draw is a pure function of a key and a counter (Threefry-2x32, 20 rounds), so
-the k-th batch of a run, and what each of its images looks like, depends on nothing
-but the run seed: not on the batch per replica, the number of workers, the order in
-which threads finish, or where a run was interrupted.
+Every draw is a pure function of a key and a counter (Threefry-2x32, 20 rounds), so the
+k-th batch of a run and its views depend only on the run seed: not on the batch per
+replica, the number of workers, the order in which threads finish, or the step at which
+a run was interrupted.
 
 TensorFlow's own stateless generators take one key for a whole tensor; here every
-image has a key of its own, and one call draws for the whole batch. The same rounds
-run on NumPy arrays (the order of the examples, on the host) and on tensors (the
+image has its own key, and one call draws for the whole batch. The same rounds run on
+NumPy arrays (the order of the examples, on the host) and on tensors (the
 views, on the device; XLA fuses them).
 
 Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (2011).
@@ -120,7 +120,7 @@ def example_seeds(seed: int, epoch: int | Array, examples: Array) -> Array:
 
 
 def _epoch_key(seed, epoch, stream):
-    """Run seed, epoch and stream (order or views) folded into one key."""
+    """Fold run seed, epoch and stream (order or views) into one key."""
     seed = int(seed) & 0xFFFFFFFFFFFFFFFF
     with np.errstate(over="ignore"):
         return threefry(
@@ -159,13 +159,13 @@ def uniform(
     Args:
       seeds: int32 tensor `[B, 2]`, one a image.
       shape: tuple of ints, the draws for each image.
-      minval, maxval: float; draws lie in [minval, maxval).
+      minval, maxval: float; draws are in [minval, maxval).
 
     Returns:
       float32 tensor `[B, *shape]`.
     """
     bits, _ = _bits(seeds, shape)
-    # 24 random bits fill a float32 mantissa exactly: never 1.0 after rounding.
+    # 24 random bits fit a float32 mantissa exactly, so the result is never 1.0.
     unit = tf.cast(tf.bitwise.right_shift(bits, _tensor_word(8)), tf.float32)
     return minval + (unit * 2.0**-24) * (maxval - minval)
 

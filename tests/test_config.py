@@ -71,7 +71,7 @@ def test_a_recipe_is_chosen_by_its_name(name):
             "nt_xent has no option `temprature`. Did you mean `temperature`?",
         ),
         ({"optimizer": {"name": "adm"}}, "Choices: lars, lamb, sgd, adamw"),
-        ({"data.max_corrupt_fraction": 1.5}, "must lie in [0, 1]"),
+        ({"data.max_corrupt_fraction": 1.5}, "must be in [0, 1]"),
         ({"seed": None}, "must not be None"),
         ({"objective.chunk_size": 0}, "`chunk_size` must be > 0"),
         (

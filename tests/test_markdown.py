@@ -12,7 +12,7 @@ from simclr_tf.evaluation import Measurement, Results
 from simclr_tf.export import card_markdown
 from simclr_tf.markdown import code_block, code_span, escaped, prose, table_cell
 from simclr_tf.report import markdown_table
-from simclr_tf.report.blocks import Page, Section, Table, Text
+from simclr_tf.report.blocks import Page, PageSection, Table, Text
 from simclr_tf.report.pages import write_page
 from simclr_tf.report.result_sections import result_sections
 from simclr_tf.training import Workdir
@@ -140,7 +140,7 @@ def test_card_shows_what_it_was_given(name):
 def test_report_shows_what_it_was_given(name, tmp_path):
     table = Table((name, "b"), ((name, name), (1, 2)), best=frozenset({(0, 1)}))
     texts = [Text(name, kind) for kind in ("plain", "note", "warning", "heading")]
-    page = Page(name, name, (Section(name, (table, *texts, Text("The end."))),))
+    page = Page(name, name, (PageSection(name, (table, *texts, Text("The end."))),))
     write_page(page, tmp_path / "report.md")
     assert "The end." in shown((tmp_path / "report.md").read_text(encoding="utf-8"))
     assert shown(markdown_table(["a", name], [[name, 1]]))

@@ -1,4 +1,4 @@
-"""Redo one of the paper's ablations on images of your own, and draw its figure.
+"""Repeat one of the paper's ablations on your own images, and draw its figure.
 
 simclr-tf ablate --study=temperature --data=embedded:freedoom_12 --workdir=runs/t
 simclr-tf ablate --study=losses --data=folder:PATH --workdir=runs/l --seeds=3
@@ -10,12 +10,12 @@ Studies: augmentation_pairs (Figure 5), colour_strength (Table 1), projection_he
 batch_and_epochs (Figure 9), encoder_size (Figure 7), label_fraction (Table 7) and
 optimizer (section 2.2). The images need labels, for the probes, and a test split.
 
-Budgets: small is minutes on two CPU cores, medium a night, paper the paper's own
-settings (--data=tfds:imagenet2012). Flags of `pretrain` change what all cells share;
-what the study varies stands above them.
+Budgets: small takes minutes on two CPU cores, medium a night, paper has the paper's
+own settings (--data=tfds:imagenet2012). Flags of `pretrain` change what all cells
+share; the options that the study varies override them.
 
-The folder gets study.json, study.md and study.png with the paper's numbers beside
-ours, and a workdir for every cell. The same command continues, and so does --workdir=
+Writes study.json, study.md and study.png with the paper's numbers beside yours, and a
+workdir for every cell. The same command continues, and so does --workdir=
 alone. --shard=i/n divides the cells among machines that share the folder. Cells that
 failed are shown as failed; the exit code is then 1.
 """
@@ -24,9 +24,9 @@ import pathlib
 import sys
 
 from simclr_tf.config import Config
+from simclr_tf.config.ablate import AblateOptions
 from simclr_tf.config.moved import flat_with_present_names
 from simclr_tf.config.schema import differences, override
-from simclr_tf.config.study import AblateOptions
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.limits import read_json
 from simclr_tf.studies import base_config, get_study, runs_of
@@ -38,13 +38,13 @@ SECTIONS = (AblateOptions, FlagsOf(Config, without=("preset",)))
 
 
 def run(given):
-    """Run the study as the flags say; returns the exit code."""
+    """Run the study that the flags describe; return the exit code."""
     options, base = options_of(given)
     study = get_study(options.study)
     seeds = tuple(range(base.seed, base.seed + options.seeds))
     runs_of(study.cells(base, options.budget), base, seeds)  # All configs are checked.
     import_tensorflow()
-    from simclr_tf.studies.run import run_study
+    from simclr_tf.studies.study_runner import run_study
 
     outcome = run_study(
         study,
@@ -64,17 +64,17 @@ def run(given):
 
 
 def options_of(given):
-    """What the command line asks for.
+    """Read the options of a study from the command line.
 
     Args:
       given: Given.
 
     Returns:
-      (AblateOptions, Config): the second is what all cells share.
+      (AblateOptions, Config): options of the study, and what all its cells share.
 
     Raises:
-      ConfigError: a flag is missing, or a value that an option refuses.
-      WorkdirError: the study that is to be continued is of another version.
+      ConfigError: a missing flag, or an invalid value.
+      WorkdirError: the study in the folder was written by another version.
     """
     workdir = given.typed.get("workdir")
     if workdir and not given.has("study"):
@@ -103,7 +103,7 @@ def options_of(given):
 
 
 def stored_study(workdir):
-    """(AblateOptions, Config) of the study in a folder; None if there is none."""
+    """Read (AblateOptions, Config) of the study in a folder; None if there is none."""
     path = pathlib.Path(workdir).expanduser() / "study.json"
     try:
         record = read_json(path, finite=False)
@@ -111,7 +111,7 @@ def stored_study(workdir):
         seeds = sorted({cell["seed"] for cell in record["cells"]}) or [0]
         known = {"study": record["study"], "budget": record["budget"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # A folder that holds no study is refused by `run_study`.
+        return None  # `run_study` refuses a folder of anything else.
     try:
         config = override(Config(), {**base, "seed": seeds[0]})
         options = AblateOptions(
@@ -125,7 +125,7 @@ def stored_study(workdir):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("ablate", __doc__, SECTIONS, run, argv)
 
 

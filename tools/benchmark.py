@@ -1,16 +1,17 @@
-"""Measure speed and memory: views, step, end_to_end, loss, data_scale.
+"""Measure speed and memory: views, step, end_to_end, loss, data_scale, probes.
 
 simclr-tf benchmark views
 simclr-tf benchmark loss --sizes=1024,4096,32768 --memory
 simclr-tf benchmark data_scale --only=folders --sizes=1000,100000
+simclr-tf benchmark probes --clock=processor
 simclr-tf benchmark table --results=benchmark_views.json,benchmark_step.json
 
-Variants of the same work take turns, and ratios compare times of the same round:
-medians of ratios hold on a machine whose speed varies. Close other programs anyway.
+Variants of the same work take turns, and ratios compare times of the same round, so
+they are right even if the speed of the machine varies. Close other programs anyway.
 
 Writes a JSON file with every time, the versions and the machine, prints a Markdown
-table of it, and plots cost against size where sizes are compared. `table` prints the
-table of files written before.
+table, and plots cost against size where sizes are compared. `table` prints the table
+of JSON files written before.
 """
 
 import pathlib
@@ -24,14 +25,14 @@ SECTIONS = (BenchmarkOptions,)
 
 
 def named(arguments):
-    """The arguments with the benchmark as a flag: `views` -> `--benchmark=views`."""
+    """Turn the name of a benchmark into a flag: `views` -> `--benchmark=views`."""
     if arguments and not arguments[0].startswith("-"):
         return [f"--benchmark={arguments[0]}", *arguments[1:]]
     return list(arguments)
 
 
 def run(given):
-    """Measure as the flags say."""
+    """Run the benchmark that the flags describe."""
     options = given.make(BenchmarkOptions)
     import_tensorflow()
     if options.benchmark == TABLE:
@@ -69,7 +70,7 @@ def _set_threads(intra_op, inter_op):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     return command_line.execute("benchmark", __doc__, SECTIONS, run, named(arguments))
 

@@ -1,8 +1,8 @@
-"""`simclr-tf VERB ...`, and what every tool's main does with argv and errors.
+"""The command `simclr-tf VERB ...`: argv, errors and exit codes of every tool.
 
 A user's mistake is one line on stderr and exit code 2, and so is what memory and disks
-refuse; nothing else is caught, so a bug keeps its traceback. `--help` and typos are
-answered before TensorFlow is imported.
+refuse; nothing else is caught, so a bug keeps its traceback. TensorFlow is imported
+only after `--help` and typos are handled.
 """
 
 import contextlib
@@ -19,23 +19,23 @@ from absl import flags
 
 from simclr_tf.config.moved import present_spelling
 from simclr_tf.errors import Interrupted, LostPeerError, SimCLRError
-from simclr_tf.files import plain_reason
+from simclr_tf.files import may_be_a_pattern, plain_reason
 from simclr_tf.tools.config_flags import Given, define
 from simclr_tf.tools.flag_help import help_text
 
 VERBS = {  # In the order of the work.
     "pretrain": "Learn an encoder from images, without labels.",
-    "evaluate": "Probe a frozen encoder: kNN, linear, few labels.",
-    "finetune": "Train on few labels, from the encoder and from scratch.",
-    "transfer": "Probe and fine-tune one encoder on several labelled sets.",
-    "distill": "Train a student on what a fine-tuned teacher says.",
+    "evaluate": "Measure a frozen encoder: kNN, linear, few labels.",
+    "finetune": "Fine-tune the encoder on few labels; compare with scratch.",
+    "transfer": "Measure and fine-tune one encoder on several labelled sets.",
+    "distill": "Train a student network on a fine-tuned teacher's predictions.",
     "export": "Write the encoder as a SavedModel with its card.",
-    "report": "Runs as one page: curves, neighbours, maps of features, tables.",
+    "report": "Write a page about runs: results, neighbours, maps, curves.",
     "show_views": "Show what a recipe does to your images, before a run.",
-    "ablate": "Redo an ablation of the paper, and draw its figure.",
+    "ablate": "Repeat an ablation of the paper, and draw its figure.",
     "benchmark": "Measure views, steps, losses and data sets on this machine.",
-    "convert_checkpoint": "Bring in published weights; take an encoder to PyTorch.",
-    "zoo": "List the encoders that ship, or those of a folder.",
+    "convert_checkpoint": "Import published weights; convert an encoder for PyTorch.",
+    "zoo": "List the encoders that ship with the package, or a folder's.",
 }
 
 
@@ -44,7 +44,7 @@ class FlagError(SimCLRError):
 
 
 def main(argv=None):
-    """Entry point of `simclr-tf`. Returns the exit code."""
+    """Run `simclr-tf`; return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print("Usage: simclr-tf VERB [--flag=value ...]\n")
@@ -111,7 +111,7 @@ def execute(verb, doc, sections, run, argv=None):
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `| head` has read enough; nothing is left to say there.
+    except BrokenPipeError:  # The reader, such as `| head`, has closed the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
@@ -123,12 +123,12 @@ def execute(verb, doc, sections, run, argv=None):
 
 
 def done(written, verb=None, **flags):
-    """Print what a verb wrote and, where one follows, the next command.
+    """Print what a verb wrote and, if there is one, the next command.
 
     Args:
       written: path, or list of paths.
-      verb: str, the verb to run next; None leaves it out.
-      **flags: its flags by name; those that are None are left out.
+      verb: str, the verb to run next; None: no next command.
+      **flags: flags of the next command by name; None leaves a flag out.
     """
     paths = written if isinstance(written, (list, tuple)) else [written]
     line = f"Done: {', '.join(map(str, paths))}."
@@ -139,7 +139,7 @@ def done(written, verb=None, **flags):
 
 
 def new_path(path):
-    """The path, or with the first number that makes it new: `a`, `a_2`, `a_3`."""
+    """Number the path if it exists already: the first free of `a`, `a_2`, `a_3`, ..."""
     path, number = pathlib.Path(path), 1
     taken = path
     while taken.expanduser().exists():
@@ -149,7 +149,7 @@ def new_path(path):
 
 
 def results_folder(options):
-    """The folder into which `evaluate`, `finetune` and `transfer` write.
+    """Choose the folder into which `evaluate`, `finetune` and `transfer` write.
 
     Args:
       options: MeasuredEncoder.
@@ -158,16 +158,14 @@ def results_folder(options):
       pathlib.Path.
     """
     from simclr_tf.commands.encoder_at import output_folder
-    from simclr_tf.encoder_zoo import encoder_path
 
-    return output_folder(
-        encoder_path(options.path), bool(options.workdir), options.output
-    )
+    return output_folder(options)
 
 
 def export_of(workdir):
-    """The flags that export the run in a folder, for `done`."""
+    """List the flags that export the run in a folder, for `done`."""
     name = pathlib.Path(workdir).expanduser().resolve().name
+    name = "".join("_" if may_be_a_pattern(letter) else letter for letter in name)
     output = new_path(pathlib.Path("exported_models") / name)
     return {"workdir": workdir, "output": output}
 
@@ -194,9 +192,9 @@ def parse(verb, sections, arguments):
 
 @contextlib.contextmanager
 def _ended_by_sigterm():
-    """SIGTERM ends what is done as Ctrl-C does, so that nothing half done is left.
+    """Treat SIGTERM like Ctrl-C, so that nothing half done is left.
 
-    While a run trains, its own handler stands in place of this one.
+    A run in training installs its own handler.
     """
 
     def end(number, frame):
@@ -230,7 +228,7 @@ def _parse(verb, values, arguments):
         if name in [line.split()[0].lstrip("-") for line in moved]:
             raise FlagError(f"{', '.join(moved)}.") from None
         near = difflib.get_close_matches(name, list(values), n=2, cutoff=0.5)
-        # Whoever types `temperature` means `objective.temperature`.
+        # `temperature` can only mean `objective.temperature`.
         ends = [flag for flag in values if flag.endswith(f".{name}")]
         near = list(dict.fromkeys([*ends, *near]))
         hint = f" Did you mean {' or '.join(f'--{n}' for n in near)}?" if near else ""

@@ -1,7 +1,7 @@
-"""One flag for each option of a verb's sections, generated: parsing, help, files.
+"""Flags generated from the options of a verb's sections.
 
-What a verb uses is put together from the bottom up: the defaults (of `--preset` where
-there is one), then `--config=FILE`, then the flags.
+The value of an option comes from the last of these that sets it: the defaults (of
+`--preset` if the verb has it), `--config=FILE`, the flags.
 """
 
 import dataclasses
@@ -33,15 +33,15 @@ _KEYS_OF_A_RUN = ("config",)
 
 @dataclasses.dataclass(frozen=True)
 class FlagsOf:
-    """The options of a section that a verb reads.
+    """The options of a section that a verb takes as flags.
 
     Attributes:
       section: section class.
-      without: dotted names that are not read.
+      without: dotted names of options without a flag.
       only: beginnings of the dotted names that have a flag; () for all.
       preset: bool, whether `--preset` gives the defaults.
-      defaults: dict of dotted name to what `--help` shows as its default, where that
-        is not the option's.
+      defaults: dict of dotted name to the default that `--help` shows, where it differs
+        from the option's.
     """
 
     section: type
@@ -51,7 +51,7 @@ class FlagsOf:
     defaults: dict = dataclasses.field(default_factory=dict)
 
     def options(self):
-        """Every option with a flag, as (flag, dotted name, field, annotation)."""
+        """List the options with a flag, as (flag, dotted name, field, annotation)."""
         for name, item, hint in walk_options(self.section):
             flag = flag_name(name, item)
             is_wanted = not self.only or name.startswith(self.only)
@@ -60,12 +60,12 @@ class FlagsOf:
 
 
 def flags_of(sections):
-    """Each section class or FlagsOf as FlagsOf."""
+    """Wrap each section class that is not yet a FlagsOf."""
     return [s if isinstance(s, FlagsOf) else FlagsOf(s) for s in sections]
 
 
 class _Flag(flags.Flag):
-    """A flag that keeps every text that it was given."""
+    """A flag that keeps every text given for it."""
 
     def __init__(self, name, *, boolean=False, kind="value"):
         self.texts, self.kind = [], kind
@@ -100,16 +100,16 @@ def define(sections):
 
 
 class Given:
-    """What the command line of a verb asks for.
+    """The options given on a verb's command line and in its `--config` file.
 
     Args:
       verb: str.
       sections: section classes or FlagsOf.
       values: `flags.FlagValues` of `define`, parsed.
-      arguments: list of str, what was parsed.
+      arguments: list of str, the parsed arguments.
 
     Attributes:
-      command: str, the command that was typed, as it can be typed again.
+      command: str, the typed command, quoted for a shell.
       typed: dict of dotted name to text, of the flags.
       file: dict of dotted name to value, of the file of `--config`.
 
@@ -133,7 +133,7 @@ class Given:
         self.file = self._of_file(path[0]) if path else {}
 
     def has(self, name):
-        """Whether an option is given, by its flag or in the file.
+        """Tell whether an option is given, by its flag or in the file.
 
         Args:
           name: str, dotted.
@@ -146,8 +146,8 @@ class Given:
         Args:
           section: section class, one of the verb's.
           start: instance of it; its defaults if None.
-          translate: function of what is typed and what is in the file, both dicts of
-            dotted names, that returns what to take for typed.
+          translate: function of the typed options and those of the file, both dicts by
+            dotted name; returns the typed options to use.
 
         Returns:
           An instance of the class.
@@ -166,7 +166,7 @@ class Given:
         typed = {name: text for name, text in self.typed.items() if name in own}
         typed = dotted(section, translate(typed, file))
         changes = {**_without_other_guests(start, file, typed), **typed}
-        # What a text means depends on the guests: their names are taken first.
+        # The names of guests come first: which options exist depends on them.
         names = {
             name.removesuffix(".name"): value
             for name, value in changes.items()
@@ -179,7 +179,7 @@ class Given:
         )
 
     def _of_file(self, path):
-        """The options of a file as dotted names, each of one of the sections."""
+        """Read the options of a file as dotted names, each of one of the sections."""
         sections = [part.section for part in self._parts]
         is_run = any(_has_field(section, "objective") for section in sections)
         options = read_options(path, _KEYS_OF_A_RUN if is_run else _KEYS)
@@ -209,7 +209,7 @@ def _has_field(section, name):
 
 
 def _without_other_guests(start, file, typed):
-    """The file's options, but for those of a guest that a flag replaces by another."""
+    """Drop the file's options of a guest that a flag replaces by another guest."""
     for item in dataclasses.fields(start):
         name = f"{item.name}.name"
         if "registry" not in item.metadata or name not in typed:
@@ -235,7 +235,7 @@ def read_options(path, keys):
       dict, nested or flat.
 
     Raises:
-      ConfigError: no such file, or another kind of one.
+      ConfigError: the file is missing, or is not JSON with options.
     """
     path = pathlib.Path(path).expanduser()
     path = path / "config.json" if path.is_dir() else path

@@ -1,12 +1,12 @@
-"""Bring in a checkpoint of google-research/simclr, or take an encoder to PyTorch.
+"""Import a checkpoint of google-research/simclr, or convert an encoder for PyTorch.
 
 simclr-tf convert_checkpoint --source=google_tf2 --checkpoint=PREFIX --output=runs/r50
 simclr-tf convert_checkpoint --source=simclr_tf --checkpoint=runs/demo --target=torchvision --output=torch
 
 Depth, width, selective kernels, stem, projection head and supervised head are found
-from the names and shapes. Every variable is accounted for, in conversion.md; one that
-is missing, too many or of another shape stops the conversion, and nothing is written.
-Only the variables file is read: the program in a SavedModel is never run.
+from the names and shapes. conversion.md lists every variable; a missing, surplus or
+misshapen variable stops the conversion, and nothing is written. Only the file of
+variables is read: the program in a SavedModel is never run.
 
 The output is a workdir, which evaluate, export and load_encoder take; or, for
 torchvision, state_dict.npz with the lines that load it in conversion.md.
@@ -23,13 +23,13 @@ SECTIONS = (ConvertOptions,)
 
 
 def run(given):
-    """Convert as the flags say."""
+    """Run the conversion that the flags describe."""
     options = given.make(ConvertOptions)
     import_tensorflow()
     from simclr_tf.export import conversion
     from simclr_tf.export.publication import check_new
 
-    check_new(options.output)  # Before the work, not after it.
+    check_new(options.output)  # Before the conversion.
     choice = {
         "probe_layer": options.probe_layer,
         "leave_out": [start for start in options.leave_out if start],
@@ -66,7 +66,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("convert_checkpoint", __doc__, SECTIONS, run, argv)
 
 

@@ -1,4 +1,4 @@
-"""Train a student on what a fine-tuned teacher says about unlabelled images.
+"""Train a student network on a fine-tuned teacher's predictions for unlabelled images.
 
 simclr-tf distill --teacher=runs/demo/classifiers/10_percent --output=runs/student
     --data=embedded:freedoom_12 --image_size_pixels=32
@@ -9,9 +9,9 @@ The defaults are those of SimCLRv2 (LARS). For small images and batches AdamW di
 little better in our trials: --optimizer=adamw --base_learning_rate=0.003
 --optimizer.scaling=none --optimizer.weight_decay=0.05.
 
-Both are tested on the test split, side by side. The folder --output, which must not
-exist yet, gets student.keras, encoder.keras (for evaluate, finetune and load_encoder),
-config.json, distill.json and distill.md, all of them or none.
+Teacher and student are tested on the test split. Writes student.keras, encoder.keras
+(for evaluate, finetune and load_encoder), config.json, distill.json and distill.md into
+the folder --output, which must not exist yet; if anything fails, nothing is left.
 """
 
 import sys
@@ -25,18 +25,17 @@ SECTIONS = (FlagsOf(DistillOptions, defaults={"student.name": "same"}),)
 
 
 def run(given):
-    """Distil as the flags say."""
+    """Run the distillation that the flags describe."""
     options = options_of(given)
     import_tensorflow()
     from simclr_tf.commands.distill import distill_and_report
 
-    config = options.config()
-    distill_and_report(config, options.output, command=given.command)
+    distill_and_report(options, command=given.command)
     command_line.done(options.output)
 
 
 def options_of(given):
-    """The DistillOptions that the command line asks for.
+    """Read the DistillOptions from the command line.
 
     Args:
       given: Given.
@@ -45,14 +44,13 @@ def options_of(given):
       DistillOptions.
 
     Raises:
-      ConfigError: a flag is missing, flags that do not go together, or a value that an
-        option refuses.
+      ConfigError: a missing flag, flags that exclude each other, or an invalid value.
     """
     return given.make(DistillOptions, translate=_with_student)
 
 
 def _with_student(typed, file):
-    """What is typed, with `--student=NAME` as the network that it means."""
+    """Replace `--student=NAME` by the options of that network."""
     is_other = file.get("architecture") == "other"
     if is_other and "student.name" not in typed:
         return typed
@@ -63,7 +61,7 @@ def _with_student(typed, file):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("distill", __doc__, SECTIONS, run, argv)
 
 

@@ -4,8 +4,8 @@ simclr-tf export --workdir=runs/demo --output=exported_models/demo
 simclr-tf export --workdir=runs/demo --output=exported_models/demo_all
     --formats=saved_model,keras3,litert,safetensors,onnx
 
-The folder gets its name only after, for each format, a fresh process that knows
-nothing but the runtime has loaded it and found the same features.
+Before the folder appears, a fresh process loads each format without this package and
+compares the features.
 """
 
 import pathlib
@@ -20,11 +20,11 @@ SECTIONS = (ExportOptions,)
 
 
 def run(given):
-    """Export as the flags say."""
+    """Run the export that the flags describe."""
     options = given.make(ExportOptions)
     import_tensorflow()
-    from simclr_tf.commands.hidden_paths import without_folders
     from simclr_tf.commands.run_card import card_of_run, record_of_run
+    from simclr_tf.commands.stripped_paths import strip_folders
     from simclr_tf.export import check_formats, export_saved_model
     from simclr_tf.export.publication import check_free
     from simclr_tf.training import Workdir
@@ -50,7 +50,7 @@ def run(given):
         archive=options.archive,
         overwrite=options.overwrite,
         published=options.publish,
-        options=without_folders(used) if options.publish else used,
+        options=strip_folders(used) if options.publish else used,
         **parts,
     )
     print(
@@ -63,7 +63,7 @@ def run(given):
 
 
 def _encoder_and_heads(options, workdir, card):
-    """(encoder, its card, the heads that go with it as keyword arguments)."""
+    """Load (encoder, its card, the heads that go with it as keyword arguments)."""
     from simclr_tf.commands.run_card import fine_tuned_card
     from simclr_tf.models import split_classifier
     from simclr_tf.training import (
@@ -85,7 +85,7 @@ def _encoder_and_heads(options, workdir, card):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("export", __doc__, SECTIONS, run, argv)
 
 

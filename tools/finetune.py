@@ -1,19 +1,19 @@
-"""Fine-tune an encoder on few labels, beside training from scratch and a frozen probe.
+"""Fine-tune an encoder on few labels; compare training from scratch and a probe.
 
 simclr-tf finetune --workdir=runs/demo --label_fraction=0.01,0.1,1.0 --seeds=5
 simclr-tf finetune --encoder=exported_models/NAME --data=folder:LABELLED
     --labels_per_class=10 --base_learning_rate=0.1
 
-All methods see the same labels: stratified draws, the 1 % inside the 10 %. Writes
-finetune.json, finetune.md, finetune.png and the fine-tuned networks
-(classifiers/BUDGET/classifier.keras) into the workdir or --output. The same command
-continues after an interruption; further budgets and seeds are added to what is there.
+All methods use the same labels, drawn evenly from all classes; a smaller draw is part
+of a larger one. Writes finetune.json, finetune.md, finetune.png and the fine-tuned
+networks (classifiers/BUDGET/classifier.keras) into the workdir or --output. The same
+command continues after an interruption; further budgets and seeds are added to the
+results.
 """
 
 import sys
 
 from simclr_tf.config.finetune import FineTuneOptions
-from simclr_tf.config.schema import to_dict
 from simclr_tf.tools import command_line
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
@@ -21,29 +21,12 @@ SECTIONS = (FineTuneOptions,)
 
 
 def run(given):
-    """Fine-tune as the flags say."""
+    """Run the fine-tuning that the flags describe."""
     options = given.make(FineTuneOptions)
     import_tensorflow()
     from simclr_tf.commands.finetune import finetune_and_report
-    from simclr_tf.data import LabelBudget
-    from simclr_tf.training import Workdir
 
-    if options.workdir:
-        Workdir(options.workdir).read()  # Anything but a run's folder is refused.
-    finetune_and_report(
-        options.path,
-        [LabelBudget(**budget) for budget in options.budgets()],
-        config=options.training(),
-        chosen=options.chosen(),
-        output=options.output,
-        epochs=options.epochs_of_budgets(),
-        methods=options.methods,
-        seeds=options.all_seeds(),
-        strategy=options.strategy,
-        replicas=options.replicas,
-        command=given.command,
-        options=to_dict(options),
-    )
+    finetune_and_report(options, command=given.command)
     export = command_line.export_of(options.workdir) if options.workdir else {}
     command_line.done(
         command_line.results_folder(options), "export" if export else None, **export
@@ -51,7 +34,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("finetune", __doc__, SECTIONS, run, argv)
 
 

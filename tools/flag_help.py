@@ -1,4 +1,4 @@
-"""What `--help` shows: the flags of a verb by section, each with its default."""
+"""The text of `--help`: the flags of a verb by section, each with its default."""
 
 import dataclasses
 import re
@@ -19,8 +19,8 @@ from simclr_tf.tools.config_flags import CONFIG, flags_of
 # Verbs with more flags than this show the common ones first.
 FEW = 20
 _CONFIG_HELP = (
-    "JSON file with options, as verbs write it (config.json of a workdir, or a part of "
-    "it); flags go on top. Default: unset."
+    "JSON file with options, as every verb writes it (such as config.json of a "
+    "workdir); flags override it. Default: unset."
 )
 
 
@@ -28,9 +28,9 @@ def help_text(doc, sections, *, everything=False, preset=None):
     """Return the help of a verb.
 
     Args:
-      doc: str, what stands above the flags.
+      doc: str, the text above the flags.
       sections: section classes or FlagsOf.
-      everything: bool, all flags; else the common ones, where there are many.
+      everything: bool, all flags; else only the common ones, if there are many.
       preset: str, whose values are the defaults; those of the default preset if None.
 
     Returns:
@@ -46,7 +46,7 @@ def help_text(doc, sections, *, everything=False, preset=None):
     if any(part.preset for part in flags_of(sections)):
         heading += f" (defaults of --preset={preset or DEFAULT_PRESET})"
     lines = [doc.strip(), "", f"{heading}:"]
-    # What has to be given comes first.
+    # Required flags come first.
     ordered = sorted(groups.items(), key=lambda group: not any(map(_leads, group[1])))
     for number, (title, members) in enumerate(ordered):
         lines += ["", *textwrap.wrap(title, 88)]
@@ -54,7 +54,7 @@ def help_text(doc, sections, *, everything=False, preset=None):
             lines += _lines(row.flag, row.help)
         if number == 0:
             lines += _lines(CONFIG, _CONFIG_HELP)
-    lines += ["", "`none` unsets an option that may be unset: --FLAG=none."]
+    lines += ["", "--FLAG=none unsets an option that may be unset."]
     if not shows_all:
         lines.append(f"--help=all shows all {len(rows) + 1} flags.")
     return "\n".join(lines)
@@ -94,7 +94,7 @@ def _lines(flag, help):
 
 
 def _title(section, name):
-    """The heading of an option's group: what its section or its guests are."""
+    """Write the heading of an option's group: its section, or the guests with it."""
     first, dot, _ = name.partition(".")
     if not dot:
         home = next(c for c in section.__mro__ if first in vars(c)["__annotations__"])
@@ -114,7 +114,7 @@ def _first_line(section):
 
 
 def _help(section, name, item, hint):
-    """The help of an option: which guests have it, and what there is to choose."""
+    """Write the help of an option: the guests that have it, and its choices."""
     help, choices = help_of(item), literal_choices(hint)
     if "registry" in item.metadata:
         choices = guest_names(item.metadata["registry"])
@@ -128,7 +128,7 @@ def _help(section, name, item, hint):
 
 
 def _guests_with(section, name):
-    """Which guests have an option.
+    """List the guests that have an option.
 
     Returns:
       (list of (names, default), bool): names of guests that share a class of options,
@@ -156,7 +156,7 @@ def _span(names):
 
 
 def _defaults(part, preset):
-    """The default of every option as text, by its dotted name."""
+    """Map the dotted name of each option to its default as text."""
     section = part.section
     values = {
         name: item.metadata.get("default", item.default)
@@ -175,7 +175,7 @@ def _defaults(part, preset):
 
 
 def _default_text(section, name, values):
-    """A default; where guests differ, that of each of them."""
+    """Format a default; where guests differ, the default of each."""
     having, _ = _guests_with(section, name)
     chosen = values.get(f"{name.rpartition('.')[0]}.name")
     found = {}

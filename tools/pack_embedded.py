@@ -3,10 +3,9 @@
     python tools/pack_embedded.py --input=freedoom_12_32.npz --name=freedoom_12
 
 The archive holds `x_train`, `y_train`, `x_test`, `y_test` and `classes`. Each split
-becomes one sheet of tiles. All DCT coefficients are quantised with one and the same
-step: at a given size this loses the least in the mean square, and for images of 32
-pixels there is no viewing distance at which the eye would forgive more. The finest
-step whose sheets fit into `--max_bytes` is taken, and the PSNR is printed.
+becomes one sheet of tiles. All DCT coefficients are quantised with the same step, which
+gives the smallest mean squared error for a given size. The tool takes the finest step
+whose sheets fit into `--max_bytes`, and prints the PSNR.
 """
 
 import io
@@ -26,7 +25,7 @@ from simclr_tf.tools import command_line
 
 @dataclass(frozen=True)
 class PackOptions(Section):
-    """What is packed, and where to."""
+    """The archive to pack, and the folder to write."""
 
     input: str | None = option(
         None, "The archive, an .npz file.", required="the archive, an .npz file"
@@ -44,7 +43,7 @@ _MAX_STEP = 16
 
 
 def tile_sheet(images, columns):
-    """`[n, H, H, 3]` -> one picture, row by row, the last row filled with black."""
+    """Tile `[n, H, H, 3]` into one picture, row by row, the last filled with black."""
     count, tile = images.shape[:2]
     rows = math.ceil(count / columns)
     grid = np.zeros((rows * columns, tile, tile, 3), np.uint8)
@@ -54,7 +53,7 @@ def tile_sheet(images, columns):
 
 
 def encode(sheet, step):
-    """JPEG bytes with quantisation `step` for every coefficient of every channel."""
+    """Encode a JPEG with quantisation `step` for every coefficient of every channel."""
     stream = io.BytesIO()
     Image.fromarray(sheet).save(
         stream,
@@ -68,7 +67,7 @@ def encode(sheet, step):
 
 
 def finest_encoding(sheets, max_bytes):
-    """The smallest step whose encoded sheets fit, and those."""
+    """Find the smallest step whose encoded sheets fit; return both."""
     for step in range(1, _MAX_STEP + 1):
         encoded = {part: encode(sheet, step) for part, sheet in sheets.items()}
         if sum(len(data) for data in encoded.values()) <= max_bytes:
@@ -79,7 +78,7 @@ def finest_encoding(sheets, max_bytes):
 
 
 def psnr(sheets, encoded, num_values):
-    """Peak signal-to-noise ratio in dB over the pixels of all tiles."""
+    """Compute the peak signal-to-noise ratio over the pixels of all tiles, in dB."""
     squared = 0.0
     for part, sheet in sheets.items():
         decoded = np.asarray(Image.open(io.BytesIO(encoded[part])), np.float64)
@@ -117,7 +116,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("pack_embedded", __doc__, SECTIONS, run, argv)
 
 

@@ -4,9 +4,9 @@ simclr-tf pretrain --preset=demo --workdir=runs/demo
 simclr-tf pretrain --data=folder:PATH --workdir=runs/mine --epochs=50
 simclr-tf pretrain --workdir=runs/mine
 
-The last line continues the run, as does the first command typed again; SIGTERM and
-Ctrl-C save it before it ends. The workdir holds config.json, checkpoints/,
-metrics.jsonl, tensorboard/ and, at the end, SUMMARY.md.
+The last line continues a run; so does its first command typed again. SIGTERM and Ctrl-C
+save the run before it ends. The workdir holds config.json, checkpoints/, metrics.jsonl,
+tensorboard/ and, at the end, SUMMARY.md.
 """
 
 import pathlib
@@ -26,10 +26,10 @@ SECTIONS = (PretrainOptions, FlagsOf(Config, without=("preset",), preset=True))
 
 
 def run(given):
-    """Pretrain as the flags say."""
+    """Run the pretraining that the flags describe."""
     workdir = given.make(PretrainOptions).workdir
     config, origin = options_of(given)
-    # TensorFlow is imported only now: --help and typos are answered at once.
+    # TensorFlow is imported here, so that --help and typos are answered at once.
     import_tensorflow()
     from simclr_tf.distribution import is_chief
     from simclr_tf.training.run import pretrain_from_config
@@ -53,18 +53,18 @@ def _done(workdir, config):
 
 
 def options_of(given):
-    """The Config that the command line asks for.
+    """Read the Config from the command line.
 
     Args:
       given: Given.
 
     Returns:
-      (Config, str): the second says which run's options were taken; None for those of
-      a preset.
+      (Config, str): the config, and a line that names the run whose options were
+      taken; None if they come from a preset.
 
     Raises:
-      ConfigError: an unknown preset, or a value that an option refuses.
-      WorkdirError: the run that is to be continued is of another version.
+      ConfigError: an unknown preset, or an invalid value.
+      WorkdirError: the run in the workdir was written by another version.
     """
     options = given.make(PretrainOptions)
     stored = None
@@ -77,8 +77,8 @@ def options_of(given):
     require(
         not config.data.source.startswith("python:")
         and config.encoder.name != "custom",
-        f"The run in {options.workdir} was given images or an encoder from Python: "
-        "continue it there, with simclr_tf.pretrain(...) and the same objects.",
+        f"The run in {options.workdir} has images or an encoder from Python: "
+        "continue it in Python, with simclr_tf.pretrain(...) and the same objects.",
         data=config.data.source,
         encoder=config.encoder.name,
     )
@@ -86,9 +86,9 @@ def options_of(given):
 
 
 def stored_config(workdir):
-    """The Config of the run that a folder holds; None if it holds none.
+    """Read the Config of the run in a folder; None if there is no run.
 
-    A folder of something else, or a damaged one, is refused by the run itself.
+    The run itself refuses a folder of anything else and a damaged one.
     """
     path = pathlib.Path(workdir).expanduser() / "config.json"
     try:
@@ -104,12 +104,12 @@ def stored_config(workdir):
             f"{path} is damaged, or of another version of simclr_tf: {error}"
         ) from error
     asked = precision.get("asked") if isinstance(precision, dict) else None
-    # `auto` was settled when the run began, and is settled alike when it goes on.
+    # `auto` was resolved when the run began: the run keeps the requested value.
     return config if asked is None else override(config, {"precision": asked})
 
 
 def _origin(workdir, stored, config):
-    """One line: which options a continued run takes, and which are other than there."""
+    """Describe which options a continued run takes, and which differ from the run's."""
     base = get_preset(stored.preset) if stored.preset in PRESETS else Config()
     own = [f"{name}={new}" for name, _, new in differences(base, stored)]
     now = [f"{name}={new}" for name, _, new in differences(stored, config)]
@@ -119,7 +119,7 @@ def _origin(workdir, stored, config):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("pretrain", __doc__, SECTIONS, run, argv)
 
 

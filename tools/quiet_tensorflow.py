@@ -1,8 +1,7 @@
-"""TensorFlow imported without its banner.
+"""Import of TensorFlow without its banner.
 
-Its C++ side writes start-up notices to file descriptor 2 before any log level holds.
-They say nothing to a person who wants to see a loss; if the import fails, all of it
-is shown.
+TensorFlow's C++ code writes start-up notices to file descriptor 2 before any log level
+applies. Most users cannot use them; they are shown only if the import fails.
 """
 
 import importlib.metadata
@@ -15,7 +14,7 @@ def import_tensorflow():
     """Import TensorFlow; its start-up notices are shown only if that fails."""
     if "tensorflow" in sys.modules:
         return
-    # Errors that matter come as exceptions; an explicit level wins.
+    # Important errors are exceptions; a level that the user set is kept.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _leave_keras_3_out()
     with tempfile.TemporaryFile() as notices:
@@ -25,7 +24,7 @@ def import_tensorflow():
         try:
             import tensorflow as tf
 
-            tf.config.list_physical_devices()  # Drivers are looked for here.
+            tf.config.list_physical_devices()  # Loads the GPU drivers.
             imported = True
         except BaseException:
             imported = False
@@ -39,11 +38,11 @@ def import_tensorflow():
 
 
 def _leave_keras_3_out():
-    """Have TensorFlow import no second Keras beside the one that we use.
+    """Keep TensorFlow from importing a second Keras beside ours.
 
-    It would import Keras 3, and that scikit-learn and matplotlib: a third of a start.
-    Only here, where the whole process is ours: the variable decides for everybody in it
-    which Keras TensorFlow gives.
+    TensorFlow would import Keras 3, and Keras 3 scikit-learn and matplotlib: a third of
+    the start-up time. The environment variable holds for the whole process, so only
+    the tools set it, never the library.
     """
     if importlib.metadata.version("keras").startswith("3."):
         os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")

@@ -1,13 +1,13 @@
-"""A run, several runs or a study as one page to look at: HTML, and Markdown with PNG.
+"""Write a page about a run, several runs or a study: HTML, and Markdown with PNG.
 
 simclr-tf report --workdir=runs/demo
 simclr-tf report --workdir=runs/a --workdir=runs/b --output=comparison.html
 simclr-tf report --study=studies/temperature
 
-The HTML file holds everything in itself and loads nothing; the Markdown has its
-figures beside it. One workdir: results with intervals, nearest neighbours before and
-after training, maps of the features, mistakes of the probe, curves, view pairs, cost,
-configuration. Several: results and neighbours side by side, and what differs.
+The HTML file is self-contained; the Markdown has its figures beside it. One workdir:
+results with intervals, nearest neighbours before and after training, maps of the
+features, mistakes of the probe, curves, view pairs, cost, configuration. Several
+workdirs: results and neighbours side by side, and the options that differ.
 """
 
 import sys
@@ -56,7 +56,7 @@ def _has_encoder(workdir):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("report", __doc__, SECTIONS, run, argv)
 
 

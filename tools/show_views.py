@@ -3,10 +3,10 @@
 simclr-tf show_views --data=folder:PATH --recipe=simclr_v2 --output=views.html
 simclr-tf show_views --preset=demo --augment.color_strength=0.8 --output=views.png
 
-One sheet holds each operator at several strengths (the paper's Figure 4, on your own
+The page shows each operator at several strengths (the paper's Figure 4, on your own
 images) and pairs of final views. The flags of images and views are those of pretrain.
-Over a sample of pairs it measures, and warns of, views that are near-identical, that
-plain pixels or colours match, and that are near-empty.
+A sample of pairs is measured: warnings name views that are nearly identical, that can
+be matched by plain pixels or colours, or that are nearly empty.
 """
 
 import sys
@@ -42,7 +42,7 @@ def run(given):
         num_pairs=options.num_pairs,
         command=given.command,
     )
-    if given.file:  # Its options need not all be options of pretrain.
+    if given.file:  # The file may also have options of show_views.
         command_line.done(written)
         return
     same = {
@@ -56,7 +56,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("show_views", __doc__, SECTIONS, run, argv)
 
 

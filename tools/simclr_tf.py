@@ -1,8 +1,8 @@
 """The package of this checkout, for `python tools/VERB.py`.
 
-Python looks for modules beside the script first, so a script finds this one. It puts
-the package of its checkout in its own place, whatever is installed, here and in the
-processes that the script starts.
+Python looks for modules beside the script first, so a script in tools/ imports this
+module as `simclr_tf`. The module replaces itself by the package of its checkout, in
+this process and in those that the script starts, even if another version is installed.
 """
 
 import importlib
@@ -14,7 +14,7 @@ _HERE = pathlib.Path(__file__).resolve().parent
 _CHECKOUT = _HERE.parent
 
 if __name__ == "simclr_tf":
-    # These files are `simclr_tf.tools`, and no modules of their own.
+    # The files in tools/ are modules of `simclr_tf.tools`, not top-level modules.
     sys.path[:] = [
         path for path in sys.path if pathlib.Path(path or ".").resolve() != _HERE
     ]

@@ -1,16 +1,15 @@
-"""One encoder on several labelled sets: linear, fine-tuned, and from random weights.
+"""Measure an encoder on several labelled sets, and compare random weights.
 
 simclr-tf transfer --workdir=runs/demo --datasets=embedded:fashion_mnist_10k,folder:PATH
 simclr-tf transfer --encoder=exported_models/NAME --datasets=tfds:cifar10 --seeds=3
 
 Writes transfer.json and transfer.md into the workdir or --output. The same command
-continues after an interruption; further sets and seeds are added to what is there.
+continues after an interruption; further sets and seeds are added to the results.
 """
 
 import sys
 
 from simclr_tf.config.finetune import TransferOptions
-from simclr_tf.config.schema import to_dict
 from simclr_tf.tools import command_line
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
@@ -18,30 +17,12 @@ SECTIONS = (TransferOptions,)
 
 
 def run(given):
-    """Measure as the flags say."""
+    """Run the measurements that the flags describe."""
     options = given.make(TransferOptions)
     import_tensorflow()
     from simclr_tf.commands.transfer import transfer_and_report
-    from simclr_tf.data import LabelBudget
-    from simclr_tf.training import Workdir
 
-    if options.workdir:
-        Workdir(options.workdir).read()  # Anything but a run's folder is refused.
-    budget = options.budget()
-    transfer_and_report(
-        options.path,
-        list(options.datasets),
-        config=options.training(),
-        chosen=options.chosen(),
-        output=options.output,
-        budget=LabelBudget(**budget) if budget else None,
-        methods=options.methods,
-        seeds=options.all_seeds(),
-        strategy=options.strategy,
-        replicas=options.replicas,
-        command=given.command,
-        options=to_dict(options),
-    )
+    transfer_and_report(options, command=given.command)
     export = command_line.export_of(options.workdir) if options.workdir else {}
     command_line.done(
         command_line.results_folder(options), "export" if export else None, **export
@@ -49,7 +30,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("transfer", __doc__, SECTIONS, run, argv)
 
 

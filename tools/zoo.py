@@ -3,9 +3,9 @@
 simclr-tf zoo
 simclr-tf zoo --folder=exported_models --readme
 
-Each of them is loaded by `simclr_tf.load_encoder("zoo:NAME")`, or by its path. With
---readme, the folder's README.md is written anew from the config.json of the exports
-that were made with --publish; one that is too large, or says no licence, is refused.
+`simclr_tf.load_encoder("zoo:NAME")` loads a shipped one, `load_encoder(PATH)` another.
+--readme writes the folder's README.md again, from the config.json of the exports that
+were made with --publish. An export that is too large or has no licence is refused.
 """
 
 import pathlib
@@ -20,7 +20,7 @@ SECTIONS = (ZooOptions,)
 
 
 def run(given):
-    """List, and write README.md if the flags say so."""
+    """List the encoders; write README.md with --readme."""
     options = given.make(ZooOptions)
     folder = options.folder or default_folder()
     entries = zoo(folder)
@@ -28,7 +28,9 @@ def run(given):
     if not options.readme:
         return
     if folder is None:
-        raise command_line.FlagError("--folder is required: where README.md is to be.")
+        raise command_line.FlagError(
+            "--folder is required: README.md is written there."
+        )
     import_tensorflow()
     from simclr_tf.files import write_atomically
     from simclr_tf.report import zoo_readme
@@ -39,7 +41,7 @@ def run(given):
 
 
 def main(argv=None):
-    """Returns the exit code."""
+    """Run the tool; return the exit code."""
     return command_line.execute("zoo", __doc__, SECTIONS, run, argv)
 
 

@@ -1,8 +1,7 @@
 """Views: every augmentation of SimCLR, batched, stateless, with draws per image.
 
-`operators/` holds what is done to a view, `recipes.py` the numbers, `view_plan.py`
-which views there are; `views.py` makes them. Nothing here imports TensorFlow before a
-view is made.
+`operators/` has the operators, `recipes.py` their parameters, `view_plan.py` the list
+of views; `views.py` makes the views. TensorFlow is imported only when a view is made.
 """
 
 from typing import TYPE_CHECKING

@@ -12,7 +12,7 @@ def as_images(images, name="images"):
     Args:
       images: uint8 in 0..255 or floating in [0, 1], `[B, H, W, C]` with H, W and C
         known when a graph is traced.
-      name: str, how the caller's argument is called.
+      name: str, name of the caller's argument.
 
     Returns:
       float32 tensor `[B, H, W, C]`.
@@ -29,7 +29,7 @@ def as_images(images, name="images"):
 
 
 def check_images(images, name="images"):
-    """Return the images as a tensor of their own dtype, checked as in `as_images`."""
+    """Return the images as a tensor of the same dtype, checked as in `as_images`."""
     images = tf.convert_to_tensor(images)
     require(
         images.shape.rank == 4
@@ -59,7 +59,7 @@ def to_unit(images):
 
 
 def unit_scale(images):
-    """Return the factor that brings pixel values into [0, 1]."""
+    """Return the factor that scales pixel values to [0, 1]."""
     return 1.0 / 255.0 if images.dtype == tf.uint8 else 1.0
 
 
@@ -68,7 +68,7 @@ def as_seeds(seeds, batch=None):
 
     Args:
       seeds: int32 `[B, 2]`.
-      batch: int or None, the B that the images have, where it is known.
+      batch: int or None, the B of the images, if it is known.
 
     Returns:
       int32 tensor `[B, 2]`.
@@ -129,10 +129,10 @@ def as_size(image_size_pixels):
 
 
 def gate(draws, probability):
-    """Return True with `probability`: where uniform `draws` in [0, 1) are below it."""
+    """Return True with `probability`: if uniform `draws` in [0, 1) are below it."""
     return draws < probability
 
 
 def per_image(values):
-    """Reshape `[B]` to `[B, 1, 1, 1]`: one value an image, against its pixels."""
+    """Reshape `[B]` to `[B, 1, 1, 1]`: one value an image, for all its pixels."""
     return values[:, tf.newaxis, tf.newaxis, tf.newaxis]

@@ -4,7 +4,7 @@ import logging
 
 from simclr_tf.lazy import tf
 
-_warned = set()  # Numbers of channels that the log has named.
+_warned = set()  # Numbers of channels with a warning already.
 
 
 def has_color(images, wanted, operator):
@@ -12,7 +12,7 @@ def has_color(images, wanted, operator):
 
     Args:
       images: `[B, H, W, C]`.
-      wanted: bool, whether the operator would do anything.
+      wanted: bool, whether the operator would have an effect.
       operator: str, its name for the log.
 
     Returns:
@@ -27,7 +27,7 @@ def has_color(images, wanted, operator):
         _warned.add(channels)
         logging.getLogger("simclr_tf").warning(
             "Images have %d channel%s: hue, saturation and grayscale need 3 and are "
-            "skipped (first met in: %s).",
+            "skipped (first operator: %s).",
             channels,
             "" if channels == 1 else "s",
             operator,

@@ -16,7 +16,8 @@ from simclr_tf.augment.one_branch import SHARED_VIEW
 from simclr_tf.augment.operators import OPERATORS
 from simclr_tf.augment.recipes import get_recipe
 from simclr_tf.augment.resizing import crop_one
-from simclr_tf.augment.view_plan import View, made_alike
+from simclr_tf.augment.upright import is_transposed, orientation_of_jpeg
+from simclr_tf.augment.view_plan import View, group_like_views
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 def crop_draws(seeds: TensorLike, plan: ViewPlan) -> Tensor:
     """Draw the random numbers of `crop_views`, for a whole batch at once.
 
-    They do not depend on the images' sizes. For one image alone, launching the
-    operations that draw them takes a third of decoding and cropping it.
+    They do not depend on the sizes of the images. Drawing for one image at a time would
+    take a third of the time of decoding and cropping it.
 
     Args:
       seeds: int32 `[B, 2]`, one stateless seed an image.
@@ -58,20 +59,23 @@ def crop_views(
     *,
     channels: int = 3,
     draws: TensorLike | None = None,
+    upright: bool = False,
 ) -> tuple[Tensor, ...]:
     """Crop one image of any size for each view: the first half of `make_views`.
 
-    Meant for `tf.data.Dataset.map`. JPEG bytes are decoded once for all crops, and
-    only the part that their boxes cover.
+    For use in `tf.data.Dataset.map`. JPEG bytes are decoded once for all crops, and
+    only the part that the boxes cover.
 
     Args:
       image: uint8 or floating in [0, 1], `[H, W, C]`, H and W known or not; or a
         string scalar, the bytes of a JPEG file.
       seed: int32 `[2]`, the image's seed.
-      plan: ViewPlan, of which the sizes are known.
-      channels: 1 or 3, what JPEG bytes are decoded to.
+      plan: ViewPlan with known sizes.
+      channels: 1 or 3, channels to which JPEG bytes are decoded.
       draws: float32 `[V, 4]`, the image's part of `crop_draws` of the same seed and
         plan; drawn here if None.
+      upright: whether JPEG bytes are known to be stored upright; else the orientation
+        that they note is looked for.
 
     Returns:
       tuple of float32 tensors `[height, width, C]` in [0, 1], one a view.
@@ -86,7 +90,7 @@ def crop_views(
       >>> crops[0].shape.as_list()
       [24, 24, 3]
     """
-    crops = _crops(image, seed, _cropped(plan), channels, draws)
+    crops = _crops(image, seed, _cropped(plan), channels, draws, upright)
     return tuple(crops) if plan.one_branch is None else (crops[0], crops[0])
 
 
@@ -106,7 +110,7 @@ def crop_view(
       recipe: name or `Recipe`.
       image_size_pixels: int or pair (height, width).
       view: int >= 0.
-      channels: 1 or 3, what JPEG bytes are decoded to.
+      channels: 1 or 3, channels to which JPEG bytes are decoded.
 
     Returns:
       float32 tensor `[height, width, C]` in [0, 1].
@@ -124,7 +128,7 @@ def crop_view(
 
 
 def _cropped(plan):
-    """Return the views of a plan whose crops are made."""
+    """Return the views of a plan that need a crop."""
     if plan.one_branch is None:
         return plan.views
     return (View(SHARED_VIEW, plan.one_branch.shared, plan.views[0].size),)
@@ -136,7 +140,7 @@ def _draws(keys):
     return crop.sample(crop.own_seeds(keys), None, None)
 
 
-def _crops(image, seed, views, channels, draws=None):
+def _crops(image, seed, views, channels, draws=None, upright=False):
     """Crop one image of any size once for each of the views."""
     sizes = [as_size(view.size) for view in views]
     image = tf.convert_to_tensor(image)
@@ -148,7 +152,11 @@ def _crops(image, seed, views, channels, draws=None):
             "JPEG bytes must be one string scalar.",
             shape=str(image.shape),
         )
-        height, width = tf.unstack(tf.image.extract_jpeg_shape(image)[:2])
+        orientation = None if upright else orientation_of_jpeg(image)
+        size = tf.image.extract_jpeg_shape(image)[:2]
+        if orientation is not None:
+            size = tf.where(is_transposed(orientation), size[::-1], size)
+        height, width = tf.unstack(size)
     else:
         require(
             image.shape.rank == 3,
@@ -157,16 +165,18 @@ def _crops(image, seed, views, channels, draws=None):
         )
         check_dtype(image, "image")
         height, width = tf.unstack(tf.shape(image)[:2])
-    # All views at once: for one image, launching an operation is what it costs.
+    # All views at once: for one image, the cost is the number of operations.
     if draws is None:
         numbers = tf.constant([view.number for view in views])
         draws = _draws(fold_in(tf.tile(seeds, [len(views), 1]), numbers))
     boxes, first = [], 0
-    for alike in made_alike(views):
+    for alike in group_like_views(views):
         own = draws[first : first + len(alike)]
         recipe, size = alike[0].recipe, sizes[first]
         boxes += tf.unstack(OPERATORS["crop"].boxes(own, height, width, recipe, size))
         first += len(alike)
     if is_jpeg:
-        image, boxes = decode_boxes(image, boxes, height, width, channels=channels)
+        image, boxes = decode_boxes(
+            image, boxes, height, width, orientation=orientation, channels=channels
+        )
     return [crop_one(image, box, size) for box, size in zip(boxes, sizes, strict=True)]

@@ -1,29 +1,32 @@
-"""Partial decoding of JPEG files: only the part that a crop shows."""
+"""Partial decoding of JPEG files: only the part that a crop needs."""
 
 import tensorflow as tf
 
-# Where a JPEG stores colour at half resolution, a decoded pixel depends on its
-# neighbours' colour: cut this wide around a box, its pixels are those of the whole.
+from simclr_tf.augment.upright import stored_box, turn_upright
+
+# If a JPEG stores colour at half resolution, a decoded pixel depends on the colour of
+# its neighbours: with this margin around a box, its pixels are those of the full image.
 _MARGIN_PIXELS = 2
 
 
-def decode_boxes(contents, boxes, height, width, *, channels=3):
+def decode_boxes(contents, boxes, height, width, *, orientation=None, channels=3):
     """Decode a JPEG once for several boxes of it.
 
-    Decodes the smallest box that holds them all, with the fused kernel, which stops
-    at its last row and skips the inverse transform outside. When that is the whole
-    image it costs what `tf.io.decode_jpeg` costs, so there is no second path. The
-    pixels are those of the fully decoded image (by the accurate integer transform).
+    Decodes the smallest box that contains all boxes, with the fused kernel, which stops
+    at its last row and skips the inverse transform outside. For the whole image it
+    costs as much as `tf.io.decode_jpeg`, so there is no second path. The pixels are
+    those of the fully decoded image (with the accurate integer transform).
 
     Args:
       contents: string scalar tensor, the file's bytes.
-      boxes: list of int32 `[4]`: (y, x, h, w), inside the image.
-      height, width: int32 scalars: the image's size (`tf.image.extract_jpeg_shape`).
+      boxes: list of int32 `[4]`: (y, x, h, w), inside the upright image.
+      height, width: int32 scalars: the upright image's size.
+      orientation: int32 scalar, 1 to 8, see `orientation_of_jpeg`; None: upright.
       channels: 1 or 3.
 
     Returns:
-      (image, boxes): uint8 `[h, w, channels]`, the decoded part, and the boxes with
-      respect to it.
+      (image, boxes): uint8 `[h, w, channels]`, the decoded part, upright, and the boxes
+      relative to it.
 
     Example:
       >>> contents = tf.io.encode_jpeg(tf.zeros([64, 64, 3], tf.uint8))
@@ -36,8 +39,11 @@ def decode_boxes(contents, boxes, height, width, *, channels=3):
     starts = tf.maximum(starts, 0)
     ends = tf.minimum(ends, tf.stack([height, width]))
     window = tf.concat([starts, ends - starts], axis=0)
+    is_turned = orientation is not None
+    stored = stored_box(window, height, width, orientation) if is_turned else window
     image = tf.image.decode_and_crop_jpeg(
-        contents, window, channels=channels, dct_method="INTEGER_ACCURATE"
+        contents, stored, channels=channels, dct_method="INTEGER_ACCURATE"
     )
+    image = turn_upright(image, orientation) if is_turned else image
     shift = tf.concat([starts, [0, 0]], axis=0)
     return image, [box - shift for box in boxes]

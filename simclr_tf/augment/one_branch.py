@@ -1,8 +1,7 @@
-"""Pairs of views of which only the first is changed: the paper's ablation of operators.
+"""Pairs of views in which only the first is changed: the paper's ablation.
 
-Both views start from one random crop of the image. The second stays as it is; the
-first goes through one or several operators, one after the other. This module imports
-no TensorFlow.
+Both views start from one random crop of the image. One or several operators are applied
+to the first view; the second view is the crop. This module imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from simclr_tf.augment.operators.operator import Operator
 
 
-SHARED_VIEW = 2  # The crop that both views start from: a draw of its own.
+SHARED_VIEW = 2  # Number of the crop that both views start from, for its own draw.
 
 _WHOLE_IMAGE = {
     "geometry": "center_crop",
@@ -28,7 +27,7 @@ _WHOLE_IMAGE = {
 
 
 def one_branch_operators() -> dict[str, list[Operator]]:
-    """List what `OneBranch` can apply: each name with its operators.
+    """List the names that `OneBranch` can apply, each with its operators.
 
     Example:
       >>> list(one_branch_operators())
@@ -46,10 +45,10 @@ class OneBranch:
     """One random crop for both views; operators on the first view alone.
 
     Args:
-      recipe: Recipe, or the name of one: every number of the operators.
-      operators: tuple of names out of `one_branch_operators()`, in the order in which
-        they are applied; "crop" is a second random crop, with the recipe's flips, and
-        "color" is jitter and grey as often as the recipe says. Every other operator
+      recipe: Recipe, or the name of one, with the parameters of the operators.
+      operators: tuple of names of `one_branch_operators()`, in the order of
+        application; "crop" is a second random crop, with the recipe's flips, and
+        "color" is jitter and grey with the recipe's probabilities. Every other operator
         changes every image.
 
     Raises:
@@ -82,17 +81,17 @@ class OneBranch:
 
     @property
     def shared(self) -> Recipe:
-        """Recipe of the crop that both views start from: nothing but the crop."""
+        """Recipe of the crop that both views start from, without other operators."""
         return dataclasses.replace(get_recipe(self.recipe), **_off())
 
     @property
     def stages(self) -> tuple[Recipe, ...]:
-        """tuple of Recipe, one an operator: that operator alone."""
+        """tuple of Recipe, one for each operator, without other operators."""
         return tuple(_alone(self.recipe, operator) for operator in self.operators)
 
 
 def recipe_of_views(recipe: str | Recipe | OneBranch) -> Recipe | OneBranch:
-    """Return the recipe of two views: a `OneBranch` as it is, else as in `get_recipe`.
+    """Return the recipe of two views: a `OneBranch` unchanged, else as in `get_recipe`.
 
     Raises:
       ConfigError: an unknown recipe.
@@ -109,7 +108,7 @@ def _off():
 
 
 def _alone(recipe, name):
-    """Return a recipe of the operators of one name, and of nothing else."""
+    """Return a recipe with only the operators of one name."""
     operators, values = one_branch_operators()[name], _off()
     for operator in operators:
         if operator.switch:

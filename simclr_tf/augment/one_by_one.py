@@ -1,10 +1,10 @@
-"""Operators applied image by image, where that is cheaper than in a batch.
+"""Operators applied image by image, if that is cheaper than in a batch.
 
-On a batch every operator is computed for every image, and kept for those that it was
-drawn for. That is the only way on an accelerator, and the best one for small images.
-A large one after the other stays in the cache of its core, and the operators that were
-not drawn for it are left out (half of the blurs, a fifth of the jitters, half of the
-passes through HSV). The draws, and so the views, are the same.
+On a batch, every operator is computed for every image, and the result is used only for
+images that drew the operator. This is the only way on an accelerator, and the best one
+for small images. Image by image, a large image stays in the cache of a core, and
+operators that it did not draw are skipped (half of the blurs, a fifth of the jitters,
+half of the passes through HSV). The draws, and so the views, are the same.
 """
 
 import os
@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from simclr_tf.augment.operators import OPERATORS
 
-# Of `finish_views`, "simclr_v1", compiled by XLA: CPU time against the batch's is 0.55
-# at 224 pixels, 0.63 at 96, 0.82 at 64; a small image leaves the loop little to save.
+# CPU time of `finish_views`, "simclr_v1", compiled by XLA, relative to the batch: 0.55
+# at 224 pixels, 0.63 at 96, 0.82 at 64; for smaller images the loop saves little.
 _LARGE = 96 * 96
-_FEW_CORES = 4  # The loop runs on one of them, a batch on all.
+_FEW_CORES = 4  # The loop runs on one core, a batch on all.
 
 
 def is_cheaper(images):

@@ -1,8 +1,7 @@
 """The recipes of the views, by name; imports no TensorFlow.
 
-A recipe holds every number that shapes a view: the options of all operators, and the
-order in which they are applied. Cutout, rotation, noise and Sobel filtering are off in
-all named recipes.
+A recipe has the options of all operators, and the order in which they are applied.
+Cutout, rotation, noise and Sobel filtering are off in all named recipes.
 """
 
 from __future__ import annotations
@@ -46,11 +45,11 @@ def require_distinct(operators):
 
 require_distinct(OPERATORS)
 _NAMES = tuple(OPERATORS)
-# What follows the crop, in the reference's order; others come after.
+# The operators after the crop, in the reference's order; then all others.
 DEFAULT_ORDER = tuple(name for name in OPERATORS if OPERATORS[name].switch)
 
 
-# Reversed, because the fields of the last base class come first.
+# Reversed: dataclasses take the fields of the last base class first.
 @dataclasses.dataclass(frozen=True)
 class Recipe(
     *(operator.Options for operator in reversed(OPERATORS.values()))  # type: ignore[misc]
@@ -107,12 +106,12 @@ Recipe.__doc__ = _with_arguments(Recipe.__doc__)
 RECIPES = {
     # SimCLR v1, ImageNet: Appendix A of arXiv:2002.05709 (brightness is added).
     "simclr_v1": Recipe(brightness_mode="additive"),
-    # SimCLR v2, ImageNet: as the reference implementation trains it.
+    # SimCLR v2, ImageNet: as in the reference implementation.
     "simclr_v2": Recipe(),
     # CIFAR: Appendix B.9 (half the colour strength, no blur).
     "cifar": Recipe(color_strength=0.5, blur_probability=0.0),
     # Small grey pictures that fill their frame, such as Fashion-MNIST: milder crops
-    # (0.08 loses to raw pixels there), and only what is defined without colour.
+    # (0.08 is worse than raw pixels there), and no operators on colour.
     "small_grey": Recipe(
         crop_area_min_fraction=0.3,
         color_strength=0.5,
@@ -125,7 +124,7 @@ RECIPES = {
     "finetune": Recipe(
         jitter_probability=0.0, grayscale_probability=0.0, blur_probability=0.0
     ),
-    # Looking at an image as it is: centre crop and resize, nothing random.
+    # Evaluation: centre crop and resize, nothing random.
     "evaluate": Recipe(
         geometry="center_crop",
         flip_probability=0.0,
@@ -137,7 +136,7 @@ RECIPES = {
 
 
 def get_recipe(recipe: str | Recipe) -> Recipe:
-    """Return the recipe of that name; a recipe object is returned as it is.
+    """Return the recipe of that name; a recipe object is returned unchanged.
 
     Args:
       recipe: str, a key of `RECIPES`, or a `Recipe`.
@@ -146,7 +145,7 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
       Recipe.
 
     Raises:
-      ConfigError: there is no recipe of that name, or `recipe` is neither.
+      ConfigError: an unknown name, or another type.
 
     Example:
       >>> get_recipe("cifar").color_strength

@@ -1,4 +1,4 @@
-"""Parts of images resized to one size, bicubic: of a batch, or of one image."""
+"""Bicubic resizing of boxes to one size, for a batch or for one image."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def apply_crop(
       images: uint8 or floating in [0, 1], `[B, H, W, C]`.
       boxes: int32 `[B, 4]`: (y, x, h, w), inside the image.
       size: int, or pair (height, width).
-      flips: bool `[B]`, the images that are mirrored left to right as by `apply_flip`,
-        which costs nothing here: their columns are read in the other order. None: none.
+      flips: bool `[B]`, images to mirror left to right like `apply_flip`, at no cost:
+        their columns are read in the other order. None: no image.
 
     Returns:
       float32 tensor `[B, height, width, C]` in [0, 1].

@@ -4,21 +4,21 @@ from simclr_tf.lazy import tf
 
 
 def apply_separable(images, row_maps, column_maps, then=lambda values: values):
-    """Multiply each image by two matrices of its own, one an axis.
+    """Multiply each image by two matrices, one for each axis.
 
     out[b, i, j, c] = sum over y, x of rows[b, i, y] columns[b, j, x] in[b, y, x, c]
 
-    Resizing, cropping and blurring are all of this form. Two batched matrix products
-    do it for the whole batch at once, on the unit that a device is fastest at. (An
-    accelerator may multiply with fewer bits, as it does in every other layer: TPUs
-    with bfloat16, about half a step of an 8-bit image.)
+    Resizing, cropping and blurring are of this form. Two batched matrix products
+    compute the whole batch at once, on the fastest unit of a device. (An accelerator
+    may multiply with fewer bits, as in every other layer: TPUs with bfloat16, an error
+    of about half a step of an 8-bit image.)
 
     Args:
       images: uint8 or floating `[B, H, W, C]`, H, W and C known.
       row_maps: float32 `[B, T, H]`.
       column_maps: float32 `[B, S, W]`.
-      then: function of tensors of any shape, elementwise, applied to the result before
-        its axes are put in order: XLA cancels that transpose where planes are read.
+      then: elementwise function, applied to the result before its last transpose: XLA
+        cancels this transpose against the next one, so no data is moved.
 
     Returns:
       float32 tensor `[B, T, S, C]`.

@@ -1,7 +1,7 @@
 """View plans: how many views, of which recipe and size; imports no TensorFlow.
 
-An objective says what it needs as groups (`ViewGroup`); `plan_views` turns them into
-one `View` each.
+An objective lists its views as groups (`ViewGroup`); `plan_views` turns the groups into
+one `View` for each view.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from simclr_tf.errors import ConfigError, received_text, require
 
 @dataclasses.dataclass(frozen=True)
 class ViewGroup:
-    """Views that are made alike.
+    """Views of the same size and recipe.
 
     Attributes:
-      count: int >= 1, how many.
-      size_fraction: float in (0, 1], their side over that of a full view (SwAV's small
-        crops: 96 / 224).
-      crop_area: (min, max), part of the image's area that their crops cover; the
-        recipe's if None.
+      count: int >= 1, number of views.
+      size_fraction: float in (0, 1], side of the views / side of a full view (SwAV's
+        small crops: 96 / 224).
+      crop_area: (min, max), fraction of the image's area in a crop; the recipe's if
+        None.
     """
 
     count: int
@@ -37,7 +37,7 @@ class ViewGroup:
         require(self.count >= 1, "`count` must be >= 1.", count=self.count)
         require(
             0 < self.size_fraction <= 1,
-            "`size_fraction` must lie in (0, 1].",
+            "`size_fraction` must be in (0, 1].",
             size_fraction=self.size_fraction,
         )
 
@@ -47,7 +47,7 @@ class View:
     """One view of every image.
 
     Attributes:
-      number: int, its place in the seed tree.
+      number: int, its position in the seed tree.
       recipe: Recipe.
       size: (height, width) in pixels, or None: the images' own.
     """
@@ -63,8 +63,8 @@ class ViewPlan:
 
     Attributes:
       views: tuple of View.
-      one_branch: OneBranch, where both views come from one crop and only the first is
-        changed further; None otherwise.
+      one_branch: OneBranch, if both views come from one crop and only the first is
+        changed further; else None.
     """
 
     views: tuple[View, ...]
@@ -76,8 +76,8 @@ class ViewPlan:
         return sum(view.size == self.views[0].size for view in self.views)
 
 
-def made_alike(views):
-    """Group views of one recipe and size that follow each other: made in one pass.
+def group_like_views(views):
+    """Group successive views of one recipe and size, which are made in one pass.
 
     Args:
       views: tuple of View.
@@ -87,7 +87,7 @@ def made_alike(views):
 
     Example:
       >>> plan = plan_views("cifar", 32, (ViewGroup(2), ViewGroup(6, 0.5)))
-      >>> [len(views) for views in made_alike(plan.views)]
+      >>> [len(views) for views in group_like_views(plan.views)]
       [2, 6]
     """
     key = operator.attrgetter("recipe", "size")
@@ -99,7 +99,7 @@ def plan_views(
     image_size_pixels: int | tuple[int, int] | None = None,
     groups: Sequence[ViewGroup] = (ViewGroup(2),),
 ) -> ViewPlan:
-    """Plan the views that an objective asks for.
+    """Plan the views of an objective.
 
     Args:
       recipe: name, Recipe, a tuple of recipes, one for each view of the first group,
@@ -111,8 +111,8 @@ def plan_views(
       ViewPlan.
 
     Raises:
-      ConfigError: an unknown recipe, more or fewer recipes than views, small views of
-        a size that is not known, or a OneBranch for other than two views.
+      ConfigError: an unknown recipe, a wrong number of recipes, small views of an
+        unknown size, or a OneBranch for other than two views.
 
     Example:
       >>> plan = plan_views("cifar", 32, (ViewGroup(2), ViewGroup(6, 0.5, (0.05, 0.3))))
@@ -136,7 +136,7 @@ def plan_views(
         recipes = [get_recipe(one) for one in recipe]
         require(
             len(recipes) == groups[0].count,
-            "A list of recipes holds one for each view of the full size.",
+            "A list of recipes must have one for each view of the full size.",
             recipes=len(recipes),
             views=groups[0].count,
         )

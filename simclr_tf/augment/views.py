@@ -1,10 +1,10 @@
-"""Views of each image: the whole batch at once, or crop first and the rest later.
+"""Views of each image, for a whole batch, or in two steps: crop first, rest later.
 
-Every draw is a pure function of (the image's seed, view, operator), so a view looks
-the same whatever the batch size, the device or the order of the threads. For images
-of one size, `make_views` does everything on the batch, and XLA can compile it. For
-files of many sizes, `crop_views` cuts each image where it is decoded and
-`finish_views` does the rest on the batch, with the same draws.
+Every draw is a pure function of (the image's seed, view, operator), so a view does not
+depend on the batch size, the device or the order of the threads. For images of one
+size, `make_views` applies all operators to the batch, and XLA can compile it. For files
+of many sizes, `crop_views` crops each image when it is decoded, and `finish_views`
+applies the other operators to the batch, with the same draws.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from simclr_tf.augment.operators import OPERATORS
 from simclr_tf.augment.operators.crop import is_whole_image
 from simclr_tf.augment.recipes import get_recipe
 from simclr_tf.augment.resizing import apply_crop
-from simclr_tf.augment.view_plan import made_alike, plan_views
+from simclr_tf.augment.view_plan import group_like_views, plan_views
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 
@@ -76,10 +76,10 @@ def make_views(
         return finish_views((crop, crop), seeds, plan)
     images = check_images(images)
     made = []
-    for views in made_alike(plan.views):
+    for views in group_like_views(plan.views):
         size = _view_size(views[0].size, images)
         keys = _view_seeds(seeds, images, [view.number for view in views])
-        # One pass over all of them: fewer operations to launch and to compile.
+        # One pass over all views: fewer operations to run and to compile.
         made += _split(
             _view(_stack([images] * len(views)), _stack(keys), views[0].recipe, size),
             len(views),
@@ -133,7 +133,7 @@ def one_view(
       images: uint8 in 0..255 or floating in [0, 1], `[B, H, W, C]`; H, W, C known.
       seeds: int32 `[B, 2]`, one stateless seed an image.
       recipe: name or `Recipe`.
-      view: int >= 0, another number is another draw.
+      view: int >= 0; each number has its own draws.
       image_size_pixels: int or pair (height, width); None keeps (H, W).
 
     Returns:
@@ -187,7 +187,7 @@ def finish_views(
             changed = one_view(changed, seeds, stage, view=number)
         return changed, other
     crops, finished = list(crops), []
-    for views in made_alike(plan.views):
+    for views in group_like_views(plan.views):
         own = [as_images(crops.pop(0), "crops") for _ in views]
         keys = _view_seeds(seeds, own[0], [view.number for view in views])
         stacked = _finish(_stack(own), _stack(keys), views[0].recipe)
@@ -246,7 +246,7 @@ def _view(images, keys, recipe, size):
     """Make one view of each image; `keys` are the seeds of the view."""
     height, width = images.shape[1:3]
     if is_whole_image(recipe, size) and size == (height, width):
-        return _finish(to_unit(images), keys, recipe)  # exactly, on any device
+        return _finish(to_unit(images), keys, recipe)  # exact on any device
     crop = OPERATORS["crop"]
     draw = crop.sample(crop.own_seeds(keys), recipe, None)
     boxes = crop.boxes(draw, height, width, recipe, size)

@@ -2,18 +2,18 @@
 
 from simclr_tf.benchmarks.benchmark_record import (
     Record,
-    Row,
+    VariantTimes,
     describe_machine,
     read_record,
     write_record,
 )
+from simclr_tf.benchmarks.benchmark_runner import run_benchmark
 from simclr_tf.benchmarks.measuring import Case, Spread, Variant, measure, spread
-from simclr_tf.benchmarks.run import run_benchmark
 
 __all__ = [
     "Case",
     "Record",
-    "Row",
+    "VariantTimes",
     "Spread",
     "Variant",
     "describe_machine",

@@ -32,19 +32,19 @@ _THREAD_VARIABLES = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class VariantTimes:
     """One variant of one case.
 
     Attributes:
       case, variant, unit: str, and units: int, as in `measuring`.
-      size, line: int and str, or None where sizes are not compared.
+      size, line: int and str, or None if sizes are not compared.
       baseline: str, the variant that the ratio compares with.
       seconds: tuple of floats, one a round.
       baseline_seconds: the baseline's, of the same rounds.
-      peak_bytes: int, most memory that a fresh process with this variant alone ever
-        held; None where it was not measured.
-      added_bytes: int, how much of that came on top of what the process held before
-        the work was first done, with TensorFlow and the inputs in place.
+      peak_bytes: int, peak memory of a fresh process with this variant alone; None if
+        not measured.
+      added_bytes: int, the part of the peak above the memory of the process before
+        the work, with TensorFlow and the inputs in memory.
     """
 
     case: str
@@ -66,18 +66,18 @@ class Row:
 
     @property
     def ratio(self) -> Spread:
-        """Spread of how many times as fast as the baseline, round by round."""
+        """Spread of the speed relative to the baseline, over the rounds."""
         return spread(ratios(self.baseline_seconds, self.seconds))
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A whole benchmark.
+    """The result of a benchmark.
 
     Attributes:
       benchmark: str.
-      rows: tuple of Row.
-      command: str, what started it.
+      rows: tuple of VariantTimes.
+      command: str, the command of the benchmark.
       settings: dict, of BenchmarkConfig.
       machine: dict, see `describe_machine`.
     """
@@ -123,7 +123,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _processor():
-    """Return the first processor of /proc/cpuinfo; {} where there is none."""
+    """Return the first processor of /proc/cpuinfo; {} if there is none."""
     try:
         text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -156,7 +156,7 @@ def write_record(path: StrPath, record: Record) -> None:
 
 
 def read_record(path: StrPath) -> Record:
-    """Read what `write_record` wrote.
+    """Read the file of `write_record`.
 
     Args:
       path: path of the file.
@@ -165,7 +165,7 @@ def read_record(path: StrPath) -> Record:
       Record.
 
     Raises:
-      DataError: it is missing, or not such a file.
+      DataError: the file is missing, or of another kind.
     """
     try:
         content = read_json(path, finite=False)
@@ -173,7 +173,7 @@ def read_record(path: StrPath) -> Record:
         if known != (SCHEMA, SCHEMA_VERSION):
             raise ValueError(f"it is {known[0]} {known[1]}")
         rows = tuple(
-            Row(
+            VariantTimes(
                 **{
                     **row,
                     "seconds": tuple(row["seconds"]),

@@ -1,72 +1,28 @@
-"""Peak memory of one variant, measured in a process of its own.
+"""A program that measures the peak memory of one variant of a benchmark.
 
-The peak of a process never falls again, so variants cannot share one. The process gets
-one variant's name on stdin, does its work twice, and answers on stdout, in JSON.
+The peak of a process never falls again, so variants cannot share one. The program reads
+a variant's name on stdin, in JSON, does its work twice and answers on stdout, in JSON:
+`simclr_tf.benchmarks.run.peak_memory` starts it.
 """
 
-import dataclasses
 import json
 import pathlib
 import re
 import resource
-import subprocess
 import sys
 import tempfile
 
-from simclr_tf.benchmarks.catalogue import cases_of
+from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.config.benchmark import BenchmarkConfig
-from simclr_tf.errors import DataError
 
 _REPETITIONS = 2
-_ANSWER = """
-import json, sys
-from simclr_tf.benchmarks.fresh_process import measure_here
-print(json.dumps(measure_here(json.load(sys.stdin))))
-"""
-
-
-def peak_memory(benchmark, config, case, variant):
-    """Run one variant alone in a fresh process.
-
-    Args:
-      benchmark: str, one of BENCHMARKS.
-      config: BenchmarkConfig.
-      case, variant: str, their names.
-
-    Returns:
-      (peak_bytes, added_bytes), ints, see `Row`.
-
-    Raises:
-      DataError: the process failed; with its last words.
-    """
-    request = {
-        "benchmark": benchmark,
-        "config": dataclasses.asdict(config),
-        "case": case,
-        "variant": variant,
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", _ANSWER],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
-        raise DataError(
-            f"The process that measures the memory of `{case}`, "
-            f"`{variant}` ended with {done.returncode}: {last}"
-        )
-    answer = json.loads(done.stdout.splitlines()[-1])
-    return answer["peak_bytes"], answer["added_bytes"]
 
 
 def measure_here(request):
     """Do a variant's work in this process.
 
     Args:
-      request: dict, as `peak_memory` sends it.
+      request: dict, benchmark, case and variant by name, and the config as a dict.
 
     Returns:
       dict of peak_bytes and added_bytes.
@@ -92,8 +48,8 @@ def measure_here(request):
 
 
 def _peak_bytes():
-    """Return the most memory that the process held.
-    that begins with what the process held that started this one."""
+    """Return the most memory that the process held."""
+    # Not getrusage first: its figure begins with what the parent process held.
     try:
         status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
         return 1024 * int(re.search(r"^VmHWM:\s*(\d+) kB$", status, re.M)[1])
@@ -109,3 +65,7 @@ def _resident_bytes():
     except OSError:
         return _peak_bytes()
     return int(pages) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure_here(json.load(sys.stdin))))

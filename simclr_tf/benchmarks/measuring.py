@@ -1,7 +1,7 @@
 """Times of variants that alternate: ratios are taken within a round.
 
-Absolute times of a shared machine mean little, and two variants timed one after the
-other see two different machines. So every round runs each variant once, A B C A B C
+Absolute times on a shared machine vary, and so does the speed between two variants that
+are timed one after the other. So every round runs each variant once, A B C A B C
 ..., and what is reported is the median over the rounds of each round's own ratio.
 """
 
@@ -18,7 +18,7 @@ from simclr_tf.errors import require
 
 @dataclasses.dataclass(frozen=True)
 class Timed:
-    """The result of work that has timed the part of itself that counts."""
+    """The result of work that measured the time of its relevant part."""
 
     seconds: float
 
@@ -30,10 +30,10 @@ class Variant:
     Attributes:
       name: str.
       make: function without arguments that prepares the work (data, tracing) and
-        returns a function without arguments that does it once, to its end. That may
-        return a `Timed`, where it has to prepare something every time.
-      size: int, where sizes are compared; else None.
-      line: str, the line that it is a point of in a plot of cost against size.
+        returns a function without arguments that does the work once. This may return a
+        `Timed` if part of its time is preparation.
+      size: int, if sizes are compared; else None.
+      line: str, its line in a plot of cost against size.
     """
 
     name: str
@@ -44,13 +44,13 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Variants of the same work, compared with the first of them.
+    """Variants of the same work, compared with the first variant.
 
     Attributes:
       name: str.
       variants: tuple of Variant; the first is the baseline of the ratios.
-      units: int, how much one call does (images, pairs).
-      unit: str, of what.
+      units: int, amount of work of one call.
+      unit: str, its unit (images, pairs).
     """
 
     name: str
@@ -72,10 +72,10 @@ def measure(
     Args:
       case: Case.
       rounds: int >= 1.
-      warmup_rounds: int >= 0, rounds before those, which are not kept.
+      warmup_rounds: int >= 0, earlier rounds that are not kept.
       clock: function that returns seconds.
-      around: function of no argument whose context manager encloses one more round,
-        which is not kept (a profiler); None for none.
+      around: function without arguments that returns a context manager (a profiler)
+        for one more round, which is not kept; None for no such round.
 
     Returns:
       dict of a variant's name to its seconds, one float a round.
@@ -92,7 +92,7 @@ def measure(
     names = [variant.name for variant in case.variants]
     require(
         len(set(names)) == len(names),
-        "Variants need names of their own.",
+        "Variants must have different names.",
         case=case.name,
         variants=names,
     )
@@ -126,7 +126,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Return median and quartiles, of one number too.
+    """Return median and quartiles, also of a single number.
 
     Example:
       >>> spread([3.0, 1.0, 2.0, 4.0])
@@ -140,7 +140,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def ratios(baseline_seconds, seconds):
-    """Return how many times as fast as the baseline, round by round.
+    """Return the speed relative to the baseline in each round.
 
     Args:
       baseline_seconds, seconds: lists of floats, one a round, of the same rounds.

@@ -1,8 +1,8 @@
 """The baseline of the views: one image at a time, with operators of tf.image.
 
-This is how input pipelines of contrastive learning are usually written (the reference
-implementation's is of this form): a `tf.data` map that augments each image on the host,
-with TensorFlow's own random operators. The distributions are those of the recipe.
+Input pipelines of contrastive learning are usually written like this (the reference
+implementation too): a `tf.data` map that augments each image on the host, with
+TensorFlow's own random operators. The distributions are those of the recipe.
 """
 
 import tensorflow as tf

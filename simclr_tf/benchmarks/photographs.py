@@ -9,9 +9,10 @@ import tensorflow as tf
 def write_photographs(folder, number, *, width, seed=0):
     """Write JPEG files of random landscapes of clouds.
 
-    Random fields of all scales, each a little weaker than the one twice as coarse,
-    have the wide spectrum of photographs: at 500 x 375 and quality 90 a file takes
-    85 kB, near what ImageNet's take.
+    Random fields of all scales, finer ones a little weaker, have the wide spectrum of
+    photographs: at 500 x 375 and quality 90 a file has 85 kB, about the size of files
+      in
+    ImageNet.
 
     Args:
       folder: path, made if it is not there.

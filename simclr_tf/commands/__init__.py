@@ -1,7 +1,7 @@
 """The use cases: open data, load encoders, measure or train, and write results.
 
-Each verb of the tool has one file of its name here; open `evaluate.py` first. Pages,
-tables and figures are drawn by `simclr_tf.report` from what this room hands in.
+Each verb of the tool has a file of the same name here; open `evaluate.py` first.
+`simclr_tf.report` draws the pages, tables and figures.
 """
 
 from typing import TYPE_CHECKING

@@ -10,18 +10,19 @@ from simclr_tf.report.result_figures import compares_sizes, cost_figure
 def benchmark_and_report(
     benchmark, config, output, *, memory=False, profile=None, command=None, say=print
 ):
-    """Run a benchmark, write what it found, and say it.
+    """Run a benchmark, write its results, and print them.
 
     Args:
       benchmark, config, memory, profile, command: as for `run_benchmark`.
-      output: path of the JSON file; where sizes are compared, a plot lies beside it.
-      say: function of a str.
+      output: path of the JSON file; where sizes are compared, a plot is written beside
+        it.
+      say: function that prints a line (str).
 
     Returns:
       Record.
 
     Raises:
-      SimCLRError: as of `run_benchmark`; or a file that cannot be written.
+      SimCLRError: see `run_benchmark`; or a file that cannot be written.
     """
     require_writable(output.parent)
     if profile is not None:

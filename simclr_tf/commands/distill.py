@@ -4,43 +4,42 @@ import json
 
 from simclr_tf.config.schema import to_dict
 from simclr_tf.evaluation import DISTILL_FILE, distill, write_results
-from simclr_tf.export.publication import check_new, new_folder
+from simclr_tf.export.publication import new_folder
 from simclr_tf.markdown import prose
 from simclr_tf.report.result_tables import distill_markdown
 from simclr_tf.training.keras_files import ENCODER_FILE, STUDENT_FILE
 from simclr_tf.training.workdir import CONFIG_FILE, versions
 
 
-def distill_and_report(config, output, *, command=None, say=print):
-    """Train a student, test it beside its teacher, and write everything down.
+def distill_and_report(options, *, command=None, say=print):
+    """Train a student, test it and its teacher, and write the results.
 
-    The folder gets its name when all is there: student.keras (images to logits),
-    encoder.keras (images to features, for `load_encoder`), config.json, distill.json
-    (the schema of every evaluation) and distill.md.
+    The folder appears under its name when all files are written: student.keras (images
+    to logits), encoder.keras (images to features, for `load_encoder`), config.json,
+    distill.json (the schema of every evaluation) and distill.md.
 
     Args:
-      config: DistillConfig.
-      output: path of the folder to make.
+      options: simclr_tf.config.distill.DistillOptions.
       command: str, for the record.
-      say: function of a str.
+      say: function that prints a line (str).
 
     Returns:
       simclr_tf.evaluation.Distilled.
 
     Raises:
-      SimCLRError: what the caller can put right; nothing is left behind.
+      SimCLRError: invalid options or data; nothing is left behind.
     """
-    output = check_new(output)
-    found = distill(config, command=command, say=say)
-    table = distill_markdown(found.results)
-    record = {
-        "distillation": to_dict(config),
-        "images": found.images,
-        "history": found.history,
-        "versions": versions(),
-        "command": command,
-    }
-    with new_folder(output) as folder:
+    config = options.config()
+    with new_folder(options.output) as folder:
+        found = distill(config, command=command, say=say)
+        table = distill_markdown(found.results)
+        record = {
+            "distillation": to_dict(config),
+            "images": found.images,
+            "history": found.history,
+            "versions": versions(),
+            "command": command,
+        }
         found.student.save(folder / STUDENT_FILE)
         found.encoder.save(folder / ENCODER_FILE)
         text = json.dumps(record, indent=1) + "\n"

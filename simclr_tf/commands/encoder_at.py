@@ -1,59 +1,123 @@
-"""An encoder that a path names: its config, its channels, the place for results."""
+"""The encoder at a path: its config, its channels, and the folder for its results."""
 
+import dataclasses
 import pathlib
 
+from simclr_tf._keras import keras
 from simclr_tf.config import Config
-from simclr_tf.errors import ConfigError
+from simclr_tf.encoder_zoo import encoder_path
+from simclr_tf.errors import ConfigError, require
 from simclr_tf.files import require_writable
-from simclr_tf.training import Workdir
-from simclr_tf.training.load import look_at
+from simclr_tf.training import (
+    CheckpointStore,
+    Workdir,
+    load_encoder,
+    load_projection_head,
+)
+from simclr_tf.training.load import inspect_path
+from simclr_tf.training.workdir import CHECKPOINTS
 
 
-def config_of(path, chosen):
-    """The config that belongs to an encoder.
+@dataclasses.dataclass(frozen=True)
+class EncoderAt:
+    """An encoder that is measured, and what its files record.
+
+    Attributes:
+      name: str, its path as the user wrote it.
+      path: pathlib.Path.
+      is_run: bool, whether it is the workdir of a run.
+      config: Config, the run's, or the default one.
+      encoder: keras.Model.
+    """
+
+    name: str
+    path: pathlib.Path
+    is_run: bool
+    config: Config
+    encoder: keras.Model
+
+    @property
+    def channels(self):
+        """Channels of the images that the encoder takes; None if not known."""
+        if self.is_run:
+            return Workdir(self.path).read()["data"]["channels"]
+        if hasattr(self.encoder, "num_channels"):
+            return self.encoder.num_channels
+        return self.encoder.input_shape[-1]
+
+    @property
+    def step(self):
+        """Step of the run's newest checkpoint; None for other encoders."""
+        if not self.is_run:
+            return None
+        return CheckpointStore(self.path / CHECKPOINTS).latest().step
+
+    def projection_head(self, head_layer):
+        """Return the projection head that `--head_layer` needs, or None.
+
+        Raises:
+          ConfigError: it needs one, and the encoder is not that of a workdir.
+        """
+        if head_layer == 0:
+            return None
+        require(
+            self.is_run,
+            "The projection head is only in the workdir of a run: use "
+            "--workdir, or --head_layer=0.",
+            head_layer=head_layer,
+        )
+        return load_projection_head(Workdir(self.path), self.encoder)
+
+
+def open_encoder(options, chosen, encoder=None):
+    """Load the encoder that a verb is to measure.
 
     Args:
-      path: pathlib.Path, as of `simclr_tf.training.load.look_at`.
-      chosen: dict of flags; what they must say where the path does not.
+      options: MeasuredEncoder.
+      chosen: dict of flags for the images: they describe the data where the path does
+        not.
+      encoder: keras.Model, for a workdir whose encoder is a Python object.
 
     Returns:
-      (Config, bool): the run's, or made up from flags; whether `path` is a workdir.
+      EncoderAt.
 
     Raises:
       ConfigError: flags are missing.
-      DataError, WorkdirError: nothing there.
+      DataError, WorkdirError: nothing there, or --workdir is no run's folder.
     """
-    place = look_at(path)
+    if options.workdir:
+        Workdir(options.workdir).read()
+    path = encoder_path(options.path)
+    place = inspect_path(path)
     config = place.config()
-    if config is not None:
-        return config, place.is_run
-    for name in ("data", "image_size_pixels"):
-        if name not in chosen:
-            raise ConfigError(
-                f"{path} does not say what it was trained on: --{name} is required."
-            )
-    return Config(), False
-
-
-def channels_of(encoder, path, is_run):
-    """Channels of the images that an encoder takes; None if it does not say."""
-    if is_run:
-        return Workdir(path).read()["data"]["channels"]
-    return (
-        encoder.num_channels
-        if hasattr(encoder, "num_channels")
-        else encoder.input_shape[-1]
+    if config is None:
+        for name in ("data", "image_size_pixels"):
+            if name not in chosen:
+                raise ConfigError(
+                    f"{path} has no record of its training data: --{name} is required."
+                )
+    return EncoderAt(
+        name=str(options.path),
+        path=path,
+        is_run=config is not None and place.is_run,
+        config=config or Config(),
+        encoder=load_encoder(path, encoder=encoder),
     )
 
 
-def output_folder(path, is_run, output, home="evaluations"):
-    """The folder for results: `output`, the workdir, or one under `home`.
+def output_folder(options):
+    """Choose the folder for results: --output, the workdir, or one in `evaluations`.
 
     It is made when the first result is written.
+
+    Args:
+      options: MeasuredEncoder.
 
     Raises:
       WorkdirError: nothing can be written there.
     """
-    if output:
-        return require_writable(output)
-    return require_writable(path if is_run else pathlib.Path(home) / path.name)
+    if options.output:
+        return require_writable(options.output)
+    path = encoder_path(options.path)
+    is_run = inspect_path(path).is_run
+    return require_writable(path if is_run else pathlib.Path("evaluations") / path.name)

@@ -1,4 +1,4 @@
-"""The sections of a report that need the encoder and images: what it has learned."""
+"""The sections of a report that need the encoder and images."""
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +11,7 @@ from simclr_tf.models import count_parameters, flops_per_image
 from simclr_tf.report.blocks import (
     FeatureMaps,
     Matrix,
-    Section,
+    PageSection,
     Table,
     Text,
     class_name,
@@ -21,7 +21,7 @@ from simclr_tf.report.galleries import (
     has_labels,
     mistakes_gallery,
     neighbours_gallery,
-    one_a_class,
+    one_per_class,
 )
 from simclr_tf.training import load_probe
 
@@ -30,21 +30,21 @@ _LARGEST_MATRIX = 30
 
 
 def neighbour_section(gallery, test, others=None, *, title="after training", seed=0):
-    """Nearest neighbours of a few test images, in one representation or in several.
+    """Show the nearest neighbours of a few test images, in one or more representations.
 
     Args:
       gallery, test: ImageSample, with the features of the first representation.
       others: function of rows of `test`, returning a dict of title to (features of the
         whole gallery, features of those rows); None if there are no others.
       title: str, of the first representation.
-      seed: int, of the draw of the queries: one a class in turn.
+      seed: int, for drawing the queries: one of each class in turn.
 
     Returns:
-      Section, or None without images.
+      PageSection, or None without images.
     """
     labelled = has_labels(test)
     queries = (
-        one_a_class(test.labels, NUM_QUERIES, seed)
+        one_per_class(test.labels, NUM_QUERIES, seed)
         if labelled
         else np.arange(min(NUM_QUERIES, len(test.features)))
     )
@@ -56,14 +56,17 @@ def neighbour_section(gallery, test, others=None, *, title="after training", see
         features.update(others(queries))
     found = {name: nearest_neighbours(*both, k) for name, both in features.items()}
     is_comparison = title != "after training"
-    return Section(
+    return PageSection(
         "Nearest neighbours",
         (
             Text(
-                "The first of a row is a test image, then come the nearest of "
-                f"{len(gallery.features):,} training images with their cosine "
+                "The first image of a row is a test image, the others the nearest of "
+                f"{len(gallery.features):,} training images, with their cosine "
                 "similarity."
-                + (" ★ marks the run that finds most of the class." * is_comparison)
+                + (
+                    " ★ marks the run that finds the most images of the same class."
+                    * is_comparison
+                )
             ),
             neighbours_gallery(
                 gallery, test, queries, found, is_comparison=is_comparison
@@ -73,7 +76,7 @@ def neighbour_section(gallery, test, others=None, *, title="after training", see
 
 
 def map_section(test, number, seed=0):
-    """Features of test images as points, by PCA and t-SNE.
+    """Show the features of test images as points, by PCA and t-SNE.
 
     Args:
       test: ImageSample.
@@ -81,7 +84,7 @@ def map_section(test, number, seed=0):
       seed: int, of t-SNE.
 
     Returns:
-      Section.
+      PageSection.
     """
     number = min(number, len(test.features))
     maps = FeatureMaps(
@@ -91,13 +94,13 @@ def map_section(test, number, seed=0):
         None if test.labels is None else test.labels[:number],
         test.classes,
     )
-    return Section(
+    return PageSection(
         "Maps of the features",
         (
             Text(
                 f"Each mark is one of {number:,} of the {len(test.features):,} test "
-                "images; point at it to see the image. t-SNE keeps neighbourhoods: "
-                "distances between groups and their sizes mean little."
+                "images; point at a mark to see its image. t-SNE keeps neighbourhoods: "
+                "distances between groups and sizes of groups mean little."
             ),
             maps,
         ),
@@ -105,19 +108,19 @@ def map_section(test, number, seed=0):
 
 
 def confusion_section(run, encoder, gallery, test, *, own_images):
-    """The mistakes of the probe on the test images looked at: the worst, and a matrix.
+    """Show the probe's mistakes on the sampled test images: the worst, and a matrix.
 
-    The probe is the run's online probe where it has one for these classes, else a
-    ridge classifier on the training images looked at.
+    The probe is the run's online probe if it has one for these classes, else a ridge
+    classifier on the sampled training images.
 
     Args:
       run: RunFiles.
       encoder: keras.Model.
       gallery, test: ImageSample.
-      own_images: bool, whether they are of the data that the online probe learned.
+      own_images: bool, whether they come from the data of the online probe.
 
     Returns:
-      Section, or None without labels.
+      PageSection, or None without labels.
     """
     if not has_labels(test) or not has_labels(gallery):
         return None
@@ -127,7 +130,7 @@ def confusion_section(run, encoder, gallery, test, *, own_images):
         try:
             probe = load_probe(run.workdir, encoder)
             number = probe.kernel.shape[-1]
-        except WorkdirError:  # The run had none.
+        except WorkdirError:  # The run had no online probe.
             pass
     if probe is not None and labels.max() < number:
         scores, classes = tf.nn.softmax(probe(features)).numpy(), np.arange(number)
@@ -166,7 +169,7 @@ def _confusion(test, predictions, scores, classes, what, are_probabilities):
     blocks = [
         Text(
             f"By {what}: {np.mean(labels == predictions):.1%} of {len(labels):,} test "
-            "images are right."
+            "images are classified correctly."
         )
     ]
     wrong = np.flatnonzero(labels != predictions)
@@ -201,13 +204,17 @@ def _confusion(test, predictions, scores, classes, what, are_probabilities):
     )
     if rows:
         blocks.append(
-            Table(("true class", "taken for", "images", "of the class"), rows, "llrr")
+            Table(
+                ("true class", "predicted class", "images", "share of the class"),
+                rows,
+                "llrr",
+            )
         )
-    return Section("Mistakes of the probe", tuple(blocks))
+    return PageSection("Mistakes of the probe", tuple(blocks))
 
 
 def encoder_facts(run, encoder):
-    """Rows (what, value) on the size of the encoder.
+    """List the size of the encoder as rows (what, value).
 
     Args:
       run: RunFiles.
@@ -227,7 +234,7 @@ def encoder_facts(run, encoder):
 
 
 def features_before(encoder, gallery_batches, query_batches):
-    """Features of an untrained encoder; see `neighbour_section`."""
+    """Compute the features of an untrained encoder; see `neighbour_section`."""
     return tuple(
         extract_features(encoder, batches)[0]
         for batches in (gallery_batches, query_batches)

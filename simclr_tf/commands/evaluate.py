@@ -1,14 +1,14 @@
-"""One evaluation from a path to files: numbers, table, pictures."""
+"""The verb `evaluate`: from a path to files of numbers, a table and pictures."""
 
 import dataclasses
 
 import numpy as np
 
-from simclr_tf.commands.encoder_at import channels_of, config_of, output_folder
+from simclr_tf.commands.encoder_at import open_encoder, output_folder
 from simclr_tf.commands.labelled_data import labelled_data
 from simclr_tf.commands.view_pairs import view_pairs
+from simclr_tf.config.schema import to_dict
 from simclr_tf.data import ArraySource, evaluation_batches, plain_errors
-from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError
 from simclr_tf.evaluation import (
     EVALUATION_FILE,
@@ -19,7 +19,7 @@ from simclr_tf.evaluation import (
     nearest_neighbours,
     write_results,
 )
-from simclr_tf.evaluation.protocols import DEFAULT_PROTOCOLS, check_labels
+from simclr_tf.evaluation.protocols import check_labels
 from simclr_tf.files import write_atomically
 from simclr_tf.markdown import prose
 from simclr_tf.models.encoders import family_of
@@ -27,111 +27,73 @@ from simclr_tf.report.galleries import (
     ImageRows,
     gallery_drawing,
     neighbours_gallery,
-    one_a_class,
+    one_per_class,
     pairs_gallery,
 )
 from simclr_tf.report.result_tables import results_markdown
-from simclr_tf.training import (
-    CheckpointStore,
-    Workdir,
-    load_encoder,
-    untrained_encoder,
-)
+from simclr_tf.training import Workdir, untrained_encoder
 from simclr_tf.training.assembly import build_recipe
-from simclr_tf.training.workdir import CHECKPOINTS
 
 _NUM_VIEWS, _NUM_QUERIES, _NUM_NEIGHBOURS = 12, 8, 6
 
 
-def evaluate_and_report(
-    path,
-    *,
-    chosen=None,
-    encoder=None,
-    output=None,
-    batch_size=256,
-    views_recipe="finetune",
-    command=None,
-    options=None,
-    say=print,
-    **settings,
-):
-    """Probe an encoder, print the table, and write everything down.
+def evaluate_and_report(options, *, encoder=None, command=None, say=print):
+    """Evaluate a frozen encoder, print the table, and write the results.
 
     Args:
-      path: path of a workdir, or of an encoder for `load_encoder` (`zoo:NAME` too).
-      chosen: dict with any of data, split, test_split, data_dir, image_size_pixels:
-        what differs from the run's own.
-      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
-      output: folder for the results; the workdir, or the folder of the encoder's
-        name under `evaluations/`, if None.
-      batch_size: int.
-      views_recipe: name or Recipe of `simclr_tf.augment`, for protocols on views.
+      options: simclr_tf.config.evaluate.EvaluateOptions.
+      encoder: keras.Model, for a workdir whose encoder is a Python object.
       command: str, for the record.
-      options: dict, JSON, for the record: what the verb was asked for.
-      say: function of a str.
-      **settings: of simclr_tf.evaluation.evaluate_features.
+      say: function that prints a line (str).
 
     Returns:
       simclr_tf.evaluation.Results.
 
     Raises:
-      SimCLRError: what the caller can put right.
+      SimCLRError: invalid options or data.
     """
-    typed, path, chosen = str(path), encoder_path(path), chosen or {}
-    config, is_run = config_of(path, chosen)
-    encoder = load_encoder(path, encoder=encoder)
+    chosen = options.chosen()
+    place = open_encoder(options, chosen, encoder)
     train, test, data = labelled_data(
-        config.data,
-        chosen,
-        channels=channels_of(encoder, path, is_run),
+        place.config.data, chosen, channels=place.channels
     )
-    folder = output_folder(path, is_run, output)
-    before, step = None, None
-    if is_run:
-        step = CheckpointStore(path / CHECKPOINTS).latest().step
-        if family_of(config.encoder).can_build:
-            before = untrained_encoder(Workdir(path))
-    check_labels(
-        settings.get("protocols", DEFAULT_PROTOCOLS),
-        train.labels,
-        test.labels,
-        **{name: value for name, value in settings.items() if name != "protocols"},
-    )
-    features = {}
+    folder = output_folder(options)
+    before = None
+    if place.is_run and family_of(place.config.encoder).can_build:
+        before = untrained_encoder(Workdir(place.path))
+    check_labels(options, train.labels, test.labels)
+    size, features = data.image_size_pixels, {}
     with plain_errors():
         results = compare(
-            encoder,
+            place.encoder,
             before,
-            *(
-                evaluation_batches(source, batch_size, data.image_size_pixels)
-                for source in (train, test)
-            ),
+            evaluation_batches(train, options.batch_size, size),
+            evaluation_batches(test, options.batch_size, size),
+            options,
             data=data.source,
-            encoder_name=typed,
+            encoder_name=place.name,
             command=command,
-            step=step,
-            train_views=TrainingViews(train, data.image_size_pixels, views_recipe),
+            step=place.step,
+            train_views=TrainingViews(train, size, options.linear.recipe),
             on_measured=lambda m: say(
                 f"{m.representation:18}{m.protocol:18}{m.value:5.1f} %"
             ),
             on_features=lambda name, *found: features.update({name: found}),
-            **settings,
         )
-    results = dataclasses.replace(results, options=options or {})
+    results = dataclasses.replace(results, options=to_dict(options))
     write_results(folder / EVALUATION_FILE, results)
     table = results_markdown(results)
-    write_atomically(
-        folder / "evaluation.md", f"# Evaluation of {prose(typed)}\n\n{table}\n"
-    )
+    title = f"# Evaluation of {prose(place.name)}"
+    write_atomically(folder / "evaluation.md", f"{title}\n\n{table}\n")
     say(f"\n{table}\n")
     if isinstance(train, ArraySource) and isinstance(test, ArraySource):
-        _draw(folder, config if is_run else None, (train, test), features, say)
+        config = place.config if place.is_run else None
+        _draw(folder, config, (train, test), features, say)
     return results
 
 
 def _draw(folder, config, sources, features, say):
-    """neighbours.png, and of a run views.png; without matplotlib a line says so."""
+    """Draw neighbours.png and, of a run, views.png; print a line without matplotlib."""
     train, test = sources
     try:
         if config is not None:
@@ -151,8 +113,8 @@ def _draw(folder, config, sources, features, say):
 
 
 def _neighbours(train, test, features):
-    """Some test images with their nearest training images, in features and pixels."""
-    queries = one_a_class(test.labels, _NUM_QUERIES, seed=0)
+    """Find the nearest training images of test images, by features and by pixels."""
+    queries = one_per_class(test.labels, _NUM_QUERIES, seed=0)
     k = min(_NUM_NEIGHBOURS, train.num_examples)
     found = {
         name: nearest_neighbours(features[name][0], features[name][1][queries], k)

@@ -1,4 +1,4 @@
-"""Features as points of a plane: principal axes and t-SNE."""
+"""Maps of features in two dimensions: principal axes and t-SNE."""
 
 import numpy as np
 import threadpoolctl
@@ -12,11 +12,11 @@ _AXES_OF_TSNE = 50
 
 
 def plane_maps(features, seed=0):
-    """Two maps of features, in which cosine similarity is what counts.
+    """Lay features out as two maps, by cosine similarity.
 
-    The rows are brought to length 1 first, as kNN compares them. t-SNE sees their
-    first 50 principal axes (van der Maaten's advice), begins at PCA, and has
-    perplexity 30, or (n - 1) / 3 for few images.
+    The rows are first scaled to length 1, as for kNN. t-SNE takes the first 50
+    principal axes (van der Maaten's advice), starts from PCA, and has perplexity 30,
+    or (n - 1) / 3 for few images.
 
     Args:
       features: float array `[n, F]`, n >= 4.
@@ -55,7 +55,7 @@ def plane_maps(features, seed=0):
         learning_rate="auto",
         random_state=seed,
     )
-    # Of its threads all but one spin: on two busy cores they cost five times the time.
+    # More BLAS threads busy-wait: one thread is 5 times faster on two loaded cores.
     with threadpoolctl.threadpool_limits(1):
         places = tsne.fit_transform(coordinates[:, :_AXES_OF_TSNE])
     return {

@@ -1,4 +1,4 @@
-"""A sample of images with their features, as the page of a run needs it."""
+"""A sample of images with their features, for the page of a run."""
 
 import dataclasses
 import itertools
@@ -39,11 +39,11 @@ class ImageSample:
 
 
 def sampled_sources(options, chosen, *, channels, number, seed=0):
-    """A sample of training images and one of test images.
+    """Sample training images and test images.
 
-    Where there is no test split, both come from the training images, and no image is
-    in both: of labelled images, those that `evaluate` tests on. However many images
-    cannot be read, the sources give the others.
+    Without a test split both come from the training images, and no image is in both:
+    of labelled images, the test sample has those that `evaluate` tests on. Images that
+    cannot be read are skipped, however many there are.
 
     Args:
       options: DataConfig of the run.
@@ -53,8 +53,8 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
       seed: int, of the samples.
 
     Returns:
-      (training, test, all training images, DataConfig, str): Sources, the options in
-      force, and what to say about the test images, or "".
+      (training, test, all training images, DataConfig, str): Sources, the options that
+      were used, and a note about the test images, or "".
 
     Raises:
       SimCLRError: images that cannot be opened.
@@ -64,7 +64,7 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
     )
     if options.source.startswith("python:"):
         raise ConfigError(
-            "The images of this run came from Python: name images with --data."
+            "The images of this run were a Python object: choose images with --data."
         )
     train = _open(options, options.split, channels)
     rng = np.random.default_rng(seed)
@@ -75,8 +75,8 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
             raise
         learn, held_out = _held_out(train, rng)
         note = (
-            f"`{options.source}` has no split `{options.test_split}`: the images "
-            "tested are training images of the run."
+            f"`{options.source}` has no split `{options.test_split}`: the test images "
+            "are training images of the run."
         )
         return (
             train.subset(learn[:number]),
@@ -97,7 +97,7 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
 
 
 def encode_sample(source, encoder, image_size_pixels, batch_size=128):
-    """Features and thumbnails of all images of a source.
+    """Compute features and thumbnails of all images of a source.
 
     Args:
       source: Source.
@@ -131,7 +131,7 @@ def encode_sample(source, encoder, image_size_pixels, batch_size=128):
         first = next(batches, None)
         if first is None:
             raise DataError(
-                f"None of the {source.num_examples:,} images looked at of "
+                f"None of the {source.num_examples:,} sampled images of "
                 f"`{source.name}`, split `{source.split}`, can be read."
             )
         features, labels, rows = extract_features(
@@ -148,14 +148,14 @@ def encode_sample(source, encoder, image_size_pixels, batch_size=128):
 
 
 def readable_part(source, sample):
-    """The part of a source that a sample holds, and what to note of the rest.
+    """Leave out the images of a source that cannot be read, and note how many.
 
     Args:
       source: Source that the sample was made of.
       sample: ImageSample of `encode_sample`.
 
     Returns:
-      (Source, str): the second names how many images cannot be read, or is "".
+      (Source, str): the readable images, and a note how many were left out, or "".
 
     Raises:
       DataError: fewer than 2 images can be read.
@@ -173,7 +173,7 @@ def readable_part(source, sample):
 
 
 def _held_out(source, rng):
-    """(learn, test): rows of a source without a test split, both in random order."""
+    """Split rows without a test split into (learn, test), both in random order."""
     if source.labels is not None and np.max(source.labels) >= 0:
         parts = hold_out(source.labels)
         if min(map(len, parts)) >= 2:
@@ -191,4 +191,4 @@ def _open(options, split, channels):
         channels=channels,
         max_corrupt_fraction=1.0,
         memory_limit_bytes=0,
-    )  # Only a sample of it is decoded.
+    )  # Only a sample is decoded.

@@ -1,4 +1,4 @@
-"""The labelled images of an evaluation: what to learn on, and what to test on."""
+"""The labelled images of an evaluation: a training set and a test set."""
 
 import dataclasses
 import logging
@@ -17,25 +17,25 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
     """Open the training and the test images of an evaluation.
 
     Args:
-      options: DataConfig of the run, or made up from flags.
+      options: DataConfig of the run, or one made from flags.
       chosen: dict of flag to value, what differs from `options`.
       channels: int, of the images that the encoder takes.
       may_hold_out: bool; without a test split, hold out every fifth labelled image of
-        each class (seeded), and say so. None: the rule of the kind of data set.
+        each class (seeded), and log a line. None: the rule of the kind of data set.
 
     Returns:
-      (train, test, DataConfig): sources with labels, and the options in force.
+      (train, test, DataConfig): sources with labels, and the options that were used.
 
     Raises:
-      SimCLRError: images without labels, or a split that is not there.
+      SimCLRError: images without labels, or a missing split.
     """
     options = dataclasses.replace(
         options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
     )
     if options.source.startswith("python:"):
         raise ConfigError(
-            "The images of this run came from Python: say which labelled images to use "
-            "with --data."
+            "The images of this run were a Python object: choose labelled images with "
+            "--data."
         )
     if may_hold_out is None:
         may_hold_out = kind_of(options.source)[0].may_hold_out
@@ -58,9 +58,9 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
 
 
 def has_labels_to_test_on(options, chosen):
-    """Whether `labelled_data` would find labels to learn on and to test on.
+    """Tell whether `labelled_data` would find labels to learn on and to test on.
 
-    The images are listed, and not decoded.
+    The images are listed, but not decoded.
 
     Args:
       options, chosen: as for `labelled_data`.
@@ -89,7 +89,7 @@ def has_labels_to_test_on(options, chosen):
 def hold_out(labels):
     """Choose the test images of a set without a test split: a fifth of each class.
 
-    Every verb that measures, and the page of a run, choose the same images.
+    All verbs and the page of a run use this function, so they test on the same images.
 
     Args:
       labels: int array `[n]`, -1 for unlabelled; some are labelled.

@@ -1,8 +1,7 @@
 """Each operator of a recipe at several strengths, on a few images: SimCLR's Figure 4.
 
-Every operator sets its draws by hand here, not at random: from the mildest to the
-strongest that the recipe can draw, or, where the recipe leaves the operator out, that
-it would draw by default.
+The strengths are not random here: they go from the mildest to the strongest that the
+recipe can draw, or that the defaults can draw if the recipe does not use the operator.
 """
 
 import dataclasses
@@ -15,7 +14,7 @@ from simclr_tf.report.blocks import Tile
 
 
 def operator_rows(images, large_images, recipe):
-    """Rows of tiles, one an operator.
+    """Make rows of tiles, one an operator.
 
     Args:
       images: float32 `[n, S, S, C]` in [0, 1], as large as a view.
@@ -24,7 +23,7 @@ def operator_rows(images, large_images, recipe):
 
     Returns:
       tuple of (title, tuple of Tile): the originals, the crop, the flip, the four
-      colour operators, and so on; those that need colour only for three channels.
+      colour operators, and so on; colour operators only for images of three channels.
 
     Example:
       >>> rows = operator_rows(*[np.zeros([1, 8, 8, 1], np.float32)] * 2, Recipe())
@@ -41,7 +40,7 @@ def operator_rows(images, large_images, recipe):
 
 
 def _tiles(shown):
-    """All strengths of the first image, then of the next."""
+    """Make the tiles: all strengths of the first image, then of the next."""
     number = len(shown[0][1])
     return tuple(
         Tile(np.asarray(changed[image]), caption)
@@ -51,7 +50,7 @@ def _tiles(shown):
 
 
 def changed_fields(recipe, named):
-    """The fields in which a recipe differs from another, as rows of a table.
+    """List the fields in which two recipes differ, as rows of a table.
 
     Args:
       recipe, named: Recipe.

@@ -1,4 +1,4 @@
-"""One page about a run, or about several side by side."""
+"""The verb `report`: one page about a run, or about several side by side."""
 
 from simclr_tf.commands.encoder_sections import (
     confusion_section,
@@ -17,7 +17,7 @@ from simclr_tf.commands.view_pairs import view_pairs
 from simclr_tf.data import evaluation_batches
 from simclr_tf.errors import SimCLRError, require
 from simclr_tf.models.encoders import family_of
-from simclr_tf.report.blocks import Page, Section, Text
+from simclr_tf.report.blocks import Page, PageSection, Text
 from simclr_tf.report.comparison_sections import comparison_sections
 from simclr_tf.report.galleries import pairs_gallery
 from simclr_tf.report.pages import prepare_output, write_page
@@ -49,28 +49,28 @@ def report_of_runs(
 ):
     """Write the report of a run, or the comparison of several.
 
-    The encoders are loaded too: for neighbours, and of one run for maps and the
-    mistakes of its probe.
+    The encoders are loaded for the nearest neighbours; for a single run also for maps
+    and the mistakes of its probe.
 
     Args:
       paths: list of paths of workdirs.
       output: path for `write_page`.
-      chosen: dict with any of data, split, test_split, data_dir: the images to look
-        at, where they are not the run's own.
-      encoder: keras.Model, for a workdir whose encoder was handed in from Python.
+      chosen: dict with any of data, split, test_split, data_dir: the images to show, if
+        not the run's own.
+      encoder: keras.Model, for a workdir whose encoder is a Python object.
       features: bool, False leaves out what needs the encoder or images.
-      num_images: int >= 4, training and test images that are looked at.
+      num_images: int >= 4, sampled training and test images, each.
       map_images: int >= 4, images of the maps.
       seed: int, of the samples and of t-SNE.
       command: str, what made the page, shown at its end.
-      say: function of a str.
+      say: function that prints a line (str).
 
     Returns:
       list of pathlib.Path, what was written.
 
     Raises:
-      SimCLRError: no workdir, or images that were asked for and are not there. Where
-        the run's own images are gone, the page says so instead.
+      SimCLRError: no workdir, or chosen images that cannot be opened. If the run's own
+        images are missing, the page has a note instead.
     """
     require(
         min(num_images, map_images) >= 4,
@@ -101,11 +101,11 @@ def _page_of_run(run, chosen, encoder, features, settings, say):
         try:
             learned, views, facts = _learned(run, chosen, encoder, settings, say)
         except SimCLRError as error:
-            if chosen:  # The user's own words are not dropped silently.
+            if chosen:  # Images that the user chose must not be dropped silently.
                 raise
-            say(f"Without pictures of images: {error}")
+            say(f"No images on the page: {error}")
             learned = [
-                Section(
+                PageSection(
                     "Images", (Text(f"No views, neighbours or maps: {error}", "note"),)
                 )
             ]
@@ -125,13 +125,13 @@ def _page_of_run(run, chosen, encoder, features, settings, say):
 
 
 def _learned(run, chosen, encoder, settings, say):
-    """(what the encoder learned, pairs of views, facts): what needs images."""
+    """Return (what the encoder learned, pairs of views, facts): what needs images."""
     config, seed = run.config, settings["seed"]
     size, channels = config.data.image_size_pixels, run.record["data"]["channels"]
     train, test, every, data, note = sampled_sources(
         config.data, chosen, channels=channels, number=settings["num_images"], seed=seed
     )
-    # The first images of the run, by the seeds that it gave them.
+    # The first images of the run, with the seeds of the run.
     pairs = view_pairs(
         every,
         build_recipe(config.augment),
@@ -139,22 +139,22 @@ def _learned(run, chosen, encoder, settings, say):
         number=NUM_VIEWS,
         seed=config.seed,
     )
-    views = [Section("Pairs of views", (pairs_gallery(pairs, NUM_VIEWS),))]
+    views = [PageSection("Pairs of views", (pairs_gallery(pairs, NUM_VIEWS),))]
     if run.step is None:
         nothing = Text(
-            "No whole checkpoint yet: no neighbours, maps or confusion.", "note"
+            "No complete checkpoint yet: no neighbours, maps or confusion.", "note"
         )
-        return [Section("Features", (nothing,))], views, []
+        return [PageSection("Features", (nothing,))], views, []
     say(
-        f"Looking at {train.num_examples:,} training and {test.num_examples:,} test "
+        f"Encoding {train.num_examples:,} training and {test.num_examples:,} test "
         f"images of {data.source} ..."
     )
     try:
         trained = load_encoder(run.workdir.path, encoder=encoder)
-    except SimCLRError as error:  # Handed in from Python, and not again.
-        return [Section("Features", (Text(str(error), "note"),))], views, []
+    except SimCLRError as error:  # A custom encoder that was not passed.
+        return [PageSection("Features", (Text(str(error), "note"),))], views, []
     gallery, tested = (encode_sample(source, trained, size) for source in (train, test))
-    # From here on only images that can be read: rows of sources and samples agree.
+    # Only readable images from here on: rows of sources and samples agree.
     train, unreadable_train = readable_part(train, gallery)
     test, unreadable_test = readable_part(test, tested)
     notes = [text for text in (note, unreadable_train, unreadable_test) if text]
@@ -164,7 +164,7 @@ def _learned(run, chosen, encoder, settings, say):
     if family_of(config.encoder).can_build:
 
         def before(rows):
-            # A part of a source has two images at least.
+            # A subset of a source has at least two images.
             rows = list(rows) if len(rows) > 1 else [*rows, *rows]
             found = features_before(
                 untrained_encoder(run.workdir),
@@ -183,13 +183,13 @@ def _learned(run, chosen, encoder, settings, say):
         ),
     ]
     blocks = tuple(Text(text, "note") for text in notes)
-    sections = [Section("Images", blocks)] if blocks else []
+    sections = [PageSection("Images", blocks)] if blocks else []
     sections += [section for section in found if section is not None]
     return sections, views, encoder_facts(run, trained)
 
 
 def _learned_by(runs, chosen, settings, say):
-    """Sections on the same images as each of several encoders sees them."""
+    """Make the sections that show the same images in the features of each encoder."""
     seed = settings["seed"]
     try:
         seen = {}
@@ -203,7 +203,7 @@ def _learned_by(runs, chosen, settings, say):
                 seed=seed,
             )
             encoder = load_encoder(run.workdir.path)
-            say(f"Looking at images of {data.source} with {run.name} ...")
+            say(f"Encoding images of {data.source} with {run.name} ...")
             seen[run.name] = [
                 encode_sample(part, encoder, size) for part in (train, test)
             ]
@@ -214,13 +214,13 @@ def _learned_by(runs, chosen, settings, say):
                     other.names == first.names
                     for other, first in zip(others, (gallery, test), strict=True)
                 ),
-                "The runs have different images: name the same ones with --data.",
+                "The runs have different images: choose images for all with --data.",
             )
     except SimCLRError as error:
-        if chosen:  # The user's own words are not dropped silently.
+        if chosen:  # Images that the user chose must not be dropped silently.
             raise
         note = Text(f"No neighbours side by side: {error}", "note")
-        return [Section("Nearest neighbours", (note,))]
+        return [PageSection("Nearest neighbours", (note,))]
     first, *rest = seen
 
     def others(rows):

@@ -1,9 +1,9 @@
-"""The model card's facts, gathered from a workdir."""
+"""The facts of a model card, collected from a workdir."""
 
 import dataclasses
 import pathlib
 
-from simclr_tf.commands.hidden_paths import without_folders
+from simclr_tf.commands.stripped_paths import strip_folders
 from simclr_tf.config.pretrain import OBJECTIVES
 from simclr_tf.config.schema import find_guest
 from simclr_tf.data import licence_of
@@ -24,23 +24,23 @@ RESULT_FILES = (EVALUATION_FILE, FINETUNE_FILE)
 
 
 def card_of_run(workdir, *, publish=False):
-    """The card of a run's encoder, with whatever was measured of it.
+    """Make the card of a run's encoder, with every result measured so far.
 
     Args:
       workdir: simclr_tf.training.Workdir.
-      publish: bool, leave out the folders of this machine: of absolute paths only the
-        last name is kept.
+      publish: bool, leave out the folders of this machine: only the last name of an
+        absolute path is kept.
 
     Returns:
-      dict for `simclr_tf.export.card_markdown`. Its sections and results are those of
-      evaluation.json and finetune.json in the workdir, as far as they are there and
-      of its newest checkpoint.
+      dict for `simclr_tf.export.card_markdown`. Its sections and results come from
+      evaluation.json and finetune.json in the workdir, if they belong to the newest
+      checkpoint.
 
     Raises:
       WorkdirError: not a workdir.
       DataError: a file of results that cannot be read.
     """
-    hidden = without_folders if publish else lambda value: value
+    hidden = strip_folders if publish else lambda value: value
     record, config = record_of_run(workdir, publish=publish), workdir.config()
     checkpoint = CheckpointStore(workdir.path / CHECKPOINTS).latest()
     step = 0 if checkpoint is None else checkpoint.step
@@ -75,12 +75,12 @@ def card_of_run(workdir, *, publish=False):
 
 
 def fine_tuned_card(card, path):
-    """The card of a fine-tuned encoder, from that of the run it comes from.
+    """Make the card of a fine-tuned encoder from the card of its run.
 
-    What was measured of the pretrained encoder is not true of it, and left out.
+    Results of the pretrained encoder do not hold for it and are left out.
 
     Args:
-      card: dict as of `card_of_run`.
+      card: dict, see `card_of_run`.
       path: path of the fine-tuned network, for its last name.
 
     Returns:
@@ -89,7 +89,7 @@ def fine_tuned_card(card, path):
     Example:
       >>> fine_tuned_card({"data": "mine", "results": [1]}, "run/classifiers/1_percent")
       {'data': 'mine', 'notes': ['Fine-tuned on labels afterwards (1_percent of \
-finetune.md): encoder and logits are those of that network, of the first seed.']}
+finetune.md): encoder and logits are from that network, of the first seed.']}
     """
     measured = ("sections", "results")
     name = pathlib.Path(path).name
@@ -97,7 +97,7 @@ finetune.md): encoder and logits are those of that network, of the first seed.']
         name = pathlib.Path(path).resolve().parent.name
     note = (
         f"Fine-tuned on labels afterwards ({name} of finetune.md): encoder and "
-        "logits are those of that network, of the first seed."
+        "logits are from that network, of the first seed."
     )
     return {
         **{key: value for key, value in card.items() if key not in measured},
@@ -106,15 +106,15 @@ finetune.md): encoder and logits are those of that network, of the first seed.']
 
 
 def record_of_run(workdir, *, publish=False):
-    """The record of a workdir, for the config.json of an export.
+    """Make the record of a workdir, for the config.json of an export.
 
     Args:
       workdir: simclr_tf.training.Workdir.
-      publish: bool, without the folders of this machine; prepared data sets are then
-        looked for where TensorFlow Datasets does by itself.
+      publish: bool, leave out the folders of this machine; prepared data sets are then
+        searched in the default folder of TensorFlow Datasets.
 
     Returns:
-      dict as of `Workdir.read`.
+      dict, see `Workdir.read`.
 
     Raises:
       WorkdirError: not a workdir.
@@ -122,7 +122,7 @@ def record_of_run(workdir, *, publish=False):
     record = workdir.read()
     if not publish:
         return record
-    record = without_folders(record)
+    record = strip_folders(record)
     if "data_dir" in record["config"].get("data", {}):
         record["config"]["data"]["data_dir"] = None
     return record
@@ -154,7 +154,7 @@ def _network(config):
 
 
 def _measured(workdir, step, hidden):
-    """Sections, results and notes of the files of results in a workdir."""
+    """Collect sections, results and notes of the files of results in a workdir."""
     parts = {"sections": [], "results": [], "notes": []}
     for name in RESULT_FILES:
         if not (workdir.path / name).is_file():
@@ -163,7 +163,7 @@ def _measured(workdir, step, hidden):
         if results.step != step:
             parts["notes"].append(
                 f"{name} is of step {results.step}, not of step {step}: measure again "
-                "for its figures."
+                "to have its results here."
             )
             continue
         results = hidden(dataclasses.asdict(results))

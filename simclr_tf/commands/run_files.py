@@ -1,4 +1,4 @@
-"""What the files of a run say, read once: configuration, curve, results."""
+"""The files of a run, read once: configuration, curve, results."""
 
 import dataclasses
 import pathlib
@@ -21,16 +21,16 @@ RESULT_FILES = (EVALUATION_FILE, FINETUNE_FILE, TRANSFER_FILE)
 
 @dataclasses.dataclass(frozen=True)
 class RunFiles:
-    """A run as its files tell it.
+    """The content of a run's files.
 
     Attributes:
-      name: str, what it is called on a page.
+      name: str, name of the run on a page.
       workdir: Workdir.
       record: dict of config.json: config, data, versions, command.
       config: Config.
       records: list of dicts, one an epoch, of metrics.jsonl.
-      results: dict of file name to Results, those of `RESULT_FILES` that are there.
-      step: int of the newest whole checkpoint, or None.
+      results: dict of file name to Results, those of `RESULT_FILES` that exist.
+      step: int of the newest complete checkpoint, or None.
       problems: tuple of str, files that could not be read.
     """
 
@@ -65,7 +65,7 @@ def read_run(path, name=None):
       RunFiles.
 
     Raises:
-      WorkdirError: it is no workdir, or its config.json is damaged.
+      WorkdirError: the path is not a workdir, or its config.json is damaged.
     """
     workdir = Workdir(path)
     record, config = workdir.read(), workdir.config()
@@ -90,7 +90,7 @@ def read_run(path, name=None):
 
 
 def names_of(paths):
-    """Short names that tell runs apart: last parts of their paths, as many as needed.
+    """Shorten the paths of runs to the last parts, as many as make them different.
 
     Args:
       paths: list of paths.

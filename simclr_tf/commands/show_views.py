@@ -1,4 +1,4 @@
-"""What a recipe does to one's own images: each operator, pairs of views, warnings."""
+"""The verb `show_views`: each operator of a recipe, pairs of views, warnings."""
 
 import dataclasses
 import pathlib
@@ -9,13 +9,13 @@ from simclr_tf.commands.view_checks import measure_views, measures_table, view_w
 from simclr_tf.commands.view_pairs import resized_images, view_pairs
 from simclr_tf.data import ArraySource, open_source, plain_errors
 from simclr_tf.errors import require
-from simclr_tf.report.blocks import Gallery, Page, Section, Table, Text
+from simclr_tf.report.blocks import Gallery, Page, PageSection, Table, Text
 from simclr_tf.report.galleries import gallery_drawing, pairs_gallery
 from simclr_tf.report.pages import prepare_output, write_page
 from simclr_tf.training.assembly import build_recipe
 
-# Crops are cut from images as large as they are stored, to be as sharp as in training;
-# larger ones are shrunk to this.
+# Crops are cut from images of the stored size, to be as sharp as in training; larger
+# images are shrunk to this size.
 _LARGEST_PIXELS = 512
 
 
@@ -29,23 +29,23 @@ def show_views(
     command=None,
     say=print,
 ):
-    """Show and judge a recipe before a run: nothing is trained.
+    """Show and check a recipe before a run; nothing is trained.
 
     Args:
-      config: Config, of which `data`, `augment` and `seed` count.
+      config: Config, of which `data`, `augment` and `seed` are used.
       output: path: FILE.png, FILE.html, FILE.md, or a folder that gets
         show_views.html, show_views.md and show_views.png.
-      num_images: int >= 1, images that the operators are shown on.
+      num_images: int >= 1, images on which the operators are shown.
       num_shown: int >= 1, pairs that are shown.
       num_pairs: int >= 2, pairs that are measured.
       command: str, what made the page, shown at its end.
-      say: function of a str.
+      say: function that prints a line (str).
 
     Returns:
       list of pathlib.Path, what was written.
 
     Raises:
-      SimCLRError: what the caller can put right.
+      SimCLRError: invalid options or data.
     """
     require(
         num_images >= 1 and num_shown >= 1 and num_pairs >= 2,
@@ -55,7 +55,7 @@ def show_views(
         num_pairs=num_pairs,
     )
     data, views = config.data, build_recipe(config.augment)
-    # Its numbers alone, also where the views are of one branch.
+    # The recipe itself, even if only one branch is changed.
     recipe = build_recipe(dataclasses.replace(config.augment, one_branch=None))
     output = pathlib.Path(output).expanduser()
     source = open_source(
@@ -65,7 +65,7 @@ def show_views(
         channels=data.channels,
         max_corrupt_fraction=data.max_corrupt_fraction,
         memory_limit_bytes=0,
-    )  # Only what is shown is decoded.
+    )  # Only the images that are shown are decoded.
     prepare_output(
         output,
         ("matplotlib",) if output.suffix == ".png" else ("matplotlib", "jinja2"),
@@ -102,7 +102,7 @@ def show_views(
 
 
 def _large(source, pairs, number, size):
-    """The first images, as large as they are stored, up to a limit."""
+    """Return the first images as large as they are stored, up to a limit."""
     if isinstance(source, ArraySource):
         stored = max(source.image_shape[:2])
     else:
@@ -118,7 +118,7 @@ def _page(config, recipe, measures, warnings, operators, final):
     named = get_recipe(config.augment.recipe)
     changes = changed_fields(recipe, named)
     verdict = [Text(warning, "warning") for warning in warnings] or [
-        Text(f"Nothing to warn of in {measures.num_pairs} pairs.", "note")
+        Text(f"No warnings for {measures.num_pairs} pairs.", "note")
     ]
     recipe_blocks = [
         Text(
@@ -129,7 +129,7 @@ def _page(config, recipe, measures, warnings, operators, final):
     if config.augment.one_branch:
         recipe_blocks.append(
             Text(
-                "View a alone is changed, after one crop for both, by: "
+                "Both views have the same crop; only view a is changed, by: "
                 f"{', '.join(config.augment.one_branch_operators())}."
             )
         )
@@ -142,8 +142,8 @@ def _page(config, recipe, measures, warnings, operators, final):
         f"Recipe `{config.augment.recipe}`, views of {config.data.image_size_pixels} "
         f"pixels, seed {config.seed}",
         (
-            Section(
-                "Does it leave a task, and images?",
+            PageSection(
+                "Is the task neither too easy nor impossible?",
                 (
                     *verdict,
                     Table(
@@ -152,8 +152,8 @@ def _page(config, recipe, measures, warnings, operators, final):
                     ),
                 ),
             ),
-            Section("Pairs of views", (final,)),
-            Section("Operators", (operators,)),
-            Section("Recipe", tuple(recipe_blocks)),
+            PageSection("Pairs of views", (final,)),
+            PageSection("Operators", (operators,)),
+            PageSection("Recipe", tuple(recipe_blocks)),
         ),
     )

@@ -1,4 +1,4 @@
-"""A study of the paper's ablations as a page: figure, table, cells, their curves."""
+"""The page of a study: figure, table, cells and their curves."""
 
 import pathlib
 
@@ -6,7 +6,7 @@ from simclr_tf.commands.run_files import read_run
 from simclr_tf.errors import DataError, SimCLRError
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.limits import read_json
-from simclr_tf.report.blocks import Page, Picture, Section, Table, Text
+from simclr_tf.report.blocks import Page, PageSection, Picture, Table, Text
 from simclr_tf.report.pages import prepare_output, write_page
 from simclr_tf.report.run_sections import curve_section
 from simclr_tf.report.tables import number_text
@@ -21,17 +21,16 @@ def report_of_study(folder, output, *, command=None, say=print):
 
     Args:
       folder: path of a study: study.json with study, title, paper and cells (name,
-        workdir, seed, status, values), and study.png and study.svg as far as they are
-        there.
+        workdir, seed, status, values), and study.png and study.svg if they exist.
       output: path for `write_page`.
       command: str, what made the page, shown at its end.
-      say: function of a str.
+      say: function that prints a line (str).
 
     Returns:
       list of pathlib.Path, what was written.
 
     Raises:
-      DataError: it is no study, or its study.json is damaged.
+      DataError: the folder is not a study, or its study.json is damaged.
     """
     folder = pathlib.Path(folder).expanduser()
     study = read_study(folder)
@@ -51,7 +50,7 @@ def report_of_study(folder, output, *, command=None, say=print):
 
 
 def read_study(folder):
-    """The record of a study.
+    """Read the record of a study.
 
     Args:
       folder: pathlib.Path.
@@ -60,14 +59,14 @@ def read_study(folder):
       dict of study.json.
 
     Raises:
-      DataError: there is none, or it is damaged.
+      DataError: study.json is missing or damaged.
     """
     path = folder / STUDY_FILE
     try:
         study = read_json(path, finite=False)
     except OSError as error:
         raise DataError(
-            f"{folder} is no study: {STUDY_FILE} cannot be read ({error.strerror})."
+            f"{folder} is not a study: {STUDY_FILE} cannot be read ({error.strerror})."
         ) from error
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}") from error
@@ -77,12 +76,12 @@ def read_study(folder):
         or not isinstance(study.get("cells"), list)
         or not all(isinstance(cell, dict) for cell in study["cells"])
     ):
-        raise DataError(f"{path} is no study: it has no name or no cells.")
+        raise DataError(f"{path} is not a study: it has no name or no cells.")
     return study
 
 
 def _outcome(folder, study):
-    """The figure, what the paper has, and the numbers of the study."""
+    """Show the figure, the paper's numbers and the study's numbers."""
     blocks, paper = [], study.get("paper")
     title = study.get("title") or study["study"]
     failed = [cell for cell in study["cells"] if cell.get("status") == "failed"]
@@ -103,14 +102,14 @@ def _outcome(folder, study):
         blocks.append(Text(f"In the paper: {paper}. {study.get('note', '')}".strip()))
     if not study["cells"] or not blocks:
         blocks.append(Text("No cell has ended yet.", "note"))
-    return Section("Outcome", tuple(blocks))
+    return PageSection("Outcome", tuple(blocks))
 
 
 def _cells(study):
-    """Every cell with its status and values; none is left out."""
+    """List every cell with its status and values."""
     cells = study["cells"]
     if not cells:
-        return Section("All cells", (Text("No cell has begun yet.", "note"),))
+        return PageSection("All cells", (Text("No cell has begun yet.", "note"),))
     values = list(
         dict.fromkeys(name for cell in cells for name in (cell.get("values") or {}))
     )
@@ -133,13 +132,13 @@ def _cells(study):
         "time",
         "error",
     )
-    return Section(
+    return PageSection(
         "All cells", (Table(header, rows, "lrl" + "r" * len(values) + "rl"),)
     )
 
 
 def _curves(folder, cells):
-    """The curves of the cells over each other, of one seed; None without any."""
+    """Draw the curves of all cells of one seed together; None without any."""
     runs = []
     seed = min(
         (cell["seed"] for cell in cells if isinstance(cell.get("seed"), int)),
@@ -149,11 +148,11 @@ def _curves(folder, cells):
         if cell.get("seed") == seed and cell.get("workdir"):
             try:
                 run = read_run(folder / cell["workdir"], _cell_name(cell))
-            except SimCLRError:  # The table says what became of the cell.
+            except SimCLRError:  # The table shows the status of the cell.
                 continue
             runs += [run] if run.records else []
     if len(runs) > _MOST_CURVES:
-        return Section(
+        return PageSection(
             "Training curves",
             (
                 Text(

@@ -1,4 +1,4 @@
-"""Whether a recipe leaves a task and leaves images: measured over pairs of views.
+"""Checks that a recipe's views are neither trivially alike nor nearly empty.
 
 The thresholds were chosen by looking at recipes that are known to train and at
 recipes that cannot, 256 pairs each, on Freedoom-12 (colour, 32 px, dark scenes) and
@@ -23,31 +23,31 @@ import numpy as np
 
 from simclr_tf.errors import DataError
 
-# Two views of one image closer than this part of the usual distance between views of
-# different images differ by less than an eye would call another picture.
+# A fraction of the median distance between views of different images. Two views of one
+# image that are closer look like the same picture.
 NEAR_IDENTICAL_DISTANCE = 0.3
-# 2.5 of 255 grey levels: to an eye, one flat colour.
+# 2.5 of 255 grey levels: it looks like one flat colour.
 NEAR_EMPTY_CONTRAST = 0.01
 # Above these fractions of the pairs there is a warning; see the table above.
 MOST_NEAR_IDENTICAL = 0.2
 MOST_BY_PIXELS = 0.4
 MOST_BY_HISTOGRAMS = 0.25
 MOST_NEAR_EMPTY = 0.1
-# Among fewer pairs a partner is found by chance too often to say anything.
+# Among fewer pairs the partner is too often nearest by chance.
 FEWEST_TO_SEARCH = 64
 _BINS = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class ViewMeasures:
-    """What `measure_views` found; fractions are of the pairs.
+    """The results of `measure_views`; fractions are of the pairs.
 
     Attributes:
       num_pairs: int.
       near_identical: float, pairs whose distance is below `NEAR_IDENTICAL_DISTANCE`
         of the median distance between views of different images.
-      by_pixels: float, pairs of which view b is nearer to view a than any other image's
-        is, in pixels.
+      by_pixels: float, pairs whose view b is nearer to view a than the view b of any
+        other image, in pixels.
       by_histograms: float, the same by histograms of each channel.
       near_empty: float, pairs with a view of a contrast below `NEAR_EMPTY_CONTRAST`.
       near_empty_images: float, original images of such a contrast.
@@ -106,13 +106,13 @@ def measure_views(images, view_a, view_b):
 
 
 def view_warnings(measures):
-    """What is wrong with a recipe, one line each with figures and a way out.
+    """List what is wrong with a recipe: one line each, with figures and a way out.
 
     Args:
       measures: ViewMeasures.
 
     Returns:
-      list of str; empty where nothing is.
+      list of str; empty if nothing is wrong.
 
     Example:
       >>> view_warnings(ViewMeasures(256, 0.5, 0.1, 0.1, 0.0, 0.0))[0][:56]
@@ -155,7 +155,7 @@ def view_warnings(measures):
 
 
 def measures_table(measures):
-    """Rows (measure, of the pairs, too many from) of a table.
+    """Tabulate measures of views as rows (measure, of the pairs, too many from).
 
     Args:
       measures: ViewMeasures.
@@ -173,12 +173,12 @@ def measures_table(measures):
             f"{MOST_NEAR_IDENTICAL:.0%}",
         ),
         (
-            "partner is nearest in pixels",
+            "other view is nearest in pixels",
             f"{m.by_pixels:.1%}",
             f"{MOST_BY_PIXELS:.0%}" if searched else few,
         ),
         (
-            "partner is nearest in colour histograms",
+            "other view is nearest in colour histograms",
             f"{m.by_histograms:.1%}",
             f"{MOST_BY_HISTOGRAMS:.0%}" if searched else few,
         ),
@@ -191,7 +191,7 @@ def measures_table(measures):
 
 
 def _distances(a, b):
-    """`[N, N]`, root mean squares of the differences of rows of a and rows of b."""
+    """Compute root mean squares of rows of a minus rows of b, `[N, N]`."""
     squares = np.zeros([len(a), len(b)])
     for start in range(0, a.shape[1], 4096):  # float64, a part of the pixels at a time.
         x, y = (part[:, start : start + 4096].astype(np.float64) for part in (a, b))
@@ -200,12 +200,12 @@ def _distances(a, b):
             + np.square(y).sum(axis=1)
             - 2 * x @ y.T
         )
-    # Equal rows are at 0, which the subtraction only nearly gives.
+    # Equal rows have distance 0; the subtraction leaves a rounding error.
     return np.sqrt(np.where(squares > 1e-9, squares, 0) / a.shape[1])
 
 
 def _found(distances):
-    """float, rows whose partner is nearer than all others; ties find nothing."""
+    """Compute the share of rows whose partner is nearer than all others; no ties."""
     others = distances + np.where(np.eye(len(distances), dtype=bool), np.inf, 0)
     return float(np.mean(np.diag(distances) + 1e-9 < others.min(axis=1)))
 
@@ -215,7 +215,7 @@ def _contrasts(images):
 
 
 def _histograms(images):
-    """float `[N, bins C]`: how much of each channel lies in each of 8 equal bins."""
+    """Compute the share of pixels in each of 8 bins, float `[N, bins C]`."""
     bins = np.minimum((images * _BINS).astype(int), _BINS - 1)
     return np.stack(
         [(bins == place).mean(axis=(1, 2)) for place in range(_BINS)], axis=1

@@ -1,4 +1,4 @@
-"""Images of a source, and the pairs of views that training makes of them."""
+"""Images of a source, with the pairs of views that training makes from them."""
 
 from typing import NamedTuple
 
@@ -25,13 +25,13 @@ class ViewPairs(NamedTuple):
 
 
 def view_pairs(source, recipe, *, image_size_pixels, number, seed=0):
-    """The first views that a run with this seed sees of some images.
+    """Make the first views that a run with this seed sees of some images.
 
     Args:
       source: Source, see `simclr_tf.data.open_source`.
       recipe: name or Recipe.
       image_size_pixels: int, size of a view.
-      number: int >= 2; at most the images there are.
+      number: int >= 2; at most the number of images.
       seed: int, the run seed: it draws the images and the views.
 
     Returns:
@@ -67,7 +67,7 @@ def view_pairs(source, recipe, *, image_size_pixels, number, seed=0):
 
 
 def resized_images(source, ids, image_size_pixels):
-    """Some images of a source as evaluation sees them.
+    """Read images of a source at the size that evaluation uses.
 
     Args:
       source: Source.

@@ -1,7 +1,7 @@
-"""Options of every verb, once each: default, help, unit and check.
+"""Options of every verb, each declared once: default, help, unit and check.
 
 Frozen dataclasses; flags, help, config.json and the reports' tables follow from them.
-Start with `pretrain.py`; `schema.py` is what an option is. Nothing here imports
+Start with `pretrain.py`; `schema.py` has the parts of an option. Nothing here imports
 TensorFlow, so that `--help` is instant.
 """
 

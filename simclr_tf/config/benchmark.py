@@ -1,6 +1,7 @@
 """Options of `benchmark`, once each: default, help, unit and check."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from simclr_tf.config.data import RECIPES
 from simclr_tf.config.pretrain import ENCODERS, Arithmetic
@@ -16,17 +17,19 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.errors import require
 
-# name -> what is measured, and against what.
+# name -> what is measured, and what it is compared with.
 BENCHMARKS = {
-    "views": "view pairs a second, against a per-image tf.data map with tf.image",
-    "step": "training images a second, against float32 with unfused batch norm",
-    "end_to_end": "pretraining from the data set, against the bare training step",
+    "views": "view pairs a second, compared with a per-image tf.data map of tf.image",
+    "step": "training images a second, compared with float32 and unfused batch norm",
+    "end_to_end": "pretraining from a data set, compared with the training step alone",
     "loss": "NT-Xent, dense and streamed: time and memory",
     "data_scale": "cost of reading an image, from small sets to large ones",
+    "probes": "probes of frozen features, against scikit-learn",
 }
-TABLE = "table"  # Prints results; measures nothing.
+TABLE = "table"  # Only prints earlier results.
 _DEFAULT_SIZES = {
     "loss": {"": (256, 1024, 4096)},
+    "probes": {"": (10_000,)},
     "data_scale": {
         "arrays": (1_000, 10_000, 100_000, 1_000_000),
         "folders": (1_000, 10_000, 100_000),
@@ -38,14 +41,19 @@ _DEFAULT_SIZES = {
 
 @dataclass(frozen=True)
 class BenchmarkConfig(Section):
-    """What a benchmark measures, how large and how often."""
+    """The sizes and repetitions of a benchmark."""
 
     rounds: int = option(
         15,
-        "Rounds; in each, every variant runs once, one after the other.",
+        "Rounds; every variant runs once in each.",
         common=True,
     )
-    warmup_rounds: int = option(2, "Rounds before those, not counted.")
+    warmup_rounds: int = option(2, "Rounds before the measured ones.")
+    clock: Literal["wall", "processor"] = option(
+        "wall",
+        "wall: the time that passes; processor: the time that all processors together "
+        "work for this process, which other programs change less.",
+    )
     only: str | None = option(
         None,
         "Measure only the cases with this text in their name, e.g. jpeg.",
@@ -54,14 +62,15 @@ class BenchmarkConfig(Section):
     sizes: tuple[int, ...] | None = option(
         None,
         "Sizes, with commas between: the batches G of loss, the numbers of "
-        "images of data_scale; each benchmark's own if unset.",
+        "images of data_scale, the training rows of probes; each benchmark's own if "
+        "unset.",
         common=True,
     )
     batch_size: int = option(256, "Images a batch.")
     batches: int = option(
         8,
         "Batches in one measurement of views and end_to_end; data_scale reads 8 "
-        "times as many.",
+        "times this number.",
     )
     image_size_pixels: int = option(
         32, "Height and width of small images.", largest=LARGEST_SIDE
@@ -71,14 +80,18 @@ class BenchmarkConfig(Section):
         "Recipe of the views of small images.",
         choices=RECIPES,
     )
-    jpeg_files: int = option(256, "Photographs that views synthesises.")
+    jpeg_files: int = option(256, "Synthetic photographs of views.")
     jpeg_width_pixels: int = option(
-        500, "Their width; the height is 3/4 of it.", largest=LARGEST_SIDE
+        500,
+        "Width of the photographs; the height is 3/4 of it.",
+        largest=LARGEST_SIDE,
     )
     jpeg_view_pixels: int = option(
-        224, "Height and width of their views.", largest=LARGEST_SIDE
+        224, "Height and width of the views of photographs.", largest=LARGEST_SIDE
     )
-    jpeg_recipe: str = option("simclr_v2", "Recipe of their views.", choices=RECIPES)
+    jpeg_recipe: str = option(
+        "simclr_v2", "Recipe of the views of photographs.", choices=RECIPES
+    )
     jpeg_batch_size: int = option(64, "Photographs a batch.")
     encoder: GuestOptions = guest(
         ENCODERS,
@@ -88,10 +101,12 @@ class BenchmarkConfig(Section):
     precision: Arithmetic = option("bfloat16", "Precision of end_to_end.")
     data: str = option("embedded:freedoom_12", "Images of end_to_end.")
     out_features: int = option(
-        128, "Length D of a projection in loss.", flag="projection_head.out_features"
+        128,
+        "Length D of a projection in loss, and of the features in probes.",
+        flag="projection_head.out_features",
     )
     chunk_size: int = option(
-        1024, "Anchors at once in the streamed loss.", flag="objective.chunk_size"
+        1024, "Anchors per block of the streamed loss.", flag="objective.chunk_size"
     )
 
     def check(self):
@@ -127,13 +142,13 @@ class BenchmarkConfig(Section):
 
 @dataclass(frozen=True)
 class BenchmarkOptions(BenchmarkConfig):
-    """Which benchmark, and where its results go."""
+    """The benchmark to run, and where to write its results."""
 
     benchmark: str | None = option(
         None,
-        "What to measure, also without --benchmark= as the first argument. "
+        "What to measure; may be given as the first argument without --benchmark=. "
         + "; ".join(f"{name}: {line}" for name, line in BENCHMARKS.items())
-        + f"; {TABLE}: nothing, print the table of --results.",
+        + f"; {TABLE}: measure nothing, print the table of --results.",
         choices=(*BENCHMARKS, TABLE),
         required=f"{', '.join(BENCHMARKS)} or {TABLE}",
         common=True,
@@ -146,8 +161,8 @@ class BenchmarkOptions(BenchmarkConfig):
     )
     memory: bool | None = option(
         None,
-        "Run each variant in a process of its own too, for the most memory it takes; "
-        "on for loss if unset.",
+        "Also run each variant in its own process, to measure its peak memory; on for "
+        "loss if unset.",
         common=True,
     )
     profile: str | None = option(
@@ -178,7 +193,7 @@ class BenchmarkOptions(BenchmarkConfig):
         )
 
     def config(self):
-        """Return the BenchmarkConfig of what is measured."""
+        """Return the BenchmarkConfig of the measurement."""
         return part_of(self, BenchmarkConfig)
 
     def with_memory(self):

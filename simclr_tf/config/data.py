@@ -1,6 +1,6 @@
 """Options of the images of a run, and of their views.
 
-Like `simclr_tf.config`, of which these are sections, it imports no TensorFlow.
+It imports no TensorFlow, like all of `simclr_tf.config`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from simclr_tf.augment.recipes import Recipe
 
 
-# Loaded by name: this room is below that of the recipes, which are free of TensorFlow.
+# Imported by name, because recipes are on a floor above; they import no TensorFlow.
 RECIPES = "simclr_tf.augment.recipes:RECIPES"
 _recipes = module("simclr_tf.augment.recipes")
 _one_branch = module("simclr_tf.augment.one_branch")
 
 
 def source_forms():
-    """Describe what `--data` takes: the forms of all kinds of data sets."""
+    """Describe the values of `--data`: the forms of all kinds of data sets."""
     kinds = read_registry("simclr_tf.data.sources:SOURCES").values()
     forms = [form for kind in kinds for form in kind.forms]
     return f"{', '.join(forms[:-1])} or {forms[-1]}"
@@ -41,7 +41,7 @@ def source_forms():
 
 @dataclass(frozen=True)
 class DataConfig(Section):
-    """Which images, and how they are read."""
+    """The images, and how they are read."""
 
     source: str = option(
         "embedded:freedoom_12",
@@ -57,7 +57,7 @@ class DataConfig(Section):
     )
     data_dir: str | None = option(
         None,
-        "Folder of prepared tfds data sets (their default if unset).",
+        "Folder of prepared tfds data sets; TensorFlow Datasets' default if unset.",
         flag="data_dir",
         resumable=True,
     )
@@ -78,20 +78,19 @@ class DataConfig(Section):
     )
     max_corrupt_fraction: float = option(
         0.01,
-        "The run stops when more than this fraction of the images cannot be "
-        "read; up to it they are named and skipped.",
+        "The run stops if more than this fraction of the images cannot be read; "
+        "up to this fraction they are named and skipped.",
     )
     cache: Literal["none", "memory", "disk"] = option(
         "none",
-        "Where image files are kept after they were read once: memory, or "
-        "disk (in cache_dir, for the next runs too). Changes no image, only the time "
-        "to read it.",
+        "Where image files are kept after the first reading: memory, or disk (in "
+        "cache_dir, for later runs too). Changes only the time to read, no image.",
         resumable=True,
     )
     cache_dir: str | None = option(
         None,
-        "cache=disk: a folder on a fast local disk. May be deleted when no run "
-        "uses it.",
+        "Folder of --data.cache=disk, on a fast local disk. It may be deleted when no "
+        "run uses it.",
         resumable=True,
     )
 
@@ -121,9 +120,9 @@ def _changes_of_a_recipe():
 
 @dataclass(frozen=True)
 class AugmentConfig(Section, _changes_of_a_recipe()):  # type: ignore[misc]
-    """How the two views are made: a named recipe, and what differs from it.
+    """The augmentation of the two views: a named recipe, and changes to it.
 
-    Every option of the operators is unset by default, which means: as the recipe says.
+    Every option of the operators is unset by default: the recipe's value is used.
     """
 
     recipe: str = option(
@@ -135,10 +134,10 @@ class AugmentConfig(Section, _changes_of_a_recipe()):  # type: ignore[misc]
     )
     one_branch: str | None = option(
         None,
-        "Ablation: both views are one random crop, and only the first is changed "
-        "further, by these operators in this order, with commas between: "
-        f"{', '.join(_one_branch.one_branch_operators())}. Unset: both views, as the "
-        "recipe says.",
+        "Ablation: both views have the same random crop, and only the first is "
+        "changed further, by these operators in this order, with commas between: "
+        f"{', '.join(_one_branch.one_branch_operators())}. If unset, both "
+        "views follow the recipe.",
     )
 
     def check(self) -> None:

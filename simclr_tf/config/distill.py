@@ -35,7 +35,7 @@ from simclr_tf.errors import ConfigError, require, unknown_choice
 
 @dataclass(frozen=True)
 class DistillConfig(Section):
-    """How a student is trained on a fine-tuned teacher's predictions.
+    """The training of a student on a fine-tuned teacher's predictions.
 
     The defaults are those of SimCLRv2 (section 3): the schedule of its pretraining
     (LARS, 0.1 times the root of the batch, 5 % warm-up, cosine, weight decay 1e-4),
@@ -65,23 +65,25 @@ class DistillConfig(Section):
     image_size_pixels: int | None = option(
         None,
         "Height and width of the images as the teacher sees them.",
-        required="the size at which the teacher was trained, which is not in its file",
+        required="the size of the teacher's training images (its file has none)",
         common=True,
         largest=LARGEST_SIDE,
     )
     max_corrupt_fraction: float = option(
         0.01,
-        "Part of the images that may be unreadable.",
+        "Fraction of the images that may be unreadable.",
         flag="data.max_corrupt_fraction",
     )
     architecture: Literal["same", "other"] = option(
-        "same", "same: the teacher's own network; other: as `student` says.", flag=False
+        "same",
+        "same: the teacher's network; other: the network of `student`.",
+        flag=False,
     )
     student: GuestOptions = guest(
         ENCODERS,
         "resnet50",
-        "The student's network: same, the teacher's own with fresh weights; an encoder "
-        "by its name; or a preset, whose encoder it is "
+        "The student's network: same, the teacher's with fresh weights; the name of an "
+        "encoder; or a preset, for the encoder of that preset "
         f"({', '.join(PRESETS)}).",
         common=True,
     )
@@ -93,18 +95,18 @@ class DistillConfig(Section):
     temperature: float = option(
         1.0,
         "Temperature of both predictions (SimCLRv2: 1.0 for a smaller student, "
-        "0.1 for one like its teacher).",
+        "0.1 for a student of the teacher's size).",
         common=True,
     )
     alpha: float = option(
         1.0,
-        "Weight of the distillation; 1 - alpha is that of the labels. Both count "
-        "images: with 1 % of the labels, 0.01 weighs them alike.",
+        "Weight of the distillation loss; 1 - alpha is the weight of the labels. Both "
+        "are sums over images: with 1 % of the labels, 0.01 makes them about equal.",
     )
     label_fraction: float = option(
         1.0,
-        "Part of the labels that is used where alpha < 1; for the same seed the "
-        "same as in fine-tuning.",
+        "Fraction of the labels to use if alpha < 1; for the same seed the same "
+        "labels as in fine-tuning.",
     )
     epochs: int = option(400, "Passes over the images.", common=True)
     steps: int | None = option(None, "Length in steps; overrides epochs.")
@@ -117,7 +119,7 @@ class DistillConfig(Section):
     scaling: Scaling = option("sqrt", SCALING_HELP, flag="optimizer.scaling")
     warmup_fraction: float = option(
         0.05,
-        "Part of the steps in which the learning rate rises.",
+        "Fraction of the steps in which the learning rate rises.",
         flag="optimizer.warmup_fraction",
     )
     weight_decay: float = option(
@@ -128,7 +130,7 @@ class DistillConfig(Section):
     )
     recipe: str = option(
         "finetune",
-        "Recipe of the view that teacher and student see; finetune: crops and flips.",
+        "Recipe of the view, one for teacher and student; finetune: crops and flips.",
         choices=RECIPES,
     )
     crop_area_min_fraction: float | None = option(
@@ -160,13 +162,13 @@ class DistillConfig(Section):
         require_not_negative(weight_decay=self.weight_decay)
         require(
             self.batch_size >= 2,
-            "`batch_size` must be at least 2: batch norm compares images.",
+            "`batch_size` must be at least 2: batch norm needs several images.",
             batch_size=self.batch_size,
         )
-        self.run_config(3)  # Checks what is left.
+        self.run_config(3)  # Checks the remaining options.
 
     def run_config(self, channels):
-        """Return the training as a Config, for everything that is built from one.
+        """Return the options as the Config of a pretraining, to build networks from.
 
         Args:
           channels: int, of the teacher's images.
@@ -203,7 +205,7 @@ class DistillConfig(Section):
 
 @dataclass(frozen=True)
 class DistillOptions(DistillConfig):
-    """Where the student is written to."""
+    """The folder of the student."""
 
     output: str | None = option(
         None,
@@ -228,13 +230,13 @@ def named_student(name, options):
       dict for `override`.
 
     Raises:
-      ConfigError: an unknown name, or options of a network that is not given.
+      ConfigError: an unknown name, or options without --student=NAME.
     """
     if name == "same":
         require(
             not options,
-            "`student.OPTION` describes another network than the teacher's: it goes "
-            "with --student=ENCODER or --student=PRESET.",
+            "`student.OPTION` needs --student=ENCODER or --student=PRESET: the "
+            "teacher's own network cannot be changed.",
             **options,
         )
         return {"architecture": "same"}

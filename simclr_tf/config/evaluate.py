@@ -1,4 +1,4 @@
-"""Options of `evaluate`, and those by which a verb is given an encoder.
+"""Options of `evaluate`, and the options of an encoder for several verbs.
 
 `PROTOCOLS` names the probes; their code is in `simclr_tf.evaluation`.
 """
@@ -19,7 +19,7 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.errors import require
 
-# What the user asks for -> what the results call it.
+# Name of a protocol in flags -> its name in results.
 PROTOCOLS = {
     "knn": "weighted_knn",
     "linear": "linear_probe",
@@ -35,11 +35,11 @@ DEFAULT_PROTOCOLS = ("knn", "linear", "few")
 
 @dataclass(frozen=True)
 class MeasuredEncoder(Section):
-    """Which encoder, and the labelled images to measure it on."""
+    """The encoder, and the labelled images to measure it on."""
 
     workdir: str | None = option(
         None,
-        "Folder of a run; its data and sizes are taken from there.",
+        "Folder of a run; data and sizes come from the run.",
         common=True,
     )
     encoder: str | None = option(
@@ -50,13 +50,13 @@ class MeasuredEncoder(Section):
     split: str | None = option(None, "Split to learn on; the run's if unset.")
     test_split: str | None = option(
         None,
-        "Split that is tested on; the run's if unset, and a fifth of the images to "
-        "learn on where there is none.",
+        "Split to test on; the run's if unset. If the data set has none, a fifth of "
+        "the training images is held out.",
     )
     data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
     image_size_pixels: int | None = option(
         None,
-        "Height and width of the images as the encoder sees them; the run's if unset.",
+        "Height and width of the encoder's input images; the run's if unset.",
         common=True,
         largest=LARGEST_SIDE,
     )
@@ -64,7 +64,7 @@ class MeasuredEncoder(Section):
         None, "Folder for the results; the workdir if unset.", common=True
     )
 
-    def check(self):
+    def check(self) -> None:
         require(
             bool(self.workdir) != bool(self.encoder),
             "Exactly one of --workdir and --encoder is required: the folder of a run, "
@@ -88,7 +88,7 @@ class MeasuredEncoder(Section):
 
 @dataclass(frozen=True)
 class KNNConfig(Section):
-    """The nearest neighbours that vote (knn)."""
+    """Classification by the nearest neighbours (knn)."""
 
     k: int = option(20, "Neighbours that vote.")
     temperature: float = option(0.07, "Temperature of the votes.")
@@ -103,23 +103,23 @@ class LinearConfig(Section):
     """Linear classifiers: linear, and trained layers (linear_sgd, linear_lars)."""
 
     l2_values: Literal["fast", "paper"] = option(
-        "fast", "Penalties that linear chooses from: 17, or the paper's 45."
+        "fast", "L2 penalties that linear tries: 17 (fast), or the paper's 45."
     )
     epochs: int = option(90, "Epochs of a trained layer.")
     batch_size: int = option(256, "Images a step of a trained layer.")
     base_learning_rates: tuple[float, ...] | None = option(
         None,
-        "Learning rates at batch 256 that a trained layer chooses from; 13 from 0.0001 "
-        "to 100 if unset.",
+        "Learning rates at batch 256 that a trained layer tries; 13 from 0.0001 to 100 "
+        "if unset.",
     )
     recipe: str = option(
         "finetune",
-        "Recipe of the views that a layer is trained on.",
+        "Recipe of the views of linear_sgd_views and linear_lars_views.",
         flag="recipe",
         choices=RECIPES,
     )
 
-    def check(self):
+    def check(self) -> None:
         require_positive(epochs=self.epochs, batch_size=self.batch_size)
         for rate in self.base_learning_rates or ():
             require_positive(base_learning_rates=rate)
@@ -130,44 +130,70 @@ class FewConfig(Section):
     """Ridge on a few labels a class (few)."""
 
     labels_per_class: int = option(
-        10, "Labels a class; 0 leaves it out.", flag="labels_per_class"
+        10, "Labels a class; 0 leaves the protocol out.", flag="labels_per_class"
     )
     draws: int = option(5, "Draws of the labels.", largest=MOST_REPETITIONS)
 
-    def check(self):
+    def check(self) -> None:
         require_not_negative(labels_per_class=self.labels_per_class)
         require_at_least_one(draws=self.draws)
 
 
 @dataclass(frozen=True)
-class EvaluateOptions(MeasuredEncoder):
-    """What is measured."""
+class EvaluateConfig(Section):
+    """Which protocols measure features, and how.
 
-    data: str | None = option(
-        None, "Labelled images; those of the run if unset.", common=True
-    )
+    Example:
+      >>> EvaluateConfig(protocols=("ridge", "knn"), knn=KNNConfig(k=5)).knn.temperature
+      0.07
+    """
+
     protocols: tuple[str, ...] = option(
         DEFAULT_PROTOCOLS,
         "Protocols to run, in this order.",
         choices=PROTOCOLS,
         common=True,
     )
-    batch_size: int = option(256, "Images a step of the encoder.")
     seed: int = option(
         0,
-        "Seed of the draws, of what is held out, and of training.",
+        "Seed of the draws, of held-out images, and of training.",
         largest=LARGEST_SEED,
     )
     knn: KNNConfig = field(default_factory=KNNConfig)
     linear: LinearConfig = field(default_factory=LinearConfig)
     few: FewConfig = field(default_factory=FewConfig)
 
-    def check(self):
-        super().check()
-        require_positive(batch_size=self.batch_size)
+    def check(self) -> None:
         require_not_negative(seed=self.seed)
         require(
-            self.few.labels_per_class or set(self.protocols) != {"few"},
-            "Nothing is left to measure: `labels_per_class=0` leaves out few.",
+            self.measured(),
+            f"Nothing is left to measure. Protocols: {', '.join(PROTOCOLS)}.",
             protocols=self.protocols,
+            labels_per_class=self.few.labels_per_class,
         )
+
+    def measured(self) -> list[str]:
+        """Return the protocols to run, each once; without labels a class, not `few`.
+
+        Example:
+          >>> none = FewConfig(labels_per_class=0)
+          >>> EvaluateConfig(protocols=("ridge", "few", "ridge"), few=none).measured()
+          ['ridge']
+        """
+        chosen = dict.fromkeys(self.protocols)
+        return [p for p in chosen if p != "few" or self.few.labels_per_class]
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(EvaluateConfig, MeasuredEncoder):
+    """What is measured."""
+
+    data: str | None = option(
+        None, "Labelled images; those of the run if unset.", common=True
+    )
+    batch_size: int = option(256, "Images a step of the encoder.")
+
+    def check(self) -> None:
+        MeasuredEncoder.check(self)
+        EvaluateConfig.check(self)
+        require_positive(batch_size=self.batch_size)

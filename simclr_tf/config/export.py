@@ -1,4 +1,4 @@
-"""Options of `export`, `convert_checkpoint` and `zoo`, once each."""
+"""Options of `export`, `convert_checkpoint` and `zoo`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.errors import require
 
-# name -> for whom; their code is in `simclr_tf.export`.
+# name -> its use; the code is in `simclr_tf.export`.
 FORMATS = {
     "saved_model": "TensorFlow and TF Serving",
     "keras3": "a .keras file for Keras 3",
@@ -24,7 +24,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class ExportOptions(Section):
-    """What is written, and where."""
+    """The parts of an export, and its folder."""
 
     workdir: str | None = option(
         None,
@@ -47,44 +47,43 @@ class ExportOptions(Section):
         common=True,
     )
     with_projection_head: bool = option(
-        False, "The layers of the projection head as outputs too."
+        False, "Also give the outputs of the projection head's layers."
     )
-    with_probe: bool = option(False, "The online probe as the output `logits`.")
+    with_probe: bool = option(False, "Give the online probe's output as `logits`.")
     classifier: str | None = option(
         None,
-        "A fine-tuned network of this run, WORKDIR/classifiers/BUDGET: its encoder "
-        "instead of the pretrained one, and its output `logits`.",
+        "Export a fine-tuned network of this run, WORKDIR/classifiers/BUDGET, with its "
+        "output `logits`, instead of the pretrained encoder.",
     )
     with_preprocessing: bool = option(
         False,
-        "One more signature, from the bytes of image files to features, at the size of "
-        "the run.",
+        "Add a signature from the bytes of image files to features, at the image size "
+        "of the run.",
     )
     version: int | None = option(
         None, "Write saved_model/VERSION/, the layout of TF Serving."
     )
     archive: bool = option(
-        False, "Write saved_model.tar.gz as well, which TF-Hub loads from a URL."
+        False, "Also write saved_model.tar.gz, which TF-Hub loads from a URL."
     )
     data_licence: str | None = option(
         None,
-        "Licence of the images, for the card; that of known data sets if unset.",
+        "Licence of the images, for the card; known for some data sets.",
     )
     publish: bool = option(
         False,
-        "To give away: leave the folders of this machine out of the card and "
-        "config.json (of absolute paths only the last name is kept), ask for the "
-        "licence of the images, and mark the export as one that ships in "
-        "exported_models/.",
+        "For publication: leave the folders of this machine out of the card and "
+        "config.json (only the last name of a path is kept), require the licence of "
+        "the images, and mark the export as one that ships in exported_models/.",
     )
-    overwrite: bool = option(False, "Replace an export that is there already.")
+    overwrite: bool = option(False, "Replace an existing export.")
 
     def check(self):
         for name in ("with_probe", "with_projection_head"):
             require(
                 not (self.classifier and getattr(self, name)),
-                f"--classifier and --{name} do not go together: probe and projection "
-                "head belong to the pretrained encoder.",
+                f"--classifier excludes --{name}: probe and projection head belong to "
+                "the pretrained encoder.",
                 classifier=self.classifier,
             )
         require_not_negative(version=self.version)
@@ -98,13 +97,13 @@ class ExportOptions(Section):
 
 @dataclass(frozen=True)
 class ConvertOptions(Section):
-    """What is converted into what."""
+    """The source and the target of a conversion."""
 
     source: Literal["google_tf2", "google_tf1", "simclr_tf"] | None = option(
         None,
-        "What wrote the checkpoint: the reference under TensorFlow 2 or 1, or a run of "
-        "this package (its workdir).",
-        required="what wrote the checkpoint, google_tf2, google_tf1 or simclr_tf",
+        "Origin of the checkpoint: google-research/simclr under TensorFlow 2 or 1, or "
+        "a run of this package.",
+        required="the origin of the checkpoint, google_tf2, google_tf1 or simclr_tf",
     )
     checkpoint: str | None = option(
         None,
@@ -123,23 +122,23 @@ class ConvertOptions(Section):
     )
     probe_layer: int = option(
         0,
-        "Layer of the projection head that the supervised head reads, which is in "
-        "no file: 0, the features; fine-tuned from the middle of the head: 1. Only a "
-        "head on the features becomes the run's probe.",
+        "Layer of the projection head that feeds the supervised head; checkpoints do "
+        "not record it: 0 for the features, 1 for networks fine-tuned from the middle "
+        "of the head. Only a head on the features becomes the run's probe.",
     )
     leave_out: tuple[str, ...] = option(
         (),
-        "Beginnings of names in the source, with commas between, of variables that may "
-        "be lost.",
+        "Variables to leave out: beginnings of their names in the source, with commas "
+        "between.",
     )
     data: str = option(
         "unknown",
-        "What it was trained on, for the record and as the default of evaluate, e.g. "
-        "tfds:imagenet2012.",
+        "Training data of the encoder, for the record and as the default of evaluate, "
+        "e.g. tfds:imagenet2012.",
     )
     image_size_pixels: int | None = option(
         None,
-        "Size of its images; that of the stem if unset: 224, or 32.",
+        "Size of the training images; 224, or 32 for a small stem, if unset.",
         largest=LARGEST_SIDE,
     )
 
@@ -152,7 +151,7 @@ class ConvertOptions(Section):
         )
         require_at_least_one(image_size_pixels=self.image_size_pixels)
         require_not_negative(probe_layer=self.probe_layer)
-        # Nothing that was asked for is passed over in silence.
+        # No option is ignored silently.
         has_meaning = {
             "copy": self.source == "google_tf1",
             "probe_layer": self.source != "simclr_tf",
@@ -165,7 +164,7 @@ class ConvertOptions(Section):
             default = type(self).__dataclass_fields__[name].default
             require(
                 means_something or value == default,
-                f"--{name} means nothing with --source={self.source} and "
+                f"--{name} has no effect with --source={self.source} and "
                 f"--target={self.target}.",
                 **{name: value},
             )
@@ -173,9 +172,9 @@ class ConvertOptions(Section):
 
 @dataclass(frozen=True)
 class ZooOptions(Section):
-    """Which folder is listed."""
+    """The folder to list."""
 
     folder: str | None = option(
         None, "Folder with one export a sub-folder; that of the package if unset."
     )
-    readme: bool = option(False, "Write README.md of the folder anew.")
+    readme: bool = option(False, "Write README.md of the folder again.")

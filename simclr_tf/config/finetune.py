@@ -1,4 +1,4 @@
-"""Options of `finetune` and `transfer`, once each."""
+"""Options of `finetune` and `transfer`."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.errors import require
 
-# What the user asks for -> what the results call it.
+# Name of a method in flags -> its name in results.
 METHODS = {
     "fine_tune": "fine-tuned",
     "scratch": "supervised from scratch",
@@ -37,14 +37,14 @@ METHODS_HELP = (
     "frozen encoder); linear_untrained (a probe of random weights)."
 )
 DEFAULT_FRACTIONS = (0.01, 0.1, 1.0)
-# Passes over the labelled images: many where there are few (paper, section B.5).
+# Passes over the labelled images: more for fewer labels (paper, section B.5).
 EPOCHS_OF_FEW, EPOCHS_OF_MANY = 60, 30
 FEW = 0.02
 
 
 @dataclass(frozen=True)
 class FineTuneConfig(Section):
-    """How a classifier is trained on labelled images, from an encoder or from scratch.
+    """The training of a classifier on labelled images, from an encoder or from scratch.
 
     The defaults are those of SimCLR's section B.5: SGD with Nesterov momentum, 0.05 at
     batch 256, no warm-up, no weight decay, crops and flips alone.
@@ -57,7 +57,7 @@ class FineTuneConfig(Section):
     )
     batch_size: int = option(
         128,
-        "Images a step over all replicas; all labelled images if they are fewer.",
+        "Images a step, over all replicas; at most all labelled images.",
         common=True,
     )
     optimizer: OptimizerName = option("sgd", "Optimizer.")
@@ -69,7 +69,7 @@ class FineTuneConfig(Section):
     scaling: Scaling = option("linear", SCALING_HELP, flag="optimizer.scaling")
     warmup_fraction: float = option(
         0.0,
-        "Part of the steps in which the learning rate rises.",
+        "Fraction of the steps in which the learning rate rises.",
         flag="optimizer.warmup_fraction",
     )
     weight_decay: float = option(
@@ -80,20 +80,20 @@ class FineTuneConfig(Section):
     )
     layer_decay: float = option(
         1.0,
-        "Layer-wise learning rates: each block group, and the stem below, learns "
-        "at this times the rate of what follows it. 1: all alike.",
+        "Layer-wise learning rates: the rate of each block group, and of the stem, is "
+        "this factor times the rate of the next one. 1: equal rates.",
     )
     freeze_until: str = option(
         "none",
-        "Keep everything up to and including this endpoint of the encoder as it is, "
-        "batch norm too: of a ResNet initial_conv, initial_max_pool, block_group1 to "
+        "Freeze the encoder up to and including this endpoint, batch norm too. "
+        "Endpoints of a ResNet: initial_conv, initial_max_pool, block_group1 to "
         "block_group4, and final_avg_pool, which is the whole encoder; an unknown name "
         "lists those of the encoder.",
     )
     head_layer: int = option(
         0,
-        "Layer of the projection head from whose output the classifier starts; 0: "
-        "from the encoder's features (SimCLRv2 recommends 1 of 3).",
+        "Layer of the projection head whose output the classifier takes; 0: the "
+        "encoder's features (SimCLRv2 recommends 1 of 3).",
     )
     recipe: str = option(
         "finetune",
@@ -107,12 +107,12 @@ class FineTuneConfig(Section):
     )
     early_stopping_epochs: int | None = option(
         None,
-        "Stop when the accuracy on the held-out part has not risen for so many "
-        "epochs, and go back to the best; no held-out part if unset.",
+        "Early stopping: stop when the held-out accuracy has not risen for this many "
+        "epochs, and take the best epoch. If unset, nothing is held out.",
     )
     held_out_fraction: float = option(
         0.2,
-        "Part of the labelled images that early stopping holds out.",
+        "Fraction of the labelled images that early stopping holds out.",
     )
     scratch_epochs: int | None = option(
         None,
@@ -138,7 +138,7 @@ class FineTuneConfig(Section):
             require_fraction(name, getattr(self, name), low_open=True)
         require(
             0 < self.held_out_fraction < 1,
-            "`held_out_fraction` must lie between 0 and 1.",
+            "`held_out_fraction` must be between 0 and 1.",
             held_out_fraction=self.held_out_fraction,
         )
 
@@ -156,7 +156,7 @@ class FineTuneConfig(Section):
 
 @dataclass(frozen=True)
 class _FewLabelOptions(MeasuredEncoder, FineTuneConfig):
-    """What is trained, how often, and where."""
+    """The repetitions and the devices of a training on few labels."""
 
     epochs: tuple[int, ...] | None = option(  # type: ignore[assignment]
         None,
@@ -202,15 +202,15 @@ class _FewLabelOptions(MeasuredEncoder, FineTuneConfig):
 
 @dataclass(frozen=True)
 class FineTuneOptions(_FewLabelOptions):
-    """Which labels, and what is compared."""
+    """The labels, and the methods to compare."""
 
     data: str | None = option(
         None, "Labelled images; those of the run if unset.", common=True
     )
     label_fraction: tuple[float, ...] | None = option(
         None,
-        "Parts of the labels, with commas between; "
-        f"{','.join(map(str, DEFAULT_FRACTIONS))} if no labels are chosen.",
+        "Fractions of the labels, with commas between; "
+        f"{','.join(map(str, DEFAULT_FRACTIONS))} if no budget is given.",
         common=True,
     )
     labels_per_class: tuple[int, ...] | None = option(
@@ -263,7 +263,7 @@ class FineTuneOptions(_FewLabelOptions):
         return [{"fraction": number} for number in fractions]
 
     def epochs_of_budgets(self):
-        """Return one number a budget, as a list; None for those of the config."""
+        """Return the epochs of each budget, as a list; None for those of the config."""
         if not self.epochs:
             return None
         return list(self.epochs) * (len(self.budgets()) if len(self.epochs) == 1 else 1)
@@ -271,7 +271,7 @@ class FineTuneOptions(_FewLabelOptions):
 
 @dataclass(frozen=True)
 class TransferOptions(_FewLabelOptions):
-    """Which labelled sets, and what is compared."""
+    """The labelled data sets, and the methods to compare."""
 
     datasets: tuple[str, ...] | None = option(
         None,
@@ -283,13 +283,15 @@ class TransferOptions(_FewLabelOptions):
     split: str | None = option(None, "Split to train on; train if unset.")
     test_split: str | None = option(
         None,
-        "Split that is tested on; test if unset, and a fifth of the training images "
-        "where there is none.",
+        "Split to test on; test if unset. If a data set has none, a fifth of the "
+        "training images is held out.",
     )
     label_fraction: float | None = option(
-        None, "Part of the labels; all if unset.", common=True
+        None, "Fraction of the labels; all if unset.", common=True
     )
-    labels_per_class: int | None = option(None, "Instead of a part: labels a class.")
+    labels_per_class: int | None = option(
+        None, "Instead of a fraction: labels a class."
+    )
     methods: tuple[str, ...] = option(
         ("linear", "linear_untrained", "fine_tune", "scratch"),
         f"What to measure: {METHODS_HELP}",
@@ -309,7 +311,7 @@ class TransferOptions(_FewLabelOptions):
         require_at_least_one(labels_per_class=self.labels_per_class)
         require(
             len(self.epochs or ()) <= 1,
-            "`epochs` is one number here: each set has one label budget.",
+            "`epochs` must be one number: each data set has one label budget.",
             epochs=self.epochs,
         )
 
@@ -320,9 +322,9 @@ class TransferOptions(_FewLabelOptions):
         )
 
     def budget(self):
-        """Return the label budget as arguments of LabelBudget; None for all labels."""
+        """Return the label budget, as keyword arguments of LabelBudget."""
         if self.labels_per_class is not None:
             return {"per_class": self.labels_per_class}
         if self.label_fraction is not None:
             return {"fraction": self.label_fraction}
-        return None
+        return {"fraction": 1.0}

@@ -63,8 +63,8 @@ def flatten(config):
 def override(config, changes):
     """Copy `config` with dotted options changed; every check runs again.
 
-    Another guest (`objective.name`) keeps the options of the former one where both
-    have the same class of options, and begins with its own defaults where not.
+    If a guest is replaced (`objective.name`), its options stay if both guests have the
+    same class of options; otherwise the new guest starts from its own defaults.
 
     Args:
       config: Config, or another section; or a section class, for its defaults with
@@ -72,10 +72,10 @@ def override(config, changes):
       changes: dict of dotted name (or the name of a section, with a dict) to value.
 
     Returns:
-      Config, or what `config` is or is a class of.
+      Config, or a section of the class of `config`.
 
     Raises:
-      ConfigError: an unknown name (the nearest are listed) or a value refused.
+      ConfigError: an unknown name (the nearest are listed) or an invalid value.
 
     Example:
       >>> from simclr_tf.config import Config
@@ -184,12 +184,12 @@ def guest_class(section, item, name=None):
 
 
 def part_of(options, section_class, **changes):
-    """Return those options that a section class has too, as a section of that class.
+    """Return the options that a section class also has, as a section of that class.
 
     Args:
       options: section with at least the fields of `section_class`.
       section_class: section class.
-      **changes: values that are others there.
+      **changes: options with other values.
     """
     names = [item.name for item in dataclasses.fields(section_class)]
     return section_class(**{n: getattr(options, n) for n in names} | changes)
@@ -205,8 +205,7 @@ def unknown_option(name, known):
 def differences(old, new, *, resuming=False):
     """Return the options in which two configs differ, as (name, old value, new value).
 
-    An option that only one of them has, because its guest is another, is None in the
-    other one.
+    An option that only one config has, because the guests differ, is None in the other.
 
     Args:
       old, new: Config.

@@ -1,8 +1,8 @@
 """Options of earlier versions, and their present names.
 
-A config.json, a manifest or a study of version 0.1.0 is read with these names; a flag
-of an old name is refused with the new one. Dotted names of options stay as they are
-where only their flag is another.
+A config.json, a manifest or a study of version 0.1.0 is read with these names; an old
+flag is refused with a message that names the new one. If only the flag of an option has
+changed, its dotted name has not.
 """
 
 # Old flag -> present one, in every verb.
@@ -34,7 +34,7 @@ _OF_TRAINING_WITH_LABELS = {
     "momentum": "optimizer.momentum",
     "crop_area_min_fraction": "augment.crop_area_min_fraction",
 }
-# The same of one verb alone.
+# The same, for flags of a single verb.
 MOVED_OF_VERB = {
     "evaluate": {
         "k": "knn.k",
@@ -63,7 +63,7 @@ MOVED_OF_VERB = {
     },
     "show_views": {"images": "num_images", "pairs": "num_shown"},
 }
-# In 0.1.0 every loss had the options of all: what each of them used.
+# In 0.1.0 every loss had the options of all losses; these are the ones it used.
 _USED = {
     "nt_xent": ("temperature", "normalize", "chunk_size"),
     "nt_logistic": ("temperature", "semi_hard"),
@@ -79,7 +79,7 @@ def with_present_names(values):
       values: dict of dicts, as in `simclr_tf.config.schema.to_dict`.
 
     Returns:
-      dict of dicts; the one received is not changed.
+      dict of dicts; the argument is not changed.
 
     Example:
       >>> old = {"loss": {"name": "margin_triplet", "temperature": 0.1, "margin": 0.4}}
@@ -98,7 +98,7 @@ def with_present_names(values):
         old = values.get(part)
         if isinstance(old, dict) and "name" not in old and {"kind", "depth"} & set(old):
             values[part] = _present_encoder(dict(old))
-    if values.get("architecture") == "resnet":  # Of a distillation.
+    if values.get("architecture") == "resnet":  # A distillation.
         values["architecture"] = "other"
     return values
 
@@ -143,12 +143,12 @@ def flat_with_present_names(flat):
 
 
 def present_spelling(name, value, verb=None):
-    """Return what to type instead of an old flag; None if `name` is no old option.
+    """Return the present form of an old flag; None if `name` is not an old option.
 
     Args:
       name: str, the flag without dashes.
-      value: str or None, what was given to it.
-      verb: str, whose flag it is.
+      value: str or None, the value of the flag.
+      verb: str, the verb that has the flag.
 
     Returns:
       str such as `--encoder=resnet18`, or None.

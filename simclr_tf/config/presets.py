@@ -1,6 +1,6 @@
-"""Named experiments. Each is a page of prose: source, command, expected result.
+"""Presets: named experiments, each with its source, command and expected result.
 
-Values are in the order in which a reader asks for them.
+Options are in the order of their importance to a reader.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def fashion_mnist_full():
 
 
 def _small_images(*, preset, epochs, data, augment, temperature):
-    """Return what the presets for two CPU cores share.
+    """Return the options that the presets for two CPU cores share.
 
     Many small steps beat few large ones at this size: batch 128 and a high learning
     rate of AdamW; a stride-2 stem costs a third of the stride-1 stem of CIFAR.
@@ -269,7 +269,7 @@ def get_preset(name: str) -> Config:
       Config.
 
     Raises:
-      ConfigError: an unknown name; the nearest and all names are listed.
+      ConfigError: an unknown name; the message lists the nearest and all names.
 
     Example:
       >>> get_preset("demo").global_batch_size

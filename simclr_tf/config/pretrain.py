@@ -1,4 +1,4 @@
-"""Options of `pretrain`, once each: default, help, unit and check.
+"""Options of `pretrain`, each declared once: default, help, unit and check.
 
 Frozen, nested dataclasses. Flags (`--objective.temperature=0.5`) and `config.json`
 are generated from them, and ablations are `dataclasses.replace`. This module
@@ -31,7 +31,7 @@ from simclr_tf.errors import require
 OBJECTIVES = "simclr_tf.objectives:OBJECTIVES"
 ENCODERS = "simclr_tf.models.encoders:ENCODERS"
 PRESETS = "simclr_tf.config.presets:PRESETS"
-# What several verbs choose from, once.
+# Choices that several verbs share.
 OptimizerName = Literal["lars", "lamb", "sgd", "adamw"]
 Scaling = Literal["linear", "sqrt", "none"]
 SCALING_HELP = "linear: base * batch / 256; sqrt: base * sqrt(batch); none: base."
@@ -43,12 +43,12 @@ DEFAULT_PRESET = "demo"
 
 @dataclass(frozen=True)
 class PretrainOptions(Section):
-    """Where the run is kept, and what it starts from."""
+    """The folder of the run, and the preset that it starts from."""
 
     workdir: str | None = option(
         None,
-        "Folder of the run. One that holds a run already continues it: without "
-        "--preset and --config with the options of its config.json.",
+        "Folder of the run. If it holds a run, that run is continued; its options come "
+        "from config.json if neither --preset nor --config is given.",
         required="the folder of the run",
         common=True,
     )
@@ -62,7 +62,7 @@ class PretrainOptions(Section):
 
 @dataclass(frozen=True)
 class ProjectionHeadConfig(Section):
-    """The head g that is thrown away after pretraining."""
+    """The projection head g, which is not used after pretraining."""
 
     kind: Literal["nonlinear", "linear", "none"] = option(
         "nonlinear", "nonlinear MLP, one linear layer, or none."
@@ -105,14 +105,14 @@ class OptimizerConfig(Section):
     )
     wrapper: Literal["none", "lookahead", "swa", "moving_average"] = option(
         "none",
-        "Around the optimizer: lookahead, or the encoder is the average of "
-        "the weights (swa, moving_average). Needs `simclr-tf[addons]`.",
+        "Wrapper of the optimizer: lookahead, or an average of the weights as the "
+        "encoder (swa, moving_average). Needs `simclr-tf[addons]`.",
     )
     lookahead_period_steps: int = option(
-        6, "Steps between the meetings of fast and slow weights."
+        6, "Steps between the synchronizations of lookahead's weights."
     )
     lookahead_step_size: float = option(
-        0.5, "Part of the way that lookahead's slow weights go."
+        0.5, "Step size of lookahead's slow weights, as a fraction."
     )
     swa_start_fraction: float = option(
         0.75, "Fraction of the run after which swa begins to average."
@@ -159,7 +159,7 @@ class ProbeConfig(Section):
 
 @dataclass(frozen=True)
 class CheckpointConfig(Section):
-    """What is kept in the workdir while training."""
+    """The checkpoints and image grids of a run."""
 
     every_epochs: int = option(1, "Epochs between checkpoints.", resumable=True)
     keep: int = option(2, "Newest checkpoints to keep.", resumable=True)
@@ -170,13 +170,12 @@ class CheckpointConfig(Section):
     )
     every_steps: int | None = option(
         None,
-        "Steps between checkpoints within an epoch, beside those at the ends of "
-        "epochs; none if unset.",
+        "Steps between additional checkpoints within an epoch; none if unset.",
         resumable=True,
     )
     keep_every_epochs: int | None = option(
         None,
-        "Keep the checkpoint of every M-th epoch for good, beside the newest; "
+        "Keep the checkpoint of every M-th epoch forever, in addition to the newest; "
         "none if unset.",
         resumable=True,
     )
@@ -193,7 +192,7 @@ class CheckpointConfig(Section):
 
 @dataclass(frozen=True)
 class PerformanceConfig(Section):
-    """How a machine is used: no option changes what a run computes.
+    """Options of speed: none of them changes the result of a run.
 
     The defaults measured best, or made no difference.
 
@@ -201,16 +200,16 @@ class PerformanceConfig(Section):
       (1.1 ms; 0.2 ms a step with 16 steps an execution, on a slow core). Raise it where
       a step takes ten milliseconds or less: TPUs and fast GPUs.
     - Threads: TensorFlow takes one a core, which is right for one run on a machine.
-      Where several runs share a machine, give each its part.
-    - A thread pool of its own for reading images leaves the other threads to the step.
-      It helps on many cores; on few it only divides them.
-    - Prefetched batches: two bridge one slow batch; each more costs its memory.
+      If several runs share a machine, give each a part of the cores.
+    - A separate thread pool for reading images leaves the other threads to the step.
+      It helps on many cores; on few cores it only divides them.
+    - Prefetched batches: two are enough to bridge one slow batch; each costs memory.
     """
 
     steps_per_execution: int | None = option(
         None,
-        "Steps that run without asking the host (1 if unset). Callbacks, "
-        "signals and checkpoints then wait for the last of them.",
+        "Steps that run between two returns to Python (1 if unset). Callbacks, signals "
+        "and checkpoints wait for the last of these steps.",
         resumable=True,
     )
     intra_op_threads: int | None = option(
@@ -221,12 +220,12 @@ class PerformanceConfig(Section):
     )
     data_threads: int | None = option(
         None,
-        "Threads that only read and crop images; if unset, those of "
-        "inter_op_threads do.",
+        "Threads that only read and crop images; if unset, the threads of "
+        "inter_op_threads do it.",
         resumable=True,
     )
     prefetch_batches: int | None = option(
-        None, "Batches that are made ahead of the step (2 if unset).", resumable=True
+        None, "Batches that are prepared in advance (2 if unset).", resumable=True
     )
 
     def check(self) -> None:
@@ -235,7 +234,7 @@ class PerformanceConfig(Section):
 
 @dataclass(frozen=True)
 class Config(Section):
-    """One pretraining run."""
+    """The options of one pretraining run."""
 
     preset: str = option("", "Name of the preset this run started from.")
     epochs: int = option(100, "Passes over the images.", common=True)
@@ -245,15 +244,15 @@ class Config(Section):
     )
     micro_batch_size: int | None = option(
         None,
-        "Images of one replica that are in the network at a time, for large "
-        "batches in little memory: the loss and its gradient are those of the whole "
-        "batch, for one more forward pass. All at once if unset.",
+        "Images of one replica in the network at a time (gradient caching), for large "
+        "batches in little memory: the loss and its gradient stay those of the whole "
+        "batch, at the price of a second forward pass. All at once if unset.",
     )
     micro_batch_norm: Literal["batch", "inference"] = option(
         "batch",
-        "Batch norm with --micro_batch_size: the statistics of each "
-        "micro-batch, or the moving ones, which then stay as they are (for encoders "
-        "of --init_from).",
+        "Batch norm with --micro_batch_size: with the statistics of each "
+        "micro-batch, or with the moving statistics, which are then constant (for "
+        "encoders of --init_from).",
     )
     seed: int = option(
         0, "Seed of everything random.", common=True, largest=LARGEST_SEED
@@ -261,9 +260,9 @@ class Config(Section):
     precision: Literal[Arithmetic, "auto"] = option(
         "float32",
         "float32, or bfloat16 for the network's arithmetic (the loss, "
-        "batch norm's statistics and the weights stay float32); auto: bfloat16 where "
-        "the device has instructions for it; a continued run keeps the precision it "
-        "started with.",
+        "batch norm's statistics and the weights stay float32); auto: bfloat16 if "
+        "the device has instructions for it; a continued run keeps its first "
+        "precision.",
     )
     deterministic: bool = option(
         False,
@@ -277,12 +276,12 @@ class Config(Section):
     )
     init_from: str | None = option(
         None,
-        "Start from the weights of another run: its workdir (newest whole "
+        "Start from the weights of another run: its workdir (newest complete "
         "checkpoint), one checkpoint folder, an export, zoo:NAME, or a Keras file.",
     )
     init_parts: Literal["encoder", "encoder_and_head"] = option(
         "encoder",
-        "What --init_from gives: the encoder, or the projection head too.",
+        "Weights to take from --init_from: the encoder, or the projection head too.",
     )
     strategy: Strategy = option(
         "auto",
@@ -293,7 +292,7 @@ class Config(Section):
     replicas: int | None = option(
         None,
         "mirrored: devices to train on; without a GPU, logical CPU devices. All "
-        "there are if unset.",
+        "devices if unset.",
         resumable=True,
         largest=MOST_REPLICAS,
     )
@@ -305,8 +304,8 @@ class Config(Section):
     )
     collective_timeout_seconds: float = option(
         300.0,
-        "multi_worker: seconds that workers wait for each other, at the start "
-        "and within a step.",
+        "multi_worker: seconds that workers wait for each other, at the start and "
+        "within a step.",
         resumable=True,
     )
     on_nonfinite: Literal["stop", "skip"] = option(
@@ -317,17 +316,20 @@ class Config(Section):
     )
     max_skipped_steps: int = option(
         10,
-        "The run stops when on_nonfinite=skip has skipped more steps than this.",
+        "The run stops when --on_nonfinite=skip has skipped more steps than this.",
         resumable=True,
     )
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: GuestOptions = guest(
-        ENCODERS, "resnet50", "Network f that is kept, by its name.", common=True
+        ENCODERS,
+        "resnet50",
+        "The network that is trained (f), by its name.",
+        common=True,
     )
     projection_head: ProjectionHeadConfig = field(default_factory=ProjectionHeadConfig)
     objective: GuestOptions = guest(
-        OBJECTIVES, "nt_xent", "What is learned, by its name.", common=True
+        OBJECTIVES, "nt_xent", "The loss that is minimized, by its name.", common=True
     )
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
@@ -345,8 +347,8 @@ class Config(Section):
         require_not_negative(max_skipped_steps=self.max_skipped_steps)
         require(
             self.global_batch_size >= 2,
-            "`global_batch_size` must be at least 2: a contrastive loss needs "
-            "other images to compare with.",
+            "`global_batch_size` must be at least 2: a contrastive loss compares "
+            "images.",
             global_batch_size=self.global_batch_size,
         )
         require(
@@ -360,9 +362,7 @@ class Config(Section):
             "`micro_batch_norm` needs `micro_batch_size`.",
             micro_batch_norm=self.micro_batch_norm,
         )
-        require(
-            0 <= self.seed < 2**63, "`seed` must lie in [0, 2**63).", seed=self.seed
-        )
+        require(0 <= self.seed < 2**63, "`seed` must be in [0, 2**63).", seed=self.seed)
 
 
 def idle_options(config: Config) -> dict[str, str]:
@@ -396,7 +396,7 @@ def from_dict(values: dict[str, Any]) -> Config:
     Options of earlier versions are read under their present names.
 
     Raises:
-      ConfigError: an unknown option or a refused value.
+      ConfigError: an unknown option or an invalid value.
 
     Example:
       >>> from simclr_tf.config.schema import to_dict

@@ -1,4 +1,4 @@
-"""Options of `report` and `show_views`, once each."""
+"""Options of `report` and `show_views`."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from simclr_tf.errors import require
 
 @dataclass(frozen=True)
 class ReportOptions(Section):
-    """What is reported, and where to."""
+    """The runs or the study of a report, and its file."""
 
     workdir: tuple[str, ...] = option(
         (),
@@ -29,7 +29,7 @@ class ReportOptions(Section):
         "FILE.html, FILE.md, or a folder for both; `report` in the workdir or study if "
         "unset.",
     )
-    data: str | None = option(None, "Images to look at; those of the run if unset.")
+    data: str | None = option(None, "Images to show; those of the run if unset.")
     split: str | None = option(
         None, "Split of the training images; the run's if unset."
     )
@@ -40,9 +40,9 @@ class ReportOptions(Section):
     features: bool = option(
         True,
         "Load the encoder and images, for views, neighbours, maps and confusion; "
-        "false: files only.",
+        "false: only read the files of the run.",
     )
-    num_images: int = option(2000, "Training and test images looked at, of each.")
+    num_images: int = option(2000, "Images to sample, of training and of test.")
     map_images: int = option(1000, "Test images on the maps.")
     seed: int = option(0, "Seed of the samples and of t-SNE.", largest=2**32 - 1)
 
@@ -81,7 +81,7 @@ class ReportOptions(Section):
 
 @dataclass(frozen=True)
 class ShowViewsOptions(Section):
-    """What is shown, and where."""
+    """The images and views to show, and the file."""
 
     preset: str = option(
         DEFAULT_PRESET,
@@ -94,9 +94,9 @@ class ShowViewsOptions(Section):
         "FILE.png, FILE.html, FILE.md, or a folder for all of them.",
         common=True,
     )
-    num_images: int = option(2, "Images that the operators are shown on.")
-    num_shown: int = option(12, "Pairs of views that are shown.")
-    num_pairs: int = option(256, "Pairs of views that are measured.")
+    num_images: int = option(2, "Images on which the operators are shown.")
+    num_shown: int = option(12, "Pairs of views to show.")
+    num_pairs: int = option(256, "Pairs of views to measure.")
 
     def check(self):
         require_at_least_one(num_images=self.num_images, num_shown=self.num_shown)

@@ -1,7 +1,7 @@
-"""The parts of an option, for files that declare options: one place to import from.
+"""Everything that declares options, in one place to import from.
 
-It knows no hyper-parameter. `values.py` has the types of options and the usual checks,
-`sections.py` groups of options and guests, `flat.py` their dotted names.
+`values.py` has the types of options and the usual checks, `sections.py` groups of
+options and guests, `flat.py` their dotted names.
 """
 
 from simclr_tf.config.flat import (

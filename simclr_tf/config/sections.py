@@ -1,8 +1,8 @@
 """Sections: groups of options, each with its default, help, flag and check.
 
 A section may have guests: options that belong to an entry of a registry (an objective,
-a family of encoders), so that `objective.temperature` exists only where the objective
-has one.
+a family of encoders), so that `objective.temperature` exists only if the objective has
+a temperature.
 """
 
 import dataclasses
@@ -36,16 +36,16 @@ def option(
 
     Args:
       default: the value when none is given.
-      help: str, one line with the unit; or a function that returns it, where it lists
-        what a registry holds.
-      flag: str, the flag's name where it is not the dotted name of the option; False
-        where there is none.
+      help: str, one line with the unit; or a function that returns it, if it lists the
+        names of a registry.
+      flag: str, the flag's name if it is not the dotted name of the option; False for
+        no flag.
       resumable: bool, whether a run may be continued with another value.
       choices: `module:DICT`, a registry whose names are the values, imported when it is
         first needed; or a dict or tuple of the values.
-      required: str, what is to be given (`the folder of the run`): without a value,
-        the section is refused.
-      common: bool, whether it is one of those that people need first.
+      required: str, for options without a default: what to give (`the folder of the
+        run`). The section is refused without a value.
+      common: bool, whether `--help` lists it among the common flags.
       additive: bool, a list whose flag is given once for each item.
       largest: int, the largest value of a whole number, and of each in a list.
     """
@@ -77,7 +77,7 @@ def guest(registry, default, help, *, common=False):
         name that ends in a colon stands for all names that begin with it.
       default: str, name of a guest; or a dict with `name` and options.
       help: str, one line.
-      common: bool, whether it is one of those that people need first.
+      common: bool, whether `--help` lists it among the common flags.
     """
     name = default if isinstance(default, str) else default["name"]
     return field(
@@ -123,7 +123,7 @@ class GuestOptions(Section):
 
 
 def read_registry(path):
-    """Return the dict of guests at `module:DICT`; names at hand are returned."""
+    """Return the dict of guests at `module:DICT`; return a dict itself."""
     if not isinstance(path, str):
         return path
     module, _, attribute = path.partition(":")
@@ -141,7 +141,7 @@ def find_guest(registry, name):
       The value in the dict.
 
     Raises:
-      ConfigError: there is none; the nearest names and all are listed.
+      ConfigError: an unknown name; the message lists the nearest and all names.
     """
     guests = read_registry(registry)
     text = str(name)
@@ -161,7 +161,7 @@ def guest_names(registry):
 
 
 def guest_options(registry, value):
-    """Return the options of a guest from its name, from a dict, or checked as they are.
+    """Return the options of a guest, given by its name, a dict or an object.
 
     Args:
       registry: str, `module:DICT`.
@@ -171,8 +171,7 @@ def guest_options(registry, value):
       GuestOptions of the guest's own class.
 
     Raises:
-      ConfigError: an unknown guest, an option that it does not have, or a refused
-        value.
+      ConfigError: an unknown guest, an unknown option, or an invalid value.
 
     Example:
       >>> options = guest_options("simclr_tf.objectives:OBJECTIVES", "margin_triplet")
@@ -212,7 +211,7 @@ def is_guest(item):
 
 
 def _checked(item, value, hint):
-    """Return the value of a field that is no guest, or raise `ConfigError`."""
+    """Return the checked value of a field that is not a guest; raise `ConfigError`."""
     name = item.name
     if dataclasses.is_dataclass(hint):
         require(

@@ -53,11 +53,11 @@ def checked(name, value, hint):
 
     Args:
       name: str, the option's.
-      value: what was given.
+      value: the given value.
       hint: annotation.
 
     Raises:
-      ConfigError: it is of another type, or no choice; with what is wanted.
+      ConfigError: a value of another type, or not one of the choices.
 
     Example:
       >>> checked("epochs", 3, float), checked("sizes", [8, 64], tuple[int, ...])
@@ -104,11 +104,11 @@ def _an(noun):
 def parsed(text, hint):
     """Return a flag's text as the type of its option.
 
-    A text that does not parse is handed on as it is, so that the option's own check
+    A text that does not parse is returned unchanged, so that the option's own check
     names the rule and the received value.
 
     Args:
-      text: str; anything else is returned as it is.
+      text: str; anything else is returned unchanged.
       hint: annotation.
 
     Example:
@@ -142,7 +142,7 @@ def _parsed_one(text, kind):
 
 
 def require_fraction(name, value, *, low_open=False):
-    """Refuse what lies outside [0, 1], or (0, 1] if `low_open`; None passes.
+    """Refuse a value outside [0, 1], or outside (0, 1] if `low_open`; None passes.
 
     Raises:
       ConfigError: with the option's name and value.
@@ -150,23 +150,21 @@ def require_fraction(name, value, *, low_open=False):
     if value is not None:
         low = value > 0 if low_open else value >= 0
         interval = "(0, 1]" if low_open else "[0, 1]"
-        require(
-            low and value <= 1, f"`{name}` must lie in {interval}.", **{name: value}
-        )
+        require(low and value <= 1, f"`{name}` must be in {interval}.", **{name: value})
 
 
 def require_below_one(**values):
-    """Refuse, by their names, values that lie outside [0, 1).
+    """Refuse values outside [0, 1), by their names.
 
     Raises:
       ConfigError: with the option's name and value.
     """
     for name, value in values.items():
-        require(0 <= value < 1, f"`{name}` must lie in [0, 1).", **{name: value})
+        require(0 <= value < 1, f"`{name}` must be in [0, 1).", **{name: value})
 
 
 def require_positive(**values):
-    """Refuse, by their names, values that are not > 0; None passes.
+    """Refuse values that are not > 0, by their names; None passes.
 
     Raises:
       ConfigError: with the option's name and value.
@@ -176,7 +174,7 @@ def require_positive(**values):
 
 
 def require_not_negative(**values):
-    """Refuse, by their names, values that are not >= 0; None passes.
+    """Refuse values that are not >= 0, by their names; None passes.
 
     Raises:
       ConfigError: with the option's name and value.
@@ -186,7 +184,7 @@ def require_not_negative(**values):
 
 
 def require_at_least_one(**values):
-    """Refuse, by their names, numbers that are not >= 1; None passes.
+    """Refuse numbers that are not >= 1, by their names; None passes.
 
     Raises:
       ConfigError: with the option's name and value.

@@ -1,7 +1,7 @@
 """Data sets: sources with random access, and batches that depend on seed and step only.
 
-`opening.py` opens what `--data` names, `sources/` has one file a kind of data set, and
-`pipelines.py` makes the batches. Nothing here imports TensorFlow before it is used.
+`opening.py` opens the value of `--data`, `sources/` has one file for each kind of data
+set, and `pipelines.py` makes the batches. TensorFlow is imported only when it is used.
 """
 
 from typing import TYPE_CHECKING

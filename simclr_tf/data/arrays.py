@@ -25,9 +25,9 @@ class ArraySource(Source):
       name: str, for messages.
       images: uint8, or floats in [0, 1]: `[n, H, W, C]` or `[n, H, W]`.
       labels: integers `[n]`, -1 for unlabelled, or None.
-      channels: int, convert to 1 or 3 channels; as they are by default.
-      origin: EncodedSource these images were decoded from, which then names them and
-        identifies their content; None for arrays in their own right.
+      channels: int, convert to 1 or 3 channels; unchanged if None.
+      origin: EncodedSource from which these images were decoded; names and fingerprint
+        then come from it. None for other arrays.
       **details: `classes`, `split`, `corrupt`, `max_corrupt_fraction` of `Source`.
 
     Raises:
@@ -129,10 +129,9 @@ def array_to_channels(images, channels):
 
 
 def check_pixels(images, name):
-    """Refuse an image array that training could not use.
+    """Refuse an image array that cannot be used for training.
 
-    Float arrays are read through once, in pieces, so that a memory-mapped file stays
-    on disk.
+    Float arrays are read once, in pieces, so that a memory-mapped file stays on disk.
 
     Args:
       images: NumPy array `[n, H, W, C]` or `[n, H, W]`.
@@ -172,6 +171,6 @@ def check_pixels(images, name):
         low, high = min(low, smallest), max(high, largest)
     if low < 0 or high > 1:
         raise DataError(
-            f"Float images of `{name}` must lie in [0, 1]; divide 0 to 255 by 255, or "
+            f"Float images of `{name}` must be in [0, 1]; divide 0 to 255 by 255, or "
             "pass uint8. " + received_text(smallest=low, largest=high)
         )

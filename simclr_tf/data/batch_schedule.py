@@ -12,15 +12,16 @@ from simclr_tf.seeding import epoch_order, example_seeds
 class BatchSchedule:
     """The examples of every batch of a run, for one of its workers.
 
-    Batch k belongs to epoch e = k // steps_per_epoch. Each epoch visits the examples
-    in an order of its own; the last, incomplete batch of an epoch is left out.
+    Batch k belongs to epoch e = k // steps_per_epoch. Each epoch has its own order of
+    the examples; the last, incomplete batch of an epoch is left out.
 
     Args:
       num_examples: int, or None for a stream of unknown length, whose examples are
-        numbered as they come.
+        numbered in their order.
       global_batch_size: int, images a step over all workers.
       seed: int, the run seed.
-      in_order: bool, True for a stream: examples in their own order, without gaps.
+      in_order: bool, True for a stream: examples in the order of the stream, without
+        gaps.
       shard_index, num_shards: int, worker w of W gets rows
         [w * G / W, (w + 1) * G / W) of every global batch.
 
@@ -56,7 +57,7 @@ class BatchSchedule:
         )
         require(
             0 <= shard_index < num_shards,
-            "`shard_index` must lie in [0, num_shards).",
+            "`shard_index` must be in [0, num_shards).",
             shard_index=shard_index,
             num_shards=num_shards,
         )
@@ -68,7 +69,7 @@ class BatchSchedule:
         self._rows = np.arange(shard_index * rows, (shard_index + 1) * rows)
         if not in_order:
             self._steps_per_epoch = steps_per_epoch(num_examples, global_batch_size)
-        # Two orders: batches around the end of an epoch are prepared side by side.
+        # Two orders: around the end of an epoch, batches of both epochs are prepared.
         self._order = functools.lru_cache(maxsize=2)(
             lambda epoch: epoch_order(seed, epoch, num_examples)
         )
@@ -94,8 +95,8 @@ class BatchSchedule:
         return epochs, ids, example_seeds(self._seed, epochs, ids)
 
 
-def stand_in(seeds, example, attempt, num_examples):
-    """Return the example that replaces an unreadable one, another each attempt.
+def replacement_example(seeds, example, attempt, num_examples):
+    """Return the example that replaces an unreadable one, a new one for each attempt.
 
     Args:
       seeds: int32 `[2]`, the seed of the unreadable example.
@@ -107,7 +108,8 @@ def stand_in(seeds, example, attempt, num_examples):
       int in [0, num_examples), never `example` itself.
 
     Example:
-      >>> stand_in(np.array([3, 4], np.int32), example=0, attempt=1, num_examples=2)
+      >>> seeds = np.array([3, 4], np.int32)
+      >>> replacement_example(seeds, example=0, attempt=1, num_examples=2)
       1
     """
     high, low = (int(word) & 0xFFFFFFFF for word in seeds)

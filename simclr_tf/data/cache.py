@@ -1,9 +1,9 @@
-"""Cache: images that are read again and again, kept in memory or on a local disk.
+"""Cache: images that are read in every epoch, kept in memory or on a local disk.
 
-What is kept decides nothing but speed: batches are bit-identical with any cache
-(`--data.cache`). Small images of one size are decoded once and kept in memory in any
-case; on disk their pixels are kept too, so that the next run need not decode them. Of
-all other files the encoded bytes are kept.
+The cache changes only the speed: batches are bit-identical with any `--data.cache`.
+Small images of one size are always decoded once and kept in memory; a cache on disk
+keeps their pixels too, so that the next run need not decode them. Of all other files
+the encoded bytes are kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from simclr_tf.array_types import StrPath
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
-from simclr_tf.data.pixels import first_success
+from simclr_tf.data.pixels import READING, first_success
 from simclr_tf.data.random_access import EncodedSource, sample_images
 from simclr_tf.data.storage import (
     StoredContents,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from simclr_tf.data.streams import StreamSource
 
 
-# The rest is for training itself, and for checkpoints.
+# The rest is left for training and for checkpoints.
 _USABLE = {"memory": 0.8, "disk": 0.9}
 _CONTENT, _SIZES, _CHECKSUMS = "content", "sizes.npy", "checksums.npy"
 _BATCH = 32
@@ -44,12 +44,13 @@ _GOOD, _BROKEN, _OTHER_SIZE = 0, 1, 2
 
 
 class ImageCache:
-    """Keeps the images of sources in one place.
+    """Keep the images of sources in memory or on disk.
 
     Args:
       place: "none", "memory" or "disk".
       folder: path for "disk"; may be shared by runs, also at the same time.
-      say: function of a str, for one line a source: what is kept, and what is free.
+      say: function that prints a line (str): for each source what is kept, and how
+        much memory is free.
 
     Example:
       >>> source = ArraySource("mine", np.zeros([5, 8, 8, 3], np.uint8))
@@ -67,7 +68,7 @@ class ImageCache:
         self._place, self._folder, self._say = place, folder, say
 
     def keep(self, source: Source | StreamSource) -> Source | StreamSource:
-        """Give the same images, kept here if they would be read again and again.
+        """Return the same images, cached if they would be read again in every epoch.
 
         Args:
           source: Source or StreamSource.
@@ -76,7 +77,7 @@ class ImageCache:
           A source with the same examples, names, labels and fingerprint.
 
         Raises:
-          ConfigError: they do not fit into what is free.
+          ConfigError: the images do not fit into the free space.
           DataError: an image changes while it is read, or the folder is unusable.
         """
         if self._place == "none":
@@ -91,30 +92,34 @@ class ImageCache:
         return CachedSource(source, in_memory(_contents_of(source), size))
 
     def decoded(self, source: EncodedSource, shape: tuple[int, ...]) -> StoredContents:
-        """Decode the images of a source, or find them on disk.
+        """Decode the images of a source, or find them in the cache on disk.
 
         Args:
           source: EncodedSource.
           shape: (H, W, C), of every image.
 
         Returns:
-          StoredContents: the pixels of each image as bytes, none for a broken one.
+          StoredContents: the pixels of each image as bytes; empty for a broken image.
 
         Raises:
           _OtherSize: an image has another shape.
         """
         size = source.num_examples * int(np.prod(shape))
-        if self._place == "disk":  # Other versions may decode other pixels.
-            details = {"shape": list(shape), "decoder": tf.__version__}
+        if self._place == "disk":  # Other TensorFlows may decode other pixels.
+            details = {
+                "shape": list(shape),
+                "decoder": tf.__version__,
+                "reading": READING,
+            }
             return self._on_disk("decoded", source, size, **details)
         return in_memory(_pixels_of(source, shape), size)
 
     def _keep_array(self, source):
-        """Load an array that is in a file; or tell why there is nothing to keep."""
+        """Load an array that is in a file, or print why no cache is needed."""
         images = getattr(source, "images", None)
         if not isinstance(source, ArraySource):
             self._say(
-                f"Cache       not possible: {source.name} is read as it comes; "
+                f"Cache       not possible: {source.name} is a stream; "
                 "`dataset.cache()` keeps it"
             )
         elif not isinstance(images, np.memmap):
@@ -133,7 +138,7 @@ class ImageCache:
         return folder in pathlib.Path(path).parents
 
     def _on_disk(self, kind, source, size, **details):
-        """Find the contents of an entry of the cache on disk, filled if need be."""
+        """Find the contents of an entry on disk; fill the entry if needed."""
         identity = {
             "kind": kind,
             "images": source.fingerprint(),
@@ -182,7 +187,7 @@ class ImageCache:
         return StoredContents(entry / _CONTENT, sizes, checksums)
 
     def _announce(self, where, kind, source, size, free):
-        """Tell what is about to be kept, or refuse what does not fit."""
+        """Print what will be cached, or refuse what does not fit."""
         part = _USABLE[self._place]
         if size > part * free:
             other = (
@@ -203,24 +208,24 @@ class ImageCache:
 
 
 class _OtherSize(Exception):
-    """An image is not of the size of the others."""
+    """An image has another size than the others."""
 
 
 def decode_into_memory(source, memory_limit_bytes, cache):
     """Turn an EncodedSource into an ArraySource, if its images have one size and fit.
 
-    Images in memory are augmented in batches on the device, which for small images is
-    much faster than one by one. A sample of 16 images decides whether to try; the
+    Images in memory are augmented in batches on the device, which is much faster for
+    small images than one by one. A sample of 16 images decides whether to try; the
     first image of another size ends the attempt.
 
     Args:
       source: EncodedSource.
-      memory_limit_bytes: int, the most that the pixels may take; 0: never.
-      cache: ImageCache; one on disk keeps the pixels for the next time.
+      memory_limit_bytes: int, limit for the pixels; 0: never decode into memory.
+      cache: ImageCache; a cache on disk keeps the pixels for later runs.
 
     Returns:
-      ArraySource with the names, labels and fingerprint of `source`, without the images
-      that turned out to be broken; or `source` itself.
+      ArraySource with the names, labels and fingerprint of `source`, without broken
+      images; or `source` itself.
 
     Raises:
       DataError: if too many images are broken.
@@ -254,7 +259,7 @@ def decode_into_memory(source, memory_limit_bytes, cache):
 
 
 class CachedSource(EncodedSource):
-    """The images of another source, with their bytes at hand.
+    """The images of another source, with their bytes in the cache.
 
     Names, order, labels, fingerprint and pixels are the origin's. The bytes of a whole
     batch are fetched in one call, so that decoding never waits for Python.
@@ -270,7 +275,7 @@ class CachedSource(EncodedSource):
         vars(self).update(vars(origin))
         self.corrupt = list(origin.corrupt)
         self._origin, self._contents = origin, contents
-        # Parts of this source go by the rows of what the origin was opened from.
+        # Subsets of this source use row numbers of the original source.
         rows = origin.rows(np.arange(origin.num_examples))
         self._places = np.full(rows.max() + 1, -1, np.int64)
         self._places[rows] = np.arange(origin.num_examples)
@@ -311,7 +316,7 @@ def _contents_of(source):
             raise DataError(
                 f"{source.example_name(number)} has changed since `{source.name}` was "
                 f"opened ({expected[number]} bytes then, {len(content)} now): start "
-                "again when nothing writes there."
+                "again when no process changes the files."
             )
         yield content
 
@@ -333,12 +338,12 @@ def _pixels_of(source, shape):
 
 
 def _of_each(source, read, otherwise):
-    """Yield what `read` makes of every location, in order, made in parallel.
+    """Yield the result of `read` for every location, in order, computed in parallel.
 
     Args:
       source: EncodedSource.
       read: graph function of a location to a pair of tensors.
-      otherwise: pair that stands for an image where `read` fails.
+      otherwise: pair for an image for which `read` fails.
 
     Yields:
       pairs of NumPy values.

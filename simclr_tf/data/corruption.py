@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import logging
+import os
 import re
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from simclr_tf.data.pillow_images import HEIF_SUFFIXES
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.lazy import np, tf
 
@@ -23,7 +26,7 @@ _log = logging.getLogger("simclr_tf")
 
 
 class CorruptionLog:
-    """Keeps account of the images a running pipeline had to replace.
+    """Record the unreadable images that a running pipeline replaces.
 
     Args:
       source: Source, whose list `corrupt` grows.
@@ -50,7 +53,7 @@ class CorruptionLog:
         self._lock = threading.Lock()
 
     def record(self, skipped: Any) -> None:
-        """Take note of the `skipped` ids of one batch.
+        """Record the `skipped` ids of one batch.
 
         Each image is named once, as a warning of the logger `simclr_tf`.
 
@@ -85,7 +88,7 @@ class CorruptionLog:
 
 
 def check_corrupt_fraction(corrupt, total, max_corrupt_fraction, name):
-    """Stop if too large a part of a data set is unreadable.
+    """Raise an error if too large a fraction of a data set is unreadable.
 
     Args:
       corrupt: list of str, the unreadable images.
@@ -124,13 +127,45 @@ def report_dropped(reasons, name):
         )
 
 
+def report_other_files(others, num_images, name):
+    """Count the files of a folder whose names are not those of images.
+
+    Args:
+      others: list of str, their names.
+      num_images: int, how many files are taken.
+      name: str, the data set.
+    """
+    if not others:
+        return
+    endings = collections.Counter(
+        os.path.splitext(other)[1].lower() or os.path.basename(other)
+        for other in others
+    )
+    kinds = [f"{count:,} {ending}" for ending, count in endings.most_common(_NAMED)]
+    more = ", ..." if len(endings) > _NAMED else ""
+    photographs = sorted(set(endings) & set(HEIF_SUFFIXES))
+    way_out = (
+        f" (to read {' and '.join(photographs)}: pip install pillow-heif)"
+        if photographs
+        else ""
+    )
+    _log.warning(
+        "Left out %d of %d files of `%s`, which are not called images: %s%s%s.",
+        len(others),
+        len(others) + num_images,
+        name,
+        ", ".join(kinds),
+        more,
+        way_out,
+    )
+
+
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn data errors that were raised inside a tf.data pipeline back into themselves.
+    """Restore our own errors from those that TensorFlow wraps in a tf.data pipeline.
 
-    TensorFlow wraps whatever goes wrong in a pipeline into its own exceptions. Wrap
-    the loop that pulls batches (or `fit`) into this context, and an unreadable data
-    set ends it with the `DataError` that says so.
+    TensorFlow turns every exception in a pipeline into one of its own. Inside this
+    context, a loop over batches (or `fit`) raises the original `DataError` instead.
 
     Raises:
       DataError, ConfigError: as raised in the pipeline.

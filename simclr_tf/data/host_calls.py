@@ -18,17 +18,17 @@ def on_host(
 ) -> Any:
     """Call a Python function on NumPy values from a graph.
 
-    The function lives as long as the data set whose pipeline calls it. TensorFlow by
-    itself would keep it until the process ends, and with it all that it refers to: the
-    images of every run, and its model.
+    The function lives as long as the data set whose pipeline calls it.
+    `tf.numpy_function` would keep it until the process ends, with everything it refers
+    to: the images of every run, and the model.
 
     Args:
-      function: from NumPy values to one, or a tuple of them; what it raises comes out
-        of `plain_errors` again.
+      function: from NumPy values to one value or a tuple; `plain_errors` restores the
+        exceptions that it raises.
       inputs: list of tensors.
       types: tf.DType or list of them, of the results.
-      stateful: bool, whether it is more than a function of its inputs. TensorFlow then
-        gives up parallel work around it where deterministic operations are asked for.
+      stateful: bool, whether the result depends on more than the inputs. With
+        deterministic operations TensorFlow then runs the surrounding work serially.
 
     Returns:
       One tensor, or a list of them, of unknown shape.
@@ -46,14 +46,14 @@ def _lent(function):
     """Return `function`, kept alive by the outermost function graph that calls it."""
     graph = tf.compat.v1.get_default_graph()
     if getattr(graph, "outer_graph", None) is None:
-        return function  # Called at once.
+        return function  # Eager: called at once.
     while getattr(graph.outer_graph, "outer_graph", None) is not None:
         graph = graph.outer_graph
-    # Inner graphs may be gone once the outer one has been traced; a data set holds it.
+    # Inner graphs may be deleted after tracing; a data set keeps the outermost one.
     graph.host_functions = [*getattr(graph, "host_functions", []), function]
     reference = weakref.ref(function)
 
-    @tf.autograph.experimental.do_not_convert  # It would lengthen every traceback.
+    @tf.autograph.experimental.do_not_convert  # It would lengthen tracebacks.
     def call(*values):
         return reference()(*values)
 

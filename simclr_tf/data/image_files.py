@@ -1,8 +1,8 @@
 """Cheap checks of image files: their format, and whether they are complete.
 
 A few bytes at both ends of a file show whether it is empty, renamed or truncated. A
-file whose end looks wrong (some cameras append data of their own) is decoded to be
-sure. Damage in the middle shows only when an image is decoded.
+file with an unusual end (some cameras append data) is decoded to be sure. Damage in the
+middle is found only when an image is decoded.
 """
 
 import concurrent.futures
@@ -10,20 +10,20 @@ import os
 import stat
 import zlib
 
-from simclr_tf.errors import DataError, received_text
+from simclr_tf.data.pillow_images import format_of, is_upright
+from simclr_tf.data.pixels import decode_image
 from simclr_tf.lazy import tf
 from simclr_tf.limits import MOST_PIXELS
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
-
 _HEAD_BYTES, _TAIL_BYTES = 32, 64
 _THREADS = 16
-_PNG_END = b"IEND\xaeB`\x82"
-
-
-def can_decode_webp():
-    """Tell whether this TensorFlow can decode WebP (2.20 and later)."""
-    return hasattr(tf.raw_ops, "DecodeWebP")
+_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+# Kinds of PNG that TensorFlow decodes to what they show: grey and colour, 8 bits.
+_PLAIN_PNG = ((1, 0), (2, 0), (4, 0), (8, 0), (8, 2))
+# Where a PNG notes transparency, or an orientation.
+_PNG_NOTES = (b"tRNS", b"eXIf", b"iTXt", b"zTXt", b"tEXt")
+_JFIF = b"\xff\xd8\xff\xe0\0\x10JFIF"
+_TABLE = b"\xff\xdb"
 
 
 def image_format(head):
@@ -33,7 +33,7 @@ def image_format(head):
       head: bytes, at least the first 12 of the file.
 
     Returns:
-      `jpeg`, `png`, `gif`, `bmp`, `webp`, or None.
+      `jpeg`, `png`, `gif`, `bmp`, `webp`, or None: another one, or no image.
 
     Example:
       >>> image_format(b"GIF89a......")
@@ -41,7 +41,7 @@ def image_format(head):
     """
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    if head.startswith(_PNG_START):
         return "png"
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "gif"
@@ -53,7 +53,7 @@ def image_format(head):
 
 
 def has_end(kind, head, tail, size):
-    """Tell whether the last bytes of a file are what its format ends with.
+    """Tell whether the last bytes of a file are the end that its format requires.
 
     Args:
       kind: str, see `image_format`.
@@ -61,7 +61,7 @@ def has_end(kind, head, tail, size):
       size: int, bytes in the file.
 
     Returns:
-      bool; False is a suspicion, not a verdict.
+      bool; a file with False may still be valid.
     """
     if kind == "jpeg":
         return b"\xff\xd9" in tail
@@ -71,7 +71,9 @@ def has_end(kind, head, tail, size):
         return tail.rstrip(b"\0").endswith(b";")
     if kind == "bmp":
         return int.from_bytes(head[2:6], "little") == size
-    return int.from_bytes(head[4:8], "little") + 8 == size
+    if kind == "webp":
+        return int.from_bytes(head[4:8], "little") + 8 == size
+    return True  # Others end as they like.
 
 
 def pixels_claimed(kind, head):
@@ -111,23 +113,14 @@ def inspect_files(paths):
 
     Returns:
       (reasons, formats, checksums): dict of position in `paths` -> why that file cannot
-      be read; the set of formats of the others, see `image_format`; and of every file
-      the CRC-32 of its first 32 and last 64 bytes, which hold the checksum or the end
-      of the code of PNG and JPEG: other pixels hardly ever leave them as they were.
-
-    Raises:
-      DataError: for WebP files where this TensorFlow cannot decode WebP.
+      be read; the set of formats of the others: `jpeg` and `png` where TensorFlow's
+      decoder shows what a person sees, else `other`; and for every file the CRC-32 of
+      its first 32 and last 64 bytes, which change with almost every change of the
+      pixels.
     """
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         chunk = max(1, min(256, len(paths) // _THREADS))
         verdicts = list(pool.map(_inspect_file, paths, chunksize=chunk))
-    webp = [place for place, verdict in enumerate(verdicts) if verdict[0] == "webp"]
-    if webp and not can_decode_webp():
-        raise DataError(
-            f"TensorFlow {tf.__version__} cannot decode WebP; install TensorFlow 2.20 "
-            "or later, or convert the files. "
-            + received_text(webp_files=len(webp), first=os.fsdecode(paths[webp[0]]))
-        )
     reasons = {
         place: verdict[1] for place, verdict in enumerate(verdicts) if verdict[1]
     }
@@ -148,7 +141,7 @@ def _what_instead_of_a_file(mode):
 
 
 def _inspect_file(path):
-    """Inspect a file: its format or None, why it is unreadable or None, a CRC."""
+    """Inspect a file: return its format, why it is unreadable (or None), and a CRC."""
     checksum = 0
     try:
         what = _what_instead_of_a_file(os.stat(path).st_mode)
@@ -162,21 +155,43 @@ def _inspect_file(path):
             checksum = zlib.crc32(head + tail)
             if not head:
                 return None, "the file is empty", checksum
-            kind = image_format(head)
+            kind = image_format(head) or format_of(stream)
             if kind is None:
                 return None, "it is not an image", checksum
             if pixels_claimed(kind, head) > MOST_PIXELS:
                 return kind, f"it claims more than {MOST_PIXELS:,} pixels", checksum
             if has_end(kind, head, tail, size):
-                return kind, None, checksum
+                return _decoder(kind, head, stream), None, checksum
             stream.seek(0)
             content = stream.read()
     except OSError as error:
         return None, f"the file cannot be read ({error.strerror or error})", checksum
-    if kind == "webp" and not can_decode_webp():
-        return kind, None, checksum
     try:
-        tf.io.decode_image(content, expand_animations=False)
-    except tf.errors.InvalidArgumentError:
-        return kind, "it is truncated", checksum
-    return kind, None, checksum
+        decode_image(content)
+    except (tf.errors.OpError, ValueError):
+        return kind, "it is truncated or damaged", checksum
+    return "other", None, checksum
+
+
+def _decoder(kind, head, stream):
+    """Return `jpeg` or `png` where TensorFlow decodes what is seen, else `other`."""
+    if kind == "jpeg":
+        # Most files of data sets: no notes before the first table.
+        plain = head[2:4] == _TABLE or (
+            head.startswith(_JFIF) and head[20:22] == _TABLE
+        )
+        return "jpeg" if plain or is_upright(stream) else "other"
+    if kind == "png" and tuple(head[24:26]) in _PLAIN_PNG:
+        return "other" if _has_chunk(stream, _PNG_NOTES) else "png"
+    return "other"
+
+
+def _has_chunk(stream, names):
+    """Tell whether a PNG file has one of these chunks."""
+    place = len(_PNG_START)
+    while True:
+        stream.seek(place)
+        head = stream.read(8)
+        if len(head) < 8 or head[4:] in names:
+            return len(head) == 8
+        place += 12 + int.from_bytes(head[:4], "big")

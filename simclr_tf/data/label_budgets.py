@@ -24,11 +24,11 @@ _NAMED = 3
 
 @dataclasses.dataclass(frozen=True)
 class LabelBudget:
-    """The labels that one training may see; exactly one attribute is given.
+    """The labels that a training may use; exactly one attribute is set.
 
     Attributes:
-      fraction: float in (0, 1], of the labelled images; stratified, and nested: for
-        one seed the 1 % is part of the 10 %.
+      fraction: float in (0, 1], of the labelled images; stratified and nested: for one
+        seed, the 1 % are among the 10 %.
       per_class: int >= 1, labelled images a class, nested likewise.
       listed: path of a text file with one file name a line.
     """
@@ -54,13 +54,13 @@ class LabelBudget:
 
         Args:
           source: Source with labels.
-          seed: int, of the draw; a list is the same for every seed.
+          seed: int, of the draw; a list does not depend on it.
 
         Returns:
           int64 NumPy array, sorted ids.
 
         Raises:
-          DataError, ConfigError: the source cannot give that.
+          DataError, ConfigError: the source does not have these labels.
         """
         if self.listed is not None:
             return listed_images(source, self.listed)
@@ -69,7 +69,7 @@ class LabelBudget:
         )
 
     def title(self) -> str:
-        """Return the budget as tables show it.
+        """Return the title of the budget in tables.
 
         Example:
           >>> LabelBudget(fraction=0.01).title(), LabelBudget(per_class=10).title()
@@ -91,10 +91,10 @@ def label_subset(
     """Choose the examples that keep their label.
 
     The n_c examples of class c get, in a random order, the places (r + o_c) / n_c for
-    r = 0 .. n_c - 1; a fraction f is everything up to place f, and at least the first
-    example of each class. So class c keeps f n_c examples, rounded up or down, and for
-    one seed a smaller subset lies inside a larger one. The offsets o_c are spread
-    evenly over (0, 1), so that not all classes are rounded the same way.
+    r = 0 .. n_c - 1; a fraction f takes all examples up to place f, and at least the
+    first example of each class. So class c keeps f n_c examples, rounded up or down,
+    and for one seed a smaller subset is part of a larger one. The offsets o_c are
+    spread evenly over (0, 1), so that not all classes are rounded the same way.
 
     Args:
       labels: int array `[n]`; examples with label -1 are never chosen.
@@ -125,7 +125,7 @@ def label_subset(
     )
     require(
         fraction is None or 0 < fraction <= 1,
-        "`fraction` must lie in (0, 1].",
+        "`fraction` must be in (0, 1].",
         fraction=fraction,
     )
     require(
@@ -158,7 +158,7 @@ def _first_of_each(members, per_class):
 
 
 def _beginning(members, fraction, seed):
-    # Shuffled, or rounding would favour low labels.
+    # Shuffled; otherwise rounding would favour low labels.
     ranks = epoch_order(seed, 2**31, len(members))
     offsets = (ranks + 0.5) / len(members)
     chosen = []
@@ -171,20 +171,20 @@ def _beginning(members, fraction, seed):
 def listed_images(source: Source, path: StrPath) -> Array:
     """Find the images whose file names a text file lists.
 
-    A name is compared without its folder: `n01440764_10026.JPEG`, as in the lists of
-    1 % and 10 % of ImageNet that SimCLR published. Of a source with ImageNet's 1,000
-    classes only lists of their lengths are taken, for a shorter one is a damaged one.
+    A name is compared without its folder: `n01440764_10026.JPEG`, as in the lists of 1
+    % and 10 % of ImageNet that SimCLR published. For a source with ImageNet's 1,000
+    classes a list must have the length of one of these two; a shorter list is damaged.
 
     Args:
       source: Source of image files (`folder:PATH`), labelled.
-      path: path of the list, one name a line; empty lines do not count.
+      path: path of the list, one name a line; empty lines are ignored.
 
     Returns:
       int64 NumPy array, sorted ids.
 
     Raises:
-      DataError: no such list, a name that is not there, twice there or twice listed, an
-        image without label, a source without file names, or another number of names.
+      DataError: the list is missing, a name is unknown, ambiguous or listed twice, an
+        image has no label, the source has no file names, or the length is wrong.
 
     Source: arXiv:2002.05709, section 6; the authors' `imagenet_subsets/*.txt`.
     """

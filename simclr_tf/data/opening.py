@@ -1,4 +1,4 @@
-"""`open_source`: opens every kind of data set from one text."""
+"""`open_source`: opens any kind of data set, by the text of `--data`."""
 
 from __future__ import annotations
 
@@ -37,37 +37,36 @@ def open_source(
     memory_limit_bytes: int = _GIBIBYTE,
     cache: ImageCache | None = None,
 ) -> Source | StreamSource:
-    """Open images, wherever they are.
+    """Open a data set of any kind.
 
     | data | `spec` |
     |---|---|
-    | a kind out of `simclr_tf.data.SOURCES` | `folder:PATH`, `embedded:freedoom_12` |
+    | a kind of `simclr_tf.data.SOURCES` | `folder:PATH`, `embedded:freedoom_12` |
     | in Python | an array, (images, labels), or a `tf.data.Dataset` |
 
     Args:
       spec: str as above, a NumPy array `[n, H, W, C]` or `[n, H, W]` (uint8, or floats
         in [0, 1]), a tuple (images, labels), a tf.data.Dataset of images, (image,
-        label) or dicts with those keys, or a source, which is returned as it is.
+        label) or dicts with those keys, or a source, which is returned unchanged.
       split: str, `NAME` or `NAME[FROM:TO]` in examples or per cent: `train[:10%]`.
         Arrays and data sets in Python have only `train`.
-      data_dir: str or None, where TensorFlow Datasets looks.
-      channels: 1, 3, or None for what the images have.
-      max_corrupt_fraction: float in [0, 1], how large a part of the images may be
+      data_dir: str or None, folder of TensorFlow Datasets.
+      channels: 1, 3, or None for the channels of the images.
+      max_corrupt_fraction: float in [0, 1], fraction of the images that may be
         unreadable.
-      labelled: `auto`, True, or False; for folders and tfds, see there. False drops the
-        labels of any source.
-      memory_limit_bytes: int; files whose images have one size, and finite
-        tf.data.Datasets, are decoded into memory once if that takes at most this much.
-        0: never.
-      cache: ImageCache in which images that would be read again and again are kept;
-        none if None.
+      labelled: `auto`, True, or False. For folders and tfds, see there. False drops
+        the labels of any source.
+      memory_limit_bytes: int; image files of one size, and finite tf.data.Datasets, are
+        decoded into memory if they take at most this many bytes. 0: never.
+      cache: ImageCache for images that would be read from files in every epoch; None
+        for no cache.
 
     Returns:
       Source; or StreamSource for a tf.data.Dataset that does not fit into memory.
 
     Raises:
       ConfigError: for another kind of `spec`, or an argument out of range.
-      DataError: for images that are not there or cannot be used.
+      DataError: the images are missing or cannot be used.
 
     Example:
       >>> open_source("embedded:freedoom_12", split="test").num_examples
@@ -112,7 +111,7 @@ def kind_of(spec: str) -> tuple[SourceKind, str]:
       (SourceKind, str): the kind, and what follows the colon.
 
     Raises:
-      ConfigError: no kind has that scheme; what the user may have meant is named.
+      ConfigError: an unknown scheme; the message names the nearest.
 
     Example:
       >>> kind, target = kind_of("folder:photos")
@@ -137,7 +136,7 @@ def licence_of(spec: str) -> str | None:
       spec: str in the grammar of `--data`, or any other name.
 
     Returns:
-      str, or None where it is not known here.
+      str, or None if it is not known.
 
     Example:
       >>> licence_of("tfds:fashion_mnist:3.*.*")
@@ -148,7 +147,7 @@ def licence_of(spec: str) -> str | None:
     scheme, _, target = spec.partition(":")
     if scheme not in SOURCES:
         return None
-    # A version of a data set has the licence of the data set.
+    # The licence does not depend on the version of a data set.
     return SOURCES[scheme].licences.get(target.partition(":")[0])
 
 
@@ -182,8 +181,8 @@ def _open_object(spec, request):
     part, bounds = parse_split(request.split)
     if part != "train":
         raise ConfigError(
-            "Data sets handed over in Python have one split, `train`; hand the test "
-            "images over by themselves. " + received_text(split=request.split)
+            "Data sets from Python have one split, `train`; pass the test images "
+            "separately. " + received_text(split=request.split)
         )
     if isinstance(spec, tf.data.Dataset):
         source = open_dataset(
@@ -196,7 +195,7 @@ def _open_object(spec, request):
         )
         if bounds is not None and isinstance(source, StreamSource):
             raise ConfigError(
-                "A stream cannot be cut; use `.take` and `.skip` on the "
+                "A stream has no parts; use `.take` and `.skip` on the "
                 "data set. " + received_text(split=request.split)
             )
         return cut(source, bounds, request.split)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from simclr_tf.data.random_access import Source
 
 
-_LOCATED = 256  # Examples whose places are asked for at once.
+_LOCATED = 256  # Examples located in one call.
 
 
 def evaluation_batches(
@@ -32,7 +32,7 @@ def evaluation_batches(
 ) -> Dataset:
     """Return all images of a source in order, prepared for the encoder.
 
-    An image that cannot be decoded is left out, and recorded as in `CorruptionLog`.
+    An image that cannot be decoded is left out and recorded, see `CorruptionLog`.
 
     Args:
       source: Source, or a finite StreamSource, see `open_source`.

@@ -1,12 +1,12 @@
 """Batches for training: batch k of a run is a pure function of (run seed, k).
 
 The host decides which examples a batch holds and gives each image a stateless seed
-(`BatchSchedule`); everything random about the views derives from that seed. Neither
-the number of workers, nor the timing of threads, nor the step at which a run was
-resumed changes an image.
+(`BatchSchedule`); the views are a function of that seed. The number of workers, the
+timing of threads and the step at which a run was resumed change no image.
 
-Images of one size come as they are, and the views are made in batches on the device.
-Files are read, decoded once for all views and cropped here, one by one, in parallel.
+Arrays of images pass through unchanged, and the views are made in batches on the
+device. Files are read, decoded once for all views and cropped here, one by one, in
+parallel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from simclr_tf.array_types import Array, Dataset
 from simclr_tf.augment import crop_draws, crop_views
-from simclr_tf.data.batch_schedule import BatchSchedule, stand_in
+from simclr_tf.data.batch_schedule import BatchSchedule, replacement_example
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.pixels import blank_image, decode_image, first_success
 from simclr_tf.data.random_access import EncodedSource
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 16
 
-# Nothing here is Python control flow; looking for it would double the time of tracing.
+# Autograph would double the time of tracing; there is no control flow to convert.
 do_not_convert = tf.autograph.experimental.do_not_convert
 
 
@@ -55,7 +55,7 @@ def training_dataset(
       global_batch_size: int G, images a step over all workers.
       seed: int, the run seed.
       total_steps: int, length of the run in steps.
-      start_step: int, the first batch wanted (where a resumed run continues).
+      start_step: int, the first batch to return (where a resumed run continues).
       plan: ViewPlan of `simclr_tf.augment`, with known sizes; decides the crops of
         files, unused for images of one size.
       shard_index, num_shards: int; worker w of W gets B = G / W images of each batch,
@@ -79,8 +79,8 @@ def training_dataset(
       `simclr_tf.data.plain_errors`.
 
     Raises:
-      ConfigError: batch larger than the set or not divisible by the workers, steps out
-        of range, or no recipe or size where crops have to be made.
+      ConfigError: a batch larger than the set or not divisible by the workers, steps
+        out of range, or no plan with sizes although crops are needed.
 
     Example:
       >>> from simclr_tf.data import open_source
@@ -91,7 +91,7 @@ def training_dataset(
     """
     require(
         0 <= start_step <= total_steps,
-        "`start_step` must lie between 0 and `total_steps`.",
+        "`start_step` must be between 0 and `total_steps`.",
         start_step=start_step,
         total_steps=total_steps,
     )
@@ -131,7 +131,7 @@ def training_dataset(
     )
     options = tf.data.Options()
     options.deterministic = True
-    # Every worker builds its own rows; there are no files for TensorFlow to divide.
+    # Every worker builds its own rows, so TensorFlow must not divide files.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF
     )
@@ -141,9 +141,9 @@ def training_dataset(
 def batch_form(source):
     """Name the form in which a training batch of a source holds the images.
 
-    Images of one size come as they are, and the views are made in batches on the
-    device: "images". Files and images of several sizes are cropped one by one on the
-    host, and the views are finished on the device: "crops".
+    "images": all images have one size; the views are made in batches on the device.
+    "crops": files and images of several sizes are cropped one by one on the host, and
+    the other operators run on the device.
 
     Args:
       source: Source or StreamSource.
@@ -159,7 +159,7 @@ def batch_form(source):
 def batch_ids(source: Source, *, global_batch_size: int, seed: int, step: int) -> Array:
     """List the examples in the global batch of a step, without reading them.
 
-    (One that cannot be read is replaced while training; see `CorruptionLog`.)
+    (An unreadable example is replaced during training; see `CorruptionLog`.)
 
     Args:
       source, global_batch_size, seed: as for `training_dataset`.
@@ -190,6 +190,7 @@ class _Crops:
         self._plan = plan
         self._channels = source.channels
         self._formats = getattr(source, "formats", None)
+        self._plain = getattr(source, "is_plain", False)
         self.blank = tuple(
             blank_image(view.size, source.channels) for view in plan.views
         )
@@ -203,15 +204,21 @@ class _Crops:
     def of_file(self, encoded, seed, draws):
         def from_jpeg():  # Only the part under the boxes is decoded.
             return crop_views(
-                encoded, seed, self._plan, channels=self._channels, draws=draws
+                encoded,
+                seed,
+                self._plan,
+                channels=self._channels,
+                draws=draws,
+                upright=self._plain,
             )
 
         def from_any():
-            return self.of_image(decode_image(encoded, self._channels), seed, draws)
+            image = decode_image(encoded, self._channels, plain=self._plain)
+            return self.of_image(image, seed, draws)
 
         if self._formats == {"jpeg"}:
             return from_jpeg()
-        if self._formats and "jpeg" not in self._formats:
+        if self._formats == {"png"}:
             return from_any()
         return tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_any)
 
@@ -263,7 +270,7 @@ def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
             "skipped": tf.where(used == example, tf.constant(-1, tf.int64), example),
         }
 
-    # A cached image is its own location: the next batch's are fetched beside this one.
+    # Bytes in the cache are fetched here for a whole batch, ahead of decoding.
     columns = _fixed_shapes(draw, types, batch_size)
     rows = steps.map(do_not_convert(with_draws)).prefetch(1).unbatch()
     images = rows.map(do_not_convert(load), num_parallel_calls=tf.data.AUTOTUNE)
@@ -277,12 +284,12 @@ def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
 
 
 def _readable(source, crops, example, seed_and_draws, location):
-    """Return (id, crops) of `example`, or of the first stand-in that can be read."""
+    """Return (id, crops) of `example`, or of the first readable replacement."""
     seed, _ = seed_and_draws
 
-    def stand_in_place(attempt):
+    def replacement_of(attempt):
         other = on_host(
-            lambda *given: np.int64(stand_in(*given, source.num_examples)),
+            lambda *given: np.int64(replacement_example(*given, source.num_examples)),
             [seed, example, attempt],
             tf.int64,
         )
@@ -296,14 +303,14 @@ def _readable(source, crops, example, seed_and_draws, location):
         raise DataError(
             f"{source.example_name(number)} cannot be read, nor can any of "
             f"{_ATTEMPTS - 1} other images of `{source.name}` that were tried in its "
-            "place. Is the disk still there? Else repair the broken images."
+            "place. Is the disk still mounted? Else repair the broken images."
         )
 
     def nothing(number):
         failed = on_host(give_up, [number], tf.int64)
         return tf.reshape(failed, []), crops.blank
 
-    others = tf.data.Dataset.range(1, _ATTEMPTS).map(stand_in_place)
+    others = tf.data.Dataset.range(1, _ATTEMPTS).map(replacement_of)
     places = tf.data.Dataset.from_tensors((example, *location)).concatenate(others)
     return first_success(
         places, crop, tf.data.Dataset.from_tensors(example).map(nothing)
@@ -311,7 +318,7 @@ def _readable(source, crops, example, seed_and_draws, location):
 
 
 def _stream_batches(source, schedule, steps, crops, first_row, shard, with_labels):
-    """Take images as they come; other workers' rows are read and dropped."""
+    """Read images in the order of a stream; drop the rows of other workers."""
     first, batch_size, global_batch_size = shard
     has_labels = with_labels and source.has_labels
 

@@ -1,8 +1,8 @@
 """Sources: the interface of every data set with random access.
 
-The order of a run is ours (`simclr_tf.seeding.epoch_order`), so a source only has to
-fetch example i. Pixels come from memory (`ArraySource`, simclr_tf/data/arrays.py) or
-are decoded from files on the way (`EncodedSource`, here; folders and records).
+`simclr_tf.seeding.epoch_order` gives the order of a run, so a source only has to fetch
+example i. Pixels come from memory (`ArraySource`, simclr_tf/data/arrays.py) or are
+decoded from files (`EncodedSource`, here; folders and records).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Source(abc.ABC):
       channels: int, what images are converted to when they are read.
       image_shape: (H, W, C) if all images have one size known beforehand, else None.
       corrupt: list of str, the images found unreadable so far.
-      num_dropped: int, how many of those were left out when the source was opened.
-      max_corrupt_fraction: float in [0, 1], above which a run has to stop.
+      num_dropped: int, unreadable images left out when the source was opened.
+      max_corrupt_fraction: float in [0, 1], limit above which a run stops.
     """
 
     def __init__(
@@ -84,17 +84,17 @@ class Source(abc.ABC):
 
     @property
     def num_classes(self) -> int | None:
-        """Classes that labels can name, or None without labels."""
+        """Number of classes, or None without labels."""
         if self.labels is None:
             return None
         return max(len(self.classes or ()), int(self.labels.max()) + 1)
 
     def without_labels(self) -> None:
-        """Forget the labels and the names of the classes."""
+        """Drop the labels and the names of the classes."""
         self.labels, self.classes = None, None
 
     def keep_labels(self, ids: Array) -> None:
-        """Forget the labels of all examples but these.
+        """Drop the labels of all other examples.
 
         Args:
           ids: int array, ids of this source.
@@ -131,7 +131,7 @@ class Source(abc.ABC):
         return part
 
     def rows(self, ids: Array) -> Array:
-        """Map ids of this source to rows of what it was opened from."""
+        """Map ids of this source to rows of the data set that was opened."""
         return ids if self._rows is None else self._rows[ids]
 
     def example_name(self, example: int) -> str:
@@ -139,7 +139,7 @@ class Source(abc.ABC):
         return f"{self.name}#{int(self.rows(np.int64(example)))}"
 
     def files(self) -> list[tuple[str, int, int]] | None:
-        """List the files of the images in their order, where each image is one.
+        """List the files of the images in their order, if each image is a file.
 
         Returns:
           list of (name, bytes, CRC-32 of both ends), or None.
@@ -150,11 +150,13 @@ class Source(abc.ABC):
         """Compute the SHA-256 (hex) of what defines content and order of this source.
 
         Equal for two sources that give the same images and labels for the same ids.
-        Files are represented by their names, sizes and both ends (not by their dates: a
-        copy of a folder is the same folder; a change in the middle of a file that keeps
-        its size and its end goes unseen), arrays by their bytes (above 64 MiB: by 1,024
-        evenly spaced images), prepared data sets by version, shard names and sizes.
-        The path that leads there does not count.
+        Files are represented by their names, sizes and both ends (not by their dates,
+        so a copy of a folder has the same fingerprint; a change in the middle of a file
+        that keeps its size and its ends is not noticed), arrays by their bytes (above
+        64
+        MiB: by 1,024 evenly spaced images), prepared data sets by version, shard names
+          and
+        sizes. The path of the data set does not matter.
 
         Returns:
           str of 64 hexadecimal digits.
@@ -170,18 +172,19 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def _hash_content(self, digest):
-        """Feed `digest` with what identifies the stored images."""
+        """Feed `digest` with the identity of the stored images."""
 
 
 class EncodedSource(Source):
     """Images in encoded files (JPEG, PNG, ...), decoded on demand.
 
-    A subclass gives the place of an example (`locations`, on the host, for a batch of
-    ids) and how to read it there (`read_encoded`, a graph function).
+    A subclass returns the location of an example (`locations`, on the host, for a batch
+    of ids) and reads its bytes (`read_encoded`, a graph function).
 
     Attributes:
       location_types: tuple of str, the dtype of each array of `locations`.
-      formats: set of str, the image formats that occur (`jpeg`, `png`, ...), or None.
+      formats: set of str, the image formats that occur, or None if that is not known:
+        `jpeg` and `png` for files that TensorFlow decodes to what they show, `other`.
     """
 
     location_types: tuple[str, ...] = ()
@@ -201,7 +204,13 @@ class EncodedSource(Source):
 
     def read_image(self, *location: Tensor) -> Tensor:
         """Read uint8 `[H, W, channels]` at one location (scalar tensors)."""
-        return decode_image(self.read_encoded(*location), self.channels)
+        encoded = self.read_encoded(*location)
+        return decode_image(encoded, self.channels, plain=self.is_plain)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether TensorFlow is known to decode every file to what it shows."""
+        return self.formats is not None and set(self.formats) <= {"jpeg", "png"}
 
     def location_tensors(self, example: Tensor) -> tuple[Tensor, ...]:
         """Return the location of one example, `example` an int64 scalar tensor."""
@@ -216,7 +225,7 @@ class EncodedSource(Source):
 
 
 def sample_images(source):
-    """Decode up to 16 images spread over a source, with the channels they have there.
+    """Decode up to 16 images spread over a source, with their own channels.
 
     Args:
       source: EncodedSource.
@@ -227,21 +236,20 @@ def sample_images(source):
     ids = np.unique(np.linspace(0, source.num_examples - 1, _SAMPLE).astype(np.int64))
     for location in zip(*source.locations(ids), strict=True):
         try:
-            yield tf.io.decode_image(
-                source.read_encoded(*location), expand_animations=False
-            )
-        except tf.errors.OpError:
-            continue  # Unreadable: named when its turn comes.
+            encoded = source.read_encoded(*location)
+            yield decode_image(encoded, plain=source.is_plain)
+        except (tf.errors.OpError, ValueError):
+            continue  # Unreadable: reported when training reads it.
 
 
 def grey_or_colour(source):
     """Return 1 if a sample of an EncodedSource's images is grey throughout, else 3."""
     depths = [image.shape[-1] for image in sample_images(source)]
-    return 1 if depths and max(depths) <= 2 else 3
+    return 1 if depths and max(depths) == 1 else 3
 
 
 def class_labels(labels, num_examples, name):
-    """Check labels as users bring them.
+    """Check and convert labels from users.
 
     Args:
       labels: None, or integers `[n]` or `[n, 1]`, each in [-1, MOST_CLASSES), -1 for

@@ -1,14 +1,12 @@
 """Storage of the cache: bytes in memory or in a file, entries on disk, free room.
 
 An entry is a folder. It is filled under another name, flushed, described by a
-`manifest.json` (what it was made from, the sizes of its files), and renamed: a kill or
-a full disk at any moment leaves nothing that looks like an entry. A lock, which the
-system takes from a process that dies, lets one process fill while others wait for it.
+`manifest.json` (its origin, the sizes of its files), and renamed: an entry is complete
+or absent, whenever a process is killed or a disk is full. One process fills an entry
+while others wait for its lock; the system releases the lock of a process that dies.
 """
 
 import concurrent.futures
-import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -21,12 +19,13 @@ from simclr_tf.errors import DataError
 from simclr_tf.files import sha256_of, whole_folder
 from simclr_tf.lazy import np
 from simclr_tf.limits import read_json
+from simclr_tf.locks import locked
 
 _THREADS = 16
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
 # Controller of a control group (version 2 has one for all) -> its folder, and the names
-# of its limit, of what is used, and of what of that Linux can take back at once.
+# of its files: the limit, the memory in use, and the reclaimable part of that memory.
 _LIMITS = {
     "": ("", "memory.max", "memory.current", "inactive_file"),
     "memory": (
@@ -39,11 +38,11 @@ _LIMITS = {
 
 
 class StoredContents:
-    """Byte strings one behind the other, in memory or in a file.
+    """Byte strings stored one after the other, in memory or in a file.
 
     Args:
       store: uint8 NumPy array, or path of a file.
-      sizes: int64 `[n]`, their lengths; 0 where there was nothing to read.
+      sizes: int64 `[n]`, their lengths; 0 for an image that could not be read.
       checksums: uint32 `[n]`, their CRC-32; None if they are not checked.
     """
 
@@ -55,7 +54,7 @@ class StoredContents:
         self._pool = self._descriptor = None
         if not isinstance(store, np.ndarray):
             self._descriptor = os.open(store, os.O_RDONLY)
-            # Seeks of one batch wait side by side.
+            # The reads of one batch wait for the disk in parallel.
             self._pool = concurrent.futures.ThreadPoolExecutor(_THREADS)
 
     def __del__(self):
@@ -99,7 +98,7 @@ class StoredContents:
         try:
             content = os.pread(self._descriptor, size, start)
         except OSError:
-            return b""  # As a file that cannot be read: named, and replaced.
+            return b""  # Treated like an unreadable file: reported and replaced.
         if (
             self._checksums is not None
             and zlib.crc32(content) != self._checksums[place]
@@ -117,7 +116,7 @@ def in_memory(pieces, size):
 
     Args:
       pieces: iterable of bytes.
-      size: int, bytes that they have together, at most.
+      size: int, upper limit of their total size in bytes.
 
     Returns:
       StoredContents.
@@ -132,13 +131,13 @@ def in_memory(pieces, size):
 
 
 def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
-    """Find an entry, or fill it first if it is not there whole.
+    """Find an entry; fill it first if it is missing or incomplete.
 
     Args:
-      folder: path of all entries; made if need be.
+      folder: path of all entries; made if needed.
       name: str, the entry's.
-      identity: dict, ready for JSON, of what the entry is made from; one that was made
-        from anything else is filled again.
+      identity: dict, ready for JSON, that describes the origin of the entry; an entry
+        of another origin is filled again.
       fill: function of an empty folder that writes the entry's files there.
       waiting: called once if another process is filling the entry.
 
@@ -151,10 +150,12 @@ def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
     folder = pathlib.Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     entry = folder / name
-    with _locked(folder / f"{name}{_LOCK}", waiting):
+    lock = folder / f"{name}{_LOCK}"
+    lock.touch()
+    with locked(lock, waiting):
         if _is_whole(entry, identity):
             return entry, False
-        # Made from other images, or left by a killed process of version 0.1.0.
+        # Of other images, or incomplete: left by a killed process of version 0.1.0.
         for left in (entry, folder / f"{name}.writing"):
             shutil.rmtree(left, ignore_errors=True)
         with whole_folder(entry) as writing:
@@ -171,18 +172,6 @@ def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
             text = json.dumps(record, indent=1)
             (writing / MANIFEST).write_text(text, encoding="utf-8")
     return entry, True
-
-
-@contextlib.contextmanager
-def _locked(path, waiting):
-    """Hold the lock of a file, which no other process can hold at the same time."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _is_whole(entry, identity):
@@ -222,7 +211,7 @@ def free_memory_bytes(proc="/proc", cgroups="/sys/fs/cgroup"):
     """Count the memory that this process can still take, without swapping.
 
     Args:
-      proc, cgroups: paths where Linux keeps the limits of containers, which count.
+      proc, cgroups: folders in which Linux keeps the limits of containers.
 
     Returns:
       int, in bytes.
@@ -232,12 +221,12 @@ def free_memory_bytes(proc="/proc", cgroups="/sys/fs/cgroup"):
 
 
 def _left_of_limits(proc, cgroups):
-    """Yield what each control group above this process leaves; psutil ignores them."""
+    """Yield the memory that each control group of this process leaves free."""
     for line in _text(proc / "self" / "cgroup").splitlines():
         _, controllers, inside = line.split(":", 2)
         for controller in _LIMITS.keys() & set(controllers.split(",")):
             root, limit, used, reclaimable = _LIMITS[controller]
-            # In a container the path may be the host's: then the root is its own group.
+            # In a container the path may be the host's; the group is then at the root.
             group = cgroups / root / inside.strip("/")
             for folder in (group, *group.parents):
                 numbers = [_text(folder / name).strip() for name in (limit, used)]

@@ -1,4 +1,4 @@
-"""Streams: any `tf.data.Dataset` of images, in memory if it fits, else in its order."""
+"""Streams: any `tf.data.Dataset` of images, read in its order or into memory."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _log = logging.getLogger("simclr_tf")
 
 
 class StreamSource:
-    """Images in the order in which a data set gives them; no random access.
+    """Images in the order of a `tf.data.Dataset`, without random access.
 
     For data sets that are infinite, larger than the memory limit, or hold images of
-    different sizes. The order is the data set's own: only if it is the same each time
-    is batch k a pure function of (seed, k), and starting at batch k means reading and
-    dropping everything before it.
+    different sizes. Batch k is a pure function of (seed, k) only if the data set has
+    the same order each time, and starting at batch k means reading and dropping
+    everything before it.
 
     Attributes:
       name, split, classes, channels, image_shape, corrupt: as in `Source`.
       num_examples: int, or None if it is not known beforehand.
-      labels, num_classes: always None; labels come with the images if `has_labels`.
+      labels, num_classes: always None; with `has_labels`, each image has its label.
       has_labels: bool.
       dataset: tf.data.Dataset of (image, label) or (image,).
     """
@@ -84,7 +84,7 @@ class StreamSource:
         return None
 
     def fingerprint(self) -> str:
-        """Describe the elements: the content of a stream is not known."""
+        """Describe the type of the elements; the content of a stream is not known."""
         return f"stream:{self.dataset.element_spec}:{self.num_examples}"
 
 
@@ -147,11 +147,11 @@ def checked_image(image, name):
 
     def refuse(lowest, highest):
         raise DataError(
-            f"Float images of `{name}` must lie in [0, 1] and hold no NaN. "
+            f"Float images of `{name}` must be in [0, 1] and hold no NaN. "
             + received_text(smallest=float(lowest), largest=float(highest))
         )
 
-    # Written so that NaN counts as outside.
+    # Written so that NaN is outside too.
     inside = tf.reduce_all((image >= 0) & (image <= 1))
     lowest, highest = tf.reduce_min(image), tf.reduce_max(image)
     fine = tf.cond(

@@ -1,4 +1,4 @@
-"""TFRecord files: places of the images in them, for random access without a copy.
+"""TFRecord files: positions of the images in them, for random access without a copy.
 
 A TFRecord file is a sequence of (length, checksum, example, checksum); an example is a
 `tf.train.Example` in protocol buffer wire format, a tree of (tag, length, content). One
@@ -23,7 +23,7 @@ _UNPACKED_INTEGER = 0x08
 
 
 def _open(path):
-    # GFile reads what TensorFlow reads, buckets included.
+    # GFile reads from all file systems of TensorFlow, buckets included.
     return (
         tf.io.gfile.GFile(path, "rb")
         if "://" in path
@@ -32,7 +32,7 @@ def _open(path):
 
 
 class _Bytes:
-    """A file as a sequence of bytes, of which only the pieces asked for are read."""
+    """A file as a sequence of bytes, read in pieces when needed."""
 
     def __init__(self, path):
         self._stream = _open(path)
@@ -81,7 +81,7 @@ class _Bytes:
 
 
 def read_piece(path, offset, length):
-    """Read a piece of a file by seeking: the size of the file does not matter.
+    """Read a piece of a file by seeking.
 
     (TensorFlow's FixedLengthRecordDataset reads everything before it.)
 
@@ -94,7 +94,7 @@ def read_piece(path, offset, length):
 
     Raises:
       OSError, tf.errors.OpError: the file cannot be read.
-      ValueError: it ends before.
+      ValueError: the file ends before the piece.
     """
     path = os.fsdecode(np.asarray(path).item())
     with _open(path) as stream:
@@ -106,7 +106,7 @@ def read_piece(path, offset, length):
 
 
 def index_records(path, image_key, label_key=None):
-    """Find the places of the images of one TFRecord file, and their labels.
+    """Find the positions of the images in one TFRecord file, and their labels.
 
     Args:
       path: str, the file.
@@ -118,7 +118,7 @@ def index_records(path, image_key, label_key=None):
       none), and its label (-1 for none).
 
     Raises:
-      DataError: if the file is cut off or is no TFRecord file of examples.
+      DataError: the file is cut off, or is not a TFRecord file of examples.
     """
     image_key = image_key.encode()
     label_key = None if label_key is None else label_key.encode()

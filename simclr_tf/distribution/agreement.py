@@ -1,4 +1,4 @@
-"""Checks that all workers have the same run, and a step at which all stop."""
+"""Agreement between workers: on the run, and on the step at which all stop."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from simclr_tf.errors import ClusterError
 
 
 def require_agreement(strategy: Strategy, **values: str) -> None:
-    """Compare what every worker is about to do; one exchange, at the start.
+    """Compare the runs of all workers; one exchange, at the start.
 
     Args:
       strategy: tf.distribute.Strategy; with one worker nothing is compared.
-      **values: str each, by the words a user knows them by.
+      **values: str each, with names that users know.
 
     Raises:
-      ClusterError: on every worker alike, naming what differs and between whom.
+      ClusterError: on every worker, with the difference and the two workers.
     """
     cluster = cluster_of(strategy)
     if cluster is None:
@@ -45,7 +45,7 @@ def require_agreement(strategy: Strategy, **values: str) -> None:
 
 
 def largest_over_workers(strategy: Strategy, number: int) -> int:
-    """Return the largest of the workers' numbers; the same answer on all of them.
+    """Return the largest of the workers' numbers, the same on all workers.
 
     Args:
       strategy: tf.distribute.Strategy.

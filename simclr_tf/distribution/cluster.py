@@ -1,8 +1,8 @@
-"""The cluster in TF_CONFIG, and the wait until all of its workers are there.
+"""The cluster in TF_CONFIG, and the wait until all of its workers have started.
 
-TensorFlow waits for workers inside a call that nothing can interrupt. So before it
-starts, each worker listens on its own address until it has seen every other one:
-whoever is missing is named, and Ctrl-C works.
+TensorFlow waits for workers inside a call that cannot be interrupted. So before
+TensorFlow starts, each worker listens on its own address until it has seen every other
+worker: missing workers are named, and Ctrl-C works.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ _EXAMPLE = (
     'TF_CONFIG=\'{"cluster": {"worker": ["host1:5000", "host2:5000"]}, '
     '"task": {"type": "worker", "index": 0}}\''
 )
-_JOBS = ("chief", "worker")  # In the order of the replicas.
+_JOBS = ("chief", "worker")  # The order of the replicas.
 _PAUSE_SECONDS = 0.2
 _NOTICE_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Worker:
-    """One process of a cluster: its job and number, and where it listens."""
+    """One process of a cluster: its job, number and address."""
 
     job: str
     number: int
@@ -47,7 +47,7 @@ class Worker:
         """Tell whether a server listens at the address.
 
         Raises:
-          OSError: why not.
+          OSError: nothing listens, with the reason.
         """
         with socket.create_connection(self.endpoint, timeout=timeout_seconds):
             return True
@@ -55,7 +55,7 @@ class Worker:
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """All workers of a run, in the order of their replicas, and which one this is."""
+    """All workers of a run, in the order of their replicas, and the own index."""
 
     workers: tuple
     index: int
@@ -83,13 +83,13 @@ class Cluster:
         return found
 
     def wait_for_peers(self, timeout_seconds):
-        """Return once every other worker has been seen.
+        """Wait until every other worker has been seen.
 
         Args:
           timeout_seconds: float > 0.
 
         Raises:
-          ClusterError: some did not come in time, or the own port is taken.
+          ClusterError: a worker did not start in time, or the own port is in use.
         """
         began, missing, was_said = time.monotonic(), self.peers, False
         with self._listening():
@@ -108,7 +108,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def _listening(self):
-        """Answer at the own address; connections are never accepted, only counted."""
+        """Listen at the own address; connections are not accepted."""
         _, port = self.own.endpoint
         try:
             if socket.has_dualstack_ipv6():
@@ -143,7 +143,7 @@ def read_tf_config(text):
       Cluster.
 
     Raises:
-      ClusterError: it is missing or does not describe one.
+      ClusterError: it is missing or does not describe a cluster.
 
     Example:
       >>> cluster = read_tf_config(
@@ -224,7 +224,7 @@ def _malformed(problem, text):
 def _not_there(reasons, timeout_seconds):
     who = ", ".join(f"{peer}: {reason}" for peer, reason in reasons.items())
     return (
-        f"Not all workers came within {timeout_seconds:g} s. Missing: {who}. Start "
+        f"Not all workers started within {timeout_seconds:g} s. Missing: {who}. Start "
         "every worker with the same `cluster` in TF_CONFIG and its own index, or "
         "wait longer with --collective_timeout_seconds."
     )

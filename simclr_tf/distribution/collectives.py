@@ -15,8 +15,8 @@ import tensorflow as tf
 from simclr_tf.array_types import Strategy, Tensor, Variable
 from simclr_tf.errors import require
 
-# Of a variable to which every replica gives the same value: reading it takes no
-# collective, so that one worker alone may save it.
+# For variables with equal values on all replicas: reading one needs no collective, so
+# a single worker can save it.
 SAME_ON_ALL_REPLICAS = tf.VariableAggregation.ONLY_FIRST_REPLICA
 
 
@@ -56,11 +56,11 @@ def sum_over_replicas(tensors: Any) -> Any:
 
 
 def stack_over_replicas(tensor: Tensor) -> Tensor:
-    """Stack every replica's tensor as a row of one tensor that all of them get.
+    """Stack the tensors of all replicas as the rows of one tensor, on all replicas.
 
-    Each replica fills its row of a tensor of zeros, and the sum is exact: nothing is
-    rounded, a NaN stays in its row, the gradient flows back to the replica it belongs
-    to, and it is one collective that every device has.
+    Each replica fills its row of a tensor of zeros, and the tensors are summed. The sum
+    is exact, a NaN stays in its row, the gradient flows back to the replica of the row,
+    and every device supports this collective.
 
     Args:
       tensor: `[...]`, of the same static shape on every replica.
@@ -111,7 +111,7 @@ def replica_offset(per_replica_batch_size: int | Tensor) -> Tensor:
 def run_on_replicas(
     strategy: Strategy, function: Callable[..., Any], *values: Any
 ) -> Any:
-    """Call `function` once on every replica, each with its own part of the values.
+    """Call `function` on every replica with that replica's part of the values.
 
     Args:
       strategy: tf.distribute.Strategy.
@@ -122,10 +122,10 @@ def run_on_replicas(
 
 
 def require_equal_rows(tensor: Tensor) -> None:
-    """Refuse a global batch of which the replicas got parts of different sizes.
+    """Refuse a global batch whose parts on the replicas have different sizes.
 
-    Means over the global batch are means of the replicas' means; with 3 rows here and
-    2 there they would be wrong. Checked while the step is traced.
+    Means over the global batch are means of the replicas' means, which would be wrong
+    for parts of 3 and 2 rows. The check runs while the step is traced.
 
     Args:
       tensor: `[N, ...]`, this replica's part of the batch.
@@ -156,7 +156,7 @@ def require_equal_rows(tensor: Tensor) -> None:
 def keep_or_restore(
     keep: Tensor, variables: Sequence[Variable], former_values: Sequence[Tensor]
 ) -> None:
-    """Give variables their former values back, on all replicas, unless `keep`.
+    """Restore the former values of variables on all replicas, unless `keep`.
 
     Args:
       keep: bool scalar, the same on every replica.
@@ -171,10 +171,10 @@ def keep_or_restore(
 
 
 def assign_on_replicas(variables: Sequence[Variable], values: Sequence[Tensor]) -> None:
-    """Give variables values that every replica has computed alike.
+    """Assign values to variables that are the same on every replica.
 
-    Inside `strategy.run` a mirrored variable takes no plain `assign`: which replica's
-    value would count? Here each replica's copy takes its own replica's.
+    Inside `strategy.run` a mirrored variable has no plain `assign`, because TensorFlow
+    does not know that the values are equal. Here each replica assigns to its own copy.
 
     Args:
       variables: list of tf.Variable.
@@ -183,7 +183,7 @@ def assign_on_replicas(variables: Sequence[Variable], values: Sequence[Tensor]) 
     mirrored = []
     for variable, value in zip(variables, values, strict=True):
         if variable.synchronization == tf.VariableSynchronization.ON_READ:
-            variable.assign(value)  # Each replica has its own.
+            variable.assign(value)  # Each replica has its own variable.
         else:
             mirrored.append((variable, value))
 

@@ -19,16 +19,16 @@ def require_divisible(
     name: str = "global_batch_size",
     largest: int | None = None,
 ) -> None:
-    """Refuse a batch that the replicas cannot share in equal parts.
+    """Refuse a batch that cannot be divided equally among the replicas.
 
     Args:
       size: int >= 1, rows of the batch.
       replicas: int >= 1.
-      name: str, the option that the size comes from.
-      largest: int or None, the most that the option can be.
+      name: str, the option with the size.
+      largest: int or None, the largest value of the option.
 
     Raises:
-      ConfigError: with the two nearest sizes that do.
+      ConfigError: the message has the two nearest sizes that can be divided.
 
     Example:
       >>> require_divisible(496, 8)
@@ -69,11 +69,11 @@ def nearest_divisible(size, replicas, largest=None):
 def distribute_batches(
     strategy: Strategy, batches_of_worker: Callable[[int, int], Dataset]
 ) -> Iterable[Any]:
-    """Make a data set of which every replica gets its rows of each global batch.
+    """Make a data set that gives every replica its rows of each global batch.
 
     Replica r of R gets rows [r G / R, (r + 1) G / R) of a batch of G: the replicas of
-    worker 0 come first. Nothing is divided by TensorFlow: each worker builds its own
-    rows and cuts them, in order, for its replicas.
+    worker 0 come first. TensorFlow divides nothing: each worker builds its own rows and
+    cuts them, in order, for its replicas.
 
     Args:
       strategy: tf.distribute.Strategy.
@@ -81,8 +81,8 @@ def distribute_batches(
         dicts of tensors with that worker's rows, all of the same static shape.
 
     Returns:
-      tf.data.Dataset for one device, else tf.distribute.DistributedDataset. It does
-      not know its end: ask for as many steps as there are batches.
+      tf.data.Dataset for one device, else tf.distribute.DistributedDataset. It has no
+      known end: `fit` must be given the number of steps.
     """
     if not is_distributed(strategy):
         return batches_of_worker(0, 1)
@@ -92,8 +92,8 @@ def distribute_batches(
         local_replicas = context.num_replicas_in_sync // workers
         batches = batches_of_worker(context.input_pipeline_id, workers)
         parts = batches.map(lambda batch: _cut(batch, local_replicas)).unbatch()
-        # Without an end TensorFlow need not ask all workers, every step, whether one
-        # has reached it.
+        # For an endless data set TensorFlow does not check in every step whether a
+        # worker has reached the end.
         return parts.apply(
             tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         )

@@ -1,4 +1,4 @@
-"""A variable's values on this machine, read without asking other workers."""
+"""The values of a variable on this machine, read without a collective."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from simclr_tf.array_types import Variable
 def local_copies(variable: Variable) -> tuple[Variable, ...]:
     """Return the plain variables behind a variable, one a replica of this worker.
 
-    Reading or assigning them needs no collective: one worker can do it alone.
+    Reading or assigning them needs no collective, so one worker can do it alone.
 
     Args:
       variable: tf.Variable, distributed or not.

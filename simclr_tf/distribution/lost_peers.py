@@ -1,4 +1,4 @@
-"""Errors about a lost worker: TensorFlow's become one message that names it."""
+"""Errors about a lost worker: TensorFlow's errors become a message with its name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simclr_tf.array_types import Strategy
 from simclr_tf.distribution.strategies import cluster_of
 from simclr_tf.errors import LostPeerError
 
-# What TensorFlow raises on a worker whose peer is gone, or late.
+# TensorFlow's errors on a worker whose peer is gone or late.
 _ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.DeadlineExceededError,
@@ -30,11 +30,11 @@ _SIGNS = re.compile(
 def named_lost_peers(
     strategy: Strategy, how_to_continue: Callable[[], str]
 ) -> Iterator[None]:
-    """Turn TensorFlow's errors about a lost worker into one that names it.
+    """Turn TensorFlow's errors about a lost worker into an error that names the worker.
 
     Args:
       strategy: tf.distribute.Strategy.
-      how_to_continue: function of nothing to str, the last sentence of the message.
+      how_to_continue: function without arguments that returns the last sentence.
 
     Raises:
       LostPeerError: another worker is gone, or did not answer in time.

@@ -18,8 +18,8 @@ def moments_over_replicas(values: Tensor, axes: Sequence[int]) -> tuple[Tensor, 
 
         mean = mean_r m_r,   variance = mean_r (v_r + (m_r - mean)^2).
 
-    Unlike E[x^2] - E[x]^2, no difference of large numbers is taken: a mean of 1000
-    costs a variance of 1 no digits. It takes one collective.
+    Unlike E[x^2] - E[x]^2, this is no difference of large numbers, so a variance of 1
+    is exact even with a mean of 1000. It takes one collective.
 
     Args:
       values: float32, of the same shape on every replica.

@@ -33,16 +33,17 @@ def make_strategy(
 ) -> tf.distribute.Strategy:
     """Make the strategy under which a run builds its variables and steps.
 
-    Call it before TensorFlow is used for anything else: logical devices and
-    connections to other workers cannot be set up later.
+    Call it before any other use of TensorFlow: logical devices and connections to other
+    workers cannot be set up later.
 
     Args:
       name: str. `one_device`: no replicas. `mirrored`: the GPUs of this machine, or
-        logical CPU devices. `multi_worker`: one process a machine, as TF_CONFIG says.
+        logical CPU devices. `multi_worker`: one process a machine, described by
+        TF_CONFIG.
         `tpu`: the TPU of this machine. `auto`: the strategy whose `scope()` the caller
         is in; else tpu if one is named, multi_worker if TF_CONFIG names several
         workers, mirrored if `replicas` > 1 or there are several GPUs; else one_device.
-      replicas: int >= 1, devices for `mirrored`; all there are if None.
+      replicas: int >= 1, devices for `mirrored`; all devices if None.
       tpu: str, name or address of a TPU, or "local"; TPU_NAME of the environment if
         None.
       collective_timeout_seconds: float > 0, how long `multi_worker` waits for others.
@@ -51,8 +52,8 @@ def make_strategy(
       tf.distribute.Strategy; TensorFlow's default one for one device.
 
     Raises:
-      ConfigError: an unknown name, or arguments that do not go together.
-      ClusterError: devices or workers that are not there.
+      ConfigError: an unknown name, or arguments that exclude each other.
+      ClusterError: missing devices or workers.
 
     Example:
       >>> make_strategy("one_device").num_replicas_in_sync
@@ -67,7 +68,7 @@ def make_strategy(
         name = _fitting_name(replicas, tpu)
     require(
         replicas in (None, 1) or name == "mirrored",
-        "`replicas` goes with --strategy=mirrored (or auto).",
+        "`replicas` needs --strategy=mirrored (or auto).",
         strategy=name,
         replicas=replicas,
     )
@@ -148,7 +149,7 @@ def _active_strategy(name, replicas, tpu):
                 tf.distribute.experimental.CentralStorageStrategy,
             ),
         ),
-        "The replicas must train in step: use make_strategy, MirroredStrategy, "
+        "The strategy must be synchronous: use make_strategy, MirroredStrategy, "
         "MultiWorkerMirroredStrategy or TPUStrategy.",
         strategy=type(strategy).__name__,
     )
@@ -189,7 +190,7 @@ def _split_cpu(replicas):
     except RuntimeError as error:
         raise ClusterError(
             "Logical CPU devices must be made before TensorFlow is used: start a new "
-            "process, or call simclr_tf.distribution.make_strategy first of all. "
+            "process, or call simclr_tf.distribution.make_strategy first. "
             f"Received: replicas={replicas}."
         ) from error
 
@@ -218,7 +219,7 @@ def _multi_worker(timeout_seconds):
 def _tpu(name):
     named = "the TPU of this machine" if name in (None, "local") else f"TPU {name}"
     try:
-        if name and name.startswith(_GRPC):  # TensorFlow would wait without an end.
+        if name and name.startswith(_GRPC):  # TensorFlow would wait forever.
             Worker("tpu", 0, name.removeprefix(_GRPC)).answers(_TPU_WAIT_SECONDS)
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(name or "local")
         tf.config.experimental_connect_to_cluster(resolver)

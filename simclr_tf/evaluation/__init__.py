@@ -1,5 +1,13 @@
 """Probes of a frozen encoder: kNN, linear three ways, few labels; their results."""
 
+from simclr_tf.config.evaluate import (
+    DEFAULT_PROTOCOLS,
+    PROTOCOLS,
+    EvaluateConfig,
+    FewConfig,
+    KNNConfig,
+    LinearConfig,
+)
 from simclr_tf.evaluation.comparison import (
     RAW_PIXELS,
     THIS_ENCODER,
@@ -22,11 +30,7 @@ from simclr_tf.evaluation.linear_sgd import (
     linear_sgd_probe,
 )
 from simclr_tf.evaluation.logistic import named_l2_values
-from simclr_tf.evaluation.protocols import (
-    DEFAULT_PROTOCOLS,
-    PROTOCOLS,
-    evaluate_features,
-)
+from simclr_tf.evaluation.protocols import evaluate_features
 from simclr_tf.evaluation.results import (
     EVALUATION_FILE,
     FINETUNE_FILE,
@@ -47,9 +51,13 @@ __all__ = [
     "DISTILL_FILE",
     "Distilled",
     "EVALUATION_FILE",
+    "EvaluateConfig",
     "FINETUNE_FILE",
     "TRANSFER_FILE",
+    "FewConfig",
     "FewLabelProbe",
+    "KNNConfig",
+    "LinearConfig",
     "LinearProbe",
     "LinearSGDProbe",
     "Measurement",

@@ -1,4 +1,4 @@
-"""Number of threads for NumPy's linear algebra."""
+"""The number of threads of NumPy's linear algebra."""
 
 import contextlib
 
@@ -11,12 +11,12 @@ _BYTES_A_THREAD = 2**27
 def threads_for(array):
     """Use at most one thread of linear algebra for each 128 MiB of an array.
 
-    The probes multiply tall matrices with a dozen columns, thousands of times. More
-    threads than the data can feed wait for each other by spinning: on two cores, two
-    threads took two to six times as long as one, and more on a busy machine.
+    The probes multiply tall matrices with a dozen columns, thousands of times.
+    Additional threads busy-wait: on two cores, two threads took two to six times as
+    long as one, and longer on a busy machine.
 
     Args:
-      array: NumPy array that the work goes over again and again.
+      array: NumPy array that is multiplied again and again.
 
     Returns:
       A context manager.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from simclr_tf.array_types import Model
+from simclr_tf.config.evaluate import EvaluateConfig
 from simclr_tf.errors import require
 from simclr_tf.evaluation.features import (
     check_labelled,
@@ -15,11 +16,7 @@ from simclr_tf.evaluation.features import (
     pixel_function,
     raw_pixels,
 )
-from simclr_tf.evaluation.protocols import (
-    DEFAULT_PROTOCOLS,
-    check_protocols,
-    evaluate_features,
-)
+from simclr_tf.evaluation.protocols import check_views, evaluate_features
 from simclr_tf.evaluation.results import Results
 from simclr_tf.evaluation.training_views import EncodedViews
 from simclr_tf.training.workdir import versions
@@ -38,36 +35,37 @@ def evaluate_encoder(
     encoder: Model | None,
     train_batches: Iterable[dict[str, Any]],
     test_batches: Iterable[dict[str, Any]],
+    config: EvaluateConfig | None = None,
     *,
     representation: str = THIS_ENCODER,
     train_views: TrainingViews | None = None,
     on_features: Callable[..., None] | None = None,
-    **settings: Any,
 ) -> tuple[Measurement, ...]:
     """Run `evaluate_features` on a frozen encoder.
 
     Args:
       encoder: keras.Model, or None for the raw pixels.
       train_batches, test_batches: as for `extract_features`.
+      config: EvaluateConfig, the protocols and their settings; the defaults if None.
       representation: str, name of the row in the table.
-      train_views: TrainingViews of the source of `train_batches`, whose ids they
-        carry, for the protocols on views.
+      train_views: TrainingViews of the source of `train_batches`, for the protocols on
+        views; the batches must have "ids".
       on_features: function called with (representation, training features, test
         features), before the probes.
-      **settings: of `evaluate_features`.
 
     Returns:
       tuple of Measurement.
 
     Raises:
       DataError: a set without labels or without images.
-      ConfigError: a setting outside its range.
+      ConfigError: a protocol on views without views.
 
     Example:
       >>> import numpy as np
       >>> batch = {"images": np.eye(8).reshape(2, 4, 4, 2).repeat(4, 0),
       ...          "labels": np.repeat([0, 1], 4), "ids": np.arange(8)}
-      >>> found = evaluate_encoder(None, [batch], [batch], k=1, per_class=None)
+      >>> config = EvaluateConfig(protocols=("ridge", "linear"))
+      >>> found = evaluate_encoder(None, [batch], [batch], config)
       >>> [m.value for m in found]
       [100.0, 100.0]
     """
@@ -85,7 +83,8 @@ def evaluate_encoder(
             views = EncodedViews(train_views, forward, ids[labelled])
     if on_features is not None:
         on_features(representation, *found)
-    return evaluate_features(representation, *parts, views=views, **settings)
+    train, test = parts
+    return evaluate_features(representation, train, test, config, views=views)
 
 
 def compare(
@@ -93,6 +92,7 @@ def compare(
     untrained_encoder: Model | None,
     train_batches: Iterable[dict[str, Any]],
     test_batches: Iterable[dict[str, Any]],
+    config: EvaluateConfig | None = None,
     *,
     data: str,
     encoder_name: str,
@@ -101,35 +101,32 @@ def compare(
     train_views: TrainingViews | None = None,
     on_measured: Callable[[Measurement], None] | None = None,
     on_features: Callable[..., None] | None = None,
-    **settings: Any,
 ) -> Results:
     """Compare this encoder, an untrained one and raw pixels under the same probes.
 
     Args:
       encoder: keras.Model.
       untrained_encoder: keras.Model with fresh weights; None leaves it out.
-      train_batches, test_batches: as for `extract_features`; they are read once a
-        representation, so no generators.
+      train_batches, test_batches: as for `extract_features`; they are read once for
+        each representation, so they must not be generators.
+      config: EvaluateConfig, the protocols and their settings; the defaults if None.
       data: str, name of the labelled images.
       encoder_name: str, name or path of the encoder.
-      command: str, what started it.
+      command: str, the command of the evaluation.
       step: int, updates the encoder was trained for, if known.
-      on_measured: function of a Measurement, called as each one is there.
+      on_measured: function of a Measurement, called after each one.
       train_views, on_features: as for `evaluate_encoder`.
-      **settings: of `evaluate_features`.
 
     Returns:
       Results.
 
     Raises:
       DataError: a set without labels or without images.
-      ConfigError: a setting outside its range, or batches that can be read only once.
+      ConfigError: a protocol on views without views, or batches that can be read only
+        once.
     """
-    check_protocols(
-        settings.get("protocols", DEFAULT_PROTOCOLS),
-        train_views,
-        settings.get("per_class", 10),
-    )
+    config = EvaluateConfig() if config is None else config
+    check_views(config, train_views)
     for name, batches in (
         ("training batches", train_batches),
         ("test batches", test_batches),
@@ -151,10 +148,10 @@ def compare(
             model,
             train_batches,
             test_batches,
+            config,
             representation=representation,
             train_views=train_views,
             on_features=on_features,
-            **settings,
         )
         measurements.extend(found)
         for measurement in found:
@@ -172,7 +169,7 @@ def compare(
 
 
 def _check_labels(name, batches):
-    """Say that labels are missing before, not after, the features are computed."""
+    """Raise an error for missing labels before the features are computed."""
     for batch in batches:
         if batch.get("labels") is None:
             check_labelled(name.removesuffix(" batches"), batch["images"], None)

@@ -51,7 +51,7 @@ class Distilled:
       encoder: keras.Model, the encoder inside it; it shares the weights.
       results: Results: both networks on the test images.
       history: list of dicts, one an epoch.
-      images: dict that describes the images it learned from.
+      images: dict that describes the training images of the student.
     """
 
     student: keras.Model
@@ -72,7 +72,7 @@ def distill(
     Args:
       config: DistillConfig.
       command: str, what started it.
-      say: function of a str.
+      say: function that prints a line (str).
 
     Returns:
       Distilled.
@@ -85,7 +85,7 @@ def distill(
     unlabelled examples.
     """
     started = time.monotonic()
-    # First of all: devices cannot be set up once TensorFlow has been used.
+    # This comes first: devices cannot be set up after TensorFlow has been used.
     strategy = make_strategy(config.strategy, replicas=config.replicas)
     require(
         cluster_of(strategy) is None,
@@ -147,15 +147,15 @@ def build_student(config, teacher):
     """Build the student before its first step.
 
     Args:
-      config: DistillConfig; `architecture`, `student`, `init_from` and `seed` count.
+      config: DistillConfig; `architecture`, `student`, `init_from` and `seed` are used.
       teacher: keras.Model of `load_classifier`.
 
     Returns:
       keras.Model, images to logits of the teacher's classes, on one device.
 
     Raises:
-      ConfigError, DataError, WorkdirError: an encoder in `init_from` that is not
-        there, or does not fit.
+      ConfigError, DataError, WorkdirError: the encoder of `init_from` is missing or
+        does not fit.
     """
     if config.architecture == "same":
         student = fresh_copy(teacher, config.seed)
@@ -176,9 +176,10 @@ def build_student(config, teacher):
 
 
 def _draw_linear_layer(student, seed):
-    """Start the linear layer like every other: LARS steps in proportion to the norm.
+    """Give the linear layer random initial weights, because of LARS.
 
-    `classifier_network` starts it at zero, from where LARS would need epochs to leave.
+    `classifier_network` starts the layer at zero. LARS makes steps in proportion to the
+    norm of the weights, and would need epochs to move away from zero.
     """
     kernel = student.get_layer(LOGITS).kernel
     kernel.assign(
@@ -189,7 +190,7 @@ def _draw_linear_layer(student, seed):
 
 
 def _training_images(config, teacher):
-    """Open the images to learn from; of their labels, those that are to be used."""
+    """Open the training images, with the labels that are to be used."""
     run = config.run_config(teacher.input_shape[-1])
     source = open_training_source(run)
     if config.alpha == 1:
@@ -197,7 +198,7 @@ def _training_images(config, teacher):
     if source.labels is None:
         raise DataError(
             f"{source.name} has no labels in its split '{config.split}': alpha < 1 "
-            "needs some. Use --alpha=1 to learn from the teacher alone."
+            "needs labels. Use --alpha=1 to learn from the teacher alone."
         )
     _check_classes(teacher, source)
     chosen = label_subset(
@@ -225,7 +226,7 @@ def _test_images(config, teacher):
     if source.labels is None or source.labels.max() < 0:
         raise DataError(
             f"{data} has no labels in its split '{config.test_split}', and teacher and "
-            "student are tested on labelled images: name some with --test_data and "
+            "student are tested on labelled images: choose some with --test_data and "
             "--test_split."
         )
     _check_classes(teacher, source)
@@ -234,7 +235,7 @@ def _test_images(config, teacher):
 
 def _check_classes(teacher, source):
     known, named = teacher.output_shape[-1], source.classes is not None
-    # Without names, a class that has no image here cannot be seen.
+    # Without class names, a class without images cannot be noticed.
     fits = source.num_classes == known if named else source.num_classes <= known
     require(
         fits,

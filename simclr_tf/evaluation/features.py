@@ -59,7 +59,7 @@ def extract_features(
 def raw_pixels(
     batches: Iterable[dict[str, Any]], max_side_pixels: int | None = 32
 ) -> tuple[Array, Array | None, Array]:
-    """Return the pixels themselves as features: what any encoder has to beat.
+    """Return the pixels as features, a baseline for every encoder.
 
     Larger images are shrunk by area averaging, their longer side to
     `max_side_pixels`: more pixels make this baseline slower, hardly better.
@@ -69,7 +69,7 @@ def raw_pixels(
       max_side_pixels: int >= 1, or None to keep every pixel.
 
     Returns:
-      features: float32 `[n, H * W * C]` in [0, 1]; labels; ids: as of
+      features: float32 `[n, H * W * C]` in [0, 1]; labels; ids: as in
         `extract_features`.
 
     Raises:
@@ -85,17 +85,17 @@ def raw_pixels(
 
 
 def feature_function(encoder):
-    """Return a function to the features of a batch, as `extract_features` has them.
+    """Return a function from a batch to its features, as in `extract_features`.
 
-    Nothing that calls this function can train the encoder: it runs in inference mode,
-    batch norm with its moving statistics, and no gradient reaches its weights.
+    The function cannot train the encoder: the encoder runs in inference mode, batch
+    norm with its moving statistics, and no gradient reaches its weights.
 
     Args:
       encoder: keras.Model, as for `extract_features`.
 
     Returns:
       Function of a float32 tensor `[N, H, W, C]` in [0, 1], all of one size, to a
-      float32 tensor `[N, F]`; it is traced at the first call, whatever N.
+      float32 tensor `[N, F]`; it is traced once, for any N.
 
     Example:
       >>> from simclr_tf._keras import keras
@@ -108,19 +108,21 @@ def feature_function(encoder):
     def encode(images):
         nonlocal forward
         if forward is None:
-            # One trace for all batches: only the number of images varies.
+            # One trace for all batches: the number of images may vary.
             spec = tf.TensorSpec([None, *images.shape[1:]], tf.float32)
-            forward = tf.function(
-                lambda x: tf.stop_gradient(_pool(encoder(x, training=False))),
-                input_signature=[spec],
-            ).get_concrete_function()  # A tf.function warns of many traces.
+            forward = (
+                tf.function(
+                    lambda x: tf.stop_gradient(_pool(encoder(x, training=False))),
+                    input_signature=[spec],
+                ).get_concrete_function()
+            )  # TensorFlow warns if a tf.function has many traces.
         return forward(images)
 
     return encode
 
 
 def pixel_function(max_side_pixels=32):
-    """Return a function to the pixels of a batch, as `raw_pixels` has them.
+    """Return a function from a batch to its pixels, as in `raw_pixels`.
 
     Args:
       max_side_pixels: as for `raw_pixels`.
@@ -158,7 +160,7 @@ def check_labelled(name, features, labels):
     """Return features and labels as matching arrays; unlabelled rows are dropped.
 
     Args:
-      name: str, what they are, for the message: "training" or "test".
+      name: str for messages: "training" or "test".
       features: array `[n, F]`.
       labels: array `[n]` of integers, negative for unlabelled images.
 
@@ -166,7 +168,7 @@ def check_labelled(name, features, labels):
       float32 array `[m, F]`, int64 array `[m]`: the m labelled rows.
 
     Raises:
-      DataError: no labels, no rows, other numbers of rows, not finite.
+      DataError: no labels, no rows, different numbers of rows, or values not finite.
 
     Example:
       >>> check_labelled("test", [[1, 2]], [0])[1].tolist()
@@ -174,8 +176,8 @@ def check_labelled(name, features, labels):
     """
     if labels is None or (np.size(labels) and np.max(labels) < 0):
         raise DataError(
-            f"The {name} set has no labels, and probing needs them. Name a labelled "
-            "source (folders of classes, a npz with y_train and y_test, ...)."
+            f"The {name} set has no labels, and probes need labels. Choose a labelled "
+            "source (folders of classes, an npz with y_train and y_test, ...)."
         )
     features = np.asarray(features, np.float32)
     labels = np.asarray(labels)
@@ -203,7 +205,7 @@ def _collect(batches, represent):
             size = images.shape[1:]
         if images.shape[1:] != size:
             raise DataError(
-                "All images of an evaluation have one size. Received: "
+                "All images of an evaluation must have one size. Received: "
                 f"{tuple(size)} and {tuple(images.shape[1:])}."
             )
         features.append(np.asarray(represent(images), np.float32))
@@ -214,8 +216,8 @@ def _collect(batches, represent):
         raise DataError("There are no images to evaluate: the set is empty.")
     if labels and len(labels) != len(features):
         raise DataError(
-            f"Only {len(labels)} of {len(features)} batches have labels: a set has "
-            "labels for all of its images or for none."
+            f"Only {len(labels)} of {len(features)} batches have labels: all of them "
+            "or none must have labels."
         )
     return (
         np.concatenate(features),

@@ -9,7 +9,7 @@ from simclr_tf.array_types import Array
 from simclr_tf.errors import require
 from simclr_tf.evaluation.features import check_labelled
 
-# Similarities held at a time: 2**24 float32 numbers are 64 MiB.
+# Similarities in memory at a time: 2**24 float32 numbers are 64 MiB.
 _SIMILARITIES_A_BLOCK = 2**24
 
 
@@ -65,7 +65,7 @@ def check_k(k: int, number: int) -> None:
     """
     require(
         1 <= k <= number,
-        f"`k` must lie between 1 and the number of training images ({number}).",
+        f"`k` must be between 1 and the number of training images ({number}).",
         k=k,
     )
 
@@ -89,7 +89,7 @@ def knn_classify(
       train_labels: int array `[n]`, >= 0.
       test_features: float array `[m, F]`.
       k: int in [1, n], neighbours that vote (20 here; 200 is usual on ImageNet).
-      temperature: float > 0; small values leave the vote to the nearest few (0.07;
+      temperature: float > 0; with small values only the nearest few decide (0.07;
         0.1 is usual too).
 
     Returns:
@@ -133,7 +133,7 @@ def _most_similar(features, queries, k, candidate_block):
             np.arange(start, start + len(block)), (len(queries), len(block))
         )
         indices = np.concatenate([best_indices, indices], axis=1)
-        # Of equal elements `top_k` puts the lower index first.
+        # `top_k` sorts equal elements by their index.
         top = tf.math.top_k(similarities, min(k, similarities.shape[1]))
         best = top.values.numpy()
         best_indices = np.take_along_axis(indices, top.indices.numpy(), axis=1)

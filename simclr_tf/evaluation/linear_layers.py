@@ -13,8 +13,8 @@ _KERNEL_STDDEV = 0.01
 class LinearLayers:
     """L softmax classifiers on the same features, one a learning rate.
 
-    The logits of all of them are one product, X [N, F] with W [L, F, C]; the loss is
-    the sum over the layers of each one's mean cross-entropy, so no layer sees another.
+    The logits of all layers are one product, X [N, F] with W [L, F, C]; the loss is the
+    sum of the layers' mean cross-entropies, so the layers are independent.
     With g the gradient plus `weight_decay * W` and s the schedule, half a cosine from
     1 to 0 without warm-up:
 
@@ -22,8 +22,8 @@ class LinearLayers:
       "lars":  v <- m v + lr_l s trust_l g    W <- W - v
                trust_l = 0.001 |W_l| / |g_l|, the norms of each layer by itself
 
-    The first is Nesterov's look-ahead; the second is `LARS` as it pretrains. Biases
-    start at 0 and neither decay nor adapt; all kernels start at the same normal draws.
+    "sgd" has Nesterov momentum; "lars" is `LARS` as in pretraining. Biases start at 0
+    without decay and adaptation; all kernels start from the same normal draws.
 
     Args:
       num_features: int F.
@@ -74,7 +74,7 @@ class LinearLayers:
         if optimizer not in OPTIMIZERS:
             raise unknown_choice("optimizer", optimizer, OPTIMIZERS)
         num_layers = len(learning_rates)
-        # NumPy's draws: the same on every version of TensorFlow.
+        # Drawn by NumPy: the same with every version of TensorFlow.
         draws = np.random.default_rng(seed).normal(size=[num_features, num_classes])
         start = np.broadcast_to(_KERNEL_STDDEV * draws, [num_layers, *draws.shape])
         self.kernels = tf.Variable(start, dtype=tf.float32, name="kernels")
@@ -135,8 +135,8 @@ class LinearLayers:
 class _StackedLARS(LARS):
     """LARS for variables `[L, ...]` that hold L layers.
 
-    Each layer has a trust ratio and a learning rate of its own; the optimizer's
-    learning rate multiplies them all. Without adaptation it is momentum SGD.
+    Each layer has its own trust ratio and learning rate; the optimizer's learning rate
+    multiplies all of them. Without adaptation it is momentum SGD.
     """
 
     def __init__(self, learning_rates, schedule, **kwargs):

@@ -16,7 +16,7 @@ from simclr_tf.evaluation.logistic import L2_VALUES, fit_logistic
 from simclr_tf.evaluation.principal_axes import PrincipalAxes
 from simclr_tf.evaluation.ridge import ALPHAS, fit_ridge
 
-# Ten times coarser than the final fit's: half the time, the same choices.
+# Ten times coarser than for the final fit: half the time, the same choices.
 _SWEEP_TOLERANCE = 1e-3
 HELD_OUT_FRACTION = 0.2  # Of each class, to choose a setting on.
 
@@ -41,7 +41,7 @@ class LinearProbe:
 
     @property
     def l2_is_at_edge(self) -> bool:
-        """Whether the best value is the first or last tried: widen the sweep then."""
+        """Whether the best value is the first or the last: then widen the sweep."""
         values = sorted(self.held_out_accuracies_percent)
         return len(values) > 1 and self.l2 in (values[0], values[-1])
 
@@ -81,8 +81,8 @@ def linear_probe(
     The penalty is the value with the best accuracy on a held-out, stratified part of
     the *training* set (of equal ones, the lowest loss there); the classifier is then
     fitted to the whole training set and tested once. The sweep goes from strong to
-    weak, each fit starting from the last. Scale and rotation of the features come
-    from the whole training set; they see no labels.
+    weak; each fit starts from the one before. Scale and rotation of the features come
+    from the whole training set, without labels.
 
     Args:
       train_features, test_features: float arrays `[n, F]`, `[m, F]`.
@@ -90,8 +90,8 @@ def linear_probe(
       l2_values: floats > 0 to choose from, against the mean loss (default: 17 from
         1e-6 to 100; see `named_l2_values` for the paper's 45).
       held_out_fraction: float in (0, 1), share of each class held out for the choice.
-      scaling: "center" or "standardize", as in `PrincipalAxes`. The default is the
-        better one for raw pixels, and as good for encoders.
+      scaling: "center" or "standardize", as in `PrincipalAxes`. The default is better
+        for raw pixels, and equally good for encoders.
       seed: int, of the held-out part.
 
     Returns:
@@ -202,7 +202,7 @@ def few_label_probe(
 
 
 def held_out_split(labels, held_out_fraction, seed):
-    """Split training images: some choose a setting, the others are fitted meanwhile.
+    """Split training images: one part to fit, the other to choose a setting.
 
     Args:
       labels: int array `[n]`, all labelled.
@@ -223,14 +223,14 @@ def held_out_split(labels, held_out_fraction, seed):
     """
     require(
         0 < held_out_fraction < 1,
-        "`held_out_fraction` must lie between 0 and 1.",
+        "`held_out_fraction` must be between 0 and 1.",
         held_out_fraction=held_out_fraction,
     )
     fitted = label_subset(labels, fraction=1 - held_out_fraction, seed=seed)
     held_out = np.setdiff1d(np.arange(len(labels)), fitted)
     if not len(held_out) or len(np.unique(labels[fitted])) < 2:
         raise DataError(
-            "The linear probe needs at least two classes and images enough to hold "
+            "The linear probe needs at least two classes, and enough images to hold "
             f"some out. Received: {len(labels)} images of "
             f"{len(np.unique(labels))} classes."
         )

@@ -16,8 +16,8 @@ from simclr_tf.evaluation.linear_probe import held_out_split
 from simclr_tf.evaluation.principal_axes import mean_and_factors
 from simclr_tf.optim import scaled_learning_rate
 
-# Half decades from 0.0001 to 100, at batch 256: SGD wants the lower ones (the paper's
-# is 0.1), LARS values around 1.
+# Half decades from 0.0001 to 100, at batch 256: lower ones are best for SGD (paper:
+# 0.1), values around 1 for LARS.
 BASE_LEARNING_RATES = tuple(float(rate) for rate in np.logspace(-4, 2, 13))
 EPOCHS = 90
 
@@ -30,9 +30,9 @@ class LinearSGDProbe:
       accuracy_percent: float, on the test set.
       base_learning_rate: float, the chosen one, at batch 256.
       held_out_accuracies_percent: dict of base learning rate to accuracy on the
-        held-out part; None for one that diverged.
+        held-out part; None for a rate that diverged.
       num_held_out: int, images of that part.
-      batch_size: int, images a step: what was asked for, or all there are.
+      batch_size: int, images a step: the requested number, or all images if fewer.
       predictions: int64 `[m]`, labels given to the test set.
     """
 
@@ -45,7 +45,7 @@ class LinearSGDProbe:
 
     @property
     def learning_rate_is_at_edge(self) -> bool:
-        """Whether the best value is the first or last tried: widen the sweep then."""
+        """Whether the best value is the first or the last: then widen the sweep."""
         values = sorted(self.held_out_accuracies_percent)
         return len(values) > 1 and self.base_learning_rate in (values[0], values[-1])
 
@@ -69,19 +69,20 @@ def linear_sgd_probe(
 ) -> LinearSGDProbe:
     """Measure a linear layer trained on a frozen encoder, as the paper trains it.
 
-    One layer a learning rate, all trained at once by `LinearLayers` on all but a
-    held-out, stratified part of the *training* set; the learning rate with the best
-    accuracy there wins (of equal ones, the lowest loss). A layer with that learning
-    rate is then trained afresh on the whole training set, for as many epochs, and
-    tested once. The learning rate at batch B is base * B / 256.
+    `LinearLayers` trains one layer for each learning rate, all at once, on the training
+    set without a held-out, stratified part. The learning rate with the best accuracy on
+    the held-out part is chosen (of equal ones, the lowest loss). A new layer is then
+    trained with it on the whole training set, for the same number of epochs, and tested
+    once. The learning rate at batch B is base * B / 256.
 
     The features are centred and divided by one number (`scaling`), taken from the
-    whole training set without its labels, so that a learning rate means much the same
-    for every encoder; the paper's features are as they come.
+    whole training set without its labels, so that learning rates are comparable between
+    encoders; the paper does not scale the features.
 
     Args:
       train_features, test_features: float arrays `[n, F]`, `[m, F]`, of the images
-        as they are; with `view_batches` too, the choice and the test use them.
+        without augmentation; the choice and the test use them, also with
+        `view_batches`.
       train_labels, test_labels: int arrays `[n]`, `[m]`.
       optimizer: "sgd" or "lars".
       base_learning_rates: floats > 0 to choose from (default: 13 from 0.0001 to 100).
@@ -145,7 +146,7 @@ def linear_sgd_probe(
 
 
 class _Trainer:
-    """Trains layers on some of the rows, with what does not depend on which."""
+    """Train layers on any part of the rows; compile the step once."""
 
     def __init__(self, x, labels, scaling, batch_size, epochs, seed):
         self.classes, self.class_indices = np.unique(labels, return_inverse=True)

@@ -7,7 +7,7 @@ import scipy.optimize
 
 from simclr_tf.errors import require, unknown_choice
 
-# Half decades from 1e-6 to 100, against the mean loss.
+# Half decades from 1e-6 to 100, relative to the mean loss.
 L2_VALUES = tuple(float(l2) for l2 in np.logspace(-6, 2, 17))
 L2_CHOICES = ("fast", "paper")
 
@@ -58,7 +58,7 @@ def fit_logistic(
 ):
     """Fit the weights of a multinomial logistic regression.
 
-    Minimises mean_i(-log softmax(x_i W + b)[y_i]) + l2 / 2 |W|^2; b goes unpunished.
+    Minimises mean_i(-log softmax(x_i W + b)[y_i]) + l2 / 2 |W|^2, without penalty on b.
     L-BFGS runs in coordinates that are scaled by the diagonal of the Hessian at the
     start, mean_i(p_ic (1 - p_ic) x_ij^2) + l2: on uncorrelated features
     (`PrincipalAxes`) that takes a third of the steps.
@@ -67,16 +67,17 @@ def fit_logistic(
       features: float32 or float64 array `[n, F]`; the sums are computed in its dtype.
       class_indices: int array `[n]` in [0, num_classes).
       num_classes: int >= 2.
-      l2: float > 0, weight of the penalty against the *mean* loss, so that it means
-        the same for any n (scikit-learn's C is 1 / (n l2)).
+      l2: float > 0, weight of the penalty relative to the *mean* loss, so that it does
+        not depend on n (scikit-learn's C is 1 / (n l2)).
       start: float array `[F + 1, num_classes]` to begin from (default: zeros), e.g.
         the solution for the next larger `l2`.
-      tolerance: float > 0, largest slope, in the scaled coordinates, to stop at.
+      tolerance: float > 0; stop when the largest slope in the scaled coordinates is
+        below it.
       max_iterations: int >= 1.
 
     Returns:
       weights: float64 `[F + 1, num_classes]`, the last row being b.
-      num_iterations: int; `max_iterations` means that it has not converged.
+      num_iterations: int; equal to `max_iterations` if the fit has not converged.
 
     Raises:
       ConfigError: `l2` is not positive.
@@ -102,7 +103,7 @@ def fit_logistic(
         "maxiter": max_iterations,
         "maxcor": 20,
         "gtol": tolerance,
-        # Smaller relative gains are rounding, in the dtype of the sums.
+        # Smaller relative gains are rounding errors in the dtype of the sums.
         "ftol": 0.01 * np.finfo(features.dtype).eps,
     }
     solution = scipy.optimize.minimize(

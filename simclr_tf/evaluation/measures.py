@@ -1,7 +1,7 @@
 """Measurements of given features, one function a protocol.
 
 Each function takes the training and the test set as pairs (features, labels), all
-labelled, and returns the fields that depend on the protocol.
+labelled, and an EvaluateConfig. It returns the fields that depend on the protocol.
 """
 
 import numpy as np
@@ -9,27 +9,27 @@ import numpy as np
 from simclr_tf.evaluation.blas_threads import threads_for
 from simclr_tf.evaluation.knn import knn_classify
 from simclr_tf.evaluation.linear_probe import few_label_probe, linear_probe
-from simclr_tf.evaluation.linear_sgd import linear_sgd_probe
+from simclr_tf.evaluation.linear_sgd import BASE_LEARNING_RATES, linear_sgd_probe
 from simclr_tf.evaluation.logistic import named_l2_values
 from simclr_tf.evaluation.results import wilson_interval
 from simclr_tf.evaluation.ridge import fit_ridge
 
 
-def measure_knn(train, test, *, k, temperature):
+def measure_knn(train, test, config):
     """Measure weighted kNN."""
-    predictions = knn_classify(*train, test[0], k=k, temperature=temperature)
+    settings = {"k": config.knn.k, "temperature": config.knn.temperature}
+    predictions = knn_classify(*train, test[0], **settings)
     return {
         **_accuracy(predictions == test[1]),
         "num_train_labels": len(train[1]),
-        "settings": {"k": k, "temperature": temperature},
+        "settings": settings,
     }
 
 
-def measure_linear(train, test, *, l2_values, seed):
-    """Measure logistic regression by L-BFGS; `l2_values` are floats or a name."""
-    if isinstance(l2_values, str):
-        l2_values = named_l2_values(l2_values, len(train[1]))
-    probe = linear_probe(*train, *test, l2_values=l2_values, seed=seed)
+def measure_linear(train, test, config):
+    """Measure logistic regression by L-BFGS."""
+    l2_values = named_l2_values(config.linear.l2_values, len(train[1]))
+    probe = linear_probe(*train, *test, l2_values=l2_values, seed=config.seed)
     sweep = [
         {"l2": l2, "held_out_accuracy_percent": accuracy}
         for l2, accuracy in probe.held_out_accuracies_percent.items()
@@ -43,14 +43,17 @@ def measure_linear(train, test, *, l2_values, seed):
             "l2_is_at_edge": probe.l2_is_at_edge,
             "l2_sweep": sweep,
             "num_held_out": probe.num_held_out,
-            "seed": seed,
+            "seed": config.seed,
         },
     }
 
 
-def measure_few(train, test, *, per_class, draws, seed):
+def measure_few(train, test, config):
     """Measure ridge regression on a few labels a class, several draws of them."""
-    probe = few_label_probe(*train, *test, per_class=per_class, draws=draws, seed=seed)
+    per_class, draws = config.few.labels_per_class, config.few.draws
+    probe = few_label_probe(
+        *train, *test, per_class=per_class, draws=draws, seed=config.seed
+    )
     return {
         "value": probe.accuracy_percent,
         "std": probe.std_percent,
@@ -61,12 +64,12 @@ def measure_few(train, test, *, per_class, draws, seed):
             "draws": draws,
             "accuracies_percent": list(probe.accuracies_percent),
             "alphas": list(probe.alphas),
-            "seed": seed,
+            "seed": config.seed,
         },
     }
 
 
-def measure_ridge(train, test):
+def measure_ridge(train, test, config):
     """Measure ridge regression on all labels, its penalty by leave-one-out."""
     with threads_for(train[0]):
         probe = fit_ridge(*train)
@@ -86,21 +89,20 @@ def measure_ridge(train, test):
     }
 
 
-def measure_linear_sgd(
-    train, test, *, optimizer, base_learning_rates, epochs, batch_size, seed, views=None
-):
+def measure_linear_sgd(train, test, config, *, optimizer, views=None):
     """Measure a linear layer trained by SGD or LARS, on views if there are any."""
     momentum, weight_decay = 0.9, 0.0
+    rates = config.linear.base_learning_rates
     probe = linear_sgd_probe(
         *train,
         *test,
         optimizer=optimizer,
-        base_learning_rates=base_learning_rates,
-        epochs=epochs,
-        batch_size=batch_size,
+        base_learning_rates=BASE_LEARNING_RATES if rates is None else rates,
+        epochs=config.linear.epochs,
+        batch_size=config.linear.batch_size,
         momentum=momentum,
         weight_decay=weight_decay,
-        seed=seed,
+        seed=config.seed,
         view_batches=None if views is None else views.batches,
     )
     sweep = [
@@ -118,11 +120,11 @@ def measure_linear_sgd(
             "learning_rate_sweep": sweep,
             "num_held_out": probe.num_held_out,
             "refitted_on_all_labels": True,
-            "epochs": epochs,
+            "epochs": config.linear.epochs,
             "batch_size": probe.batch_size,
             "momentum": momentum,
             "weight_decay": weight_decay,
-            "seed": seed,
+            "seed": config.seed,
         },
     }
 

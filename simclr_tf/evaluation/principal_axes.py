@@ -13,10 +13,10 @@ _DOUBLE_PRECISION_SIZE = 1024
 class PrincipalAxes:
     """Centred and scaled features in the directions of their principal axes.
 
-    Nothing is lost: the rotation keeps every direction in which the training
+    No information is lost: the rotation keeps every direction in which the training
     features vary, and an L2-regularised linear classifier is the same in rotated
-    coordinates. What is gained: the coordinates are uncorrelated (closed forms of
-    ridge regression, a good start for L-BFGS), and there are at most n of them.
+    coordinates. The rotated coordinates are uncorrelated (which gives closed forms of
+    ridge regression, and a good start for L-BFGS), and there are at most n of them.
 
     Args:
       features: float array `[n, F]`, n >= 2; the statistics are taken from it.
@@ -50,7 +50,7 @@ class PrincipalAxes:
 
 
 def mean_and_factors(features, scaling):
-    """Compute what centres and scales features: (x - mean) * factors.
+    """Compute the mean and the factors that scale features: (x - mean) * factors.
 
     Args:
       features: float array `[n, F]`.
@@ -73,7 +73,7 @@ def mean_and_factors(features, scaling):
     deviations = features.std(axis=0, dtype=np.float64).astype(np.float32)
     if scaling == "center":
         deviations = np.full_like(deviations, np.sqrt(np.mean(np.square(deviations))))
-    # A constant feature says nothing: rounding must not blow it up.
+    # A constant feature gets 0; otherwise its rounding errors would be scaled up.
     varies = deviations > 1e-6 * max(deviations.max(), np.finfo(np.float32).tiny)
     return mean, np.where(varies, 1 / np.where(varies, deviations, 1), 0)
 
@@ -84,7 +84,7 @@ def _axes_of(x):
     if num_features <= num_rows:
         small = num_features <= _DOUBLE_PRECISION_SIZE
         y = x.astype(np.float64 if small else np.float32)
-        # A rotation of all of space, whatever the rounding: nothing can be lost.
+        # A full rotation, which loses nothing even with rounding errors.
         variances, axes = np.linalg.eigh(y.T @ y / num_rows)
     else:
         # Fewer rows than features: the small Gram matrix has the same spectrum.

@@ -1,6 +1,6 @@
 """Results of an evaluation: one JSON schema for every protocol.
 
-Accuracies are percents everywhere, and the names of metrics show it.
+All accuracies are in percent, as the names of the metrics show.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Measurement:
       metric: str with its unit, "accuracy_percent".
       value: float, the mean where there are several draws.
       num_test: int, test images.
-      num_train_labels: int, labels that the classifier saw (of one draw); None where
-        that is not known.
-      num_features: int, length of a feature vector; None where that means nothing.
+      num_train_labels: int, labels that the classifier used (of one draw); None if not
+        known.
+      num_features: int, length of a feature vector; None if there is none.
       low_95, high_95: floats, 95 % interval for the test images being a sample
         (Wilson); None for means over draws.
       std: float, sample standard deviation over the draws; None for one draw.
@@ -59,17 +59,17 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """The measurements of one evaluation, and what it needs to be repeated.
+    """The measurements of one evaluation, and how to repeat it.
 
     Attributes:
       data: str, name of the labelled images.
       encoder: str, name or path of the encoder.
       measurements: tuple of Measurement.
-      command: str, what started it.
-      options: dict, JSON: what it was asked for; {} where it was not kept.
+      command: str, the command of the evaluation.
+      options: dict, JSON: the options of the verb; {} if not kept.
       versions: dict of package to version.
-      wall_seconds: float, everything together.
-      step: int, updates the encoder was trained for; None where it is not known.
+      wall_seconds: float, the whole evaluation.
+      step: int, updates the encoder was trained for; None if not known.
     """
 
     data: str
@@ -95,7 +95,7 @@ class Results:
 def wilson_interval(
     successes: int, trials: int, z: float = 1.959963984540054
 ) -> tuple[float, float]:
-    """Return an interval for a proportion that holds near 0 and 1 too.
+    """Return Wilson's interval for a proportion, which is valid near 0 and 1 too.
 
     (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), p = successes / n.
 
@@ -119,7 +119,7 @@ def wilson_interval(
     """
     require(
         trials >= 1 and 0 <= successes <= trials,
-        "`successes` must lie in [0, trials], and `trials` be >= 1.",
+        "`successes` must be in [0, trials], and `trials` be >= 1.",
         successes=successes,
         trials=trials,
     )
@@ -164,7 +164,7 @@ def write_results(path: StrPath, results: Results) -> None:
 
 
 def read_results(path: StrPath) -> Results:
-    """Read what `write_results` wrote.
+    """Read the file of `write_results`.
 
     Args:
       path: path of the file.
@@ -192,11 +192,11 @@ def read_results(path: StrPath) -> Results:
 
 
 def results_of_record(record: dict[str, Any], origin: StrPath) -> Results:
-    """Build Results from the dict that `dataclasses.asdict` makes of them.
+    """Build Results from their `dataclasses.asdict`.
 
     Args:
       record: dict, without the name and the number of the schema.
-      origin: path or str, where it came from, for the error.
+      origin: path or str, the file of the record, for the error.
 
     Returns:
       Results.

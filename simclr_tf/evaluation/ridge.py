@@ -60,12 +60,12 @@ def fit_ridge(
     Minimises |Y - 1 b - X W|^2 + alpha |W|^2, Y being +1 for an image's class and
     -1 for the others. In principal coordinates X'X is diagonal, n v, so
     W = X'Y / (n v + alpha), and the error of the image i when it is left out is its
-    residual divided by 1 - 1/n - sum_j x_ij^2 / (n v_j + alpha): nothing is refitted.
+    residual divided by 1 - 1/n - sum_j x_ij^2 / (n v_j + alpha), without a new fit.
 
     Args:
       features: float array `[n, F]`.
       labels: int array `[n]`, at least two classes.
-      alphas: floats > 0 to choose from; of equal errors the larger wins.
+      alphas: floats > 0 to choose from; of equal errors, the larger alpha.
       scaling: "center" or "standardize", as in `PrincipalAxes`.
 
     Returns:
@@ -91,7 +91,7 @@ def fit_ridge(
         )
     axes = PrincipalAxes(features, scaling)
     x = axes.transform(features).astype(np.float64)
-    # float32 rotation leaves a trace of mean; closed forms want it gone.
+    # The float32 rotation leaves a small mean; the closed forms need mean 0.
     center = x.mean(axis=0)
     x -= center
     targets = np.where(labels[:, np.newaxis] == classes, 1.0, -1.0)

@@ -1,4 +1,4 @@
-"""Log of the runs of a protocol, by which an interrupted evaluation continues."""
+"""The log of the runs of a protocol, from which an interrupted evaluation continues."""
 
 import dataclasses
 import json
@@ -19,10 +19,10 @@ class LabelRun:
       epochs: int, planned passes over the labelled images; None without training.
       seed: int, of the draw, of the order and the views, and of initial values.
       accuracy_percent: float, on the test images.
-      num_train_labels: int, labels that were seen, held-out ones included.
+      num_train_labels: int, labels that were used, held-out ones included.
       num_test: int, test images.
       wall_seconds: float.
-      settings: dict, what was used: epochs, learning rate, chosen penalty, ...
+      settings: dict, the settings: epochs, learning rate, chosen penalty, ...
     """
 
     representation: str
@@ -42,14 +42,14 @@ class LabelRun:
 
 
 class RunLog:
-    """Runs that are done, kept in a file as they come.
+    """Finished runs, each written to a file at once.
 
-    The first line holds what all runs have in common; a file of other settings is
-    refused. A last line that was cut off by a kill is dropped.
+    The first line has the settings of all runs; a file with other settings is refused.
+    An incomplete last line, of a killed process, is dropped.
 
     Args:
       path: path of the file; None keeps runs in memory only.
-      identity: dict, JSON: what all runs have in common.
+      identity: dict, JSON: the settings that all runs share.
 
     Raises:
       WorkdirError: the file belongs to other settings or cannot be used.
@@ -78,7 +78,7 @@ class RunLog:
         return key in self._runs
 
     def add(self, run):
-        """Keep a run, on the disk too."""
+        """Add a run, and write it to the disk."""
         self._runs[run.key] = run
         if self._path is not None:
             try:

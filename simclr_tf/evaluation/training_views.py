@@ -18,7 +18,7 @@ from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 @dataclasses.dataclass(frozen=True)
 class TrainingViews:
-    """Images of a source, each epoch cropped and flipped anew.
+    """Images of a source, with new crops and flips in each epoch.
 
     Attributes:
       source: Source with labels, the training images.
@@ -26,7 +26,7 @@ class TrainingViews:
       recipe: name or Recipe of `simclr_tf.augment`.
 
     Raises:
-      ConfigError: there is no such recipe.
+      ConfigError: an unknown recipe.
 
     Source: Chen et al., SimCLR (2020), section B.6: random crops and flips only.
     """
@@ -78,18 +78,18 @@ class TrainingViews:
 
     @functools.cached_property
     def _view_of(self):
-        # Kept, because tracing takes as long as hundreds of small steps.
+        # Kept: tracing takes as long as hundreds of small steps.
         views_of = ViewsOfBatch(self._plan, compile_views=False)
         return tf.function(lambda batch: views_of(batch)[0], autograph=False)
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedViews:
-    """The views of a training set as a frozen encoder sees them.
+    """The features of a training set's views, by a frozen encoder.
 
     Attributes:
       views: TrainingViews.
-      forward: function of images `[N, H, W, C]` to features `[N, F]`, as of
+      forward: function of images `[N, H, W, C]` to features `[N, F]`, see
         `feature_function`.
       ids: int array `[n]`, the example of the source behind each row of the features.
     """
@@ -100,7 +100,7 @@ class EncodedViews:
 
     @property
     def description(self):
-        """str, what is done to the images, for the record."""
+        """str, a description of the views, for the record."""
         return f"augmented views ({self.views.recipe})"
 
     def batches(self, rows, **settings):

@@ -1,4 +1,4 @@
-"""The model card: what an encoder is, how good it is, and how to load it."""
+"""The model card: a description of an encoder, its accuracy, and how to load it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def card_markdown(
       outputs: dict of output name to shape, "default" being the features.
       num_parameters: int or None, trainable.
       files: names of the files beside the card, one line each.
-      formats: names of the formats, each with its way of loading.
+      formats: names of the formats, for the section on loading.
       signatures: names of the SavedModel's signatures.
       saved_model: str, its path beside the card.
 
@@ -192,7 +192,7 @@ def _input_lines(image_shape, signatures, image_size_pixels):
         f"`images`: float32 `{shape_text((None, *image_shape))}` in [0, 1], {kind}; "
         f"{size}. uint8 pixels are divided by 255 first; there is no other "
         "normalization. Another type, rank or number of channels is refused. Values "
-        "outside [0, 1] are not refused, and mean nothing.",
+        "outside [0, 1] are not refused, but their features have no meaning.",
         "",
     ]
     if UINT8_SIGNATURE in signatures:
@@ -222,6 +222,6 @@ def _output_lines(outputs):
         "|---|---|",
     ]
     for name, shape in outputs.items():
-        # h and w: feature maps have other sides than the images.
+        # h and w: feature maps have other sizes than the images.
         lines.append(f"| {table_cell(code_span(name))} | {shape_text(shape, 'Nhw')} |")
     return [*lines, ""]

@@ -5,7 +5,7 @@ TensorFlow, compares the features. A converter that aborts ends only its own pro
 """
 
 from simclr_tf.export.parity import (
-    COMPARE,
+    PROGRAMS,
     difference_in_fresh_process,
     output_names,
     run_in_fresh_process,
@@ -16,70 +16,6 @@ LITERT_FILE = "encoder.tflite"
 ONNX_FILE = "encoder.onnx"
 # 17: known to every onnxruntime since 1.12 (2022).
 OPSET = 17
-
-_TO_LITERT = """
-import sys
-import tensorflow as tf
-converter = tf.lite.TFLiteConverter.from_saved_model(
-    sys.argv[1], signature_keys=["serving_default"])
-with open(sys.argv[2], "wb") as file:
-    file.write(converter.convert())
-"""
-
-_TO_ONNX = """
-import sys
-import numpy as np
-import tensorflow as tf
-import tf2onnx
-def erfc(graph, node, name, args):  # 1 - erf, which TensorFlow makes of a GELU.
-    graph.remove_node(node.name)
-    one = graph.make_const(name + "_one", np.float32(1.0)).output[0]
-    erf = graph.make_node("Erf", node.input, name=name + "_erf").output[0]
-    graph.make_node("Sub", [one, erf], name=name, outputs=node.output)
-module = tf.saved_model.load(sys.argv[1])
-signature = module.signatures["serving_default"]
-spec = signature.structured_input_signature[1]["images"]
-model, _ = tf2onnx.convert.from_function(
-    tf.function(lambda images: signature(images=images)),
-    input_signature=[tf.TensorSpec(spec.shape, spec.dtype, "images")],
-    opset=int(sys.argv[3]), custom_op_handlers={"Erfc": (erfc, [])})
-sizes = ("batch", "height", "width", "channels")
-for axis, size in zip(model.graph.input[0].type.tensor_type.shape.dim, sizes):
-    if not axis.HasField("dim_value"):
-        axis.dim_param = size
-with open(sys.argv[2], "wb") as file:
-    file.write(model.SerializeToString())
-"""
-
-_WITH_LITERT = (
-    """
-import sys
-import numpy as np
-from ai_edge_litert.interpreter import Interpreter
-run = Interpreter(sys.argv[1]).get_signature_runner("serving_default")
-foreign = ["simclr_tf", "tensorflow"]
-def outputs(images):
-    served = run(images=images)
-    return [*served.items(), ("features", served["default"])]
-"""
-    + COMPARE
-)
-
-_WITH_ONNXRUNTIME = (
-    """
-import sys
-import numpy as np
-import onnxruntime
-session = onnxruntime.InferenceSession(
-    sys.argv[1], providers=["CPUExecutionProvider"])
-names, foreign = [output.name for output in session.get_outputs()], [
-    "simclr_tf", "tensorflow"]
-def outputs(images):
-    served = dict(zip(names, session.run(names, {"images": images})))
-    return [*served.items(), ("features", served["default"])]
-"""
-    + COMPARE
-)
 
 
 def check_litert():
@@ -110,9 +46,9 @@ def write_litert(path, saved_model, cases):
       ParityError: it cannot be converted, or the outputs differ.
     """
     what = "The LiteRT file"
-    run_in_fresh_process(_TO_LITERT, saved_model, path, what=what)
+    run_in_fresh_process(PROGRAMS / "to_litert.py", saved_model, path, what=what)
     return difference_in_fresh_process(
-        _WITH_LITERT, path, cases, names=output_names(cases), what=what
+        PROGRAMS / "run_litert.py", path, cases, names=output_names(cases), what=what
     )
 
 
@@ -131,7 +67,7 @@ def write_onnx(path, saved_model, cases):
       ParityError: it cannot be converted, or the outputs differ.
     """
     what = "The ONNX file (tf2onnx converts on a best-effort basis)"
-    run_in_fresh_process(_TO_ONNX, saved_model, path, OPSET, what=what)
+    run_in_fresh_process(PROGRAMS / "to_onnx.py", saved_model, path, OPSET, what=what)
     return difference_in_fresh_process(
-        _WITH_ONNXRUNTIME, path, cases, names=output_names(cases), what=what
+        PROGRAMS / "run_onnx.py", path, cases, names=output_names(cases), what=what
     )

@@ -1,4 +1,4 @@
-"""Export formats, and what each of them needs."""
+"""The export formats, and the requirements of each."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from simclr_tf.export import converters, keras3, weights
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """One file beside the card.
+    """A file format of an export.
 
     Attributes:
       file: str, its name.
-      check: function that raises `ConfigError` unless what it needs is installed.
+      check: function that raises `ConfigError` unless the needed packages are
+        installed.
       write: function of (path, parts) that writes and checks it, and returns the
         largest difference of the features.
-      from_layers: bool, it needs a network that is described by its layers.
+      from_layers: bool, whether it needs a network that is described by its layers.
     """
 
     file: str
@@ -94,7 +95,7 @@ def check_formats(names: Sequence[str]) -> None:
     """
     require(
         len(names) > 0,
-        f"At least one of {', '.join(NAMES)} is exported.",
+        f"`formats` needs at least one of {', '.join(NAMES)}.",
         formats=list(names),
     )
     for name in names:
@@ -112,15 +113,15 @@ def check_network(names, network):
       network: dict of `describe_network`, or None.
 
     Raises:
-      ConfigError: a format that is written layer by layer, of a network with layers
-        that only a program describes.
+      ConfigError: a format that is written layer by layer, for a network with custom
+        layers.
     """
     from_layers = [
         name for name in names if name in FORMATS and FORMATS[name].from_layers
     ]
     require(
         network is not None or not from_layers,
-        "These formats are written layer by layer, and this encoder has layers of its "
-        "own (or nested networks); saved_model, litert and onnx do without.",
+        "These formats are written layer by layer, and this encoder has custom layers "
+        "(or nested networks); use saved_model, litert or onnx.",
         formats=from_layers,
     )

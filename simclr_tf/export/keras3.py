@@ -8,81 +8,9 @@ import json
 from importlib import metadata
 
 from simclr_tf.errors import ConfigError
-from simclr_tf.export.parity import COMPARE, difference_in_fresh_process
+from simclr_tf.export.parity import PROGRAMS, difference_in_fresh_process
 
 FILE = "encoder.keras"
-
-# This package's layers without weights, in operations of Keras 3, which every
-# installation of Keras 3 can load: the layers of `simclr_tf.models.tokens` once more.
-_OWN_LAYERS = """
-import json, sys
-import keras, numpy as np
-from keras import ops
-class Own(keras.layers.Layer):
-    def __init__(self, name=None, dtype=None, trainable=True, **options):
-        super().__init__(name=name)
-        self.options = options
-    def get_config(self):
-        return {**super().get_config(), **self.options}
-    def compute_output_spec(self, inputs):
-        return self.operations(inputs)
-class PositionEmbedding(Own):
-    def operations(self, tokens):
-        quarter = tokens.shape[-1] // 4
-        frequencies = (10000.0 ** (-np.arange(quarter) / quarter)).astype("float32")
-        ones, waves = ops.ones_like(ops.take(tokens, [0], axis=-1)), []
-        for axis in (2, 1):
-            place, side = ops.cumsum(ones, axis=axis), self.options["grid"][axis - 1]
-            scale = side / ops.max(place, axis=axis, keepdims=True)
-            angles = ((place - 0.5) * scale - 0.5) * frequencies
-            waves += [ops.sin(angles), ops.cos(angles)]
-        return tokens + ops.concatenate(waves, axis=-1)
-class ClassToken(Own):
-    def operations(self, tokens):
-        first = ops.take(ops.take(tokens, [0], axis=1), 0, axis=2)
-        token = keras.layers.Embedding(1, tokens.shape[-1], name=self.name)
-        token = token(ops.zeros_like(first, dtype="int32"))
-        return ops.concatenate([token, tokens], axis=1)
-class FirstToken(Own):
-    def operations(self, tokens):
-        return ops.take(tokens, 0, axis=1)
-class Attention(Own):
-    def operations(self, inputs):
-        width, heads = inputs[0].shape[-1], self.options["num_heads"]
-        split = keras.layers.Reshape((-1, heads, width // heads))
-        queries, keys, values = (ops.transpose(split(x), [0, 2, 1, 3]) for x in inputs)
-        queries = queries * (width // heads) ** -0.5
-        shares = ops.softmax(ops.matmul(queries, ops.transpose(keys, [0, 1, 3, 2])))
-        mixed = ops.transpose(ops.matmul(shares, values), [0, 2, 1, 3])
-        return keras.layers.Reshape((-1, width))(mixed)
-def call(layer, *args, **kwargs):
-    return (layer.operations if isinstance(layer, Own) else layer)(*args, **kwargs)
-def in_operations(config):
-    own = {f"simclr_tf>{kind.__name__}": kind for kind in Own.__subclasses__()}
-    model = keras.Model.from_config(config, custom_objects=own)
-    if any(isinstance(layer, Own) for layer in model.layers):
-        model = keras.models.clone_model(model, call_function=call)
-    return model
-"""
-
-_PROGRAM = (
-    _OWN_LAYERS
-    + """
-path, cases = sys.argv[1], np.load(sys.argv[2])
-model = in_operations(json.loads(str(cases["network"])))
-for layer in model.layers:
-    layer.set_weights([cases[f"weight:{layer.name}/{index}"]
-                       for index in range(len(layer.weights))])
-model.save(path)
-model = keras.saving.load_model(path, safe_mode=True)
-foreign = ["simclr_tf"]
-def outputs(images):
-    found = model(images, training=False)
-    return [("features", keras.ops.convert_to_numpy(found))]
-"""
-    + COMPARE
-)
-
 
 # Options that say nothing in Keras 2 either, and that Keras 3 refuses.
 _ONLY_IN_KERAS_2 = {
@@ -136,7 +64,7 @@ def write_keras3(path, encoder, network, cases):
       ParityError: the features differ, or Keras 3 cannot build the network.
     """
     return difference_in_fresh_process(
-        _PROGRAM,
+        PROGRAMS / "make_keras3.py",
         path,
         {
             **cases,

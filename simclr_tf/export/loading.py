@@ -1,4 +1,4 @@
-"""The part of the card that shows how to load each format."""
+"""The section of the card that shows how to load each format."""
 
 from simclr_tf.export.reusable import BYTES_SIGNATURE
 

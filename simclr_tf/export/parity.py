@@ -20,39 +20,9 @@ from simclr_tf.models import fitting_encoder, size_multiple
 
 TOLERANCE = 1e-5
 
-# The end of a program. Before it, `outputs` maps images to pairs of (name, array), to
-# be held against the cases' arrays of these names, and `foreign` is what the process
-# must not have imported. np.maximum keeps a NaN; Python's max would lose it.
-COMPARE = """
-cases, worst = np.load(sys.argv[2]), {}
-for case in [name[len("images"):] for name in cases.files if name.startswith("images")]:
-    for name, found in outputs(cases["images" + case]):
-        if name + case in cases.files:
-            difference = np.max(np.abs(found - cases[name + case]))
-            worst[name] = np.maximum(worst.get(name, 0.0), difference)
-known = [name for name in sys.modules if name.split(".")[0] in foreign]
-if known:
-    sys.exit(f"this process knows {known}")
-for name, difference in worst.items():
-    print("difference", name, float(difference))
-"""
-
-# Run by a fresh interpreter: `saved_model.pb` must be enough.
-_PROGRAM = (
-    """
-import sys
-import numpy as np
-import tensorflow as tf
-module, foreign = tf.saved_model.load(sys.argv[1]), ["simclr_tf"]
-signature = module.signatures["image_feature_vector"]
-def outputs(images):
-    images = tf.constant(images)
-    served = {name: value.numpy() for name, value in signature(images=images).items()}
-    return [*served.items(), ("features", served["default"]),
-            ("features", module(images).numpy())]
-"""
-    + COMPARE
-)
+# Each runs in a fresh interpreter, which imports nothing of this package.
+PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
+_CHECK = PROGRAMS / "run_saved_model.py"
 
 
 class ParityError(SimCLRError):
@@ -156,7 +126,7 @@ def check_in_fresh_process(
       ParityError: larger than the tolerance, or the process failed.
     """
     return difference_in_fresh_process(
-        _PROGRAM,
+        _CHECK,
         folder,
         cases,
         names=output_names(cases),
@@ -175,10 +145,11 @@ def difference_in_fresh_process(
     tolerance=TOLERANCE,
     timeout_seconds=900,
 ):
-    """Run a program that ends in `COMPARE` on a file and the cases.
+    """Run a program that compares a file's outputs with the cases.
 
     Args:
-      program: str, Python; its arguments are the path and that of an npz of the cases.
+      program: path of a file like `run_saved_model.py` of PROGRAMS; its arguments are
+        the path and that of an npz of the cases.
       path: path of what is checked (or made).
       cases: dict of `parity_cases`, or with more arrays for the program.
       names: outputs that must have been compared, of `output_names`.
@@ -219,7 +190,7 @@ def run_in_fresh_process(program, *arguments, what, timeout_seconds=900):
     """Run a Python program that knows nothing of this process.
 
     Args:
-      program: str, Python.
+      program: path of a Python file, which can import the files of PROGRAMS.
       *arguments: its arguments, as `str` writes them.
       what: str, the model, for messages.
       timeout_seconds: float > 0.
@@ -230,8 +201,10 @@ def run_in_fresh_process(program, *arguments, what, timeout_seconds=900):
     Raises:
       ParityError: it failed, or took too long.
     """
+    search_path = filter(None, (str(PROGRAMS), os.environ.get("PYTHONPATH")))
     environment = {
         **os.environ,
+        "PYTHONPATH": os.pathsep.join(search_path),
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "KERAS_BACKEND": "tensorflow",
@@ -239,7 +212,7 @@ def run_in_fresh_process(program, *arguments, what, timeout_seconds=900):
     with tempfile.TemporaryDirectory() as scratch:
         try:
             process = subprocess.run(
-                [sys.executable, "-c", program, *map(str, arguments)],
+                [sys.executable, *map(str, (program, *arguments))],
                 capture_output=True,
                 text=True,
                 env=environment,

@@ -1,4 +1,4 @@
-"""Copies of an encoder that run anywhere: one device, float32, any size."""
+"""Copies of an encoder for any machine: one device, float32, any image size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simclr_tf.training.exports import ExportedEncoder
 
 _BATCH_NORMS = (
     keras.layers.BatchNormalization,
-    keras.layers.experimental.SyncBatchNormalization,  # Of older encoders.
+    keras.layers.experimental.SyncBatchNormalization,  # In older encoders.
 )
 _SHORT_FLOATS = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
 
@@ -21,10 +21,10 @@ _SHORT_FLOATS = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
 def plain_copy(encoder: Model) -> Model:
     """Copy an encoder with plain batch norm and float32, outside any strategy.
 
-    Every layer is made anew from its config, in which synchronized batch norm
-    becomes plain and 16-bit policies become float32, and gets its weights. All
-    layers are trainable, whatever was frozen. Height and width become free where the
-    layers allow it. Penalties on activations, which need images, are left out.
+    Every layer is rebuilt from its config, with plain instead of synchronized batch
+    norm and float32 instead of 16-bit policies, and gets its weights. All layers are
+    trainable, even if they were frozen. Height and width become free if the layers
+    allow it. Penalties on activations, which need images, are left out.
 
     Args:
       encoder: keras.Model as for `check_encoder`.
@@ -33,8 +33,7 @@ def plain_copy(encoder: Model) -> Model:
       keras.Model with a graph of layers, float32 images to features `[N, F]`.
 
     Raises:
-      ConfigError: a layer cannot be made anew from its config, or there are no
-        weights.
+      ConfigError: a layer cannot be rebuilt from its config, or there are no weights.
 
     Example:
       >>> from simclr_tf.models import resnet
@@ -50,7 +49,7 @@ def plain_copy(encoder: Model) -> Model:
     )
     require(
         not any(isinstance(layer, ExportedEncoder) for layer in encoder.layers),
-        "A SavedModel that does not describe its layers cannot be exported again: "
+        "A SavedModel without a description of its layers cannot be exported again: "
         "copy that folder, or export from the workdir.",
         encoder=encoder.name,
     )
@@ -67,20 +66,21 @@ def plain_copy(encoder: Model) -> Model:
 
 
 def plain_head(head, num_features, name):
-    """Copy a head on top of the encoder as `plain_copy` does, with its own weights.
+    """Copy a head on top of the encoder, like `plain_copy`, with its weights.
 
     Args:
       head: keras.layers.Layer or keras.Model, float32 features `[N, F]` to floats
-        `[N, C]`: a Dense layer, a `ProjectionHead`, a network of such; parts of it
-        may be frozen.
+        `[N, C]`: a Dense layer, a `ProjectionHead`, or a network of such layers; parts
+        of it may be frozen.
       num_features: int, F.
-      name: str, what it is, for messages.
+      name: str, its name in messages.
 
     Returns:
       keras.layers.Layer, built and trainable.
 
     Raises:
-      ConfigError: not such a layer, or one that cannot be made anew from its config.
+      ConfigError: another kind of layer, or a layer that cannot be rebuilt from its
+        config.
 
     Example:
       >>> head = keras.Sequential([keras.layers.Dense(8, "relu"),
@@ -103,12 +103,12 @@ def plain_head(head, num_features, name):
 
 
 def _check_head(head, num_features, name):
-    """Raise unless a head maps features `[N, F]` to floats `[N, C]`; builds it."""
+    """Build a head, and raise unless it maps features `[N, F]` to floats `[N, C]`."""
     try:
-        # Two rows: an output of one row for all would pass with one.
+        # Two rows: with one row, a head that returns a single row would pass.
         output = head(tf.zeros([2, num_features]), training=False)
     except Exception as error:
-        # Whatever the user's `call` raises; Keras spreads it over many lines.
+        # Any error of the user's `call`, which Keras spreads over many lines.
         raise ConfigError(
             f"`{name}` could not be called on the encoder's features, float32 "
             f"[N, {num_features}]. {type(error).__name__}: "
@@ -125,7 +125,7 @@ def _check_head(head, num_features, name):
 
 
 def plain_layer(layer):
-    """Make a layer anew from its config, without its weights.
+    """Rebuild a layer from its config, without its weights.
 
     Args:
       layer: keras.layers.Layer, a nested model included.
@@ -147,7 +147,7 @@ def plain_layer(layer):
         return kind.from_config(_plain_config(layer.get_config()))
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ConfigError(
-            "A layer of the encoder cannot be made anew from its config; give its "
+            "A layer of the encoder cannot be rebuilt from its config; give its "
             f"class a `get_config` that holds all arguments. {type(error).__name__}: "
             f"{' '.join(str(error).split())[:200]} "
             + received_text(layer=layer.name, kind=kind.__name__)
@@ -155,7 +155,7 @@ def plain_layer(layer):
 
 
 def _clone(encoder, inputs=None):
-    # On the CPU, where every machine can build it; no device is written down.
+    # On the CPU, which every machine has; the copy has no fixed device.
     with tf.device("/CPU:0"):
         return keras.models.clone_model(
             encoder, input_tensors=inputs, clone_function=plain_layer
@@ -163,7 +163,7 @@ def _clone(encoder, inputs=None):
 
 
 def _clone_at_any_size(encoder, shape):
-    """Clone with free height and width; return None where a layer needs the size."""
+    """Clone with free height and width; return None if a layer needs the size."""
     try:
         images = keras.Input((None, None, shape[-1]), name="images")
         copy = _clone(encoder, [images])
@@ -178,7 +178,7 @@ def _clone_at_any_size(encoder, shape):
 def _plain_config(config):
     """Return a layer's config without synchronization, 16 bits and penalties.
 
-    Nested configs too.
+    Nested configs are treated the same way.
     """
     if isinstance(config, dict):
         plain = {key: _plain_config(value) for key, value in config.items()}
@@ -191,7 +191,7 @@ def _plain_config(config):
         return plain
     if isinstance(config, tuple):
         return tuple(_plain_config(value) for value in config)
-    if isinstance(config, list):  # Keras wraps lists: plain ones are made.
+    if isinstance(config, list):  # Keras wraps lists; convert them to plain lists.
         return [_plain_config(value) for value in config]
     return config
 

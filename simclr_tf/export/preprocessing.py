@@ -1,23 +1,23 @@
-"""Preprocessing inside the graph: encoded images to views as `evaluate` makes them."""
+"""Preprocessing inside the graph: from encoded images to the views of `evaluate`."""
 
 import tensorflow as tf
 
 from simclr_tf.augment import crop_view, finish_view
-from simclr_tf.data.pixels import to_channels
+from simclr_tf.data.pixels import decode_in_graph
 
 RECIPE = "evaluate"
 
 
 def views_from_bytes(image_bytes, image_size_pixels, channels):
-    """Convert files to images as the recipe `evaluate` makes them.
+    """Decode, crop and resize image files, like the recipe `evaluate`.
 
-    Each file is decoded and its central part, 0.875 of the shorter side, is resized.
-    WebP is left out: its operator would keep older TensorFlows from loading the
-    module.
+    Each file is decoded to what a person sees, and its central part, 0.875 of the
+    shorter side, is resized. WebP is left out: older versions of TensorFlow cannot load
+    a module with its operator.
 
     Args:
-      image_bytes: string tensor `[N]`, JPEG, PNG, GIF (first frame) or BMP files of
-        any sizes.
+      image_bytes: string tensor `[N]`, files of any sizes: JPEG, PNG, opaque GIF (first
+        frame), or BMP of 24 bits.
       image_size_pixels: int, height and width of the views.
       channels: 1 or 3.
 
@@ -25,12 +25,12 @@ def views_from_bytes(image_bytes, image_size_pixels, channels):
       float32 tensor `[N, image_size_pixels, image_size_pixels, channels]` in [0, 1].
 
     Raises:
-      tf.errors.InvalidArgumentError: bytes that cannot be decoded.
+      tf.errors.InvalidArgumentError: bytes of another kind, or damaged ones.
     """
-    seed = tf.zeros([2], tf.int32)  # The recipe draws nothing.
+    seed = tf.zeros([2], tf.int32)  # The recipe has no random operators.
 
     def crop(encoded):
-        image = to_channels(_decode(encoded), channels)
+        image = decode_in_graph(encoded, channels)
         return crop_view(image, seed, RECIPE, image_size_pixels)
 
     shape = [image_size_pixels, image_size_pixels, channels]
@@ -39,14 +39,3 @@ def views_from_bytes(image_bytes, image_size_pixels, channels):
     )
     seeds = tf.zeros([tf.shape(crops)[0], 2], tf.int32)
     return finish_view(crops, seeds, RECIPE)
-
-
-def _decode(encoded):
-    # As training and evaluation decode: the default transform is up to 10 levels off.
-    image = tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.raw_ops.DecodeImage(contents=encoded, expand_animations=False),
-    )
-    image.set_shape([None, None, None])
-    return image

@@ -9,7 +9,14 @@ import tensorflow as tf
 
 from simclr_tf.encoder_zoo import read_export_record
 from simclr_tf.errors import WorkdirError
-from simclr_tf.files import plain_reason, require_writable, sha256_of, whole_folder
+from simclr_tf.files import (
+    may_be_a_pattern,
+    plain_reason,
+    require_writable,
+    sha256_of,
+    whole_folder,
+)
+from simclr_tf.locks import holds_files, lock_of, sole_writer
 
 
 def check_free(output_dir, overwrite):
@@ -17,15 +24,22 @@ def check_free(output_dir, overwrite):
 
     Args:
       output_dir: pathlib.Path.
-      overwrite: bool, an earlier export may be replaced.
+      overwrite: bool, whether an earlier export may be replaced.
 
     Raises:
-      WorkdirError: it is a file, holds something that stays, or cannot be written.
+      WorkdirError: the path is a file, a folder that must not be replaced, cannot be
+        written, or could not be read by TensorFlow.
     """
+    if may_be_a_pattern(output_dir):
+        raise WorkdirError(
+            "TensorFlow takes a path with one of *?[]\\ for a pattern, and would not "
+            f"find the export there. Choose another folder for it. Received: "
+            f"{str(output_dir)!r}."
+        )
     if output_dir.exists() and not output_dir.is_dir():
         raise WorkdirError(f"An export is a folder, but {output_dir} is a file.")
     require_writable(output_dir)
-    if not output_dir.is_dir() or not any(output_dir.iterdir()):
+    if not output_dir.is_dir() or not holds_files(output_dir):
         return
     if not overwrite:
         raise WorkdirError(
@@ -34,25 +48,25 @@ def check_free(output_dir, overwrite):
         )
     if read_export_record(output_dir) is None:
         raise WorkdirError(
-            f"{output_dir} holds something else than an export, which is never "
-            "overwritten. Choose another folder for the export."
+            f"{output_dir} is not an export, and only exports are overwritten. Choose "
+            "another folder."
         )
 
 
 def check_new(output):
-    """Return the absolute path of a folder to make; nothing is made yet.
+    """Return the absolute path of a new folder, without making the folder.
 
     Args:
       output: path.
 
     Raises:
-      WorkdirError: there is something already, or nothing may be written there.
+      WorkdirError: the folder exists and is not empty, or cannot be written.
     """
     output = pathlib.Path(output).expanduser().resolve()
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if output.exists() and (not output.is_dir() or holds_files(output)):
         raise WorkdirError(
-            f"--output={output} exists already and is not an empty folder. Choose "
-            "another name; nothing is ever overwritten."
+            f"--output={output} exists already and is not an empty folder, and it is "
+            "never overwritten. Choose another name."
         )
     return require_writable(output)
 
@@ -68,7 +82,7 @@ def new_folder(output):
       pathlib.Path to write to.
 
     Raises:
-      WorkdirError: there is something already, or it cannot be written.
+      WorkdirError: the folder exists and is not empty, or cannot be written.
     """
     with publishing(check_new(output), overwrite=False) as folder:
         yield folder
@@ -76,22 +90,27 @@ def new_folder(output):
 
 @contextlib.contextmanager
 def publishing(output_dir, overwrite):
-    """Fill an export under another name; it gets its own at the end, or vanishes.
+    """Fill an export under another name; rename it at the end, or remove it on errors.
 
     Args:
       output_dir: pathlib.Path, the final name.
-      overwrite: bool, an earlier export may be replaced.
+      overwrite: bool, whether an earlier export may be replaced.
 
     Yields:
       pathlib.Path to write to.
 
     Raises:
-      WorkdirError: it cannot be written; nothing is left behind.
+      InUseError: another process fills the folder.
+      WorkdirError: the folder cannot be written; nothing is left behind.
     """
     try:
-        with whole_folder(output_dir) as folder:
+        with (
+            sole_writer(lock_of(output_dir), str(output_dir)),
+            whole_folder(output_dir) as folder,
+        ):
             yield folder
-            check_free(output_dir, overwrite)  # Another process may have been faster.
+            # Another process may have written it in the meantime.
+            check_free(output_dir, overwrite)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or plain_reason(error)
         raise WorkdirError(
@@ -102,7 +121,7 @@ def publishing(output_dir, overwrite):
 def write_archive(folder, path):
     """Write a SavedModel as the archive that TF-Hub loads: its root is the SavedModel.
 
-    The same files give the same bytes: neither times nor owners are kept.
+    Equal files give equal archives: times and owners are not kept.
 
     Args:
       folder: pathlib.Path with saved_model.pb.

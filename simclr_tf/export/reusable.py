@@ -12,12 +12,12 @@ from simclr_tf.models import endpoints, with_endpoints
 SIGNATURES = ("serving_default", "image_feature_vector")
 UINT8_SIGNATURE = "image_feature_vector_uint8"
 BYTES_SIGNATURE = "image_feature_vector_bytes"
-# What the signatures call the last output of each head.
+# Names of the heads' last outputs in the signatures.
 HEAD_OUTPUTS = {"projection_head": "projections", "classifier": "logits"}
 
 
 class ReusableModule:
-    """An encoder in the form that TF-Hub's KerasLayer loads.
+    """An encoder in the form of a Reusable SavedModel, for TF-Hub's KerasLayer.
 
     Args:
       encoder: keras.Model with a graph, float32 images to features `[N, F]`.
@@ -31,8 +31,7 @@ class ReusableModule:
     Attributes:
       root: trackable with `__call__(images, training=False)`, traced for both,
         `variables`, `trainable_variables` and `regularization_losses` of the encoder
-        (the layers on top serve; what is fine-tuned is the encoder), and
-        `head_variables` of the layers on top.
+        (the heads are only for inference), and `head_variables` of the heads.
       signatures: dict of name to function, each returning a dict with "default" (the
         features) and the endpoints: two names for the function of float32 `images`,
         one of uint8 `images`, and with `image_size_pixels` one of `image_bytes`.
@@ -51,7 +50,7 @@ class ReusableModule:
     ) -> None:
         heads = [head for head in (projection_head, classifier) if head is not None]
         for head in heads:
-            head(encoder.output)  # Builds it.
+            head(encoder.output)  # Builds the head.
         self.image_shape = tuple(encoder.input_shape[1:])
         require(
             self.image_shape[-1] is not None,
@@ -61,8 +60,8 @@ class ReusableModule:
         spec = tf.TensorSpec([None, *self.image_shape], tf.float32, "images")
         head_variables = [v for head in heads for v in head.variables]
         self.variable_names = [v.name for v in [*encoder.variables, *head_variables]]
-        # The Keras objects stay in the closures: tracked, they would be saved as
-        # Keras layers as well, with a trace for every one of them.
+        # Keras objects are only in closures: if tracked, they would also be saved as
+        # Keras layers, with a trace for each.
         self.root = tf.train.Checkpoint()
         self.root.variables = list(encoder.variables)
         self.root.trainable_variables = list(encoder.trainable_variables)
@@ -99,7 +98,7 @@ def _traced_call(encoder, spec):
 def _outputs_function(encoder, projection_head, classifier):
     """Return a function of images to the dict that the signatures return."""
     *others, last = endpoints(encoder)
-    # Of other networks than ours the features are all there is to name.
+    # Other networks than ours have no endpoints besides the features.
     named = with_endpoints(encoder) if others else encoder
 
     def outputs_of(images):
@@ -116,7 +115,7 @@ def _outputs_function(encoder, projection_head, classifier):
 
 
 def _projections(head, features):
-    """Return the endpoints of a projection head: its layers if known, and its end."""
+    """Return the endpoints of a projection head: its layers if known, its output."""
     if not hasattr(head, "layer_outputs"):
         return {"projections": head(features, training=False)}
     layers = head.layer_outputs(features, training=False)
@@ -130,8 +129,8 @@ def _projections(head, features):
 def _float_signature(function, spec):
     @tf.function(input_signature=[spec])
     def image_feature_vector(images):
-        # A signature does not look at shapes by itself; the first layer would
-        # report a wrong shape in terms of filters.
+        # Signatures do not check shapes; without this, the first layer would report a
+        # wrong shape in terms of filters.
         return function(tf.ensure_shape(images, spec.shape, name="images_shape"))
 
     return image_feature_vector.get_concrete_function()
@@ -164,13 +163,13 @@ def _check_size(image_size_pixels, image_shape):
     )
     require(
         image_shape[-1] in (1, 3),
-        "Files are decoded to 1 or 3 channels.",
+        "Files can be decoded to 1 or 3 channels.",
         channels=image_shape[-1],
     )
     for side in image_shape[:2]:
         require(
             side in (None, image_size_pixels),
-            "The encoder takes images of one size only.",
+            "`image_size_pixels` must be the fixed image size of the encoder.",
             image_size_pixels=image_size_pixels,
             encoder=image_shape,
         )

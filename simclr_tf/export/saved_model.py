@@ -58,15 +58,14 @@ def export_saved_model(
     published: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write an encoder as a Reusable SavedModel, and as what else is asked for.
+    """Write an encoder as a Reusable SavedModel and in other formats.
 
-    The folder holds saved_model/, config.json and card.md, and one file a further
-    format. It is written under another name beside its final one; for each format a
-    fresh process that knows only the runtime loads it and compares its features with
-    the encoder's, and its projections and logits with those of the heads; only then
-    it gets its name. The exported network has plain batch
-    norm and float32 weights, whatever it was trained under; height and width are free
-    where its layers allow it.
+    The folder holds saved_model/, config.json and card.md, and one file for each
+    further format. It is written under a temporary name. For each format a fresh
+    process, which has only the runtime, loads the file and compares features,
+    projections and logits with those of the encoder and the heads; then the folder is
+    renamed. The exported network has plain batch norm and float32 weights, independent
+    of its training; height and width are free if its layers allow it.
 
     Args:
       encoder: keras.Model, float32 images `[N, H, W, C]` in [0, 1] to features.
@@ -77,17 +76,16 @@ def export_saved_model(
       projection_head: None, or a layer from features to projections, exported as
         the outputs "projection_layer1", ... and "projections" of the signatures.
       classifier: None, or a layer or model from features `[N, F]` to the output
-        "logits" `[N, C]`: a linear probe, or what was fine-tuned on top, hidden layers
-        and all.
+        "logits" `[N, C]`: a linear probe, or a fine-tuned head with its hidden layers.
       image_size_pixels: None, or int: adds a signature from encoded images, which it
         decodes, crops as `evaluate` does, and resizes to this size.
       formats: sequence of "saved_model", "keras3", "litert", "safetensors", "onnx".
       version: None, or int >= 0: saved_model/VERSION/, the layout of TF Serving.
-      archive: bool, saved_model.tar.gz as well, as TF-Hub loads it from a URL.
-      overwrite: bool, replace an earlier export; nothing else is ever replaced.
-      published: bool, mark it in config.json as one that is given away: exports in
-        exported_models/ with this mark ship with the package.
-      options: dict, JSON, kept in config.json: what the verb was asked for.
+      archive: bool, also write saved_model.tar.gz, which TF-Hub loads from a URL.
+      overwrite: bool, replace an earlier export, and only an export.
+      published: bool, mark the export in config.json for publication: exports with this
+        mark in exported_models/ ship with the package.
+      options: dict, JSON, kept in config.json: the options of the verb.
 
     Returns:
       dict, the content of config.json: format, config, options, card, published,
@@ -97,7 +95,7 @@ def export_saved_model(
     Raises:
       WorkdirError: the folder exists and is not empty, or cannot be written.
       ConfigError: an encoder, a head or a card that cannot be exported, an unknown
-        format, one whose packages are missing, or to be published without a licence.
+        format, missing packages, or a publication without a licence.
       ParityError: the exported features, projections or logits differ.
     """
     output_dir = pathlib.Path(output_dir).expanduser().resolve()
@@ -166,7 +164,7 @@ def export_saved_model(
 
 
 def _save(module, folder, record):
-    """Save the SavedModel, and its description where TensorFlow does not look."""
+    """Save the SavedModel, and its description in a folder that TensorFlow ignores."""
     tf.saved_model.save(module.root, str(folder), signatures=module.signatures)
     if record["network"] is not None:
         description = folder / DESCRIPTION
@@ -190,7 +188,7 @@ def _write_formats(folder, formats, parts):
 
 
 def _contract(module, encoder, network):
-    """Return the part of config.json about the network, before anything is written."""
+    """Return the part of config.json about the network; nothing is written yet."""
     record = {
         "num_parameters": count_parameters(encoder)[0],
         "input": {
@@ -222,7 +220,7 @@ def _check_card(card, published):
     check_card(card)
     require(
         not published or "data_licence" in card,
-        "A published export states "
+        "A published export must state "
         "the licence of its images: add `data_licence` to the card "
         "(--data_licence).",
         published=published,
@@ -233,8 +231,7 @@ def _check_layout(formats, version, archive):
     require(version is None or version >= 0, "`version` must be >= 0.", version=version)
     require(
         SAVED_MODEL in formats or (version is None and not archive),
-        "A version and an archive are of the SavedModel: add saved_model to the "
-        "formats.",
+        "`version` and `archive` need the SavedModel: add saved_model to the formats.",
         formats=list(formats),
         version=version,
         archive=archive,

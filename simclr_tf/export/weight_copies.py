@@ -6,17 +6,17 @@ from simclr_tf.errors import require
 
 
 def copy_weights(source, twin):
-    """Give every variable of a twin the value of the same variable of the source.
+    """Copy every variable of a network to another network of the same structure.
 
-    Lists of weights come in another order once something inside is frozen, and equal
-    shapes would then be mixed up unnoticed; the attributes that hold them stay.
+    Variables are matched by their attributes: freezing changes the order of a list of
+    weights, and variables of equal shapes would be mixed up unnoticed.
 
     Args:
       source: keras.layers.Layer or keras.Model, built.
-      twin: one of the same structure, built.
+      twin: layer or model of the same structure, built.
 
     Raises:
-      ConfigError: a variable of either has no partner of its shape in the other.
+      ConfigError: a variable has no counterpart of its shape in the other network.
 
     Example:
       >>> from simclr_tf.models import ProjectionHead
@@ -34,8 +34,8 @@ def copy_weights(source, twin):
     )
     require(
         whole,
-        "A layer made anew from its config has other variables; give its class a "
-        "`get_config` that holds all arguments.",
+        "A layer that was rebuilt from its config has other variables; give its class "
+        "a `get_config` that holds all arguments.",
         layer=source.name,
         kind=type(source).__name__,
     )

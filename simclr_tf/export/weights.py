@@ -22,7 +22,7 @@ def check_safetensors():
       The module safetensors.numpy.
 
     Raises:
-      ConfigError: it is not.
+      ConfigError: the package is missing.
     """
     return import_extra(
         "safetensors.numpy", extra="safetensors", wanted="--formats=safetensors"
@@ -30,7 +30,7 @@ def check_safetensors():
 
 
 def write_weights(path, encoder, network, cases):
-    """Write the weights by name, and check them in a network made from its description.
+    """Write the weights by name; check them in a network rebuilt from its description.
 
     Args:
       path: pathlib.Path of the file.

@@ -1,6 +1,6 @@
 """Losses: pure functions of tensors, over the global batch; no state, no variables.
 
-Open `nt_xent.py` first, then `candidates.py`, which all losses that compare images use.
+Open `nt_xent.py` first, then `candidates.py`, used by all losses that compare images.
 """
 
 from simclr_tf.losses.alternatives import (
@@ -16,7 +16,6 @@ from simclr_tf.losses.clusters import (
     swapped_prediction,
 )
 from simclr_tf.losses.decoupled import dcl, dcl_from_logits, dclw, dclw_from_logits
-from simclr_tf.losses.distillation import distillation_cross_entropy
 from simclr_tf.losses.memories import (
     info_nce,
     info_nce_from_logits,
@@ -29,6 +28,7 @@ from simclr_tf.losses.nt_xent import (
     nt_xent_candidates,
     nt_xent_from_logits,
 )
+from simclr_tf.losses.soft_targets import distillation_cross_entropy
 from simclr_tf.losses.streamed import (
     BLOCK_BYTES,
     DENSE_LOGITS_BYTES,

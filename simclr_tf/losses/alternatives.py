@@ -6,8 +6,8 @@ then over the two directions of an image. The mean of the returned `[N]` over th
 is therefore the mean over all triples.
 
 Semi-hard mining (`semi_hard=True`) keeps for each anchor one negative instead of all:
-the closest of those that are farther from the anchor than the positive and, where the
-loss has a margin, within it. An anchor without any has no negative term.
+the closest of those that are farther from the anchor than the positive and, if the loss
+has a margin, within the margin. An anchor without such a negative has no negative term.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def nt_logistic(
     temperature: float,
     semi_hard: bool = False,
 ) -> Tensor:
-    """Compute NT-Logistic: each pair on its own, told apart by a logistic regression.
+    """Compute NT-Logistic: a logistic regression for each pair of views.
 
         l(u) = -log sigmoid(u.v+ / t) - mean_{v-} log sigmoid(-u.v- / t)
 

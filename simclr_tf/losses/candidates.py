@@ -1,8 +1,8 @@
 """Similarities of every anchor with every candidate of the global batch, computed once.
 
-The loss and the contrastive metrics of a step read the same matrix. Here alone live
-the gathering over replicas, the normalisation, the float32 arithmetic and the
-masking of an anchor's similarity with itself. (`streamed.py` never builds the matrix.)
+The loss and the contrastive metrics of a step use the same matrix. This file has the
+gathering over replicas, the normalisation, the float32 arithmetic and the masking of an
+anchor's similarity with itself. (`streamed.py` never builds the matrix.)
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def matching_tensors(**pair):
       list of two tensors.
 
     Raises:
-      ConfigError: they are not.
+      ConfigError: shapes that differ, or another dtype.
     """
     names = " and ".join(f"`{name}`" for name in pair)
     tensors = [tf.convert_to_tensor(array) for array in pair.values()]
@@ -243,7 +243,7 @@ def require_temperature(**temperatures):
       **temperatures: floats, by the names of the arguments.
 
     Raises:
-      ConfigError: one is not.
+      ConfigError: a temperature that is not positive and finite.
     """
     for name, value in temperatures.items():
         require(
@@ -252,11 +252,11 @@ def require_temperature(**temperatures):
 
 
 def require_negatives(rows, why):
-    """Refuse a global batch of a single image, where its size is known.
+    """Refuse a global batch of a single image, if its size is known.
 
     Args:
       rows: tensor `[N, ...]`, this replica's.
-      why: str, what a single image lacks.
+      why: str, reason for the message.
 
     Raises:
       ConfigError: G = 1.

@@ -1,8 +1,8 @@
 """Losses that predict one view's cluster, or a teacher's output, from another view.
 
-Neither codes nor a teacher's logits take a gradient. What keeps all images from falling
-into one cluster is what is done to the targets: equal shares of the global batch
-(`sinkhorn`), or a centre that is subtracted and a low temperature (DINO).
+Codes and a teacher's logits get no gradient. The targets prevent that all images fall
+into one cluster: by equal shares of the global batch (`sinkhorn`), or by subtracting a
+centre and a low temperature (DINO).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from simclr_tf.losses.candidates import matching_tensors, require_temperature
 def sinkhorn(
     scores: TensorLike, *, epsilon: float = 0.05, iterations: int = 3
 ) -> Tensor:
-    """Compute the codes of a batch: soft clusters that share it out equally.
+    """Compute the codes of a batch: soft assignments to clusters of equal size.
 
     From Q = exp(scores / epsilon), each iteration first divides every column by its
     sum over the global batch, so that all K prototypes have the same share of it, and

@@ -42,7 +42,7 @@ def dcl(
       projections_a: floating point `[N, D]`, the first views, of any precision.
       projections_b: the same for the second views; row i belongs to row i.
       temperature: float > 0. (The authors take 0.07 to 0.1.)
-      chunk_size: int >= 1, anchors compared with all candidates at a time, as of
+      chunk_size: int >= 1, anchors compared with all candidates at a time, see
         `nt_xent`; None chooses.
 
     Returns:
@@ -77,7 +77,7 @@ def dclw(
     sigma: float = 0.5,
     chunk_size: int | None = None,
 ) -> Tensor:
-    """Compute DCLW: DCL whose pull is stronger for pairs that are far apart.
+    """Compute DCLW: DCL with larger weights for pairs of views that are far apart.
 
     l(i, j) = -w_i s_ij / t + log( sum_{k != i, j} exp(s_ik / t) ), with
 
@@ -89,8 +89,8 @@ def dclw(
 
     Args:
       projections_a, projections_b, temperature, chunk_size: as in `dcl`.
-      sigma: float > 0, how much the weights differ: large ones are all 1. (The paper:
-        0.5.)
+      sigma: float > 0, temperature of the weights; with a large sigma all weights are
+        1. (The paper: 0.5.)
 
     Returns:
       float32 `[N]`. All equal projections give log(2G - 2).
@@ -173,5 +173,5 @@ def dclw_from_logits(
 
 def _decoupled(candidates, pull):
     """Average log_sum_negatives - pull `[2N]` over both directions: `[N]`."""
-    require_negatives(candidates.positive[::2], "others are what it is told from")
+    require_negatives(candidates.positive[::2], "the loss compares with other images")
     return mean_over_directions(candidates.log_sum_negatives - pull)

@@ -1,7 +1,7 @@
 """Losses with stored negatives: a queue of keys, or a bank with every image.
 
-Queues and banks are taken as they are, normalised or not. No gradient flows into them,
-nor into keys: they come from another network, or from another step.
+Queues and banks are not normalised here. They and the keys get no gradient: they come
+from another network or from another step.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from simclr_tf.losses.candidates import (
 def info_nce(
     queries: TensorLike, keys: TensorLike, queue: TensorLike, *, temperature: float
 ) -> Tensor:
-    """Compute InfoNCE: pick an image's key out of it and a queue of other keys.
+    """Compute InfoNCE: find an image's key among it and a queue of other keys.
 
         l = -log( exp(q.k / t) / (exp(q.k / t) + sum_{j=1..K} exp(q.Q_j / t)) )
 
-    with q and k of unit length. The negatives come from the queue alone, so no image
-    needs any other image of its batch.
+    with q and k of unit length. All negatives come from the queue, so the loss of an
+    image does not depend on the other images of its batch.
 
     Args:
       queries: floating point `[N, D]`, of any precision.
@@ -58,10 +58,10 @@ def info_nce(
 def info_nce_logits(
     queries: TensorLike, keys: TensorLike, queue: TensorLike, *, temperature: float
 ) -> CandidateLogits:
-    """Compute once what `info_nce` and the figures of a step read.
+    """Compute once the logits for `info_nce` and the figures of a step.
 
     Args:
-      queries, keys, queue, temperature: as of `info_nce`.
+      queries, keys, queue, temperature: see `info_nce`.
 
     Returns:
       CandidateLogits: float32 `[N, 1 + K]`, the key of the same row in column 0.
@@ -107,12 +107,12 @@ def info_nce_from_logits(candidates: CandidateLogits) -> Tensor:
 def instance_softmax(
     features: TensorLike, ids: TensorLike, bank: TensorLike, *, temperature: float
 ) -> Tensor:
-    """Compute the non-parametric softmax: every image is a class of its own.
+    """Compute the non-parametric softmax: every image is a class.
 
         l_i = -log( exp(M_i.v / t) / sum_{j=1..n} exp(M_j.v / t) )
 
-    with v of unit length, and row j of the bank M what image j gave before. It costs
-    N n similarities a step; `instance_nce` estimates it from a few.
+    with v of unit length, and row j of the bank M an earlier output of image j. It
+    costs N n similarities a step; `instance_nce` estimates it from a few.
 
     Args:
       features: floating point `[N, D]`, of any precision.
@@ -150,7 +150,7 @@ def instance_nce(
     temperature: float,
     normalizer: float | TensorLike,
 ) -> Tensor:
-    """Estimate `instance_softmax` by noise contrast: tell an image from noise.
+    """Estimate `instance_softmax` by noise-contrastive estimation.
 
     The noise is m images drawn at random out of all n. With
 
@@ -202,7 +202,7 @@ def instance_nce(
     noise = tf.cast(tf.shape(negative_ids)[1], tf.float32)
     share = tf.math.log(noise) - tf.math.log(tf.cast(tf.shape(bank)[0], tf.float32))
     log_odds = logits - _log_normalizer(normalizer) - share  # ln(h / (1 - h))
-    # -ln h = softplus(-x), -ln(1 - h) = softplus(x): nothing to divide by.
+    # -ln h = softplus(-x), -ln(1 - h) = softplus(x): without a division.
     return tf.nn.softplus(-log_odds[:, 0]) + tf.reduce_sum(
         tf.nn.softplus(log_odds[:, 1:]), axis=1
     )

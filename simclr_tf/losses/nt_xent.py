@@ -27,7 +27,7 @@ def nt_xent(
     normalize: bool = True,
     chunk_size: int | None = None,
 ) -> Tensor:
-    """Compute NT-Xent: pick the other view of an image out of 2G - 1 candidates.
+    """Compute NT-Xent: find the other view of an image among 2G - 1 candidates.
 
     For an anchor i with positive j, and s the cosine similarity,
 
@@ -49,8 +49,8 @@ def nt_xent(
       normalize: bool, compare directions, not lengths (Table 5: yes).
       chunk_size: int >= 1, anchors that are compared with all candidates at a time;
         None chooses: all at once, unless the logits `[2N, 2G]` of this replica would
-        take more than `DENSE_LOGITS_BYTES`. It changes memory and time, and the
-        results by rounding alone; see `streamed_candidates`.
+        take more than `DENSE_LOGITS_BYTES`. It changes memory and time, and the results
+        only by rounding; see `streamed_candidates`.
 
     Returns:
       float32 `[N]`. All equal projections give log(2G - 1).
@@ -86,13 +86,13 @@ def nt_xent_candidates(
     normalize: bool = True,
     chunk_size: int | None = None,
 ) -> CandidateLogits | StreamedCandidates:
-    """Compute what NT-Xent and the contrastive metrics of a step read, once.
+    """Compute once the logits for NT-Xent and the contrastive metrics of a step.
 
     Args:
       projections_a, projections_b, temperature, normalize, chunk_size: as in `nt_xent`.
 
     Returns:
-      `CandidateLogits`, or `StreamedCandidates` if they are to come in blocks.
+      `CandidateLogits`, or `StreamedCandidates` if computed in blocks.
 
     Raises:
       ConfigError: as `nt_xent`.
@@ -142,7 +142,7 @@ def nt_xent_from_logits(candidates: CandidateLogits | StreamedCandidates) -> Ten
         # log(1 + sum_k exp(l_ik - l_ij)) over the negatives k alone.
         losses = tf.nn.softplus(candidates.log_sum_negatives - candidates.positive)
         return mean_over_directions(losses)
-    # Not logsumexp - positive: that difference loses small losses to rounding.
+    # Not logsumexp - positive: in that difference, small losses are lost to rounding.
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=candidates.positives, logits=candidates.logits
     )

@@ -19,11 +19,12 @@ from simclr_tf.errors import require
 from simclr_tf.losses.candidates import anchors_and_candidates, own_columns
 
 # float32 logits [2N, 2G] of one replica up to this size are computed at once. On
-# accelerators the dense form takes fewer launches; on CPUs the blocks are faster from
-# far smaller batches on, because they stay in the cache.
+# accelerators the dense form has fewer kernels; on CPUs blocks are faster already for
+# much smaller batches, because they stay in the cache.
 DENSE_LOGITS_BYTES = 64 * 2**20
-# One block [rows, 2G] beyond that. (Measured on a CPU with 2 MiB of cache a core: 4 and
-# 8 MiB are equally fast, 16 MiB is slower.) About four of them are alive at a time.
+# Size of one block [rows, 2G] beyond that. (Measured on a CPU with 2 MiB of cache a
+# core: 4 and 8 MiB are equally fast, 16 MiB is slower.) About four are in memory at a
+# time.
 BLOCK_BYTES = 8 * 2**20
 
 
@@ -90,12 +91,12 @@ def streamed_candidates(
     temperature: float = 1.0,
     normalize: bool = True,
 ) -> StreamedCandidates:
-    """Compute `candidate_logits`, reduced to what NT-Xent and the metrics read.
+    """Compute `candidate_logits`, reduced to the sums for NT-Xent and the metrics.
 
     With l_ik the logits of anchor i, and j its other view, it gives l_ij, and over the
     negatives k (neither i nor j) the log-sum-exp, the maximum and the entropy. The
-    gradient needs the log-sum-exps alone, because logits are symmetric: with d_i the
-    gradient of the log-sum-exp of anchor i, wherever it was computed,
+    gradient needs only the log-sum-exps, because logits are symmetric: with d_i the
+    gradient of the log-sum-exp of anchor i, from any replica,
 
         dz_i = 1/t sum_k (d_i exp(l_ik - lse_i) + d_k exp(l_ki - lse_k)) z_k,
 
@@ -202,10 +203,11 @@ class _Blocks(NamedTuple):
     def _logits(self, anchors, columns):
         """Return logits of the negatives `[rows, 2G]` and of the positives `[rows]`."""
         logits = tf.matmul(anchors, self.candidates, transpose_b=True)
-        # Not from the anchors directly: a tie must be one to the last bit.
+        # Not from the anchors directly: equal similarities must be equal to the last
+        # bit.
         positive = tf.gather(logits, columns[:, 1], batch_dims=1)
         row = tf.tile(tf.range(self.rows)[:, tf.newaxis], [1, 2])
-        # Once they are read, the block can be masked where it lies.
+        # After they are read, the block can be masked in place.
         with tf.control_dependencies([positive]):
             negatives = tf.tensor_scatter_nd_update(
                 logits,

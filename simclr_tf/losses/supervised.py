@@ -46,7 +46,7 @@ def supervised_cross_entropy(labels: TensorLike, logits: TensorLike) -> Tensor:
         logits=(logits.dtype.name, tuple(logits.shape)),
     )
     labelled = labels >= 0
-    # Logits are masked too: not even a NaN in an unlabelled row gets through.
+    # Logits are masked too, so that a NaN in an unlabelled row has no effect.
     logits = tf.where(labelled[:, tf.newaxis], tf.cast(logits, tf.float32), 0.0)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=tf.where(labelled, labels, 0), logits=logits

@@ -1,9 +1,9 @@
 """Losses without negatives, and the terms that keep them from collapse.
 
-`negative_cosine` needs a target that no gradient reaches. Barlow Twins and VICReg need
-none: they spread the dimensions of the projections over the global batch. Those two are
-scalars of the global batch, the same on every replica: each replica differentiates its
-value divided by the number of replicas, and gradients are summed.
+`negative_cosine` needs a target without gradient. Barlow Twins and VICReg do not: they
+spread the dimensions of the projections over the global batch. These two are scalars of
+the global batch, the same on every replica: each replica differentiates its value
+divided by the number of replicas, and gradients are summed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def barlow_twins(
     *,
     off_diagonal_weight: float = 0.0051,
 ) -> Tensor:
-    """Compute Barlow Twins: dimensions agree over the views, each with itself alone.
+    """Compute Barlow Twins: the cross-correlation of the views becomes the identity.
 
         l = sum_i (1 - C_ii)^2 + w sum_{i != j} C_ij^2
 
@@ -116,7 +116,7 @@ def cross_correlation(projections_a: TensorLike, projections_b: TensorLike) -> T
     """
     a, b = _of_global_batch(projections_a, projections_b)
     mean, variance = moments_over_replicas(tf.stack([a, b], axis=1), [0])  # [1, 2, D]
-    # Rounding of the mean leaves a constant column far below this.
+    # The rounding error of a constant column is far below this.
     varies = variance > 1e-12 * (1.0 + mean**2)
     inverse = tf.where(varies, tf.math.rsqrt(tf.where(varies, variance, 1.0)), 0.0)
     a = (a - mean[:, 0]) * inverse[:, 0]
@@ -287,7 +287,7 @@ def vicreg_terms(projections_a: TensorLike, projections_b: TensorLike) -> VICReg
 def _of_global_batch(projections_a, projections_b):
     """Return both views in float32, of two images or more."""
     a, b = matching_tensors(projections_a=projections_a, projections_b=projections_b)
-    require_negatives(a, "one does not vary")
+    require_negatives(a, "a single image has no variance")
     return tf.cast(a, tf.float32), tf.cast(b, tf.float32)
 
 

@@ -42,7 +42,7 @@ def top_k_correct(labels: TensorLike, logits: TensorLike, *, k: int = 1) -> Tens
     classes = logits.shape[1]
     require(
         k >= 1 and (classes is None or k <= classes),
-        "`k` must lie between 1 and the number of classes.",
+        "`k` must be between 1 and the number of classes.",
         k=k,
         classes=classes,
     )

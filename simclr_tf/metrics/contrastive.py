@@ -1,8 +1,8 @@
 """Metrics of the contrastive task, and measures of the features.
 
-The first two read what the step's loss has computed (`CandidateLogits`, or
-`StreamedCandidates` where the logits are never held, of `simclr_tf.losses`).
-The others take any features, and show a collapse that the loss may hide.
+The first two use the results of the step's loss (`CandidateLogits` or
+`StreamedCandidates` of `simclr_tf.losses`). The others take any features, and show a
+collapse that the loss may hide.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def contrastive_entropy(candidates: CandidateLogits | StreamedCandidates) -> Ten
 
 
 def chance_contrastive_loss(global_batch_size: int) -> float:
-    """Return NT-Xent of a network that cannot tell images apart: log(2G - 1).
+    """Return NT-Xent of a network that cannot distinguish images: log(2G - 1).
 
     A loss that stays here means that nothing is learned, or that all images are mapped
     to one point.
@@ -161,7 +161,7 @@ def uniformity(features: TensorLike, *, scale: float = 2.0) -> Tensor:
 
 
 def effective_rank(features: TensorLike) -> Tensor:
-    """Compute RankMe: in how many directions the features vary.
+    """Compute RankMe: the number of directions in which the features vary.
 
     exp of the entropy of the singular values: with p_k = sigma_k / sum sigma, it is
     exp(-sum_k p_k log p_k). r for r equal singular values, 1 for one direction only.

@@ -1,7 +1,7 @@
-"""Networks: encoders by name, projection heads, classifiers, and what they cost.
+"""Networks: encoders by name, projection heads, classifiers, and their cost.
 
-`encoders.py` is the list of encoders, `family.py` describes what each of them answers;
-nothing here imports TensorFlow before a network is built.
+`encoders.py` is the list of encoders, `family.py` their interface; TensorFlow is
+imported only when a network is built.
 """
 
 from typing import TYPE_CHECKING
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from simclr_tf.models.classifier import depth_groups as depth_groups
     from simclr_tf.models.classifier import freeze_until as freeze_until
     from simclr_tf.models.classifier import split_classifier as split_classifier
-    from simclr_tf.models.cost import count_parameters as count_parameters
-    from simclr_tf.models.cost import flops_per_example as flops_per_example
-    from simclr_tf.models.cost import flops_per_image as flops_per_image
     from simclr_tf.models.description import describe_network as describe_network
     from simclr_tf.models.description import (
         network_from_description as network_from_description,
@@ -38,6 +35,9 @@ if TYPE_CHECKING:
     from simclr_tf.models.heads import PredictionHead as PredictionHead
     from simclr_tf.models.heads import ProjectionHead as ProjectionHead
     from simclr_tf.models.resnet import resnet as resnet
+    from simclr_tf.models.size_and_flops import count_parameters as count_parameters
+    from simclr_tf.models.size_and_flops import flops_per_example as flops_per_example
+    from simclr_tf.models.size_and_flops import flops_per_image as flops_per_image
     from simclr_tf.models.synchronized_batch_norm import (
         SynchronizedBatchNormalization as SynchronizedBatchNormalization,
     )

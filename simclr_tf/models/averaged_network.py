@@ -1,4 +1,4 @@
-"""Averaged networks: slowly moving copies, such as key encoders and teachers."""
+"""Averaged networks: moving averages of a network, as key encoders and teachers."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from simclr_tf.models.synchronized_copy import synchronized_layer
 
 
 class AveragedNetwork(keras.layers.Layer):
-    """A copy of a network whose weights follow it as a moving average.
+    """A copy of a network; its weights are a moving average of the network's weights.
 
-    No gradient reaches it: all of its variables count as not trainable. Its batch norm
-    has statistics of its own, which move when it is called in training.
+    The copy gets no gradient: all of its variables count as not trainable. Its batch
+    norm has its own statistics, updated when the copy is called in training.
 
     Args:
       network: keras.Model with a graph of layers, or a built keras layer that can be
         made from its config; built in the strategy's scope.
       name: str, of the layer.
-      batch_norm_groups: int, groups of the rows that batch norm looks at in training;
-        see `SynchronizedBatchNormalization`. (Batch norm within layers of a user's own
-        classes is left as it is.)
+      batch_norm_groups: int, groups of the rows for batch norm in training; see
+        `SynchronizedBatchNormalization`. (Batch norm inside custom layers does not
+        change.)
 
     Raises:
-      ConfigError: a layer that cannot be made anew from its config.
+      ConfigError: a layer that cannot be rebuilt from its config.
 
     Example:
       >>> import tensorflow as tf
@@ -65,14 +65,14 @@ class AveragedNetwork(keras.layers.Layer):
         return self.network(inputs, training=training)
 
     def follow(self, network: Layer) -> None:
-        """Take all weights and statistics of the network as they are."""
+        """Copy all weights and statistics of the network."""
         self.network.set_weights(network.get_weights())
 
     def average(self, network: Layer, decay: float | TensorLike) -> None:
         """Set weights to decay * weights + (1 - decay) * the network's.
 
-        Inside `strategy.run`, on every replica alike. Trainable variables only: moving
-        statistics stay the copy's own.
+        Inside `strategy.run`, on every replica. Only trainable variables are averaged;
+        the copy keeps its own moving statistics.
 
         Args:
           network: the network that was copied.
@@ -83,7 +83,7 @@ class AveragedNetwork(keras.layers.Layer):
         )
         require(
             len(own) == len(followed),
-            "An averaged network follows the network that it was copied from.",
+            "The network must be the one from which the averaged network was copied.",
             network=network.name,
         )
         values = [
@@ -104,11 +104,11 @@ class AveragedNetwork(keras.layers.Layer):
 
 
 class AveragedPair(keras.layers.Layer):
-    """Averaged copies of an encoder and of its head: what makes keys and targets.
+    """Averaged copies of an encoder and its head, which make keys and targets.
 
     Args:
-      encoder, head: the networks in training, as of `AveragedNetwork`.
-      batch_norm_groups: int, as of `AveragedNetwork`.
+      encoder, head: the trained networks, see `AveragedNetwork`.
+      batch_norm_groups: int, see `AveragedNetwork`.
       name: str, of the layer.
     """
 
@@ -129,7 +129,7 @@ class AveragedPair(keras.layers.Layer):
         return tf.stop_gradient(self.head(features, training=training))
 
     def follow(self, encoder: Layer, head: Layer) -> None:
-        """Take all weights and statistics of both as they are."""
+        """Copy all weights and statistics of both networks."""
         self.encoder.follow(encoder)
         self.head.follow(head)
 

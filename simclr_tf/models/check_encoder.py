@@ -1,4 +1,4 @@
-"""Checks of users' own networks: images to features, at which size."""
+"""Checks of users' own networks: whether they map images of a size to features."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.array_types import Model
 from simclr_tf.errors import ConfigError, received_text, require
-from simclr_tf.models.cost import traced_operations
 from simclr_tf.models.endpoints import has_graph
+from simclr_tf.models.size_and_flops import traced_operations
 
 
 def check_encoder(
     model: Model, image_shape: tuple[int | None, ...] | None = None
 ) -> Model:
-    """Make sure that a model maps images to features, pooling them if need be.
+    """Make sure that a model maps images to features; pool feature maps if needed.
 
     Feature maps `[N, H, W, F]` are averaged over H and W in float32, in a layer
     called "final_avg_pool"; features in 16 bits are cast to float32. A functional
-    model that already gives float32 `[N, F]` comes back as it is; the result shares
-    the weights of `model` in every case.
+    model that already gives float32 `[N, F]` is returned unchanged; the result always
+    shares the weights of `model`.
 
     Args:
       model: keras.Model (Keras 2 API) from one image batch to `[N, F]` or
         `[N, H, W, F]`: functional, sequential or subclassed.
-      image_shape: tuple (H, W, C) for models that do not know their input; H and W
-        may be None. Default: any size, 3 channels.
+      image_shape: tuple (H, W, C) for models without a known input shape; H and W may
+        be None. Default: any size, 3 channels.
 
     Returns:
       keras.Model with a graph: images to float32 features `[N, F]`.
 
     Raises:
-      ConfigError: not such a model; the message names what it is instead.
+      ConfigError: another kind of model; the message describes it.
 
     Example:
       >>> from simclr_tf._keras import keras
@@ -64,8 +64,8 @@ def check_encoder(
 def fitting_encoder(encoder: Model, image_shape: tuple[int | None, ...]) -> Model:
     """Make sure that an encoder takes images of a shape.
 
-    Nothing is computed: the shapes are followed through the network, because
-    TensorFlow computes something even of maps that have shrunk to nothing.
+    Only shapes are computed: with real images, TensorFlow would compute garbage from
+    maps that have shrunk to nothing.
 
     Args:
       encoder: keras.Model as for `check_encoder`.
@@ -75,7 +75,7 @@ def fitting_encoder(encoder: Model, image_shape: tuple[int | None, ...]) -> Mode
       keras.Model with features `[N, F]`, of `check_encoder`.
 
     Raises:
-      ConfigError: the network has no output for such images.
+      ConfigError: the network does not take such images.
 
     Example:
       >>> images = keras.Input((None, None, 3))
@@ -128,7 +128,7 @@ def _does_not_fit(encoder, image_shape, reason):
 
 
 def _reason(error):
-    """Return what Keras reports of a layer, without the stack and the arguments."""
+    """Return Keras's error about a layer, without the stack and the arguments."""
     text = str(error).split("Call arguments received")[0]
     start = max(0, text.find("Exception encountered"))
     return " ".join(text[start:].split())[:300]
@@ -148,7 +148,7 @@ def _symbolic(model, image_shape):
     try:
         return images, model(images)
     except Exception as error:
-        # Whatever the user's `call` raises; Keras spreads it over many lines.
+        # Any error of the user's `call`, which Keras spreads over many lines.
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(
             f"The encoder could not be called on images {image_shape}; pass "
@@ -162,7 +162,7 @@ def _check_tensor(tensor, what, forms):
     """Check a tensor; `forms`: the allowed shapes in words, by rank."""
     require(
         hasattr(tensor, "shape"),
-        f"An encoder has one {what}, a tensor.",
+        f"An encoder must have one {what}, a tensor.",
         **{what: tensor},
     )
     shape = tuple(tensor.shape)

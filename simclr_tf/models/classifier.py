@@ -13,7 +13,7 @@ from simclr_tf.models.synchronized_copy import synchronized_copy, synchronized_l
 
 LOGITS = "classifier_logits"
 _HEAD_PREFIX = "head_"
-NOTHING = "none"  # What `freeze_until` calls it if everything is trained.
+NOTHING = "none"  # Value of `freeze_until` if everything is trained.
 
 
 def classifier_network(
@@ -24,17 +24,17 @@ def classifier_network(
     head_layer: int = 0,
     synchronized: bool = False,
 ) -> Model:
-    """Build a classifier that starts from an encoder, and from part of its head.
+    """Build a classifier from an encoder and, optionally, part of its head.
 
     logits = W h_K + b, where h_0 = h are the features and h_k the output of layer k of
     the projection head, its ReLU included. W and b start at zero: a linear classifier
     is convex, and the first gradients do not disturb the encoder.
 
     Args:
-      encoder: keras.Model of `check_encoder`; copied, so that it stays as it is.
+      encoder: keras.Model of `check_encoder`; the classifier gets a copy.
       num_classes: int C >= 1.
-      projection_head: ProjectionHead, built; needed where `head_layer` > 0.
-      head_layer: int K in 0 .. layers of the head; 0 leaves the head away.
+      projection_head: ProjectionHead, built; needed if `head_layer` > 0.
+      head_layer: int K in 0 .. layers of the head; 0 for no head.
       synchronized: bool, batch norm over all replicas.
 
     Returns:
@@ -42,7 +42,7 @@ def classifier_network(
       float32 logits `[N, C]`.
 
     Raises:
-      ConfigError: a number outside its range, or a head that is not there.
+      ConfigError: a number outside its range, or a missing head.
 
     Example:
       >>> from simclr_tf.models import resnet
@@ -88,7 +88,7 @@ def check_head_layer(projection_head: Layer | None, head_layer: int) -> None:
 
 
 def split_classifier(network: Model) -> tuple[Model, Model]:
-    """Split a classifier into its encoder and what follows, sharing the weights.
+    """Split a classifier into its encoder and the layers after it, sharing weights.
 
     Args:
       network: keras.Model of `classifier_network`, or one that was saved and loaded.
@@ -122,8 +122,8 @@ def split_classifier(network: Model) -> tuple[Model, Model]:
 def freeze_until(network: Model, endpoint: str) -> list[str]:
     """Freeze a network up to and including an endpoint, batch norm too.
 
-    A frozen batch norm uses its moving statistics, in training as well, and leaves
-    them as they are: what is frozen stays bit-identical.
+    A frozen batch norm uses its moving statistics, in training too, and does not update
+    them: frozen layers stay bit-identical.
 
     Args:
       network: keras.Model of `classifier_network`, not yet compiled.
@@ -153,21 +153,21 @@ def freeze_until(network: Model, endpoint: str) -> list[str]:
 
 
 def check_endpoint(encoder: Model, endpoint: str) -> None:
-    """Refuse what `freeze_until` will not find, before anything is trained.
+    """Refuse an unknown endpoint of `freeze_until` before the training.
 
     Args:
       encoder: keras.Model with a graph of layers.
       endpoint: str, as for `freeze_until`.
 
     Raises:
-      ConfigError: an endpoint that this encoder does not have; its own are listed.
+      ConfigError: an unknown endpoint; the message lists the encoder's endpoints.
     """
     if endpoint != NOTHING and endpoint not in (found := endpoints(encoder)):
         raise unknown_choice("freeze_until", endpoint, [NOTHING, *found])
 
 
 def depth_groups(network: Model) -> list[list[Variable]]:
-    """Sort the variables that are trained by depth, from the images to the logits.
+    """Group the trained variables by depth, from the images to the logits.
 
     Args:
       network: keras.Model of `classifier_network`.
@@ -175,8 +175,8 @@ def depth_groups(network: Model) -> list[list[Variable]]:
     Returns:
       list of lists of variables: those up to each endpoint that ends a group (of a
       ResNet the stem and the block groups, of a transformer the embedding and the
-      blocks), and what follows the encoder. Parts without trained variables are left
-      out. A network of the user's own is one group.
+      blocks), and those after the encoder. Groups without trained variables are left
+      out. A custom network is one group.
 
     Example:
       >>> from simclr_tf.models import resnet
@@ -207,8 +207,8 @@ def _layers_after_encoder(network):
     layers = network.layers
     require(
         bool(layers) and layers[-1].name == LOGITS,
-        "A fine-tuned classifier is expected: a network that ends in the layer "
-        f"`{LOGITS}`, as `simclr-tf finetune` saves it.",
+        "The network must be a fine-tuned classifier, which ends in the layer "
+        f"`{LOGITS}`, as saved by `simclr-tf finetune`.",
         last_layer=layers[-1].name if layers else None,
     )
     return [
@@ -219,7 +219,7 @@ def _layers_after_encoder(network):
 
 
 def _copy(encoder, synchronized):
-    """Copy a network with variables of its own, all of them to be trained."""
+    """Copy a network with its own variables, all of them trainable."""
     if synchronized:
         copy = synchronized_copy(encoder)
     else:

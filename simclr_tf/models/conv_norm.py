@@ -1,8 +1,8 @@
-"""Convolution, batch norm and ReLU with the constants of one network.
+"""Convolution, batch norm and ReLU with the same constants in a network.
 
 Only built-in Keras layers are added (and, for several replicas, this package's batch
-norm), each under a readable name: a saved encoder of one replica loads with nothing
-but Keras, and checkpoints of other programs can be mapped on it layer by layer.
+norm), each with a readable name: an encoder saved by one replica loads with Keras
+alone, and checkpoints of other programs can be mapped to it layer by layer.
 """
 
 import math
@@ -15,10 +15,10 @@ synchronized_batch_norm = module("simclr_tf.models.synchronized_batch_norm")
 
 
 class ConvNorm:
-    """Adds convolutions and batch norms with one network's constants to a graph.
+    """Add convolutions and batch norms with the constants of a network to a graph.
 
     Args:
-      seed: int or None, from which every kernel's own seed derives.
+      seed: int or None, from which the seeds of all kernels are derived.
       synchronized: bool, batch statistics over all replicas.
       momentum: float in [0, 1), decay of the moving statistics.
       epsilon: float > 0, added to the variance.
@@ -36,8 +36,8 @@ class ConvNorm:
     def conv(self, x, filters, kernel_size, strides, *, name, use_bias=False):
         """Apply a convolution whose padding does not depend on the image size.
 
-        With a stride, "same" would pad even and odd sizes differently; instead
-        (k-1)//2 zeros go before and the rest after, whatever the size.
+        With a stride, "same" would pad even and odd sizes differently; instead there
+        are (k-1)//2 zeros before and the rest after, for any size.
         """
         padding = "same"
         if strides > 1:
@@ -88,7 +88,7 @@ def batch_norm_options(momentum, epsilon):
     """Return checked arguments of batch norm, by Keras's names."""
     require(
         0 <= momentum < 1,
-        "`batch_norm_momentum` must lie in [0, 1).",
+        "`batch_norm_momentum` must be in [0, 1).",
         batch_norm_momentum=momentum,
     )
     require(

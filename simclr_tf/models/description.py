@@ -1,8 +1,8 @@
 """Encoders as data: the graph of layers as JSON, the weights by name.
 
-Nothing in a description can run a program: it may name layers, initializers and
-regularizers of Keras and of this package from closed lists, and nothing else. Anyone's
-description can therefore be rebuilt, which is not so of a SavedModel.
+A description cannot run a program: it may only name layers, initializers and
+regularizers of Keras and of this package from closed lists. Descriptions from strangers
+are therefore safe to rebuild, unlike SavedModels.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ def describe_network(encoder: Model) -> dict[str, Any] | None:
       encoder: keras.Model with a graph of layers, none of them nested networks.
 
     Returns:
-      dict with "kind" and "config", for `network_from_description`; or None where a
-      layer is not one of `LAYERS` or `OWN_LAYERS`, so that data alone cannot rebuild
-      the network.
+      dict with "kind" and "config", for `network_from_description`; None if a layer is
+      not one of `LAYERS` or `OWN_LAYERS`, so that the network cannot be rebuilt from
+      data.
 
     Example:
       >>> from simclr_tf.models import resnet
@@ -102,7 +102,7 @@ def describe_network(encoder: Model) -> dict[str, Any] | None:
         return None
     functional = keras.Model(encoder.input, encoder.output, name=encoder.name)
     try:
-        # To JSON and back: tuples are lists, as every reader will see them.
+        # To JSON and back, so that tuples are lists, as for every reader.
         description = json.loads(
             json.dumps({"kind": KIND, "config": _portable(functional.get_config())})
         )
@@ -123,7 +123,7 @@ def network_from_description(
 
     Args:
       description: dict of `describe_network`, from anyone.
-      source: str, where it comes from, for messages.
+      source: str, its origin, for messages.
       values: int, how many numbers its weights are; a network with more is refused
         before it is built. None takes the description at its word.
 
@@ -131,8 +131,8 @@ def network_from_description(
       keras.Model with a graph of layers.
 
     Raises:
-      DataError: it is something else, or names a layer outside the lists,
-        or has more weights than `values`.
+      DataError: another kind of data, a layer outside the lists, or more weights
+        than `values`.
     """
     try:
         config = _checked_config(description)
@@ -187,11 +187,10 @@ def set_weights_by_name(
     Args:
       encoder: keras.Model with a graph of layers.
       weights: dict of name to array, of `weights_by_name`.
-      source: str, where they come from, for messages.
+      source: str, their origin, for messages.
 
     Raises:
-      DataError: a name is missing or surplus, or a shape differs; then nothing was
-        set.
+      DataError: a name is missing or surplus, or a shape differs; nothing is changed.
     """
     variables = variables_by_name(encoder)
     missing = sorted(set(variables) - set(weights))
@@ -244,14 +243,14 @@ def variables_by_name(encoder: Model) -> dict[str, Variable]:
 
 
 def _own_name(layer, variable):
-    """Return `kernel`, or `query/kernel` in a layer of layers, whatever the scope."""
+    """Return `kernel`, or `query/kernel` in a nested layer, without the name scope."""
     path = variable.name.split(":")[0]
     _, found, own = path.rpartition(f"{layer.name}/")
     return own if found else path.split("/")[-1]
 
 
 def _portable(config):
-    """Remove what one release of Keras writes and another does not know."""
+    """Remove entries that some releases of Keras write and others do not know."""
     if isinstance(config, dict):
         return {
             key: _portable(value)

@@ -1,8 +1,7 @@
-"""Encoders by name: `ENCODERS` maps what `--encoder` takes to a family.
+"""Encoders by name: `ENCODERS` maps the values of `--encoder` to families.
 
-A family is a file of its own (`resnet.py`, `vision_transformer.py`,
-`keras_networks.py`); `family.py` describes what it has to answer. Nothing here imports
-TensorFlow before a network is built.
+Each family has a file (`resnet.py`, `vision_transformer.py`, `keras_networks.py`);
+`family.py` has the interface. TensorFlow is imported only when a network is built.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def family_among(names):
       names: names of the network's layers.
 
     Returns:
-      Family; that of networks of the user's own if no other has endpoints there.
+      Family; the family of custom networks if no other has these endpoints.
 
     Example:
       >>> type(family_among(["images", "block_group1", "final_avg_pool"])).__name__

@@ -13,11 +13,11 @@ FEATURES = "final_avg_pool"
 def endpoints(encoder: Model) -> dict[str, Tensor]:
     """Return the symbolic outputs of an encoder's endpoints, by name.
 
-    An endpoint is a layer with a name that a family of encoders has agreed on
-    (`Family.endpoint_names`): those of the ResNets are `initial_conv`,
+    An endpoint is a layer with one of the names in `Family.endpoint_names`: those of
+    the ResNets are `initial_conv`,
     `initial_max_pool`, `block_group1` to `block_group4` and `final_avg_pool`, those of
-    the transformers `embedding`, `block1`, `block2`, ... and `features`. The last one
-    is the features; of a network of the user's own it is the only one, and called
+    the transformers `embedding`, `block1`, `block2`, ... and `features`. The last
+    endpoint is the features; a custom network has only this one, with the name
     `final_avg_pool`.
 
     Args:
@@ -43,7 +43,7 @@ def endpoints(encoder: Model) -> dict[str, Tensor]:
     layers = {layer.name: layer for layer in encoder.layers}
     names = family_among(layers).endpoints_among(layers)
     last = names.pop() if names and _ends_in(encoder, layers[names[-1]]) else FEATURES
-    # Last in the order as well, whatever the user's layer is called.
+    # Also last in the order, for any name of the user's layer.
     found = {name: layers[name].output for name in names if name != FEATURES}
     return {**found, last: encoder.output}
 
@@ -53,7 +53,7 @@ def _ends_in(encoder, layer):
 
 
 def with_endpoints(encoder: Model) -> Model:
-    """Build the encoder, weights shared, with all of its endpoints as outputs.
+    """Build a model that shares the encoder's weights and outputs all its endpoints.
 
     Args:
       encoder: keras.Model as for `endpoints`.
@@ -76,5 +76,5 @@ def with_endpoints(encoder: Model) -> Model:
 
 
 def has_graph(model):
-    """Tell whether a model is a graph of layers that Keras can look into."""
+    """Tell whether a model is a graph of layers that Keras can inspect."""
     return bool(model.inputs) and bool(model.outputs)

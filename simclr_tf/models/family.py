@@ -25,7 +25,7 @@ class EncoderOptions(GuestOptions):
         require_positive(batch_norm_epsilon=self.batch_norm_epsilon)
         require(
             0 <= self.batch_norm_momentum < 1,
-            "`batch_norm_momentum` must lie in [0, 1).",
+            "`batch_norm_momentum` must be in [0, 1).",
             batch_norm_momentum=self.batch_norm_momentum,
         )
 
@@ -33,19 +33,18 @@ class EncoderOptions(GuestOptions):
 class Family:
     """A kind of encoder: how its networks are built, named, frozen and described.
 
-    A network carries its endpoints itself: they are layers with agreed names, so that
-    a network that is read back from a file still has them. Which variables decay and
-    which adapt is decided by the layers, as `simclr_tf.optim.variables_by_role` reads
-    them; a layer of a family's own states the roles of its variables in an attribute
-    `variable_roles`.
+    The endpoints of a network are layers with fixed names, so that a network from a
+    file still has them. The layers decide which variables decay and which adapt, see
+    `simclr_tf.optim.variables_by_role`; a custom layer states the roles of its
+    variables in an attribute `variable_roles`.
 
     Attributes:
       Options: subclass of `EncoderOptions`.
       endpoint_names: str, regular expression that the names of the endpoints' layers
         match; the last endpoint is the features.
-      inner_endpoints: names of endpoints that do not end a group of layers for
-        layer-wise learning rates: what is between two ends learns at one rate.
-      can_build: bool, whether the options are enough to build the network.
+      inner_endpoints: names of endpoints inside a group of layers, for layer-wise
+        learning rates: each group has one rate.
+      can_build: bool, whether the network can be built from the options.
     """
 
     Options: type[EncoderOptions] = EncoderOptions
@@ -64,7 +63,7 @@ class Family:
 
         Returns:
           keras.Model: float images `[N, H, W, C]` in [0, 1] to float32 features
-          `[N, F]`, for other sizes too where the layers allow it.
+          `[N, F]`, for other sizes too if the layers allow it.
 
         Raises:
           ConfigError: the network does not exist for such images.
@@ -72,7 +71,7 @@ class Family:
         raise NotImplementedError
 
     def without_download(self, options):
-        """Return options of the same network with whatever weights it is built with."""
+        """Return options of the same network that need no download of weights."""
         return options
 
     def describe(self, options, image_size_pixels=None):
@@ -84,7 +83,7 @@ class Family:
         return self.build(options, image_shape=image_shape).output_shape[-1]
 
     def endpoints_among(self, names):
-        """Return those of a network's layers that are endpoints, in their order.
+        """Return the names of a network's layers that are endpoints, in their order.
 
         Example:
           >>> Family().endpoints_among(["conv", "final_avg_pool"])
@@ -95,26 +94,26 @@ class Family:
 
 @dataclass(frozen=True)
 class CustomOptions(EncoderOptions):
-    """A keras.Model that was handed in from Python."""
+    """A keras.Model that was passed in Python."""
 
-    name: str = option("custom", "Network f that is kept, by its name.")
+    name: str = option("custom", "Name of the encoder.")
 
 
 class Custom(Family):
-    """A network of the user's own, which no config can build."""
+    """A user's own network, which cannot be built from a config."""
 
     Options = CustomOptions
     can_build = False
 
     def build(self, options, *, image_shape, synchronized=False, seed=None):
-        """Refuse: only Python has the network."""
+        """Raise an error: the network exists only in Python."""
         raise ConfigError(
-            "This run's encoder was handed in from Python, so it must be handed in "
-            "again there: load_encoder(workdir, encoder=...), "
-            "evaluate_and_report(workdir, encoder=...). "
+            "The encoder of this run is a Python object and must be passed again in "
+            "Python: load_encoder(workdir, encoder=...), "
+            "evaluate_and_report(EvaluateOptions(workdir=...), encoder=...). "
             + received_text(encoder=options.name)
         )
 
     def describe(self, options, image_size_pixels=None):
-        """Describe the network: nothing is known of it."""
+        """Describe the network, of which nothing is known."""
         return "a user's own encoder"

@@ -11,24 +11,24 @@ from simclr_tf.models.initializers import FRESH_STREAM, kernel_seed
 
 
 def fresh_copy(network: Model, seed: int, *, stream: int = FRESH_STREAM) -> Model:
-    """Build a network of the same layers, initialised anew.
+    """Build a network of the same layers with new initial values.
 
-    Every layer is made again from its config, in which each initialiser gets a seed of
-    its own, derived from `seed` and its place. Layers from elsewhere with initialisers
-    that take no seed draw as they please.
+    Every layer is rebuilt from its config, in which each initialiser gets its own seed,
+    derived from `seed` and its position. Initialisers without a seed are not
+    reproducible.
 
     Args:
       network: keras.Model with a graph of layers.
       seed: int; equal seeds give equal initial values.
-      stream: int of `simclr_tf.models.initializers`: copies of one seed in different
-        streams differ, so that training from scratch does not begin with the network
-        that pretraining began with.
+      stream: int of `simclr_tf.models.initializers`: copies with one seed but different
+        streams differ, so that training from scratch and pretraining do not start from
+        the same weights.
 
     Returns:
       keras.Model; all of its layers are trainable.
 
     Raises:
-      ConfigError: a layer that cannot be made anew from its config.
+      ConfigError: a layer that cannot be rebuilt from its config.
 
     Example:
       >>> from simclr_tf.models import resnet
@@ -47,8 +47,8 @@ def fresh_copy(network: Model, seed: int, *, stream: int = FRESH_STREAM) -> Mode
             return type(layer).from_config(reseeded(layer.get_config(), seeds))
         except (NotImplementedError, TypeError, ValueError) as error:
             raise ConfigError(
-                "Training from scratch needs every layer made anew from its config; "
-                "give its class a `get_config` that holds all arguments. "
+                "Training from scratch rebuilds every layer from its config; give the "
+                "class a `get_config` that holds all arguments. "
                 + received_text(layer=layer.name, kind=type(layer).__name__)
             ) from error
 
@@ -61,7 +61,7 @@ def fresh_copy(network: Model, seed: int, *, stream: int = FRESH_STREAM) -> Mode
 
 
 def _draw_apart(attention, seeds):
-    """Give each kernel a draw of its own: queries, keys and values share one seed."""
+    """Draw each kernel separately: Keras gives queries, keys and values one seed."""
     initializer = attention.get_config()["kernel_initializer"]
     for variable in attention.weights:
         if variable.shape.rank > 2 and "seed" in initializer["config"]:
@@ -89,6 +89,6 @@ def reseeded(config, seeds):
         return {key: reseeded(value, seeds) for key, value in config.items()}
     if isinstance(config, tuple):
         return tuple(reseeded(value, seeds) for value in config)
-    if isinstance(config, list):  # Keras wraps lists: plain ones are made.
+    if isinstance(config, list):  # Keras wraps lists; convert them to plain lists.
         return [reseeded(value, seeds) for value in config]
     return config

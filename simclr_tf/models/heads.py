@@ -21,8 +21,8 @@ class ProjectionHead(keras.layers.Layer):
     """z = g(h): an MLP with batch norm, a linear layer, or nothing.
 
     Nonlinear, n layers: h_0 = h; h_k = relu(bn(W_k h_(k-1))) for k < n; and
-    z = bn(W_n h_(n-1)), whose batch norm has a scale and no offset. Dense layers
-    have no bias (the offset of the batch norm is one). Linear: the last layer alone.
+    z = bn(W_n h_(n-1)), whose batch norm has a scale and no offset. Dense layers have
+    no bias (the batch norm's offset replaces it). Linear: only the last layer.
     None: z = h.
 
     The last layer and the identity compute in float32 under every policy:
@@ -67,7 +67,7 @@ class ProjectionHead(keras.layers.Layer):
         name: str = "projection_head",
         **kwargs: Any,
     ) -> None:
-        # Without autocast the features arrive as they are, for `none` in float32.
+        # Without autocast the features keep their precision: float32 for `none`.
         super().__init__(name=name, **{**kwargs, "autocast": False})
         _check(kind, num_layers, hidden_features, out_features)
         self._norm_options = batch_norm_options(batch_norm_momentum, batch_norm_epsilon)
@@ -122,7 +122,7 @@ class ProjectionHead(keras.layers.Layer):
             dtype=dtype,
             name=f"dense{index + 1}",
         )
-        # Built here, not by the first call, so that weights load into a new head.
+        # Built here, not in the first call, so that weights can be loaded at once.
         with tf.name_scope(layer.name):
             layer.build((None, in_features))
         self.dense_layers.append(layer)
@@ -185,7 +185,7 @@ class ProjectionHead(keras.layers.Layer):
         return shape if self.kind == "none" else shape[:-1] + [self.out_features]
 
     def get_config(self) -> dict[str, Any]:
-        """Return everything that `__init__` needs to make the same head."""
+        """Return all arguments of `__init__`."""
         return {
             **super().get_config(),
             "num_layers": self.num_layers,
@@ -202,10 +202,10 @@ class ProjectionHead(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable(package="simclr_tf")
 class PredictionHead(keras.layers.Layer):
-    """p = q(z): one hidden layer with batch norm, and a linear last one.
+    """p = q(z): one hidden layer with batch norm, and a linear last layer.
 
-    p = W_2 relu(bn(W_1 z)) + b, as wide as z. The hidden layer has no bias (the offset
-    of the batch norm is one); the last layer computes in float32 under every policy.
+    p = W_2 relu(bn(W_1 z)) + b, as wide as z. The hidden layer has no bias (the batch
+    norm's offset replaces it); the last layer computes in float32 under every policy.
 
     Args:
       hidden_features: int >= 1.
@@ -292,7 +292,7 @@ class PredictionHead(keras.layers.Layer):
         return self.last(tf.nn.relu(x))
 
     def get_config(self) -> dict[str, Any]:
-        """Return everything that `__init__` needs to make the same head."""
+        """Return all arguments of `__init__`."""
         return {
             **super().get_config(),
             "hidden_features": self.hidden_features,

@@ -1,4 +1,4 @@
-"""Initializers: one seed a network, from which each kernel has its own."""
+"""Initializers: the seed of each kernel, derived from the seed of the network."""
 
 import numpy as np
 
@@ -13,14 +13,14 @@ PREDICTION_STREAM = 5
 def kernel_seed(seed, index, stream):
     """Return the seed of one kernel's initialiser, derived from the network's seed.
 
-    Keras initialisers with equal seeds draw equal values, so every kernel needs a
-    seed of its own. `keras.utils.set_random_seed` would not do: there the values
-    depend on what else the process has built before.
+    Keras initialisers with equal seeds draw equal values, so every kernel needs its own
+    seed. `keras.utils.set_random_seed` is not enough: with it the values depend on
+    everything that the process has built before.
 
     Args:
       seed: int, the network's seed, or None: initial values differ each time.
-      index: int >= 0, the kernel's place in the network.
-      stream: int, keeps the encoder's and the head's kernels apart.
+      index: int >= 0, the kernel's position in the network.
+      stream: int, different for the kernels of the encoder and of the head.
 
     Returns:
       int in [0, 2**31), or None without a seed.

@@ -1,7 +1,7 @@
-"""The networks of `keras.applications` as encoders, by their names there.
+"""The networks of `keras.applications` as encoders, with the same names.
 
-`--encoder=keras:MobileNetV3Small` and any other: without the classifier on top, with
-the scaling of images that the network expects in front, pooled to one vector.
+`--encoder=keras:MobileNetV3Small` and all others: without the classifier, with the
+scaling of images that the network expects, and pooled to one vector.
 """
 
 import dataclasses
@@ -25,26 +25,24 @@ PREFIX = "keras:"
 class KerasNetworkOptions(EncoderOptions):
     """Networks of `keras.applications`."""
 
-    name: str = option(
-        f"{PREFIX}MobileNetV3Small", "Network f that is kept, by its name."
-    )
+    name: str = option(f"{PREFIX}MobileNetV3Small", "Name of the encoder.")
     weights: Literal["imagenet"] | None = option(
         None,
-        "Start from the weights that Keras publishes, which it downloads to "
-        "~/.keras/models; from random ones if unset.",
+        "Start from the weights that Keras publishes and downloads to "
+        "~/.keras/models; random weights if unset.",
     )
     batch_norm_epsilon: float = option(
         1e-5,
-        "Added to the variance, in the projection head; the network keeps its own.",
+        "Added to the variance in the projection head; not used in the network.",
     )
 
 
 class KerasNetworks(Family):
-    """Any network of `keras.applications`, rewritten in plain layers.
+    """The networks of `keras.applications`, rewritten in plain layers.
 
     Dropout and stochastic depth inside a network are left out, so that runs continue
     exactly and do not depend on the number of replicas. The decay of moving statistics
-    is the run's, because Keras's 0.99 and 0.999 are for long runs with labels.
+    is the option of the run: Keras's 0.99 and 0.999 are for long runs with labels.
     """
 
     Options = KerasNetworkOptions
@@ -112,21 +110,21 @@ def _original(name, weights):
             include_top=False, weights=weights, input_shape=(None, None, 3)
         )
     except Exception as error:
-        # Keras raises a plain Exception where a download fails.
+        # Keras raises a plain Exception if a download fails.
         if weights is None:
             raise
         raise DataError(
-            f"Keras could not get the {weights} weights of {name}: "
+            f"Keras could not load the {weights} weights of {name}: "
             f"{' '.join(str(error).split())[:200]} Put its file into ~/.keras/models, "
             "or leave out --encoder.weights."
         ) from error
 
 
 def _scaling(home):
-    """Return what a network expects of a pixel: (channel, scale, offset) by input.
+    """Return the scaling of pixels that a network expects: (channel, scale, offset).
 
-    Asked from Keras's own function for that network, which takes pixels in [0, 255];
-    the numbers returned are for pixels in [0, 1].
+    One for each input channel, measured on Keras's own function for that network, which
+    takes pixels in [0, 255]; the numbers returned are for pixels in [0, 1].
     """
     black = np.zeros([1, 1, 1, 3], np.float32)
     offsets = np.ravel(home.preprocess_input(black.copy()))

@@ -1,8 +1,7 @@
 """Rewriting of Keras networks into layers that every export format supports.
 
-Keras's own networks hold nested models, operations of TensorFlow and layers that only
-their file knows; other networks are data. The rewriting works on that data, the
-network's config.
+The networks of `keras.applications` contain nested models, operations of TensorFlow and
+private layers. The rewriting works on the config of the network, which is plain data.
 """
 
 import dataclasses
@@ -29,13 +28,13 @@ _STRIDED = (
 
 @dataclasses.dataclass
 class _Node:
-    """One layer and the call that it gets.
+    """One layer and its call.
 
     Attributes:
       name: str, of the layer.
       entry: dict, the layer in a config: module, class_name, config, registered_name.
       call: list, the config of its inputs; references are [layer, node, tensor].
-      origin: str or None, layer of the original whose weights it gets.
+      origin: str or None, layer of the original network with its weights.
     """
 
     name: str
@@ -57,9 +56,9 @@ def plain_network(
 ):
     """Rewrite a network: plain layers, scaled input, marked stages, pooled output.
 
-    Stages end where everything passes through one tensor for the last time at a
-    resolution; a layer `stage1`, `stage2`, ... marks each, and `final_avg_pool` is the
-    mean over the last maps.
+    A stage ends at the last single tensor of a resolution that all later layers depend
+    on; layers `stage1`, `stage2`, ... mark the ends, and `final_avg_pool` is the mean
+    over the last maps.
 
     Args:
       network: keras.Model from images to maps, each of whose layers is called once.
@@ -131,7 +130,7 @@ def _nodes_of(config):
 
 
 def _replaced(nodes, network):
-    """Replace nodes by plain layers; what is random is left out."""
+    """Replace nodes by plain layers; leave out random layers."""
     layers = {layer.name: layer for layer in network.layers}
     done, ends = [], {}
     for node in nodes:
@@ -192,7 +191,7 @@ def _operand(value):
 
 
 def _layer_scale(node):
-    """Return one learned factor a channel, with the shape that the original's has."""
+    """Return one learned factor a channel, with the shape of the original."""
     return _Node(
         node.name,
         _entry(
@@ -232,14 +231,14 @@ def _both(scale, offset):
 
 
 def _renamed(nodes, kinds):
-    """Return the nodes under names that do not depend on what the process built before.
+    """Return the nodes with names that do not depend on earlier models of the process.
 
-    Keras numbers layers without a name through the life of a process, and Keras 3
-    takes no slash.
+    Keras numbers unnamed layers over the whole process, and Keras 3 does not allow a
+    slash in names.
 
     Args:
       nodes: list of _Node.
-      kinds: classes of the original's layers, from which Keras made such names.
+      kinds: classes of the original's layers, from which Keras made the names.
     """
     unnamed = "|".join(map(_snake_case, kinds))
     names, counts = {}, {}

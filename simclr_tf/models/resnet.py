@@ -3,8 +3,8 @@
 The network of the SimCLR papers, down to its constants: stride in the 3x3
 convolution (v1.5), a projection shortcut in the first block of *every* group,
 padding that does not depend on the image size, kernels drawn with variance
-1 / fan_in, and a zero gamma at the end of each residual branch, so that a fresh
-block passes its shortcut on.
+1 / fan_in, and a zero gamma at the end of each residual branch, so that a new block
+returns its shortcut.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from simclr_tf.models.squeeze_excitation import squeeze_excitation
 
 # depth: (kind of block, blocks in each of the four groups)
 DEPTHS = {
-    10: ("basic", (1, 1, 1, 1)),  # None of the papers': half of ResNet-18's blocks.
+    10: ("basic", (1, 1, 1, 1)),  # Not in the papers: half of ResNet-18's blocks.
     18: ("basic", (2, 2, 2, 2)),
     34: ("basic", (3, 4, 6, 3)),
     50: ("bottleneck", (3, 4, 6, 3)),
@@ -52,8 +52,8 @@ ENDPOINTS = (
 class ResNetOptions(EncoderOptions):
     """The ResNets of SimCLR and SimCLRv2; the depth is in the name."""
 
-    name: str = option("resnet50", "Network f that is kept, by its name.")
-    width_multiplier: float = option(1.0, "Width of every layer, times this.")
+    name: str = option("resnet50", "Name of the encoder.")
+    width_multiplier: float = option(1.0, "Factor of the width of every layer.")
     sk_ratio: float = option(
         0.0, "Selective kernels' reduction; 0 switches them off (paper: 0.0625)."
     )
@@ -83,7 +83,7 @@ class ResNet(Family):
 
     Options = ResNetOptions
     endpoint_names = "|".join(ENDPOINTS)
-    # Part of the stem; followed by the pool alone.
+    # The first is part of the stem; after the second comes only the pool.
     inner_endpoints = ("initial_conv", "block_group4")
 
     def build(self, options, *, image_shape, synchronized=False, seed=None):
@@ -102,7 +102,7 @@ class ResNet(Family):
         )
 
     def describe(self, options, image_size_pixels=None):
-        """Describe depth, width and what differs from the plain network.
+        """Describe depth, width and the options that differ from the defaults.
 
         Example:
           >>> ResNet().describe(ResNetOptions(width_multiplier=2, sk_ratio=0.0625))
@@ -202,7 +202,7 @@ def resnet(
                 name=f"block_group{group}_block{index}",
             )
         x = keras.layers.Activation("linear", name=f"block_group{group}")(x)
-    # float32 under every policy: hundreds of numbers are added here.
+    # float32 under every policy, because hundreds of numbers are added.
     features = keras.layers.GlobalAveragePooling2D(
         dtype="float32", name="final_avg_pool"
     )(x)
@@ -220,7 +220,7 @@ def scaled_channels(base, width_multiplier):
 
 
 def _stem(net, x, stem, width_multiplier, *, resnet_d):
-    """Compute the input of the first group; two endpoints on the way."""
+    """Compute the input of the first group, with two endpoints."""
     filters = scaled_channels(64, width_multiplier)
     if stem == "cifar":
         x = net.conv(x, filters, 3, 1, name="initial_conv")
@@ -311,7 +311,7 @@ def _shortcut(net, x, filters, strides, resnet_d, *, name):
 
 
 def _join(net, x, shortcut, filters, se_ratio, *, name):
-    """Compute relu(branch + shortcut), the branch gated if asked for."""
+    """Compute relu(branch + shortcut), optionally with a gated branch."""
     if se_ratio > 0:
         x = squeeze_excitation(net, x, filters, se_ratio, name=f"{name}_se")
     x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
@@ -331,7 +331,7 @@ def _check(depth, width_multiplier, sk_ratio, se_ratio, stem, channels):
     for name, ratio in (("sk_ratio", sk_ratio), ("se_ratio", se_ratio)):
         require(
             _is_number(ratio) and 0 <= ratio <= 1,
-            f"`{name}` must lie in [0, 1]; 0 switches it off.",
+            f"`{name}` must be in [0, 1]; 0 switches it off.",
             **{name: ratio},
         )
     require(

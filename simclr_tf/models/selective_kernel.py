@@ -31,7 +31,7 @@ def selective_kernel(net, x, filters, strides, sk_ratio, *, name):
     x = net.conv(x, 2 * filters, 3, strides, name=name)
     x = net.norm(x, name=f"{prefix}_bn1")
     streams = net.relu(x, name=f"{prefix}_relu1")
-    # The mean is linear: pooling before the sum moves far fewer numbers.
+    # The mean is linear, so pooling before the sum needs far fewer operations.
     pooled = layers.GlobalAveragePooling2D(keepdims=True, name=f"{prefix}_pool")(
         streams
     )
@@ -61,9 +61,9 @@ def _sum_streams(x, filters, *, name):
 def _crop_channels(x, before, after, *, name):
     """Drop the first `before` and the last `after` channels.
 
-    Keras has no layer that splits channels, and neither a slice nor a Lambda would
-    load elsewhere. Read as [N, C, H, W], the last axis of [N, H, W, C] is a width,
-    which `Cropping2D` crops as it is, without moving data.
+    Keras has no layer that splits channels, and slices and Lambda layers cannot be
+    loaded by other programs. `Cropping2D` in the format [N, C, H, W] takes the last
+    axis of [N, H, W, C] for the width and crops it without moving data.
     """
     return keras.layers.Cropping2D(
         ((0, 0), (before, after)), data_format="channels_first", name=name

@@ -20,34 +20,34 @@ from simclr_tf.errors import require
 
 @keras.utils.register_keras_serializable(package="simclr_tf")
 class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras's batch norm, with the same result however many replicas share the batch.
+    """Keras's batch norm, with the same result for any number of replicas.
 
     With mean and variance over the images of all replicas (and their pixels),
 
         y = gamma * (x - mean) / sqrt(variance + epsilon) + beta.
 
     N replicas compute what one device computes on the whole batch: outputs,
-    gradients and moving statistics, including the kernel's habit of moving the
-    variance towards the unbiased estimate for images (fused kernel), and towards the
-    biased one for `[N, F]`. Statistics are float32 under every policy. A layer costs
-    one collective forward and one backward. With one replica, and at inference, it is
-    Keras's own layer, fused kernel included.
+    gradients and moving statistics. As in Keras, the moving variance follows the
+    unbiased estimate for images (fused kernel), and the biased one for `[N, F]`.
+    Statistics are float32 under every policy. A layer costs one collective forward and
+    one backward. With one replica, and at inference, it is Keras's own layer with its
+    fused kernel.
 
-    (Keras's `synchronized=True` takes E[x^2] - E[x]^2, never the unbiased estimate,
-    and three collectives.)
+    (Keras's `synchronized=True` computes E[x^2] - E[x]^2, never the unbiased estimate,
+    and needs three collectives.)
 
     Attributes:
-      groups: int, in training row i of every replica is normalized with the rows whose
-        place is i modulo `groups` (of all replicas) alone: split batch norm. Groups
-        that divide each replica's rows are the same on any replica count. Moving
-        statistics follow the mean over the groups. 1: the whole batch.
+      groups: int, split batch norm: in training, row i of every replica is normalized
+        only with rows (of all replicas) whose number is i modulo `groups`. If `groups`
+        divides each replica's rows, the result does not depend on the number of
+        replicas. Moving statistics follow the mean over the groups. 1: the whole batch.
 
     Args:
-      **kwargs: of `keras.layers.BatchNormalization`, but `synchronized`; with one
+      **kwargs: of `keras.layers.BatchNormalization`, except `synchronized`; with one
         `axis`, without `renorm` and `virtual_batch_size`.
 
     Raises:
-      ConfigError: on several replicas, for what it does not know.
+      ConfigError: unsupported arguments on several replicas.
 
     Example:
       >>> layer = SynchronizedBatchNormalization()
@@ -58,7 +58,7 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
     groups = 1
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Variable:
-        """Add a weight; moving statistics are known to agree over replicas."""
+        """Add a weight; moving statistics are equal on all replicas."""
         if kwargs.get("aggregation") == tf.VariableAggregation.MEAN:
             kwargs["aggregation"] = SAME_ON_ALL_REPLICAS
         return super().add_weight(*args, **kwargs)
@@ -66,7 +66,7 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
     def call(
         self, inputs: Any, training: bool | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Normalize; a bool `training` picks batch or moving statistics."""
+        """Normalize with batch statistics if `training`, else with moving ones."""
         training = self._get_training_value(training)
         if self.groups > 1 and training is not False:
             return self._call_in_groups(inputs, training, mask)
@@ -121,13 +121,13 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
         )
         require(
             not self.renorm and self.virtual_batch_size is None,
-            "Batch norm over several replicas knows neither `renorm` nor "
+            "Batch norm over several replicas supports neither `renorm` nor "
             "`virtual_batch_size`.",
             layer=self.name,
         )
 
     def _per_channel(self, parameter, inputs, default):
-        """Return a gamma or beta (or what stands in for none), ready to broadcast."""
+        """Return a gamma or beta (or its default) in a shape for broadcasting."""
         shape = [1] * inputs.shape.rank
         shape[self.axis[0]] = inputs.shape[self.axis[0]]
         if parameter is None:
@@ -144,13 +144,13 @@ class SynchronizedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def _numbers_averaged(inputs, axes):
-    """Count the numbers of the global batch that go into one mean, int32."""
+    """Count the numbers of the global batch in one mean, int32."""
     shape = tf.shape(inputs)
     return num_replicas() * tf.reduce_prod([shape[axis] for axis in axes])
 
 
 def _normalize(inputs, gamma, beta, axes, epsilon, dtype):
-    """Return (outputs, mean, variance) over all replicas, with the textbook gradient.
+    """Return (outputs, mean, variance) over all replicas, with a custom gradient.
 
     With x^ the normalized inputs, dy the gradient of the outputs, and means over the
     global batch:
@@ -158,9 +158,9 @@ def _normalize(inputs, gamma, beta, axes, epsilon, dtype):
         dx = gamma / sqrt(variance + epsilon) * (dy - mean(dy) - x^ mean(dy x^)),
         dgamma = sum dy x^,  dbeta = sum dy,
 
-    the two last over this replica's part: gradients of parameters are summed over the
-    replicas later. Left to automatic differentiation, the layer would keep several
-    float32 copies of its inputs for the backward pass; this keeps the inputs alone.
+    the last two over this replica's part, because gradients of parameters are summed
+    over the replicas later. Automatic differentiation would keep several float32 copies
+    of the inputs for the backward pass; this gradient keeps only the inputs.
     """
 
     @tf.custom_gradient

@@ -14,11 +14,11 @@ _BATCH_NORMS = (
 
 
 def synchronized_copy(encoder: Model) -> Model:
-    """Copy a network with batch norm over all replicas, under the strategy in scope.
+    """Copy a network with batch norm over all replicas, in a strategy's scope.
 
-    Plain batch norm would see one replica's part of the batch only, and a network
-    that was built outside a strategy's scope cannot be trained by that strategy; so
-    every layer is made anew from its config and gets its weights.
+    Plain batch norm would see only one replica's part of the batch, and a network that
+    was built outside a strategy's scope cannot be trained by that strategy; so every
+    layer is rebuilt from its config and gets its weights.
 
     Args:
       encoder: keras.Model with a graph of layers, of `check_encoder`.
@@ -27,7 +27,7 @@ def synchronized_copy(encoder: Model) -> Model:
       keras.Model.
 
     Raises:
-      ConfigError: a layer that cannot be made anew from its config.
+      ConfigError: a layer that cannot be rebuilt from its config.
 
     Example:
       >>> images = keras.Input((8, 8, 3))
@@ -42,7 +42,7 @@ def synchronized_copy(encoder: Model) -> Model:
 
 
 def synchronized_layer(layer):
-    """Make a layer anew from its config, without its weights, in its global form.
+    """Rebuild a layer from its config, with synchronized batch norm, without weights.
 
     Args:
       layer: keras.layers.Layer, a nested model included.
@@ -60,13 +60,13 @@ def synchronized_layer(layer):
         kind = SynchronizedBatchNormalization
     try:
         config = layer.get_config()
-        if "synchronized" in config:  # A head: its batch norm is within.
+        if "synchronized" in config:  # A head, which has its own batch norm.
             config["synchronized"] = True
         return kind.from_config(config)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ConfigError(
-            "For several replicas a copy of the encoder is made, but one of its layers "
-            "cannot be made anew from its config; give its class a `get_config` that "
+            "For several replicas the encoder is copied, but one of its layers cannot "
+            "be rebuilt from its config; give its class a `get_config` that "
             f"holds all arguments, or use --strategy=one_device. {type(error).__name__}"
             f": {' '.join(str(error).split())[:200]} "
             + received_text(layer=layer.name, kind=type(layer).__name__)

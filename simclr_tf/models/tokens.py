@@ -1,8 +1,8 @@
 """Layers of a Vision Transformer that Keras does not have.
 
-All weights but the class token are in Keras's own layers, so that names, seeds and
-exports treat a transformer like a ResNet. `simclr_tf.export.keras3` holds the same
-four layers once more, in operations of Keras 3.
+All weights except the class token are in Keras's own layers, so that names, seeds and
+exports work as for a ResNet. `simclr_tf.export.keras3` has the same layers in
+operations of Keras 3.
 """
 
 import tensorflow as tf
@@ -30,7 +30,7 @@ class PatchEmbedding(keras.layers.Conv2D):
 
     @property
     def size_multiple(self):
-        """int, pixels of which the sides of an image must be multiples."""
+        """int, pixels: the sides of an image must be multiples of it."""
         return self.kernel_size[0]
 
     def call(self, inputs):
@@ -43,20 +43,19 @@ class PatchEmbedding(keras.layers.Conv2D):
                 "image size, or another --encoder.patch_size. "
                 + received_text(images=tuple(sides), patch=self.kernel_size)
             )
-            error._keras_call_info_injected = True  # One line; Keras would add ten.
+            error._keras_call_info_injected = True  # Keras would add ten lines.
             raise error
         return super().call(inputs)
 
 
 @_serializable
 class PositionEmbedding(keras.layers.Layer):
-    """Adds the fixed sines and cosines of a token's place in the image.
+    """Add fixed sines and cosines of a token's position in the image.
 
-    With the place (x, y) of a token and w_k = 10000^(-4 k / D), k = 0 .. D/4 - 1, the
-    D numbers added are sin(w_k x), cos(w_k x), sin(w_k y), cos(w_k y). Places count
-    tokens in images of the reference size. In other images the first and the last
-    place are as far from the edges as a token's centre does, so that the same place
-    of an image gets the same numbers at every size.
+    With the position (x, y) of a token and w_k = 10000^(-4 k / D), k = 0 .. D/4 - 1,
+    the D numbers added are sin(w_k x), cos(w_k x), sin(w_k y), cos(w_k y). Positions
+    count tokens in images of the reference size. In images of other sizes they are
+    scaled, so that the same point of an image gets the same numbers at every size.
 
     Args:
       grid: (rows, columns) of tokens of the reference size.
@@ -91,7 +90,7 @@ class PositionEmbedding(keras.layers.Layer):
 
 
 def _waves(number, reference, features):
-    """Return sines, then cosines, of the places along one side: float32."""
+    """Return sines, then cosines, of the positions along one side: float32."""
     scale = reference / tf.cast(number, tf.float32)
     places = (tf.range(number, dtype=tf.float32) + 0.5) * scale - 0.5
     quarter = features // 4
@@ -102,7 +101,7 @@ def _waves(number, reference, features):
 
 @_serializable
 class ClassToken(keras.layers.Layer):
-    """Puts one learned token in front of the others.
+    """Put one learned token in front of the others.
 
     Args:
       initializer: of the token.
@@ -140,7 +139,7 @@ class ClassToken(keras.layers.Layer):
 
 @_serializable
 class FirstToken(keras.layers.Layer):
-    """Takes the first token: `[N, T, D]` to `[N, D]`.
+    """Take the first token: `[N, T, D]` to `[N, D]`.
 
     Example:
       >>> FirstToken()(tf.constant([[[1.0], [2.0]]])).numpy().tolist()
@@ -156,8 +155,8 @@ class FirstToken(keras.layers.Layer):
 class Attention(keras.layers.Layer):
     """Softmax attention with several heads: softmax(Q K' / sqrt(d)) V in each.
 
-    It has no weights: the layers in front of it make queries, keys and values. The
-    softmax is computed in float32 under every policy.
+    The layer has no weights: earlier layers make queries, keys and values. The softmax
+    is computed in float32 under every policy.
 
     Args:
       num_heads: int, divides the width D; a head has d = D / num_heads numbers.

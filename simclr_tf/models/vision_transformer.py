@@ -24,8 +24,8 @@ SIZES = {"vit_tiny": (192, 12, 3), "vit_small": (384, 12, 6)}
 POOLINGS = ("class_token", "mean")
 MLP_RATIO = 4
 EPSILON = 1e-6
-# Tokens are added up through all blocks, and the differences between images are a small
-# part of them: they are float32 under every policy; only matrix products are not.
+# Tokens are summed over all blocks, and the differences between images are small: so
+# tokens are float32 under every policy, and only matrix products are not.
 STREAM = "float32"
 
 
@@ -33,16 +33,17 @@ STREAM = "float32"
 class VisionTransformerOptions(EncoderOptions):
     """Vision Transformers; width, blocks and heads are in the name."""
 
-    name: str = option("vit_tiny", "Network f that is kept, by its name.")
+    name: str = option("vit_tiny", "Name of the encoder.")
     patch_size: int | None = option(
         None,
-        "Side of a patch in pixels, which divides the image's. If unset, the largest "
-        "of 4, 8 and 16 that leaves 8 x 8 patches: 4 for 32 px, 8 for 64, 16 for 224.",
+        "Side of a patch in pixels; it must divide the image size. If unset, the "
+        "largest of 4, 8 and 16 with at least 8 x 8 patches: 4 for 32 px, 8 for 64, "
+        "16 for 224.",
     )
     pooling: Literal["class_token", "mean"] = option(
         "class_token",
-        "What the features are: a learned token that is sent along, or the mean of "
-        "the patches' tokens.",
+        "The features: the output of a learned class token, or the mean of the "
+        "patches' tokens.",
     )
     batch_norm_momentum: float = option(
         0.9, "Decay of the moving statistics of the projection head."
@@ -60,7 +61,7 @@ class VisionTransformer(Family):
     endpoint_names = r"embedding|block\d+|features"
 
     def build(self, options, *, image_shape, synchronized=False, seed=None):
-        """Build the untrained network; it has no batch norm to be synchronized."""
+        """Build the untrained network, which has no batch norm."""
         height, width, channels = image_shape
         size, blocks, heads = SIZES[options.name]
         return vision_transformer(
@@ -120,10 +121,10 @@ def vision_transformer(
 ) -> Model:
     """Build a transformer that maps images to features.
 
-    Patches become tokens, to which their places are added; each block adds attention
-    and a two-layer perceptron to what it receives, x + A(norm(x)) and x + M(norm(x));
-    the features are one token, or the mean of all, after a last norm. Keys have no
-    bias, which would change nothing. The layers
+    Patches become tokens, to which position embeddings are added; each block adds
+    attention and a two-layer perceptron to its input, x + A(norm(x)) and x +
+    M(norm(x)); the features are one token, or the mean of all, after a last norm. Keys
+    have no bias, because it would have no effect. The layers
     `embedding`, `block1`, `block2`, ... and `features` are its endpoints.
 
     Args:
@@ -131,8 +132,8 @@ def vision_transformer(
       num_blocks: int >= 1.
       num_heads: int >= 1, of each attention.
       patch_size: int >= 1, pixels.
-      image_size_pixels: int or (H, W), the size for training; the position embedding
-        stretches to others.
+      image_size_pixels: int or (H, W), the size for training; the position embedding is
+        scaled to other sizes.
       pooling: "class_token" or "mean".
       channels: int >= 1, of the images.
       seed: int or None; equal seeds give equal initial values.
@@ -177,7 +178,7 @@ def vision_transformer(
 
 
 class _Layers:
-    """Adds layers of one width with seeds of their own to a graph."""
+    """Add layers of one width, each with its own seed, to a graph."""
 
     def __init__(self, width, seed):
         self._width, self._seed, self._number = width, seed, 0
@@ -201,7 +202,7 @@ class _Layers:
         )(x)
 
     def class_token(self, x, *, name):
-        """Put a learned token in front; DeiT's initial values."""
+        """Put a learned token in front, with DeiT's initial values."""
         initializer = keras.initializers.TruncatedNormal(
             stddev=0.02, seed=self._next_seed()
         )
@@ -228,8 +229,8 @@ def _block(net, x, num_heads, *, name):
     """Apply x + A(norm(x)), then x + M(norm(x))."""
     width = x.shape[-1]
     y = net.norm(x, name=f"{name}_norm1")
-    # A bias of the keys adds the same number to all logits of a query, which the
-    # softmax takes away again: its gradient would be rounding alone.
+    # A bias of the keys adds the same number to all logits of a query, which has no
+    # effect on the softmax: its gradient would be only rounding errors.
     parts = [
         net.dense(y, width, name=f"{name}_{part}", use_bias=part != "key")
         for part in ("query", "key", "value")
@@ -265,7 +266,7 @@ def _check(width, num_blocks, num_heads, pooling, channels):
     )
     require(
         width % 4 == 0 and width % num_heads == 0,
-        "`width` must be a multiple of 4 (two places, sine and cosine) and of "
+        "`width` must be a multiple of 4 (two coordinates, sine and cosine) and of "
         "`num_heads`.",
         width=width,
         num_heads=num_heads,

@@ -1,4 +1,4 @@
-"""What is learned: one file an objective, listed in `OBJECTIVES`.
+"""Objectives (losses with their state): one file each, listed in `OBJECTIVES`.
 
 `objective.py` is what an objective has to be; `nt_xent.py` is SimCLR's own. Importing
 this package loads no TensorFlow.

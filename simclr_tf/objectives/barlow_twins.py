@@ -15,9 +15,9 @@ UNCORRELATED, REDUNDANT = 0.05, 0.9
 class BarlowTwinsOptions(GuestOptions):
     """Options of Barlow Twins."""
 
-    name: str = option("barlow_twins", "What is learned, by its name.")
+    name: str = option("barlow_twins", "Name of the objective.")
     off_diagonal_weight: float = option(
-        0.0051, "Weight of what different dimensions share (paper: 0.0051)."
+        0.0051, "Weight of the correlations of different dimensions (paper: 0.0051)."
     )
 
     def check(self):
@@ -25,13 +25,13 @@ class BarlowTwinsOptions(GuestOptions):
 
 
 class BarlowTwins(Objective):
-    """Cross-correlation of the two views, over the global batch, towards the identity.
+    """Pull the cross-correlation of the two views towards the identity matrix.
 
     The paper's projection head is wide: three layers of 8,192, without batch norm at
     the end.
 
     Args:
-      off_diagonal_weight: as of `simclr_tf.losses.barlow_twins`.
+      off_diagonal_weight: see `simclr_tf.losses.barlow_twins`.
 
     Source: Zbontar et al., Barlow Twins (2021), arXiv 2103.03230.
     """
@@ -81,7 +81,7 @@ class BarlowTwins(Objective):
         if figures.get("dimension_correlation", 0.0) > REDUNDANT:
             yield (
                 "redundant",
-                "All dimensions of the projections have become one. Try a higher "
+                "All dimensions of the projections have become equal. Try a higher "
                 "--objective.off_diagonal_weight or a larger --batch_size.",
             )
 

@@ -1,4 +1,4 @@
-"""BYOL: a network predicts what its own slowly moving average makes of another view."""
+"""BYOL: a network predicts the output of its averaged copy on the other view."""
 
 import math
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from simclr_tf.objectives.objective import Figure, Memory, Objective
 from simclr_tf.objectives.simsiam import (
     SPREAD,
     bytes_of,
-    collapsed_projections,
+    diagnose_collapse,
     make_predictor,
     predictions,
-    spread,
+    projection_std,
 )
 
 losses = module("simclr_tf.losses")
@@ -28,11 +28,11 @@ models = module("simclr_tf.models")
 class BYOLOptions(GuestOptions):
     """Options of BYOL."""
 
-    name: str = option("byol", "What is learned, by its name.")
+    name: str = option("byol", "Name of the objective.")
     predictor_features: int = option(4096, "Hidden width of the predictor.")
     target_momentum: float = option(
         0.996,
-        "Share of the target that stays in a step; at first, rising to 1 over the run "
+        "Share of the target's weights kept in a step; it rises to 1 over the run "
         "(paper: 0.996 for 1,000 epochs, 0.99 for 100 to 300; CIFAR: 0.99).",
     )
 
@@ -42,7 +42,7 @@ class BYOLOptions(GuestOptions):
 
 
 class WithTarget(Objective):
-    """An objective with averages of encoder and head: its target, or its teacher.
+    """An objective with averaged copies of encoder and head: a target or a teacher.
 
     Trainable variables are averaged; batch norm statistics are the target's own.
     """
@@ -60,8 +60,8 @@ class WithTarget(Objective):
         return tuple(tf.split(self.target(full, training=training), 2))
 
     def momentum(self, step):
-        """float32 scalar: the share of the target that stays after a step."""
-        return rising_momentum(self.options.target_momentum, step, self.total_steps)
+        """Return the share of the target that stays after a step, a float32 scalar."""
+        return cosine_momentum(self.options.target_momentum, step, self.total_steps)
 
     def after_update(self, outputs):
         momentum = self.momentum(outputs.step)
@@ -71,11 +71,11 @@ class WithTarget(Objective):
 
 
 class BYOL(WithTarget):
-    """Squared distance of a view's prediction and the target's view of the other.
+    """Squared distance between a view's prediction and the target of the other view.
 
     The target is an average of encoder and head over the steps, with batch norm
-    statistics of its own. It starts as a copy (the paper's starts elsewhere). The
-    paper's head is 4,096 wide, and 256 at its end.
+    statistics of its own. It starts as a copy; the paper's starts from other random
+    weights. The paper's head is 4,096 wide, and 256 at its end.
 
     Args:
       predictor_features: int >= 1.
@@ -109,17 +109,17 @@ class BYOL(WithTarget):
             losses.negative_cosine(predicted_a, target_b)
             + losses.negative_cosine(predicted_b, target_a)
         )
-        return loss, {"byol_loss": loss, "projection_std": spread((a, b))}
+        return loss, {"byol_loss": loss, "projection_std": projection_std((a, b))}
 
     def diagnose(self, figures, global_batch_size):
-        yield from collapsed_projections(figures)
+        yield from diagnose_collapse(figures)
 
     def memory(self, global_batch_size, replicas=1):
         return Memory(bytes_of(self.weights), "the predictor and the averaged target")
 
 
-def rising_momentum(start, step, total_steps):
-    """The momentum of an average that follows ever more slowly.
+def cosine_momentum(start, step, total_steps):
+    """Raise the momentum of an average from its first value to 1 along a cosine.
 
         1 - (1 - start) (1 + cos(pi step / total_steps)) / 2
 

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 from simclr_tf.config.schema import GuestOptions, option, require_positive
 from simclr_tf.lazy import module
-from simclr_tf.objectives.nt_xent import contrastive_figures, logits_memory, stuck_at
+from simclr_tf.objectives.nt_xent import (
+    contrastive_figures,
+    diagnose_stuck_loss,
+    logits_memory,
+)
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Objective
 
 losses = module("simclr_tf.losses")
@@ -15,7 +19,7 @@ losses = module("simclr_tf.losses")
 class DCLOptions(GuestOptions):
     """Options of DCL."""
 
-    name: str = option("dcl", "What is learned, by its name.")
+    name: str = option("dcl", "Name of the objective.")
     temperature: float = option(0.1, "Divides the similarities (authors: 0.07 to 0.1).")
     chunk_size: int | None = option(
         None,
@@ -32,8 +36,10 @@ class DCLOptions(GuestOptions):
 class DCLWOptions(DCLOptions):
     """Options of DCLW."""
 
-    name: str = option("dclw", "What is learned, by its name.")
-    sigma: float = option(0.5, "How much the weights differ; large: not at all.")
+    name: str = option("dclw", "Name of the objective.")
+    sigma: float = option(
+        0.5, "Temperature of the weights; the larger, the more equal they are."
+    )
 
     def check(self):
         super().check()
@@ -41,10 +47,10 @@ class DCLWOptions(DCLOptions):
 
 
 class DCL(Objective):
-    """NT-Xent without the positive in the denominator: small batches learn as well.
+    """NT-Xent without the positive in the denominator, which helps small batches.
 
     Args:
-      temperature, chunk_size: as of `simclr_tf.losses.dcl`.
+      temperature, chunk_size: see `simclr_tf.losses.dcl`.
 
     Source: Yeh et al., Decoupled Contrastive Learning (2022), arXiv 2110.06848.
     """
@@ -62,22 +68,24 @@ class DCL(Objective):
         return contrastive_figures(self.loss_of(candidates), candidates)
 
     def loss_of(self, candidates):
-        """The loss of each image from its candidates."""
+        """Compute the loss of each image from its candidates."""
         return losses.dcl_from_logits(candidates)
 
     def diagnose(self, figures, global_batch_size):
         stuck = math.log(2 * global_batch_size - 2)
-        return stuck_at(stuck, "ln(2 * batch - 2)", figures, global_batch_size)
+        return diagnose_stuck_loss(
+            stuck, "ln(2 * batch - 2)", figures, global_batch_size
+        )
 
     def memory(self, global_batch_size, replicas=1):
         return logits_memory(global_batch_size, replicas, self.options.chunk_size)
 
 
 class DCLW(DCL):
-    """DCL whose pull is stronger for pairs that are far apart.
+    """DCL with larger weights for pairs of views that are far apart.
 
     Args:
-      temperature, sigma, chunk_size: as of `simclr_tf.losses.dclw`.
+      temperature, sigma, chunk_size: see `simclr_tf.losses.dclw`.
 
     Source: Yeh et al., Decoupled Contrastive Learning (2022), arXiv 2110.06848.
     """

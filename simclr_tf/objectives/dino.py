@@ -1,4 +1,4 @@
-"""DINO: a student foretells what its own slowly moving average makes of other crops."""
+"""DINO: a student predicts the output of its averaged copy on other crops."""
 
 import math
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from simclr_tf.objectives.swav import (
     STUCK_TOLERANCE,
     USAGE_FIGURES,
     MultiCropOptions,
+    diagnose_prototype_use,
+    normalize_rows,
     require_fitting_views,
     scores_of,
-    too_few_in_use,
-    unit_rows,
     unit_rows_initializer,
     usage_figures,
 )
@@ -34,10 +34,10 @@ losses = module("simclr_tf.losses")
 class DINOOptions(MultiCropOptions):
     """Options of DINO."""
 
-    name: str = option("dino", "What is learned, by its name.")
+    name: str = option("dino", "Name of the objective.")
     small_views: int = option(8, "Views of the small size, beside two full ones.")
     small_crop_area: tuple[float, ...] = option(
-        (0.05, 0.4), "Least and largest part of an image that a small view shows."
+        (0.05, 0.4), "Smallest and largest share of an image that a small view shows."
     )
     temperature: float = option(0.1, "Divides the student's logits (paper: 0.1).")
     outputs: int = option(65536, "Width of the logits (small images: 4,096).")
@@ -45,16 +45,20 @@ class DINOOptions(MultiCropOptions):
         0.07, "Divides the teacher's logits, after the warm-up (paper: 0.07)."
     )
     first_teacher_temperature: float = option(
-        0.04, "The same at first; it rises linearly (paper: 0.04)."
+        0.04, "The teacher's first temperature; it rises linearly (paper: 0.04)."
     )
-    teacher_warmup_epochs: float = option(30.0, "Epochs of that rise (paper: 30).")
+    teacher_warmup_epochs: float = option(
+        30.0, "Epochs in which the teacher's temperature rises (paper: 30)."
+    )
     center_momentum: float = option(0.9, "Share of the centre that stays (paper: 0.9).")
     target_momentum: float = option(
         0.996,
-        "Share of the teacher that stays in a step; at first, rising to 1 over the run "
+        "Share of the teacher's weights kept in a step; it rises to 1 over the run "
         "(paper: 0.996; CIFAR: 0.9995).",
     )
-    freeze_epochs: float = option(1.0, "Epochs at first in which the last layer stays.")
+    freeze_epochs: float = option(
+        1.0, "First epochs in which the last layer is not trained."
+    )
 
     def check(self):
         super().check()
@@ -75,8 +79,8 @@ class DINOOptions(MultiCropOptions):
 class DINO(WithTarget):
     """Cross-entropy of the student's logits with the teacher's, centred and sharpened.
 
-    The teacher, an average of the student, sees the two full views; the student all
-    of them. Logits are cosines of a projection with the rows of a last layer. The
+    The teacher, an average of the student, sees the two full views; the student sees
+    all views. Logits are cosines of a projection with the rows of a last layer. The
     paper's head has three layers, 2,048 wide and 256 at the end, without batch norm
     (`--projection_head.batch_norm=false`); its full views show 0.4 of the image or more
     (`--augment.crop_area_min_fraction`).
@@ -86,7 +90,7 @@ class DINO(WithTarget):
       teacher_warmup_epochs, freeze_epochs: float >= 0.
       center_momentum, target_momentum: float in [0, 1).
       outputs: int.
-      small_views, small_size_fraction, small_crop_area: as of ViewGroup.
+      small_views, small_size_fraction, small_crop_area: see ViewGroup.
 
     Source: Caron et al., Emerging Properties in Self-Supervised Vision Transformers
     (2021), arXiv 2104.14294, algorithm 1.
@@ -129,12 +133,12 @@ class DINO(WithTarget):
         )
 
     def loss(self, outputs):
-        student = scores_of(outputs.projections, unit_rows(self.last_layer))
-        # Their temperature changes, so that it divides them here.
+        student = scores_of(outputs.projections, normalize_rows(self.last_layer))
+        # The teacher's temperature changes with the step, so it is applied here.
         warmth = self.teacher_temperature(outputs.step)
         teacher = [
             scores / warmth
-            for scores in scores_of(outputs.targets, unit_rows(self.teacher_layer))
+            for scores in scores_of(outputs.targets, normalize_rows(self.teacher_layer))
         ]
         center = self.center / warmth
         terms = [
@@ -158,7 +162,7 @@ class DINO(WithTarget):
         }
 
     def teacher_temperature(self, step):
-        """float32 scalar of a step."""
+        """Return the teacher's temperature at a step, a float32 scalar."""
         first, last = (
             self.options.first_teacher_temperature,
             self.options.teacher_temperature,
@@ -170,11 +174,11 @@ class DINO(WithTarget):
         return [([self.last_layer], tf.cast(step, tf.float32) < self.freeze_steps)]
 
     def after_update(self, outputs):
-        rows = unit_rows(tf.concat(outputs.targets, axis=0))
+        rows = normalize_rows(tf.concat(outputs.targets, axis=0))
         mean = distribution.sum_over_replicas(tf.reduce_mean(rows, axis=0))
         mean /= distribution.num_replicas()
-        # The mean of the logits, by the weights that have made them.
-        logits = tf.linalg.matvec(unit_rows(self.teacher_layer), mean)
+        # The mean of the logits, with the weights before the update.
+        logits = tf.linalg.matvec(normalize_rows(self.teacher_layer), mean)
         momentum, stays = self.momentum(outputs.step), self.options.center_momentum
         distribution.assign_on_replicas(
             [self.center, self.teacher_layer],
@@ -196,7 +200,7 @@ class DINO(WithTarget):
                 "--objective.teacher_temperature, a longer "
                 "--objective.teacher_warmup_epochs or fewer --objective.outputs.",
             )
-        yield from too_few_in_use(figures)
+        yield from diagnose_prototype_use(figures)
 
     def memory(self, global_batch_size, replicas=1):
         views = sum(group.count for group in self.view_groups) + 2

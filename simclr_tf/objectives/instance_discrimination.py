@@ -1,4 +1,4 @@
-"""Instance discrimination: every image is a class, and a bank remembers them all."""
+"""Instance discrimination: every image is a class, with one row in a memory bank."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from simclr_tf.config.schema import (
 from simclr_tf.errors import ConfigError, received_text
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.objective import Figure, Memory, Objective
-from simclr_tf.objectives.queue import unit_start
+from simclr_tf.objectives.queue import random_unit_rows
 
 candidates = module("simclr_tf.losses.candidates")
 distribution = module("simclr_tf.distribution")
@@ -29,7 +29,7 @@ CHANCE_TOLERANCE, COLLAPSED, STALE_STEPS = 0.02, 0.05, 1e5
 class InstanceDiscriminationOptions(GuestOptions):
     """Options of instance discrimination."""
 
-    name: str = option("instance_discrimination", "What is learned, by its name.")
+    name: str = option("instance_discrimination", "Name of the objective.")
     temperature: float = option(
         0.07, "Divides the similarities (paper: 0.07; its CIFAR code: 0.1)."
     )
@@ -39,13 +39,14 @@ class InstanceDiscriminationOptions(GuestOptions):
         "images (its CIFAR code).",
     )
     bank_momentum: float = option(
-        0.5, "Share of an image's old row in its new one (paper: 0.5)."
+        0.5,
+        "Share of the old row that stays when an image's row is updated (paper: 0.5).",
     )
     normalizer_momentum: float = option(
-        1.0, "1: estimated at the first step and kept (paper); 0.99: averaged."
+        1.0, "Momentum of NCE's normalizer; 1: estimated once, at the start (paper)."
     )
     proximal_weight: float = option(
-        0.0, "Of the squared distance to an image's old row (paper: 30; its code: 0)."
+        0.0, "Weight of the squared distance to the old row (paper: 30; its code: 0)."
     )
 
     def check(self):
@@ -58,18 +59,18 @@ class InstanceDiscriminationOptions(GuestOptions):
 
 
 class InstanceDiscrimination(Objective):
-    """Tell each image of the data set from all others, by one view and a bank.
+    """Distinguish each image of the data set from all others, with one view and a bank.
 
-    Row i of the bank is what image i of the source gave when it was last seen: rows
-    follow the images' ids, so shuffling, sharding and resuming leave them in place. No
-    image needs another of its batch. The paper's head is
-    `--projection_head.kind=linear` without batch norm. On a single device a bank of
-    more than 256 MiB stays in host memory.
+    Row i of the bank is the projection of image i of the source when it was last seen:
+    rows follow the images' ids, so shuffling, sharding and resuming do not matter.
+    The loss of an image does not depend on the other images of its batch. The paper's
+    head is `--projection_head.kind=linear` without batch norm. On a single device a
+    bank of more than 256 MiB stays in host memory.
 
     Args:
-      temperature: as of `simclr_tf.losses.instance_nce`.
-      negatives: int, m; they are drawn with replacement, and are a function of the seed
-        and the step, whatever the replicas. 0: `simclr_tf.losses.instance_softmax`.
+      temperature: see `simclr_tf.losses.instance_nce`.
+      negatives: int, m, drawn with replacement, as a function of the seed and the step,
+        for any number of replicas. 0: `simclr_tf.losses.instance_softmax`.
       bank_momentum: float in [0, 1].
       normalizer_momentum: float in [0, 1], of the NCE's normalizer.
       proximal_weight: float >= 0.
@@ -109,7 +110,9 @@ class InstanceDiscrimination(Objective):
         in_host = 4 * images * width > HOST_MEMORY_BYTES
         place = "CPU:0" if in_host and distribution.num_replicas() == 1 else None
         with tf.device(place):
-            self.bank = self._state("bank", [images, width], unit_start(setting.seed))
+            self.bank = self._state(
+                "bank", [images, width], random_unit_rows(setting.seed)
+            )
         self.written = self._state("written", [images], "zeros", "int64")
         # The normalizer Z of the NCE; 0 until the first step has estimated it.
         self.normalizer = self._state("normalizer", [], "zeros")
@@ -222,27 +225,27 @@ class InstanceDiscrimination(Objective):
 
     def diagnose(self, figures, global_batch_size):
         noise = self.options.negatives
-        if noise:  # Where p = 1 / n, as without any knowledge of the images.
+        if noise:  # Where p = 1 / n: all images are equally likely.
             chance = math.log(1 + noise) + noise * math.log(1 + 1 / noise)
             loss = figures.get("instance_loss", 0.0)
             if abs(loss - chance) < CHANCE_TOLERANCE * chance:
                 yield (
                     "stuck",
-                    f"The loss is stuck at {loss:.3f}: {chance:.3f} is what images "
-                    "that are not told apart give. Try another "
+                    f"The loss is stuck at {loss:.3f}: {chance:.3f} is the loss of a "
+                    "network that cannot distinguish the images. Try another "
                     "--base_learning_rate or --objective.temperature.",
                 )
         if figures.get("projection_spread", 1.0) < COLLAPSED:
             yield (
                 "collapsed projections",
-                "The projections of all images have become one. Try a lower "
+                "The projections of all images have become equal. Try a lower "
                 "--base_learning_rate.",
             )
         if figures.get("bank_age", 0.0) > STALE_STEPS:
             yield (
                 "stale bank",
-                "Rows of the bank are written so seldom that they are of another "
-                "network. Try a larger --batch_size, fewer images, or "
+                "The rows of the bank are out of date: the network has changed much "
+                "since they were written. Try a larger --batch_size, fewer images, or "
                 "--objective=moco.",
             )
 
@@ -255,7 +258,7 @@ class InstanceDiscrimination(Objective):
 
 
 def _last_of_each(ids, rows):
-    """Give equal ids equal rows, the last, so that no order of writing matters."""
+    """Give equal ids the row of the last: the order of writing then has no effect."""
     same = ids[:, tf.newaxis] == ids[tf.newaxis]
     places = tf.range(tf.shape(ids)[0])
     return tf.gather(rows, tf.reduce_max(tf.where(same, places, 0), axis=1))

@@ -1,4 +1,4 @@
-"""Margin triplet, which the paper compares NT-Xent with."""
+"""Margin triplet, one of the losses that the paper compares with NT-Xent."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ losses = module("simclr_tf.losses")
 class MarginTripletOptions(GuestOptions):
     """Options of margin triplet."""
 
-    name: str = option("margin_triplet", "What is learned, by its name.")
+    name: str = option("margin_triplet", "Name of the objective.")
     margin: float = option(0.8, "Margin, in units of cosine similarity.")
     semi_hard: bool = option(False, "Semi-hard negatives instead of all.")
 
@@ -23,10 +23,10 @@ class MarginTripletOptions(GuestOptions):
 
 
 class MarginTriplet(Objective):
-    """Each negative is to be `margin` less similar than the positive.
+    """Push each negative until it is `margin` less similar than the positive.
 
     Args:
-      margin, semi_hard: as of `simclr_tf.losses.margin_triplet`.
+      margin, semi_hard: see `simclr_tf.losses.margin_triplet`.
 
     Source: arXiv 2002.05709, tables 2 and 4; Schroff et al., FaceNet (2015).
     """
@@ -36,7 +36,7 @@ class MarginTriplet(Objective):
     figures = CONTRASTIVE_FIGURES
 
     def loss(self, outputs):
-        # The margin is one of plain similarities: temperature 1.
+        # The margin is a difference of plain similarities: temperature 1.
         candidates = losses.candidate_logits(*outputs.projections, temperature=1.0)
         loss = losses.margin_triplet_from_logits(
             candidates, margin=self.options.margin, semi_hard=self.options.semi_hard

@@ -18,7 +18,7 @@ from simclr_tf.objectives.objective import (
     Memory,
     Objective,
 )
-from simclr_tf.objectives.queue import pushed, unit_start
+from simclr_tf.objectives.queue import enqueue, random_unit_rows
 
 distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
@@ -32,11 +32,11 @@ STALE, COLLAPSED = 0.2, 0.05
 class MoCoOptions(GuestOptions):
     """Options of MoCo."""
 
-    name: str = option("moco", "What is learned, by its name.")
+    name: str = option("moco", "Name of the objective.")
     temperature: float = option(
         0.2, "Divides the similarities (v1: 0.07; v2: 0.2; CIFAR: 0.1)."
     )
-    queue_length: int = option(65536, "Keys that are remembered (CIFAR: 4096).")
+    queue_length: int = option(65536, "Keys kept in the queue (CIFAR: 4096).")
     target_momentum: float = option(
         0.999, "Decay of the averaged encoder and head (CIFAR: 0.99)."
     )
@@ -44,7 +44,7 @@ class MoCoOptions(GuestOptions):
         False, "Each view is query and key in turn, with a queue of its own."
     )
     batch_norm_groups: int = option(
-        8, "Parts of the batch whose keys share statistics; 1 lets keys leak them."
+        8, "Groups of the batch norm of the keys; with 1 it can give the answer away."
     )
 
     def check(self):
@@ -56,18 +56,18 @@ class MoCoOptions(GuestOptions):
 
 
 class MoCo(Objective):
-    """Pick the key of an image's other view out of it and a queue of older keys.
+    """Find the key of an image's other view among it and a queue of older keys.
 
     The queue is read before the step's keys enter it. The batch norm of the keys is
-    split: the rows of the batch whose places are equal modulo `batch_norm_groups` share
-    their statistics, while those of the queries are of the whole global batch; so an
-    image's key and query never have the same, on one device as on many, and nothing is
-    shuffled (batches are random already). The groups are the same on any number of
-    replicas whose rows they divide. MoCo v1's head is `--projection_head.kind=linear`,
-    v2's has two layers, both without batch norm.
+    split into groups: rows whose positions are equal modulo `batch_norm_groups` share
+    their statistics. The queries use statistics of the whole global batch, so a key
+    never has the statistics of its query, on one device or on many. Nothing is
+    shuffled, because batches are random already. The groups do not depend on the
+    number of replicas, as long as they divide a replica's rows. MoCo v1's head is
+    `--projection_head.kind=linear`, v2's has two layers, both without batch norm.
 
     Args:
-      temperature: as of `simclr_tf.losses.info_nce`.
+      temperature: see `simclr_tf.losses.info_nce`.
       queue_length: int >= 1, K; no multiple of the batch is needed.
       target_momentum: float in [0, 1], of the networks that make the keys.
       symmetric: bool.
@@ -106,7 +106,7 @@ class MoCo(Objective):
         self.queues = self.add_weight(
             name="queues",
             shape=[self.directions, options.queue_length, setting.num_projections],
-            initializer=unit_start(setting.seed),
+            initializer=random_unit_rows(setting.seed),
             trainable=False,
         )
 
@@ -128,20 +128,20 @@ class MoCo(Objective):
                 outputs.projections, outputs.targets, queues, strict=False
             )
         ]
-        loss = mean_of(losses.info_nce_from_logits(part) for part in parts)
+        loss = average(losses.info_nce_from_logits(part) for part in parts)
         return loss, {
             "contrastive_loss": loss,
-            "contrastive_accuracy": mean_of(
+            "contrastive_accuracy": average(
                 tf.cast(part.positive > part.highest_negative, tf.float32)
                 for part in parts
             ),
-            "contrastive_entropy": mean_of(part.entropy for part in parts),
+            "contrastive_entropy": average(part.entropy for part in parts),
             **key_figures(outputs.projections[1], outputs.targets[0]),
         }
 
     def after_update(self, outputs):
         queues = [
-            pushed(queue, keys)
+            enqueue(queue, keys)
             for queue, keys in zip(
                 tf.unstack(tf.convert_to_tensor(self.queues)),
                 outputs.targets,
@@ -167,7 +167,7 @@ class MoCo(Objective):
                 "--objective.queue_length, or another "
                 "--base_learning_rate.",
             )
-        yield from stale_or_collapsed(figures, "target_momentum")
+        yield from diagnose_keys(figures, "target_momentum")
 
     def memory(self, global_batch_size, replicas=1):
         width = self.setting.num_projections if self.setting else 0
@@ -177,7 +177,7 @@ class MoCo(Objective):
         return Memory(queue + logits, "keys in the queue and logits a step")
 
 
-def mean_of(values):
+def average(values):
     """Average several tensors of one shape."""
     values = list(values)
     return tf.add_n(values) / len(values)
@@ -187,8 +187,8 @@ def key_figures(projections, keys):
     """Measure how a view's projections differ from its keys, and from each other.
 
     Args:
-      projections: float `[N, D]`, by the networks in training.
-      keys: float `[N, D]` of the same view, by the averaged ones.
+      projections: float `[N, D]`, from the networks that are trained.
+      keys: float `[N, D]` of the same view, from the averaged networks.
 
     Returns:
       dict of "key_agreement" and "projection_spread".
@@ -200,7 +200,7 @@ def key_figures(projections, keys):
     }
 
 
-def stale_or_collapsed(figures, momentum):
+def diagnose_keys(figures, momentum):
     """Diagnose what `key_figures` shows.
 
     Args:
@@ -208,7 +208,7 @@ def stale_or_collapsed(figures, momentum):
       momentum: str, name of the option with the decay.
 
     Yields:
-      (name, sentence) as of `Objective.diagnose`, or nothing.
+      (name, sentence), see `Objective.diagnose`, or nothing.
     """
     if figures.get("key_agreement", 1.0) < STALE:
         yield (
@@ -219,6 +219,6 @@ def stale_or_collapsed(figures, momentum):
     if figures.get("projection_spread", 1.0) < COLLAPSED:
         yield (
             "collapsed projections",
-            "The projections of all images have become one. Try a lower "
+            "The projections of all images have become equal. Try a lower "
             "--base_learning_rate or a longer --optimizer.warmup_epochs.",
         )

@@ -1,4 +1,4 @@
-"""NT-Logistic, which the paper compares NT-Xent with."""
+"""NT-Logistic, one of the losses that the paper compares with NT-Xent."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ losses = module("simclr_tf.losses")
 class NTLogisticOptions(GuestOptions):
     """Options of NT-Logistic."""
 
-    name: str = option("nt_logistic", "What is learned, by its name.")
+    name: str = option("nt_logistic", "Name of the objective.")
     temperature: float = option(0.1, "Divides the similarities.")
     semi_hard: bool = option(False, "Semi-hard negatives instead of all.")
 
@@ -23,10 +23,10 @@ class NTLogisticOptions(GuestOptions):
 
 
 class NTLogistic(Objective):
-    """Logistic regression of each pair: the same image, or another.
+    """Logistic regression of each pair of views: of the same image, or not.
 
     Args:
-      temperature, semi_hard: as of `simclr_tf.losses.nt_logistic`.
+      temperature, semi_hard: see `simclr_tf.losses.nt_logistic`.
 
     Source: arXiv 2002.05709, table 2, table 4 and appendix B.10.
     """

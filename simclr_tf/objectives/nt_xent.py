@@ -1,4 +1,4 @@
-"""NT-Xent, the objective of SimCLR: pick the other view of an image out of all."""
+"""NT-Xent, the objective of SimCLR: find an image's other view among all views."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from simclr_tf.config.schema import (
 from simclr_tf.errors import require
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Memory, Objective
-from simclr_tf.objectives.queue import pushed, unit_start
+from simclr_tf.objectives.queue import enqueue, random_unit_rows
 
 distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
@@ -26,7 +26,7 @@ STUCK_TOLERANCE = 0.02  # Of ln(2G - 1).
 class NTXentOptions(GuestOptions):
     """Options of NT-Xent."""
 
-    name: str = option("nt_xent", "What is learned, by its name.")
+    name: str = option("nt_xent", "Name of the objective.")
     temperature: float = option(0.1, "Softmax temperature (paper: 0.1; CIFAR: 0.5).")
     normalize: bool = option(True, "Compare l2-normalised projections.")
     chunk_size: int | None = option(
@@ -38,7 +38,7 @@ class NTXentOptions(GuestOptions):
     )
     memory_size: int | None = option(
         None,
-        "Keys of an averaged network, from earlier steps, that are negatives as well "
+        "Keys from earlier steps, by an averaged network, as additional negatives "
         "(SimCLRv2: 65536); if unset, none.",
     )
     memory_momentum: float = option(0.999, "Decay of the averaged network.")
@@ -62,12 +62,12 @@ class NTXentOptions(GuestOptions):
 class NTXent(Objective):
     """Normalized temperature-scaled cross-entropy over the 2G - 1 candidates.
 
-    With a memory, each anchor has K negatives more: keys of the second views of earlier
-    batches, by an averaged network. The authors published no code of theirs; here the
-    memory is read before the step's keys enter it, and the batch stays as it is.
+    With a memory, each anchor has K more negatives: keys of the second views of earlier
+    batches, made by an averaged network. The authors published no code for the memory;
+    here it is read before the step's keys enter it.
 
     Args:
-      temperature, normalize, chunk_size: as of `simclr_tf.losses.nt_xent`.
+      temperature, normalize, chunk_size: see `simclr_tf.losses.nt_xent`.
       memory_size: int >= 1, K; None: no memory.
       memory_momentum: float in [0, 1], of the averaged encoder and head.
 
@@ -87,7 +87,7 @@ class NTXent(Objective):
             self.queue = self.add_weight(
                 name="memory",
                 shape=[self.options.memory_size, setting.num_projections],
-                initializer=unit_start(setting.seed),
+                initializer=random_unit_rows(setting.seed),
                 trainable=False,
             )
 
@@ -128,7 +128,7 @@ class NTXent(Objective):
     def after_update(self, outputs):
         if not self.options.memory_size:
             return
-        queue = pushed(tf.convert_to_tensor(self.queue), outputs.targets[0])
+        queue = enqueue(tf.convert_to_tensor(self.queue), outputs.targets[0])
         distribution.assign_on_replicas([self.queue], [queue])
         self.averaged.average(
             self.setting.encoder,
@@ -140,7 +140,7 @@ class NTXent(Objective):
         remembered = self.options.memory_size or 0
         stuck = math.log(2 * global_batch_size - 1 + remembered)
         formula = f"ln(2 * batch - 1{' + memory_size' if remembered else ''})"
-        return stuck_at(stuck, formula, figures, global_batch_size)
+        return diagnose_stuck_loss(stuck, formula, figures, global_batch_size)
 
     def memory(self, global_batch_size, replicas=1):
         if not self.options.memory_size:
@@ -153,7 +153,7 @@ class NTXent(Objective):
 
 
 def contrastive_figures(loss, candidates):
-    """What `Objective.loss` returns for a loss over candidates.
+    """Compute what `Objective.loss` returns for a loss over candidates.
 
     Args:
       loss: float32 `[N]`.
@@ -169,8 +169,8 @@ def contrastive_figures(loss, candidates):
     }
 
 
-def stuck_at(value, formula, figures, global_batch_size):
-    """The diagnosis of a contrastive loss that stays at what equal projections give.
+def diagnose_stuck_loss(value, formula, figures, global_batch_size):
+    """Diagnose a contrastive loss that stays at the value of equal projections.
 
     Args:
       value: float, the loss of equal projections.
@@ -179,7 +179,7 @@ def stuck_at(value, formula, figures, global_batch_size):
       global_batch_size: int.
 
     Yields:
-      (name, sentence) as of `Objective.diagnose`, or nothing.
+      (name, sentence), see `Objective.diagnose`, or nothing.
     """
     chance = min(10 / (2 * global_batch_size - 1), 0.5)
     loss = figures.get("contrastive_loss")
@@ -197,11 +197,11 @@ def stuck_at(value, formula, figures, global_batch_size):
 
 
 def logits_memory(global_batch_size, replicas=1, chunk_size=None, streams=True):
-    """Memory of the logits of a step: float32, all anchors with all candidates.
+    """Estimate the memory of a step's logits: float32, all anchors with all candidates.
 
     Args:
       global_batch_size, replicas: int.
-      chunk_size: int or None, as of `simclr_tf.losses.nt_xent`.
+      chunk_size: int or None, see `simclr_tf.losses.nt_xent`.
       streams: bool, whether the loss can compare some anchors at a time.
 
     Returns:

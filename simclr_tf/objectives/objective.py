@@ -1,14 +1,14 @@
-"""What an objective is: a loss with its views, its state, its figures and its words.
+"""The interface of an objective: a loss with its views, state, figures and diagnosis.
 
 The model (`simclr_tf.training.PretrainingModel`) makes the views, runs encoder and
-head, and updates the weights; everything else it asks its objective. A step is
+head, and updates the weights; the objective does everything else. A step is
 
     views -> targets(views)                       networks of the objective's own
           -> features, projections                encoder and head, with gradients
           -> loss(outputs) -> update of the weights -> after_update(outputs)
 
-with the rows of this replica in, and everything the global batch offers within reach
-(`simclr_tf.distribution`). Importing this file loads no TensorFlow.
+on the rows of this replica; the rest of the global batch is reached through
+`simclr_tf.distribution`. Importing this file loads no TensorFlow.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from simclr_tf.errors import ConfigError, received_text
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A number that a run reports: one entry here, the same words everywhere.
+    """A number that a run reports, with the name and meaning used everywhere.
 
     Attributes:
       name: str, key in metrics.jsonl and TensorBoard.
@@ -48,7 +48,7 @@ class Figure:
         return f"{self.meaning} ({self.unit})" if self.unit == "nats" else self.meaning
 
 
-# Of every run, whatever it learns.
+# Figures of every run, for any objective.
 REPRESENTATION_FIGURES = (
     Figure(
         "probe_accuracy",
@@ -72,7 +72,7 @@ RUNNING_FIGURES = (
     ),
     Figure("images_per_second", "images a second", "", "higher", form=".0f"),
 )
-# Of objectives that pick the other view of an image out of candidates.
+# Figures of objectives that find the other view of an image among candidates.
 CONTRASTIVE_FIGURES = (
     Figure("contrastive_loss", "contrastive loss", better="lower"),
     Figure(
@@ -88,7 +88,7 @@ CONTRASTIVE_FIGURES = (
 
 
 class Outputs(NamedTuple):
-    """What a step gives an objective. Rows are this replica's N images, in order.
+    """The input of an objective in a step: rows are this replica's N images, in order.
 
     Attributes:
       features: tuple of float `[N, F]`, h of every view of the plan.
@@ -138,7 +138,7 @@ class Setting:
     seed: int = 0
 
     def known(self, name):
-        """A value that an objective cannot do without.
+        """Return a value that the objective needs, or raise.
 
         Raises:
           ConfigError: it is not known.
@@ -146,9 +146,9 @@ class Setting:
         value = getattr(self, name)
         if value is None:
             raise ConfigError(
-                f"This objective needs `{name}`, which is not known here. Give it to "
-                f"`build_from_shape({name}=...)`, or images whose number is known. "
-                + received_text(**{name: None})
+                f"This objective needs `{name}`, which is not known here. Pass "
+                f"`build_from_shape({name}=...)`, or use a source with a known number "
+                "of images. " + received_text(**{name: None})
             )
         return value
 
@@ -178,12 +178,12 @@ class Objective:
       title: str, what a card calls the method.
       figures: tuple of Figure, what `loss` returns besides the loss; the first is the
         loss itself.
-      micro_batches_refused: str, why gradient caching cannot be exact with it; None
-        where it can: where the loss needs the images through `projections`, `targets`
-        and `features` (these without a gradient) alone.
+      micro_batches_refused: str, why gradient caching would not be exact with this
+        objective. None where it is exact: the loss depends on the images only through
+        `projections`, `targets` and `features` (the latter without a gradient).
       options: Options of this object.
-      setting: Setting, once the model is built; through it, and not through attributes
-        of its own, an objective reaches the encoder and the head that are trained.
+      setting: Setting, once the model is built. An objective reaches the trained
+        encoder and head through it, and must not hold them as attributes.
 
     Args:
       **options: fields of `Options`.
@@ -198,7 +198,7 @@ class Objective:
     micro_batches_refused: ClassVar[str | None] = None
 
     def __new__(cls, **options):
-        """An object of the class as a Keras layer."""
+        """Make an object of the class that is also a Keras layer."""
         return object.__new__(_as_layer(cls))
 
     def __init__(self, **options):
@@ -228,10 +228,10 @@ class Objective:
         """
 
     def weights_loaded(self):
-        """Follow encoder and head whose weights were replaced (`--init_from`)."""
+        """Update copies of encoder and head after `--init_from` changed the weights."""
 
     def targets(self, views, training):
-        """What the loss needs beside the projections, without a gradient.
+        """Compute what the loss needs beside the projections, without a gradient.
 
         Args:
           views: tuple of float32 `[N, h, w, C]` in [0, 1], in the order of the plan.
@@ -243,7 +243,7 @@ class Objective:
         return ()
 
     def loss(self, outputs):
-        """The loss of this replica's images, and the figures of the step.
+        """Compute the losses of this replica's images, and the figures of the step.
 
         Args:
           outputs: Outputs.
@@ -256,7 +256,7 @@ class Objective:
         raise NotImplementedError
 
     def frozen(self, step):
-        """Variables of the objective that are not trained at first.
+        """Return variables of the objective that are not trained in a step.
 
         Args:
           step: int64 scalar tensor.
@@ -269,14 +269,14 @@ class Objective:
     def after_update(self, outputs):
         """Change the state after the weights: queue, bank, centre, averaged networks.
 
-        Every replica calls it and must come to the same values.
+        Every replica calls it and must compute the same values.
 
         Args:
           outputs: Outputs of the step, made by the weights before the update.
         """
 
     def diagnose(self, figures, global_batch_size):
-        """What the figures of an epoch say about a run that does not learn.
+        """Explain from the figures of an epoch why a run does not learn.
 
         Args:
           figures: dict of figure name to float.
@@ -288,7 +288,7 @@ class Objective:
         return ()
 
     def memory(self, global_batch_size, replicas=1):
-        """Memory on one replica that the objective needs beside the networks.
+        """Estimate the memory on one replica, beside that of the networks.
 
         Args:
           global_batch_size, replicas: int.
@@ -301,7 +301,7 @@ class Objective:
 
 @functools.cache
 def _as_layer(cls):
-    """The same class, below Keras's Layer."""
+    """Return the same class as a subclass of Keras's Layer."""
     from simclr_tf._keras import keras
 
     return types.new_class(
@@ -312,10 +312,10 @@ def _as_layer(cls):
 
 
 def figures_of(options):
-    """The figures of a run, in the order in which they are shown.
+    """List the figures of a run in the order in which they are shown.
 
     Args:
-      options: GuestOptions, as of `Config.objective`.
+      options: GuestOptions, see `Config.objective`.
 
     Returns:
       tuple of Figure.
@@ -325,10 +325,10 @@ def figures_of(options):
 
 
 def objective_of(options):
-    """The objective that options of the config describe.
+    """Build the objective that the options of a config describe.
 
     Args:
-      options: GuestOptions, as of `Config.objective`.
+      options: GuestOptions, see `Config.objective`.
 
     Returns:
       Objective.

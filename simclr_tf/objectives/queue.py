@@ -1,7 +1,7 @@
 """A queue of unit vectors: keys of earlier steps, the newest first.
 
-The length need not be a multiple of the batch: the oldest rows fall out. Importing this
-file loads no TensorFlow.
+The length need not be a multiple of the batch: the oldest rows are dropped. Importing
+this file loads no TensorFlow.
 """
 
 from simclr_tf.lazy import module, tf
@@ -10,7 +10,7 @@ distribution = module("simclr_tf.distribution")
 candidates = module("simclr_tf.losses.candidates")
 
 
-def unit_start(seed):
+def random_unit_rows(seed):
     """Make an initializer of variables whose rows are random directions.
 
     Args:
@@ -27,7 +27,7 @@ def unit_start(seed):
     return initializer
 
 
-def pushed(queue, vectors):
+def enqueue(queue, vectors):
     """Put the global batch in front of a queue, and drop its oldest rows.
 
     Inside `strategy.run` every replica gets the same rows in the same order.

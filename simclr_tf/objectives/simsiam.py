@@ -10,7 +10,7 @@ losses = module("simclr_tf.losses")
 metrics = module("simclr_tf.metrics")
 models = module("simclr_tf.models")
 
-COLLAPSED_STD = 0.05  # Of 1, where the projections point everywhere.
+COLLAPSED_STD = 0.05  # 1: directions spread evenly.
 SPREAD = Figure(
     "projection_std",
     "standard deviation of normalised projections (1: 1/sqrt(D), 0: collapsed)",
@@ -23,7 +23,7 @@ SPREAD = Figure(
 class SimSiamOptions(GuestOptions):
     """Options of SimSiam."""
 
-    name: str = option("simsiam", "What is learned, by its name.")
+    name: str = option("simsiam", "Name of the objective.")
     predictor_features: int = option(
         512,
         "Hidden width of the predictor, a quarter of the projections' (paper: 512).",
@@ -34,10 +34,11 @@ class SimSiamOptions(GuestOptions):
 
 
 class SimSiam(Objective):
-    """Negative cosine of a view's prediction and the other's projection, which is held.
+    """Negative cosine of a view's prediction and the other view's projection.
 
-    The paper's projection head has three layers of 2,048 (CIFAR: two). Its predictor
-    keeps the first learning rate; here that of the predictor falls with the others'.
+    No gradient flows through the projection. The paper's projection head has three
+    layers of 2,048 (CIFAR: two). The paper keeps the predictor's learning rate
+    constant; here it follows the schedule of all other layers.
 
     Args:
       predictor_features: int >= 1.
@@ -67,17 +68,17 @@ class SimSiam(Objective):
             losses.negative_cosine(predicted_a, b)
             + losses.negative_cosine(predicted_b, a)
         )
-        return loss, {"simsiam_loss": loss, "projection_std": spread((a, b))}
+        return loss, {"simsiam_loss": loss, "projection_std": projection_std((a, b))}
 
     def diagnose(self, figures, global_batch_size):
-        yield from collapsed_projections(figures)
+        yield from diagnose_collapse(figures)
 
     def memory(self, global_batch_size, replicas=1):
         return Memory(bytes_of(self.weights), "the predictor")
 
 
 def make_predictor(setting, hidden_features, **options):
-    """A PredictionHead for the projections of a Setting, built."""
+    """Build a PredictionHead for the projections of a Setting."""
     predictor = models.PredictionHead(
         hidden_features,
         synchronized=setting.synchronized,
@@ -89,7 +90,7 @@ def make_predictor(setting, hidden_features, **options):
 
 
 def predictions(predictor, projections, training):
-    """What a predictor makes of the projections of several views, in one pass.
+    """Apply a predictor to the projections of several views in one pass.
 
     Args:
       predictor: PredictionHead.
@@ -103,32 +104,32 @@ def predictions(predictor, projections, training):
     return tf.split(together, len(projections))
 
 
-def spread(projections):
-    """The value of `SPREAD`: over the global batch and all views, no gradient."""
+def projection_std(projections):
+    """Compute `SPREAD` over the global batch and all views, without a gradient."""
     together = tf.stop_gradient(tf.concat(projections, axis=0))
     return metrics.feature_standard_deviation(together)
 
 
-def collapsed_projections(figures):
-    """The diagnosis of projections that are all equal.
+def diagnose_collapse(figures):
+    """Diagnose projections that are all equal.
 
     Args:
       figures: dict of figure name to float, with `SPREAD`.
 
     Yields:
-      (name, sentence) as of `Objective.diagnose`, or nothing.
+      (name, sentence), see `Objective.diagnose`, or nothing.
     """
     std = figures.get("projection_std", 1.0)
     if std < COLLAPSED_STD:
         yield (
             "collapsed projections",
-            f"The projections have collapsed: their directions deviate by {std:.3f} of "
-            "what a spread of 1/sqrt(D) would be, so every view is predicted without "
-            "looking. Try a lower --base_learning_rate, a projection head "
+            f"The projections have collapsed: the standard deviation of their "
+            f"directions is {std:.3f} times 1/sqrt(D), so every view has the same "
+            "prediction. Try a lower --base_learning_rate, a projection head "
             "with batch norm, or a larger --batch_size.",
         )
 
 
 def bytes_of(variables):
-    """int, memory of variables on one replica."""
+    """Count the bytes of variables on one replica."""
     return sum(v.shape.num_elements() * v.dtype.size for v in variables)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from simclr_tf.config.schema import GuestOptions, option, require_positive
 from simclr_tf.errors import require
 from simclr_tf.lazy import module, tf
-from simclr_tf.objectives.nt_xent import logits_memory, stuck_at
+from simclr_tf.objectives.nt_xent import diagnose_stuck_loss, logits_memory
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Figure, Objective
 
 losses = module("simclr_tf.losses")
@@ -16,7 +16,7 @@ losses = module("simclr_tf.losses")
 class SupConOptions(GuestOptions):
     """Options of SupCon."""
 
-    name: str = option("sup_con", "What is learned, by its name.")
+    name: str = option("sup_con", "Name of the objective.")
     temperature: float = option(0.1, "Divides the similarities (paper: 0.1).")
 
     def check(self):
@@ -24,12 +24,12 @@ class SupConOptions(GuestOptions):
 
 
 class SupCon(Objective):
-    """Images of a class are pulled together; unlabelled ones learn as in NT-Xent.
+    """Pull images of a class together; unlabelled images learn as in NT-Xent.
 
-    The labels of the training images reach the encoder.
+    The encoder is trained with labels: it is not self-supervised.
 
     Args:
-      temperature: as of `simclr_tf.losses.sup_con`.
+      temperature: see `simclr_tf.losses.sup_con`.
 
     Source: Khosla et al., Supervised Contrastive Learning (2020), arXiv 2004.11362.
     """
@@ -81,7 +81,7 @@ class SupCon(Objective):
                 "No image of a batch shares its label with another, so sup_con learns "
                 "what nt_xent does. Use labelled images, or a larger --batch_size.",
             )
-        yield from stuck_at(
+        yield from diagnose_stuck_loss(
             math.log(2 * global_batch_size - 1),
             "ln(2 * batch - 1)",
             {**figures, "contrastive_accuracy": 0.0},

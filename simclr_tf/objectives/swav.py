@@ -1,4 +1,4 @@
-"""SwAV: views of an image predict the cluster that another of its views falls into."""
+"""SwAV: a view predicts the clusters of another view of the same image."""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ TOO_FEW_IN_USE = 2.0  # Prototypes.
 USAGE_FIGURES = (
     Figure(
         "prediction_entropy",
-        "entropy of a view's prediction (ln(K): it tells nothing)",
+        "entropy of a view's prediction (ln(K): all clusters alike)",
         unit="nats",
         better="lower",
         form=".2f",
@@ -46,10 +46,10 @@ class MultiCropOptions(GuestOptions):
 
     small_views: int = option(6, "Views of the small size, beside two full ones.")
     small_size_fraction: float = option(
-        0.43, "Side of a small view, of a full one's (paper: 96 / 224)."
+        0.43, "Side of a small view / side of a full view (paper: 96 / 224)."
     )
     small_crop_area: tuple[float, ...] = option(
-        (0.05, 0.14), "Least and largest part of an image that a small view shows."
+        (0.05, 0.14), "Smallest and largest share of an image that a small view shows."
     )
 
     def check(self):
@@ -77,16 +77,18 @@ class MultiCropOptions(GuestOptions):
 class SwAVOptions(MultiCropOptions):
     """Options of SwAV."""
 
-    name: str = option("swav", "What is learned, by its name.")
+    name: str = option("swav", "Name of the objective.")
     temperature: float = option(0.1, "Divides a prediction's scores (paper: 0.1).")
     prototypes: int = option(3000, "Clusters (paper: 3,000; small images: 512).")
     epsilon: float = option(0.05, "Smoothness of the codes (paper: 0.05, or 0.03).")
-    iterations: int = option(3, "Of Sinkhorn's algorithm (paper: 3).")
-    freeze_epochs: float = option(1.0, "Epochs at first in which prototypes stay.")
+    iterations: int = option(3, "Iterations of Sinkhorn's algorithm (paper: 3).")
+    freeze_epochs: float = option(
+        1.0, "First epochs in which the prototypes are not trained."
+    )
     queue_length: int = option(
         0,
-        "Earlier images that share the clusters with a small batch; whole batches of "
-        "them are kept (paper: 3,840 at batch 256; 0: none).",
+        "Projections of earlier images that are clustered together with the batch; "
+        "rounded to whole batches (paper: 3,840 at batch 256; 0: none).",
     )
     queue_start_epoch: int = option(15, "Epoch at which the queue begins to fill.")
 
@@ -102,19 +104,19 @@ class SwAVOptions(MultiCropOptions):
 
 
 class SwAV(Objective):
-    """Swapped prediction of codes that give every prototype its share of the batch.
+    """Swapped prediction of codes, with every prototype used equally often.
 
-    Both full views have codes; every view predicts those of the full views but its
-    own. The rows of the prototypes have length 1 in every step. The paper's full views
+    Both full views have codes; every view predicts the codes of the other full views.
+    The rows of the prototypes have length 1 in every step. The paper's full views
     show 0.14 of the image or more (`--augment.crop_area_min_fraction`), and its head
     has two layers, 2,048 wide and 128 at the end.
 
     Args:
-      temperature, epsilon, iterations: as of `simclr_tf.losses.swapped_prediction` and
+      temperature, epsilon, iterations: see `simclr_tf.losses.swapped_prediction` and
         `sinkhorn`.
       prototypes, queue_length, queue_start_epoch: int.
       freeze_epochs: float.
-      small_views, small_size_fraction, small_crop_area: as of ViewGroup.
+      small_views, small_size_fraction, small_crop_area: see ViewGroup.
 
     Source: Caron et al., Unsupervised Learning of Visual Features by Contrasting
     Cluster Assignments (2020), arXiv 2006.09882.
@@ -170,7 +172,7 @@ class SwAV(Objective):
         return loss, {"swav_loss": loss, **usage_figures(predictions)}
 
     def _codes(self, view, scores):
-        """Codes of a full view, of the batch or, once it is full, with the queue."""
+        """Compute the codes of a full view: of the batch, later with the queue."""
         options = {
             "epsilon": self.options.epsilon,
             "iterations": self.options.iterations,
@@ -178,7 +180,7 @@ class SwAV(Objective):
         alone = losses.sinkhorn(scores, **options)
         if self.queue is None:
             return alone
-        # Each replica brings its part of the queue, which all of them hold.
+        # All replicas hold the whole queue; each contributes its part of the rows.
         rows = self.queue.shape[1] // distribution.num_replicas()
         start = distribution.replica_offset(rows)
         own = tf.reshape(
@@ -193,12 +195,12 @@ class SwAV(Objective):
         return [([self.prototypes], tf.cast(step, tf.float32) < self.freeze_steps)]
 
     def after_update(self, outputs):
-        # Of length 1 before the next step, whatever the update has made of them.
+        # The update has changed the lengths; make them 1 again for the next step.
         changed = [(self.prototypes, tf.math.l2_normalize(self.prototypes, axis=1))]
         if self.queue is not None:
             newest = tf.stack(
                 [
-                    distribution.gather_across_replicas(unit_rows(z))
+                    distribution.gather_across_replicas(normalize_rows(z))
                     for z in outputs.projections[:2]
                 ]
             )
@@ -213,13 +215,13 @@ class SwAV(Objective):
         if abs(loss - even) < STUCK_TOLERANCE * even:
             yield (
                 "stuck",
-                f"The loss is stuck at {loss:.3f}: ln(prototypes) = {even:.3f} is what "
-                "predictions give that tell no cluster from another. Try "
+                f"The loss is stuck at {loss:.3f}: ln(prototypes) = {even:.3f} is the "
+                "loss of predictions that give all clusters the same weight. Try "
                 "--objective.epsilon=0.03, fewer --objective.prototypes, a longer "
                 "--objective.freeze_epochs, or, at small batches, an "
                 "--objective.queue_length.",
             )
-        yield from too_few_in_use(figures)
+        yield from diagnose_prototype_use(figures)
 
     def memory(self, global_batch_size, replicas=1):
         views = sum(group.count for group in self.view_groups)
@@ -241,8 +243,8 @@ def require_fitting_views(options, setting):
       setting: Setting.
 
     Raises:
-      ConfigError: an encoder of patches that do not make up a small view; with a size
-        that they do.
+      ConfigError: the patches of the encoder do not divide a small view; the message
+        names a size that they divide.
     """
     multiple = models.size_multiple(setting.encoder)
     for side in setting.image_shape[:2]:
@@ -258,13 +260,13 @@ def require_fitting_views(options, setting):
         )
 
 
-def unit_rows(rows):
-    """float32 `[N, D]` of length 1."""
+def normalize_rows(rows):
+    """Divide rows by their l2 norm: float32 `[N, D]`."""
     return tf.math.l2_normalize(tf.cast(rows, tf.float32), axis=1)
 
 
 def unit_rows_initializer(seed):
-    """A Keras initializer of rows that point everywhere, of length 1."""
+    """Make a Keras initializer of rows of length 1 in random directions."""
     normal = keras.initializers.RandomNormal(seed=seed)
     return lambda shape, dtype=None, **_: tf.math.l2_normalize(
         normal(shape, dtype), axis=1
@@ -272,7 +274,7 @@ def unit_rows_initializer(seed):
 
 
 def scores_of(projections, prototypes):
-    """Cosine similarities of the views' projections to prototypes of length 1.
+    """Compute cosine similarities of the views' projections to prototypes of length 1.
 
     Args:
       projections: sequence of `[N, D]`.
@@ -281,13 +283,13 @@ def scores_of(projections, prototypes):
     Returns:
       list of float32 `[N, K]`.
     """
-    together = unit_rows(tf.concat(projections, axis=0))
+    together = normalize_rows(tf.concat(projections, axis=0))
     scores = tf.matmul(together, prototypes, transpose_b=True)
     return tf.split(scores, len(projections))
 
 
 def usage_figures(predictions):
-    """The values of `USAGE_FIGURES`.
+    """Compute the values of `USAGE_FIGURES`.
 
     Args:
       predictions: float32 `[N, K]`, rows sum to 1.
@@ -308,14 +310,14 @@ def _entropy(probabilities):
     return -tf.reduce_sum(tf.math.xlogy(probabilities, probabilities), axis=-1)
 
 
-def too_few_in_use(figures):
-    """The diagnosis of images that have all fallen into one cluster.
+def diagnose_prototype_use(figures):
+    """Diagnose images that are all assigned to one cluster.
 
     Args:
       figures: dict of figure name to float, with `USAGE_FIGURES`.
 
     Yields:
-      (name, sentence) as of `Objective.diagnose`, or nothing.
+      (name, sentence), see `Objective.diagnose`, or nothing.
     """
     in_use = figures.get("outputs_in_use", math.inf)
     if in_use < TOO_FEW_IN_USE:

@@ -8,17 +8,19 @@ from simclr_tf.objectives.objective import Figure, Memory, Objective
 
 losses = module("simclr_tf.losses")
 
-COLLAPSED_HINGE = 0.9  # Of 0.99, where nothing varies.
+COLLAPSED_HINGE = 0.9  # The hinge is 0.99 where nothing varies.
 
 
 @dataclass(frozen=True)
 class VICRegOptions(GuestOptions):
     """Options of VICReg."""
 
-    name: str = option("vicreg", "What is learned, by its name.")
-    invariance_weight: float = option(25.0, "Of the views' distance (paper: 25).")
-    variance_weight: float = option(25.0, "Of the variance's hinge (paper: 25).")
-    covariance_weight: float = option(1.0, "Of the covariances (paper: 1).")
+    name: str = option("vicreg", "Name of the objective.")
+    invariance_weight: float = option(
+        25.0, "Weight of the views' distance (paper: 25)."
+    )
+    variance_weight: float = option(25.0, "Weight of the variance's hinge (paper: 25).")
+    covariance_weight: float = option(1.0, "Weight of the covariances (paper: 1).")
 
     def check(self):
         require_not_negative(
@@ -29,13 +31,13 @@ class VICRegOptions(GuestOptions):
 
 
 class VICReg(Objective):
-    """Views agree; each dimension varies over the global batch; no two vary together.
+    """Three terms: views agree, each dimension varies, no two dimensions correlate.
 
     The paper's projection head is wide: three layers of 8,192, without batch norm at
     the end.
 
     Args:
-      invariance_weight, variance_weight, covariance_weight: as of
+      invariance_weight, variance_weight, covariance_weight: see
         `simclr_tf.losses.vicreg`.
 
     Source: Bardes et al., VICReg (2022), arXiv 2105.04906.
@@ -53,7 +55,7 @@ class VICReg(Objective):
         ),
         Figure(
             "vicreg_variance",
-            "missing standard deviation of a dimension",
+            "shortfall of the standard deviation of a dimension below 1",
             better="lower",
             short="missing std",
         ),

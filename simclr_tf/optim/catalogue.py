@@ -21,11 +21,11 @@ def make_optimizer(
     trust_coefficient: float = 0.001,
     classic_momentum: bool = True,
 ) -> Optimizer:
-    """Make an optimizer from the catalogue; each takes the arguments that it has.
+    """Make an optimizer by its name; arguments that it does not have are ignored.
 
-    Weight decay means what the optimizer means by it: with `"lars"` it joins the
-    gradient, and the momentum; with `"lamb"` the direction, inside the trust ratio;
-    with `"sgd"` and `"adamw"` it is Keras's decoupled decay,
+    Weight decay depends on the optimizer: with `"lars"` it is added to the gradient,
+    before the momentum; with `"lamb"` to the direction, inside the trust ratio; with
+    `"sgd"` and `"adamw"` it is Keras's decoupled decay,
     w <- w - learning_rate * weight_decay * w at each step, outside the momentum (so for
     SGD with momentum 0.9 about a tenth of what the same number does in the gradient).
 
@@ -74,7 +74,7 @@ def make_optimizer(
 
 
 def learning_rate_schedule(optimizer: Optimizer) -> Schedule:
-    """Return the schedule that an optimizer was made with.
+    """Return the schedule of an optimizer.
 
     Args:
       optimizer: `keras.optimizers.Optimizer`, made with a schedule.
@@ -92,7 +92,7 @@ def learning_rate_schedule(optimizer: Optimizer) -> Schedule:
 
 
 def step_counters(optimizer: Optimizer) -> list[Variable]:
-    """Return the variables of an optimizer that only tell which step it is.
+    """Return the variables of an optimizer that only count steps.
 
     Args:
       optimizer: `keras.optimizers.Optimizer`, built.

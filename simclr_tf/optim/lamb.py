@@ -60,8 +60,8 @@ class LAMB(LayerWiseOptimizer):
         name: str = "LAMB",
         **kwargs: Any,
     ) -> None:
-        require(0 <= beta_1 < 1, "`beta_1` must lie in [0, 1).", beta_1=beta_1)
-        require(0 <= beta_2 < 1, "`beta_2` must lie in [0, 1).", beta_2=beta_2)
+        require(0 <= beta_1 < 1, "`beta_1` must be in [0, 1).", beta_1=beta_1)
+        require(0 <= beta_2 < 1, "`beta_2` must be in [0, 1).", beta_2=beta_2)
         require(epsilon > 0, "`epsilon` must be > 0.", epsilon=epsilon)
         super().__init__(
             learning_rate,

@@ -66,7 +66,7 @@ class LARS(LayerWiseOptimizer):
         name: str = "LARS",
         **kwargs: Any,
     ) -> None:
-        require(0 <= momentum < 1, "`momentum` must lie in [0, 1).", momentum=momentum)
+        require(0 <= momentum < 1, "`momentum` must be in [0, 1).", momentum=momentum)
         super().__init__(
             learning_rate,
             weight_decay=weight_decay,

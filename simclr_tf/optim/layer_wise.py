@@ -1,8 +1,8 @@
 """Base of the optimizers with one learning rate for each layer (LARS, LAMB).
 
 Such an optimizer scales the update of a variable w in direction u by a trust ratio,
-coefficient * ||w|| / ||u||. This class holds the ratio, the two lists of excluded
-variables and the weight decay; a subclass holds the direction: its `build` makes the
+coefficient * ||w|| / ||u||. This class has the ratio, the two lists of excluded
+variables and the weight decay; a subclass has the direction: its `build` makes the
 slots, its `update_step` the update.
 """
 
@@ -62,7 +62,7 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
         super().__init__(name=name, weight_decay=float(weight_decay), **kwargs)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.trust_coefficient = float(trust_coefficient)
-        # Frozen sets: Keras would track lists as parts of a checkpoint.
+        # Frozen sets: Keras would track lists and save them in checkpoints.
         self._undecayed = frozenset()
         self._unadapted = frozenset()
 
@@ -143,7 +143,7 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
         return tf.cast(ratio, variable.dtype)
 
     def _apply_weight_decay(self, variables):
-        """Do nothing in place of Keras's decoupled decay: `decayed` has done it."""
+        """Replace Keras's decoupled decay by nothing: `decayed` applies the decay."""
 
     def get_config(self) -> dict[str, Any]:
         """Return all constructor arguments, as JSON-able values; not the exclusions."""

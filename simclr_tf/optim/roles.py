@@ -23,19 +23,19 @@ def variables_by_role(
     *,
     probe: Layer | Sequence[Layer] | None = None,
 ) -> dict[str, list[Variable]]:
-    """Sort the variables that can be trained by what they do.
+    """Sort the trainable variables by their roles.
 
     - `"probe"`: everything in the layers given as `probe`.
     - `"normalization"`: gamma and beta of batch, layer and group normalization.
-    - `"bias"`: the `bias` of a layer, and whatever else has fewer than two axes
+    - `"bias"`: the `bias` of a layer, and all other variables with fewer than two axes
       (per-channel scales, a learned scalar).
     - `"kernel"`: all others.
 
-    A layer class that knows better (a learned token is no kernel) states the roles in
-    its attribute `variable_roles`, a dict of attribute name to role.
+    A layer class can state other roles in its attribute `variable_roles`, a dict of
+    attribute name to role (a learned token is not a kernel).
 
     Layers are found at any depth: in nested models, lists, dicts and wrappers. Frozen
-    ones count too, so that exclusions still hold when they are thawed.
+    layers are included, so that exclusions still hold when they are unfrozen.
 
     Args:
       model_or_layers: a built `keras.Model` or layer, or a list of them.
@@ -140,7 +140,7 @@ def apply_exclusions(
         optimizer.exclude_from_weight_decay(var_list=excluded)
     except ConfigError:
         raise
-    except ValueError as error:  # Keras's own word for "already built".
+    except ValueError as error:  # Keras's error if it is already built.
         raise ConfigError(
             "Variables can be excluded only before the optimizer's first step; make "
             f"a new optimizer. {received_text(optimizer=optimizer.name)}"
@@ -184,7 +184,7 @@ def _as_list(layers):
 
 
 def _layers_within(roots):
-    """List `roots` and every layer inside them, but metrics (layers to Keras)."""
+    """List `roots` and every layer inside them, without metrics (layers in Keras)."""
     modules = [module for root in roots for module in (root, *root.submodules)]
     return [
         module
@@ -195,14 +195,14 @@ def _layers_within(roots):
 
 
 def _trainable_variables(roots):
-    """List what can be trained, frozen or not, once: all but moving statistics."""
+    """List all variables except moving statistics, frozen ones too, each once."""
     variables = {id(v): v for root in roots for v in root.weights if v.trainable}
     return list(variables.values())
 
 
 def _require_built(layers):
-    # A model's own `built` is no evidence where `build` is Keras's: a model that only
-    # has a `train_step` is never called itself. Only layers that make variables count.
+    # `built` of a model with Keras's own `build` means little: a model with only a
+    # `train_step` is never called. So only layers with their own `build` are checked.
     nothing_to_build = (
         keras.layers.Layer.build,
         keras.Model.build,

@@ -1,8 +1,8 @@
-"""Lookahead and weight averages around any optimizer of the catalogue.
+"""Lookahead and weight averages for any optimizer.
 
-The wrappers are those of TensorFlow Addons. They were written for Keras's legacy
-optimizers; here they are between two of Keras's present ones: outside, `Wrapped`
-looks to Keras like any optimizer; inside, each of Addons' updates calls ours.
+The wrappers are those of TensorFlow Addons, written for Keras's legacy optimizers. Here
+`Wrapped` is a present Keras optimizer that calls an update of Addons, which in turn
+calls the inner present optimizer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def wrap_optimizer(
     swa_period_steps: int = 10,
     average_decay: float = 0.99,
 ) -> Optimizer:
-    """Wrap an optimizer: another rule averages or resets its weights.
+    """Wrap an optimizer with a rule that averages or resets the weights.
 
     With w the weights after each step of `optimizer`, k the number of steps done:
 
@@ -65,7 +65,7 @@ def wrap_optimizer(
     )
     require(
         0 < lookahead_step_size <= 1,
-        "`lookahead_step_size` must lie in (0, 1].",
+        "`lookahead_step_size` must be in (0, 1].",
         lookahead_step_size=lookahead_step_size,
     )
     require(
@@ -80,7 +80,7 @@ def wrap_optimizer(
     )
     require(
         0 <= average_decay < 1,
-        "`average_decay` must lie in [0, 1).",
+        "`average_decay` must be in [0, 1).",
         average_decay=average_decay,
     )
     if name not in WRAPPERS:
@@ -132,8 +132,8 @@ class Wrapped(keras.optimizers.Optimizer):
         self.inner_optimizer = inner_optimizer
         self._learning_rate = inner_optimizer._learning_rate
         self._slot_name = slot_name
-        # In a namespace, so that a checkpoint holds `copies` and nothing of a legacy
-        # optimizer's own format.
+        # In a namespace, so that a checkpoint has `copies` but no variables in the
+        # format of a legacy optimizer.
         self._addons = types.SimpleNamespace(wrapper=wrapper)
         self.copies = []
 
@@ -154,7 +154,7 @@ class Wrapped(keras.optimizers.Optimizer):
     @property
     def variables(self):
         """All variables: the inner optimizer's, and the copies."""
-        # The inner optimizer's first is its own step counter, replaced by ours.
+        # The inner optimizer's first variable is its step counter, replaced by ours.
         return [*self._variables, *self.inner_optimizer._variables[1:], *self.copies]
 
     def build(self, var_list):
@@ -167,7 +167,7 @@ class Wrapped(keras.optimizers.Optimizer):
         if getattr(self, "_built", False):
             return
         wrapper = self._addons.wrapper
-        # One step counter for all, made here: later, inside a graph, is too late.
+        # One step counter for all, made here: inside a graph it would be too late.
         for optimizer in (self.inner_optimizer, wrapper, wrapper._optimizer):
             optimizer.iterations = self.iterations
         self.inner_optimizer.build(var_list)
@@ -190,7 +190,7 @@ class Wrapped(keras.optimizers.Optimizer):
 
 
 class _AsLegacy(keras.optimizers.legacy.Optimizer):
-    """The optimizer that Addons' wrappers need, around one of Keras's present ones."""
+    """A legacy optimizer for Addons' wrappers that calls a present Keras optimizer."""
 
     def __init__(self, optimizer):
         super().__init__(name=optimizer.name)
@@ -200,7 +200,7 @@ class _AsLegacy(keras.optimizers.legacy.Optimizer):
         """Do nothing: `Wrapped.build` has made the slots."""
 
     def _create_hypers(self):
-        """Do nothing: the present optimizer holds its own."""
+        """Do nothing: the present optimizer has its own."""
 
     def _prepare_local(self, var_device, var_dtype, apply_state):
         """Do nothing: `Wrapped` computes the learning rate once a step."""

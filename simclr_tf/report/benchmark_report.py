@@ -1,4 +1,4 @@
-"""What a benchmark found, as a table."""
+"""The table of a benchmark's results."""
 
 from simclr_tf.benchmarks import spread
 from simclr_tf.errors import DataError
@@ -9,7 +9,7 @@ _HEADER = ("benchmark", "case", "variant", "rate", "cost", "times as fast")
 
 
 def benchmark_markdown(records):
-    """A table of benchmarks, and on which machine they ran.
+    """Write a table of benchmarks, and on which machine they ran.
 
     Args:
       records: list of Record.
@@ -91,7 +91,7 @@ def _bytes(number):
 
 
 def _three_digits(value):
-    """Three significant digits, without an exponent.
+    """Format a number with three significant digits, without an exponent.
 
     Example:
       >>> _three_digits(12345.6), _three_digits(0.01234)

@@ -1,7 +1,7 @@
-"""What a report is made of, whatever it is written as: HTML or Markdown.
+"""The parts of a report, independent of its format (HTML or Markdown).
 
 A page has sections, a section has blocks. Blocks hold numbers, words and pixels, no
-markup: `pages` writes them. A `drawing.Drawing` is a block too.
+markup: `pages.py` writes them in each format. A `drawing.Drawing` is a block too.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ class Curves:
       title: str.
       lines: dict of name to (x, y), sequences of floats of one length.
       x_label: str.
-      value_format: str for `format`, of a value in words: ".3f", ".1%".
+      value_format: str for `format`, for the text of a value: ".3f", ".1%".
     """
 
     title: str
@@ -70,7 +70,7 @@ class Tile:
       caption: str.
       mark: None, "same" or "other": the colour of its frame.
       group: str or None, the class by which readers filter.
-      detail: str, a longer caption, as the name of a file.
+      detail: str, a longer caption, such as the name of a file.
     """
 
     image: np.ndarray
@@ -88,8 +88,8 @@ class Gallery:
       title: str.
       rows: tuple of (title, tuple of Tile).
       legend: tuple of (text, mark).
-      beside: int, rows that belong together, beside each other where there is room.
-      together: int, tiles that no line break may part.
+      beside: int, successive rows that are shown next to each other if there is room.
+      together: int, successive tiles that must stay on one line.
     """
 
     title: str
@@ -140,7 +140,7 @@ class Picture:
     Attributes:
       title: str.
       png: bytes.
-      svg: bytes, the same as a file of its own, or None: an HTML page shows it.
+      svg: bytes, the same picture as an SVG file, for HTML pages; or None.
     """
 
     title: str
@@ -149,7 +149,7 @@ class Picture:
 
 
 @dataclasses.dataclass(frozen=True)
-class Section:
+class PageSection:
     """A headed part of a page; `blocks` is a tuple of the classes above."""
 
     title: str
@@ -163,7 +163,7 @@ class Page:
     Attributes:
       title: str.
       subtitle: str, one line below it.
-      sections: tuple of Section.
+      sections: tuple of PageSection.
     """
 
     title: str
@@ -172,7 +172,7 @@ class Page:
 
 
 def class_name(label, classes):
-    """The name of a label; its number where it has none, "unlabelled" below 0.
+    """Name a label: its number where it has no name, "unlabelled" below 0.
 
     Example:
       >>> class_name(1, ("cat", "dog")), class_name(7, None), class_name(-1, None)

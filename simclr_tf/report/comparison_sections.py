@@ -2,7 +2,7 @@
 
 from simclr_tf.config.schema import flatten
 from simclr_tf.evaluation import EVALUATION_FILE, THIS_ENCODER
-from simclr_tf.report.blocks import Section, Table, Text
+from simclr_tf.report.blocks import PageSection, Table, Text
 from simclr_tf.report.figures import intervals_drawing
 from simclr_tf.report.result_figures import interval_of
 from simclr_tf.report.run_sections import cost_rows, curve_section, end_section
@@ -16,21 +16,21 @@ _TITLES = {
 
 
 def comparison_sections(runs, learned=()):
-    """The sections of a comparison page.
+    """Make the sections of a comparison page.
 
     Args:
       runs: list of RunFiles, at least two, with names that tell them apart.
       learned: sections on images, shown after the results.
 
     Returns:
-      list of Section.
+      list of PageSection.
     """
     sections = [_results(runs, file, title) for file, title in _TITLES.items()]
     if not any(sections):
         note = (
             "None of the runs has been evaluated: `simclr-tf evaluate --workdir=RUN`."
         )
-        sections = [Section("Evaluation", (Text(note, "note"),))]
+        sections = [PageSection("Evaluation", (Text(note, "note"),))]
     sections += [
         _options(runs),
         *learned,
@@ -42,7 +42,7 @@ def comparison_sections(runs, learned=()):
 
 
 def differing_options(configs):
-    """The options in which configs differ.
+    """Find the options in which configs differ.
 
     Args:
       configs: list of Config.
@@ -70,15 +70,15 @@ def _options(runs):
     )
     title = "What differs"
     if not rows:
-        return Section(title, (Text("All options are the same."),))
-    return Section(
+        return PageSection(title, (Text("All options are the same."),))
+    return PageSection(
         title,
         (Table(("option", *(run.name for run in runs)), rows, "l" * (len(runs) + 1)),),
     )
 
 
 def _results(runs, file, title):
-    """One table of a file of results: a row a measurement, a column a run."""
+    """Tabulate one file of results: a row a measurement, a column a run."""
     cells = {}
     for place, run in enumerate(runs):
         if file in run.results:
@@ -113,8 +113,8 @@ def _results(runs, file, title):
             best,
         ),
         Text(
-            "The best of a row is marked. In brackets 95 % intervals for the test "
-            "images being a sample; ± is the standard deviation over draws or seeds. "
+            "The best of a row is marked. In brackets: 95 % intervals, as the test "
+            "images are a sample; ± is the standard deviation over draws or seeds. "
             "Where intervals overlap, the order may be chance."
         ),
     ]
@@ -122,16 +122,16 @@ def _results(runs, file, title):
     if len(sets) > 1:
         blocks.append(
             Text(
-                "These were not measured on the same images: "
+                "These results are not of the same test images: "
                 f"{', '.join(sorted(sets))}.",
                 "warning",
             )
         )
-    return Section(title, tuple(blocks))
+    return PageSection(title, tuple(blocks))
 
 
 def _row(found, file):
-    """(what was measured how, of which representation)."""
+    """Identify a row: (what was measured how, of which representation)."""
     if file == EVALUATION_FILE:
         return protocol_title(found), found.representation
     place = found.settings.get("data") or found.settings.get("budget", found.protocol)
@@ -147,6 +147,6 @@ def _cost(runs):
         (name, *(str(each.get(name, "")) for each in versions))
         for name in dict.fromkeys(name for each in versions for name in each)
     ]
-    return Section(
+    return PageSection(
         "Environment and cost", (Table(("", *(run.name for run in runs)), tuple(rows)),)
     )

@@ -1,8 +1,8 @@
-"""One palette, and one kind of figure: matplotlib's, as SVG in a page and as PNG.
+"""Figures by matplotlib, as SVG in a page and as PNG, with one palette.
 
-Colours have names. A page sets them for its light and its dark scheme, and the SVG
-refers to them by name; a PNG has the light ones. Names of classes and files are text,
-never formulas or markup. Figures are objects: pyplot and its global state are not used.
+Colours have names. A page defines them for its light and its dark scheme, and the SVG
+refers to the names; a PNG has the light colours. Names of classes and files are text,
+never formulas or markup. pyplot and its global state are not used.
 """
 
 import io
@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 from simclr_tf.errors import ConfigError
 from simclr_tf.files import write_atomically
 
-# Name -> (light, dark). c0 to c9 begin with Okabe and Ito's: told apart with any kind
-# of colour vision. c0 frames what is right, c1 what is wrong.
+# Name -> (light, dark). c0 to c9 begin with the colours of Okabe and Ito, which people
+# with colour blindness can distinguish. c0 frames what is right, c1 what is wrong.
 COLORS = {
     "paper": ("#FFFFFF", "#14181F"),
     "panel": ("#F5F6F8", "#1E242D"),
@@ -40,7 +40,7 @@ PAPER, PANEL, INK, FAINT, RULE = (
 SERIES = tuple(COLORS[f"c{number}"][0] for number in range(10))
 CORRECT, INCORRECT = SERIES[0], SERIES[1]
 MARKERS, DASHES = "os^DvPX*", ("-", "--", "-.", ":")
-# (colour, marker, dashes) of the lines of a figure: told apart in print too.
+# (colour, marker, dashes) of the lines of a figure, distinguishable in print too.
 STYLES = tuple(
     (color, MARKERS[number % 8], DASHES[number % 4])
     for number, color in enumerate(SERIES)
@@ -74,12 +74,12 @@ _SETTINGS = {
 
 
 class Drawing:
-    """One figure with the words that its marks show to a pointer.
+    """One figure with hover text on its marks.
 
     Args:
       width, height: float, inches.
       draw: function of (matplotlib Figure, this Drawing) that draws.
-      title: str, told to readers who do not see the figure.
+      title: str, read aloud by screen readers.
 
     Raises:
       ConfigError: matplotlib is missing.
@@ -108,7 +108,7 @@ class Drawing:
             draw(self._figure, self)
 
     def name_marks(self, artist, words, **attributes):
-        """Give each mark of an artist its words, and `data-` attributes.
+        """Give each mark of an artist its hover text, and `data-` attributes.
 
         Args:
           artist: matplotlib artist: a line or a collection with a mark for each of
@@ -121,7 +121,7 @@ class Drawing:
         self._words[name] = (words, attributes)
 
     def png(self, pixels_an_inch=140):
-        """The figure as bytes of a PNG on white."""
+        """Return the figure as the bytes of a PNG on white."""
         return self._saved(format="png", dpi=pixels_an_inch, facecolor=PAPER)
 
     def save(self, path):
@@ -138,10 +138,10 @@ class Drawing:
         write_atomically(path, content, make_folder=True)
 
     def svg(self, *, stands_alone=False):
-        """The figure as an `<svg>` element whose colours are those of the page.
+        """Return the figure as an `<svg>` element in the colours of the page.
 
         Args:
-          stands_alone: bool, whether it brings both colour schemes itself.
+          stands_alone: bool, whether the SVG defines both colour schemes itself.
 
         Returns:
           str.
@@ -193,13 +193,13 @@ class Drawing:
         buffer = io.BytesIO()
         settings = {**_SETTINGS, "svg.hashsalt": plain(self.title)}
         with self._context(settings), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # A font that lacks a letter.
+            warnings.simplefilter("ignore")  # The font may lack a letter.
             self._figure.savefig(buffer, **options)
         return buffer.getvalue()
 
 
 def _by_name(value):
-    """A style whose colours are the page's, and whose letters are too."""
+    """Set a style that takes colours and letters from the page."""
     value = re.sub(r"font-family: [^;]*;? ?", "", value)
     for name, (light, _) in COLORS.items():
         value = value.replace(light.lower(), f"var(--{name},{light.lower()})")
@@ -217,7 +217,7 @@ def _add_words(element, words, attributes):
 
 
 def plain(text):
-    r"""Text that every file and font takes: what cannot be printed is a �.
+    r"""Replace what cannot be printed by �, so that every file and font takes the text.
 
     Example:
       >>> plain("a\0b")
@@ -230,6 +230,6 @@ def plain(text):
 
 
 def short(text, most=22):
-    """Text cut to a length, with a mark where it was cut."""
+    """Cut a text to a length, with a mark where it was cut."""
     text = plain(text)
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,4 +1,4 @@
-"""Every chart, drawn once: curves, maps, confusion, intervals, trends."""
+"""All charts: curves, maps, confusion matrices, intervals, trends."""
 
 import itertools
 
@@ -64,7 +64,7 @@ def lines_drawing(curves, *, has_legend=True):
             )
             _name_points(axes, drawing, xs, ys, words)
         first, last = axes.dataLim.intervalx
-        if last - first < 1:  # Whole numbers on the axis of one epoch too.
+        if last - first < 1:  # With one epoch the axis would have fractions.
             axes.set_xlim(first - 1, last + 1)
         axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
         if curves.value_format.endswith("%"):
@@ -248,8 +248,8 @@ def trends_drawing(lines, title, *, x_label, y_label, is_logarithmic=(True, Fals
     """Draw numbers with errors over a size, a line a method.
 
     Args:
-      lines: dict of name to list of (x, y, below, above): y reaches from y - below to
-        y + above.
+      lines: dict of name to list of (x, y, below, above): the error bar reaches from
+        y - below to y + above.
       title, x_label, y_label: str.
       is_logarithmic: (bool, bool), of the axes.
 
@@ -310,7 +310,7 @@ def _legend(figure, axes, lines):
 
 
 def _thinned(xs, ys):
-    """Finite points, at most `_POINTS_A_LINE` and the last."""
+    """Keep finite points, at most `_POINTS_A_LINE` and the last."""
     xs, ys = np.asarray(xs, np.float64), np.asarray(ys, np.float64)
     finite = np.isfinite(xs) & np.isfinite(ys)
     xs, ys = xs[finite], ys[finite]

@@ -61,8 +61,8 @@ def neighbours_gallery(gallery, test, queries, found, *, is_comparison=False):
     Args:
       gallery, test: ImageRows, or objects with the same attributes.
       queries: int `[Q]`, rows of `test`.
-      found: dict of title to (rows of `gallery` `[Q, k]`, similarities `[Q, k]`), as
-        of `simclr_tf.evaluation.nearest_neighbours`.
+      found: dict of title to (rows of `gallery` `[Q, k]`, similarities `[Q, k]`), see
+        `simclr_tf.evaluation.nearest_neighbours`.
       is_comparison: bool, whether to mark the title with the most neighbours of the
         query's class.
 
@@ -114,13 +114,13 @@ def neighbours_gallery(gallery, test, queries, found, *, is_comparison=False):
 
 
 def mistakes_gallery(test, rows, predictions, scores):
-    """Show images that a classifier takes for another class.
+    """Show images that a classifier assigns to a wrong class.
 
     Args:
       test: ImageRows with labels, or an object with the same attributes.
       rows: int `[n]`, rows of `test`, the worst mistake first.
-      predictions: int, the class that each of `test` is taken for.
-      scores: float or None, how sure the classifier is of it, in [0, 1].
+      predictions: int, the class that the classifier predicts for each of `test`.
+      scores: float in [0, 1], the confidence of each prediction, or None.
 
     Returns:
       Gallery.
@@ -143,8 +143,8 @@ def has_labels(images):
     return images.labels is not None and bool(np.any(np.asarray(images.labels) >= 0))
 
 
-def one_a_class(labels, number, seed):
-    """Rows of a random image of each class in turn, until there are enough.
+def one_per_class(labels, number, seed):
+    """Draw the row of a random image of each class in turn, until there are enough.
 
     Args:
       labels: int array `[n]`, negative for unlabelled images, which are left out.
@@ -155,7 +155,7 @@ def one_a_class(labels, number, seed):
       int64 array of at most `number` rows.
 
     Example:
-      >>> sorted(one_a_class(np.array([5, 5, 5, 9]), 2, seed=0).tolist())[-1]
+      >>> sorted(one_per_class(np.array([5, 5, 5, 9]), 2, seed=0).tolist())[-1]
       3
     """
     order = np.random.default_rng(seed).permutation(np.flatnonzero(labels >= 0))
@@ -167,7 +167,7 @@ def one_a_class(labels, number, seed):
 
 
 def _is_best(right, title):
-    """Whether a title has the most, and not all have as many."""
+    """Tell whether a title has the most correct, and not all have as many."""
     return right[title] == max(right.values()) > min(right.values())
 
 
@@ -284,7 +284,7 @@ def _place_rows(gallery, top, texts, tiles):
 
 
 def displayable(images):
-    """Images as matplotlib shows them.
+    """Convert images to what matplotlib shows.
 
     Args:
       images: `[N, H, W, C]`, uint8 or float in [0, 1].
@@ -305,5 +305,5 @@ def displayable(images):
     if images.dtype == np.uint8:
         images = images / np.float32(255)
     images = np.clip(images.astype(np.float32), 0, 1)
-    # Of other channels than grey or RGB: the first three, or the first.
+    # Of more channels, the first three are shown; of two, the first.
     return images[..., :3] if images.shape[-1] >= 3 else images[..., 0]

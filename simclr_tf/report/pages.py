@@ -1,4 +1,4 @@
-"""Pages: one HTML file that needs nothing else, or Markdown with its figures beside it.
+"""Pages: one self-contained HTML file, or Markdown with its figures beside it.
 
 Both are Jinja2 templates over the same blocks, and both show the same figures.
 """
@@ -18,8 +18,8 @@ from simclr_tf.report.blocks import (
     Curves,
     FeatureMaps,
     Gallery,
+    PageSection,
     Picture,
-    Section,
     Text,
     class_name,
 )
@@ -61,7 +61,7 @@ def write_page(page, output, name="report", command=None):
     """
     output = pathlib.Path(output).expanduser()
     if command is not None:
-        made = Section("Command", (Text(f"`{command}`", "note"),))
+        made = PageSection("Command", (Text(f"`{command}`", "note"),))
         page = dataclasses.replace(page, sections=(*page.sections, made))
     if output.suffix in (".html", ".md"):
         paths = [output]
@@ -72,13 +72,13 @@ def write_page(page, output, name="report", command=None):
             text = html_of(page)
         else:
             text = _markdown_of(page, path.parent)
-        # Names of files may hold bytes that are no UTF-8.
+        # File names may hold bytes that are not UTF-8.
         write_atomically(path, text.encode("utf-8", "replace"), make_folder=True)
     return paths
 
 
 def prepare_output(output, packages=("matplotlib", "jinja2")):
-    """Check before the work that the page can be written.
+    """Check, before the work, that the page can be written.
 
     Args:
       output: path, as for `write_page`.
@@ -98,7 +98,7 @@ def prepare_output(output, packages=("matplotlib", "jinja2")):
 
 
 def html_of(page):
-    """The text of a page's HTML file.
+    """Write the text of a page's HTML file.
 
     Readable on a phone and in both colour schemes; images are data URIs, figures are
     SVG with hover titles. A short script shows thumbnails, enlarges what is clicked,
@@ -114,7 +114,7 @@ def html_of(page):
       ConfigError: Jinja2 or matplotlib is missing.
 
     Example:
-      >>> from simclr_tf.report.blocks import Page, Section, Text
+      >>> from simclr_tf.report.blocks import Page, PageSection, Text
       >>> "<h1>A &amp; B</h1>" in html_of(Page("A & B", "", ()))
       True
     """
@@ -142,7 +142,7 @@ def html_of(page):
 
 
 def _markdown_of(page, folder):
-    """The text of a page's Markdown file; its pictures are written into `figures/`."""
+    """Write the text of a page's Markdown file, and its pictures into `figures/`."""
     used = set()
 
     def pictures(block, section, number):
@@ -174,7 +174,7 @@ def _environment(autoescape):
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        # Names of files may hold anything; markup is a class of its own.
+        # File names may hold anything, so text is escaped; Markup is not.
         finalize=lambda value: plain(value) if type(value) is str else value,
     )
     environment.filters.update(grouped=_grouped, plain=plain)
@@ -182,16 +182,16 @@ def _environment(autoescape):
 
 
 def _grouped(blocks):
-    """Runs of blocks of one kind, with its name: charts stand beside each other."""
+    """Group successive blocks of one kind: charts stand beside each other."""
     for kind, group in itertools.groupby(blocks, key=type):
         yield kind.__name__, list(group)
 
 
 def _drawings_of(block, number=0):
-    """Drawings of a block that is the `number`-th of its kind in a row."""
+    """Return the drawings of a block that is the `number`-th of its kind in a row."""
     if isinstance(block, Drawing):
         return [block]
-    if isinstance(block, Curves):  # Many lines are named once.
+    if isinstance(block, Curves):  # The legend is drawn once.
         has_legend = number == 0 or len(block.lines) <= 4
         return [lines_drawing(block, has_legend=has_legend)]
     if isinstance(block, FeatureMaps):
@@ -200,7 +200,7 @@ def _drawings_of(block, number=0):
 
 
 def _pngs_of(block, section, number):
-    """(title, PNG) of each picture of a block."""
+    """Yield (title, PNG) of each picture of a block."""
     if isinstance(block, Picture):
         return [(block.title, block.png)]
     if isinstance(block, Gallery):
@@ -213,7 +213,7 @@ def _pngs_of(block, section, number):
 
 
 def _groups_of(page):
-    """Names of the classes that a reader can choose, in alphabetical order."""
+    """List the classes that a reader can choose, in alphabetical order."""
     found = set()
     for section in page.sections:
         for block in section.blocks:
@@ -225,7 +225,7 @@ def _groups_of(page):
 
 
 def _sprite(maps):
-    """The thumbnails of a FeatureMaps in one image, with its measures."""
+    """Put the thumbnails of a FeatureMaps into one image; return it with its sizes."""
     sheet, columns = sprite_sheet(thumbnails(maps.images, _MAP_PIXELS))
     height, width = thumbnails(maps.images[:1], _MAP_PIXELS).shape[1:3]
     return {
@@ -238,7 +238,7 @@ def _sprite(maps):
 
 
 def _picture_uri(picture):
-    """A picture as an image of its own: scripts in a file do not run in the page."""
+    """Embed a picture as an image: scripts in its file do not run in the page."""
     if picture.svg is None:
         return _data_uri(picture.png)
     return _data_uri(picture.svg, "image/svg+xml")

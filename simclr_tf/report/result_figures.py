@@ -26,7 +26,7 @@ def accuracies_of(results):
 
 
 def interval_of(measurement):
-    """(value, low, high) of a measurement: its interval, or one standard deviation."""
+    """Return (value, low, high) of a measurement: its interval, or one deviation."""
     value = measurement.value
     if measurement.std is not None:
         return value, value - measurement.std, value + measurement.std

@@ -3,7 +3,7 @@
 import dataclasses
 
 from simclr_tf.errors import DataError
-from simclr_tf.evaluation.finetune import PROTOCOL as FINE_TUNE
+from simclr_tf.evaluation.few_labels import PROTOCOL as FINE_TUNE
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.report.blocks import Text
 from simclr_tf.report.result_tables import finetune_table, results_table
@@ -13,7 +13,7 @@ FROZEN, FINE_TUNING = "Frozen features", "Fine-tuning"
 
 
 def results_as_blocks(results):
-    """What one file of results holds, as blocks of a page.
+    """Turn one file of results into blocks of a page.
 
     Args:
       results: simclr_tf.evaluation.Results.
@@ -52,7 +52,7 @@ def results_as_blocks(results):
 
 
 def result_sections(results):
-    """The sections of a card on one file of results.
+    """Make the sections of a card on one file of results.
 
     Args:
       results: simclr_tf.evaluation.Results.
@@ -67,7 +67,7 @@ def result_sections(results):
 
 
 def seconds_of(results):
-    """How long measuring took, in seconds; 0 where it is not known.
+    """Return how long the measurement took, in seconds; 0 where it is not known.
 
     A protocol that was interrupted took longer than the call that ended it.
 
@@ -89,7 +89,7 @@ def seconds_of(results):
 
 
 def _origin(results):
-    """What made a file of results, and how long it took."""
+    """Name what made a file of results, and how long it took."""
     seconds = seconds_of(results)
     took = f" in {wall_time_text(seconds)}" if seconds else ""
     if results.command is None:

@@ -2,7 +2,7 @@
 
 from simclr_tf.evaluation import RAW_PIXELS, THIS_ENCODER
 from simclr_tf.evaluation.distillation import AGREE, CLASSIFY, STUDENT, TEACHER
-from simclr_tf.evaluation.finetune import FINE_TUNED, FROM_SCRATCH
+from simclr_tf.evaluation.few_labels import FINE_TUNED, FROM_SCRATCH
 from simclr_tf.markdown import prose
 from simclr_tf.report.blocks import Table, Text
 from simclr_tf.report.tables import (
@@ -14,16 +14,16 @@ from simclr_tf.report.tables import (
 
 
 def results_table(results):
-    """The table of an evaluation: representations against protocols, in percent.
+    """Tabulate an evaluation: representations against protocols, in percent.
 
     Single runs carry their 95 % interval, means over draws their standard deviation.
-    A last row says how far this encoder is above the raw pixels.
+    The last row is the difference of this encoder and the raw pixels.
 
     Args:
       results: Results of `simclr_tf.evaluation`.
 
     Returns:
-      (Table, Text): the numbers, and what the columns are.
+      (Table, Text): the numbers, and an explanation of the columns.
 
     Example:
       >>> from simclr_tf.evaluation import Measurement, Results
@@ -45,15 +45,15 @@ def results_table(results):
 
 
 def results_markdown(results):
-    """The table of an evaluation as Markdown; see `results_table`."""
+    """Write the table of an evaluation as Markdown; see `results_table`."""
     return markdown_of(results_table(results))
 
 
 def finetune_table(results):
-    """The table of a fine-tuning: label budgets against methods, in percent.
+    """Tabulate a fine-tuning: label budgets against methods, in percent.
 
-    Where the encoder was fine-tuned and trained from scratch, a last column says how
-    far the former is above the latter.
+    If the encoder was both fine-tuned and trained from scratch, the last column is the
+    difference of the two.
 
     Args:
       results: Results with measurements of the protocol "fine_tune".
@@ -101,12 +101,12 @@ def finetune_table(results):
 
 
 def finetune_markdown(results):
-    """The table of a fine-tuning as Markdown; see `finetune_table`."""
+    """Write the table of a fine-tuning as Markdown; see `finetune_table`."""
     return markdown_of(finetune_table(results))
 
 
 def transfer_table(results):
-    """The table of a transfer: data sets against methods, in percent.
+    """Tabulate a transfer: data sets against methods, in percent.
 
     Args:
       results: Results whose measurements name in `settings["data"]` their data set.
@@ -145,12 +145,12 @@ def transfer_table(results):
 
 
 def transfer_markdown(results):
-    """The table of a transfer as Markdown; see `transfer_table`."""
+    """Write the table of a transfer as Markdown; see `transfer_table`."""
     return markdown_of(transfer_table(results))
 
 
 def distill_markdown(results):
-    """The table of a distillation: teacher and student side by side.
+    """Write the table of a distillation: teacher and student side by side.
 
     Args:
       results: Results of `simclr_tf.evaluation.distill`.
@@ -216,7 +216,7 @@ def _spread(results):
 
 
 def _legend(results, protocols):
-    """What the columns are, with the settings that matter."""
+    """Explain the columns, with the settings that matter."""
     parts = []
     if (knn := protocols.get("weighted_knn")) is not None and knn.settings:
         k, temperature = knn.settings["k"], knn.settings["temperature"]
@@ -237,7 +237,7 @@ def _legend(results, protocols):
 
 
 def _trained_layers(protocols):
-    """What the linear layers trained by steps have in common."""
+    """Describe what the linear layers that are trained by steps have in common."""
     trained = [m for m in protocols.values() if "base_learning_rate" in m.settings]
     if trained:
         titles = [protocol_title(m).removeprefix("linear, ") for m in trained]

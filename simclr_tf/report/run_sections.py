@@ -1,4 +1,4 @@
-"""The sections of a report that need nothing but a run's files."""
+"""The sections of a report that need only the files of a run."""
 
 from simclr_tf.config import Config
 from simclr_tf.config.presets import PRESETS, get_preset
@@ -6,7 +6,7 @@ from simclr_tf.config.schema import differences
 from simclr_tf.evaluation import TRANSFER_FILE
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.objectives import figures_of
-from simclr_tf.report.blocks import Curves, Section, Table, Text
+from simclr_tf.report.blocks import Curves, PageSection, Table, Text
 from simclr_tf.report.result_figures import accuracies_of, accuracy_against_labels
 from simclr_tf.report.result_sections import (
     FINE_TUNING,
@@ -21,13 +21,13 @@ _DRAWINGS = {FROZEN: accuracies_of, FINE_TUNING: accuracy_against_labels}
 
 
 def configuration_section(run):
-    """What differs from the preset, and what the run started from.
+    """Show what differs from the preset, and what the run started from.
 
     Args:
       run: RunFiles.
 
     Returns:
-      Section.
+      PageSection.
     """
     config = run.config
     base = get_preset(config.preset) if config.preset in PRESETS else Config()
@@ -56,17 +56,17 @@ def configuration_section(run):
                 f"Started from `{started['source']}`: {'; '.join(started['summary'])}."
             )
         )
-    return Section("Configuration", tuple(blocks))
+    return PageSection("Configuration", tuple(blocks))
 
 
 def curve_section(runs):
-    """The training curves of one run, or of several over each other.
+    """Draw the training curves of one run, or of several in one chart.
 
     Args:
       runs: list of RunFiles.
 
     Returns:
-      Section; it says so where there is no curve.
+      PageSection; without a curve, a note.
     """
     charts = []
     for figure in _figures_of(runs):
@@ -82,21 +82,21 @@ def curve_section(runs):
         if lines:
             charts.append(Curves(figure.title, lines, value_format=figure.form))
     if not charts:
-        return Section(
+        return PageSection(
             "Training curves",
             (Text("No epoch has ended yet: there is no curve.", "note"),),
         )
-    return Section("Training curves", tuple(charts))
+    return PageSection("Training curves", tuple(charts))
 
 
 def end_section(runs):
-    """The figures of the last epoch, a column a run.
+    """Tabulate the figures of the last epoch, a column a run.
 
     Args:
       runs: list of RunFiles.
 
     Returns:
-      Section, or None where no epoch has ended.
+      PageSection, or None where no epoch has ended.
     """
     rows = [
         (
@@ -114,17 +114,17 @@ def end_section(runs):
     if not rows:
         return None
     header = ("figure", *(run.name for run in runs))
-    return Section("At the end", (Table(header, tuple(rows)),))
+    return PageSection("At the end", (Table(header, tuple(rows)),))
 
 
 def evaluation_sections(run):
-    """Figures and tables of evaluation, fine-tuning and transfer, with intervals.
+    """Show figures and tables of evaluation, fine-tuning and transfer, with intervals.
 
     Args:
       run: RunFiles.
 
     Returns:
-      list of Section.
+      list of PageSection.
     """
     sections = []
     for file, results in run.results.items():
@@ -142,25 +142,25 @@ def evaluation_sections(run):
                     f"of step {run.step:,}: evaluate again."
                 )
                 blocks.insert(0, Text(warning, "warning"))
-            sections.append(Section(title, tuple(blocks)))
+            sections.append(PageSection(title, tuple(blocks)))
     if run.problems:
         problems = tuple(Text(problem, "warning") for problem in run.problems)
-        sections.append(Section("Results that cannot be read", problems))
+        sections.append(PageSection("Results that cannot be read", problems))
     if not sections:
         note = f"Not evaluated yet: `simclr-tf evaluate --workdir={run.workdir.path}`."
-        sections.append(Section("Evaluation", (Text(note, "note"),)))
+        sections.append(PageSection("Evaluation", (Text(note, "note"),)))
     return sections
 
 
 def environment_section(run, facts=()):
-    """Versions, and what the run cost.
+    """List the versions, and the cost of the run.
 
     Args:
       run: RunFiles.
       facts: rows (what, value) about the encoder.
 
     Returns:
-      Section.
+      PageSection.
     """
     rows = [
         ("images", _images(run.record["data"])),
@@ -175,7 +175,7 @@ def environment_section(run, facts=()):
     versions = tuple(
         (name, str(version)) for name, version in run.record.get("versions", {}).items()
     )
-    return Section(
+    return PageSection(
         "Environment and cost",
         (
             Table(("", "this run"), tuple(rows), "lr"),
@@ -185,7 +185,7 @@ def environment_section(run, facts=()):
 
 
 def cost_rows(run):
-    """Rows (what, value) of what training cost.
+    """List the cost of training as rows (what, value).
 
     Args:
       run: RunFiles.
@@ -213,7 +213,7 @@ def cost_rows(run):
 
 
 def _figures_of(runs):
-    """The figures of all runs, each once, in the order in which they are shown."""
+    """List the figures of all runs, each once, in the order in which they are shown."""
     return list(
         dict.fromkeys(
             figure for run in runs for figure in figures_of(run.config.objective)

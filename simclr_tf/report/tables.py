@@ -1,4 +1,4 @@
-"""Tables: the words of measured values, and any table as Markdown."""
+"""Tables: measured values as text, and any table as Markdown."""
 
 import math
 
@@ -21,7 +21,7 @@ PROTOCOL_TITLES = {
 
 
 def markdown_table(header, rows, align=None):
-    """A Markdown table with padded columns.
+    """Write a Markdown table with padded columns.
 
     Args:
       header: list of str, titles of the columns.
@@ -60,7 +60,7 @@ def markdown_table(header, rows, align=None):
 
 
 def markdown_of_table(table):
-    """A Table as Markdown; the cells that are marked as best are bold."""
+    """Write a Table as Markdown; the cells that are marked as best are bold."""
     rows = [
         [
             Markdown(f"**{escaped(cell)}**") if (number, column) in table.best else cell
@@ -72,7 +72,7 @@ def markdown_of_table(table):
 
 
 def markdown_of(blocks):
-    """Tables and paragraphs as Markdown, with empty lines between them.
+    """Write tables and paragraphs as Markdown, with empty lines between them.
 
     Example:
       >>> print(markdown_of([Table(("a",), (("b",),))]))
@@ -87,7 +87,7 @@ def markdown_of(blocks):
 
 
 def number_text(value):
-    """A measured number for a table: four digits, or a large whole number in full.
+    """Format a measured number: four digits, or a large whole number in full.
 
     Args:
       value: int or float.
@@ -105,7 +105,7 @@ def number_text(value):
 
 
 def protocol_title(measurement):
-    """How a protocol is called in tables.
+    """Return the title of a protocol in tables.
 
     Args:
       measurement: Measurement.
@@ -126,7 +126,7 @@ def protocol_title(measurement):
 
 
 def value_text(measurement):
-    """A value with what is known of its uncertainty; "" for None.
+    """Format a value with its uncertainty, where that is known; "" for None.
 
     Args:
       measurement: Measurement or None.

@@ -1,4 +1,4 @@
-"""Images small enough for a page, and as PNG bytes."""
+"""Thumbnails for a page, and images as PNG bytes."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,7 +7,7 @@ from simclr_tf.errors import DataError
 
 
 def thumbnails(images, side_pixels):
-    """Images as uint8, the longer side at most `side_pixels` (area averaging).
+    """Shrink images to uint8, the longer side at most `side_pixels` (area averaging).
 
     Args:
       images: `[N, H, W, C]`, uint8 or float in [0, 1].
@@ -35,7 +35,7 @@ def thumbnails(images, side_pixels):
 
 
 def png_bytes(image):
-    """An image as PNG.
+    """Encode an image as PNG.
 
     Args:
       image: `[H, W, C]`, uint8 or float in [0, 1].
@@ -57,7 +57,7 @@ def png_bytes(image):
 
 
 def sprite_sheet(images):
-    """Many thumbnails in one image, row by row.
+    """Put many thumbnails into one image, row by row.
 
     Args:
       images: uint8 `[n, h, w, C]`.

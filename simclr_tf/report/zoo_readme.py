@@ -1,4 +1,4 @@
-"""README.md of a folder of exports, from what the published ones say of themselves."""
+"""README.md of a folder of exports, from the records of the published ones."""
 
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ _COMMAND = "simclr-tf zoo --folder=exported_models --readme"
 _HEAD = f"""\
 # Exported encoders
 
-<!-- Written by `{_COMMAND}`: edit nothing here. -->
+<!-- Written by `{_COMMAND}`: do not edit. -->
 
 One folder an export: `saved_model/`, `config.json` (input contract, outputs, metrics,
 checksums, the run it came from) and `card.md` (data, licence, command, metrics, how to
@@ -25,9 +25,9 @@ with `--publish` it is listed here and ships with the package. `make demo` write
 
 
 def zoo_readme(entries):
-    """The text of exported_models/README.md.
+    """Write the text of exported_models/README.md.
 
-    Only published exports are in it: what else lies in the folder changes nothing.
+    Only published exports are listed; all else in the folder is ignored.
 
     Args:
       entries: iterable of simclr_tf.encoder_zoo.ZooEntry.
@@ -65,8 +65,8 @@ def check_published(entry):
       entry: simclr_tf.encoder_zoo.ZooEntry.
 
     Raises:
-      ConfigError: it is larger than 12 MB, says no licence of its images, or no
-        metrics.
+      ConfigError: it is larger than 12 MB, or its record has no licence of the images
+        or no metrics.
     """
     require(
         entry.num_bytes <= MAX_BYTES,
@@ -77,14 +77,14 @@ def check_published(entry):
     )
     require(
         entry.data_licence,
-        "An encoder that ships says under which licence its "
-        "images are: export it with --data_licence.",
+        "The record of an encoder that ships must name the licence of its "
+        "images: export it with --data_licence.",
         encoder=entry.name,
     )
     require(
         entry.metrics,
-        "An encoder that ships says what it can do: evaluate its "
-        "run, then export it again.",
+        "The record of an encoder that ships must have its accuracy: evaluate "
+        "its run, then export it again.",
         encoder=entry.name,
     )
 

@@ -1,8 +1,8 @@
 """The paper's ablations, one file of data each, and their runner.
 
-A study file (temperature.py, losses.py, ...) lists cells and the paper's numbers.
-Open `study.py` first, then `temperature.py`; `run.py` runs the cells, `study_folder.py`
-keeps what they gave. Importing this package loads no TensorFlow.
+A study file (temperature.py, loss_functions.py, ...) lists cells and the paper's
+numbers. Open `study.py` first, then `temperature.py`; `study_runner.py` runs the cells,
+`study_folder.py` keeps their results. Importing this package loads no TensorFlow.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from simclr_tf.studies import (
     encoder_size,
     head_information,
     label_fraction,
-    losses,
+    loss_functions,
     optimizer,
     projection_head,
     temperature,
@@ -23,7 +23,7 @@ from simclr_tf.studies import (
 from simclr_tf.studies.study import (
     BUDGETS,
     Cell,
-    Figure,
+    Chart,
     PaperNumbers,
     Point,
     Run,
@@ -40,7 +40,7 @@ STUDIES = {
         colour_strength,
         projection_head,
         head_information,
-        losses,
+        loss_functions,
         temperature,
         batch_and_epochs,
         encoder_size,
@@ -74,7 +74,7 @@ def get_study(name: str) -> Study:
 __all__ = [
     "BUDGETS",
     "Cell",
-    "Figure",
+    "Chart",
     "PaperNumbers",
     "Point",
     "Run",

@@ -1,13 +1,13 @@
 """Compositions of two augmentations (Figure 5).
 
 Seven operators alone (the diagonal) and in ordered pairs, on one branch only: both
-views start from one random crop, and the second view stays as it is.
+views start from one random crop, and the second view is not changed further.
 """
 
 from simclr_tf.augment import one_branch_operators
-from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
-# Rows and columns are in the paper's order; operators that it has not follow.
+# Rows and columns are in the paper's order, followed by operators it does not have.
 _FIGURE_5 = {
     "crop": (33.1, 33.9, 56.3, 46.0, 39.9, 35.0, 30.2),
     "cutout": (32.2, 25.6, 33.9, 40.0, 26.5, 25.2, 22.4),
@@ -38,12 +38,12 @@ STUDY = Study(
     title="Compositions of augmentations, on one branch",
     question="Which single operators and which ordered pairs give views to learn from?",
     cells=cells,
-    figure=Figure("heat_map", "second transformation", "first transformation"),
+    figure=Chart("heat_map", "second transformation", "first transformation"),
     paper=PaperNumbers(
         "Figure 5",
         "ImageNet, ResNet-50, linear evaluation, top-1. The paper has these numbers "
-        "in the image of its figure only; they were noted from memory and are not "
-        "verified. How strong its cutout and noise are is not said in it.",
+        "only in the image of its figure; they were noted from memory and are not "
+        "verified. It does not give the strength of its cutout and noise.",
         {
             (row.capitalize(), column.capitalize()): value
             for row, values in _FIGURE_5.items()

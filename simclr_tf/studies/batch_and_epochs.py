@@ -1,6 +1,6 @@
 """Batch sizes, lengths, and how the learning rate follows (Figure 9, Table B.1)."""
 
-from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
 PAPER_BATCHES = (256, 512, 1024, 2048, 4096, 8192)
 PAPER_EPOCHS = (100, 200, 400, 800)
@@ -28,7 +28,7 @@ def peak_rate(optimizer, batch):
 
 
 def scaled_from(base, scaling):
-    """Choose a scaling that leaves the learning rate as it is at the base's batch.
+    """Choose a scaling that keeps the learning rate at the batch of the base config.
 
     Example:
       >>> from simclr_tf.config.presets import get_preset
@@ -67,7 +67,7 @@ STUDY = Study(
     title="Batch size, epochs and the scaling of the learning rate",
     question="Do larger batches help, and does their gain vanish with longer training?",
     cells=cells,
-    figure=Figure("lines", "batch size", "linear probe (%)", is_logarithmic=True),
+    figure=Chart("lines", "batch size", "linear probe (%)", is_logarithmic=True),
     paper=PaperNumbers(
         "Figure 9 and Table B.1",
         "ImageNet, ResNet-50, LARS, batches of 256 to 8192 for 100 to 800 epochs; the "

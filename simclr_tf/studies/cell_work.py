@@ -1,8 +1,8 @@
-"""The work of a cell: what it trains and measures.
+"""The work of a cell: its trainings and measurements.
 
-A value is a number with a name. All accuracies are percents on the test images; the
-linear probe is that of `simclr-tf evaluate`. Its penalty was chosen by the value
-`NAME_held_out`, which also chooses among the cells of a grid.
+A value is a number with a name. All accuracies are in percent on the test images; the
+linear probe is that of `simclr-tf evaluate`. The value `NAME_held_out` chose its
+penalty, and also chooses among the cells of a grid.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ from simclr_tf.config.finetune import FineTuneConfig
 from simclr_tf.data import LabelBudget, evaluation_batches, plain_errors
 from simclr_tf.distribution import make_strategy
 from simclr_tf.errors import DataError, unknown_choice
-from simclr_tf.evaluation import evaluate_features, extract_features
-from simclr_tf.evaluation.finetune import METHODS, FewLabels
+from simclr_tf.evaluation import EvaluateConfig, evaluate_features, extract_features
+from simclr_tf.evaluation.few_labels import METHODS, FewLabels
 from simclr_tf.models import classifier_network, count_parameters
 from simclr_tf.objectives import REPRESENTATION_FIGURES
 from simclr_tf.studies.transforms import transform_accuracies_percent
@@ -45,20 +45,20 @@ def run_cell(
 
     Args:
       run: Run.
-      folder: path, the run's own workdir; a pretraining that is there continues.
+      folder: path, the workdir of the run; an interrupted pretraining continues.
       command: str, the study's command line.
-      say: function of a str, for the report of a pretraining.
+      say: function that prints a line (str) of the report of a pretraining.
       stream: text file for the progress of a pretraining; stderr if None.
 
     Returns:
       dict of str to float, the values.
 
     Raises:
-      SimCLRError: what can be put right, or a training that diverged.
+      SimCLRError: invalid options or data, or a training that diverged.
     """
     if run.cell.work not in WORKS:
         raise unknown_choice("work", run.cell.work, WORKS)
-    gc.collect()  # The networks of the cell before this one.
+    gc.collect()  # Frees the networks of the previous cell.
     pretrain = functools.partial(
         pretrain_from_config,
         run.config,
@@ -87,7 +87,7 @@ def labelled_sources(config, channels=None):
 
 
 def _pretrain(run, folder, pretrain):
-    """Pretrain, and probe the features h (and the projections z, if asked)."""
+    """Pretrain, and probe the features h (and, if chosen, the projections z)."""
     encoder, values = _pretrained(folder, pretrain)
     sets = _features(run.config, encoder)
     values.update(_probed(sets, "", ("knn", "linear"), run.seed))
@@ -141,7 +141,7 @@ def _few_labels(run, folder, pretrain):
         plain = dataclasses.replace(config, precision="float32")
         encoder, values = build_encoder(plain, train.channels), {}
     train, test = labelled_sources(config, encoder.input_shape[-1])
-    # From scratch, fine-tuning's learning rate is too low and its batch too large.
+    # Training from scratch needs a higher learning rate and a smaller batch.
     training = FineTuneConfig() if settings["pretrain"] else supervised_config(config)
     few = FewLabels(
         encoder,
@@ -172,7 +172,7 @@ def _few_labels(run, folder, pretrain):
 
 
 def _transforms(run, folder, pretrain):
-    """Pretrain, and test whether h and z tell which transform a view went through."""
+    """Pretrain, and test whether h and z show which transform a view had."""
     encoder, values = _pretrained(folder, pretrain)
     head = load_projection_head(Workdir(folder), encoder)
     train, test = labelled_sources(run.config, encoder.input_shape[-1])
@@ -203,9 +203,9 @@ WORKS = {
 def supervised_config(config):
     """Choose the options of a supervised training that is compared with pretraining.
 
-    They are those of the pretraining. Where it uses LARS: SGD with Nesterov momentum,
-    learning rate 0.1 at batch 256 and weight decay 1e-4, as the authors did (issue 10
-    of their repository).
+    They are the options of the pretraining; instead of LARS, SGD with Nesterov
+    momentum, learning rate 0.1 at batch 256 and weight decay 1e-4, as the authors did
+    (issue 10 of their repository).
 
     Args:
       config: Config.
@@ -233,7 +233,7 @@ def supervised_config(config):
 
 
 def _pretrained(folder, pretrain):
-    """Pretrain; return (the encoder as it was saved, values of its training)."""
+    """Pretrain; return (the saved encoder, values of its training)."""
     result = pretrain()
     objective = result.model.objective
     values = {
@@ -262,9 +262,8 @@ def _features(config, encoder):
 
 def _probed(sets, suffix, protocols, seed):
     values = {}
-    for m in evaluate_features(
-        "cell", *sets, protocols=protocols, per_class=None, seed=seed
-    ):
+    config = EvaluateConfig(protocols=protocols, seed=seed)
+    for m in evaluate_features("cell", *sets, config):
         name = {"weighted_knn": "knn", "linear_probe": "linear"}[m.protocol] + suffix
         values[name] = m.value
         if m.protocol == "linear_probe":

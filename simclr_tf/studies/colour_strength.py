@@ -1,8 +1,8 @@
 """Strength of the colour distortion, without labels and with (Table 1)."""
 
-from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
-# Place along the axis -> (colour strength, probability of blur).
+# Position on the axis -> (colour strength, probability of blur).
 STRENGTHS = {
     "1/8": (0.125, 0.0),
     "1/4": (0.25, 0.0),
@@ -42,10 +42,10 @@ def cells(base, budget):
 STUDY = Study(
     name="colour_strength",
     title="Colour strength, pretrained and supervised",
-    question="Does pretraining want stronger colour distortion than training with "
+    question="Does pretraining need stronger colour distortion than training with "
     "labels?",
     cells=cells,
-    figure=Figure("lines", "colour strength", "accuracy (%)"),
+    figure=Chart("lines", "colour strength", "accuracy (%)"),
     paper=PaperNumbers(
         "Table 1",
         "ImageNet, ResNet-50, top-1: SimCLR by linear evaluation after 100 epochs; "

@@ -1,6 +1,6 @@
 """Depth and width of the encoder, pretrained and supervised (Figure 7)."""
 
-from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
 # (depth, width multiplier)
 SMALL = ((18, 0.125), (18, 0.25), (18, 0.5), (34, 0.25), (50, 0.125))
@@ -47,7 +47,7 @@ STUDY = Study(
     question="Does pretraining gain more from a larger network than training with "
     "labels?",
     cells=cells,
-    figure=Figure(
+    figure=Chart(
         "scatter", "parameters (millions)", "accuracy (%)", is_logarithmic=True
     ),
     paper=PaperNumbers(

@@ -2,7 +2,7 @@
 
 from simclr_tf.augment import OPERATORS
 from simclr_tf.models.encoders import family_of
-from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
 _TABLE_3 = {
     "color": {"chance": 80, "h": 99.3, "g(h)": 97.4},
@@ -57,14 +57,14 @@ def _added_to_pretraining(operator):
 
 STUDY = Study(
     name="head_information",
-    title="What the projection head throws away",
-    question="Can a fresh MLP tell from h, and from g(h), which transform was applied?",
+    title="Information that the projection head removes",
+    question="Can an MLP recognise from h, and from g(h), which transform was applied?",
     cells=cells,
-    figure=Figure("bars", "transform to be told", "accuracy of the MLP (%)"),
+    figure=Chart("bars", "transform to recognise", "accuracy of the MLP (%)"),
     paper=PaperNumbers(
         "Table 3",
-        "ImageNet, ResNet-50, h and g(h) of 2048 numbers. How the paper's MLP was "
-        "trained is not said in it; ours has one hidden layer.",
+        "ImageNet, ResNet-50, h and g(h) of 2048 numbers. The paper does not "
+        "describe the training of its MLP; ours has one hidden layer.",
         {
             (series, questions()[name].question.title): float(value)
             for name, values in _TABLE_3.items()

@@ -1,6 +1,6 @@
 """Pretraining with few labels (Table 7)."""
 
-from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
 FRACTIONS = (0.01, 0.1, 1.0)
 # Passes over the labelled images: the paper's (B.5); fewer where all have labels.
@@ -39,7 +39,7 @@ STUDY = Study(
     question="How much better than training from scratch is fine-tuning, by the number "
     "of labels?",
     cells=cells,
-    figure=Figure("lines", "labels (%)", "accuracy (%)", is_logarithmic=True),
+    figure=Chart("lines", "labels (%)", "accuracy (%)", is_logarithmic=True),
     paper=PaperNumbers(
         "Table 7",
         "ImageNet, ResNet-50, top-1 (the table itself has top-5; top-1 is in the "

@@ -1,6 +1,6 @@
 """LARS, SGD and AdamW across batch sizes (section 2.2)."""
 
-from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
 BATCHES = {
     "small": (64, 128, 512),
@@ -50,7 +50,7 @@ STUDY = Study(
     title="Optimizers across batch sizes",
     question="Does a large batch need LARS?",
     cells=cells,
-    figure=Figure("lines", "batch size", "linear probe (%)", is_logarithmic=True),
+    figure=Chart("lines", "batch size", "linear probe (%)", is_logarithmic=True),
     paper=PaperNumbers(
         "Section 2.2, Table B.1",
         "The paper uses LARS throughout, because SGD with a linearly scaled learning "

@@ -1,6 +1,6 @@
 """The loss on the features, or on a projection of them (Figure 8)."""
 
-from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
 WIDTHS = (32, 64, 128, 256, 512, 1024, 2048)
 FEW_WIDTHS = (32, 128, 512)
@@ -38,12 +38,12 @@ def cells(base, budget):
 STUDY = Study(
     name="projection_head",
     title="Projection heads, probed before and after",
-    question="Which head g makes the best features h, and how much worse is z = g(h)?",
+    question="Which head g gives the best features h, and how much worse is z = g(h)?",
     cells=cells,
-    figure=Figure("bars", "width of the projections", "linear probe (%)"),
+    figure=Chart("bars", "width of the projections", "linear probe (%)"),
     paper=PaperNumbers(
         "Figure 8",
-        "Not tabulated in the paper: its bars have no numbers. Its text says that "
+        "Not tabulated in the paper: its bars have no numbers. According to its text, "
         "nonlinear heads are 3 % above linear ones and more than 10 % above none, that "
         "the width hardly matters, and that h is more than 10 % better than z "
         "(ImageNet, ResNet-50).",

@@ -8,18 +8,18 @@ HELD_OUT = "_held_out"
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class StudyValue:
     """One number of the table and the figure.
 
     Attributes:
-      series, x: the place, as in `Point`.
-      mean: float, over the seeds that are done; None if none is.
+      series, x: the position, as in `Point`.
+      mean: float, over the finished seeds; None if there are none.
       std: float, sample standard deviation; None for one seed.
       count: int, seeds in the mean.
       cell: str, name of the cell; of a grid, the one that was best on held-out images.
       status: str, "done", "failed" (no seed is done) or "pending".
-      choices: int, cells that share the place: more than 1 are a grid to tune over.
-      position: float, the place in a scatter (millions of parameters); None if unknown.
+      choices: int, cells that share the position: more than 1 are a grid to tune over.
+      position: float, the x of a scatter (millions of parameters); None if unknown.
     """
 
     series: str
@@ -41,7 +41,7 @@ def rows_of(cells, summaries):
       summaries: list of dicts, the cells of study.json.
 
     Returns:
-      list of Row, one for each place, in the order of the cells.
+      list of StudyValue, one for each position, in the order of the cells.
 
     Example:
       >>> from simclr_tf.studies.study import Cell, Point
@@ -64,7 +64,7 @@ def rows_of(cells, summaries):
 
 
 def _row(series, x, grid):
-    """Choose the best of the cells that share a place: (name, value, summaries)."""
+    """Choose the best of the cells that share a position: (name, value, summaries)."""
     best = None
     for name, value, summaries in grid:
         values = _values(summaries, value)
@@ -77,9 +77,9 @@ def _row(series, x, grid):
         statuses = {s["status"] for _, _, summaries in grid for s in summaries}
         is_over = FAILED in statuses and PENDING not in statuses
         status = FAILED if is_over else PENDING
-        return Row(series, x, None, None, 0, grid[0][0], status, len(grid))
+        return StudyValue(series, x, None, None, 0, grid[0][0], status, len(grid))
     _, name, values, parameters = best
-    return Row(
+    return StudyValue(
         series,
         x,
         statistics.mean(values),
@@ -93,7 +93,7 @@ def _row(series, x, grid):
 
 
 def _values(summaries, name):
-    """List a value of all seeds that have it."""
+    """List the values of all seeds that have one."""
     return [
         summary["values"][name]
         for summary in summaries

@@ -1,7 +1,7 @@
 """The parts of a study: question, cells, figure and the paper's numbers.
 
 A study is data. This module imports no TensorFlow, so that listing cells is instant;
-`run.py` runs them. Each study comes in three sizes, its budgets.
+`study_runner.py` runs them. Each study comes in three sizes, its budgets.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 FIGURES = ("heat_map", "bars", "lines", "scatter")
-# What the numbers of each size are good for.
+# Budget -> its meaning.
 BUDGETS = {
-    "small": "the preset of small images with a few epochs and part of the grid: "
-    "minutes on two CPU cores; trends, not accuracies",
-    "medium": "the preset of small images as it is and the whole grid: a night on two "
-    "CPU cores",
-    "paper": "the paper's network, batch, length and grid: many accelerators",
+    "small": "the preset of small images with a few epochs and part of the grid "
+    "(minutes on two CPU cores; shows trends, not accuracies)",
+    "medium": "the unchanged preset of small images and the whole grid (a night on two "
+    "CPU cores)",
+    "paper": "the paper's network, batch, length and grid (many accelerators)",
 }
 _SMALL = {
     "epochs": 4,
     "optimizer.warmup_epochs": 0.5,
-    # One checkpoint at the end: a cell is shorter than what a crash can lose.
+    # One checkpoint at the end: a cell is short enough to be run again.
     "checkpoint.every_epochs": 1_000_000,
 }
 _ALWAYS = {"checkpoint.keep": 1, "checkpoint.image_every_epochs": 0}
@@ -38,12 +38,12 @@ _ALWAYS = {"checkpoint.keep": 1, "checkpoint.image_every_epochs": 0}
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One value of a cell, with its place in the table and the figure.
+    """One value of a cell, with its position in the table and the figure.
 
     Attributes:
       value: str, name of a value that the cell measures.
       series: str, the line, the colour, or the row of a heat map.
-      x: str or float, the place along the axis, or the column of a heat map.
+      x: str or float, the position on the axis, or the column of a heat map.
     """
 
     value: str
@@ -57,10 +57,10 @@ class Cell:
 
     Attributes:
       name: str, unique within the study; also the name of its folder.
-      points: tuple of Point. Cells that share a place are a grid to tune over: the
-        one with the best held-out value is shown.
+      points: tuple of Point. Cells that share a position are a grid to tune over: the
+        cell with the best held-out value is shown.
       changes: dict of dotted option to value, over the study's base config.
-      work: str, what is run: a key of `simclr_tf.studies.cell_work.WORKS`.
+      work: str, a key of `simclr_tf.studies.cell_work.WORKS`.
       settings: dict, JSON, the options of that work.
     """
 
@@ -80,7 +80,7 @@ class Cell:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class Chart:
     """The kind, the axes and the series of a study's figure.
 
     Attributes:
@@ -110,9 +110,9 @@ class PaperNumbers:
 
     Attributes:
       source: str, its figure or table.
-      note: str, what differs from our runs, or why there are no numbers.
+      note: str, differences to our runs, or why there are no numbers.
       numbers: dict of (series, x) to float.
-      positions: dict of x to float, the place of each x in a scatter.
+      positions: dict of x to float, the position of each x in a scatter.
     """
 
     source: str
@@ -130,7 +130,7 @@ class Study:
       title: str, for tables and figures.
       question: str, one sentence.
       cells: function of (base Config, budget) to a tuple of Cell.
-      figure: Figure.
+      figure: Chart.
       paper: PaperNumbers.
       base: dict of budget to a dict of dotted options, over the budget's config.
       needs_colour: bool, whether the study is meaningless on grey images.
@@ -140,7 +140,7 @@ class Study:
     title: str
     question: str
     cells: Callable
-    figure: Figure
+    figure: Chart
     paper: PaperNumbers
     base: Mapping = dataclasses.field(default_factory=dict)
     needs_colour: bool = False
@@ -162,7 +162,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """str, also the name of its folder."""
+        """str, also the name of the run's folder."""
         return f"{self.cell.name}-seed{self.seed}"
 
 
@@ -178,7 +178,7 @@ def runs_of(cells: Sequence[Cell], base: Config, seeds: Iterable[int]) -> list[R
       list of Run.
 
     Raises:
-      ConfigError: two cells of one name, or a change that the config refuses.
+      ConfigError: two cells of one name, or an invalid change.
 
     Example:
       >>> from simclr_tf.config import Config
@@ -225,7 +225,7 @@ def shard_of(runs: Sequence[Run], index: int, number: int) -> list[Run]:
 def base_config(
     study: Study, budget: str, data: str, *, preset: str | None = None
 ) -> Config:
-    """Make the config that all cells of a study share.
+    """Build the config that all cells of a study share.
 
     Args:
       study: Study.

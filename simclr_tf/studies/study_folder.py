@@ -21,11 +21,12 @@ from simclr_tf.config.schema import (
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.files import require_writable, write_atomically
 from simclr_tf.limits import read_json
+from simclr_tf.locks import lock_of, locked
 from simclr_tf.report.blocks import Table
-from simclr_tf.studies.figures import study_figure
 from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
 from simclr_tf.studies.study import runs_of
-from simclr_tf.studies.tables import in_common, numbers_of, study_markdown
+from simclr_tf.studies.study_figures import study_figure
+from simclr_tf.studies.study_tables import in_common, numbers_of, study_markdown
 
 STUDY_FILE, CELL_FILE = "study.json", "cell.json"
 TABLE_FILE, PICTURE_FILE, VECTOR_FILE = "study.md", "study.png", "study.svg"
@@ -92,7 +93,9 @@ class StudyFolder:
                 f"Cannot write to --workdir={self.path}: {error.strerror}."
             ) from error
         if not (self.path / STUDY_FILE).exists():
-            self._write_study([])
+            with self._alone():
+                if not (self.path / STUDY_FILE).exists():
+                    self._write_study([])
 
     def _is_new(self):
         """Tell whether no study is here; another shard may begin it at this moment."""
@@ -111,7 +114,7 @@ class StudyFolder:
         ]
         if foreign and STUDY_FILE not in names:
             raise WorkdirError(
-                f"{self.path} is not empty and holds no study (no {STUDY_FILE}). Use a "
+                f"{self.path} is not empty and is not a study (no {STUDY_FILE}). Use a "
                 "new folder for --workdir."
             )
         return STUDY_FILE not in names
@@ -133,30 +136,35 @@ class StudyFolder:
         if not isinstance(record, dict) or not {"study", "budget", "base"} <= set(
             record
         ):
-            raise WorkdirError(f"{path} is no record of a study.")
+            raise WorkdirError(f"{path} is not the record of a study.")
         return record
 
     def write(self, seeds, *, draws=True, say=print):
-        """Write study.json, study.md and the figure from all cells that are there.
+        """Write study.json, study.md and the figure from all finished cells.
 
         Args:
           seeds: ints; the seeds of earlier calls are added.
           draws: bool, whether to draw the picture too.
-          say: function of a str.
+          say: function that prints a line (str).
 
         Returns:
           dict of run name to the record of its cell.json, or None: of all shards and
           seeds.
         """
         while True:
-            asked = {summary["seed"] for summary in self.read()["cells"]}
-            runs = runs_of(self._cells, self._base, sorted(asked | set(seeds)))
-            records = self.records_of(runs)
-            self._write([summary_of(run, records[run.name]) for run in runs])
-            if draws:
-                self._draw(say)
+            with self._alone():
+                asked = {summary["seed"] for summary in self.read()["cells"]}
+                runs = runs_of(self._cells, self._base, sorted(asked | set(seeds)))
+                records = self.records_of(runs)
+                self._write([summary_of(run, records[run.name]) for run in runs])
+                if draws:
+                    self._draw(say)
             if self.records_of(runs) == records:
-                return records  # Else another shard finished a cell: write it too.
+                return records  # Else another shard has finished a cell: write again.
+
+    def _alone(self):
+        """Let no other shard write the files that all share, within a `with`."""
+        return locked(self.path, waiting=lambda: None)
 
     def _write(self, summaries):
         paper, rows = self._study.paper, rows_of(self._cells, summaries)
@@ -203,11 +211,15 @@ class StudyFolder:
         """Name the log of a run."""
         return self.path / LOGS / f"{run.name}.log"
 
+    def lock_of(self, run):
+        """Name the lock of a run, outside of its workdir, which may be removed."""
+        return lock_of(self.path / LOGS / run.name)
+
     def record_of(self, run):
         """Read the cell.json of a run.
 
         Returns:
-          dict, or None if the run is not over.
+          dict, or None if the run has not ended.
 
         Raises:
           WorkdirError: the file is damaged, or cannot be read.
@@ -247,7 +259,7 @@ class StudyFolder:
         write_atomically(path, text + "\n", make_folder=True)
 
     def forget(self, run):
-        """Remove the workdir of a failed run, so that it starts afresh."""
+        """Remove the workdir of a failed run, so that the run starts again."""
         shutil.rmtree(self.folder_of(run), ignore_errors=True)
 
 
@@ -283,7 +295,7 @@ def _differences(before, now, base):
     if changed:
         return changed
     may_change = {name for name, item, _ in walk_options(base) if is_resumable(item)}
-    # An option that the record does not have yet had its default then.
+    # An option that is newer than the record had its default.
     former = flatten(override(type(base)(), flat_with_present_names(before["base"])))
     old = json.loads(json.dumps({**former, "seed": None}))
     new = json.loads(json.dumps({**now["base"], "seed": None}))

@@ -1,6 +1,6 @@
 """Temperatures, with projections of unit length and without (Table 5)."""
 
-from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
 # (l2 normalised, temperature) -> the paper's entropy, contrastive accuracy, top-1.
 _TABLE_5 = {
@@ -46,7 +46,7 @@ STUDY = Study(
     question="Which temperature makes the best features, and is it the one with the "
     "best contrastive accuracy?",
     cells=cells,
-    figure=Figure(
+    figure=Chart(
         "bars",
         "l2 normalisation, temperature",
         "linear probe (%)",

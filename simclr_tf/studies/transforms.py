@@ -1,4 +1,4 @@
-"""Probe: a fresh MLP tells from h, and from g(h), which transform a view had."""
+"""Probe: an MLP recognises from h, and from g(h), which transform a view had."""
 
 import dataclasses
 
@@ -29,9 +29,9 @@ def transform_accuracies_percent(
 ):
     """Measure how often an MLP recognises a transform, from h and from the projections.
 
-    The views are made by the recipe without that transform, which is then applied, or
-    not, by a draw of its own. The MLP has one hidden layer and learns on one view of
-    each training image; the numbers are of one view of each test image.
+    The views are made by the recipe without that transform; a separate draw decides
+    whether the transform is then applied. The MLP has one hidden layer and is trained
+    on one view of each training image, and tested on one view of each test image.
 
     Args:
       encoder: keras.Model, images to features; head: projection head on them.
@@ -43,7 +43,7 @@ def transform_accuracies_percent(
       epochs: int, of the MLP.
 
     Returns:
-      dict of "h", "z" and "chance" (always the commonest answer): percents.
+      dict of "h", "z" and "chance" (always the most frequent answer), in percent.
 
     Raises:
       ConfigError: an unknown transform.
@@ -87,13 +87,13 @@ def transform_accuracies_percent(
 
 
 def transformed(images, answers, seeds, operator, recipe):
-    """Change each image as its answer asks.
+    """Apply to each image the transform of its answer.
 
     Args:
       images: float32 `[B, H, W, C]` in [0, 1].
-      answers: int array `[B]`, places in the shares of the operator's question; 0 is no
-        change.
-      seeds: int32 `[B, 2]`, of what else is drawn.
+      answers: int array `[B]`, positions in the shares of the operator's question; 0 is
+        no change.
+      seeds: int32 `[B, 2]`, for other draws.
       operator: Operator with a question.
       recipe: Recipe.
 
@@ -144,7 +144,7 @@ def mlp_accuracy_percent(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     x, test_x = (x - mean) / spread, (test_x - mean) / spread
-    # Shuffled by tf.data, which takes a seed; every epoch anew.
+    # tf.data shuffles with a seed, differently in every epoch.
     rows = tf.data.Dataset.from_tensor_slices((x, labels)).shuffle(len(x), seed=seed)
     mlp.fit(rows.batch(BATCH), epochs=epochs, verbose=0)
     predictions = mlp.predict(test_x, batch_size=1024, verbose=0).argmax(axis=1)
@@ -152,7 +152,7 @@ def mlp_accuracy_percent(
 
 
 def _embedded(source, views_of, embed, seed, operator, draw):
-    """Embed one transformed view of each image of all whole batches: h, z, answers."""
+    """Embed one transformed view of each image of the full batches: h, z, answers."""
     batch = min(BATCH, source.num_examples)
     dataset = training_dataset(
         source,

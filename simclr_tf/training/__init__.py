@@ -1,7 +1,7 @@
 """Pretraining: the model, its loop, checkpoints, and the files of a run."""
 
 from simclr_tf.training.checkpoints import Checkpoint, CheckpointStore
-from simclr_tf.training.classifier import Classifier
+from simclr_tf.training.classifier_model import Classifier
 from simclr_tf.training.distiller import Distiller
 from simclr_tf.training.keras_files import load_classifier
 from simclr_tf.training.load import (

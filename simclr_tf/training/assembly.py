@@ -1,4 +1,4 @@
-"""Building of networks, objective and optimizer from a config: the only place."""
+"""Building of networks, objective and optimizer from a config."""
 
 import contextlib
 
@@ -23,8 +23,10 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 @contextlib.contextmanager
 def precision_policy(precision):
-    """Build layers under a precision, and leave the user's global policy alone."""
-    if precision == "auto":  # A run settles it; models built without one do here.
+    """Build layers under a precision; restore the user's global policy afterwards."""
+    if (
+        precision == "auto"
+    ):  # A run has chosen already; a model without a run chooses here.
         precision = fitting_precision(tf.distribute.get_strategy()).name
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(POLICIES[precision])
@@ -80,7 +82,7 @@ def build_model(
       encoder: keras.Model, the user's own, or None for the config's. On several
         replicas the model trains a copy of it.
       synchronized: bool, batch norm over all replicas.
-      **known: what an objective may need, of `simclr_tf.objectives.Setting`:
+      **known: fields of `simclr_tf.objectives.Setting` that an objective may need:
         num_examples, total_steps, epoch_steps.
 
     Returns:
@@ -114,7 +116,7 @@ def build_model(
 
 
 def build_optimizer(config, model, *, warmup_steps, total_steps):
-    """Build the optimizer with its schedule, and the roles that it does not decay."""
+    """Build the optimizer with its schedule; exclude variables from weight decay."""
     options = config.optimizer
     peak = scaled_learning_rate(
         options.base_learning_rate, config.global_batch_size, options.scaling

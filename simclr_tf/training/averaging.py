@@ -11,14 +11,14 @@ import tensorflow as tf
 from simclr_tf.distribution import run_on_replicas
 from simclr_tf.training.step_clock import StepCallback
 
-FORGOTTEN = 1e-4  # What may be left of the old statistics.
+FORGOTTEN = 1e-4  # Share of the old statistics that may remain.
 
 
 class UseAverages(StepCallback):
     """Replace the weights by their averages after the last step; measure statistics.
 
-    The last checkpoint is saved after that and holds the averages: it is loaded like
-    any other, also without TensorFlow Addons.
+    The last checkpoint is saved afterwards and holds the averages. It loads like any
+    other checkpoint, also without TensorFlow Addons.
 
     Args:
       batches: function of (first, last) to the data set of those steps.
@@ -55,7 +55,7 @@ def batches_to_forget(momentum):
 
 
 def measure_statistics(model, dataset, number):
-    """Update batch norm's moving statistics, and nothing else.
+    """Update only the moving statistics of batch norm.
 
     Args:
       model: PretrainingModel.

@@ -24,7 +24,7 @@ def open_training_source(config, data=None, say=lambda line: None):
     Args:
       config: Config.
       data: Python object with the images, or None for `config.data.source`.
-      say: function of a str, for a line about the cache.
+      say: function that prints a line (str), for a line about the cache.
     """
     options = config.data
     return open_source(
@@ -69,17 +69,17 @@ def _image_cache(options, say):
 
 
 class Batches:
-    """Every batch of a run by its step, whatever the images come from.
+    """The batches of a run by step, for any source of images.
 
     Args:
       config: Config.
       source: Source of the pretraining images.
       plan: ViewPlan.
       probe_source: Source of labelled images for the probe, or None.
-      replicas: int, which share a batch equally.
+      replicas: int, number of equal parts of a batch.
 
     Raises:
-      ConfigError: they cannot share the probe's.
+      ConfigError: the probe's batch size is not a multiple of the replicas.
     """
 
     def __init__(self, config, source, plan, probe_source=None, replicas=1):
@@ -125,7 +125,7 @@ class Batches:
         return prefetch(dataset, self._config.performance)
 
     def ids_of(self, step):
-        """Return which examples the global batch of a step holds, as in `batch_ids`."""
+        """Return the ids of the examples in a step's global batch; see `batch_ids`."""
         return batch_ids(
             self._source,
             global_batch_size=self._config.global_batch_size,
@@ -161,7 +161,7 @@ class Batches:
 
 
 def note_corrupt(batch, corruption):
-    """Record which images had to be replaced, and drop the column `skipped`.
+    """Record the unreadable images of a batch, and drop the column `skipped`.
 
     Args:
       batch: dict of `training_dataset`.
@@ -186,7 +186,7 @@ def note_corrupt(batch, corruption):
 
 
 def prefetch(dataset, options):
-    """Make batches ahead of their step, on as many threads as the options ask for.
+    """Prepare batches in advance, on the number of threads in the options.
 
     Args:
       dataset: tf.data.Dataset.

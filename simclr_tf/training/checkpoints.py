@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ from simclr_tf.array_types import StrPath
 from simclr_tf.errors import WorkdirError
 from simclr_tf.files import (
     flush,
+    plain_path,
     plain_reason,
     sha256_of,
     temporary_name,
@@ -42,6 +44,7 @@ _KINDS = {
     "replicas": int,
     "metrics": dict,
 }
+_CHECKSUM, _KIND = "checksum", "sha256:"  # Of the rest of the manifest.
 _UNFINISHED = (".step-*", ".writing-*")  # The latter of version 0.1.0.
 
 
@@ -69,9 +72,10 @@ class Checkpoint:
         """
         reader = tf.train.Checkpoint(**objects)
         try:
-            status = reader.read(str(self.path / _PREFIX))
-            status.assert_existing_objects_matched()
-            status.expect_partial()
+            with plain_path(self.path) as folder:
+                status = reader.read(str(folder / _PREFIX))
+                status.assert_existing_objects_matched()
+                status.expect_partial()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise WorkdirError(
                 f"Checkpoint {self.path} does not fit the model: {plain_reason(error)}."
@@ -121,7 +125,8 @@ class CheckpointStore:
                     "files": _describe_files(folder),
                     **(details or {}),
                 }
-                text = json.dumps(manifest, indent=1)
+                signed = {**manifest, _CHECKSUM: _checksum_of(manifest)}
+                text = json.dumps(signed, indent=1)
                 (folder / MANIFEST).write_text(text, encoding="utf-8")
             flush(self.folder.parent)
         except (OSError, tf.errors.OpError) as error:
@@ -174,7 +179,11 @@ class CheckpointStore:
             # A step to come: it was damaged, or the run would have begun there.
             if path not in kept:
                 self._set_aside(path)
-        for pattern in _UNFINISHED:  # Also of a killed run.
+        self.remove_unfinished()
+
+    def remove_unfinished(self) -> None:
+        """Remove what killed processes of the run began to write, or to delete."""
+        for pattern in _UNFINISHED:
             for path in self.folder.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True)
 
@@ -219,6 +228,8 @@ def _read_manifest(folder):
     """Read the manifest: (manifest, what is wrong with the checkpoint or None)."""
     try:
         manifest = read_json(folder / MANIFEST)
+        if not _is_as_written(manifest):
+            return None, f"{MANIFEST} differs from its checksum"
         if folder.name != _name_of(manifest["step"]):
             return manifest, f"its manifest is of step {manifest['step']}"
         for name, kind in _KINDS.items():
@@ -229,6 +240,23 @@ def _read_manifest(folder):
         return None, f"{MANIFEST} is missing"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return None, f"{MANIFEST} cannot be read: {plain_reason(error)}"
+
+
+def _checksum_of(manifest):
+    """Compute the checksum of a manifest's values, as they are read back."""
+    text = json.dumps(manifest, sort_keys=True)
+    return _KIND + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_as_written(manifest):
+    """Check a manifest against its checksum, which it takes out.
+
+    One of version 0.1.0 has none; one whose checksum lost its name is damaged.
+    """
+    expected = manifest.pop(_CHECKSUM, None)
+    if expected is None:
+        return not any(str(value).startswith(_KIND) for value in manifest.values())
+    return expected == _checksum_of(manifest)
 
 
 def _first_damage(folder, manifest):

@@ -18,24 +18,24 @@ from simclr_tf.optim import (
     scaled_learning_rate,
 )
 from simclr_tf.training.batches import note_corrupt
-from simclr_tf.training.classifier import Classifier
+from simclr_tf.training.classifier_model import Classifier
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 
 class ClassifierTraining:
     """A network, its optimizers and its compiled step; `run` trains it from a start.
 
-    Tracing a step takes longer than many a training on few labels; runs that differ
-    in seed and images only share it.
+    Tracing a step can take longer than training on few labels, so runs that differ only
+    in seed and images share one traced step.
 
     Args:
       network: keras.Model of `classifier_network`; built in the strategy's scope.
       config: FineTuneConfig.
-      num_examples: int n, labelled images of a run; of several runs, the fewest.
+      num_examples: int n, labelled images of a run; the smallest number of all runs.
       epochs: int, passes over them.
       base_learning_rate: float; that of `config` if None.
       image_size_pixels: int, size of the training images.
-      recipe: Recipe of the training images, of any numbers; that of `config` if None.
+      recipe: Recipe of the training images; that of `config` if None.
       strategy: tf.distribute.Strategy.
 
     Attributes:
@@ -95,7 +95,9 @@ class ClassifierTraining:
         peak = scaled_learning_rate(self._rate, self.batch_size, config.scaling)
         warmup_steps = round(config.warmup_fraction * self.total_steps)
         optimizers = []
-        for distance in reversed(range(len(groups))):  # The last group learns fastest.
+        for distance in reversed(
+            range(len(groups))
+        ):  # The last group has the highest rate.
             schedule = WarmupCosine(
                 peak * config.layer_decay**distance, warmup_steps, self.total_steps
             )
@@ -121,7 +123,7 @@ class ClassifierTraining:
         )
 
     def run(self, weights, source, *, seed, held_out=None):
-        """Train on some images from a start; the network keeps the result.
+        """Train on some images from given weights; the network keeps the result.
 
         Args:
           weights: list of arrays, of `network.get_weights()`.
@@ -188,7 +190,7 @@ class ClassifierTraining:
 
 
 def _columns(batch, corruption):
-    """Return what the step takes of a batch; note images that had to be replaced."""
+    """Return the columns of a batch that the step takes; record unreadable images."""
     batch = note_corrupt(batch, corruption)
     return {
         name: batch[name] for name in (*ViewsOfBatch.COLUMNS, "labels") if name in batch
@@ -198,12 +200,12 @@ def _columns(batch, corruption):
 class BestEpoch(keras.callbacks.Callback):
     """Stop when the validation accuracy no longer rises; keep the best weights.
 
-    Keras's `EarlyStopping` knows no tie-breaker (of equal accuracies the lower loss
-    counts here), and leaves the last weights where training came to its planned end.
+    Unlike Keras's `EarlyStopping`, equal accuracies are decided by the lower loss, and
+    the best weights are also kept if training reaches its planned end.
 
     Args:
       network: keras.Model whose weights are kept.
-      patience_epochs: int >= 1, epochs without a better one before the end.
+      patience_epochs: int >= 1, epochs without improvement before training stops.
 
     Attributes:
       epoch: int, the best epoch, counted from 0; None before the first.

@@ -1,8 +1,8 @@
 """Resuming: the step at which a run continues, and checks that it is the same run.
 
 Batch k is a function of (seed, k), so the step defines the position in the data. The
-values are in TensorFlow's files; the running means of an unfinished epoch and the
-description of the run are in the manifest.
+variables are in TensorFlow's files; the manifest has the running means of an unfinished
+epoch and the description of the run.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ def describe_data(model, source, probe_source):
 
 
 def describe_run(config, data, model):
-    """Describe a run for every one of its manifests.
+    """Describe a run, for the manifests of its checkpoints.
 
     Args:
       config: Config.
@@ -107,15 +107,15 @@ def find_start(store, run):
       Checkpoint or None.
 
     Raises:
-      WorkdirError: a checkpoint of another config or of other images; or there are
-        checkpoints, and none is whole.
+      WorkdirError: a checkpoint of another config or of other images; or all
+        checkpoints are damaged.
     """
     checkpoint = store.latest()
     if checkpoint is None:
         if store.paths():
             raise WorkdirError(
                 f"None of the {len(store.paths())} checkpoints in {store.folder} is "
-                "whole. Delete that folder to train again from the first step."
+                "complete. Delete that folder to train again from the first step."
             )
         return None
     _check_same_run(checkpoint, run)
@@ -126,8 +126,8 @@ def find_start(store, run):
 def metric_state(model):
     """Return the running means of the epoch so far: {metric: [its variables' values]}.
 
-    Metrics are global, so every replica has the same: the first one's are taken, which
-    needs no collective.
+    Metrics are global, so all replicas have the same values. The values of the first
+    replica are taken, which needs no collective.
     """
     return {
         metric.name: [float(local_copies(v)[0].numpy()) for v in metric.variables]
@@ -136,9 +136,9 @@ def metric_state(model):
 
 
 class ContinueMetrics(StepCallback):
-    """Puts the running means of an unfinished epoch back, once.
+    """Restore the running means of an unfinished epoch, once.
 
-    Keras resets the metrics when it begins an epoch, also in its middle.
+    Keras resets the metrics when it begins an epoch, even if the epoch is continued.
 
     Args:
       state: dict of `metric_state`, or None.
@@ -161,7 +161,7 @@ class ContinueMetrics(StepCallback):
 def _check_same_run(checkpoint, run):
     saved = checkpoint.manifest
     if saved.get("config_hash", run["config_hash"]) != run["config_hash"]:
-        # An option that is newer than the checkpoint changes the hash, and nothing.
+        # An option that is newer than the checkpoint changes only the hash.
         changed = differences(
             from_dict(saved["config"]), from_dict(run["config"]), resuming=True
         )
@@ -183,7 +183,7 @@ def _check_same_run(checkpoint, run):
 
 
 def _warn_of_other_arithmetic(checkpoint, run):
-    """Warn of what makes the rest of the run equal only up to rounding."""
+    """Warn of versions or replicas that make the run equal only up to rounding."""
     saved = checkpoint.manifest
     changed = [
         f"{name} {saved.get('versions', {}).get(name, now)} there, {now} now"

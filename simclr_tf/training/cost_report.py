@@ -17,8 +17,8 @@ def cost_report(
       global_batch_size, total_steps, epoch_steps, num_examples: int.
 
     Returns:
-      str, several lines. Forward and backward of a step count as three forwards (and
-      with micro-batches one more); the memory is that of `Objective.memory_bytes`.
+      str, several lines. A step counts as three forward passes (with micro-batches as
+      four); the memory is that of `Objective.memory`.
     """
     trainable, _ = count_parameters(model.encoder)
     head, _ = count_parameters(model.projection_head)
@@ -51,9 +51,9 @@ class EstimatedTime(StepCallback):
     """Print the expected duration once, after a few warm-up steps.
 
     Args:
-      clock: StepClock; of several steps an execution, the first execution is left
-        out and the second is measured, if they are longer.
-      say: function of a str.
+      clock: StepClock. With several steps an execution, at least the first execution
+        is left out and the second is measured.
+      say: function that prints a line (str).
       skip, measure: int, steps left out (tracing, warm-up) and steps measured.
     """
 

@@ -1,4 +1,4 @@
-"""Time that training waits for data, measured where a batch is handed over."""
+"""Time that training waits for data."""
 
 import collections
 import time
@@ -11,19 +11,19 @@ from simclr_tf.training.step_clock import StepCallback
 
 
 class WaitMeter(StepCallback):
-    """Seconds that the consumer of a data set spent waiting for its next element.
+    """Measure the seconds that the consumer of a data set waits for its elements.
 
-    A clock is read just before and just after each element is asked for, in the
-    thread that asks: work that overlaps with training does not count.
+    A clock is read just before and just after each request for an element, in the
+    requesting thread: work that overlaps with training does not count.
 
-    For several replicas TensorFlow asks in a thread of its own, ahead of the step.
-    There the wait is the time by which an element came later than the beginning of
-    the step that wants it, so the meter has to be among the callbacks. Of several
-    steps an execution only the first one's beginning is known: the others count as
-    not waiting, and `seconds` is the least that it was.
+    For several replicas TensorFlow requests elements in a separate thread, ahead of the
+    step. Then the wait is the time from the beginning of a step to the arrival of its
+    element, so the meter must also be a callback. With several steps an execution only
+    the beginning of the first is known: the others count as not waiting, and `seconds`
+    is a lower bound.
 
     Args:
-      clock: StepClock, where elements are asked for ahead of their step; else None.
+      clock: StepClock if elements are requested ahead of their step; else None.
 
     Attributes:
       seconds: float, the wait so far.
@@ -33,7 +33,7 @@ class WaitMeter(StepCallback):
         super().__init__()
         self.seconds, self._step_clock = 0.0, clock
         self._asked = self._step_began = 0.0
-        self._arrivals = collections.deque()  # (asked for, received) an element.
+        self._arrivals = collections.deque()  # (requested, received) for each element.
 
     def on_train_batch_begin(self, batch, logs=None):
         self._step_began = time.perf_counter()
@@ -44,7 +44,7 @@ class WaitMeter(StepCallback):
         steps = min(self._step_clock.latest_steps, len(self._arrivals))
         arrivals = [self._arrivals.popleft() for _ in range(steps)]
         for asked, received in arrivals[:1]:
-            # The first is asked for after the step has begun: tracing comes before.
+            # The first request comes after the step has begun, because of tracing.
             self.seconds += max(received - max(asked, self._step_began), 0.0)
 
     def measure(self, dataset):

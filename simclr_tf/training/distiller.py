@@ -26,34 +26,34 @@ FIGURES = ("loss", "distillation_loss", "agreement", "accuracy", "gradient_norm"
 class Distiller(ReplicatedModel):
     """Train a student on the predictions of a frozen teacher, one view of each image.
 
-    Over the N images of the global batch, of which some may have labels,
+    Over the N images of the global batch, some of which may have labels,
 
         loss = (1 / N) (alpha sum_i distillation_i + (1 - alpha) sum_labelled -log P_i),
 
-    plus the student's own regularizers. Both sums count images, as in the paper: with
+    plus the student's regularizers. Both are sums over images, as in the paper: with
     labels for 1 % of the images, alpha = 0.01 gives both about the same weight.
 
     Teacher and student see the same view. The teacher runs in inference mode and stays
-    bit-identical; it is no part of this model's variables, checkpoints or optimizer.
+    bit-identical; its variables are not in this model's variables or checkpoints.
 
-    `fit` takes batches that are dicts of what `ViewsOfBatch` makes a view from, and,
-    where there are labels, of "labels" `[N]` (integers, -1 for unlabelled).
+    `fit` takes batches that are dicts of the columns that `ViewsOfBatch` takes and, if
+    there are labels, of "labels" `[N]` (integers, -1 for unlabelled).
 
-    Figures: loss; distillation_loss; agreement, the fraction of images for which both
-    name the same class; accuracy, of the images with labels.
+    Figures: loss; distillation_loss; agreement, the fraction of images for which
+    teacher and student predict the same class; accuracy, on the images with labels.
 
     Args:
       student: keras.Model, float images `[N, H, W, C]` in [0, 1] to logits `[N, C]`.
       teacher: keras.Model of the same inputs and outputs; made in the strategy's scope.
       temperature: float > 0, see `distillation_cross_entropy`.
       alpha: float in [0, 1]; 1: no labels are used.
-      recipe: name or Recipe of the views; "finetune" crops and flips, and no more.
+      recipe: name or Recipe of the views; "finetune" only crops and flips.
       image_size_pixels: int, size of a view; the images' own size if None.
       compile_views: bool, compile the making of views with XLA.
 
     Raises:
-      ConfigError: a value outside its range, other classes or channels, a variable
-        that both networks have.
+      ConfigError: a value outside its range, networks with different classes or
+        channels, or networks that share a variable.
 
     Source: Chen et al., SimCLRv2 (2020), section 2, equations 2 and 3.
     """
@@ -72,9 +72,10 @@ class Distiller(ReplicatedModel):
     ) -> None:
         super().__init__(FIGURES, **kwargs)
         _check_pair(student, teacher)
-        require(0 <= alpha <= 1, "`alpha` must lie in [0, 1].", alpha=alpha)
+        require(0 <= alpha <= 1, "`alpha` must be in [0, 1].", alpha=alpha)
         self.student = student
-        # Keras does not look into a function: the teacher stays out of this model.
+        # Keras does not track what a function holds: the teacher is no part of this
+        # model.
         self._teach = functools.partial(teacher, training=False)
         self._distillation_loss = functools.partial(
             distillation_cross_entropy, temperature=temperature
@@ -135,7 +136,7 @@ class Distiller(ReplicatedModel):
         return shares
 
     def _record(self, figures):
-        """Call `record`; accuracy is left out where nothing has labels."""
+        """Call `record`; leave out the accuracy if there are no labels."""
         weights = {}
         if "labelled" in figures:
             weights["accuracy"] = figures.pop("labelled")
@@ -146,7 +147,7 @@ class Distiller(ReplicatedModel):
 
 
 def _check_pair(student, teacher):
-    """Refuse networks that cannot see the same image, or have other classes."""
+    """Refuse networks with different channels or different classes."""
     for what, one, other in (
         ("classes", student.output_shape[-1], teacher.output_shape[-1]),
         ("channels", student.input_shape[-1], teacher.input_shape[-1]),
@@ -160,7 +161,7 @@ def _check_pair(student, teacher):
     taught = {id(variable) for variable in teacher.variables}
     require(
         not any(id(variable) in taught for variable in student.variables),
-        "Student and teacher must not share variables: the teacher stays as it is.",
+        "Student and teacher must not share variables: the teacher is frozen.",
         student=student.name,
         teacher=teacher.name,
     )

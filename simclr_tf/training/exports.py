@@ -12,16 +12,16 @@ from simclr_tf._keras import keras
 from simclr_tf.encoder_zoo import RECORD
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.extras import import_extra
-from simclr_tf.files import plain_reason, sha256_of
+from simclr_tf.files import plain_path, plain_reason, sha256_of
 from simclr_tf.limits import read_json, unpacked_limit
 from simclr_tf.models import network_from_description, set_weights_by_name
 from simclr_tf.training.stored_variables import VALUE, StoredVariables
 
 SAVED_MODEL = "saved_model"
 WEIGHTS = "weights.safetensors"
-# TensorFlow carries files in this folder along and does not look at them.
+# TensorFlow ignores files in this folder of a SavedModel.
 DESCRIPTION = "assets.extra/simclr_tf.json"
-# Python has it since 3.10.12 and 3.11.4: owners and permissions do not count.
+# The filter of Python 3.10.12 and 3.11.4; it ignores owners and permissions.
 _TAR_OPTIONS = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 
 
@@ -30,7 +30,7 @@ def find_saved_model(path):
 
     Args:
       path: pathlib.Path of an export, of a SavedModel, or of a folder of numbered
-        versions (TF Serving), of which the newest counts.
+        versions (TF Serving), of which the newest is taken.
 
     Returns:
       pathlib.Path with saved_model.pb, or None.
@@ -49,7 +49,7 @@ def find_saved_model(path):
 
 
 def is_archive(path):
-    """Tell whether a file's name is that of an archive.
+    """Tell whether a file is an archive, by its name.
 
     Example:
       >>> is_archive(pathlib.Path("encoder.tar.gz"))
@@ -62,8 +62,8 @@ def is_archive(path):
 def unpacked(path):
     """Unpack a tar archive into a temporary folder, for a `with` block.
 
-    All members are looked at before the first one is written: an absolute path, a
-    `..`, a link or a device refuses the whole archive.
+    All members are checked before the first is written: an archive with an absolute
+    path, a `..`, a link or a device is refused as a whole.
 
     Args:
       path: pathlib.Path of a `.tar.gz`, `.tgz` or `.tar` file.
@@ -72,7 +72,7 @@ def unpacked(path):
       pathlib.Path of the folder.
 
     Raises:
-      DataError: not a whole archive, or a member that may not be unpacked.
+      DataError: a damaged archive, or a member that must not be unpacked.
     """
     with tempfile.TemporaryDirectory(prefix="simclr_tf-") as folder:
         try:
@@ -105,12 +105,12 @@ def _check_member(member, path):
         what = "a path outside the archive" if outside else "a link or a device"
         raise DataError(
             f"{path} is refused and nothing was unpacked: its member "
-            f"{member.name!r} is {what}, which no export holds."
+            f"{member.name!r} is {what}, which an export never has."
         )
 
 
 def encoder_of_weights(path):
-    """Load an encoder from safetensors and the config.json beside it; run no program.
+    """Load an encoder from safetensors and the config.json beside it; run no code.
 
     Args:
       path: pathlib.Path of weights.safetensors.
@@ -119,7 +119,7 @@ def encoder_of_weights(path):
       keras.Model, trainable.
 
     Raises:
-      DataError: a file is missing, damaged, or does not belong to the other.
+      DataError: a file is missing or damaged, or the two do not belong together.
       ConfigError: the package safetensors is not installed.
     """
     record = _read_json(path.with_name(RECORD))
@@ -152,10 +152,11 @@ def encoder_of_weights(path):
 
 
 def encoder_of_saved_model(folder):
-    """Load an encoder from a SavedModel: rebuilt if it describes itself, else wrapped.
+    """Load an encoder from a SavedModel: rebuild it if possible, else wrap it.
 
-    A SavedModel of ours carries its description along; its variables are then read as
-    numbers, and its program is not run. Any other one is loaded, program and all.
+    A SavedModel of this package contains a description of its layers; its variables are
+    read as numbers, and its program is not run. Any other SavedModel is loaded as a
+    program.
 
     Args:
       folder: pathlib.Path with saved_model.pb.
@@ -182,7 +183,7 @@ def encoder_of_saved_model(folder):
 
 
 class ExportedEncoder(keras.Model):
-    """An exported SavedModel as a Keras model, trained as `hub.KerasLayer` trains it.
+    """An exported SavedModel as a Keras model, trainable as in `hub.KerasLayer`.
 
     Its `variables`, `trainable_variables` and `regularization_losses`, if it has them,
     are the model's. With `trainable = False` batch norm keeps its statistics too.
@@ -191,7 +192,7 @@ class ExportedEncoder(keras.Model):
       folder: path with saved_model.pb.
 
     Attributes:
-      loaded: what `tf.saved_model.load` gave.
+      loaded: the result of `tf.saved_model.load`.
 
     Raises:
       WorkdirError: it cannot be loaded, or is not callable on images.
@@ -200,7 +201,8 @@ class ExportedEncoder(keras.Model):
     def __init__(self, folder):
         super().__init__(name="exported_encoder")
         try:
-            self.loaded = tf.saved_model.load(str(folder))
+            with plain_path(folder) as readable:
+                self.loaded = tf.saved_model.load(str(readable))
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise WorkdirError(
                 f"Cannot load the SavedModel in {folder}: {plain_reason(error)}."
@@ -210,14 +212,14 @@ class ExportedEncoder(keras.Model):
                 f"The SavedModel in {folder} is no encoder: it needs a call from "
                 "images to features and the signature serving_default."
             )
-        # Keras finds variables in its own attributes, not in those of others.
+        # Keras tracks variables in its own attributes only.
         self.exported_variables = list(getattr(self.loaded, "variables", ()))
         for penalty in getattr(self.loaded, "regularization_losses", ()):
             self.add_loss(penalty)
 
     @property
     def num_channels(self):
-        """Channels of the images it takes."""
+        """Channels of the input images."""
         signature = self.loaded.signatures["serving_default"]
         return signature.structured_input_signature[1]["images"].shape[-1]
 

@@ -8,20 +8,20 @@ from simclr_tf.errors import NonFiniteError
 
 LOG = logging.getLogger("simclr_tf")
 
-COLLAPSED_STD = 0.05  # Of the isotropic value 1.
+COLLAPSED_STD = 0.05  # 1: spread evenly in all directions.
 COLLAPSED_RANK = 2.0
 SHOWN_IDS = 64  # Examples of a bad batch that a message names.
 
 
 class HealthCheck(keras.callbacks.Callback):
-    """Stop at a non-finite loss; warn of what the objective knows, and of collapse.
+    """Stop at a non-finite loss; warn of collapse and of the objective's diagnosis.
 
-    A model with `on_nonfinite="skip"` passes over such steps and counts them: then each
-    is named in the log, and the run stops when there are too many.
+    With `on_nonfinite="skip"` the model skips and counts such steps: each is logged,
+    and the run stops when there are too many.
 
     Args:
-      clock: StepClock; of several steps an execution, the steps among which it was are
-        named.
+      clock: StepClock; with several steps an execution, messages name the steps of the
+        execution.
       global_batch_size: int, for the diagnosis of the objective.
       patience_epochs: int, epochs before warnings of a stuck loss.
       last_checkpoint: function returning the newest good checkpoint's path or None.
@@ -66,17 +66,19 @@ class HealthCheck(keras.callbacks.Callback):
                 raise NonFiniteError(self._non_finite_message(name, logs[name]))
         if logs.get("skipped_steps", 0) > self._skipped:
             self._skipped = int(logs["skipped_steps"])
-            self._say_skipped()
+            self._warn_skipped_steps()
 
     def on_epoch_end(self, epoch, logs=None):
-        if epoch + 1 >= self._patience:  # Of the whole run, however often continued.
+        if (
+            epoch + 1 >= self._patience
+        ):  # Epochs of the whole run, also if it was continued.
             for name, message in self.findings(logs):
                 if name not in self._said:
                     self._said.add(name)
                     self._warn(message)
 
     def findings(self, logs):
-        """Yield what is wrong with an epoch's figures, as (name, plain words) pairs."""
+        """Yield what is wrong with an epoch's figures, as pairs (name, sentence)."""
         yield from self.model.objective.diagnose(logs, self._global_batch_size)
         std, rank = logs.get("feature_std"), logs.get("effective_rank")
         if (std is not None and std < COLLAPSED_STD) or (
@@ -111,7 +113,7 @@ class HealthCheck(keras.callbacks.Callback):
             "--precision=float32, or --on_nonfinite=skip."
         )
 
-    def _say_skipped(self):
+    def _warn_skipped_steps(self):
         skipped = (
             f"The loss or a gradient was not finite at {self._when()}; the "
             f"step was skipped ({self._skipped} so far). "
@@ -132,7 +134,7 @@ class HealthCheck(keras.callbacks.Callback):
             return f"step {step}"
         return (
             f"one of the steps {step - number + 1} to {step} "
-            "(--performance.steps_per_execution=1 says at which)"
+            "(--performance.steps_per_execution=1 names the step)"
         )
 
     def _kept(self):

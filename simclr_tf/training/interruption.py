@@ -13,15 +13,15 @@ _NOTICE = b"\nStopping at the next step, saved. Once more ends at once.\n"
 
 
 class Interruption:
-    """Takes the first SIGTERM or SIGINT as a request to save and stop.
+    """Treat the first SIGTERM or SIGINT as a request to save and stop.
 
-    A context manager. Only Python's main thread can handle signals: elsewhere it does
-    nothing. Signals that were ignored stay so, and the handlers that were there come
-    back at the end.
+    A context manager. Only Python's main thread can handle signals: in other threads it
+    has no effect. Ignored signals stay ignored, and the former handlers are restored at
+    the end.
 
     Attributes:
-      signal_number: int, what was received, or None.
-      checkpoint: Checkpoint that was saved for it, or None.
+      signal_number: int, the received signal, or None.
+      checkpoint: Checkpoint that was saved because of the signal, or None.
     """
 
     def __init__(self):
@@ -38,16 +38,16 @@ class Interruption:
 
     def __exit__(self, error_type, error, traceback):
         for number, handler in self._before.items():
-            # None: a handler that is not Python's; it cannot be put back.
+            # None: a handler that is not Python's; it cannot be restored.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if self.signal_number is not None and error_type is None:
-            raise Interrupted(  # It came after the last step.
+            raise Interrupted(  # The signal came after the last step.
                 f"{self._name()} came when training was over; all is saved.",
                 self.signal_number,
             )
 
     @property
-    def asked(self):
+    def is_requested(self):
         """Whether training is to stop."""
         return self.signal_number is not None
 
@@ -71,11 +71,11 @@ class Interruption:
         for handled in self._before:
             signal.signal(handled, signal.SIG_DFL)  # The second one ends at once.
         if sys.stderr is not None and os.isatty(2):
-            os.write(2, _NOTICE)  # print() is not safe in here.
+            os.write(2, _NOTICE)  # print() is not safe in a signal handler.
 
 
 class StopWhenSaved(StepCallback):
-    """Ends training once the state was saved for an interruption.
+    """End training after the state was saved because of a signal.
 
     Args:
       interruption: Interruption.

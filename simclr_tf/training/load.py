@@ -1,7 +1,7 @@
 """Loading of a trained encoder from a workdir, an export or a weights file.
 
-`look_at` recognises it for all: for `load_encoder`, for the weights as numbers
-(`stored_weights.py`), for the heads of a run (`run_heads.py`) and for the tools.
+`inspect_path` finds out what is at a path: for `load_encoder`, `stored_weights.py`,
+`run_heads.py` and the tools.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, Workdir
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """The files that `look_at` found at a path; missing ones are None.
+class PathContents:
+    """The files that `inspect_path` found at a path; missing ones are None.
 
     Attributes:
-      path: pathlib.Path that was looked at.
+      path: pathlib.Path that was inspected.
       workdir: Workdir, of a run or of the run that a checkpoint belongs to.
       checkpoints: pathlib.Path of one checkpoint, or of the folder of all.
       saved_model: pathlib.Path of the folder with saved_model.pb.
@@ -70,18 +70,18 @@ class Place:
 
     @functools.cached_property
     def checkpoint(self):
-        """The checkpoint named by the path, or the newest whole one of a run.
+        """The checkpoint named by the path, or the newest complete one of a run.
 
         Raises:
-          WorkdirError: it is damaged, or there is none yet.
+          WorkdirError: the checkpoint is damaged, or the run has none yet.
         """
         if _is_checkpoint(self.checkpoints):
             return open_checkpoint(self.checkpoints)
         found = CheckpointStore(self.checkpoints).latest()
         if found is None:
             raise WorkdirError(
-                f"{self.path} holds no whole checkpoint yet: let `simclr-tf pretrain "
-                f"--workdir={self.path}` reach the end of an epoch."
+                f"{self.path} holds no complete checkpoint yet: let `simclr-tf "
+                f"pretrain --workdir={self.path}` reach the end of an epoch."
             )
         return found
 
@@ -100,11 +100,11 @@ class Place:
         except DataError:
             raise
         except (ValueError, KeyError, TypeError):
-            return None  # A Keras file, or an export of something else than a run.
+            return None  # A Keras file, or an export without a run.
 
 
-def look_at(path):
-    """Recognise what is at a path.
+def inspect_path(path):
+    """Find out what is at a path.
 
     Args:
       path: workdir of a run; one checkpoint (`step-00000230`) or the folder of such;
@@ -112,35 +112,35 @@ def look_at(path):
         file: `weights.safetensors`, the archive of an export, `.keras`, `.h5`.
 
     Returns:
-      Place.
+      PathContents.
 
     Raises:
       DataError: the path does not exist, or is a file of another kind.
-      WorkdirError: a folder with nothing of these.
-      ConfigError: the zoo has no such name.
+      WorkdirError: a folder with none of these.
+      ConfigError: an unknown name of the zoo.
     """
     path = encoder_path(path)
     if not path.exists():
         raise DataError(f"There is no encoder at {path}: the path does not exist.")
     if path.is_file():
-        return _look_at_file(path)
+        return _inspect_file(path)
     saved_model, weights = find_saved_model(path), path / WEIGHTS
     if saved_model is not None or weights.is_file():
         weights = weights if weights.is_file() else None
-        return Place(path, saved_model=saved_model, weights=weights)
+        return PathContents(path, saved_model=saved_model, weights=weights)
     if _is_checkpoint(path):
-        return Place(path, _workdir_at(path.absolute().parent.parent), path)
+        return PathContents(path, _workdir_at(path.absolute().parent.parent), path)
     if (path / CONFIG_FILE).is_file():
         if read_export_record(path) is not None:
             raise WorkdirError(
-                f"{path} is an export for other programs alone: it holds neither "
-                f"{SAVED_MODEL}/ nor {WEIGHTS}, from one of which an encoder is read."
+                f"{path} is an export in formats for other programs: it holds neither "
+                f"{SAVED_MODEL}/ nor {WEIGHTS}, from which an encoder is loaded."
             )
         if (path / ENCODER_FILE).is_file():
-            return Place(path, keras_file=path / ENCODER_FILE)
-        return Place(path, Workdir(path), path / CHECKPOINTS)
+            return PathContents(path, keras_file=path / ENCODER_FILE)
+        return PathContents(path, Workdir(path), path / CHECKPOINTS)
     if CheckpointStore(path).paths():
-        return Place(path, _workdir_at(path.absolute().parent), path)
+        return PathContents(path, _workdir_at(path.absolute().parent), path)
     raise WorkdirError(
         f"{path} is neither a workdir (no {CONFIG_FILE}), nor a checkpoint (no "
         f"{MANIFEST}), nor an export (no saved_model.pb, no {WEIGHTS})."
@@ -152,8 +152,8 @@ def load_encoder(
 ) -> Model:
     """Load the encoder of a run, of an export, or of a file, ready for fine-tuning.
 
-    It is a graph of Keras layers that computes in float32, whatever the precision it
-    was trained in; with `endpoints` it returns what is inside too.
+    The encoder is a graph of Keras layers that computes in float32, also if it was
+    trained in another precision; with `endpoints` it returns the output of each block.
 
     Trust: `weights.safetensors` with its config.json is data, and the format for
     strangers' encoders. Of our own exports and of Keras files only numbers and layers
@@ -164,15 +164,14 @@ def load_encoder(
     refused. `simclr_tf.limits` states what a file may claim.
 
     Args:
-      path: workdir of a run (its newest whole checkpoint), or one of its checkpoints;
-        folder of an export or of
-        a SavedModel (wrapped as a trainable model without a graph of layers, where it
-        was not written by this package or has layers of its own), or of a
-        distillation;
+      path: workdir of a run (its newest complete checkpoint), or one of its
+        checkpoints; folder of an export, of a SavedModel, or of a distillation (a
+        SavedModel of another package, or with custom layers, becomes a trainable model
+        without a graph of layers);
         `weights.safetensors` beside its config.json; the archive of an export; a
         `.keras` / `.h5` file of the Keras 2 API; or `zoo:NAME`, an encoder of
         `simclr_tf.zoo()`.
-      encoder: keras.Model that was handed to `pretrain`, for such a workdir.
+      encoder: keras.Model that was passed to `pretrain`, for the workdir of such a run.
       endpoints: bool, as in `simclr_tf.models.with_endpoints`: the model returns a
         dict with the output of each block; the last one are the features.
 
@@ -181,30 +180,30 @@ def load_encoder(
       the dict of endpoints.
 
     Raises:
-      WorkdirError: nothing loadable there, or no checkpoint yet.
+      WorkdirError: nothing at the path can be loaded, or there is no checkpoint yet.
       DataError: the path does not exist, or a file is damaged or refused.
-      ConfigError: the zoo has no such name, or endpoints of a SavedModel that is not
-        described by its layers.
+      ConfigError: an unknown name of the zoo, or endpoints of a SavedModel without a
+        description of its layers.
     """
-    place = look_at(path)
+    place = inspect_path(path)
     model = encoder_at(place, encoder)
     if not endpoints:
         return model
     require(
         not isinstance(model, ExportedEncoder),
-        "Endpoints are places in a graph of layers, which this SavedModel does not "
-        "describe; its signatures are in `load_encoder(path).loaded.signatures`.",
+        "Endpoints need a graph of layers, and this SavedModel has no description of "
+        "its layers; its signatures are in `load_encoder(path).loaded.signatures`.",
         path=str(place.path),
     )
     return with_endpoints(model)
 
 
 def encoder_at(place, encoder=None):
-    """Load the encoder at a Place, as `load_encoder` returns it.
+    """Load the encoder at a PathContents, as `load_encoder` returns it.
 
     Args:
-      place: Place.
-      encoder: keras.Model that was handed to `pretrain`, for a workdir of such a run.
+      place: PathContents.
+      encoder: keras.Model that was passed to `pretrain`, for the workdir of such a run.
 
     Returns:
       keras.Model.
@@ -252,17 +251,16 @@ def _workdir_at(path):
     return Workdir(path) if (path / CONFIG_FILE).is_file() else None
 
 
-def _look_at_file(path):
+def _inspect_file(path):
     if path.suffix == ".safetensors":
-        return Place(path, weights=path)
+        return PathContents(path, weights=path)
     if path.suffix in SUFFIXES:
-        return Place(path, keras_file=path)
+        return PathContents(path, keras_file=path)
     if is_archive(path):
-        return Place(path, archive=path)
+        return PathContents(path, archive=path)
     raise DataError(
-        f"{path} is no file that an encoder is read from: those are .safetensors, "
-        f"the archive of an export, {', '.join(SUFFIXES)}. Of an export, give the "
-        "folder."
+        f"{path} is not a file with an encoder: these are .safetensors, the archive "
+        f"of an export, {', '.join(SUFFIXES)}. For an export, give its folder."
     )
 
 

@@ -1,8 +1,8 @@
 """The gradient of a large batch in the memory of a small one (gradient caching).
 
 A contrastive loss of a batch is not a sum over its parts: every image is compared with
-all others. But it needs the images only through their projections, which are small. So
-a step goes over the micro-batches of its batch twice:
+all others. But the loss depends on the images only through their projections, which are
+small. So a step passes over the micro-batches of its batch twice:
 
 1. forward without a tape: the projections of every micro-batch are kept, nothing else;
 2. the loss of all projections (of all replicas), and its gradient with respect to them;
@@ -10,7 +10,8 @@ a step goes over the micro-batches of its batch twice:
    at a time, their gradients added up.
 
 By the chain rule this is the gradient of the whole batch. The views are made again in
-the second pass, because they are functions of images and seeds, and larger than both.
+the second pass: they are functions of images and seeds, and storing them takes more
+memory.
 
 Source: Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited
 Setup (2021), section 3.2.
@@ -32,7 +33,7 @@ MICRO_BATCH_NORMS = ("batch", "inference")
 
 
 def require_micro_batches(per_replica_batch_size, micro_batch_size):
-    """Refuse micro-batches that do not make up a replica's batch.
+    """Refuse a micro-batch size that does not divide a replica's batch.
 
     Args:
       per_replica_batch_size: int, or None if it is not known.
@@ -61,20 +62,21 @@ class MicroBatches:
 
     Statistics of batch norm, with `norm`
       * "batch": those of each micro-batch (all views, and of the same micro-batch on
-        all replicas where batch norm is synchronized), the same in both passes. Moving
-        statistics move in the second pass only, once for each micro-batch: what the
-        first pass moved is put back.
-      * "inference": the moving ones, in both passes; nothing moves them. The gradient
-        is then that of the whole batch in inference mode, whatever the micro-batches.
-        It is for encoders that have been trained before, or that have no batch norm.
+        all replicas if batch norm is synchronized), the same in both passes. Moving
+        statistics are updated in the second pass only, once for each micro-batch: the
+        updates of the first pass are undone.
+      * "inference": the moving statistics, in both passes, without updates. The
+        gradient is that of the whole batch in inference mode, for any size of the
+        micro-batches. It is for encoders that have been trained before, or that have
+        no batch norm.
 
     Args:
       model: PretrainingModel.
-      micro_batch_size: int >= 1, images of one replica that are worked on at a time.
+      micro_batch_size: int >= 1, images of one replica in the network at a time.
       norm: "batch" or "inference".
 
     Raises:
-      ConfigError: a value out of its range, an objective that needs more than the
+      ConfigError: a value outside its range, an objective that needs more than the
         projections, or layers such as dropout, which would draw other numbers in the
         second pass.
     """
@@ -106,14 +108,14 @@ class MicroBatches:
         ]
         require(
             not random or norm == "inference",
-            "Micro-batches need a network that computes the same twice, and some "
-            "layers draw at random. Leave them out, or use "
+            "Micro-batches need a network that computes the same in both passes, but "
+            "some of its layers are random. Leave these layers out, or use "
             "micro_batch_norm=inference.",
             layers=", ".join(random),
         )
 
     def expect(self, features, projections, targets):
-        """Learn what a forward pass gives, from one of a single image.
+        """Learn shapes and dtypes of a forward pass from the results for one image.
 
         Args:
           features: `[1, F]`.
@@ -144,8 +146,8 @@ class MicroBatches:
 
         Args:
           batch: dict, as the model takes it.
-          training: bool; without it, or with "inference", nothing moves.
-          with_targets: bool, compute the objective's targets beside.
+          training: bool; without it, or with "inference", no statistics are updated.
+        with_targets: bool, also compute the objective's targets.
 
         Returns:
           (represented, targets): as in `PretrainingModel.forward` and
@@ -183,7 +185,7 @@ class MicroBatches:
         return (features, projections, tf.reduce_mean(regularizers)), targets
 
     def gradients(self, batch):
-        """Compute one step's gradients and figures; see the top of this file.
+        """Compute the gradients and figures of a step; see the top of this file.
 
         Args:
           batch: dict, as the model takes it.
@@ -211,9 +213,9 @@ class MicroBatches:
         return ordered, outputs, shares, scalars
 
     def _represent_without_trace(self, batch):
-        """Run `represent` in training, without moving statistics at the end.
+        """Run `represent` in training mode, and undo its updates of moving statistics.
 
-        Those of the objective's own networks move: they are in this pass alone.
+        Networks of the objective keep their updates: they run in this pass only.
         """
         if not self._uses_batch_statistics:
             return self.represent(batch, training=False, with_targets=True)
@@ -228,7 +230,7 @@ class MicroBatches:
         variables = [v for part in self._parts for v in part.trainable_variables]
         rows, number = self._micro_batches(batch)
         d_projections = [_parted(d, number) for d in d_projections]
-        # Regularizers: their mean over the micro-batches, and over the replicas.
+        # Regularizers: the mean over the micro-batches, and over the replicas.
         d_regularizers = tf.constant(1 / (number * num_replicas()))
         is_connected = []
 
@@ -273,7 +275,7 @@ class MicroBatches:
         )
 
     def _micro_batches(self, batch):
-        """Return (what views are made of, `[K, m, ...]` each; the number K)."""
+        """Return (the columns of the views, `[K, m, ...]` each; the number K)."""
         rows = {
             name: tf.nest.map_structure(tf.convert_to_tensor, batch[name])
             for name in ViewsOfBatch.COLUMNS
@@ -288,9 +290,9 @@ class MicroBatches:
     def _for_each(self, number, function, state, training):
         """Run state <- function(k, state) for k = 0, ... number - 1, one after another.
 
-        A loop in the graph, whose size does not depend on `number`; but replicas that
-        merge their Python calls, as their batch norms do in training, cannot do so in
-        a loop.
+        This is a loop in the graph, whose size does not depend on `number`. Strategies
+        that use merge_call (for synchronized batch norm in training) cannot run inside
+        tf.while_loop; for them the loop is unrolled.
         """
         merges = training and self._uses_batch_statistics and in_several_replicas()
         if not (merges and uses_merge_calls()):

@@ -1,7 +1,7 @@
 """The precision of a run, and what `--precision=auto` chooses on a machine.
 
-Nothing is measured: where a device has instructions for bfloat16 it is about twice as
-fast as float32, where it has none about half as fast; devices list their instructions.
+Nothing is measured. bfloat16 is about twice as fast as float32 on devices with
+instructions for it, and half as fast on others; devices list their instructions.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import tensorflow as tf
 from simclr_tf.distribution import is_distributed, largest_over_workers
 from simclr_tf.training.workdir import CONFIG_FILE
 
-CPU_DESCRIPTION = pathlib.Path("/proc/cpuinfo")  # Of Linux; elsewhere there is none.
+CPU_DESCRIPTION = pathlib.Path("/proc/cpuinfo")  # Linux only.
 _CPU_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 _GPU_CAPABILITY = (8, 0)
 
@@ -24,25 +24,25 @@ class Precision:
 
     Attributes:
       name: "float32" or "bfloat16".
-      reason: str, the rest of a sentence.
-      asked: str, the value of `--precision`.
+      reason: str, the end of a sentence.
+      requested: str, the value of `--precision`.
     """
 
     name: str
     reason: str
-    asked: str = "auto"
+    requested: str = "auto"
 
     def line(self):
         """Return the line that is printed before training."""
-        return f"Precision   {self.name}: {self.reason} (--precision={self.asked})"
+        return f"Precision   {self.name}: {self.reason} (--precision={self.requested})"
 
     def record(self):
-        """Return what config.json keeps: asked, chosen, because."""
-        return {"asked": self.asked, "chosen": self.name, "because": self.reason}
+        """Return the entries of config.json: asked, chosen, because."""
+        return {"asked": self.requested, "chosen": self.name, "because": self.reason}
 
 
 def fitting_precision(strategy):
-    """Choose the faster precision on this process's devices, as far as is known.
+    """Choose the precision that should be faster on this process's devices.
 
     Args:
       strategy: tf.distribute.Strategy.
@@ -59,7 +59,7 @@ def fitting_precision(strategy):
     if isinstance(
         strategy, (tf.distribute.TPUStrategy, tf.distribute.experimental.TPUStrategy)
     ):
-        return Precision("bfloat16", "TPUs compute in it")
+        return Precision("bfloat16", "TPUs have instructions for it")
     gpus = tf.config.get_visible_devices("GPU")
     on_gpus = not is_distributed(strategy) or any(
         "GPU" in device for device in strategy.extended.worker_devices
@@ -74,8 +74,8 @@ def fitting_precision(strategy):
 def choose_precision(config, strategy, workdir):
     """Choose the precision of a run; one exchange between its workers.
 
-    A run keeps the precision that it started with, also where another machine would
-    be faster in the other one. Workers that differ all take float32.
+    A run keeps its first precision, even on a machine where the other one would be
+    faster. If workers differ, all use float32.
 
     Args:
       config: Config.
@@ -108,15 +108,15 @@ def choose_precision(config, strategy, workdir):
 
 
 def _of_gpus(details):
-    """Choose the precision of GPUs from what TensorFlow knows of the oldest."""
+    """Choose the precision of GPUs from TensorFlow's details of the oldest one."""
     oldest = min(details, key=lambda gpu: gpu.get("compute_capability") or ())
     name = oldest.get("device_name") or "the GPU"
     capability = oldest.get("compute_capability")
     if not capability:
-        return Precision("float32", f"{name} does not say whether it has bfloat16")
+        return Precision("float32", f"it is not known whether {name} has bfloat16")
     known = f"{name} has compute capability {_dotted(capability)}"
     if tuple(capability) >= _GPU_CAPABILITY:
-        return Precision("bfloat16", f"{known}, which computes it")
+        return Precision("bfloat16", f"{known}, which has instructions for it")
     needed = _dotted(_GPU_CAPABILITY)
     return Precision("float32", f"{known}, and bfloat16 needs {needed}")
 
@@ -136,7 +136,7 @@ def _of_processor(description):
         return Precision(
             "float32",
             "it is not known whether this processor has instructions for "
-            "bfloat16, and without them it takes twice as long",
+            "bfloat16; without them bfloat16 takes twice as long",
         )
     for name in _CPU_INSTRUCTIONS:
         if name in flags[1].split():
@@ -147,8 +147,8 @@ def _of_processor(description):
             )
     return Precision(
         "float32",
-        "this processor has no instructions for bfloat16 and takes about twice as "
-        "long in it",
+        "this processor has no instructions for bfloat16 and would take about twice "
+        "as long",
     )
 
 

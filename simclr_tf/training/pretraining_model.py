@@ -41,17 +41,17 @@ PROBE_FIGURES = ("probe_loss", "probe_accuracy")
 
 
 class PretrainingModel(ReplicatedModel):
-    """Learn an encoder from views of images, by an objective.
+    """Learn an encoder from views of images, with an objective.
 
     views = augment(images); h = encoder(views); z = projection_head(h);
     loss = mean over the global batch of objective.loss(z, ...). With `num_classes`, a
-    linear probe learns on stop_gradient(h) beside it, so that the labels never reach
-    the encoder.
+    linear probe is trained on stop_gradient(h) at the same time; the labels never
+    influence the encoder.
 
-    `fit` takes batches that are dicts of what `ViewsOfBatch` makes views from, and
+    `fit` takes batches that are dicts of the columns that `ViewsOfBatch` takes, and
     optionally of "labels" `[N]` (integers, -1 for unlabelled), or of "probe_images"
     and "probe_labels", a separate labelled set for the probe; and of "ids" `[N]`, for
-    objectives that know the images.
+    objectives that identify images.
 
     Args:
       encoder: keras.Model, float images `[N, H, W, C]` in [0, 1] to features `[N, F]`.
@@ -62,16 +62,17 @@ class PretrainingModel(ReplicatedModel):
       num_classes: int, classes of the online probe; no probe if None.
       compile_views: bool, compile the making of views with XLA.
       on_nonfinite: "stop" or "skip", see `ReplicatedModel`.
-      micro_batch_size: int >= 1, images of one replica that are in the network at a
-        time: the gradient of the whole batch in the memory of a part. None: all.
-      micro_batch_norm: "batch" or "inference", their statistics; see `MicroBatches`.
+      micro_batch_size: int >= 1, images of one replica in the network at a time: the
+        gradient of the whole batch in the memory of a part. None: all images.
+      micro_batch_norm: "batch" or "inference", batch norm of micro-batches; see
+        `MicroBatches`.
 
-    On several replicas the batch is their joint, global batch, in equal parts: the
-    figures and the gradient are those that one device would compute from all of it.
+    On several replicas each has an equal part of the global batch: figures and gradient
+    are those that one device would compute from the whole global batch.
 
     Raises:
       ConfigError: an unknown recipe or choice, views that the recipe cannot make, or
-        micro-batches that cannot be.
+        micro-batches that the model does not allow.
 
     Source: arXiv 2002.05709, Algorithm 1; the online probe: section B.6.
     """
@@ -109,7 +110,7 @@ class PretrainingModel(ReplicatedModel):
         self.views_of = ViewsOfBatch(plan, compile_views)
         self.probe = None
         if num_classes is not None:
-            # A linear classifier is convex: it can start at zero, whatever the seed.
+            # A linear classifier is convex, so it can start at zero.
             self.probe = keras.layers.Dense(
                 num_classes,
                 kernel_initializer="zeros",
@@ -150,7 +151,7 @@ class PretrainingModel(ReplicatedModel):
         self.built = True
 
     def _blank_views(self, image):
-        """Return views `[1, h, w, C]` of one image, for networks without any yet."""
+        """Return views `[1, h, w, C]` of one image, to build the networks with."""
         return tuple(
             tf.zeros([1, *size, image.shape[-1]])
             for size in self.views_of.sizes(image.shape[1:3])
@@ -240,7 +241,7 @@ class PretrainingModel(ReplicatedModel):
         return tuple(features), tuple(projections), regularizers
 
     def _outputs(self, batch, represented, targets, training=True):
-        """Return what the objective reads of a step."""
+        """Return the input of the objective."""
         features, projections, _ = represented
         iterations = getattr(self.optimizer, "iterations", None)
         return Outputs(
@@ -301,8 +302,8 @@ class PretrainingModel(ReplicatedModel):
     def _without_frozen(self, gradients, step):
         """Set gradients of frozen variables to zero; return what a step must restore.
 
-        Weight decay and momentum move a variable without a gradient: variable and
-        slots get their values back.
+        Weight decay and momentum change a variable even if its gradient is zero, so
+        variable and slots are restored.
         """
         held, gradients = [], list(gradients)
         places = {id(v): i for i, v in enumerate(self.trainable_variables)}
@@ -311,14 +312,14 @@ class PretrainingModel(ReplicatedModel):
                 place = places[id(variable)]
                 if gradients[place] is not None:
                     gradients[place] = tf.where(is_frozen, 0.0, gradients[place])
-            with tf.init_scope():  # The optimizer's slots must exist by now.
+            with tf.init_scope():  # Creates the optimizer's slots.
                 self.optimizer.build(self.trainable_variables)
             kept = [*variables, *slots_of(self.optimizer, variables)]
             held.append((is_frozen, kept, [v.read_value() for v in kept]))
         return gradients, held
 
     def _record(self, figures, is_finite=None):
-        """Call `record`; figures of the probe count labels."""
+        """Call `record`; figures of the probe are weighted by the number of labels."""
         labelled = figures.pop("labelled", 1.0)
         weights = {name: labelled for name in PROBE_FIGURES}
         return self.record(figures, weights, is_finite)

@@ -42,13 +42,13 @@ class Throughput:
 class Progress(StepCallback):
     """A bar with loss, accuracies, images/s, data wait and ETA.
 
-    Without a terminal it prints one line an epoch instead.
+    Without a terminal, one line an epoch is printed instead.
 
     Args:
       clock: StepClock.
       throughput: Throughput.
       shown: dict of figure name to its short name, beside the loss.
-      stream: where to write; stderr if None.
+      stream: text file to write to; stderr if None.
     """
 
     def __init__(self, clock, throughput, *, shown=None, stream=None):
@@ -94,8 +94,8 @@ class Progress(StepCallback):
                 flush=True,
             )
 
-    def say_above_bar(self, say):
-        """Return a `say` that writes above the bar instead of through it."""
+    def print_above_bar(self, say):
+        """Return a function that prints a line above the bar."""
 
         def said(text):
             with tqdm.external_write_mode(file=self._stream):
@@ -104,7 +104,7 @@ class Progress(StepCallback):
         return said
 
     def close(self):
-        """Take the bar off the screen; call it when training ends or fails."""
+        """Remove the bar from the screen; call it when training ends or fails."""
         if self._bar is not None:
             self._bar.close()
 

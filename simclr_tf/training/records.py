@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from simclr_tf._keras import keras
 from simclr_tf.errors import WorkdirError
 from simclr_tf.files import plain_reason, write_atomically
+from simclr_tf.limits import parse_json
 from simclr_tf.metrics import alignment, effective_rank, uniformity
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 from simclr_tf.training.workdir import METRICS_FILE, TENSORBOARD
@@ -25,8 +26,8 @@ GRID_IMAGES = 12
 class MetricsLog(keras.callbacks.Callback):
     """One record an epoch: in memory, as a JSON line, and as TensorBoard scalars.
 
-    Lines and scalars of an earlier, interrupted run beyond the clock's first step are
-    dropped, so that every step is there once.
+    Lines and scalars beyond the clock's first step, of an earlier, interrupted process,
+    are dropped, so that no step is recorded twice.
 
     Args:
       folder: path of the run; None keeps the records in memory only.
@@ -66,8 +67,8 @@ class MetricsLog(keras.callbacks.Callback):
             with _plain_problems(self._events):
                 keep_events_up_to(self._events, self._clock.step)
                 self._writer = tf.summary.create_file_writer(str(self._events))
-                self._writer.init()  # Opens the file, where problems show.
-            if self._clock.step == 0:  # The pairs are the same ever after.
+                self._writer.init()  # Opens the file; errors of the disk appear here.
+            if self._clock.step == 0:  # The pairs do not change later.
                 self._write_grid()
 
     def close(self):
@@ -75,7 +76,10 @@ class MetricsLog(keras.callbacks.Callback):
         if self._writer is not None:
             try:
                 self._writer.close()
-            except (OSError, tf.errors.OpError) as error:  # Not to hide another one.
+            except (
+                OSError,
+                tf.errors.OpError,
+            ) as error:  # Do not hide an earlier error.
                 LOG.warning(
                     "TensorBoard's file in %s is not complete: %s",
                     self._events,
@@ -86,7 +90,7 @@ class MetricsLog(keras.callbacks.Callback):
         self._throughput.mark()
 
     def on_epoch_end(self, epoch, logs=None):
-        # The callbacks after this one see these figures too.
+        # Later callbacks see these figures too.
         logs.update(self._throughput.read())
         logs.update(self._sample.measure())
         logs["learning_rate"] = float(self._learning_rate(self._clock.step))
@@ -105,7 +109,7 @@ class MetricsLog(keras.callbacks.Callback):
         with _plain_problems(self._path), self._path.open("a") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
-            os.fsync(file.fileno())  # Before the checkpoint of this step.
+            os.fsync(file.fileno())  # On the disk before the checkpoint of this step.
         with _plain_problems(self._events):
             self._write_scalars(record)
 
@@ -125,7 +129,7 @@ class MetricsLog(keras.callbacks.Callback):
 
 
 class RepresentationSample:
-    """A fixed batch of views on which every epoch is measured alike.
+    """A fixed batch of views on which every epoch is measured.
 
     Args:
       model: PretrainingModel.
@@ -180,14 +184,14 @@ class RepresentationSample:
 
 @contextlib.contextmanager
 def _plain_problems(path):
-    """Turn errors of the disk into one line with the way out."""
+    """Turn errors of the disk into one line with a remedy."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
         if not path.parent.is_dir():
             raise WorkdirError(
                 f"Cannot write {path}: {path.parent} is gone. Was it deleted, renamed "
-                "or unmounted while the run was going on?"
+                "or unmounted during the run?"
             ) from error
         reason = getattr(error, "strerror", None) or plain_reason(error)
         raise WorkdirError(
@@ -197,14 +201,14 @@ def _plain_problems(path):
 
 
 def keep_events_up_to(folder, step):
-    """Cut what TensorBoard would show beyond `step` off the event files of a run.
+    """Remove events after `step` from the TensorBoard files of a run.
 
-    An event file is a row of records [length: 8 bytes, its checksum: 4, event, its
-    checksum: 4] with rising steps. A record torn by a kill is cut off too.
+    An event file is a sequence of records [length: 8 bytes, its checksum: 4, event, its
+    checksum: 4] with rising steps. An incomplete last record is removed too.
 
     Args:
       folder: pathlib.Path; need not exist.
-      step: int, steps that are done; 0 removes the files.
+      step: int, finished steps; 0 removes the files.
     """
     for path in folder.glob("events.out.tfevents.*"):
         if step == 0:
@@ -225,7 +229,7 @@ def _length_up_to(content, step):
             break
         try:
             event = tf.compat.v1.Event.FromString(content[start + 12 : end])
-        except DecodeError:  # A damaged file: what came before is kept.
+        except DecodeError:  # A damaged file: the events before the damage are kept.
             break
         if event.step > step:
             break
@@ -234,22 +238,39 @@ def _length_up_to(content, step):
 
 
 def keep_lines_up_to(path, step):
-    """Drop the lines of a metrics file beyond `step` (or are torn)."""
-    records = [r for r in read_metrics(path) if r["step"] <= step]
+    """Drop lines of a metrics file after `step`, and damaged lines."""
     if path.exists():
+        records = [r for r in read_metrics(path) if r["step"] <= step]
         write_atomically(path, "".join(json.dumps(r) + "\n" for r in records))
 
 
 def read_metrics(path):
-    """Read the records of a metrics.jsonl, oldest first, without a torn last line."""
+    """Read the records of a metrics.jsonl, oldest first.
+
+    A damaged line is left out and named in the log. The last one is left out without a
+    word if it has no end: a killed process was writing it.
+
+    Args:
+      path: path of the file; need not exist.
+
+    Returns:
+      list of dicts.
+
+    Raises:
+      OSError: the file cannot be read.
+    """
+    if not pathlib.Path(path).is_file():  # A device would be read without an end.
+        return []
     records = []
-    if pathlib.Path(path).is_file():  # A device would be read without an end.
-        text = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")
-        for line in text.splitlines():
-            record = record_of_line(line)
-            if record is None:
-                break
+    content = pathlib.Path(path).read_bytes()
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        record = record_of_line(line.decode("utf-8", errors="replace"))
+        if record is not None:
             records.append(record)
+        elif line.strip() and number <= content.count(b"\n"):
+            LOG.warning(
+                "%s: line %d is damaged and left out: %.80r", path, number, line
+            )
     return records
 
 
@@ -269,8 +290,8 @@ def record_of_line(line):
       (None, None)
     """
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
+        record = parse_json(line, finite=False)
+    except ValueError:
         return None
     if not isinstance(record, dict) or type(record.get("step")) is not int:
         return None

@@ -1,4 +1,4 @@
-"""A user's own encoder, prepared for the strategy in scope."""
+"""A user's own encoder, prepared for a distribution strategy."""
 
 from simclr_tf._keras import keras
 from simclr_tf.distribution import belongs_to_scope, num_replicas
@@ -11,8 +11,8 @@ def replicated_encoder(encoder):
     """Return the encoder with variables on every replica and synchronized batch norm.
 
     A model with a graph of layers that was built outside the strategy's scope is
-    copied into it, weights and all; the original stays as it is. In the copy (and in
-    one built inside) batch norm sees the global batch.
+    copied into the scope with its weights; the original does not change. In the copy
+    (and in a model built inside the scope) batch norm sees the global batch.
 
     Args:
       encoder: keras.Model; called inside `strategy.scope()`.
@@ -21,7 +21,7 @@ def replicated_encoder(encoder):
       keras.Model: the same object for one device.
 
     Raises:
-      ConfigError: it cannot be copied, or has batch norm of its own kind.
+      ConfigError: the encoder cannot be copied, or has a custom batch norm.
 
     Example:
       >>> pictures = keras.Input((8, 8, 3))
@@ -37,13 +37,13 @@ def replicated_encoder(encoder):
     copy = synchronized_copy(encoder)
     if _local_norms(copy):
         raise _build_in_scope(
-            encoder, f"{_local_norms(copy)[0].name} is batch norm of its own kind"
+            encoder, f"{_local_norms(copy)[0].name} is a custom batch norm"
         )
     return copy
 
 
 def _local_norms(encoder):
-    """List batch norms that would see one replica's part of the batch only."""
+    """List batch norms that would see only one replica's part of the batch."""
     if num_replicas() == 1:
         return []
     return [

@@ -1,4 +1,4 @@
-"""The Keras model whose step updates the global batch: the base of all our models."""
+"""The base of all our Keras models: a training step over the global batch."""
 
 import types
 
@@ -17,10 +17,10 @@ ON_NONFINITE = ("stop", "skip")
 
 
 class RunningMean(keras.metrics.Mean):
-    """Mean over the steps of an epoch of a value that all replicas agree on.
+    """The mean over an epoch's steps of a value that is equal on all replicas.
 
-    Each replica keeps the same numbers for itself: showing or saving them takes no
-    collective, and one worker can do it alone.
+    Each replica keeps the same numbers, so one worker can show or save them without a
+    collective.
     """
 
     def add_weight(self, *args, **kwargs):
@@ -31,7 +31,7 @@ class RunningMean(keras.metrics.Mean):
 
 
 class RunCount(keras.metrics.Sum):
-    """Number of times that something has happened since the run began."""
+    """A counter of events since the run began."""
 
     def add_weight(self, *args, **kwargs):
         """Add a weight as `RunningMean` does."""
@@ -52,9 +52,9 @@ class ReplicatedModel(keras.Model):
 
     Args:
       figures: tuple of str, names of the figures of a step.
-      on_nonfinite: "stop": a step whose loss or gradient is not finite is like any
-        other, for a callback (`HealthCheck`) to stop at; "skip": it leaves no trace in
-        any variable on any replica but the step counter, and is counted in
+      on_nonfinite: what to do in a step whose loss or gradient is not finite. "stop":
+        nothing; a callback (`HealthCheck`) stops the run. "skip": undo the step in all
+        variables but the step counter, on all replicas, and count it in
         `skipped_steps` (of the whole run) instead of the other metrics.
 
     Raises:
@@ -65,13 +65,13 @@ class ReplicatedModel(keras.Model):
         super().__init__(**kwargs)
         if on_nonfinite not in ON_NONFINITE:
             raise unknown_choice("on_nonfinite", on_nonfinite, ON_NONFINITE)
-        # Read-only: Keras would track a dict, and checkpoints hold the means elsewhere.
+        # Read-only: Keras would track a dict and save the means a second time.
         self._means = types.MappingProxyType(
             {name: RunningMean(name=name) for name in figures}
         )
         self._skipped_steps = RunCount(name="skipped_steps")
         self._skips = on_nonfinite == "skip"
-        # What a step returns is the same on every replica: Keras need not add it up.
+        # A step returns the same on every replica, so Keras need not sum it.
         self.distribute_reduction_method = "first"
 
     def update(self, gradients, variables, shares):
@@ -79,7 +79,7 @@ class ReplicatedModel(keras.Model):
 
         Args:
           gradients: list of tensors, this replica's; None where there is none.
-          variables: list of the variables that they belong to.
+          variables: list of the variables of these gradients.
           shares: dict of figure name to scalar, this replica's share.
 
         Returns:
@@ -103,15 +103,15 @@ class ReplicatedModel(keras.Model):
         )
 
     def values_before_update(self):
-        """Snapshot everything that a step changes; None where no step is skipped.
+        """Snapshot everything that a step changes; None if steps are never skipped.
 
         Returns:
-          List of (variable, tensor of its value): networks, objective and optimizer,
-          whatever they hold, but no counter of steps.
+          List of (variable, tensor of its value): all variables of networks, objective
+          and optimizer, except counters of steps.
         """
         if not self._skips:
             return None
-        with tf.init_scope():  # The optimizer's slots must exist by now.
+        with tf.init_scope():  # Creates the optimizer's slots.
             self.optimizer.build(self.trainable_variables)
         counters = {id(v) for v in step_counters(self.optimizer)}
         changing = [
@@ -128,11 +128,11 @@ class ReplicatedModel(keras.Model):
         """Roll a step back whose loss or gradient is not finite.
 
         Args:
-          former: what `values_before_update` returned.
+          former: result of `values_before_update`.
           figures: dict, of `update`.
 
         Returns:
-          bool scalar: whether the step counts; None where none is skipped.
+          bool scalar: whether the step is kept; None if steps are never skipped.
         """
         if former is None:
             return None
@@ -144,12 +144,13 @@ class ReplicatedModel(keras.Model):
         """Add a step's figures to the running means of the epoch.
 
         Args:
-          figures: dict of name to scalar; figures that a batch has none of are absent.
+          figures: dict of name to scalar; figures without a value in this batch are
+            absent.
           weights: dict of name to the weight of this step; 1 for those left out.
           is_finite: bool scalar or None, of `undo_unless_finite`.
 
         Returns:
-          dict of name to running mean: what a step of Keras returns.
+          dict of name to running mean, the result of a Keras step.
         """
         counts = 1.0 if is_finite is None else tf.cast(is_finite, tf.float32)
         for name, value in figures.items():
@@ -169,5 +170,5 @@ class ReplicatedModel(keras.Model):
 
     @property
     def skipped_steps(self):
-        """int, steps of the whole run whose update was left out."""
+        """int, skipped steps of the whole run."""
         return int(self._skipped_steps.result())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -62,10 +63,10 @@ def pretrain(
       preset: str, a name in simclr_tf.config.presets.
       encoder: keras.Model, images `[N, H, W, C]` to `[N, F]` or `[N, H, W, F]`; the
         preset's ResNet if None.
-      init_from: path of a run, a checkpoint, an export or a Keras file whose encoder
-        this one starts from (with `init_parts="encoder_and_head"`: the head too).
-      callbacks: keras callbacks, called beside the run's own.
-      say: function of a str, for the report before the first step.
+      init_from: path of a run, a checkpoint, an export or a Keras file; the encoder
+        starts from its weights (with `init_parts="encoder_and_head"`, the head too).
+      callbacks: keras callbacks, called in addition to the run's own.
+      say: function that prints a line (str), for the report before the first step.
       **overrides: options by name: `epochs=3`, `objective={"temperature": 0.5}` or
         `**{"objective.temperature": 0.5}`.
 
@@ -80,14 +81,14 @@ def pretrain(
       >>> images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), "uint8")
       >>> result = pretrain(
       ...     images, epochs=1, global_batch_size=32, say=lambda line: None,
-      ...     compile_views=False,  # For two steps it takes longer than it saves.
+      ...     compile_views=False,  # Compiling takes longer than two steps.
       ...     encoder={"name": "resnet10", "width_multiplier": 0.0625, "stem": "small"},
       ...     **{"data.image_size_pixels": 16})
       >>> result.encoder(images[:2] / 255.0).shape
       TensorShape([2, 32])
     """
     config = get_preset(preset)
-    if isinstance(encoder, (str, dict)):  # A name, or options of the preset's own.
+    if isinstance(encoder, (str, dict)):  # A name, or options of the preset's encoder.
         overrides["encoder"], encoder = encoder, None
     if encoder is not None:
         overrides["encoder"] = "custom"
@@ -126,8 +127,8 @@ def pretrain_from_config(
       config: Config.
       workdir, encoder, callbacks, say: as for `pretrain`.
       data: a Python object with the images, or None for `config.data.source`.
-      command: str, what started the run; kept in its config.json.
-      origin: str, where the config comes from, printed first; None prints nothing.
+      command: str, the command of the run; kept in its config.json.
+      origin: str, a first line about the origin of the config; None prints nothing.
       stream: text file for the progress of the steps; stderr if None.
 
     Returns:
@@ -135,7 +136,7 @@ def pretrain_from_config(
     """
     place = None if workdir is None else Workdir(workdir)
     _require_effective(config, place)
-    # First of all: devices cannot be set up once TensorFlow has been used.
+    # This comes first: devices cannot be set up after TensorFlow has been used.
     set_threads(config.performance)
     strategy = make_strategy(
         config.strategy,
@@ -157,7 +158,11 @@ def pretrain_from_config(
     source = open_training_source(config, data, say)
     probe_source = open_probe_source(config, source.channels, say)
     plan = plan_run(config, source)
-    with named_lost_peers(strategy, lambda: how_to_continue(place and place.path)):
+    writes = place is not None and is_chief(strategy)
+    with (
+        place.held() if writes else contextlib.nullcontext(),
+        named_lost_peers(strategy, lambda: how_to_continue(place and place.path)),
+    ):
         precision = choose_precision(config, strategy, place)
         config = dataclasses.replace(config, precision=precision.name)
         with strategy.scope():
@@ -189,13 +194,13 @@ def _require_effective(config, workdir):
 
 
 def set_threads(options):
-    """Give TensorFlow's pools their sizes; call it before TensorFlow is used.
+    """Set the sizes of TensorFlow's thread pools; call it before using TensorFlow.
 
     Args:
       options: PerformanceConfig.
 
     Raises:
-      ConfigError: TensorFlow has begun with pools of another size.
+      ConfigError: TensorFlow has started already, with pools of another size.
     """
     threading = tf.config.threading
     for name, wanted, give in (
@@ -213,7 +218,7 @@ def set_threads(options):
         if wanted is None:
             continue
         try:
-            give(wanted)  # Nothing happens if it has that size.
+            give(wanted)  # No effect if the pool has that size already.
         except RuntimeError as error:
             raise ConfigError(
                 f"`performance.{name}` must be set before TensorFlow is used: start a "

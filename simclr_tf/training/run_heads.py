@@ -11,7 +11,7 @@ from simclr_tf._keras import keras
 from simclr_tf.array_types import Layer, Model
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training.assembly import build_projection_head
-from simclr_tf.training.load import look_at
+from simclr_tf.training.load import inspect_path
 from simclr_tf.training.stored_variables import VALUE, StoredVariables
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ def load_projection_head(workdir: Workdir, encoder: Model) -> ProjectionHead:
       simclr_tf.models.ProjectionHead, built.
 
     Raises:
-      WorkdirError: no checkpoint, or one that holds another head.
+      WorkdirError: no checkpoint, or a checkpoint with another head.
     """
-    checkpoint = look_at(workdir.path).checkpoint
+    checkpoint = inspect_path(workdir.path).checkpoint
     head = build_projection_head(
         dataclasses.replace(workdir.config(), precision="float32")
     )
@@ -57,12 +57,12 @@ def load_probe(workdir: Workdir, encoder: Model) -> Layer:
     Raises:
       WorkdirError: no checkpoint, or the run had no online probe.
     """
-    checkpoint = look_at(workdir.path).checkpoint
+    checkpoint = inspect_path(workdir.path).checkpoint
     shapes = StoredVariables(checkpoint.prefix).shapes
     if _PROBE_KERNEL not in shapes:
         raise WorkdirError(
-            f"The run in {workdir.path} has no online probe: it had no labels, or "
-            "--probe.online=false."
+            f"The run in {workdir.path} has no online probe: it had no labels, or was "
+            "started with --probe.online=false."
         )
     probe = keras.layers.Dense(
         shapes[_PROBE_KERNEL][1], dtype="float32", name="linear_probe"

@@ -12,8 +12,9 @@ from simclr_tf.training.step_clock import StepCallback
 class SaveCheckpoints(StepCallback):
     """Save every few epochs, every few steps, when interrupted, and at the end.
 
-    A checkpoint at the end of an epoch is saved after the epoch's figures are written.
-    One that is due within an execution of several steps is saved at its end.
+    At the end of an epoch the checkpoint is saved after the epoch's figures are
+    written. A checkpoint that is due within an execution of several steps is saved at
+    the end of the execution.
 
     Args:
       store: CheckpointStore.
@@ -41,14 +42,14 @@ class SaveCheckpoints(StepCallback):
         self._every = [n for n in (every_epochs, keep_every_epochs) if n]
         self._every_steps = every_steps
         self._interruption = interruption
-        self._is_due = False  # By the number of steps.
+        self._is_due = False  # By `every_steps`.
 
     def on_train_batch_end(self, batch, logs=None):
         step, every = self._clock.step, self._every_steps
         before = step - self._clock.latest_steps
         self._is_due = bool(every) and step // every > before // every
         if self._clock.is_epoch_end:
-            return  # The epoch's figures come first: on_epoch_end.
+            return  # Saved in on_epoch_end, after the epoch's figures.
         if self._is_due or self._asked():
             self._save()
 
@@ -62,10 +63,12 @@ class SaveCheckpoints(StepCallback):
             self._save()
 
     def _asked(self):
-        return self._interruption is not None and self._interruption.asked
+        return self._interruption is not None and self._interruption.is_requested
 
     def _save(self):
-        was_asked = self._asked()  # A signal may come while saving: it waits a step.
+        was_asked = (
+            self._asked()
+        )  # A signal that comes while saving waits for the next step.
         self._check_finite()
         checkpoint = self._store.save(
             self._clock.step,
@@ -81,7 +84,7 @@ class SaveCheckpoints(StepCallback):
             self._interruption.checkpoint = checkpoint
 
     def _check_finite(self):
-        # An update may overflow although its loss and its gradient did not.
+        # An update may overflow although loss and gradient are finite.
         for weight in self.model.trainable_weights:
             if not bool(tf.reduce_all(tf.math.is_finite(weight))):
                 raise NonFiniteError(

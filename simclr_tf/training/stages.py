@@ -68,15 +68,15 @@ class PretrainingRun:
     """The state that the stages of a run share.
 
     Args:
-      config: Config, with the precision settled.
+      config: Config, with the chosen precision.
       strategy: tf.distribute.Strategy.
       model: PretrainingModel, compiled in the strategy's scope.
       source: Source of the training images.
       probe_source: Source of the online probe's images, or None: the same.
       batches: Batches of both.
       plan: Plan of its steps.
-      say: function of a str.
-      precision: Precision, and why.
+      say: function that prints a line (str).
+      precision: Precision, with its reason.
       stream: text file for the progress of the steps; stderr if None.
     """
 
@@ -102,7 +102,7 @@ class PretrainingRun:
         self.identity = None
 
     def execute(self, workdir, callbacks, command):
-        """Execute the run, from the first line to the last file.
+        """Execute all stages of the run.
 
         Args:
           workdir: Workdir, or None.
@@ -138,6 +138,7 @@ class PretrainingRun:
                     self.source.files,
                     self.precision.record(),
                 )
+                store.remove_unfinished()
             self.identity = describe_run(self.config, data, self.model)
             self._keep_warm_start(workdir, store, warm)
             start = self._restore(store)
@@ -263,24 +264,24 @@ class PretrainingRun:
             },
             stream=self.stream,
         )
-        # Without a workdir nothing can be saved: a signal ends the run at once.
+        # Without a workdir nothing is saved, so a signal ends the run at once.
         interruption, agreement, saving, stop = contextlib.nullcontext(), [], [], []
         if store is not None:
             interruption, agreement = make_interruption(self.strategy)
             saving = self._saving(store, start, clock, interruption)
             stop = [StopWhenSaved(interruption)]
-        # In this order, for each step and each epoch:
+        # The order of the callbacks, for each step and each epoch:
         callbacks = [
-            clock,  # First: all others read its step.
-            *agreement,  # Whether to stop is known before anyone asks.
-            meter,  # The step is over: what the others do is no waiting for data.
-            log,  # Adds figures to the epoch's, which all after it see.
-            self._health_check(store, clock),  # Nothing bad is averaged or saved.
+            clock,  # First: all others read the step here.
+            *agreement,  # Decides whether to stop, for the callbacks below.
+            meter,  # Before the others: their work is not waiting for data.
+            log,  # Adds figures of the epoch, for the callbacks below.
+            self._health_check(store, clock),  # Before averaging and saving.
             *self._averages(clock),  # The last checkpoint holds the averages.
             *self._shown(progress, clock),
-            *saving,  # The figures of a saved epoch are written.
-            *callbacks,  # The user's see the run as it is on the disk.
-            *stop,  # Last: every other has seen the step or the epoch.
+            *saving,  # After the figures of the epoch are written.
+            *callbacks,  # The user's callbacks see the run as it is on the disk.
+            *stop,  # Last: all others have seen the step or the epoch.
         ]
         try:
             with interruption:
@@ -313,7 +314,7 @@ class PretrainingRun:
     def _shown(self, progress, clock):
         if not self.is_chief:
             return []
-        return [progress, EstimatedTime(clock, say=progress.say_above_bar(self.say))]
+        return [progress, EstimatedTime(clock, say=progress.print_above_bar(self.say))]
 
     def _saving(self, store, start, clock, interruption):
         """Make the callbacks that save the run, and restore what they saved."""

@@ -6,7 +6,7 @@ from simclr_tf import durations
 from simclr_tf._keras import keras
 from simclr_tf.errors import require
 
-_STREAM_EPOCH_STEPS = 100  # An endless stream has no epochs of its own.
+_STREAM_EPOCH_STEPS = 100  # Length of an epoch of an endless stream.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,19 +67,19 @@ def plan_run(config, source):
 
 
 class StepCallback(keras.callbacks.Callback):
-    """A callback that is given a step's figures as tensors.
+    """A callback that gets the figures of a step as tensors.
 
     Figures are fetched from the device only in steps at which a callback reads them.
     """
 
-    _supports_tf_logs = True  # Keras gives floats to others, and waits for them.
+    _supports_tf_logs = True  # Otherwise Keras waits for the figures and passes floats.
 
 
 class StepClock(StepCallback):
     """Count the steps of a run; the first callback, so that all others read the same.
 
-    With `steps_per_execution` k Keras calls back once for k steps, the last time in an
-    epoch for what is left of it, with the number of the last step within the epoch.
+    With `steps_per_execution` k Keras calls back once for k steps (at the end of an
+    epoch for fewer), with the number of the last step within the epoch.
 
     Args:
       total_steps, epoch_steps: int, length of the run and of an epoch.
@@ -87,8 +87,8 @@ class StepClock(StepCallback):
       steps_per_execution: int >= 1.
 
     Attributes:
-      step: int, steps done since the run began, in whatever process.
-      latest_steps: int >= 1, how many of them Keras reported at last.
+      step: int, steps since the run began, also in earlier processes.
+      latest_steps: int >= 1, number of steps in the last call.
       total_steps, epoch_steps, start_step: int.
 
     Example:

@@ -5,20 +5,22 @@ is neither loaded nor run.
 """
 
 import collections.abc
+import contextlib
 import dataclasses
 import math
 import pathlib
+import weakref
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from simclr_tf.errors import DataError
-from simclr_tf.files import plain_reason
+from simclr_tf.files import plain_path, plain_reason
 
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
-# TensorFlow's reader raises an IndexError where a file ends too early.
+# TensorFlow's reader raises an IndexError if a file ends too early.
 _READ_ERRORS = (OSError, ValueError, RuntimeError, LookupError, tf.errors.OpError)
 _IN_FOLDER = ("variables/variables", "saved_model/variables/variables")
 
@@ -42,22 +44,22 @@ class StoredVariables:
     """The variables of a checkpoint, by the names in its file.
 
     Args:
-      prefix: path, the beginning of the files' (`.../ckpt-100`).
+      prefix: path, the beginning of the files' paths (`.../ckpt-100`).
 
     Attributes:
       prefix: str.
-      shapes: dict of name to tuple; the object graph is not among them.
+      shapes: dict of name to tuple, without the object graph.
       dtypes: dict of name to tf.DType.
 
     Raises:
-      DataError: nothing there, or it cannot be read, or its variables claim more bytes
-        than its files have.
+      DataError: the file is missing or cannot be read, or its variables claim more
+        bytes than its files have.
     """
 
     def __init__(self, prefix):
         self.prefix = str(prefix)
         try:
-            self._reader = tf.train.load_checkpoint(self.prefix)
+            self._reader = tf.train.load_checkpoint(self._readable())
             shapes = self._reader.get_variable_to_shape_map()
             self.dtypes = self._reader.get_variable_to_dtype_map()
         except _READ_ERRORS as error:
@@ -80,6 +82,12 @@ class StoredVariables:
                 f"Cannot read the checkpoint {self.prefix}: its variables claim "
                 f"{claimed} bytes, and its files have {sum(held)}."
             )
+
+    def _readable(self):
+        """Return the prefix by a path that is no pattern, as long as `self` lives."""
+        prefix, stack = pathlib.Path(self.prefix), contextlib.ExitStack()
+        weakref.finalize(self, stack.close)  # The reader opens the files when asked.
+        return str(stack.enter_context(plain_path(prefix.parent)) / prefix.name)
 
     def read(self, name):
         """Read the value of a variable, checked against its checksum.
@@ -128,8 +136,8 @@ class ObjectTree:
     """Variables by the path of attributes from the root object.
 
     TensorFlow names a variable in the file by the *shortest* path to it; a SavedModel
-    of the reference calls most of them `trainable_variables_list/<i>`. The object
-    graph in the file knows all paths. Without one, the names themselves are the paths.
+    of the reference calls most of them `trainable_variables_list/<i>`. The object graph
+    in the file has all paths. Without a graph, the names are the paths.
 
     Args:
       stored: StoredVariables.
@@ -201,7 +209,7 @@ class ObjectTree:
 
 
 def find_prefix(path):
-    """Find the checkpoint that a path means.
+    """Find the checkpoint at a path.
 
     Args:
       path: prefix of a checkpoint (`.../ckpt-100`), folder with checkpoints, or
@@ -211,7 +219,7 @@ def find_prefix(path):
       str, the prefix of the files.
 
     Raises:
-      DataError: there is none, or more than one.
+      DataError: no checkpoint, or more than one.
     """
     path = pathlib.Path(path).expanduser()
     if path.suffix == ".index" or path.name.partition(".data-")[1]:
@@ -253,12 +261,12 @@ def _nodes_of(graph):
 
 
 def _check_graph(graph):
-    """Raise `DecodeError` if children are named that the graph does not hold."""
+    """Raise `DecodeError` if the graph refers to nodes that it does not have."""
     known = range(len(graph.nodes))
     if not known or any(
         child.node_id not in known for node in graph.nodes for child in node.children
     ):
-        raise DecodeError("the object graph names objects that it does not hold")
+        raise DecodeError("the object graph refers to missing objects")
 
 
 def _nodes_of_names(names):

@@ -1,13 +1,13 @@
 """The weights of a workdir, a checkpoint, an export or a file, by name.
 
 Checkpoints and SavedModels are read as tables of numbers: no network is built and no
-program of theirs is run, so they may hold networks that cannot be made here.
+program is run, so their networks need not be known to this package.
 """
 
 import dataclasses
 
 from simclr_tf.errors import WorkdirError
-from simclr_tf.training.load import encoder_at, look_at
+from simclr_tf.training.load import encoder_at, inspect_path
 from simclr_tf.training.stored_variables import (
     ObjectTree,
     StoredVariable,
@@ -22,9 +22,9 @@ class StoredWeights:
     """The result of `open_stored_weights`.
 
     Attributes:
-      path: str, absolute: the very checkpoint, SavedModel or file.
+      path: str, absolute path of the checkpoint, SavedModel or file.
       kind: "checkpoint", "export" or "file".
-      step: int, updates behind the weights; None where that is not known.
+      step: int, updates of the weights; None if not known.
       parts: dict of "encoder" and perhaps "projection_head" to lists of
         StoredVariable, in the order of the layers.
       sha256: dict of file name to SHA-256, of a checkpoint.
@@ -38,20 +38,20 @@ class StoredWeights:
 
 
 def open_stored_weights(path):
-    """Find the weights at a path; values are read only when asked for.
+    """Find the weights at a path; values are read only when needed.
 
     Args:
-      path: as in `look_at` (`.keras` and `.h5` can hold programs: load only what you
-        trust).
+      path: as in `inspect_path` (`.keras` and `.h5` can hold programs: load only what
+        you trust).
 
     Returns:
       StoredWeights.
 
     Raises:
       DataError: the path does not exist, or a file is damaged or refused.
-      WorkdirError: nothing loadable there, no whole checkpoint yet, or a damaged one.
+      WorkdirError: nothing loadable, no complete checkpoint yet, or a damaged one.
     """
-    place = look_at(path)
+    place = inspect_path(path)
     if place.checkpoints is not None:
         return _weights_of_checkpoint(place.checkpoint)
     if place.saved_model is not None:
@@ -83,9 +83,9 @@ def _weights_of_checkpoint(checkpoint):
 
 def _weights_of_saved_model(folder):
     tree = ObjectTree(StoredVariables(folder / "variables" / "variables"))
-    # An export lists its variables in order; other SavedModels may not.
+    # Only exports of this package list their variables in order.
     root = "variables" if "variables" in tree.children("") else ""
-    # A head was exported on top of its encoder, in a list of its own.
+    # An exported head has its own list of variables.
     parts = {
         ENCODER: tree.variables(root),
         HEAD: [

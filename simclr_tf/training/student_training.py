@@ -21,7 +21,7 @@ from simclr_tf.training.replicated_encoder import replicated_encoder
 from simclr_tf.training.step_clock import StepCallback, StepClock, plan_run
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
-_COLUMNS = (*ViewsOfBatch.COLUMNS, "labels")  # What the step takes of a batch.
+_COLUMNS = (*ViewsOfBatch.COLUMNS, "labels")  # Columns of a batch that the step takes.
 
 
 def train_student(student, teacher, source, *, config, strategy):
@@ -29,9 +29,9 @@ def train_student(student, teacher, source, *, config, strategy):
 
     Args:
       student: keras.Model, float images to logits, built outside the strategy's scope;
-        on several replicas a copy is trained, whose weights it gets at the end.
+        on several replicas a copy is trained, and its weights are copied back.
       teacher: keras.Model, built in the strategy's scope.
-      source: Source of the images; labels that are not to be used are -1 or not there.
+      source: Source of the images; labels that must not be used are -1 or absent.
       config: DistillConfig.
       strategy: tf.distribute.Strategy.
 
@@ -101,7 +101,7 @@ def _optimizer(config, network, total_steps):
         weight_decay=config.weight_decay,
         momentum=config.momentum,
     )
-    # LARS adapts the linear layer too, or 1 / temperature would scale its steps.
+    # LARS adapts the linear layer too; otherwise 1 / temperature would scale its steps.
     apply_exclusions(optimizer, network)
     optimizer.build(network.trainable_variables)
     return optimizer
@@ -120,7 +120,7 @@ def _dataset(batches, strategy, first, last, meter):
 
 
 class _Figures(StepCallback):
-    """Keeps each epoch's figures, and ends a training that cannot succeed."""
+    """Keep each epoch's figures; stop a training that diverged."""
 
     def __init__(self, clock):
         super().__init__()

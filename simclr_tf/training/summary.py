@@ -17,7 +17,7 @@ def write_summary(workdir, config, records, *, command, corrupt=()):
       workdir: Workdir.
       config: Config of the run.
       records: list of dicts, one an epoch, as in metrics.jsonl.
-      command: str, what started the run.
+      command: str, the command of the run.
       corrupt: names of images that could not be read.
     """
     last = records[-1] if records else {}
@@ -66,7 +66,7 @@ def _configuration_lines(config):
         (name, old, new)
         for name, old, new in differences(base, config)
         if (name, old) != ("precision", "auto")
-    ]  # What auto came to.
+    ]  # The choice of auto.
     if not changed:
         return [
             f"The preset {code_span(config.preset)}, unchanged "

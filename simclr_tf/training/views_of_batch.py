@@ -9,16 +9,16 @@ from simclr_tf.errors import require
 
 
 class ViewsOfBatch:
-    """The views of a batch that a network sees.
+    """Make the views of a batch.
 
     A batch is a dict of
       * "images" `[N, H, W, C]` uint8 or float in [0, 1], and "seeds" `[N, 2]` int32:
         the views are made here; or
-      * "crops", a tuple of `[N, h, w, C]`, one a view, and "seeds": the views are
-        finished here; or
+      * "crops", a tuple of `[N, h, w, C]`, one a view, and "seeds": the other operators
+      are applied here; or
       * "views", a tuple of float `[N, h, w, C]`, or "view_a" and "view_b": they are
-        used as they are; or
-      * for one view, "images" without "seeds": used as they are, e.g. to validate.
+        used unchanged; or
+      * for one view, "images" without "seeds": used unchanged, e.g. for validation.
 
     Args:
       plan: ViewPlan; None for batches that hold their views.
@@ -64,7 +64,7 @@ class ViewsOfBatch:
         return (tf.image.convert_image_dtype(batch["images"], tf.float32),)
 
     def count(self, batch):
-        """Count the views that the batch has or is to have."""
+        """Count the views of the batch."""
         return len(batch["views"]) if "views" in batch else len(self.sizes(None))
 
     def sizes(self, own_size):
@@ -75,6 +75,8 @@ class ViewsOfBatch:
 
 
 def _compiled(function, is_compiled):
-    if not is_compiled:  # Autograph has nothing to convert, but would look for it.
+    if (
+        not is_compiled
+    ):  # Autograph has nothing to convert; without this it would search.
         return tf.autograph.experimental.do_not_convert(function)
     return tf.function(function, jit_compile=True, autograph=False)

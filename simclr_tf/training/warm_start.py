@@ -1,8 +1,9 @@
-"""Warm start from the weights of another run, with a list of what was taken.
+"""Warm start from the weights of another run, with a list of the loaded variables.
 
-Variables are matched by name, then by shape. Where the names are of no use (Keras
-numbers the layers of a user's own network anew in every process), they are matched in
-order, if both networks have the same kinds of variables in the same order.
+Variables are matched by name, then by shape. If the names cannot be used (in a user's
+own network Keras numbers the layers differently in every process), variables are
+matched by their order, if both networks have the same kinds of variables in the same
+order.
 """
 
 import dataclasses
@@ -29,18 +30,18 @@ PARTS = {"encoder": (ENCODER,), "encoder_and_head": (ENCODER, HEAD)}
 OTHER_SHAPE = "the shape differs"
 NOT_THERE = "missing in the source"
 ONLY_THERE = "only in the source"
-_LINES = 12  # Of variables that were not taken, on the screen.
+_LINES = 12  # Most lines on the screen about variables that were not loaded.
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """One variable: its shapes in this run and in the source, and what became of it.
+class VariableMatch:
+    """One variable: its shapes in this run and in the source; whether it was loaded.
 
     Attributes:
       part: "encoder" or "projection_head".
       name: str.
-      here, there: shape, or None where there is no such variable.
-      reason: str, why it was not taken; None if it was.
+      here, there: shape, or None if there is no such variable.
+      reason: str, why it was not loaded; None if it was.
     """
 
     part: str
@@ -52,12 +53,12 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class WarmStart:
-    """Where the weights of a run's step 0 came from.
+    """The origin of the weights of a run's step 0.
 
     Attributes:
       source: StoredWeights.
-      parts: tuple of the parts that were asked for.
-      rows: list of Row.
+      parts: tuple of the requested parts.
+      rows: list of VariableMatch.
     """
 
     source: object
@@ -65,7 +66,7 @@ class WarmStart:
     rows: list
 
     def parameters(self, part):
-        """Count (taken, all) parameters of one part of this run."""
+        """Count (loaded, all) parameters of one part of this run."""
         own = [row for row in self.rows if row.part == part and row.here is not None]
         return (
             sum(math.prod(row.here) for row in own if row.reason is None),
@@ -73,7 +74,7 @@ class WarmStart:
         )
 
     def table(self):
-        """Return lines for the screen: each part's count, the variables not taken."""
+        """Return lines for the screen: each part's count, the variables not loaded."""
         step = "" if self.source.step is None else f" (step {self.source.step:,})"
         lines = [f"Warm start  from {self.source.path}{step}"]
         lines += [f"            {line}" for line in self.summary()]
@@ -101,7 +102,7 @@ class WarmStart:
         return "\n".join(lines)
 
     def summary(self):
-        """Yield one line a part: how many variables and parameters were taken."""
+        """Yield one line a part: how many variables and parameters were loaded."""
         for part in (ENCODER, HEAD):
             if part not in self.parts:
                 yield f"{part}: starts fresh (--init_parts=encoder)"
@@ -131,23 +132,22 @@ class WarmStart:
 
 
 def warm_start(model, path, parts="encoder"):
-    """Put the weights at a path into a fresh model, as far as they fit.
+    """Load the weights at a path into a fresh model, as far as they fit.
 
-    Batch norm's moving statistics come with the weights. Variables that do not fit
-    keep their fresh values; so do the online probe, which is convex and learns its
-    labels anew, and the optimizer: the run begins at step 0.
+    Batch norm's moving statistics are loaded too. Variables that do not fit keep their
+    initial values; so do the online probe and the optimizer: the run begins at step 0.
 
     Args:
       model: PretrainingModel, built; under its own strategy's scope or none.
-      path: as in `look_at`.
+      path: as in `inspect_path`.
       parts: "encoder" or "encoder_and_head".
 
     Returns:
-      WarmStart, the account of it.
+      WarmStart, the list of what was loaded.
 
     Raises:
       DataError, WorkdirError: nothing loadable at the path.
-      ConfigError: not a single variable of the encoder fits.
+      ConfigError: no variable of the encoder fits.
     """
     source = open_stored_weights(path)
     rows, pairs = [], []
@@ -166,8 +166,8 @@ def warm_start(model, path, parts="encoder"):
     taken, total = result.parameters(ENCODER)
     if taken < total:
         LOG.warning(
-            "Only %s of %s parameters of the encoder come from %s; the rest "
-            "starts fresh.",
+            "Only %s of %s parameters of the encoder come from %s; the others "
+            "keep their initial values.",
             f"{taken:,}",
             f"{total:,}",
             source.path,
@@ -176,7 +176,7 @@ def warm_start(model, path, parts="encoder"):
 
 
 def write_warm_start(folder, result):
-    """Keep the account of a warm start in a run's folder.
+    """Write the record of a warm start into a run's folder.
 
     Args:
       folder: pathlib.Path.
@@ -187,7 +187,7 @@ def write_warm_start(folder, result):
 
 
 def read_warm_start(folder):
-    """Read the record that `write_warm_start` left; None without one.
+    """Read the record of `write_warm_start`; None if there is none.
 
     Args:
       folder: pathlib.Path.
@@ -210,7 +210,7 @@ def read_warm_start(folder):
 
 
 def _variables_of(layer, *, depth_first):
-    """Return a layer's variables, in the order in which the source lists its own."""
+    """Return a layer's variables in the order of the source."""
     if not depth_first:
         return list(layer.variables)
     view = tf.train.TrackableView(layer)
@@ -228,7 +228,7 @@ def _variables_of(layer, *, depth_first):
 
 
 def _matched(own, stored):
-    """Pair each variable with its StoredVariable; either may be None, all are there."""
+    """Pair each variable with its StoredVariable; either may be None."""
     if _names(own) != _names(stored) and _kinds(own) == _kinds(stored):
         return list(zip(own, stored, strict=True))
     by_name = {}
@@ -246,7 +246,7 @@ def _names(variables):
 
 
 def _kinds(variables):
-    """Return what survives a new numbering of layers: `kernel` of rank 4, ..."""
+    """Return the kinds of variables without layer numbers: `kernel` of rank 4, ..."""
     return [(plain_name(v).rpartition("/")[-1], len(v.shape)) for v in variables]
 
 
@@ -261,15 +261,15 @@ def _row(part, variable, stored):
         reason = NOT_THERE
     elif here != there:
         reason = OTHER_SHAPE
-    return Row(part, name, here, there, reason)
+    return VariableMatch(part, name, here, there, reason)
 
 
 def _check_useful(result):
-    """Refuse a source of which the encoder takes nothing at all."""
+    """Refuse a source if no variable of the encoder fits."""
     rows = [row for row in result.rows if row.part == ENCODER]
     if any(row.reason is None for row in rows):
         return
-    where = f"Nothing of the encoder in {result.source.path} fits this run's"
+    where = f"No variable of the encoder in {result.source.path} fits this run's"
     example = next((row for row in rows if row.reason == OTHER_SHAPE), None)
     if example is not None:
         raise ConfigError(

@@ -5,13 +5,14 @@ Evaluation, fine-tuning and export read config.json, so that nobody retypes a de
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib.metadata
 import json
 import pathlib
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from simclr_tf import __version__
@@ -26,6 +27,7 @@ from simclr_tf.files import (
     write_atomically,
 )
 from simclr_tf.limits import parse_json, read_json
+from simclr_tf.locks import holds_files, lock_of, sole_writer
 
 if TYPE_CHECKING:
     from simclr_tf.config.pretrain import Config
@@ -61,6 +63,20 @@ class Workdir:
 
     def __init__(self, path: StrPath) -> None:
         self.path = pathlib.Path(path).expanduser()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Write the folder within a `with`, as the only process that does.
+
+        A folder that is made for it is removed again if nothing is written there.
+
+        Raises:
+          InUseError: another process writes it.
+          WorkdirError: it is a file, or not writable.
+        """
+        self._require_folder()
+        with sole_writer(lock_of(self.path, inside=True), f"--workdir={self.path}"):
+            yield
 
     def claim(
         self,
@@ -184,15 +200,18 @@ class Workdir:
         """Tell whether a file of that name is there."""
         return (self.path / name).exists()
 
-    def _is_new(self):
-        """Tell whether the folder is missing or empty."""
+    def _require_folder(self):
         if self.path.exists() and not self.path.is_dir():
             raise WorkdirError(
                 f"--workdir must be a folder, but {self.path} is a file."
             )
+
+    def _is_new(self):
+        """Tell whether the folder is missing or empty."""
+        self._require_folder()
         if (self.path / CONFIG_FILE).exists():
             return False
-        if self.path.exists() and any(self.path.iterdir()):
+        if self.path.exists() and holds_files(self.path):
             raise WorkdirError(
                 f"{self.path} is not empty and holds no run (no {CONFIG_FILE}). Use "
                 "a new folder for --workdir."

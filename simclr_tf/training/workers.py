@@ -1,7 +1,7 @@
-"""The shared and the separate duties of the workers of a run on several machines.
+"""The duties of the workers of a run on several machines.
 
-All of them compute everything; the chief (the first one) alone writes into the
-workdir, which they share.
+All workers compute the same; only the chief (the first worker) writes into the shared
+workdir.
 """
 
 from simclr_tf.distribution import (
@@ -18,19 +18,19 @@ from simclr_tf.training.workdir import CHECKPOINTS
 
 
 class FollowerStore(CheckpointStore):
-    """The chief's checkpoints, to read; saving is left to the chief.
+    """The chief's checkpoints, for reading; only the chief saves.
 
-    No value has to be asked from other workers to be saved: weights, slots and moving
-    statistics are the same on all replicas.
+    The chief can save alone: weights, slots and moving statistics are the same on all
+    replicas.
     """
 
     def save(self, step, *, details=None, **objects):
-        """Save this step where the chief does."""
+        """Return the Checkpoint that the chief saves at this step."""
         return Checkpoint(self.path_of(step), {"step": step, **(details or {})})
 
 
 class SharedInterruption(Interruption):
-    """A signal to any worker stops all of them after the same step.
+    """An Interruption by which a signal to any worker stops all after the same step.
 
     Args:
       strategy: tf.distribute.Strategy.
@@ -42,20 +42,20 @@ class SharedInterruption(Interruption):
         self._is_agreed = False
 
     @property
-    def asked(self):
-        """Whether training is to stop, as all workers know since their last step."""
+    def is_requested(self):
+        """Whether training is to stop, as agreed after the last step."""
         return self._is_agreed
 
     def agree(self):
-        """Ask all workers; to be called by all of them after the same step."""
+        """Compare with all workers; every worker must call it after the same step."""
         number = largest_over_workers(self._strategy, self.signal_number or 0)
         if number:
             self.signal_number = self.signal_number or number
             self._is_agreed = True
 
 
-class AskAllWorkers(StepCallback):
-    """After each step, lets the workers agree whether to stop.
+class AgreeOnInterruption(StepCallback):
+    """Let the workers agree after each step whether to stop.
 
     Args:
       interruption: SharedInterruption.
@@ -70,20 +70,20 @@ class AskAllWorkers(StepCallback):
 
 
 def open_store(strategy, folder, **options):
-    """Open the CheckpointStore of the chief, or a follower's."""
+    """Open the CheckpointStore of the chief, or the FollowerStore of another worker."""
     return (CheckpointStore if is_chief(strategy) else FollowerStore)(folder, **options)
 
 
 def make_interruption(strategy):
-    """Return (Interruption, callbacks by which the workers agree on it)."""
+    """Return (Interruption, callbacks with which the workers agree on it)."""
     if cluster_of(strategy) is None:
         return Interruption(), []
     interruption = SharedInterruption(strategy)
-    return interruption, [AskAllWorkers(interruption)]
+    return interruption, [AgreeOnInterruption(interruption)]
 
 
 def require_same_run(strategy, config, versions, fingerprint, start_step):
-    """Refuse to train unless all workers are about to do the same.
+    """Refuse to train unless all workers have the same config, images and step.
 
     Args:
       strategy: tf.distribute.Strategy.
@@ -110,7 +110,7 @@ def require_same_run(strategy, config, versions, fingerprint, start_step):
 
 
 def how_to_continue(workdir):
-    """Return the last sentence about a lost worker.
+    """Return the remedy in the message about a lost worker.
 
     Args:
       workdir: path, or None.

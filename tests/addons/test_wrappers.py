@@ -144,10 +144,10 @@ def test_two_replicas_equal_one(wrapper):
     [
         ({"name": "sma"}, "Did you mean swa.*wrapper='sma'"),
         ({"lookahead_period_steps": 0}, "`lookahead_period_steps` must be >= 1"),
-        ({"lookahead_step_size": 0.0}, r"`lookahead_step_size` must lie in \(0, 1\]"),
+        ({"lookahead_step_size": 0.0}, r"`lookahead_step_size` must be in \(0, 1\]"),
         ({"swa_start_step": -1}, "`swa_start_step` must be >= 0"),
         ({"swa_period_steps": 0}, "`swa_period_steps` must be >= 1"),
-        ({"average_decay": 1.0}, r"`average_decay` must lie in \[0, 1\)"),
+        ({"average_decay": 1.0}, r"`average_decay` must be in \[0, 1\)"),
     ],
 )
 def test_values_outside_their_range_are_refused(arguments, message):

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from PIL import Image
 
-from simclr_tf.config.study import AblateOptions
+from simclr_tf.config.ablate import AblateOptions
 from simclr_tf.studies import STUDIES
 from simclr_tf.tools import ablate, command_line
 

@@ -89,6 +89,9 @@ def test_the_wheel_holds_the_images_their_notices_and_the_tools(wheel):
     assert "simclr_tf/tools/pretrain.py" in sizes
     assert "simclr_tf/py.typed" in sizes
     assert "simclr_tf/report/templates/page.html" in sizes
+    programs = [p.name for p in (ROOT / "simclr_tf/export/programs").glob("*.py")]
+    assert "run_saved_model.py" in programs
+    assert {f"simclr_tf/export/programs/{name}" for name in programs} <= set(sizes)
     assert not any(name.startswith(("tests/", "tools/")) for name in sizes)
 
 

@@ -289,26 +289,6 @@ def test_the_python_of_getting_started_runs(tmp_path, monkeypatch):
     assert names["features"].shape == (2, 32)
 
 
-def test_photos_are_read_as_stored_and_the_python_of_troubleshooting_turns_them(
-    tmp_path, monkeypatch
-):
-    import simclr_tf
-
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "pictures" / "trip").mkdir(parents=True)
-    photo = Image.new("RGB", (40, 20), "red")
-    exif = photo.getexif()
-    exif[0x0112] = 6  # To be turned by a quarter.
-    for name in ("a", "b"):
-        photo.save(tmp_path / "pictures" / "trip" / f"{name}.jpg", exif=exif)
-    run_python("docs/troubleshooting.md", {})
-    shapes = {
-        folder: simclr_tf.open_source(f"folder:{folder}").image_shape
-        for folder in ("pictures", "upright")
-    }
-    assert shapes == {"pictures": (20, 40, 3), "upright": (40, 20, 3)}
-
-
 @pytest.mark.parametrize(
     "page", [p for p, text in PAGES.items() if blocks("python", text)]
 )

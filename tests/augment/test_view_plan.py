@@ -135,7 +135,7 @@ def test_batches_of_files_hold_one_crop_for_each_view(groups, tmp_path):
     "make, words",
     [
         (lambda: ViewGroup(0), "`count` must be >= 1"),
-        (lambda: ViewGroup(2, 1.5), "`size_fraction` must lie in"),
+        (lambda: ViewGroup(2, 1.5), "`size_fraction` must be in"),
         (lambda: plan_views("cifarr"), "Did you mean cifar"),
         (lambda: plan_views(("cifar",) * 3), "recipes=3, views=2"),
         (lambda: plan_views("cifar", None, GROUPS), "`image_size_pixels`"),

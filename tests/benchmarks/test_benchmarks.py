@@ -4,6 +4,7 @@ import inspect
 import logging
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,8 +12,16 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.augment import two_views
-from simclr_tf.benchmarks import data_scale, fresh_process, loss, run_benchmark
-from simclr_tf.benchmarks.catalogue import cases_of
+from simclr_tf.benchmarks import (
+    Case,
+    Variant,
+    benchmark_runner,
+    data_scale_cases,
+    fresh_process,
+    loss_cases,
+    run_benchmark,
+)
+from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.benchmarks.per_image import two_views_per_image
 from simclr_tf.benchmarks.photographs import write_photographs
 from simclr_tf.config.benchmark import BENCHMARKS, BenchmarkConfig
@@ -59,8 +68,8 @@ def tiny_encoder(monkeypatch):
     monkeypatch.setattr(assembly, "build_encoder", build_encoder)
 
 
-# The step is run below.
-@pytest.mark.parametrize("benchmark", sorted(set(BENCHMARKS) - {"step"}))
+# The step and the probes are run below.
+@pytest.mark.parametrize("benchmark", sorted(set(BENCHMARKS) - {"step", "probes"}))
 def test_every_benchmark_measures_each_of_its_cases(benchmark):
     config = BenchmarkConfig(**TINY)
     asked = []
@@ -81,6 +90,49 @@ def test_every_benchmark_measures_each_of_its_cases(benchmark):
         assert (row.seconds == row.baseline_seconds) == (row.variant == row.baseline)
     assert record.settings["jpeg_view_pixels"] == 8
     assert record.machine["versions"]["tensorflow"] == tf.__version__
+
+
+@pytest.mark.parametrize(
+    "probe, size, points",
+    [("knn", 1500, 0), ("linear", 1500, 3), ("ridge", 1500, 0), ("linear_sgd", 400, 5)],
+)
+def test_probes_of_scikit_learn_reach_the_accuracy_of_ours(probe, size, points):
+    config = BenchmarkConfig(sizes=(size,), out_features=16, only=f"{probe},")
+    (case,) = cases_of("probes", config, None)
+    theirs, ours = (variant.make()() for variant in case.variants)
+    assert theirs > 60
+    assert abs(theirs - ours) <= points
+
+
+def test_the_clock_of_the_processors_leaves_out_waiting(monkeypatch):
+    def waits():
+        time.sleep(0.2)
+
+    case = Case("waiting", (Variant("asleep", lambda: waits),), 1, "nap")
+    monkeypatch.setattr(benchmark_runner, "cases_of", lambda *request: [case])
+    seconds = {
+        clock: run_benchmark(
+            "loss", BenchmarkConfig(rounds=1, warmup_rounds=0, clock=clock)
+        )
+        .rows[0]
+        .seconds[0]
+        for clock in ("wall", "processor")
+    }
+    assert seconds["wall"] >= 0.2 > 2 * seconds["processor"]
+
+
+def test_probes_take_turns_with_those_of_scikit_learn():
+    config = BenchmarkConfig(sizes=(100,), only="ridge", rounds=1, warmup_rounds=0)
+    record = run_benchmark("probes", config)
+    assert [row.variant for row in record.rows] == ["scikit-learn", "simclr_tf"]
+    assert {row.case for row in record.rows} == {"ridge, 100 x 128"}
+    assert {(row.units, row.unit) for row in record.rows} == {(1, "probes")}
+
+
+def test_probes_without_scikit_learn_name_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    with pytest.raises(ConfigError, match=r"needs the package `sklearn`.*\[report\]"):
+        cases_of("probes", BenchmarkConfig(), None)
 
 
 def test_steps_differ_in_speed_and_precision_only():
@@ -133,11 +185,11 @@ def test_the_streamed_loss_is_measured_as_soon_as_there_is_one(monkeypatch):
     def nt_xent(a, b, *, temperature, chunk_size=None):
         return tf.fill([a.shape[0]], float(chunk_size)) + 0.0 * tf.reduce_sum(a * b)
 
-    monkeypatch.setattr(loss, "nt_xent", nt_xent)
+    monkeypatch.setattr(loss_cases, "nt_xent", nt_xent)
     config = BenchmarkConfig(sizes=(8, 16), out_features=4, chunk_size=12)
     cases = cases_of("loss", config, None)
     names = [variant.name for case in cases for variant in case.variants]
-    assert names == [loss.DENSE, loss.STREAMED] * 4
+    assert names == [loss_cases.DENSE, loss_cases.STREAMED] * 4
     value, of_a, of_b = cases[3].variants[1].make()()
     assert of_a.shape == of_b.shape == (16, 4)
     # In chunks of 12, or of all 8.
@@ -148,39 +200,35 @@ def test_the_streamed_loss_is_measured_as_soon_as_there_is_one(monkeypatch):
 def test_a_dense_loss_that_does_not_fit_is_left_out_and_that_is_said(
     monkeypatch, caplog
 ):
-    monkeypatch.setattr(loss, "_free_bytes", lambda: 1 << 30)
+    monkeypatch.setattr(loss_cases, "_free_bytes", lambda: 1 << 30)
     with caplog.at_level(logging.WARNING, logger="simclr_tf"):
         cases = cases_of("loss", BenchmarkConfig(sizes=(16, 32768)), None)
     dense = [
         case.name
         for case in cases
-        if loss.DENSE in [variant.name for variant in case.variants]
+        if loss_cases.DENSE in [variant.name for variant in case.variants]
     ]
     assert dense and all("G = 16," in name for name in dense)
     assert "G = 32768 is left out: it needs about 48 GiB" in caplog.text
 
 
 def test_large_sets_are_links_and_every_image_can_be_read(tmp_path):
-    folder = data_scale._folder_of_links(tmp_path, 1070, 8)
-    records = data_scale._record_files(tmp_path, 1500, 8)
+    folder = data_scale_cases._folder_of_links(tmp_path, 1070, 8)
+    records = data_scale_cases._record_files(tmp_path, 1500, 8)
     assert (folder.num_examples, records.num_examples) == (1070, 1500)
     for source in (folder, records):
         last = source.locations(np.array([source.num_examples - 1]))
         image = source.read_image(*(column[0] for column in last))
         assert image.shape == (8, 8, 3)
-    arrays = data_scale._array_file(tmp_path, 10_000, 8)
+    arrays = data_scale_cases._array_file(tmp_path, 10_000, 8)
     assert arrays.read_images(np.array([9_999])).shape == (1, 8, 8, 3)
 
 
 def test_memory_is_what_the_work_adds_to_a_process():
-    request = {
-        "benchmark": "loss",
-        "case": "G = 8, D = 4, forward",
-        "variant": loss.DENSE,
-        "config": TINY,
-    }
-    found = fresh_process.measure_here(request)
-    assert found["peak_bytes"] > found["added_bytes"] >= 0
+    peak_bytes, added_bytes = benchmark_runner.peak_memory(
+        "loss", BenchmarkConfig(**TINY), "G = 8, D = 4, forward", loss_cases.DENSE
+    )
+    assert fresh_process._peak_bytes() > peak_bytes > added_bytes >= 0
 
 
 def test_a_process_that_dies_is_named_in_one_line(monkeypatch, tmp_path):
@@ -189,9 +237,9 @@ def test_a_process_that_dies_is_named_in_one_line(monkeypatch, tmp_path):
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     with pytest.raises(DataError, match=r"`one`, `two` ended with 9: out of memory$"):
-        fresh_process.peak_memory("loss", BenchmarkConfig(), "one", "two")
+        benchmark_runner.peak_memory("loss", BenchmarkConfig(), "one", "two")
     script.write_text('#!/bin/sh\necho \'{"peak_bytes": 7, "added_bytes": 5}\'\n')
-    found = fresh_process.peak_memory("loss", BenchmarkConfig(), "one", "two")
+    found = benchmark_runner.peak_memory("loss", BenchmarkConfig(), "one", "two")
     assert found == (7, 5)
 
 

@@ -111,5 +111,5 @@ def test_no_round_and_two_variants_of_one_name_are_refused():
     with pytest.raises(ConfigError, match="`rounds` must be >= 1.*rounds=0"):
         measure(machine.case(a=1.0), rounds=0)
     twice = Case("work", machine.case(a=1.0).variants * 2, 1, "unit")
-    with pytest.raises(ConfigError, match="names of their own"):
+    with pytest.raises(ConfigError, match="different names"):
         measure(twice, rounds=1)

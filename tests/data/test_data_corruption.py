@@ -13,7 +13,8 @@ from simclr_tf.data import (
     plain_errors,
     training_dataset,
 )
-from simclr_tf.data.image_files import can_decode_webp, inspect_files
+from simclr_tf.data.image_files import inspect_files
+from simclr_tf.data.pixels import decode_image
 from simclr_tf.errors import ConfigError, DataError
 
 OPTIONS = dict(seed=3, plan=plan_views("simclr_v2", 16))
@@ -67,23 +68,21 @@ def test_the_allowed_fraction_itself_is_allowed(broken):
     assert open_source(f"folder:{broken}", max_corrupt_fraction=4 / 24).num_examples
 
 
-@pytest.mark.parametrize(
-    "name", ["a.jpg", "a.png", "a.gif", "a.bmp", *["a.webp"] * can_decode_webp()]
-)
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif", "a.bmp", "a.webp"])
 def test_files_with_data_behind_their_end_are_as_good_as_their_decoder_says(
     tmp_path, photo, name
 ):
     photo().save(tmp_path / name)
     path = tmp_path / name
-    kind = {".jpg": "jpeg"}.get(path.suffix, path.suffix[1:])
+    kind = {".jpg": "jpeg", ".png": "png"}.get(path.suffix, "other")
     assert inspect_files([str(path)])[:2] == ({}, {kind})
     path.write_bytes(path.read_bytes() + b"appended by a camera" * 20)
     # Decoders may refuse or ignore what follows: the one that will be used decides.
     try:
-        tf.io.decode_image(path.read_bytes())
+        decode_image(path.read_bytes())
         expected = {}
-    except tf.errors.InvalidArgumentError:
-        expected = {0: "it is truncated"}
+    except (tf.errors.OpError, ValueError):
+        expected = {0: "it is truncated or damaged"}
     assert inspect_files([str(path)])[0] == expected
 
 

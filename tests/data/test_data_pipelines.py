@@ -10,7 +10,7 @@ from simclr_tf.augment import (
     two_views,
 )
 from simclr_tf.data import evaluation_batches, open_source, training_dataset
-from simclr_tf.data.batch_schedule import stand_in
+from simclr_tf.data.batch_schedule import replacement_example
 from simclr_tf.errors import ConfigError
 from simclr_tf.seeding import example_seeds
 from tests.oracles.data_batch_order import batch_ids, threefry_2x32
@@ -242,7 +242,7 @@ def test_memory_mapped_images_are_read_only_batch_by_batch(tmp_path, rng):
 
 def test_stand_ins_spread_over_all_other_examples():
     seeds = np.array([12, -5], np.int32)
-    others = [stand_in(seeds, 3, attempt, 6) for attempt in range(1, 200)]
+    others = [replacement_example(seeds, 3, attempt, 6) for attempt in range(1, 200)]
     assert set(others) == {0, 1, 2, 4, 5}
 
 

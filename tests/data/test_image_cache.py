@@ -285,7 +285,7 @@ def test_arrays_and_streams_say_why_there_is_nothing_to_keep(tmp_path):
     for place, spec, words in (
         ("memory", images, "in memory"),
         ("disk", f"npz:{tmp_path}/set.npz", "one file already"),
-        ("memory", tf.data.Dataset.from_tensors(images[0]).repeat(), "as it comes"),
+        ("memory", tf.data.Dataset.from_tensors(images[0]).repeat(), "is a stream"),
         ("memory", f"npz:{tmp_path}/set.npz", "6 decoded images"),
     ):
         source = open_source(spec, cache=cache_at(place, tmp_path / "cache", said))

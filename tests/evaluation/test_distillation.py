@@ -199,20 +199,20 @@ def test_an_encoder_is_no_teacher_and_a_folder_needs_a_classifier(tmp_path):
 
 
 def test_images_to_test_on_need_labels(tmp_path):
-    with pytest.raises(DataError, match="name some with --test_data"):
+    with pytest.raises(DataError, match="choose some with --test_data"):
         distill(a_config(tmp_path, test_labels=False), say=lambda line: None)
 
 
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"alpha": 1.5}, "`alpha` must lie in"),
+        ({"alpha": 1.5}, "`alpha` must be in"),
         ({"temperature": 0.0}, "must be > 0"),
-        ({"label_fraction": 0.0}, r"must lie in \(0, 1\]"),
+        ({"label_fraction": 0.0}, r"must be in \(0, 1\]"),
         ({"batch_size": 1}, "at least"),
         ({"image_size_pixels": None}, "--image_size_pixels is required"),
         ({"teacher": ""}, "--teacher is required"),
-        ({"warmup_fraction": 1.0}, "must lie in"),
+        ({"warmup_fraction": 1.0}, "must be in"),
         ({"epochs": 0}, "`epochs` must be > 0"),
         ({"weight_decay": -1.0}, "must be >= 0"),
     ],

@@ -10,7 +10,7 @@ from simclr_tf._keras import keras
 from simclr_tf.config.finetune import FineTuneConfig
 from simclr_tf.data import ArraySource, LabelBudget
 from simclr_tf.errors import ConfigError, DataError, NonFiniteError
-from simclr_tf.evaluation.finetune import FINE_TUNED, FROM_SCRATCH, FROZEN, FewLabels
+from simclr_tf.evaluation.few_labels import FINE_TUNED, FROM_SCRATCH, FROZEN, FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.models import LOGITS
 

@@ -1,15 +1,26 @@
 """The comparison of an encoder with its untrained self and with raw pixels."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError, DataError
-from simclr_tf.evaluation import compare, evaluate_encoder, evaluate_features
+from simclr_tf.evaluation import (
+    EvaluateConfig,
+    FewConfig,
+    KNNConfig,
+    LinearConfig,
+    compare,
+    evaluate_encoder,
+    evaluate_features,
+)
+from simclr_tf.evaluation.logistic import L2_VALUES
 from simclr_tf.evaluation.protocols import check_labels
 
-SETTINGS = {"k": 5, "per_class": 3, "draws": 2, "l2_values": [1.0, 0.01]}
+CONFIG = EvaluateConfig(knn=KNNConfig(k=5), few=FewConfig(labels_per_class=3, draws=2))
 
 
 def batches(num_images, seed, labelled=True):
@@ -40,11 +51,11 @@ def test_three_protocols_measure_three_representations(encoder):
         keras.models.clone_model(encoder),
         batches(40, 0),
         batches(20, 1),
+        CONFIG,
         data="toy",
         encoder_name="mean",
         command="make it so",
         on_measured=seen.append,
-        **SETTINGS,
     )
     assert seen == list(results.measurements)
     rows = [(m.representation, m.protocol) for m in results.measurements]
@@ -61,13 +72,14 @@ def test_three_protocols_measure_three_representations(encoder):
 
 
 def test_measurements_carry_sizes_settings_and_uncertainty(encoder):
-    found = evaluate_encoder(encoder, batches(40, 0), batches(20, 1), **SETTINGS)
+    found = evaluate_encoder(encoder, batches(40, 0), batches(20, 1), CONFIG)
     knn, linear, few = found
     assert {m.num_test for m in found} == {20}
     assert [m.num_train_labels for m in found] == [40, 40, 6]
     assert knn.settings == {"k": 5, "temperature": 0.07}
-    assert linear.settings["l2"] in (1.0, 0.01)
-    assert [entry["l2"] for entry in linear.settings["l2_sweep"]] == [1.0, 0.01]
+    assert linear.settings["l2"] in L2_VALUES
+    tried = [entry["l2"] for entry in linear.settings["l2_sweep"]]
+    assert tried == sorted(L2_VALUES, reverse=True)
     assert linear.settings["num_held_out"] == 8
     assert linear.low_95 < linear.value <= linear.high_95 and linear.std is None
     assert few.low_95 is None and few.std is not None
@@ -77,15 +89,14 @@ def test_measurements_carry_sizes_settings_and_uncertainty(encoder):
 
 def test_probing_leaves_the_encoder_bit_identical(encoder):
     before = encoder.get_weights()
-    evaluate_encoder(encoder, batches(40, 0), batches(20, 1), **SETTINGS)
+    evaluate_encoder(encoder, batches(40, 0), batches(20, 1), CONFIG)
     for old, new in zip(before, encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 def test_few_label_probe_can_be_left_out():
-    found = evaluate_encoder(
-        None, batches(20, 0), batches(8, 1), k=3, per_class=None, l2_values=[0.1]
-    )
+    config = dataclasses.replace(CONFIG, few=FewConfig(labels_per_class=0))
+    found = evaluate_encoder(None, batches(20, 0), batches(8, 1), config)
     assert [m.protocol for m in found] == ["weighted_knn", "linear_probe"]
 
 
@@ -122,8 +133,7 @@ def test_protocols_run_once_each_in_the_order_they_are_named(encoder):
         encoder,
         batches(40, 0),
         batches(20, 1),
-        protocols=["ridge", "knn", "ridge"],
-        **SETTINGS,
+        dataclasses.replace(CONFIG, protocols=("ridge", "knn", "ridge")),
     )
     assert [m.protocol for m in found] == ["ridge", "weighted_knn"]
     ridge = found[0]
@@ -140,15 +150,15 @@ def test_protocols_run_once_each_in_the_order_they_are_named(encoder):
 
 
 @pytest.mark.parametrize(
-    "settings, words",
+    "protocols, words",
     [
-        ({"protocols": ["knn", "lineal"]}, "Did you mean linear.*few, ridge, linear_s"),
-        ({"protocols": ["linear_sgd_views"]}, "pass `train_views`"),
-        ({"protocols": []}, "Nothing is left to measure"),
-        ({"protocols": ["few"], "per_class": None}, "Nothing is left to measure"),
+        (["knn", "lineal"], "Did you mean linear.*few, ridge, linear_s"),
+        (["linear_sgd_views"], "pass `train_views`"),
+        ([], "Nothing is left to measure"),
+        (["few"], "Nothing is left to measure"),
     ],
 )
-def test_protocols_that_cannot_run_are_refused_before_any_feature(settings, words):
+def test_protocols_that_cannot_run_are_refused_before_any_feature(protocols, words):
     def never(*args, **kwargs):
         raise AssertionError("the encoder was called")
 
@@ -158,16 +168,17 @@ def test_protocols_that_cannot_run_are_refused_before_any_feature(settings, word
             None,
             batches(8, 0),
             batches(8, 1),
+            EvaluateConfig(protocols=protocols, few=FewConfig(labels_per_class=0)),
             data="toy",
             encoder_name="x",
-            **settings,
         )
 
 
 def test_the_paper_tries_45_penalties_against_the_summed_loss():
-    (linear,) = evaluate_encoder(
-        None, batches(40, 0), batches(20, 1), protocols=["linear"], l2_values="paper"
+    config = EvaluateConfig(
+        protocols=("linear",), linear=LinearConfig(l2_values="paper")
     )
+    (linear,) = evaluate_encoder(None, batches(40, 0), batches(20, 1), config)
     tried = sorted(entry["l2"] for entry in linear.settings["l2_sweep"])
     assert len(tried) == 45
     # l2 / 2 against the mean over 40 images is 20 l2 against their sum.
@@ -178,35 +189,35 @@ def test_the_paper_tries_45_penalties_against_the_summed_loss():
 
 def test_unknown_names_of_penalties_list_the_choices():
     with pytest.raises(ConfigError, match="Choices: fast, paper"):
-        evaluate_encoder(
-            None, batches(8, 0), batches(8, 1), protocols=["linear"], l2_values="papper"
-        )
+        LinearConfig(l2_values="papper")
 
 
 def test_a_class_that_only_the_test_set_has_counts_as_missed():
     rng = np.random.default_rng(0)
     train = rng.normal(size=(30, 4)), np.arange(30) % 3
     test = rng.normal(size=(20, 4)), np.full(20, 7)
-    found = evaluate_features(
-        "toy",
-        train,
-        test,
-        protocols=["knn", "linear", "few", "ridge", "linear_sgd"],
-        linear_epochs=1,
-        **SETTINGS,
+    config = dataclasses.replace(
+        CONFIG,
+        protocols=("knn", "linear", "few", "ridge", "linear_sgd"),
+        linear=LinearConfig(epochs=1),
     )
+    found = evaluate_features("toy", train, test, config)
     assert [measurement.value for measurement in found] == [0.0] * 5
 
 
 def test_labels_are_judged_without_features():
     labels = np.repeat([0, 1], 8)
-    check_labels(["knn", "linear", "few"], labels, labels, **SETTINGS)
+
+    def check(protocols, train):
+        check_labels(dataclasses.replace(CONFIG, protocols=protocols), train, labels)
+
+    check(("knn", "linear", "few"), labels)
     for protocols, train, words in (
-        (["knn"], labels[:3], "`k` must lie between 1 and"),
-        (["few"], labels[:9], "Class 1 has only 1 labelled"),
-        (["linear"], [0, 1], "images enough to hold some out"),
-        (["ridge"], labels[:8], "at least two classes"),
-        (["ridge"], [-1, -1], "training set has no labels"),
+        (("knn",), labels[:3], "`k` must be between 1 and"),
+        (("few",), labels[:9], "Class 1 has only 1 labelled"),
+        (("linear",), [0, 1], "images enough to hold some out"),
+        (("ridge",), labels[:8], "at least two classes"),
+        (("ridge",), [-1, -1], "training set has no labels"),
     ):
         with pytest.raises((ConfigError, DataError), match=words):
-            check_labels(protocols, np.array(train), labels, **SETTINGS)
+            check(protocols, np.array(train))

@@ -1,5 +1,7 @@
 """Views for a linear layer: new ones each epoch, their own labels, frozen encoder."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,11 +10,23 @@ from PIL import Image
 from simclr_tf._keras import keras
 from simclr_tf.data import evaluation_batches, open_source
 from simclr_tf.errors import ConfigError
-from simclr_tf.evaluation import PROTOCOLS, TrainingViews, evaluate_encoder
+from simclr_tf.evaluation import (
+    PROTOCOLS,
+    EvaluateConfig,
+    FewConfig,
+    KNNConfig,
+    LinearConfig,
+    TrainingViews,
+    evaluate_encoder,
+)
 from simclr_tf.evaluation.features import pixel_function
 from simclr_tf.evaluation.training_views import EncodedViews
 
-SETTINGS = {"base_learning_rates": [1.0], "linear_epochs": 2, "linear_batch_size": 8}
+CONFIG = EvaluateConfig(
+    knn=KNNConfig(k=3),
+    linear=LinearConfig(base_learning_rates=[1.0], epochs=2, batch_size=8),
+    few=FewConfig(labels_per_class=2, draws=2),
+)
 
 
 def a_source(num_images=20, seed=0):
@@ -48,15 +62,14 @@ def train_views():
     return TrainingViews(a_source(), 9)
 
 
-def probed(model, views, **settings):
+def probed(model, views, protocols):
     """Measurements of a model that learns on the source of the views."""
     return evaluate_encoder(
         model,
         evaluation_batches(views.source, 8, 9),
         evaluation_batches(a_source(30, seed=1), 8, 9),
+        dataclasses.replace(CONFIG, protocols=tuple(protocols)),
         train_views=views,
-        **SETTINGS,
-        **settings,
     )
 
 
@@ -134,7 +147,7 @@ def test_no_protocol_changes_a_bit_of_the_encoder_or_of_its_statistics(
     encoder, train_views
 ):
     before, was_trainable = encoder.get_weights(), len(encoder.trainable_weights)
-    found = probed(encoder, train_views, protocols=PROTOCOLS, k=3, per_class=2, draws=2)
+    found = probed(encoder, train_views, protocols=PROTOCOLS)
     assert [m.protocol for m in found] == list(PROTOCOLS.values())
     for old, new in zip(before, encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)

@@ -37,7 +37,7 @@ def test_card_says_everything_it_was_given():
         CARD["notes"][0],
         "float32 `[N, H, W, 3]` in [0, 1], RGB",
         "divided by 255",
-        "Values outside [0, 1] are not refused, and mean nothing",
+        "Values outside [0, 1] are not refused, but their features have no",
         "| `default` | [N, 128] |",
         "| `block_group1` | [N, h, w, 16] |",
         'tf.saved_model.load("saved_model")',

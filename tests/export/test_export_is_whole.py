@@ -82,7 +82,7 @@ def test_overwriting_replaces_the_folder_as_a_whole(encoder, tmp_path, unchecked
 
 def test_nothing_but_an_export_is_ever_overwritten(encoder, tmp_path, unchecked):
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(WorkdirError, match="something else"):
+    with pytest.raises(WorkdirError, match="is not an export"):
         export_saved_model(encoder, tmp_path, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 

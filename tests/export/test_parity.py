@@ -19,19 +19,20 @@ def encoder():
 
 
 @pytest.mark.parametrize("factor, passes", [(1.0, True), (1 + 3e-5, False)])
-def test_a_program_that_says_otherwise_is_noticed(encoder, factor, passes):
+def test_a_program_that_says_otherwise_is_noticed(encoder, factor, passes, tmp_path):
     cases = parity.parity_cases(encoder, encoder)
     cases["means0"], cases["means1"] = (
         1e3 * cases[f"images{case}"].mean((1, 2)) for case in (0, 1)
     )
-    program = f"""
-foreign = ["simclr_tf"]
+    program = tmp_path / "program.py"
+    program.write_text(f"""
+import sys
+from compare_outputs import compare
 def outputs(images):
     factor = 1 if len(images) == 2 else {factor}  # Only of the second case.
     yield "means", 1e3 * images.mean((1, 2)) * factor
-""" + parity.COMPARE.replace(
-        "cases, worst", "import sys; import numpy as np; cases, worst"
-    )
+compare(outputs, sys.argv[2], foreign=["simclr_tf"])
+""")
     with (
         contextlib.nullcontext()
         if passes
@@ -52,7 +53,9 @@ def test_fresh_process_notices_other_features(encoder, tmp_path):
 
 
 def test_failed_process_is_told_in_one_line(monkeypatch, tmp_path):
-    monkeypatch.setattr(parity, "_PROGRAM", "raise SystemExit('no')")
+    program = tmp_path / "program.py"
+    program.write_text("raise SystemExit('no')")
+    monkeypatch.setattr(parity, "_CHECK", program)
     with pytest.raises(ParityError, match="fails in a fresh process: no$"):
         check_in_fresh_process(tmp_path, {})
 
@@ -65,6 +68,8 @@ module = stub(signatures={"image_feature_vector": None})
 sys.modules["tensorflow"] = stub(saved_model=stub(load=lambda path: module))
 sys.modules["simclr_tf.models"] = stub()
 """
-    monkeypatch.setattr(parity, "_PROGRAM", knowing + parity._PROGRAM)
+    program = tmp_path / "program.py"
+    program.write_text(knowing + parity._CHECK.read_text(encoding="utf-8"))
+    monkeypatch.setattr(parity, "_CHECK", program)
     with pytest.raises(ParityError, match="knows.*simclr_tf.models"):
         check_in_fresh_process(tmp_path, {})

@@ -5,9 +5,11 @@ import signal
 
 import pytest
 
+from simclr_tf.commands.distill import distill_and_report
 from simclr_tf.encoder_zoo import EXPORT_FORMAT
-from simclr_tf.errors import WorkdirError
-from simclr_tf.export.publication import publishing
+from simclr_tf.errors import InUseError, WorkdirError
+from simclr_tf.export.publication import check_free, publishing
+from simclr_tf.locks import lock_of, sole_writer
 
 RECORD = f'{{"format": "{EXPORT_FORMAT}"}}'
 
@@ -48,7 +50,8 @@ def test_export_killed_while_it_is_made_has_no_name_and_is_cleared_by_the_next(
     (tmp_path / (".other-" + "0" * 32)).mkdir()
     mine = names(tmp_path)
     killed(lambda: export(folder, "first", meanwhile=kill_me))
-    assert not folder.exists() and len(names(tmp_path)) == len(mine) + 1
+    assert not folder.exists() and len(names(tmp_path)) == len(mine) + 2
+    assert ".tiny.lock" in names(tmp_path)
     export(folder, "second")
     assert names(tmp_path) == sorted([*mine, "tiny"])
     assert (folder / "word.txt").read_text() == "second"
@@ -68,7 +71,7 @@ def test_export_killed_between_two_names_gives_the_older_one_back(
     monkeypatch.setattr(os, "rename", kill_at_the_second)
     killed(lambda: export(folder, "newer", overwrite=True))
     monkeypatch.setattr(os, "rename", rename)
-    assert not folder.exists() and len(names(tmp_path)) == 2
+    assert not folder.exists() and len(names(tmp_path)) == 3  # With the lock file.
 
     with pytest.raises(WorkdirError, match="not empty"):
         export(folder, "third")  # The older one is there again, and may stay.
@@ -76,18 +79,33 @@ def test_export_killed_between_two_names_gives_the_older_one_back(
     assert (folder / "word.txt").read_text() == "older"
 
 
-def test_folder_that_another_process_is_making_is_left_alone(tmp_path):
-    folder, found = tmp_path / "tiny", []
+def test_a_second_export_is_refused_while_the_first_is_made(tmp_path):
+    folder = tmp_path / "tiny"
 
     def another():
-        export(folder, "second")
-        found.extend(names(tmp_path))
+        before = names(tmp_path)
+        with pytest.raises(InUseError, match=f"process {os.getpid()} on "):
+            export(folder, "second", overwrite=True)
+        assert names(tmp_path) == before
 
-    with pytest.raises(WorkdirError, match="not empty"):
-        export(folder, "first", meanwhile=another)
-    assert len(found) == 2 and "tiny" in found  # The first's was still there.
+    export(folder, "first", meanwhile=another)
     assert names(tmp_path) == ["tiny"]
-    assert (folder / "word.txt").read_text() == "second"
+    assert (folder / "word.txt").read_text() == "first"
+
+
+def test_a_distillation_is_refused_before_it_begins_while_another_is_made(tmp_path):
+    with (
+        sole_writer(lock_of(tmp_path / "student"), "student"),
+        pytest.raises(InUseError, match="student is being written by process"),
+    ):
+        distill_and_report(None, tmp_path / "student")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["lr[0.1]", "a*b", "b?", "back\\slash"])
+def test_an_export_that_tensorflow_could_not_read_is_refused(tmp_path, name):
+    with pytest.raises(WorkdirError, match="pattern.*Choose another folder"):
+        check_free(tmp_path / name, overwrite=False)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

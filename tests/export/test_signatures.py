@@ -96,7 +96,7 @@ def test_uint8_signature_divides_by_255(loaded, images):
 
 @pytest.mark.parametrize(
     "size, channels, words",
-    [((8, 8), 3, "of one size only"), ((None, None), 4, "decoded to 1 or 3 channels")],
+    [((8, 8), 3, "fixed image size"), ((None, None), 4, "decoded to 1 or 3 channels")],
 )
 def test_bytes_are_only_decoded_to_what_the_encoder_takes(size, channels, words):
     with pytest.raises(ConfigError, match=words):

@@ -7,8 +7,8 @@ import pytest
 
 from simclr_tf.errors import ConfigError
 from simclr_tf.export import conversion
-from simclr_tf.export.conversion.networks import Networks, config_of
-from simclr_tf.export.conversion.torchvision import loading_lines
+from simclr_tf.export.conversion.networks import Networks, config_of_architecture
+from simclr_tf.export.conversion.torchvision import pytorch_loading_lines
 from tests.models.conftest import randomize
 from tests.oracles import google_checkpoints as files
 from tests.oracles.google_networks import Network, torchvision_features
@@ -17,7 +17,7 @@ from tests.oracles.google_networks import Network, torchvision_features
 def source_of(**options):
     """An encoder with random weights everywhere, not read from any file."""
     architecture = conversion.Architecture(**options)
-    networks = Networks(architecture, config_of(architecture))
+    networks = Networks(architecture, config_of_architecture(architecture))
     randomize(networks.objects["encoder"])
     variables = networks.variables()
     return conversion.SourceModel(
@@ -140,7 +140,7 @@ def test_what_torchvision_has_not_is_refused_and_nothing_written(
     ],
 )
 def test_loading_lines_change_torchvisions_network_where_it_differs(options, lines):
-    text = loading_lines(conversion.Architecture(**options))
+    text = pytorch_loading_lines(conversion.Architecture(**options))
     compile(text, "loading", "exec")
     for line in lines:
         assert line in text

@@ -9,7 +9,7 @@ import simclr_tf
 from simclr_tf.config.presets import PRESETS
 from simclr_tf.config.schema import flatten
 from simclr_tf.studies import STUDIES
-from simclr_tf.studies.tables import study_markdown
+from simclr_tf.studies.study_tables import study_markdown
 from tests.studies.test_study_reports import made_up
 
 STUDY_NAMES = ("temperature", "losses")

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from simclr_tf import load_encoder
 from simclr_tf.commands.evaluate import evaluate_and_report
+from simclr_tf.config.evaluate import EvaluateOptions
 from simclr_tf.evaluation import THIS_ENCODER, UNTRAINED
 from simclr_tf.tools import command_line
 from simclr_tf.training import CheckpointStore
@@ -50,10 +51,12 @@ def test_its_encoder_is_loaded_and_gives_the_same_features(workdir):
 
 def test_it_is_evaluated_beside_its_encoder_before_training(workdir):
     results = evaluate_and_report(
-        workdir,
-        chosen={"split": "train[:256]", "test_split": "test[:128]"},
-        protocols=("knn",),
-        per_class=None,
+        EvaluateOptions(
+            workdir=str(workdir),
+            split="train[:256]",
+            test_split="test[:128]",
+            protocols=("knn",),
+        ),
         say=lambda line: None,
     )
     accuracies = {found.representation: found.value for found in results.measurements}

@@ -192,7 +192,7 @@ def test_a_saved_classifier_comes_apart_into_encoder_and_rest(
 
 
 def test_another_network_is_not_taken_apart(encoder):
-    with pytest.raises(ConfigError, match="fine-tuned classifier is expected"):
+    with pytest.raises(ConfigError, match="must be a fine-tuned classifier"):
         split_classifier(encoder)
 
 

@@ -62,7 +62,7 @@ def test_a_mistake_is_answered_with_the_choices(changes, words):
 
 def test_a_network_of_the_users_own_can_only_come_from_python():
     options = override(Config(), {"encoder": "custom"}).encoder
-    with pytest.raises(ConfigError, match="handed in from Python"):
+    with pytest.raises(ConfigError, match="is a Python object"):
         family_of(options).build(options, image_shape=(8, 8, 3))
     assert not family_of(options).can_build
     assert guest_names("simclr_tf.models.encoders:ENCODERS")[-1] == "custom"

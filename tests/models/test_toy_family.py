@@ -14,9 +14,9 @@ from simclr_tf import load_encoder, pretrain
 from simclr_tf.commands.evaluate import evaluate_and_report
 from simclr_tf.commands.finetune import finetune_and_report
 from simclr_tf.commands.run_card import card_of_run
-from simclr_tf.config.finetune import FineTuneConfig
+from simclr_tf.config.evaluate import EvaluateOptions, KNNConfig
+from simclr_tf.config.finetune import FineTuneOptions
 from simclr_tf.config.schema import option
-from simclr_tf.data import LabelBudget
 from simclr_tf.errors import ConfigError
 from simclr_tf.export import export_saved_model
 from simclr_tf.lazy import keras
@@ -32,7 +32,7 @@ from simclr_tf.training.workdir import Workdir
 class ToyOptions(EncoderOptions):
     """Two convolutions."""
 
-    name: str = option("toy", "Network f that is kept, by its name.")
+    name: str = option("toy", "Name of the encoder.")
     features: int = option(6, "Width of the features.")
 
 
@@ -117,23 +117,26 @@ def test_a_family_of_a_test_is_trained_evaluated_fine_tuned_and_exported(
     images = np.random.default_rng(0).random((2, 16, 16, 3)).astype("float32")
     np.testing.assert_allclose(loaded(images)["late"], trained(images), atol=1e-6)
 
-    found = evaluate_and_report(folder, protocols=("knn",), k=3, say=lambda line: None)
+    found = evaluate_and_report(
+        EvaluateOptions(workdir=str(folder), protocols=("knn",), knn=KNNConfig(k=3)),
+        say=lambda line: None,
+    )
     assert {m.representation for m in found.measurements} >= {
         "untrained encoder",
         "this encoder",
     }
 
-    frozen = FineTuneConfig(
-        epochs=1, batch_size=8, freeze_until="early", layer_decay=0.5
-    )
-    finetune_and_report(
-        folder,
-        [LabelBudget(fraction=1.0)],
-        config=frozen,
+    frozen = FineTuneOptions(
+        workdir=str(folder),
+        label_fraction=(1.0,),
+        epochs=(1,),
+        batch_size=8,
+        freeze_until="early",
+        layer_decay=0.5,
         methods=("fine_tune",),
         strategy="one_device",
-        say=lambda line: None,
     )
+    finetune_and_report(frozen, say=lambda line: None)
     (file,) = folder.glob("classifiers/*/classifier.keras")
     tuned = load_classifier(file)
     for name, stays in (("early", True), ("late_maps", False)):
@@ -144,9 +147,7 @@ def test_a_family_of_a_test_is_trained_evaluated_fine_tuned_and_exported(
         assert same.all() == stays, name
     with pytest.raises(ConfigError, match="Choices: none, early, late. Received"):
         finetune_and_report(
-            folder,
-            [LabelBudget(fraction=1.0)],
-            config=dataclasses.replace(frozen, freeze_until="block_group1"),
+            dataclasses.replace(frozen, freeze_until="block_group1"),
             say=lambda line: None,
         )
 

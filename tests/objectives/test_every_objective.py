@@ -78,7 +78,7 @@ def _number(view_groups):
 class AllOptions(GuestOptions):
     """No options of its own."""
 
-    name: str = option("all", "What is learned, by its name.")
+    name: str = option("all", "Name of the objective.")
 
 
 class AllAtOnce(Objective):
@@ -244,19 +244,19 @@ def test_the_registry_names_each_objective_by_its_options():
         ("sup_con", {"contrastive_loss": 5.545, "class_accuracy": 0.0}, "ln(2 *"),
         ("sup_con", {"contrastive_loss": 2.0, "positives": 1.0}, "no image"),
         ("barlow_twins", {"view_correlation": 0.01}, "do not correlate"),
-        ("barlow_twins", {"dimension_correlation": 0.99}, "become one"),
+        ("barlow_twins", {"dimension_correlation": 0.99}, "become equal"),
         ("vicreg", {"vicreg_variance": 0.95}, "collapsed"),
         (
             "nt_xent",
             {"contrastive_loss": 5.587, "contrastive_accuracy": 0.0},
             "memory_size",
         ),
-        ("instance_discrimination", {"instance_loss": 2.871}, "told apart"),
-        ("instance_discrimination", {"projection_spread": 0.01}, "become one"),
-        ("instance_discrimination", {"bank_age": 2e5}, "seldom"),
+        ("instance_discrimination", {"instance_loss": 2.871}, "cannot distinguish"),
+        ("instance_discrimination", {"projection_spread": 0.01}, "become equal"),
+        ("instance_discrimination", {"bank_age": 2e5}, "out of date"),
         ("moco", {"contrastive_loss": 2.5649}, "ln(1 + queue_length)"),
         ("moco", {"contrastive_loss": 1.0, "key_agreement": 0.1}, "far behind"),
-        ("moco", {"contrastive_loss": 1.0, "projection_spread": 0.01}, "become one"),
+        ("moco", {"contrastive_loss": 1.0, "projection_spread": 0.01}, "become equal"),
         ("simsiam", {"projection_std": 0.01}, "collapsed"),
         ("byol", {"projection_std": 0.01}, "collapsed"),
         ("swav", {"swav_loss": 1.79}, "ln(prototypes)"),

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from simclr_tf.models import PredictionHead
 from simclr_tf.objectives import BYOL, Outputs, SimSiam
-from simclr_tf.objectives.byol import rising_momentum
+from simclr_tf.objectives.byol import cosine_momentum
 from tests.objectives.small_models import a_batch, a_model, stepper, values
 
 
@@ -63,7 +63,7 @@ def test_simsiam_takes_a_gradient_through_predictions_alone():
 
 @pytest.mark.parametrize("step, expected", [(0, 0.9), (5, 0.95), (10, 1.0), (20, 1.0)])
 def test_the_momentum_rises_to_one_by_a_cosine(step, expected):
-    assert float(rising_momentum(0.9, step, 10)) == pytest.approx(expected, abs=1e-6)
+    assert float(cosine_momentum(0.9, step, 10)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_target_follows_the_weights_after_the_update_with_statistics_of_its_own():

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from simclr_tf.losses import info_nce
 from simclr_tf.objectives import MoCo
-from simclr_tf.objectives.queue import pushed, unit_start
+from simclr_tf.objectives.queue import enqueue, random_unit_rows
 from tests.objectives.small_models import a_batch, a_model, stepper
 
 
@@ -15,11 +15,11 @@ def unit(rows):
 
 def test_a_queue_is_a_list_whose_oldest_rows_fall_out():
     rng = np.random.default_rng(0)
-    queue, expected = unit_start(0)([5, 3]), None
+    queue, expected = random_unit_rows(0)([5, 3]), None
     expected = list(queue.numpy())
     for _ in range(4):  # 2 does not divide 5.
         keys = rng.normal(size=[2, 3]).astype("float32")
-        queue = pushed(queue, keys)
+        queue = enqueue(queue, keys)
         expected = [*unit(keys), *expected][:5]
         np.testing.assert_allclose(queue, expected, rtol=1e-5)
 

@@ -16,8 +16,8 @@ from simclr_tf.objectives import Figure, Memory, Objective
 class ToyOptions(GuestOptions):
     """Options of the toy."""
 
-    name: str = option("toy", "What is learned, by its name.")
-    queue_length: int = option(12, "Keys that are remembered.")
+    name: str = option("toy", "Name of the objective.")
+    queue_length: int = option(12, "Keys kept in the queue.")
     frozen_steps: int = option(2, "Steps in which the prototypes stay.")
     decay: float = option(0.5, "Of the averaged networks.")
     small_views: int = option(6, "Views of half the size, beside two full ones.")

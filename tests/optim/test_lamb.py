@@ -133,8 +133,8 @@ def test_continues_from_its_config_and_its_checkpoint(tmp_path):
     "arguments, message",
     [
         ({"learning_rate": -1.0}, "`learning_rate` must be >= 0.*learning_rate=-1.0"),
-        ({"beta_1": 1.0}, r"`beta_1` must lie in \[0, 1\).*beta_1=1.0"),
-        ({"beta_2": -0.1}, r"`beta_2` must lie in \[0, 1\).*beta_2=-0.1"),
+        ({"beta_1": 1.0}, r"`beta_1` must be in \[0, 1\).*beta_1=1.0"),
+        ({"beta_2": -0.1}, r"`beta_2` must be in \[0, 1\).*beta_2=-0.1"),
         ({"epsilon": 0.0}, "`epsilon` must be > 0.*epsilon=0.0"),
         ({"weight_decay": -1e-6}, "`weight_decay` must be >= 0"),
     ],

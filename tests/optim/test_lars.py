@@ -158,8 +158,8 @@ def test_sparse_gradients_equal_dense_ones():
     "arguments, message",
     [
         ({"learning_rate": -1.0}, "`learning_rate` must be >= 0.*learning_rate=-1.0"),
-        ({"momentum": 1.0}, r"`momentum` must lie in \[0, 1\).*momentum=1.0"),
-        ({"momentum": -0.1}, r"`momentum` must lie in \[0, 1\)"),
+        ({"momentum": 1.0}, r"`momentum` must be in \[0, 1\).*momentum=1.0"),
+        ({"momentum": -0.1}, r"`momentum` must be in \[0, 1\)"),
         ({"weight_decay": -1e-6}, "`weight_decay` must be >= 0"),
         ({"trust_coefficient": 0.0}, "`trust_coefficient` must be > 0"),
     ],

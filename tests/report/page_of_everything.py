@@ -8,8 +8,8 @@ from simclr_tf.report.blocks import (
     Gallery,
     Matrix,
     Page,
+    PageSection,
     Picture,
-    Section,
     Table,
     Text,
     Tile,
@@ -35,7 +35,7 @@ def page_of_everything(num_images=7):
         HOSTILE,
         "`code` and words",
         (
-            Section(
+            PageSection(
                 "Words",
                 (
                     Text(f"plain {HOSTILE}"),
@@ -47,7 +47,7 @@ def page_of_everything(num_images=7):
                     ),
                 ),
             ),
-            Section(
+            PageSection(
                 "Curves",
                 (
                     Curves(
@@ -63,7 +63,7 @@ def page_of_everything(num_images=7):
                     Curves("flat", {"one": ([1], [0.0])}),
                 ),
             ),
-            Section(
+            PageSection(
                 "Images",
                 (
                     Gallery(

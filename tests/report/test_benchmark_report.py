@@ -6,7 +6,7 @@ import json
 import pytest
 from matplotlib.image import imread
 
-from simclr_tf.benchmarks import Record, Row, read_record, write_record
+from simclr_tf.benchmarks import Record, VariantTimes, read_record, write_record
 from simclr_tf.errors import DataError
 from simclr_tf.report import benchmark_markdown, cost_figure
 
@@ -22,7 +22,7 @@ MACHINE = {
 
 
 def row(variant="dense", seconds=(2.0, 2.0, 6.0), size=None, **changes):
-    return Row(
+    return VariantTimes(
         **{
             "case": "a case",
             "variant": variant,

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from simclr_tf.errors import ConfigError, WorkdirError
-from simclr_tf.report.blocks import Curves, Page, Section, Text
+from simclr_tf.report.blocks import Curves, Page, PageSection, Text
 from simclr_tf.report.figures import lines_drawing
 from simclr_tf.report.pages import html_of, prepare_output, write_page
 from simclr_tf.report.thumbnails import sprite_sheet
@@ -156,7 +156,7 @@ def test_figures_take_their_colours_from_the_page(text, tree):
 def test_names_that_no_file_could_hold_are_shown_with_a_mark(tmp_path):
     name = "\udcff\x0b$x$ 圖"
     curves = Curves(name, {name: ([1], [1.0]), "b": ([1], [2.0])})
-    page = Page(name, name, (Section(name, (Text(name), curves)),))
+    page = Page(name, name, (PageSection(name, (Text(name), curves)),))
     written = write_page(page, tmp_path)
     tree = html5lib.HTMLParser(strict=True).parse(written[0].read_text("utf-8"))
     assert tree is not None and "$x$ 圖" in written[1].read_text("utf-8")

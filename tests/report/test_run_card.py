@@ -151,7 +151,8 @@ def test_results_of_another_checkpoint_are_named_and_left_out(workdir):
     card = card_of_run(workdir)
     assert len(card["results"]) == 1
     assert card["notes"] == [
-        "finetune.json is of step 3, not of step 7: measure again for its figures."
+        "finetune.json is of step 3, not of step 7: measure again to have its "
+        "results here."
     ]
 
 

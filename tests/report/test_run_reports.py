@@ -175,7 +175,7 @@ def test_runs_of_the_same_images_show_their_neighbours_side_by_side(workdir, tmp
     flags[1] = f"--workdir={strange.path}"
     assert report.main([*flags, "--num_images=20", f"--output={tmp_path}/c.html"]) == 0
     found = sections_of(tmp_path / "c.html")["Nearest neighbours"]
-    assert "name the same ones with --data" in found
+    assert "choose images for all with --data" in found
 
 
 def test_run_whose_images_are_gone_says_so_and_shows_the_rest(tmp_path, capsys):
@@ -184,7 +184,7 @@ def test_run_whose_images_are_gone_says_so_and_shows_the_rest(tmp_path, capsys):
     found = sections_of(gone.path / "report" / "report.html")
     assert "No such file" in found["Images"] and "Training curves" in found
     assert "Not evaluated yet" in found["Evaluation"]
-    assert "Without pictures" in capsys.readouterr().out
+    assert "No images on the page" in capsys.readouterr().out
 
 
 def test_run_without_a_checkpoint_or_labels_shows_views_and_says_why(tmp_path):
@@ -194,7 +194,7 @@ def test_run_without_a_checkpoint_or_labels_shows_views_and_says_why(tmp_path):
     assert report.main([f"--workdir={young.path}", f"--output={tmp_path}/r.html"]) == 0
     found = sections_of(tmp_path / "r.html")
     assert "view a" in found["Pairs of views"]
-    assert "No whole checkpoint yet" in found["Features"]
+    assert "No complete checkpoint yet" in found["Features"]
     assert "evaluation.json" in found["Results that cannot be read"]
 
 
@@ -387,7 +387,7 @@ def test_page_of_a_study_shows_every_cell_and_what_failed(workdir, tmp_path):
         ([], "Exactly one of --workdir"),
         (["--workdir=a", "--study=b"], "Exactly one"),
         (["--workdir=nowhere"], "not a workdir"),
-        (["--study=nowhere"], "is no study"),
+        (["--study=nowhere"], "is not a study"),
         (["--workdir=RUN", "--workdir=RUN"], "--output is required"),
         (["--workdir=RUN", "--data=folder:nowhere"], "nowhere"),
         (["--workdir=RUN", "--map_images=3"], "map_images"),

@@ -183,7 +183,7 @@ def test_views_of_one_branch_are_shown_and_named(tmp_path):
         == 0
     )
     page = (tmp_path / "out.md").read_text()
-    assert "View a alone is changed, after one crop for both, by: rotate." in page
+    assert "Both views have the same crop; only view a is changed, by: rotate." in page
     assert "crop_area_min_fraction" in page
 
 

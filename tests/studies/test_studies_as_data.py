@@ -11,7 +11,7 @@ from simclr_tf.studies import (
     BUDGETS,
     STUDIES,
     Cell,
-    Figure,
+    Chart,
     Point,
     base_config,
     get_study,
@@ -19,7 +19,7 @@ from simclr_tf.studies import (
     shard_of,
 )
 from simclr_tf.studies.cell_work import WORKS
-from simclr_tf.studies.tables import row_means
+from simclr_tf.studies.study_tables import row_means
 
 # Cells of the paper's own grid: 7 x 7; 5 strengths twice; 7 widths twice and no head;
 # 4 transforms; 5 losses x 4 x 5 rates; 6 rows; 6 batches x 4 lengths x 2 scalings; 5
@@ -145,7 +145,7 @@ def test_shards_are_a_partition(number):
         (lambda: shard_of([1], 0, 2), "1 <= i <= n"),
         (lambda: Cell("a/b", (Point("linear", "a", 1),)), "name of its folder"),
         (lambda: Cell("a", ()), "at least one point"),
-        (lambda: Figure("pie", "x", "y"), "heat_map, bars, lines, scatter"),
+        (lambda: Chart("pie", "x", "y"), "heat_map, bars, lines, scatter"),
         (
             lambda: runs_of((Cell("a", (Point("v", "s", 1),)),) * 2, Config(), (0,)),
             "different names",

@@ -19,7 +19,7 @@ from simclr_tf.models import ProjectionHead, flops_per_image, resnet
 from simclr_tf.studies import (
     STUDIES,
     Cell,
-    Figure,
+    Chart,
     PaperNumbers,
     Point,
     Run,
@@ -27,10 +27,10 @@ from simclr_tf.studies import (
     base_config,
     cell_work,
     runs_of,
+    study_runner,
 )
-from simclr_tf.studies import run as study_run
-from simclr_tf.studies.cost import Operations, Speed
 from simclr_tf.studies.head_information import questions
+from simclr_tf.studies.study_cost import Operations, Speed
 from simclr_tf.studies.transforms import (
     mlp_accuracy_percent,
     transform_accuracies_percent,
@@ -100,7 +100,7 @@ def test_a_study_from_the_command_line(data, tmp_path, monkeypatch, capsys):
                 {"global_batch_size": 64},
             ),
         ),
-        Figure("bars", "x", "accuracy (%)"),
+        Chart("bars", "x", "accuracy (%)"),
         PaperNumbers("Table 0", "Not tabulated."),
     )
     monkeypatch.setitem(STUDIES, "tiny", study)
@@ -111,7 +111,7 @@ def test_a_study_from_the_command_line(data, tmp_path, monkeypatch, capsys):
         lambda *args, channels, **options: small_encoder(channels),
     )
     monkeypatch.setattr(
-        study_run,
+        study_runner,
         "measured_speed",
         lambda config, operations: Speed(1.0, operations, "a guess"),
     )
@@ -149,15 +149,17 @@ def test_threads_are_set_before_tensorflow_measures_anything(monkeypatch, tmp_pa
         {"performance.intra_op_threads": 1},
     )
     asked = []
-    monkeypatch.setattr(study_run, "set_threads", asked.append)
+    monkeypatch.setattr(study_runner, "set_threads", asked.append)
 
     def opened(base):
         assert asked == [base.performance]
         raise DataError("opened")
 
-    monkeypatch.setattr(study_run, "open_training_source", opened)
+    monkeypatch.setattr(study_runner, "open_training_source", opened)
     with pytest.raises(DataError, match="opened"):
-        study_run.run_study(STUDIES["losses"], base, budget="small", workdir=tmp_path)
+        study_runner.run_study(
+            STUDIES["losses"], base, budget="small", workdir=tmp_path
+        )
 
 
 def test_only_the_warning_of_retracing_is_kept_from_the_log(
@@ -168,12 +170,12 @@ def test_only_the_warning_of_retracing_is_kept_from_the_log(
     def run(self, *, retry_failed):
         log.warning("5 out of the last %d calls triggered tf.function retracing.", 11)
         log.warning("Another matter.")
-        return study_run.Outcome(0, 0, 0, 0)
+        return study_runner.Outcome(0, 0, 0, 0)
 
-    monkeypatch.setattr(study_run.StudyRunner, "run", run)
+    monkeypatch.setattr(study_runner.StudyRunner, "run", run)
     study = STUDIES["losses"]
     base = base_config(study, "small", f"npz:{data}/colour.npz")
-    study_run.run_study(study, base, budget="small", workdir=tmp_path)
+    study_runner.run_study(study, base, budget="small", workdir=tmp_path)
     log.warning("5 out of the last 12 calls triggered tf.function retracing.")
     assert [record.getMessage()[:7] for record in caplog.records] == [
         "Another",
@@ -370,7 +372,7 @@ def test_the_mlp_learns_what_no_line_divides():
         (["--study=losses", "--data=D/unlabelled.npz", "--workdir=W"], "no labels"),
         (
             ["--study=colour_strength", "--data=D/grey.npz", "--workdir=W"],
-            "means nothing on grey images",
+            "needs colour images",
         ),
     ],
 )

@@ -6,9 +6,9 @@ from PIL import Image
 
 from simclr_tf.config.schema import flatten
 from simclr_tf.studies import STUDIES, Cell, Point, base_config
-from simclr_tf.studies.figures import study_figure
 from simclr_tf.studies.rows import rows_of
-from simclr_tf.studies.tables import in_common, study_markdown
+from simclr_tf.studies.study_figures import study_figure
+from simclr_tf.studies.study_tables import in_common, study_markdown
 
 
 def made_up(study, *, seeds=(0, 1), failed=(), pending=()):

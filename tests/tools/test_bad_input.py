@@ -186,7 +186,7 @@ def start_from_a_run_without_a_checkpoint(tmp):
     save_npz(tmp / "ok.npz", x_train=images())
     return (
         [f"--data=npz:{tmp}/ok.npz", f"--init_from={tmp}/other"],
-        "no whole checkpoint yet",
+        "no complete checkpoint yet",
     )
 
 

@@ -147,7 +147,7 @@ def test_a_run_is_continued_with_the_options_of_its_config_json(tmp_path):
 def test_a_run_from_python_is_continued_there(tmp_path, changes):
     config = override(get_preset("demo"), changes)
     (tmp_path / "config.json").write_text(json.dumps({"config": to_dict(config)}))
-    with pytest.raises(SimCLRError, match=r"continue it there, with simclr_tf\.pretr"):
+    with pytest.raises(SimCLRError, match=r"in Python, with simclr_tf\.pretr"):
         pretraining(workdir=tmp_path)
 
 

@@ -348,7 +348,7 @@ def test_the_recorded_command_makes_the_same_config(finished_run, tmp_path):
         (["export", "--workdir={run}", "--output={export}"], "not empty"),
         (
             ["export", "--workdir={run}", "--output={run}", "--overwrite"],
-            "something else than an export",
+            "is not an export",
         ),
         (
             ["export", "--workdir={run}", "--output={tmp}/x", "--formats=litrt"],

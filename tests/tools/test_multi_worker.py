@@ -294,7 +294,7 @@ def test_a_worker_that_never_comes_is_named(tmp_path, monkeypatch, capsys):
         == 2
     )
     error = capsys.readouterr().err.strip()
-    assert error.startswith("simclr-tf: Not all workers came within 0.5 s.")
+    assert error.startswith("simclr-tf: Not all workers started within 0.5 s.")
     assert f"worker 1 ({addresses[1]})" in error and "\n" not in error
     assert not (tmp_path / "run").exists()
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from simclr_tf.config.evaluate import EvaluateOptions
 from simclr_tf.tools import command_line
 
 SMALL = (
@@ -104,3 +105,10 @@ def test_a_new_path_is_one_that_is_not_there(taken, tmp_path):
         (tmp_path / name).mkdir()
     expected = ("run", "run_2", None, "run_4")[taken]
     assert command_line.new_path(tmp_path / "run") == tmp_path / expected
+
+
+def test_results_of_a_run_stay_in_it_whichever_flag_names_it(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    for option in ("workdir", "encoder"):
+        options = EvaluateOptions(**{option: str(tmp_path)})
+        assert command_line.results_folder(options) == tmp_path

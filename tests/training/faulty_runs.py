@@ -34,8 +34,7 @@ def run(workdir, data=None, **options):
         data,
         workdir,
         encoder=an_encoder(),
-        say=lambda line: None,
-        **{**TINY, **options},
+        **{"say": lambda line: None, **TINY, **options},
     )
 
 

@@ -221,3 +221,47 @@ def test_a_full_disk_ends_in_one_line_and_leaves_the_one_before(tmp_path):
         done.stdout + done.stderr
     )
     assert lines[1:] == ["LATEST 1", "LEFT ['step-00000001']"]
+
+
+def a_saved_run(folder):
+    """Two checkpoints, the second with all that a run writes into its manifest."""
+    store = CheckpointStore(folder)
+    store.save(1, model=a_model(1))
+    details = {**a_run(), "metrics": {"loss": [1.25e-05, 3.0], "accuracy": [0.5]}}
+    return store, store.save(2, details=details, model=a_model(2)).path / MANIFEST
+
+
+# With a prime stride the bits of the sample differ from byte to byte.
+@pytest.mark.parametrize(
+    "stride", [997, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"]
+)
+def test_no_flipped_bit_of_a_manifest_gives_another_value(tmp_path, caplog, stride):
+    store, path = a_saved_run(tmp_path)
+    written, content = store.latest().manifest, path.read_bytes()
+    steps = []
+    for bit in range(0, 8 * len(content), stride):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        latest = store.latest()
+        steps.append(latest.step)
+        # `1E-05` is the same number as `1e-05`.
+        assert latest.step == 1 or latest.manifest == written, bit
+    assert steps.count(1) > 0.95 * len(steps) > 10
+    assert "differs from its checksum" in caplog.text
+    path.write_bytes(content)
+    assert store.latest().manifest == written and written["metrics"]["loss"][1] == 3.0
+
+
+def test_the_checksum_of_a_manifest_cannot_lose_its_name(tmp_path):
+    store, path = a_saved_run(tmp_path)
+    path.write_text(path.read_text().replace('"checksum"', '"checksun"'))
+    assert store.latest().step == 1
+
+
+def test_a_manifest_of_version_0_1_0_has_no_checksum_and_is_read(tmp_path):
+    store, path = a_saved_run(tmp_path)
+    record = json.loads(path.read_text())
+    del record["checksum"]
+    path.write_text(json.dumps(record, indent=1))
+    assert store.latest().manifest == record and record["step"] == 2

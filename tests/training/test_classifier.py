@@ -8,7 +8,7 @@ from simclr_tf._keras import keras
 from simclr_tf.augment import one_view
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import SynchronizedBatchNormalization
-from simclr_tf.training.classifier import Classifier
+from simclr_tf.training.classifier_model import Classifier
 
 SIZE, CLASSES, BATCH = 8, 3, 8
 

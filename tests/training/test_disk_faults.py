@@ -10,7 +10,7 @@ import tensorflow as tf
 from simclr_tf.config import Config
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training import CheckpointStore, Workdir
-from simclr_tf.training.records import keep_events_up_to, read_metrics
+from simclr_tf.training.records import keep_events_up_to, keep_lines_up_to, read_metrics
 from tests import fresh_process
 from tests.training.faulty_runs import AtEpoch, contents, run
 
@@ -174,10 +174,13 @@ def a_finished_run(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["{", "12", "[]", "null", '{"loss": 1}', "\x00\x00"])
-def test_a_torn_line_of_metrics_ends_what_is_read(tmp_path, line):
+def test_a_damaged_line_of_metrics_is_named_and_costs_no_other(tmp_path, caplog, line):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 2}\n' + line.encode() + b'\xff\n{"step": 6}\n')
-    assert read_metrics(path) == [{"step": 2}]
+    keep_lines_up_to(path, 6)
+    assert len(caplog.messages) == 1 and f"{path}: line 2 is" in caplog.messages[0]
+    assert read_metrics(path) == [{"step": 2}, {"step": 6}]
+    assert len(caplog.messages) == 1  # The line is gone from the file.
 
 
 def test_a_damaged_event_file_is_kept_up_to_the_damage(tmp_path):

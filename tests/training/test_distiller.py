@@ -206,8 +206,8 @@ def test_two_replicas_take_the_step_of_one_device():
 @pytest.mark.parametrize(
     "student, settings, words",
     [
-        ({}, {"alpha": 1.5}, r"`alpha` must lie in \[0, 1\]"),
-        ({}, {"alpha": -0.1}, r"`alpha` must lie in \[0, 1\]"),
+        ({}, {"alpha": 1.5}, r"`alpha` must be in \[0, 1\]"),
+        ({}, {"alpha": -0.1}, r"`alpha` must be in \[0, 1\]"),
         ({}, {"temperature": 0.0}, "`temperature` must be > 0"),
         ({}, {"alpha": 0.5}, "needs batches with labels"),
         ({"classes": 4}, {}, "the same classes. Received: student=4, teacher=3"),

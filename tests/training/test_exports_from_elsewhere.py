@@ -257,7 +257,7 @@ def test_foreign_folder_gets_one_line(tmp_path):
 def test_export_for_other_programs_alone_says_so(export):
     shutil.rmtree(export / "saved_model")
     (export / "weights.safetensors").unlink()
-    assert "an export for other programs alone" in refused(export)
+    assert "an export in formats for other programs" in refused(export)
 
 
 def test_foreign_saved_model_is_fine_tuned_by_fit_unless_it_is_frozen(original, images):
@@ -295,7 +295,7 @@ def test_foreign_saved_model_has_no_endpoints_and_is_not_exported_again(
     export, tmp_path
 ):
     shutil.rmtree(export / "saved_model" / "assets.extra")
-    with pytest.raises(ConfigError, match="does not describe.*loaded.signatures"):
+    with pytest.raises(ConfigError, match="no description of.*loaded.signatures"):
         load_encoder(export / "saved_model", endpoints=True)
     with pytest.raises(ConfigError, match="copy that folder"):
         export_saved_model(load_encoder(export / "saved_model"), tmp_path / "again")

@@ -95,7 +95,7 @@ def test_in_the_last_step_of_an_epoch_its_figures_are_written_before(tmp_path):
 def test_after_the_first_signal_the_second_is_the_systems_own():
     with pytest.raises(Interrupted), Interruption() as interruption:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert interruption.asked
+        assert interruption.is_requested
         assert {signal.getsignal(n) for n in SIGNALS} == {signal.SIG_DFL}
 
 
@@ -104,7 +104,7 @@ def test_a_signal_that_was_ignored_stays_ignored():
     try:
         with Interruption() as interruption:
             os.kill(os.getpid(), signal.SIGINT)
-            assert not interruption.asked
+            assert not interruption.is_requested
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

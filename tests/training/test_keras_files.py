@@ -130,4 +130,4 @@ def test_weights_without_their_layers_get_one_line(tmp_path):
 @pytest.mark.parametrize("name", ["encoder.tflite", "encoder.onnx", "weights.npz"])
 def test_file_of_another_kind_gets_one_line(name, tmp_path):
     pathlib.Path(tmp_path / name).write_bytes(b"something")
-    assert "no file that an encoder is read from" in refused(tmp_path / name)
+    assert "not a file with an encoder" in refused(tmp_path / name)

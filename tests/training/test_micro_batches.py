@@ -257,7 +257,7 @@ def test_what_cannot_be_is_refused_in_one_line():
         (lambda: a_model(3).train_step(a_batch()), "divide.*=3.*batch_size=8"),
         (lambda: a_model(0), "must be >= 1"),
         (lambda: a_model(norm="bach"), "Did you mean batch"),
-        (lambda: a_model(encoder=random), "draw at random.*forgetful"),
+        (lambda: a_model(encoder=random), "layers are random.*forgetful"),
         (lambda: unbuilt.train_step(a_batch()), "build_from_shape"),
     ):
         with pytest.raises(ConfigError, match=words) as error:

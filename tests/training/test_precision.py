@@ -65,7 +65,7 @@ def test_processors_compute_in_bfloat16_where_they_have_instructions_for_it(
         ([(9, 0), (8, 9)], "bfloat16", "8.9"),
         ([(7, 5)], "float32", "7.5"),
         ([(9, 0), (7, 0)], "float32", "7.0"),  # The oldest keeps the others waiting.
-        ([None], "float32", "does not say"),
+        ([None], "float32", "not known whether"),
     ],
 )
 def test_gpus_compute_in_bfloat16_from_capability_8_on(

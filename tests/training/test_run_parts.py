@@ -18,7 +18,7 @@ from simclr_tf.training import (
     load_projection_head,
 )
 from simclr_tf.training.assembly import build_model
-from simclr_tf.training.load import look_at
+from simclr_tf.training.load import inspect_path
 from simclr_tf.training.workdir import CHECKPOINTS
 
 DATA = {"channels": 3, "num_examples": 9, "fingerprint": "none"}
@@ -87,9 +87,9 @@ def test_each_checkpoint_of_a_run_gives_the_encoder_of_its_step(tmp_path):
     assert np.abs(newest - first).max() > 0
     np.testing.assert_array_equal(load_encoder(store.path_of(1))(images), first)
     np.testing.assert_array_equal(load_encoder(store.folder)(images), newest)
-    place = look_at(store.path_of(1))
+    place = inspect_path(store.path_of(1))
     assert place.config() == workdir.config() and not place.is_run
-    assert look_at(tmp_path).is_run
+    assert inspect_path(tmp_path).is_run
     (tmp_path / "config.json").unlink()
     with pytest.raises(WorkdirError, match="Give the workdir of the run"):
         load_encoder(store.path_of(1))
@@ -105,5 +105,5 @@ def test_workdir_without_a_checkpoint_has_no_parts(tmp_path):
     workdir = Workdir(tmp_path)
     workdir.claim(get_preset("demo"), DATA, "a test")
     for load in (load_probe, load_projection_head):
-        with pytest.raises(WorkdirError, match="no whole checkpoint yet"):
+        with pytest.raises(WorkdirError, match="no complete checkpoint yet"):
             load(workdir, None)

@@ -263,12 +263,12 @@ def test_a_damaged_newest_checkpoint_of_the_source_is_passed_over(tmp_path, capl
         (
             lambda path: write(path / "config.json", "{}").parent,
             WorkdirError,
-            "no whole checkpoint yet",
+            "no complete checkpoint yet",
         ),
         (
             lambda path: write(path / "a.txt", "hello"),
             DataError,
-            "no file that an encoder is read from",
+            "not a file with an encoder",
         ),
         (
             lambda path: write(path / "step-00000003" / "x", "").parent,

@@ -1,8 +1,8 @@
 """View operators: one file each, listed in `OPERATORS`.
 
-`operator.py` is what an operator has to be; `blur.py` is a typical one. After the crop,
-operators are applied in the order of the list, unless a recipe has another. Importing
-this package loads no TensorFlow.
+`operator.py` has the interface; `blur.py` is a typical operator. After the crop,
+operators are applied in the order of the list, unless a recipe has another order.
+Importing this package loads no TensorFlow.
 """
 
 from simclr_tf.augment.operators.blur import Blur

@@ -24,7 +24,7 @@ class BlurOptions:
 
     blur_probability: float = option(0.5, "Probability of the Gaussian blur.")
     blur_sigma_min_pixels: float = option(
-        0.1, "Least standard deviation of the blur, in pixels."
+        0.1, "Smallest standard deviation of the blur, in pixels."
     )
     blur_sigma_max_pixels: float = option(
         2.0, "Largest standard deviation of the blur, in pixels."
@@ -125,7 +125,7 @@ def sample_blur(
 
 
 def kernel_radius(height, kernel_fraction=0.1):
-    """Return half the kernel, without its middle: a tenth of the height, made odd.
+    """Return the radius of the kernel: its size is a tenth of the height, made odd.
 
     Args:
       height: int >= 1, of the view in pixels.
@@ -154,7 +154,7 @@ def apply_blur(
 
     Args:
       images: uint8 or floating in [0, 1], `[B, H, W, C]`.
-      sigmas: float32 `[B]`, in pixels; 0 leaves the image as it is.
+      sigmas: float32 `[B]`, in pixels; 0 for no blur.
       kernel_fraction: float in (0, 1], kernel size over H.
 
     Returns:
@@ -185,7 +185,7 @@ def _band(sigmas, size, radius):
     index = tf.range(size)
     distance = tf.abs(index[:, tf.newaxis] - index)
     squares = tf.cast(distance * distance, tf.float32)
-    # sigma 0 would divide 0 by 0; 1e-3 pixels already is the identity.
+    # sigma 0 would divide 0 by 0; 1e-3 pixels gives the identity.
     sigmas = tf.maximum(sigmas, 1e-3)[:, tf.newaxis, tf.newaxis]
     weights = tf.exp(-squares / (2.0 * sigmas * sigmas))
     weights = tf.where(distance <= radius, weights, 0.0)

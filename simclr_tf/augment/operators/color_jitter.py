@@ -1,8 +1,8 @@
 """Colour jitter, in a random order per image.
 
-Brightness and contrast are defined for any number of channels. Saturation and hue are
-about colour: images that do not have 3 channels keep theirs, and a warning is logged
-once.
+Brightness and contrast are defined for any number of channels. Saturation and hue need
+3
+channels: for other images they are skipped, and a warning is logged once.
 
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A and its pseudo-code.
 """
@@ -26,10 +26,15 @@ from simclr_tf.lazy import module, tf
 seeding = module("simclr_tf.seeding")
 
 BrightnessMode = Literal["additive", "multiplicative"]
-# The numbers that an order of the jitter is made of.
+# The four operators; an order of the jitter is a permutation of them.
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 _ORDERS = tuple(itertools.permutations(range(4)))  # 24 of them
-_STEPS = (-1.0, -0.5, 0.5, 1.0)  # Parts of a half-width, from one end to the other.
+_STEPS = (
+    -1.0,
+    -0.5,
+    0.5,
+    1.0,
+)  # Multiples of the half-width, from one end of the range to the other.
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class ColorJitterOptions:
     brightness: float = option(
         0.8,
         "Half-width of the range of the brightness, around 1 (around 0 where it is "
-        "added), at strength 1. A range of factors starts at 0 at the least.",
+        "added), at strength 1. Factors are never below 0.",
     )
     contrast: float = option(
         0.8, "Half-width of the range of the contrast around 1, at strength 1."
@@ -74,10 +79,10 @@ class ColorJitterOptions:
 
 
 class ColorJitter(NamedTuple):
-    """The jitter of each image of a batch; float32 `[B]` each, but for two.
+    """The jitter of each image of a batch; all but two fields are float32 `[B]`.
 
     Attributes:
-      applied: bool `[B]`; images without it stay as they are.
+      applied: bool `[B]`; images without jitter are not changed.
       order: int32 `[B, 4]`, a permutation of BRIGHTNESS, CONTRAST, SATURATION, HUE:
         the first column is applied first.
       brightness_scale, brightness_offset: x -> scale x + offset.
@@ -135,7 +140,7 @@ class ColorJitterOperator(Operator):
 
 
 def _factor_row(images, recipe, name, part):
-    """Return a row of `strengths` for a factor; where unused, of the default range."""
+    """Return a row of `strengths` for a factor; if unused, with its default range."""
     half, is_used = _half_width(recipe, name)
     factors = [max(0.0, 1 + step * half) for step in _STEPS]
     low, high = (factors[0], factors[-1]) if is_used else (1.0, 1.0)
@@ -149,7 +154,7 @@ def _factor_row(images, recipe, name, part):
 
 
 def _offset_row(images, recipe, name, part, most=math.inf, unit=""):
-    """Return a row of `strengths` for a summand; where unused, of the default range."""
+    """Return a row of `strengths` for a summand; if unused, with its default range."""
     half, is_used = _half_width(recipe, name)
     half = min(half, most)
     title = f"{name}," + unit if unit else name
@@ -173,7 +178,7 @@ def _often(recipe, is_used):
 
 
 def _jittered(images, **changes):
-    """Apply one of the four colour operators, the same to all images."""
+    """Apply one of the four colour operators with one strength to all images."""
     number = len(images)
     neutral = {"brightness_scale": 1.0, "brightness_offset": 0.0, "contrast": 1.0}
     values = {
@@ -200,7 +205,7 @@ def sample_color_jitter(
     hue: float = 0.2,
     brightness_mode: str = "multiplicative",
 ) -> ColorJitter:
-    """Draw what the colour jitter does to each image.
+    """Draw the colour jitter of each image.
 
     With s the strength, factors are uniform in [max(0, 1 - value s), 1 + value s],
     the hue turns by U(-value s, value s), and additive brightness adds
@@ -208,7 +213,7 @@ def sample_color_jitter(
 
     Args:
       seeds: int32 `[B, 2]`.
-      probability: float in [0, 1], of jittering an image at all.
+      probability: float in [0, 1], of jitter in an image.
       strength: float >= 0.
       brightness, contrast, saturation, hue: float >= 0.
       brightness_mode: "additive" (SimCLR v1) or "multiplicative" (v2).
@@ -269,14 +274,13 @@ def apply_color_jitter(images: TensorLike, jitter: ColorJitter) -> Tensor:
 
     brightness: x -> scale x + offset · contrast: x -> m + factor (x - m) with m the
     channel's mean over the image · saturation: S -> min(1, factor S) and hue:
-    H -> H + turns, in HSV. Saturation and hue are coordinates of their own: they
-    commute, and stay inside [0, 1]. So any of the 24 orders is three passes through
-    HSV around two affine maps,
+    H -> H + turns, in HSV. Changes of saturation and hue commute and stay inside [0,
+    1]. So each of the 24 orders is three passes through HSV around two affine maps,
 
         HSV · (brightness or contrast) · HSV · (the other one) · HSV,
 
-    where each image's saturation and hue act in the pass its order puts them in and
-    leave the others unchanged: no branch, no loop over images.
+    where the image's order decides in which of the three passes its saturation is
+    changed, and in which its hue. This needs no branch and no loop over images.
 
     Args:
       images: uint8 or floating in [0, 1], `[B, H, W, C]`.
@@ -303,11 +307,11 @@ def apply_color_jitter(images: TensorLike, jitter: ColorJitter) -> Tensor:
     brightness, contrast, saturation, hue = (
         tf.reduce_sum(tf.where(jitter.order == operator, range(4), 0), axis=1)
         for operator in (BRIGHTNESS, CONTRAST, SATURATION, HUE)
-    )  # [B]: the place of each operator
+    )  # [B]: the position of each operator
     first, second = tf.minimum(brightness, contrast), tf.maximum(brightness, contrast)
 
     def change_hsv(planes, after, before):
-        """Change saturation and hue of the images that have them in these places."""
+        """Change saturation and hue of the images that have them at these positions."""
         if not colored:
             return planes
         here = [(after < place) & (place < before) for place in (saturation, hue)]
@@ -323,7 +327,7 @@ def apply_color_jitter(images: TensorLike, jitter: ColorJitter) -> Tensor:
 
         if planes[0].shape[0] != 1:
             return changed()
-        # One image alone needs half of the passes only.
+        # A single image needs only half of the passes.
         return tf.cond(
             here[0][0] | here[1][0],
             changed,
@@ -333,9 +337,9 @@ def apply_color_jitter(images: TensorLike, jitter: ColorJitter) -> Tensor:
     def scale_and_clip(planes, place):
         return [_scale_and_clip(plane, jitter, brightness == place) for plane in planes]
 
-    # Planes [B, H, W]: XLA fuses a pass over three planes into one loop, but not one
-    # that puts them together and takes them apart again (5 times slower on CPU). XLA
-    # cancels this transpose against the one at the end of a crop: no pixel is moved.
+    # Planes [B, H, W]: XLA fuses a pass over three separate planes into one loop, but
+    # not a pass that stacks and unstacks them (5 times slower on CPU). XLA cancels this
+    # transpose against the one at the end of a crop: no pixel is moved.
     planes = [images]
     if colored:
         planes = tf.unstack(tf.transpose(images, [0, 1, 3, 2]), axis=2)

@@ -28,8 +28,8 @@ seeding = module("simclr_tf.seeding")
 
 Geometry = Literal["random_resized_crop", "center_crop"]
 CropFloor = Literal["exact", "reference"]
-# The reference asks its crop for at least 0.08 of the area, but also for 0.1 of the
-# "object", which is the whole image: no crop of it is smaller than this.
+# The reference's sampler has a minimum area of 0.08, but must also cover 0.1 of the
+# "object", which is the whole image: so no crop is smaller than 0.1.
 REFERENCE_CROP_FLOOR = 0.1
 
 
@@ -47,15 +47,15 @@ class CropOptions:
         1.0, "Largest crop, as a fraction of the image's area."
     )
     crop_aspect_min: float = option(
-        3 / 4, "Least width over height of a crop, relative to the image's own."
+        3 / 4, "Smallest width / height of a crop, relative to the image's."
     )
     crop_aspect_max: float = option(
-        4 / 3, "Largest width over height of a crop, relative to the image's own."
+        4 / 3, "Largest width / height of a crop, relative to the image's."
     )
     crop_floor: CropFloor = option(
         "exact",
-        "exact: the smallest crop as given; reference: never below 0.1, as the "
-        "reference's sampler does.",
+        "exact: the smallest crop as given; reference: never below 0.1, like the "
+        "reference's sampler.",
     )
     center_crop_fraction: float = option(
         0.875, "Side of the centre crop over the image's limiting side."
@@ -100,7 +100,7 @@ class Crop(Operator):
     one_branch = "crop"
 
     def sample(self, seeds, recipe, image_shape):
-        """Draw all that the boxes depend on but the image's size: `[B, 4]`, [0, 1)."""
+        """Draw the random numbers of the boxes: `[B, 4]` in [0, 1)."""
         return seeding.uniform(as_seeds(seeds), (4,))
 
     def boxes(self, draw, height, width, recipe, size):
@@ -190,14 +190,14 @@ def sample_crop(
     The area a is uniform in [min, max] of the image's area, and log(aspect) is
     uniform in its interval, cut to the boxes of area a that fit into the image
     (a <= aspect <= 1/a). Aspect is width over height *relative to the image's own*,
-    as the paper says and the reference does: a view of size S x S is stretched by
-    4/3 at most against the whole image resized to S x S. log makes an aspect as
-    likely as its inverse. Nothing is drawn twice and there is no fall-back: torchvision
-    redraws area and aspect until a box fits, which makes crops above 3/4 of the
-    area rarer than the paper's "uniform in area"; the reference's TensorFlow kernel
-    is further from it (mean area 0.42).
+    as in the paper and the reference: a view of size S x S is stretched by at most 4/3
+    relative to the whole image resized to S x S. The logarithm makes an aspect as
+    likely as its inverse. There are no second draws: torchvision redraws area and
+    aspect until a box fits, which makes crops above 3/4 of the area rarer than the
+    paper's "uniform in area"; the reference's TensorFlow kernel differs more (mean area
+    0.42).
 
-    Sides are rounded to whole pixels, and up where rounding would lead below the
+    Sides are rounded to whole pixels, and rounded up if the area would be below the
     minimum: area >= ceil(min * H * W) always. Positions are uniform.
 
     Args:
@@ -270,13 +270,13 @@ def boxes_of_draws(
     check_interval("aspect_min", aspect_min, "aspect_max", aspect_max)
     height, width = tf.cast(height, tf.int32), tf.cast(width, tf.int32)
     area = low + draws[:, 0] * (area_max_fraction - low)
-    # log(aspect) in [log a, -log a] fits; the interval asked for is cut to that.
+    # log(aspect) in [log a, -log a] fits; the requested interval is cut to that.
     most = -tf.math.log(area)
     log_min = tf.maximum(tf.minimum(math.log(aspect_min), most), -most)
     log_max = tf.maximum(tf.minimum(math.log(aspect_max), most), -most)
     root = tf.exp(0.5 * (log_min + draws[:, 1] * (log_max - log_min)))
     side = tf.sqrt(area)
-    # float64, or 0.08 * H * W could be a pixel off for large photographs.
+    # float64: in float32, 0.08 * H * W could be a pixel off for large photographs.
     pixels = tf.cast(height, tf.float64) * tf.cast(width, tf.float64) * low
     least = tf.cast(tf.math.ceil(pixels - 1e-6), tf.int32)
     h = _rounded(side / root * tf.cast(height, tf.float32))
@@ -293,7 +293,7 @@ def _rounded(values):
 
 
 def _position(draws, room):
-    """Return a uniform place in 0..room; float rounding must not reach room + 1."""
+    """Return a uniform position in 0..room; float rounding must not reach room + 1."""
     position = tf.floor(draws * tf.cast(room + 1, tf.float32))
     return tf.minimum(tf.cast(position, tf.int32), room)
 
@@ -305,7 +305,7 @@ def center_box(
     *,
     fraction: float = 0.875,
 ) -> Tensor:
-    """Return the central box of the view's own aspect, `fraction` of the limiting side.
+    """Return the central box with the view's aspect, `fraction` of the limiting side.
 
     Args:
       height, width: int, or int32 scalar tensors: H and W.

@@ -1,4 +1,4 @@
-"""Grayscale: removes the colour. Images without colour stay as they are.
+"""Grayscale: removes the colour. Images without colour are not changed.
 
 Source: SimCLR v1 (arXiv:2002.05709), Appendix A.
 """

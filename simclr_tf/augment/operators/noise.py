@@ -28,7 +28,7 @@ class NoiseOptions:
 
     noise_probability: float = option(0.0, "Probability of Gaussian noise.")
     noise_stddev_min: float = option(
-        0.05, "Least standard deviation of the noise, on the scale [0, 1]."
+        0.05, "Smallest standard deviation of the noise, on the scale [0, 1]."
     )
     noise_stddev_max: float = option(
         0.2, "Largest standard deviation of the noise, on the scale [0, 1]."
@@ -89,7 +89,7 @@ def sample_noise(
     stddev_min: float = 0.05,
     stddev_max: float = 0.2,
 ) -> Tensor:
-    """Draw Gaussian noise for each image, with a strength of its own.
+    """Draw Gaussian noise for each image, with its own strength.
 
     Args:
       seeds: int32 `[B, 2]`.
@@ -112,7 +112,7 @@ def sample_noise(
     check_probability("probability", probability)
     check_interval("stddev_min", stddev_min, "stddev_max", stddev_max, exclusive=False)
     seeds = as_seeds(seeds)
-    # One call each: draw 0 of `uniform` and of `normal` would be the same bits.
+    # Different draw numbers: draw 0 of `uniform` and of `normal` use the same bits.
     scalars = seeding.uniform(seeding.fold_in(seeds, 0), (2,))
     stddev = stddev_min + scalars[:, 1] * (stddev_max - stddev_min)
     stddev = tf.where(gate(scalars[:, 0], probability), stddev, 0.0)

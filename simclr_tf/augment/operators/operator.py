@@ -20,15 +20,15 @@ seeding = module("simclr_tf.seeding")
 
 @dataclasses.dataclass(frozen=True)
 class TransformQuestion:
-    """The question of a probe: which change of an operator has a view gone through?
+    """The question of a probe: which change of an operator was applied to a view?
 
     Attributes:
       name: str, of the question.
       title: str, for tables and figures.
-      shares: tuple of float that sum to 1: how often each answer is right; the first
+      shares: tuple of float that sum to 1: the frequency of each answer; the first
         answer is "no change".
-      pretraining_probability: float, of the operator while the encoder is pretrained;
-        the recipe's own if None.
+      pretraining_probability: float, of the operator during pretraining; the recipe's
+        if None.
 
     Source: SimCLR v1 (arXiv:2002.05709), Table 3.
     """
@@ -40,26 +40,25 @@ class TransformQuestion:
 
 
 class Operator:
-    """One change of a view, drawn for each image; subclasses implement it.
+    """One change of a view, drawn for each image; the base class of all operators.
 
     An operator is added by one line in `OPERATORS`, before `simclr_tf.config` or
     `simclr_tf.augment.recipes` is imported.
 
     Attributes:
-      seed_id: int >= 0, the operator's place in the seed tree. Must be unique, and must
-        never change: another number changes what every run with a given seed sees.
+      seed_id: int >= 0, the operator's position in the seed tree. It must be unique,
+        and must never change: another number changes the views of every seed.
       Options: frozen dataclass of `simclr_tf.config.schema.option` fields with a method
         `check`. Every `Recipe` has these fields, with these defaults, and every field
         has the flag `--augment.FIELD`; `check` receives the recipe.
-      switch: str, the field that holds the probability of the operator; 0 leaves it
-        out. None: the operator acts on every image, before all others (the crop).
-      mirrors: bool, the change is a mirror image and nothing else, so that a crop can
-        make it at no cost.
-      one_branch: str, the name by which `OneBranch` applies the operator, which also
-        enters it into the study of Figure 5; None if there is none. Operators of one
-        name are applied together.
-      one_branch_always: bool, whether it then changes every image, or as many as the
-        recipe says.
+      switch: str, the field with the probability of the operator; 0 switches it off.
+        None: the operator changes every image, before all others (the crop).
+      mirrors: bool, whether the change is a mirror image, which a crop can make at no
+        cost.
+      one_branch: str, the name of the operator in `OneBranch` and in the study of
+        Figure 5; None for neither. Operators of one name are applied together.
+      one_branch_always: bool, whether `OneBranch` applies it to every image, or with
+        the recipe's probability.
       question: TransformQuestion for the study of the projection head, or None.
     """
 
@@ -74,7 +73,7 @@ class Operator:
     def sample(
         self, seeds: TensorLike, recipe: Recipe, image_shape: tuple[int, ...]
     ) -> Any:
-        """Draw what happens to each image.
+        """Draw the change of each image.
 
         Args:
           seeds: int32 `[B, 2]`, one stateless seed an image, of this operator alone.
@@ -87,7 +86,7 @@ class Operator:
         raise NotImplementedError
 
     def apply(self, images: TensorLike, draw: Any, recipe: Recipe) -> Tensor:
-        """Change the images as drawn.
+        """Apply a draw to the images.
 
         Args:
           images: float32 `[B, H, W, C]` in [0, 1].
@@ -102,7 +101,7 @@ class Operator:
     def strengths(
         self, images: TensorLike, recipe: Recipe, large_images: TensorLike
     ) -> list[tuple[str, list[tuple[str, Tensor]]]]:
-        """Show the operator from mild to strong.
+        """Apply the operator at several strengths, from mild to strong.
 
         Args:
           images: float32 `[B, S, S, C]` in [0, 1], as large as a view.
@@ -110,31 +109,31 @@ class Operator:
           large_images: float32 `[B, L, L, C]`, L >= S, the same images.
 
         Returns:
-          list of (title, list of (caption, float32 tensor like `images`)); empty where
-          the operator means nothing for such images.
+          list of (title, list of (caption, float32 tensor like `images`)); empty if the
+          operator is not defined for such images.
         """
         raise NotImplementedError
 
     def chosen(self, seeds: TensorLike, recipe: Recipe) -> Tensor:
-        """Return which images are changed at all, if that is cheap to find out.
+        """Return which images are changed, if that is cheap to find out.
 
         Args:
           seeds: int32 `[B, 2]`, of this operator alone.
           recipe: Recipe.
 
         Returns:
-          bool tensor `[B]`; all True where the operator does not know.
+          bool tensor `[B]`; all True if that is not known.
         """
         return tf.ones(tf.shape(seeds)[:1], tf.bool)
 
     def draw_of_answers(
         self, answers: TensorLike, seeds: TensorLike, image_shape: tuple[int, ...]
     ) -> Any:
-        """Build the draw by which each image goes through the change of its answer.
+        """Build the draw that applies to each image the change of its answer.
 
         Args:
-          answers: int32 tensor `[B]`, places in the `shares` of `question`.
-          seeds: int32 `[B, 2]`, for what else has to be drawn.
+          answers: int32 tensor `[B]`, positions in the `shares` of `question`.
+          seeds: int32 `[B, 2]`, for other draws.
           image_shape: (H, W, C).
 
         Returns:
@@ -143,7 +142,7 @@ class Operator:
         raise NotImplementedError
 
     def is_on(self, recipe: Recipe) -> bool:
-        """Tell whether a recipe has the operator at all."""
+        """Tell whether a recipe has the operator switched on."""
         return self.switch is None or getattr(recipe, self.switch) > 0.0
 
     def own_seeds(self, view_seeds: TensorLike) -> Tensor:
@@ -168,7 +167,7 @@ class Operator:
 
 
 def frequency_text(probability):
-    """Return how often an operator acts, for titles.
+    """Format the probability of an operator, for titles.
 
     Example:
       >>> frequency_text(0.5), frequency_text(0.0)
@@ -178,7 +177,7 @@ def frequency_text(probability):
 
 
 def evenly_spaced(low, high, number):
-    """Return `number` >= 2 numbers from `low` to `high`, equally far apart.
+    """Return `number` >= 2 numbers from `low` to `high` at equal distances.
 
     Example:
       >>> evenly_spaced(0.0, 1.0, 3)

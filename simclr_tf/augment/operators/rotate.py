@@ -114,9 +114,9 @@ def apply_rotate(images: TensorLike, quarter_turns: TensorLike) -> Tensor:
         height=height,
         width=width,
     )
-    # Mirror, then transpose. The mirrors are matrices: XLA would fuse selections among
-    # mirrored copies with whatever made the images, and make them anew for each copy
-    # and pixel (75 times the time of a whole recipe).
+    # Mirror, then transpose. The mirrors are matrix products: XLA would fuse selections
+    # of mirrored copies with the operations before, and repeat these for each copy and
+    # pixel (75 times the time of a whole recipe).
     mirrored = apply_separable(
         images,
         _maybe_reversed(quarter_turns >= 2, height),

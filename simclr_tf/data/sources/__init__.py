@@ -1,7 +1,7 @@
 """Kinds of data sets: one file each, listed in `SOURCES` under their schemes.
 
-`kind.py` is what a kind has to be, `folder.py` the usual one. Importing this package
-loads neither TensorFlow nor NumPy; `simclr_tf.data.open_source` opens what they name.
+`kind.py` has the interface of a kind, `folder.py` the most common one. Importing this
+package loads neither TensorFlow nor NumPy; `simclr_tf.data.open_source` uses the kinds.
 """
 
 from simclr_tf.data.sources.embedded import Embedded

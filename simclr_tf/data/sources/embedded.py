@@ -69,7 +69,7 @@ def _load_archive(target, part):
 def _load_sheets(target, part):
     description = json.loads(_content(f"{target}.json"))
     tile, columns = description["tile_pixels"], description["columns"][part]
-    # The accurate transform gives the same pixels on every machine.
+    # The accurate transform decodes the same pixels on every machine.
     sheet = tf.io.decode_jpeg(
         _content(f"{target}_{part}.jpg"), channels=3, dct_method="INTEGER_ACCURATE"
     ).numpy()

@@ -3,8 +3,13 @@
 import os
 import stat
 
-from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
-from simclr_tf.data.image_files import SUFFIXES, inspect_files
+from simclr_tf.data.corruption import (
+    check_corrupt_fraction,
+    report_dropped,
+    report_other_files,
+)
+from simclr_tf.data.image_files import inspect_files
+from simclr_tf.data.pillow_images import suffixes
 from simclr_tf.data.random_access import EncodedSource, grey_or_colour
 from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
 from simclr_tf.errors import DataError, received_text
@@ -57,7 +62,8 @@ class FolderSource(EncodedSource):
         super().__init__(name, len(files), channels=channels or 3, **details)
         self.folder = folder
         self.formats = formats
-        # Bytes keep names that are not valid UTF-8; one block of memory, no objects.
+        # Bytes, for names that are not valid UTF-8; an array takes less memory than
+        # objects.
         self._files = np.array([os.fsencode(file) for file in files])
         self._sizes = np.asarray(sizes, np.int64)
         self._checksums = np.asarray(checksums, np.uint32)
@@ -98,15 +104,15 @@ class FolderSource(EncodedSource):
 class Folder(SourceKind):
     """`folder:PATH`: image files, their labels, and which of them are unreadable.
 
-    Where PATH holds sub-folders for splits (`train`, `test`, `val`, ...) and nothing
-    but such, `split` chooses among them; otherwise all of PATH is the split `train`.
-    Hidden files and folders are left out; links are followed, loops are cut.
+    If PATH has only sub-folders for splits (`train`, `test`, `val`, ...), `split`
+    chooses among them; otherwise all of PATH is the split `train`. Hidden files and
+    folders are left out; links are followed, but not in circles.
 
     With `labelled="auto"` sub-folders are classes if every image is in one of at least
     two sub-folders, one level down; with True the first sub-folder is the class.
     """
 
-    forms = {"folder:PATH": "jpg, png, bmp, gif or webp files"}
+    forms = {"folder:PATH": "jpg, png, webp, tif, gif, bmp, ... files"}
     splits = "sub-folders train, test, val, ... if there are only such; else train"
     labels = "one sub-folder a class, or none at all"
     may_hold_out = True
@@ -122,6 +128,7 @@ class Folder(SourceKind):
         part, bounds = parse_split(request.split)
         folder = _split_folder(path, part, name)
         files, sizes, others = scan_images(folder)
+        report_other_files(others, len(files), name)
         if not files:
             found = (
                 f"{len(others)} other files, e.g. {others[0]}"
@@ -130,7 +137,7 @@ class Folder(SourceKind):
             )
             raise DataError(
                 f"`{name}` holds no images for split `{part}` ({found}); formats: "
-                f"{', '.join(suffix[1:] for suffix in SUFFIXES)}. "
+                f"{', '.join(sorted(suffix[1:] for suffix in suffixes()))}. "
                 + received_text(folder=folder)
             )
         labels, classes = _folder_labels(files, folder, path, request.labelled, name)
@@ -181,15 +188,19 @@ def scan_images(folder):
             relative = os.path.join(inside, entry.name)
             if _is_folder(entry):
                 identity = _identity(os.stat(entry.path))
-                # A link to a folder that contains it would never end.
+                # A link to a folder that contains the link would never end.
                 if identity not in ancestors:
                     pending.append((relative, (*ancestors, identity)))
-            elif entry.name.lower().endswith(SUFFIXES):
+            elif _is_image_name(entry.name):
                 found.append((relative, _size(entry)))
             else:
                 others.append(relative)
     found.sort(key=lambda pair: os.fsencode(pair[0]))
     return [file for file, _ in found], [size for _, size in found], sorted(others)
+
+
+def _is_image_name(name):
+    return os.path.splitext(name)[1].lower() in suffixes()
 
 
 def _entries(folder):
@@ -219,7 +230,7 @@ def _size(entry):
     try:
         return entry.stat().st_size
     except OSError:
-        return 0  # A broken link: the check of the files will name it.
+        return 0  # A broken link: the check of the files reports it.
 
 
 def _split_folder(path, part, name):
@@ -253,10 +264,10 @@ def _folder_labels(files, folder, path, labelled, name):
     outside = next((part[0] for part in parts if len(part) == 1), None)
     if outside is not None:
         raise DataError(
-            f"Every image of `{name}` must lie in a sub-folder named after its class, "
+            f"Every image of `{name}` must be in a sub-folder named after its class, "
             "or open it unlabelled. " + received_text(labelled=True, image=outside)
         )
-    # A test split numbers its classes as the training split beside it does.
+    # A test split has the class numbers of the training split beside it.
     training = os.path.join(path, "train")
     classes = (
         []
@@ -275,9 +286,6 @@ def _folder_labels(files, folder, path, labelled, name):
 def _holds_image(folder):
     """Tell whether there is an image below `folder`; stop at the first."""
     for _, _, names in os.walk(folder, followlinks=False):
-        if any(
-            name.lower().endswith(SUFFIXES) and not name.startswith(".")
-            for name in names
-        ):
+        if any(_is_image_name(name) and not name.startswith(".") for name in names):
             return True
     return False

@@ -13,17 +13,17 @@ _SPLIT = re.compile(r"([\w.\-]+)(?:\[(-?\d{1,18}%?)?:(-?\d{1,18}%?)?\])?")
 
 
 class SourceKind:
-    """One scheme of `--data`, such as `folder:`, with everything specific to it.
+    """One scheme of `--data`, such as `folder:`, with its properties.
 
     A kind is an instance of a subclass, entered in `SOURCES` under its scheme. It
     imports NumPy and TensorFlow only when it opens a data set (`simclr_tf.lazy`).
 
     Attributes:
-      forms: dict of str to str: how users write it (`folder:PATH`), and what it is.
-      splits: str, which splits there are.
-      labels: str, where the labels come from.
+      forms: dict of str to str: how users write it (`folder:PATH`), and its meaning.
+      splits: str, the splits it has.
+      labels: str, the origin of the labels.
       may_hold_out: bool, whether a test split is often missing. Evaluation then tests
-        on training images that it holds out of its probes.
+        on training images that are held out from its probes.
       packages: dict of str to str, modules that `open` imports and their names for pip.
       licences: dict of str to str: targets whose licence is known, and the licence.
     """
@@ -39,14 +39,14 @@ class SourceKind:
         """Open a data set.
 
         Args:
-          target: str, what follows the colon; not empty.
+          target: str, the text after the colon; not empty.
           request: Request.
 
         Returns:
           Source.
 
         Raises:
-          ConfigError, DataError: the target, or the split, is not there or unusable.
+          ConfigError, DataError: the target or the split is missing or unusable.
         """
         raise NotImplementedError
 
@@ -95,7 +95,7 @@ class Request:
     def __post_init__(self):
         require(
             0 <= self.max_corrupt_fraction <= 1,
-            "`max_corrupt_fraction` must lie in [0, 1].",
+            "`max_corrupt_fraction` must be in [0, 1].",
             max_corrupt_fraction=self.max_corrupt_fraction,
         )
         require(

@@ -16,12 +16,12 @@ class Npz(SourceKind):
     """`npz:PATH`: `x_{split}` and optional `y_{split}` and `classes`; or an `.npy`.
 
     Members stored uncompressed (`numpy.savez`) and `.npy` files are memory-mapped:
-    their pixels stay on disk until they are asked for. Compressed members are loaded.
+    their pixels stay on disk until they are needed. Compressed members are loaded.
     """
 
     forms = {"npz:PATH": "`x_train`, ... in a file of NumPy arrays; or an `.npy` file"}
     splits = "NAME, of an array `x_NAME`"
-    labels = "`y_train`, ... if they are there"
+    labels = "`y_train`, ... if present"
     may_hold_out = True
 
     def recognises(self, text):
@@ -159,8 +159,8 @@ def mapped_member(path, member):
     if dtype.hasobject or 0 in shape:
         return None
     with open(path, "rb") as stream:
-        # A zip entry repeats its name and extra field, of its own lengths, in front
-        # of the data (fixed part: 30 bytes, the two lengths are its last words).
+        # The local header before the data has a fixed part of 30 bytes, whose last two
+        # words are the lengths of the name and the extra field that follow.
         stream.seek(info.header_offset + 26)
         name_bytes, extra_bytes = struct.unpack("<HH", stream.read(4))
     offset = info.header_offset + 30 + name_bytes + extra_bytes + header_bytes

@@ -28,7 +28,7 @@ class RecordSource(EncodedSource):
       index: int64 array `[n, 4]`: number of the file, offset and length of the image in
         bytes, and label (-1: none).
       identity: str, the version of the data set, for the fingerprint.
-      labelled: bool, whether the labels mean anything.
+      labelled: bool, whether the images have labels.
       channels: 1, 3 or None, as for a folder.
       **details: see `Source`.
     """
@@ -81,9 +81,10 @@ class RecordSource(EncodedSource):
 class TFDS(SourceKind):
     """`tfds:NAME[/CONFIG]`: a data set that TensorFlow Datasets has prepared.
 
-    The target is as TensorFlow Datasets takes it: `cifar10`, `imagenet2012:5.1.0`,
-    `imagenet2012_subset/1pct`; so is `split`: `train[:10%]`, `train+test`. `data_dir`
-    is where it was prepared, `~/tensorflow_datasets` by default. Nothing is downloaded.
+    Target and `split` are written as for TensorFlow Datasets: `cifar10`,
+    `imagenet2012:5.1.0`, `imagenet2012_subset/1pct`; `train[:10%]`, `train+test`.
+    `data_dir` is the folder of prepared sets, `~/tensorflow_datasets` by default.
+    Nothing is downloaded.
     With `labelled="auto"` a data set is labelled if it has a class label.
     """
 
@@ -125,7 +126,7 @@ class TFDS(SourceKind):
 
 
 def _index(instructions, image_key, label_key):
-    """Return (paths, index of RecordSource) of what a split takes from its files."""
+    """Return (paths, index) for RecordSource: the part of the files in a split."""
     paths = sorted({str(piece.filename) for piece in instructions})
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda path: index_records(path, image_key, label_key), paths)
@@ -149,7 +150,7 @@ def _prepared_builder(target, name, data_dir):
         near = difflib.get_close_matches(target.split("/")[0], known, n=3)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise DataError(
-            f"TensorFlow Datasets knows no `{target}`, and none is prepared there."
+            f"TensorFlow Datasets has no `{target}`, and none is prepared in data_dir."
             f"{hint} " + received_text(data=name, data_dir=data_dir)
         ) from error
     except Exception as error:  # Whatever TensorFlow Datasets does with damage.

@@ -1,4 +1,4 @@
-"""Conversion of other programs' encoders, and of ours for them, name by name."""
+"""Conversion of encoders from and to other programs, variable by variable."""
 
 from simclr_tf.export.conversion.account import ConversionError, SourceModel
 from simclr_tf.export.conversion.architecture import Architecture

@@ -1,4 +1,4 @@
-"""The account of a conversion: every variable found with its shape, or an error."""
+"""The record of a conversion: all variables with their shapes, or an error."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from simclr_tf.markdown import code_span, prose, table_cell
 
 
 class ConversionError(SimCLRError):
-    """A source whose variables are not exactly those of a network we know."""
+    """The variables of a source are not exactly those of a known network."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SourceModel:
-    """A network read from somewhere, by our names.
+    """A network read from a source, with our names.
 
     Attributes:
       kind: str, e.g. "google_tf2".
-      path: str, where it was read.
+      path: str, the path of the source.
       architecture: Architecture.
       variables: dict of our name, e.g. "encoder/initial_conv/kernel", to tf.Variable.
       objects: dict of the names in a run's checkpoint to the layers that hold them.
       names: dict of our name to the source's, in the order of the forward pass.
       left_out: list of (source name, shape, reason).
-      step: int, updates that trained it, where the source holds it; else 0.
+      step: int, number of updates if the source has it; else 0.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class SourceModel:
     step: int = 0
 
     def rows(self) -> list[tuple[str, str, tuple[int, ...]]]:
-        """List (source name, our name, shape) of every variable that was taken."""
+        """List (source name, our name, shape) of every converted variable."""
         return [
             (there, here, tuple(self.variables[here].shape))
             for here, there in self.names.items()
@@ -54,13 +54,13 @@ def check_account(names, expected, stored, left_out, *, describe=None):
     Args:
       names: dict of our name to the source's.
       expected: dict of our name to the shape that the network needs.
-      stored: dict of source name to shape: all that the source holds.
-      left_out: collection of source names that are knowingly not taken.
-      describe: function of a source name to the text that the user knows it by.
+      stored: dict of source name to shape: all variables of the source.
+      left_out: collection of source names that are left out on purpose.
+      describe: function of a source name to its text in messages.
 
     Raises:
-      ConversionError: something missing, misshaped or too much; all are counted and
-        the first is named.
+      ConversionError: missing, misshapen or surplus variables; the message counts them
+        and names the first.
 
     Example:
       >>> check_account({"encoder/a": "a"}, {"encoder/a": (2,)}, {"a": (2,)}, [])
@@ -94,13 +94,13 @@ has another shape than the network found; the first: a is (3,), encoder/a must b
         raise ConversionError(
             f"{_count(surplus, 'has', 'have')} no place in the network found; the "
             f"first: {describe(surplus[0])} {tuple(stored[surplus[0]])}. Nothing was "
-            "written. If they may be lost, name the beginning of their names in "
+            "written. To leave them out, give the beginning of their names to "
             "--leave_out."
         )
 
 
 def missing_variables(number, there, here, shape=None):
-    """Make the error for variables that the network needs and the source has not."""
+    """Make the error for variables that are missing in the source."""
     needed = f"{here} {tuple(shape)}" if shape is not None else here
     return ConversionError(
         f"{number} {'variable is' if number == 1 else 'variables are'} missing in the "
@@ -120,7 +120,7 @@ def kernel_shape(name, shape, rank):
       tuple of ints >= 1.
 
     Raises:
-      ConversionError: another rank, or nothing in it.
+      ConversionError: another rank, or an empty kernel.
     """
     if len(shape) != rank or min(shape) < 1:
         raise ConversionError(
@@ -131,10 +131,10 @@ def kernel_shape(name, shape, rank):
 
 
 def check_finite(value, name):
-    """Raise if an array that was read holds a NaN or an infinity.
+    """Raise if an array holds a NaN or an infinity.
 
     Raises:
-      ConversionError: it does.
+      ConversionError: a value is not finite.
     """
     if not np.isfinite(value).all():
         raise ConversionError(
@@ -144,7 +144,7 @@ def check_finite(value, name):
 
 
 def account_record(source):
-    """Return the account of a conversion as plain values, for conversion.json."""
+    """Return the record of a conversion as plain values, for conversion.json."""
     return {
         "format": "simclr_tf.conversion/1",
         "source": {"kind": source.kind, "path": source.path, "step": source.step},
@@ -161,7 +161,7 @@ def account_record(source):
 
 
 def account_markdown(source, *, title, notes=()):
-    """Return the account of a conversion as a page, for conversion.md.
+    """Return the record of a conversion as a page, for conversion.md.
 
     Args:
       source: SourceModel.

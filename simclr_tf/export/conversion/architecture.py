@@ -1,4 +1,4 @@
-"""The architecture behind a set of variables, and its layers in order of creation."""
+"""The architecture that a set of variables belongs to, and its layers in order."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ GROUP4_CHANNELS = 512
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """The properties of a network that follow from its variables.
+    """The properties of a network, found from its variables.
 
     Attributes:
       depth: int, of the ResNet.
       width_multiplier: float.
-      sk_ratio, se_ratio: float, 0 where there is none.
+      sk_ratio, se_ratio: float, 0 for none.
       stem: "imagenet", "cifar" or "small".
       channels: int, of the images.
-      head_layers: int, layers of the projection head; 0: there is none.
+      head_layers: int, layers of the projection head; 0 for no head.
       head_hidden: int or None, width of its hidden layers.
       head_out: int or None, width of the projections.
       head_batch_norm: bool.
@@ -76,7 +76,7 @@ supervised head of 10 classes'
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """One layer of the encoder that holds variables.
+    """One layer of the encoder with variables.
 
     Attributes:
       name: str, ours.
@@ -152,37 +152,37 @@ def encoder_layers(depth, *, sk, se, three_stem_convs):
 
 
 def depth_of(block_kind, blocks):
-    """Find the depth with these blocks in its groups.
+    """Find the depth of the ResNet with these blocks.
 
     Raises:
-      ConversionError: there is none.
+      ConversionError: no ResNet has these blocks.
     """
     for depth, (kind, counts) in DEPTHS.items():
         if kind == block_kind and counts == tuple(blocks):
             return depth
     raise ConversionError(
-        "The groups of the source have as many blocks as no ResNet we know: are some "
+        "No known ResNet has these numbers of blocks in its groups: are some "
         f"variables missing? {received_text(blocks=tuple(blocks), kind=block_kind)}"
     )
 
 
 def width_of(group4_filters):
-    """Return the width multiplier; a whole number stays one."""
+    """Return the width multiplier; an int if it is a whole number."""
     width = group4_filters / GROUP4_CHANNELS
     return int(width) if width == int(width) else width
 
 
 def sk_ratio_of(widths):
-    """Find a ratio that gives all these widths of the middle layers.
+    """Find the ratio of selective kernels from the widths of the middle layers.
 
     Args:
       widths: list of (F, width of the middle layer).
 
     Returns:
-      float: the paper's 0.0625 where it fits.
+      float: the paper's 0.0625 if it fits.
 
     Raises:
-      ConversionError: no ratio does.
+      ConversionError: no ratio fits.
     """
     return _ratio_of(
         widths, PAPER_SK_RATIO, MIN_SELECTIVE_FEATURES, "selective kernels"
@@ -200,7 +200,7 @@ def _ratio_of(widths, usual, least, what):
         if 0 < ratio <= 1 and all(max(int(f * ratio), least) == m for f, m in widths):
             return ratio
     raise ConversionError(
-        f"The middle layers of the {what} have widths that follow from no ratio. "
+        f"No ratio gives the widths of the middle layers of the {what}. "
         + received_text(widths=widths)
     )
 

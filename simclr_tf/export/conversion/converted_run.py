@@ -1,8 +1,7 @@
-"""A converted network as the workdir of a run, which every verb takes.
+"""A converted network, written as the workdir of a run for every verb.
 
 `load_encoder`, `simclr-tf evaluate`, `export`, fine-tuning and warm starts read
-workdirs; with the projection head and the probe in its checkpoint, nothing of the
-source is lost.
+workdirs. The checkpoint also has the projection head and the probe.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import tensorflow as tf
 from simclr_tf.array_types import StrPath
 from simclr_tf.config.schema import to_dict
 from simclr_tf.export.conversion.account import account_markdown, account_record
-from simclr_tf.export.conversion.networks import config_of
+from simclr_tf.export.conversion.networks import config_of_architecture
 from simclr_tf.export.publication import new_folder
 from simclr_tf.training import CheckpointStore
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, versions
@@ -38,15 +37,15 @@ def write_workdir(
     command: str = "simclr_tf.export.conversion.write_workdir(...)",
     options: Mapping[str, Any] | None = None,
 ) -> pathlib.Path:
-    """Write a network as a workdir with one checkpoint, and the account beside it.
+    """Write a network as a workdir with one checkpoint, and the record beside it.
 
     Args:
       source: SourceModel.
       output: path of the folder to make.
-      data: str, what it was trained on, for the record and the card.
+      data: str, the training data, for the record and the card.
       image_size_pixels: int, or None for that of the stem (224, or 32).
       command: str, for the record.
-      options: dict, JSON, for the record: what the verb was asked for.
+      options: dict, JSON, for the record: the options of the verb.
 
     Returns:
       pathlib.Path of the folder's checkpoint inside `output`.
@@ -54,7 +53,7 @@ def write_workdir(
     Raises:
       WorkdirError: the folder exists, or cannot be written; nothing is left behind.
     """
-    config = config_of(
+    config = config_of_architecture(
         source.architecture, data=data, image_size_pixels=image_size_pixels
     )
     account = account_record(source)

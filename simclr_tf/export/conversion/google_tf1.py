@@ -1,4 +1,4 @@
-"""Checkpoints of google-research/simclr, TensorFlow 1: variables by running number.
+"""Checkpoints of google-research/simclr, TensorFlow 1: numbered variables.
 
 Convolutions and batch norms are numbered in the order in which they were created: in
 each block the shortcut first, in a selective kernel the 3x3 convolution first.
@@ -47,7 +47,7 @@ def read_google_tf1(
     probe_layer: int = 0,
     leave_out: Sequence[str] = (),
 ) -> SourceModel:
-    """Read a network of the reference's TensorFlow 1 code, all variables accounted for.
+    """Read a network of the reference's TensorFlow 1 code, with all its variables.
 
     Args:
       path: prefix of a checkpoint, its folder, or the folder of a Hub module.
@@ -59,8 +59,8 @@ def read_google_tf1(
       SourceModel.
 
     Raises:
-      ConversionError: variables missing, too many or of another shape.
-      DataError: no checkpoint there, or one that cannot be read.
+      ConversionError: missing, surplus or misshapen variables.
+      DataError: no checkpoint, or an unreadable one.
     """
     if copy not in COPIES:
         raise unknown_choice("copy", copy, COPIES)
@@ -96,7 +96,7 @@ _PROBE = "head_supervised/linear_layer/dense"
 
 
 def _not_weights(name, prefix, shapes):
-    """Return why a variable is no part of the chosen copy of the network, or None."""
+    """Return why a variable is not in the chosen copy of the network, or None."""
     variable, _, last = name.rpartition("/")
     if last in _SLOTS and variable in shapes:
         return "optimizer slot"
@@ -120,7 +120,7 @@ def find_architecture(stored, prefix=""):
       (Architecture, list of (Layer, numbered name)).
 
     Raises:
-      ConversionError: it is no ResNet of ours.
+      ConversionError: the network is not a known ResNet.
     """
     counts = {
         kind: _count(stored, f"{prefix}base_model/{of_type}")
@@ -159,9 +159,9 @@ def find_architecture(stored, prefix=""):
 
 
 def _network_with(stored, prefix, counts):
-    """Find (depth, sk, three_stem_convs) of the network with so many layers.
+    """Find (depth, sk, three_stem_convs) from the numbers of layers.
 
-    No two of them have the same numbers of convolutions and batch norms.
+    No two networks have the same numbers of convolutions and batch norms.
     """
     first = _kernel(stored, f"{prefix}base_model/conv2d", "encoder/initial_conv")
     known = {}
@@ -172,7 +172,7 @@ def _network_with(stored, prefix, counts):
                 numbers = tuple(
                     sum(layer.kind == kind for layer in layers) for kind in _TYPES
                 )
-                # Without selective kernels the stems have as many layers.
+                # Without selective kernels both stems have the same number of layers.
                 known.setdefault(numbers, (depth, sk, three))
     found = known.get((counts["conv"], counts["norm"]))
     if found is None:
@@ -185,7 +185,7 @@ def _network_with(stored, prefix, counts):
         )
         raise ConversionError(
             f"{stored.prefix} numbers {counts['conv']} convolutions and "
-            f"{counts['norm']} batch norms in {prefix}base_model, as no ResNet does "
+            f"{counts['norm']} batch norms in {prefix}base_model, which no ResNet has "
             f"({nearest}). Nothing was written."
         )
     if first[0] not in (3, 7):
@@ -197,7 +197,7 @@ def _network_with(stored, prefix, counts):
 
 
 def _kernel(stored, there, here, rank=4):
-    """Return the shape of a layer's kernel, by its name there and ours."""
+    """Return the shape of a layer's kernel, by its names in the source and here."""
     name = f"{there}/kernel"
     if name not in stored.shapes:
         raise missing_variables(1, name, f"{here}/kernel")
@@ -230,7 +230,7 @@ def _heads(stored, prefix):
     pattern = re.compile(re.escape(f"{prefix}head_contrastive/nl_") + r"(\d+)/")
     indices = {int(match[1]) for match in map(pattern.match, stored.shapes) if match}
     if indices:
-        # The first gap ends the head; what comes after it is too much, and said so.
+        # The first gap ends the head; later layers are reported as surplus.
         last = next(n for n in itertools.count(1) if n not in indices) - 1
         kernels = [
             _kernel(
@@ -257,6 +257,6 @@ def _not_there(stored, copy):
             f"one: use --copy={other}."
         )
     return DataError(
-        f"{stored.prefix} is no checkpoint of the reference's TensorFlow 1 code: it "
+        f"{stored.prefix} is not a checkpoint of the reference's TensorFlow 1 code: it "
         f"has no {COPIES[copy]}base_model/conv2d/kernel. Is it --source=google_tf2?"
     )

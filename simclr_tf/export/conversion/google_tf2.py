@@ -1,7 +1,7 @@
 """Checkpoints and SavedModels of google-research/simclr, TensorFlow 2.
 
-They are mapped by the path of attributes to each variable, never by order: BN and
-dense layers of the projection head come in another order in every Keras version.
+Variables are matched by their path of attributes, never by order: the order of BN and
+dense layers of the projection head differs between versions of Keras.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _GROUPS = "resnet_model/block_groups"
 _STEM = "resnet_model/initial_conv_relu_max_pool"
 _HEAD = "_projection_head/linear_layers"
 _PROBE = "supervised_head/linear_layer/dense"
-# Of a block's branch: our role to the reference's path in the block.
+# Layers of a block's branch: our role to the reference's path in the block.
 _BASIC = {
     "conv1": "conv2d_bn_layers/0/conv2d",
     "bn1": "conv2d_bn_layers/1/bn",
@@ -85,21 +85,22 @@ _THREE_STEM_CONVS = {
 def read_google_tf2(
     path: StrPath, *, probe_layer: int = 0, leave_out: Sequence[str] = ()
 ) -> SourceModel:
-    """Read a network of the reference's TensorFlow 2 code, all variables accounted for.
+    """Read a network of the reference's TensorFlow 2 code, with all its variables.
 
     Args:
       path: prefix of a training checkpoint, its folder, or a SavedModel's folder. No
         program in it is run.
-      probe_layer: int, the layer of the projection head that the supervised head
-        reads, which no file says: 0 the features; others are left out.
-      leave_out: beginnings of names in the file that may be lost.
+      probe_layer: int, the layer of the projection head that feeds the supervised head;
+        checkpoints do not record it. 0 is the features; with others the supervised head
+        is left out.
+      leave_out: beginnings of names in the file, of variables to leave out.
 
     Returns:
       SourceModel.
 
     Raises:
-      ConversionError: variables missing, too many or of another shape.
-      DataError: no checkpoint there, or one that cannot be read.
+      ConversionError: missing, surplus or misshapen variables.
+      DataError: no checkpoint, or an unreadable one.
     """
     stored = StoredVariables(find_prefix(path))
     reference = Reference(stored)
@@ -122,7 +123,7 @@ def read_google_tf2(
 
 
 def _not_weights(name):
-    """Return why a variable is no part of the network, or None."""
+    """Return why a variable is not a part of the network, or None."""
     if "/.OPTIMIZER_SLOT/" in name:
         return "optimizer slot"
     top = name.split("/")[0]
@@ -141,7 +142,7 @@ class Reference:
       stored: StoredVariables.
 
     Raises:
-      DataError: there is no such model in it.
+      DataError: the tree has no such model.
     """
 
     def __init__(self, stored):
@@ -149,7 +150,7 @@ class Reference:
         self.root = "model/" if "resnet_model" in self.tree.children("model") else ""
         if not self.root and "resnet_model" not in self.tree.children(""):
             raise DataError(
-                f"{stored.prefix} is no checkpoint of the reference's TensorFlow 2 "
+                f"{stored.prefix} is not a checkpoint of the reference's TensorFlow 2 "
                 "code: it has no `model/resnet_model`. Is it --source=google_tf1?"
             )
 
@@ -161,7 +162,7 @@ class Reference:
         return f"{name} ({full})" if full and full not in name else name
 
     def kernel(self, path, here, rank=4):
-        """Return the shape of a kernel, by its layer's path and ours."""
+        """Return the shape of a kernel, by its layer's path in the source and here."""
         path = f"{path}/kernel"
         key = self.tree.key(self.root + path)
         if key not in self.stored.shapes:
@@ -169,7 +170,7 @@ class Reference:
         return kernel_shape(self.describe(key), self.stored.shapes[key], rank)
 
     def holds(self, path):
-        """Tell whether a layer holds any variable; it need not have been built."""
+        """Tell whether a layer has variables: a layer may not have been built."""
         return any(
             self.tree.key(f"{self.root}{path}/{weight}") is not None
             for weight in ("kernel", "bias", *WEIGHTS["norm"])
@@ -282,7 +283,7 @@ class Reference:
         return found
 
     def paths(self, architecture):
-        """Map our name to the path in the tree, for all that the network needs."""
+        """Map our names to paths in the tree, for all variables of the network."""
         sk, se = architecture.sk_ratio > 0, architecture.se_ratio > 0
         three = sk and architecture.stem == "imagenet"
         kind = "bottleneck" if architecture.depth >= 50 else "basic"

@@ -1,4 +1,4 @@
-"""Our networks for an architecture: config, variables by name, shapes."""
+"""Our networks for an architecture: config, variables by name, and shapes."""
 
 import tensorflow as tf
 
@@ -13,12 +13,12 @@ PROBE_WEIGHTS = ("kernel", "bias")
 _IMAGE_SIZES = {"imagenet": 224, "cifar": 32, "small": 32}
 
 
-def config_of(architecture, *, data="unknown", image_size_pixels=None):
-    """Build the Config of such a network; what no file states keeps its default.
+def config_of_architecture(architecture, *, data="unknown", image_size_pixels=None):
+    """Build the Config of an architecture; unknown options keep their defaults.
 
     Args:
       architecture: Architecture.
-      data: str, what it was trained on.
+      data: str, the training data.
       image_size_pixels: int, or None for that of the stem (224, or 32).
 
     Returns:
@@ -55,7 +55,7 @@ def config_of(architecture, *, data="unknown", image_size_pixels=None):
 
 
 class Networks:
-    """Encoder, projection head and probe of an architecture, as a run has them.
+    """Encoder, projection head and probe of an architecture, as in a run.
 
     Args:
       architecture: Architecture.
@@ -80,7 +80,7 @@ class Networks:
         self._architecture = architecture
 
     def variables(self):
-        """Map our name to the variable, of everything."""
+        """Map our names to variables, for all networks."""
         encoder, head = self.objects["encoder"], self.objects["projection_head"]
         found = named_variables(encoder, self._architecture)
         layers = {"dense": head.dense_layers, "bn": head.norm_layers}
@@ -93,7 +93,7 @@ class Networks:
 
 
 def named_variables(encoder, architecture):
-    """Map our name to the variable, of an encoder.
+    """Map our names to variables, for an encoder.
 
     Args:
       encoder: keras.Model, as `simclr_tf.models.resnet` makes it.

@@ -1,4 +1,4 @@
-"""The newest checkpoint of one of our own runs, as a source for other formats."""
+"""The newest checkpoint of a run of this package, as a source of a conversion."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def read_own_run(path: StrPath) -> SourceModel:
       SourceModel of the encoder alone.
 
     Raises:
-      WorkdirError: not a workdir, or without a checkpoint.
+      WorkdirError: not a workdir, or no checkpoint.
       ConfigError: the encoder is a user's own network.
     """
     workdir = Workdir(path)
     options: Any = workdir.config().encoder
     require(
         isinstance(options, ResNetOptions),
-        "Only the ResNets of this package have names elsewhere; this run's encoder "
-        "is another.",
+        "Only the ResNets of this package can be converted; this run has another "
+        "encoder.",
         encoder=options.name,
     )
     encoder = load_encoder(workdir.path)

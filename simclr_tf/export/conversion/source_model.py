@@ -1,4 +1,4 @@
-"""Names to values: the account is checked first, then everything is read."""
+"""Reading of a source: names and shapes are checked first, then values are read."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ from simclr_tf.export.conversion.networks import (
     PROBE,
     PROBE_WEIGHTS,
     Networks,
-    config_of,
+    config_of_architecture,
 )
 
 
@@ -31,25 +31,25 @@ def source_model(
     leave_out,
     describe=None,
 ):
-    """Read the variables of a network, if they are exactly those of a network.
+    """Read the variables of a source, if they are exactly those of the architecture.
 
     Args:
       kind: str, of the source.
       stored: StoredVariables.
-      architecture: Architecture, as found.
+      architecture: Architecture that was found.
       names: dict of our name to the name in the file.
-      not_weights: function of a name in the file to the reason why it is no part of
+      not_weights: function of a name in the file to the reason why it is not a part of
         the network, or None.
       step: int.
-      probe_layer: int, the layer of the projection head that the supervised head reads.
-      leave_out: beginnings of names in the file that may be lost.
+      probe_layer: int, the layer of the projection head that feeds the supervised head.
+      leave_out: beginnings of names in the file, of variables to leave out.
       describe: as in `check_account`.
 
     Returns:
       SourceModel.
 
     Raises:
-      ConversionError: variables missing, too many or of another shape.
+      ConversionError: missing, surplus or misshapen variables.
     """
     require(
         0 <= probe_layer <= architecture.head_layers,
@@ -72,7 +72,7 @@ def source_model(
             reason = "asked for (--leave_out)"
         if reason is not None:
             left_out[name] = reason
-    networks = Networks(architecture, config_of(architecture))
+    networks = Networks(architecture, config_of_architecture(architecture))
     variables = networks.variables()
     expected = {name: tuple(variable.shape) for name, variable in variables.items()}
     _check_probe(names, expected, stored)
@@ -113,7 +113,7 @@ def _check_probe(names, expected, stored):
     stored_shape = stored.shapes.get(names.get(here))
     if stored_shape and here in expected and stored_shape[0] != expected[here][0]:
         raise ConversionError(
-            f"The supervised head {names[here]} {stored_shape} does not read the "
-            f"{expected[here][0]} features; say with --probe_layer which layer of the "
-            "projection head it reads. Nothing was written."
+            f"The supervised head {names[here]} {stored_shape} does not fit "
+            f"{expected[here][0]} features; give --probe_layer, the layer of the "
+            "projection head that feeds it. Nothing was written."
         )

@@ -1,8 +1,8 @@
-"""An encoder in the names and layouts of torchvision's ResNets, for PyTorch.
+"""Conversion to the names and layouts of torchvision's ResNets, for PyTorch.
 
-The convolutions agree: torchvision pads a 3x3 by 1 and a 7x7 by 3 on both ends, as we
-do, and has the stride in the 3x3 convolution (v1.5). What does not agree is listed,
-and corrected by lines of PyTorch, or refused: see `differences`.
+The convolutions are equal: torchvision pads a 3x3 by 1 and a 7x7 by 3 on both ends, as
+we do, and has the stride in the 3x3 convolution (v1.5). Differences are corrected by
+lines of PyTorch, or the network is refused: see `pytorch_differences`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NORM = {
 
 
 def write_torchvision(source: SourceModel, output: StrPath) -> dict[str, Array]:
-    """Write state_dict.npz with conversion.md, which says how PyTorch loads it.
+    """Write state_dict.npz, and conversion.md with the lines that load it in PyTorch.
 
     Args:
       source: SourceModel; its heads are left out.
@@ -54,7 +54,7 @@ def write_torchvision(source: SourceModel, output: StrPath) -> dict[str, Array]:
     left_out = [
         *source.left_out,
         *(
-            (source.names[here], tuple(value.shape), "not of the encoder")
+            (source.names[here], tuple(value.shape), "not a part of the encoder")
             for here, value in source.variables.items()
             if not here.startswith("encoder/")
         ),
@@ -75,8 +75,8 @@ def write_torchvision(source: SourceModel, output: StrPath) -> dict[str, Array]:
     )
     notes = [
         "## Loading",
-        "```python\n" + loading_lines(architecture) + "\n```",
-        *differences(architecture),
+        "```python\n" + pytorch_loading_lines(architecture) + "\n```",
+        *pytorch_differences(architecture),
         "Kernels are transposed from [height, width, in, out] to [out, in, "
         "height, width]; nothing else is changed. Images are in [0, 1]: there is "
         "no normalization by mean and standard deviation.",
@@ -84,7 +84,9 @@ def write_torchvision(source: SourceModel, output: StrPath) -> dict[str, Array]:
     with new_folder(output) as folder:
         with (folder / STATE_FILE).open("wb") as file:
             np.savez(file, **state)
-        record = account_record(written) | {"loading": loading_lines(architecture)}
+        record = account_record(written) | {
+            "loading": pytorch_loading_lines(architecture)
+        }
         text = json.dumps(record, indent=1) + "\n"
         (folder / JSON_FILE).write_text(text, encoding="utf-8")
         text = account_markdown(written, title="In torchvision's names", notes=notes)
@@ -152,10 +154,7 @@ def check_in_torchvision(architecture):
     Raises:
       ConfigError: selective kernels, squeeze-and-excitation or another width.
     """
-    rule = (
-        "torchvision's ResNets have no {}: this encoder cannot be written in "
-        "their names."
-    )
+    rule = "torchvision's ResNets have no {}: this encoder cannot be converted to them."
     require(
         architecture.sk_ratio == 0,
         rule.format("selective kernels, nor ResNet-D"),
@@ -173,8 +172,8 @@ def check_in_torchvision(architecture):
     )
 
 
-def differences(architecture):
-    """Describe where torchvision's network is another one, in paragraphs."""
+def pytorch_differences(architecture):
+    """Describe the differences to torchvision's network, in paragraphs."""
     found = []
     if DEPTHS[architecture.depth][0] == "basic":
         found.append(
@@ -197,11 +196,14 @@ def differences(architecture):
     return found
 
 
-def loading_lines(architecture):
+def pytorch_loading_lines(architecture):
     """Return the Python lines that load state_dict.npz into torchvision's network."""
     depth = architecture.depth
     model = f"torchvision.models.resnet{depth}()"
-    if depth in (10, 200):  # It has the class, and no function for these depths.
+    if depth in (
+        10,
+        200,
+    ):  # torchvision has the class, but no function for these depths.
         kind, blocks = DEPTHS[depth]
         block = {"basic": "BasicBlock", "bottleneck": "Bottleneck"}[kind]
         model = (

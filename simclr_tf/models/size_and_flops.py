@@ -1,4 +1,4 @@
-"""Costs of a network before it runs: parameters and operations."""
+"""The size of a network in parameters, and its cost in operations."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from simclr_tf.errors import require
 
 
 def count_parameters(model: Layer) -> tuple[int, int]:
-    """Count the numbers that training changes, and those that it does not.
+    """Count the trainable and the other parameters of a model.
 
     Args:
       model: built keras.Model or layer.
 
     Returns:
-      (trainable, non_trainable): ints; the second are moving statistics and
-      whatever is frozen.
+      (trainable, non_trainable): ints; the second are moving statistics and frozen
+      weights.
 
     Example:
       >>> from simclr_tf.models import ProjectionHead
@@ -64,8 +64,8 @@ def flops_per_example(model: Layer, example_shape: tuple[int, ...]) -> int:
     """Count the floating-point operations of one forward pass on one example.
 
     A multiplication and its addition count as two. Convolutions and products of
-    matrices are counted; what is linear in the activations (batch norm, ReLU,
-    pooling) is not: it is below 1 % in these networks. A training step costs about
+    matrices are counted; elementwise operations and pooling are not: they are below 1 %
+    in these networks. A training step costs about
     three times as much, forward and backward together.
 
     The model is traced once on a symbolic batch of one, so that every kind of model
@@ -79,7 +79,7 @@ def flops_per_example(model: Layer, example_shape: tuple[int, ...]) -> int:
       int.
 
     Raises:
-      ConfigError: the model leaves the size of a product open.
+      ConfigError: the size of a product is not known.
     """
     example = tf.TensorSpec([1, *example_shape], tf.float32)
     return 2 * sum(
@@ -152,7 +152,7 @@ _MULTIPLICATIONS = {
 def _shape(tensor):
     require(
         tensor.shape.is_fully_defined(),
-        "The model leaves the size of a product open; its cost cannot be counted.",
+        "The size of a product in the model is not known: its cost cannot be counted.",
         tensor=tensor.name,
         shape=tensor.shape,
     )

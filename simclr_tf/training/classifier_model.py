@@ -30,22 +30,22 @@ class Classifier(ReplicatedModel):
     global batch, plus the network's own regularizers.
 
     `fit` takes batches that are dicts of "labels" `[N]` (integers, -1 for unlabelled)
-    and of what `ViewsOfBatch` makes a view from.
+    and of the columns that `ViewsOfBatch` takes.
 
     `compile` takes one optimizer, or a list of them, one for each group of
     `groups`: layer-wise learning rates.
 
     Args:
-      network: keras.Model, float images `[N, H, W, C]` in [0, 1] to logits `[N, C]`, as
-        of `simclr_tf.models.classifier_network`.
-      recipe: name or Recipe of the views; "finetune" crops and flips, and no more.
+      network: keras.Model, float images `[N, H, W, C]` in [0, 1] to logits `[N, C]`;
+        see `simclr_tf.models.classifier_network`.
+      recipe: name or Recipe of the views; "finetune" only crops and flips.
       image_size_pixels: int, size of a view; the images' own size if None.
       groups: list of lists of variables, each with an optimizer of its own; one for
         all if None.
       compile_views: bool, compile the making of views with XLA.
 
     Raises:
-      ConfigError: an unknown recipe; as many optimizers as groups are needed.
+      ConfigError: an unknown recipe, or not one optimizer for each group.
 
     Source: arXiv 2002.05709, section B.5 (crop, flip, no other augmentation).
     """
@@ -128,6 +128,6 @@ class Classifier(ReplicatedModel):
         return optimizers
 
     def _record(self, figures, labels):
-        """Call `record`; means are over images, however many a batch holds."""
+        """Call `record`; means are over images, not over batches."""
         labelled = sum_over_replicas(tf.reduce_sum(label_weights(labels)))
         return self.record(figures, dict.fromkeys(figures, labelled))

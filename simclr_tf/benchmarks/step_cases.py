@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.benchmarks.measuring import Case, Timed, Variant
-from simclr_tf.benchmarks.views import random_images
+from simclr_tf.benchmarks.view_cases import random_images
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override
 from simclr_tf.models.encoders import family_of
@@ -47,7 +47,7 @@ def step_cases(config, folder):
 
 
 def end_to_end_cases(config, folder):
-    """Return one case: `fit` on the batches of a run, against its step on one batch.
+    """Return one case: `fit` on the batches of a run, and its step on one batch.
 
     Args:
       config: BenchmarkConfig.
@@ -155,7 +155,7 @@ def unfuse_batch_norm(model):
 def _bare_steps(config, config_of_run, source, model):
     batches = Batches(config_of_run, source, model.views_of.plan)
     batch = next(iter(batches.between(0, 1)))
-    # The program that `fit` runs, fed with what is already there.
+    # The program that `fit` runs, on a batch that is already in memory.
     step = model.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
 
@@ -181,14 +181,14 @@ def _fit(config, config_of_run, source, model):
             callbacks=[meter, laps],
             verbose=0,
         )
-        # A run starts its pipeline once: the epoch that does is not counted.
+        # A run starts its pipeline once: the first epoch is not counted.
         return Timed(laps.times[-1] - laps.times[-2])
 
     return work
 
 
 class _EpochEnds(keras.callbacks.Callback):
-    """The time at which each epoch ended."""
+    """Record the time at the end of each epoch."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The cost of a study: operations by arithmetic, seconds by a few measured steps."""
+"""The cost of a study: operations are computed, seconds measured on a few steps."""
 
 import contextlib
 import dataclasses
@@ -24,8 +24,8 @@ _STEPS, _WARM = 8, 3
 class Operations:
     """Count the floating-point operations of runs: steps x images x those of an image.
 
-    Only the training of the encoder is counted: heads, views and probes need little
-    beside it, and the measured seconds include them.
+    Only the training of the encoder is counted: heads, views and probes need few
+    operations, and the measured seconds include them.
 
     Args:
       source: Source of the training images.
@@ -73,7 +73,8 @@ class Operations:
         key = (config.encoder, size)
         if key not in self._forward:
             channels = self._source.channels
-            # In float32 the count is the same, and nothing depends on the processor.
+            # In float32, so that it does not depend on the processor; the count is the
+            # same.
             encoder = build_encoder(
                 dataclasses.replace(config, precision="float32"), channels
             )
@@ -83,12 +84,12 @@ class Operations:
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """How long operations take on this machine.
+    """The speed of operations on this machine.
 
     Attributes:
-      seconds_a_run: float, what each run takes beside its steps.
+      seconds_a_run: float, time of each run besides its steps.
       operations_a_second: float.
-      origin: str, what was measured, e.g. "4 measured steps".
+      origin: str, the measurement, e.g. "4 measured steps".
     """
 
     seconds_a_run: float
@@ -97,11 +98,12 @@ class Speed:
 
 
 class Estimate:
-    """The expected cost of runs, by the runs that are finished or a few measured steps.
+    """The expected cost of runs, from finished runs or from a few measured steps.
 
     Args:
       operations: function of a Run to float.
-      measure: function of nothing to a Speed; called once, where no run is finished.
+      measure: function without arguments that returns a Speed; called once, if no run
+        is finished.
 
     Example:
       >>> estimate = Estimate(len, lambda: Speed(1.0, 100.0, "a guess"))
@@ -116,7 +118,7 @@ class Estimate:
         self._measured = None
 
     def operations(self, runs):
-        """Sum the operations of runs; those of a run that cannot begin count as 0."""
+        """Sum the operations of runs; a run that cannot begin counts as 0."""
         total = 0.0
         for run in runs:
             with contextlib.suppress(SimCLRError):
@@ -160,7 +162,7 @@ class Estimate:
 
 
 def measured_speed(config, operations_a_step):
-    """Measure the Speed of the first steps of a pretraining, which is thrown away.
+    """Measure the Speed of the first steps of a pretraining; discard its results.
 
     Args:
       config: Config of the pretraining.
@@ -171,7 +173,7 @@ def measured_speed(config, operations_a_step):
       trace and compile about as much once more.
     """
     clock = _StepEnds()
-    # The clock is asked after every step.
+    # The clock is read after every step.
     config = override(
         config, {"steps": _STEPS, "performance.steps_per_execution": None}
     )
@@ -188,7 +190,7 @@ def measured_speed(config, operations_a_step):
 
 
 class _StepEnds(StepCallback):
-    """Notes when each step ends."""
+    """Record the time at the end of each step."""
 
     def __init__(self):
         super().__init__()

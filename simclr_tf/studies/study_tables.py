@@ -104,11 +104,11 @@ def _network(base):
 
 
 def numbers_of(study, rows):
-    """Tables of our numbers and the paper's, in columns beside ours or in a second one.
+    """Tabulate our numbers and the paper's, side by side or in a second table.
 
     Args:
       study: Study.
-      rows: list of Row.
+      rows: list of StudyValue.
 
     Returns:
       list of simclr_tf.report.blocks.Table and Text.

@@ -1,4 +1,4 @@
-"""Options of `ablate` beside those of its runs, once each."""
+"""Options of `ablate`, beside the options of its runs."""
 
 import re
 from dataclasses import dataclass
@@ -24,28 +24,28 @@ def _sizes_of_budgets():
 
 @dataclass(frozen=True)
 class AblateOptions(Section):
-    """Which study, how large, and where."""
+    """The study, its size and its folder."""
 
     study: str | None = option(
         None,
         "The ablation.",
         choices=STUDIES,
-        required="which ablation; --help names them",
+        required="which ablation; --help lists them",
         common=True,
     )
     workdir: str | None = option(
         None,
-        "Folder of the study. One that holds a study already continues it: without "
-        "--study with the options of its study.json.",
+        "Folder of the study. If it holds a study, that study is continued; without "
+        "--study, its options come from study.json.",
         common=True,
     )
     budget: str = option("small", _sizes_of_budgets, choices=BUDGETS, common=True)
     preset: str | None = option(
-        None, "Preset to start from, instead of the budget's own.", choices=PRESETS
+        None, "Preset to start from; the budget's own if unset.", choices=PRESETS
     )
     seeds: int = option(
         1,
-        "Repetitions of every cell, from --seed on: mean and standard deviation.",
+        "Repetitions of every cell, with seeds from --seed upwards.",
         common=True,
         largest=MOST_REPETITIONS,
     )
@@ -54,11 +54,11 @@ class AblateOptions(Section):
     )
     dry_run: bool = option(
         False,
-        "Print the cells and their cost, by operations of the encoder and a few "
-        "measured steps; write nothing.",
+        "Print the cells and their estimated cost, from the operations of the encoder "
+        "and a few measured steps; write nothing.",
         common=True,
     )
-    retry_failed: bool = option(False, "Run cells again that failed before.")
+    retry_failed: bool = option(False, "Run failed cells again.")
 
     def check(self):
         require_at_least_one(seeds=self.seeds)

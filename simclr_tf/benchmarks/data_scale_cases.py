@@ -1,7 +1,7 @@
 """Benchmark: reading an image from small and from large sets.
 
-The large sets take little room and little time to make: arrays are sparse files, image
-files are hard links to a few, and record files are links to one.
+The large sets take little space and are made quickly: arrays are sparse files, image
+files are hard links to a few files, and record files are links to one file.
 """
 
 import os
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from simclr_tf.augment import plan_views
 from simclr_tf.benchmarks.measuring import Case, Variant
-from simclr_tf.benchmarks.views import random_images
+from simclr_tf.benchmarks.view_cases import random_images
 from simclr_tf.data import open_source, training_dataset
 from simclr_tf.data.sources.tfds import RecordSource
 from simclr_tf.data.tfrecords import index_records
@@ -21,8 +21,8 @@ _DISTINCT_FILES = 64
 _FILES_A_FOLDER = 1000
 _RECORDS_A_FILE = 1000
 _PAGE_BYTES = 4096
-# A pipeline fetches some batches ahead while others have their turn: that must be few
-# of those that are timed.
+# A pipeline fetches some batches while other variants are timed; these must be few
+# compared with the timed batches.
 _TIMES_AS_MANY = 8
 
 
@@ -50,7 +50,7 @@ def cases(config, folder):
             ("records", _record_files),
         )
     ]
-    # An epoch's order is computed once, at its beginning: a cost of its own.
+    # The order of an epoch is computed once, at its beginning; it is timed separately.
     units = max(config.sizes_of("data_scale", "epoch order"))
     found.append(
         Case(
@@ -109,7 +109,7 @@ def _array_file(folder, size, pixels):
             path, "w+", np.uint8, (size, pixels, pixels, 3)
         ).flush()
     source = open_source(f"npz:{path}")
-    # One byte of each page: what is timed is the pipeline, not the disk.
+    # One byte of each page is written, so that the pipeline is timed, not the disk.
     source.images.reshape(-1)[::_PAGE_BYTES].max()
     return source
 

@@ -28,20 +28,20 @@ PROTOCOL = "fine_tune"
 
 
 class FewLabels:
-    """Trains and tests on every label budget, by every method, for every seed.
+    """Train and test with every label budget, method and seed.
 
-    Seed s draws the labelled images, orders and crops them, and initialises what
-    starts from scratch. All methods see the very same labels; what early
-    stopping holds out, and what the probe chooses its penalty on, is part of them.
+    Seed s draws the labelled images, their order and crops, and the initial weights of
+    training from scratch. All methods use the same labels; the images held out for
+    early stopping, and for choosing the probe's penalty, are among them.
 
     Args:
-      encoder: keras.Model, float images in [0, 1] to features; stays as it is.
+      encoder: keras.Model, float images in [0, 1] to features; it is not changed.
       train, test: Source with labels.
       config: FineTuneConfig.
-      image_size_pixels: int, of the images as the encoder sees them.
+      image_size_pixels: int, size of the encoder's input images.
       projection_head: ProjectionHead, for `config.head_layer` > 0.
       strategy: tf.distribute.Strategy for the trainings.
-      batch_size: int, images a step where nothing is trained.
+      batch_size: int, images a step of inference.
 
     Raises:
       DataError: a source without labels.
@@ -76,7 +76,7 @@ class FewLabels:
         self._features = {}
 
     def identity(self):
-        """Return what a run's result depends on, but method and seed, as JSON."""
+        """Return the identity of a run without method and seed, as JSON."""
         digest = hashlib.sha256()
         for weights in self.encoder.get_weights():
             digest.update(np.ascontiguousarray(weights).tobytes())
@@ -99,7 +99,7 @@ class FewLabels:
         on_run=None,
         on_network=None,
     ):
-        """Measure every cell of budgets and methods, over the seeds.
+        """Measure every pair of a budget and a method, over the seeds.
 
         Args:
           budgets: list of LabelBudget.
@@ -107,8 +107,8 @@ class FewLabels:
             if None.
           methods: names of `METHODS`.
           seeds: ints.
-          log: RunLog of what is done already; a new one in memory if None.
-          on_run: function of a LabelRun, called as each is there.
+          log: RunLog with earlier runs; a new one in memory if None.
+          on_run: function of a LabelRun, called after each one.
           on_network: function of (LabelBudget, keras.Model), called with the network
             fine-tuned on the first seed's labels.
 
@@ -278,7 +278,7 @@ class FewLabels:
         }
 
     def _probed(self, seed, ids, is_untrained):
-        """Fit logistic regression on the features of an encoder as it is."""
+        """Fit logistic regression on the features of the frozen encoder."""
         started = time.monotonic()
         (train, labels, rows), (test, test_labels, _) = self._features_of(
             seed if is_untrained else None
@@ -300,7 +300,7 @@ class FewLabels:
         }
 
     def _features_of(self, seed):
-        """Compute features of both sets with the encoder, or a fresh one of a seed."""
+        """Compute features of both sets with the encoder, or with an untrained one."""
         if seed not in self._features:
             encoder = self.encoder if seed is None else fresh_copy(self.encoder, seed)
             self._features[seed] = [
@@ -321,8 +321,8 @@ def _split(labels, ids, config, seed):
     held_out = np.setdiff1d(np.arange(len(ids)), kept)
     if len(held_out) < 2:
         raise DataError(
-            f"{len(ids)} labelled images are too few to hold some out: leave "
-            "--early_stopping_epochs away, or use more labels. Received: "
+            f"{len(ids)} labelled images are too few to hold some out: leave out "
+            "--early_stopping_epochs, or use more labels. Received: "
             f"held_out_fraction={config.held_out_fraction}."
         )
     return ids[kept], ids[held_out]

@@ -1,35 +1,35 @@
-"""Records without the folders of the machine that made them, for giving away."""
+"""Removal of this machine's folders from records that are published."""
 
 import pathlib
 import re
 import shlex
 
-# A flag and the kind of data may stand before it; `//` follows the kind of a URL.
+# A flag and the kind of data may precede a path; `//` follows the scheme of a URL.
 _ABSOLUTE = re.compile(r"^(--?[\w.]+=)?([a-z]\w*:)?((?:~[^/]*)?/(?!/).*)$", re.DOTALL)
 
 
-def without_folders(value, key=None):
-    """A record whose absolute paths are only their last names.
+def strip_folders(value, key=None):
+    """Shorten the absolute paths of a record to their last names.
 
     Args:
-      value: dict, list, tuple or str, as of a JSON file; anything else is returned as
-        it is. Paths are strings that are one as a whole, perhaps after a flag or the
-        kind of data ("folder:/home/me/photos"); under the key "command" they are
-        looked for word by word.
-      key: str or None, the key that the value stands under.
+      value: dict, list, tuple or str, as in a JSON file; anything else is returned
+        unchanged. A path is a string that is a path as a whole, perhaps after a flag
+        or the kind of data ("folder:/home/me/photos"); under the key "command", each
+        word is looked at.
+      key: str or None, the key of the value.
 
     Returns:
       The same kind of value.
 
     Example:
-      >>> without_folders({"data": "folder:/home/me/photos",
+      >>> strip_folders({"data": "folder:/home/me/photos",
       ...                  "command": "simclr-tf pretrain --workdir=/tmp/x/run1"})
       {'data': 'folder:photos', 'command': 'simclr-tf pretrain --workdir=run1'}
     """
     if isinstance(value, dict):
-        return {name: without_folders(item, name) for name, item in value.items()}
+        return {name: strip_folders(item, name) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(without_folders(item, key) for item in value)
+        return type(value)(strip_folders(item, key) for item in value)
     if not isinstance(value, str):
         return value
     return _of_command(value) if key == "command" else _last_name(value)
@@ -38,10 +38,10 @@ def without_folders(value, key=None):
 def _of_command(command):
     try:
         words = shlex.split(command)
-    except ValueError:  # Not a shell's: an unpaired quote.
+    except ValueError:  # No shell command: an unpaired quote.
         words = command.split()
     shorter = [_last_name(word) for word in words]
-    # Words of Python are not to be quoted for a shell.
+    # Python code must not be quoted for a shell.
     return command if shorter == words else shlex.join(shorter)
 
 

@@ -1,6 +1,6 @@
 """Running of a study: its cells one after another, each in its own workdir.
 
-Several machines share a study by static shards: shard i of n runs every n-th cell, and
+Several machines divide a study by static shards: shard i of n runs every n-th cell, and
 all shards write to one folder. No process waits for another.
 """
 
@@ -13,21 +13,22 @@ import traceback
 
 from simclr_tf.errors import (
     DataError,
+    InUseError,
     SimCLRError,
     WorkdirError,
     require,
 )
 from simclr_tf.export.card import wall_time_text
-from simclr_tf.files import locked
+from simclr_tf.locks import sole_writer
 from simclr_tf.studies.cell_work import labelled_sources, run_cell
-from simclr_tf.studies.cost import (
+from simclr_tf.studies.rows import DONE, FAILED
+from simclr_tf.studies.study import runs_of, shard_of
+from simclr_tf.studies.study_cost import (
     Estimate,
     Operations,
     measured_speed,
     operations_text,
 )
-from simclr_tf.studies.rows import DONE, FAILED
-from simclr_tf.studies.study import runs_of, shard_of
 from simclr_tf.studies.study_folder import StudyFolder
 from simclr_tf.training.batches import open_training_source
 from simclr_tf.training.run import set_threads
@@ -50,7 +51,7 @@ def run_study(
     command="simclr_tf.studies",
     say=None,
 ):
-    """Run every cell of a study, or of one shard, that is not over yet.
+    """Run every cell of a study, or of one shard, that has not ended.
 
     Writes study.json, study.md, study.png and cells/NAME-seedS/, each a workdir with
     its cell.json. The same call continues.
@@ -66,24 +67,24 @@ def run_study(
       dry_run: bool, print the cells and their cost, measured by a few steps, and write
         nothing.
       command: str, the command line, kept in the records.
-      say: function of a str; the default prints each line at once.
+      say: function that prints a line (str); the default flushes each line.
 
     Returns:
       Outcome; None for a dry run.
 
     Raises:
-      SimCLRError: wrong options, data or folder; not an error within a cell.
+      SimCLRError: invalid options, data or folder; errors within a cell are recorded.
     """
     say = say or (lambda text: print(text, flush=True))
     _check(study, base, budget)
-    set_threads(base.performance)  # Before the measured steps: TensorFlow's rule.
+    set_threads(base.performance)  # Before the measured steps, as TensorFlow requires.
     source = open_training_source(base)
     if study.needs_colour and source.channels == 1:
         raise DataError(
-            f"The study {study.name} is about colour and means nothing on grey images. "
-            f"Use images in colour. Received: data={base.data.source!r}, channels=1."
+            f"The study {study.name} is about colour and needs colour images. "
+            f"Received: data={base.data.source!r}, channels=1."
         )
-    labelled_sources(base, source.channels)  # Every cell is tested with labels.
+    labelled_sources(base, source.channels)  # Fail early without labels.
     operations = Operations(source)
     runner = StudyRunner(
         study,
@@ -102,7 +103,7 @@ def run_study(
     if dry_run:
         say(runner.plan())
         return None
-    # TensorFlow takes the networks of successive cells for one that is retraced.
+    # TensorFlow mistakes the networks of successive cells for retracing.
     logger = logging.getLogger("tensorflow")
     logger.addFilter(_is_not_about_retracing)
     try:
@@ -118,8 +119,8 @@ def _check(study, base, budget):
     require(
         base.strategy != "multi_worker",
         "The cells of a study are independent "
-        "runs of one process each: start this command on every machine, with one "
-        "--workdir that they share and with --shard=i/n.",
+        "runs of one process each: start this command on every machine, with a "
+        "shared --workdir and with --shard=i/n.",
         strategy=base.strategy,
     )
     varied = {option for cell in study.cells(base, budget) for option in cell.changes}
@@ -152,8 +153,8 @@ class Outcome:
 class StudyRunner:
     """A study in its folder.
 
-    A cell that is done is not run again. A cell that fails is recorded as failed, with
-    its message, and the next one begins.
+    A finished cell is not run again. A cell that fails is recorded with its message,
+    and the next cell begins.
 
     Args:
       study: Study.
@@ -165,7 +166,7 @@ class StudyRunner:
       seeds: ints; every cell is run with each.
       shard: (i, n), the part of the runs that this call runs.
       command: str, for the records.
-      say: function of a str.
+      say: function that prints a line (str).
     """
 
     def __init__(
@@ -206,13 +207,13 @@ class StudyRunner:
         """Run the cells of this shard that are not over.
 
         Args:
-          retry_failed: bool, start afresh the runs that failed before.
+          retry_failed: bool, start failed runs again.
 
         Returns:
           Outcome.
 
         Raises:
-          SimCLRError: the folder belongs to something else, or cannot be written.
+          SimCLRError: the folder is not of this study, or cannot be written.
           KeyboardInterrupt: an interruption; the same call continues.
         """
         self.folder.check(self._command)
@@ -235,7 +236,6 @@ class StudyRunner:
             run = left.pop(0)
             record = self._run_cell(run, before[run.name])
             if record is None:
-                self._say(f"{run.name} is being run by another process.")
                 continue
             self.folder.write(self.seeds, draws=False)
             self._say(self._result_line(run, record, left))
@@ -244,24 +244,29 @@ class StudyRunner:
     def _run_cell(self, run, before):
         """Run a cell; return its new record, or None while another process runs it.
 
-        Shards never share a cell. The lock is for a command that was started twice.
+        Shards never share a cell. The lock is for commands that were started twice.
         """
+        try:
+            with sole_writer(self.folder.lock_of(run), run.name):
+                return self._run_locked_cell(run, before)
+        except InUseError as error:
+            self._say(str(error))
+            return None
+
+    def _run_locked_cell(self, run, before):
         log = self.folder.log_of(run)
         try:
             log.touch()
         except OSError as error:
             raise WorkdirError(f"Cannot write {log}: {error.strerror}.") from error
-        with locked(log) as is_ours:
-            if is_ours is False:
-                return None
-            record = self.folder.record_of(run)
-            if record != before:  # Another process finished it a moment ago.
-                return record
-            if before is not None:
-                self.folder.forget(run)
-            record = self._trained(run, log)
-            self.folder.write_record(run, record)
+        record = self.folder.record_of(run)
+        if record != before:  # Another process finished it a moment ago.
             return record
+        if before is not None:
+            self.folder.forget(run)
+        record = self._trained(run, log)
+        self.folder.write_record(run, record)
+        return record
 
     def _trained(self, run, log):
         """Train a cell; its report, progress and warnings go to its log."""
@@ -284,9 +289,11 @@ class StudyRunner:
                     # On a terminal, the bar is shown instead.
                     stream=None if sys.stderr.isatty() else file,
                 )
+            except InUseError:  # Its workdir, by a `pretrain` of the user's.
+                raise
             except SimCLRError as error:
                 record.update(status=FAILED, values={}, error=str(error))
-            except Exception as error:  # A bug fails one cell, not the study.
+            except Exception as error:  # A bug in one cell must not stop the study.
                 message = f"{type(error).__name__}: {error}"
                 record.update(status=FAILED, values={}, error=message)
                 traceback.print_exc(file=file)
@@ -308,7 +315,7 @@ class StudyRunner:
         ]
 
     def _result_line(self, run, record, left):
-        """Put the values of a run, and the time that the others take, in a line."""
+        """Print the values of a run, and the remaining time, in a line."""
         if record["status"] == FAILED:
             what = f"FAILED: {' '.join(record['error'].split())}"
         else:

@@ -1,19 +1,26 @@
-"""Cases of each benchmark, by its name."""
+"""The cases of each benchmark, by its name."""
 
-from simclr_tf.benchmarks import data_scale, loss, step, views
+from simclr_tf.benchmarks import (
+    data_scale_cases,
+    loss_cases,
+    probe_cases,
+    step_cases,
+    view_cases,
+)
 from simclr_tf.errors import require, unknown_choice
 
 _CASES = {
-    "views": views.cases,
-    "step": step.step_cases,
-    "end_to_end": step.end_to_end_cases,
-    "loss": loss.cases,
-    "data_scale": data_scale.cases,
+    "views": view_cases.cases,
+    "step": step_cases.step_cases,
+    "end_to_end": step_cases.end_to_end_cases,
+    "loss": loss_cases.cases,
+    "data_scale": data_scale_cases.cases,
+    "probes": probe_cases.cases,
 }
 
 
 def cases_of(benchmark, config, folder):
-    """Return the cases that the config asks for.
+    """Return the cases that the config selects.
 
     Args:
       benchmark: str, one of BENCHMARKS.

@@ -20,7 +20,7 @@ _DENSE_BYTES_A_PAIR = 4 * 4 * 3
 def cases(config, folder):
     """Return, for each batch size, the loss alone and with its gradient.
 
-    A dense loss that would not fit into the memory that is free is left out.
+    A dense loss that does not fit into the free memory is left out.
 
     Args:
       config: BenchmarkConfig.
@@ -76,7 +76,7 @@ def _kinds(config, size):
 
 
 def _dense(a, b):
-    """Compute NT-Xent from all logits, where `nt_xent` itself would stream them too."""
+    """Compute NT-Xent from all logits at once, even where `nt_xent` streams them."""
     return nt_xent_from_logits(candidate_logits(a, b, temperature=_TEMPERATURE))
 
 
@@ -105,7 +105,7 @@ def _maker(size, features, backward, losses_of):
 
 
 def _free_bytes():
-    """Return the memory that is free without swapping; endless where unknown."""
+    """Return the memory that is free without swapping; infinite if unknown."""
     try:
         text = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8")
     except OSError:

@@ -4,19 +4,62 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import pathlib
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from simclr_tf.array_types import StrPath
-from simclr_tf.benchmarks.benchmark_record import Record, Row, describe_machine
-from simclr_tf.benchmarks.catalogue import cases_of
-from simclr_tf.benchmarks.fresh_process import peak_memory
+from simclr_tf.benchmarks.benchmark_record import Record, VariantTimes, describe_machine
+from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.benchmarks.measuring import measure
 from simclr_tf.config.benchmark import BenchmarkConfig
+from simclr_tf.errors import DataError
+
+_CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+
+
+def peak_memory(benchmark, config, case, variant):
+    """Run one variant alone in a fresh process.
+
+    Args:
+      benchmark: str, one of BENCHMARKS.
+      config: BenchmarkConfig.
+      case, variant: str, their names.
+
+    Returns:
+      (peak_bytes, added_bytes), ints, see `VariantTimes`.
+
+    Raises:
+      DataError: the process failed; with its last words.
+    """
+    request = {
+        "benchmark": benchmark,
+        "config": dataclasses.asdict(config),
+        "case": case,
+        "variant": variant,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "simclr_tf.benchmarks.fresh_process"],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
+        raise DataError(
+            f"The process that measures the memory of `{case}`, "
+            f"`{variant}` ended with {done.returncode}: {last}"
+        )
+    answer = json.loads(done.stdout.splitlines()[-1])
+    return answer["peak_bytes"], answer["added_bytes"]
 
 
 def run_benchmark(
@@ -37,7 +80,7 @@ def run_benchmark(
       memory: bool, also run each variant in a fresh process for its peak memory.
       profile: None, or path of a folder for TensorBoard profiles of one round a case.
       command: str, what started it.
-      say: function of a str, told what is measured next.
+      say: function that prints a line (str): what is measured next.
       peak_of: function like `peak_memory`.
 
     Returns:
@@ -57,6 +100,7 @@ def run_benchmark(
                 case,
                 rounds=config.rounds,
                 warmup_rounds=config.warmup_rounds,
+                clock=_CLOCKS[config.clock],
                 around=None if profile is None else lambda: _profiler(profile),
             )
             rows += _rows(case, seconds)
@@ -74,7 +118,7 @@ def run_benchmark(
 def _rows(case, seconds):
     baseline = case.variants[0].name
     return [
-        Row(
+        VariantTimes(
             case=case.name,
             variant=variant.name,
             units=case.units,

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from simclr_tf.commands.hidden_paths import without_folders
+from simclr_tf.commands.stripped_paths import strip_folders
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from simclr_tf.commands.hidden_paths import without_folders
     ],
 )
 def test_of_an_absolute_path_the_last_name_is_kept(text, expected):
-    assert without_folders(text) == expected
+    assert strip_folders(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_of_an_absolute_path_the_last_name_is_kept(text, expected):
     ],
 )
 def test_other_text_stays_as_it_is(text):
-    assert without_folders(text) == text
+    assert strip_folders(text) == text
 
 
 def test_records_are_searched_to_the_bottom_and_keep_their_types():
@@ -50,7 +50,7 @@ def test_records_are_searched_to_the_bottom_and_keep_their_types():
         "shards": ["/d/a", "b"],
         "pair": ("/d/a", 1.5),
     }
-    assert without_folders(record) == {
+    assert strip_folders(record) == {
         "config": {"data": {"data_dir": "tfds"}, "epochs": 3, "loss": None},
         "shards": ["a", "b"],
         "pair": ("a", 1.5),
@@ -79,9 +79,9 @@ def test_records_are_searched_to_the_bottom_and_keep_their_types():
     ],
 )
 def test_a_command_is_searched_word_by_word_and_can_still_be_typed(command, words):
-    assert shlex.split(without_folders({"command": command})["command"]) == words
+    assert shlex.split(strip_folders({"command": command})["command"]) == words
 
 
 def test_a_command_without_paths_is_not_quoted_anew():
     record = {"command": "simclr_tf.pretrain(...)"}
-    assert without_folders(record) == record
+    assert strip_folders(record) == record

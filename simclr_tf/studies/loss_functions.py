@@ -1,11 +1,11 @@
 """NT-Xent against the losses it is compared with, each tuned (Tables 2 and 4)."""
 
-from simclr_tf.studies.study import Cell, Figure, PaperNumbers, Point, Study
+from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
 TEMPERATURES = (0.1, 0.2, 0.5, 1.0)
 MARGINS = (0.0, 0.4, 0.8, 1.6)
 PAPER_LEARNING_RATES = (0.01, 0.1, 0.3, 0.5, 1.0)
-# Title -> (loss, semi-hard negatives, what is tuned, over which values).
+# Title -> (loss, semi-hard negatives, tuned option, its values).
 LOSSES = {
     "Margin": ("margin_triplet", False, "margin", MARGINS),
     "NT-Logi.": ("nt_logistic", False, "temperature", TEMPERATURES),
@@ -17,7 +17,7 @@ _SERIES = "linear probe"
 
 
 def cells(base, budget):
-    """List every loss over its grid, at the paper's size over learning rates too."""
+    """List every loss with its grid; in budget paper, also the learning rates."""
     rates = (
         PAPER_LEARNING_RATES
         if budget == "paper"
@@ -46,9 +46,9 @@ def cells(base, budget):
 STUDY = Study(
     name="losses",
     title="Losses, each with its best setting",
-    question="Is NT-Xent better than losses that look at one negative at a time?",
+    question="Is NT-Xent better than losses that compare with one negative at a time?",
     cells=cells,
-    figure=Figure("bars", "loss", "linear probe (%)"),
+    figure=Chart("bars", "loss", "linear probe (%)"),
     paper=PaperNumbers(
         "Table 4",
         "ImageNet, ResNet-50, top-1; learning rates 0.01 to 1, margins 0 to 1.6 and "

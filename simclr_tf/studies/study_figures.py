@@ -5,11 +5,13 @@ import textwrap
 import numpy as np
 
 from simclr_tf.report.drawing import INK, PANEL, PAPER, STYLES, Drawing
-from simclr_tf.studies.rows import DONE, Row
-from simclr_tf.studies.tables import row_means
+from simclr_tf.studies.rows import DONE, StudyValue
+from simclr_tf.studies.study_tables import row_means
 
 _MEAN = "mean"
-_ROOM_AMONG_LINES = 4  # Series in a legend; of more, some line runs through it.
+_ROOM_AMONG_LINES = (
+    4  # Series in a legend inside the axes; with more, lines run through it.
+)
 
 
 def study_figure(study, rows, *, ours):
@@ -17,7 +19,7 @@ def study_figure(study, rows, *, ours):
 
     Args:
       study: Study.
-      rows: list of Row; failed and pending ones are marked.
+      rows: list of StudyValue; failed and pending ones are marked.
       ours: str, the data, network and epochs of our numbers.
 
     Returns:
@@ -29,7 +31,9 @@ def study_figure(study, rows, *, ours):
     shown = study.figure.series
     rows = [row for row in rows if not shown or row.series in shown]
     paper = [
-        Row(series, x, value, None, 1, "", DONE, position=study.paper.positions.get(x))
+        StudyValue(
+            series, x, value, None, 1, "", DONE, position=study.paper.positions.get(x)
+        )
         for (series, x), value in study.paper.numbers.items()
         if not shown or series in shown
     ]
@@ -85,7 +89,7 @@ def _heat_map(axes, figure, rows, styles):
     axes.set_facecolor(PANEL)
     axes.grid(False)
     image = axes.imshow(grid, cmap="viridis")
-    # The means stand apart: they are no cells.
+    # The means are set apart, because they are not cells.
     axes.axvline(len(columns) - 0.5, color=PAPER, linewidth=4)
     low, high = _range(grid)
     for (y, x), value in np.ndenumerate(grid):
@@ -94,7 +98,7 @@ def _heat_map(axes, figure, rows, styles):
             text, color = ("" if row is None else row.status), INK
         else:
             text = f"{value:.1f}"
-            # The colours of the map are the same on dark pages: so are these.
+            # The map has the same colours on dark pages, so the text has too.
             color = "#FEFEFE" if value < low + 0.6 * (high - low) else "#010101"
         axes.text(x, y, text, ha="center", va="center", fontsize=8, color=color)
     axes.set_xticks(
@@ -154,7 +158,7 @@ def _bars(axes, figure, rows, styles):
 
 
 def _lines(axes, figure, rows, styles):
-    """Draw one line for each series, with error bars where there are several seeds."""
+    """Draw one line for each series, with error bars if there are several seeds."""
     places = list(dict.fromkeys(row.x for row in rows))
     is_numeric = all(isinstance(x, (int, float)) for x in places)
     missing = []
@@ -229,8 +233,8 @@ def _scatter(axes, figure, rows, styles):
             markersize=7,
         )
         for x, mean, text in zip(xs, means, names, strict=True):
-            if text not in named:  # Once is enough: the other series is above it.
-                # Downwards: larger networks, to the right, are rather higher.
+            if text not in named:  # Each name once: the other series has the same x.
+                # Downwards: larger networks, to the right, are usually higher.
                 axes.annotate(
                     text,
                     (x, mean),
@@ -285,7 +289,7 @@ def _legend_below(axes, columns, distance):
 
 
 def _styles(rows, others):
-    """Give each series a style: that of the other side where it is there too."""
+    """Give each series a style, the same on both sides of the figure."""
     names = list(dict.fromkeys(row.series for row in rows))
     kept = {name: others[name] for name in names if name in others}
     free = [style for style in STYLES if style not in kept.values()]
@@ -297,7 +301,7 @@ def _styles(rows, others):
 
 
 def _errors(errors):
-    """Return error bars, or None where nothing is known: not bars of length 0."""
+    """Return error bars, or None if unknown, instead of bars of length 0."""
     return list(errors) if any(errors) else None
 
 

@@ -19,7 +19,7 @@ def distillation_cross_entropy(
 
         -sum_y P_teacher(y | x_i; t) log P_student(y | x_i; t).
 
-    It is at least the entropy of the teacher's prediction, and equal to it where both
+    It is at least the entropy of the teacher's prediction, and equal to it if both
     predict the same. Its gradient in the student's logits is (P_student - P_teacher)
     / t; none flows to the teacher. (Hinton et al., 2015, multiply by t^2; SimCLRv2
     does not, nor do we.)
@@ -27,8 +27,8 @@ def distillation_cross_entropy(
     Args:
       teacher_logits: floating point `[N, C]`, of any precision.
       student_logits: the same of the student; row i belongs to row i.
-      temperature: float t > 0. (SimCLRv2, section 3: 0.1 for a student like its
-        teacher, 1.0 for a smaller one.)
+      temperature: float t > 0. (SimCLRv2, section 3: 0.1 for a student of the
+        teacher's size, 1.0 for a smaller one.)
 
     Returns:
       float32 `[N]`.

@@ -68,9 +68,9 @@ def _compiled(function):
 def _consume(dataset, finish=lambda batch: batch):
     """Return a function that takes every batch of a finite data set once.
 
-    The data set ends with its last batch, so nothing is fetched ahead while another
-    variant has its turn. A run starts its pipeline once: the first `_LEAD` batches,
-    which wait for that, are not counted.
+    The data set ends with its last batch, so nothing is fetched while another variant
+    is timed. A run starts its pipeline once: the first `_LEAD` batches, which wait for
+    the start, are not counted.
     """
 
     def work():
@@ -79,7 +79,7 @@ def _consume(dataset, finish=lambda batch: batch):
             if number == _LEAD - 1:
                 views[0].numpy()
                 began = time.perf_counter()
-        views[0].numpy()  # The last one is there: so are all before.
+        views[0].numpy()  # The last batch is finished, so all earlier ones are too.
         return Timed(time.perf_counter() - began)
 
     return work
