@@ -89,7 +89,7 @@ def broken(outcome, before, after, *, sent=None, may_change=lambda path: False):
 
 
 def _has_traceback(text, sent):
-    """Whether there is one; a signal's may be that of a destructor, which Python drops."""
+    """Whether there is one; Python drops what a signal raises in a destructor."""
     tracebacks = text.count("Traceback (most recent call last)")
     ignored = text.count("Exception ignored in") if sent else 0
     return tracebacks > ignored
