@@ -76,7 +76,9 @@ def parse_json(text: str | bytes, *, finite: bool = True) -> Any:
         raise ValueError(f"the JSON is longer than {LARGEST_JSON} bytes")
     if isinstance(text, bytes):
         text = text.decode("utf-8")
-    hooks = {"parse_float": _finite, "parse_constant": _finite} if finite else {}
+    hooks: dict[str, Any] = (
+        {"parse_float": _finite, "parse_constant": _finite} if finite else {}
+    )
     try:
         value = json.loads(text, parse_int=_integer, **hooks)
     except RecursionError as error:

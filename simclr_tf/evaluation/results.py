@@ -214,7 +214,8 @@ def results_of_record(record: dict[str, Any], origin: StrPath) -> Results:
         results = Results(**{**record, "measurements": measurements})
     except (KeyError, TypeError) as error:
         raise DataError(f"{origin} is damaged: {error}") from error
-    for part in (results, *measurements):
+    parts: list[Any] = [results, *measurements]
+    for part in parts:
         for field in dataclasses.fields(part):
             value = getattr(part, field.name)
             if not _is_of_its_kind(value, field):

@@ -11,7 +11,7 @@ import sys
 
 from simclr_tf.errors import DataError
 
-_SECONDS, _BYTES_A_SECOND = 20, 10 * 2**20
+SECONDS, BYTES_A_SECOND = 20, 10 * 2**20
 _MEMORY_BYTES = 4 * 2**30
 _READ_ALL = pathlib.Path(__file__).resolve().parent / "programs" / "read_hdf5.py"
 
@@ -25,7 +25,7 @@ def require_end(path):
     Raises:
       DataError.
     """
-    seconds = _SECONDS + os.path.getsize(path) / _BYTES_A_SECOND
+    seconds = SECONDS + os.path.getsize(path) / BYTES_A_SECOND
     # Isolated: a module in the current folder is not imported.
     command = [sys.executable, "-I", _READ_ALL, path, str(_MEMORY_BYTES)]
     try:

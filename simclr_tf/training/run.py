@@ -158,9 +158,9 @@ def pretrain_from_config(
     source = open_training_source(config, data, say)
     probe_source = open_probe_source(config, source.channels, say)
     plan = plan_run(config, source)
-    writes = place is not None and is_chief(strategy)
+    writes = place if is_chief(strategy) else None
     with (
-        place.held() if writes else contextlib.nullcontext(),
+        contextlib.nullcontext() if writes is None else writes.held(),
         named_lost_peers(strategy, lambda: how_to_continue(place and place.path)),
     ):
         precision = choose_precision(config, strategy, place)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from simclr_tf import limits
 from simclr_tf.augment import RECIPES
 from simclr_tf.config.evaluate import PROTOCOLS
 from simclr_tf.config.export import FORMATS
@@ -20,6 +21,7 @@ from simclr_tf.distribution.cluster import read_tf_config
 from simclr_tf.models import ENCODERS
 from simclr_tf.objectives import OBJECTIVES
 from simclr_tf.tools import command_line, config_flags
+from simclr_tf.training import hdf5_trial
 from tests.fresh_process import run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -169,6 +171,22 @@ def test_the_readme_is_short_and_leads_to_every_page():
     assert len(README.splitlines()) <= 160
     linked = set(re.findall(r"\]\(([^)#]+)\)", README))
     assert {*LINKED, "CHANGELOG.md"} - {"README.md"} <= linked
+
+
+def test_the_limits_of_the_security_page_are_those_of_the_code():
+    rows = PAGES["SECURITY.md"]
+    for text in (
+        f"{limits.LARGEST_JSON // 2**20} MiB, {limits.DEEPEST_JSON} levels",
+        f"{limits.MOST_LAYERS:,} layers; {limits.MOST_CALLS:,} inputs of calls",
+        f"names of {limits.LONGEST_TEXT:,} characters",
+        f"{limits.SPARE_VARIABLES:,} for the states",
+        f"{limits.MOST_UNPACKED} times their own bytes, or "
+        f"{limits.ALWAYS_UNPACKED // 2**20} MiB",
+        f"{limits.MOST_PIXELS:,} pixels",
+        f"{hdf5_trial.SECONDS} s and a second for every "
+        f"{hdf5_trial.BYTES_A_SECOND // 2**20} MiB",
+    ):
+        assert text in rows, text
 
 
 def test_the_rooms_of_the_readme_exist():

@@ -27,7 +27,7 @@ def without_heap(tmp_path):
 
 
 def test_file_that_is_read_for_ever_is_refused(without_heap, monkeypatch):
-    monkeypatch.setattr(hdf5_trial, "_SECONDS", 2)
+    monkeypatch.setattr(hdf5_trial, "SECONDS", 2)
     with pytest.raises(
         DataError, match="encoder.h5 is refused: its HDF5 part"
     ) as error:
