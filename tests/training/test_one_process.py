@@ -14,8 +14,7 @@ import tensorflow as tf
 
 from simclr_tf.commands.finetune import LOCK_FILE, finetune_and_report
 from simclr_tf.config import Config
-from simclr_tf.config.finetune import FineTuneConfig
-from simclr_tf.data import LabelBudget
+from simclr_tf.config.finetune import FineTuneOptions
 from simclr_tf.errors import InUseError, SimCLRError
 from simclr_tf.export.publication import check_new
 from simclr_tf.locks import lock_of, sole_writer
@@ -97,11 +96,13 @@ def test_a_second_finetune_is_refused_and_a_pretraining_beside_it_is_not(tmp_pat
     with sole_writer(tmp_path / "out" / LOCK_FILE, "it"):
         with pytest.raises(InUseError, match="out is being written by process"):
             finetune_and_report(
-                tmp_path / "encoder.keras",
-                [LabelBudget(per_class=1)],
-                config=FineTuneConfig(),
-                chosen={"data": "embedded:freedoom_12", "image_size_pixels": 16},
-                output=tmp_path / "out",
+                FineTuneOptions(
+                    encoder=str(tmp_path / "encoder.keras"),
+                    labels_per_class=[1],
+                    data="embedded:freedoom_12",
+                    image_size_pixels=16,
+                    output=str(tmp_path / "out"),
+                )
             )
         with Workdir(tmp_path / "out").held():
             assert Workdir(tmp_path / "out")._is_new()
