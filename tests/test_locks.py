@@ -19,11 +19,12 @@ HOLDER = """
 import os, pathlib, sys
 from simclr_tf.locks import sole_writer
 with sole_writer(pathlib.Path(sys.argv[1]), "it"):
-    if sys.argv[2:] and os.fork() == 0:
-        sys.stdin.read()
-        os._exit(0)
-    print("held", flush=True)
+    child = os.fork() if sys.argv[2:] else None
+    if not child:  # The child has let go of the lock when it gets here.
+        print("held", flush=True)
     sys.stdin.read()
+    if child == 0:
+        os._exit(0)
 """
 
 

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from simclr_tf.commands.distill import distill_and_report
+from simclr_tf.config.distill import DistillOptions
 from simclr_tf.encoder_zoo import EXPORT_FORMAT
 from simclr_tf.errors import InUseError, WorkdirError
 from simclr_tf.export.publication import check_free, publishing
@@ -98,7 +99,14 @@ def test_a_distillation_is_refused_before_it_begins_while_another_is_made(tmp_pa
         sole_writer(lock_of(tmp_path / "student"), "student"),
         pytest.raises(InUseError, match="student is being written by process"),
     ):
-        distill_and_report(None, tmp_path / "student")
+        distill_and_report(
+            DistillOptions(
+                teacher="teacher.keras",
+                image_size_pixels=16,
+                data="embedded:freedoom_12",
+                output=str(tmp_path / "student"),
+            )
+        )
     assert names(tmp_path) == []
 
 
