@@ -2,7 +2,7 @@
 
 The peak of a process never falls again, so variants cannot share one. The program reads
 a variant's name on stdin, in JSON, does its work twice and answers on stdout, in JSON:
-`simclr_tf.benchmarks.run.peak_memory` starts it.
+`simclr_tf.benchmarks.benchmark_runner.peak_memory` starts it.
 """
 
 import json
