@@ -162,12 +162,14 @@ def results_folder(options):
     return output_folder(options)
 
 
-def export_of(workdir):
-    """List the flags that export the run in a folder, for `done`."""
+def export_of(workdir, classifier=None):
+    """List the flags that export a run, or a classifier of the run, for `done`."""
     name = pathlib.Path(workdir).expanduser().resolve().name
+    if classifier is not None:
+        name = f"{name}_{classifier.name}"
     name = "".join("_" if may_be_a_pattern(letter) else letter for letter in name)
     output = new_path(pathlib.Path("exported_models") / name)
-    return {"workdir": workdir, "output": output}
+    return {"workdir": workdir, "classifier": classifier, "output": output}
 
 
 def parse(verb, sections, arguments):

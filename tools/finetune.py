@@ -24,13 +24,20 @@ def run(given):
     """Run the fine-tuning that the flags describe."""
     options = given.make(FineTuneOptions)
     import_tensorflow()
-    from simclr_tf.commands.finetune import finetune_and_report
+    from simclr_tf.commands.finetune import classifier_folder, finetune_and_report
+    from simclr_tf.data import LabelBudget
 
     finetune_and_report(options, command=given.command)
-    export = command_line.export_of(options.workdir) if options.workdir else {}
-    command_line.done(
-        command_line.results_folder(options), "export" if export else None, **export
-    )
+    folder = command_line.results_folder(options)
+    if not options.workdir:
+        command_line.done(folder)
+        return
+    classifier = None
+    if "fine_tune" in options.methods:
+        budgets = [LabelBudget(**budget) for budget in options.budgets()]
+        classifier = classifier_folder(folder, budgets[-1])
+    export = command_line.export_of(options.workdir, classifier)
+    command_line.done(folder, "export", **export)
 
 
 def main(argv=None):

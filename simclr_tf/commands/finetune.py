@@ -122,9 +122,14 @@ def one_process_strategy(options, what):
     return strategy
 
 
+def classifier_folder(folder, budget):
+    """Name the folder that holds the network fine-tuned on a LabelBudget."""
+    name = re.sub(r"[^\w.]+", "_", budget.title().replace("%", "percent")).strip("_")
+    return folder / CLASSIFIERS / name
+
+
 def _save_classifier(folder, budget, network):
     """Write a fine-tuned network as a Keras file, atomically."""
-    name = re.sub(r"[^\w.]+", "_", budget.title().replace("%", "percent")).strip("_")
-    path = folder / CLASSIFIERS / name / CLASSIFIER_FILE
+    path = classifier_folder(folder, budget) / CLASSIFIER_FILE
     with whole_file(path, make_folder=True) as temporary:
         plain_copy(network).save(temporary)

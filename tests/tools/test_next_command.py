@@ -51,9 +51,14 @@ def test_a_labelled_folder_leads_from_pretrain_to_evaluate_and_on(
     assert command == ["finetune", "--workdir=runs/it's mine"]
     small = ["--epochs=1", "--batch_size=4", "--label_fraction=0.5"]
     assert command_line.main([*command, *small, "--methods=linear"]) == 0
-    command = following(capsys)
-    assert command[0] == "export" and command[1] == "--workdir=runs/it's mine"
-    assert command_line.main(command) == 0
+    encoder = following(capsys)
+    assert encoder[0] == "export" and encoder[1] == "--workdir=runs/it's mine"
+    assert command_line.main([*command, *small, "--methods=fine_tune"]) == 0
+    classifier = following(capsys)
+    assert classifier[2] == "--classifier=runs/it's mine/classifiers/50_percent"
+    assert command_line.main(classifier) == 0
+    assert following(capsys)[0] == "zoo"
+    assert command_line.main(encoder) == 0
     assert command_line.main(following(capsys)) == 0
     assert "it's mine" in capsys.readouterr().out
 
