@@ -103,7 +103,7 @@ def end_section(runs):
             figure.title,
             *(
                 format(run.last[figure.name], figure.form)
-                if figure.name in run.last
+                if run.last.get(figure.name) is not None
                 else ""
                 for run in runs
             ),
