@@ -30,12 +30,7 @@ def check_free(output_dir, overwrite):
       WorkdirError: the path is a file, a folder that must not be replaced, cannot be
         written, or could not be read by TensorFlow.
     """
-    if may_be_a_pattern(output_dir):
-        raise WorkdirError(
-            "TensorFlow takes a path with one of *?[]\\ for a pattern, and would not "
-            f"find the export there. Choose another folder for it. Received: "
-            f"{str(output_dir)!r}."
-        )
+    _require_no_pattern(output_dir)
     if output_dir.exists() and not output_dir.is_dir():
         raise WorkdirError(f"An export is a folder, but {output_dir} is a file.")
     require_writable(output_dir)
@@ -53,6 +48,15 @@ def check_free(output_dir, overwrite):
         )
 
 
+def _require_no_pattern(output_dir):
+    if may_be_a_pattern(output_dir):
+        raise WorkdirError(
+            "TensorFlow takes a path with one of *?[]\\ for a pattern, and would not "
+            f"find the export there. Choose another folder for it. Received: "
+            f"{str(output_dir)!r}."
+        )
+
+
 def check_new(output):
     """Return the absolute path of a new folder, without making the folder.
 
@@ -60,9 +64,11 @@ def check_new(output):
       output: path.
 
     Raises:
-      WorkdirError: the folder exists and is not empty, or cannot be written.
+      WorkdirError: the folder exists and is not empty, cannot be written, or could
+        not be read by TensorFlow.
     """
     output = pathlib.Path(output).expanduser().resolve()
+    _require_no_pattern(output)
     if output.exists() and (not output.is_dir() or holds_files(output)):
         raise WorkdirError(
             f"--output={output} exists already and is not an empty folder, and it is "

@@ -9,7 +9,7 @@ from simclr_tf.commands.distill import distill_and_report
 from simclr_tf.config.distill import DistillOptions
 from simclr_tf.encoder_zoo import EXPORT_FORMAT
 from simclr_tf.errors import InUseError, WorkdirError
-from simclr_tf.export.publication import check_free, publishing
+from simclr_tf.export.publication import check_free, check_new, publishing
 from simclr_tf.locks import lock_of, sole_writer
 
 RECORD = f'{{"format": "{EXPORT_FORMAT}"}}'
@@ -114,6 +114,8 @@ def test_a_distillation_is_refused_before_it_begins_while_another_is_made(tmp_pa
 def test_an_export_that_tensorflow_could_not_read_is_refused(tmp_path, name):
     with pytest.raises(WorkdirError, match="pattern.*Choose another folder"):
         check_free(tmp_path / name, overwrite=False)
+    with pytest.raises(WorkdirError, match="pattern.*Choose another folder"):
+        check_new(tmp_path / name)  # Before the training of `distill`.
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
