@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 
 from simclr_tf.array_types import StrPath
 from simclr_tf.errors import InUseError, WorkdirError
+from simclr_tf.limits import parse_json
 
 LOG = logging.getLogger("simclr_tf")
 _LOCK = ".lock"
@@ -216,12 +217,12 @@ def _self_description():
 def _holder(descriptor):
     """Describe in words who holds a lock file."""
     try:
-        record = json.loads(os.pread(descriptor, 2**12, 0))
+        record = parse_json(os.pread(descriptor, 2**12, 0))
         return (
             f"process {int(record['process'])} on {str(record['host'])[:100]!r} since "
             f"{str(record['since'])[:40]}"
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"  # It has not written its name yet.
 
 

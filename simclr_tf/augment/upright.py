@@ -42,7 +42,7 @@ def orientation_of_jpeg(contents: Tensor) -> Tensor:
 
     Example:
       >>> contents = tf.io.encode_jpeg(tf.zeros([8, 8, 3], tf.uint8))
-      >>> orientation_of_jpeg(contents).numpy()
+      >>> int(orientation_of_jpeg(contents))
       1
     """
     head = _bytes_at(contents, 0, 24)

@@ -84,10 +84,8 @@ def open_encoder(options, chosen, encoder=None):
 
     Raises:
       ConfigError: flags are missing.
-      DataError, WorkdirError: no encoder at the path, or --workdir is not a run.
+      DataError, WorkdirError: no encoder at the path.
     """
-    if options.workdir:
-        Workdir(options.workdir).read()
     path = encoder_path(options.path)
     place = inspect_path(path)
     config = place.config()
@@ -115,8 +113,11 @@ def output_folder(options):
       options: MeasuredEncoder.
 
     Raises:
-      WorkdirError: nothing can be written there.
+      DataError, WorkdirError: no encoder at the path, --workdir is not a run, or
+        nothing can be written to the folder.
     """
+    if options.workdir:
+        Workdir(options.workdir).read()
     if options.output:
         return require_writable(options.output)
     path = encoder_path(options.path)

@@ -49,13 +49,13 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
     """
     started = time.monotonic()
     strategy = one_process_strategy(options, "Fine-tuning")
+    folder = output_folder(options)
     chosen = options.chosen()
     place = open_encoder(options, chosen, encoder)
     head = place.projection_head(options.head_layer)
     train, test, data = labelled_data(
         place.config.data, chosen, channels=place.channels, may_hold_out=True
     )
-    folder = output_folder(options)
     with sole_writer(folder / LOCK_FILE, f"The folder of results {folder}"):
         protocol = FewLabels(
             place.encoder,

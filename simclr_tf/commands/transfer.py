@@ -44,6 +44,7 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
     """
     started = time.monotonic()
     strategy = one_process_strategy(options, "Transfer")
+    folder = output_folder(options)
     chosen = options.chosen()
     place = open_encoder(options, {**chosen, "data": options.datasets[0]}, encoder)
     head = place.projection_head(options.head_layer)
@@ -52,7 +53,6 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
         _opened(name, place.config.data, chosen, place.channels)
         for name in options.datasets
     ]
-    folder = output_folder(options)
     measurements = []
     for name, train, test, data in opened:
         protocol = FewLabels(

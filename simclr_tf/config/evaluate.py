@@ -93,7 +93,7 @@ class KNNConfig(Section):
     k: int = option(20, "Neighbours that vote.")
     temperature: float = option(0.07, "Temperature of the votes.")
 
-    def check(self):
+    def check(self) -> None:
         require_at_least_one(k=self.k)
         require_positive(temperature=self.temperature)
 

@@ -285,7 +285,7 @@ def test_other_programs_give_the_features(hub_facts, way):
 
 def test_the_bytes_signature_does_what_evaluate_does(hub_facts):
     assert hub_facts["bytes"] <= 1e-5
-    assert "Unknown image file format" in hub_facts["bad bytes"]
+    assert "Only JPEG and PNG" in hub_facts["bad bytes"]
 
 
 def test_a_hub_layer_is_fine_tuned_by_fit_down_to_the_stem(hub_facts):

@@ -140,9 +140,9 @@ class ListOutput(keras.Model):
     [
         (lambda: object(), "must be a `keras.Model`.*builtins.object"),
         (lambda: layers.Dense(3), "must be a `keras.Model`.*Dense"),
-        (two_inputs, "has one input, a tensor"),
-        (named_outputs, "has one output, a tensor.*features"),
-        (ListOutput, "has one output, a tensor"),
+        (two_inputs, "must have one input, a tensor"),
+        (named_outputs, "must have one output, a tensor.*features"),
+        (ListOutput, "must have one output, a tensor"),
         (lambda: functional(shape=(8,)), r"input must have the shape \[N, H, W, C\]"),
         (
             lambda: functional(layers.Reshape((-1, 3)), shape=(4, 4, 3)),

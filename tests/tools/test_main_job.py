@@ -249,7 +249,8 @@ def test_an_export_that_is_ended_leaves_nothing(
         == 143
     )
     assert "SIGTERM" in capsys.readouterr().err
-    assert len(found) == 1 and list(tmp_path.iterdir()) == []
+    assert {path.name[:5] for path in found} == {".new-", ".new."}  # Export and lock.
+    assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) == before
 
 

@@ -14,7 +14,7 @@ from simclr_tf.config.schema import override
 from simclr_tf.data import open_source
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.training import Workdir
-from simclr_tf.training.workdir import IMAGE_LIST_FILE, read_image_list
+from simclr_tf.training.workdir import CHECKPOINTS, IMAGE_LIST_FILE, read_image_list
 from tests.training.faulty_runs import AtEpoch, contents, run
 
 
@@ -125,7 +125,8 @@ def claimed(tmp_path, data, **options):
     workdir = Workdir(tmp_path / "run")
     config = override(Config(), {"data.source": data, **options})
     workdir.claim(config, described, "x", source.files)
-    return workdir
+    (workdir.path / CHECKPOINTS / "step-00000001").mkdir(parents=True, exist_ok=True)
+    return workdir  # As after a first step: without one, any run may follow.
 
 
 def test_a_copy_of_the_folder_with_other_dates_is_the_same_folder(tmp_path):
