@@ -263,7 +263,10 @@ def _exit_now(code):
 
 
 def _fail(message):
-    print(f"simclr-tf: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message.split())
+    # Names of files may hold anything, also what moves the cursor of a terminal.
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    print(f"simclr-tf: {line}", file=sys.stderr)
     return 2
 
 

@@ -7,6 +7,8 @@ closed lists, and classes that were registered in this process; modules are fill
 here, never taken from the file. Layers are called on outputs of layers.
 """
 
+import re
+
 from simclr_tf._keras import KERAS_PACKAGES, keras
 from simclr_tf.errors import DataError
 from simclr_tf.limits import (
@@ -311,7 +313,18 @@ def _name(config):
     name = config.get("name")
     if name is not None and not (isinstance(name, str) and len(name) <= LONGEST_TEXT):
         raise DataError(f"it has a network with the name {_shown(name)}")
-    return name
+    return name if name is None else _scope_name(name)
+
+
+def _scope_name(name):
+    """Replace what TensorFlow refuses in the name of a scope; nothing is found by it.
+
+    Example:
+      >>> _scope_name("my net"), _scope_name("/dev/zero"), _scope_name("conv2d_1")
+      ('my_net', 'n/dev/zero', 'conv2d_1')
+    """
+    name = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", name)
+    return name if re.match("[A-Za-z0-9.]", name) else f"n{name}"
 
 
 def _shown(value):

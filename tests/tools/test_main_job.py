@@ -319,6 +319,7 @@ def test_the_recorded_command_makes_the_same_config(finished_run, tmp_path):
     "arguments, words",
     [
         (["evaluate", "--workdir={tmp}/nothing"], "not a workdir"),
+        (["evaluate", "--workdir={tmp}/\x1b[31mred"], r"/\x1b[31mred is not a workdir"),
         (
             [
                 "evaluate",

@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from simclr_tf import load_encoder
 from simclr_tf._keras import keras
@@ -46,6 +47,17 @@ def refused(path):
         load_encoder(path)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["encoder.keras", "encoder.h5"])
+def test_a_network_whose_name_is_no_scope_of_tensorflow_is_read(name, tmp_path):
+    images = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3)(images)
+    model = keras.Model(images, layers.Flatten()(x), name="/dev/my net")
+    model.save(tmp_path / name)
+    encoder = load_encoder(tmp_path / name)
+    pixels = np.ones((2, 8, 8, 3), np.float32)
+    np.testing.assert_allclose(tf.function(encoder)(pixels), model(pixels), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["encoder.keras", "encoder.h5"])
