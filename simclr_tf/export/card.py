@@ -204,8 +204,8 @@ def _input_lines(image_shape, signatures, image_size_pixels):
     if BYTES_SIGNATURE in signatures:
         lines += [
             f"The signature `{BYTES_SIGNATURE}` takes `image_bytes`, string "
-            "`[N]`: JPEG, PNG, opaque GIF or 24-bit BMP files of any sizes, decoded, "
-            "crops at the centre (0.875 of the shorter side) and resizes.",
+            "`[N]`: JPEG, PNG, opaque GIF or 24-bit BMP files of any sizes. It decodes "
+            "them, crops at the centre (0.875 of the shorter side) and resizes.",
             "",
         ]
     return lines
