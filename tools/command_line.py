@@ -199,8 +199,11 @@ def _ended_by_sigterm():
     A run in training installs its own handler.
     """
 
+    received = []
+
     def end(number, frame):
-        raise Interrupted("SIGTERM: ended before it was done.", number)
+        received.append(Interrupted("SIGTERM: ended before it was done.", number))
+        raise received[0]
 
     before = signal.getsignal(signal.SIGTERM)
     if (
@@ -212,6 +215,10 @@ def _ended_by_sigterm():
     signal.signal(signal.SIGTERM, end)
     try:
         yield
+    except Exception:
+        if received:  # An extension turned it into an error of its own.
+            raise received[0] from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

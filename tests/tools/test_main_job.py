@@ -368,3 +368,15 @@ def test_mistakes_get_one_line(finished_run, tmp_path, capsys, arguments, words)
     error = capsys.readouterr().err.strip()
     assert words in error.splitlines()[-1] and "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_that_an_extension_turns_into_its_own_error_ends_the_tool(capsys):
+    def run(given):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except KeyboardInterrupt as error:  # As code in C++ does, of matplotlib.
+            raise ValueError("Invalid bounding box") from error
+
+    assert command_line.execute("zoo", "Made up.", (), run, []) == 143
+    assert capsys.readouterr().err == "simclr-tf: SIGTERM: ended before it was done.\n"
