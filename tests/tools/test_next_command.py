@@ -1,5 +1,6 @@
 """Each verb ends with what it wrote and a next command, which works when typed."""
 
+import json
 import shlex
 
 import numpy as np
@@ -113,7 +114,9 @@ def test_a_new_path_is_one_that_is_not_there(taken, tmp_path):
 
 
 def test_results_of_a_run_stay_in_it_whichever_flag_names_it(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
+    data = {"num_examples": 2, "channels": 3, "fingerprint": "0"}
+    record = {"config": {}, "data": data}
+    (tmp_path / "config.json").write_text(json.dumps(record))
     for option in ("workdir", "encoder"):
         options = EvaluateOptions(**{option: str(tmp_path)})
         assert command_line.results_folder(options) == tmp_path
