@@ -137,7 +137,7 @@ def sole_writer(lock: pathlib.Path, place: str) -> Iterator[None]:
         try:
             yield
         finally:
-            # Removed while it is held: whoever opens it now notices, and tries again.
+            # Removed while it is held: a process that opens it now tries again.
             if descriptor in _HELD and _is_at(descriptor, lock):
                 with contextlib.suppress(OSError):
                     lock.unlink()

@@ -1,7 +1,7 @@
-"""A trial of HDF5 files of anyone, in a process of their own.
+"""A trial reading of HDF5 files from elsewhere, in a separate process.
 
-libhdf5 reads some damaged files for ever, and ends the process at others. Whoever reads
-a file in a process that ends first, within a time, has seen that it can be read.
+On some damaged files libhdf5 never returns, and on others it crashes the process. So
+each file is first read in a process with a time limit; only then is it opened here.
 """
 
 import os
@@ -17,13 +17,13 @@ _READ_ALL = pathlib.Path(__file__).resolve().parent / "programs" / "read_hdf5.py
 
 
 def require_end(path):
-    """Raise DataError where reading an HDF5 file does not end, or ends its process.
+    """Refuse an HDF5 file that libhdf5 reads for ever, or crashes at.
 
     Args:
       path: path of the file.
 
     Raises:
-      DataError.
+      DataError: reading takes more than 20 s and 1 s for each 10 MiB, or crashes.
     """
     seconds = SECONDS + os.path.getsize(path) / BYTES_A_SECOND
     # Isolated: a module in the current folder is not imported.

@@ -1,7 +1,7 @@
 """Read everything in an HDF5 file, to see whether reading it ends.
 
 Arguments: the file; the most memory that the process may take, in bytes. Errors of
-Python are no matter here: whoever reads the file afterwards reports them.
+Python are ignored here: the reader that opens the file afterwards reports them.
 """
 
 import sys
