@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from simclr_tf.config.data import RECIPES
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.schema import (
     LARGEST_SEED,
     LARGEST_SIDE,
@@ -54,9 +55,10 @@ class MeasuredEncoder(Section):
         "the training images is held out.",
     )
     data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
-    image_size_pixels: int | None = option(
+    image_size_pixels: ImageSize | None = option(
         None,
-        "Height and width of the encoder's input images; the run's if unset.",
+        "Size of the encoder's input images, such as 32 or 64x96 (height x width); the "
+        "run's if unset.",
         common=True,
         largest=LARGEST_SIDE,
     )
@@ -72,7 +74,6 @@ class MeasuredEncoder(Section):
             workdir=self.workdir,
             encoder=self.encoder,
         )
-        require_positive(image_size_pixels=self.image_size_pixels)
 
     @property
     def path(self):

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from simclr_tf.array_types import Layer, Model, StrPath
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.encoder_zoo import EXPORT_FORMAT
 from simclr_tf.errors import require
 from simclr_tf.export.card import card_markdown, check_card
@@ -50,7 +51,7 @@ def export_saved_model(
     card: Mapping[str, Any] | None = None,
     projection_head: Layer | None = None,
     classifier: Layer | None = None,
-    image_size_pixels: int | None = None,
+    image_size_pixels: ImageSize | None = None,
     formats: Sequence[str] = (SAVED_MODEL,),
     version: int | None = None,
     archive: bool = False,
@@ -77,7 +78,7 @@ def export_saved_model(
         the outputs "projection_layer1", ... and "projections" of the signatures.
       classifier: None, or a layer or model from features `[N, F]` to the output
         "logits" `[N, C]`: a linear probe, or a fine-tuned head with its hidden layers.
-      image_size_pixels: None, or int: adds a signature from encoded images, which it
+      image_size_pixels: None, or a size: adds a signature from encoded images, which it
         decodes, crops as `evaluate` does, and resizes to this size.
       formats: sequence of "saved_model", "keras3", "litert", "safetensors", "onnx".
       version: None, or int >= 0: saved_model/VERSION/, the layout of TF Serving.

@@ -177,10 +177,9 @@ class PretrainingRun:
         )
 
     def _cost_report(self):
-        size = self.config.data.image_size_pixels
         return cost_report(
             self.model,
-            image_shape=(size, size, self.source.channels),
+            image_shape=self.config.data.image_shape(self.source.channels),
             global_batch_size=self.config.global_batch_size,
             total_steps=self.plan.total_steps,
             epoch_steps=self.plan.epoch_steps,
