@@ -187,6 +187,7 @@ def _open(options, split, channels):
     return open_source(
         options.source,
         split=split,
+        slices=options.slices,
         data_dir=options.data_dir,
         channels=channels,
         max_corrupt_fraction=1.0,

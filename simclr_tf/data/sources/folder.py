@@ -164,7 +164,7 @@ class Folder(SourceKind):
             corrupt=corrupt,
             max_corrupt_fraction=allowed,
         )
-        return cut(source, bounds, request.split)
+        return cut(source, bounds, request)
 
 
 def scan_images(folder):
