@@ -15,6 +15,7 @@ from simclr_tf.config.schema import (
     Section,
     option,
     require_at_least_one,
+    require_fraction,
     require_not_negative,
     require_positive,
 )
@@ -55,6 +56,12 @@ class MeasuredEncoder(Section):
         "the training images is held out.",
     )
     data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
+    max_corrupt_fraction: float | None = option(
+        None,
+        "Fraction of the images that may be unreadable; the run's if unset. They are "
+        "left out, and named in a file beside the results.",
+        flag="data.max_corrupt_fraction",
+    )
     image_size_pixels: ImageSize | None = option(
         None,
         "Size of the encoder's input images, such as 32 or 64x96 (height x width); the "
@@ -74,6 +81,7 @@ class MeasuredEncoder(Section):
             workdir=self.workdir,
             encoder=self.encoder,
         )
+        require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
 
     @property
     def path(self):
@@ -81,9 +89,10 @@ class MeasuredEncoder(Section):
         return self.workdir or self.encoder
 
     def chosen(self):
-        """Return the options of the images that differ from the run's, as a dict."""
+        """Return the flags of the images that differ from the run's, as a dict."""
         names = ("data", "split", "test_split", "data_dir", "image_size_pixels")
         values = {name: getattr(self, name, None) for name in names}
+        values["data.max_corrupt_fraction"] = self.max_corrupt_fraction
         return {name: value for name, value in values.items() if value is not None}
 
 
