@@ -72,12 +72,12 @@ def _encoder_and_heads(options, workdir, card):
         load_probe,
         load_projection_head,
     )
-    from simclr_tf.training.classifier_records import read_record
+    from simclr_tf.training.classifier_records import classifier_record
     from simclr_tf.training.keras_files import classifier_file
 
     if options.classifier:
         encoder, head = split_classifier(load_classifier(options.classifier))
-        record = read_record(classifier_file(options.classifier))
+        record = classifier_record(classifier_file(options.classifier))
         card = fine_tuned_card(card, options.classifier, record)
         return encoder, card, {"classifier": head, "class_names": record.class_names}
     encoder, heads = load_encoder(options.workdir), {}

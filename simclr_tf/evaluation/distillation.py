@@ -31,9 +31,9 @@ from simclr_tf.training.assembly import build_encoder
 from simclr_tf.training.batches import open_training_source
 from simclr_tf.training.classifier_records import (
     ClassifierRecord,
+    classifier_record,
     names_of_classes,
     number_labels_as,
-    read_record,
 )
 from simclr_tf.training.keras_files import classifier_file, load_classifier
 from simclr_tf.training.student_training import train_student
@@ -105,7 +105,7 @@ def distill(
     )
     with strategy.scope():
         teacher = load_classifier(str(config.teacher))
-    names = read_record(classifier_file(str(config.teacher))).class_names
+    names = classifier_record(classifier_file(str(config.teacher))).class_names
     train = _training_images(config, teacher, names)
     test = _test_images(config, teacher, names)
     names = names or names_of_classes(teacher.output_shape[-1], test, train)

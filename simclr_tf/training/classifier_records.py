@@ -101,7 +101,7 @@ def add_record(path: StrPath, record: ClassifierRecord) -> None:
         archive.writestr(RECORD_MEMBER, json.dumps(dataclasses.asdict(record)))
 
 
-def read_record(path: StrPath) -> ClassifierRecord:
+def classifier_record(path: StrPath) -> ClassifierRecord:
     """Read the record in a Keras file; an empty one if the file has none.
 
     Args:
@@ -117,7 +117,7 @@ def read_record(path: StrPath) -> ClassifierRecord:
       >>> import tempfile
       >>> path = pathlib.Path(tempfile.mkdtemp()) / "classifier.keras"
       >>> add_record(path, ClassifierRecord(("cat", "dog"), 64))
-      >>> read_record(path)
+      >>> classifier_record(path)
       ClassifierRecord(class_names=('cat', 'dog'), image_size_pixels=64)
     """
     path = pathlib.Path(path)

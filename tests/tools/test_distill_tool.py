@@ -14,7 +14,7 @@ from simclr_tf.training import load_classifier
 from simclr_tf.training.classifier_records import (
     ClassifierRecord,
     add_record,
-    read_record,
+    classifier_record,
 )
 
 CLASSES, SIZE = 3, 8
@@ -104,7 +104,7 @@ def test_the_folder_holds_the_student_its_encoder_and_both_accuracies(
     assert (home / "classifier.keras").read_bytes() == before
 
     images, labels = some_images(2, 16) / np.float32(255), 2 - np.arange(16) % CLASSES
-    assert read_record(output / "student.keras") == ClassifierRecord(NAMES, SIZE)
+    assert classifier_record(output / "student.keras") == ClassifierRecord(NAMES, SIZE)
     teacher, student = load_classifier(home), load_classifier(output)
     said, learned = (
         network(images).numpy().argmax(1) for network in (teacher, student)

@@ -11,7 +11,7 @@ from simclr_tf._keras import keras
 from simclr_tf.evaluation import read_results
 from simclr_tf.export import saved_model
 from simclr_tf.tools import command_line
-from simclr_tf.training.classifier_records import ClassifierRecord, read_record
+from simclr_tf.training.classifier_records import ClassifierRecord, classifier_record
 
 TRAINING = ("--epochs=2", "--batch_size=8", "--base_learning_rate=0.2")
 
@@ -93,7 +93,7 @@ def test_finetune_writes_numbers_table_plot_and_classifiers(places, capsys):
     )
     assert network.output_shape == (None, 2)
     assert network.input_shape == (None, None, None, 1)
-    record = read_record(run / "classifiers" / "4_a_class" / "classifier.keras")
+    record = classifier_record(run / "classifiers" / "4_a_class" / "classifier.keras")
     assert record == ClassifierRecord(("dim", "bright é"), 8)
 
 

@@ -10,9 +10,9 @@ from simclr_tf.errors import DataError
 from simclr_tf.training.classifier_records import (
     RECORD_MEMBER,
     ClassifierRecord,
+    classifier_record,
     names_of_classes,
     number_labels_as,
-    read_record,
 )
 
 KNOWN = ("cat", "dog", "owl")
@@ -56,7 +56,7 @@ def test_a_file_without_a_record_has_no_names(tmp_path):
             (tmp_path / name).write_bytes(data)
         else:
             zipfile.ZipFile(tmp_path / name, "w").close()
-        assert read_record(tmp_path / name) == ClassifierRecord()
+        assert classifier_record(tmp_path / name) == ClassifierRecord()
 
 
 @pytest.mark.parametrize(
@@ -75,5 +75,5 @@ def test_a_damaged_record_is_refused_in_one_line(content, tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(RECORD_MEMBER, content)
     with pytest.raises(DataError, match="simclr_tf.json is damaged") as caught:
-        read_record(path)
+        classifier_record(path)
     assert "\n" not in str(caught.value)
