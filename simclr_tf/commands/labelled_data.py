@@ -1,6 +1,5 @@
 """The labelled images of an evaluation: a training set and a test set."""
 
-import dataclasses
 import logging
 
 import numpy as np
@@ -10,7 +9,6 @@ from simclr_tf.errors import ConfigError, DataError, SimCLRError
 
 LOG = logging.getLogger("simclr_tf")
 HELD_OUT_FRACTION = 0.2
-_FLAGS = {"data": "source"}  # Flag -> option, where they differ.
 
 
 def labelled_data(options, chosen, *, channels, may_hold_out=None):
@@ -29,9 +27,7 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
     Raises:
       SimCLRError: images without labels, or a missing split.
     """
-    options = dataclasses.replace(
-        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
-    )
+    options = options.with_flags(chosen)
     if options.source.startswith("python:"):
         raise ConfigError(
             "The images of this run were a Python object: choose labelled images with "
@@ -68,9 +64,7 @@ def has_labels_to_test_on(options, chosen):
     Returns:
       bool.
     """
-    options = dataclasses.replace(
-        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
-    )
+    options = options.with_flags(chosen)
     try:
         train = _open(options, options.split, None, memory_limit_bytes=0)
         try:

@@ -80,6 +80,7 @@ class DataConfig(Section):
         0.01,
         "The run stops if more than this fraction of the images cannot be read; "
         "up to this fraction they are named and skipped.",
+        resumable=True,
     )
     cache: Literal["none", "memory", "disk"] = option(
         "none",
@@ -93,6 +94,26 @@ class DataConfig(Section):
         "run uses it.",
         resumable=True,
     )
+
+    def with_flags(self, chosen: dict[str, Any]) -> DataConfig:
+        """Return these options with those that a verb was given.
+
+        Args:
+          chosen: dict of flag to value.
+
+        Returns:
+          DataConfig.
+
+        Example:
+          >>> DataConfig().with_flags({"data": "folder:a", "data.channels": 1}).source
+          'folder:a'
+        """
+        fields = {
+            item.metadata["flag"] or f"data.{item.name}": item.name
+            for item in dataclasses.fields(self)
+        }
+        changes = {fields[flag]: value for flag, value in chosen.items()}
+        return dataclasses.replace(self, **changes)
 
     def check(self) -> None:
         require_positive(

@@ -59,6 +59,7 @@ class Distilled:
       history: list of dicts, one an epoch.
       images: dict that describes the training images of the student.
       record: ClassifierRecord of the student: the teacher's classes.
+      sources: the Sources of the training and of the test images.
     """
 
     student: keras.Model
@@ -67,6 +68,7 @@ class Distilled:
     history: list
     images: dict
     record: ClassifierRecord = ClassifierRecord()
+    sources: tuple = ()
 
 
 def distill(
@@ -151,6 +153,7 @@ def distill(
             "fingerprint": train.fingerprint(),
         },
         record=ClassifierRecord(names, config.image_size_pixels),
+        sources=(train, test),
     )
 
 
@@ -230,10 +233,13 @@ def _test_images(config, teacher, names):
             max_corrupt_fraction=config.max_corrupt_fraction,
         )
     except (ConfigError, DataError) as error:
-        raise type(error)(
+        message = (
             f"{error} Teacher and student are tested on --test_data (now {data}) and "
             f"--test_split (now {config.test_split})."
-        ) from error
+        )
+        if isinstance(error, DataError):
+            raise error.restated(message) from error
+        raise ConfigError(message) from error
     if source.labels is None or source.labels.max() < 0:
         raise DataError(
             f"{data} has no labels in its split '{config.test_split}', and teacher and "
