@@ -49,7 +49,7 @@ class Method:
 
 
 def _lars(rate, weight_decay):
-    """Options of LARS as solo-learn uses it: ten epochs of warm-up, then a cosine."""
+    """Set up LARS as solo-learn uses it: ten epochs of warm-up, then a cosine."""
     return {
         "name": "lars",
         "base_learning_rate": rate,
@@ -61,7 +61,7 @@ def _lars(rate, weight_decay):
 
 
 def _sgd(rate, weight_decay, warmup_epochs=0):
-    """Options of SGD with momentum 0.9 and a rate for a batch of 256."""
+    """Set up SGD with momentum 0.9 and a learning rate for a batch of 256."""
     return {
         "name": "sgd",
         "base_learning_rate": rate,
