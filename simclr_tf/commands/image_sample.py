@@ -13,7 +13,6 @@ from simclr_tf.report.thumbnails import thumbnails
 
 THUMBNAIL_PIXELS = 96
 _NAMED = 5
-_FLAGS = {"data": "source"}  # Flag -> option, where they differ.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +42,8 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
 
     Without a test split both come from the training images, and no image is in both:
     of labelled images, the test sample has those that `evaluate` tests on. Images that
-    cannot be read are skipped, however many there are.
+    cannot be read are skipped, however many there are unless `chosen` has
+    `data.max_corrupt_fraction`.
 
     Args:
       options: DataConfig of the run.
@@ -59,9 +59,8 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
     Raises:
       SimCLRError: images that cannot be opened.
     """
-    options = dataclasses.replace(
-        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
-    )
+    allowed = {"data.max_corrupt_fraction": 1.0}  # A page has notes instead.
+    options = options.with_flags({**allowed, **chosen})
     if options.source.startswith("python:"):
         raise ConfigError(
             "The images of this run were a Python object: choose images with --data."
@@ -187,8 +186,9 @@ def _open(options, split, channels):
     return open_source(
         options.source,
         split=split,
+        slices=options.slices,
         data_dir=options.data_dir,
         channels=channels,
-        max_corrupt_fraction=1.0,
+        max_corrupt_fraction=options.max_corrupt_fraction,
         memory_limit_bytes=0,
     )  # Only a sample is decoded.
