@@ -49,7 +49,7 @@ def choose_start(
     if accelerators is None:
         accelerators = count_accelerators()
     cores = _count_cores()
-    name, changes = preset_for(
+    name, changes = fitting_preset(
         stored, image_size_pixels, accelerators=accelerators, cores=cores
     )
     config = override(get_preset(name), changes)
@@ -62,7 +62,7 @@ def choose_start(
     return config, line
 
 
-def preset_for(
+def fitting_preset(
     stored: StoredSizes,
     image_size_pixels: Any = None,
     *,
@@ -82,11 +82,11 @@ def preset_for(
 
     Example:
       >>> photos = StoredSizes(((384, 512),), is_grey=False)
-      >>> preset_for(photos, accelerators=0, cores=2)
+      >>> fitting_preset(photos, accelerators=0, cores=2)
       ('photos_small', {})
-      >>> preset_for(photos, accelerators=1, cores=16)
+      >>> fitting_preset(photos, accelerators=1, cores=16)
       ('photos', {})
-      >>> preset_for(StoredSizes(((32, 32),), False), accelerators=0, cores=2)
+      >>> fitting_preset(StoredSizes(((32, 32),), False), accelerators=0, cores=2)
       ('photos_small', {'data.image_size_pixels': 32})
     """
     side = stored.shorter

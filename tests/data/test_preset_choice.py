@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from simclr_tf.config.presets import PRESETS, get_preset
-from simclr_tf.data.preset_choice import choose_start, preset_for
+from simclr_tf.data.preset_choice import choose_start, fitting_preset
 from simclr_tf.data.stored_sizes import StoredSizes, stored_sizes
 
 
@@ -45,7 +45,9 @@ CASES = {
 def test_images_and_device_choose_the_preset_and_no_image_is_enlarged(case):
     side, is_grey, given, accelerators, cores = case
     stored = StoredSizes(((side, side + 7),), is_grey)
-    name, changes = preset_for(stored, given, accelerators=accelerators, cores=cores)
+    name, changes = fitting_preset(
+        stored, given, accelerators=accelerators, cores=cores
+    )
     own = get_preset(name).data.image_size_pixels
     size = changes.get("data.image_size_pixels", own)
     wanted, views = CASES[case]
