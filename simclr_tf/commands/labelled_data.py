@@ -5,6 +5,7 @@ import logging
 import numpy as np
 
 from simclr_tf.data import kind_of, label_subset, open_source
+from simclr_tf.data.class_labels import same_numbering
 from simclr_tf.errors import ConfigError, DataError, SimCLRError
 
 LOG = logging.getLogger("simclr_tf")
@@ -51,6 +52,7 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
         )
         learn, held_out = hold_out(train.labels)
         train, test = train.subset(learn), train.subset(held_out)
+    train, test = same_numbering(train, test)
     compare_classes(train, test)
     return train, test, options
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from simclr_tf.config.finetune import METHODS
 from simclr_tf.data import evaluation_batches, label_subset, plain_errors
+from simclr_tf.data.class_labels import same_numbering
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError, require, unknown_choice
 from simclr_tf.evaluation.features import extract_features
@@ -66,6 +67,7 @@ class FewLabels:
                     f"The {name} images of {source.name} have no labels, "
                     "and fine-tuning needs them."
                 )
+        train, test = same_numbering(train, test)
         check_endpoint(encoder, config.freeze_until)
         check_head_layer(projection_head, config.head_layer)
         self.encoder, self.train, self.test = encoder, train, test
