@@ -93,6 +93,26 @@ def compare_classes(train, test):
         )
 
 
+def warn_of_small_classes(source, per_class):
+    """Warn of classes that have fewer labels than a budget takes of each class.
+
+    Args:
+      source: Source with labels.
+      per_class: int.
+    """
+    labels, counts = np.unique(source.labels[source.labels >= 0], return_counts=True)
+    small = labels[counts < per_class]
+    if len(small):
+        LOG.warning(
+            "%d of %d classes have fewer than %d labelled training images: all of "
+            "theirs are used (%s).",
+            len(small),
+            len(labels),
+            per_class,
+            _named(source, small),
+        )
+
+
 def _named(source, labels):
     """Name some classes: `cats, dogs, mice and 4 more`."""
     names = ", ".join(source.class_name(label) for label in labels[:_NAMED])
