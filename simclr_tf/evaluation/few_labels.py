@@ -180,23 +180,24 @@ class FewLabels:
 
         Raises:
           ConfigError: a batch that cannot be divided among the replicas.
+          DataError: none can be held out for early stopping, which was asked for.
         """
         found = {}
         for method in methods:
-            try:
-                if method.startswith("linear"):
+            if method.startswith("linear"):
+                try:
                     for seed, ids in subsets.items():
                         held_out_split(self.train.labels[ids], HELD_OUT_FRACTION, seed)
-                else:
-                    fewest = self._fewest(self._config, subsets)
-                    require_divisible(
-                        min(self._config.batch_size, fewest),
-                        self._strategy.num_replicas_in_sync,
-                        name="batch_size",
-                        largest=fewest,
-                    )
-            except DataError as error:
-                found[method] = error
+                except DataError as error:
+                    found[method] = error
+                continue
+            fewest = self._fewest(self._config, subsets)
+            require_divisible(
+                min(self._config.batch_size, fewest),
+                self._strategy.num_replicas_in_sync,
+                name="batch_size",
+                largest=fewest,
+            )
         return found
 
     def _note_too_few(self, methods, budgets, too_few):
