@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 
-from simclr_tf.commands.labelled_data import hold_out
+from simclr_tf.commands.labelled_data import hold_out, with_chosen
 from simclr_tf.data import evaluation_batches, open_source, plain_errors
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.evaluation import extract_features
@@ -13,7 +13,6 @@ from simclr_tf.report.thumbnails import thumbnails
 
 THUMBNAIL_PIXELS = 96
 _NAMED = 5
-_FLAGS = {"data": "source"}  # Flag -> option, where they differ.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,13 +58,7 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
     Raises:
       SimCLRError: images that cannot be opened.
     """
-    options = dataclasses.replace(
-        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
-    )
-    if options.source.startswith("python:"):
-        raise ConfigError(
-            "The images of this run were a Python object: choose images with --data."
-        )
+    options = with_chosen(options, chosen)
     train = _open(options, options.split, channels)
     rng = np.random.default_rng(seed)
     try:

@@ -29,14 +29,7 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
     Raises:
       SimCLRError: images without labels, or a missing split.
     """
-    options = dataclasses.replace(
-        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
-    )
-    if options.source.startswith("python:"):
-        raise ConfigError(
-            "The images of this run were a Python object: choose labelled images with "
-            "--data."
-        )
+    options = with_chosen(options, chosen)
     if may_hold_out is None:
         may_hold_out = kind_of(options.source)[0].may_hold_out
     train = _open(options, options.split, channels)
@@ -57,6 +50,29 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
     return train, test, options
 
 
+def with_chosen(options, chosen):
+    """Change the options of a run's images.
+
+    Args:
+      options: DataConfig of the run.
+      chosen: dict of flag to value, what differs.
+
+    Returns:
+      DataConfig.
+
+    Raises:
+      ConfigError: the images of the run were a Python object, and none are chosen.
+    """
+    options = dataclasses.replace(
+        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
+    )
+    if options.source.startswith("python:"):
+        raise ConfigError(
+            "The images of this run were a Python object: choose images with --data."
+        )
+    return options
+
+
 def has_labels_to_test_on(options, chosen):
     """Tell whether `labelled_data` would find labels to learn on and to test on.
 
@@ -68,10 +84,8 @@ def has_labels_to_test_on(options, chosen):
     Returns:
       bool.
     """
-    options = dataclasses.replace(
-        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
-    )
     try:
+        options = with_chosen(options, chosen)
         train = _open(options, options.split, None, memory_limit_bytes=0)
         try:
             _open(options, options.test_split, None, memory_limit_bytes=0)

@@ -121,6 +121,17 @@ class Folder(SourceKind):
         """Tell whether a text is the path of a folder."""
         return os.path.isdir(text)
 
+    def split_names(self, target, data_dir=None):
+        """List the sub-folders with images, if all are named after splits."""
+        path = os.path.expanduser(target)
+        if not os.path.isdir(path):
+            return ["train"]  # `open` refuses it.
+        present = [entry for entry in _entries(path) if _is_folder(entry)]
+        if not SPLIT_FOLDERS.issuperset(entry.name for entry in present):
+            return ["train"]
+        filled = sorted(entry.name for entry in present if _holds_image(entry.path))
+        return filled or ["train"]
+
     def open(self, target, request):
         """Find the images below the path `target`: FolderSource."""
         request.require_channels_of_files()
@@ -149,7 +160,9 @@ class Folder(SourceKind):
         corrupt = [file for file, _ in bad]
         allowed = request.max_corrupt_fraction
         check_corrupt_fraction(corrupt, len(files), allowed, name)
-        good = np.array([place for place in range(len(files)) if place not in reasons])
+        good = np.array(
+            [place for place in range(len(files)) if place not in reasons], np.int64
+        )
         source = FolderSource(
             name,
             folder,
