@@ -1,8 +1,10 @@
 """Distillation from a config to a folder: networks, numbers, table."""
 
 import json
+import pathlib
 
 from simclr_tf.config.schema import to_dict
+from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed, write_left_out
 from simclr_tf.evaluation import DISTILL_FILE, distill, write_results
 from simclr_tf.export.publication import new_folder
 from simclr_tf.markdown import prose
@@ -30,8 +32,12 @@ def distill_and_report(options, *, command=None, say=print):
       SimCLRError: invalid options or data; nothing is left behind.
     """
     config = options.config()
+    output = pathlib.Path(options.output).expanduser()
+    beside = output.with_name(f"{output.name}_{LEFT_OUT_FILE}")
     with new_folder(options.output) as folder:
-        found = distill(config, command=command, say=say)
+        with left_out_listed(beside):  # A refused start leaves no folder.
+            found = distill(config, command=command, say=say)
+        write_left_out(folder / LEFT_OUT_FILE, *found.sources)
         table = distill_markdown(found.results)
         record = {
             "distillation": to_dict(config),

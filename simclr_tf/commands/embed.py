@@ -25,14 +25,13 @@ from simclr_tf.data import (
     open_source,
     plain_errors,
 )
+from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
 from simclr_tf.errors import WorkdirError, require
 from simclr_tf.evaluation import extract_features
-from simclr_tf.evaluation.feature_files import ImageFeatures, utf8, write_features
+from simclr_tf.evaluation.feature_files import ImageFeatures, write_features
 from simclr_tf.extras import require_extra
-from simclr_tf.files import require_writable, write_atomically
+from simclr_tf.files import require_writable
 from simclr_tf.training.progress import with_bar
-
-_NAMED = 5
 
 
 def embed(
@@ -113,8 +112,7 @@ def embed(
 def embed_and_report(options, *, say=print):
     """Compute the features of images and write them into a file.
 
-    Names of images that cannot be read are written beside it, to
-    `FILE.unreadable.txt`.
+    Names of files that are left out are written beside it.
 
     Args:
       options: simclr_tf.config.embed.EmbedOptions.
@@ -127,24 +125,24 @@ def embed_and_report(options, *, say=print):
       SimCLRError: invalid options or data, or a file that cannot be written.
     """
     output = check_output(options.output, options.overwrite)
-    place, parts, size = open_images(options, say)
+    listed = output.with_name(f"{output.stem}_{LEFT_OUT_FILE}")
+    with left_out_listed(listed):
+        place, parts, size = open_images(options, say)
     began = time.perf_counter()
-    found, _ = encode_parts(place.encoder, parts, size, options.batch_size)
+    with left_out_listed(listed, *(part.source for part in parts)):
+        found, _ = encode_parts(place.encoder, parts, size, options.batch_size)
     seconds = time.perf_counter() - began
-    listed = output.with_suffix(".unreadable.txt")
-    if found.unreadable:
-        names = "".join(f"{utf8(name)}\n" for name in found.unreadable)
-        write_atomically(listed, names, make_folder=True)
     write_features(output, found)
-    if not found.unreadable and options.overwrite:
-        listed.unlink(missing_ok=True)  # Of the file that was replaced.
     number, width = found.features.shape
     say(
         f"{number:,} rows of {width:,} features in {seconds:.0f} s "
         f"({number / seconds:,.0f} images/s)"
     )
     if found.unreadable:
-        say(f"{left_out_line(found)} All names: {listed}")
+        say(
+            f"Left out    {len(found.unreadable):,} images that cannot be read; "
+            f"{listed} has their names"
+        )
     return found
 
 
@@ -308,16 +306,6 @@ def encode_parts(encoder, parts, image_size_pixels, batch_size):
         tuple(part.prefix + name for part in parts for name in part.source.corrupt),
     )
     return found, rows
-
-
-def left_out_line(found):
-    """Count and name the images that cannot be read, in one line."""
-    names = found.unreadable
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return (
-        f"Left out {len(names):,} of {len(names) + len(found.names):,} images, which "
-        f"cannot be read: {', '.join(names[:_NAMED])}{more}."
-    )
 
 
 def _joined_classes(parts, places, labels):

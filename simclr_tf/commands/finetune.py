@@ -7,6 +7,7 @@ from simclr_tf.commands.encoder_at import open_encoder, output_folder
 from simclr_tf.commands.labelled_data import labelled_data
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
+from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
 from simclr_tf.distribution import is_chief, make_strategy
 from simclr_tf.errors import ConfigError, require
 from simclr_tf.evaluation import FINETUNE_FILE, Results, write_results
@@ -53,10 +54,15 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
     chosen = options.chosen()
     place = open_encoder(options, chosen, encoder)
     head = place.projection_head(options.head_layer)
-    train, test, data = labelled_data(
-        place.config.data, chosen, channels=place.channels, may_hold_out=True
-    )
-    with sole_writer(folder / LOCK_FILE, f"The folder of results {folder}"):
+    left_out = folder / f"finetune_{LEFT_OUT_FILE}"
+    with left_out_listed(left_out):
+        train, test, data = labelled_data(
+            place.config.data, chosen, channels=place.channels, may_hold_out=True
+        )
+    with (
+        sole_writer(folder / LOCK_FILE, f"The folder of results {folder}"),
+        left_out_listed(left_out, train, test),
+    ):
         protocol = FewLabels(
             place.encoder,
             train,

@@ -42,7 +42,8 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
 
     Without a test split both come from the training images, and no image is in both:
     of labelled images, the test sample has those that `evaluate` tests on. Images that
-    cannot be read are skipped, however many there are.
+    cannot be read are skipped, however many there are unless `chosen` has
+    `data.max_corrupt_fraction`.
 
     Args:
       options: DataConfig of the run.
@@ -58,7 +59,8 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
     Raises:
       SimCLRError: images that cannot be opened.
     """
-    options = with_chosen(options, chosen)
+    allowed = {"data.max_corrupt_fraction": 1.0}  # A page has notes instead.
+    options = with_chosen(options, {**allowed, **chosen})
     train = _open(options, options.split, channels)
     rng = np.random.default_rng(seed)
     try:
@@ -180,8 +182,9 @@ def _open(options, split, channels):
     return open_source(
         options.source,
         split=split,
+        slices=options.slices,
         data_dir=options.data_dir,
         channels=channels,
-        max_corrupt_fraction=1.0,
+        max_corrupt_fraction=options.max_corrupt_fraction,
         memory_limit_bytes=0,
     )  # Only a sample is decoded.

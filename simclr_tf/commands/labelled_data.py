@@ -1,6 +1,5 @@
 """The labelled images of an evaluation: a training set and a test set."""
 
-import dataclasses
 import logging
 
 import numpy as np
@@ -10,7 +9,7 @@ from simclr_tf.errors import ConfigError, DataError, SimCLRError
 
 LOG = logging.getLogger("simclr_tf")
 HELD_OUT_FRACTION = 0.2
-_FLAGS = {"data": "source"}  # Flag -> option, where they differ.
+_NAMED = 5
 
 
 def labelled_data(options, chosen, *, channels, may_hold_out=None):
@@ -46,7 +45,8 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
             options.split,
         )
         learn, held_out = hold_out(train.labels)
-        return train.subset(learn), train.subset(held_out), options
+        train, test = train.subset(learn), train.subset(held_out)
+    compare_classes(train, test)
     return train, test, options
 
 
@@ -63,14 +63,55 @@ def with_chosen(options, chosen):
     Raises:
       ConfigError: the images of the run were a Python object, and none are chosen.
     """
-    options = dataclasses.replace(
-        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
-    )
+    options = options.with_flags(chosen)
     if options.source.startswith("python:"):
         raise ConfigError(
             "The images of this run were a Python object: choose images with --data."
         )
     return options
+
+
+def compare_classes(train, test):
+    """Warn of classes that only one of the two sets has.
+
+    Args:
+      train, test: Source with labels.
+
+    Raises:
+      DataError: they have no class in common.
+    """
+    parts = [np.unique(source.labels[source.labels >= 0]) for source in (train, test)]
+    only_train, only_test = np.setdiff1d(*parts), np.setdiff1d(*parts[::-1])
+    if len(parts[1]) and len(only_test) == len(parts[1]):
+        raise DataError(
+            f"The test images of `{test.name}` show no class of the training images, "
+            "so every answer would be wrong: choose other splits with --split and "
+            f"--test_split. Received: split={train.split} ({_named(train, parts[0])}), "
+            f"test_split={test.split} ({_named(test, parts[1])})."
+        )
+    if len(only_train):
+        LOG.warning(
+            "%d of the %d classes have no test image, so how well they are told apart "
+            "is not measured: %s.",
+            len(only_train),
+            len(parts[0]),
+            _named(train, only_train),
+        )
+    if len(only_test):
+        LOG.warning(
+            "%d classes have test images but no training image (%s): %d test images "
+            "cannot be named rightly, and count as wrong.",
+            len(only_test),
+            _named(test, only_test),
+            np.isin(test.labels, only_test).sum(),
+        )
+
+
+def _named(source, labels):
+    """Name some classes: `cats, dogs, mice and 4 more`."""
+    names = ", ".join(source.class_name(label) for label in labels[:_NAMED])
+    more = len(labels) - _NAMED
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def has_labels_to_test_on(options, chosen):
@@ -84,8 +125,8 @@ def has_labels_to_test_on(options, chosen):
     Returns:
       bool.
     """
+    options = options.with_flags(chosen)
     try:
-        options = with_chosen(options, chosen)
         train = _open(options, options.split, None, memory_limit_bytes=0)
         try:
             _open(options, options.test_split, None, memory_limit_bytes=0)
@@ -123,6 +164,7 @@ def _open(options, split, channels, **limits):
     source = open_source(
         options.source,
         split=split,
+        slices=options.slices,
         data_dir=options.data_dir,
         channels=channels,
         max_corrupt_fraction=options.max_corrupt_fraction,

@@ -55,6 +55,14 @@ class DataConfig(Section):
     test_split: str = option(
         "test", "Split that evaluation tests on.", flag="test_split"
     )
+    slices: Literal["stratified", "in_order"] = option(
+        "stratified",
+        "Which images a slice such as train[:80%] takes. stratified: a fixed random "
+        "sample (seed 0, whatever --seed is), its share of each class; train[80%:] is "
+        "the rest. in_order: the first ones, as in version 0.1.0. tfds: the first ones "
+        "in its files.",
+        resumable=True,  # A run knows its images by their fingerprint.
+    )
     data_dir: str | None = option(
         None,
         "Folder of prepared tfds data sets; TensorFlow Datasets' default if unset.",
@@ -80,6 +88,7 @@ class DataConfig(Section):
         0.01,
         "The run stops if more than this fraction of the images cannot be read; "
         "up to this fraction they are named and skipped.",
+        resumable=True,
     )
     cache: Literal["none", "memory", "disk"] = option(
         "none",
@@ -93,6 +102,26 @@ class DataConfig(Section):
         "run uses it.",
         resumable=True,
     )
+
+    def with_flags(self, chosen: dict[str, Any]) -> DataConfig:
+        """Return these options with those that a verb was given.
+
+        Args:
+          chosen: dict of flag to value.
+
+        Returns:
+          DataConfig.
+
+        Example:
+          >>> DataConfig().with_flags({"data": "folder:a", "data.channels": 1}).source
+          'folder:a'
+        """
+        fields = {
+            item.metadata["flag"] or f"data.{item.name}": item.name
+            for item in dataclasses.fields(self)
+        }
+        changes = {fields[flag]: value for flag, value in chosen.items()}
+        return dataclasses.replace(self, **changes)
 
     def check(self) -> None:
         require_positive(

@@ -14,6 +14,7 @@ from simclr_tf.config.schema import (
     Section,
     option,
     require_at_least_one,
+    require_fraction,
     require_not_negative,
     require_positive,
 )
@@ -74,6 +75,12 @@ class MeasuredEncoder(ChosenEncoder):
         "the training images is held out.",
     )
     data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
+    max_corrupt_fraction: float | None = option(
+        None,
+        "Fraction of the images that may be unreadable; the run's if unset. They are "
+        "left out, and named in a file beside the results.",
+        flag="data.max_corrupt_fraction",
+    )
     image_size_pixels: int | None = option(
         None,
         "Height and width of the encoder's input images; the run's if unset.",
@@ -87,11 +94,13 @@ class MeasuredEncoder(ChosenEncoder):
     def check(self) -> None:
         ChosenEncoder.check(self)
         require_positive(image_size_pixels=self.image_size_pixels)
+        require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
 
     def chosen(self):
-        """Return the options of the images that differ from the run's, as a dict."""
+        """Return the flags of the images that differ from the run's, as a dict."""
         names = ("data", "split", "test_split", "data_dir", "image_size_pixels")
         values = {name: getattr(self, name, None) for name in names}
+        values["data.max_corrupt_fraction"] = self.max_corrupt_fraction
         return {name: value for name, value in values.items() if value is not None}
 
 

@@ -64,7 +64,7 @@ class StreamSource:
         self.num_examples = cardinality if cardinality >= 0 else None
         self.has_labels = len(spec) == 2
         self.labels, self.classes, self.num_classes = None, None, None
-        self.corrupt, self.num_dropped = [], 0
+        self.corrupt, self.num_dropped, self.left_out = [], 0, {}
         self.max_corrupt_fraction = max_corrupt_fraction
 
     def __repr__(self):

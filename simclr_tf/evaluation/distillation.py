@@ -52,6 +52,7 @@ class Distilled:
       results: Results: both networks on the test images.
       history: list of dicts, one an epoch.
       images: dict that describes the training images of the student.
+      sources: the Sources of the training and of the test images.
     """
 
     student: keras.Model
@@ -59,6 +60,7 @@ class Distilled:
     results: Results
     history: list
     images: dict
+    sources: tuple = ()
 
 
 def distill(
@@ -140,6 +142,7 @@ def distill(
             "channels": train.channels,
             "fingerprint": train.fingerprint(),
         },
+        sources=(train, test),
     )
 
 
@@ -219,10 +222,13 @@ def _test_images(config, teacher):
             max_corrupt_fraction=config.max_corrupt_fraction,
         )
     except (ConfigError, DataError) as error:
-        raise type(error)(
+        message = (
             f"{error} Teacher and student are tested on --test_data (now {data}) and "
             f"--test_split (now {config.test_split})."
-        ) from error
+        )
+        if isinstance(error, DataError):
+            raise error.restated(message) from error
+        raise ConfigError(message) from error
     if source.labels is None or source.labels.max() < 0:
         raise DataError(
             f"{data} has no labels in its split '{config.test_split}', and teacher and "

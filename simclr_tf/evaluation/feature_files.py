@@ -14,7 +14,7 @@ from simclr_tf.config.embed import FEATURE_FILES
 from simclr_tf.data.sources.npz import check_claim
 from simclr_tf.errors import DataError, unknown_choice
 from simclr_tf.extras import import_extra
-from simclr_tf.files import plain_reason, whole_file
+from simclr_tf.files import plain_reason, printable, whole_file
 
 _BLOCK = 4096  # Rows at a time: csv and parquet take more memory than their arrays.
 _ARRAYS = ("features", "names", "labels", "classes")
@@ -59,8 +59,8 @@ def write_features(path: StrPath, found: ImageFeatures) -> None:
     - `.parquet`: the columns name, label, class, and features, a list of F float32;
       the metadata of the schema has `classes` as JSON.
 
-    In csv and parquet, a class is "" where there is no label, and bytes of a file's
-    name that are not UTF-8 are written as `\\udcXX`.
+    In csv and parquet, a class is "" where there is no label, and control characters
+    and bytes that are not UTF-8 are escaped, as in all names of files.
 
     Args:
       path: path that ends in .npz, .csv or .parquet; an existing file is replaced.
@@ -138,16 +138,6 @@ def read_features(path: StrPath) -> ImageFeatures:
     )
 
 
-def utf8(name: str) -> str:
-    """Make a text of a file's name: bytes that are not UTF-8 become `\\udcXX`.
-
-    Example:
-      >>> utf8("a\\udcff.jpg"), utf8("ä.jpg")
-      ('a\\\\udcff.jpg', 'ä.jpg')
-    """
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _write_npz(path, found):
     np.savez(
         path,
@@ -164,7 +154,10 @@ def _write_csv(path, found):
         table = csv.writer(stream, lineterminator="\n")
         columns = [f"feature_{place}" for place in range(found.features.shape[1])]
         table.writerow(["name", "label", "class", *columns])
-        names, classes = map(utf8, found.names), map(utf8, found.class_names())
+        names, classes = (
+            map(printable, found.names),
+            map(printable, found.class_names()),
+        )
         rows = zip(names, found.labels.tolist(), classes, found.features, strict=True)
         for name, label, class_name, features in rows:
             # The shortest text of each float32, not of the float64 nearest to it.
@@ -182,9 +175,12 @@ def _write_parquet(path, found):
             "class": arrow.string(),
             "features": arrow.list_(arrow.float32(), width),
         },
-        metadata={"classes": json.dumps([utf8(name) for name in found.classes])},
+        metadata={"classes": json.dumps([printable(name) for name in found.classes])},
     )
-    names, classes = list(map(utf8, found.names)), list(map(utf8, found.class_names()))
+    names, classes = (
+        list(map(printable, found.names)),
+        list(map(printable, found.class_names())),
+    )
     with parquet.ParquetWriter(path, schema) as writer:
         for start in range(0, len(names), _BLOCK):
             rows = slice(start, start + _BLOCK)

@@ -6,6 +6,7 @@ import dataclasses
 from simclr_tf import durations
 from simclr_tf._keras import keras
 from simclr_tf.data import plain_errors
+from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed, write_left_out
 from simclr_tf.distribution import distribute_batches, is_chief, is_distributed
 from simclr_tf.objectives import figures_of
 from simclr_tf.optim import learning_rate_schedule
@@ -139,6 +140,13 @@ class PretrainingRun:
                     self.precision.record(),
                 )
                 store.remove_unfinished()
+                write_left_out(workdir.path / LEFT_OUT_FILE, *self._sources())
+                if not replaces and not workdir.reads_as_before(self.source):
+                    self.say(
+                        "Pixels      an earlier version began this run: since then "
+                        "files are read as people see them (turned upright, before a "
+                        "background, 16 bits by their range), so some look different"
+                    )
             self.identity = describe_run(self.config, data, self.model)
             self._keep_warm_start(workdir, store, warm)
             start = self._restore(store)
@@ -153,7 +161,8 @@ class PretrainingRun:
         if was_complete:
             records = read_metrics(workdir.path / METRICS_FILE)
         else:
-            with plain_errors():
+            listed = self.is_chief and workdir and workdir.path / LEFT_OUT_FILE
+            with left_out_listed(listed or None, *self._sources()), plain_errors():
                 records = self._train(workdir, store, start, callbacks)
         if (
             self.is_chief
@@ -175,6 +184,9 @@ class PretrainingRun:
             config=self.config,
             workdir=None if workdir is None else workdir.path,
         )
+
+    def _sources(self):
+        return [s for s in (self.source, self.probe_source) if s is not None]
 
     def _cost_report(self):
         size = self.config.data.image_size_pixels
