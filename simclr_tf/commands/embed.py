@@ -17,6 +17,7 @@ from simclr_tf.commands.encoder_at import open_encoder
 from simclr_tf.commands.labelled_data import with_chosen
 from simclr_tf.config.data import DataConfig
 from simclr_tf.config.embed import EncodedImages
+from simclr_tf.config.image_size import size_text
 from simclr_tf.data import (
     EncodedSource,
     Source,
@@ -41,7 +42,7 @@ def embed(
     split: str | tuple[str, ...] | None = None,
     step: int | None = None,
     data_dir: str | None = None,
-    image_size_pixels: int | None = None,
+    image_size_pixels: int | tuple[int, int] | None = None,
     batch_size: int = 256,
     max_corrupt_fraction: float = 1.0,
 ) -> ImageFeatures:
@@ -58,7 +59,7 @@ def embed(
       split: str or tuple of str; all splits of the data set if None.
       step: int, a checkpoint of the run; the newest if None.
       data_dir: str, folder of prepared tfds data sets.
-      image_size_pixels: int, height and width of the encoder's input; that of the run
+      image_size_pixels: int or (height, width) of the encoder's input; that of the run
         or the export, or the fixed one of a model, if None.
       batch_size: int, images a step.
       max_corrupt_fraction: float in [0, 1]; more unreadable images are an error, others
@@ -91,10 +92,10 @@ def embed(
     )
     if is_model:
         require(step is None, "`step` chooses a checkpoint of a run.", step=step)
-        size, channels = image_size_pixels, _fixed(encoder, 3)
-        size = size or _fixed(encoder, 1)
+        height, width, channels = _input_shape(encoder)
+        size = image_size_pixels or (height, width)
         require(
-            size,
+            None not in np.ravel(size),
             "`image_size_pixels` is required: the encoder takes images of any size.",
             image_size_pixels=image_size_pixels,
         )
@@ -182,7 +183,7 @@ def open_images(options, say=print):
       say: function that prints a line (str).
 
     Returns:
-      (EncoderAt, list of ImagePart, int): the last is the size of the images in pixels.
+      (EncoderAt, list of ImagePart, size): the last as in `image_size_pixels`.
 
     Raises:
       SimCLRError: no encoder, or no images.
@@ -195,7 +196,7 @@ def open_images(options, say=print):
     size = data.image_size_pixels
     counts = [f"{part.split} {part.source.num_examples:,}" for part in parts]
     say(f"Encoder     {place.name}{step}")
-    say(f"Images      {data.source}, {', '.join(counts)}, at {size} px")
+    say(f"Images      {data.source}, {', '.join(counts)}, at {size_text(size)} px")
     return place, parts, size
 
 
@@ -237,23 +238,24 @@ def open_parts(data, options, channels):
     Raises:
       SimCLRError: images that cannot be opened.
     """
-    splits, root, data_dir = ["train"], None, None
+    splits, root, details = ["train"], None, {}
     if isinstance(data, DataConfig):
         kind, target = kind_of(data.source)
         kind.require_packages()
-        root, data_dir, data = os.path.expanduser(target), data.data_dir, data.source
+        root, details = os.path.expanduser(target), {"data_dir": data.data_dir}
         if not options.split:
-            splits = kind.split_names(target, data_dir)
+            splits = kind.split_names(target, data.data_dir)
+        details["slices"], data = data.slices, data.source
     splits = list(dict.fromkeys(options.split or splits))
     parts = []
     for split in splits:
         source = open_source(
             data,
             split=split,
-            data_dir=data_dir,
             channels=channels,
             max_corrupt_fraction=options.max_corrupt_fraction,
             memory_limit_bytes=0,  # Each image is needed once.
+            **details,
         )
         folder = getattr(source, "folder", None)
         inside = "." if folder is None else os.path.relpath(folder, root)
@@ -268,7 +270,7 @@ def encode_parts(encoder, parts, image_size_pixels, batch_size):
     Args:
       encoder: keras.Model, as for `extract_features`.
       parts: list of ImagePart.
-      image_size_pixels: int, size of the images as the encoder sees them.
+      image_size_pixels: int or (height, width), of the encoder's input.
       batch_size: int.
 
     Returns:
@@ -322,7 +324,8 @@ def _joined_classes(parts, places, labels):
     return tuple(classes), labels
 
 
-def _fixed(encoder, axis):
-    """Return a size of the encoder's input `[N, H, W, C]`; None if it is free."""
+def _input_shape(encoder):
+    """Return (height, width, channels) of the encoder's input; None where free."""
     shape = getattr(encoder, "input_shape", None) if encoder.built else None
-    return shape[axis] if isinstance(shape, tuple) and len(shape) == 4 else None
+    is_known = isinstance(shape, tuple) and len(shape) == 4
+    return shape[1:] if is_known else (None, None, None)

@@ -4,6 +4,7 @@ import pathlib
 from dataclasses import dataclass
 
 from simclr_tf.config.evaluate import ChosenEncoder
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.schema import (
     LARGEST_SIDE,
     option,
@@ -36,9 +37,10 @@ class EncodedImages(ChosenEncoder):
         "Splits of the images, with commas between; all of the data set if unset.",
     )
     data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
-    image_size_pixels: int | None = option(
+    image_size_pixels: ImageSize | None = option(
         None,
-        "Height and width of the encoder's input images; the run's if unset.",
+        "Size of the encoder's input images, such as 32 or 64x96 (height x width); the "
+        "run's if unset.",
         largest=LARGEST_SIDE,
     )
     batch_size: int = option(256, "Images a step of the encoder.")
@@ -52,9 +54,7 @@ class EncodedImages(ChosenEncoder):
     def check(self) -> None:
         ChosenEncoder.check(self)
         require_not_negative(step=self.step)
-        require_positive(
-            image_size_pixels=self.image_size_pixels, batch_size=self.batch_size
-        )
+        require_positive(batch_size=self.batch_size)
         require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
 
     def chosen(self):
@@ -81,7 +81,7 @@ class EmbedOptions(EncodedImages):
     def check(self) -> None:
         EncodedImages.check(self)
         require(
-            pathlib.PurePath(self.output).suffix in FEATURE_FILES,
+            pathlib.PurePath(self.output or "").suffix in FEATURE_FILES,
             f"--output must end in one of {', '.join(FEATURE_FILES)}.",
             output=self.output,
         )
