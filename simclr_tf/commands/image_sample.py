@@ -101,7 +101,8 @@ def encode_sample(source, encoder, image_size_pixels, batch_size=128):
     Args:
       source: Source.
       encoder: keras.Model, as for `extract_features`.
-      image_size_pixels: int, size of the images as the encoder sees them.
+      image_size_pixels: int or (height, width) of the images as the encoder sees
+        them.
       batch_size: int.
 
     Returns:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from simclr_tf.config import Config, ProbeConfig
 from simclr_tf.config.data import RECIPES, AugmentConfig, DataConfig, source_forms
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.pretrain import (
     ENCODERS,
@@ -66,9 +67,10 @@ class DistillConfig(Section):
         "training images is held out, and the student does not learn from them.",
     )
     data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
-    image_size_pixels: int | None = option(
+    image_size_pixels: ImageSize | None = option(
         None,
-        "Height and width of the images as the teacher sees them.",
+        "Size of the images as the teacher sees them, such as 32 or 64x96 (height x "
+        "width).",
         required="the size of the teacher's training images (its file has none)",
         common=True,
         largest=LARGEST_SIDE,
@@ -158,7 +160,6 @@ class DistillConfig(Section):
         require_positive(
             temperature=self.temperature,
             base_learning_rate=self.base_learning_rate,
-            image_size_pixels=self.image_size_pixels,
         )
         require_fraction("alpha", self.alpha)
         require_fraction("label_fraction", self.label_fraction, low_open=True)

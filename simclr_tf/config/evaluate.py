@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from simclr_tf.config.data import RECIPES
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.schema import (
     LARGEST_SEED,
     LARGEST_SIDE,
@@ -61,9 +62,10 @@ class MeasuredEncoder(Section):
         "left out, and named in a file beside the results.",
         flag="data.max_corrupt_fraction",
     )
-    image_size_pixels: int | None = option(
+    image_size_pixels: ImageSize | None = option(
         None,
-        "Height and width of the encoder's input images; the run's if unset.",
+        "Size of the encoder's input images, such as 32 or 64x96 (height x width); the "
+        "run's if unset.",
         common=True,
         largest=LARGEST_SIDE,
     )
@@ -79,7 +81,6 @@ class MeasuredEncoder(Section):
             workdir=self.workdir,
             encoder=self.encoder,
         )
-        require_positive(image_size_pixels=self.image_size_pixels)
         require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
 
     @property

@@ -276,7 +276,7 @@ def _encoder_of_run(place, encoder):
         options = config.encoder
         encoder = _built(place.workdir, family_of(options).without_download(options))
     else:
-        size = config.data.image_size_pixels
-        encoder = fitting_encoder(encoder, (size, size, record["data"]["channels"]))
+        shape = config.data.image_shape(record["data"]["channels"])
+        encoder = fitting_encoder(encoder, shape)
     checkpoint.restore(model=tf.train.Checkpoint(encoder=encoder))
     return encoder

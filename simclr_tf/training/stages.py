@@ -192,10 +192,9 @@ class PretrainingRun:
         return [s for s in (self.source, self.probe_source) if s is not None]
 
     def _cost_report(self):
-        size = self.config.data.image_size_pixels
         return cost_report(
             self.model,
-            image_shape=(size, size, self.source.channels),
+            image_shape=self.config.data.image_shape(self.source.channels),
             global_batch_size=self.config.global_batch_size,
             total_steps=self.plan.total_steps,
             epoch_steps=self.plan.epoch_steps,
