@@ -5,8 +5,9 @@ import itertools
 
 import numpy as np
 
-from simclr_tf.commands.labelled_data import hold_out, with_chosen
+from simclr_tf.commands.labelled_data import with_chosen
 from simclr_tf.data import evaluation_batches, open_source, plain_errors
+from simclr_tf.data.label_budgets import hold_out
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.evaluation import extract_features
 from simclr_tf.report.thumbnails import thumbnails

@@ -4,11 +4,11 @@ import logging
 
 import numpy as np
 
-from simclr_tf.data import kind_of, label_subset, open_source
+from simclr_tf.data import kind_of, open_source
+from simclr_tf.data.label_budgets import TEST_FRACTION, hold_out
 from simclr_tf.errors import ConfigError, DataError, SimCLRError
 
 LOG = logging.getLogger("simclr_tf")
-HELD_OUT_FRACTION = 0.2
 _NAMED = 5
 
 
@@ -41,7 +41,7 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
             "%s Testing on %.0f %% of the images of `%s`, held out from the "
             "probes (not from the pretraining).",
             error,
-            100 * HELD_OUT_FRACTION,
+            100 * TEST_FRACTION,
             options.split,
         )
         learn, held_out = hold_out(train.labels)
@@ -139,25 +139,6 @@ def has_labels_to_test_on(options, chosen):
     except SimCLRError:
         return False
     return True
-
-
-def hold_out(labels):
-    """Choose the test images of a set without a test split: a fifth of each class.
-
-    All verbs and the page of a run use this function, so they test on the same images.
-
-    Args:
-      labels: int array `[n]`, -1 for unlabelled; some are labelled.
-
-    Returns:
-      (learn, test): int64 arrays of rows; unlabelled rows are in neither.
-
-    Example:
-      >>> [len(rows) for rows in hold_out(np.repeat([0, 1, -1], [50, 30, 9]))]
-      [64, 16]
-    """
-    learn = label_subset(labels, fraction=1 - HELD_OUT_FRACTION, seed=0)
-    return learn, np.setdiff1d(np.flatnonzero(labels >= 0), learn)
 
 
 def _open(options, split, channels, **limits):
