@@ -9,6 +9,7 @@ from simclr_tf.evaluation import DISTILL_FILE, distill, write_results
 from simclr_tf.export.publication import new_folder
 from simclr_tf.markdown import prose
 from simclr_tf.report.result_tables import distill_markdown
+from simclr_tf.training.classifier_records import add_record
 from simclr_tf.training.keras_files import ENCODER_FILE, STUDENT_FILE
 from simclr_tf.training.workdir import CONFIG_FILE, versions
 
@@ -41,12 +42,14 @@ def distill_and_report(options, *, command=None, say=print):
         table = distill_markdown(found.results)
         record = {
             "distillation": to_dict(config),
+            "class_names": found.record.class_names,
             "images": found.images,
             "history": found.history,
             "versions": versions(),
             "command": command,
         }
         found.student.save(folder / STUDENT_FILE)
+        add_record(folder / STUDENT_FILE, found.record)
         found.encoder.save(folder / ENCODER_FILE)
         text = json.dumps(record, indent=1) + "\n"
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")

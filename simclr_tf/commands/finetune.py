@@ -19,6 +19,7 @@ from simclr_tf.locks import sole_writer
 from simclr_tf.markdown import prose
 from simclr_tf.report.result_figures import accuracy_against_labels
 from simclr_tf.report.result_tables import finetune_markdown
+from simclr_tf.training.classifier_records import add_record
 from simclr_tf.training.keras_files import CLASSIFIER_FILE
 from simclr_tf.training.workdir import versions
 
@@ -84,7 +85,7 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
                 f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
             ),
             on_network=lambda budget, network: _save_classifier(
-                folder, budget, network
+                folder, budget, network, protocol.record
             ),
         )
         results = Results(
@@ -134,8 +135,9 @@ def classifier_folder(folder, budget):
     return folder / CLASSIFIERS / name
 
 
-def _save_classifier(folder, budget, network):
-    """Write a fine-tuned network as a Keras file, atomically."""
+def _save_classifier(folder, budget, network, record):
+    """Write a fine-tuned network and its record as a Keras file, atomically."""
     path = classifier_folder(folder, budget) / CLASSIFIER_FILE
     with whole_file(path, make_folder=True) as temporary:
         plain_copy(network).save(temporary)
+        add_record(temporary, record)

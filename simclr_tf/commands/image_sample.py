@@ -186,6 +186,7 @@ def _open(options, split, channels):
     return open_source(
         options.source,
         split=split,
+        slices=options.slices,
         data_dir=options.data_dir,
         channels=channels,
         max_corrupt_fraction=options.max_corrupt_fraction,

@@ -9,6 +9,7 @@ from simclr_tf.errors import ConfigError, DataError, SimCLRError
 
 LOG = logging.getLogger("simclr_tf")
 HELD_OUT_FRACTION = 0.2
+_NAMED = 5
 
 
 def labelled_data(options, chosen, *, channels, may_hold_out=None):
@@ -49,8 +50,52 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
             options.split,
         )
         learn, held_out = hold_out(train.labels)
-        return train.subset(learn), train.subset(held_out), options
+        train, test = train.subset(learn), train.subset(held_out)
+    compare_classes(train, test)
     return train, test, options
+
+
+def compare_classes(train, test):
+    """Warn of classes that only one of the two sets has.
+
+    Args:
+      train, test: Source with labels.
+
+    Raises:
+      DataError: they have no class in common.
+    """
+    parts = [np.unique(source.labels[source.labels >= 0]) for source in (train, test)]
+    only_train, only_test = np.setdiff1d(*parts), np.setdiff1d(*parts[::-1])
+    if len(parts[1]) and len(only_test) == len(parts[1]):
+        raise DataError(
+            f"The test images of `{test.name}` show no class of the training images, "
+            "so every answer would be wrong: choose other splits with --split and "
+            f"--test_split. Received: split={train.split} ({_named(train, parts[0])}), "
+            f"test_split={test.split} ({_named(test, parts[1])})."
+        )
+    if len(only_train):
+        LOG.warning(
+            "%d of the %d classes have no test image, so how well they are told apart "
+            "is not measured: %s.",
+            len(only_train),
+            len(parts[0]),
+            _named(train, only_train),
+        )
+    if len(only_test):
+        LOG.warning(
+            "%d classes have test images but no training image (%s): %d test images "
+            "cannot be named rightly, and count as wrong.",
+            len(only_test),
+            _named(test, only_test),
+            np.isin(test.labels, only_test).sum(),
+        )
+
+
+def _named(source, labels):
+    """Name some classes: `cats, dogs, mice and 4 more`."""
+    names = ", ".join(source.class_name(label) for label in labels[:_NAMED])
+    more = len(labels) - _NAMED
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def has_labels_to_test_on(options, chosen):
@@ -103,6 +148,7 @@ def _open(options, split, channels, **limits):
     source = open_source(
         options.source,
         split=split,
+        slices=options.slices,
         data_dir=options.data_dir,
         channels=channels,
         max_corrupt_fraction=options.max_corrupt_fraction,

@@ -74,7 +74,7 @@ def card_of_run(workdir, *, publish=False):
     return {**card, **measured, **({"notes": notes} if notes else {})}
 
 
-def fine_tuned_card(card, path):
+def fine_tuned_card(card, path, record=None):
     """Make the card of a fine-tuned encoder from the card of its run.
 
     Results of the pretrained encoder do not hold for it and are left out.
@@ -82,6 +82,7 @@ def fine_tuned_card(card, path):
     Args:
       card: dict, see `card_of_run`.
       path: path of the fine-tuned network, for its last name.
+      record: ClassifierRecord of that network, for the size of its images.
 
     Returns:
       dict for `simclr_tf.export.card_markdown`.
@@ -99,10 +100,29 @@ finetune.md): encoder and logits are from that network, of the first seed.']}
         f"Fine-tuned on labels afterwards ({name} of finetune.md): encoder and "
         "logits are from that network, of the first seed."
     )
+    size = None if record is None else record.image_size_pixels
     return {
         **{key: value for key, value in card.items() if key not in measured},
+        **({} if size is None else {"image_size_pixels": size}),
         "notes": [*card.get("notes", ()), note],
     }
+
+
+def names_of_probe(workdir, num_classes):
+    """Return the names of the classes of a run's online probe; None if not known.
+
+    Args:
+      workdir: simclr_tf.training.Workdir.
+      num_classes: int, logits of the probe.
+
+    Returns:
+      tuple of str, or None: config.json has the classes of the pretraining images,
+      which a probe on another set (`--probe.data`) does not share.
+    """
+    names = workdir.read()["data"].get("classes")
+    if workdir.config().probe.data or names is None or len(names) != num_classes:
+        return None
+    return tuple(map(str, names))
 
 
 def record_of_run(workdir, *, publish=False):

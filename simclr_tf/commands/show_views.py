@@ -61,6 +61,7 @@ def show_views(
     source = open_source(
         data.source,
         split=data.split,
+        slices=data.slices,
         data_dir=data.data_dir,
         channels=data.channels,
         max_corrupt_fraction=data.max_corrupt_fraction,

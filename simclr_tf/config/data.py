@@ -55,6 +55,14 @@ class DataConfig(Section):
     test_split: str = option(
         "test", "Split that evaluation tests on.", flag="test_split"
     )
+    slices: Literal["stratified", "in_order"] = option(
+        "stratified",
+        "Which images a slice such as train[:80%] takes. stratified: a fixed random "
+        "sample (seed 0, whatever --seed is), its share of each class; train[80%:] is "
+        "the rest. in_order: the first ones, as in version 0.1.0. tfds: the first ones "
+        "in its files.",
+        resumable=True,  # A run knows its images by their fingerprint.
+    )
     data_dir: str | None = option(
         None,
         "Folder of prepared tfds data sets; TensorFlow Datasets' default if unset.",

@@ -97,6 +97,11 @@ class Source(abc.ABC):
             return None
         return max(len(self.classes or ()), int(self.labels.max()) + 1)
 
+    def class_name(self, label: int) -> str:
+        """Name a class for a message: its name, or its number without names."""
+        named = self.classes is not None and 0 <= label < len(self.classes)
+        return self.classes[label] if named else str(int(label))  # type: ignore[index]
+
     def without_labels(self) -> None:
         """Drop the labels and the names of the classes."""
         self.labels, self.classes = None, None

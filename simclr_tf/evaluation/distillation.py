@@ -29,7 +29,13 @@ from simclr_tf.models.initializers import FRESH_STREAM, kernel_seed
 from simclr_tf.training import load_encoder
 from simclr_tf.training.assembly import build_encoder
 from simclr_tf.training.batches import open_training_source
-from simclr_tf.training.keras_files import load_classifier
+from simclr_tf.training.classifier_records import (
+    ClassifierRecord,
+    classifier_record,
+    names_of_classes,
+    number_labels_as,
+)
+from simclr_tf.training.keras_files import classifier_file, load_classifier
 from simclr_tf.training.student_training import train_student
 from simclr_tf.training.workdir import versions
 
@@ -52,6 +58,7 @@ class Distilled:
       results: Results: both networks on the test images.
       history: list of dicts, one an epoch.
       images: dict that describes the training images of the student.
+      record: ClassifierRecord of the student: the teacher's classes.
       sources: the Sources of the training and of the test images.
     """
 
@@ -60,6 +67,7 @@ class Distilled:
     results: Results
     history: list
     images: dict
+    record: ClassifierRecord = ClassifierRecord()
     sources: tuple = ()
 
 
@@ -99,8 +107,10 @@ def distill(
     )
     with strategy.scope():
         teacher = load_classifier(str(config.teacher))
-    train = _training_images(config, teacher)
-    test = _test_images(config, teacher)
+    names = classifier_record(classifier_file(str(config.teacher))).class_names
+    train = _training_images(config, teacher, names)
+    test = _test_images(config, teacher, names)
+    names = names or names_of_classes(teacher.output_shape[-1], test, train)
     student = build_student(config, teacher)
     for name, network in ((TEACHER, teacher), (STUDENT, student)):
         say(f"{name:11} {network.name}: {count_parameters(network)[0]:,} parameters")
@@ -142,6 +152,7 @@ def distill(
             "channels": train.channels,
             "fingerprint": train.fingerprint(),
         },
+        record=ClassifierRecord(names, config.image_size_pixels),
         sources=(train, test),
     )
 
@@ -192,7 +203,7 @@ def _draw_linear_layer(student, seed):
     )
 
 
-def _training_images(config, teacher):
+def _training_images(config, teacher, names):
     """Open the training images, with the labels that are to be used."""
     run = config.run_config(teacher.input_shape[-1])
     source = open_training_source(run)
@@ -203,15 +214,15 @@ def _training_images(config, teacher):
             f"{source.name} has no labels in its split '{config.split}': alpha < 1 "
             "needs labels. Use --alpha=1 to learn from the teacher alone."
         )
-    _check_classes(teacher, source)
     chosen = label_subset(
         source.labels, fraction=config.label_fraction, seed=config.seed
     )
+    _check_classes(teacher, names, source)
     source.keep_labels(chosen)
     return source
 
 
-def _test_images(config, teacher):
+def _test_images(config, teacher, names):
     data = config.data if config.test_data is None else config.test_data
     try:
         source = open_source(
@@ -235,11 +246,15 @@ def _test_images(config, teacher):
             "student are tested on labelled images: choose some with --test_data and "
             "--test_split."
         )
-    _check_classes(teacher, source)
+    _check_classes(teacher, names, source)
     return source
 
 
-def _check_classes(teacher, source):
+def _check_classes(teacher, names, source):
+    """Refuse labels of other classes; number those with names as the teacher does."""
+    if names is not None and source.classes is not None:
+        number_labels_as(source, names)
+        return
     known, named = teacher.output_shape[-1], source.classes is not None
     # Without class names, a class without images cannot be noticed.
     fits = source.num_classes == known if named else source.num_classes <= known

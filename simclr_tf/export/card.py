@@ -26,6 +26,7 @@ FIELDS = (
 )
 _METRIC_FIELDS = ("metric", "value", "num_test")
 _SECTION_FIELDS = ("title", "markdown")
+_NAMES_SHOWN = 20
 
 
 def check_card(card):
@@ -60,6 +61,7 @@ def card_markdown(
     *,
     image_shape: Sequence[int | None],
     outputs: Mapping[str, Any],
+    class_names: Sequence[str] | None = None,
     num_parameters: int | None = None,
     files: Iterable[str] = (),
     formats: Sequence[str] = ("saved_model",),
@@ -78,6 +80,7 @@ def card_markdown(
         of str).
       image_shape: (height, width, channels), None being free.
       outputs: dict of output name to shape, "default" being the features.
+      class_names: sequence of str, the name of each logit, or None.
       num_parameters: int or None, trainable.
       files: names of the files beside the card, one line each.
       formats: names of the formats, for the section on loading.
@@ -109,7 +112,7 @@ def card_markdown(
     for section in card.get("sections", ()):
         lines += [f"## {prose(section['title'])}", "", section["markdown"], ""]
     lines += _input_lines(image_shape, signatures, card.get("image_size_pixels"))
-    lines += _output_lines(outputs)
+    lines += _output_lines(outputs, class_names)
     lines += loading_lines(
         formats,
         image_shape=image_shape,
@@ -211,7 +214,7 @@ def _input_lines(image_shape, signatures, image_size_pixels):
     return lines
 
 
-def _output_lines(outputs):
+def _output_lines(outputs, class_names):
     lines = [
         "## Outputs",
         "",
@@ -224,4 +227,14 @@ def _output_lines(outputs):
     for name, shape in outputs.items():
         # h and w: feature maps have other sizes than the images.
         lines.append(f"| {table_cell(code_span(name))} | {shape_text(shape, 'Nhw')} |")
+    if class_names is not None:
+        shown = ", ".join(map(prose, class_names[:_NAMES_SHOWN]))
+        more = len(class_names) - _NAMES_SHOWN
+        shown += f" and {more:,} more" if more > 0 else ""
+        lines += [
+            "",
+            "The softmax of `logits` are the probabilities of these classes, in this "
+            f"order: {shown}. The names are also `class_names` in config.json, and "
+            "what the SavedModel's function `class_names()` returns.",
+        ]
     return [*lines, ""]

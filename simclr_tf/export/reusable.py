@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from simclr_tf.array_types import Layer, Model
@@ -25,13 +27,15 @@ class ReusableModule:
         becomes the endpoint "projections"; of a `ProjectionHead` the layers become
         "projection_layer1", "projection_layer2", ... as well.
       classifier: None, or a layer from features to the endpoint "logits".
+      class_names: None, or the name of each logit.
       image_size_pixels: None, or int >= 1: adds the signature that takes encoded
         images, decodes them and resizes them to this size.
 
     Attributes:
       root: trackable with `__call__(images, training=False)`, traced for both,
         `variables`, `trainable_variables` and `regularization_losses` of the encoder
-        (the heads are only for inference), and `head_variables` of the heads.
+        (the heads are only for inference), `head_variables` of the heads, and with
+        `class_names` a function of that name: none to a string tensor `[C]`.
       signatures: dict of name to function, each returning a dict with "default" (the
         features) and the endpoints: two names for the function of float32 `images`,
         one of uint8 `images`, and with `image_size_pixels` one of `image_bytes`.
@@ -46,6 +50,7 @@ class ReusableModule:
         projection_head: Layer | None = None,
         *,
         classifier: Layer | None = None,
+        class_names: Sequence[str] | None = None,
         image_size_pixels: int | None = None,
     ) -> None:
         heads = [head for head in (projection_head, classifier) if head is not None]
@@ -83,6 +88,12 @@ class ReusableModule:
             name: tuple(tensor.shape)
             for name, tensor in serving.structured_outputs.items()
         }
+        if class_names is not None:
+            _check_names(class_names, self.outputs.get("logits"))
+            self.root.class_names = tf.function(
+                lambda: tf.constant([name.encode() for name in class_names]),
+                input_signature=[],
+            )
 
 
 def _traced_call(encoder, spec):
@@ -153,6 +164,15 @@ def _bytes_signature(serving, image_size_pixels, channels):
         )
 
     return image_feature_vector_bytes.get_concrete_function()
+
+
+def _check_names(class_names, logits):
+    require(
+        logits is not None and logits[-1] == len(class_names),
+        "`class_names` must have the name of each logit of `classifier`.",
+        class_names=len(class_names),
+        logits=None if logits is None else logits[-1],
+    )
 
 
 def _check_size(image_size_pixels, image_shape):

@@ -30,6 +30,7 @@ def open_training_source(config, data=None, say=lambda line: None):
     return open_source(
         options.source if data is None else data,
         split=options.split,
+        slices=options.slices,
         data_dir=options.data_dir,
         channels=options.channels,
         max_corrupt_fraction=options.max_corrupt_fraction,
@@ -51,6 +52,7 @@ def open_probe_source(config, channels, say=lambda line: None):
     source = open_source(
         config.probe.data,
         split=config.probe.split,
+        slices=config.data.slices,
         data_dir=config.data.data_dir,
         channels=channels,
         max_corrupt_fraction=config.data.max_corrupt_fraction,

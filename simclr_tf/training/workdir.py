@@ -278,7 +278,8 @@ class Workdir:
             return (
                 f"The images of {config.data.source} have changed since the run in "
                 f"{self.path} began ({before['num_examples']} then, "
-                f"{data['num_examples']} now){what}. Put them back, or use another "
+                f"{data['num_examples']} now){what}. "
+                f"{_advice(self.config(), config)}Put them back, or use another "
                 "--workdir."
             )
         if before.get("probe_fingerprint") != data.get("probe_fingerprint"):
@@ -302,6 +303,13 @@ class Workdir:
                 f"Cannot write to --workdir={self.path}: {error.strerror} "
                 f"({error.filename})."
             ) from error
+
+
+def _advice(before, now):
+    """Advise on slices, which version 0.1.0 cut from the images in their order."""
+    if before.data.slices == now.data.slices or "[" not in now.data.split:
+        return ""
+    return f"That run had --data.slices={before.data.slices}: give that flag too. "
 
 
 def versions():

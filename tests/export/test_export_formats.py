@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 from simclr_tf import load_encoder
 from simclr_tf._keras import ADDONS_LANE, keras
 from simclr_tf.data import evaluation_batches, open_source
+from simclr_tf.errors import ConfigError
 from simclr_tf.export import export_saved_model
 from simclr_tf.models import ProjectionHead, resnet, with_endpoints
 from simclr_tf.models.resnet import ENDPOINTS
@@ -132,6 +134,9 @@ print(json.dumps(facts))
 """
 
 
+NAMES = ("cat", "it's\na dog", "Löwe")  # A folder's name may hold a line break.
+
+
 @pytest.fixture(scope="module")
 def encoder():
     """A tiny network whose batch norms are far from their initial values."""
@@ -162,6 +167,7 @@ def exported(encoder, heads, tmp_path_factory):
         folder,
         projection_head=heads[0],
         classifier=heads[1],
+        class_names=NAMES,
         image_size_pixels=SIZE,
         formats=FORMATS,
         version=3,
@@ -266,6 +272,28 @@ def test_outputs_are_the_endpoints_the_layers_of_the_head_and_the_logits(exporte
         "projections",
         "logits",
     ]
+
+
+def test_the_names_of_the_classes_are_in_record_card_saved_model_and_litert(exported):
+    folder, record = exported
+    assert record["class_names"] == list(NAMES)
+    loaded = tf.saved_model.load(str(folder / "saved_model" / "3"))
+    assert [name.decode() for name in loaded.class_names().numpy()] == list(NAMES)
+    inside = folder / "saved_model" / "3" / "assets.extra" / "simclr_tf.json"
+    assert json.loads(inside.read_text())["class_names"] == list(NAMES)
+    with zipfile.ZipFile(folder / "encoder.tflite") as archive:
+        lines = archive.read("labels.txt").decode()
+    assert lines == "cat\nit's a dog\nLöwe\n"
+    assert "in this order: cat, it's a dog, Löwe." in (folder / "card.md").read_text()
+
+
+def test_names_for_other_logits_are_refused(encoder, heads, tmp_path):
+    for names, head in ((NAMES[:2], heads[1]), (NAMES, None)):
+        with pytest.raises(ConfigError, match="name of each logit"):
+            export_saved_model(
+                encoder, tmp_path / "new", classifier=head, class_names=names
+            )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_outputs_are_the_values_of_their_layers(exported, encoder, heads, cases):

@@ -52,7 +52,7 @@ class Embedded(SourceKind):
             channels=request.channels,
             split=part,
         )
-        return cut(source, bounds, request.split)
+        return cut(source, bounds, request)
 
 
 def _content(file_name):

@@ -158,7 +158,7 @@ class Folder(SourceKind):
             left_out=left_out,
             max_corrupt_fraction=allowed,
         )
-        return cut(source, bounds, request.split)
+        return cut(source, bounds, request)
 
 
 def _training_folder(path, folder):

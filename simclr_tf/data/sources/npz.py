@@ -47,7 +47,7 @@ class Npz(SourceKind):
         source = ArraySource(
             name, images, labels, classes=classes, channels=request.channels, split=part
         )
-        return cut(source, bounds, request.split)
+        return cut(source, bounds, request)
 
 
 def _reason(error):
