@@ -138,17 +138,22 @@ def folder_of_split(path: str, part: str, name: str) -> tuple[str, dict[str, str
             f"`{part}`; its splits: {_listed(splits, len(splits)) or 'train'}. "
             + received_text(split=part)
         )
+    kind = SPLIT_FOLDERS.get(part.lower())
+    same = [
+        f"{folder}/"
+        for folder in splits
+        if SPLIT_FOLDERS[folder.lower()] == kind and folder != chosen[0]
+    ]
     return os.path.join(path, chosen[0]), {
         printable(other): BESIDE_SPLITS
-        for other in [*beside, *loose]
+        for other in [*same, *beside, *loose]
         if other != f"{chosen[0]}/"
     }
 
 
 def _spelled(splits, part):
-    """Find the folders of a split: spelled so, else in other capitals or words."""
+    """Find the folders of a split: spelled so in any capitals, else in other words."""
     for matches in (
-        lambda folder: folder == part,
         lambda folder: folder.lower() == part.lower(),
         lambda folder: SPLIT_FOLDERS[folder.lower()] == SPLIT_FOLDERS.get(part.lower()),
     ):

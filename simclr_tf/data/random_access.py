@@ -63,7 +63,7 @@ class Source(abc.ABC):
                 "compares images with each other. "
                 + received_text(num_examples=num_examples, corrupt=len(corrupt))
             )
-        self.name = name
+        self.name = printable(name)
         self.split = split
         self.num_examples = int(num_examples)
         self.labels = class_labels(labels, self.num_examples, name)
