@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from simclr_tf.commands.stripped_paths import strip_folders
+from simclr_tf.config.image_size import size_text
 from simclr_tf.config.pretrain import OBJECTIVES
 from simclr_tf.config.schema import find_guest
 from simclr_tf.data import licence_of
@@ -160,9 +161,10 @@ def _summary(record, config, step):
     title = find_guest(OBJECTIVES, config.objective.name).title
     number = record["data"]["num_examples"]
     images = "a stream of" if number is None else f"{number:,}"
+    size = size_text(config.data.image_size_pixels, " x ")
     return (
         f"{title} encoder ({network}), pretrained without labels on {images} images "
-        f"of {config.data.image_size_pixels} pixels for {step:,} steps of "
+        f"of {size} pixels for {step:,} steps of "
         f"{config.global_batch_size} (seed {config.seed})."
     )
 

@@ -10,6 +10,7 @@ import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from simclr_tf.config.image_size import ImageSize, as_size
 from simclr_tf.config.schema import (
     LARGEST_SIDE,
     Section,
@@ -74,9 +75,10 @@ class DataConfig(Section):
         "auto: use labels for the online probe where the source has them; "
         "none: ignore them.",
     )
-    image_size_pixels: int = option(
+    image_size_pixels: ImageSize = option(
         32,
-        "Height and width of a view, in pixels.",
+        "Size of a view in pixels: one number for a square, or height x width, such "
+        "as 64x96.",
         flag="image_size_pixels",
         common=True,
         largest=LARGEST_SIDE,
@@ -103,6 +105,15 @@ class DataConfig(Section):
         resumable=True,
     )
 
+    def image_shape(self, channels: int) -> tuple[int, int, int]:
+        """Return the shape (height, width, channels) of a view.
+
+        Example:
+          >>> DataConfig(image_size_pixels=(64, 96)).image_shape(3)
+          (64, 96, 3)
+        """
+        return (*as_size(self.image_size_pixels), channels)
+
     def with_flags(self, chosen: dict[str, Any]) -> DataConfig:
         """Return these options with those that a verb was given.
 
@@ -124,9 +135,7 @@ class DataConfig(Section):
         return dataclasses.replace(self, **changes)
 
     def check(self) -> None:
-        require_positive(
-            image_size_pixels=self.image_size_pixels, channels=self.channels
-        )
+        require_positive(channels=self.channels)
         require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
         require(
             self.cache != "disk" or self.cache_dir,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from simclr_tf.config.data import RECIPES
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.schema import (
     LARGEST_SEED,
     LARGEST_SIDE,
@@ -35,8 +36,8 @@ DEFAULT_PROTOCOLS = ("knn", "linear", "few")
 
 
 @dataclass(frozen=True)
-class MeasuredEncoder(Section):
-    """The encoder, and the labelled images to measure it on."""
+class ChosenEncoder(Section):
+    """An encoder: of a run, of an export, of the zoo, or of a file."""
 
     workdir: str | None = option(
         None,
@@ -48,6 +49,26 @@ class MeasuredEncoder(Section):
         "Instead of --workdir: an export's folder, zoo:NAME, or a Keras file.",
         common=True,
     )
+
+    def check(self) -> None:
+        require(
+            bool(self.workdir) != bool(self.encoder),
+            "Exactly one of --workdir and --encoder is required: the folder of a run, "
+            "or an encoder to load.",
+            workdir=self.workdir,
+            encoder=self.encoder,
+        )
+
+    @property
+    def path(self):
+        """str, path of the encoder."""
+        return self.workdir or self.encoder
+
+
+@dataclass(frozen=True)
+class MeasuredEncoder(ChosenEncoder):
+    """The encoder, and the labelled images to measure it on."""
+
     split: str | None = option(None, "Split to learn on; the run's if unset.")
     test_split: str | None = option(
         None,
@@ -61,9 +82,10 @@ class MeasuredEncoder(Section):
         "left out, and named in a file beside the results.",
         flag="data.max_corrupt_fraction",
     )
-    image_size_pixels: int | None = option(
+    image_size_pixels: ImageSize | None = option(
         None,
-        "Height and width of the encoder's input images; the run's if unset.",
+        "Size of the encoder's input images, such as 32 or 64x96 (height x width); the "
+        "run's if unset.",
         common=True,
         largest=LARGEST_SIDE,
     )
@@ -72,20 +94,8 @@ class MeasuredEncoder(Section):
     )
 
     def check(self) -> None:
-        require(
-            bool(self.workdir) != bool(self.encoder),
-            "Exactly one of --workdir and --encoder is required: the folder of a run, "
-            "or an encoder to load.",
-            workdir=self.workdir,
-            encoder=self.encoder,
-        )
-        require_positive(image_size_pixels=self.image_size_pixels)
+        ChosenEncoder.check(self)
         require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
-
-    @property
-    def path(self):
-        """str, path of the encoder."""
-        return self.workdir or self.encoder
 
     def chosen(self):
         """Return the flags of the images that differ from the run's, as a dict."""

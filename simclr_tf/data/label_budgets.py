@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # The lists of SimCLR for 1 % and 10 % of ImageNet's 1,000 classes.
 IMAGENET_CLASSES, IMAGENET_LISTS = 1000, (12_811, 128_116)
 _NAMED = 3
+TEST_FRACTION = 0.2  # Of each class, where a set has no test split.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,6 +203,25 @@ def mixed_order(labels: Array, seed: int = 0) -> Array:
     }
     places = np.concatenate(_places(members, seed))
     return np.concatenate(list(members.values()))[np.argsort(places, kind="stable")]
+
+
+def hold_out(labels: Array) -> tuple[Array, Array]:
+    """Choose the test images of a set without a test split: a fifth of each class.
+
+    All verbs and the page of a run use this function, so they test on the same images.
+
+    Args:
+      labels: int array `[n]`, -1 for unlabelled; some are labelled.
+
+    Returns:
+      (learn, test): int64 arrays of rows; unlabelled rows are in neither.
+
+    Example:
+      >>> [len(rows) for rows in hold_out(np.repeat([0, 1, -1], [50, 30, 9]))]
+      [64, 16]
+    """
+    learn = label_subset(labels, fraction=1 - TEST_FRACTION, seed=0)
+    return learn, np.setdiff1d(np.flatnonzero(labels >= 0), learn)
 
 
 def listed_images(source: Source, path: StrPath) -> Array:

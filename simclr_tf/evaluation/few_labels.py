@@ -39,7 +39,7 @@ class FewLabels:
       encoder: keras.Model, float images in [0, 1] to features; it is not changed.
       train, test: Source with labels.
       config: FineTuneConfig.
-      image_size_pixels: int, size of the encoder's input images.
+      image_size_pixels: int or (height, width) of the encoder's input images.
       projection_head: ProjectionHead, for `config.head_layer` > 0.
       strategy: tf.distribute.Strategy for the trainings.
       batch_size: int, images a step of inference.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from simclr_tf.config.image_size import as_size
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.export.loading import loading_lines, shape_text
 from simclr_tf.export.reusable import BYTES_SIGNATURE, UINT8_SIGNATURE
@@ -72,12 +73,12 @@ def card_markdown(
 
     Args:
       card: dict with any of: "title", "summary", "architecture", "data",
-        "data_licence", "command" (str), "image_size_pixels" (int, of the images it
-        was trained on), "wall_seconds" (float, of its training), "metrics" (list of
-        dicts with "metric", "value" and "num_test"), "sections" (list of dicts with
-        "title" and "markdown": tables of evaluations), "results" (list of dicts, the
-        numbers behind them for config.json; the text leaves them out), "notes" (list
-        of str).
+        "data_licence", "command" (str), "image_size_pixels" (int or (height, width),
+        of the images it was trained on), "wall_seconds" (float, of its training),
+        "metrics" (list of dicts with "metric", "value" and "num_test"), "sections"
+        (list of dicts with "title" and "markdown": tables of evaluations), "results"
+        (list of dicts, the numbers behind them for config.json; the text leaves them
+        out), "notes" (list of str).
       image_shape: (height, width, channels), None being free.
       outputs: dict of output name to shape, "default" being the features.
       class_names: sequence of str, the name of each logit, or None.
@@ -187,7 +188,8 @@ def _input_lines(image_shape, signatures, image_size_pixels):
     height, width, channels = image_shape
     size = f"height {height or 'free'}, width {width or 'free'}"
     if image_size_pixels is not None:
-        size += f" (trained at {image_size_pixels} x {image_size_pixels})"
+        trained = " x ".join(map(str, as_size(image_size_pixels)))
+        size += f" (trained at {trained})"
     kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
     lines = [
         "## Input",

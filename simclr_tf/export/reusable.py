@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from simclr_tf.array_types import Layer, Model
+from simclr_tf.config.image_size import ImageSize, as_size
 from simclr_tf.errors import require
 from simclr_tf.export.preprocessing import views_from_bytes
 from simclr_tf.models import endpoints, with_endpoints
@@ -28,8 +29,8 @@ class ReusableModule:
         "projection_layer1", "projection_layer2", ... as well.
       classifier: None, or a layer from features to the endpoint "logits".
       class_names: None, or the name of each logit.
-      image_size_pixels: None, or int >= 1: adds the signature that takes encoded
-        images, decodes them and resizes them to this size.
+      image_size_pixels: None, or int >= 1 or (height, width): adds the signature that
+        takes encoded images, decodes them and resizes them to this size.
 
     Attributes:
       root: trackable with `__call__(images, training=False)`, traced for both,
@@ -51,7 +52,7 @@ class ReusableModule:
         *,
         classifier: Layer | None = None,
         class_names: Sequence[str] | None = None,
-        image_size_pixels: int | None = None,
+        image_size_pixels: ImageSize | None = None,
     ) -> None:
         heads = [head for head in (projection_head, classifier) if head is not None]
         for head in heads:
@@ -177,18 +178,13 @@ def _check_names(class_names, logits):
 
 def _check_size(image_size_pixels, image_shape):
     require(
-        image_size_pixels >= 1,
-        "`image_size_pixels` must be >= 1.",
-        image_size_pixels=image_size_pixels,
-    )
-    require(
         image_shape[-1] in (1, 3),
         "Files can be decoded to 1 or 3 channels.",
         channels=image_shape[-1],
     )
-    for side in image_shape[:2]:
+    for fixed, side in zip(image_shape, as_size(image_size_pixels), strict=False):
         require(
-            side in (None, image_size_pixels),
+            fixed in (None, side),
             "`image_size_pixels` must be the fixed image size of the encoder.",
             image_size_pixels=image_size_pixels,
             encoder=image_shape,

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from simclr_tf.array_types import Layer, Model, StrPath
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.encoder_zoo import EXPORT_FORMAT
 from simclr_tf.errors import require
 from simclr_tf.export.card import card_markdown, check_card
@@ -52,7 +53,7 @@ def export_saved_model(
     projection_head: Layer | None = None,
     classifier: Layer | None = None,
     class_names: Sequence[str] | None = None,
-    image_size_pixels: int | None = None,
+    image_size_pixels: ImageSize | None = None,
     formats: Sequence[str] = (SAVED_MODEL,),
     version: int | None = None,
     archive: bool = False,
@@ -82,7 +83,7 @@ def export_saved_model(
       class_names: None, or the name of each logit, in order: for config.json, the card,
         the SavedModel (a function `class_names()` without arguments, that returns a
         string tensor `[C]`) and the LiteRT file (labels.txt inside, a name a line).
-      image_size_pixels: None, or int: adds a signature from encoded images, which it
+      image_size_pixels: None, or a size: adds a signature from encoded images, which it
         decodes, crops as `evaluate` does, and resizes to this size.
       formats: sequence of "saved_model", "keras3", "litert", "safetensors", "onnx".
       version: None, or int >= 0: saved_model/VERSION/, the layout of TF Serving.

@@ -236,10 +236,9 @@ def _build(config, source, probe_source, encoder, plan, replicas):
             "online probe. Use --probe.data for one.",
             labelled.name,
         )
-    size = config.data.image_size_pixels
     model = assembly.build_model(
         config,
-        (size, size, source.channels),
+        config.data.image_shape(source.channels),
         num_classes=labelled.num_classes or None,
         encoder=encoder,
         synchronized=replicas > 1,

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 
 from simclr_tf import durations
 from simclr_tf._keras import keras
@@ -21,6 +22,7 @@ from simclr_tf.training.cost_report import EstimatedTime, cost_report
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.interruption import StopWhenSaved
+from simclr_tf.training.knn_monitor import KnnMonitor
 from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.records import (
     MetricsLog,
@@ -115,6 +117,7 @@ class PretrainingRun:
         """
         store = start = data = None
         replaces = False
+        monitor = self._knn_monitor()
         self.say(self._cost_report())
         self.say(self.precision.line())
         if self.plan.warmup_line():
@@ -163,7 +166,7 @@ class PretrainingRun:
         else:
             listed = self.is_chief and workdir and workdir.path / LEFT_OUT_FILE
             with left_out_listed(listed or None, *self._sources()), plain_errors():
-                records = self._train(workdir, store, start, callbacks)
+                records = self._train(workdir, store, start, monitor, callbacks)
         if (
             self.is_chief
             and workdir is not None
@@ -189,10 +192,9 @@ class PretrainingRun:
         return [s for s in (self.source, self.probe_source) if s is not None]
 
     def _cost_report(self):
-        size = self.config.data.image_size_pixels
         return cost_report(
             self.model,
-            image_shape=(size, size, self.source.channels),
+            image_shape=self.config.data.image_shape(self.source.channels),
             global_batch_size=self.config.global_batch_size,
             total_steps=self.plan.total_steps,
             epoch_steps=self.plan.epoch_steps,
@@ -246,7 +248,7 @@ class PretrainingRun:
         )
         return checkpoint
 
-    def _train(self, workdir, store, start, callbacks):
+    def _train(self, workdir, store, start, monitor, callbacks):
         plan, config = self.plan, self.config
         clock = StepClock(
             plan.total_steps,
@@ -287,6 +289,7 @@ class PretrainingRun:
             clock,  # First: all others read the step here.
             *agreement,  # Decides whether to stop, for the callbacks below.
             meter,  # Before the others: their work is not waiting for data.
+            *monitor,  # Its figure is one of the epoch's.
             log,  # Adds figures of the epoch, for the callbacks below.
             self._health_check(store, clock),  # Before averaging and saving.
             *self._averages(clock),  # The last checkpoint holds the averages.
@@ -316,6 +319,21 @@ class PretrainingRun:
             max_skipped_steps=self.config.max_skipped_steps,
             warns=self.is_chief,
         )
+
+    def _knn_monitor(self):
+        """Make the callback that measures kNN, if it is asked for."""
+        every = self.config.probe.knn_every_epochs
+        if every is None or not self.is_chief:
+            return []
+        monitor = KnnMonitor(
+            self.model.encoder,
+            self.probe_source or self.source,
+            every_epochs=every,
+            epochs=math.ceil(self.plan.total_steps / self.plan.epoch_steps),
+            image_size_pixels=self.config.data.image_size_pixels,
+        )
+        self.say(monitor.line())
+        return [monitor]
 
     def _averages(self, clock):
         if self.config.optimizer.wrapper == "none":

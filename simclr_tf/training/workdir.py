@@ -260,12 +260,17 @@ class Workdir:
         before = self.read()["data"]
         changed = differences(self.config(), config, resuming=True)
         if changed:
+            # Of another guest the name is enough: its options are others anyway.
+            others = [n[: -len("name")] for n, _, _ in changed if n.endswith(".name")]
             fields = ", ".join(
-                f"{name} (there {old!r}, now {new!r})" for name, old, new in changed
+                f"{name} (there {old!r}, now {new!r})"
+                for name, old, new in changed
+                if name.endswith(".name") or not name.startswith(tuple(others))
             )
             return (
                 f"{self.path} holds a run of another config: {fields}. Use another "
-                "--workdir, or the same options to continue."
+                f"--workdir (with --init_from={self.path} to begin with its encoder), "
+                "or the same options to continue."
             )
         if before["fingerprint"] != data["fingerprint"]:
             then, now = read_image_list(self.path), files()

@@ -23,6 +23,7 @@ from simclr_tf.models.resnet import ENDPOINTS
 
 ROOT = pathlib.Path(__file__).parents[2]
 SIZE = 16
+SIDES = (12, 20)  # Of the views of encoded files.
 PENALTY = 1e-3
 # The second lane has no Keras 3: TensorFlow 2.15 brings Keras 2.
 FORMATS = ("saved_model", "litert", "safetensors", "onnx") + (
@@ -168,7 +169,7 @@ def exported(encoder, heads, tmp_path_factory):
         projection_head=heads[0],
         classifier=heads[1],
         class_names=NAMES,
-        image_size_pixels=SIZE,
+        image_size_pixels=SIDES,
         formats=FORMATS,
         version=3,
         archive=True,
@@ -199,7 +200,7 @@ def cases(encoder, files, tmp_path_factory):
     levels = (0.3 + 0.4 * labels)[:, None, None, None]
     images = rng.uniform(size=(2, 23, 17, 3)).astype(np.float32)
     source = open_source(f"folder:{files}", channels=3)
-    (batch,) = evaluation_batches(source, 8, SIZE)
+    (batch,) = evaluation_batches(source, 8, SIDES)
     path = tmp_path_factory.mktemp("cases") / "cases.npz"
     np.savez(
         path,

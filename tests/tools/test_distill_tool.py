@@ -204,7 +204,10 @@ MISTAKES = [
             ({"data": None}, "--data is required"),
             ({"output": None}, "--output is required"),
             ({"image_size_pixels": None}, "--image_size_pixels is required"),
-            ({"image_size_pixels": "big"}, "`image_size_pixels` must be an int"),
+            (
+                {"image_size_pixels": "big"},
+                "`image_size_pixels` must be a whole number",
+            ),
             ({"temperature": 0}, "`temperature` must be > 0"),
             ({"temperature": -1}, "`temperature` must be > 0"),
             ({"alpha": 1.1}, "`alpha` must be in [0, 1]"),
