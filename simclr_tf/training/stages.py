@@ -20,6 +20,7 @@ from simclr_tf.training.cost_report import EstimatedTime, cost_report
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.interruption import StopWhenSaved
+from simclr_tf.training.keras_files import keep_network
 from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.records import (
     MetricsLog,
@@ -138,6 +139,7 @@ class PretrainingRun:
                     self.source.files,
                     self.precision.record(),
                 )
+                keep_network(workdir.path, self.model.encoder, self.say)
                 store.remove_unfinished()
             self.identity = describe_run(self.config, data, self.model)
             self._keep_warm_start(workdir, store, warm)

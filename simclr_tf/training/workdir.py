@@ -43,12 +43,14 @@ WARM_START_FILE = "warm_start.json"
 # The images by name: the fingerprint in config.json shows that some have changed since,
 # the list shows which.
 IMAGE_LIST_FILE = "images.jsonl.gz"
+NETWORK_FILE = "network.json"  # The config of a user's Keras 3 network.
 _OWN_FILES = (
     CONFIG_FILE,
     METRICS_FILE,
     SUMMARY_FILE,
     WARM_START_FILE,
     IMAGE_LIST_FILE,
+    NETWORK_FILE,
     _PROBE,
 )
 _OF_DATA = ("num_examples", "channels", "fingerprint")
@@ -228,7 +230,7 @@ class Workdir:
     def _forget_untrained(self):
         """Remove what the start of a run leaves; `config.json` is overwritten."""
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
-        for name in (WARM_START_FILE, IMAGE_LIST_FILE):
+        for name in (WARM_START_FILE, IMAGE_LIST_FILE, NETWORK_FILE):
             (self.path / name).unlink(missing_ok=True)
 
     def _conflict(self, config, data, files):
