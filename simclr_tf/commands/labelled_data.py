@@ -28,12 +28,7 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
     Raises:
       SimCLRError: images without labels, or a missing split.
     """
-    options = options.with_flags(chosen)
-    if options.source.startswith("python:"):
-        raise ConfigError(
-            "The images of this run were a Python object: choose labelled images with "
-            "--data."
-        )
+    options = with_chosen(options, chosen)
     if may_hold_out is None:
         may_hold_out = kind_of(options.source)[0].may_hold_out
     train = _open(options, options.split, channels)
@@ -53,6 +48,27 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
         train, test = train.subset(learn), train.subset(held_out)
     compare_classes(train, test)
     return train, test, options
+
+
+def with_chosen(options, chosen):
+    """Change the options of a run's images.
+
+    Args:
+      options: DataConfig of the run.
+      chosen: dict of flag to value, what differs.
+
+    Returns:
+      DataConfig.
+
+    Raises:
+      ConfigError: the images of the run were a Python object, and none are chosen.
+    """
+    options = options.with_flags(chosen)
+    if options.source.startswith("python:"):
+        raise ConfigError(
+            "The images of this run were a Python object: choose images with --data."
+        )
+    return options
 
 
 def compare_classes(train, test):

@@ -57,10 +57,9 @@ class Source(abc.ABC):
         left_out: Mapping[str, str] = MappingProxyType({}),
         max_corrupt_fraction: float = 0.01,
     ) -> None:
-        if num_examples < 2:
+        if num_examples < 1:
             raise DataError(
-                f"`{name}` must hold at least 2 readable images: contrastive learning "
-                "compares images with each other. "
+                f"`{name}` must hold at least 1 readable image. "
                 + received_text(num_examples=num_examples, corrupt=len(corrupt))
             )
         self.name = name
@@ -127,12 +126,12 @@ class Source(abc.ABC):
           Source with `num_examples` m.
 
         Raises:
-          DataError: if fewer than 2 examples are left.
+          DataError: if no example is left.
         """
         indices = np.asarray(indices, np.int64)
-        if len(indices) < 2:
+        if len(indices) < 1:
             raise DataError(
-                f"A part of `{self.name}` must hold at least 2 images. "
+                f"A part of `{self.name}` must hold at least 1 image. "
                 + received_text(split=split or self.split, num_examples=len(indices))
             )
         part = copy.copy(self)

@@ -213,9 +213,9 @@ def _read_all(dataset, memory_limit_bytes, name):
             return None
         images.append(image)
         labels.extend(label)
-    if len(images) < 2:
+    if not images:
         raise DataError(
-            f"`{name}` must hold at least 2 images. "
+            f"`{name}` must hold at least 1 image. "
             + received_text(num_examples=len(images))
         )
     return np.stack(images), np.array(labels) if labels else None

@@ -119,6 +119,17 @@ class Folder(SourceKind):
         """Tell whether a text is the path of a folder."""
         return os.path.isdir(text)
 
+    def split_names(self, target, data_dir=None):
+        """List the sub-folders with images, if all are named after splits."""
+        path = os.path.expanduser(target)
+        if not os.path.isdir(path):
+            return ["train"]  # `open` refuses it.
+        present = [entry for entry in _entries(path) if _is_folder(entry)]
+        if not SPLIT_FOLDERS.issuperset(entry.name for entry in present):
+            return ["train"]
+        filled = sorted(entry.name for entry in present if _holds_image(entry.path))
+        return filled or ["train"]
+
     def open(self, target, request):
         """Find the images below the path `target`: FolderSource."""
         request.require_channels_of_files()
@@ -146,7 +157,9 @@ class Folder(SourceKind):
         report_left_out(left_out, len(files) - len(bad), name)
         corrupt, allowed = list(bad), request.max_corrupt_fraction
         refuse_unreadable(corrupt, len(files), allowed, name, left_out)
-        good = np.array([place for place in range(len(files)) if place not in reasons])
+        good = np.array(
+            [place for place in range(len(files)) if place not in reasons], np.int64
+        )
         source = FolderSource(
             name,
             folder,
