@@ -298,4 +298,6 @@ def _accuracy_lines(found, others):
     known = found.labels >= 0
     if known.any():
         right = found.probabilities.argmax(axis=1)[known] == found.labels[known]
-        yield f"Accuracy    {100 * right.mean():.1f} % of {known.sum():,} labelled images"
+        yield (
+            f"Accuracy    {100 * right.mean():.1f} % of {known.sum():,} labelled images"
+        )
