@@ -85,6 +85,8 @@ def execute(verb, doc, sections, run, argv=None):
       signal's number when interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with contextlib.suppress(AttributeError):  # Not where a test has replaced it.
+        sys.stdout.reconfigure(errors="backslashreplace")  # As stderr: any name.
     try:
         wanted = {"--help", "-h", "--help=all"} & set(arguments)
         if wanted:

@@ -127,7 +127,8 @@ def _neighbours(train, test, features):
     shown = np.unique(np.concatenate([rows.ravel() for rows, _ in found.values()]))
     return neighbours_gallery(
         ImageRows(train.read_images(shown), train.labels[shown], None, train.classes),
-        ImageRows(test.read_images(queries), test.labels[queries], None, train.classes),
+        # The test images may show more classes than the training images.
+        ImageRows(test.read_images(queries), test.labels[queries], None, test.classes),
         np.arange(len(queries)),
         {
             name: (np.searchsorted(shown, rows), similarities)

@@ -126,6 +126,8 @@ def has_labels_to_test_on(options, chosen):
       bool.
     """
     options = options.with_flags(chosen)
+    level = LOG.level
+    LOG.setLevel(logging.ERROR)  # The run has told already what it left out.
     try:
         train = _open(options, options.split, None, memory_limit_bytes=0)
         try:
@@ -138,6 +140,8 @@ def has_labels_to_test_on(options, chosen):
             )
     except SimCLRError:
         return False
+    finally:
+        LOG.setLevel(level)
     return True
 
 

@@ -62,7 +62,7 @@ class Source(abc.ABC):
                 f"`{name}` must hold at least 1 readable image. "
                 + received_text(num_examples=num_examples, corrupt=len(corrupt))
             )
-        self.name = name
+        self.name = printable(name)
         self.split = split
         self.num_examples = int(num_examples)
         self.labels = class_labels(labels, self.num_examples, name)

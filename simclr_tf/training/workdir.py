@@ -47,6 +47,7 @@ WARM_START_FILE = "warm_start.json"
 # The images by name: the fingerprint in config.json shows that some have changed since,
 # the list shows which.
 IMAGE_LIST_FILE = "images.jsonl.gz"
+NETWORK_FILE = "network.json"  # The config of a user's Keras 3 network.
 _OWN_FILES = (
     LEFT_OUT_FILE,
     CONFIG_FILE,
@@ -54,6 +55,7 @@ _OWN_FILES = (
     SUMMARY_FILE,
     WARM_START_FILE,
     IMAGE_LIST_FILE,
+    NETWORK_FILE,
     _PROBE,
 )
 _OF_DATA = ("num_examples", "channels", "fingerprint")
@@ -252,7 +254,7 @@ class Workdir:
     def _forget_untrained(self):
         """Remove what the start of a run leaves; `config.json` is overwritten."""
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
-        for name in (WARM_START_FILE, IMAGE_LIST_FILE):
+        for name in (WARM_START_FILE, IMAGE_LIST_FILE, NETWORK_FILE):
             (self.path / name).unlink(missing_ok=True)
 
     def _conflict(self, config, data, files):
