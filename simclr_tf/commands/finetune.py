@@ -4,17 +4,17 @@ import re
 import time
 
 from simclr_tf.commands.encoder_at import open_encoder, output_folder
-from simclr_tf.commands.labelled_data import labelled_data
+from simclr_tf.commands.labelled_data import labelled_data, warn_of_small_classes
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
 from simclr_tf.distribution import is_chief, make_strategy
-from simclr_tf.errors import ConfigError, require
-from simclr_tf.evaluation import FINETUNE_FILE, Results, write_results
+from simclr_tf.errors import ConfigError, DataError, require
+from simclr_tf.evaluation import FINETUNE_FILE, Results, read_results, write_results
 from simclr_tf.evaluation.few_labels import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
-from simclr_tf.files import whole_file, write_atomically
+from simclr_tf.files import plain_reason, whole_file, write_atomically
 from simclr_tf.locks import sole_writer
 from simclr_tf.markdown import prose
 from simclr_tf.report.result_figures import accuracy_against_labels
@@ -34,8 +34,9 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
     Writes finetune.json (the schema of every evaluation), finetune.md, finetune.png,
     and for each budget the network fine-tuned with the first seed,
     classifiers/BUDGET/classifier.keras. Each finished training is kept in
-    finetune_runs.jsonl: the same call continues after an interruption, and further
-    budgets, methods and seeds are added to the earlier results.
+    finetune_runs.jsonl: the same call continues after an interruption. Further budgets
+    and methods are added to the earlier results; those that are measured again replace
+    them.
 
     Args:
       options: simclr_tf.config.finetune.FineTuneOptions.
@@ -73,6 +74,8 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
             image_size_pixels=data.image_size_pixels,
             strategy=strategy,
         )
+        for budget in options.budgets():
+            warn_of_small_classes(protocol.train, budget.get("per_class") or 0)
         log = RunLog(folder / RUNS_FILE, {"data": data.source, **protocol.identity()})
         measurements = protocol.measure(
             [LabelBudget(**budget) for budget in options.budgets()],
@@ -88,15 +91,17 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
                 folder, budget, network, protocol.record
             ),
         )
+        earlier = earlier_rows(folder / FINETUNE_FILE, log, say)
         results = Results(
             data.source,
             place.name,
-            measurements,
+            withearlier_rows(measurements, earlier),
             command=command,
             options=to_dict(options),
             versions=versions(),
             wall_seconds=round(time.monotonic() - started, 3),
             step=place.step,
+            not_measured=protocol.not_measured,
         )
         write_results(folder / FINETUNE_FILE, results)
         table = finetune_markdown(results)
@@ -108,6 +113,42 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
         except ConfigError as error:  # matplotlib is an extra.
             say(f"No plot: {error}")
     return results
+
+
+def withearlier_rows(measurements, earlier):
+    """Add the rows of a table that were not measured again, ordered by their labels.
+
+    Args:
+      measurements: tuple of Measurement, each of a budget and a method.
+      earlier: tuple of Measurement of the same encoder, data and settings.
+
+    Returns:
+      tuple of Measurement.
+    """
+    new = {(m.settings["budget"], m.representation) for m in measurements}
+    kept = [m for m in earlier if (m.settings["budget"], m.representation) not in new]
+    return tuple(sorted([*kept, *measurements], key=lambda m: m.num_train_labels))
+
+
+def earlier_rows(path, log, say):
+    """Read the measurements of earlier calls.
+
+    Args:
+      path: pathlib.Path of finetune.json; it need not exist.
+      log: RunLog; rows whose runs it does not hold are of other settings, and left out.
+      say: function that prints a line (str), if the file cannot be read.
+
+    Returns:
+      tuple of Measurement.
+    """
+    if not path.exists():
+        return ()
+    try:
+        found = read_results(path).measurements
+        return tuple(m for m in found if log.holds(m))
+    except (DataError, KeyError, TypeError, ValueError) as error:
+        say(f"The earlier results are not kept: {plain_reason(error)}.")
+        return ()
 
 
 def one_process_strategy(options, what):

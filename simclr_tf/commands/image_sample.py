@@ -5,8 +5,9 @@ import itertools
 
 import numpy as np
 
-from simclr_tf.commands.labelled_data import hold_out
+from simclr_tf.commands.labelled_data import with_chosen
 from simclr_tf.data import evaluation_batches, open_source, plain_errors
+from simclr_tf.data.label_budgets import hold_out
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.evaluation import extract_features
 from simclr_tf.report.thumbnails import thumbnails
@@ -60,11 +61,7 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
       SimCLRError: images that cannot be opened.
     """
     allowed = {"data.max_corrupt_fraction": 1.0}  # A page has notes instead.
-    options = options.with_flags({**allowed, **chosen})
-    if options.source.startswith("python:"):
-        raise ConfigError(
-            "The images of this run were a Python object: choose images with --data."
-        )
+    options = with_chosen(options, {**allowed, **chosen})
     train = _open(options, options.split, channels)
     rng = np.random.default_rng(seed)
     try:

@@ -4,11 +4,12 @@ import logging
 
 import numpy as np
 
-from simclr_tf.data import kind_of, label_subset, open_source
+from simclr_tf.data import kind_of, open_source
+from simclr_tf.data.class_labels import same_numbering
+from simclr_tf.data.label_budgets import TEST_FRACTION, hold_out
 from simclr_tf.errors import ConfigError, DataError, SimCLRError
 
 LOG = logging.getLogger("simclr_tf")
-HELD_OUT_FRACTION = 0.2
 _NAMED = 5
 
 
@@ -28,12 +29,7 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
     Raises:
       SimCLRError: images without labels, or a missing split.
     """
-    options = options.with_flags(chosen)
-    if options.source.startswith("python:"):
-        raise ConfigError(
-            "The images of this run were a Python object: choose labelled images with "
-            "--data."
-        )
+    options = with_chosen(options, chosen)
     if may_hold_out is None:
         may_hold_out = kind_of(options.source)[0].may_hold_out
     train = _open(options, options.split, channels)
@@ -46,13 +42,35 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
             "%s Testing on %.0f %% of the images of `%s`, held out from the "
             "probes (not from the pretraining).",
             error,
-            100 * HELD_OUT_FRACTION,
+            100 * TEST_FRACTION,
             options.split,
         )
         learn, held_out = hold_out(train.labels)
         train, test = train.subset(learn), train.subset(held_out)
+    train, test = same_numbering(train, test)
     compare_classes(train, test)
     return train, test, options
+
+
+def with_chosen(options, chosen):
+    """Change the options of a run's images.
+
+    Args:
+      options: DataConfig of the run.
+      chosen: dict of flag to value, what differs.
+
+    Returns:
+      DataConfig.
+
+    Raises:
+      ConfigError: the images of the run were a Python object, and none are chosen.
+    """
+    options = options.with_flags(chosen)
+    if options.source.startswith("python:"):
+        raise ConfigError(
+            "The images of this run were a Python object: choose images with --data."
+        )
+    return options
 
 
 def compare_classes(train, test):
@@ -91,6 +109,26 @@ def compare_classes(train, test):
         )
 
 
+def warn_of_small_classes(source, per_class):
+    """Warn of classes that have fewer labels than a budget takes of each class.
+
+    Args:
+      source: Source with labels.
+      per_class: int.
+    """
+    labels, counts = np.unique(source.labels[source.labels >= 0], return_counts=True)
+    small = labels[counts < per_class]
+    if len(small):
+        LOG.warning(
+            "%d of %d classes have fewer than %d labelled training images: all of "
+            "theirs are used (%s).",
+            len(small),
+            len(labels),
+            per_class,
+            _named(source, small),
+        )
+
+
 def _named(source, labels):
     """Name some classes: `cats, dogs, mice and 4 more`."""
     names = ", ".join(source.class_name(label) for label in labels[:_NAMED])
@@ -110,6 +148,8 @@ def has_labels_to_test_on(options, chosen):
       bool.
     """
     options = options.with_flags(chosen)
+    level = LOG.level
+    LOG.setLevel(logging.ERROR)  # The run has told already what it left out.
     try:
         train = _open(options, options.split, None, memory_limit_bytes=0)
         try:
@@ -122,26 +162,9 @@ def has_labels_to_test_on(options, chosen):
             )
     except SimCLRError:
         return False
+    finally:
+        LOG.setLevel(level)
     return True
-
-
-def hold_out(labels):
-    """Choose the test images of a set without a test split: a fifth of each class.
-
-    All verbs and the page of a run use this function, so they test on the same images.
-
-    Args:
-      labels: int array `[n]`, -1 for unlabelled; some are labelled.
-
-    Returns:
-      (learn, test): int64 arrays of rows; unlabelled rows are in neither.
-
-    Example:
-      >>> [len(rows) for rows in hold_out(np.repeat([0, 1, -1], [50, 30, 9]))]
-      [64, 16]
-    """
-    learn = label_subset(labels, fraction=1 - HELD_OUT_FRACTION, seed=0)
-    return learn, np.setdiff1d(np.flatnonzero(labels >= 0), learn)
 
 
 def _open(options, split, channels, **limits):

@@ -61,7 +61,11 @@ class DistillConfig(Section):
         "Labelled images to test teacher and student on; those of --data if unset.",
         common=True,
     )
-    test_split: str = option("test", "Split to test on.")
+    test_split: str | None = option(
+        None,
+        "Split to test on; test if unset. If the data set has none, a fifth of its "
+        "training images is held out, and the student does not learn from them.",
+    )
     data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
     image_size_pixels: ImageSize | None = option(
         None,
@@ -193,7 +197,8 @@ class DistillConfig(Section):
                 source=self.data,
                 split=self.split,
                 data_dir=self.data_dir,
-                labels="none" if self.alpha == 1 else "auto",
+                # A slice of labelled images is cut with its share of each class.
+                labels="none" if self.alpha == 1 and "[" not in self.split else "auto",
                 channels=channels,
                 image_size_pixels=self.image_size_pixels,
                 max_corrupt_fraction=self.max_corrupt_fraction,

@@ -36,8 +36,8 @@ DEFAULT_PROTOCOLS = ("knn", "linear", "few")
 
 
 @dataclass(frozen=True)
-class MeasuredEncoder(Section):
-    """The encoder, and the labelled images to measure it on."""
+class ChosenEncoder(Section):
+    """An encoder: of a run, of an export, of the zoo, or of a file."""
 
     workdir: str | None = option(
         None,
@@ -49,6 +49,26 @@ class MeasuredEncoder(Section):
         "Instead of --workdir: an export's folder, zoo:NAME, or a Keras file.",
         common=True,
     )
+
+    def check(self) -> None:
+        require(
+            bool(self.workdir) != bool(self.encoder),
+            "Exactly one of --workdir and --encoder is required: the folder of a run, "
+            "or an encoder to load.",
+            workdir=self.workdir,
+            encoder=self.encoder,
+        )
+
+    @property
+    def path(self):
+        """str, path of the encoder."""
+        return self.workdir or self.encoder
+
+
+@dataclass(frozen=True)
+class MeasuredEncoder(ChosenEncoder):
+    """The encoder, and the labelled images to measure it on."""
+
     split: str | None = option(None, "Split to learn on; the run's if unset.")
     test_split: str | None = option(
         None,
@@ -74,19 +94,8 @@ class MeasuredEncoder(Section):
     )
 
     def check(self) -> None:
-        require(
-            bool(self.workdir) != bool(self.encoder),
-            "Exactly one of --workdir and --encoder is required: the folder of a run, "
-            "or an encoder to load.",
-            workdir=self.workdir,
-            encoder=self.encoder,
-        )
+        ChosenEncoder.check(self)
         require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
-
-    @property
-    def path(self):
-        """str, path of the encoder."""
-        return self.workdir or self.encoder
 
     def chosen(self):
         """Return the flags of the images that differ from the run's, as a dict."""

@@ -111,7 +111,7 @@ def refuse_unreadable(corrupt, total, allowed, name, left_out):
     enough = math.ceil(1000 * len(corrupt) / total) / 1000
     way_out = (
         f", or leave them out with --data.max_corrupt_fraction={enough:g}"
-        if total - len(corrupt) >= 2
+        if len(corrupt) < total
         else ""
     )
     raise DataError(

@@ -180,10 +180,21 @@ def _collect(batches, represent):
             "or none must have labels."
         )
     return (
-        np.concatenate(features),
+        _joined(features),
         np.concatenate(labels) if labels else None,
         np.concatenate(ids),
     )
+
+
+def _joined(blocks):
+    """Concatenate arrays, and empty the list on the way: no row is in memory twice."""
+    joined = np.empty([sum(map(len, blocks)), *blocks[0].shape[1:]], np.float32)
+    end = len(joined)
+    while blocks:
+        block = blocks.pop()
+        joined[end - len(block) : end] = block
+        end -= len(block)
+    return joined
 
 
 def _float_images(images):

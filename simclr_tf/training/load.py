@@ -19,7 +19,13 @@ from simclr_tf.encoder_zoo import (
     read_export_record,
     undamaged_export_record,
 )
-from simclr_tf.errors import DataError, WorkdirError, require
+from simclr_tf.errors import (
+    ConfigError,
+    DataError,
+    WorkdirError,
+    received_text,
+    require,
+)
 from simclr_tf.models import family_of, fitting_encoder, with_endpoints
 from simclr_tf.training.assembly import build_encoder
 from simclr_tf.training.checkpoints import MANIFEST, CheckpointStore, open_checkpoint
@@ -37,6 +43,7 @@ from simclr_tf.training.keras_files import (
     ENCODER_FILE,
     SUFFIXES,
     encoder_of_keras_file,
+    kept_network,
 )
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, Workdir
 
@@ -84,6 +91,34 @@ class PathContents:
                 f"pretrain --workdir={self.path}` reach the end of an epoch."
             )
         return found
+
+    def at_step(self, step):
+        """Choose the checkpoint of a step instead of the newest.
+
+        Args:
+          step: int, or None for no choice.
+
+        Returns:
+          PathContents.
+
+        Raises:
+          ConfigError: the path is not a run, or has no checkpoint of this step.
+        """
+        if step is None:
+            return self
+        require(
+            self.is_run,
+            "--step chooses a checkpoint of a run: give the run with --workdir.",
+            step=step,
+        )
+        path = CheckpointStore(self.checkpoints).path_of(step)
+        if not path.is_dir():
+            there = [int(p.name[5:]) for p in CheckpointStore(self.checkpoints).paths()]
+            raise ConfigError(
+                f"{self.path} has no checkpoint of this step; it has those of "
+                f"{', '.join(map(str, there)) or 'none'}. " + received_text(step=step)
+            )
+        return dataclasses.replace(self, checkpoints=path)
 
     def config(self):
         """Read the Config that the encoder was trained with; None if it is not known.
@@ -272,6 +307,8 @@ def _encoder_of_run(place, encoder):
         )
     checkpoint = place.checkpoint
     record, config = place.workdir.read(), place.workdir.config()
+    if encoder is None:
+        encoder = kept_network(place.workdir)
     if encoder is None:
         options = config.encoder
         encoder = _built(place.workdir, family_of(options).without_download(options))

@@ -6,9 +6,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from simclr_tf.config.presets import get_preset
+from simclr_tf.config.schema import override
 from simclr_tf.data import evaluation_batches, open_source
 from simclr_tf.data.image_files import image_format
 from simclr_tf.errors import ConfigError, DataError
+from simclr_tf.training.batches import open_training_source
 
 
 def names(source):
@@ -174,10 +177,13 @@ def test_folder_of_text_files_is_refused_with_their_number(tmp_path):
         open_source(f"folder:{tmp_path}")
 
 
-def test_a_single_image_is_refused(tmp_path, save_photos):
+def test_a_single_image_can_be_opened_but_not_learned_from(tmp_path, save_photos):
     save_photos(tmp_path, "a.png")
-    with pytest.raises(DataError, match="at least 2"):
-        open_source(f"folder:{tmp_path}")
+    data = f"folder:{tmp_path}"
+    assert open_source(data).num_examples == 1
+    config = override(get_preset("demo"), {"data.source": data})
+    with pytest.raises(DataError, match="at least 2 readable.*compares images"):
+        open_training_source(config)
 
 
 def test_more_channels_than_three_are_refused_for_files(tmp_path, save_photos):

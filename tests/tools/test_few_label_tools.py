@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.commands.finetune import earlier_rows
 from simclr_tf.evaluation import read_results
+from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import saved_model
 from simclr_tf.tools import command_line
 from simclr_tf.training.classifier_records import ClassifierRecord, classifier_record
@@ -95,6 +97,38 @@ def test_finetune_writes_numbers_table_plot_and_classifiers(places, capsys):
     assert network.input_shape == (None, None, None, 1)
     record = classifier_record(run / "classifiers" / "4_a_class" / "classifier.keras")
     assert record == ClassifierRecord(("dim", "bright é"), 8)
+
+
+def test_a_second_budget_joins_the_table_and_the_same_one_replaces_its_row(
+    places, capsys
+):
+    """After the first test, whose rows stay."""
+    run, own, _ = places
+    first = read_results(run / "finetune.json").measurements
+    same = [f"--workdir={run}", f"--data={own}", "--head_layer=1", "--layer_decay=0.5"]
+    same += [*TRAINING, "--methods=linear"]
+    assert command_line.main(["finetune", *same, "--label_fraction=0.5"]) == 0
+    told = capsys.readouterr().out
+    second = read_results(run / "finetune.json").measurements
+    assert [m for m in second if m.settings["budget"] == "4 a class"] == list(first)
+    assert [m.num_train_labels for m in second] == [8, 8, 16]
+    table = (run / "finetune.md").read_text()
+    assert table.split("\n\n", 1)[1].strip() in told
+    assert "| 4 a class" in table and "| 50 %" in table
+    assert "over 1 to 2 seeds, of one seed in brackets 95 % intervals" in table
+    assert command_line.main(["finetune", *same, "--labels_per_class=4"]) == 0
+    third = read_results(run / "finetune.json").measurements
+    (frozen,) = [m for m in third if m.num_train_labels == 8 and "frozen" in str(m)]
+    assert frozen.settings["seeds"] == [0] and len(third) == 3
+    assert first[0] in third and second[2] in third
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"schema": "simclr_tf.evaluation"}'])
+def test_results_that_cannot_be_read_are_not_kept_and_that_is_said(text, tmp_path):
+    (tmp_path / "finetune.json").write_text(text)
+    told = []
+    assert earlier_rows(tmp_path / "finetune.json", RunLog(None, {}), told.append) == ()
+    assert len(told) == 1 and told[0].startswith("The earlier results are not kept: ")
 
 
 def test_a_fine_tuned_network_is_exported_with_its_logits(

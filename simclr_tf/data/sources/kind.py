@@ -51,6 +51,21 @@ class SourceKind:
         """
         raise NotImplementedError
 
+    def split_names(self, target, data_dir=None):
+        """List the splits that a data set has, in the order of their names.
+
+        Args:
+          target: str, the text after the colon; not empty.
+          data_dir: str or None, folder of TensorFlow Datasets.
+
+        Returns:
+          list of str.
+
+        Raises:
+          DataError: the target is missing or damaged.
+        """
+        return ["train"]
+
     def recognises(self, text):
         """Tell whether a text without a scheme looks like a target of this kind."""
         return False

@@ -100,6 +100,10 @@ class TFDS(SourceKind):
     packages = {"tensorflow_datasets": "tensorflow-datasets"}
     licences = {"fashion_mnist": FASHION_MNIST_LICENCE}
 
+    def split_names(self, target, data_dir=None):
+        """List the splits of a prepared data set."""
+        return sorted(_prepared_builder(target, f"tfds:{target}", data_dir).info.splits)
+
     def open(self, target, request):
         """Index the files of a prepared data set in TFRecord format."""
         request.require_channels_of_files()
