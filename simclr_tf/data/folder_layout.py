@@ -151,6 +151,28 @@ def folder_of_split(path: str, part: str, name: str) -> tuple[str, dict[str, str
     }
 
 
+def split_names(path: str) -> list[str]:
+    """List the folders of splits that hold images.
+
+    Args:
+      path: str.
+
+    Returns:
+      list of str; `train` alone where the folders are no splits, or it is unclear what
+      they are (`folder_of_split` refuses it).
+    """
+    if not os.path.isdir(path):
+        return ["train"]
+    folders = [entry for entry in entries(path) if is_folder(entry)]
+    filled = sorted(entry.name for entry in folders if holds_image(entry.path))
+    splits = [folder for folder in filled if folder.lower() in SPLIT_FOLDERS]
+    try:
+        is_one = not splits or folder_of_split(path, "train", "")[0] == path
+    except DataError:  # No training images, or unclear.
+        is_one = splits != filled
+    return ["train"] if is_one else splits
+
+
 def _spelled(splits, part):
     """Find the folders of a split: spelled so in any capitals, else in other words."""
     for matches in (

@@ -143,6 +143,8 @@ class PretrainingRun:
                     self.source.files,
                     self.precision.record(),
                 )
+                for line in workdir.follow_images(self.config):
+                    self.say(f"Images      {line}")
                 keep_network(workdir.path, self.model.encoder, self.say)
                 store.remove_unfinished()
                 write_left_out(workdir.path / LEFT_OUT_FILE, *self._sources())

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from simclr_tf.data import open_source
+from simclr_tf.data import SOURCES, open_source
 from simclr_tf.errors import DataError
 
 BOTH = ("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.png")
@@ -112,6 +112,21 @@ def test_unclear_layouts_stop_in_one_line_that_names_what_was_found(
     with pytest.raises(DataError, match=words) as error:
         open_source(f"folder:{tmp_path}")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("paths", "splits"),
+    [
+        ((*BOTH, "more/1.png", "__MACOSX/1.png"), ["test", "train"]),
+        (("Test/1.png",), ["Test"]),
+        (("bus/1.png", "car/1.png", "train/1.png"), ["train"]),
+        (("a/1.png", "b/1.png", "test/1.png"), ["train"]),
+        (("1.png",), ["train"]),
+    ],
+)
+def test_the_splits_of_a_folder_are_listed(tmp_path, save_photos, paths, splits):
+    save_photos(tmp_path, *paths)
+    assert SOURCES["folder"].split_names(str(tmp_path)) == splits
 
 
 def test_a_stray_picture_beside_classes_has_no_label(tmp_path, save_photos, caplog):

@@ -11,6 +11,7 @@ from simclr_tf.data.folder_layout import (
     is_image_name,
     labels_of_folders,
     refuse_inner_splits,
+    split_names,
 )
 from simclr_tf.data.image_files import inspect_files
 from simclr_tf.data.left_out import NO_IMAGE_NAME, report_left_out
@@ -111,15 +112,8 @@ class Folder(SourceKind):
         return os.path.isdir(text)
 
     def split_names(self, target, data_dir=None):
-        """List the sub-folders with images, if all are named after splits."""
-        path = os.path.expanduser(target)
-        if not os.path.isdir(path):
-            return ["train"]  # `open` refuses it.
-        present = [entry for entry in _entries(path) if _is_folder(entry)]
-        if not SPLIT_FOLDERS.issuperset(entry.name for entry in present):
-            return ["train"]
-        filled = sorted(entry.name for entry in present if _holds_image(entry.path))
-        return filled or ["train"]
+        """List the folders of splits that hold images; `train` where there are none."""
+        return split_names(os.path.expanduser(target))
 
     def open(self, target, request):
         """Find the images below the path `target`: FolderSource."""
