@@ -7,12 +7,12 @@ labelled, and an EvaluateConfig. It returns the fields that depend on the protoc
 import numpy as np
 
 from simclr_tf.evaluation.blas_threads import threads_for
-from simclr_tf.metrics.knn import knn_classify
 from simclr_tf.evaluation.linear_probe import few_label_probe, linear_probe
 from simclr_tf.evaluation.linear_sgd import BASE_LEARNING_RATES, linear_sgd_probe
 from simclr_tf.evaluation.logistic import named_l2_values
 from simclr_tf.evaluation.results import wilson_interval
 from simclr_tf.evaluation.ridge import fit_ridge
+from simclr_tf.metrics.knn import knn_classify
 
 
 def measure_knn(train, test, config):
