@@ -38,7 +38,7 @@ def run(given):
         card["data_licence"] = options.data_licence
     encoder, card, parts = _encoder_and_heads(options, workdir, card)
     if options.with_preprocessing:
-        parts["image_size_pixels"] = workdir.config().data.image_size_pixels
+        parts["image_size_pixels"] = card["image_size_pixels"]
     used = to_dict(options)
     exported = export_saved_model(
         encoder,
@@ -63,8 +63,8 @@ def run(given):
 
 
 def _encoder_and_heads(options, workdir, card):
-    """Load (encoder, its card, the heads that go with it as keyword arguments)."""
-    from simclr_tf.commands.run_card import fine_tuned_card
+    """Load (encoder, its card, keyword arguments: its heads, names of classes)."""
+    from simclr_tf.commands.run_card import fine_tuned_card, names_of_probe
     from simclr_tf.models import split_classifier
     from simclr_tf.training import (
         load_classifier,
@@ -72,15 +72,20 @@ def _encoder_and_heads(options, workdir, card):
         load_probe,
         load_projection_head,
     )
+    from simclr_tf.training.classifier_records import classifier_record
+    from simclr_tf.training.keras_files import classifier_file
 
     if options.classifier:
         encoder, head = split_classifier(load_classifier(options.classifier))
-        return encoder, fine_tuned_card(card, options.classifier), {"classifier": head}
+        record = classifier_record(classifier_file(options.classifier))
+        card = fine_tuned_card(card, options.classifier, record)
+        return encoder, card, {"classifier": head, "class_names": record.class_names}
     encoder, heads = load_encoder(options.workdir), {}
     if options.with_projection_head:
         heads["projection_head"] = load_projection_head(workdir, encoder)
     if options.with_probe:
-        heads["classifier"] = load_probe(workdir, encoder)
+        heads["classifier"] = probe = load_probe(workdir, encoder)
+        heads["class_names"] = names_of_probe(workdir, probe.units)
     return encoder, card, heads
 
 

@@ -13,6 +13,7 @@ import pathlib
 import sys
 
 from simclr_tf.config import Config, from_dict
+from simclr_tf.config.image_size import size_text
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.pretrain import PretrainOptions
 from simclr_tf.config.schema import differences, override
@@ -111,11 +112,16 @@ def stored_config(workdir):
 def _origin(workdir, stored, config):
     """Describe which options a continued run takes, and which differ from the run's."""
     base = get_preset(stored.preset) if stored.preset in PRESETS else Config()
-    own = [f"{name}={new}" for name, _, new in differences(base, stored)]
-    now = [f"{name}={new}" for name, _, new in differences(stored, config)]
+    own = [_shown(name, new) for name, _, new in differences(base, stored)]
+    now = [_shown(name, new) for name, _, new in differences(stored, config)]
     options = ", ".join([f"preset {stored.preset}" if stored.preset else "", *own])
     changed = f"; now {', '.join(now)}" if now else ""
     return f"Options     of {workdir}/config.json: {options.lstrip(', ')}{changed}"
+
+
+def _shown(name, value):
+    is_size = value is not None and name.endswith("image_size_pixels")
+    return f"{name}={size_text(value) if is_size else value}"
 
 
 def main(argv=None):

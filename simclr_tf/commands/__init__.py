@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         benchmark_and_report as benchmark_and_report,
     )
     from simclr_tf.commands.distill import distill_and_report as distill_and_report
+    from simclr_tf.commands.embed import embed_and_report as embed_and_report
     from simclr_tf.commands.evaluate import evaluate_and_report as evaluate_and_report
     from simclr_tf.commands.finetune import finetune_and_report as finetune_and_report
     from simclr_tf.commands.report import report_of_runs as report_of_runs

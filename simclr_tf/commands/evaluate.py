@@ -9,6 +9,7 @@ from simclr_tf.commands.labelled_data import labelled_data
 from simclr_tf.commands.view_pairs import view_pairs
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import ArraySource, evaluation_batches, plain_errors
+from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
 from simclr_tf.errors import ConfigError
 from simclr_tf.evaluation import (
     EVALUATION_FILE,
@@ -55,15 +56,17 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
     folder = output_folder(options)
     chosen = options.chosen()
     place = open_encoder(options, chosen, encoder)
-    train, test, data = labelled_data(
-        place.config.data, chosen, channels=place.channels
-    )
+    left_out = folder / f"evaluate_{LEFT_OUT_FILE}"
+    with left_out_listed(left_out):
+        train, test, data = labelled_data(
+            place.config.data, chosen, channels=place.channels
+        )
     check_labels(options, train.labels, test.labels)
     before = None
     if place.is_run and family_of(place.config.encoder).can_build:
         before = untrained_encoder(Workdir(place.path))
     size, features = data.image_size_pixels, {}
-    with plain_errors():
+    with left_out_listed(left_out, train, test), plain_errors():
         results = compare(
             place.encoder,
             before,

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.schema import (
     LARGEST_SIDE,
     Section,
     option,
-    require_at_least_one,
     require_not_negative,
 )
 from simclr_tf.errors import require
@@ -142,9 +142,10 @@ class ConvertOptions(Section):
         "Training data of the encoder, for the record and as the default of evaluate, "
         "e.g. tfds:imagenet2012.",
     )
-    image_size_pixels: int | None = option(
+    image_size_pixels: ImageSize | None = option(
         None,
-        "Size of the training images; 224, or 32 for a small stem, if unset.",
+        "Size of the training images, such as 224 or 64x96; 224, or 32 for a small "
+        "stem, if unset.",
         largest=LARGEST_SIDE,
     )
 
@@ -155,7 +156,6 @@ class ConvertOptions(Section):
             "other formats of a run, see simclr-tf export.",
             target=self.target,
         )
-        require_at_least_one(image_size_pixels=self.image_size_pixels)
         require_not_negative(probe_layer=self.probe_layer)
         # No option is ignored silently.
         has_meaning = {

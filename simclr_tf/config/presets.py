@@ -16,6 +16,7 @@ from simclr_tf.config import (
     ProbeConfig,
     ProjectionHeadConfig,
 )
+from simclr_tf.config.method_presets import METHOD_PRESETS
 from simclr_tf.errors import unknown_choice
 
 
@@ -256,6 +257,7 @@ PRESETS = {
     "imagenet_resnet50_v2": imagenet_resnet50_v2,
     "imagenet_resnet50x4_v1": imagenet_resnet50x4_v1,
     "imagenet_resnet152x3_sk_v2": imagenet_resnet152x3_sk_v2,
+    **METHOD_PRESETS,
 }
 
 

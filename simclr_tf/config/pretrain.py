@@ -152,9 +152,18 @@ class ProbeConfig(Section):
     )
     split: str = option("train", "Split of `probe.data`.")
     batch_size: int = option(256, "Images a step from `probe.data`.")
+    knn_every_epochs: int | None = option(
+        None,
+        "Epochs between measurements of weighted kNN, with labelled training images "
+        "that are set aside as queries (up to 1,000, of up to 10,000 others); never if "
+        "unset.",
+        resumable=True,
+    )
 
     def check(self) -> None:
-        require_positive(batch_size=self.batch_size)
+        require_positive(
+            batch_size=self.batch_size, knn_every_epochs=self.knn_every_epochs
+        )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from simclr_tf.config.schema import (
     Section,
     option,
     require_at_least_one,
+    require_fraction,
     require_not_negative,
 )
 from simclr_tf.errors import require
@@ -37,6 +38,11 @@ class ReportOptions(Section):
         None, "Split of the test images; the run's if unset."
     )
     data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
+    max_corrupt_fraction: float = option(
+        1.0,
+        "Fraction of the images that may be unreadable; the page counts them.",
+        flag="data.max_corrupt_fraction",
+    )
     features: bool = option(
         True,
         "Load the encoder and images, for views, neighbours, maps and confusion; "
@@ -65,6 +71,7 @@ class ReportOptions(Section):
             map_images=self.map_images,
         )
         require_not_negative(seed=self.seed)
+        require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
 
     def target(self):
         """Return the file or folder to write."""
@@ -76,6 +83,8 @@ class ReportOptions(Section):
         """Return the options of the images that differ from the run's, as a dict."""
         names = ("data", "split", "test_split", "data_dir")
         values = {name: getattr(self, name) for name in names}
+        if self.max_corrupt_fraction < 1:
+            values["data.max_corrupt_fraction"] = self.max_corrupt_fraction
         return {name: value for name, value in values.items() if value is not None}
 
 

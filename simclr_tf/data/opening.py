@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ def open_source(
     channels: int | None = None,
     max_corrupt_fraction: float = 0.01,
     labelled: bool | str = "auto",
+    slices: str = "stratified",
     memory_limit_bytes: int = _GIBIBYTE,
     cache: ImageCache | None = None,
 ) -> Source | StreamSource:
@@ -56,6 +58,10 @@ def open_source(
         unreadable.
       labelled: `auto`, True, or False. For folders and tfds, see there. False drops
         the labels of any source.
+      slices: `stratified`: a part such as `train[:10%]` is a fixed random sample with
+        its share of each class; the parts on both sides of a cut have no image in
+        common. `in_order`: it is cut from the images in their own order. tfds always
+        has its own rule.
       memory_limit_bytes: int; image files of one size, and finite tf.data.Datasets, are
         decoded into memory if they take at most this many bytes. 0: never.
       cache: ImageCache for images that would be read from files in every epoch; None
@@ -83,6 +89,7 @@ def open_source(
         max_corrupt_fraction,
         labelled,
         memory_limit_bytes,
+        slices,
     )
     if isinstance(spec, (Source, StreamSource)):
         return spec
@@ -154,6 +161,12 @@ def licence_of(spec: str) -> str | None:
 def _open_text(spec, request):
     kind, target = kind_of(spec)
     kind.require_packages()
+    if request.labelled is False and "[" in request.split:
+        # A slice holds the same images with its labels and without.
+        try:
+            return kind.open(target, dataclasses.replace(request, labelled="auto"))
+        except DataError:
+            pass  # Labels that cannot be used: nothing can be sliced by them.
     return kind.open(target, request)
 
 
@@ -198,7 +211,7 @@ def _open_object(spec, request):
                 "A stream has no parts; use `.take` and `.skip` on the "
                 "data set. " + received_text(split=request.split)
             )
-        return cut(source, bounds, request.split)
+        return cut(source, bounds, request)
     pair = isinstance(spec, tuple) and len(spec) == 2
     images, labels = spec if pair else (spec, None)
     if not hasattr(images, "__array__"):
@@ -215,4 +228,4 @@ def _open_object(spec, request):
         split=part,
         max_corrupt_fraction=request.max_corrupt_fraction,
     )
-    return cut(source, bounds, request.split)
+    return cut(source, bounds, request)

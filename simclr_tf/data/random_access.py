@@ -10,13 +10,15 @@ from __future__ import annotations
 import abc
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from simclr_tf.array_types import Array, Tensor
 from simclr_tf.data.host_calls import on_host
-from simclr_tf.data.pixels import decode_image
+from simclr_tf.data.pixels import PLAIN_FORMATS, decode_image
 from simclr_tf.errors import DataError, received_text
+from simclr_tf.files import printable
 from simclr_tf.lazy import np, tf
 
 MOST_CLASSES = 2**20
@@ -36,6 +38,8 @@ class Source(abc.ABC):
       image_shape: (H, W, C) if all images have one size known beforehand, else None.
       corrupt: list of str, the images found unreadable so far.
       num_dropped: int, unreadable images left out when the source was opened.
+      left_out: dict of str to str: files that are not among the examples, and why;
+        `corrupt` and files that are no images.
       max_corrupt_fraction: float in [0, 1], limit above which a run stops.
     """
 
@@ -50,23 +54,26 @@ class Source(abc.ABC):
         split: str = "train",
         image_shape: tuple[int, int, int] | None = None,
         corrupt: Sequence[str] = (),
+        left_out: Mapping[str, str] = MappingProxyType({}),
         max_corrupt_fraction: float = 0.01,
     ) -> None:
-        if num_examples < 2:
+        if num_examples < 1:
             raise DataError(
-                f"`{name}` must hold at least 2 readable images: contrastive learning "
-                "compares images with each other. "
+                f"`{name}` must hold at least 1 readable image. "
                 + received_text(num_examples=num_examples, corrupt=len(corrupt))
             )
         self.name = name
         self.split = split
         self.num_examples = int(num_examples)
         self.labels = class_labels(labels, self.num_examples, name)
-        self.classes = None if classes is None else tuple(str(c) for c in classes)
+        self.classes = (
+            None if classes is None else tuple(printable(str(c)) for c in classes)
+        )
         self.channels = int(channels)
         self.image_shape = image_shape
         self.corrupt = list(corrupt)
         self.num_dropped = len(self.corrupt)
+        self.left_out = dict(left_out)
         self.max_corrupt_fraction = max_corrupt_fraction
         self._rows: Array | None = None
 
@@ -88,6 +95,11 @@ class Source(abc.ABC):
         if self.labels is None:
             return None
         return max(len(self.classes or ()), int(self.labels.max()) + 1)
+
+    def class_name(self, label: int) -> str:
+        """Name a class for a message: its name, or its number without names."""
+        named = self.classes is not None and 0 <= label < len(self.classes)
+        return self.classes[label] if named else str(int(label))  # type: ignore[index]
 
     def without_labels(self) -> None:
         """Drop the labels and the names of the classes."""
@@ -114,12 +126,12 @@ class Source(abc.ABC):
           Source with `num_examples` m.
 
         Raises:
-          DataError: if fewer than 2 examples are left.
+          DataError: if no example is left.
         """
         indices = np.asarray(indices, np.int64)
-        if len(indices) < 2:
+        if len(indices) < 1:
             raise DataError(
-                f"A part of `{self.name}` must hold at least 2 images. "
+                f"A part of `{self.name}` must hold at least 1 image. "
                 + received_text(split=split or self.split, num_examples=len(indices))
             )
         part = copy.copy(self)
@@ -210,7 +222,7 @@ class EncodedSource(Source):
     @property
     def is_plain(self) -> bool:
         """Whether TensorFlow is known to decode every file to what it shows."""
-        return self.formats is not None and set(self.formats) <= {"jpeg", "png"}
+        return self.formats is not None and set(self.formats) <= PLAIN_FORMATS
 
     def location_tensors(self, example: Tensor) -> tuple[Tensor, ...]:
         """Return the location of one example, `example` an int64 scalar tensor."""

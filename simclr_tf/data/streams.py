@@ -64,7 +64,7 @@ class StreamSource:
         self.num_examples = cardinality if cardinality >= 0 else None
         self.has_labels = len(spec) == 2
         self.labels, self.classes, self.num_classes = None, None, None
-        self.corrupt, self.num_dropped = [], 0
+        self.corrupt, self.num_dropped, self.left_out = [], 0, {}
         self.max_corrupt_fraction = max_corrupt_fraction
 
     def __repr__(self):
@@ -213,9 +213,9 @@ def _read_all(dataset, memory_limit_bytes, name):
             return None
         images.append(image)
         labels.extend(label)
-    if len(images) < 2:
+    if not images:
         raise DataError(
-            f"`{name}` must hold at least 2 images. "
+            f"`{name}` must hold at least 1 image. "
             + received_text(num_examples=len(images))
         )
     return np.stack(images), np.array(labels) if labels else None

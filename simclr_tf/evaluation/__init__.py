@@ -17,7 +17,7 @@ from simclr_tf.evaluation.comparison import (
 )
 from simclr_tf.evaluation.distillation import DISTILL_FILE, Distilled, distill
 from simclr_tf.evaluation.features import extract_features, raw_pixels
-from simclr_tf.evaluation.knn import knn_classify, nearest_neighbours
+from simclr_tf.metrics.knn import knn_classify, nearest_neighbours
 from simclr_tf.evaluation.linear_probe import (
     FewLabelProbe,
     LinearProbe,

@@ -20,6 +20,7 @@ from simclr_tf.evaluation.results import Measurement, wilson_interval
 from simclr_tf.evaluation.run_log import LabelRun, RunLog
 from simclr_tf.models import check_endpoint, classifier_network, fresh_copy
 from simclr_tf.models.classifier import check_head_layer
+from simclr_tf.training.classifier_records import ClassifierRecord, names_of_classes
 from simclr_tf.training.classifier_training import ClassifierTraining
 
 FINE_TUNED, FROM_SCRATCH, FROZEN, UNTRAINED_PROBE = METHODS.values()
@@ -38,10 +39,13 @@ class FewLabels:
       encoder: keras.Model, float images in [0, 1] to features; it is not changed.
       train, test: Source with labels.
       config: FineTuneConfig.
-      image_size_pixels: int, size of the encoder's input images.
+      image_size_pixels: int or (height, width) of the encoder's input images.
       projection_head: ProjectionHead, for `config.head_layer` > 0.
       strategy: tf.distribute.Strategy for the trainings.
       batch_size: int, images a step of inference.
+
+    Attributes:
+      record: ClassifierRecord of the networks that are trained.
 
     Raises:
       DataError: a source without labels.
@@ -70,6 +74,9 @@ class FewLabels:
         check_head_layer(projection_head, config.head_layer)
         self.encoder, self.train, self.test = encoder, train, test
         self.num_classes = max(train.num_classes, test.num_classes)
+        self.record = ClassifierRecord(
+            names_of_classes(self.num_classes, train, test), image_size_pixels
+        )
         self._config, self._head = config, projection_head
         self._size, self._strategy = image_size_pixels, strategy
         self._batch_size = batch_size

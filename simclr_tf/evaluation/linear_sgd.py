@@ -14,7 +14,7 @@ import numpy as np
 from simclr_tf.array_types import Array
 from simclr_tf.data.batch_schedule import BatchSchedule
 from simclr_tf.errors import NonFiniteError, require
-from simclr_tf.evaluation.features import check_labelled
+from simclr_tf.metrics.classification import check_labelled
 from simclr_tf.evaluation.linear_layers import LinearLayers
 from simclr_tf.evaluation.linear_probe import held_out_split
 from simclr_tf.evaluation.principal_axes import mean_and_factors

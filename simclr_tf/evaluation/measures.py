@@ -7,7 +7,7 @@ labelled, and an EvaluateConfig. It returns the fields that depend on the protoc
 import numpy as np
 
 from simclr_tf.evaluation.blas_threads import threads_for
-from simclr_tf.evaluation.knn import knn_classify
+from simclr_tf.metrics.knn import knn_classify
 from simclr_tf.evaluation.linear_probe import few_label_probe, linear_probe
 from simclr_tf.evaluation.linear_sgd import BASE_LEARNING_RATES, linear_sgd_probe
 from simclr_tf.evaluation.logistic import named_l2_values

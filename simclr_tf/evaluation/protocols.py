@@ -14,8 +14,8 @@ from simclr_tf.config.evaluate import PROTOCOLS, EvaluateConfig
 from simclr_tf.data.label_budgets import label_subset
 from simclr_tf.errors import DataError, require
 from simclr_tf.evaluation import measures
-from simclr_tf.evaluation.features import check_labelled
-from simclr_tf.evaluation.knn import check_k
+from simclr_tf.metrics.classification import check_labelled
+from simclr_tf.metrics.knn import check_k
 from simclr_tf.evaluation.linear_probe import HELD_OUT_FRACTION, held_out_split
 from simclr_tf.evaluation.results import Measurement
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from simclr_tf.array_types import Array
 from simclr_tf.errors import DataError, require
-from simclr_tf.evaluation.features import check_labelled
+from simclr_tf.metrics.classification import check_labelled
 from simclr_tf.evaluation.principal_axes import PrincipalAxes
 
 # Half decades from 0.01 to 100,000.

@@ -37,12 +37,14 @@ class Parts:
       network: dict of `describe_network`, or None.
       saved_model: path with saved_model.pb.
       cases: dict of `parity_cases`.
+      class_names: sequence of str, the name of each logit, or None.
     """
 
     encoder: object
     network: dict | None
     saved_model: object
     cases: dict
+    class_names: Sequence[str] | None = None
 
 
 SAVED_MODEL = "saved_model"
@@ -59,7 +61,7 @@ FORMATS = {
         converters.LITERT_FILE,
         converters.check_litert,
         lambda path, parts: converters.write_litert(
-            path, parts.saved_model, parts.cases
+            path, parts.saved_model, parts.cases, parts.class_names
         ),
         False,
     ),

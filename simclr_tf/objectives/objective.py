@@ -59,6 +59,14 @@ REPRESENTATION_FIGURES = (
         form=".1%",
     ),
     Figure(
+        "knn_accuracy",
+        "kNN accuracy (of labelled training images set aside)",
+        unit="fraction",
+        better="higher",
+        short="kNN",
+        form=".1%",
+    ),
+    Figure(
         "effective_rank", "effective rank of the features", "", "higher", form=".1f"
     ),
     Figure("alignment", "alignment of the projections", "", "lower"),

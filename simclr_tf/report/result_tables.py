@@ -209,9 +209,14 @@ def _difference(one, other):
 
 
 def _spread(results):
-    seeds = max((m.settings["seeds"] for m in results.measurements), key=len)
-    if len(seeds) > 1:
-        return f"mean ± standard deviation over {len(seeds)} seeds"
+    numbers = [len(m.settings["seeds"]) for m in results.measurements]
+    fewest, most = min(numbers), max(numbers)
+    if most > fewest:
+        seeds = f"{fewest} to {most} seeds"
+        single = ", of one seed in brackets 95 % intervals" if fewest == 1 else ""
+        return f"mean ± standard deviation over {seeds}{single}"
+    if most > 1:
+        return f"mean ± standard deviation over {most} seeds"
     return "one seed, in brackets 95 % intervals"
 
 

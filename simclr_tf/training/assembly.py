@@ -38,11 +38,11 @@ def precision_policy(precision):
 
 def build_encoder(config, channels, *, synchronized=False):
     """Build the untrained encoder of a config; the same weights for the same seed."""
-    options, size = config.encoder, config.data.image_size_pixels
+    options = config.encoder
     with precision_policy(config.precision):
         return family_of(options).build(
             options,
-            image_shape=(size, size, channels),
+            image_shape=config.data.image_shape(channels),
             synchronized=synchronized,
             seed=config.seed,
         )

@@ -17,6 +17,7 @@ from simclr_tf.config.schema import (
     to_dict,
     walk_options,
 )
+from simclr_tf.data.pixels import READING
 from simclr_tf.distribution import local_copies
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training.step_clock import StepCallback
@@ -44,6 +45,7 @@ def describe_data(model, source, probe_source):
         "classes": source.classes,
         "num_classes": None if probe is None else int(probe.units),
         "fingerprint": source.fingerprint(),
+        "reading": READING,
         "probe_fingerprint": (
             None if probe_source is None else probe_source.fingerprint()
         ),

@@ -97,20 +97,34 @@ def load_classifier(path: StrPath) -> Model:
     Raises:
       DataError: no such file, or it holds something else than a classifier.
     """
+    return load_keras_file(classifier_file(path), _checked)
+
+
+def classifier_file(path: StrPath) -> pathlib.Path:
+    """Find the Keras file of a classifier.
+
+    Args:
+      path: as for `load_classifier`.
+
+    Returns:
+      pathlib.Path of the file.
+
+    Raises:
+      DataError: no such file, or a folder without one.
+    """
     file = pathlib.Path(path).expanduser()
     if not file.exists():
         raise DataError(f"There is no classifier at {file}: the path does not exist.")
-    if file.is_dir():
-        folder = file
-        names = [n for n in (CLASSIFIER_FILE, STUDENT_FILE) if (folder / n).is_file()]
-        if not names:
-            raise DataError(
-                f"There is no classifier in {folder}: neither {CLASSIFIER_FILE} nor "
-                f"{STUDENT_FILE}. Fine-tuning keeps one for each label budget, in "
-                "classifiers/BUDGET."
-            )
-        file = folder / names[0]
-    return load_keras_file(file, _checked)
+    if not file.is_dir():
+        return file
+    for name in (CLASSIFIER_FILE, STUDENT_FILE):
+        if (file / name).is_file():
+            return file / name
+    raise DataError(
+        f"There is no classifier in {file}: neither {CLASSIFIER_FILE} nor "
+        f"{STUDENT_FILE}. Fine-tuning keeps one for each label budget, in "
+        "classifiers/BUDGET."
+    )
 
 
 def _checked(network):

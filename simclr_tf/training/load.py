@@ -19,7 +19,13 @@ from simclr_tf.encoder_zoo import (
     read_export_record,
     undamaged_export_record,
 )
-from simclr_tf.errors import DataError, WorkdirError, require
+from simclr_tf.errors import (
+    ConfigError,
+    DataError,
+    WorkdirError,
+    received_text,
+    require,
+)
 from simclr_tf.models import family_of, fitting_encoder, with_endpoints
 from simclr_tf.training.assembly import build_encoder
 from simclr_tf.training.checkpoints import MANIFEST, CheckpointStore, open_checkpoint
@@ -84,6 +90,34 @@ class PathContents:
                 f"pretrain --workdir={self.path}` reach the end of an epoch."
             )
         return found
+
+    def at_step(self, step):
+        """Choose the checkpoint of a step instead of the newest.
+
+        Args:
+          step: int, or None for no choice.
+
+        Returns:
+          PathContents.
+
+        Raises:
+          ConfigError: the path is not a run, or has no checkpoint of this step.
+        """
+        if step is None:
+            return self
+        require(
+            self.is_run,
+            "--step chooses a checkpoint of a run: give the run with --workdir.",
+            step=step,
+        )
+        path = CheckpointStore(self.checkpoints).path_of(step)
+        if not path.is_dir():
+            there = [int(p.name[5:]) for p in CheckpointStore(self.checkpoints).paths()]
+            raise ConfigError(
+                f"{self.path} has no checkpoint of this step; it has those of "
+                f"{', '.join(map(str, there)) or 'none'}. " + received_text(step=step)
+            )
+        return dataclasses.replace(self, checkpoints=path)
 
     def config(self):
         """Read the Config that the encoder was trained with; None if it is not known.
@@ -276,7 +310,7 @@ def _encoder_of_run(place, encoder):
         options = config.encoder
         encoder = _built(place.workdir, family_of(options).without_download(options))
     else:
-        size = config.data.image_size_pixels
-        encoder = fitting_encoder(encoder, (size, size, record["data"]["channels"]))
+        shape = config.data.image_shape(record["data"]["channels"])
+        encoder = fitting_encoder(encoder, shape)
     checkpoint.restore(model=tf.train.Checkpoint(encoder=encoder))
     return encoder

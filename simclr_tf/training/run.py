@@ -15,6 +15,7 @@ from simclr_tf.array_types import Model, StrPath
 from simclr_tf.config.presets import get_preset
 from simclr_tf.config.pretrain import idle_options
 from simclr_tf.config.schema import flatten, override
+from simclr_tf.data.left_out import left_out_listed
 from simclr_tf.distribution import (
     is_chief,
     make_strategy,
@@ -155,10 +156,11 @@ def pretrain_from_config(
     say = say if is_chief(strategy) else lambda line: None  # One worker prints.
     if origin is not None:
         say(origin)
-    source = open_training_source(config, data, say)
-    probe_source = open_probe_source(config, source.channels, say)
-    plan = plan_run(config, source)
     writes = place if is_chief(strategy) else None
+    with left_out_listed(None if writes is None else writes.may_list()):
+        source = open_training_source(config, data, say)
+        probe_source = open_probe_source(config, source.channels, say)
+    plan = plan_run(config, source)
     with (
         contextlib.nullcontext() if writes is None else writes.held(),
         named_lost_peers(strategy, lambda: how_to_continue(place and place.path)),
@@ -234,10 +236,9 @@ def _build(config, source, probe_source, encoder, plan, replicas):
             "online probe. Use --probe.data for one.",
             labelled.name,
         )
-    size = config.data.image_size_pixels
     model = assembly.build_model(
         config,
-        (size, size, source.channels),
+        config.data.image_shape(source.channels),
         num_classes=labelled.num_classes or None,
         encoder=encoder,
         synchronized=replicas > 1,

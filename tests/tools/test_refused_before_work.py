@@ -54,6 +54,7 @@ def no_work(monkeypatch):
     for name in (
         "simclr_tf.evaluation.comparison.extract_features",
         "simclr_tf.evaluation.few_labels.extract_features",
+        "simclr_tf.commands.embed.extract_features",
         "simclr_tf.training.classifier_training.ClassifierTraining.run",
         FIT,
         "simclr_tf.commands.show_views.view_pairs",
@@ -68,6 +69,7 @@ def no_work(monkeypatch):
 BASES = {
     "pretrain": [*TINY, "--data=npz:ok.npz", "--workdir=new"],
     "evaluate": ["--workdir=run", "--data=npz:ok.npz", "--output=out"],
+    "embed": ["--workdir=run", "--data=npz:ok.npz", "--output=out.npz"],
     "finetune": [
         "--workdir=run",
         "--data=npz:ok.npz",
@@ -126,6 +128,13 @@ WRONG = [
     ("evaluate", f"--batch_size={HUGE}", "at most"),
     ("evaluate", "--output=ok.npz", "Cannot write to ok.npz"),
     ("evaluate", "--data=npz:nowhere.npz", "No such file"),
+    ("embed", "--output=out.txt", "must end in one of .npz, .csv, .parquet"),
+    ("embed", "--output=ok.npz", "ok.npz exists already"),
+    ("embed", "--output=ok.npz/x.csv", "Cannot write to ok.npz"),
+    ("embed", "--step=9", "has no checkpoint of this step; it has those of 1."),
+    ("embed", "--split=test,nowhere", "x_nowhere"),
+    ("embed", "--data.max_corrupt_fraction=2", "`max_corrupt_fraction` must be in [0"),
+    ("embed", "--encoder=run", "Exactly one of --workdir and --encoder"),
     ("finetune", "--replicas=0", "`replicas` must be >= 1"),
     ("finetune", "--methods=", "needs at least one of fine_tune"),
     ("finetune", "--label_fraction=1e-9", "enough images to hold some out"),

@@ -167,6 +167,10 @@ def test_a_complete_run_is_not_trained_further(tmp_path):
     [
         ({"objective.temperature": 0.9}, "objective.temperature (there 0.2, now 0.9)"),
         ({"seed": 5}, "seed (there 0, now 5)"),
+        (
+            {"objective": "dcl"},
+            "another config: objective.name (there 'nt_xent', now 'dcl'). Use another",
+        ),
         ({"epochs": 2}, "epochs (there 1, now 2)"),  # The schedule would be another.
     ],
 )

@@ -3,16 +3,14 @@
 import os
 import stat
 
-from simclr_tf.data.corruption import (
-    check_corrupt_fraction,
-    report_dropped,
-    report_other_files,
-)
+from simclr_tf.data.corruption import refuse_unreadable
 from simclr_tf.data.image_files import inspect_files
+from simclr_tf.data.left_out import NO_IMAGE_NAME, report_left_out
 from simclr_tf.data.pillow_images import suffixes
 from simclr_tf.data.random_access import EncodedSource, grey_or_colour
 from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
 from simclr_tf.errors import DataError, received_text
+from simclr_tf.files import printable
 from simclr_tf.lazy import np, tf
 
 SPLIT_FOLDERS = frozenset(
@@ -70,7 +68,7 @@ class FolderSource(EncodedSource):
         self.channels = channels or grey_or_colour(self)
 
     def example_name(self, example):
-        return os.fsdecode(bytes(self._files[self.rows(np.int64(example))]))
+        return printable(os.fsdecode(bytes(self._files[self.rows(np.int64(example))])))
 
     def files(self):
         rows = self.rows(np.arange(self.num_examples))
@@ -121,6 +119,17 @@ class Folder(SourceKind):
         """Tell whether a text is the path of a folder."""
         return os.path.isdir(text)
 
+    def split_names(self, target, data_dir=None):
+        """List the sub-folders with images, if all are named after splits."""
+        path = os.path.expanduser(target)
+        if not os.path.isdir(path):
+            return ["train"]  # `open` refuses it.
+        present = [entry for entry in _entries(path) if _is_folder(entry)]
+        if not SPLIT_FOLDERS.issuperset(entry.name for entry in present):
+            return ["train"]
+        filled = sorted(entry.name for entry in present if _holds_image(entry.path))
+        return filled or ["train"]
+
     def open(self, target, request):
         """Find the images below the path `target`: FolderSource."""
         request.require_channels_of_files()
@@ -128,10 +137,9 @@ class Folder(SourceKind):
         part, bounds = parse_split(request.split)
         folder = _split_folder(path, part, name)
         files, sizes, others = scan_images(folder)
-        report_other_files(others, len(files), name)
         if not files:
             found = (
-                f"{len(others)} other files, e.g. {others[0]}"
+                f"{len(others)} other files, e.g. {printable(others[0])}"
                 if others
                 else "it is empty"
             )
@@ -144,12 +152,14 @@ class Folder(SourceKind):
         reasons, formats, checksums = inspect_files(
             [os.fsencode(os.path.join(folder, file)) for file in files]
         )
-        bad = [(files[place], reasons[place]) for place in sorted(reasons)]
-        report_dropped(bad, name)
-        corrupt = [file for file, _ in bad]
-        allowed = request.max_corrupt_fraction
-        check_corrupt_fraction(corrupt, len(files), allowed, name)
-        good = np.array([place for place in range(len(files)) if place not in reasons])
+        bad = {printable(files[place]): reasons[place] for place in sorted(reasons)}
+        left_out = {**bad, **dict.fromkeys(map(printable, others), NO_IMAGE_NAME)}
+        report_left_out(left_out, len(files) - len(bad), name)
+        corrupt, allowed = list(bad), request.max_corrupt_fraction
+        refuse_unreadable(corrupt, len(files), allowed, name, left_out)
+        good = np.array(
+            [place for place in range(len(files)) if place not in reasons], np.int64
+        )
         source = FolderSource(
             name,
             folder,
@@ -162,9 +172,10 @@ class Folder(SourceKind):
             classes=classes,
             split=part,
             corrupt=corrupt,
+            left_out=left_out,
             max_corrupt_fraction=allowed,
         )
-        return cut(source, bounds, request.split)
+        return cut(source, bounds, request)
 
 
 def scan_images(folder):

@@ -28,6 +28,17 @@ class Npz(SourceKind):
         """Tell whether a text is the name of an array file."""
         return text.endswith((".npz", ".npy"))
 
+    def split_names(self, target, data_dir=None):
+        """List the names NAME of the arrays `x_NAME`; only `train` of an `.npy`."""
+        path = os.path.expanduser(target)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = archive.namelist()
+        except (OSError, zipfile.BadZipFile):
+            return ["train"]  # An `.npy`, or what `open` refuses.
+        names = [m[2:-4] for m in members if m.startswith("x_") and m.endswith(".npy")]
+        return sorted(names) or ["train"]
+
     def open(self, target, request):
         """Open the array file at the path `target`: ArraySource."""
         path, name = os.path.expanduser(target), request.name
@@ -47,7 +58,7 @@ class Npz(SourceKind):
         source = ArraySource(
             name, images, labels, classes=classes, channels=request.channels, split=part
         )
-        return cut(source, bounds, request.split)
+        return cut(source, bounds, request)
 
 
 def _reason(error):

@@ -23,7 +23,8 @@ def config_of_architecture(architecture, *, data="unknown", image_size_pixels=No
     Args:
       architecture: Architecture.
       data: str, the training data.
-      image_size_pixels: int, or None for that of the stem (224, or 32).
+      image_size_pixels: int, (height, width), or None for that of the stem (224, or
+        32).
 
     Returns:
       Config.
