@@ -178,12 +178,13 @@ def warm_start(model, path, parts="encoder"):
     return result
 
 
-def check_same_network(options, path):
+def check_same_network(options, path, *, section="encoder"):
     """Refuse weights of a network that differs where no variable shows it.
 
     Args:
       options: EncoderOptions of the network that takes the weights.
       path: as in `inspect_path`.
+      section: str, of the options' flags.
 
     Raises:
       ConfigError: its images are scaled or its maps padded in another way.
@@ -196,8 +197,8 @@ def check_same_network(options, path):
         here, there = (getattr(o, name, None) for o in (options, source.encoder))
         require(
             here == there or None in (here, there),
-            f"The weights of --init_from were trained with encoder.{name}={there}: "
-            f"use --encoder.{name}={there}.",
+            f"The network of --init_from has {name}={there}: use "
+            f"--{section}.{name}={there}.",
             **{name: here},
         )
 

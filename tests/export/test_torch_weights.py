@@ -1,5 +1,6 @@
 """PyTorch's state dicts: torchvision's forward pass in NumPy is the judge."""
 
+import dataclasses
 import json
 import pickle
 import sys
@@ -19,6 +20,8 @@ from simclr_tf.export.conversion.state_dicts import (
 )
 from simclr_tf.export.conversion.torch_file import StateDict
 from simclr_tf.tools import convert_checkpoint
+from simclr_tf.training.warm_start import check_same_network
+from simclr_tf.training.workdir import Workdir
 from tests.oracles.torchvision_networks import (
     BLOCKS,
     random_state,
@@ -377,3 +380,22 @@ def test_prefixes_are_found_where_three_layers_are_together():
     file = fake_file(10, "a.b.")
     file.shapes["other.conv1.weight"] = file.shapes["layer1.bn1.weight"] = ()
     assert find_prefix_of_encoder(file) == ("a.b.", [])
+
+
+def test_a_warm_start_needs_the_same_normalization_and_padding(tiny, tmp_path):
+    source = conversion.read_torch(written(tmp_path, tiny))
+    conversion.write_workdir(source, tmp_path / "run")
+    options = Workdir(tmp_path / "run").config().encoder
+    check_same_network(options, tmp_path / "run")
+    other = dataclasses.replace(options, input_normalization="none")
+    refused(
+        ConfigError,
+        lambda: check_same_network(other, tmp_path / "run"),
+        "use --encoder.input_normalization=imagenet. Received: input_normalization=",
+    )
+    other = dataclasses.replace(options, symmetric_max_pool=False)
+    refused(
+        ConfigError,
+        lambda: check_same_network(other, tmp_path / "run", section="student"),
+        "use --student.symmetric_max_pool=True.",
+    )
