@@ -77,13 +77,17 @@ def options_of(given):
     config = given.make(Config, stored)
     require(
         not config.data.source.startswith("python:")
-        and config.encoder.name != "custom",
+        and (config.encoder.name != "custom" or _keeps_network(options.workdir)),
         f"The run in {options.workdir} has images or an encoder from Python: "
         "continue it in Python, with simclr_tf.pretrain(...) and the same objects.",
         data=config.data.source,
         encoder=config.encoder.name,
     )
     return config, _origin(options.workdir, stored, config)
+
+
+def _keeps_network(workdir):
+    return (pathlib.Path(workdir).expanduser() / "network.json").is_file()
 
 
 def stored_config(workdir):

@@ -4,7 +4,7 @@ import re
 import time
 
 from simclr_tf.commands.encoder_at import open_encoder, output_folder
-from simclr_tf.commands.labelled_data import labelled_data
+from simclr_tf.commands.labelled_data import labelled_data, warn_of_small_classes
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
@@ -74,6 +74,8 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
             image_size_pixels=data.image_size_pixels,
             strategy=strategy,
         )
+        for budget in options.budgets():
+            warn_of_small_classes(protocol.train, budget.get("per_class") or 0)
         log = RunLog(folder / RUNS_FILE, {"data": data.source, **protocol.identity()})
         measurements = protocol.measure(
             [LabelBudget(**budget) for budget in options.budgets()],
@@ -99,6 +101,7 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
             versions=versions(),
             wall_seconds=round(time.monotonic() - started, 3),
             step=place.step,
+            not_measured=protocol.not_measured,
         )
         write_results(folder / FINETUNE_FILE, results)
         table = finetune_markdown(results)

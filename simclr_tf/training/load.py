@@ -43,6 +43,7 @@ from simclr_tf.training.keras_files import (
     ENCODER_FILE,
     SUFFIXES,
     encoder_of_keras_file,
+    kept_network,
 )
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, Workdir
 
@@ -306,6 +307,8 @@ def _encoder_of_run(place, encoder):
         )
     checkpoint = place.checkpoint
     record, config = place.workdir.read(), place.workdir.config()
+    if encoder is None:
+        encoder = kept_network(place.workdir)
     if encoder is None:
         options = config.encoder
         encoder = _built(place.workdir, family_of(options).without_download(options))

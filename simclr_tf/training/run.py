@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import tensorflow as tf
 
+from simclr_tf._keras import keras, refuse_keras3
 from simclr_tf.array_types import Model, StrPath
 from simclr_tf.config.presets import get_preset
 from simclr_tf.config.pretrain import idle_options
@@ -29,8 +30,10 @@ from simclr_tf.training.batches import (
     open_probe_source,
     open_training_source,
 )
+from simclr_tf.training.keras_files import kept_network
 from simclr_tf.training.micro_batches import require_micro_batches
 from simclr_tf.training.precision import choose_precision
+from simclr_tf.training.replicated_encoder import give_back
 from simclr_tf.training.stages import PretrainingRun
 from simclr_tf.training.step_clock import plan_run
 from simclr_tf.training.workdir import CONFIG_FILE, Workdir
@@ -42,6 +45,15 @@ if TYPE_CHECKING:
 
 
 LOG = logging.getLogger("simclr_tf")
+
+_CALLBACKS = (
+    f"Use a callback of `{keras.__name__}`: the methods are the same, so "
+    f"`class Mine({keras.__name__}.callbacks.Callback)` is enough."
+)
+_IN_ITS_PLACE = (
+    'Give options by name, such as optimizer="adamw", objective="ntxent" or '
+    "**{'optimizer.base_learning_rate': 0.1}; the schedule is part of them."
+)
 
 
 def pretrain(
@@ -62,8 +74,9 @@ def pretrain(
         (images, labels), or a tf.data.Dataset; the preset's own if None.
       workdir: folder for config, checkpoints and metrics; nothing is written if None.
       preset: str, a name in simclr_tf.config.presets.
-      encoder: keras.Model, images `[N, H, W, C]` to `[N, F]` or `[N, H, W, F]`; the
-        preset's ResNet if None.
+      encoder: keras.Model, images `[N, H, W, C]` to `[N, F]` or `[N, H, W, F]`, of the
+        Keras 2 API or of Keras 3; the preset's ResNet if None. A network of Keras 3
+        is trained as it is, and holds the trained weights at the end.
       init_from: path of a run, a checkpoint, an export or a Keras file; the encoder
         starts from its weights (with `init_parts="encoder_and_head"`, the head too).
       callbacks: keras callbacks, called in addition to the run's own.
@@ -91,6 +104,10 @@ def pretrain(
     config = get_preset(preset)
     if isinstance(encoder, (str, dict)):  # A name, or options of the preset's encoder.
         overrides["encoder"], encoder = encoder, None
+    for name, value in overrides.items():
+        refuse_keras3(_IN_ITS_PLACE, **{name: value})
+    for callback in callbacks:
+        refuse_keras3(_CALLBACKS, callbacks=callback)
     if encoder is not None:
         overrides["encoder"] = "custom"
     if init_from is not None:
@@ -168,6 +185,8 @@ def pretrain_from_config(
         precision = choose_precision(config, strategy, place)
         config = dataclasses.replace(config, precision=precision.name)
         with strategy.scope():
+            if encoder is None and place is not None:
+                encoder = kept_network(place)
             model = _build(config, source, probe_source, encoder, plan, replicas)
         batches = Batches(config, source, model.views_of.plan, probe_source, replicas)
         run = PretrainingRun(
@@ -182,7 +201,10 @@ def pretrain_from_config(
             precision,
             stream,
         )
-        return run.execute(place, callbacks, command)
+        try:
+            return run.execute(place, callbacks, command)
+        finally:  # Also what an interrupted run has learned.
+            give_back(encoder, model.encoder)
 
 
 def _require_effective(config, workdir):

@@ -22,6 +22,7 @@ from simclr_tf.training.cost_report import EstimatedTime, cost_report
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.interruption import StopWhenSaved
+from simclr_tf.training.keras_files import keep_network
 from simclr_tf.training.knn_monitor import KnnMonitor
 from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.records import (
@@ -146,6 +147,9 @@ class PretrainingRun:
                     self.source.files,
                     self.precision.record(),
                 )
+                for line in workdir.follow_images(self.config):
+                    self.say(f"Images      {line}")
+                keep_network(workdir.path, self.model.encoder, self.say)
                 store.remove_unfinished()
                 write_left_out(workdir.path / LEFT_OUT_FILE, *self._sources())
                 if not replaces and not workdir.reads_as_before(self.source):
