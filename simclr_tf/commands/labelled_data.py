@@ -5,6 +5,7 @@ import logging
 import numpy as np
 
 from simclr_tf.data import kind_of, open_source
+from simclr_tf.data.class_labels import same_numbering
 from simclr_tf.data.label_budgets import TEST_FRACTION, hold_out
 from simclr_tf.errors import ConfigError, DataError, SimCLRError
 
@@ -46,6 +47,7 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
         )
         learn, held_out = hold_out(train.labels)
         train, test = train.subset(learn), train.subset(held_out)
+    train, test = same_numbering(train, test)
     compare_classes(train, test)
     return train, test, options
 
@@ -104,6 +106,26 @@ def compare_classes(train, test):
             len(only_test),
             _named(test, only_test),
             np.isin(test.labels, only_test).sum(),
+        )
+
+
+def warn_of_small_classes(source, per_class):
+    """Warn of classes that have fewer labels than a budget takes of each class.
+
+    Args:
+      source: Source with labels.
+      per_class: int.
+    """
+    labels, counts = np.unique(source.labels[source.labels >= 0], return_counts=True)
+    small = labels[counts < per_class]
+    if len(small):
+        LOG.warning(
+            "%d of %d classes have fewer than %d labelled training images: all of "
+            "theirs are used (%s).",
+            len(small),
+            len(labels),
+            per_class,
+            _named(source, small),
         )
 
 

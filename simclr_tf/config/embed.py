@@ -7,6 +7,7 @@ from simclr_tf.config.evaluate import ChosenEncoder
 from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.schema import (
     LARGEST_SIDE,
+    Section,
     option,
     require_fraction,
     require_not_negative,
@@ -23,12 +24,9 @@ FEATURE_FILES = {
 
 
 @dataclass(frozen=True)
-class EncodedImages(ChosenEncoder):
-    """An encoder, and the images whose features it computes."""
+class ManyImages(Section):
+    """Images of a data set, all or some of its splits, each to be used once."""
 
-    step: int | None = option(
-        None, "With --workdir: step of the checkpoint; the newest if unset."
-    )
     data: str | None = option(
         None, "Images, with or without labels; those of the run if unset.", common=True
     )
@@ -39,11 +37,11 @@ class EncodedImages(ChosenEncoder):
     data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
     image_size_pixels: ImageSize | None = option(
         None,
-        "Size of the encoder's input images, such as 32 or 64x96 (height x width); the "
-        "run's if unset.",
+        "Size of the network's input images, such as 32 or 64x96 (height x width); "
+        "that of its training if unset.",
         largest=LARGEST_SIDE,
     )
-    batch_size: int = option(256, "Images a step of the encoder.")
+    batch_size: int = option(256, "Images a step of the network.")
     max_corrupt_fraction: float = option(
         1.0,
         "Stop if more than this fraction of the images cannot be read. The others "
@@ -52,10 +50,22 @@ class EncodedImages(ChosenEncoder):
     )
 
     def check(self) -> None:
-        ChosenEncoder.check(self)
-        require_not_negative(step=self.step)
         require_positive(batch_size=self.batch_size)
         require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
+
+
+@dataclass(frozen=True)
+class EncodedImages(ManyImages, ChosenEncoder):
+    """An encoder, and the images whose features it computes."""
+
+    step: int | None = option(
+        None, "With --workdir: step of the checkpoint; the newest if unset."
+    )
+
+    def check(self) -> None:
+        ChosenEncoder.check(self)
+        ManyImages.check(self)
+        require_not_negative(step=self.step)
 
     def chosen(self):
         """Return the options of the images that differ from the run's, as a dict."""

@@ -51,6 +51,7 @@ def measure_linear(train, test, config):
 def measure_few(train, test, config):
     """Measure ridge regression on a few labels a class, several draws of them."""
     per_class, draws = config.few.labels_per_class, config.few.draws
+    smaller = int((np.unique(train[1], return_counts=True)[1] < per_class).sum())
     probe = few_label_probe(
         *train, *test, per_class=per_class, draws=draws, seed=config.seed
     )
@@ -61,6 +62,7 @@ def measure_few(train, test, config):
         "settings": {
             "classifier": "ridge",
             "per_class": per_class,
+            "classes_with_fewer": smaller,
             "draws": draws,
             "accuracies_percent": list(probe.accuracies_percent),
             "alphas": list(probe.alphas),

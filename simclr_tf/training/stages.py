@@ -33,7 +33,11 @@ from simclr_tf.training.records import (
 from simclr_tf.training.saving import SaveCheckpoints
 from simclr_tf.training.step_clock import StepClock
 from simclr_tf.training.summary import write_summary
-from simclr_tf.training.warm_start import warm_start, write_warm_start
+from simclr_tf.training.warm_start import (
+    check_same_network,
+    warm_start,
+    write_warm_start,
+)
 from simclr_tf.training.workdir import (
     CHECKPOINTS,
     METRICS_FILE,
@@ -143,6 +147,8 @@ class PretrainingRun:
                     self.source.files,
                     self.precision.record(),
                 )
+                for line in workdir.follow_images(self.config):
+                    self.say(f"Images      {line}")
                 keep_network(workdir.path, self.model.encoder, self.say)
                 store.remove_unfinished()
                 write_left_out(workdir.path / LEFT_OUT_FILE, *self._sources())
@@ -215,6 +221,7 @@ class PretrainingRun:
         """Load --init_from, unless the run continues from its own checkpoint."""
         if not self.config.init_from or (store is not None and store.paths()):
             return None
+        check_same_network(self.config.encoder, self.config.init_from)
         result = warm_start(self.model, self.config.init_from, self.config.init_parts)
         self.say(result.table())
         return result
