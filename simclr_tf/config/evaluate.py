@@ -212,8 +212,14 @@ class EvaluateOptions(EvaluateConfig, MeasuredEncoder):
         None, "Labelled images; those of the run if unset.", common=True, joined=JOINED
     )
     batch_size: int = option(256, "Images a step of the encoder.")
+    step: int | None = option(
+        None,
+        "With --workdir: step of the checkpoint; the newest if unset. The results of a "
+        "chosen step are in WORKDIR/evaluations/step-N.",
+    )
 
     def check(self) -> None:
         MeasuredEncoder.check(self)
+        require_not_negative(step=self.step)
         EvaluateConfig.check(self)
         require_positive(batch_size=self.batch_size)

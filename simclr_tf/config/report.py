@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from simclr_tf.config.pretrain import DEFAULT_PRESET, PRESETS
+from simclr_tf.config.pretrain import PRESET_HELP, PRESETS
 from simclr_tf.config.schema import (
     JOINED,
     Section,
@@ -95,9 +95,9 @@ class ReportOptions(Section):
 class ShowViewsOptions(Section):
     """The images and views to show, and the file."""
 
-    preset: str = option(
-        DEFAULT_PRESET,
-        "Named experiment whose images and views are the starting point.",
+    preset: str | None = option(
+        None,
+        PRESET_HELP,
         choices=PRESETS,
         common=True,
     )

@@ -113,7 +113,7 @@ def export_saved_model(
     encoder = check_encoder(encoder)
     copy = plain_copy(encoder)
     network = describe_network(copy)
-    check_network(formats, network)
+    check_network(formats, network, copy)
     heads = {"projection_head": projection_head, "classifier": classifier}
     plain_heads = {
         name: None if head is None else plain_head(head, copy.output_shape[-1], name)

@@ -177,6 +177,13 @@ class ConfigCopy:
             name = asked
         is_graph = {"layers", "input_layers", "output_layers"} <= set(config)
         graph = self.functional(config) if is_graph else {}
+        # What the class itself checks before it builds anything.
+        checked = {
+            key: config[key]
+            for key in getattr(own, "checked_in_from_config", ())
+            if key in config
+        }
+        graph = {**graph, **checked}
         others = {key: value for key, value in config.items() if key not in graph}
         made = made_entry(None, name, {**self.data(others), **graph})
         return {**made, "registered_name": name}

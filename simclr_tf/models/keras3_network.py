@@ -53,6 +53,8 @@ class Keras3Network(keras.layers.Layer):
       name: str, of the layer.
     """
 
+    checked_in_from_config = ("network",)  # Read by `checked_config.py`.
+
     def __init__(
         self,
         network: Any,
@@ -235,7 +237,7 @@ def network_config(network: Any) -> dict[str, Any]:
     try:
         config = keras3().saving.serialize_keras_object(network)
         config = json.loads(json.dumps({**config, "compile_config": None}))
-        return checked_keras3(config, _known(), keras3().Operation)
+        return checked_keras3(config, known_classes(), keras3().Operation)
     except (DataError, NotImplementedError, TypeError, ValueError) as error:
         raise ConfigError(
             "The network cannot be rebuilt from its config: give its classes a "
@@ -263,7 +265,7 @@ def network_from_config(config: Any, image_shape: tuple[int | None, ...]) -> Any
         raise DataError(
             "it holds a network of Keras 3, which needs TensorFlow 2.16 or later"
         )
-    known = _known()
+    known = known_classes()
     checked = checked_keras3(config, known, module.Operation)
     try:
         network = module.saving.deserialize_keras_object(
@@ -374,7 +376,11 @@ def _own_classes(network):
     }
 
 
-def _known():
+def known_classes() -> dict[str, type]:
+    """Return the users' classes of Keras 3 in this process, by their names in configs.
+
+    They are those registered with Keras 3, and those in networks that were trained.
+    """
     registered = keras3().saving.get_custom_objects()
     return {
         **_KNOWN,
