@@ -59,7 +59,7 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
     """
     folder = output_folder(options)
     chosen = options.chosen()
-    place = open_encoder(options, chosen, encoder)
+    place = open_encoder(options, chosen, encoder, step=options.step)
     left_out = folder / f"evaluate_{LEFT_OUT_FILE}"
     with left_out_listed(left_out):
         train, test, data = labelled_data(

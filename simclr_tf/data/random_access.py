@@ -41,7 +41,10 @@ class Source(abc.ABC):
       left_out: dict of str to str: files that are not among the examples, and why;
         `corrupt` and files that are no images.
       max_corrupt_fraction: float in [0, 1], limit above which a run stops.
+      parts: tuple of Source, the data sets that are joined in this one; else ().
     """
+
+    parts: tuple[Source, ...] = ()
 
     def __init__(
         self,
@@ -151,6 +154,10 @@ class Source(abc.ABC):
         """Name an example for a message: its file, or its row."""
         return f"{self.name}#{int(self.rows(np.int64(example)))}"
 
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        """List (height, width) of some images as they are seen; [] if not known."""
+        return [] if self.image_shape is None else [self.image_shape[:2]]
+
     def files(self) -> list[tuple[str, int, int]] | None:
         """List the files of the images in their order, if each image is a file.
 
@@ -219,6 +226,9 @@ class EncodedSource(Source):
         """Read uint8 `[H, W, channels]` at one location (scalar tensors)."""
         encoded = self.read_encoded(*location)
         return decode_image(encoded, self.channels, plain=self.is_plain)
+
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        return [tuple(image.shape[:2]) for image in sample_images(self)]
 
     @property
     def is_plain(self) -> bool:
