@@ -13,7 +13,7 @@ from simclr_tf.data import (
     open_source,
     training_dataset,
 )
-from simclr_tf.data.pipelines import batch_form
+from simclr_tf.data.pipelines import batch_form, decoding_bytes
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError
 from simclr_tf.training.views_of_batch import ViewsOfBatch
@@ -142,6 +142,10 @@ class Batches:
         if batch_form(source) == "images":
             return math.prod(source.image_shape) * tf.as_dtype(source.dtype).size
         return 4 * source.channels * sum(math.prod(view.size) for view in views)
+
+    def decoding_bytes(self):
+        """Estimate the memory of the images that are being decoded."""
+        return decoding_bytes(self._source)
 
     def _with_probe_set(self, dataset, first, last, worker, workers):
         plan = plan_views(

@@ -41,7 +41,7 @@ class PeakMemory:
       weights: weights, statistics, slots of the optimizer and gradients.
       views: views while they are made.
       loss: logits and similar of the objective.
-      batches: batches that wait on the host.
+      batches: batches that wait on the host, and images that are being decoded.
       process: the rest of the process: TensorFlow, the compiled step, images in memory.
       held: the part of all these that the process holds already.
       replicas: replicas of this process, between which the parts of a device divide.
@@ -150,7 +150,15 @@ def costs_of_views(model, image_shape):
     return [(known[shape], shape) for shape in shapes]
 
 
-def estimate(model, costs, *, global_batch_size, image_bytes=0, micro_batch_size=None):
+def estimate(
+    model,
+    costs,
+    *,
+    global_batch_size,
+    image_bytes=0,
+    decoding_bytes=0,
+    micro_batch_size=None,
+):
     """Estimate the peak memory of the steps of a model on this machine.
 
     Args:
@@ -158,6 +166,7 @@ def estimate(model, costs, *, global_batch_size, image_bytes=0, micro_batch_size
       costs: list of `costs_of_views`.
       global_batch_size: int, images a step.
       image_bytes: int, of one image of a batch on the host.
+      decoding_bytes: int, of the images that are being decoded.
       micro_batch_size: int, images of one replica in the network at a time; None: all.
 
     Returns:
@@ -192,7 +201,7 @@ def estimate(model, costs, *, global_batch_size, image_bytes=0, micro_batch_size
         weights=here * (weights + gradients),
         views=here * rows * views * _COPIES_OF_VIEWS,
         loss=here * logits * _COPIES_OF_LOGITS,
-        batches=_BATCHES * here * own * image_bytes,
+        batches=_BATCHES * here * own * image_bytes + decoding_bytes,
         process=max(held - here * weights * on_host, 0) + here * compiled,
         held=held,
         replicas=here,

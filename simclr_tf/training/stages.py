@@ -215,6 +215,7 @@ class PretrainingRun:
                 global_batch_size=batch_size,
                 micro_batch_size=micro_batch_size,
                 image_bytes=self.batches.bytes_of_image(),
+                decoding_bytes=self.batches.decoding_bytes(),
             )
 
         needs = estimate_of(config.global_batch_size, config.micro_batch_size)
