@@ -87,6 +87,8 @@ ADDONS = [
     'tensorflow-addons==0.23.0; python_version < "3.12"',
     # tfds asks for the newest, which needs a protobuf that TensorFlow < 2.20 refuses.
     'tensorflow-metadata==1.17.3; python_version < "3.12"',
+    # TensorFlow 2.15 needs NumPy 1.26, which pyarrow 26 refuses.
+    'pyarrow<26; python_version < "3.12"',
     # There is no such version: pip's message about it says what to do.
     'tensorflow-addons==0.23.0+needs.python.3.10.or.3.11; python_version >= "3.12"',
 ]
@@ -96,9 +98,20 @@ HEIC = [
     "pillow-heif>=1,<2",
 ]
 
+PARQUET = [
+    # Features as columns: `simclr-tf embed --output=FILE.parquet`. 16 was the first for
+    # NumPy 2.
+    "pyarrow>=16,<27",
+]
+
 SAFETENSORS = [
     # Encoders as numbers by name: the format for strangers' weights.
     "safetensors>=0.5,<0.9",
+]
+
+TORCH = [
+    # Reads .pth files in convert_checkpoint. Before 2.6 such a file could run code.
+    "torch>=2.6",
 ]
 
 LITERT = [
@@ -183,11 +196,13 @@ setup(
         "hub": HUB,
         "addons": ADDONS,
         "heic": HEIC,
+        "parquet": PARQUET,
         "safetensors": SAFETENSORS,
+        "torch": TORCH,
         "litert": LITERT,
         "onnx": ONNX,
         "docs": DOCS,
-        "test": [*TEST, *REPORT, *HUB, *SAFETENSORS, *LITERT, *ONNX],
+        "test": [*TEST, *REPORT, *HUB, *PARQUET, *SAFETENSORS, *LITERT, *ONNX],
     },
     entry_points={
         "console_scripts": ["simclr-tf = simclr_tf.tools.command_line:main"],

@@ -12,6 +12,7 @@ import pathlib
 from typing import Any
 
 from simclr_tf.array_types import StrPath
+from simclr_tf.config.image_size import ImageSize, as_size, short_size
 from simclr_tf.errors import DataError, unknown_choice
 from simclr_tf.files import plain_reason
 from simclr_tf.limits import read_json
@@ -25,7 +26,6 @@ _THIS_ENCODER = "this encoder"
 _FACTS = {
     "summary": str,
     "architecture": str,
-    "image_size_pixels": int,
     "data": str,
     "data_licence": str,
     "command": str,
@@ -46,7 +46,7 @@ class ZooEntry:
       num_parameters: int, trainable.
       num_features: int, F.
       input_shape: tuple, `(N, H, W, C)` of float32 images in [0, 1], None being free.
-      image_size_pixels: int, height and width of the images it was trained on.
+      image_size_pixels: int, or (height, width), of the images it was trained on.
       data: str, the images it was trained on.
       data_licence: str, the licence of those images.
       command: str, the command of its training.
@@ -67,7 +67,7 @@ class ZooEntry:
     num_parameters: int | None
     num_features: int | None
     input_shape: tuple | None
-    image_size_pixels: int | None
+    image_size_pixels: ImageSize | None
     data: str | None
     data_licence: str | None
     command: str | None
@@ -109,8 +109,9 @@ class ZooEntry:
         kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
         if height and width:
             return f"{height}x{width} {kind}"
-        if size := self.image_size_pixels:
-            return f"{size}x{size} {kind} (any size)"
+        if self.image_size_pixels:
+            height, width = as_size(self.image_size_pixels)
+            return f"{height}x{width} {kind} (any size)"
         return f"{kind}, any size"
 
 
@@ -300,6 +301,7 @@ def _described(path, record):
     outputs = record.get("outputs") or {}
     shape = (record.get("input") or {}).get("shape")
     facts = {name: _typed(card, name, kind) for name, kind in _FACTS.items()}
+    size = card.get("image_size_pixels")
     return ZooEntry(
         name=path.name,
         path=path,
@@ -316,6 +318,7 @@ def _described(path, record):
         num_bytes=sum(
             file.stat().st_size for file in path.rglob("*") if file.is_file()
         ),
+        image_size_pixels=size and short_size("image_size_pixels", size),
         published=record.get("published") is True,
         **facts,
     )

@@ -25,7 +25,22 @@ class ConfigError(SimCLRError, ValueError):
 
 
 class DataError(SimCLRError, ValueError):
-    """Images or labels that cannot be found, read or used."""
+    """Images or labels that cannot be found, read or used.
+
+    Attributes:
+      name: str, the data set, where it is refused for its unreadable files.
+      left_out: dict of file to reason, all of those files; else empty.
+    """
+
+    def __init__(
+        self, message: str, *, name: str = "", left_out: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.name, self.left_out = name, left_out or {}
+
+    def restated(self, message: str) -> DataError:
+        """Return the same error with another message."""
+        return DataError(message, name=self.name, left_out=self.left_out)
 
 
 class WorkdirError(SimCLRError):

@@ -13,6 +13,7 @@ import pathlib
 import re
 import shutil
 import tempfile
+import unicodedata
 import uuid
 from collections.abc import Iterator
 
@@ -45,7 +46,8 @@ def write_atomically(
       (b'pixels', 1)
     """
     if isinstance(content, str):
-        content = content.encode("utf-8")
+        # Names of files may hold bytes that are no text.
+        content = content.encode("utf-8", "backslashreplace")
     with whole_file(path, make_folder=make_folder) as temporary:
         temporary.write_bytes(content)
 
@@ -239,6 +241,34 @@ def plain_path(folder: StrPath) -> Iterator[pathlib.Path]:
         link = pathlib.Path(around, "link")
         link.symlink_to(pathlib.Path(folder).absolute())
         yield link
+
+
+def printable(name: str) -> str:
+    r"""Escape what no screen and no text file shows as it is, in the name of a file.
+
+    Args:
+      name: str, as `os.fsdecode` returns it.
+
+    Returns:
+      str, without control characters, and valid UTF-8.
+
+    Example:
+      >>> print(printable("new\nline"), printable(os.fsdecode(b"caf\xe9")))
+      new\x0aline caf\xe9
+    """
+    if name.isprintable():
+        return name
+    return "".join(
+        _escaped(c) if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c
+        for c in name
+    )
+
+
+def _escaped(character):
+    number = ord(character)
+    if 0xDC80 <= number <= 0xDCFF:  # A byte that is no UTF-8.
+        number -= 0xDC00
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
 
 
 def flush(path: StrPath) -> None:

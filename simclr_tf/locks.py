@@ -17,7 +17,7 @@ import os
 import pathlib
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 from simclr_tf.array_types import StrPath
 from simclr_tf.errors import InUseError, WorkdirError
@@ -84,17 +84,19 @@ def lock_of(path: pathlib.Path, *, inside: bool = False) -> pathlib.Path:
     return path / _LOCK if inside else path.with_name(f".{path.name}{_LOCK}")
 
 
-def holds_files(folder: pathlib.Path) -> bool:
+def holds_files(folder: pathlib.Path, besides: Container[str] = ()) -> bool:
     """Tell whether a folder holds anything besides lock files.
 
     Args:
       folder: pathlib.Path of a folder that is there.
+      besides: names of files that do not count either.
 
     Returns:
       bool.
     """
     return any(
         not (path.name.startswith(".") and path.name.endswith(_LOCK))
+        and path.name not in besides
         for path in folder.iterdir()
     )
 

@@ -72,6 +72,10 @@ def test_a_recipe_is_chosen_by_its_name(name):
         ),
         ({"optimizer": {"name": "adm"}}, "Choices: lars, lamb, sgd, adamw"),
         ({"data.max_corrupt_fraction": 1.5}, "must be in [0, 1]"),
+        ({"data.image_size_pixels": "64x"}, "height x width such as 64x96. Received"),
+        ({"data.image_size_pixels": [64, 96, 3]}, "or height x width such as 64x96"),
+        ({"data.image_size_pixels": (64, 0)}, "`image_size_pixels` must be > 0"),
+        ({"data.image_size_pixels": (8, 65536)}, "must be at most 65,535"),
         ({"seed": None}, "must not be None"),
         ({"objective.chunk_size": 0}, "`chunk_size` must be > 0"),
         (
@@ -168,3 +172,16 @@ def test_lists_are_checked_item_by_item():
     for protocols, words in (("knn", "must be a list"), ([3], "must be a str")):
         with pytest.raises(ConfigError, match=words):
             EvaluateOptions(workdir="run", protocols=protocols)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(64, 64), ([64, 96], (64, 96)), ("64x96", (64, 96)), ((64, 64), 64), ("64", 64)],
+)
+def test_a_size_is_one_number_or_height_and_width_in_every_spelling(given, kept):
+    config = override(Config(), {"data.image_size_pixels": given})
+    assert config.data.image_size_pixels == kept
+    stored = json.loads(json.dumps(to_dict(config)))
+    assert from_dict(stored) == config
+    sides = kept if isinstance(kept, tuple) else (kept, kept)
+    assert config.data.image_shape(3) == (*sides, 3)

@@ -131,6 +131,7 @@ def test_metrics_on_other_images_are_not_taken_for_its_own(tmp_path):
     "shape, size, text",
     [
         ([None, None, None, 1], 28, "28x28 grey (any size)"),
+        ([None, None, None, 3], [64, 96], "64x96 RGB (any size)"),
         ([None, 32, 48, 3], 28, "32x48 RGB"),
         ([None, None, None, 5], None, "5 channels, any size"),
         (None, None, ""),

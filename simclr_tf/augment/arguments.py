@@ -1,7 +1,5 @@
 """Checks of the arguments that every operator takes: images, seeds and sizes."""
 
-import numbers
-
 from simclr_tf.errors import require
 from simclr_tf.lazy import tf
 
@@ -94,38 +92,6 @@ def as_seeds(seeds, batch=None):
         images=batch,
     )
     return seeds
-
-
-def as_size(image_size_pixels):
-    """Return an image size as (height, width).
-
-    Args:
-      image_size_pixels: int >= 1, or a pair of them (height, width).
-
-    Returns:
-      tuple (height, width) of ints.
-
-    Raises:
-      ConfigError: anything else.
-
-    Example:
-      >>> as_size(224)
-      (224, 224)
-    """
-    size = image_size_pixels
-    pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    require(
-        len(pair) == 2
-        and all(
-            isinstance(side, numbers.Integral)
-            and not isinstance(side, bool)
-            and side >= 1
-            for side in pair
-        ),
-        "`image_size_pixels` must be an integer >= 1 or a pair (height, width).",
-        image_size_pixels=size,
-    )
-    return int(pair[0]), int(pair[1])
 
 
 def gate(draws, probability):

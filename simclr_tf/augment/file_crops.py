@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from simclr_tf.array_types import Tensor, TensorLike
-from simclr_tf.augment.arguments import as_seeds, as_size, check_dtype
+from simclr_tf.augment.arguments import as_seeds, check_dtype
 from simclr_tf.augment.jpeg import decode_boxes
 from simclr_tf.augment.one_branch import SHARED_VIEW
 from simclr_tf.augment.operators import OPERATORS
@@ -18,6 +18,7 @@ from simclr_tf.augment.recipes import get_recipe
 from simclr_tf.augment.resizing import crop_one
 from simclr_tf.augment.upright import is_transposed, orientation_of_jpeg
 from simclr_tf.augment.view_plan import View, group_like_views
+from simclr_tf.config.image_size import as_size
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 

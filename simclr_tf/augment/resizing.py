@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from simclr_tf.array_types import Tensor, TensorLike
-from simclr_tf.augment.arguments import as_size, check_images, unit_scale
+from simclr_tf.augment.arguments import check_images, unit_scale
 from simclr_tf.augment.separable import apply_separable
+from simclr_tf.config.image_size import as_size
 from simclr_tf.errors import require
 from simclr_tf.lazy import tf
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from simclr_tf.augment.one_branch import OneBranch
 from simclr_tf.augment.recipes import Recipe, get_recipe
+from simclr_tf.config.image_size import as_size
 from simclr_tf.errors import ConfigError, received_text, require
 
 
@@ -121,9 +122,7 @@ def plan_views(
     """
     size: Any = None
     if image_size_pixels is not None:
-        size = (image_size_pixels, image_size_pixels)
-        if isinstance(image_size_pixels, (tuple, list)):
-            size = tuple(image_size_pixels)
+        size = as_size(image_size_pixels)
     one_branch = recipe if isinstance(recipe, OneBranch) else None
     if one_branch is not None and groups != (ViewGroup(2),):
         raise ConfigError(

@@ -19,7 +19,6 @@ from simclr_tf.augment import one_by_one
 from simclr_tf.augment.arguments import (
     as_images,
     as_seeds,
-    as_size,
     check_images,
     to_unit,
 )
@@ -29,6 +28,7 @@ from simclr_tf.augment.operators.crop import is_whole_image
 from simclr_tf.augment.recipes import get_recipe
 from simclr_tf.augment.resizing import apply_crop
 from simclr_tf.augment.view_plan import group_like_views, plan_views
+from simclr_tf.config.image_size import as_size
 from simclr_tf.errors import require
 from simclr_tf.seeding import fold_in
 

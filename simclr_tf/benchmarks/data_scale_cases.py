@@ -12,6 +12,7 @@ import tensorflow as tf
 from simclr_tf.augment import plan_views
 from simclr_tf.benchmarks.measuring import Case, Variant
 from simclr_tf.benchmarks.view_cases import random_images
+from simclr_tf.config.image_size import as_size, size_text
 from simclr_tf.data import open_source, training_dataset
 from simclr_tf.data.sources.tfds import RecordSource
 from simclr_tf.data.tfrecords import index_records
@@ -103,10 +104,10 @@ def _reader(make, config, folder):
 
 
 def _array_file(folder, size, pixels):
-    path = folder / f"{size}_{pixels}.npy"
+    path = folder / f"{size}_{size_text(pixels)}.npy"
     if not path.exists():
         np.lib.format.open_memmap(
-            path, "w+", np.uint8, (size, pixels, pixels, 3)
+            path, "w+", np.uint8, (size, *as_size(pixels), 3)
         ).flush()
     source = open_source(f"npz:{path}")
     # One byte of each page is written, so that the pipeline is timed, not the disk.

@@ -8,6 +8,7 @@ TensorFlow's own random operators. The distributions are those of the recipe.
 import tensorflow as tf
 
 from simclr_tf.augment import get_recipe
+from simclr_tf.config.image_size import as_size
 
 
 def two_views_per_image(image, recipe, image_size_pixels):
@@ -16,10 +17,10 @@ def two_views_per_image(image, recipe, image_size_pixels):
     Args:
       image: uint8 `[H, W, 3]`.
       recipe: name or Recipe; its crop, flip, colour and blur are used.
-      image_size_pixels: int S.
+      image_size_pixels: int, or (height, width).
 
     Returns:
-      (view_a, view_b), float32 `[S, S, 3]` in [0, 1].
+      (view_a, view_b), float32 `[height, width, 3]` in [0, 1].
     """
     recipe = get_recipe(recipe)
     image = tf.image.convert_image_dtype(image, tf.float32)
@@ -56,8 +57,9 @@ def _random_resized_crop(image, recipe, size):
         use_image_if_no_bounding_boxes=True,
     )
     image = tf.slice(image, begin, extent)
-    image = tf.image.resize(image, (size, size), "bicubic")
-    return tf.ensure_shape(image, [size, size, 3])
+    size = as_size(size)
+    image = tf.image.resize(image, size, "bicubic")
+    return tf.ensure_shape(image, [*size, 3])
 
 
 def _jitter(image, recipe):

@@ -9,6 +9,7 @@ from simclr_tf._keras import keras
 from simclr_tf.benchmarks.measuring import Case, Timed, Variant
 from simclr_tf.benchmarks.view_cases import random_images
 from simclr_tf.config import Config
+from simclr_tf.config.image_size import size_text
 from simclr_tf.config.schema import override
 from simclr_tf.models.encoders import family_of
 from simclr_tf.training import assembly
@@ -31,7 +32,7 @@ def step_cases(config, folder):
     return [
         Case(
             f"{_network(config)}, batch {config.batch_size}, "
-            f"{config.image_size_pixels} px",
+            f"{size_text(config.image_size_pixels)} px",
             (
                 Variant(
                     "float32, unfused batch norm",
@@ -73,7 +74,7 @@ def end_to_end_cases(config, folder):
     return [
         Case(
             f"{config.data}, {_network(config)}, batch {config.batch_size}, "
-            f"{config.image_size_pixels} px, {config.precision}",
+            f"{size_text(config.image_size_pixels)} px, {config.precision}",
             (
                 Variant(BARE, lambda: _bare_steps(config, **run())),
                 Variant(PRETRAINING, lambda: _fit(config, **run())),
@@ -108,8 +109,7 @@ def _run_config(config, precision):
 
 
 def _model(run_config, channels=3):
-    size = run_config.data.image_size_pixels
-    model = assembly.build_model(run_config, (size, size, channels))
+    model = assembly.build_model(run_config, run_config.data.image_shape(channels))
     model.compile(
         optimizer=assembly.build_optimizer(
             run_config, model, warmup_steps=10, total_steps=1_000_000

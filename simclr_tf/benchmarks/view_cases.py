@@ -9,6 +9,7 @@ from simclr_tf.augment import finish_views, get_recipe, plan_views, two_views
 from simclr_tf.benchmarks.measuring import Case, Timed, Variant
 from simclr_tf.benchmarks.per_image import two_views_per_image
 from simclr_tf.benchmarks.photographs import write_photographs
+from simclr_tf.config.image_size import as_size, size_text
 from simclr_tf.data import open_source, training_dataset
 
 _LEAD = 2
@@ -29,7 +30,7 @@ def cases(config, folder):
     make = _compiled(lambda images, seeds: two_views(images, seeds, recipe))
     return [
         Case(
-            f"in memory, {size} px, {config.recipe}",
+            f"in memory, {size_text(size)} px, {config.recipe}",
             (
                 Variant(PER_IMAGE, lambda: _memory_per_image(config)),
                 Variant(OURS, lambda: _memory_in_batches(config, make)),
@@ -39,8 +40,8 @@ def cases(config, folder):
             "view pairs",
         ),
         Case(
-            f"jpeg of {config.jpeg_width_pixels} px to {config.jpeg_view_pixels} px, "
-            f"{config.jpeg_recipe}",
+            f"jpeg of {config.jpeg_width_pixels} px to "
+            f"{size_text(config.jpeg_view_pixels)} px, {config.jpeg_recipe}",
             (
                 Variant(PER_IMAGE, lambda: _files_per_image(config, folder)),
                 Variant(OURS, lambda: _files_cropped_early(config, folder)),
@@ -52,9 +53,9 @@ def cases(config, folder):
 
 
 def random_images(number, size, seed=0):
-    """Draw uint8 `[number, size, size, 3]`."""
+    """Draw uint8 `[number, height, width, 3]` of a size: int, or (height, width)."""
     rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (number, size, size, 3), np.uint8)
+    return rng.integers(0, 256, (number, *as_size(size), 3), np.uint8)
 
 
 def _memory_images(config):

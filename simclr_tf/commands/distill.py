@@ -1,12 +1,16 @@
 """Distillation from a config to a folder: networks, numbers, table."""
 
 import json
+import pathlib
 
 from simclr_tf.config.schema import to_dict
+from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed, write_left_out
 from simclr_tf.evaluation import DISTILL_FILE, distill, write_results
 from simclr_tf.export.publication import new_folder
+from simclr_tf.files import write_atomically
 from simclr_tf.markdown import prose
 from simclr_tf.report.result_tables import distill_markdown
+from simclr_tf.training.classifier_records import add_record
 from simclr_tf.training.keras_files import ENCODER_FILE, STUDENT_FILE
 from simclr_tf.training.workdir import CONFIG_FILE, versions
 
@@ -30,22 +34,28 @@ def distill_and_report(options, *, command=None, say=print):
       SimCLRError: invalid options or data; nothing is left behind.
     """
     config = options.config()
+    output = pathlib.Path(options.output).expanduser()
+    beside = output.with_name(f"{output.name}_{LEFT_OUT_FILE}")
     with new_folder(options.output) as folder:
-        found = distill(config, command=command, say=say)
+        with left_out_listed(beside):  # A refused start leaves no folder.
+            found = distill(config, command=command, say=say)
+        write_left_out(folder / LEFT_OUT_FILE, *found.sources)
         table = distill_markdown(found.results)
         record = {
             "distillation": to_dict(config),
+            "class_names": found.record.class_names,
             "images": found.images,
             "history": found.history,
             "versions": versions(),
             "command": command,
         }
         found.student.save(folder / STUDENT_FILE)
+        add_record(folder / STUDENT_FILE, found.record)
         found.encoder.save(folder / ENCODER_FILE)
         text = json.dumps(record, indent=1) + "\n"
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
         write_results(folder / DISTILL_FILE, found.results)
         text = f"# Distilled from {prose(config.teacher)}\n\n{table}\n"
-        (folder / "distill.md").write_text(text, encoding="utf-8")
+        write_atomically(folder / "distill.md", text)
     say(f"\n{table}\n")
     return found

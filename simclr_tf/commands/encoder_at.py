@@ -9,13 +9,14 @@ from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError, require
 from simclr_tf.files import require_writable
 from simclr_tf.training import (
+    Checkpoint,
     CheckpointStore,
     Workdir,
-    load_encoder,
     load_projection_head,
 )
-from simclr_tf.training.load import inspect_path
-from simclr_tf.training.workdir import CHECKPOINTS
+from simclr_tf.training.load import encoder_and_checkpoint, inspect_path
+
+EVALUATIONS = pathlib.Path("evaluations")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,8 @@ class EncoderAt:
       is_run: bool, whether it is the workdir of a run.
       config: Config of the run, or the default one.
       encoder: keras.Model.
+      checkpoint: Checkpoint of the run that the encoder was loaded from; None for
+        other encoders.
     """
 
     name: str
@@ -35,6 +38,7 @@ class EncoderAt:
     is_run: bool
     config: Config
     encoder: keras.Model
+    checkpoint: Checkpoint | None = None
 
     @property
     def channels(self):
@@ -47,10 +51,8 @@ class EncoderAt:
 
     @property
     def step(self):
-        """Step of the run's newest checkpoint; None for other encoders."""
-        if not self.is_run:
-            return None
-        return CheckpointStore(self.path / CHECKPOINTS).latest().step
+        """Step of the weights that were loaded from a run; None for other encoders."""
+        return None if self.checkpoint is None else self.checkpoint.step
 
     def projection_head(self, head_layer):
         """Return the projection head that `--head_layer` needs, or None.
@@ -67,27 +69,28 @@ class EncoderAt:
             "--workdir, or --head_layer=0.",
             head_layer=head_layer,
         )
-        return load_projection_head(Workdir(self.path), self.encoder)
+        return load_projection_head(Workdir(self.path), self.encoder, self.checkpoint)
 
 
-def open_encoder(options, chosen, encoder=None):
+def open_encoder(options, chosen, encoder=None, step=None):
     """Load the encoder that a verb measures.
 
     Args:
-      options: MeasuredEncoder.
+      options: ChosenEncoder.
       chosen: dict of flags for the images: they describe the data where the path does
         not.
       encoder: keras.Model, for a workdir whose encoder is a Python object.
+      step: int, the checkpoint of a run to load; the newest complete one if None.
 
     Returns:
       EncoderAt.
 
     Raises:
-      ConfigError: flags are missing.
+      ConfigError: flags are missing, or there is no checkpoint of this step.
       DataError, WorkdirError: no encoder at the path.
     """
     path = encoder_path(options.path)
-    place = inspect_path(path)
+    place = inspect_path(path).at_step(step)
     config = place.config()
     if config is None:
         for name in ("data", "image_size_pixels"):
@@ -95,19 +98,25 @@ def open_encoder(options, chosen, encoder=None):
                 raise ConfigError(
                     f"{path} has no record of its training data: --{name} is required."
                 )
+    is_run = config is not None and place.is_run
+    # Read once: a run in progress may have a newer checkpoint by now.
+    encoder, checkpoint = encoder_and_checkpoint(place, encoder)
     return EncoderAt(
         name=str(options.path),
         path=path,
-        is_run=config is not None and place.is_run,
+        is_run=is_run,
         config=config or Config(),
-        encoder=load_encoder(path, encoder=encoder),
+        encoder=encoder,
+        checkpoint=checkpoint if is_run else None,
     )
 
 
 def output_folder(options):
     """Choose the folder for results: --output, the workdir, or one in `evaluations`.
 
-    It is made when the first result is written.
+    Results of a step that was chosen have a folder of their own in the workdir,
+    `evaluations/step-00000230`: those of the newest stay. The folder is made when the
+    first result is written.
 
     Args:
       options: MeasuredEncoder.
@@ -121,5 +130,9 @@ def output_folder(options):
     if options.output:
         return require_writable(options.output)
     path = encoder_path(options.path)
-    is_run = inspect_path(path).is_run
-    return require_writable(path if is_run else pathlib.Path("evaluations") / path.name)
+    if not inspect_path(path).is_run:
+        return require_writable(EVALUATIONS / path.name)
+    step = getattr(options, "step", None)
+    if step is not None:
+        path = path / EVALUATIONS / CheckpointStore(path).path_of(step).name
+    return require_writable(path)

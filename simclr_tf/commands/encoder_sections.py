@@ -6,7 +6,7 @@ import tensorflow as tf
 from simclr_tf.commands.feature_maps import plane_maps
 from simclr_tf.errors import WorkdirError
 from simclr_tf.evaluation import extract_features, fit_ridge, nearest_neighbours
-from simclr_tf.evaluation.features import check_labelled
+from simclr_tf.metrics.classification import check_labelled
 from simclr_tf.models import count_parameters, flops_per_image
 from simclr_tf.report.blocks import (
     FeatureMaps,

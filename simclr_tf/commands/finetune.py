@@ -4,25 +4,30 @@ import re
 import time
 
 from simclr_tf.commands.encoder_at import open_encoder, output_folder
-from simclr_tf.commands.labelled_data import labelled_data
+from simclr_tf.commands.labelled_data import labelled_data, warn_of_small_classes
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
+from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
 from simclr_tf.distribution import is_chief, make_strategy
-from simclr_tf.errors import ConfigError, require
-from simclr_tf.evaluation import FINETUNE_FILE, Results, write_results
+from simclr_tf.errors import ConfigError, DataError, require
+from simclr_tf.evaluation import FINETUNE_FILE, Results, read_results, write_results
 from simclr_tf.evaluation.few_labels import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
-from simclr_tf.files import whole_file, write_atomically
+from simclr_tf.export.keras3 import write_keras3_here
+from simclr_tf.export.parity import ParityError
+from simclr_tf.files import plain_reason, whole_file, write_atomically
 from simclr_tf.locks import sole_writer
 from simclr_tf.markdown import prose
 from simclr_tf.report.result_figures import accuracy_against_labels
 from simclr_tf.report.result_tables import finetune_markdown
+from simclr_tf.training.classifier_records import add_record
 from simclr_tf.training.keras_files import CLASSIFIER_FILE
 from simclr_tf.training.workdir import versions
 
 RUNS_FILE = "finetune_runs.jsonl"
 CLASSIFIERS = "classifiers"
+KERAS3_CLASSIFIER = "classifier_keras3.keras"
 LOCK_FILE = ".finetune.lock"  # A pretraining may go on beside it.
 
 
@@ -31,9 +36,10 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
 
     Writes finetune.json (the schema of every evaluation), finetune.md, finetune.png,
     and for each budget the network fine-tuned with the first seed,
-    classifiers/BUDGET/classifier.keras. Each finished training is kept in
-    finetune_runs.jsonl: the same call continues after an interruption, and further
-    budgets, methods and seeds are added to the earlier results.
+    classifiers/BUDGET/classifier.keras (Keras 2) and classifier_keras3.keras. Each
+    finished training is kept in finetune_runs.jsonl: the same call continues after an
+    interruption. Further budgets and methods are added to the earlier results; those
+    that are measured again replace them.
 
     Args:
       options: simclr_tf.config.finetune.FineTuneOptions.
@@ -53,10 +59,15 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
     chosen = options.chosen()
     place = open_encoder(options, chosen, encoder)
     head = place.projection_head(options.head_layer)
-    train, test, data = labelled_data(
-        place.config.data, chosen, channels=place.channels, may_hold_out=True
-    )
-    with sole_writer(folder / LOCK_FILE, f"The folder of results {folder}"):
+    left_out = folder / f"finetune_{LEFT_OUT_FILE}"
+    with left_out_listed(left_out):
+        train, test, data = labelled_data(
+            place.config.data, chosen, channels=place.channels, may_hold_out=True
+        )
+    with (
+        sole_writer(folder / LOCK_FILE, f"The folder of results {folder}"),
+        left_out_listed(left_out, train, test),
+    ):
         protocol = FewLabels(
             place.encoder,
             train,
@@ -66,6 +77,8 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
             image_size_pixels=data.image_size_pixels,
             strategy=strategy,
         )
+        for budget in options.budgets():
+            warn_of_small_classes(protocol.train, budget.get("per_class") or 0)
         log = RunLog(folder / RUNS_FILE, {"data": data.source, **protocol.identity()})
         measurements = protocol.measure(
             [LabelBudget(**budget) for budget in options.budgets()],
@@ -78,18 +91,20 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
                 f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
             ),
             on_network=lambda budget, network: _save_classifier(
-                folder, budget, network
+                folder, budget, network, protocol.record, say
             ),
         )
+        earlier = earlier_rows(folder / FINETUNE_FILE, log, say)
         results = Results(
             data.source,
             place.name,
-            measurements,
+            withearlier_rows(measurements, earlier),
             command=command,
             options=to_dict(options),
             versions=versions(),
             wall_seconds=round(time.monotonic() - started, 3),
             step=place.step,
+            not_measured=protocol.not_measured,
         )
         write_results(folder / FINETUNE_FILE, results)
         table = finetune_markdown(results)
@@ -101,6 +116,42 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
         except ConfigError as error:  # matplotlib is an extra.
             say(f"No plot: {error}")
     return results
+
+
+def withearlier_rows(measurements, earlier):
+    """Add the rows of a table that were not measured again, ordered by their labels.
+
+    Args:
+      measurements: tuple of Measurement, each of a budget and a method.
+      earlier: tuple of Measurement of the same encoder, data and settings.
+
+    Returns:
+      tuple of Measurement.
+    """
+    new = {(m.settings["budget"], m.representation) for m in measurements}
+    kept = [m for m in earlier if (m.settings["budget"], m.representation) not in new]
+    return tuple(sorted([*kept, *measurements], key=lambda m: m.num_train_labels))
+
+
+def earlier_rows(path, log, say):
+    """Read the measurements of earlier calls.
+
+    Args:
+      path: pathlib.Path of finetune.json; it need not exist.
+      log: RunLog; rows whose runs it does not hold are of other settings, and left out.
+      say: function that prints a line (str), if the file cannot be read.
+
+    Returns:
+      tuple of Measurement.
+    """
+    if not path.exists():
+        return ()
+    try:
+        found = read_results(path).measurements
+        return tuple(m for m in found if log.holds(m))
+    except (DataError, KeyError, TypeError, ValueError) as error:
+        say(f"The earlier results are not kept: {plain_reason(error)}.")
+        return ()
 
 
 def one_process_strategy(options, what):
@@ -128,8 +179,18 @@ def classifier_folder(folder, budget):
     return folder / CLASSIFIERS / name
 
 
-def _save_classifier(folder, budget, network):
-    """Write a fine-tuned network as a Keras file, atomically."""
+def _save_classifier(folder, budget, network, record, say):
+    """Write a fine-tuned network and its record for Keras 2 and Keras 3, atomically."""
+    copy = plain_copy(network)
     path = classifier_folder(folder, budget) / CLASSIFIER_FILE
     with whole_file(path, make_folder=True) as temporary:
-        plain_copy(network).save(temporary)
+        copy.save(temporary)
+        add_record(temporary, record)
+    path = path.with_name(KERAS3_CLASSIFIER)
+    path.unlink(missing_ok=True)
+    try:
+        with whole_file(path) as temporary:
+            write_keras3_here(temporary, copy)
+            add_record(temporary, record)
+    except (ConfigError, ParityError) as error:
+        say(f"No {KERAS3_CLASSIFIER}: {error}")

@@ -5,15 +5,15 @@ import itertools
 
 import numpy as np
 
-from simclr_tf.commands.labelled_data import hold_out
+from simclr_tf.commands.labelled_data import with_chosen
 from simclr_tf.data import evaluation_batches, open_source, plain_errors
+from simclr_tf.data.label_budgets import hold_out
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.evaluation import extract_features
 from simclr_tf.report.thumbnails import thumbnails
 
 THUMBNAIL_PIXELS = 96
 _NAMED = 5
-_FLAGS = {"data": "source"}  # Flag -> option, where they differ.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,8 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
 
     Without a test split both come from the training images, and no image is in both:
     of labelled images, the test sample has those that `evaluate` tests on. Images that
-    cannot be read are skipped, however many there are.
+    cannot be read are skipped, however many there are unless `chosen` has
+    `data.max_corrupt_fraction`.
 
     Args:
       options: DataConfig of the run.
@@ -59,13 +60,8 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
     Raises:
       SimCLRError: images that cannot be opened.
     """
-    options = dataclasses.replace(
-        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
-    )
-    if options.source.startswith("python:"):
-        raise ConfigError(
-            "The images of this run were a Python object: choose images with --data."
-        )
+    allowed = {"data.max_corrupt_fraction": 1.0}  # A page has notes instead.
+    options = with_chosen(options, {**allowed, **chosen})
     train = _open(options, options.split, channels)
     rng = np.random.default_rng(seed)
     try:
@@ -102,7 +98,8 @@ def encode_sample(source, encoder, image_size_pixels, batch_size=128):
     Args:
       source: Source.
       encoder: keras.Model, as for `extract_features`.
-      image_size_pixels: int, size of the images as the encoder sees them.
+      image_size_pixels: int or (height, width) of the images as the encoder sees
+        them.
       batch_size: int.
 
     Returns:
@@ -187,8 +184,9 @@ def _open(options, split, channels):
     return open_source(
         options.source,
         split=split,
+        slices=options.slices,
         data_dir=options.data_dir,
         channels=channels,
-        max_corrupt_fraction=1.0,
+        max_corrupt_fraction=options.max_corrupt_fraction,
         memory_limit_bytes=0,
     )  # Only a sample is decoded.

@@ -1,16 +1,16 @@
 """The labelled images of an evaluation: a training set and a test set."""
 
-import dataclasses
 import logging
 
 import numpy as np
 
-from simclr_tf.data import kind_of, label_subset, open_source
+from simclr_tf.data import kind_of, open_source
+from simclr_tf.data.class_labels import same_numbering
+from simclr_tf.data.label_budgets import TEST_FRACTION, hold_out
 from simclr_tf.errors import ConfigError, DataError, SimCLRError
 
 LOG = logging.getLogger("simclr_tf")
-HELD_OUT_FRACTION = 0.2
-_FLAGS = {"data": "source"}  # Flag -> option, where they differ.
+_NAMED = 5
 
 
 def labelled_data(options, chosen, *, channels, may_hold_out=None):
@@ -29,14 +29,7 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
     Raises:
       SimCLRError: images without labels, or a missing split.
     """
-    options = dataclasses.replace(
-        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
-    )
-    if options.source.startswith("python:"):
-        raise ConfigError(
-            "The images of this run were a Python object: choose labelled images with "
-            "--data."
-        )
+    options = with_chosen(options, chosen)
     if may_hold_out is None:
         may_hold_out = kind_of(options.source)[0].may_hold_out
     train = _open(options, options.split, channels)
@@ -49,12 +42,98 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
             "%s Testing on %.0f %% of the images of `%s`, held out from the "
             "probes (not from the pretraining).",
             error,
-            100 * HELD_OUT_FRACTION,
+            100 * TEST_FRACTION,
             options.split,
         )
         learn, held_out = hold_out(train.labels)
-        return train.subset(learn), train.subset(held_out), options
+        train, test = train.subset(learn), train.subset(held_out)
+    train, test = same_numbering(train, test)
+    compare_classes(train, test)
     return train, test, options
+
+
+def with_chosen(options, chosen):
+    """Change the options of a run's images.
+
+    Args:
+      options: DataConfig of the run.
+      chosen: dict of flag to value, what differs.
+
+    Returns:
+      DataConfig.
+
+    Raises:
+      ConfigError: the images of the run were a Python object, and none are chosen.
+    """
+    options = options.with_flags(chosen)
+    if options.source.startswith("python:"):
+        raise ConfigError(
+            "The images of this run were a Python object: choose images with --data."
+        )
+    return options
+
+
+def compare_classes(train, test):
+    """Warn of classes that only one of the two sets has.
+
+    Args:
+      train, test: Source with labels.
+
+    Raises:
+      DataError: they have no class in common.
+    """
+    parts = [np.unique(source.labels[source.labels >= 0]) for source in (train, test)]
+    only_train, only_test = np.setdiff1d(*parts), np.setdiff1d(*parts[::-1])
+    if len(parts[1]) and len(only_test) == len(parts[1]):
+        raise DataError(
+            f"The test images of `{test.name}` show no class of the training images, "
+            "so every answer would be wrong: choose other splits with --split and "
+            f"--test_split. Received: split={train.split} ({_named(train, parts[0])}), "
+            f"test_split={test.split} ({_named(test, parts[1])})."
+        )
+    if len(only_train):
+        LOG.warning(
+            "%d of the %d classes have no test image, so how well they are told apart "
+            "is not measured: %s.",
+            len(only_train),
+            len(parts[0]),
+            _named(train, only_train),
+        )
+    if len(only_test):
+        LOG.warning(
+            "%d classes have test images but no training image (%s): %d test images "
+            "cannot be named rightly, and count as wrong.",
+            len(only_test),
+            _named(test, only_test),
+            np.isin(test.labels, only_test).sum(),
+        )
+
+
+def warn_of_small_classes(source, per_class):
+    """Warn of classes that have fewer labels than a budget takes of each class.
+
+    Args:
+      source: Source with labels.
+      per_class: int.
+    """
+    labels, counts = np.unique(source.labels[source.labels >= 0], return_counts=True)
+    small = labels[counts < per_class]
+    if len(small):
+        LOG.warning(
+            "%d of %d classes have fewer than %d labelled training images: all of "
+            "theirs are used (%s).",
+            len(small),
+            len(labels),
+            per_class,
+            _named(source, small),
+        )
+
+
+def _named(source, labels):
+    """Name some classes: `cats, dogs, mice and 4 more`."""
+    names = ", ".join(source.class_name(label) for label in labels[:_NAMED])
+    more = len(labels) - _NAMED
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def has_labels_to_test_on(options, chosen):
@@ -68,9 +147,9 @@ def has_labels_to_test_on(options, chosen):
     Returns:
       bool.
     """
-    options = dataclasses.replace(
-        options, **{_FLAGS.get(name, name): value for name, value in chosen.items()}
-    )
+    options = options.with_flags(chosen)
+    level = LOG.level
+    LOG.setLevel(logging.ERROR)  # The run has told already what it left out.
     try:
         train = _open(options, options.split, None, memory_limit_bytes=0)
         try:
@@ -83,32 +162,16 @@ def has_labels_to_test_on(options, chosen):
             )
     except SimCLRError:
         return False
+    finally:
+        LOG.setLevel(level)
     return True
-
-
-def hold_out(labels):
-    """Choose the test images of a set without a test split: a fifth of each class.
-
-    All verbs and the page of a run use this function, so they test on the same images.
-
-    Args:
-      labels: int array `[n]`, -1 for unlabelled; some are labelled.
-
-    Returns:
-      (learn, test): int64 arrays of rows; unlabelled rows are in neither.
-
-    Example:
-      >>> [len(rows) for rows in hold_out(np.repeat([0, 1, -1], [50, 30, 9]))]
-      [64, 16]
-    """
-    learn = label_subset(labels, fraction=1 - HELD_OUT_FRACTION, seed=0)
-    return learn, np.setdiff1d(np.flatnonzero(labels >= 0), learn)
 
 
 def _open(options, split, channels, **limits):
     source = open_source(
         options.source,
         split=split,
+        slices=options.slices,
         data_dir=options.data_dir,
         channels=channels,
         max_corrupt_fraction=options.max_corrupt_fraction,

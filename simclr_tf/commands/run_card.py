@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from simclr_tf.commands.stripped_paths import strip_folders
+from simclr_tf.config.image_size import size_text
 from simclr_tf.config.pretrain import OBJECTIVES
 from simclr_tf.config.schema import find_guest
 from simclr_tf.data import licence_of
@@ -23,18 +24,18 @@ from simclr_tf.training.workdir import CHECKPOINTS, METRICS_FILE
 RESULT_FILES = (EVALUATION_FILE, FINETUNE_FILE)
 
 
-def card_of_run(workdir, *, publish=False):
+def card_of_run(workdir, *, publish=False, step=None):
     """Make the card of a run's encoder, with every result measured so far.
 
     Args:
       workdir: simclr_tf.training.Workdir.
       publish: bool, leave out the folders of this machine: only the last name of an
         absolute path is kept.
+      step: int, of the checkpoint whose encoder it describes; the newest if None.
 
     Returns:
       dict for `simclr_tf.export.card_markdown`. Its sections and results come from
-      evaluation.json and finetune.json in the workdir, if they belong to the newest
-      checkpoint.
+      evaluation.json and finetune.json in the workdir, if they belong to this step.
 
     Raises:
       WorkdirError: not a workdir.
@@ -42,8 +43,9 @@ def card_of_run(workdir, *, publish=False):
     """
     hidden = strip_folders if publish else lambda value: value
     record, config = record_of_run(workdir, publish=publish), workdir.config()
-    checkpoint = CheckpointStore(workdir.path / CHECKPOINTS).latest()
-    step = 0 if checkpoint is None else checkpoint.step
+    if step is None:
+        checkpoint = CheckpointStore(workdir.path / CHECKPOINTS).latest()
+        step = 0 if checkpoint is None else checkpoint.step
     card = {
         "summary": _summary(record, config, step),
         "image_size_pixels": config.data.image_size_pixels,
@@ -74,7 +76,7 @@ def card_of_run(workdir, *, publish=False):
     return {**card, **measured, **({"notes": notes} if notes else {})}
 
 
-def fine_tuned_card(card, path):
+def fine_tuned_card(card, path, record=None):
     """Make the card of a fine-tuned encoder from the card of its run.
 
     Results of the pretrained encoder do not hold for it and are left out.
@@ -82,6 +84,7 @@ def fine_tuned_card(card, path):
     Args:
       card: dict, see `card_of_run`.
       path: path of the fine-tuned network, for its last name.
+      record: ClassifierRecord of that network, for the size of its images.
 
     Returns:
       dict for `simclr_tf.export.card_markdown`.
@@ -99,10 +102,29 @@ finetune.md): encoder and logits are from that network, of the first seed.']}
         f"Fine-tuned on labels afterwards ({name} of finetune.md): encoder and "
         "logits are from that network, of the first seed."
     )
+    size = None if record is None else record.image_size_pixels
     return {
         **{key: value for key, value in card.items() if key not in measured},
+        **({} if size is None else {"image_size_pixels": size}),
         "notes": [*card.get("notes", ()), note],
     }
+
+
+def names_of_probe(workdir, num_classes):
+    """Return the names of the classes of a run's online probe; None if not known.
+
+    Args:
+      workdir: simclr_tf.training.Workdir.
+      num_classes: int, logits of the probe.
+
+    Returns:
+      tuple of str, or None: config.json has the classes of the pretraining images,
+      which a probe on another set (`--probe.data`) does not share.
+    """
+    names = workdir.read()["data"].get("classes")
+    if workdir.config().probe.data or names is None or len(names) != num_classes:
+        return None
+    return tuple(map(str, names))
 
 
 def record_of_run(workdir, *, publish=False):
@@ -140,9 +162,10 @@ def _summary(record, config, step):
     title = find_guest(OBJECTIVES, config.objective.name).title
     number = record["data"]["num_examples"]
     images = "a stream of" if number is None else f"{number:,}"
+    size = size_text(config.data.image_size_pixels, " x ")
     return (
         f"{title} encoder ({network}), pretrained without labels on {images} images "
-        f"of {config.data.image_size_pixels} pixels for {step:,} steps of "
+        f"of {size} pixels for {step:,} steps of "
         f"{config.global_batch_size} (seed {config.seed})."
     )
 

@@ -7,6 +7,7 @@ from simclr_tf.augment import get_recipe
 from simclr_tf.commands.operator_rows import changed_fields, operator_rows
 from simclr_tf.commands.view_checks import measure_views, measures_table, view_warnings
 from simclr_tf.commands.view_pairs import resized_images, view_pairs
+from simclr_tf.config.image_size import as_size, size_text
 from simclr_tf.data import ArraySource, open_source, plain_errors
 from simclr_tf.errors import require
 from simclr_tf.report.blocks import Gallery, Page, PageSection, Table, Text
@@ -61,6 +62,7 @@ def show_views(
     source = open_source(
         data.source,
         split=data.split,
+        slices=data.slices,
         data_dir=data.data_dir,
         channels=data.channels,
         max_corrupt_fraction=data.max_corrupt_fraction,
@@ -110,8 +112,10 @@ def _large(source, pairs, number, size):
         with plain_errors():
             stored = max(source.read_image(*(part[0] for part in place)).shape[:2])
     ids = pairs.ids[: max(number, 2)]
-    stored = min(stored, _LARGEST_PIXELS)
-    return resized_images(source, ids, max(stored, size))[:number]
+    sides = as_size(size)
+    scale = max(min(stored, _LARGEST_PIXELS) / max(sides), 1)
+    large = tuple(round(side * scale) for side in sides)
+    return resized_images(source, ids, large)[:number]
 
 
 def _page(config, recipe, measures, warnings, operators, final):
@@ -139,8 +143,8 @@ def _page(config, recipe, measures, warnings, operators, final):
         )
     return Page(
         f"Views of {config.data.source}",
-        f"Recipe `{config.augment.recipe}`, views of {config.data.image_size_pixels} "
-        f"pixels, seed {config.seed}",
+        f"Recipe `{config.augment.recipe}`, views of "
+        f"{size_text(config.data.image_size_pixels, ' x ')} pixels, seed {config.seed}",
         (
             PageSection(
                 "Is the task neither too easy nor impossible?",

@@ -6,9 +6,10 @@ import time
 
 from simclr_tf.commands.encoder_at import open_encoder, output_folder
 from simclr_tf.commands.finetune import one_process_strategy
-from simclr_tf.commands.labelled_data import labelled_data
+from simclr_tf.commands.labelled_data import labelled_data, warn_of_small_classes
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
+from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
 from simclr_tf.errors import DataError
 from simclr_tf.evaluation import TRANSFER_FILE, Results, write_results
 from simclr_tf.evaluation.few_labels import FewLabels
@@ -49,11 +50,14 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
     place = open_encoder(options, {**chosen, "data": options.datasets[0]}, encoder)
     head = place.projection_head(options.head_layer)
     # All sets are opened before the first training: so a typo is found at once.
-    opened = [
-        _opened(name, place.config.data, chosen, place.channels)
-        for name in options.datasets
-    ]
-    measurements = []
+    left_out = folder / f"transfer_{LEFT_OUT_FILE}"
+    with left_out_listed(left_out):
+        opened = [
+            _opened(name, place.config.data, chosen, place.channels)
+            for name in options.datasets
+        ]
+    measurements, not_measured = [], {}
+    sources = [source for _, train, test, _ in opened for source in (train, test)]
     for name, train, test, data in opened:
         protocol = FewLabels(
             place.encoder,
@@ -68,16 +72,21 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
             folder / "transfer_runs" / f"{_file_name(name)}.jsonl",
             {"data": name, **protocol.identity()},
         )
-        found = protocol.measure(
-            [LabelBudget(**options.budget())],
-            methods=options.methods,
-            seeds=options.all_seeds(),
-            log=log,
-            on_run=lambda run, name=name: say(
-                f"{name:28}  {run.representation:24}  seed {run.seed}  "
-                f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
-            ),
-        )
+        warn_of_small_classes(protocol.train, options.budget().get("per_class") or 0)
+        with left_out_listed(left_out, *sources):
+            found = protocol.measure(
+                [LabelBudget(**options.budget())],
+                methods=options.methods,
+                seeds=options.all_seeds(),
+                log=log,
+                on_run=lambda run, name=name: say(
+                    f"{name:28}  {run.representation:24}  seed {run.seed}  "
+                    f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
+                ),
+            )
+        not_measured |= {
+            f"{name}, {what}": why for what, why in protocol.not_measured.items()
+        }
         measurements += [
             dataclasses.replace(m, settings={**m.settings, "data": name}) for m in found
         ]
@@ -90,6 +99,7 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
         versions=versions(),
         wall_seconds=round(time.monotonic() - started, 3),
         step=place.step,
+        not_measured=not_measured,
     )
     write_results(folder / TRANSFER_FILE, results)
     table = transfer_markdown(results)
@@ -107,7 +117,7 @@ def _opened(name, options, chosen, channels):
             options, {**chosen, "data": name}, channels=channels, may_hold_out=True
         )
     except DataError as error:
-        raise DataError(f"{name}: {error}") from error
+        raise error.restated(f"{name}: {error}") from error
     return name, train, test, data
 
 

@@ -30,7 +30,7 @@ def view_pairs(source, recipe, *, image_size_pixels, number, seed=0):
     Args:
       source: Source, see `simclr_tf.data.open_source`.
       recipe: name or Recipe.
-      image_size_pixels: int, size of a view.
+      image_size_pixels: int or (height, width) of a view.
       number: int >= 2; at most the number of images.
       seed: int, the run seed: it draws the images and the views.
 
@@ -72,10 +72,10 @@ def resized_images(source, ids, image_size_pixels):
     Args:
       source: Source.
       ids: int array `[n]`, n >= 2, readable examples.
-      image_size_pixels: int.
+      image_size_pixels: int or (height, width).
 
     Returns:
-      float32 `[n, S, S, C]` in [0, 1].
+      float32 `[n, height, width, C]` in [0, 1].
     """
     with plain_errors():
         return np.concatenate(

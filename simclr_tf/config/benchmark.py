@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from simclr_tf.config.data import RECIPES
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.pretrain import ENCODERS, Arithmetic
 from simclr_tf.config.schema import (
     LARGEST_SIDE,
@@ -73,8 +74,10 @@ class BenchmarkConfig(Section):
         "Batches in one measurement of views and end_to_end; data_scale reads 8 "
         "times this number.",
     )
-    image_size_pixels: int = option(
-        32, "Height and width of small images.", largest=LARGEST_SIDE
+    image_size_pixels: ImageSize = option(
+        32,
+        "Size of small images: one number, or height x width.",
+        largest=LARGEST_SIDE,
     )
     recipe: str = option(
         "cifar",
@@ -87,8 +90,10 @@ class BenchmarkConfig(Section):
         "Width of the photographs; the height is 3/4 of it.",
         largest=LARGEST_SIDE,
     )
-    jpeg_view_pixels: int = option(
-        224, "Height and width of the views of photographs.", largest=LARGEST_SIDE
+    jpeg_view_pixels: ImageSize = option(
+        224,
+        "Size of the views of photographs: one number, or height x width.",
+        largest=LARGEST_SIDE,
     )
     jpeg_recipe: str = option(
         "simclr_v2", "Recipe of the views of photographs.", choices=RECIPES
@@ -115,10 +120,8 @@ class BenchmarkConfig(Section):
             rounds=self.rounds,
             batch_size=self.batch_size,
             batches=self.batches,
-            image_size_pixels=self.image_size_pixels,
             jpeg_files=self.jpeg_files,
             jpeg_width_pixels=self.jpeg_width_pixels,
-            jpeg_view_pixels=self.jpeg_view_pixels,
             jpeg_batch_size=self.jpeg_batch_size,
             out_features=self.out_features,
             chunk_size=self.chunk_size,

@@ -10,7 +10,9 @@ import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from simclr_tf.config.image_size import ImageSize, as_size
 from simclr_tf.config.schema import (
+    JOINED,
     LARGEST_SIDE,
     Section,
     option,
@@ -45,15 +47,24 @@ class DataConfig(Section):
 
     source: str = option(
         "embedded:freedoom_12",
-        lambda: f"Images: {source_forms()}.",
+        lambda: f"Images: {source_forms()}. Given several times: all of them as one.",
         flag="data",
         common=True,
+        joined=JOINED,
     )
     split: str = option(
         "train", "Split to pretrain on, e.g. train or train[:10%].", flag="split"
     )
     test_split: str = option(
         "test", "Split that evaluation tests on.", flag="test_split"
+    )
+    slices: Literal["stratified", "in_order"] = option(
+        "stratified",
+        "Which images a slice such as train[:80%] takes. stratified: a fixed random "
+        "sample (seed 0, whatever --seed is), its share of each class; train[80%:] is "
+        "the rest. in_order: the first ones, as in version 0.1.0. tfds: the first ones "
+        "in its files.",
+        resumable=True,  # A run knows its images by their fingerprint.
     )
     data_dir: str | None = option(
         None,
@@ -66,9 +77,10 @@ class DataConfig(Section):
         "auto: use labels for the online probe where the source has them; "
         "none: ignore them.",
     )
-    image_size_pixels: int = option(
+    image_size_pixels: ImageSize = option(
         32,
-        "Height and width of a view, in pixels.",
+        "Size of a view in pixels: one number for a square, or height x width, such "
+        "as 64x96.",
         flag="image_size_pixels",
         common=True,
         largest=LARGEST_SIDE,
@@ -80,6 +92,7 @@ class DataConfig(Section):
         0.01,
         "The run stops if more than this fraction of the images cannot be read; "
         "up to this fraction they are named and skipped.",
+        resumable=True,
     )
     cache: Literal["none", "memory", "disk"] = option(
         "none",
@@ -94,10 +107,37 @@ class DataConfig(Section):
         resumable=True,
     )
 
+    def image_shape(self, channels: int) -> tuple[int, int, int]:
+        """Return the shape (height, width, channels) of a view.
+
+        Example:
+          >>> DataConfig(image_size_pixels=(64, 96)).image_shape(3)
+          (64, 96, 3)
+        """
+        return (*as_size(self.image_size_pixels), channels)
+
+    def with_flags(self, chosen: dict[str, Any]) -> DataConfig:
+        """Return these options with those that a verb was given.
+
+        Args:
+          chosen: dict of flag to value.
+
+        Returns:
+          DataConfig.
+
+        Example:
+          >>> DataConfig().with_flags({"data": "folder:a", "data.channels": 1}).source
+          'folder:a'
+        """
+        fields = {
+            item.metadata["flag"] or f"data.{item.name}": item.name
+            for item in dataclasses.fields(self)
+        }
+        changes = {fields[flag]: value for flag, value in chosen.items()}
+        return dataclasses.replace(self, **changes)
+
     def check(self) -> None:
-        require_positive(
-            image_size_pixels=self.image_size_pixels, channels=self.channels
-        )
+        require_positive(channels=self.channels)
         require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
         require(
             self.cache != "disk" or self.cache_dir,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from simclr_tf.config import Config, ProbeConfig
 from simclr_tf.config.data import RECIPES, AugmentConfig, DataConfig, source_forms
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.pretrain import (
     ENCODERS,
@@ -15,6 +16,7 @@ from simclr_tf.config.pretrain import (
     Scaling,
 )
 from simclr_tf.config.schema import (
+    JOINED,
     LARGEST_SEED,
     LARGEST_SIDE,
     MOST_REPLICAS,
@@ -53,18 +55,25 @@ class DistillConfig(Section):
         lambda: f"Images to learn from, without their labels: {source_forms()}.",
         required="the images to learn from, e.g. folder:PATH",
         common=True,
+        joined=JOINED,
     )
     split: str = option("train", "Split to learn from.")
     test_data: str | None = option(
         None,
         "Labelled images to test teacher and student on; those of --data if unset.",
         common=True,
+        joined=JOINED,
     )
-    test_split: str = option("test", "Split to test on.")
-    data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
-    image_size_pixels: int | None = option(
+    test_split: str | None = option(
         None,
-        "Height and width of the images as the teacher sees them.",
+        "Split to test on; test if unset. If the data set has none, a fifth of its "
+        "training images is held out, and the student does not learn from them.",
+    )
+    data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
+    image_size_pixels: ImageSize | None = option(
+        None,
+        "Size of the images as the teacher sees them, such as 32 or 64x96 (height x "
+        "width).",
         required="the size of the teacher's training images (its file has none)",
         common=True,
         largest=LARGEST_SIDE,
@@ -154,7 +163,6 @@ class DistillConfig(Section):
         require_positive(
             temperature=self.temperature,
             base_learning_rate=self.base_learning_rate,
-            image_size_pixels=self.image_size_pixels,
         )
         require_fraction("alpha", self.alpha)
         require_fraction("label_fraction", self.label_fraction, low_open=True)
@@ -192,7 +200,8 @@ class DistillConfig(Section):
                 source=self.data,
                 split=self.split,
                 data_dir=self.data_dir,
-                labels="none" if self.alpha == 1 else "auto",
+                # A slice of labelled images is cut with its share of each class.
+                labels="none" if self.alpha == 1 and "[" not in self.split else "auto",
                 channels=channels,
                 image_size_pixels=self.image_size_pixels,
                 max_corrupt_fraction=self.max_corrupt_fraction,

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from simclr_tf.config.data import RECIPES
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.schema import (
+    JOINED,
     LARGEST_SEED,
     LARGEST_SIDE,
     MOST_REPETITIONS,
     Section,
     option,
     require_at_least_one,
+    require_fraction,
     require_not_negative,
     require_positive,
 )
@@ -34,8 +37,8 @@ DEFAULT_PROTOCOLS = ("knn", "linear", "few")
 
 
 @dataclass(frozen=True)
-class MeasuredEncoder(Section):
-    """The encoder, and the labelled images to measure it on."""
+class ChosenEncoder(Section):
+    """An encoder: of a run, of an export, of the zoo, or of a file."""
 
     workdir: str | None = option(
         None,
@@ -47,22 +50,6 @@ class MeasuredEncoder(Section):
         "Instead of --workdir: an export's folder, zoo:NAME, or a Keras file.",
         common=True,
     )
-    split: str | None = option(None, "Split to learn on; the run's if unset.")
-    test_split: str | None = option(
-        None,
-        "Split to test on; the run's if unset. If the data set has none, a fifth of "
-        "the training images is held out.",
-    )
-    data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
-    image_size_pixels: int | None = option(
-        None,
-        "Height and width of the encoder's input images; the run's if unset.",
-        common=True,
-        largest=LARGEST_SIDE,
-    )
-    output: str | None = option(
-        None, "Folder for the results; the workdir if unset.", common=True
-    )
 
     def check(self) -> None:
         require(
@@ -72,17 +59,50 @@ class MeasuredEncoder(Section):
             workdir=self.workdir,
             encoder=self.encoder,
         )
-        require_positive(image_size_pixels=self.image_size_pixels)
 
     @property
     def path(self):
         """str, path of the encoder."""
         return self.workdir or self.encoder
 
+
+@dataclass(frozen=True)
+class MeasuredEncoder(ChosenEncoder):
+    """The encoder, and the labelled images to measure it on."""
+
+    split: str | None = option(None, "Split to learn on; the run's if unset.")
+    test_split: str | None = option(
+        None,
+        "Split to test on; the run's if unset. If the data set has none, a fifth of "
+        "the training images is held out.",
+    )
+    data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
+    max_corrupt_fraction: float | None = option(
+        None,
+        "Fraction of the images that may be unreadable; the run's if unset. They are "
+        "left out, and named in a file beside the results.",
+        flag="data.max_corrupt_fraction",
+    )
+    image_size_pixels: ImageSize | None = option(
+        None,
+        "Size of the encoder's input images, such as 32 or 64x96 (height x width); the "
+        "run's if unset.",
+        common=True,
+        largest=LARGEST_SIDE,
+    )
+    output: str | None = option(
+        None, "Folder for the results; the workdir if unset.", common=True
+    )
+
+    def check(self) -> None:
+        ChosenEncoder.check(self)
+        require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
+
     def chosen(self):
-        """Return the options of the images that differ from the run's, as a dict."""
+        """Return the flags of the images that differ from the run's, as a dict."""
         names = ("data", "split", "test_split", "data_dir", "image_size_pixels")
         values = {name: getattr(self, name, None) for name in names}
+        values["data.max_corrupt_fraction"] = self.max_corrupt_fraction
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -189,11 +209,17 @@ class EvaluateOptions(EvaluateConfig, MeasuredEncoder):
     """The images and the protocols of an evaluation."""
 
     data: str | None = option(
-        None, "Labelled images; those of the run if unset.", common=True
+        None, "Labelled images; those of the run if unset.", common=True, joined=JOINED
     )
     batch_size: int = option(256, "Images a step of the encoder.")
+    step: int | None = option(
+        None,
+        "With --workdir: step of the checkpoint; the newest if unset. The results of a "
+        "chosen step are in WORKDIR/evaluations/step-N.",
+    )
 
     def check(self) -> None:
         MeasuredEncoder.check(self)
+        require_not_negative(step=self.step)
         EvaluateConfig.check(self)
         require_positive(batch_size=self.batch_size)

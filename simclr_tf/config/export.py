@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.schema import (
     LARGEST_SIDE,
     Section,
     option,
-    require_at_least_one,
     require_not_negative,
 )
 from simclr_tf.errors import require
@@ -99,17 +99,18 @@ class ExportOptions(Section):
 class ConvertOptions(Section):
     """The source and the target of a conversion."""
 
-    source: Literal["google_tf2", "google_tf1", "simclr_tf"] | None = option(
+    source: Literal["google_tf2", "google_tf1", "torch", "simclr_tf"] | None = option(
         None,
-        "Origin of the checkpoint: google-research/simclr under TensorFlow 2 or 1, or "
-        "a run of this package.",
-        required="the origin of the checkpoint, google_tf2, google_tf1 or simclr_tf",
+        "Origin of the checkpoint: google-research/simclr under TensorFlow 2 or 1, a "
+        "ResNet of PyTorch in torchvision's names, or a run of this package.",
+        required="the origin of the checkpoint, google_tf2, google_tf1, torch or "
+        "simclr_tf",
     )
     checkpoint: str | None = option(
         None,
-        "Prefix of a checkpoint (DIR/ckpt-100), its folder, a SavedModel's folder, or "
-        "a workdir.",
-        required="the prefix of a checkpoint, or a SavedModel's folder",
+        "Prefix of a checkpoint (DIR/ckpt-100), its folder, a SavedModel's folder, a "
+        ".safetensors or .pth file, or a workdir.",
+        required="the prefix of a checkpoint, a SavedModel's folder, or a file",
     )
     target: Literal["simclr_tf", "torchvision"] = option(
         "simclr_tf",
@@ -126,6 +127,11 @@ class ConvertOptions(Section):
         "not record it: 0 for the features, 1 for networks fine-tuned from the middle "
         "of the head. Only a head on the features becomes the run's probe.",
     )
+    input_normalization: Literal["none", "imagenet"] = option(
+        "imagenet",
+        "torch: the scaling of images in training; the converted network takes images "
+        "in [0, 1] and applies it itself.",
+    )
     leave_out: tuple[str, ...] = option(
         (),
         "Variables to leave out: beginnings of their names in the source, with commas "
@@ -136,9 +142,10 @@ class ConvertOptions(Section):
         "Training data of the encoder, for the record and as the default of evaluate, "
         "e.g. tfds:imagenet2012.",
     )
-    image_size_pixels: int | None = option(
+    image_size_pixels: ImageSize | None = option(
         None,
-        "Size of the training images; 224, or 32 for a small stem, if unset.",
+        "Size of the training images, such as 224 or 64x96; 224, or 32 for a small "
+        "stem, if unset.",
         largest=LARGEST_SIDE,
     )
 
@@ -149,12 +156,12 @@ class ConvertOptions(Section):
             "other formats of a run, see simclr-tf export.",
             target=self.target,
         )
-        require_at_least_one(image_size_pixels=self.image_size_pixels)
         require_not_negative(probe_layer=self.probe_layer)
         # No option is ignored silently.
         has_meaning = {
             "copy": self.source == "google_tf1",
-            "probe_layer": self.source != "simclr_tf",
+            "probe_layer": self.source in ("google_tf1", "google_tf2"),
+            "input_normalization": self.source == "torch",
             "leave_out": self.source != "simclr_tf",
             "data": self.target == "simclr_tf",
             "image_size_pixels": self.target == "simclr_tf",

@@ -69,6 +69,8 @@ _USED = {
     "nt_logistic": ("temperature", "semi_hard"),
     "margin_triplet": ("margin", "semi_hard"),
 }
+# Every record of a run has these options; a file that a user wrote hardly.
+_WHOLE_DATA = {"source", "split", "test_split", "labels", "max_corrupt_fraction"}
 _OF_ANY_ENCODER = ("batch_norm_momentum", "batch_norm_epsilon")
 
 
@@ -98,6 +100,10 @@ def with_present_names(values):
         old = values.get(part)
         if isinstance(old, dict) and "name" not in old and {"kind", "depth"} & set(old):
             values[part] = _present_encoder(dict(old))
+    data = values.get("data")
+    if isinstance(data, dict) and _WHOLE_DATA <= data.keys():
+        # A record of version 0.1.0: its slices were cut from the images in order.
+        values["data"] = {"slices": "in_order", **data}
     if values.get("architecture") == "resnet":  # A distillation.
         values["architecture"] = "other"
     return values

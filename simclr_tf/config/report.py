@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
-from simclr_tf.config.pretrain import DEFAULT_PRESET, PRESETS
+from simclr_tf.config.pretrain import PRESET_HELP, PRESETS
 from simclr_tf.config.schema import (
+    JOINED,
     Section,
     option,
     require_at_least_one,
+    require_fraction,
     require_not_negative,
 )
 from simclr_tf.errors import require
@@ -29,7 +31,9 @@ class ReportOptions(Section):
         "FILE.html, FILE.md, or a folder for both; `report` in the workdir or study if "
         "unset.",
     )
-    data: str | None = option(None, "Images to show; those of the run if unset.")
+    data: str | None = option(
+        None, "Images to show; those of the run if unset.", joined=JOINED
+    )
     split: str | None = option(
         None, "Split of the training images; the run's if unset."
     )
@@ -37,6 +41,11 @@ class ReportOptions(Section):
         None, "Split of the test images; the run's if unset."
     )
     data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
+    max_corrupt_fraction: float = option(
+        1.0,
+        "Fraction of the images that may be unreadable; the page counts them.",
+        flag="data.max_corrupt_fraction",
+    )
     features: bool = option(
         True,
         "Load the encoder and images, for views, neighbours, maps and confusion; "
@@ -65,6 +74,7 @@ class ReportOptions(Section):
             map_images=self.map_images,
         )
         require_not_negative(seed=self.seed)
+        require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
 
     def target(self):
         """Return the file or folder to write."""
@@ -76,6 +86,8 @@ class ReportOptions(Section):
         """Return the options of the images that differ from the run's, as a dict."""
         names = ("data", "split", "test_split", "data_dir")
         values = {name: getattr(self, name) for name in names}
+        if self.max_corrupt_fraction < 1:
+            values["data.max_corrupt_fraction"] = self.max_corrupt_fraction
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -83,9 +95,9 @@ class ReportOptions(Section):
 class ShowViewsOptions(Section):
     """The images and views to show, and the file."""
 
-    preset: str = option(
-        DEFAULT_PRESET,
-        "Named experiment whose images and views are the starting point.",
+    preset: str | None = option(
+        None,
+        PRESET_HELP,
         choices=PRESETS,
         common=True,
     )

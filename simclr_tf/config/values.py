@@ -1,14 +1,15 @@
 """Values of options: types, text to value, and the usual ranges.
 
-Types are annotations: bool, int, float, str, a `Literal`, a tuple of one of these
-(`tuple[int, ...]`, a list in JSON, with commas on the command line), or one of them
-with `| None`.
+Types are annotations: bool, int, float, str, a `Literal`, an `ImageSize`, a tuple of
+one of these (`tuple[int, ...]`, a list in JSON, with commas on the command line), or
+one of them with `| None`.
 """
 
 import types
 import typing
 from typing import Literal
 
+from simclr_tf.config.image_size import ImageSize, parsed_size, short_size
 from simclr_tf.errors import require, unknown_choice
 
 _TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
@@ -16,9 +17,21 @@ _TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": F
 
 def value_type(hint):
     """Return the annotation without `| None`."""
+    if is_size(hint):
+        return ImageSize
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return next(a for a in typing.get_args(hint) if a is not type(None))
     return hint
+
+
+def is_size(hint):
+    """Tell whether the annotation is `ImageSize`, with or without `| None`.
+
+    Example:
+      >>> is_size(ImageSize | None), is_size(int | None)
+      (True, False)
+    """
+    return set(typing.get_args(ImageSize)) <= set(typing.get_args(hint))
 
 
 def allows_none(hint):
@@ -66,6 +79,8 @@ def checked(name, value, hint):
     if value is None:
         require(allows_none(hint), f"`{name}` must not be None.", **{name: value})
         return None
+    if is_size(hint):
+        return short_size(name, value)
     item = item_type(hint)
     if item is None:
         return _checked_one(name, value, value_type(hint))
@@ -114,13 +129,15 @@ def parsed(text, hint):
     Example:
       >>> parsed("0.5", float), parsed("none", int | None), parsed("many", int)
       (0.5, None, 'many')
-      >>> parsed("0.1, 1", tuple[float, ...])
-      (0.1, 1.0)
+      >>> parsed("0.1, 1", tuple[float, ...]), parsed("64x96", ImageSize)
+      ((0.1, 1.0), (64, 96))
     """
     if not isinstance(text, str):
         return text
     if allows_none(hint) and text.lower() == "none":
         return None
+    if is_size(hint):
+        return parsed_size(text)
     item = item_type(hint)
     if item is not None and not text.strip():
         return ()

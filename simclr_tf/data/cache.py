@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from simclr_tf.array_types import StrPath
 from simclr_tf.data.arrays import ArraySource
-from simclr_tf.data.corruption import check_corrupt_fraction, report_dropped
+from simclr_tf.data.corruption import NOT_DECODABLE, refuse_unreadable
+from simclr_tf.data.left_out import report_left_out
 from simclr_tf.data.pixels import READING, first_success
 from simclr_tf.data.random_access import (
     EncodedSource,
@@ -247,10 +248,14 @@ def decode_into_memory(source, memory_limit_bytes, cache):
     except _OtherSize:
         return source
     names = [source.example_name(n) for n in np.flatnonzero(pixels.sizes == 0)]
-    report_dropped([(name, "it cannot be decoded") for name in names], source.name)
-    corrupt = [*source.corrupt, *names]
-    total = source.num_examples + source.num_dropped
-    check_corrupt_fraction(corrupt, total, source.max_corrupt_fraction, source.name)
+    corrupt, broken = [*source.corrupt, *names], dict.fromkeys(names, NOT_DECODABLE)
+    left_out = {**source.left_out, **broken}
+    report_left_out(broken, source.num_examples - len(names), source.name)
+    total, allowed = (
+        source.num_dropped + source.num_examples,
+        source.max_corrupt_fraction,
+    )
+    refuse_unreadable(corrupt, total, allowed, source.name, left_out)
     whole = source.subset(np.flatnonzero(pixels.sizes)) if names else source
     return ArraySource(
         source.name,
@@ -260,6 +265,7 @@ def decode_into_memory(source, memory_limit_bytes, cache):
         classes=source.classes,
         split=source.split,
         corrupt=corrupt,
+        left_out=left_out,
         max_corrupt_fraction=source.max_corrupt_fraction,
     )
 
@@ -279,7 +285,7 @@ class CachedSource(EncodedSource):
 
     def __init__(self, origin, contents):
         vars(self).update(vars(origin))
-        self.corrupt = list(origin.corrupt)
+        self.corrupt, self.left_out = list(origin.corrupt), dict(origin.left_out)
         self._origin, self._contents = origin, contents
         # Subsets of this source use row numbers of the original source.
         rows = origin.rows(np.arange(origin.num_examples))
@@ -296,6 +302,9 @@ class CachedSource(EncodedSource):
         files = self._origin.files()
         places = self._place(np.arange(self.num_examples)).tolist()
         return None if files is None else [files[place] for place in places]
+
+    def sampled_sizes(self):
+        return self._origin.sampled_sizes()
 
     def encoded_bytes(self, ids):
         return self._origin.encoded_bytes(self._place(ids))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import logging
-import os
+import math
 import re
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from simclr_tf.data.pillow_images import HEIF_SUFFIXES
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.lazy import np, tf
 
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from simclr_tf.data.streams import StreamSource
 
 
+NOT_DECODABLE = "not decodable"
 _NAMED = 5
 _ERROR_IN_GRAPH = re.compile(r"\b(DataError|ConfigError): (.*)")
 _log = logging.getLogger("simclr_tf")
@@ -43,12 +42,7 @@ class CorruptionLog:
     def __init__(
         self, source: Source | StreamSource, max_corrupt_fraction: float | None = None
     ) -> None:
-        self._source = source
-        self._max_fraction = (
-            source.max_corrupt_fraction
-            if max_corrupt_fraction is None
-            else max_corrupt_fraction
-        )
+        self._source, self._max_fraction = source, max_corrupt_fraction
         self._seen = set()
         self._lock = threading.Lock()
 
@@ -70,16 +64,12 @@ class CorruptionLog:
                     self._seen.add(example)
                     self._note(self._source.example_name(example))
             if self._source.num_examples is not None:
-                check_corrupt_fraction(
-                    self._source.corrupt,
-                    self._source.num_examples + self._source.num_dropped,
-                    self._max_fraction,
-                    self._source.name,
-                )
+                check_corrupt_fraction(self._source, self._max_fraction)
 
     def _note(self, name):
         if name not in self._source.corrupt:
             self._source.corrupt.append(name)
+            self._source.left_out[name] = NOT_DECODABLE
             _log.warning(
                 "Skipped %s: it cannot be read (%d unreadable so far).",
                 name,
@@ -87,76 +77,49 @@ class CorruptionLog:
             )
 
 
-def check_corrupt_fraction(corrupt, total, max_corrupt_fraction, name):
+def check_corrupt_fraction(source, max_corrupt_fraction=None):
     """Raise an error if too large a fraction of a data set is unreadable.
+
+    Args:
+      source: Source; its `corrupt` are the unreadable images.
+      max_corrupt_fraction: float in [0, 1]; the source's own by default.
+
+    Raises:
+      DataError: a larger fraction is unreadable. It has the attributes `name` and
+        `left_out` of the source.
+    """
+    allowed = source.max_corrupt_fraction
+    if max_corrupt_fraction is not None:
+        allowed = max_corrupt_fraction
+    total = source.num_examples + source.num_dropped
+    refuse_unreadable(source.corrupt, total, allowed, source.name, source.left_out)
+
+
+def refuse_unreadable(corrupt, total, allowed, name, left_out):
+    """Do what `check_corrupt_fraction` does, before there is a source.
 
     Args:
       corrupt: list of str, the unreadable images.
       total: int, all images, readable or not.
-      max_corrupt_fraction: float in [0, 1].
+      allowed: float in [0, 1].
       name: str, the data set.
-
-    Raises:
-      DataError: if `len(corrupt) / total > max_corrupt_fraction`.
+      left_out: dict of file to reason.
     """
-    if not corrupt or len(corrupt) <= max_corrupt_fraction * total:
+    if not corrupt or len(corrupt) <= allowed * total:
         return
     more = f" and {len(corrupt) - _NAMED} more" if len(corrupt) > _NAMED else ""
-    raise DataError(
-        f"{len(corrupt)} of {total} images of `{name}` ({len(corrupt) / total:.1%}) "
-        f"cannot be read: {', '.join(corrupt[:_NAMED])}{more}. Repair or remove them, "
-        "or allow more with --data.max_corrupt_fraction. "
-        f"Received: max_corrupt_fraction={max_corrupt_fraction}."
-    )
-
-
-def report_dropped(reasons, name):
-    """Name the images that were left out when a source was opened.
-
-    Args:
-      reasons: list of (str, str), image and reason.
-      name: str, the data set.
-    """
-    for image, reason in reasons[:_NAMED]:
-        _log.warning("Left out %s of `%s`: %s.", image, name, reason)
-    if len(reasons) > _NAMED:
-        _log.warning(
-            "Left out %d images of `%s` in all; `Source.corrupt` lists them.",
-            len(reasons),
-            name,
-        )
-
-
-def report_other_files(others, num_images, name):
-    """Count the files of a folder whose names are not those of images.
-
-    Args:
-      others: list of str, their names.
-      num_images: int, how many files are taken.
-      name: str, the data set.
-    """
-    if not others:
-        return
-    endings = collections.Counter(
-        os.path.splitext(other)[1].lower() or os.path.basename(other)
-        for other in others
-    )
-    kinds = [f"{count:,} {ending}" for ending, count in endings.most_common(_NAMED)]
-    more = ", ..." if len(endings) > _NAMED else ""
-    photographs = sorted(set(endings) & set(HEIF_SUFFIXES))
+    enough = math.ceil(1000 * len(corrupt) / total) / 1000
     way_out = (
-        f" (to read {' and '.join(photographs)}: pip install pillow-heif)"
-        if photographs
+        f", or leave them out with --data.max_corrupt_fraction={enough:g}"
+        if len(corrupt) < total
         else ""
     )
-    _log.warning(
-        "Left out %d of %d files of `%s`, which are not called images: %s%s%s.",
-        len(others),
-        len(others) + num_images,
-        name,
-        ", ".join(kinds),
-        more,
-        way_out,
+    raise DataError(
+        f"{len(corrupt)} of {total} images of `{name}` ({len(corrupt) / total:.1%}) "
+        f"cannot be read: {', '.join(corrupt[:_NAMED])}{more}. Repair or remove them"
+        f"{way_out}. Received: max_corrupt_fraction={allowed}.",
+        name=name,
+        left_out=dict(left_out),
     )
 
 

@@ -146,7 +146,7 @@ def _inspect_file(path):
     try:
         what = _what_instead_of_a_file(os.stat(path).st_mode)
         if what is not None:  # To open a pipe would wait for its writer.
-            return None, f"it is no file, but {what}", checksum
+            return None, f"{what}, not a file", checksum
         with open(path, "rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             head = stream.read(_HEAD_BYTES)
@@ -154,22 +154,22 @@ def _inspect_file(path):
             tail = stream.read(_TAIL_BYTES)
             checksum = zlib.crc32(head + tail)
             if not head:
-                return None, "the file is empty", checksum
+                return None, "empty", checksum
             kind = image_format(head) or format_of(stream)
             if kind is None:
-                return None, "it is not an image", checksum
+                return None, "not an image", checksum
             if pixels_claimed(kind, head) > MOST_PIXELS:
-                return kind, f"it claims more than {MOST_PIXELS:,} pixels", checksum
+                return kind, f"claiming more than {MOST_PIXELS:,} pixels", checksum
             if has_end(kind, head, tail, size):
                 return _decoder(kind, head, stream), None, checksum
             stream.seek(0)
             content = stream.read()
     except OSError as error:
-        return None, f"the file cannot be read ({error.strerror or error})", checksum
+        return None, f"not readable ({error.strerror or error})", checksum
     try:
         decode_image(content)
     except (tf.errors.OpError, ValueError):
-        return kind, "it is truncated or damaged", checksum
+        return kind, "truncated or damaged", checksum
     return "other", None, checksum
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # The lists of SimCLR for 1 % and 10 % of ImageNet's 1,000 classes.
 IMAGENET_CLASSES, IMAGENET_LISTS = 1000, (12_811, 128_116)
 _NAMED = 3
+TEST_FRACTION = 0.2  # Of each class, where a set has no test split.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,8 @@ class LabelBudget:
     Attributes:
       fraction: float in (0, 1], of the labelled images; stratified and nested: for one
         seed, the 1 % are among the 10 %.
-      per_class: int >= 1, labelled images a class, nested likewise.
+      per_class: int >= 1, labelled images a class, nested likewise; all of a class that
+        has fewer.
       listed: path of a text file with one file name a line.
     """
 
@@ -99,7 +101,7 @@ def label_subset(
     Args:
       labels: int array `[n]`; examples with label -1 are never chosen.
       fraction: float in (0, 1], part of the labelled examples; or
-      per_class: int >= 1, examples of each class.
+      per_class: int >= 1, examples of each class; all of a class that has fewer.
       seed: int.
 
     Returns:
@@ -107,7 +109,7 @@ def label_subset(
 
     Raises:
       ConfigError: unless exactly one of `fraction` and `per_class` is given, in range.
-      DataError: if nothing is labelled, or a class has fewer than `per_class` examples.
+      DataError: if nothing is labelled, or no class has `per_class` examples.
 
     Example:
       >>> labels = np.repeat([0, 1], [60, 40])
@@ -147,25 +149,79 @@ def label_subset(
 
 
 def _first_of_each(members, per_class):
-    for label, ids in members.items():
-        if len(ids) < per_class:
-            raise DataError(
-                f"Class {label} has only {len(ids)} labelled examples; use "
-                f"per_class={min(map(len, members.values()))} or less. "
-                + received_text(per_class=per_class)
-            )
+    most = max(map(len, members.values()))
+    if most < per_class:
+        raise DataError(
+            f"No class has {per_class} labelled examples; use per_class={most} or "
+            "less. " + received_text(per_class=per_class)
+        )
     return np.sort(np.concatenate([ids[:per_class] for ids in members.values()]))
 
 
 def _beginning(members, fraction, seed):
+    chosen = [
+        ids[: max(1, int((places <= fraction).sum()))]
+        for ids, places in zip(members.values(), _places(members, seed), strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def _places(members, seed):
+    """Place the examples of each class evenly in (0, 1)."""
     # Shuffled; otherwise rounding would favour low labels.
     ranks = epoch_order(seed, 2**31, len(members))
     offsets = (ranks + 0.5) / len(members)
-    chosen = []
-    for ids, offset in zip(members.values(), offsets, strict=True):
-        places = (np.arange(len(ids)) + offset) / len(ids)
-        chosen.append(ids[: max(1, int((places <= fraction).sum()))])
-    return np.sort(np.concatenate(chosen))
+    return [
+        (np.arange(len(ids)) + offset) / len(ids)
+        for ids, offset in zip(members.values(), offsets, strict=True)
+    ]
+
+
+def mixed_order(labels: Array, seed: int = 0) -> Array:
+    """Order examples at random, with the same mixture of classes everywhere.
+
+    The examples of a class have the places of `label_subset`, so m consecutive ones
+    of n have m / n of each class, with an error below 2.
+
+    Args:
+      labels: int array `[n]`; unlabelled examples (-1) are mixed in like a class.
+      seed: int.
+
+    Returns:
+      int64 NumPy array, a permutation of 0 .. n - 1.
+
+    Example:
+      >>> order = mixed_order(np.repeat([0, 1], [60, 30]))
+      >>> np.bincount(order[:45] // 60).tolist(), sorted(order) == list(range(90))
+      ([30, 15], True)
+    """
+    labels = np.asarray(labels)
+    members = {c: np.flatnonzero(labels == c) for c in np.unique(labels)}
+    members = {
+        c: ids[epoch_order(seed, number, len(ids))]
+        for number, (c, ids) in enumerate(members.items())
+    }
+    places = np.concatenate(_places(members, seed))
+    return np.concatenate(list(members.values()))[np.argsort(places, kind="stable")]
+
+
+def hold_out(labels: Array) -> tuple[Array, Array]:
+    """Choose the test images of a set without a test split: a fifth of each class.
+
+    All verbs and the page of a run use this function, so they test on the same images.
+
+    Args:
+      labels: int array `[n]`, -1 for unlabelled; some are labelled.
+
+    Returns:
+      (learn, test): int64 arrays of rows; unlabelled rows are in neither.
+
+    Example:
+      >>> [len(rows) for rows in hold_out(np.repeat([0, 1, -1], [50, 30, 9]))]
+      [64, 16]
+    """
+    learn = label_subset(labels, fraction=1 - TEST_FRACTION, seed=0)
+    return learn, np.setdiff1d(np.flatnonzero(labels >= 0), learn)
 
 
 def listed_images(source: Source, path: StrPath) -> Array:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from typing import TYPE_CHECKING, Any
 
+from simclr_tf.config.schema import JOINED
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.cache import ImageCache, decode_into_memory
 from simclr_tf.data.random_access import EncodedSource, Source
 from simclr_tf.data.sources import SOURCES
+from simclr_tf.data.sources.joined import Joined, parts_of
 from simclr_tf.data.sources.kind import Request, cut, parse_split
 from simclr_tf.data.streams import StreamSource, open_dataset
 from simclr_tf.errors import ConfigError, DataError, received_text
@@ -34,6 +37,7 @@ def open_source(
     channels: int | None = None,
     max_corrupt_fraction: float = 0.01,
     labelled: bool | str = "auto",
+    slices: str = "stratified",
     memory_limit_bytes: int = _GIBIBYTE,
     cache: ImageCache | None = None,
 ) -> Source | StreamSource:
@@ -42,6 +46,7 @@ def open_source(
     | data | `spec` |
     |---|---|
     | a kind of `simclr_tf.data.SOURCES` | `folder:PATH`, `embedded:freedoom_12` |
+    | several of one kind as one | `folder:A + folder:B`, or a list |
     | in Python | an array, (images, labels), or a `tf.data.Dataset` |
 
     Args:
@@ -56,6 +61,10 @@ def open_source(
         unreadable.
       labelled: `auto`, True, or False. For folders and tfds, see there. False drops
         the labels of any source.
+      slices: `stratified`: a part such as `train[:10%]` is a fixed random sample with
+        its share of each class; the parts on both sides of a cut have no image in
+        common. `in_order`: it is cut from the images in their own order. tfds always
+        has its own rule.
       memory_limit_bytes: int; image files of one size, and finite tf.data.Datasets, are
         decoded into memory if they take at most this many bytes. 0: never.
       cache: ImageCache for images that would be read from files in every epoch; None
@@ -74,6 +83,8 @@ def open_source(
       >>> open_source(np.zeros([10, 8, 8, 3], np.uint8), split="train[:50%]")
       ArraySource('array', split='train[:50%]', 5 unlabelled images, channels=3)
     """
+    if isinstance(spec, list) and spec and all(isinstance(s, str) for s in spec):
+        spec = JOINED.join(spec)
     is_text = isinstance(spec, str)
     request = Request(
         spec if is_text else _name_of_object(spec),
@@ -83,6 +94,7 @@ def open_source(
         max_corrupt_fraction,
         labelled,
         memory_limit_bytes,
+        slices,
     )
     if isinstance(spec, (Source, StreamSource)):
         return spec
@@ -108,7 +120,8 @@ def kind_of(spec: str) -> tuple[SourceKind, str]:
       spec: str in the grammar of `--data`.
 
     Returns:
-      (SourceKind, str): the kind, and what follows the colon.
+      (SourceKind, str): the kind, and what follows the colon; of several data sets,
+      `Joined` and all of the text.
 
     Raises:
       ConfigError: an unknown scheme; the message names the nearest.
@@ -118,6 +131,9 @@ def kind_of(spec: str) -> tuple[SourceKind, str]:
       >>> kind.may_hold_out, target
       (True, 'photos')
     """
+    parts = parts_of(spec, SOURCES)
+    if len(parts) > 1:
+        return Joined([(*kind_of(part), part) for part in parts]), spec
     scheme, colon, target = spec.partition(":")
     if not colon or scheme not in SOURCES:
         raise _unknown_source(spec)
@@ -144,6 +160,10 @@ def licence_of(spec: str) -> str | None:
       >>> licence_of("folder:photos") is None
       True
     """
+    parts = parts_of(spec, SOURCES)
+    if len(parts) > 1:
+        each = list(dict.fromkeys(map(licence_of, parts)))
+        return None if None in each else "; ".join(map(str, each))
     scheme, _, target = spec.partition(":")
     if scheme not in SOURCES:
         return None
@@ -154,6 +174,12 @@ def licence_of(spec: str) -> str | None:
 def _open_text(spec, request):
     kind, target = kind_of(spec)
     kind.require_packages()
+    if request.labelled is False and "[" in request.split:
+        # A slice holds the same images with its labels and without.
+        try:
+            return kind.open(target, dataclasses.replace(request, labelled="auto"))
+        except DataError:
+            pass  # Labels that cannot be used: nothing can be sliced by them.
     return kind.open(target, request)
 
 
@@ -198,7 +224,7 @@ def _open_object(spec, request):
                 "A stream has no parts; use `.take` and `.skip` on the "
                 "data set. " + received_text(split=request.split)
             )
-        return cut(source, bounds, request.split)
+        return cut(source, bounds, request)
     pair = isinstance(spec, tuple) and len(spec) == 2
     images, labels = spec if pair else (spec, None)
     if not hasattr(images, "__array__"):
@@ -215,4 +241,4 @@ def _open_object(spec, request):
         split=part,
         max_corrupt_fraction=request.max_corrupt_fraction,
     )
-    return cut(source, bounds, request.split)
+    return cut(source, bounds, request)

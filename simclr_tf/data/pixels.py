@@ -14,6 +14,8 @@ upright = module("simclr_tf.augment.upright")
 # Counts the rules by which files become pixels: kept pixels of another rule are made
 # again. 2: as people see them (0.2.0).
 READING = 2
+# Files of these, as `inspect_files` names them, look the same by every rule.
+PLAIN_FORMATS = frozenset({"jpeg", "png"})
 WHITE = (255, 255, 255)
 # Kinds of PNG: grey, palette, and what has an alpha channel; with 16 bits or fewer.
 _GREY, _PALETTE, _ALPHA = 0, 3, 4

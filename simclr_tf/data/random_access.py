@@ -11,16 +11,18 @@ import abc
 import copy
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from simclr_tf.array_types import Array, Tensor
+from simclr_tf.data.class_labels import class_labels
 from simclr_tf.data.host_calls import on_host
-from simclr_tf.data.pixels import decode_image
+from simclr_tf.data.pixels import PLAIN_FORMATS, decode_image
 from simclr_tf.errors import DataError, received_text
+from simclr_tf.files import printable
 from simclr_tf.lazy import np, tf
 
-MOST_CLASSES = 2**20
 _SAMPLE = 16
 # Views of larger images are cut out one by one: a batch of 128 of these takes 100 MB as
 # stored, and several times that as floats.
@@ -41,8 +43,13 @@ class Source(abc.ABC):
       largest_pixels: int, height times width of the largest image seen at the opening.
       corrupt: list of str, the images found unreadable so far.
       num_dropped: int, unreadable images left out when the source was opened.
+      left_out: dict of str to str: files that are not among the examples, and why;
+        `corrupt` and files that are no images.
       max_corrupt_fraction: float in [0, 1], limit above which a run stops.
+      parts: tuple of Source, the data sets that are joined in this one; else ().
     """
+
+    parts: tuple[Source, ...] = ()
 
     def __init__(
         self,
@@ -52,27 +59,31 @@ class Source(abc.ABC):
         channels: int,
         labels: Any = None,
         classes: Sequence[str] | None = None,
+        beside: Sequence[Any] = (),
         split: str = "train",
         image_shape: tuple[int, int, int] | None = None,
         corrupt: Sequence[str] = (),
+        left_out: Mapping[str, str] = MappingProxyType({}),
         max_corrupt_fraction: float = 0.01,
     ) -> None:
-        if num_examples < 2:
+        if num_examples < 1:
             raise DataError(
-                f"`{name}` must hold at least 2 readable images: contrastive learning "
-                "compares images with each other. "
+                f"`{name}` must hold at least 1 readable image. "
                 + received_text(num_examples=num_examples, corrupt=len(corrupt))
             )
-        self.name = name
+        self.name = printable(name)
         self.split = split
         self.num_examples = int(num_examples)
-        self.labels = class_labels(labels, self.num_examples, name)
-        self.classes = None if classes is None else tuple(str(c) for c in classes)
+        self.labels, names = class_labels(
+            labels, self.num_examples, name, classes, beside=beside
+        )
+        self.classes = None if names is None else tuple(map(printable, names))
         self.channels = int(channels)
         self.image_shape = image_shape
         self.largest_pixels = 0 if image_shape is None else math.prod(image_shape[:2])
         self.corrupt = list(corrupt)
         self.num_dropped = len(self.corrupt)
+        self.left_out = dict(left_out)
         self.max_corrupt_fraction = max_corrupt_fraction
         self._rows: Array | None = None
 
@@ -94,6 +105,11 @@ class Source(abc.ABC):
         if self.labels is None:
             return None
         return max(len(self.classes or ()), int(self.labels.max()) + 1)
+
+    def class_name(self, label: int) -> str:
+        """Name a class for a message: its name, or its number without names."""
+        named = self.classes is not None and 0 <= label < len(self.classes)
+        return self.classes[label] if named else str(int(label))  # type: ignore[index]
 
     def without_labels(self) -> None:
         """Drop the labels and the names of the classes."""
@@ -120,12 +136,12 @@ class Source(abc.ABC):
           Source with `num_examples` m.
 
         Raises:
-          DataError: if fewer than 2 examples are left.
+          DataError: if no example is left.
         """
         indices = np.asarray(indices, np.int64)
-        if len(indices) < 2:
+        if len(indices) < 1:
             raise DataError(
-                f"A part of `{self.name}` must hold at least 2 images. "
+                f"A part of `{self.name}` must hold at least 1 image. "
                 + received_text(split=split or self.split, num_examples=len(indices))
             )
         part = copy.copy(self)
@@ -143,6 +159,10 @@ class Source(abc.ABC):
     def example_name(self, example: int) -> str:
         """Name an example for a message: its file, or its row."""
         return f"{self.name}#{int(self.rows(np.int64(example)))}"
+
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        """List (height, width) of some images as they are seen; [] if not known."""
+        return [] if self.image_shape is None else [self.image_shape[:2]]
 
     def files(self) -> list[tuple[str, int, int]] | None:
         """List the files of the images in their order, if each image is a file.
@@ -213,10 +233,13 @@ class EncodedSource(Source):
         encoded = self.read_encoded(*location)
         return decode_image(encoded, self.channels, plain=self.is_plain)
 
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        return [tuple(image.shape[:2]) for image in sample_images(self)]
+
     @property
     def is_plain(self) -> bool:
         """Whether TensorFlow is known to decode every file to what it shows."""
-        return self.formats is not None and set(self.formats) <= {"jpeg", "png"}
+        return self.formats is not None and set(self.formats) <= PLAIN_FORMATS
 
     def location_tensors(self, example: Tensor) -> tuple[Tensor, ...]:
         """Return the location of one example, `example` an int64 scalar tensor."""
@@ -265,57 +288,3 @@ def grey_or_colour(source):
     """Return 1 if a sample of an EncodedSource's images is grey throughout, else 3."""
     depths = [image.shape[-1] for image in sample_images(source)]
     return 1 if depths and max(depths) == 1 else 3
-
-
-def class_labels(labels, num_examples, name):
-    """Check and convert labels from users.
-
-    Args:
-      labels: None, or integers `[n]` or `[n, 1]`, each in [-1, MOST_CLASSES), -1 for
-        unlabelled.
-      num_examples: int, n.
-      name: str, the data set, for messages.
-
-    Returns:
-      int64 NumPy array `[n]`, or None.
-
-    Raises:
-      DataError: for another shape, count or type, or a label below -1 or too large.
-
-    Example:
-      >>> class_labels([[2], [0]], 2, "mine")
-      array([2, 0])
-    """
-    if labels is None:
-        return None
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1:
-        raise DataError(
-            f"Labels of `{name}` must be integers of shape [n]; for one-hot rows use "
-            "`labels.argmax(axis=1)`. " + received_text(shape=labels.shape)
-        )
-    if len(labels) != num_examples:
-        raise DataError(
-            f"`{name}` must have one label for each image. "
-            + received_text(images=num_examples, labels=len(labels))
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(
-            f"Labels of `{name}` must be integers; use `labels.astype(int)`. "
-            + received_text(dtype=str(labels.dtype))
-        )
-    if labels.size and labels.min() < -1:
-        raise DataError(
-            f"Labels of `{name}` must be >= 0, or -1 for unlabelled. "
-            + received_text(smallest=int(labels.min()))
-        )
-    if labels.size and labels.max() >= MOST_CLASSES:
-        raise DataError(
-            f"Labels of `{name}` must be below {MOST_CLASSES:,}: probes are as wide as "
-            "the largest. Number the classes from 0, e.g. with "
-            "`np.unique(labels, return_inverse=True)[1]`. "
-            + received_text(largest=int(labels.max()))
-        )
-    return labels.astype(np.int64)

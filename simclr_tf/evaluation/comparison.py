@@ -10,7 +10,6 @@ from simclr_tf.array_types import Model
 from simclr_tf.config.evaluate import EvaluateConfig
 from simclr_tf.errors import require
 from simclr_tf.evaluation.features import (
-    check_labelled,
     extract_features,
     feature_function,
     pixel_function,
@@ -19,6 +18,7 @@ from simclr_tf.evaluation.features import (
 from simclr_tf.evaluation.protocols import check_views, evaluate_features
 from simclr_tf.evaluation.results import Results
 from simclr_tf.evaluation.training_views import EncodedViews
+from simclr_tf.metrics.classification import check_labelled
 from simclr_tf.training.workdir import versions
 
 if TYPE_CHECKING:

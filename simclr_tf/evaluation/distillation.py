@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,7 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simclr_tf._keras import keras
-from simclr_tf.data import evaluation_batches, label_subset, open_source, plain_errors
+from simclr_tf.data import (
+    evaluation_batches,
+    kind_of,
+    label_subset,
+    open_source,
+    plain_errors,
+)
+from simclr_tf.data.label_budgets import TEST_FRACTION, hold_out
 from simclr_tf.distribution import cluster_of, make_strategy, require_divisible
 from simclr_tf.errors import ConfigError, DataError, require
 from simclr_tf.evaluation.features import extract_features
@@ -29,14 +37,22 @@ from simclr_tf.models.initializers import FRESH_STREAM, kernel_seed
 from simclr_tf.training import load_encoder
 from simclr_tf.training.assembly import build_encoder
 from simclr_tf.training.batches import open_training_source
-from simclr_tf.training.keras_files import load_classifier
+from simclr_tf.training.classifier_records import (
+    ClassifierRecord,
+    classifier_record,
+    names_of_classes,
+    number_labels_as,
+)
+from simclr_tf.training.keras_files import classifier_file, load_classifier
 from simclr_tf.training.student_training import train_student
+from simclr_tf.training.warm_start import check_same_network
 from simclr_tf.training.workdir import versions
 
 if TYPE_CHECKING:
     from simclr_tf.config.distill import DistillConfig
 
 
+LOG = logging.getLogger("simclr_tf")
 DISTILL_FILE = "distill.json"
 TEACHER, STUDENT = "teacher", "student"
 CLASSIFY, AGREE = "classify", "agreement_with_teacher"
@@ -52,6 +68,8 @@ class Distilled:
       results: Results: both networks on the test images.
       history: list of dicts, one an epoch.
       images: dict that describes the training images of the student.
+      record: ClassifierRecord of the student: the teacher's classes.
+      sources: the Sources of the training and of the test images.
     """
 
     student: keras.Model
@@ -59,6 +77,8 @@ class Distilled:
     results: Results
     history: list
     images: dict
+    record: ClassifierRecord = ClassifierRecord()
+    sources: tuple = ()
 
 
 def distill(
@@ -97,8 +117,9 @@ def distill(
     )
     with strategy.scope():
         teacher = load_classifier(str(config.teacher))
-    train = _training_images(config, teacher)
-    test = _test_images(config, teacher)
+    names = classifier_record(classifier_file(str(config.teacher))).class_names
+    train, test = _open_images(config, teacher, names)
+    names = names or names_of_classes(teacher.output_shape[-1], test, train)
     student = build_student(config, teacher)
     for name, network in ((TEACHER, teacher), (STUDENT, student)):
         say(f"{name:11} {network.name}: {count_parameters(network)[0]:,} parameters")
@@ -140,6 +161,8 @@ def distill(
             "channels": train.channels,
             "fingerprint": train.fingerprint(),
         },
+        record=ClassifierRecord(names, config.image_size_pixels),
+        sources=(train, test),
     )
 
 
@@ -167,6 +190,8 @@ def build_student(config, teacher):
         )
     _draw_linear_layer(student, config.seed)
     if config.init_from is not None:
+        if config.architecture != "same":
+            check_same_network(config.student, config.init_from, section="student")
         set_weights_by_name(
             split_classifier(student)[0],
             weights_by_name(load_encoder(config.init_from)),
@@ -189,51 +214,103 @@ def _draw_linear_layer(student, seed):
     )
 
 
-def _training_images(config, teacher):
-    """Open the training images, with the labels that are to be used."""
-    run = config.run_config(teacher.input_shape[-1])
-    source = open_training_source(run)
+def _open_images(config, teacher, names):
+    """Open the images to learn from, and the labelled ones to test on.
+
+    Without a test split every fifth labelled image of each class is held out, as in
+    evaluation: the student does not learn from it.
+
+    Args:
+      config: DistillConfig.
+      teacher: keras.Model of `load_classifier`.
+      names: tuple of str, the teacher's classes; None if not known.
+
+    Returns:
+      (train, test): Sources; `train` has the labels that may be used, if any.
+
+    Raises:
+      ConfigError, DataError: images that are missing or have no labels.
+    """
+    train = open_training_source(config.run_config(teacher.input_shape[-1]))
+    try:
+        test = _labelled(config, teacher, config.test_split or "test")
+    except (ConfigError, DataError) as error:
+        if config.test_split or not kind_of(_test_data(config))[0].may_hold_out:
+            raise
+        train, test = _held_out(config, teacher, train, error)
     if config.alpha == 1:
-        return source
-    if source.labels is None:
-        raise DataError(
-            f"{source.name} has no labels in its split '{config.split}': alpha < 1 "
-            "needs labels. Use --alpha=1 to learn from the teacher alone."
+        train.without_labels()
+    else:
+        if train.labels is None:
+            raise DataError(
+                f"{train.name} has no labels in its split '{config.split}': alpha < 1 "
+                "needs labels. Use --alpha=1 to learn from the teacher alone."
+            )
+        chosen = label_subset(
+            train.labels, fraction=config.label_fraction, seed=config.seed
         )
-    _check_classes(teacher, source)
-    chosen = label_subset(
-        source.labels, fraction=config.label_fraction, seed=config.seed
+        _check_classes(teacher, names, train)
+        train.keep_labels(chosen)
+    _check_classes(teacher, names, test)
+    return train, test
+
+
+def _test_data(config):
+    return config.data if config.test_data is None else config.test_data
+
+
+def _held_out(config, teacher, train, error):
+    """Return (train, test) of a data set without a test split."""
+    is_same = _test_data(config) == config.data
+    split = config.split if is_same else "train"
+    try:
+        labelled = _labelled(config, teacher, split)
+    except (ConfigError, DataError):
+        raise error from None
+    learn, test = hold_out(labelled.labels)
+    LOG.warning(
+        "%s Testing on %.0f %% of the images of `%s`, held out from the student.",
+        error,
+        100 * TEST_FRACTION,
+        split,
     )
-    source.keep_labels(chosen)
-    return source
+    if is_same:  # Images without a label are learned from too.
+        train = train.subset(np.setdiff1d(np.arange(train.num_examples), test))
+    return train, labelled.subset(test)
 
 
-def _test_images(config, teacher):
-    data = config.data if config.test_data is None else config.test_data
+def _labelled(config, teacher, split):
+    """Open labelled images to test on."""
+    data = _test_data(config)
     try:
         source = open_source(
             data,
-            split=config.test_split,
+            split=split,
             data_dir=config.data_dir,
             channels=teacher.input_shape[-1],
             max_corrupt_fraction=config.max_corrupt_fraction,
         )
     except (ConfigError, DataError) as error:
-        raise type(error)(
+        message = (
             f"{error} Teacher and student are tested on --test_data (now {data}) and "
-            f"--test_split (now {config.test_split})."
-        ) from error
+            f"--test_split (now {split})."
+        )
+        if isinstance(error, DataError):
+            raise error.restated(message) from error
+        raise ConfigError(message) from error
     if source.labels is None or source.labels.max() < 0:
         raise DataError(
-            f"{data} has no labels in its split '{config.test_split}', and teacher and "
-            "student are tested on labelled images: choose some with --test_data and "
-            "--test_split."
+            f"{data} has no labels in its split '{split}', and teacher and student are "
+            "tested on labelled images: choose some with --test_data and --test_split."
         )
-    _check_classes(teacher, source)
     return source
 
 
-def _check_classes(teacher, source):
+def _check_classes(teacher, names, source):
+    """Refuse labels of other classes; number those with names as the teacher does."""
+    if names is not None and source.classes is not None:
+        number_labels_as(source, names)
+        return
     known, named = teacher.output_shape[-1], source.classes is not None
     # Without class names, a class without images cannot be noticed.
     fits = source.num_classes == known if named else source.num_classes <= known

@@ -156,46 +156,6 @@ def pixel_function(max_side_pixels=32):
     return flatten
 
 
-def check_labelled(name, features, labels):
-    """Return features and labels as matching arrays; unlabelled rows are dropped.
-
-    Args:
-      name: str for messages: "training" or "test".
-      features: array `[n, F]`.
-      labels: array `[n]` of integers, negative for unlabelled images.
-
-    Returns:
-      float32 array `[m, F]`, int64 array `[m]`: the m labelled rows.
-
-    Raises:
-      DataError: no labels, no rows, different numbers of rows, or values not finite.
-
-    Example:
-      >>> check_labelled("test", [[1, 2]], [0])[1].tolist()
-      [0]
-    """
-    if labels is None or (np.size(labels) and np.max(labels) < 0):
-        raise DataError(
-            f"The {name} set has no labels, and probes need labels. Choose a labelled "
-            "source (folders of classes, an npz with y_train and y_test, ...)."
-        )
-    features = np.asarray(features, np.float32)
-    labels = np.asarray(labels)
-    if features.ndim != 2 or labels.shape != features.shape[:1] or not features.size:
-        raise DataError(
-            f"The {name} set needs features [n, F] and n labels, n >= 1. Received: "
-            f"features of shape {features.shape}, labels of shape {labels.shape}."
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(
-            f"The labels of the {name} set must be integers. Received: {labels.dtype}."
-        )
-    if not np.isfinite(features).all():
-        raise DataError(f"The features of the {name} set hold NaN or infinity.")
-    known = labels >= 0
-    return features[known], labels[known].astype(np.int64)
-
-
 def _collect(batches, represent):
     """Pass all batches through `represent`; concatenate, with labels and ids."""
     features, labels, ids, size = [], [], [], None
@@ -220,10 +180,21 @@ def _collect(batches, represent):
             "or none must have labels."
         )
     return (
-        np.concatenate(features),
+        _joined(features),
         np.concatenate(labels) if labels else None,
         np.concatenate(ids),
     )
+
+
+def _joined(blocks):
+    """Concatenate arrays, and empty the list on the way: no row is in memory twice."""
+    joined = np.empty([sum(map(len, blocks)), *blocks[0].shape[1:]], np.float32)
+    end = len(joined)
+    while blocks:
+        block = blocks.pop()
+        joined[end - len(block) : end] = block
+        end -= len(block)
+    return joined
 
 
 def _float_images(images):

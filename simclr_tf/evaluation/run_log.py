@@ -103,6 +103,26 @@ class RunLog:
         """
         return [self._runs[(*cell, seed)] for seed in seeds]
 
+    def holds(self, measurement):
+        """Tell whether the runs of this log are those behind a measurement.
+
+        Args:
+          measurement: Measurement of the few labels of a budget, over seeds.
+
+        Returns:
+          bool; False where it is of other settings, or of a log that was removed.
+        """
+        settings = measurement.settings
+        values = zip(settings["seeds"], settings["accuracies_percent"], strict=True)
+        known = {
+            (run.representation, run.budget, run.seed, round(run.accuracy_percent, 4))
+            for run in self._runs.values()
+        }
+        return known.issuperset(
+            (measurement.representation, settings["budget"], seed, value)
+            for seed, value in values
+        )
+
     def _whole_lines(self):
         if not self._path.exists():
             return []
@@ -135,6 +155,8 @@ class RunLog:
             name
             for name in sorted({*before, *identity})
             if before.get(name) != identity.get(name)
+            # Images that were moved are known by their fingerprints.
+            and not (name == "data" and "train" in identity)
         ]
         if changed:
             what = ", ".join(

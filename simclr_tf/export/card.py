@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from simclr_tf.config.image_size import as_size
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.export.loading import loading_lines, shape_text
 from simclr_tf.export.reusable import BYTES_SIGNATURE, UINT8_SIGNATURE
@@ -26,6 +27,7 @@ FIELDS = (
 )
 _METRIC_FIELDS = ("metric", "value", "num_test")
 _SECTION_FIELDS = ("title", "markdown")
+_NAMES_SHOWN = 20
 
 
 def check_card(card):
@@ -60,6 +62,7 @@ def card_markdown(
     *,
     image_shape: Sequence[int | None],
     outputs: Mapping[str, Any],
+    class_names: Sequence[str] | None = None,
     num_parameters: int | None = None,
     files: Iterable[str] = (),
     formats: Sequence[str] = ("saved_model",),
@@ -70,14 +73,15 @@ def card_markdown(
 
     Args:
       card: dict with any of: "title", "summary", "architecture", "data",
-        "data_licence", "command" (str), "image_size_pixels" (int, of the images it
-        was trained on), "wall_seconds" (float, of its training), "metrics" (list of
-        dicts with "metric", "value" and "num_test"), "sections" (list of dicts with
-        "title" and "markdown": tables of evaluations), "results" (list of dicts, the
-        numbers behind them for config.json; the text leaves them out), "notes" (list
-        of str).
+        "data_licence", "command" (str), "image_size_pixels" (int or (height, width),
+        of the images it was trained on), "wall_seconds" (float, of its training),
+        "metrics" (list of dicts with "metric", "value" and "num_test"), "sections"
+        (list of dicts with "title" and "markdown": tables of evaluations), "results"
+        (list of dicts, the numbers behind them for config.json; the text leaves them
+        out), "notes" (list of str).
       image_shape: (height, width, channels), None being free.
       outputs: dict of output name to shape, "default" being the features.
+      class_names: sequence of str, the name of each logit, or None.
       num_parameters: int or None, trainable.
       files: names of the files beside the card, one line each.
       formats: names of the formats, for the section on loading.
@@ -109,7 +113,7 @@ def card_markdown(
     for section in card.get("sections", ()):
         lines += [f"## {prose(section['title'])}", "", section["markdown"], ""]
     lines += _input_lines(image_shape, signatures, card.get("image_size_pixels"))
-    lines += _output_lines(outputs)
+    lines += _output_lines(outputs, class_names)
     lines += loading_lines(
         formats,
         image_shape=image_shape,
@@ -184,7 +188,8 @@ def _input_lines(image_shape, signatures, image_size_pixels):
     height, width, channels = image_shape
     size = f"height {height or 'free'}, width {width or 'free'}"
     if image_size_pixels is not None:
-        size += f" (trained at {image_size_pixels} x {image_size_pixels})"
+        trained = " x ".join(map(str, as_size(image_size_pixels)))
+        size += f" (trained at {trained})"
     kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
     lines = [
         "## Input",
@@ -211,7 +216,7 @@ def _input_lines(image_shape, signatures, image_size_pixels):
     return lines
 
 
-def _output_lines(outputs):
+def _output_lines(outputs, class_names):
     lines = [
         "## Outputs",
         "",
@@ -224,4 +229,14 @@ def _output_lines(outputs):
     for name, shape in outputs.items():
         # h and w: feature maps have other sizes than the images.
         lines.append(f"| {table_cell(code_span(name))} | {shape_text(shape, 'Nhw')} |")
+    if class_names is not None:
+        shown = ", ".join(map(prose, class_names[:_NAMES_SHOWN]))
+        more = len(class_names) - _NAMES_SHOWN
+        shown += f" and {more:,} more" if more > 0 else ""
+        lines += [
+            "",
+            "The softmax of `logits` are the probabilities of these classes, in this "
+            f"order: {shown}. The names are also `class_names` in config.json, and "
+            "what the SavedModel's function `class_names()` returns.",
+        ]
     return [*lines, ""]

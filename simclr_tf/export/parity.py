@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from simclr_tf.array_types import StrPath
+from simclr_tf.config.image_size import as_size
 from simclr_tf.errors import ConfigError, SimCLRError
 from simclr_tf.models import fitting_encoder, size_multiple
 
@@ -36,8 +37,8 @@ def parity_cases(encoder, copy, heads=(), *, image_size_pixels=None):
       encoder: keras.Model, the original.
       copy: keras.Model, its `plain_copy`.
       heads: sequence of (output's name, original head, its plain copy).
-      image_size_pixels: int or None, for networks of free size that need more than 32
-        pixels.
+      image_size_pixels: int, (height, width) or None, for networks of free size that
+        need more than 32 pixels.
 
     Returns:
       dict of "images0", "features0", ... and one array for each head, e.g. "logits0",
@@ -47,10 +48,12 @@ def parity_cases(encoder, copy, heads=(), *, image_size_pixels=None):
     """
     height, width, channels = copy.input_shape[1:]
     step = size_multiple(copy)
-    side, other_sides = _multiple(32, step), True
-    if (image_size_pixels or 0) > side and not _takes(copy, side, side):
-        side, other_sides = image_size_pixels, False
-    native = [fixed or side for fixed in encoder.input_shape[1:3]]
+    sides, other_sides = (_multiple(32, step),) * 2, True
+    trained = as_size(image_size_pixels or 1)
+    if max(trained) > sides[0] and not _takes(copy, *sides):
+        sides, other_sides = trained, False
+    fixed = encoder.input_shape[1:3]
+    native = [own or side for own, side in zip(fixed, sides, strict=True)]
     others = [native[0] + _multiple(7, step), native[1] + _multiple(12, step)]
     reference = encoder if _is_float32(encoder) else copy
     sizes = [(reference, 2, *native)]

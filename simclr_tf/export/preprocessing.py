@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from simclr_tf.augment import crop_view, finish_view
+from simclr_tf.config.image_size import as_size
 from simclr_tf.data.pixels import decode_in_graph
 
 RECIPE = "evaluate"
@@ -18,11 +19,11 @@ def views_from_bytes(image_bytes, image_size_pixels, channels):
     Args:
       image_bytes: string tensor `[N]`, files of any sizes: JPEG, PNG, opaque GIF (first
         frame), or BMP of 24 bits.
-      image_size_pixels: int, height and width of the views.
+      image_size_pixels: int or (height, width) of the views.
       channels: 1 or 3.
 
     Returns:
-      float32 tensor `[N, image_size_pixels, image_size_pixels, channels]` in [0, 1].
+      float32 tensor `[N, height, width, channels]` in [0, 1].
 
     Raises:
       tf.errors.InvalidArgumentError: bytes of another kind, or damaged ones.
@@ -33,7 +34,7 @@ def views_from_bytes(image_bytes, image_size_pixels, channels):
         image = decode_in_graph(encoded, channels)
         return crop_view(image, seed, RECIPE, image_size_pixels)
 
-    shape = [image_size_pixels, image_size_pixels, channels]
+    shape = [*as_size(image_size_pixels), channels]
     crops = tf.map_fn(
         crop, image_bytes, fn_output_signature=tf.TensorSpec(shape, tf.float32)
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from simclr_tf.array_types import Layer, Model
+from simclr_tf.config.image_size import ImageSize, as_size
 from simclr_tf.errors import require
 from simclr_tf.export.preprocessing import views_from_bytes
 from simclr_tf.models import endpoints, with_endpoints
@@ -25,13 +28,15 @@ class ReusableModule:
         becomes the endpoint "projections"; of a `ProjectionHead` the layers become
         "projection_layer1", "projection_layer2", ... as well.
       classifier: None, or a layer from features to the endpoint "logits".
-      image_size_pixels: None, or int >= 1: adds the signature that takes encoded
-        images, decodes them and resizes them to this size.
+      class_names: None, or the name of each logit.
+      image_size_pixels: None, or int >= 1 or (height, width): adds the signature that
+        takes encoded images, decodes them and resizes them to this size.
 
     Attributes:
       root: trackable with `__call__(images, training=False)`, traced for both,
         `variables`, `trainable_variables` and `regularization_losses` of the encoder
-        (the heads are only for inference), and `head_variables` of the heads.
+        (the heads are only for inference), `head_variables` of the heads, and with
+        `class_names` a function of that name: none to a string tensor `[C]`.
       signatures: dict of name to function, each returning a dict with "default" (the
         features) and the endpoints: two names for the function of float32 `images`,
         one of uint8 `images`, and with `image_size_pixels` one of `image_bytes`.
@@ -46,7 +51,8 @@ class ReusableModule:
         projection_head: Layer | None = None,
         *,
         classifier: Layer | None = None,
-        image_size_pixels: int | None = None,
+        class_names: Sequence[str] | None = None,
+        image_size_pixels: ImageSize | None = None,
     ) -> None:
         heads = [head for head in (projection_head, classifier) if head is not None]
         for head in heads:
@@ -83,6 +89,12 @@ class ReusableModule:
             name: tuple(tensor.shape)
             for name, tensor in serving.structured_outputs.items()
         }
+        if class_names is not None:
+            _check_names(class_names, self.outputs.get("logits"))
+            self.root.class_names = tf.function(
+                lambda: tf.constant([name.encode() for name in class_names]),
+                input_signature=[],
+            )
 
 
 def _traced_call(encoder, spec):
@@ -155,20 +167,24 @@ def _bytes_signature(serving, image_size_pixels, channels):
     return image_feature_vector_bytes.get_concrete_function()
 
 
-def _check_size(image_size_pixels, image_shape):
+def _check_names(class_names, logits):
     require(
-        image_size_pixels >= 1,
-        "`image_size_pixels` must be >= 1.",
-        image_size_pixels=image_size_pixels,
+        logits is not None and logits[-1] == len(class_names),
+        "`class_names` must have the name of each logit of `classifier`.",
+        class_names=len(class_names),
+        logits=None if logits is None else logits[-1],
     )
+
+
+def _check_size(image_size_pixels, image_shape):
     require(
         image_shape[-1] in (1, 3),
         "Files can be decoded to 1 or 3 channels.",
         channels=image_shape[-1],
     )
-    for side in image_shape[:2]:
+    for fixed, side in zip(image_shape, as_size(image_size_pixels), strict=False):
         require(
-            side in (None, image_size_pixels),
+            fixed in (None, side),
             "`image_size_pixels` must be the fixed image size of the encoder.",
             image_size_pixels=image_size_pixels,
             encoder=image_shape,

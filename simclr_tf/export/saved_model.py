@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from simclr_tf.array_types import Layer, Model, StrPath
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.encoder_zoo import EXPORT_FORMAT
 from simclr_tf.errors import require
 from simclr_tf.export.card import card_markdown, check_card
@@ -30,6 +31,7 @@ from simclr_tf.export.publication import (
     write_archive,
 )
 from simclr_tf.export.reusable import HEAD_OUTPUTS, ReusableModule
+from simclr_tf.files import write_atomically
 from simclr_tf.models import (
     check_encoder,
     count_parameters,
@@ -50,7 +52,8 @@ def export_saved_model(
     card: Mapping[str, Any] | None = None,
     projection_head: Layer | None = None,
     classifier: Layer | None = None,
-    image_size_pixels: int | None = None,
+    class_names: Sequence[str] | None = None,
+    image_size_pixels: ImageSize | None = None,
     formats: Sequence[str] = (SAVED_MODEL,),
     version: int | None = None,
     archive: bool = False,
@@ -77,7 +80,10 @@ def export_saved_model(
         the outputs "projection_layer1", ... and "projections" of the signatures.
       classifier: None, or a layer or model from features `[N, F]` to the output
         "logits" `[N, C]`: a linear probe, or a fine-tuned head with its hidden layers.
-      image_size_pixels: None, or int: adds a signature from encoded images, which it
+      class_names: None, or the name of each logit, in order: for config.json, the card,
+        the SavedModel (a function `class_names()` without arguments, that returns a
+        string tensor `[C]`) and the LiteRT file (labels.txt inside, a name a line).
+      image_size_pixels: None, or a size: adds a signature from encoded images, which it
         decodes, crops as `evaluate` does, and resizes to this size.
       formats: sequence of "saved_model", "keras3", "litert", "safetensors", "onnx".
       version: None, or int >= 0: saved_model/VERSION/, the layout of TF Serving.
@@ -89,8 +95,8 @@ def export_saved_model(
 
     Returns:
       dict, the content of config.json: format, config, options, card, published,
-      num_parameters (trainable), input, outputs, signatures, variables, network,
-      parity, versions, and the SHA-256 of every file.
+      num_parameters (trainable), class_names (of the logits, or None), input, outputs,
+      signatures, variables, network, parity, versions, and the SHA-256 of every file.
 
     Raises:
       WorkdirError: the folder exists and is not empty, or cannot be written.
@@ -107,19 +113,25 @@ def export_saved_model(
     encoder = check_encoder(encoder)
     copy = plain_copy(encoder)
     network = describe_network(copy)
-    check_network(formats, network)
+    check_network(formats, network, copy)
     heads = {"projection_head": projection_head, "classifier": classifier}
     plain_heads = {
         name: None if head is None else plain_head(head, copy.output_shape[-1], name)
         for name, head in heads.items()
     }
-    module = ReusableModule(copy, **plain_heads, image_size_pixels=image_size_pixels)
+    module = ReusableModule(
+        copy,
+        **plain_heads,
+        class_names=class_names,
+        image_size_pixels=image_size_pixels,
+    )
     record = {
         "format": EXPORT_FORMAT,
         "published": published,
         "card": {name: card[name] for name in card if name != "sections"},
         "config": config or {},
         "options": options or {},
+        "class_names": None if class_names is None else list(class_names),
         **_contract(module, copy, network),
     }
     cases = parity_cases(
@@ -135,7 +147,7 @@ def export_saved_model(
     with publishing(output_dir, overwrite) as folder:
         saved_model = folder / SAVED_MODEL / ("" if version is None else str(version))
         _save(module, saved_model, record)
-        parts = Parts(copy, network, saved_model, cases)
+        parts = Parts(copy, network, saved_model, cases, class_names)
         differences = _write_formats(folder, formats, parts)
         if archive:
             write_archive(saved_model, folder / ARCHIVE)
@@ -150,13 +162,14 @@ def export_saved_model(
             card,
             image_shape=module.image_shape,
             outputs=module.outputs,
+            class_names=class_names,
             num_parameters=record["num_parameters"],
             files=_files(folder),
             formats=formats,
             signatures=tuple(module.signatures),
             saved_model=saved_model.relative_to(folder).as_posix(),
         )
-        (folder / "card.md").write_text(text, encoding="utf-8")
+        write_atomically(folder / "card.md", text)
         record["sha256"] = checksums(folder)
         text = json.dumps(record, indent=1, default=str)
         (folder / "config.json").write_text(text + "\n", encoding="utf-8")

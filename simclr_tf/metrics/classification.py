@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from simclr_tf.array_types import Tensor, TensorLike
-from simclr_tf.errors import require
+from simclr_tf.errors import DataError, require
 
 
 def top_k_correct(labels: TensorLike, logits: TensorLike, *, k: int = 1) -> Tensor:
@@ -87,3 +88,43 @@ def top_k_accuracy(labels: TensorLike, logits: TensorLike, *, k: int = 1) -> Ten
     """
     correct = tf.reduce_sum(top_k_correct(labels, logits, k=k))
     return tf.math.divide_no_nan(correct, tf.reduce_sum(label_weights(labels)))
+
+
+def check_labelled(name, features, labels):
+    """Return features and labels as matching arrays; unlabelled rows are dropped.
+
+    Args:
+      name: str for messages: "training" or "test".
+      features: array `[n, F]`.
+      labels: array `[n]` of integers, negative for unlabelled images.
+
+    Returns:
+      float32 array `[m, F]`, int64 array `[m]`: the m labelled rows.
+
+    Raises:
+      DataError: no labels, no rows, different numbers of rows, or values not finite.
+
+    Example:
+      >>> check_labelled("test", [[1, 2]], [0])[1].tolist()
+      [0]
+    """
+    if labels is None or (np.size(labels) and np.max(labels) < 0):
+        raise DataError(
+            f"The {name} set has no labels, and probes need labels. Choose a labelled "
+            "source (folders of classes, an npz with y_train and y_test, ...)."
+        )
+    features = np.asarray(features, np.float32)
+    labels = np.asarray(labels)
+    if features.ndim != 2 or labels.shape != features.shape[:1] or not features.size:
+        raise DataError(
+            f"The {name} set needs features [n, F] and n labels, n >= 1. Received: "
+            f"features of shape {features.shape}, labels of shape {labels.shape}."
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"The labels of the {name} set must be integers. Received: {labels.dtype}."
+        )
+    if not np.isfinite(features).all():
+        raise DataError(f"The features of the {name} set hold NaN or infinity.")
+    known = labels >= 0
+    return features[known], labels[known].astype(np.int64)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from simclr_tf.array_types import Layer, Model
+from simclr_tf.config.image_size import ImageSize, as_size
 from simclr_tf.errors import require
 
 
@@ -34,12 +35,14 @@ def count_parameters(model: Layer) -> tuple[int, int]:
     )
 
 
-def flops_per_image(model: Model, image_size_pixels: int, channels: int = 3) -> int:
-    """Count the floating-point operations of a forward pass on one square image.
+def flops_per_image(
+    model: Model, image_size_pixels: ImageSize, channels: int = 3
+) -> int:
+    """Count the floating-point operations of a forward pass on one image.
 
     Args:
       model: keras.Model, an encoder.
-      image_size_pixels: int >= 1, height and width.
+      image_size_pixels: int >= 1, or a pair (height, width).
       channels: int >= 1.
 
     Returns:
@@ -53,12 +56,11 @@ def flops_per_image(model: Model, image_size_pixels: int, channels: int = 3) -> 
       True
     """
     require(
-        image_size_pixels >= 1 and channels >= 1,
-        "`image_size_pixels` and `channels` must be >= 1.",
-        image_size_pixels=image_size_pixels,
+        channels >= 1,
+        "`channels` must be >= 1.",
         channels=channels,
     )
-    return flops_per_example(model, (image_size_pixels, image_size_pixels, channels))
+    return flops_per_example(model, (*as_size(image_size_pixels), channels))
 
 
 def flops_per_example(model: Layer, example_shape: tuple[int, ...]) -> int:

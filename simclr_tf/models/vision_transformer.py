@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from simclr_tf.array_types import Model
+from simclr_tf.config.image_size import ImageSize, as_size
 from simclr_tf.config.schema import option, require_positive
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.lazy import keras, module
@@ -68,7 +69,7 @@ class VisionTransformer(Family):
             size,
             blocks,
             heads,
-            patch_size=options.patch_size or default_patch_size(height),
+            patch_size=options.patch_size or default_patch_size((height, width)),
             image_size_pixels=(height, width),
             pooling=options.pooling,
             channels=channels,
@@ -100,11 +101,19 @@ class VisionTransformer(Family):
 def default_patch_size(image_size_pixels):
     """Return the largest of 4, 8 and 16 that leaves 8 x 8 patches, or 4.
 
+    Of the sizes that divide a height and a width that differ, if one does.
+
     Example:
       >>> [default_patch_size(size) for size in (16, 32, 64, 96, 128, 224)]
       [4, 4, 8, 8, 16, 16]
+      >>> default_patch_size((64, 96)), default_patch_size((128, 168))
+      (8, 8)
     """
-    return next((size for size in (16, 8) if image_size_pixels >= 8 * size), 4)
+    height, width = as_size(image_size_pixels)
+    sizes = [size for size in (16, 8, 4) if min(height, width) >= 8 * size]
+    if height != width:
+        sizes = [s for s in sizes if height % s == 0 and width % s == 0]
+    return sizes[0] if sizes else 4
 
 
 def vision_transformer(
@@ -113,7 +122,7 @@ def vision_transformer(
     num_heads: int,
     *,
     patch_size: int,
-    image_size_pixels: int | tuple[int, int],
+    image_size_pixels: ImageSize,
     pooling: str = "class_token",
     channels: int = 3,
     seed: int | None = None,
@@ -246,15 +255,13 @@ def _block(net, x, num_heads, *, name):
 
 def _checked_grid(image_size_pixels, patch_size):
     """Return (rows, columns) of patches."""
-    sides = image_size_pixels
-    if isinstance(sides, numbers.Integral):
-        sides = (sides, sides)
-    _require_positive_integers(patch_size=patch_size, height=sides[0], width=sides[1])
+    sides = as_size(image_size_pixels)
+    _require_positive_integers(patch_size=patch_size)
     require(
         all(side % patch_size == 0 for side in sides),
         "The image size must be a multiple of the patch. Use another "
         "--image_size_pixels, or another --encoder.patch_size.",
-        image_size_pixels=tuple(sides),
+        image_size_pixels=sides,
         patch_size=patch_size,
     )
     return tuple(side // patch_size for side in sides)

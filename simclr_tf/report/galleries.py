@@ -229,18 +229,19 @@ def gallery_drawing(galleries):
         )
         axes.set_axis_off()
         for x, y, tile in tiles:
+            left, right, top, bottom = _extent(tile.image, x, y)
             axes.imshow(
                 displayable(tile.image[np.newaxis])[0],
                 cmap="gray",
                 vmin=0,
                 vmax=1,
                 aspect="auto",
-                extent=(x, x + 1, y + 1, y),
+                extent=(left, right, bottom, top),
             )
             if tile.mark is not None:
                 axes.plot(
-                    [x, x + 1, x + 1, x, x],
-                    [y, y, y + 1, y + 1, y],
+                    [left, right, right, left, left],
+                    [top, top, bottom, bottom, top],
                     color=_FRAMES[tile.mark],
                     linewidth=2.2,
                 )
@@ -250,6 +251,14 @@ def gallery_drawing(galleries):
     return Drawing(
         0.62 * (width + 0.6), 0.62 * (height + 0.4), draw, galleries[0].title
     )
+
+
+def _extent(image, x, y):
+    """Return (left, right, top, bottom) of an image in the middle of a unit square."""
+    height, width = image.shape[:2]
+    across, down = (side / max(height, width) for side in (width, height))
+    left, top = x + (1 - across) / 2, y + (1 - down) / 2
+    return left, left + across, top, top + down
 
 
 def _place_rows(gallery, top, texts, tiles):

@@ -2,6 +2,7 @@
 
 from urllib.parse import quote
 
+from simclr_tf.config.image_size import as_size
 from simclr_tf.encoder_zoo import PREFIX, RECORD
 from simclr_tf.errors import require
 from simclr_tf.evaluation import results_of_record
@@ -127,7 +128,7 @@ def _loading_lines(entry):
 
 
 def _side(entry, axis):
-    return entry.input_shape[axis] or entry.image_size_pixels or 32
+    return entry.input_shape[axis] or as_size(entry.image_size_pixels or 32)[axis - 1]
 
 
 def _entry_lines(entry):

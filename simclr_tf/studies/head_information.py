@@ -28,8 +28,9 @@ def questions():
 
 def cells(base, budget):
     """List a pretraining for each transform, with g(h) as wide as h."""
-    size = base.data.image_size_pixels
-    features = family_of(base.encoder).num_features(base.encoder, (size, size, 3))
+    features = family_of(base.encoder).num_features(
+        base.encoder, base.data.image_shape(3)
+    )
     same_width = {
         "projection_head.kind": "nonlinear",
         "projection_head.hidden_features": features,

@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from simclr_tf.augment import plan_views
+from simclr_tf.config.image_size import as_size
 from simclr_tf.config.schema import override
 from simclr_tf.errors import SimCLRError
 from simclr_tf.export.card import wall_time_text
@@ -42,8 +43,8 @@ class Operations:
           ConfigError: the batch is larger than the set, or the stream has no end.
         """
         config, settings = run.config, run.cell.settings
-        size = config.data.image_size_pixels
-        forward = _PASSES * self._forward_of(config, (size, size))
+        size = as_size(config.data.image_size_pixels)
+        forward = _PASSES * self._forward_of(config, size)
         if run.cell.work == "supervised":
             return float(forward * config.epochs * self._source.num_examples)
         total = 0.0

@@ -39,7 +39,7 @@ def transform_accuracies_percent(
       recipe: Recipe of the pretraining.
       transform: str, a key of `head_information.questions()`.
       seed: int, of the views, the draws and the MLP.
-      image_size_pixels: int.
+      image_size_pixels: int or (height, width).
       epochs: int, of the MLP.
 
     Returns:

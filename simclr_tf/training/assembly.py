@@ -38,11 +38,11 @@ def precision_policy(precision):
 
 def build_encoder(config, channels, *, synchronized=False):
     """Build the untrained encoder of a config; the same weights for the same seed."""
-    options, size = config.encoder, config.data.image_size_pixels
+    options = config.encoder
     with precision_policy(config.precision):
         return family_of(options).build(
             options,
-            image_shape=(size, size, channels),
+            image_shape=config.data.image_shape(channels),
             synchronized=synchronized,
             seed=config.seed,
         )
@@ -91,6 +91,8 @@ def build_model(
     if encoder is None:
         encoder = build_encoder(config, image_shape[-1], synchronized=synchronized)
     else:
+        if not isinstance(encoder, keras.Model):  # Of Keras 3, or refused.
+            encoder = fitting_encoder(encoder, image_shape)
         encoder = fitting_encoder(replicated_encoder(encoder), image_shape)
     model = PretrainingModel(
         encoder=encoder,

@@ -15,7 +15,7 @@ from simclr_tf.data import (
 )
 from simclr_tf.data.pipelines import batch_form, decoding_bytes
 from simclr_tf.distribution import require_divisible
-from simclr_tf.errors import DataError
+from simclr_tf.errors import DataError, received_text
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 _PREFETCH_BATCHES = 2
@@ -30,15 +30,23 @@ def open_training_source(config, data=None, say=lambda line: None):
       say: function that prints a line (str), for a line about the cache.
     """
     options = config.data
-    return open_source(
+    source = open_source(
         options.source if data is None else data,
         split=options.split,
+        slices=options.slices,
         data_dir=options.data_dir,
         channels=options.channels,
         max_corrupt_fraction=options.max_corrupt_fraction,
         labelled=False if options.labels == "none" else "auto",
         cache=_image_cache(options, say),
     )
+    if source.num_examples == 1:
+        raise DataError(
+            f"`{source.name}` must hold at least 2 readable images: contrastive "
+            "learning compares images with each other. "
+            + received_text(num_examples=1, corrupt=len(source.corrupt))
+        )
+    return source
 
 
 def open_probe_source(config, channels, say=lambda line: None):
@@ -54,6 +62,7 @@ def open_probe_source(config, channels, say=lambda line: None):
     source = open_source(
         config.probe.data,
         split=config.probe.split,
+        slices=config.data.slices,
         data_dir=config.data.data_dir,
         channels=channels,
         max_corrupt_fraction=config.data.max_corrupt_fraction,

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from simclr_tf.array_types import Model, Optimizer, Tensor, TensorLike, Variable
 from simclr_tf.augment import ViewGroup, get_recipe, plan_views
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.distribution import num_replicas, require_equal_rows, sum_over_replicas
 from simclr_tf.errors import require
 from simclr_tf.losses import supervised_cross_entropy
@@ -39,7 +40,8 @@ class Classifier(ReplicatedModel):
       network: keras.Model, float images `[N, H, W, C]` in [0, 1] to logits `[N, C]`;
         see `simclr_tf.models.classifier_network`.
       recipe: name or Recipe of the views; "finetune" only crops and flips.
-      image_size_pixels: int, size of a view; the images' own size if None.
+      image_size_pixels: int or (height, width) of a view; the images' own size if
+        None.
       groups: list of lists of variables, each with an optimizer of its own; one for
         all if None.
       compile_views: bool, compile the making of views with XLA.
@@ -55,7 +57,7 @@ class Classifier(ReplicatedModel):
         network: Model,
         *,
         recipe: str | Recipe = "finetune",
-        image_size_pixels: int | None = None,
+        image_size_pixels: ImageSize | None = None,
         groups: Sequence[Sequence[Variable]] | None = None,
         compile_views: bool = True,
         **kwargs: Any,

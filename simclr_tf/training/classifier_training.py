@@ -34,7 +34,7 @@ class ClassifierTraining:
       num_examples: int n, labelled images of a run; the smallest number of all runs.
       epochs: int, passes over them.
       base_learning_rate: float; that of `config` if None.
-      image_size_pixels: int, size of the training images.
+      image_size_pixels: int or (height, width) of the training images.
       recipe: Recipe of the training images; that of `config` if None.
       strategy: tf.distribute.Strategy.
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from simclr_tf.array_types import Model, Tensor, TensorLike
 from simclr_tf.augment import ViewGroup, get_recipe, plan_views
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.distribution import num_replicas, require_equal_rows, sum_over_replicas
 from simclr_tf.errors import require
 from simclr_tf.losses import distillation_cross_entropy, supervised_cross_entropy
@@ -48,7 +49,8 @@ class Distiller(ReplicatedModel):
       temperature: float > 0, see `distillation_cross_entropy`.
       alpha: float in [0, 1]; 1: no labels are used.
       recipe: name or Recipe of the views; "finetune" only crops and flips.
-      image_size_pixels: int, size of a view; the images' own size if None.
+      image_size_pixels: int or (height, width) of a view; the images' own size if
+        None.
       compile_views: bool, compile the making of views with XLA.
 
     Raises:
@@ -66,7 +68,7 @@ class Distiller(ReplicatedModel):
         temperature: float = 1.0,
         alpha: float = 1.0,
         recipe: str | Recipe = "finetune",
-        image_size_pixels: int | None = None,
+        image_size_pixels: ImageSize | None = None,
         compile_views: bool = True,
         **kwargs: Any,
     ) -> None:

@@ -8,6 +8,34 @@ from tqdm import tqdm
 from simclr_tf.training.step_clock import StepCallback
 
 
+def with_bar(batches, total=None, stream=None):
+    """Pass batches on, with a bar of the images that are done on a terminal.
+
+    Args:
+      batches: iterable of dicts with "ids" `[N]`.
+      total: int, images of all batches, or None if that is not known.
+      stream: text file to write to; stderr if None.
+
+    Yields:
+      the batches, unchanged.
+
+    Example:
+      >>> [len(batch["ids"]) for batch in with_bar([{"ids": [0, 1]}, {"ids": [2]}])]
+      [2, 1]
+    """
+    stream = stream or sys.stderr
+    with tqdm(
+        total=total,
+        unit=" images",
+        file=stream,
+        dynamic_ncols=True,
+        disable=not stream.isatty(),
+    ) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch["ids"]))
+
+
 class Throughput:
     """Images a second and the share of time spent waiting for data, since a mark.
 

@@ -16,18 +16,22 @@ from simclr_tf.training.stored_variables import VALUE, StoredVariables
 
 if TYPE_CHECKING:
     from simclr_tf.models.heads import ProjectionHead
+    from simclr_tf.training.checkpoints import Checkpoint
     from simclr_tf.training.workdir import Workdir
 
 
 _PROBE_KERNEL = f"model/probe/kernel/{VALUE}"
 
 
-def load_projection_head(workdir: Workdir, encoder: Model) -> ProjectionHead:
+def load_projection_head(
+    workdir: Workdir, encoder: Model, checkpoint: Checkpoint | None = None
+) -> ProjectionHead:
     """Load the trained projection head of a run, in float32.
 
     Args:
       workdir: Workdir.
       encoder: keras.Model of the same run, for the number of features.
+      checkpoint: Checkpoint of the run; the newest complete one if None.
 
     Returns:
       simclr_tf.models.ProjectionHead, built.
@@ -35,7 +39,7 @@ def load_projection_head(workdir: Workdir, encoder: Model) -> ProjectionHead:
     Raises:
       WorkdirError: no checkpoint, or a checkpoint with another head.
     """
-    checkpoint = inspect_path(workdir.path).checkpoint
+    checkpoint = checkpoint or inspect_path(workdir.path).checkpoint
     head = build_projection_head(
         dataclasses.replace(workdir.config(), precision="float32")
     )
@@ -44,12 +48,15 @@ def load_projection_head(workdir: Workdir, encoder: Model) -> ProjectionHead:
     return head
 
 
-def load_probe(workdir: Workdir, encoder: Model) -> Layer:
+def load_probe(
+    workdir: Workdir, encoder: Model, checkpoint: Checkpoint | None = None
+) -> Layer:
     """Load the online probe of a run: features to the logits of its classes.
 
     Args:
       workdir: Workdir.
       encoder: keras.Model of the same run, for the number of features.
+      checkpoint: Checkpoint of the run; the newest complete one if None.
 
     Returns:
       keras.layers.Dense, built.
@@ -57,7 +64,7 @@ def load_probe(workdir: Workdir, encoder: Model) -> Layer:
     Raises:
       WorkdirError: no checkpoint, or the run had no online probe.
     """
-    checkpoint = inspect_path(workdir.path).checkpoint
+    checkpoint = checkpoint or inspect_path(workdir.path).checkpoint
     shapes = StoredVariables(checkpoint.prefix).shapes
     if _PROBE_KERNEL not in shapes:
         raise WorkdirError(

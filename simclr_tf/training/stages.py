@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 import functools
+import math
 
 from simclr_tf import durations
 from simclr_tf._keras import keras
 from simclr_tf.data import plain_errors
+from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed, write_left_out
 from simclr_tf.distribution import distribute_batches, is_chief, is_distributed
 from simclr_tf.objectives import figures_of
 from simclr_tf.optim import learning_rate_schedule
@@ -21,6 +23,8 @@ from simclr_tf.training.cost_report import EstimatedTime, cost_report
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.interruption import StopWhenSaved
+from simclr_tf.training.keras_files import keep_network
+from simclr_tf.training.knn_monitor import KnnMonitor
 from simclr_tf.training.micro_batches import can_split
 from simclr_tf.training.peak_memory import (
     costs_of_views,
@@ -37,7 +41,11 @@ from simclr_tf.training.records import (
 from simclr_tf.training.saving import SaveCheckpoints
 from simclr_tf.training.step_clock import StepClock
 from simclr_tf.training.summary import write_summary
-from simclr_tf.training.warm_start import warm_start, write_warm_start
+from simclr_tf.training.warm_start import (
+    check_same_network,
+    warm_start,
+    write_warm_start,
+)
 from simclr_tf.training.workdir import (
     CHECKPOINTS,
     METRICS_FILE,
@@ -124,6 +132,7 @@ class PretrainingRun:
         """
         store = start = data = None
         replaces = False
+        monitor = self._knn_monitor()
         self.say(self._cost_report())
         self.say(self.precision.line())
         if self.plan.warmup_line():
@@ -150,7 +159,17 @@ class PretrainingRun:
                     self.source.files,
                     self.precision.record(),
                 )
+                for line in workdir.follow_images(self.config):
+                    self.say(f"Images      {line}")
+                keep_network(workdir.path, self.model.encoder, self.say)
                 store.remove_unfinished()
+                write_left_out(workdir.path / LEFT_OUT_FILE, *self._sources())
+                if not replaces and not workdir.reads_as_before(self.source):
+                    self.say(
+                        "Pixels      an earlier version began this run: since then "
+                        "files are read as people see them (turned upright, before a "
+                        "background, 16 bits by their range), so some look different"
+                    )
             self.identity = describe_run(self.config, data, self.model)
             self._keep_warm_start(workdir, store, warm)
             start = self._restore(store)
@@ -165,8 +184,9 @@ class PretrainingRun:
         if was_complete:
             records = read_metrics(workdir.path / METRICS_FILE)
         else:
-            with plain_errors():
-                records = self._train(workdir, store, start, callbacks)
+            listed = self.is_chief and workdir and workdir.path / LEFT_OUT_FILE
+            with left_out_listed(listed or None, *self._sources()), plain_errors():
+                records = self._train(workdir, store, start, monitor, callbacks)
         if (
             self.is_chief
             and workdir is not None
@@ -189,20 +209,21 @@ class PretrainingRun:
             memory=memory,
         )
 
+    def _sources(self):
+        return [s for s in (self.source, self.probe_source) if s is not None]
+
     def _cost_report(self):
         return cost_report(
             self.model,
             self._costs,
             global_batch_size=self.config.global_batch_size,
             total_steps=self.plan.total_steps,
-            epoch_steps=self.plan.epoch_steps,
-            num_examples=self.source.num_examples,
         )
 
     @functools.cached_property
     def _costs(self):
-        size = self.config.data.image_size_pixels
-        return costs_of_views(self.model, (size, size, self.source.channels))
+        shape = self.config.data.image_shape(self.source.channels)
+        return costs_of_views(self.model, shape)
 
     def _require_memory(self, has_trained):
         """Print and return the peak memory of the run; refuse what does not fit."""
@@ -245,6 +266,7 @@ class PretrainingRun:
         """Load --init_from, unless the run continues from its own checkpoint."""
         if not self.config.init_from or (store is not None and store.paths()):
             return None
+        check_same_network(self.config.encoder, self.config.init_from)
         result = warm_start(self.model, self.config.init_from, self.config.init_parts)
         self.say(result.table())
         return result
@@ -278,7 +300,7 @@ class PretrainingRun:
         )
         return checkpoint
 
-    def _train(self, workdir, store, start, callbacks):
+    def _train(self, workdir, store, start, monitor, callbacks):
         plan, config = self.plan, self.config
         clock = StepClock(
             plan.total_steps,
@@ -319,6 +341,7 @@ class PretrainingRun:
             clock,  # First: all others read the step here.
             *agreement,  # Decides whether to stop, for the callbacks below.
             meter,  # Before the others: their work is not waiting for data.
+            *monitor,  # Its figure is one of the epoch's.
             log,  # Adds figures of the epoch, for the callbacks below.
             self._health_check(store, clock),  # Before averaging and saving.
             *self._averages(clock),  # The last checkpoint holds the averages.
@@ -348,6 +371,21 @@ class PretrainingRun:
             max_skipped_steps=self.config.max_skipped_steps,
             warns=self.is_chief,
         )
+
+    def _knn_monitor(self):
+        """Make the callback that measures kNN, if it is asked for."""
+        every = self.config.probe.knn_every_epochs
+        if every is None or not self.is_chief:
+            return []
+        monitor = KnnMonitor(
+            self.model.encoder,
+            self.probe_source or self.source,
+            every_epochs=every,
+            epochs=math.ceil(self.plan.total_steps / self.plan.epoch_steps),
+            image_size_pixels=self.config.data.image_size_pixels,
+        )
+        self.say(monitor.line())
+        return [monitor]
 
     def _averages(self, clock):
         if self.config.optimizer.wrapper == "none":

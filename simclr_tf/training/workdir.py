@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from simclr_tf import __version__
 from simclr_tf.array_types import StrPath
 from simclr_tf.config import from_dict
-from simclr_tf.config.schema import differences, to_dict
+from simclr_tf.config.schema import differences, flatten, to_dict
+from simclr_tf.data.left_out import LEFT_OUT_FILE
+from simclr_tf.data.pixels import PLAIN_FORMATS, READING
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.files import (
     remove_leftovers,
@@ -31,6 +33,8 @@ from simclr_tf.locks import holds_files, lock_of, sole_writer
 
 if TYPE_CHECKING:
     from simclr_tf.config.pretrain import Config
+    from simclr_tf.data.random_access import Source
+    from simclr_tf.data.streams import StreamSource
 
 
 CONFIG_FILE = "config.json"
@@ -43,14 +47,19 @@ WARM_START_FILE = "warm_start.json"
 # The images by name: the fingerprint in config.json shows that some have changed since,
 # the list shows which.
 IMAGE_LIST_FILE = "images.jsonl.gz"
+NETWORK_FILE = "network.json"  # The config of a user's Keras 3 network.
 _OWN_FILES = (
+    LEFT_OUT_FILE,
     CONFIG_FILE,
     METRICS_FILE,
     SUMMARY_FILE,
     WARM_START_FILE,
     IMAGE_LIST_FILE,
+    NETWORK_FILE,
     _PROBE,
 )
+# Where the images are found; a run knows them by their fingerprint.
+_PLACES = ("data.source", "probe.data")
 _OF_DATA = ("num_examples", "channels", "fingerprint")
 
 
@@ -196,6 +205,24 @@ class Workdir:
             and self._conflict(config, data, files) is not None
         )
 
+    def reads_as_before(self, source: Source | StreamSource) -> bool:
+        """Tell whether files show the same pixels as when the run here began.
+
+        Args:
+          source: the images of the run.
+        """
+        began = self.read()["data"].get("reading", 1)
+        formats = getattr(source, "formats", None) or set()
+        return began == READING or set(formats) <= PLAIN_FORMATS
+
+    def may_list(self) -> pathlib.Path | None:
+        """Return the path for the list of left-out files; None: another's folder."""
+        try:
+            is_ours = self.has(CONFIG_FILE) or self._is_new()
+        except (OSError, WorkdirError):
+            return None
+        return self.path / LEFT_OUT_FILE if is_ours else None
+
     def has(self, name: str) -> bool:
         """Tell whether a file of that name is there."""
         return (self.path / name).exists()
@@ -211,7 +238,8 @@ class Workdir:
         self._require_folder()
         if (self.path / CONFIG_FILE).exists():
             return False
-        if self.path.exists() and holds_files(self.path):
+        # A start that is refused for broken files leaves their list.
+        if self.path.exists() and holds_files(self.path, besides=(LEFT_OUT_FILE,)):
             raise WorkdirError(
                 f"{self.path} is not empty and holds no run (no {CONFIG_FILE}). Use "
                 "a new folder for --workdir."
@@ -228,29 +256,47 @@ class Workdir:
     def _forget_untrained(self):
         """Remove what the start of a run leaves; `config.json` is overwritten."""
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
-        for name in (WARM_START_FILE, IMAGE_LIST_FILE):
+        for name in (WARM_START_FILE, IMAGE_LIST_FILE, NETWORK_FILE):
             (self.path / name).unlink(missing_ok=True)
 
     def _conflict(self, config, data, files):
         """Describe how the run that is here differs from another; None if it is it."""
         before = self.read()["data"]
-        changed = differences(self.config(), config, resuming=True)
+        former = self.config()
+        changed = changed_options(former, config)
         if changed:
+            # Of another guest the name is enough: its options are others anyway.
+            others = [n[: -len("name")] for n, _, _ in changed if n.endswith(".name")]
             fields = ", ".join(
-                f"{name} (there {old!r}, now {new!r})" for name, old, new in changed
+                f"{name} (there {old!r}, now {new!r})"
+                for name, old, new in changed
+                if name.endswith(".name") or not name.startswith(tuple(others))
             )
             return (
                 f"{self.path} holds a run of another config: {fields}. Use another "
-                "--workdir, or the same options to continue."
+                f"--workdir (with --init_from={self.path} to begin with its encoder), "
+                "or the same options to continue."
             )
         if before["fingerprint"] != data["fingerprint"]:
             then, now = read_image_list(self.path), files()
             what = f": {changes_between(then, now)}" if then and now else ""
+            if what and before.get("reading", 1) < READING:
+                what += (
+                    ". This version takes more kinds of files than the one that began "
+                    "the run: move those that it did not take out of the folder"
+                )
+            moved = former.data.source != config.data.source
             return (
-                f"The images of {config.data.source} have changed since the run in "
-                f"{self.path} began ({before['num_examples']} then, "
-                f"{data['num_examples']} now){what}. Put them back, or use another "
-                "--workdir."
+                f"The images of {config.data.source} "
+                + (
+                    f"are not those of {former.data.source}, with which the run in "
+                    if moved
+                    else "have changed since the run in "
+                )
+                + f"{self.path} began ({before['num_examples']} then, "
+                f"{data['num_examples']} now){what}. {_advice(former, config)}"
+                + ("Give those" if moved else "Put them back")
+                + ", or use another --workdir."
             )
         if before.get("probe_fingerprint") != data.get("probe_fingerprint"):
             return (
@@ -259,6 +305,29 @@ class Workdir:
                 "--workdir."
             )
         return None
+
+    def follow_images(self, config: Config) -> list[str]:
+        """Keep the new place of images that are the same, and are found elsewhere.
+
+        Args:
+          config: Config of the run that continues here; its images were recognised.
+
+        Returns:
+          list of str, a line for each place that is another.
+        """
+        record, lines = self.read(), []
+        then, now = flatten(self.config()), flatten(config)
+        for name in _PLACES:
+            if then[name] != now[name]:
+                section, option = name.split(".")
+                record["config"][section][option] = now[name]
+                lines.append(
+                    f"the same images, found at {now[name]} (was {then[name]})"
+                )
+        if lines:
+            record["data"]["name"] = config.data.source
+            write_atomically(self.path / CONFIG_FILE, json.dumps(record, indent=1))
+        return lines
 
     def _check_writable(self):
         try:
@@ -273,6 +342,28 @@ class Workdir:
                 f"Cannot write to --workdir={self.path}: {error.strerror} "
                 f"({error.filename})."
             ) from error
+
+
+def changed_options(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
+    """List the options in which a run differs from one that it is to continue.
+
+    The places of the images are not among them: fingerprints tell the images.
+
+    Args:
+      old, new: Config.
+
+    Returns:
+      list of (dotted name, old value, new value).
+    """
+    found = differences(old, new, resuming=True)
+    return [row for row in found if row[0] not in _PLACES]
+
+
+def _advice(before, now):
+    """Advise on slices, which version 0.1.0 cut from the images in their order."""
+    if before.data.slices == now.data.slices or "[" not in now.data.split:
+        return ""
+    return f"That run had --data.slices={before.data.slices}: give that flag too. "
 
 
 def versions():

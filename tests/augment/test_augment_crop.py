@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from simclr_tf.augment import apply_crop, apply_flip, center_box, sample_crop
+from simclr_tf.augment import (
+    OPERATORS,
+    apply_crop,
+    apply_flip,
+    center_box,
+    crop_draws,
+    crop_views,
+    plan_views,
+    sample_crop,
+)
 from simclr_tf.errors import ConfigError
+from simclr_tf.seeding import fold_in
 from tests.oracles.augment_resize import crop_and_resize
 
 
@@ -182,6 +192,42 @@ def test_center_box_has_the_views_aspect():
         50,
         100,
     ]
+
+
+def test_views_of_two_sides_are_stretched_by_at_most_4_3_against_the_whole_picture():
+    """Crops of the paper in a picture of another aspect than the view, in NumPy loops.
+
+    A view of 64 x 96 of a picture of 384 x 512: an area a of the picture, uniform in
+    [0.08, 1], and the picture's own aspect times a factor in [3/4, 4/3], cut to what
+    fits; resized to the view pixel by pixel.
+    """
+    height, width, count = 384, 512, 40
+    plan = plan_views("simclr_v1", (64, 96))
+    draws = crop_draws(seeds(count), plan).numpy()[:, 0].astype(np.float64)
+    own = OPERATORS["crop"].own_seeds(fold_in(seeds(count), 0))
+    boxes = sample_crop(own, height, width).numpy()
+    for (u_area, u_aspect, u_y, u_x), (y, x, h, w) in zip(draws, boxes, strict=True):
+        area = 0.08 + u_area * 0.92
+        most = min(np.log(4 / 3), -np.log(area))
+        factor = np.exp((2 * u_aspect - 1) * most)
+        assert abs(h - height * np.sqrt(area / factor)) <= 1
+        assert abs(w - width * np.sqrt(area * factor)) <= 1
+        assert 0.08 <= h * w / (height * width) <= 1
+        assert 0.73 < (w / h) / (width / height) < 1.36
+        assert (y, x) == (int(u_y * (height - h + 1)), int(u_x * (width - w + 1)))
+    picture = random_images(height, width, 1)
+    view = crop_views(picture, seeds(count)[3], plan)[0]
+    expected = crop_and_resize(picture, tuple(boxes[3]), 64, 96)
+    # TensorFlow's cubic kernel is a table of 1,024 steps a pixel.
+    np.testing.assert_allclose(view, expected, atol=1e-3)
+
+
+def test_views_of_two_sides_are_tested_on_a_centre_crop_of_their_aspect():
+    for height, width in ((384, 512), (512, 384), (100, 400)):
+        y, x, h, w = center_box(height, width, (64, 96)).numpy()
+        assert max(h / height, w / width) == pytest.approx(0.875, abs=0.5 / 64)
+        assert w / h == pytest.approx(96 / 64, rel=0.02)
+        assert abs(2 * y + h - height) <= 1 and abs(2 * x + w - width) <= 1
 
 
 def test_flip_mirrors_only_the_chosen_images():

@@ -45,12 +45,10 @@ def test_broken_ends_are_found_named_and_left_out_when_opening(broken, caplog):
     assert source.num_examples == 20 and source.num_dropped == 4
     assert source.corrupt == ["cut.jpg", "cut.png", "empty.png", "text.jpg"]
     for words in (
-        "cut.jpg of",
-        "cut.png of",
-        "empty.png of",
-        "the file is empty",
-        "it is truncated",
-        "it is not an image",
+        "Left out 4 of 24 files of",
+        "2 truncated or damaged (cut.jpg, cut.png)",
+        "1 empty (empty.png)",
+        "1 not an image (text.jpg)",
     ):
         assert words in caplog.text
 
@@ -61,7 +59,14 @@ def test_too_many_broken_files_stop_with_their_names_and_the_flag(broken):
     text = str(caught.value)
     assert "4 of 24 images" in text and "(16.7%)" in text
     assert "cut.jpg, cut.png, empty.png, text.jpg" in text
-    assert "--data.max_corrupt_fraction" in text and "\n" not in text
+    assert "--data.max_corrupt_fraction=0.167" in text and "\n" not in text
+    assert sorted(caught.value.left_out) == [
+        "cut.jpg",
+        "cut.png",
+        "empty.png",
+        "text.jpg",
+    ]
+    assert open_source(f"folder:{broken}", max_corrupt_fraction=0.167).corrupt
 
 
 def test_the_allowed_fraction_itself_is_allowed(broken):
@@ -82,7 +87,7 @@ def test_files_with_data_behind_their_end_are_as_good_as_their_decoder_says(
         decode_image(path.read_bytes())
         expected = {}
     except (tf.errors.OpError, ValueError):
-        expected = {0: "it is truncated or damaged"}
+        expected = {0: "truncated or damaged"}
     assert inspect_files([str(path)])[0] == expected
 
 

@@ -34,7 +34,7 @@ class Toy(SourceKind):
         source = ArraySource(
             request.name, images, labels, channels=request.channels, split=part
         )
-        return cut(source, bounds, request.split)
+        return cut(source, bounds, request)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from simclr_tf._keras import keras
 from simclr_tf.config.distill import DistillConfig
 from simclr_tf.data import label_subset, open_source
+from simclr_tf.data.label_budgets import hold_out
 from simclr_tf.distribution import make_strategy
 from simclr_tf.errors import ConfigError, DataError, NonFiniteError
 from simclr_tf.evaluation import distill, distillation
@@ -60,13 +61,14 @@ def some_images(number=32, seed=0, labels=True):
     return (images, np.arange(number) % CLASSES) if labels else images
 
 
-def a_config(tmp_path, teacher=None, test_labels=True, **changes):
+def a_config(tmp_path, teacher=None, **changes):
     """A config whose teacher and images lie in files."""
     (teacher or a_teacher()).save(tmp_path / "classifier.keras")
     x, y = some_images()
     x_test, y_test = some_images(16, seed=1)
-    labels = {"y_test": y_test} if test_labels else {}
-    np.savez(tmp_path / "images.npz", x_train=x, y_train=y, x_test=x_test, **labels)
+    np.savez(
+        tmp_path / "images.npz", x_train=x, y_train=y, x_test=x_test, y_test=y_test
+    )
     return dataclasses.replace(
         CONFIG, teacher=str(tmp_path), data=f"npz:{tmp_path}/images.npz", **changes
     )
@@ -158,6 +160,51 @@ def test_only_the_labels_of_the_fraction_are_seen_and_with_alpha_1_none(
     assert (np.delete(seen[0], chosen) == -1).all()
 
 
+def test_without_a_test_split_the_student_does_not_learn_from_what_it_is_tested_on(
+    tmp_path, monkeypatch, caplog
+):
+    (x, y), seen = some_images(), []
+    (tmp_path / "other").mkdir()
+    a_teacher().save(tmp_path / "classifier.keras")
+    y[5] = -1  # It is learned from.
+    np.savez(tmp_path / "images.npz", x_train=x, y_train=y)
+    np.savez(tmp_path / "other" / "images.npz", x_train=x[:20], y_train=y[:20])
+    learn, held_out = hold_out(y)
+
+    def measure(config, teacher, student, test, training):
+        seen.append(test)
+        raise NonFiniteError("Seen enough.")
+
+    monkeypatch.setattr(distillation, "_measure", measure)
+    monkeypatch.setattr(
+        distillation,
+        "train_student",
+        lambda student, teacher, source, **kwargs: seen.append(source) or [{"step": 1}],
+    )
+    config = dataclasses.replace(
+        CONFIG, teacher=str(tmp_path), data=f"npz:{tmp_path}/images.npz"
+    )
+    for changes in (
+        {},
+        {"alpha": 0.5},
+        {"test_data": f"npz:{tmp_path}/other/images.npz"},
+    ):
+        with pytest.raises(NonFiniteError):
+            distill(dataclasses.replace(config, **changes), say=lambda line: None)
+    assert "held out from the student" in caplog.text
+    with pytest.raises(DataError, match="test_split"):
+        distill(dataclasses.replace(config, test_split="test"), say=lambda line: None)
+    learned_from = seen[::2]
+    images = [s.read_images(np.arange(s.num_examples)) for s in seen]
+    for learned, tested in (images[:2], images[2:4]):
+        np.testing.assert_array_equal(learned, np.delete(x, held_out, axis=0))
+        np.testing.assert_array_equal(tested, x[held_out])
+    assert learned_from[0].labels is None
+    assert (learned_from[1].labels >= 0).sum() == len(learn)
+    assert learned_from[2].num_examples == 32  # Another set is tested on.
+    np.testing.assert_array_equal(images[5], x[hold_out(y[:20])[1]])
+
+
 def test_two_replicas_train_the_student_of_one_device():
     students = []
     for strategy in (
@@ -199,8 +246,10 @@ def test_an_encoder_is_no_teacher_and_a_folder_needs_a_classifier(tmp_path):
 
 
 def test_images_to_test_on_need_labels(tmp_path):
+    np.savez(tmp_path / "none.npz", x_train=some_images()[0], x_test=some_images()[0])
+    config = a_config(tmp_path, test_data=f"npz:{tmp_path}/none.npz")
     with pytest.raises(DataError, match="choose some with --test_data"):
-        distill(a_config(tmp_path, test_labels=False), say=lambda line: None)
+        distill(config, say=lambda line: None)
 
 
 @pytest.mark.parametrize(

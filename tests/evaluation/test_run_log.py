@@ -3,6 +3,7 @@
 import pytest
 
 from simclr_tf.errors import WorkdirError
+from simclr_tf.evaluation import Measurement
 from simclr_tf.evaluation.run_log import LabelRun, RunLog
 
 CELL = ("fine-tuned", "1 %", 60)
@@ -21,6 +22,24 @@ def test_runs_are_found_again(tmp_path):
     assert (*CELL, 0) in again and (*CELL, 2) not in again
     assert ("fine-tuned", "1 %", 30, 0) not in again
     assert again.runs(CELL, [0, 1]) == [a_run(0), a_run(1)]
+
+
+def test_a_log_holds_the_measurement_of_its_own_runs_only():
+    log = RunLog(None, {})
+    for seed in (0, 1):
+        log.add(a_run(seed))
+
+    def found(seeds, values, budget="1 %"):
+        settings = {"budget": budget, "seeds": seeds, "accuracies_percent": values}
+        return Measurement("fine-tuned", "p", "m", 0.0, 1, 1, settings=settings)
+
+    assert log.holds(found([0, 1], [80.0, 81.0])) and log.holds(found([1], [81.0]))
+    for other in (
+        found([0, 2], [80.0, 82.0]),
+        found([0], [80.5]),
+        found([0], [80.0], "10 %"),
+    ):
+        assert not log.holds(other)
 
 
 def test_nothing_is_written_before_the_first_run(tmp_path):

@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -15,12 +16,14 @@ from PIL import Image
 from simclr_tf import load_encoder
 from simclr_tf._keras import ADDONS_LANE, keras
 from simclr_tf.data import evaluation_batches, open_source
+from simclr_tf.errors import ConfigError
 from simclr_tf.export import export_saved_model
 from simclr_tf.models import ProjectionHead, resnet, with_endpoints
 from simclr_tf.models.resnet import ENDPOINTS
 
 ROOT = pathlib.Path(__file__).parents[2]
 SIZE = 16
+SIDES = (12, 20)  # Of the views of encoded files.
 PENALTY = 1e-3
 # The second lane has no Keras 3: TensorFlow 2.15 brings Keras 2.
 FORMATS = ("saved_model", "litert", "safetensors", "onnx") + (
@@ -132,10 +135,20 @@ print(json.dumps(facts))
 """
 
 
+NAMES = ("cat", "it's\na dog", "Löwe")  # A folder's name may hold a line break.
+
+
 @pytest.fixture(scope="module")
 def encoder():
     """A tiny network whose batch norms are far from their initial values."""
-    model = resnet(10, width_multiplier=0.0625, stem="small", seed=0)
+    model = resnet(
+        10,
+        width_multiplier=0.0625,
+        input_normalization="imagenet",
+        symmetric_max_pool=True,
+        identity_shortcuts=True,
+        seed=0,
+    )
     rng = np.random.default_rng(0)
     for variable in model.weights:
         if "gamma" in variable.name or "variance" in variable.name:
@@ -162,7 +175,8 @@ def exported(encoder, heads, tmp_path_factory):
         folder,
         projection_head=heads[0],
         classifier=heads[1],
-        image_size_pixels=SIZE,
+        class_names=NAMES,
+        image_size_pixels=SIDES,
         formats=FORMATS,
         version=3,
         archive=True,
@@ -193,7 +207,7 @@ def cases(encoder, files, tmp_path_factory):
     levels = (0.3 + 0.4 * labels)[:, None, None, None]
     images = rng.uniform(size=(2, 23, 17, 3)).astype(np.float32)
     source = open_source(f"folder:{files}", channels=3)
-    (batch,) = evaluation_batches(source, 8, SIZE)
+    (batch,) = evaluation_batches(source, 8, SIDES)
     path = tmp_path_factory.mktemp("cases") / "cases.npz"
     np.savez(
         path,
@@ -268,6 +282,28 @@ def test_outputs_are_the_endpoints_the_layers_of_the_head_and_the_logits(exporte
     ]
 
 
+def test_the_names_of_the_classes_are_in_record_card_saved_model_and_litert(exported):
+    folder, record = exported
+    assert record["class_names"] == list(NAMES)
+    loaded = tf.saved_model.load(str(folder / "saved_model" / "3"))
+    assert [name.decode() for name in loaded.class_names().numpy()] == list(NAMES)
+    inside = folder / "saved_model" / "3" / "assets.extra" / "simclr_tf.json"
+    assert json.loads(inside.read_text())["class_names"] == list(NAMES)
+    with zipfile.ZipFile(folder / "encoder.tflite") as archive:
+        lines = archive.read("labels.txt").decode()
+    assert lines == "cat\nit's a dog\nLöwe\n"
+    assert "in this order: cat, it's a dog, Löwe." in (folder / "card.md").read_text()
+
+
+def test_names_for_other_logits_are_refused(encoder, heads, tmp_path):
+    for names, head in ((NAMES[:2], heads[1]), (NAMES, None)):
+        with pytest.raises(ConfigError, match="name of each logit"):
+            export_saved_model(
+                encoder, tmp_path / "new", classifier=head, class_names=names
+            )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_outputs_are_the_values_of_their_layers(exported, encoder, heads, cases):
     images = np.load(cases)["images"]
     loaded = tf.saved_model.load(str(exported[0] / "saved_model" / "3"))
@@ -290,7 +326,7 @@ def test_the_bytes_signature_does_what_evaluate_does(hub_facts):
 
 def test_a_hub_layer_is_fine_tuned_by_fit_down_to_the_stem(hub_facts):
     facts = hub_facts["trainable"]
-    assert facts["stem"] == [3, 3, 3, 4]
+    assert facts["stem"] == [7, 7, 3, 4]
     assert facts["losses"][-1] < 0.7 * facts["losses"][0]
     assert facts["stem moved"] > 1e-4
     assert facts["statistics moved by fit"] > 1e-2

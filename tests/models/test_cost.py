@@ -109,7 +109,7 @@ def test_frozen_parameters_count_as_not_trainable():
 
 def test_bad_sizes_are_refused():
     model = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(2, 3)])
-    with pytest.raises(ConfigError, match="must be >= 1.*image_size_pixels=0"):
+    with pytest.raises(ConfigError, match="integer >= 1.*image_size_pixels=0"):
         flops_per_image(model, 0)
 
 

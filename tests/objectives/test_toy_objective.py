@@ -5,6 +5,7 @@ The toy (`toy_objective.py`) stands in no file of the package.
 
 import json
 import pathlib
+import signal
 
 import numpy as np
 import pytest
@@ -160,11 +161,15 @@ def test_what_is_not_known_is_asked_for_in_one_line():
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     script = pathlib.Path(toy_runs.__file__)
+    killed = fresh_process.run([script, folder, "killed"], timeout=600)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (folder / "all" / "SUMMARY.md").exists()
     done = fresh_process.run([script, folder], timeout=600)
     assert done.returncode == 0, done.stderr
     return folder
 
 
+# That of all objectives was ended by SIGKILL.
 @pytest.mark.parametrize("part", ["", "all"])
 def test_a_run_cut_in_mid_epoch_ends_bit_identical(runs, part):
     folder = runs / part
@@ -212,6 +217,25 @@ def test_a_warm_start_reaches_the_averaged_networks_and_exports_have_no_state(
         target.trainable_variables, trained.trainable_variables, strict=True
     ):
         np.testing.assert_array_equal(own, source)
+
+
+def test_init_from_takes_the_encoder_of_a_run_of_another_objective(
+    runs, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(OBJECTIVES, "all", AllAtOnce)
+    result = toy_runs.train(
+        tmp_path / "warm",
+        init_from=runs / "all" / "calm",
+        objective="nt_xent",
+        steps=1,
+        deterministic=False,
+        **{"optimizer.base_learning_rate": 1e-9},
+    )
+    source = load_encoder(runs / "all" / "calm", encoder=toy_runs.small_encoder())
+    for own, former in zip(
+        result.encoder.trainable_variables, source.trainable_variables, strict=True
+    ):
+        np.testing.assert_allclose(own, former, atol=1e-6)
 
 
 def test_an_export_holds_encoder_and_head_alone_whatever_the_objective(

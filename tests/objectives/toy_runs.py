@@ -1,10 +1,13 @@
 """Calm and interrupted runs of the toy and of all objectives, for test_toy_objective.
 
-A process of its own: deterministic kernels hold for a whole process. Usage:
-python toy_runs.py FOLDER. Every run leaves its workdir and its final values.
+Processes of their own: deterministic kernels hold for a whole process, and one of the
+runs is ended by SIGKILL. Usage: python toy_runs.py FOLDER killed, then python
+toy_runs.py FOLDER. Every run leaves its workdir and its final values.
 """
 
+import os
 import pathlib
+import signal
 import sys
 
 import numpy as np
@@ -34,14 +37,16 @@ OPTIONS = {
 
 
 class CutAfter(keras.callbacks.Callback):
-    """Ends a run like a crash after a step."""
+    """Ends a run after a step, like a crash or by SIGKILL."""
 
-    def __init__(self, step):
+    def __init__(self, step, kills=False):
         super().__init__()
-        self.step = step
+        self.step, self.kills = step, kills
 
     def on_train_batch_end(self, batch, logs=None):
         if self.model.optimizer.iterations.numpy() == self.step:
+            if self.kills:
+                os.kill(os.getpid(), signal.SIGKILL)
             raise ConnectionError("cut")
 
 
@@ -64,27 +69,35 @@ def train(folder, *, callbacks=(), **options):
     )
 
 
-def calm_and_cut(folder, **options):
-    """A run to its end, and one that is cut in mid-epoch and continued."""
-    calm = train(folder / "calm", **options)
+def cut_in_mid_epoch(folder, kills=False, **options):
+    """The first life of a run."""
     try:
-        train(folder / "cut", callbacks=[CutAfter(5)], **options)
+        train(folder / "cut", callbacks=[CutAfter(5, kills)], **options)
     except ConnectionError:
         pass
+
+
+def calm_and_continued(folder, **options):
+    """A run to its end, and the second life of one that was cut."""
+    calm = train(folder / "calm", **options)
     cut = train(folder / "cut", **options)
     for name, result in (("calm", calm), ("cut", cut)):
         variables = [*result.model.variables, *result.model.optimizer.variables]
         np.savez(folder / name, *[v.numpy() for v in variables])
 
 
-def main(folder):
+def main(folder, killed=False):
     from tests.objectives.test_every_objective import AllAtOnce
 
     OBJECTIVES["toy"], OBJECTIVES["all"] = Toy, AllAtOnce
     without_grappler()
-    calm_and_cut(folder)
-    calm_and_cut(folder / "all", objective={"name": "all"})
+    everything = {"objective": {"name": "all"}}
+    if killed:
+        cut_in_mid_epoch(folder / "all", kills=True, **everything)
+    cut_in_mid_epoch(folder)
+    calm_and_continued(folder)
+    calm_and_continued(folder / "all", **everything)
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(pathlib.Path(sys.argv[1]), killed="killed" in sys.argv)

@@ -1,6 +1,7 @@
 """Pages of folders with files that cannot be decoded: no traceback, and counted."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from simclr_tf.commands.image_sample import sampled_sources
 from simclr_tf.commands.labelled_data import labelled_data
+from simclr_tf.config.evaluate import EvaluateOptions
 from simclr_tf.tools import evaluate, report, show_views
 from tests.report.untrained_run import SIZE, write_run
 
@@ -69,6 +71,15 @@ def test_other_verbs_end_in_one_line_where_too_many_files_are_unreadable(
 ):
     run = run_on(tmp_path, broken=6)
     assert evaluate.main([f"--workdir={run.path}", "--protocols=knn"]) == 2
+    refusal = capsys.readouterr().err
+    listed = run.path / "evaluate_left_out_files.txt"
+    assert f"All are named in {listed}." in refusal
+    assert listed.read_text().count("not decodable") == 6
+    advice = re.search(r"--data.max_corrupt_fraction=([\d.]+\d)", refusal)[1]
+    options = EvaluateOptions(str(run.path), max_corrupt_fraction=float(advice))
+    train, test, _ = labelled_data(run.config().data, options.chosen(), channels=3)
+    assert train.num_examples + test.num_examples == 20 and len(test.left_out) == 6
+    print(refusal, file=sys.stderr)
     data = run.config().data.source
     views = [f"--data={data}", f"--output={tmp_path / 'views.md'}", "--num_pairs=20"]
     assert show_views.main([*views, f"--image_size_pixels={SIZE}"]) in (0, 2)

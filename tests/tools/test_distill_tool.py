@@ -11,8 +11,14 @@ from simclr_tf.evaluation import read_results
 from simclr_tf.models import LOGITS, classifier_network
 from simclr_tf.tools import command_line, distill
 from simclr_tf.training import load_classifier
+from simclr_tf.training.classifier_records import (
+    ClassifierRecord,
+    add_record,
+    classifier_record,
+)
 
 CLASSES, SIZE = 3, 8
+NAMES = ("cat", "dog", "owl")
 
 
 def some_images(seed, number, channels=1):
@@ -34,6 +40,7 @@ def home(tmp_path_factory):
     rng = np.random.default_rng(0)
     teacher.get_layer(LOGITS).set_weights([rng.normal(size=(4, 3)), np.zeros(3)])
     teacher.save(home / "classifier.keras")
+    add_record(home / "classifier.keras", ClassifierRecord(NAMES, SIZE))
     labels = np.arange(32) % CLASSES
     train, test = some_images(1, 32), some_images(2, 16)
     np.savez(
@@ -42,6 +49,7 @@ def home(tmp_path_factory):
         y_train=labels,
         x_test=test,
         y_test=labels[:16],
+        classes=NAMES[::-1],  # The same classes, in another order.
     )
     np.savez(home / "unlabelled.npz", x_train=train)
     np.savez(
@@ -95,7 +103,8 @@ def test_the_folder_holds_the_student_its_encoder_and_both_accuracies(
     ]
     assert (home / "classifier.keras").read_bytes() == before
 
-    images, labels = some_images(2, 16) / np.float32(255), np.arange(16) % CLASSES
+    images, labels = some_images(2, 16) / np.float32(255), 2 - np.arange(16) % CLASSES
+    assert classifier_record(output / "student.keras") == ClassifierRecord(NAMES, SIZE)
     teacher, student = load_classifier(home), load_classifier(output)
     said, learned = (
         network(images).numpy().argmax(1) for network in (teacher, student)
@@ -116,6 +125,7 @@ def test_the_folder_holds_the_student_its_encoder_and_both_accuracies(
         atol=1e-5,
     )
     record = json.loads((output / "config.json").read_text())
+    assert record["class_names"] == list(NAMES)
     assert record["distillation"]["alpha"] == 0.5 and record["images"]["channels"] == 1
     assert [epoch["step"] for epoch in record["history"]] == [4, 5]
     text = (output / "distill.md").read_text()
@@ -194,7 +204,10 @@ MISTAKES = [
             ({"data": None}, "--data is required"),
             ({"output": None}, "--output is required"),
             ({"image_size_pixels": None}, "--image_size_pixels is required"),
-            ({"image_size_pixels": "big"}, "`image_size_pixels` must be an int"),
+            (
+                {"image_size_pixels": "big"},
+                "`image_size_pixels` must be a whole number",
+            ),
             ({"temperature": 0}, "`temperature` must be > 0"),
             ({"temperature": -1}, "`temperature` must be > 0"),
             ({"alpha": 1.1}, "`alpha` must be in [0, 1]"),

@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from simclr_tf._keras import keras
+from simclr_tf._keras import ADDONS_LANE, keras, keras3
+from simclr_tf.commands.finetune import earlier_rows
 from simclr_tf.evaluation import read_results
+from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import saved_model
 from simclr_tf.tools import command_line
+from simclr_tf.training.classifier_records import ClassifierRecord, classifier_record
 
 TRAINING = ("--epochs=2", "--batch_size=8", "--base_learning_rate=0.2")
 
 
-def a_set(path, number, channels):
+def a_set(path, number, channels, classes):
     rng = np.random.default_rng(number)
     labels = np.arange(number) % 2
     images = (
@@ -29,15 +32,18 @@ def a_set(path, number, channels):
         y_train=labels[:half],
         x_test=images[half:].astype("uint8"),
         y_test=labels[half:],
+        classes=classes,
     )
     return f"npz:{path}"
 
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """(workdir of a short run, its images, other images in colour)."""
+    """(workdir of a short run, images with other classes, others in colour)."""
     root = tmp_path_factory.mktemp("few")
-    own, other = a_set(root / "own.npz", 64, 1), a_set(root / "other.npz", 40, 3)
+    own = a_set(root / "own.npz", 64, 1, ["of", "pretraining"])
+    labelled = a_set(root / "labelled.npz", 64, 1, ["dim", "bright é"])
+    other = a_set(root / "other.npz", 40, 3, ["a", "b"])
     assert (
         command_line.main(
             [
@@ -57,7 +63,7 @@ def places(tmp_path_factory):
         )
         == 0
     )
-    return root / "run", own, other
+    return root / "run", labelled, other
 
 
 def test_finetune_writes_numbers_table_plot_and_classifiers(places, capsys):
@@ -65,6 +71,7 @@ def test_finetune_writes_numbers_table_plot_and_classifiers(places, capsys):
     arguments = [
         "finetune",
         f"--workdir={run}",
+        f"--data={own}",
         "--labels_per_class=4",
         "--methods=fine_tune,linear",
         "--head_layer=1",
@@ -88,6 +95,47 @@ def test_finetune_writes_numbers_table_plot_and_classifiers(places, capsys):
     )
     assert network.output_shape == (None, 2)
     assert network.input_shape == (None, None, None, 1)
+    record = classifier_record(run / "classifiers" / "4_a_class" / "classifier.keras")
+    assert record == ClassifierRecord(("dim", "bright é"), 8)
+    images = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
+    for_keras3 = run / "classifiers" / "4_a_class" / "classifier_keras3.keras"
+    assert for_keras3.is_file() != ADDONS_LANE
+    if not ADDONS_LANE:
+        twin = keras3().models.load_model(for_keras3)
+        np.testing.assert_allclose(twin(images), network(images), atol=1e-5)
+        assert classifier_record(for_keras3) == record
+
+
+def test_a_second_budget_joins_the_table_and_the_same_one_replaces_its_row(
+    places, capsys
+):
+    """After the first test, whose rows stay."""
+    run, own, _ = places
+    first = read_results(run / "finetune.json").measurements
+    same = [f"--workdir={run}", f"--data={own}", "--head_layer=1", "--layer_decay=0.5"]
+    same += [*TRAINING, "--methods=linear"]
+    assert command_line.main(["finetune", *same, "--label_fraction=0.5"]) == 0
+    told = capsys.readouterr().out
+    second = read_results(run / "finetune.json").measurements
+    assert [m for m in second if m.settings["budget"] == "4 a class"] == list(first)
+    assert [m.num_train_labels for m in second] == [8, 8, 16]
+    table = (run / "finetune.md").read_text()
+    assert table.split("\n\n", 1)[1].strip() in told
+    assert "| 4 a class" in table and "| 50 %" in table
+    assert "over 1 to 2 seeds, of one seed in brackets 95 % intervals" in table
+    assert command_line.main(["finetune", *same, "--labels_per_class=4"]) == 0
+    third = read_results(run / "finetune.json").measurements
+    (frozen,) = [m for m in third if m.num_train_labels == 8 and "frozen" in str(m)]
+    assert frozen.settings["seeds"] == [0] and len(third) == 3
+    assert first[0] in third and second[2] in third
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"schema": "simclr_tf.evaluation"}'])
+def test_results_that_cannot_be_read_are_not_kept_and_that_is_said(text, tmp_path):
+    (tmp_path / "finetune.json").write_text(text)
+    told = []
+    assert earlier_rows(tmp_path / "finetune.json", RunLog(None, {}), told.append) == ()
+    assert len(told) == 1 and told[0].startswith("The earlier results are not kept: ")
 
 
 def test_a_fine_tuned_network_is_exported_with_its_logits(
@@ -117,13 +165,21 @@ def test_a_fine_tuned_network_is_exported_with_its_logits(
     card = (tmp_path / "out" / "card.md").read_text()
     assert "Fine-tuned on labels afterwards (4_a_class" in card
     assert "fine_tune" not in card and "kNN" not in card
+    names = ["dim", "bright é"]  # Not those of the pretraining.
+    assert [name.numpy().decode() for name in exported.class_names()] == names
+    assert (
+        json.loads((tmp_path / "out" / "config.json").read_text())["class_names"]
+        == names
+    )
+    assert "in this order: dim, bright é." in card
 
 
 def test_finetune_refuses_to_mix_settings(places, capsys):
-    run, _, _ = places
-    arguments = ["finetune", f"--workdir={run}", "--labels_per_class=4", *TRAINING]
+    run, own, _ = places
+    arguments = ["finetune", f"--workdir={run}", f"--data={own}", *TRAINING]
     before = (run / "finetune_runs.jsonl").read_bytes()
-    assert command_line.main([*arguments, "--optimizer.momentum=0.5"]) == 2
+    arguments += ["--labels_per_class=4", "--optimizer.momentum=0.5"]
+    assert command_line.main(arguments) == 2
     error = capsys.readouterr().err
     assert "holds runs of other settings" in error and "momentum" in error
     assert (run / "finetune_runs.jsonl").read_bytes() == before

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override
 from simclr_tf.data import open_source
+from simclr_tf.data.left_out import LEFT_OUT_FILE
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.training import Workdir
 from simclr_tf.training.workdir import CHECKPOINTS, IMAGE_LIST_FILE, read_image_list
@@ -26,6 +28,10 @@ def save_images(folder, names, seed=0):
         shape = (20 + number % 5, 24, 3)
         Image.fromarray(rng.integers(0, 256, shape, "uint8")).save(folder / name)
     return f"folder:{folder}"
+
+
+def interrupt():
+    raise KeyboardInterrupt
 
 
 NAMES = [f"{number}.png" for number in range(8)]
@@ -50,9 +56,6 @@ def test_more_vanished_images_than_allowed_stop_the_run(tmp_path):
     data = save_images(tmp_path / "images", NAMES)
     folder = tmp_path / "run" / "checkpoints"
 
-    def interrupt():
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "run", data, callbacks=[AtEpoch(1, interrupt)])
     before = contents(folder)
@@ -61,6 +64,51 @@ def test_more_vanished_images_than_allowed_stop_the_run(tmp_path):
         run(tmp_path / "run", data, callbacks=[vanish])
     assert "\n" not in str(error.value)
     assert before and contents(folder) == before
+
+
+def test_the_advice_about_broken_files_works_in_the_same_workdir(tmp_path):
+    folder, workdir = tmp_path / "images", tmp_path / "run"
+    data = save_images(folder, NAMES)
+    for name in ("cut.png", "none.png"):
+        (folder / name).write_bytes((folder / "0.png").read_bytes()[:-30])
+    (folder / "none.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("no image")
+
+    def advice(**options):
+        with pytest.raises(DataError, match="--data.max_corrupt_fraction=") as error:
+            run(workdir, data, epochs=6, **options)
+        text = str(error.value)
+        assert text.endswith(f"All are named in {workdir / LEFT_OUT_FILE}.")
+        fraction = re.search(r"--data.max_corrupt_fraction=([\d.]+\d)", text)[1]
+        return {"data.max_corrupt_fraction": float(fraction)}
+
+    allowed = advice()
+    assert allowed == {"data.max_corrupt_fraction": 0.2}
+    listed = (workdir / LEFT_OUT_FILE).read_text().splitlines()
+    assert listed == [
+        f"# {data}: 3 files are left out",
+        "cut.png\ttruncated or damaged",
+        "none.png\tempty",
+        "notes.txt\tnot named as an image",
+    ]
+    with pytest.raises(KeyboardInterrupt):
+        run(workdir, data, epochs=6, callbacks=[AtEpoch(1, interrupt)], **allowed)
+    vanish = AtEpoch(None, (folder / "5.png").unlink)  # There is a checkpoint now.
+    allowed = advice(callbacks=[vanish], **allowed)
+    assert "5.png\tnot decodable" in (workdir / LEFT_OUT_FILE).read_text()
+    save_images(folder, NAMES)
+    assert run(workdir, data, epochs=6, **allowed).metrics["step"] == 12
+    assert "5.png" not in (workdir / LEFT_OUT_FILE).read_text()
+
+
+def test_the_list_is_not_written_into_a_folder_of_something_else(tmp_path):
+    data = save_images(tmp_path / "images", NAMES)
+    (tmp_path / "images" / "0.png").write_bytes(b"")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "diary.txt").write_text("mine")
+    with pytest.raises(DataError, match="1 of 8 images"):
+        run(tmp_path / "run", data)
+    assert os.listdir(tmp_path / "run") == ["diary.txt"]
 
 
 def rename(folder):

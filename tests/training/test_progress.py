@@ -88,15 +88,12 @@ def test_the_cost_report_states_the_counts_it_can_be_checked_by():
     model.build_from_shape((32, 32, 3))
     sizes = {
         "total_steps": 97_000,
-        "epoch_steps": 97,
-        "num_examples": 50_000,
     }
     costs = costs_of_views(model, (32, 32, 3))
     report = cost_report.cost_report(model, costs, global_batch_size=512, **sizes)
     # ResNet-18 with the CIFAR stem: 11.17 M parameters, 0.56 G multiply-adds.
     assert "11.2 M encoder" in report
     assert "1.12 GFLOP an image forward" in report
-    assert "97,000 steps" in report
 
 
 def test_the_time_is_estimated_once_after_warm_up(monkeypatch):

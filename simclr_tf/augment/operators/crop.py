@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from simclr_tf.array_types import Tensor, TensorLike
-from simclr_tf.augment.arguments import as_seeds, as_size
+from simclr_tf.augment.arguments import as_seeds
 from simclr_tf.augment.operators.operator import Operator
 from simclr_tf.augment.ranges import (
     check_at_least,
@@ -20,6 +20,7 @@ from simclr_tf.augment.ranges import (
     check_interval,
 )
 from simclr_tf.augment.resizing import apply_crop
+from simclr_tf.config.image_size import as_size
 from simclr_tf.config.schema import option
 from simclr_tf.errors import require
 from simclr_tf.lazy import module, tf
@@ -139,9 +140,9 @@ class Crop(Operator):
         return tf.tile(box[tf.newaxis], [tf.shape(draw)[0], 1])
 
     def strengths(self, images, recipe, large_images):
-        size = images.shape[1]
+        size = tuple(images.shape[1:3])
         if recipe.geometry != "random_resized_crop":
-            resized = tf.image.resize(large_images, [size, size])
+            resized = tf.image.resize(large_images, size)
             return [("crop (off: the centre)", [("", resized)])]
         low, high = recipe.crop_area_min_fraction, recipe.crop_area_max_fraction
         ratio, shown = low / high, []

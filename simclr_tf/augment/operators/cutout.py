@@ -54,10 +54,10 @@ class Cutout(Operator):
         return apply_cutout(images, draw, fill=recipe.cutout_fill)
 
     def strengths(self, images, recipe, large_images):
-        size, shown = images.shape[1], []
+        (height, width), shown = images.shape[1:3], []
         for part in sorted({0.25, recipe.cutout_size_fraction, 0.75}):
-            side = max(1, round(part * size))
-            box = [(size - side) // 2, (size - side) // 2, side, side]
+            side = max(1, round(part * min(height, width)))
+            box = [(height - side) // 2, (width - side) // 2, side, side]
             boxes = tf.tile([box], [len(images), 1])
             shown.append((f"{part:.0%} of the side", self.apply(images, boxes, recipe)))
         return [(f"cutout {frequency_text(recipe.cutout_probability)}", shown)]

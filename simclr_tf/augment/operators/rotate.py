@@ -54,6 +54,8 @@ class Rotate(Operator):
         return answers
 
     def strengths(self, images, recipe, large_images):
+        if images.shape[1] != images.shape[2]:
+            return []
         shown = [
             (f"{90 * turns}°", apply_rotate(images, tf.fill([len(images)], turns)))
             for turns in (1, 2, 3)

@@ -35,6 +35,10 @@ class Embedded(SourceKind):
         "fashion_mnist_10k": FASHION_MNIST_LICENCE,
     }
 
+    def split_names(self, target, data_dir=None):
+        """List the splits: those of every embedded set."""
+        return sorted(_SPLITS)
+
     def open(self, target, request):
         """Open one of `EMBEDDED_SETS`: ArraySource."""
         if target not in EMBEDDED_SETS:
@@ -52,7 +56,7 @@ class Embedded(SourceKind):
             channels=request.channels,
             split=part,
         )
-        return cut(source, bounds, request.split)
+        return cut(source, bounds, request)
 
 
 def _content(file_name):

@@ -6,8 +6,9 @@ import logging
 import re
 
 from simclr_tf.errors import ConfigError, DataError, received_text, require
-from simclr_tf.lazy import np
+from simclr_tf.lazy import module, np
 
+label_budgets = module("simclr_tf.data.label_budgets")
 _log = logging.getLogger("simclr_tf")
 _SPLIT = re.compile(r"([\w.\-]+)(?:\[(-?\d{1,18}%?)?:(-?\d{1,18}%?)?\])?")
 
@@ -24,6 +25,7 @@ class SourceKind:
       labels: str, the origin of the labels.
       may_hold_out: bool, whether a test split is often missing. Evaluation then tests
         on training images that are held out from its probes.
+      has_own_slices: bool, whether `open` cuts slices by a rule of its own, not `cut`.
       packages: dict of str to str, modules that `open` imports and their names for pip.
       licences: dict of str to str: targets whose licence is known, and the licence.
     """
@@ -32,6 +34,7 @@ class SourceKind:
     splits = "train"
     labels = "none"
     may_hold_out = False
+    has_own_slices = False
     packages = {}
     licences = {}
 
@@ -50,6 +53,21 @@ class SourceKind:
         """
         raise NotImplementedError
 
+    def split_names(self, target, data_dir=None):
+        """List the splits that a data set has, in the order of their names.
+
+        Args:
+          target: str, the text after the colon; not empty.
+          data_dir: str or None, folder of TensorFlow Datasets.
+
+        Returns:
+          list of str.
+
+        Raises:
+          DataError: the target is missing or damaged.
+        """
+        return ["train"]
+
     def recognises(self, text):
         """Tell whether a text without a scheme looks like a target of this kind."""
         return False
@@ -60,9 +78,9 @@ class SourceKind:
         Raises:
           DataError: one is not installed.
         """
-        for module, package in self.packages.items():
+        for name, package in self.packages.items():
             try:
-                importlib.import_module(module)
+                importlib.import_module(name)
             except ImportError as error:
                 raise DataError(
                     f"`{next(iter(self.forms))}` needs {package}; install it with "
@@ -82,6 +100,7 @@ class Request:
       max_corrupt_fraction: float in [0, 1].
       labelled: `auto`, True or False.
       memory_limit_bytes: int.
+      slices: `stratified` or `in_order`, see `cut`.
     """
 
     name: str
@@ -91,6 +110,7 @@ class Request:
     max_corrupt_fraction: float = 0.01
     labelled: bool | str = "auto"
     memory_limit_bytes: int = 1 << 30
+    slices: str = "stratified"
 
     def __post_init__(self):
         require(
@@ -107,6 +127,11 @@ class Request:
             self.labelled in ("auto", True, False),
             '`labelled` must be "auto", True or False.',
             labelled=self.labelled,
+        )
+        require(
+            self.slices in ("stratified", "in_order"),
+            '`slices` must be "stratified" or "in_order".',
+            slices=self.slices,
         )
 
     def require_channels_of_files(self):
@@ -180,8 +205,24 @@ def _place(bound, missing, num_examples):
     return value + num_examples if value < 0 else value
 
 
-def cut(source, bounds, split):
-    """Take the part of a source within the bounds of `parse_split`; all for None."""
+def cut(source, bounds, request):
+    """Take the part of a source within the bounds of `parse_split`.
+
+    `stratified`: the images are put into a random order that has the same mixture of
+    classes everywhere (one class if there are no labels), always with seed 0, and the
+    part is taken from it. So `[:80%]` and `[80%:]` have no image in common, hold all
+    images together, and each has its share of every class. `in_order`: the part is
+    taken from the images in their own order, as in version 0.1.0. A part keeps the
+    order of the source.
+
+    Args:
+      source: Source.
+      bounds: of `parse_split`; None for all images.
+      request: Request, for `split` and `slices`.
+
+    Returns:
+      Source.
+    """
     if bounds is None:
         return source
     number = source.num_examples
@@ -189,9 +230,15 @@ def cut(source, bounds, split):
     if not all(0 <= place <= number for place in places):
         _log.warning(
             "The split `%s` reaches beyond the %d images of `%s`, and is cut there.",
-            split,
+            request.split,
             number,
             source.name,
         )
     start, stop = bounds_to_range(bounds, number)
-    return source.subset(np.arange(start, stop), split=split)
+    if request.slices == "in_order":
+        _log.info("The slice `%s` is taken in the order of the images.", request.split)
+        chosen = np.arange(start, stop)
+    else:
+        labels = np.zeros(number) if source.labels is None else source.labels
+        chosen = np.sort(label_budgets.mixed_order(labels, seed=0)[start:stop])
+    return source.subset(chosen, split=request.split)

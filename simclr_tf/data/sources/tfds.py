@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import difflib
+import logging
 import os
 import re
 
@@ -15,6 +16,7 @@ from simclr_tf.files import plain_reason
 from simclr_tf.lazy import module, np, tf
 from simclr_tf.limits import parse_json
 
+_log = logging.getLogger("simclr_tf")
 _THREADS = 8
 tfds = module("tensorflow_datasets")
 
@@ -83,6 +85,8 @@ class TFDS(SourceKind):
 
     Target and `split` are written as for TensorFlow Datasets: `cifar10`,
     `imagenet2012:5.1.0`, `imagenet2012_subset/1pct`; `train[:10%]`, `train+test`.
+    Slices are parts of the files, which TensorFlow Datasets shuffles when it prepares
+    them, unless a data set asks for the opposite.
     `data_dir` is the folder of prepared sets, `~/tensorflow_datasets` by default.
     Nothing is downloaded.
     With `labelled="auto"` a data set is labelled if it has a class label.
@@ -93,8 +97,13 @@ class TFDS(SourceKind):
     }
     splits = "those of the set, also `train+test`"
     labels = "its class label"
+    has_own_slices = True
     packages = {"tensorflow_datasets": "tensorflow-datasets"}
     licences = {"fashion_mnist": FASHION_MNIST_LICENCE}
+
+    def split_names(self, target, data_dir=None):
+        """List the splits of a prepared data set."""
+        return sorted(_prepared_builder(target, f"tfds:{target}", data_dir).info.splits)
 
     def open(self, target, request):
         """Index the files of a prepared data set in TFRecord format."""
@@ -111,6 +120,12 @@ class TFDS(SourceKind):
                 f"{', '.join(sorted(builder.info.splits))}. "
                 + received_text(split=split)
             ) from error
+        if "[" in split:
+            _log.info(
+                "The slice `%s` is that of TensorFlow Datasets: a part of its files in "
+                "their order, not by class.",
+                split,
+            )
         paths, index = _index(instructions, image_key, label_key)
         return RecordSource(
             name,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from simclr_tf.array_types import StrPath
+from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.schema import to_dict
 from simclr_tf.export.conversion.account import account_markdown, account_record
 from simclr_tf.export.conversion.networks import config_of_architecture
@@ -33,7 +34,7 @@ def write_workdir(
     output: StrPath,
     *,
     data: str = "unknown",
-    image_size_pixels: int | None = None,
+    image_size_pixels: ImageSize | None = None,
     command: str = "simclr_tf.export.conversion.write_workdir(...)",
     options: Mapping[str, Any] | None = None,
 ) -> pathlib.Path:
@@ -43,7 +44,8 @@ def write_workdir(
       source: SourceModel.
       output: path of the folder to make.
       data: str, the training data, for the record and the card.
-      image_size_pixels: int, or None for that of the stem (224, or 32).
+      image_size_pixels: int, (height, width), or None for that of the stem (224, or
+        32).
       command: str, for the record.
       options: dict, JSON, for the record: the options of the verb.
 

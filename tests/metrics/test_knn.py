@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from simclr_tf.errors import ConfigError, DataError
-from simclr_tf.evaluation import knn, knn_classify, nearest_neighbours
-from tests.oracles import evaluation_knn as oracle
+from simclr_tf.metrics import knn
+from simclr_tf.metrics.knn import knn_classify, nearest_neighbours
+from tests.oracles import metrics_knn as oracle
 
 
 @pytest.fixture(scope="module")

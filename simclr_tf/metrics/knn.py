@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from simclr_tf.array_types import Array
 from simclr_tf.errors import require
-from simclr_tf.evaluation.features import check_labelled
+from simclr_tf.metrics.classification import check_labelled
 
 # Similarities in memory at a time: 2**24 float32 numbers are 64 MiB.
 _SIMILARITIES_A_BLOCK = 2**24
