@@ -151,6 +151,10 @@ class Source(abc.ABC):
         """Name an example for a message: its file, or its row."""
         return f"{self.name}#{int(self.rows(np.int64(example)))}"
 
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        """List (height, width) of some images as they are seen; [] if not known."""
+        return [] if self.image_shape is None else [self.image_shape[:2]]
+
     def files(self) -> list[tuple[str, int, int]] | None:
         """List the files of the images in their order, if each image is a file.
 
@@ -219,6 +223,9 @@ class EncodedSource(Source):
         """Read uint8 `[H, W, channels]` at one location (scalar tensors)."""
         encoded = self.read_encoded(*location)
         return decode_image(encoded, self.channels, plain=self.is_plain)
+
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        return [tuple(image.shape[:2]) for image in sample_images(self)]
 
     @property
     def is_plain(self) -> bool:

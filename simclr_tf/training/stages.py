@@ -205,8 +205,6 @@ class PretrainingRun:
             image_shape=self.config.data.image_shape(self.source.channels),
             global_batch_size=self.config.global_batch_size,
             total_steps=self.plan.total_steps,
-            epoch_steps=self.plan.epoch_steps,
-            num_examples=self.source.num_examples,
         )
 
     def _open_store(self, workdir):
