@@ -68,6 +68,7 @@ class ArraySource(Source):
         self.images = images
         self.dtype = np.dtype(np.uint8 if images.dtype == np.uint8 else np.float32)
         self._origin = origin
+        self.parts = () if origin is None else origin.parts
         self.formats = getattr(origin, "formats", None)
 
     def read_images(self, ids: Array) -> Array:

@@ -41,7 +41,10 @@ class Source(abc.ABC):
       left_out: dict of str to str: files that are not among the examples, and why;
         `corrupt` and files that are no images.
       max_corrupt_fraction: float in [0, 1], limit above which a run stops.
+      parts: tuple of Source, the data sets that are joined in this one; else ().
     """
+
+    parts: tuple[Source, ...] = ()
 
     def __init__(
         self,
