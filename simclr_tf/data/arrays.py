@@ -69,6 +69,7 @@ class ArraySource(Source):
         self.dtype = np.dtype(np.uint8 if images.dtype == np.uint8 else np.float32)
         self._origin = origin
         self.formats = getattr(origin, "formats", None)
+        self.background = getattr(origin, "background", self.background)
 
     def read_images(self, ids: Array) -> Array:
         """Read the pixels of some examples.

@@ -38,6 +38,7 @@ def open_source(
     slices: str = "stratified",
     memory_limit_bytes: int = _GIBIBYTE,
     cache: ImageCache | None = None,
+    background: str = "white",
 ) -> Source | StreamSource:
     """Open a data set of any kind.
 
@@ -67,6 +68,9 @@ def open_source(
       cache: ImageCache for images that would be read from files in every epoch; None
         for no cache.
 
+      background: str, the colour that shows where image files are transparent: a name,
+        or `#rrggbb`.
+
     Returns:
       Source; or StreamSource for a tf.data.Dataset that does not fit into memory.
 
@@ -90,6 +94,7 @@ def open_source(
         labelled,
         memory_limit_bytes,
         slices,
+        background=background,
     )
     if isinstance(spec, (Source, StreamSource)):
         return spec

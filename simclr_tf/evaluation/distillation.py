@@ -117,7 +117,9 @@ def distill(
     )
     with strategy.scope():
         teacher = load_classifier(str(config.teacher))
-    names = classifier_record(classifier_file(str(config.teacher))).class_names
+    record = classifier_record(classifier_file(str(config.teacher)))
+    config = dataclasses.replace(config, background=record.background)
+    names = record.class_names
     train, test = _open_images(config, teacher, names)
     names = names or names_of_classes(teacher.output_shape[-1], test, train)
     student = build_student(config, teacher)
@@ -161,7 +163,7 @@ def distill(
             "channels": train.channels,
             "fingerprint": train.fingerprint(),
         },
-        record=ClassifierRecord(names, config.image_size_pixels),
+        record=ClassifierRecord(names, config.image_size_pixels, config.background),
         sources=(train, test),
     )
 
@@ -289,6 +291,7 @@ def _labelled(config, teacher, split):
             data_dir=config.data_dir,
             channels=teacher.input_shape[-1],
             max_corrupt_fraction=config.max_corrupt_fraction,
+            background=config.background,
         )
     except (ConfigError, DataError) as error:
         message = (

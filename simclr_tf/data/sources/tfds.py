@@ -136,6 +136,7 @@ class TFDS(SourceKind):
             classes=_class_names(features, label_key),
             split=split,
             max_corrupt_fraction=request.max_corrupt_fraction,
+            background=request.background,
         )
 
 
