@@ -129,3 +129,8 @@ def test_a_classifier_keeps_the_background_of_its_training(tmp_path):
 def test_no_colour_is_refused(colour):
     with pytest.raises(ConfigError, match="name of a colour, such as white"):
         DataConfig(background=colour)
+
+
+def test_joined_folders_show_the_background(folder):
+    spec = f"folder:{folder}/train+folder:{folder}/test"
+    assert shown(open_source(spec, background=COLOUR)) == [list(RGB)]
