@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import copy
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +24,9 @@ from simclr_tf.files import printable
 from simclr_tf.lazy import np, tf
 
 _SAMPLE = 16
+# Views of larger images are cut out one by one: a batch of 128 of these takes 100 MB as
+# stored, and several times that as floats.
+_MOST_PIXELS_IN_BATCHES = 512 * 512
 
 
 class Source(abc.ABC):
@@ -36,12 +40,16 @@ class Source(abc.ABC):
       classes: tuple of str, the name of each label, or None.
       channels: int, what images are converted to when they are read.
       image_shape: (H, W, C) if all images have one size known beforehand, else None.
+      largest_pixels: int, height times width of the largest image seen at the opening.
       corrupt: list of str, the images found unreadable so far.
       num_dropped: int, unreadable images left out when the source was opened.
       left_out: dict of str to str: files that are not among the examples, and why;
         `corrupt` and files that are no images.
       max_corrupt_fraction: float in [0, 1], limit above which a run stops.
+      parts: tuple of Source, the data sets that are joined in this one; else ().
     """
+
+    parts: tuple[Source, ...] = ()
 
     def __init__(
         self,
@@ -72,6 +80,7 @@ class Source(abc.ABC):
         self.classes = None if names is None else tuple(map(printable, names))
         self.channels = int(channels)
         self.image_shape = image_shape
+        self.largest_pixels = 0 if image_shape is None else math.prod(image_shape[:2])
         self.corrupt = list(corrupt)
         self.num_dropped = len(self.corrupt)
         self.left_out = dict(left_out)
@@ -151,6 +160,10 @@ class Source(abc.ABC):
         """Name an example for a message: its file, or its row."""
         return f"{self.name}#{int(self.rows(np.int64(example)))}"
 
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        """List (height, width) of some images as they are seen; [] if not known."""
+        return [] if self.image_shape is None else [self.image_shape[:2]]
+
     def files(self) -> list[tuple[str, int, int]] | None:
         """List the files of the images in their order, if each image is a file.
 
@@ -220,6 +233,9 @@ class EncodedSource(Source):
         encoded = self.read_encoded(*location)
         return decode_image(encoded, self.channels, plain=self.is_plain)
 
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        return [tuple(image.shape[:2]) for image in sample_images(self)]
+
     @property
     def is_plain(self) -> bool:
         """Whether TensorFlow is known to decode every file to what it shows."""
@@ -253,6 +269,19 @@ def sample_images(source):
             yield decode_image(encoded, plain=source.is_plain)
         except (tf.errors.OpError, ValueError):
             continue  # Unreadable: reported when training reads it.
+
+
+def fits_in_batches(shape):
+    """Tell whether images are small enough to be kept and cropped in batches.
+
+    Args:
+      shape: (H, W) or (H, W, C).
+
+    Example:
+      >>> fits_in_batches((224, 224, 3)), fits_in_batches((6000, 8000))
+      (True, False)
+    """
+    return math.prod(shape[:2]) <= _MOST_PIXELS_IN_BATCHES
 
 
 def grey_or_colour(source):

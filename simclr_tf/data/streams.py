@@ -87,6 +87,10 @@ class StreamSource:
         """Name the example at position `example` of the stream, for a message."""
         return f"{self.name}#{int(example)}"
 
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        """List (height, width) of the images if all have one size, else nothing."""
+        return [] if self.image_shape is None else [self.image_shape[:2]]
+
     def files(self) -> None:
         """Return None: the elements of a stream have no names."""
         return None

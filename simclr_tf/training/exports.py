@@ -11,11 +11,11 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.encoder_zoo import RECORD
 from simclr_tf.errors import DataError, WorkdirError
-from simclr_tf.extras import import_extra
 from simclr_tf.files import plain_path, plain_reason, sha256_of
 from simclr_tf.limits import read_json, unpacked_limit
 from simclr_tf.models import network_from_description, set_weights_by_name
 from simclr_tf.training.classifier_records import ClassifierRecord, checked_record
+from simclr_tf.training.safetensors_file import SafetensorsFile
 from simclr_tf.training.stored_variables import VALUE, StoredVariables
 
 SAVED_MODEL = "saved_model"
@@ -121,7 +121,6 @@ def encoder_of_weights(path):
 
     Raises:
       DataError: a file is missing or damaged, or the two do not belong together.
-      ConfigError: the package safetensors is not installed.
     """
     record = _read_json(path.with_name(RECORD))
     if record.get("network") is None:
@@ -129,19 +128,8 @@ def encoder_of_weights(path):
             f"{path.with_name(RECORD)} does not describe a network, so "
             f"{path.name} is only numbers."
         )
-    numpy_files = import_extra(
-        "safetensors.numpy", extra="safetensors", wanted=f"Reading {path}"
-    )
-    error_class = import_extra(
-        "safetensors", extra="safetensors", wanted=f"Reading {path}"
-    ).SafetensorError
-    try:
-        weights = numpy_files.load_file(path)
-    except (OSError, ValueError, KeyError, error_class) as error:
-        raise DataError(
-            f"Cannot read {path}: {plain_reason(error)}. The file is damaged "
-            "or not safetensors."
-        ) from error
+    file = SafetensorsFile(path)
+    weights = {name: file.read(name) for name in file.shapes}
     _check_intact(path, record.get("sha256"), path.name)
     encoder = network_from_description(
         record["network"],

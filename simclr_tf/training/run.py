@@ -13,10 +13,11 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras, refuse_keras3
 from simclr_tf.array_types import Model, StrPath
-from simclr_tf.config.presets import get_preset
-from simclr_tf.config.pretrain import idle_options
-from simclr_tf.config.schema import flatten, override
-from simclr_tf.data.left_out import left_out_listed
+from simclr_tf.config.presets import PRESETS, get_preset
+from simclr_tf.config.pretrain import Config, idle_options
+from simclr_tf.config.schema import dotted, flatten, override
+from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
+from simclr_tf.data.preset_choice import choose_start
 from simclr_tf.distribution import (
     is_chief,
     make_strategy,
@@ -32,6 +33,7 @@ from simclr_tf.training.batches import (
 )
 from simclr_tf.training.keras_files import kept_network
 from simclr_tf.training.micro_batches import require_micro_batches
+from simclr_tf.training.overview import found_splits, overview
 from simclr_tf.training.precision import choose_precision
 from simclr_tf.training.replicated_encoder import give_back
 from simclr_tf.training.stages import PretrainingRun
@@ -41,7 +43,6 @@ from simclr_tf.training.workdir import CONFIG_FILE, Workdir
 from simclr_tf.training.workers import how_to_continue
 
 if TYPE_CHECKING:
-    from simclr_tf.config.pretrain import Config
     from simclr_tf.training.stages import PretrainResult
 
 
@@ -60,7 +61,7 @@ _IN_ITS_PLACE = (
 def pretrain(
     data: Any = None,
     workdir: StrPath | None = None,
-    preset: str = "demo",
+    preset: str | None = None,
     *,
     encoder: Model | None = None,
     init_from: StrPath | None = None,
@@ -74,7 +75,8 @@ def pretrain(
       data: str in the grammar of `--data`, or a NumPy array `[n, H, W, C]`, a tuple
         (images, labels), or a tf.data.Dataset; the preset's own if None.
       workdir: folder for config, checkpoints and metrics; nothing is written if None.
-      preset: str, a name in simclr_tf.config.presets.
+      preset: str, a name in simclr_tf.config.presets. If None, the sizes of the images
+        and the device choose one, and a line tells which; `demo` without `data`.
       encoder: keras.Model, images `[N, H, W, C]` to `[N, F]` or `[N, H, W, F]`, of the
         Keras 2 API or of Keras 3; the preset's ResNet if None. A network of Keras 3
         is trained as it is, and holds the trained weights at the end.
@@ -102,7 +104,7 @@ def pretrain(
       >>> result.encoder(images[:2] / 255.0).shape
       TensorShape([2, 32])
     """
-    config = get_preset(preset)
+    config, origin = _start(data, workdir, preset, overrides)
     if isinstance(encoder, (str, dict)):  # A name, or options of the preset's encoder.
         overrides["encoder"], encoder = encoder, None
     for name, value in overrides.items():
@@ -125,6 +127,30 @@ def pretrain(
         encoder=encoder,
         callbacks=callbacks,
         say=say,
+        origin=origin,
+    )
+
+
+def _start(data, workdir, preset, overrides):
+    """Return the config below the overrides, and how it was chosen.
+
+    A run that has begun keeps the preset that it chose then, and the size of its views.
+    """
+    if preset is not None:
+        return get_preset(preset), None
+    given = dotted(Config, overrides)
+    spec = given.get("data.source") if data is None else data
+    place = None if workdir is None else Workdir(workdir)
+    if place is not None and place.has(CONFIG_FILE):
+        stored = place.config()
+        if stored.preset in PRESETS:
+            size = {"data.image_size_pixels": stored.data.image_size_pixels}
+            return override(get_preset(stored.preset), size), None
+    return choose_start(
+        spec,
+        split=given.get("data.split", "train"),
+        data_dir=given.get("data.data_dir"),
+        image_size_pixels=given.get("data.image_size_pixels"),
     )
 
 
@@ -180,6 +206,16 @@ def pretrain_from_config(
         source = open_training_source(config, data, say)
         probe_source = open_probe_source(config, source.channels, say)
     plan = plan_run(config, source)
+    lines = overview(
+        config,
+        source,
+        probe_source,
+        plan,
+        sizes=source.sampled_sizes(),
+        splits=found_splits(config),
+        left_out_path=None if place is None else place.path / LEFT_OUT_FILE,
+    )
+    say("\n".join(lines))
     with (
         contextlib.nullcontext() if writes is None else writes.held(),
         named_lost_peers(strategy, lambda: how_to_continue(place and place.path)),
