@@ -242,9 +242,16 @@ class PerformanceConfig(Section):
     prefetch_batches: int | None = option(
         None, "Batches that are prepared in advance (2 if unset).", resumable=True
     )
+    check_memory: bool = option(
+        True,
+        "Refuse a run whose estimated peak memory does not fit this machine.",
+        resumable=True,
+    )
 
     def check(self) -> None:
-        require_positive(**dataclasses.asdict(self))
+        sizes = dataclasses.asdict(self)
+        del sizes["check_memory"]
+        require_positive(**sizes)
 
 
 @dataclass(frozen=True)
