@@ -173,7 +173,8 @@ def licence_of(spec: str) -> str | None:
     if scheme not in SOURCES:
         return None
     # The licence does not depend on the version of a data set.
-    return SOURCES[scheme].licences.get(target.partition(":")[0])
+    name = target.partition("@")[0].partition(":")[0]
+    return SOURCES[scheme].licences.get(name)
 
 
 def _open_text(spec, request):
