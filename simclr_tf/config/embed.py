@@ -53,6 +53,10 @@ class EncodedImages(ChosenEncoder):
 
     def check(self) -> None:
         ChosenEncoder.check(self)
+        self.check_images()
+
+    def check_images(self) -> None:
+        """Refuse options of the images that are out of range."""
         require_not_negative(step=self.step)
         require_positive(batch_size=self.batch_size)
         require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
