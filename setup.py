@@ -109,6 +109,11 @@ SAFETENSORS = [
     "safetensors>=0.5,<0.9",
 ]
 
+TORCH = [
+    # Reads .pth files in convert_checkpoint. Before 2.6 such a file could run code.
+    "torch>=2.6",
+]
+
 LITERT = [
     # Runs LiteRT files without TensorFlow: the check of --formats=litert.
     "ai-edge-litert>=2.0.2,<3",
@@ -193,6 +198,7 @@ setup(
         "heic": HEIC,
         "parquet": PARQUET,
         "safetensors": SAFETENSORS,
+        "torch": TORCH,
         "litert": LITERT,
         "onnx": ONNX,
         "docs": DOCS,

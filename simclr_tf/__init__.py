@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from simclr_tf import studies as studies
     from simclr_tf import training as training
     from simclr_tf.commands.embed import embed as embed
+    from simclr_tf.commands.predict import predict as predict
     from simclr_tf.config.presets import get_preset as get_preset
     from simclr_tf.config.pretrain import Config as Config
     from simclr_tf.data.opening import open_source as open_source

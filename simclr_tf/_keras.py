@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import types
 import warnings
+from typing import Any
 
 import tensorflow as tf
 
-from simclr_tf.errors import ConfigError
+from simclr_tf.errors import ConfigError, received_text
 
 ADDONS_LANE = tuple(int(part) for part in tf.__version__.split(".")[:2]) < (2, 16)
 
@@ -29,7 +30,15 @@ else:
 # The module names of classes in Keras files of either lane.
 KERAS_PACKAGES = ("keras", "tf_keras")
 
-__all__ = ["ADDONS_LANE", "KERAS_PACKAGES", "addons", "keras"]
+__all__ = [
+    "ADDONS_LANE",
+    "KERAS_PACKAGES",
+    "addons",
+    "is_of_keras3",
+    "keras",
+    "keras3",
+    "refuse_keras3",
+]
 
 
 def addons(wanted: str) -> types.ModuleType:
@@ -58,3 +67,50 @@ def addons(wanted: str) -> types.ModuleType:
         f"{' without it' if ADDONS_LANE else ''}. Use Python 3.10 or 3.11 and "
         '`pip install "simclr-tf[addons]"` in an environment of its own.'
     )
+
+
+def keras3() -> types.ModuleType | None:
+    """Import Keras 3, which `tf.keras` is on the main lane.
+
+    Returns:
+      The module keras; None on the Addons lane, where Keras 3 does not exist.
+    """
+    if ADDONS_LANE:
+        return None
+    import keras as module
+
+    return module
+
+
+def is_of_keras3(value: Any) -> bool:
+    """Tell whether an object is of a class of Keras 3, or of a subclass.
+
+    Example:
+      >>> is_of_keras3(keras.layers.Dense(1)), is_of_keras3(1)
+      (False, False)
+    """
+    kinds = type(value).__mro__
+    return not ADDONS_LANE and any(k.__module__.split(".")[0] == "keras" for k in kinds)
+
+
+def refuse_keras3(remedy: str, **received: Any) -> None:
+    """Refuse an object of Keras 3 where only the Keras 2 API can be used.
+
+    Args:
+      remedy: str, a sentence: what to give instead.
+      **received: the object, by the name of its argument.
+
+    Raises:
+      ConfigError: it is an object of Keras 3.
+
+    Example:
+      >>> refuse_keras3("Use a name.", optimizer=keras.optimizers.SGD(0.1))
+    """
+    for name, value in received.items():
+        if is_of_keras3(value):
+            kind = f"{type(value).__module__}.{type(value).__qualname__}"
+            raise ConfigError(
+                f"`{name}` is an object of Keras 3 (`tf.keras`, `import keras`), and "
+                f"the training here is of the Keras 2 API. {remedy} "
+                + received_text(**{name: kind})
+            )

@@ -46,7 +46,8 @@ def write_atomically(
       (b'pixels', 1)
     """
     if isinstance(content, str):
-        content = content.encode("utf-8")
+        # Names of files may hold bytes that are no text.
+        content = content.encode("utf-8", "backslashreplace")
     with whole_file(path, make_folder=make_folder) as temporary:
         temporary.write_bytes(content)
 

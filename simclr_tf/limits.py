@@ -11,6 +11,8 @@ bytes that are really there, before memory is taken for it:
   for (`SPARE_VARIABLES` more, for the states of random layers).
 - Archives (tar, `.keras`) and HDF5 weights: unpacked at most 20 times their own bytes
   (`MOST_UNPACKED`), or 256 MiB (`ALWAYS_UNPACKED`) where that is more.
+- PyTorch's `.pth` files: unpacked as archives; 1,000,000 entries. Safetensors: arrays
+  that fill the file behind the JSON, without a gap or an overlap.
 - Arrays (`.npy`, `.npz`): the bytes that the file has; compressed ones at most the
   memory of the machine.
 - Images: 2^29 bytes of colour, 178,956,970 pixels (`MOST_PIXELS`). TensorFlow decodes

@@ -31,6 +31,7 @@ VERBS = {  # In the order of the work.
     "finetune": "Fine-tune the encoder on few labels; compare with scratch.",
     "transfer": "Measure and fine-tune one encoder on several labelled sets.",
     "distill": "Train a student network on a fine-tuned teacher's predictions.",
+    "predict": "Write the classes of your images, by a fine-tuned classifier.",
     "export": "Write the encoder as a SavedModel with its card.",
     "report": "Write a page about runs: results, neighbours, maps, curves.",
     "show_views": "Show what a recipe does to your images, before a run.",
@@ -85,6 +86,8 @@ def execute(verb, doc, sections, run, argv=None):
       signal's number when interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with contextlib.suppress(AttributeError):  # Not where a test has replaced it.
+        sys.stdout.reconfigure(errors="backslashreplace")  # As stderr: any name.
     try:
         wanted = {"--help", "-h", "--help=all"} & set(arguments)
         if wanted:
@@ -135,9 +138,19 @@ def done(written, verb=None, **flags):
     paths = written if isinstance(written, (list, tuple)) else [written]
     line = f"Done: {', '.join(map(str, paths))}."
     if verb:
-        given = [f"--{name}={v}" for name, v in flags.items() if v is not None]
-        line += f" Next: {shlex.join(['simclr-tf', *verb.split(), *given])}"
+        line += f" Next: {command_text(verb, **flags)}"
     print(line, flush=True)
+
+
+def command_text(verb, **flags):
+    """Write a command as it is typed; flags whose value is None are left out.
+
+    Example:
+      >>> command_text("export", workdir="my run", version=None)
+      "simclr-tf export '--workdir=my run'"
+    """
+    given = [f"--{name}={v}" for name, v in flags.items() if v is not None]
+    return shlex.join(["simclr-tf", *verb.split(), *given])
 
 
 def new_path(path):

@@ -1,12 +1,14 @@
-"""Import a checkpoint of google-research/simclr, or convert an encoder for PyTorch.
+"""Import a checkpoint of google-research/simclr or PyTorch, or convert for PyTorch.
 
 simclr-tf convert_checkpoint --source=google_tf2 --checkpoint=PREFIX --output=runs/r50
+simclr-tf convert_checkpoint --source=torch --checkpoint=moco_v2_800ep_pretrain.pth.tar --output=runs/moco
 simclr-tf convert_checkpoint --source=simclr_tf --checkpoint=runs/demo --target=torchvision --output=torch
 
 Depth, width, selective kernels, stem, projection head and supervised head are found
-from the names and shapes. conversion.md lists every variable; a missing, surplus or
+from the names and shapes. Of PyTorch's ResNets in torchvision's names (safetensors, or
+.pth if torch is installed) the encoder is taken, and the heads are left out. conversion.md lists every variable; a missing, surplus or
 misshapen variable stops the conversion, and nothing is written. Only the file of
-variables is read: the program in a SavedModel is never run.
+variables is read: the program in a SavedModel or in a .pth file is never run.
 
 The output is a workdir, which evaluate, export and load_encoder take; or, for
 torchvision, state_dict.npz with the lines that load it in conversion.md.
@@ -39,6 +41,12 @@ def run(given):
     elif options.source == "google_tf1":
         source = conversion.read_google_tf1(
             options.checkpoint, copy=options.copy, **choice
+        )
+    elif options.source == "torch":
+        source = conversion.read_torch(
+            options.checkpoint,
+            input_normalization=options.input_normalization,
+            leave_out=choice["leave_out"],
         )
     else:
         source = conversion.read_google_tf2(options.checkpoint, **choice)

@@ -23,7 +23,7 @@ def run(given):
     """Run the export that the flags describe."""
     options = given.make(ExportOptions)
     import_tensorflow()
-    from simclr_tf.commands.run_card import card_of_run, record_of_run
+    from simclr_tf.commands.run_card import record_of_run
     from simclr_tf.commands.stripped_paths import strip_folders
     from simclr_tf.export import check_formats, export_saved_model
     from simclr_tf.export.publication import check_free
@@ -33,10 +33,9 @@ def run(given):
     check_formats(options.formats)
     check_free(pathlib.Path(options.output).expanduser(), options.overwrite)
     workdir = Workdir(options.workdir)
-    card = card_of_run(workdir, publish=options.publish)
+    encoder, card, parts = _encoder_and_heads(options, workdir)
     if options.data_licence:
         card["data_licence"] = options.data_licence
-    encoder, card, parts = _encoder_and_heads(options, workdir, card)
     if options.with_preprocessing:
         parts["image_size_pixels"] = card["image_size_pixels"]
     used = to_dict(options)
@@ -62,29 +61,35 @@ def run(given):
     command_line.done(options.output, "zoo", folder=folder)
 
 
-def _encoder_and_heads(options, workdir, card):
+def _encoder_and_heads(options, workdir):
     """Load (encoder, its card, keyword arguments: its heads, names of classes)."""
-    from simclr_tf.commands.run_card import fine_tuned_card, names_of_probe
-    from simclr_tf.models import split_classifier
-    from simclr_tf.training import (
-        load_classifier,
-        load_encoder,
-        load_probe,
-        load_projection_head,
+    from simclr_tf.commands.run_card import (
+        card_of_run,
+        fine_tuned_card,
+        names_of_probe,
     )
+    from simclr_tf.models import split_classifier
+    from simclr_tf.training import load_classifier, load_probe, load_projection_head
     from simclr_tf.training.classifier_records import classifier_record
     from simclr_tf.training.keras_files import classifier_file
+    from simclr_tf.training.load import encoder_and_checkpoint, inspect_path
 
+    publish = options.publish
     if options.classifier:
         encoder, head = split_classifier(load_classifier(options.classifier))
         record = classifier_record(classifier_file(options.classifier))
+        card = card_of_run(workdir, publish=publish)
         card = fine_tuned_card(card, options.classifier, record)
         return encoder, card, {"classifier": head, "class_names": record.class_names}
-    encoder, heads = load_encoder(options.workdir), {}
+    workdir.read()  # Refuses what is no run.
+    # All parts are of one checkpoint, also if the run saves another one meanwhile.
+    encoder, checkpoint = encoder_and_checkpoint(inspect_path(workdir.path))
+    card, heads = card_of_run(workdir, publish=publish, step=checkpoint.step), {}
     if options.with_projection_head:
-        heads["projection_head"] = load_projection_head(workdir, encoder)
+        head = load_projection_head(workdir, encoder, checkpoint)
+        heads["projection_head"] = head
     if options.with_probe:
-        heads["classifier"] = probe = load_probe(workdir, encoder)
+        heads["classifier"] = probe = load_probe(workdir, encoder, checkpoint)
         heads["class_names"] = names_of_probe(workdir, probe.units)
     return encoder, card, heads
 

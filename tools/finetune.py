@@ -27,17 +27,25 @@ def run(given):
     from simclr_tf.commands.finetune import classifier_folder, finetune_and_report
     from simclr_tf.data import LabelBudget
 
-    finetune_and_report(options, command=given.command)
+    results = finetune_and_report(options, command=given.command)
     folder = command_line.results_folder(options)
-    if not options.workdir:
-        command_line.done(folder)
+    if "fine_tune" not in options.methods:
+        export = command_line.export_of(options.workdir) if options.workdir else {}
+        command_line.done(folder, "export" if export else None, **export)
         return
-    classifier = None
-    if "fine_tune" in options.methods:
-        budgets = [LabelBudget(**budget) for budget in options.budgets()]
-        classifier = classifier_folder(folder, budgets[-1])
-    export = command_line.export_of(options.workdir, classifier)
-    command_line.done(folder, "export", **export)
+    budgets = [LabelBudget(**budget) for budget in options.budgets()]
+    classifier = classifier_folder(folder, budgets[-1])
+    if options.workdir:
+        export = command_line.export_of(options.workdir, classifier)
+        print(f"To export it: {command_line.command_text('export', **export)}")
+    command_line.done(
+        folder,
+        "predict",
+        classifier=classifier,
+        data=results.data,  # To be replaced by new images.
+        data_dir=options.data_dir,
+        output=command_line.new_path("predictions.csv"),
+    )
 
 
 def main(argv=None):

@@ -15,7 +15,7 @@ import sys
 from simclr_tf.config import Config, from_dict
 from simclr_tf.config.image_size import size_text
 from simclr_tf.config.presets import PRESETS, get_preset
-from simclr_tf.config.pretrain import PretrainOptions
+from simclr_tf.config.pretrain import DEFAULT_PRESET, PretrainOptions
 from simclr_tf.config.schema import differences, override
 from simclr_tf.errors import ConfigError, WorkdirError, require
 from simclr_tf.limits import read_json
@@ -61,7 +61,7 @@ def options_of(given):
 
     Returns:
       (Config, str): the config, and a line that names the run whose options were
-      taken; None if they come from a preset.
+      taken, or the preset that was chosen; None if the preset was named.
 
     Raises:
       ConfigError: an unknown preset, or an invalid value.
@@ -72,18 +72,56 @@ def options_of(given):
     if not given.has("preset") and not given.file:
         stored = stored_config(options.workdir)
     if stored is None:
-        start = get_preset(options.preset) if options.preset else Config()
-        return given.make(Config, start), None
+        start, line = starting_point(given, options.preset)
+        return given.make(Config, start), line
     config = given.make(Config, stored)
     require(
         not config.data.source.startswith("python:")
-        and config.encoder.name != "custom",
+        and (config.encoder.name != "custom" or _keeps_network(options.workdir)),
         f"The run in {options.workdir} has images or an encoder from Python: "
         "continue it in Python, with simclr_tf.pretrain(...) and the same objects.",
         data=config.data.source,
         encoder=config.encoder.name,
     )
     return config, _origin(options.workdir, stored, config)
+
+
+def starting_point(given, preset):
+    """Return the config that file and flags change, and how it was chosen.
+
+    Args:
+      given: Given.
+      preset: str, the value of --preset; None if it is not given.
+
+    Returns:
+      (Config, str): the named preset and None; or the one that fits images and device,
+      and a line for the user.
+    """
+    if preset is not None:
+        return get_preset(preset) if preset else Config(), None
+    default = get_preset(DEFAULT_PRESET)
+    if given.file or not given.has("data.source"):
+        return default, None
+    data = given.make(
+        Config,
+        default,
+        lambda typed, file: {n: typed[n] for n in typed if n.startswith("data.")},
+    ).data
+    if not data.source.startswith("folder:"):
+        import_tensorflow()  # Without its banner: it opens the other kinds.
+    from simclr_tf.data.preset_choice import choose_start
+
+    size = data.image_size_pixels if given.has("data.image_size_pixels") else None
+    return choose_start(
+        data.source,
+        split=data.split,
+        data_dir=data.data_dir,
+        image_size_pixels=size,
+    )
+
+
+def _keeps_network(workdir):
+    return (pathlib.Path(workdir).expanduser() / "network.json").is_file()
 
 
 def stored_config(workdir):

@@ -12,10 +12,10 @@ be matched by plain pixels or colours, or that are nearly empty.
 import sys
 
 from simclr_tf.config import Config
-from simclr_tf.config.presets import get_preset
 from simclr_tf.config.report import ShowViewsOptions
 from simclr_tf.tools import command_line
 from simclr_tf.tools.config_flags import FlagsOf, flags_of
+from simclr_tf.tools.pretrain import starting_point
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
 SECTIONS = (
@@ -29,9 +29,11 @@ SECTIONS = (
 def run(given):
     """Show the views that the flags describe."""
     options = given.make(ShowViewsOptions)
-    start = get_preset(options.preset) if options.preset else Config()
+    start, line = starting_point(given, options.preset)
     config = given.make(Config, start)
     import_tensorflow()
+    if line is not None:
+        print(line)
     from simclr_tf.commands.show_views import show_views
 
     written = show_views(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from simclr_tf.commands.embed import embed_and_report as embed_and_report
     from simclr_tf.commands.evaluate import evaluate_and_report as evaluate_and_report
     from simclr_tf.commands.finetune import finetune_and_report as finetune_and_report
+    from simclr_tf.commands.predict import predict_and_report as predict_and_report
     from simclr_tf.commands.report import report_of_runs as report_of_runs
     from simclr_tf.commands.show_views import show_views as show_views
     from simclr_tf.commands.study_report import report_of_study as report_of_study

@@ -7,6 +7,7 @@ from simclr_tf.config.schema import to_dict
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed, write_left_out
 from simclr_tf.evaluation import DISTILL_FILE, distill, write_results
 from simclr_tf.export.publication import new_folder
+from simclr_tf.files import write_atomically
 from simclr_tf.markdown import prose
 from simclr_tf.report.result_tables import distill_markdown
 from simclr_tf.training.classifier_records import add_record
@@ -55,6 +56,6 @@ def distill_and_report(options, *, command=None, say=print):
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
         write_results(folder / DISTILL_FILE, found.results)
         text = f"# Distilled from {prose(config.teacher)}\n\n{table}\n"
-        (folder / "distill.md").write_text(text, encoding="utf-8")
+        write_atomically(folder / "distill.md", text)
     say(f"\n{table}\n")
     return found

@@ -8,8 +8,15 @@ from simclr_tf.config import Config
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError, require
 from simclr_tf.files import require_writable
-from simclr_tf.training import Checkpoint, Workdir, load_projection_head
-from simclr_tf.training.load import encoder_at, inspect_path
+from simclr_tf.training import (
+    Checkpoint,
+    CheckpointStore,
+    Workdir,
+    load_projection_head,
+)
+from simclr_tf.training.load import encoder_and_checkpoint, inspect_path
+
+EVALUATIONS = pathlib.Path("evaluations")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,21 +99,24 @@ def open_encoder(options, chosen, encoder=None, step=None):
                     f"{path} has no record of its training data: --{name} is required."
                 )
     is_run = config is not None and place.is_run
+    # Read once: a run in progress may have a newer checkpoint by now.
+    encoder, checkpoint = encoder_and_checkpoint(place, encoder)
     return EncoderAt(
         name=str(options.path),
         path=path,
         is_run=is_run,
         config=config or Config(),
-        encoder=encoder_at(place, encoder),
-        # Read once: a run in progress may have a newer one by now.
-        checkpoint=place.checkpoint if is_run else None,
+        encoder=encoder,
+        checkpoint=checkpoint if is_run else None,
     )
 
 
 def output_folder(options):
     """Choose the folder for results: --output, the workdir, or one in `evaluations`.
 
-    It is made when the first result is written.
+    Results of a step that was chosen have a folder of their own in the workdir,
+    `evaluations/step-00000230`: those of the newest stay. The folder is made when the
+    first result is written.
 
     Args:
       options: MeasuredEncoder.
@@ -120,5 +130,9 @@ def output_folder(options):
     if options.output:
         return require_writable(options.output)
     path = encoder_path(options.path)
-    is_run = inspect_path(path).is_run
-    return require_writable(path if is_run else pathlib.Path("evaluations") / path.name)
+    if not inspect_path(path).is_run:
+        return require_writable(EVALUATIONS / path.name)
+    step = getattr(options, "step", None)
+    if step is not None:
+        path = path / EVALUATIONS / CheckpointStore(path).path_of(step).name
+    return require_writable(path)

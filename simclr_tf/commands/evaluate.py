@@ -5,7 +5,11 @@ import dataclasses
 import numpy as np
 
 from simclr_tf.commands.encoder_at import open_encoder, output_folder
-from simclr_tf.commands.labelled_data import labelled_data
+from simclr_tf.commands.labelled_data import (
+    LOG,
+    labelled_data,
+    warn_of_small_classes,
+)
 from simclr_tf.commands.view_pairs import view_pairs
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import ArraySource, evaluation_batches, plain_errors
@@ -20,7 +24,7 @@ from simclr_tf.evaluation import (
     nearest_neighbours,
     write_results,
 )
-from simclr_tf.evaluation.protocols import check_labels
+from simclr_tf.evaluation.protocols import measurable
 from simclr_tf.files import write_atomically
 from simclr_tf.markdown import prose
 from simclr_tf.models.encoders import family_of
@@ -55,13 +59,17 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
     """
     folder = output_folder(options)
     chosen = options.chosen()
-    place = open_encoder(options, chosen, encoder)
+    place = open_encoder(options, chosen, encoder, step=options.step)
     left_out = folder / f"evaluate_{LEFT_OUT_FILE}"
     with left_out_listed(left_out):
         train, test, data = labelled_data(
             place.config.data, chosen, channels=place.channels
         )
-    check_labels(options, train.labels, test.labels)
+    measured, too_few = measurable(options, train.labels, test.labels)
+    for protocol, reason in too_few.items():
+        LOG.warning("Not measured: %s. %s", protocol, reason)
+    if "few" in measured.protocols:
+        warn_of_small_classes(train, options.few.labels_per_class)
     before = None
     if place.is_run and family_of(place.config.encoder).can_build:
         before = untrained_encoder(Workdir(place.path))
@@ -72,7 +80,7 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
             before,
             evaluation_batches(train, options.batch_size, size),
             evaluation_batches(test, options.batch_size, size),
-            options,
+            measured,
             data=data.source,
             encoder_name=place.name,
             command=command,
@@ -83,7 +91,9 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
             ),
             on_features=lambda name, *found: features.update({name: found}),
         )
-    results = dataclasses.replace(results, options=to_dict(options))
+    results = dataclasses.replace(
+        results, options=to_dict(options), not_measured=too_few
+    )
     write_results(folder / EVALUATION_FILE, results)
     table = results_markdown(results)
     title = f"# Evaluation of {prose(place.name)}"
@@ -127,7 +137,8 @@ def _neighbours(train, test, features):
     shown = np.unique(np.concatenate([rows.ravel() for rows, _ in found.values()]))
     return neighbours_gallery(
         ImageRows(train.read_images(shown), train.labels[shown], None, train.classes),
-        ImageRows(test.read_images(queries), test.labels[queries], None, train.classes),
+        # The test images may show more classes than the training images.
+        ImageRows(test.read_images(queries), test.labels[queries], None, test.classes),
         np.arange(len(queries)),
         {
             name: (np.searchsorted(shown, rows), similarities)

@@ -4,7 +4,7 @@ import re
 import time
 
 from simclr_tf.commands.encoder_at import open_encoder, output_folder
-from simclr_tf.commands.labelled_data import labelled_data
+from simclr_tf.commands.labelled_data import labelled_data, warn_of_small_classes
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
@@ -14,6 +14,8 @@ from simclr_tf.evaluation import FINETUNE_FILE, Results, read_results, write_res
 from simclr_tf.evaluation.few_labels import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
+from simclr_tf.export.keras3 import write_keras3_here
+from simclr_tf.export.parity import ParityError
 from simclr_tf.files import plain_reason, whole_file, write_atomically
 from simclr_tf.locks import sole_writer
 from simclr_tf.markdown import prose
@@ -25,6 +27,7 @@ from simclr_tf.training.workdir import versions
 
 RUNS_FILE = "finetune_runs.jsonl"
 CLASSIFIERS = "classifiers"
+KERAS3_CLASSIFIER = "classifier_keras3.keras"
 LOCK_FILE = ".finetune.lock"  # A pretraining may go on beside it.
 
 
@@ -33,10 +36,10 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
 
     Writes finetune.json (the schema of every evaluation), finetune.md, finetune.png,
     and for each budget the network fine-tuned with the first seed,
-    classifiers/BUDGET/classifier.keras. Each finished training is kept in
-    finetune_runs.jsonl: the same call continues after an interruption. Further budgets
-    and methods are added to the earlier results; those that are measured again replace
-    them.
+    classifiers/BUDGET/classifier.keras (Keras 2) and classifier_keras3.keras. Each
+    finished training is kept in finetune_runs.jsonl: the same call continues after an
+    interruption. Further budgets and methods are added to the earlier results; those
+    that are measured again replace them.
 
     Args:
       options: simclr_tf.config.finetune.FineTuneOptions.
@@ -74,6 +77,8 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
             image_size_pixels=data.image_size_pixels,
             strategy=strategy,
         )
+        for budget in options.budgets():
+            warn_of_small_classes(protocol.train, budget.get("per_class") or 0)
         log = RunLog(folder / RUNS_FILE, {"data": data.source, **protocol.identity()})
         measurements = protocol.measure(
             [LabelBudget(**budget) for budget in options.budgets()],
@@ -86,7 +91,7 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
                 f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
             ),
             on_network=lambda budget, network: _save_classifier(
-                folder, budget, network, protocol.record
+                folder, budget, network, protocol.record, say
             ),
         )
         earlier = earlier_rows(folder / FINETUNE_FILE, log, say)
@@ -99,6 +104,7 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
             versions=versions(),
             wall_seconds=round(time.monotonic() - started, 3),
             step=place.step,
+            not_measured=protocol.not_measured,
         )
         write_results(folder / FINETUNE_FILE, results)
         table = finetune_markdown(results)
@@ -173,9 +179,18 @@ def classifier_folder(folder, budget):
     return folder / CLASSIFIERS / name
 
 
-def _save_classifier(folder, budget, network, record):
-    """Write a fine-tuned network and its record as a Keras file, atomically."""
+def _save_classifier(folder, budget, network, record, say):
+    """Write a fine-tuned network and its record for Keras 2 and Keras 3, atomically."""
+    copy = plain_copy(network)
     path = classifier_folder(folder, budget) / CLASSIFIER_FILE
     with whole_file(path, make_folder=True) as temporary:
-        plain_copy(network).save(temporary)
+        copy.save(temporary)
         add_record(temporary, record)
+    path = path.with_name(KERAS3_CLASSIFIER)
+    path.unlink(missing_ok=True)
+    try:
+        with whole_file(path) as temporary:
+            write_keras3_here(temporary, copy)
+            add_record(temporary, record)
+    except (ConfigError, ParityError) as error:
+        say(f"No {KERAS3_CLASSIFIER}: {error}")

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 
 from simclr_tf.data import kind_of, open_source
+from simclr_tf.data.class_labels import same_numbering
 from simclr_tf.data.label_budgets import TEST_FRACTION, hold_out
 from simclr_tf.errors import ConfigError, DataError, SimCLRError
 
@@ -46,6 +47,7 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
         )
         learn, held_out = hold_out(train.labels)
         train, test = train.subset(learn), train.subset(held_out)
+    train, test = same_numbering(train, test)
     compare_classes(train, test)
     return train, test, options
 
@@ -107,6 +109,26 @@ def compare_classes(train, test):
         )
 
 
+def warn_of_small_classes(source, per_class):
+    """Warn of classes that have fewer labels than a budget takes of each class.
+
+    Args:
+      source: Source with labels.
+      per_class: int.
+    """
+    labels, counts = np.unique(source.labels[source.labels >= 0], return_counts=True)
+    small = labels[counts < per_class]
+    if len(small):
+        LOG.warning(
+            "%d of %d classes have fewer than %d labelled training images: all of "
+            "theirs are used (%s).",
+            len(small),
+            len(labels),
+            per_class,
+            _named(source, small),
+        )
+
+
 def _named(source, labels):
     """Name some classes: `cats, dogs, mice and 4 more`."""
     names = ", ".join(source.class_name(label) for label in labels[:_NAMED])
@@ -126,6 +148,8 @@ def has_labels_to_test_on(options, chosen):
       bool.
     """
     options = options.with_flags(chosen)
+    level = LOG.level
+    LOG.setLevel(logging.ERROR)  # The run has told already what it left out.
     try:
         train = _open(options, options.split, None, memory_limit_bytes=0)
         try:
@@ -138,6 +162,8 @@ def has_labels_to_test_on(options, chosen):
             )
     except SimCLRError:
         return False
+    finally:
+        LOG.setLevel(level)
     return True
 
 

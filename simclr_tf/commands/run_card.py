@@ -24,18 +24,18 @@ from simclr_tf.training.workdir import CHECKPOINTS, METRICS_FILE
 RESULT_FILES = (EVALUATION_FILE, FINETUNE_FILE)
 
 
-def card_of_run(workdir, *, publish=False):
+def card_of_run(workdir, *, publish=False, step=None):
     """Make the card of a run's encoder, with every result measured so far.
 
     Args:
       workdir: simclr_tf.training.Workdir.
       publish: bool, leave out the folders of this machine: only the last name of an
         absolute path is kept.
+      step: int, of the checkpoint whose encoder it describes; the newest if None.
 
     Returns:
       dict for `simclr_tf.export.card_markdown`. Its sections and results come from
-      evaluation.json and finetune.json in the workdir, if they belong to the newest
-      checkpoint.
+      evaluation.json and finetune.json in the workdir, if they belong to this step.
 
     Raises:
       WorkdirError: not a workdir.
@@ -43,8 +43,9 @@ def card_of_run(workdir, *, publish=False):
     """
     hidden = strip_folders if publish else lambda value: value
     record, config = record_of_run(workdir, publish=publish), workdir.config()
-    checkpoint = CheckpointStore(workdir.path / CHECKPOINTS).latest()
-    step = 0 if checkpoint is None else checkpoint.step
+    if step is None:
+        checkpoint = CheckpointStore(workdir.path / CHECKPOINTS).latest()
+        step = 0 if checkpoint is None else checkpoint.step
     card = {
         "summary": _summary(record, config, step),
         "image_size_pixels": config.data.image_size_pixels,

@@ -6,7 +6,7 @@ import time
 
 from simclr_tf.commands.encoder_at import open_encoder, output_folder
 from simclr_tf.commands.finetune import one_process_strategy
-from simclr_tf.commands.labelled_data import labelled_data
+from simclr_tf.commands.labelled_data import labelled_data, warn_of_small_classes
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
@@ -56,7 +56,7 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
             _opened(name, place.config.data, chosen, place.channels)
             for name in options.datasets
         ]
-    measurements = []
+    measurements, not_measured = [], {}
     sources = [source for _, train, test, _ in opened for source in (train, test)]
     for name, train, test, data in opened:
         protocol = FewLabels(
@@ -72,6 +72,7 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
             folder / "transfer_runs" / f"{_file_name(name)}.jsonl",
             {"data": name, **protocol.identity()},
         )
+        warn_of_small_classes(protocol.train, options.budget().get("per_class") or 0)
         with left_out_listed(left_out, *sources):
             found = protocol.measure(
                 [LabelBudget(**options.budget())],
@@ -83,6 +84,9 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
                     f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
                 ),
             )
+        not_measured |= {
+            f"{name}, {what}": why for what, why in protocol.not_measured.items()
+        }
         measurements += [
             dataclasses.replace(m, settings={**m.settings, "data": name}) for m in found
         ]
@@ -95,6 +99,7 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
         versions=versions(),
         wall_seconds=round(time.monotonic() - started, 3),
         step=place.step,
+        not_measured=not_measured,
     )
     write_results(folder / TRANSFER_FILE, results)
     table = transfer_markdown(results)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from simclr_tf.config.image_size import ImageSize, as_size
 from simclr_tf.config.schema import (
+    JOINED,
     LARGEST_SIDE,
     Section,
     option,
@@ -46,9 +47,10 @@ class DataConfig(Section):
 
     source: str = option(
         "embedded:freedoom_12",
-        lambda: f"Images: {source_forms()}.",
+        lambda: f"Images: {source_forms()}. Given several times: all of them as one.",
         flag="data",
         common=True,
+        joined=JOINED,
     )
     split: str = option(
         "train", "Split to pretrain on, e.g. train or train[:10%].", flag="split"

@@ -16,6 +16,7 @@ from simclr_tf.config.pretrain import (
     Scaling,
 )
 from simclr_tf.config.schema import (
+    JOINED,
     LARGEST_SEED,
     LARGEST_SIDE,
     MOST_REPLICAS,
@@ -54,12 +55,14 @@ class DistillConfig(Section):
         lambda: f"Images to learn from, without their labels: {source_forms()}.",
         required="the images to learn from, e.g. folder:PATH",
         common=True,
+        joined=JOINED,
     )
     split: str = option("train", "Split to learn from.")
     test_data: str | None = option(
         None,
         "Labelled images to test teacher and student on; those of --data if unset.",
         common=True,
+        joined=JOINED,
     )
     test_split: str | None = option(
         None,

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from simclr_tf.config.evaluate import ChosenEncoder
 from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.schema import (
+    JOINED,
     LARGEST_SIDE,
+    Section,
     option,
     require_fraction,
     require_not_negative,
@@ -23,14 +25,14 @@ FEATURE_FILES = {
 
 
 @dataclass(frozen=True)
-class EncodedImages(ChosenEncoder):
-    """An encoder, and the images whose features it computes."""
+class ManyImages(Section):
+    """Images of a data set, all or some of its splits, each to be used once."""
 
-    step: int | None = option(
-        None, "With --workdir: step of the checkpoint; the newest if unset."
-    )
     data: str | None = option(
-        None, "Images, with or without labels; those of the run if unset.", common=True
+        None,
+        "Images, with or without labels; those of the run if unset.",
+        common=True,
+        joined=JOINED,
     )
     split: tuple[str, ...] | None = option(
         None,
@@ -39,11 +41,11 @@ class EncodedImages(ChosenEncoder):
     data_dir: str | None = option(None, "Folder of prepared tfds data sets.")
     image_size_pixels: ImageSize | None = option(
         None,
-        "Size of the encoder's input images, such as 32 or 64x96 (height x width); the "
-        "run's if unset.",
+        "Size of the network's input images, such as 32 or 64x96 (height x width); "
+        "that of its training if unset.",
         largest=LARGEST_SIDE,
     )
-    batch_size: int = option(256, "Images a step of the encoder.")
+    batch_size: int = option(256, "Images a step of the network.")
     max_corrupt_fraction: float = option(
         1.0,
         "Stop if more than this fraction of the images cannot be read. The others "
@@ -52,14 +54,22 @@ class EncodedImages(ChosenEncoder):
     )
 
     def check(self) -> None:
-        ChosenEncoder.check(self)
-        self.check_images()
-
-    def check_images(self) -> None:
-        """Refuse options of the images that are out of range."""
-        require_not_negative(step=self.step)
         require_positive(batch_size=self.batch_size)
         require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
+
+
+@dataclass(frozen=True)
+class EncodedImages(ManyImages, ChosenEncoder):
+    """An encoder, and the images whose features it computes."""
+
+    step: int | None = option(
+        None, "With --workdir: step of the checkpoint; the newest if unset."
+    )
+
+    def check(self) -> None:
+        ChosenEncoder.check(self)
+        ManyImages.check(self)
+        require_not_negative(step=self.step)
 
     def chosen(self):
         """Return the options of the images that differ from the run's, as a dict."""

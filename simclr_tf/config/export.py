@@ -99,17 +99,18 @@ class ExportOptions(Section):
 class ConvertOptions(Section):
     """The source and the target of a conversion."""
 
-    source: Literal["google_tf2", "google_tf1", "simclr_tf"] | None = option(
+    source: Literal["google_tf2", "google_tf1", "torch", "simclr_tf"] | None = option(
         None,
-        "Origin of the checkpoint: google-research/simclr under TensorFlow 2 or 1, or "
-        "a run of this package.",
-        required="the origin of the checkpoint, google_tf2, google_tf1 or simclr_tf",
+        "Origin of the checkpoint: google-research/simclr under TensorFlow 2 or 1, a "
+        "ResNet of PyTorch in torchvision's names, or a run of this package.",
+        required="the origin of the checkpoint, google_tf2, google_tf1, torch or "
+        "simclr_tf",
     )
     checkpoint: str | None = option(
         None,
-        "Prefix of a checkpoint (DIR/ckpt-100), its folder, a SavedModel's folder, or "
-        "a workdir.",
-        required="the prefix of a checkpoint, or a SavedModel's folder",
+        "Prefix of a checkpoint (DIR/ckpt-100), its folder, a SavedModel's folder, a "
+        ".safetensors or .pth file, or a workdir.",
+        required="the prefix of a checkpoint, a SavedModel's folder, or a file",
     )
     target: Literal["simclr_tf", "torchvision"] = option(
         "simclr_tf",
@@ -125,6 +126,11 @@ class ConvertOptions(Section):
         "Layer of the projection head that feeds the supervised head; checkpoints do "
         "not record it: 0 for the features, 1 for networks fine-tuned from the middle "
         "of the head. Only a head on the features becomes the run's probe.",
+    )
+    input_normalization: Literal["none", "imagenet"] = option(
+        "imagenet",
+        "torch: the scaling of images in training; the converted network takes images "
+        "in [0, 1] and applies it itself.",
     )
     leave_out: tuple[str, ...] = option(
         (),
@@ -154,7 +160,8 @@ class ConvertOptions(Section):
         # No option is ignored silently.
         has_meaning = {
             "copy": self.source == "google_tf1",
-            "probe_layer": self.source != "simclr_tf",
+            "probe_layer": self.source in ("google_tf1", "google_tf2"),
+            "input_normalization": self.source == "torch",
             "leave_out": self.source != "simclr_tf",
             "data": self.target == "simclr_tf",
             "image_size_pixels": self.target == "simclr_tf",

@@ -191,8 +191,8 @@ IMAGENET = {
     ),
     "swav": Method(
         "SwAV with two views of 224 and six of 96 pixels",
-        "arXiv 2006.09882 and the authors' code; its warm-up begins at 0.3 and its LARS "
-        "adapts biases and batch norm too",
+        "arXiv 2006.09882 and the authors' code; its warm-up begins at 0.3 and its "
+        "LARS adapts biases and batch norm too",
         "75.3 % linear top-1 (800 epochs; 72.1 after 100)",
         {"name": "swav"},
         _mlp(2, 2048, 128),

@@ -19,6 +19,8 @@ from simclr_tf.config import (
 from simclr_tf.config.method_presets import METHOD_PRESETS
 from simclr_tf.errors import unknown_choice
 
+_YOURS = "folder:PATH"  # Presets for your own images need --data.
+
 
 def demo():
     """Configure Freedoom-12 in colour: a first run, on two CPU cores.
@@ -75,6 +77,86 @@ def fashion_mnist_full():
         temperature=0.3,
     )
     return dataclasses.replace(config, precision="float32")
+
+
+def photos_small():
+    """Configure your own photographs on two CPU cores, 64 px.
+
+    Source: short runs on Imagenette, tested on a fifth of its training images. Crops
+    from 0.2 of the area and half the colour distortion, without blur, are far ahead of
+    the ImageNet recipe of the paper after the few epochs that two cores can do.
+    Command: simclr-tf pretrain --preset=photos_small --data=folder:PATH \
+      --workdir=runs/mine
+    Expected (6 epochs of 7,575 images): kNN 53.1, linear 59.3; untrained 28.6, 36.1;
+    raw pixels 25.2, 42.4 (1,894 images, intervals of about 2.2).
+    """
+    return _small_images(
+        preset="photos_small",
+        epochs=100,
+        data=DataConfig(source=_YOURS, image_size_pixels=64),
+        augment=AugmentConfig(recipe="cifar", crop_area_min_fraction=0.2),
+        temperature=0.2,
+    )
+
+
+def photos():
+    """Configure your own photographs on one GPU, 128 px.
+
+    Source: arXiv 2002.05709: the views of appendix A, and appendix B.1 for smaller
+    batches and shorter runs (learning rate 0.075 times the root of the batch, LARS).
+    Temperature, batch and length are our choice.
+    Command: simclr-tf pretrain --preset=photos --data=folder:PATH --workdir=runs/mine
+    Expected: no figure yet; not run by us at full length.
+    """
+    return _photographs(
+        preset="photos",
+        size=128,
+        epochs=200,
+        encoder={"name": "resnet18"},
+        head_layers=2,
+        temperature=0.2,
+    )
+
+
+def photos_224():
+    """Configure your own photographs with ResNet-50 at 224 px, on large or many GPUs.
+
+    Source: the settings of `photos` with the network, the head and the temperature of
+    SimCLRv2 (arXiv 2006.10029, section 3).
+    Command: simclr-tf pretrain --preset=photos_224 --data=folder:PATH \
+      --workdir=runs/mine
+    Expected: no figure yet; not run by us.
+    """
+    return _photographs(
+        preset="photos_224",
+        size=224,
+        epochs=200,
+        encoder={"name": "resnet50"},
+        head_layers=3,
+        temperature=0.1,
+    )
+
+
+def _photographs(*, preset, size, epochs, encoder, head_layers, temperature):
+    """Configure what the presets for photographs on GPUs share: batch 256, LARS."""
+    return Config(
+        preset=preset,
+        epochs=epochs,
+        global_batch_size=256,
+        precision="auto",
+        data=DataConfig(source=_YOURS, image_size_pixels=size),
+        augment=AugmentConfig(recipe="simclr_v2"),
+        encoder=encoder,
+        projection_head=ProjectionHeadConfig(num_layers=head_layers),
+        objective={"temperature": temperature},
+        optimizer=OptimizerConfig(
+            name="lars",
+            base_learning_rate=0.075,
+            scaling="sqrt",
+            warmup_epochs=10,
+            weight_decay=1e-4,
+        ),
+    )
 
 
 def _small_images(*, preset, epochs, data, augment, temperature):
@@ -252,6 +334,9 @@ PRESETS = {
     "demo": demo,
     "fashion_mnist": fashion_mnist,
     "fashion_mnist_full": fashion_mnist_full,
+    "photos_small": photos_small,
+    "photos": photos,
+    "photos_224": photos_224,
     "cifar10_resnet18": cifar10_resnet18,
     "imagenet_resnet50_v1": imagenet_resnet50_v1,
     "imagenet_resnet50_v2": imagenet_resnet50_v2,

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from simclr_tf.config.data import AugmentConfig, DataConfig
 from simclr_tf.config.moved import with_present_names
 from simclr_tf.config.schema import (
+    JOINED,
     LARGEST_SEED,
     MOST_REPLICAS,
     GuestOptions,
@@ -38,7 +39,11 @@ SCALING_HELP = "linear: base * batch / 256; sqrt: base * sqrt(batch); none: base
 OneProcessStrategy = Literal["auto", "one_device", "mirrored"]
 Strategy = Literal[OneProcessStrategy, "multi_worker", "tpu"]
 Arithmetic = Literal["float32", "bfloat16"]
-DEFAULT_PRESET = "demo"
+DEFAULT_PRESET = "demo"  # Without --data.
+PRESET_HELP = (
+    "Named experiment to start from. If unset, the sizes of the images and the device "
+    "choose one, and a line tells which; demo without --data."
+)
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,9 @@ class PretrainOptions(Section):
         required="the folder of the run",
         common=True,
     )
-    preset: str = option(
-        DEFAULT_PRESET,
-        "Named experiment to start from.",
+    preset: str | None = option(
+        None,
+        PRESET_HELP,
         choices=PRESETS,
         common=True,
     )
@@ -149,6 +154,7 @@ class ProbeConfig(Section):
         None,
         "Labelled images for the probe (same grammar as --data); the "
         "pretraining images' own labels if unset.",
+        joined=JOINED,
     )
     split: str = option("train", "Split of `probe.data`.")
     batch_size: int = option(256, "Images a step from `probe.data`.")

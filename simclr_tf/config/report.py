@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from simclr_tf.config.pretrain import DEFAULT_PRESET, PRESETS
+from simclr_tf.config.pretrain import PRESET_HELP, PRESETS
 from simclr_tf.config.schema import (
+    JOINED,
     Section,
     option,
     require_at_least_one,
@@ -30,7 +31,9 @@ class ReportOptions(Section):
         "FILE.html, FILE.md, or a folder for both; `report` in the workdir or study if "
         "unset.",
     )
-    data: str | None = option(None, "Images to show; those of the run if unset.")
+    data: str | None = option(
+        None, "Images to show; those of the run if unset.", joined=JOINED
+    )
     split: str | None = option(
         None, "Split of the training images; the run's if unset."
     )
@@ -92,9 +95,9 @@ class ReportOptions(Section):
 class ShowViewsOptions(Section):
     """The images and views to show, and the file."""
 
-    preset: str = option(
-        DEFAULT_PRESET,
-        "Named experiment whose images and views are the starting point.",
+    preset: str | None = option(
+        None,
+        PRESET_HELP,
         choices=PRESETS,
         common=True,
     )

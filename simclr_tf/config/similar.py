@@ -3,9 +3,14 @@
 import pathlib
 from dataclasses import dataclass
 
-from simclr_tf.config.embed import EncodedImages
+from simclr_tf.config.embed import EncodedImages, ManyImages
 from simclr_tf.config.evaluate import ChosenEncoder
-from simclr_tf.config.schema import option, require_at_least_one, require_fraction
+from simclr_tf.config.schema import (
+    option,
+    require_at_least_one,
+    require_fraction,
+    require_not_negative,
+)
 from simclr_tf.errors import require
 
 # Ending of the file -> what it is; the code is in commands/similar.py.
@@ -61,7 +66,8 @@ class SimilarOptions(EncodedImages):
             )
         else:
             ChosenEncoder.check(self)
-        self.check_images()
+        ManyImages.check(self)
+        require_not_negative(step=self.step)
         require_at_least_one(k=self.k, num_shown=self.num_shown)
         require_fraction("duplicates", self.duplicates, low_open=True)
         require(

@@ -68,6 +68,7 @@ class ArraySource(Source):
         self.images = images
         self.dtype = np.dtype(np.uint8 if images.dtype == np.uint8 else np.float32)
         self._origin = origin
+        self.parts = () if origin is None else origin.parts
         self.formats = getattr(origin, "formats", None)
 
     def read_images(self, ids: Array) -> Array:
@@ -129,6 +130,16 @@ def array_to_channels(images, channels):
     return np.minimum((images * weights).sum(-1, keepdims=True), np.float32(1))
 
 
+def channels_come_first(shape):
+    """Tell whether an image's shape is [C, H, W], as PyTorch has it.
+
+    Example:
+      >>> channels_come_first((3, 32, 32)), channels_come_first((32, 32, 3))
+      (True, False)
+    """
+    return shape[0] in (1, 3, 4) and shape[1] > 4 and shape[2] > 4
+
+
 def check_pixels(images, name):
     """Refuse an image array that cannot be used for training.
 
@@ -149,6 +160,11 @@ def check_pixels(images, name):
     if 0 in images.shape[1:]:
         raise DataError(
             f"Images of `{name}` are empty. " + received_text(shape=images.shape)
+        )
+    if images.ndim == 4 and channels_come_first(images.shape[1:]):
+        raise DataError(
+            f"Images of `{name}` have their channels first; they must come last: use "
+            "`np.moveaxis(images, 1, -1)`. " + received_text(shape=images.shape)
         )
     if images.dtype == np.uint8:
         return

@@ -297,6 +297,9 @@ class CachedSource(EncodedSource):
         places = self._place(np.arange(self.num_examples)).tolist()
         return None if files is None else [files[place] for place in places]
 
+    def sampled_sizes(self):
+        return self._origin.sampled_sizes()
+
     def encoded_bytes(self, ids):
         return self._origin.encoded_bytes(self._place(ids))
 

@@ -30,7 +30,8 @@ class LabelBudget:
     Attributes:
       fraction: float in (0, 1], of the labelled images; stratified and nested: for one
         seed, the 1 % are among the 10 %.
-      per_class: int >= 1, labelled images a class, nested likewise.
+      per_class: int >= 1, labelled images a class, nested likewise; all of a class that
+        has fewer.
       listed: path of a text file with one file name a line.
     """
 
@@ -100,7 +101,7 @@ def label_subset(
     Args:
       labels: int array `[n]`; examples with label -1 are never chosen.
       fraction: float in (0, 1], part of the labelled examples; or
-      per_class: int >= 1, examples of each class.
+      per_class: int >= 1, examples of each class; all of a class that has fewer.
       seed: int.
 
     Returns:
@@ -108,7 +109,7 @@ def label_subset(
 
     Raises:
       ConfigError: unless exactly one of `fraction` and `per_class` is given, in range.
-      DataError: if nothing is labelled, or a class has fewer than `per_class` examples.
+      DataError: if nothing is labelled, or no class has `per_class` examples.
 
     Example:
       >>> labels = np.repeat([0, 1], [60, 40])
@@ -148,13 +149,12 @@ def label_subset(
 
 
 def _first_of_each(members, per_class):
-    for label, ids in members.items():
-        if len(ids) < per_class:
-            raise DataError(
-                f"Class {label} has only {len(ids)} labelled examples; use "
-                f"per_class={min(map(len, members.values()))} or less. "
-                + received_text(per_class=per_class)
-            )
+    most = max(map(len, members.values()))
+    if most < per_class:
+        raise DataError(
+            f"No class has {per_class} labelled examples; use per_class={most} or "
+            "less. " + received_text(per_class=per_class)
+        )
     return np.sort(np.concatenate([ids[:per_class] for ids in members.values()]))
 
 

@@ -84,6 +84,26 @@ def is_upright(stream):
     return noted not in range(2, 9)
 
 
+def shown_size(path):
+    """Read the size of an image as a person sees it, from the header of its file.
+
+    Args:
+      path: str.
+
+    Returns:
+      ((height, width), whether it is grey); None for a file that cannot be read.
+    """
+    with _quiet():
+        try:
+            with Image.open(path, formats=formats()) as image:
+                width, height = image.size
+                turned = image.getexif().get(_ORIENTATION) in range(5, 9)
+                is_grey = image.mode in (*_GREY, *_DEEP)
+        except Exception:  # noqa: BLE001  Damaged headers raise anything.
+            return None
+    return (width, height) if turned else (height, width), is_grey
+
+
 @contextlib.contextmanager
 def _quiet():
     """Keep back Pillow's warnings: they name no file."""

@@ -15,13 +15,13 @@ from types import MappingProxyType
 from typing import Any
 
 from simclr_tf.array_types import Array, Tensor
+from simclr_tf.data.class_labels import class_labels
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.pixels import PLAIN_FORMATS, decode_image
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.files import printable
 from simclr_tf.lazy import np, tf
 
-MOST_CLASSES = 2**20
 _SAMPLE = 16
 
 
@@ -41,7 +41,10 @@ class Source(abc.ABC):
       left_out: dict of str to str: files that are not among the examples, and why;
         `corrupt` and files that are no images.
       max_corrupt_fraction: float in [0, 1], limit above which a run stops.
+      parts: tuple of Source, the data sets that are joined in this one; else ().
     """
+
+    parts: tuple[Source, ...] = ()
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Source(abc.ABC):
         channels: int,
         labels: Any = None,
         classes: Sequence[str] | None = None,
+        beside: Sequence[Any] = (),
         split: str = "train",
         image_shape: tuple[int, int, int] | None = None,
         corrupt: Sequence[str] = (),
@@ -62,13 +66,13 @@ class Source(abc.ABC):
                 f"`{name}` must hold at least 1 readable image. "
                 + received_text(num_examples=num_examples, corrupt=len(corrupt))
             )
-        self.name = name
+        self.name = printable(name)
         self.split = split
         self.num_examples = int(num_examples)
-        self.labels = class_labels(labels, self.num_examples, name)
-        self.classes = (
-            None if classes is None else tuple(printable(str(c)) for c in classes)
+        self.labels, names = class_labels(
+            labels, self.num_examples, name, classes, beside=beside
         )
+        self.classes = None if names is None else tuple(map(printable, names))
         self.channels = int(channels)
         self.image_shape = image_shape
         self.corrupt = list(corrupt)
@@ -150,6 +154,10 @@ class Source(abc.ABC):
         """Name an example for a message: its file, or its row."""
         return f"{self.name}#{int(self.rows(np.int64(example)))}"
 
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        """List (height, width) of some images as they are seen; [] if not known."""
+        return [] if self.image_shape is None else [self.image_shape[:2]]
+
     def files(self) -> list[tuple[str, int, int]] | None:
         """List the files of the images in their order, if each image is a file.
 
@@ -219,6 +227,9 @@ class EncodedSource(Source):
         encoded = self.read_encoded(*location)
         return decode_image(encoded, self.channels, plain=self.is_plain)
 
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        return [tuple(image.shape[:2]) for image in sample_images(self)]
+
     @property
     def is_plain(self) -> bool:
         """Whether TensorFlow is known to decode every file to what it shows."""
@@ -258,57 +269,3 @@ def grey_or_colour(source):
     """Return 1 if a sample of an EncodedSource's images is grey throughout, else 3."""
     depths = [image.shape[-1] for image in sample_images(source)]
     return 1 if depths and max(depths) == 1 else 3
-
-
-def class_labels(labels, num_examples, name):
-    """Check and convert labels from users.
-
-    Args:
-      labels: None, or integers `[n]` or `[n, 1]`, each in [-1, MOST_CLASSES), -1 for
-        unlabelled.
-      num_examples: int, n.
-      name: str, the data set, for messages.
-
-    Returns:
-      int64 NumPy array `[n]`, or None.
-
-    Raises:
-      DataError: for another shape, count or type, or a label below -1 or too large.
-
-    Example:
-      >>> class_labels([[2], [0]], 2, "mine")
-      array([2, 0])
-    """
-    if labels is None:
-        return None
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1:
-        raise DataError(
-            f"Labels of `{name}` must be integers of shape [n]; for one-hot rows use "
-            "`labels.argmax(axis=1)`. " + received_text(shape=labels.shape)
-        )
-    if len(labels) != num_examples:
-        raise DataError(
-            f"`{name}` must have one label for each image. "
-            + received_text(images=num_examples, labels=len(labels))
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(
-            f"Labels of `{name}` must be integers; use `labels.astype(int)`. "
-            + received_text(dtype=str(labels.dtype))
-        )
-    if labels.size and labels.min() < -1:
-        raise DataError(
-            f"Labels of `{name}` must be >= 0, or -1 for unlabelled. "
-            + received_text(smallest=int(labels.min()))
-        )
-    if labels.size and labels.max() >= MOST_CLASSES:
-        raise DataError(
-            f"Labels of `{name}` must be below {MOST_CLASSES:,}: probes are as wide as "
-            "the largest. Number the classes from 0, e.g. with "
-            "`np.unique(labels, return_inverse=True)[1]`. "
-            + received_text(largest=int(labels.max()))
-        )
-    return labels.astype(np.int64)

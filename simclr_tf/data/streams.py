@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from simclr_tf.array_types import Dataset
-from simclr_tf.data.arrays import ArraySource
+from simclr_tf.data.arrays import ArraySource, channels_come_first
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.lazy import np, tf
@@ -58,11 +58,19 @@ class StreamSource:
                     channels=channels,
                 )
             )
+        if shape.is_fully_defined() and channels_come_first(shape):
+            raise DataError(
+                f"Images of `{name}` have their channels first; they must come last: "
+                "use `.map` with `tf.transpose(image, [1, 2, 0])`. "
+                + received_text(shape=shape.as_list())
+            )
         self.channels = int(stored)
         self.image_shape = tuple(shape) if shape.is_fully_defined() else None
         cardinality = int(dataset.cardinality())
         self.num_examples = cardinality if cardinality >= 0 else None
         self.has_labels = len(spec) == 2
+        if self.has_labels:
+            _check_label(spec[1], name)
         self.labels, self.classes, self.num_classes = None, None, None
         self.corrupt, self.num_dropped, self.left_out = [], 0, {}
         self.max_corrupt_fraction = max_corrupt_fraction
@@ -78,6 +86,10 @@ class StreamSource:
     def example_name(self, example: int) -> str:
         """Name the example at position `example` of the stream, for a message."""
         return f"{self.name}#{int(example)}"
+
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        """List (height, width) of the images if all have one size, else nothing."""
+        return [] if self.image_shape is None else [self.image_shape[:2]]
 
     def files(self) -> None:
         """Return None: the elements of a stream have no names."""
@@ -161,6 +173,25 @@ def checked_image(image, name):
     )
     with tf.control_dependencies([fine]):
         return tf.identity(image)
+
+
+def _check_label(spec, name):
+    """Refuse labels that are not numbers; they cannot be counted beforehand."""
+    is_one = spec.shape.rank is None or spec.shape.num_elements() in (1, None)
+    if is_one and (spec.dtype.is_integer or spec.dtype.is_bool):
+        return
+    way = (
+        "`tf.argmax(label)`"
+        if not is_one
+        else "a `tf.lookup.StaticHashTable`"
+        if spec.dtype == tf.string
+        else "`tf.cast(label, tf.int64)`"
+    )
+    raise DataError(
+        f"A stream such as `{name}` must give the number of the class as label; use "
+        f"`.map` with {way}, or leave the labels out. "
+        + received_text(shape=spec.shape.as_list(), dtype=spec.dtype.name)
+    )
 
 
 def _as_tuples(dataset, name):

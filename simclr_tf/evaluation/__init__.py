@@ -17,7 +17,6 @@ from simclr_tf.evaluation.comparison import (
 )
 from simclr_tf.evaluation.distillation import DISTILL_FILE, Distilled, distill
 from simclr_tf.evaluation.features import extract_features, raw_pixels
-from simclr_tf.metrics.knn import knn_classify, nearest_neighbours
 from simclr_tf.evaluation.linear_probe import (
     FewLabelProbe,
     LinearProbe,
@@ -44,6 +43,7 @@ from simclr_tf.evaluation.results import (
 )
 from simclr_tf.evaluation.ridge import RidgeClassifier, fit_ridge
 from simclr_tf.evaluation.training_views import TrainingViews
+from simclr_tf.metrics.knn import knn_classify, nearest_neighbours
 
 __all__ = [
     "BASE_LEARNING_RATES",

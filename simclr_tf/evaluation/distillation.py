@@ -45,6 +45,7 @@ from simclr_tf.training.classifier_records import (
 )
 from simclr_tf.training.keras_files import classifier_file, load_classifier
 from simclr_tf.training.student_training import train_student
+from simclr_tf.training.warm_start import check_same_network
 from simclr_tf.training.workdir import versions
 
 if TYPE_CHECKING:
@@ -189,6 +190,8 @@ def build_student(config, teacher):
         )
     _draw_linear_layer(student, config.seed)
     if config.init_from is not None:
+        if config.architecture != "same":
+            check_same_network(config.student, config.init_from, section="student")
         set_weights_by_name(
             split_classifier(student)[0],
             weights_by_name(load_encoder(config.init_from)),

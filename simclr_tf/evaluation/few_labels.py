@@ -2,12 +2,14 @@
 
 import dataclasses
 import hashlib
+import logging
 import time
 
 import numpy as np
 
 from simclr_tf.config.finetune import METHODS
 from simclr_tf.data import evaluation_batches, label_subset, plain_errors
+from simclr_tf.data.class_labels import same_numbering
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError, require, unknown_choice
 from simclr_tf.evaluation.features import extract_features
@@ -26,6 +28,7 @@ from simclr_tf.training.classifier_training import ClassifierTraining
 FINE_TUNED, FROM_SCRATCH, FROZEN, UNTRAINED_PROBE = METHODS.values()
 ON_FEW_LABELS = ("fine_tune", "scratch", "linear")
 PROTOCOL = "fine_tune"
+_log = logging.getLogger("simclr_tf")
 
 
 class FewLabels:
@@ -45,6 +48,8 @@ class FewLabels:
       batch_size: int, images a step of inference.
 
     Attributes:
+      not_measured: dict of str to str: methods with budgets for which the labels were
+        too few in `measure`, and the errors.
       record: ClassifierRecord of the networks that are trained.
 
     Raises:
@@ -70,6 +75,7 @@ class FewLabels:
                     f"The {name} images of {source.name} have no labels, "
                     "and fine-tuning needs them."
                 )
+        train, test = same_numbering(train, test)
         check_endpoint(encoder, config.freeze_until)
         check_head_layer(projection_head, config.head_layer)
         self.encoder, self.train, self.test = encoder, train, test
@@ -81,6 +87,7 @@ class FewLabels:
         self._size, self._strategy = image_size_pixels, strategy
         self._batch_size = batch_size
         self._features = {}
+        self.not_measured = {}
 
     def identity(self):
         """Return the identity of a run without method and seed, as JSON."""
@@ -141,8 +148,8 @@ class FewLabels:
             {seed: budget.subset(self.train, seed) for seed in seeds}
             for budget in budgets
         ]
-        for subsets in subsets_of:  # All before the first training.
-            self._check_subsets(methods, subsets)
+        too_few = [self._too_few(methods, subsets) for subsets in subsets_of]
+        self._note_too_few(methods, budgets, too_few)  # Before the first training.
         for place, budget in enumerate(budgets):
             subsets = subsets_of[place]
             config = (
@@ -151,6 +158,8 @@ class FewLabels:
                 else dataclasses.replace(self._config, epochs=epochs[place])
             )
             for method in methods:
+                if method in too_few[place]:
+                    continue
                 cell = (
                     METHODS[method],
                     budget.title(),
@@ -171,16 +180,22 @@ class FewLabels:
                 measurements.append(_measurement(budget, log.runs(cell, seeds)))
         return tuple(measurements)
 
-    def _check_subsets(self, methods, subsets):
-        """Refuse labelled images that are too few for a method.
+    def _too_few(self, methods, subsets):
+        """Return the methods for which a budget is too small, with their errors.
 
         Raises:
-          DataError, ConfigError: as the method would, after others were trained.
+          ConfigError: a batch that cannot be divided among the replicas.
+          DataError: none can be held out for early stopping, which was asked for.
         """
-        if any(method.startswith("linear") for method in methods):
-            for seed, ids in subsets.items():
-                held_out_split(self.train.labels[ids], HELD_OUT_FRACTION, seed)
-        if not all(method.startswith("linear") for method in methods):
+        found = {}
+        for method in methods:
+            if method.startswith("linear"):
+                try:
+                    for seed, ids in subsets.items():
+                        held_out_split(self.train.labels[ids], HELD_OUT_FRACTION, seed)
+                except DataError as error:
+                    found[method] = error
+                continue
             fewest = self._fewest(self._config, subsets)
             require_divisible(
                 min(self._config.batch_size, fewest),
@@ -188,6 +203,20 @@ class FewLabels:
                 name="batch_size",
                 largest=fewest,
             )
+        return found
+
+    def _note_too_few(self, methods, budgets, too_few):
+        """Note what cannot be measured; raise for a method without any budget."""
+        for method in methods:
+            if too_few and all(method in found for found in too_few):
+                raise too_few[0][method]
+        self.not_measured = {
+            f"{METHODS[method]}, {budget.title()}": str(error)
+            for budget, found in zip(budgets, too_few, strict=True)
+            for method, error in found.items()
+        }
+        for what, reason in self.not_measured.items():
+            _log.warning("Not measured: %s. %s", what, reason)
 
     def _fewest(self, config, subsets):
         """Count the images of the smallest training set of the seeds."""

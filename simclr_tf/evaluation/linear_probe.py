@@ -11,10 +11,10 @@ from simclr_tf.array_types import Array
 from simclr_tf.data.label_budgets import label_subset
 from simclr_tf.errors import DataError, require
 from simclr_tf.evaluation.blas_threads import threads_for
-from simclr_tf.metrics.classification import check_labelled
 from simclr_tf.evaluation.logistic import L2_VALUES, fit_logistic
 from simclr_tf.evaluation.principal_axes import PrincipalAxes
 from simclr_tf.evaluation.ridge import ALPHAS, fit_ridge
+from simclr_tf.metrics.classification import check_labelled
 
 # Ten times coarser than for the final fit: half the time, the same choices.
 _SWEEP_TOLERANCE = 1e-3

@@ -14,10 +14,10 @@ import numpy as np
 from simclr_tf.array_types import Array
 from simclr_tf.data.batch_schedule import BatchSchedule
 from simclr_tf.errors import NonFiniteError, require
-from simclr_tf.metrics.classification import check_labelled
 from simclr_tf.evaluation.linear_layers import LinearLayers
 from simclr_tf.evaluation.linear_probe import held_out_split
 from simclr_tf.evaluation.principal_axes import mean_and_factors
+from simclr_tf.metrics.classification import check_labelled
 from simclr_tf.optim import scaled_learning_rate
 
 # Half decades from 0.0001 to 100, at batch 256: lower ones are best for SGD (paper:

@@ -7,12 +7,12 @@ labelled, and an EvaluateConfig. It returns the fields that depend on the protoc
 import numpy as np
 
 from simclr_tf.evaluation.blas_threads import threads_for
-from simclr_tf.metrics.knn import knn_classify
 from simclr_tf.evaluation.linear_probe import few_label_probe, linear_probe
 from simclr_tf.evaluation.linear_sgd import BASE_LEARNING_RATES, linear_sgd_probe
 from simclr_tf.evaluation.logistic import named_l2_values
 from simclr_tf.evaluation.results import wilson_interval
 from simclr_tf.evaluation.ridge import fit_ridge
+from simclr_tf.metrics.knn import knn_classify
 
 
 def measure_knn(train, test, config):
@@ -51,6 +51,7 @@ def measure_linear(train, test, config):
 def measure_few(train, test, config):
     """Measure ridge regression on a few labels a class, several draws of them."""
     per_class, draws = config.few.labels_per_class, config.few.draws
+    smaller = int((np.unique(train[1], return_counts=True)[1] < per_class).sum())
     probe = few_label_probe(
         *train, *test, per_class=per_class, draws=draws, seed=config.seed
     )
@@ -61,6 +62,7 @@ def measure_few(train, test, config):
         "settings": {
             "classifier": "ridge",
             "per_class": per_class,
+            "classes_with_fewer": smaller,
             "draws": draws,
             "accuracies_percent": list(probe.accuracies_percent),
             "alphas": list(probe.alphas),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -11,13 +12,12 @@ import numpy as np
 
 from simclr_tf.array_types import Array
 from simclr_tf.config.evaluate import PROTOCOLS, EvaluateConfig
-from simclr_tf.data.label_budgets import label_subset
-from simclr_tf.errors import DataError, require
+from simclr_tf.errors import ConfigError, DataError, require
 from simclr_tf.evaluation import measures
-from simclr_tf.metrics.classification import check_labelled
-from simclr_tf.metrics.knn import check_k
 from simclr_tf.evaluation.linear_probe import HELD_OUT_FRACTION, held_out_split
 from simclr_tf.evaluation.results import Measurement
+from simclr_tf.metrics.classification import check_labelled
+from simclr_tf.metrics.knn import check_k
 
 if TYPE_CHECKING:
     from simclr_tf.evaluation.training_views import EncodedViews
@@ -107,38 +107,77 @@ def check_views(config, views):
         )
 
 
-def check_labels(config: EvaluateConfig, train: Array, test: Array) -> None:
-    """Refuse, before the features are computed, what the labels are too few for.
+def measurable(
+    config: EvaluateConfig, train: Array, test: Array
+) -> tuple[EvaluateConfig, dict[str, str]]:
+    """Leave out, before the features are computed, what the labels are too few for.
+
+    Only what has its default setting is left out; a number of neighbours or of labels
+    that was chosen is refused.
 
     Args:
       config: the protocols and their settings.
       train, test: int arrays `[n]`, `[m]`, labels of both sets; -1 for unlabelled.
 
+    Returns:
+      (the config with the protocols that can be measured, dict of the others to the
+      reason).
+
     Raises:
-      ConfigError, DataError: those of the protocols.
+      ConfigError, DataError: a setting that was chosen, or nothing is left.
 
     Example:
-      >>> config = EvaluateConfig(protocols=("knn",))
-      >>> try: check_labels(config, np.array([0, 1, -1]), np.array([0]))
-      ... except ValueError as error: print(error)
-      `k` must be between 1 and the number of training images (2). Received: k=20.
+      >>> labels = np.repeat([0, 1], 12)
+      >>> left, reasons = measurable(EvaluateConfig(), labels[:14], labels)
+      >>> left.protocols, list(reasons)
+      (('linear', 'few'), ['knn'])
     """
     labelled = {}
     for name, labels in (("training", train), ("test", test)):
         nothing = np.zeros([len(labels), 1])
         labelled[name] = check_labelled(name, nothing, labels)[1]
-    known, protocols = labelled["training"], config.measured()
-    if "knn" in protocols:
-        check_k(config.knn.k, len(known))
-    if "few" in protocols:
-        label_subset(known, per_class=config.few.labels_per_class, seed=config.seed)
-    if any(protocol.startswith("linear") for protocol in protocols):
-        held_out_split(known, HELD_OUT_FRACTION, config.seed)
-    if len(np.unique(known)) < 2 and set(protocols) != {"knn"}:
+    plain, errors = EvaluateConfig(), {}
+    for protocol in config.measured():
+        try:
+            _require_enough(protocol, labelled["training"], config)
+        except (ConfigError, DataError) as error:
+            chosen = {
+                "knn": config.knn.k != plain.knn.k,
+                "few": config.few.labels_per_class != plain.few.labels_per_class,
+            }
+            if chosen.get(protocol):
+                raise
+            errors[protocol] = error
+    left = tuple(name for name in config.measured() if name not in errors)
+    if not left:
+        raise next(iter(errors.values()))
+    reasons = {name: str(error) for name, error in errors.items()}
+    return dataclasses.replace(config, protocols=left), reasons
+
+
+def _require_enough(protocol, labels, config):
+    """Raise the error of a protocol for which training labels are too few."""
+    if protocol == "knn":
+        check_k(config.knn.k, len(labels))
+    elif len(np.unique(labels)) < 2:
         raise DataError(
             "A classifier needs at least two classes among the training images. "
-            f"Received: {len(known)} images of one class."
+            f"Received: {len(labels)} images of one class."
         )
+    elif protocol == "few":
+        _require_labels_a_class(config.few.labels_per_class, labels)
+    elif protocol.startswith("linear"):
+        held_out_split(labels, HELD_OUT_FRACTION, config.seed)
+
+
+def _require_labels_a_class(wanted, labels):
+    most = int(np.bincount(labels).max())
+    require(
+        wanted <= most,
+        f"`labels_per_class` must be at most {most}, the labelled training images of "
+        "the largest class.",
+        labels_per_class=wanted,
+    )
 
 
 def _is_on_views(protocol):

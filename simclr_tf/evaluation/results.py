@@ -70,6 +70,7 @@ class Results:
       versions: dict of package to version.
       wall_seconds: float, the whole evaluation.
       step: int, updates the encoder was trained for; None if not known.
+      not_measured: dict of str to str: what the labels were too few for, and why.
     """
 
     data: str
@@ -80,6 +81,7 @@ class Results:
     versions: dict = dataclasses.field(default_factory=dict)
     wall_seconds: float | None = None
     step: int | None = None
+    not_measured: dict = dataclasses.field(default_factory=dict)
 
     def find(self, representation: str, protocol: str) -> Measurement | None:
         """Return the measurement of a representation under a protocol, or None."""

@@ -13,8 +13,8 @@ import numpy as np
 
 from simclr_tf.array_types import Array
 from simclr_tf.errors import DataError, require
-from simclr_tf.metrics.classification import check_labelled
 from simclr_tf.evaluation.principal_axes import PrincipalAxes
+from simclr_tf.metrics.classification import check_labelled
 
 # Half decades from 0.01 to 100,000.
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(-2, 5, 15))

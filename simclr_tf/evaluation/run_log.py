@@ -155,6 +155,8 @@ class RunLog:
             name
             for name in sorted({*before, *identity})
             if before.get(name) != identity.get(name)
+            # Images that were moved are known by their fingerprints.
+            and not (name == "data" and "train" in identity)
         ]
         if changed:
             what = ", ".join(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.export import converters, keras3, weights
+from simclr_tf.models.keras3_network import network_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +53,10 @@ FORMATS = {
     "keras3": Format(
         keras3.FILE,
         keras3.check_keras3,
-        lambda path, parts: keras3.write_keras3(
-            path, parts.encoder, parts.network, parts.cases
+        lambda path, parts: (
+            keras3.write_keras3_here(path, parts.encoder, parts.cases)
+            if parts.network is None
+            else keras3.write_keras3(path, parts.encoder, parts.network, parts.cases)
         ),
         True,
     ),
@@ -107,23 +110,28 @@ def check_formats(names: Sequence[str]) -> None:
             FORMATS[name].check()
 
 
-def check_network(names, network):
+def check_network(names, network, encoder):
     """Raise unless the network can be written in every format.
 
     Args:
       names: sequence of str.
       network: dict of `describe_network`, or None.
+      encoder: keras.Model, plain.
 
     Raises:
       ConfigError: a format that is written layer by layer, for a network with custom
         layers.
     """
     from_layers = [
-        name for name in names if name in FORMATS and FORMATS[name].from_layers
+        name
+        for name in names
+        if name in FORMATS
+        and FORMATS[name].from_layers
+        and not (name == "keras3" and network_of(encoder) is not None)
     ]
     require(
         network is not None or not from_layers,
         "These formats are written layer by layer, and this encoder has custom layers "
-        "(or nested networks); use saved_model, litert or onnx.",
+        "(or nested networks, or is of Keras 3); use saved_model, litert or onnx.",
         formats=from_layers,
     )

@@ -1,14 +1,26 @@
-"""The encoder as a `.keras` file of Keras 3: layers and weights, no code.
+"""A network as a `.keras` file of Keras 3: layers and weights, no code.
 
-Keras 3 and the Keras 2 API in one process disturb each other, so another process
-builds the file, reads it back in safe mode and compares the features.
+An export is made by a process that has Keras 3 and not this package: it builds the
+file, reads it back in safe mode and compares the features. A fine-tuned network, and
+one with a user's Keras 3 network inside, is built, read and compared in this process.
 """
 
+import importlib.util
 import json
 from importlib import metadata
 
+import numpy as np
+
+from simclr_tf._keras import keras3
 from simclr_tf.errors import ConfigError
-from simclr_tf.export.parity import PROGRAMS, difference_in_fresh_process
+from simclr_tf.export.parity import (
+    PROGRAMS,
+    check_difference,
+    difference_in_fresh_process,
+    parity_cases,
+)
+from simclr_tf.models import describe_network
+from simclr_tf.models.keras3_network import Keras3Network, known_classes, network_of
 
 FILE = "encoder.keras"
 
@@ -43,8 +55,8 @@ def check_keras3():
         version = "none"
     if not version.split(".")[0].isdecimal() or int(version.split(".")[0]) < 3:
         raise ConfigError(
-            "--formats=keras3 needs Keras 3, which comes with TensorFlow 2.16 and "
-            f"later. Installed here: keras {version}."
+            "A file for Keras 3 needs Keras 3, which comes with TensorFlow 2.16 "
+            f"and later. Installed here: keras {version}."
         )
 
 
@@ -78,6 +90,83 @@ def write_keras3(path, encoder, network, cases):
         },
         what="The Keras 3 file",
     )
+
+
+def write_keras3_here(path, network, cases=None):
+    """Write a `.keras` file of Keras 3 in this process, and read it back.
+
+    Args:
+      path: path of the file, with the suffix `.keras`.
+      network: keras.Model of the Keras 2 API, of `plain_copy`.
+      cases: dict of `parity_cases`; made from the network if None.
+
+    Returns:
+      float, the largest absolute difference of the outputs.
+
+    Raises:
+      ConfigError: Keras 3 is missing, or a layer does not exist there.
+      ParityError: the outputs differ.
+    """
+    check_keras3()
+    try:
+        twin = _twin(network)
+        twin.save(path)
+        twin = keras3().saving.load_model(
+            path, custom_objects=known_classes(), compile=False, safe_mode=True
+        )
+    except (TypeError, ValueError, NotImplementedError, AttributeError) as error:
+        raise ConfigError(
+            f"Keras 3 cannot build {network.name}: {' '.join(str(error).split())[:200]}"
+        ) from error
+    cases = cases or parity_cases(network, network)
+    differences = [
+        np.abs(np.asarray(twin(cases[f"images{n}"], training=False)) - values).max()
+        for n in range(len(cases))
+        if (values := cases.get(f"features{n}")) is not None
+    ]
+    return check_difference(float(max(differences)), cases, "The Keras 3 file")
+
+
+def _twin(network):
+    """Build the network in Keras 3, with its weights."""
+    if network_of(network) is not None:
+        return _twin_of_chain(network)
+    description = describe_network(network)
+    if description is None:
+        raise ValueError("it has custom layers, or nested networks")
+    program = PROGRAMS / "keras3_operations.py"
+    spec = importlib.util.spec_from_file_location(f"{__name__}_operations", program)
+    operations = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(operations)
+    twin = operations.in_operations(json.loads(_in_keras3(description["config"])))
+    own = [layer for layer in network.layers if layer.weights]
+    others = [layer for layer in twin.layers if layer.weights]
+    for layer, other in zip(own, others, strict=True):
+        other.set_weights(layer.get_weights())
+    return twin
+
+
+def _twin_of_chain(network):
+    """Build a network around a user's Keras 3 network: layers one after the other."""
+    module = keras3()
+    images = module.Input(network.input_shape[1:], name="images")
+    x, made = images, []
+    for layer in network.layers[1:]:
+        if isinstance(layer, Keras3Network):
+            x = layer.network(x)
+            continue
+        entry = {
+            "class_name": type(layer).__name__,
+            "module": "keras.layers",
+            "config": layer.get_config(),
+            "inbound_nodes": [],
+        }
+        made.append((layer, module.layers.deserialize(_layer(entry))))
+        x = made[-1][1](x)
+    twin = module.Model(images, x, name=network.name)
+    for layer, other in made:
+        other.set_weights(layer.get_weights())
+    return twin
 
 
 def _in_keras3(config):

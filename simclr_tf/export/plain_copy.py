@@ -9,6 +9,7 @@ from simclr_tf.array_types import Model
 from simclr_tf.errors import ConfigError, received_text, require
 from simclr_tf.export.weight_copies import copy_weights
 from simclr_tf.models import SynchronizedBatchNormalization, check_encoder
+from simclr_tf.models.keras3_network import network_of
 from simclr_tf.training.exports import ExportedEncoder
 
 _BATCH_NORMS = (
@@ -55,12 +56,14 @@ def plain_copy(encoder: Model) -> Model:
     )
     shape = encoder.input_shape[1:]
     copy = None
-    if None not in shape[:2]:
+    if None not in shape[:2] and network_of(encoder) is None:
+        # A Keras 3 network keeps the sides that its user gave it.
         copy = _clone_at_any_size(encoder, shape)
     if copy is None:
         copy = _clone(encoder)
     for layer in encoder.layers:
-        copy_weights(layer, copy.get_layer(layer.name))
+        if layer.weights:  # The input of the copy may have another name.
+            copy_weights(layer, copy.get_layer(layer.name))
     copy.trainable = True
     return copy
 

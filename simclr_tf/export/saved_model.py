@@ -31,6 +31,7 @@ from simclr_tf.export.publication import (
     write_archive,
 )
 from simclr_tf.export.reusable import HEAD_OUTPUTS, ReusableModule
+from simclr_tf.files import write_atomically
 from simclr_tf.models import (
     check_encoder,
     count_parameters,
@@ -112,7 +113,7 @@ def export_saved_model(
     encoder = check_encoder(encoder)
     copy = plain_copy(encoder)
     network = describe_network(copy)
-    check_network(formats, network)
+    check_network(formats, network, copy)
     heads = {"projection_head": projection_head, "classifier": classifier}
     plain_heads = {
         name: None if head is None else plain_head(head, copy.output_shape[-1], name)
@@ -168,7 +169,7 @@ def export_saved_model(
             signatures=tuple(module.signatures),
             saved_model=saved_model.relative_to(folder).as_posix(),
         )
-        (folder / "card.md").write_text(text, encoding="utf-8")
+        write_atomically(folder / "card.md", text)
         record["sha256"] = checksums(folder)
         text = json.dumps(record, indent=1, default=str)
         (folder / "config.json").write_text(text + "\n", encoding="utf-8")

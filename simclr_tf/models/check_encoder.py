@@ -10,6 +10,7 @@ from simclr_tf._keras import keras
 from simclr_tf.array_types import Model
 from simclr_tf.errors import ConfigError, received_text, require
 from simclr_tf.models.endpoints import has_graph
+from simclr_tf.models.keras3_network import is_keras3_network, keras3_encoder
 from simclr_tf.models.size_and_flops import traced_operations
 
 
@@ -24,8 +25,8 @@ def check_encoder(
     shares the weights of `model`.
 
     Args:
-      model: keras.Model (Keras 2 API) from one image batch to `[N, F]` or
-        `[N, H, W, F]`: functional, sequential or subclassed.
+      model: keras.Model from one image batch to `[N, F]` or `[N, H, W, F]`:
+        functional, sequential or subclassed, of the Keras 2 API or of Keras 3.
       image_shape: tuple (H, W, C) for models without a known input shape; H and W may
         be None. Default: any size, 3 channels.
 
@@ -42,6 +43,8 @@ def check_encoder(
       >>> check_encoder(keras.Model(images, maps)).output_shape
       (None, 8)
     """
+    if is_keras3_network(model):
+        model = keras3_encoder(model, image_shape or (None, None, 3))
     require(
         isinstance(model, keras.Model),
         f"An encoder must be a `keras.Model` of the Keras 2 API, package "
@@ -83,6 +86,8 @@ def fitting_encoder(encoder: Model, image_shape: tuple[int | None, ...]) -> Mode
       >>> fitting_encoder(encoder, (8, 8, 3)).output_shape
       (None, 5)
     """
+    if is_keras3_network(encoder):
+        encoder = keras3_encoder(encoder, image_shape)
     encoder = check_encoder(encoder, (None, None, image_shape[-1]))
     images = tf.TensorSpec([1, *image_shape], tf.float32)
     try:

@@ -44,7 +44,7 @@ def checked_network(entry):
     Raises:
       DataError: something else is in it; the text has no subject: "its class ...".
     """
-    copy = _Copy(LAYERS, registered_class, nested=True)
+    copy = ConfigCopy(LAYERS, registered_class, nested=True)
     kind = entry.get("class_name") if isinstance(entry, dict) else None
     if kind not in (*_NETWORKS, "Sequential") and copy.own_class(entry) is None:
         raise DataError("it describes no network of layers")
@@ -68,10 +68,10 @@ def checked_graph(config, layers, registered):
     if not isinstance(config, dict):
         raise DataError("it describes no network of layers")
     known = {name: registered_class(name) for name in registered}
-    return _Copy(layers, known.get, nested=False).functional(config)
+    return ConfigCopy(layers, known.get, nested=False).functional(config)
 
 
-class _Copy:
+class ConfigCopy:
     """Copying of one config; counts its layers and calls."""
 
     def __init__(self, layers, registered, nested):
@@ -99,19 +99,19 @@ class _Copy:
         kind, config, own = entry.get("class_name"), entry["config"], None
         before, self.cost = self.cost, 1
         if self.nested and kind in _NETWORKS and not self.own_class(entry):
-            made = _entry("keras", "Model", self.functional(config))
+            made = made_entry("keras", "Model", self.functional(config))
         elif self.nested and kind == "Sequential" and not self.own_class(entry):
-            made = _entry("keras", kind, self.sequential(config))
+            made = made_entry("keras", kind, self.sequential(config))
         elif (own := self.own_class(entry)) is not None:
             if not issubclass(own, keras.layers.Layer):
-                raise DataError(f"its class {_shown(kind)} is no layer")
+                raise DataError(f"its class {shown(kind)} is no layer")
             made = self.registered_entry(entry, own)
-        elif not _is_of_keras(entry):
+        elif not is_of_keras(entry):
             raise DataError(self.refusal(entry))
         elif self.nested and kind == "TFOpLambda":
-            made = _entry("keras.layers", kind, self.operation(config))
+            made = made_entry("keras.layers", kind, self.operation(config))
         elif isinstance(kind, str) and kind in self.layers:
-            made = _entry("keras.layers", kind, self.options(config))
+            made = made_entry("keras.layers", kind, self.options(config))
         else:
             raise DataError(self.refusal(entry))
         if isinstance(entry.get("shared_object_id"), int):
@@ -138,7 +138,7 @@ class _Copy:
         copied = [self.layer(entry, calls) for entry in entries]
         calls.check_order()
         return {
-            "name": _name(config),
+            "name": network_name(config),
             "trainable": config.get("trainable", True) is not False,
             "layers": copied,
             "input_layers": calls.ends(config.get("input_layers")),
@@ -154,19 +154,21 @@ class _Copy:
         if isinstance(config, list):
             return {"name": "sequential", "layers": copied}
         others = {key: config[key] for key in ("build_input_shape",) if key in config}
-        return {"name": _name(config), **self.data(others), "layers": copied}
+        return {"name": network_name(config), **self.data(others), "layers": copied}
 
     def operation(self, config):
+        """Copy the config of arithmetic on outputs of layers."""
         function = config.get("function")
         if not isinstance(function, str) or function not in OPERATIONS:
             raise DataError(
-                f"its operation {_shown(function)} is no arithmetic. "
+                f"its operation {shown(function)} is no arithmetic. "
                 "Only its maker can save it without one"
             )
         others = {key: value for key, value in config.items() if key != "function"}
         return {**self.options(others), "function": function}
 
     def registered_entry(self, entry, own):
+        """Copy an object of a class that was registered in this process."""
         config, name = entry["config"], keras.utils.get_registered_name(own)
         asked = entry.get("registered_name") or entry["class_name"]
         if entry["class_name"] not in (asked, own.__name__, name.split(">")[-1]):
@@ -175,8 +177,15 @@ class _Copy:
             name = asked
         is_graph = {"layers", "input_layers", "output_layers"} <= set(config)
         graph = self.functional(config) if is_graph else {}
+        # What the class itself checks before it builds anything.
+        checked = {
+            key: config[key]
+            for key in getattr(own, "checked_in_from_config", ())
+            if key in config
+        }
+        graph = {**graph, **checked}
         others = {key: value for key, value in config.items() if key not in graph}
-        made = _entry(None, name, {**self.data(others), **graph})
+        made = made_entry(None, name, {**self.data(others), **graph})
         return {**made, "registered_name": name}
 
     def options(self, config):
@@ -210,8 +219,8 @@ class _Copy:
             if own is not None:
                 return self.registered_entry({**value, "config": config}, own)
             kind = value.get("class_name")
-            if isinstance(kind, str) and kind in names and _is_of_keras(value):
-                return _entry(module, kind, self.data(config))
+            if isinstance(kind, str) and kind in names and is_of_keras(value):
+                return made_entry(module, kind, self.data(config))
         raise DataError(self.refusal(value))
 
     def activation(self, value):
@@ -229,16 +238,16 @@ class _Copy:
     def refusal(self, value):
         """Return why a class or function is refused, and what its owner can do."""
         if isinstance(value, str):
-            return f"it names the function {_shown(value)}, which is not on the list"
+            return f"it names the function {shown(value)}, which is not on the list"
         if not isinstance(value, dict):
-            return f"it holds {_shown(value)} where Keras writes a name"
+            return f"it holds {shown(value)} where Keras writes a name"
         kind = value.get("class_name")
         if self.nested and kind in ("Lambda", "__lambda__"):
             return (
                 "it holds Python code, of a Lambda layer, which would run. Only its "
                 "maker can save it without one"
             )
-        name = ".".join(_shown(part) for part in (value.get("module"), kind) if part)
+        name = ".".join(shown(part) for part in (value.get("module"), kind) if part)
         return f"it names {name}, which is not on the list of layers that are only " + (
             "data, nor registered. If it is yours, import it before, with "
             "`@keras.utils.register_keras_serializable()`"
@@ -259,7 +268,7 @@ class _Copy:
                 self.data(list(value))
                 return {key: self.data(inner) for key, inner in value.items()}
             return self.object(value)
-        raise DataError(f"it holds {_shown(value)}, which is no usable value")
+        raise DataError(f"it holds {shown(value)}, which is no usable value")
 
     def object(self, value):
         """Copy an object of any kind, where a registered class may hold one."""
@@ -289,7 +298,8 @@ class _Copy:
         raise DataError(self.refusal(value))
 
 
-def _entry(module, kind, config):
+def made_entry(module, kind, config):
+    """Return the entry of an object of Keras's own."""
     return {
         "module": module,
         "class_name": kind,
@@ -298,7 +308,7 @@ def _entry(module, kind, config):
     }
 
 
-def _is_of_keras(entry):
+def is_of_keras(entry):
     """Tell whether an entry claims to be a class of Keras's own."""
     module, registered = entry.get("module"), entry.get("registered_name")
     package = module.split(".")[0] if isinstance(module, str) else module
@@ -308,11 +318,11 @@ def _is_of_keras(entry):
     )
 
 
-def _name(config):
+def network_name(config):
     """Return the name of a network; None lets Keras choose one."""
     name = config.get("name")
     if name is not None and not (isinstance(name, str) and len(name) <= LONGEST_TEXT):
-        raise DataError(f"it has a network with the name {_shown(name)}")
+        raise DataError(f"it has a network with the name {shown(name)}")
     return name if name is None else _scope_name(name)
 
 
@@ -327,7 +337,7 @@ def _scope_name(name):
     return name if re.match("[A-Za-z0-9.]", name) else f"n{name}"
 
 
-def _shown(value):
+def shown(value):
     """Return what a stranger wrote, in a form that is safe to print."""
     text = value if isinstance(value, str) else repr(value)
     is_plain = all(part.isidentifier() for part in text.split(".")) and len(text) < 80

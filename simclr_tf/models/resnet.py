@@ -4,11 +4,13 @@ The network of the SimCLR papers, down to its constants: stride in the 3x3
 convolution (v1.5), a projection shortcut in the first block of *every* group,
 padding that does not depend on the image size, kernels drawn with variance
 1 / fan_in, and a zero gamma at the end of each residual branch, so that a new block
-returns its shortcut.
+returns its shortcut. Four options, off by default, make it the network of torchvision
+and of the weights that are published for PyTorch.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 from dataclasses import dataclass
@@ -18,10 +20,16 @@ from simclr_tf.array_types import Model
 from simclr_tf.config.schema import option, require_fraction
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.lazy import keras
-from simclr_tf.models.conv_norm import ConvNorm, fixed_padding
+from simclr_tf.models.conv_norm import ConvNorm
 from simclr_tf.models.family import EncoderOptions, Family
-from simclr_tf.models.selective_kernel import selective_kernel
-from simclr_tf.models.squeeze_excitation import squeeze_excitation
+from simclr_tf.models.resnet_parts import (
+    GROUP_CHANNELS,
+    basic_block,
+    bottleneck_block,
+    normalized,
+    scaled_channels,
+    stem_of,
+)
 
 # depth: (kind of block, blocks in each of the four groups)
 DEPTHS = {
@@ -36,7 +44,7 @@ DEPTHS = {
 _WIDEST = 1024  # Times the layers of the paper, whose widest are 4 times.
 Stem = Literal["imagenet", "cifar", "small"]
 STEMS = get_args(Stem)
-GROUP_CHANNELS = (64, 128, 256, 512)
+Normalization = Literal["none", "imagenet"]
 ENDPOINTS = (
     "initial_conv",
     "initial_max_pool",
@@ -61,6 +69,23 @@ class ResNetOptions(EncoderOptions):
     stem: Stem = option(
         "imagenet", "imagenet: 7x7/2 and max pool; cifar: 3x3/1; small: 3x3/2."
     )
+    input_normalization: Normalization = option(
+        "none",
+        "imagenet: the network subtracts ImageNet's mean from images in [0, 1] and "
+        "divides by its standard deviation, as published PyTorch weights expect.",
+    )
+    symmetric_max_pool: bool = option(
+        False, "Pad the max pool of the stem at both ends, as torchvision does."
+    )
+    identity_shortcuts: bool = option(
+        False,
+        "No convolution in the first shortcut of ResNet-10, 18 and 34, whose size and "
+        "width stay, as in torchvision.",
+    )
+    bottleneck_width: float = option(
+        1.0,
+        "Factor of the width inside bottleneck blocks (torchvision's wide ResNets: 2).",
+    )
 
     def check(self):
         super().check()
@@ -71,6 +96,13 @@ class ResNetOptions(EncoderOptions):
         )
         require_fraction("sk_ratio", self.sk_ratio)
         require_fraction("se_ratio", self.se_ratio)
+        check_torchvision_options(
+            self.depth,
+            self.stem,
+            symmetric_max_pool=self.symmetric_max_pool,
+            identity_shortcuts=self.identity_shortcuts,
+            bottleneck_width=self.bottleneck_width,
+        )
 
     @property
     def depth(self):
@@ -94,6 +126,10 @@ class ResNet(Family):
             sk_ratio=options.sk_ratio,
             se_ratio=options.se_ratio,
             stem=options.stem,
+            input_normalization=options.input_normalization,
+            symmetric_max_pool=options.symmetric_max_pool,
+            identity_shortcuts=options.identity_shortcuts,
+            bottleneck_width=options.bottleneck_width,
             channels=image_shape[-1],
             synchronized=synchronized,
             batch_norm_momentum=options.batch_norm_momentum,
@@ -113,6 +149,7 @@ class ResNet(Family):
             parts.append(f"stem {options.stem}")
         for name, ratio in (("sk", options.sk_ratio), ("se", options.se_ratio)):
             parts += [f"{name} {ratio:g}"] if ratio else []
+        parts += torchvision_words(options)
         return f"ResNet-{options.depth} ({', '.join(parts)})"
 
     def num_features(self, options, image_shape):
@@ -133,6 +170,10 @@ def resnet(
     batch_norm_epsilon: float = 1e-5,
     seed: int | None = None,
     name: str | None = None,
+    input_normalization: str = "none",
+    symmetric_max_pool: bool = False,
+    identity_shortcuts: bool = False,
+    bottleneck_width: float = 1.0,
 ) -> Model:
     """Build a residual network that maps images of any size to features.
 
@@ -158,6 +199,14 @@ def resnet(
       batch_norm_epsilon: float > 0, added to the variance.
       seed: int or None; equal seeds give equal initial values.
       name: str or None, of the model.
+      input_normalization: "none", or "imagenet": the first layer subtracts the mean and
+        divides by the standard deviation of ImageNet's pixels; needs 3 channels.
+      symmetric_max_pool: bool, pad the max pool of the stem "imagenet" by one pixel at
+        both ends; else as Keras's "same" does, for an even size at the end only.
+      identity_shortcuts: bool, the identity in the first block of depths 10, 18 and
+        34, whose input has the size and width of its output.
+      bottleneck_width: float > 0, factor of the width of the first two convolutions of
+        bottleneck blocks.
 
     Returns:
       keras.Model: float32 images `[N, H, W, channels]` in [0, 1] to float32
@@ -175,6 +224,13 @@ def resnet(
       al., Bag of Tricks (2019) for ResNet-D.
     """
     _check(depth, width_multiplier, sk_ratio, se_ratio, stem, channels)
+    check_torchvision_options(
+        depth,
+        stem,
+        symmetric_max_pool=symmetric_max_pool,
+        identity_shortcuts=identity_shortcuts,
+        bottleneck_width=bottleneck_width,
+    )
     net = ConvNorm(
         seed=seed,
         synchronized=synchronized,
@@ -182,10 +238,20 @@ def resnet(
         epsilon=batch_norm_epsilon,
     )
     kind, blocks_per_group = DEPTHS[depth]
-    block = basic_block if kind == "basic" else bottleneck_block
+    block = basic_block
+    if kind == "bottleneck":
+        block = functools.partial(bottleneck_block, width=bottleneck_width)
 
     images = keras.Input((None, None, channels), name="images")
-    x = _stem(net, images, stem, width_multiplier, resnet_d=sk_ratio > 0)
+    x = normalized(images, input_normalization, channels)
+    x = stem_of(
+        net,
+        x,
+        stem,
+        width_multiplier,
+        resnet_d=sk_ratio > 0,
+        symmetric_max_pool=symmetric_max_pool,
+    )
     for group, (base, num_blocks) in enumerate(
         zip(GROUP_CHANNELS, blocks_per_group, strict=True), start=1
     ):
@@ -196,7 +262,7 @@ def resnet(
                 x,
                 filters,
                 strides=2 if group > 1 and index == 1 else 1,
-                projection=index == 1,
+                projection=index == 1 and not (identity_shortcuts and group == 1),
                 sk_ratio=sk_ratio,
                 se_ratio=se_ratio,
                 name=f"block_group{group}_block{index}",
@@ -209,113 +275,51 @@ def resnet(
     return keras.Model(images, features, name=name or f"resnet{depth}")
 
 
-def scaled_channels(base, width_multiplier):
-    """Return the whole number nearest to base * width_multiplier, at least 1.
+def check_torchvision_options(
+    depth, stem, *, symmetric_max_pool, identity_shortcuts, bottleneck_width
+):
+    """Refuse options of torchvision's networks that would change nothing here.
 
-    Example:
-      >>> [scaled_channels(base, 0.25) for base in GROUP_CHANNELS]
-      [16, 32, 64, 128]
+    Raises:
+      ConfigError: no max pool to pad, or blocks of the other kind.
     """
-    return max(1, math.floor(base * width_multiplier + 0.5))
+    require(
+        not symmetric_max_pool or stem == "imagenet",
+        "`symmetric_max_pool` needs the stem `imagenet`: the others have no max pool.",
+        stem=stem,
+    )
+    is_basic = DEPTHS.get(depth, ("unknown",))[0] == "basic"
+    require(
+        not identity_shortcuts or is_basic,
+        "`identity_shortcuts` is for ResNet-10, 18 and 34: the first shortcut of "
+        "deeper networks changes the width.",
+        depth=depth,
+    )
+    require(
+        _is_number(bottleneck_width) and 0 < bottleneck_width <= _WIDEST,
+        f"`bottleneck_width` must be > 0 and at most {_WIDEST:,}.",
+        bottleneck_width=bottleneck_width,
+    )
+    require(
+        bottleneck_width == 1 or not is_basic,
+        "`bottleneck_width` is for ResNet-50 and deeper: this network has no "
+        "bottleneck blocks; use `width_multiplier`.",
+        depth=depth,
+    )
 
 
-def _stem(net, x, stem, width_multiplier, *, resnet_d):
-    """Compute the input of the first group, with two endpoints."""
-    filters = scaled_channels(64, width_multiplier)
-    if stem == "cifar":
-        x = net.conv(x, filters, 3, 1, name="initial_conv")
-    elif stem == "small":
-        x = net.conv(x, filters, 3, 2, name="initial_conv")
-    elif resnet_d:
-        half = scaled_channels(32, width_multiplier)
-        for index, strides in ((1, 2), (2, 1)):
-            x = net.conv(x, half, 3, strides, name=f"stem_conv{index}")
-            x = net.norm(x, name=f"stem_bn{index}")
-            x = net.relu(x, name=f"stem_relu{index}")
-        x = net.conv(x, filters, 3, 1, name="initial_conv")
-    else:
-        x = net.conv(x, filters, 7, 2, name="initial_conv")
-    x = net.norm(x, name="initial_bn")
-    x = net.relu(x, name="initial_relu")
-    if stem == "imagenet":
-        return keras.layers.MaxPooling2D(3, 2, "same", name="initial_max_pool")(x)
-    return keras.layers.Activation("linear", name="initial_max_pool")(x)
-
-
-def basic_block(net, x, filters, *, strides, projection, sk_ratio, se_ratio, name):
-    """Compute relu(shortcut + bn(conv3x3(relu(bn(conv3x3(x)))))) (ResNet-10, 18, 34).
-
-    Args:
-      net: `ConvNorm` of the network.
-      x: symbolic tensor `[N, H, W, C]`.
-      filters: int, channels of both convolutions.
-      strides: int, of the first convolution.
-      projection: bool, a convolution in the shortcut instead of the identity.
-      sk_ratio: float; above 0 the shortcut is ResNet-D's.
-      se_ratio: float; above 0 the branch ends in squeeze-and-excitation.
-      name: str, the beginning of the layers' names.
-
-    Returns:
-      Symbolic tensor `[N, H / strides, W / strides, filters]`.
-    """
-    shortcut = x
-    if projection:
-        shortcut = _shortcut(net, x, filters, strides, sk_ratio > 0, name=name)
-    x = net.conv(x, filters, 3, strides, name=f"{name}_conv1")
-    x = net.norm(x, name=f"{name}_bn1")
-    x = net.relu(x, name=f"{name}_relu1")
-    x = net.conv(x, filters, 3, 1, name=f"{name}_conv2")
-    x = net.norm(x, name=f"{name}_bn2", zero_gamma=True)
-    return _join(net, x, shortcut, filters, se_ratio, name=name)
-
-
-def bottleneck_block(net, x, filters, *, strides, projection, sk_ratio, se_ratio, name):
-    """Apply 1x1, 3x3 with the stride, and 1x1 to 4 F (ResNet-50 and deeper).
-
-    Args: as in `basic_block`; with `sk_ratio` above 0 the 3x3 convolution becomes
-      a selective kernel.
-
-    Returns:
-      Symbolic tensor `[N, H / strides, W / strides, 4 * filters]`.
-    """
-    shortcut = x
-    if projection:
-        shortcut = _shortcut(net, x, 4 * filters, strides, sk_ratio > 0, name=name)
-    x = net.conv(x, filters, 1, 1, name=f"{name}_conv1")
-    x = net.norm(x, name=f"{name}_bn1")
-    x = net.relu(x, name=f"{name}_relu1")
-    if sk_ratio > 0:
-        x = selective_kernel(net, x, filters, strides, sk_ratio, name=f"{name}_conv2")
-    else:
-        x = net.conv(x, filters, 3, strides, name=f"{name}_conv2")
-        x = net.norm(x, name=f"{name}_bn2")
-        x = net.relu(x, name=f"{name}_relu2")
-    x = net.conv(x, 4 * filters, 1, 1, name=f"{name}_conv3")
-    x = net.norm(x, name=f"{name}_bn3", zero_gamma=True)
-    return _join(net, x, shortcut, filters, se_ratio, name=name)
-
-
-def _shortcut(net, x, filters, strides, resnet_d, *, name):
-    """Apply 1x1 convolution and batch norm; ResNet-D strides in a mean pool."""
-    if resnet_d:
-        padding = "same"
-        if strides > 1:
-            x = fixed_padding(x, 2, name=f"{name}_shortcut_pad")
-            padding = "valid"
-        x = keras.layers.AveragePooling2D(
-            2, strides, padding, name=f"{name}_shortcut_pool"
-        )(x)
-        strides = 1
-    x = net.conv(x, filters, 1, strides, name=f"{name}_shortcut_conv")
-    return net.norm(x, name=f"{name}_shortcut_bn")
-
-
-def _join(net, x, shortcut, filters, se_ratio, *, name):
-    """Compute relu(branch + shortcut), optionally with a gated branch."""
-    if se_ratio > 0:
-        x = squeeze_excitation(net, x, filters, se_ratio, name=f"{name}_se")
-    x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
-    return net.relu(x, name=f"{name}_out")
+def torchvision_words(options):
+    """List the words for those options of torchvision's networks that are on."""
+    words = []
+    if options.bottleneck_width != 1:
+        words.append(f"bottleneck width {options.bottleneck_width:g}x")
+    if options.symmetric_max_pool:
+        words.append("symmetric max pool")
+    if options.identity_shortcuts:
+        words.append("identity shortcuts")
+    if options.input_normalization != "none":
+        words.append(f"{options.input_normalization} normalization")
+    return words
 
 
 def _check(depth, width_multiplier, sk_ratio, se_ratio, stem, channels):

@@ -32,7 +32,8 @@ def variables_by_role(
     - `"kernel"`: all others.
 
     A layer class can state other roles in its attribute `variable_roles`, a dict of
-    attribute name to role (a learned token is not a kernel).
+    attribute name to role (a learned token is not a kernel); one that holds a network
+    of another kind, in `roles_of_variables`, pairs of variable and role.
 
     Layers are found at any depth: in nested models, lists, dicts and wrappers. Frozen
     layers are included, so that exclusions still hold when they are unfrozen.
@@ -72,6 +73,12 @@ def variables_by_role(
         for layer in layers
         for attribute, role in getattr(layer, "variable_roles", {}).items()
     }
+
+    for layer in layers:
+        stated |= {
+            id(variable): role
+            for variable, role in getattr(layer, "roles_of_variables", ())
+        }
 
     variables = _trainable_variables(roots)
     require(

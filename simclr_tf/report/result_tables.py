@@ -96,6 +96,7 @@ def finetune_table(results):
         Text(
             f"Accuracy in percent on {tested:,} test images of {results.data}; "
             f"{_spread(results)}; all methods see the same labels."
+            + _not_measured(results)
         ),
     )
 
@@ -231,14 +232,25 @@ def _legend(results, protocols):
             "linear: logistic regression, L2 chosen on held-out training images"
         )
     if (few := protocols.get("few_label_ridge")) is not None and few.settings:
-        parts.append(f"{protocol_title(few)}: ridge, {few.settings['draws']} draws")
+        fewer = few.settings.get("classes_with_fewer")
+        parts.append(
+            f"{protocol_title(few)}: ridge, {few.settings['draws']} draws"
+            + (f", all labels of {fewer} smaller classes" if fewer else "")
+        )
     if "ridge" in protocols:
         parts.append("ridge: on all labels, penalty by leave-one-out")
     parts.extend(_trained_layers(protocols))
     sizes = sorted({m.num_test for m in results.measurements})
     tested = ", ".join(f"{size:,}" for size in sizes)
     parts.append(f"{tested} test images of {results.data}; in brackets 95 % intervals")
-    return "; ".join(parts) + "."
+    return "; ".join(parts) + "." + _not_measured(results)
+
+
+def _not_measured(results):
+    """Name what the labels were too few for."""
+    return "".join(
+        f" Not measured: {n}. {why}" for n, why in results.not_measured.items()
+    )
 
 
 def _trained_layers(protocols):

@@ -295,6 +295,8 @@ def _differences(before, now, base):
     if changed:
         return changed
     may_change = {name for name, item, _ in walk_options(base) if is_resumable(item)}
+    if "[" in now["base"]["data.split"] + now["base"]["data.test_split"]:
+        may_change.discard("data.slices")  # They are other images.
     # An option that is newer than the record had its default.
     former = flatten(override(type(base)(), flat_with_present_names(before["base"])))
     old = json.loads(json.dumps({**former, "seed": None}))

@@ -91,6 +91,8 @@ def build_model(
     if encoder is None:
         encoder = build_encoder(config, image_shape[-1], synchronized=synchronized)
     else:
+        if not isinstance(encoder, keras.Model):  # Of Keras 3, or refused.
+            encoder = fitting_encoder(encoder, image_shape)
         encoder = fitting_encoder(replicated_encoder(encoder), image_shape)
     model = PretrainingModel(
         encoder=encoder,

@@ -48,6 +48,17 @@ _CHECKSUM, _KIND = "checksum", "sha256:"  # Of the rest of the manifest.
 _UNFINISHED = (".step-*", ".writing-*")  # The latter of version 0.1.0.
 
 
+class DeletedCheckpointError(WorkdirError):
+    """A checkpoint that its run has deleted while it was being read."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        super().__init__(
+            f"Checkpoint {path} was deleted while it was being read: its run goes on, "
+            "and keeps its newest ones only. Choose a newer one, or let the run keep "
+            "more with --checkpoint.keep."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """A complete checkpoint on disk."""
@@ -68,6 +79,7 @@ class Checkpoint:
         """Load the values into trackable objects, by the names they were saved under.
 
         Raises:
+          DeletedCheckpointError: its files are gone.
           WorkdirError: if an object holds variables that the checkpoint has not.
         """
         reader = tf.train.Checkpoint(**objects)
@@ -76,7 +88,9 @@ class Checkpoint:
                 status = reader.read(str(folder / _PREFIX))
                 status.assert_existing_objects_matched()
                 status.expect_partial()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
+        except (AssertionError, OSError, ValueError, tf.errors.OpError) as error:
+            if not self.path.is_dir():
+                raise DeletedCheckpointError(self.path) from error
             raise WorkdirError(
                 f"Checkpoint {self.path} does not fit the model: {plain_reason(error)}."
             ) from error
@@ -147,15 +161,23 @@ class CheckpointStore:
     def latest(self) -> Checkpoint | None:
         """Find the newest checkpoint that is whole; None without one.
 
-        Damaged ones are named in the log and passed over.
+        Damaged ones are named in the log and passed over; so is, without a word, one
+        that the run deletes meanwhile.
         """
-        for path in reversed(self.paths()):
+        tried: set[pathlib.Path] = set()
+        # The folder is listed anew each time: a run may save while this reads.
+        while untried := [path for path in self.paths() if path not in tried]:
+            path = untried[-1]
+            tried.add(path)
             manifest, problem = _read_manifest(path)
             if problem is None:
                 return Checkpoint(path, manifest)
-            LOG.warning(
-                "Checkpoint %s is damaged (%s); using the one before.", path, problem
-            )
+            if path.is_dir():
+                LOG.warning(
+                    "Checkpoint %s is damaged (%s); using the one before.",
+                    path,
+                    problem,
+                )
         return None
 
     def path_of(self, step: int) -> pathlib.Path:
@@ -207,11 +229,14 @@ def open_checkpoint(path):
       Checkpoint.
 
     Raises:
+      DeletedCheckpointError: it was deleted meanwhile.
       WorkdirError: it is damaged; the message names the file.
     """
     path = pathlib.Path(path)
     manifest, problem = _read_manifest(path)
     if problem is not None:
+        if not path.is_dir():
+            raise DeletedCheckpointError(path)
         raise WorkdirError(f"Checkpoint {path} is damaged ({problem}).")
     return Checkpoint(path, manifest)
 

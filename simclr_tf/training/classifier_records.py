@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simclr_tf.array_types import StrPath
+from simclr_tf.config.image_size import short_size
 from simclr_tf.errors import DataError
 from simclr_tf.files import plain_reason
 from simclr_tf.limits import LARGEST_JSON, parse_json
@@ -129,31 +130,35 @@ def classifier_record(path: StrPath) -> ClassifierRecord:
                 return ClassifierRecord()
             with archive.open(RECORD_MEMBER) as file:
                 found = parse_json(file.read(LARGEST_JSON + 1))
-        names, size = found["class_names"], found["image_size_pixels"]
-        if names is not None:
-            names = checked_names(names)
-        if size is not None:
-            size = _checked_size(size)
     except Exception as error:  # Whatever zipfile does with damage.
-        raise DataError(
-            f"{path}: its member {RECORD_MEMBER} is damaged: {plain_reason(error)}."
-        ) from error
-    return ClassifierRecord(names, size)
+        raise _damaged(path, error) from error
+    return checked_record(found, path)
 
 
-def checked_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of classes from a file as a tuple.
+def checked_record(found: Any, path: StrPath) -> ClassifierRecord:
+    """Return what a file has about a classifier.
+
+    Args:
+      found: dict of JSON with the attributes of ClassifierRecord.
+      path: path of the file, for the message.
 
     Raises:
-      ValueError: not a list of texts.
+      DataError: the record is damaged.
     """
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("the names of the classes are no list of texts")
-    return tuple(names)
+    try:
+        names, size = found["class_names"], found["image_size_pixels"]
+        if names is not None and not (
+            isinstance(names, list) and all(isinstance(name, str) for name in names)
+        ):
+            raise ValueError("the names of the classes are no list of texts")
+        if size is not None:
+            size = short_size("image_size_pixels", size)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+    return ClassifierRecord(None if names is None else tuple(names), size)
 
 
-def _checked_size(size):
-    sides = size if isinstance(size, list) else [size]
-    if len(sides) > 2 or not all(type(side) is int and side >= 1 for side in sides):
-        raise ValueError(f"the size of its images is {size!r:.40}")
-    return tuple(size) if isinstance(size, list) else size
+def _damaged(path, error):
+    return DataError(
+        f"{path}: its record of classes is damaged: {plain_reason(error)}."
+    )

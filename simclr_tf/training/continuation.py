@@ -11,7 +11,6 @@ import logging
 
 from simclr_tf.config import from_dict
 from simclr_tf.config.schema import (
-    differences,
     flatten,
     is_resumable,
     to_dict,
@@ -21,7 +20,7 @@ from simclr_tf.data.pixels import READING
 from simclr_tf.distribution import local_copies
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training.step_clock import StepCallback
-from simclr_tf.training.workdir import versions
+from simclr_tf.training.workdir import changed_options, versions
 
 LOG = logging.getLogger("simclr_tf")
 
@@ -38,6 +37,7 @@ def describe_data(model, source, probe_source):
       dict, JSON-able.
     """
     probe = model.probe
+    parts = getattr(source, "parts", ())
     return {
         "name": source.name,
         "num_examples": source.num_examples,
@@ -49,6 +49,15 @@ def describe_data(model, source, probe_source):
         "probe_fingerprint": (
             None if probe_source is None else probe_source.fingerprint()
         ),
+        **({"parts": list(map(_describe_part, parts))} if parts else {}),
+    }
+
+
+def _describe_part(source):
+    return {
+        "name": source.name,
+        "num_examples": source.num_examples,
+        "fingerprint": source.fingerprint(),
     }
 
 
@@ -164,9 +173,7 @@ def _check_same_run(checkpoint, run):
     saved = checkpoint.manifest
     if saved.get("config_hash", run["config_hash"]) != run["config_hash"]:
         # An option that is newer than the checkpoint changes only the hash.
-        changed = differences(
-            from_dict(saved["config"]), from_dict(run["config"]), resuming=True
-        )
+        changed = changed_options(from_dict(saved["config"]), from_dict(run["config"]))
         if changed:
             fields = ", ".join(
                 f"{name} (there {old!r}, now {new!r})" for name, old, new in changed

@@ -6,15 +6,13 @@ from simclr_tf.models import count_parameters, flops_per_example
 from simclr_tf.training.step_clock import StepCallback
 
 
-def cost_report(
-    model, *, image_shape, global_batch_size, total_steps, epoch_steps, num_examples
-):
-    """Describe the cost in plain lines: parameters, FLOPs, steps, memory.
+def cost_report(model, *, image_shape, global_batch_size, total_steps):
+    """Describe the cost in plain lines: parameters, FLOPs, memory.
 
     Args:
       model: PretrainingModel, built.
       image_shape: (H, W, C) of a view.
-      global_batch_size, total_steps, epoch_steps, num_examples: int.
+      global_batch_size, total_steps: int.
 
     Returns:
       str, several lines. A step counts as three forward passes (with micro-batches as
@@ -22,12 +20,7 @@ def cost_report(
     """
     trainable, _ = count_parameters(model.encoder)
     head, _ = count_parameters(model.projection_head)
-    passes = "an endless stream" if num_examples is None else f"{num_examples:,} a pass"
-    lines = [
-        f"Images      {passes}, {epoch_steps} steps of "
-        f"{global_batch_size} an epoch, {total_steps:,} steps in all"
-    ]
-    lines.append(f"Parameters  {_short(trainable)} encoder, {_short(head)} head")
+    lines = [f"Parameters  {_short(trainable)} encoder, {_short(head)} head"]
     forward = [
         flops_per_example(model.encoder, (*size, image_shape[-1]))
         for size in model.views_of.sizes(image_shape[:2])

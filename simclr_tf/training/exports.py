@@ -11,10 +11,11 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.encoder_zoo import RECORD
 from simclr_tf.errors import DataError, WorkdirError
-from simclr_tf.extras import import_extra
 from simclr_tf.files import plain_path, plain_reason, sha256_of
 from simclr_tf.limits import read_json, unpacked_limit
 from simclr_tf.models import network_from_description, set_weights_by_name
+from simclr_tf.training.classifier_records import ClassifierRecord, checked_record
+from simclr_tf.training.safetensors_file import SafetensorsFile
 from simclr_tf.training.stored_variables import VALUE, StoredVariables
 
 SAVED_MODEL = "saved_model"
@@ -120,7 +121,6 @@ def encoder_of_weights(path):
 
     Raises:
       DataError: a file is missing or damaged, or the two do not belong together.
-      ConfigError: the package safetensors is not installed.
     """
     record = _read_json(path.with_name(RECORD))
     if record.get("network") is None:
@@ -128,19 +128,8 @@ def encoder_of_weights(path):
             f"{path.with_name(RECORD)} does not describe a network, so "
             f"{path.name} is only numbers."
         )
-    numpy_files = import_extra(
-        "safetensors.numpy", extra="safetensors", wanted=f"Reading {path}"
-    )
-    error_class = import_extra(
-        "safetensors", extra="safetensors", wanted=f"Reading {path}"
-    ).SafetensorError
-    try:
-        weights = numpy_files.load_file(path)
-    except (OSError, ValueError, KeyError, error_class) as error:
-        raise DataError(
-            f"Cannot read {path}: {plain_reason(error)}. The file is damaged "
-            "or not safetensors."
-        ) from error
+    file = SafetensorsFile(path)
+    weights = {name: file.read(name) for name in file.shapes}
     _check_intact(path, record.get("sha256"), path.name)
     encoder = network_from_description(
         record["network"],
@@ -225,6 +214,75 @@ class ExportedEncoder(keras.Model):
 
     def call(self, images, training=False):
         return self.loaded(images, training=bool(training) and self.trainable)
+
+
+class ExportedClassifier(keras.Model):
+    """The export of a classifier as a Keras model: images to logits, for inference.
+
+    Args:
+      folder: path with saved_model.pb.
+
+    Raises:
+      DataError: the SavedModel cannot be loaded, or has no output `logits`.
+    """
+
+    def __init__(self, folder):
+        super().__init__(name="exported_classifier")
+        try:
+            with plain_path(folder) as readable:
+                self.loaded = tf.saved_model.load(str(readable))
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            raise DataError(
+                f"Cannot load the SavedModel in {folder}: {plain_reason(error)}."
+            ) from error
+        self.serve = self.loaded.signatures.get("serving_default")
+        outputs = {} if self.serve is None else self.serve.structured_outputs
+        if "logits" not in outputs:
+            raise DataError(
+                f"The SavedModel in {folder} is no classifier: its signature "
+                "serving_default has no output `logits`. `simclr-tf export "
+                "--classifier=WORKDIR/classifiers/BUDGET` writes one."
+            )
+        (images,) = self.serve.structured_input_signature[1].values()
+        self.input_spec = keras.layers.InputSpec(shape=images.shape)
+        self.num_classes = outputs["logits"].shape[-1]
+
+    @property
+    def input_shape(self):
+        return tuple(self.input_spec.shape)
+
+    @property
+    def output_shape(self):
+        return None, self.num_classes
+
+    def call(self, images, training=False):
+        return self.serve(images=images)["logits"]
+
+
+def exported_classifier(folder):
+    """Load the export of a classifier, which is run as a program.
+
+    Args:
+      folder: pathlib.Path with saved_model.pb.
+
+    Returns:
+      (ExportedClassifier, ClassifierRecord).
+
+    Raises:
+      DataError: no classifier, or a damaged record.
+    """
+    network = ExportedClassifier(folder)
+    for file in (folder / DESCRIPTION, folder.parent / RECORD):
+        if file.is_file():
+            record = _read_json(file)
+            card = record.get("card")
+            size = card.get("image_size_pixels") if isinstance(card, dict) else None
+            found = {
+                "class_names": record.get("class_names"),
+                "image_size_pixels": size,
+            }
+            return network, checked_record(found, file)
+    return network, ClassifierRecord()
 
 
 def _variables(folder, names):

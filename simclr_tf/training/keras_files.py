@@ -22,18 +22,21 @@ import h5py
 
 from simclr_tf._keras import keras
 from simclr_tf.array_types import Model, StrPath
-from simclr_tf.errors import DataError
-from simclr_tf.files import plain_reason
-from simclr_tf.limits import LARGEST_JSON, parse_json, unpacked_limit
+from simclr_tf.errors import ConfigError, DataError, WorkdirError
+from simclr_tf.files import plain_reason, write_atomically
+from simclr_tf.limits import LARGEST_JSON, parse_json, read_json, unpacked_limit
 from simclr_tf.models import check_encoder, split_classifier
 from simclr_tf.models.checked_config import checked_network
 from simclr_tf.models.closed_lists import variables_at_most
+from simclr_tf.models.keras3_network import Keras3Network, check_rebuilt, network_of
 from simclr_tf.training.hdf5_trial import require_end
+from simclr_tf.training.workdir import NETWORK_FILE
 
 # What fine-tuning and distillation call the networks that they keep.
 CLASSIFIER_FILE, STUDENT_FILE = "classifier.keras", "student.keras"
 ENCODER_FILE = "encoder.keras"
 SUFFIXES = (".keras", ".h5", ".hdf5")
+_KIND = "keras3_network/1"
 _CONFIG, _METADATA, _STORED = "config.json", "metadata.json", "model.weights.h5"
 _WEIGHTS = "model_weights"  # The group in an HDF5 file.
 
@@ -80,6 +83,58 @@ def load_keras_file(path, check):
         return check(network)
     except ValueError as error:
         raise _unreadable(path, error) from error
+
+
+def keep_network(folder, encoder, say):
+    """Write the config of a run's Keras 3 network beside its weights.
+
+    With it, the run is continued, evaluated and exported without the user's code.
+
+    Args:
+      folder: pathlib.Path of the run.
+      encoder: keras.Model, the encoder of the run; nothing is written for a network of
+        the Keras 2 API.
+      say: function that prints a line (str), why the config could not be kept.
+    """
+    layer = network_of(encoder)
+    if layer is None or (folder / NETWORK_FILE).exists():
+        return
+    try:
+        record = {"kind": _KIND, **layer.get_config()}
+        check_rebuilt(layer)
+    except ConfigError as error:
+        say(f"Network     its config is not kept, pass it again in Python: {error}")
+        return
+    write_atomically(folder / NETWORK_FILE, json.dumps(record))
+
+
+def kept_network(workdir):
+    """Build the Keras 3 network whose config a run has kept; None if it has none.
+
+    Args:
+      workdir: Workdir.
+
+    Returns:
+      keras.Model of Keras 3, with new weights, or None.
+
+    Raises:
+      WorkdirError: the file is damaged, or holds more than layers and data.
+    """
+    path = workdir.path / NETWORK_FILE
+    if not path.is_file():
+        return None
+    try:
+        record = read_json(path)
+        if not isinstance(record, dict) or record.pop("kind", None) != _KIND:
+            raise DataError("it is of another kind")
+        size = sum(file.stat().st_size for file in workdir.path.glob("checkpoints/*/*"))
+        with variables_at_most(size) if size else contextlib.nullcontext():
+            return Keras3Network.from_config({**record, "synchronized": False}).network
+    except (OSError, ValueError, TypeError) as error:
+        raise WorkdirError(
+            f"The network in {path} is refused: {plain_reason(error)}. Pass the "
+            "network in Python, or use another --workdir."
+        ) from error
 
 
 def load_classifier(path: StrPath) -> Model:

@@ -28,7 +28,12 @@ from simclr_tf.errors import (
 )
 from simclr_tf.models import family_of, fitting_encoder, with_endpoints
 from simclr_tf.training.assembly import build_encoder
-from simclr_tf.training.checkpoints import MANIFEST, CheckpointStore, open_checkpoint
+from simclr_tf.training.checkpoints import (
+    MANIFEST,
+    CheckpointStore,
+    DeletedCheckpointError,
+    open_checkpoint,
+)
 from simclr_tf.training.exports import (
     SAVED_MODEL,
     WEIGHTS,
@@ -43,8 +48,11 @@ from simclr_tf.training.keras_files import (
     ENCODER_FILE,
     SUFFIXES,
     encoder_of_keras_file,
+    kept_network,
 )
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, Workdir
+
+_ATTEMPTS = 5  # To read a newest checkpoint before its run deletes it.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +81,12 @@ class PathContents:
     def is_run(self):
         """Whether the path is the workdir of a run."""
         return self.workdir is not None and self.workdir.path == self.path
+
+    @property
+    def is_of_checkpoints(self):
+        """Whether the encoder is in a checkpoint, not in a file of its own."""
+        files = (self.weights, self.saved_model, self.keras_file, self.archive)
+        return all(file is None for file in files)
 
     @functools.cached_property
     def checkpoint(self):
@@ -242,21 +256,54 @@ def encoder_at(place, encoder=None):
     Returns:
       keras.Model.
     """
+    return encoder_and_checkpoint(place, encoder)[0]
+
+
+def encoder_and_checkpoint(place, encoder=None):
+    """Load the encoder at a PathContents, with the checkpoint of its weights.
+
+    Where a run in progress deletes its newest checkpoint while it is read, which takes
+    two newer ones, the newest of those is read. A checkpoint that was chosen is not
+    replaced by another.
+
+    Args:
+      place, encoder: as for `encoder_at`.
+
+    Returns:
+      (keras.Model, Checkpoint or None): None for other encoders than those of runs.
+
+    Raises:
+      DeletedCheckpointError: the run deletes checkpoints faster than they are read, or
+        it deleted the chosen one.
+    """
+    if not place.is_of_checkpoints:
+        return _encoder_of_file(place), None
+    chosen = place.checkpoints is not None and _is_checkpoint(place.checkpoints)
+    attempts = 1 if chosen else _ATTEMPTS
+    while True:
+        place = dataclasses.replace(place)  # Looks for the newest checkpoint again.
+        try:
+            return _encoder_of_run(place, encoder), place.checkpoint
+        except DeletedCheckpointError:
+            attempts -= 1
+            if not attempts:
+                raise
+
+
+def _encoder_of_file(place):
     if place.weights is not None:
         return encoder_of_weights(place.weights)
     if place.saved_model is not None:
         return encoder_of_saved_model(place.saved_model)
     if place.keras_file is not None:
         return encoder_of_keras_file(place.keras_file)
-    if place.archive is not None:
-        with unpacked(place.archive) as folder:
-            saved_model = find_saved_model(folder)
-            if saved_model is None:
-                raise WorkdirError(
-                    f"{place.path} is not an export: no saved_model.pb in it."
-                )
-            return encoder_of_saved_model(saved_model)
-    return _encoder_of_run(place, encoder)
+    with unpacked(place.archive) as folder:
+        saved_model = find_saved_model(folder)
+        if saved_model is None:
+            raise WorkdirError(
+                f"{place.path} is not an export: no saved_model.pb in it."
+            )
+        return encoder_of_saved_model(saved_model)
 
 
 def untrained_encoder(workdir: Workdir) -> Model:
@@ -306,6 +353,8 @@ def _encoder_of_run(place, encoder):
         )
     checkpoint = place.checkpoint
     record, config = place.workdir.read(), place.workdir.config()
+    if encoder is None:
+        encoder = kept_network(place.workdir)
     if encoder is None:
         options = config.encoder
         encoder = _built(place.workdir, family_of(options).without_download(options))

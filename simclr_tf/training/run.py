@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import tensorflow as tf
 
+from simclr_tf._keras import keras, refuse_keras3
 from simclr_tf.array_types import Model, StrPath
-from simclr_tf.config.presets import get_preset
-from simclr_tf.config.pretrain import idle_options
-from simclr_tf.config.schema import flatten, override
-from simclr_tf.data.left_out import left_out_listed
+from simclr_tf.config.presets import PRESETS, get_preset
+from simclr_tf.config.pretrain import Config, idle_options
+from simclr_tf.config.schema import dotted, flatten, override
+from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
+from simclr_tf.data.preset_choice import choose_start
 from simclr_tf.distribution import (
     is_chief,
     make_strategy,
@@ -29,25 +31,36 @@ from simclr_tf.training.batches import (
     open_probe_source,
     open_training_source,
 )
+from simclr_tf.training.keras_files import kept_network
 from simclr_tf.training.micro_batches import require_micro_batches
+from simclr_tf.training.overview import found_splits, overview
 from simclr_tf.training.precision import choose_precision
+from simclr_tf.training.replicated_encoder import give_back
 from simclr_tf.training.stages import PretrainingRun
 from simclr_tf.training.step_clock import plan_run
 from simclr_tf.training.workdir import CONFIG_FILE, Workdir
 from simclr_tf.training.workers import how_to_continue
 
 if TYPE_CHECKING:
-    from simclr_tf.config.pretrain import Config
     from simclr_tf.training.stages import PretrainResult
 
 
 LOG = logging.getLogger("simclr_tf")
 
+_CALLBACKS = (
+    f"Use a callback of `{keras.__name__}`: the methods are the same, so "
+    f"`class Mine({keras.__name__}.callbacks.Callback)` is enough."
+)
+_IN_ITS_PLACE = (
+    'Give options by name, such as optimizer="adamw", objective="ntxent" or '
+    "**{'optimizer.base_learning_rate': 0.1}; the schedule is part of them."
+)
+
 
 def pretrain(
     data: Any = None,
     workdir: StrPath | None = None,
-    preset: str = "demo",
+    preset: str | None = None,
     *,
     encoder: Model | None = None,
     init_from: StrPath | None = None,
@@ -61,9 +74,11 @@ def pretrain(
       data: str in the grammar of `--data`, or a NumPy array `[n, H, W, C]`, a tuple
         (images, labels), or a tf.data.Dataset; the preset's own if None.
       workdir: folder for config, checkpoints and metrics; nothing is written if None.
-      preset: str, a name in simclr_tf.config.presets.
-      encoder: keras.Model, images `[N, H, W, C]` to `[N, F]` or `[N, H, W, F]`; the
-        preset's ResNet if None.
+      preset: str, a name in simclr_tf.config.presets. If None, the sizes of the images
+        and the device choose one, and a line tells which; `demo` without `data`.
+      encoder: keras.Model, images `[N, H, W, C]` to `[N, F]` or `[N, H, W, F]`, of the
+        Keras 2 API or of Keras 3; the preset's ResNet if None. A network of Keras 3
+        is trained as it is, and holds the trained weights at the end.
       init_from: path of a run, a checkpoint, an export or a Keras file; the encoder
         starts from its weights (with `init_parts="encoder_and_head"`, the head too).
       callbacks: keras callbacks, called in addition to the run's own.
@@ -88,9 +103,13 @@ def pretrain(
       >>> result.encoder(images[:2] / 255.0).shape
       TensorShape([2, 32])
     """
-    config = get_preset(preset)
+    config, origin = _start(data, workdir, preset, overrides)
     if isinstance(encoder, (str, dict)):  # A name, or options of the preset's encoder.
         overrides["encoder"], encoder = encoder, None
+    for name, value in overrides.items():
+        refuse_keras3(_IN_ITS_PLACE, **{name: value})
+    for callback in callbacks:
+        refuse_keras3(_CALLBACKS, callbacks=callback)
     if encoder is not None:
         overrides["encoder"] = "custom"
     if init_from is not None:
@@ -107,6 +126,30 @@ def pretrain(
         encoder=encoder,
         callbacks=callbacks,
         say=say,
+        origin=origin,
+    )
+
+
+def _start(data, workdir, preset, overrides):
+    """Return the config below the overrides, and how it was chosen.
+
+    A run that has begun keeps the preset that it chose then, and the size of its views.
+    """
+    if preset is not None:
+        return get_preset(preset), None
+    given = dotted(Config, overrides)
+    spec = given.get("data.source") if data is None else data
+    place = None if workdir is None else Workdir(workdir)
+    if place is not None and place.has(CONFIG_FILE):
+        stored = place.config()
+        if stored.preset in PRESETS:
+            size = {"data.image_size_pixels": stored.data.image_size_pixels}
+            return override(get_preset(stored.preset), size), None
+    return choose_start(
+        spec,
+        split=given.get("data.split", "train"),
+        data_dir=given.get("data.data_dir"),
+        image_size_pixels=given.get("data.image_size_pixels"),
     )
 
 
@@ -161,6 +204,16 @@ def pretrain_from_config(
         source = open_training_source(config, data, say)
         probe_source = open_probe_source(config, source.channels, say)
     plan = plan_run(config, source)
+    lines = overview(
+        config,
+        source,
+        probe_source,
+        plan,
+        sizes=source.sampled_sizes(),
+        splits=found_splits(config),
+        left_out_path=None if place is None else place.path / LEFT_OUT_FILE,
+    )
+    say("\n".join(lines))
     with (
         contextlib.nullcontext() if writes is None else writes.held(),
         named_lost_peers(strategy, lambda: how_to_continue(place and place.path)),
@@ -168,6 +221,8 @@ def pretrain_from_config(
         precision = choose_precision(config, strategy, place)
         config = dataclasses.replace(config, precision=precision.name)
         with strategy.scope():
+            if encoder is None and place is not None:
+                encoder = kept_network(place)
             model = _build(config, source, probe_source, encoder, plan, replicas)
         batches = Batches(config, source, model.views_of.plan, probe_source, replicas)
         run = PretrainingRun(
@@ -182,7 +237,10 @@ def pretrain_from_config(
             precision,
             stream,
         )
-        return run.execute(place, callbacks, command)
+        try:
+            return run.execute(place, callbacks, command)
+        finally:  # Also what an interrupted run has learned.
+            give_back(encoder, model.encoder)
 
 
 def _require_effective(config, workdir):

@@ -48,12 +48,15 @@ def load_projection_head(
     return head
 
 
-def load_probe(workdir: Workdir, encoder: Model) -> Layer:
+def load_probe(
+    workdir: Workdir, encoder: Model, checkpoint: Checkpoint | None = None
+) -> Layer:
     """Load the online probe of a run: features to the logits of its classes.
 
     Args:
       workdir: Workdir.
       encoder: keras.Model of the same run, for the number of features.
+      checkpoint: Checkpoint of the run; the newest complete one if None.
 
     Returns:
       keras.layers.Dense, built.
@@ -61,7 +64,7 @@ def load_probe(workdir: Workdir, encoder: Model) -> Layer:
     Raises:
       WorkdirError: no checkpoint, or the run had no online probe.
     """
-    checkpoint = inspect_path(workdir.path).checkpoint
+    checkpoint = checkpoint or inspect_path(workdir.path).checkpoint
     shapes = StoredVariables(checkpoint.prefix).shapes
     if _PROBE_KERNEL not in shapes:
         raise WorkdirError(

@@ -22,6 +22,7 @@ from simclr_tf.training.cost_report import EstimatedTime, cost_report
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.interruption import StopWhenSaved
+from simclr_tf.training.keras_files import keep_network
 from simclr_tf.training.knn_monitor import KnnMonitor
 from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.records import (
@@ -32,7 +33,11 @@ from simclr_tf.training.records import (
 from simclr_tf.training.saving import SaveCheckpoints
 from simclr_tf.training.step_clock import StepClock
 from simclr_tf.training.summary import write_summary
-from simclr_tf.training.warm_start import warm_start, write_warm_start
+from simclr_tf.training.warm_start import (
+    check_same_network,
+    warm_start,
+    write_warm_start,
+)
 from simclr_tf.training.workdir import (
     CHECKPOINTS,
     METRICS_FILE,
@@ -142,6 +147,9 @@ class PretrainingRun:
                     self.source.files,
                     self.precision.record(),
                 )
+                for line in workdir.follow_images(self.config):
+                    self.say(f"Images      {line}")
+                keep_network(workdir.path, self.model.encoder, self.say)
                 store.remove_unfinished()
                 write_left_out(workdir.path / LEFT_OUT_FILE, *self._sources())
                 if not replaces and not workdir.reads_as_before(self.source):
@@ -197,8 +205,6 @@ class PretrainingRun:
             image_shape=self.config.data.image_shape(self.source.channels),
             global_batch_size=self.config.global_batch_size,
             total_steps=self.plan.total_steps,
-            epoch_steps=self.plan.epoch_steps,
-            num_examples=self.source.num_examples,
         )
 
     def _open_store(self, workdir):
@@ -215,6 +221,7 @@ class PretrainingRun:
         """Load --init_from, unless the run continues from its own checkpoint."""
         if not self.config.init_from or (store is not None and store.paths()):
             return None
+        check_same_network(self.config.encoder, self.config.init_from)
         result = warm_start(self.model, self.config.init_from, self.config.init_parts)
         self.say(result.table())
         return result

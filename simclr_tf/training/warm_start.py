@@ -13,9 +13,10 @@ import math
 
 import tensorflow as tf
 
-from simclr_tf.errors import ConfigError, WorkdirError
+from simclr_tf.errors import ConfigError, WorkdirError, require
 from simclr_tf.files import write_atomically
 from simclr_tf.limits import read_json
+from simclr_tf.training.load import inspect_path
 from simclr_tf.training.stored_weights import (
     ENCODER,
     HEAD,
@@ -25,6 +26,8 @@ from simclr_tf.training.stored_weights import (
 from simclr_tf.training.workdir import WARM_START_FILE
 
 LOG = logging.getLogger("simclr_tf")
+# Options of encoders that change features and no variable.
+_WITHOUT_VARIABLES = ("input_normalization", "symmetric_max_pool")
 PARTS = {"encoder": (ENCODER,), "encoder_and_head": (ENCODER, HEAD)}
 
 OTHER_SHAPE = "the shape differs"
@@ -173,6 +176,31 @@ def warm_start(model, path, parts="encoder"):
             source.path,
         )
     return result
+
+
+def check_same_network(options, path, *, section="encoder"):
+    """Refuse weights of a network that differs where no variable shows it.
+
+    Args:
+      options: EncoderOptions of the network that takes the weights.
+      path: as in `inspect_path`.
+      section: str, of the options' flags.
+
+    Raises:
+      ConfigError: its images are scaled or its maps padded in another way.
+      DataError, WorkdirError: nothing loadable at the path.
+    """
+    source = inspect_path(path).config()
+    if source is None:
+        return
+    for name in _WITHOUT_VARIABLES:
+        here, there = (getattr(o, name, None) for o in (options, source.encoder))
+        require(
+            here == there or None in (here, there),
+            f"The network of --init_from has {name}={there}: use "
+            f"--{section}.{name}={there}.",
+            **{name: here},
+        )
 
 
 def write_warm_start(folder, result):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from simclr_tf import __version__
 from simclr_tf.array_types import StrPath
 from simclr_tf.config import from_dict
-from simclr_tf.config.schema import differences, to_dict
+from simclr_tf.config.schema import differences, flatten, to_dict
 from simclr_tf.data.left_out import LEFT_OUT_FILE
 from simclr_tf.data.pixels import PLAIN_FORMATS, READING
 from simclr_tf.errors import ConfigError, WorkdirError
@@ -47,6 +47,7 @@ WARM_START_FILE = "warm_start.json"
 # The images by name: the fingerprint in config.json shows that some have changed since,
 # the list shows which.
 IMAGE_LIST_FILE = "images.jsonl.gz"
+NETWORK_FILE = "network.json"  # The config of a user's Keras 3 network.
 _OWN_FILES = (
     LEFT_OUT_FILE,
     CONFIG_FILE,
@@ -54,8 +55,11 @@ _OWN_FILES = (
     SUMMARY_FILE,
     WARM_START_FILE,
     IMAGE_LIST_FILE,
+    NETWORK_FILE,
     _PROBE,
 )
+# Where the images are found; a run knows them by their fingerprint.
+_PLACES = ("data.source", "probe.data")
 _OF_DATA = ("num_examples", "channels", "fingerprint")
 
 
@@ -252,13 +256,14 @@ class Workdir:
     def _forget_untrained(self):
         """Remove what the start of a run leaves; `config.json` is overwritten."""
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
-        for name in (WARM_START_FILE, IMAGE_LIST_FILE):
+        for name in (WARM_START_FILE, IMAGE_LIST_FILE, NETWORK_FILE):
             (self.path / name).unlink(missing_ok=True)
 
     def _conflict(self, config, data, files):
         """Describe how the run that is here differs from another; None if it is it."""
         before = self.read()["data"]
-        changed = differences(self.config(), config, resuming=True)
+        former = self.config()
+        changed = changed_options(former, config)
         if changed:
             # Of another guest the name is enough: its options are others anyway.
             others = [n[: -len("name")] for n, _, _ in changed if n.endswith(".name")]
@@ -280,12 +285,18 @@ class Workdir:
                     ". This version takes more kinds of files than the one that began "
                     "the run: move those that it did not take out of the folder"
                 )
+            moved = former.data.source != config.data.source
             return (
-                f"The images of {config.data.source} have changed since the run in "
-                f"{self.path} began ({before['num_examples']} then, "
-                f"{data['num_examples']} now){what}. "
-                f"{_advice(self.config(), config)}Put them back, or use another "
-                "--workdir."
+                f"The images of {config.data.source} "
+                + (
+                    f"are not those of {former.data.source}, with which the run in "
+                    if moved
+                    else "have changed since the run in "
+                )
+                + f"{self.path} began ({before['num_examples']} then, "
+                f"{data['num_examples']} now){what}. {_advice(former, config)}"
+                + ("Give those" if moved else "Put them back")
+                + ", or use another --workdir."
             )
         if before.get("probe_fingerprint") != data.get("probe_fingerprint"):
             return (
@@ -294,6 +305,29 @@ class Workdir:
                 "--workdir."
             )
         return None
+
+    def follow_images(self, config: Config) -> list[str]:
+        """Keep the new place of images that are the same, and are found elsewhere.
+
+        Args:
+          config: Config of the run that continues here; its images were recognised.
+
+        Returns:
+          list of str, a line for each place that is another.
+        """
+        record, lines = self.read(), []
+        then, now = flatten(self.config()), flatten(config)
+        for name in _PLACES:
+            if then[name] != now[name]:
+                section, option = name.split(".")
+                record["config"][section][option] = now[name]
+                lines.append(
+                    f"the same images, found at {now[name]} (was {then[name]})"
+                )
+        if lines:
+            record["data"]["name"] = config.data.source
+            write_atomically(self.path / CONFIG_FILE, json.dumps(record, indent=1))
+        return lines
 
     def _check_writable(self):
         try:
@@ -308,6 +342,21 @@ class Workdir:
                 f"Cannot write to --workdir={self.path}: {error.strerror} "
                 f"({error.filename})."
             ) from error
+
+
+def changed_options(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
+    """List the options in which a run differs from one that it is to continue.
+
+    The places of the images are not among them: fingerprints tell the images.
+
+    Args:
+      old, new: Config.
+
+    Returns:
+      list of (dotted name, old value, new value).
+    """
+    found = differences(old, new, resuming=True)
+    return [row for row in found if row[0] not in _PLACES]
 
 
 def _advice(before, now):

@@ -57,8 +57,8 @@ def test_only_one_module_knows_of_lanes():
         name = path.relative_to(ROOT).as_posix()
         text = path.read_text(encoding="utf-8")
         knowing = [line for line in text.splitlines() if knows.search(line)]
-        if name == "simclr_tf/export/programs/make_keras3.py":  # Runs on its own.
-            knowing.remove("import keras")
+        if re.fullmatch(r"simclr_tf/export/programs/\w*keras3\w*\.py", name):
+            knowing.remove("import keras")  # Imported where Keras 3 is.
         assert name == "simclr_tf/_keras.py" or not knowing, (name, knowing)
 
 

@@ -66,9 +66,14 @@ def test_impossible_requests_for_labels_are_refused(labels, options):
         label_subset(labels, **options)
 
 
-def test_too_small_classes_are_named(labels):
-    with pytest.raises(DataError, match="Class 7 has only 4.*per_class=4"):
-        label_subset(labels, per_class=5)
+def test_of_too_small_classes_all_labels_are_taken(labels):
+    subset = label_subset(labels, per_class=5)
+    assert np.unique(labels[subset], return_counts=True)[1].tolist() == [5, 5, 5, 4]
+
+
+def test_more_labels_than_any_class_has_are_refused(labels):
+    with pytest.raises(DataError, match="No class has 201.*per_class=200"):
+        label_subset(labels, per_class=201)
 
 
 def test_unlabelled_data_are_refused():

@@ -201,3 +201,15 @@ def test_refusals():
             image_size_pixels=SIZE,
             strategy=tf.distribute.get_strategy(),
         )
+
+
+def test_a_probe_without_enough_labels_is_left_out_of_that_budget_alone(caplog):
+    protocol = a_protocol()
+    budgets = [LabelBudget(per_class=1), BUDGET]
+    found = protocol.measure(budgets, methods=["linear"])
+    assert [m.settings["budget"] for m in found] == ["4 a class"]
+    (reason,) = protocol.not_measured.items()
+    assert reason[0] == "linear probe (frozen), 1 a class"
+    assert "enough images to hold some out" in reason[1] and reason[1] in caplog.text
+    with pytest.raises(DataError, match="enough images to hold some out"):
+        a_protocol().measure(budgets[:1], methods=["linear"])

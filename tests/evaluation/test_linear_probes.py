@@ -231,7 +231,7 @@ def test_one_draw_has_no_deviation():
 
 def test_more_labels_than_a_class_has_are_refused():
     x, y = blobs(30)
-    with pytest.raises(DataError, match="only 10 labelled"):
+    with pytest.raises(DataError, match="No class has 11 labelled"):
         few_label_probe(x, y, x, y, per_class=11)
 
 

@@ -18,7 +18,7 @@ from simclr_tf.evaluation import (
     evaluate_features,
 )
 from simclr_tf.evaluation.logistic import L2_VALUES
-from simclr_tf.evaluation.protocols import check_labels
+from simclr_tf.evaluation.protocols import measurable
 
 CONFIG = EvaluateConfig(knn=KNNConfig(k=5), few=FewConfig(labels_per_class=3, draws=2))
 
@@ -207,14 +207,39 @@ def test_a_class_that_only_the_test_set_has_counts_as_missed():
 
 def test_labels_are_judged_without_features():
     labels = np.repeat([0, 1], 8)
-    check_labels(CONFIG, labels, labels)
+    assert measurable(CONFIG, labels, labels) == (CONFIG, {})
     for protocol, train, words in (
         ("knn", labels[:3], "`k` must be between 1 and"),
-        ("few", labels[:9], "Class 1 has only 1 labelled"),
+        ("few", [0, 0, 1, 1], "`labels_per_class` must be at most 2"),
         ("linear", [0, 1], "enough images to hold some out"),
         ("ridge", labels[:8], "at least two classes"),
         ("ridge", [-1, -1], "training set has no labels"),
     ):
         config = dataclasses.replace(CONFIG, protocols=(protocol,))
         with pytest.raises((ConfigError, DataError), match=words):
-            check_labels(config, np.array(train), labels)
+            measurable(config, np.array(train), labels)
+
+
+def test_default_protocols_with_too_few_labels_are_left_out_with_the_reason():
+    labels = np.repeat([0, 1], [8, 3])
+    left, reasons = measurable(EvaluateConfig(), labels, labels)
+    assert left.protocols == ("linear",)
+    assert "number of training images (11)" in reasons["knn"]
+    assert "must be at most 8" in reasons["few"]
+    ten_and_three = np.repeat([0, 1], [10, 3])
+    assert measurable(EvaluateConfig(), ten_and_three, labels)[0].protocols == (
+        "linear",
+        "few",
+    )
+
+
+def test_a_class_with_few_labels_gives_all_of_them():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [9, 9, 2])
+    x = rng.normal(size=(20, 4)) + 9 * np.eye(4)[labels]
+    config = dataclasses.replace(
+        CONFIG, protocols=("few",), few=FewConfig(labels_per_class=5, draws=2)
+    )
+    (few,) = evaluate_features("toy", (x, labels), (x, labels), config)
+    assert few.num_train_labels == 5 + 5 + 2
+    assert few.settings["classes_with_fewer"] == 1

@@ -184,3 +184,12 @@ def test_foreign_encoder_has_the_features_as_its_only_output():
     module = ReusableModule(plain_copy(network()))
     assert module.outputs == {"default": (None, 4)}
     assert module.image_shape == (None, None, 3)
+
+
+def test_an_input_of_any_name_and_a_fixed_size_are_copied_at_any_size():
+    pixels = keras.Input((8, 8, 3), name="pixels")
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(pixels))
+    encoder = randomize(keras.Model(pixels, x))
+    copy = plain_copy(encoder)
+    assert copy.input_shape == (None, None, None, 3)
+    assert_same_weights(copy, encoder)

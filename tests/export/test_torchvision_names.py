@@ -1,4 +1,4 @@
-"""Encoders in torchvision's names, held against torchvision's network in tf.nn."""
+"""Encoders in torchvision's names, held against torchvision's network in NumPy."""
 
 import json
 
@@ -11,7 +11,8 @@ from simclr_tf.export.conversion.networks import Networks, config_of_architectur
 from simclr_tf.export.conversion.torchvision import pytorch_loading_lines
 from tests.models.conftest import randomize
 from tests.oracles import google_checkpoints as files
-from tests.oracles.google_networks import Network, torchvision_features
+from tests.oracles.google_networks import Network
+from tests.oracles.torchvision_networks import torchvision_features
 
 
 def source_of(**options):
@@ -134,6 +135,11 @@ def test_what_torchvision_has_not_is_refused_and_nothing_written(
             ],
         ),
         (
+            {"depth": 101, "bottleneck_width": 2.0, "symmetric_max_pool": True},
+            ["resnet101(width_per_group=128)"],
+        ),
+        ({"depth": 18, "identity_shortcuts": True}, ["resnet18()"]),
+        (
             {"depth": 50, "stem": "small", "channels": 1},
             ["conv1 = torch.nn.Conv2d(1, 64, 3, 2, 1, bias=False)"],
         ),
@@ -144,4 +150,9 @@ def test_loading_lines_change_torchvisions_network_where_it_differs(options, lin
     compile(text, "loading", "exec")
     for line in lines:
         assert line in text
-    assert ("downsample" in text) == (options["depth"] < 50)
+    is_shallow = options["depth"] < 50
+    assert ("downsample" in text) == (
+        is_shallow and not options.get("identity_shortcuts", False)
+    )
+    if options.get("symmetric_max_pool"):
+        assert "maxpool" not in text

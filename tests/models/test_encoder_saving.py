@@ -9,7 +9,7 @@ import pytest
 
 from simclr_tf._keras import keras
 from simclr_tf.models.conv_norm import ConvNorm
-from simclr_tf.models.resnet import bottleneck_block
+from simclr_tf.models.resnet_parts import bottleneck_block
 from tests.models.conftest import randomize
 
 

@@ -15,7 +15,8 @@ from simclr_tf.models import (
     with_endpoints,
 )
 from simclr_tf.models.conv_norm import ConvNorm
-from simclr_tf.models.resnet import ENDPOINTS, bottleneck_block
+from simclr_tf.models.resnet import ENDPOINTS
+from simclr_tf.models.resnet_parts import bottleneck_block
 from tests.models.conftest import randomize
 
 

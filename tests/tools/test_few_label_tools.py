@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from simclr_tf._keras import keras
+from simclr_tf._keras import ADDONS_LANE, keras, keras3
 from simclr_tf.commands.finetune import earlier_rows
 from simclr_tf.evaluation import read_results
 from simclr_tf.evaluation.run_log import RunLog
@@ -97,6 +97,13 @@ def test_finetune_writes_numbers_table_plot_and_classifiers(places, capsys):
     assert network.input_shape == (None, None, None, 1)
     record = classifier_record(run / "classifiers" / "4_a_class" / "classifier.keras")
     assert record == ClassifierRecord(("dim", "bright é"), 8)
+    images = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
+    for_keras3 = run / "classifiers" / "4_a_class" / "classifier_keras3.keras"
+    assert for_keras3.is_file() != ADDONS_LANE
+    if not ADDONS_LANE:
+        twin = keras3().models.load_model(for_keras3)
+        np.testing.assert_allclose(twin(images), network(images), atol=1e-5)
+        assert classifier_record(for_keras3) == record
 
 
 def test_a_second_budget_joins_the_table_and_the_same_one_replaces_its_row(

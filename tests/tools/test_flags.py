@@ -6,11 +6,13 @@ import pathlib
 import re
 
 import pytest
+from PIL import Image
 
 from simclr_tf.config import Config, from_dict
 from simclr_tf.config.moved import MOVED, MOVED_OF_VERB
 from simclr_tf.config.presets import get_preset
 from simclr_tf.config.schema import override, to_dict
+from simclr_tf.data import preset_choice
 from simclr_tf.errors import SimCLRError
 from simclr_tf.tools import ablate, command_line, config_flags, distill, pretrain
 from tests.architecture.test_readme import FLAGS, TOOLS
@@ -155,6 +157,31 @@ def test_a_new_workdir_begins_with_the_default_preset(tmp_path):
     for workdir in (tmp_path / "new", tmp_path):
         found = given("pretrain", f"--workdir={workdir}")
         assert pretrain.options_of(found) == (get_preset("demo"), None)
+
+
+def test_a_folder_without_a_preset_chooses_one_and_the_run_keeps_it(
+    tmp_path, monkeypatch
+):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (80, 60)).save(folder / f"{number}.png")
+    flags = ["pretrain", f"--data=folder:{folder}", f"--workdir={tmp_path}"]
+    monkeypatch.setattr(preset_choice, "count_accelerators", lambda: 0)
+    config, line = pretrain.options_of(given(*flags, "--epochs=7"))
+    size = config.data.image_size_pixels
+    assert (config.preset, size, config.epochs) == ("photos_small", 60, 7)
+    assert line.startswith("Preset      photos_small, chosen for images of 60 x 80")
+    sized, _ = pretrain.options_of(given(*flags, "--image_size_pixels=30x40"))
+    assert sized.data.image_size_pixels == (30, 40)
+    named, line = pretrain.options_of(given(*flags, "--preset=demo"))
+    assert (named.preset, named.data.image_size_pixels, line) == ("demo", 32, None)
+    # Later, on a machine with GPUs and with larger images, the run is what it was.
+    (tmp_path / "config.json").write_text(json.dumps({"config": to_dict(config)}))
+    Image.new("RGB", (800, 600)).save(folder / "0.png")
+    monkeypatch.setattr(preset_choice, "count_accelerators", lambda: 8)
+    again, line = pretrain.options_of(given(*flags))
+    assert again == config and "preset photos_small" in line
 
 
 def test_a_study_is_continued_with_the_options_of_its_study_json(tmp_path, capsys):

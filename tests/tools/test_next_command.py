@@ -33,7 +33,11 @@ def pictures(folder, classes):
 
 def following(capsys):
     """The arguments of the command on the last line of the screen."""
-    line = capsys.readouterr().out.strip().splitlines()[-1]
+    return next_command(capsys.readouterr().out)
+
+
+def next_command(told):
+    line = told.strip().splitlines()[-1]
     assert line.startswith("Done: ") and ". Next: simclr-tf " in line
     return shlex.split(line.partition(". Next: simclr-tf ")[2])
 
@@ -55,8 +59,19 @@ def test_a_labelled_folder_leads_from_pretrain_to_evaluate_and_on(
     encoder = following(capsys)
     assert encoder[0] == "export" and encoder[1] == "--workdir=runs/it's mine"
     assert command_line.main([*command, *small, "--methods=fine_tune"]) == 0
-    classifier = following(capsys)
-    assert classifier[2] == "--classifier=runs/it's mine/classifiers/50_percent"
+    told = capsys.readouterr().out
+    predict = next_command(told)
+    assert predict[:3] == [
+        "predict",
+        "--classifier=runs/it's mine/classifiers/50_percent",
+        "--data=folder:my pictures",
+    ]
+    (line,) = [line for line in told.splitlines() if line.startswith("To export it: ")]
+    classifier = shlex.split(line.partition("simclr-tf ")[2])
+    assert classifier[2] == predict[1]
+    assert command_line.main(predict) == 0
+    told = capsys.readouterr().out
+    assert " % of 32 labelled images" in told and "Done: predictions.csv" in told
     assert command_line.main(classifier) == 0
     assert following(capsys)[0] == "zoo"
     assert command_line.main(encoder) == 0
@@ -93,12 +108,14 @@ def test_the_verbs_are_listed_in_the_order_of_the_work(capsys):
     assert command_line.main(["help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     verbs = [line.split()[0] for line in lines if line.startswith("  ")]
-    assert verbs[:7] == [
+    assert verbs[:9] == [
         "pretrain",
         "evaluate",
+        "embed",
         "finetune",
         "transfer",
         "distill",
+        "predict",
         "export",
         "report",
     ]

@@ -1,6 +1,7 @@
 """A checkpoint is whole or not there."""
 
 import json
+import shutil
 import textwrap
 
 import numpy as np
@@ -10,7 +11,12 @@ import tensorflow as tf
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override, to_dict
 from simclr_tf.errors import WorkdirError
-from simclr_tf.training.checkpoints import MANIFEST, CheckpointStore
+from simclr_tf.training import checkpoints
+from simclr_tf.training.checkpoints import (
+    MANIFEST,
+    CheckpointStore,
+    DeletedCheckpointError,
+)
 from simclr_tf.training.continuation import config_hash, find_start
 from tests import fresh_process
 
@@ -27,6 +33,33 @@ def test_a_checkpoint_gives_back_what_was_saved(tmp_path):
     latest.restore(model=fresh)
     assert latest.step == 7 and latest.manifest["note"] == "x"
     np.testing.assert_array_equal(fresh.weight, [3.0] * 50)
+
+
+def test_a_checkpoint_deleted_while_it_is_checked_is_passed_over(
+    tmp_path, monkeypatch, caplog
+):
+    store = CheckpointStore(tmp_path)
+    store.save(5, model=a_model(5))
+    first_damage, left = checkpoints._first_damage, [1]
+
+    def slow(folder, manifest):
+        if left:
+            left.pop()
+            shutil.rmtree(folder)
+            store.save(10, model=a_model(10))
+        return first_damage(folder, manifest)
+
+    monkeypatch.setattr(checkpoints, "_first_damage", slow)
+    assert store.latest().step == 10 and not caplog.records
+
+
+def test_a_deleted_checkpoint_is_called_so(tmp_path):
+    found = CheckpointStore(tmp_path).save(5, model=a_model(5))
+    shutil.rmtree(found.path)
+    with pytest.raises(DeletedCheckpointError, match="checkpoint.keep"):
+        found.restore(model=a_model(0))
+    with pytest.raises(DeletedCheckpointError, match="step-00000005 was deleted"):
+        checkpoints.open_checkpoint(found.path)
 
 
 def test_only_the_newest_are_kept(tmp_path):

@@ -74,6 +74,6 @@ def test_a_damaged_record_is_refused_in_one_line(content, tmp_path):
     path = tmp_path / "classifier.keras"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(RECORD_MEMBER, content)
-    with pytest.raises(DataError, match="simclr_tf.json is damaged") as caught:
+    with pytest.raises(DataError, match="record of classes is damaged") as caught:
         classifier_record(path)
     assert "\n" not in str(caught.value)

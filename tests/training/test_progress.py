@@ -88,14 +88,11 @@ def test_the_cost_report_states_the_counts_it_can_be_checked_by():
     sizes = {
         "image_shape": (32, 32, 3),
         "total_steps": 97_000,
-        "epoch_steps": 97,
-        "num_examples": 50_000,
     }
     report = cost_report.cost_report(model, global_batch_size=512, **sizes)
     # ResNet-18 with the CIFAR stem: 11.17 M parameters, 0.56 G multiply-adds.
     assert "11.2 M encoder" in report
     assert "1.12 GFLOP an image forward" in report
-    assert "97,000 steps" in report
     assert "4.0 MiB of logits" in report  # 4 blocks of 512 x 512 float32.
     report = cost_report.cost_report(model, global_batch_size=4096, **sizes)
     assert "8.0 MiB of logits at a time: 256 of 8,192 anchors" in report

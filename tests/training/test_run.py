@@ -12,6 +12,7 @@ from PIL import Image
 
 from simclr_tf import load_encoder, pretrain
 from simclr_tf._keras import keras
+from simclr_tf.config import Config, DataConfig
 from simclr_tf.data import batch_ids, open_source
 from simclr_tf.errors import NonFiniteError, SimCLRError, WorkdirError
 from simclr_tf.training.checkpoints import CheckpointStore
@@ -187,6 +188,36 @@ def test_images_that_changed_are_refused(tmp_path):
     run(images(), tmp_path / "run", epochs=1)
     with pytest.raises(WorkdirError, match="have changed"):
         run(images(seed=1), tmp_path / "run", epochs=1)
+
+
+def test_images_that_were_moved_are_recognised_and_their_place_is_kept(tmp_path):
+    np.savez(tmp_path / "here.npz", x_train=images())
+    np.savez(tmp_path / "others.npz", x_train=images(seed=1))
+    run(f"npz:{tmp_path}/here.npz", tmp_path / "run", epochs=1)
+    (tmp_path / "here.npz").rename(tmp_path / "there.npz")
+    lines = []
+    run(f"npz:{tmp_path}/there.npz", tmp_path / "run", epochs=1, say=lines.append)
+    moved = f"found at npz:{tmp_path}/there.npz (was npz:{tmp_path}/here.npz)"
+    assert sum(moved in line for line in lines) == 1
+    assert "nothing is left to do" in "".join(lines)
+    record = Workdir(tmp_path / "run").read()
+    assert record["config"]["data"]["source"] == f"npz:{tmp_path}/there.npz"
+    with pytest.raises(WorkdirError, match="others.npz are not those of .*there.npz"):
+        run(f"npz:{tmp_path}/others.npz", tmp_path / "run", epochs=1)
+
+
+def test_a_slice_of_another_meaning_is_refused_with_the_flag_that_continues(tmp_path):
+    old, new = (
+        Config(data=DataConfig(split="train[:50%]", slices=slices))
+        for slices in ("in_order", "stratified")
+    )
+    data = {"num_examples": 8, "channels": 3, "fingerprint": "1"}
+    place = Workdir(tmp_path / "run")
+    place.claim(old, data, "x")
+    (place.path / "SUMMARY.md").touch()
+    with pytest.raises(WorkdirError, match="had --data.slices=in_order: give that"):
+        place.claim(new, {**data, "fingerprint": "2"}, "x")
+    place.claim(new, data, "x")
 
 
 def test_neither_the_images_nor_the_model_of_a_run_stay_in_memory():

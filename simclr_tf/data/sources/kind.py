@@ -25,6 +25,7 @@ class SourceKind:
       labels: str, the origin of the labels.
       may_hold_out: bool, whether a test split is often missing. Evaluation then tests
         on training images that are held out from its probes.
+      has_own_slices: bool, whether `open` cuts slices by a rule of its own, not `cut`.
       packages: dict of str to str, modules that `open` imports and their names for pip.
       licences: dict of str to str: targets whose licence is known, and the licence.
     """
@@ -33,6 +34,7 @@ class SourceKind:
     splits = "train"
     labels = "none"
     may_hold_out = False
+    has_own_slices = False
     packages = {}
     licences = {}
 

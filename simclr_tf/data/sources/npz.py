@@ -46,8 +46,9 @@ class Npz(SourceKind):
             raise DataError(f"No such file. {received_text(data=name)}")
         part, bounds = parse_split(request.split)
         try:
-            images, labels, classes = _read_arrays(path, part, name)
-            labels = None if request.labelled is False else labels
+            images, details = _read_arrays(
+                path, part, name, with_labels=request.labelled is not False
+            )
         except DataError:
             raise
         except Exception as error:  # Whatever NumPy and zipfile do with damage.
@@ -56,7 +57,7 @@ class Npz(SourceKind):
                 f"{_reason(error)}. " + received_text(data=name)
             ) from error
         source = ArraySource(
-            name, images, labels, classes=classes, channels=request.channels, split=part
+            name, images, channels=request.channels, split=part, **details
         )
         return cut(source, bounds, request)
 
@@ -67,7 +68,7 @@ def _reason(error):
     return "" if "allow_pickle" in text else f" ({text})"
 
 
-def _read_arrays(path, part, name):
+def _read_arrays(path, part, name, *, with_labels):
     if not zipfile.is_zipfile(path):
         if part != "train":
             raise DataError(
@@ -76,7 +77,7 @@ def _read_arrays(path, part, name):
             )
         with open(path, "rb") as stream:
             check_claim(stream, os.path.getsize(path), f"`{name}`")
-        return np.load(path, mmap_mode="r", allow_pickle=False), None, None
+        return np.load(path, mmap_mode="r", allow_pickle=False), {}
     with np.load(path, allow_pickle=False) as archive:
         members = archive.zip.namelist()
         present = sorted(m.removesuffix(".npy") for m in members if m.endswith(".npy"))
@@ -86,13 +87,32 @@ def _read_arrays(path, part, name):
                 f"`{name}` has no array `{key}` for split `{part}`; save it with "
                 f"`numpy.savez(path, {key}=images)`. " + received_text(keys=present)
             )
-        for used in {key, f"y_{part}", "classes"} & set(present):
+        # The labels of all splits are numbered together.
+        splits = [m[2:] for m in present if m.startswith("x_")]
+        beside = [f"y_{split}" for split in splits if f"y_{split}" in present]
+        beside = beside if with_labels else []
+        for used in {key, "classes", *beside} & set(present):
             _check_member(archive.zip, f"{used}.npy", name)
         images = mapped_member(path, f"{key}.npy")
         images = archive[key] if images is None else images
-        labels = archive[f"y_{part}"] if f"y_{part}" in present else None
-        classes = archive["classes"] if "classes" in present else None
-    return images, labels, classes
+        labels = {member: _labels(archive, member, name) for member in beside}
+        details = {"beside": [labels[m] for m in beside if m != f"y_{part}"]}
+        details["classes"] = archive["classes"] if "classes" in present else None
+        details["labels"] = labels.get(f"y_{part}")
+    return images, details
+
+
+def _labels(archive, member, name):
+    try:
+        return archive[member]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise DataError(
+            f"`{member}` of `{name}` holds Python objects, which are not read. Save it "
+            f"as names, `numpy.savez(path, {member}=labels.astype(str), ...)`, or as "
+            "numbers. " + received_text(data=name)
+        ) from error
 
 
 def _check_member(archive, member, name):

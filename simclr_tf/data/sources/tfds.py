@@ -97,6 +97,7 @@ class TFDS(SourceKind):
     }
     splits = "those of the set, also `train+test`"
     labels = "its class label"
+    has_own_slices = True
     packages = {"tensorflow_datasets": "tensorflow-datasets"}
     licences = {"fashion_mnist": FASHION_MNIST_LICENCE}
 

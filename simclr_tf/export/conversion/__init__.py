@@ -6,6 +6,7 @@ from simclr_tf.export.conversion.converted_run import write_workdir
 from simclr_tf.export.conversion.google_tf1 import read_google_tf1
 from simclr_tf.export.conversion.google_tf2 import read_google_tf2
 from simclr_tf.export.conversion.own_run import read_own_run
+from simclr_tf.export.conversion.state_dicts import read_torch
 from simclr_tf.export.conversion.torchvision import write_torchvision
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "read_google_tf1",
     "read_google_tf2",
     "read_own_run",
+    "read_torch",
     "write_torchvision",
     "write_workdir",
 ]

@@ -6,7 +6,7 @@ import dataclasses
 
 from simclr_tf.errors import received_text
 from simclr_tf.export.conversion.account import ConversionError
-from simclr_tf.models.resnet import DEPTHS
+from simclr_tf.models.resnet import DEPTHS, torchvision_words
 from simclr_tf.models.selective_kernel import MIN_SELECTIVE_FEATURES
 
 PAPER_SK_RATIO = 0.0625
@@ -28,6 +28,8 @@ class Architecture:
       sk_ratio, se_ratio: float, 0 for none.
       stem: "imagenet", "cifar" or "small".
       channels: int, of the images.
+      input_normalization, symmetric_max_pool, identity_shortcuts, bottleneck_width: as
+        in `simclr_tf.models.resnet`.
       head_layers: int, layers of the projection head; 0 for no head.
       head_hidden: int or None, width of its hidden layers.
       head_out: int or None, width of the projections.
@@ -41,6 +43,10 @@ class Architecture:
     se_ratio: float = 0.0
     stem: str = "imagenet"
     channels: int = 3
+    input_normalization: str = "none"
+    symmetric_max_pool: bool = False
+    identity_shortcuts: bool = False
+    bottleneck_width: float = 1.0
     head_layers: int = 0
     head_hidden: int | None = None
     head_out: int | None = None
@@ -60,7 +66,7 @@ supervised head of 10 classes'
             parts.append(f"selective kernels {self.sk_ratio:g}")
         if self.se_ratio:
             parts.append(f"squeeze-and-excitation {self.se_ratio:g}")
-        parts.append(f"stem {self.stem}")
+        parts += [f"stem {self.stem}", *torchvision_words(self)]
         if self.head_layers:
             hidden = f"{self.head_hidden}, " if self.head_layers > 1 else ""
             parts.append(
@@ -92,7 +98,7 @@ class Layer:
     role: str
 
 
-def encoder_layers(depth, *, sk, se, three_stem_convs):
+def encoder_layers(depth, *, sk, se, three_stem_convs, identity_shortcuts=False):
     """Return the encoder's layers in the order in which the reference creates them.
 
     The shortcut of a block comes before its branch.
@@ -101,6 +107,7 @@ def encoder_layers(depth, *, sk, se, three_stem_convs):
       depth: int.
       sk, se: bool, selective kernels (or ResNet-D) and squeeze-and-excitation.
       three_stem_convs: bool, the stem of ResNet-D.
+      identity_shortcuts: bool, no shortcut with variables in the first group.
 
     Returns:
       list of Layer.
@@ -137,6 +144,7 @@ def encoder_layers(depth, *, sk, se, three_stem_convs):
     for group, count in enumerate(blocks, start=1):
         for block in range(1, count + 1):
             shortcut = ("shortcut_conv", "shortcut_bn") if block == 1 else ()
+            shortcut = () if identity_shortcuts and group == 1 else shortcut
             gate = ("se_reduce", "se_expand") if se else ()
             layers += [
                 Layer(

@@ -10,6 +10,10 @@ from simclr_tf.training.assembly import build_encoder, build_projection_head
 
 PROBE = "probe"
 PROBE_WEIGHTS = ("kernel", "bias")
+_OF_ENCODER = (
+    *("sk_ratio", "se_ratio", "stem", "input_normalization", "symmetric_max_pool"),
+    *("identity_shortcuts", "bottleneck_width"),
+)
 _IMAGE_SIZES = {"imagenet": 224, "cifar": 32, "small": 32}
 
 
@@ -37,10 +41,7 @@ def config_of_architecture(architecture, *, data="unknown", image_size_pixels=No
     return override(
         Config(),
         {
-            "encoder": {
-                name: getattr(architecture, name)
-                for name in ("sk_ratio", "se_ratio", "stem")
-            }
+            "encoder": {name: getattr(architecture, name) for name in _OF_ENCODER}
             | {
                 "name": f"resnet{architecture.depth}",
                 "width_multiplier": float(architecture.width_multiplier),
@@ -109,6 +110,7 @@ def named_variables(encoder, architecture):
         sk=resnet_d,
         se=architecture.se_ratio > 0,
         three_stem_convs=resnet_d and architecture.stem == "imagenet",
+        identity_shortcuts=architecture.identity_shortcuts,
     )
     return {
         f"encoder/{layer.name}/{weight}": getattr(encoder.get_layer(layer.name), weight)

@@ -44,6 +44,10 @@ def read_own_run(path: StrPath) -> SourceModel:
         se_ratio=options.se_ratio,
         stem=options.stem,
         channels=encoder.input_shape[-1],
+        input_normalization=options.input_normalization,
+        symmetric_max_pool=options.symmetric_max_pool,
+        identity_shortcuts=options.identity_shortcuts,
+        bottleneck_width=options.bottleneck_width,
     )
     variables = named_variables(encoder, architecture)
     names = {name: name.removeprefix("encoder/") for name in variables}

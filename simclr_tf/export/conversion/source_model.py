@@ -102,7 +102,8 @@ def _read(stored, name):
     dtype = stored.dtypes[name]
     if dtype != tf.float32:
         raise ConversionError(
-            f"{name} of the source is {dtype.name}; only float32 is converted."
+            f"{name} of the source is {dtype.name}; only float32 is converted, and of "
+            "PyTorch's files float16 and bfloat16."
         )
     return stored.read(name)
 

@@ -21,6 +21,7 @@ from simclr_tf.export.conversion.architecture import WEIGHTS, encoder_layers
 from simclr_tf.export.conversion.converted_run import JSON_FILE, MARKDOWN_FILE
 from simclr_tf.export.publication import new_folder
 from simclr_tf.models.resnet import DEPTHS
+from simclr_tf.models.resnet_parts import NORMALIZATIONS
 
 if TYPE_CHECKING:
     from simclr_tf.export.conversion.account import SourceModel
@@ -78,8 +79,7 @@ def write_torchvision(source: SourceModel, output: StrPath) -> dict[str, Array]:
         "```python\n" + pytorch_loading_lines(architecture) + "\n```",
         *pytorch_differences(architecture),
         "Kernels are transposed from [height, width, in, out] to [out, in, "
-        "height, width]; nothing else is changed. Images are in [0, 1]: there is "
-        "no normalization by mean and standard deviation.",
+        "height, width]; nothing else is changed. " + _input_words(architecture),
     ]
     with new_folder(output) as folder:
         with (folder / STATE_FILE).open("wb") as file:
@@ -109,22 +109,43 @@ def state_dict(source):
       ConfigError: torchvision has no such network.
     """
     check_in_torchvision(source.architecture)
-    layers = encoder_layers(
-        source.architecture.depth, sk=False, se=False, three_stem_convs=False
-    )
-    state, names = {}, {}
-    for layer in layers:
-        there = torchvision_layer(layer.name)
-        for weight in WEIGHTS[layer.kind]:
-            here = f"encoder/{layer.name}/{weight}"
-            value = source.variables[here].numpy()
-            if weight == "kernel":
-                value = value.transpose(3, 2, 0, 1)
-            names[here] = f"{there}.{_NORM.get(weight, 'weight')}"
-            state[names[here]] = np.ascontiguousarray(value)
-        if layer.kind == "norm":
-            state[f"{there}.num_batches_tracked"] = np.array(0, np.int64)
+    names = torchvision_names(source.architecture)
+    state = {}
+    for here, there in names.items():
+        value = source.variables[here].numpy()
+        if value.ndim == 4:
+            value = value.transpose(3, 2, 0, 1)
+        state[there] = np.ascontiguousarray(value)
+        if here.endswith("/moving_variance"):
+            layer = there.removesuffix(_NORM["moving_variance"])
+            state[f"{layer}num_batches_tracked"] = np.array(0, np.int64)
     return state, names
+
+
+def torchvision_names(architecture):
+    """Map our names of the encoder's variables to torchvision's, in their order.
+
+    Args:
+      architecture: Architecture without selective kernels, squeeze-and-excitation and
+        the stem of ResNet-D.
+
+    Returns:
+      dict of str to str, "encoder/initial_bn/gamma" to "bn1.weight".
+    """
+    layers = encoder_layers(
+        architecture.depth,
+        sk=False,
+        se=False,
+        three_stem_convs=False,
+        identity_shortcuts=architecture.identity_shortcuts,
+    )
+    return {
+        f"encoder/{layer.name}/{weight}": (
+            f"{torchvision_layer(layer.name)}.{_NORM.get(weight, 'weight')}"
+        )
+        for layer in layers
+        for weight in WEIGHTS[layer.kind]
+    }
 
 
 def torchvision_layer(name):
@@ -170,16 +191,46 @@ def check_in_torchvision(architecture):
         rule.format("other widths (its wide ResNets widen the 3x3 convolutions alone)"),
         width_multiplier=architecture.width_multiplier,
     )
+    require(
+        _width_per_group(architecture) == 64 * architecture.bottleneck_width,
+        rule.format("such widths inside bottlenecks (64 times it is a whole number)"),
+        bottleneck_width=architecture.bottleneck_width,
+    )
+
+
+def _width_per_group(architecture):
+    return int(64 * architecture.bottleneck_width)
+
+
+def _has_first_shortcut(architecture):
+    """Tell whether `layer1.0` has a convolution that torchvision's has not."""
+    is_basic = DEPTHS[architecture.depth][0] == "basic"
+    return is_basic and not architecture.identity_shortcuts
+
+
+def _input_words(architecture):
+    if architecture.input_normalization == "none":
+        return (
+            "Images are in [0, 1]: there is no normalization by mean and standard "
+            "deviation."
+        )
+    mean, deviation = NORMALIZATIONS[architecture.input_normalization]
+    return (
+        "This network normalizes images in [0, 1] itself; torchvision's does not: "
+        f"`torchvision.transforms.Normalize({list(mean)}, {list(deviation)})`."
+    )
 
 
 def pytorch_differences(architecture):
     """Describe the differences to torchvision's network, in paragraphs."""
     found = []
-    if DEPTHS[architecture.depth][0] == "basic":
+    if _has_first_shortcut(architecture):
         found.append(
             "torchvision has the identity as the shortcut of `layer1.0`; this network "
             "has a convolution there, which the lines above put in."
         )
+    if architecture.symmetric_max_pool:
+        return found
     if architecture.stem == "imagenet":
         found.append(
             "The max pool of this network pads at the end only where the image's half "
@@ -199,7 +250,10 @@ def pytorch_differences(architecture):
 def pytorch_loading_lines(architecture):
     """Return the Python lines that load state_dict.npz into torchvision's network."""
     depth = architecture.depth
-    model = f"torchvision.models.resnet{depth}()"
+    width = ""
+    if architecture.bottleneck_width != 1:
+        width = f"width_per_group={_width_per_group(architecture)}"
+    model = f"torchvision.models.resnet{depth}({width})"
     if depth in (
         10,
         200,
@@ -208,7 +262,7 @@ def pytorch_loading_lines(architecture):
         block = {"basic": "BasicBlock", "bottleneck": "Bottleneck"}[kind]
         model = (
             f"torchvision.models.ResNet(torchvision.models.resnet.{block}, "
-            f"{list(blocks)})"
+            f"{list(blocks)}{', ' * bool(width)}{width})"
         )
     lines = [
         "import numpy as np, torch, torchvision",
@@ -216,7 +270,8 @@ def pytorch_loading_lines(architecture):
         "model.fc = torch.nn.Identity()",
     ]
     if architecture.stem == "imagenet":
-        lines.append("model.maxpool = torch.nn.MaxPool2d(3, 2, ceil_mode=True)")
+        if not architecture.symmetric_max_pool:
+            lines.append("model.maxpool = torch.nn.MaxPool2d(3, 2, ceil_mode=True)")
     else:
         lines.append("model.maxpool = torch.nn.Identity()")
     kernel, stride = {"imagenet": (7, 2), "cifar": (3, 1), "small": (3, 2)}[
@@ -227,7 +282,7 @@ def pytorch_loading_lines(architecture):
             f"model.conv1 = torch.nn.Conv2d({architecture.channels}, 64, {kernel}, "
             f"{stride}, {(kernel - 1) // 2}, bias=False)"
         )
-    if DEPTHS[depth][0] == "basic":
+    if _has_first_shortcut(architecture):
         lines.append(
             "model.layer1[0].downsample = torch.nn.Sequential(torch.nn.Conv2d("
             "64, 64, 1, bias=False), torch.nn.BatchNorm2d(64))"

@@ -1,0 +1,121 @@
+"""The sizes in which the images of a data set are stored, from a few of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import statistics
+from typing import Any
+
+from simclr_tf.data.opening import kind_of, open_source
+from simclr_tf.data.pillow_images import shown_size, suffixes
+from simclr_tf.errors import SimCLRError
+from simclr_tf.lazy import tf
+
+_SAMPLE, _MOST_FILES = 64, 20_000
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredSizes:
+    """Sizes of some images of a data set.
+
+    Attributes:
+      sizes: tuple of (height, width), one an image that was looked at.
+      is_grey: bool, whether none of them has colours.
+    """
+
+    sizes: tuple[tuple[int, int], ...]
+    is_grey: bool
+
+    @property
+    def shorter(self) -> int:
+        """int, the median of the shorter sides."""
+        return int(statistics.median(min(size) for size in self.sizes))
+
+    def text(self) -> str:
+        """Describe them: `32 x 32 pixels`, or the median of several sizes.
+
+        Example:
+          >>> StoredSizes(((384, 512), (100, 90), (400, 600)), False).text()
+          'about 384 x 512 pixels (the median of 3)'
+        """
+        if len(set(self.sizes)) == 1:
+            return "{} x {} pixels".format(*self.sizes[0])
+        height, width = (
+            int(statistics.median(side)) for side in zip(*self.sizes, strict=True)
+        )
+        number = len(self.sizes)
+        return f"about {height} x {width} pixels (the median of {number})"
+
+
+def stored_sizes(
+    spec: Any, *, split: str = "train", data_dir: str | None = None
+) -> StoredSizes | None:
+    """Find the sizes of a few images of a data set.
+
+    Of image files in a folder only the headers are read.
+
+    Args:
+      spec: as for `open_source`.
+      split, data_dir: as for `open_source`.
+
+    Returns:
+      StoredSizes; None where they cannot be found. Opening the data set then tells why.
+
+    Example:
+      >>> stored_sizes("embedded:freedoom_12")
+      StoredSizes(sizes=((32, 32),), is_grey=False)
+    """
+    try:
+        if isinstance(spec, str) and spec.startswith("folder:"):
+            return _sizes_of_files(os.path.expanduser(kind_of(spec)[1]))
+        if isinstance(spec, tf.data.Dataset):
+            return None
+        source = open_source(
+            spec, split=split, data_dir=data_dir, labelled=False, memory_limit_bytes=0
+        )
+        shape = getattr(source, "image_shape", None)
+        if shape is not None:
+            return StoredSizes((shape[:2],), shape[2] == 1)
+        return _sizes_of_examples(source)
+    except (SimCLRError, OSError, tf.errors.OpError):
+        return None
+
+
+def _sizes_of_files(folder):
+    """Read the headers of some files, from all parts of a folder."""
+    paths, seen = [], set()
+    for inside, folders, names in os.walk(folder, followlinks=True):
+        identity = os.stat(inside)[1:3]  # Links may lead in a circle.
+        if identity in seen:
+            folders.clear()
+            continue
+        seen.add(identity)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths += [
+            os.path.join(inside, name)
+            for name in sorted(names)
+            if os.path.splitext(name)[1].lower() in suffixes() and name[0] != "."
+        ]
+        if len(paths) > _MOST_FILES:
+            break
+    found = [shown_size(path) for path in _spread(paths)]
+    found = [size for size in found if size is not None]
+    return _as_sizes([size for size, _ in found], [grey for _, grey in found])
+
+
+def _sizes_of_examples(source: Any) -> StoredSizes | None:
+    """Decode some images of a source."""
+    places = source.locations(_spread(range(source.num_examples)))
+    shapes = [source.read_image(*place).shape for place in zip(*places, strict=True)]
+    sizes = [(int(shape[0]), int(shape[1])) for shape in shapes]
+    return _as_sizes(sizes, [shape[2] == 1 for shape in shapes])
+
+
+def _spread(items):
+    step = max(1, len(items) // _SAMPLE)
+    return list(items[::step][:_SAMPLE])
+
+
+def _as_sizes(sizes, greys):
+    return StoredSizes(tuple(sizes), all(greys)) if sizes else None
