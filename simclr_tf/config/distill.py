@@ -73,8 +73,7 @@ class DistillConfig(Section):
     image_size_pixels: ImageSize | None = option(
         None,
         "Size of the images as the teacher sees them, such as 32 or 64x96 (height x "
-        "width).",
-        required="the size of the teacher's training images (its file has none)",
+        "width); that of its training if unset.",
         common=True,
         largest=LARGEST_SIDE,
     )
@@ -187,6 +186,9 @@ class DistillConfig(Section):
         Raises:
           ConfigError: a value outside its range.
         """
+        size = {"image_size_pixels": self.image_size_pixels}
+        if self.image_size_pixels is None:
+            size = {}  # It has no part in the networks.
         return Config(
             epochs=self.epochs,
             steps=self.steps,
@@ -203,7 +205,7 @@ class DistillConfig(Section):
                 # A slice of labelled images is cut with its share of each class.
                 labels="none" if self.alpha == 1 and "[" not in self.split else "auto",
                 channels=channels,
-                image_size_pixels=self.image_size_pixels,
+                **size,
                 max_corrupt_fraction=self.max_corrupt_fraction,
             ),
             augment=AugmentConfig(

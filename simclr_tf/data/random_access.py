@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import copy
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +24,9 @@ from simclr_tf.files import printable
 from simclr_tf.lazy import np, tf
 
 _SAMPLE = 16
+# Views of larger images are cut out one by one: a batch of 128 of these takes 100 MB as
+# stored, and several times that as floats.
+_MOST_PIXELS_IN_BATCHES = 512 * 512
 
 
 class Source(abc.ABC):
@@ -36,6 +40,7 @@ class Source(abc.ABC):
       classes: tuple of str, the name of each label, or None.
       channels: int, what images are converted to when they are read.
       image_shape: (H, W, C) if all images have one size known beforehand, else None.
+      largest_pixels: int, height times width of the largest image seen at the opening.
       corrupt: list of str, the images found unreadable so far.
       num_dropped: int, unreadable images left out when the source was opened.
       left_out: dict of str to str: files that are not among the examples, and why;
@@ -75,6 +80,7 @@ class Source(abc.ABC):
         self.classes = None if names is None else tuple(map(printable, names))
         self.channels = int(channels)
         self.image_shape = image_shape
+        self.largest_pixels = 0 if image_shape is None else math.prod(image_shape[:2])
         self.corrupt = list(corrupt)
         self.num_dropped = len(self.corrupt)
         self.left_out = dict(left_out)
@@ -263,6 +269,19 @@ def sample_images(source):
             yield decode_image(encoded, plain=source.is_plain)
         except (tf.errors.OpError, ValueError):
             continue  # Unreadable: reported when training reads it.
+
+
+def fits_in_batches(shape):
+    """Tell whether images are small enough to be kept and cropped in batches.
+
+    Args:
+      shape: (H, W) or (H, W, C).
+
+    Example:
+      >>> fits_in_batches((224, 224, 3)), fits_in_batches((6000, 8000))
+      (True, False)
+    """
+    return math.prod(shape[:2]) <= _MOST_PIXELS_IN_BATCHES
 
 
 def grey_or_colour(source):

@@ -211,7 +211,7 @@ class FewLabels:
             if too_few and all(method in found for found in too_few):
                 raise too_few[0][method]
         self.not_measured = {
-            f"{METHODS[method]}, {budget.title()}": str(error)
+            _cell_name(METHODS[method], budget.title()): str(error)
             for budget, found in zip(budgets, too_few, strict=True)
             for method, error in found.items()
         }
@@ -347,6 +347,15 @@ class FewLabels:
 
     def _batches(self, source):
         return evaluation_batches(source, self._batch_size, self._size)
+
+
+def cell_name(measurement):
+    """Name the method and the budget of a measurement, as `not_measured` does."""
+    return _cell_name(measurement.representation, measurement.settings["budget"])
+
+
+def _cell_name(representation, budget):
+    return f"{representation}, {budget}"
 
 
 def _split(labels, ids, config, seed):

@@ -63,16 +63,19 @@ def number_labels_as(source: Source, class_names: Sequence[str]) -> None:
     """Number the labels of a source as a classifier numbers its classes, by name.
 
     Args:
-      source: Source with labels and names of classes; it is changed.
+      source: Source; it is changed if it has labels and names of classes.
       class_names: the name of each logit, in order.
 
     Raises:
       DataError: a label has a name that the classifier does not know; nothing is
         changed.
     """
-    unnamed = range(len(source.classes), source.num_classes)
-    names = [*source.classes, *map(str, unnamed)]
-    used = np.unique(source.labels[source.labels >= 0])
+    labels, classes = source.labels, source.classes
+    if labels is None or classes is None:
+        return
+    used = np.unique(labels[labels >= 0])
+    number = max(len(classes), int(labels.max()) + 1)
+    names = [source.class_name(label) for label in range(number)]
     numbers = {name: number for number, name in enumerate(class_names)}
     unknown = [names[old] for old in used if names[old] not in numbers]
     if unknown:
@@ -84,7 +87,7 @@ def number_labels_as(source: Source, class_names: Sequence[str]) -> None:
             f"Received: {', '.join(map(repr, unknown[:_SHOWN]))}."
         )
     new = np.array([numbers.get(name, -1) for name in names], np.int64)
-    source.labels = np.where(source.labels < 0, -1, new[source.labels])
+    source.labels = np.where(labels < 0, -1, new[labels])
     source.classes = tuple(class_names)
 
 

@@ -70,7 +70,7 @@ class ReplicatedModel(keras.Model):
             {name: RunningMean(name=name) for name in figures}
         )
         self._skipped_steps = RunCount(name="skipped_steps")
-        self._skips = on_nonfinite == "skip"
+        self.skips_nonfinite = on_nonfinite == "skip"
         # A step returns the same on every replica, so Keras need not sum it.
         self.distribute_reduction_method = "first"
 
@@ -109,7 +109,7 @@ class ReplicatedModel(keras.Model):
           List of (variable, tensor of its value): all variables of networks, objective
           and optimizer, except counters of steps.
         """
-        if not self._skips:
+        if not self.skips_nonfinite:
             return None
         with tf.init_scope():  # Creates the optimizer's slots.
             self.optimizer.build(self.trainable_variables)

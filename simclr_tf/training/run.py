@@ -38,6 +38,7 @@ from simclr_tf.training.precision import choose_precision
 from simclr_tf.training.replicated_encoder import give_back
 from simclr_tf.training.stages import PretrainingRun
 from simclr_tf.training.step_clock import plan_run
+from simclr_tf.training.trackers import require_tracker
 from simclr_tf.training.workdir import CONFIG_FILE, Workdir
 from simclr_tf.training.workers import how_to_continue
 
@@ -180,6 +181,7 @@ def pretrain_from_config(
     """
     place = None if workdir is None else Workdir(workdir)
     _require_effective(config, place)
+    require_tracker(config.track)
     # This comes first: devices cannot be set up after TensorFlow has been used.
     set_threads(config.performance)
     strategy = make_strategy(
