@@ -8,7 +8,7 @@ from scipy.sparse.csgraph import connected_components
 
 from simclr_tf.array_types import Array
 from simclr_tf.errors import require
-from simclr_tf.metrics.knn import unit_rows
+from simclr_tf.metrics.knn import normalised_rows
 
 # Rows and columns of the block of similarities in memory: 16 MiB of float32.
 _ROWS, _COLUMNS = 1024, 4096
@@ -42,8 +42,8 @@ def duplicate_groups(features: Array, threshold: float) -> tuple[Array, Array]:
       [0, 1, 0, 1]
     """
     require(0 < threshold <= 1, "`threshold` must be in (0, 1].", threshold=threshold)
-    threshold = np.float32(min(threshold, 1 - _ROUNDING))
-    features = unit_rows(features)
+    threshold = min(threshold, 1 - _ROUNDING)
+    features = normalised_rows(features)
     number = len(features)
     first = np.arange(number)  # The first row of each row's group, so far.
     nearest = np.full(number, -1, np.float32)

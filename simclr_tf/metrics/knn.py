@@ -45,8 +45,8 @@ def nearest_neighbours(
       [[2, 0]]
     """
     is_one_set = queries is features  # Saves a copy.
-    features = unit_rows(features)
-    queries = features if is_one_set else unit_rows(queries)
+    features = normalised_rows(features)
+    queries = features if is_one_set else normalised_rows(queries)
     check_k(k, len(features))
     require(query_block >= 1, "`query_block` must be >= 1.", query_block=query_block)
     candidate_block = max(k, _SIMILARITIES_A_BLOCK // query_block)
@@ -185,7 +185,7 @@ def _top(similarities, k):
     return top.values.numpy(), top.indices.numpy().astype(np.int64)
 
 
-def unit_rows(features):
+def normalised_rows(features):
     """Divide each row of a float array `[n, F]` by its length; zeros stay zeros."""
     features = np.asarray(features, np.float32)
     norms = np.linalg.norm(features, axis=1, keepdims=True)
