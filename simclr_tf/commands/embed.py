@@ -103,9 +103,11 @@ def embed(
         place = open_encoder(options, {"data": data, **options.chosen()}, step=step)
         size = image_size_pixels or place.config.data.image_size_pixels
         encoder, channels = place.encoder, place.channels
-    images = DataConfig(source=data) if isinstance(data, str) else data
-    if isinstance(images, DataConfig):
-        images = dataclasses.replace(images, data_dir=data_dir)
+    images = data
+    if isinstance(data, str):
+        # The pixels that the encoder was trained on: the background of its run.
+        background = "white" if is_model else place.config.data.background
+        images = DataConfig(source=data, data_dir=data_dir, background=background)
     parts = open_parts(images, options, channels)
     return encode_parts(encoder, parts, size, batch_size)[0]
 
@@ -247,7 +249,8 @@ def open_parts(data, options, channels):
         root, details = os.path.expanduser(target), {"data_dir": data.data_dir}
         if not options.split:
             splits = kind.split_names(target, data.data_dir)
-        details["slices"], data = data.slices, data.source
+        details |= {"slices": data.slices, "background": data.background}
+        data = data.source
     splits = list(dict.fromkeys(options.split or splits))
     parts = []
     for split in splits:
