@@ -177,12 +177,13 @@ def check_output(path, overwrite):
     return path
 
 
-def open_images(options, say=print):
+def open_images(options, say=print, place=None):
     """Open an encoder and the images whose features it computes, and say which.
 
     Args:
       options: EncodedImages.
       say: function that prints a line (str).
+      place: EncoderAt, if the encoder is open already.
 
     Returns:
       (EncoderAt, list of ImagePart, size): the last as in `image_size_pixels`.
@@ -191,13 +192,14 @@ def open_images(options, say=print):
       SimCLRError: no encoder, or no images.
     """
     chosen = options.chosen()
-    place = open_encoder(options, chosen, step=options.step)
+    if place is None:
+        place = open_encoder(options, chosen, step=options.step)
+        step = "" if place.step is None else f", step {place.step:,}"
+        say(f"Encoder     {place.name}{step}")
     data = with_chosen(place.config.data, chosen)
-    step = "" if place.step is None else f", step {place.step:,}"
     parts = open_parts(data, options, place.channels)
     size = data.image_size_pixels
     counts = [f"{part.split} {part.source.num_examples:,}" for part in parts]
-    say(f"Encoder     {place.name}{step}")
     say(f"Images      {data.source}, {', '.join(counts)}, at {size_text(size)} px")
     return place, parts, size
 
