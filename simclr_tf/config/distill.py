@@ -82,6 +82,11 @@ class DistillConfig(Section):
         "Fraction of the images that may be unreadable.",
         flag="data.max_corrupt_fraction",
     )
+    background: str = option(
+        "white",
+        "Colour behind transparent images: that of the teacher's training.",
+        flag=False,
+    )
     architecture: Literal["same", "other"] = option(
         "same",
         "same: the teacher's network; other: the network of `student`.",
@@ -207,6 +212,7 @@ class DistillConfig(Section):
                 channels=channels,
                 **size,
                 max_corrupt_fraction=self.max_corrupt_fraction,
+                background=self.background,
             ),
             augment=AugmentConfig(
                 recipe=self.recipe, crop_area_min_fraction=self.crop_area_min_fraction

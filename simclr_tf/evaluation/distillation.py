@@ -125,7 +125,9 @@ def distill(
         "the images it was trained on.",
         teacher=config.teacher,
     )
-    config = dataclasses.replace(config, image_size_pixels=size)
+    config = dataclasses.replace(
+        config, image_size_pixels=size, background=record.background
+    )
     names = record.class_names
     train, test = _open_images(config, teacher, names)
     names = names or names_of_classes(teacher.output_shape[-1], test, train)
@@ -170,7 +172,7 @@ def distill(
             "channels": train.channels,
             "fingerprint": train.fingerprint(),
         },
-        record=ClassifierRecord(names, config.image_size_pixels),
+        record=ClassifierRecord(names, config.image_size_pixels, config.background),
         sources=(train, test),
     )
 
@@ -298,6 +300,7 @@ def _labelled(config, teacher, split):
             data_dir=config.data_dir,
             channels=teacher.input_shape[-1],
             max_corrupt_fraction=config.max_corrupt_fraction,
+            background=config.background,
         )
     except (ConfigError, DataError) as error:
         message = (
