@@ -35,7 +35,7 @@ SMALL = {
         "symmetric": True,
         "batch_norm_groups": 2,
     },
-    "nnclr": {"queue_length": 12, "predictor_features": 4, "temperature": 0.5},
+    "nnclr": {"queue_length": 12, "predictor_features": 4, "temperature": 1.0},
     "nt_xent": {"memory_size": 12, "memory_momentum": 0.5},
     "instance_discrimination": {
         "temperature": 0.5,
