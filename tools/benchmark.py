@@ -1,7 +1,8 @@
-"""Measure speed and memory: views, step, end_to_end, loss, data_scale, probes.
+"""Measure speed and memory, of views, steps, losses, data sets, probes and runs.
 
 simclr-tf benchmark views
 simclr-tf benchmark loss --sizes=1024,4096,32768 --memory
+simclr-tf benchmark memory --precision=float32
 simclr-tf benchmark data_scale --only=folders --sizes=1000,100000
 simclr-tf benchmark probes --clock=processor
 simclr-tf benchmark table --results=benchmark_views.json,benchmark_step.json

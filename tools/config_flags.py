@@ -67,14 +67,17 @@ def flags_of(sections):
 class _Flag(flags.Flag):
     """A flag that keeps every text given for it."""
 
-    def __init__(self, name, *, boolean=False, kind="value"):
-        self.texts, self.kind = [], kind
+    def __init__(self, name, *, boolean=False, kind="value", joined=None):
+        self.texts, self.kind, self.joined = [], kind, joined
         super().__init__(
             flags.ArgumentParser(), None, name, None, name, boolean=boolean
         )
 
     def parse(self, argument):
-        self.texts.append(argument)
+        if self.joined and self.texts:
+            self.texts[0] += f"{self.joined}{argument}"
+        else:
+            self.texts.append(argument)
         super().parse(argument)
 
 
@@ -95,7 +98,10 @@ def define(sections):
             if item.metadata.get("additive"):
                 kind = "additive"
             boolean = value_type(hint) is bool
-            flags.DEFINE_flag(_Flag(name, boolean=boolean, kind=kind), values)
+            flag = _Flag(
+                name, boolean=boolean, kind=kind, joined=item.metadata.get("joined")
+            )
+            flags.DEFINE_flag(flag, values)
     return values
 
 

@@ -45,6 +45,8 @@ class VariantTimes:
         not measured.
       added_bytes: int, the part of the peak above the memory of the process before
         the work, with TensorFlow and the inputs in memory.
+      estimated_bytes: int, the peak that a run estimates before its first step; None
+        if it is not compared.
     """
 
     case: str
@@ -58,6 +60,7 @@ class VariantTimes:
     baseline_seconds: tuple
     peak_bytes: int | None = None
     added_bytes: int | None = None
+    estimated_bytes: int | None = None
 
     @property
     def rate(self) -> float:

@@ -29,12 +29,28 @@ def peak_memory(benchmark, config, case, variant):
     """Run one variant alone in a fresh process.
 
     Args:
+      benchmark, config, case, variant: as for `measured_alone`.
+
+    Returns:
+      (peak_bytes, added_bytes), ints, see `VariantTimes`.
+
+    Raises:
+      DataError: the process failed; the message has its last line.
+    """
+    answer = measured_alone(benchmark, config, case, variant)
+    return answer["peak_bytes"], answer["added_bytes"]
+
+
+def measured_alone(benchmark, config, case, variant):
+    """Run one variant alone in a fresh process.
+
+    Args:
       benchmark: str, one of BENCHMARKS.
       config: BenchmarkConfig.
       case, variant: str, their names.
 
     Returns:
-      (peak_bytes, added_bytes), ints, see `VariantTimes`.
+      dict of `simclr_tf.benchmarks.fresh_process.measure_here`.
 
     Raises:
       DataError: the process failed; the message has its last line.
@@ -58,8 +74,7 @@ def peak_memory(benchmark, config, case, variant):
             f"The process that measures the memory of `{case}`, "
             f"`{variant}` ended with {done.returncode}: {last}"
         )
-    answer = json.loads(done.stdout.splitlines()[-1])
-    return answer["peak_bytes"], answer["added_bytes"]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def run_benchmark(
@@ -71,6 +86,7 @@ def run_benchmark(
     command: str = "simclr_tf.benchmarks.run_benchmark(...)",
     say: Callable[[str], None] = lambda line: None,
     peak_of: Callable[..., Any] = peak_memory,
+    alone: Callable[..., Any] = measured_alone,
 ) -> Record:
     """Measure every case of a benchmark.
 
@@ -82,6 +98,8 @@ def run_benchmark(
       command: str, the command of the benchmark.
       say: function that prints a line (str): what is measured next.
       peak_of: function like `peak_memory`.
+      alone: function like `measured_alone`, for the benchmark `memory`, whose variants
+        run once, each in its own process.
 
     Returns:
       Record.
@@ -96,6 +114,9 @@ def run_benchmark(
     with tempfile.TemporaryDirectory(prefix="simclr_tf_benchmark_") as folder:
         for case in cases_of(benchmark, config, pathlib.Path(folder)):
             say(f"{benchmark}: {case.name}")
+            if benchmark == "memory":
+                rows += _rows_of_memory(config, case, alone)
+                continue
             seconds = measure(
                 case,
                 rounds=config.rounds,
@@ -130,6 +151,24 @@ def _rows(case, seconds):
             baseline_seconds=tuple(seconds[baseline]),
         )
         for variant in case.variants
+    ]
+
+
+def _rows_of_memory(config, case, alone):
+    answers = {
+        variant.name: alone("memory", config, case.name, variant.name)
+        for variant in case.variants
+    }
+    rows = _rows(case, {name: [a["seconds"]] for name, a in answers.items()})
+    return [
+        dataclasses.replace(
+            row,
+            **{
+                name: answers[row.variant][name]
+                for name in ("peak_bytes", "added_bytes", "estimated_bytes")
+            },
+        )
+        for row in rows
     ]
 
 

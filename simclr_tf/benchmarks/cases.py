@@ -3,6 +3,7 @@
 from simclr_tf.benchmarks import (
     data_scale_cases,
     loss_cases,
+    memory_cases,
     probe_cases,
     step_cases,
     view_cases,
@@ -14,6 +15,7 @@ _CASES = {
     "step": step_cases.step_cases,
     "end_to_end": step_cases.end_to_end_cases,
     "loss": loss_cases.cases,
+    "memory": memory_cases.cases,
     "data_scale": data_scale_cases.cases,
     "probes": probe_cases.cases,
 }

@@ -1,19 +1,20 @@
 """A program that measures the peak memory of one variant of a benchmark.
 
 The peak of a process never falls again, so variants cannot share one. The program reads
-a variant's name on stdin, in JSON, does its work twice and answers on stdout, in JSON:
-`simclr_tf.benchmarks.benchmark_runner.peak_memory` starts it.
+a variant's name on stdin, in JSON, does its work twice (a run of `memory` once) and
+answers on stdout, in JSON: `simclr_tf.benchmarks.benchmark_runner.measured_alone`
+starts it.
 """
 
 import json
 import pathlib
-import re
-import resource
 import sys
 import tempfile
+import time
 
 from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.config.benchmark import BenchmarkConfig
+from simclr_tf.training.peak_memory import peak_bytes, resident_bytes
 
 _REPETITIONS = 2
 
@@ -25,7 +26,8 @@ def measure_here(request):
       request: dict, benchmark, case and variant by name, and the config as a dict.
 
     Returns:
-      dict of peak_bytes and added_bytes.
+      dict of peak_bytes and added_bytes; for the benchmark `memory` also of
+      estimated_bytes and seconds.
     """
     with tempfile.TemporaryDirectory() as folder:
         found = cases_of(
@@ -40,31 +42,16 @@ def measure_here(request):
             if (case.name, variant.name) == (request["case"], request["variant"])
         )
         work = make()
-        before = _resident_bytes()
-        for _ in range(_REPETITIONS):
-            work()
-        peak = _peak_bytes()
-    return {"peak_bytes": peak, "added_bytes": max(peak - before, 0)}
-
-
-def _peak_bytes():
-    """Return the peak memory of the process."""
-    # Not getrusage first: its figure starts at the memory of the parent process.
-    try:
-        status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
-        return 1024 * int(re.search(r"^VmHWM:\s*(\d+) kB$", status, re.M)[1])
-    except (OSError, TypeError):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def _resident_bytes():
-    """Return the present memory of the process; its peak if that is unknown."""
-    try:
-        pages = pathlib.Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]
-    except OSError:
-        return _peak_bytes()
-    return int(pages) * resource.getpagesize()
+        before, began = resident_bytes(), time.perf_counter()
+        if request["benchmark"] == "memory":
+            found = {"estimated_bytes": work()}
+            found["seconds"] = time.perf_counter() - began
+        else:
+            found = {}
+            for _ in range(_REPETITIONS):
+                work()
+        peak = peak_bytes()
+    return {"peak_bytes": peak, "added_bytes": max(peak - before, 0), **found}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from simclr_tf._keras import keras
 from simclr_tf.config import Config
 from simclr_tf.encoder_zoo import encoder_path
 from simclr_tf.errors import ConfigError, require
-from simclr_tf.files import require_writable
+from simclr_tf.evaluation import write_results
+from simclr_tf.files import require_writable, write_atomically
 from simclr_tf.training import (
     Checkpoint,
     CheckpointStore,
@@ -136,3 +137,21 @@ def output_folder(options):
     if step is not None:
         path = path / EVALUATIONS / CheckpointStore(path).path_of(step).name
     return require_writable(path)
+
+
+def write_results_and_table(path, results, title, table, say):
+    """Write results as JSON, and beside it as a page with their table; print the table.
+
+    Args:
+      path: pathlib.Path of the JSON file; the page has its name with `.md`.
+      results: Results.
+      title: str, Markdown, of the page.
+      table: str, Markdown.
+      say: function that prints a line (str).
+
+    Raises:
+      WorkdirError: a file cannot be written.
+    """
+    write_results(path, results)
+    write_atomically(path.with_suffix(".md"), f"# {title}\n\n{table}\n")
+    say(f"\n{table}\n")

@@ -4,7 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from simclr_tf.commands.encoder_at import open_encoder, output_folder
+from simclr_tf.commands.encoder_at import (
+    open_encoder,
+    output_folder,
+    write_results_and_table,
+)
 from simclr_tf.commands.labelled_data import (
     LOG,
     labelled_data,
@@ -22,10 +26,8 @@ from simclr_tf.evaluation import (
     TrainingViews,
     compare,
     nearest_neighbours,
-    write_results,
 )
 from simclr_tf.evaluation.protocols import measurable
-from simclr_tf.files import write_atomically
 from simclr_tf.markdown import prose
 from simclr_tf.models.encoders import family_of
 from simclr_tf.report.galleries import (
@@ -94,11 +96,8 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
     results = dataclasses.replace(
         results, options=to_dict(options), not_measured=too_few
     )
-    write_results(folder / EVALUATION_FILE, results)
-    table = results_markdown(results)
-    title = f"# Evaluation of {prose(place.name)}"
-    write_atomically(folder / "evaluation.md", f"{title}\n\n{table}\n")
-    say(f"\n{table}\n")
+    title, table = f"Evaluation of {prose(place.name)}", results_markdown(results)
+    write_results_and_table(folder / EVALUATION_FILE, results, title, table, say)
     if isinstance(train, ArraySource) and isinstance(test, ArraySource):
         config = place.config if place.is_run else None
         _draw(folder, config, (train, test), features, say)

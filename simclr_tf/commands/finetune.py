@@ -1,22 +1,27 @@
 """The verb `finetune`: from a path to numbers, a table, a plot and the classifiers."""
 
+import dataclasses
 import re
 import time
 
-from simclr_tf.commands.encoder_at import open_encoder, output_folder
+from simclr_tf.commands.encoder_at import (
+    open_encoder,
+    output_folder,
+    write_results_and_table,
+)
 from simclr_tf.commands.labelled_data import labelled_data, warn_of_small_classes
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
 from simclr_tf.distribution import is_chief, make_strategy
 from simclr_tf.errors import ConfigError, DataError, require
-from simclr_tf.evaluation import FINETUNE_FILE, Results, read_results, write_results
-from simclr_tf.evaluation.few_labels import FewLabels
+from simclr_tf.evaluation import FINETUNE_FILE, Results, read_results
+from simclr_tf.evaluation.few_labels import FewLabels, cell_name
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import plain_copy
 from simclr_tf.export.keras3 import write_keras3_here
 from simclr_tf.export.parity import ParityError
-from simclr_tf.files import plain_reason, whole_file, write_atomically
+from simclr_tf.files import plain_reason, whole_file
 from simclr_tf.locks import sole_writer
 from simclr_tf.markdown import prose
 from simclr_tf.report.result_figures import accuracy_against_labels
@@ -94,11 +99,10 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
                 folder, budget, network, protocol.record, say
             ),
         )
-        earlier = earlier_rows(folder / FINETUNE_FILE, log, say)
         results = Results(
             data.source,
             place.name,
-            withearlier_rows(measurements, earlier),
+            measurements,
             command=command,
             options=to_dict(options),
             versions=versions(),
@@ -106,11 +110,11 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
             step=place.step,
             not_measured=protocol.not_measured,
         )
-        write_results(folder / FINETUNE_FILE, results)
+        earlier = earlier_results(folder / FINETUNE_FILE, log, say)
+        results = with_earlier(results, earlier)
+        title = f"Fine-tuning of {prose(place.name)}"
         table = finetune_markdown(results)
-        title = f"# Fine-tuning of {prose(place.name)}"
-        write_atomically(folder / "finetune.md", f"{title}\n\n{table}\n")
-        say(f"\n{table}\n")
+        write_results_and_table(folder / FINETUNE_FILE, results, title, table, say)
         try:
             accuracy_against_labels(results).save(folder / "finetune.png")
         except ConfigError as error:  # matplotlib is an extra.
@@ -118,23 +122,31 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
     return results
 
 
-def withearlier_rows(measurements, earlier):
+def with_earlier(results, earlier):
     """Add the rows of a table that were not measured again, ordered by their labels.
 
     Args:
-      measurements: tuple of Measurement, each of a budget and a method.
-      earlier: tuple of Measurement of the same encoder, data and settings.
+      results: Results, whose measurements are each of a budget and a method.
+      earlier: Results of the same encoder, data and settings, or None.
 
     Returns:
-      tuple of Measurement.
+      Results.
     """
-    new = {(m.settings["budget"], m.representation) for m in measurements}
-    kept = [m for m in earlier if (m.settings["budget"], m.representation) not in new]
-    return tuple(sorted([*kept, *measurements], key=lambda m: m.num_train_labels))
+    if earlier is None:
+        return results
+    new = {cell_name(m) for m in results.measurements}
+    rows = [m for m in earlier.measurements if cell_name(m) not in new]
+    reasons = {k: why for k, why in earlier.not_measured.items() if k not in new}
+    rows = sorted([*rows, *results.measurements], key=lambda m: m.num_train_labels)
+    return dataclasses.replace(
+        results,
+        measurements=tuple(rows),
+        not_measured={**reasons, **results.not_measured},
+    )
 
 
-def earlier_rows(path, log, say):
-    """Read the measurements of earlier calls.
+def earlier_results(path, log, say):
+    """Read the results of earlier calls, with those rows whose runs are in the log.
 
     Args:
       path: pathlib.Path of finetune.json; it need not exist.
@@ -142,16 +154,17 @@ def earlier_rows(path, log, say):
       say: function that prints a line (str), if the file cannot be read.
 
     Returns:
-      tuple of Measurement.
+      Results, or None if there is nothing to keep.
     """
     if not path.exists():
-        return ()
+        return None
     try:
-        found = read_results(path).measurements
-        return tuple(m for m in found if log.holds(m))
+        found = read_results(path)
+        kept = tuple(m for m in found.measurements if log.holds(m))
     except (DataError, KeyError, TypeError, ValueError) as error:
         say(f"The earlier results are not kept: {plain_reason(error)}.")
-        return ()
+        return None
+    return dataclasses.replace(found, measurements=kept) if kept else None
 
 
 def one_process_strategy(options, what):

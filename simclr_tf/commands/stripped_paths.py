@@ -4,6 +4,10 @@ import pathlib
 import re
 import shlex
 
+from simclr_tf.config.schema import JOINED
+from simclr_tf.data import SOURCES
+from simclr_tf.data.sources.joined import parts_of
+
 # A flag and the kind of data may precede a path; `//` follows the scheme of a URL.
 _ABSOLUTE = re.compile(r"^(--?[\w.]+=)?([a-z]\w*:)?((?:~[^/]*)?/(?!/).*)$", re.DOTALL)
 
@@ -46,6 +50,11 @@ def _of_command(command):
 
 
 def _last_name(text):
+    parts = parts_of(text, SOURCES)
+    return JOINED.join(map(_last_name_of_one, parts))
+
+
+def _last_name_of_one(text):
     match = _ABSOLUTE.match(text)
     if match is None:
         return text

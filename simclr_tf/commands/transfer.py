@@ -4,17 +4,20 @@ import dataclasses
 import re
 import time
 
-from simclr_tf.commands.encoder_at import open_encoder, output_folder
+from simclr_tf.commands.encoder_at import (
+    open_encoder,
+    output_folder,
+    write_results_and_table,
+)
 from simclr_tf.commands.finetune import one_process_strategy
 from simclr_tf.commands.labelled_data import labelled_data, warn_of_small_classes
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
 from simclr_tf.errors import DataError
-from simclr_tf.evaluation import TRANSFER_FILE, Results, write_results
+from simclr_tf.evaluation import TRANSFER_FILE, Results
 from simclr_tf.evaluation.few_labels import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
-from simclr_tf.files import write_atomically
 from simclr_tf.markdown import prose
 from simclr_tf.report.result_tables import transfer_markdown
 from simclr_tf.training.workdir import versions
@@ -101,11 +104,8 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
         step=place.step,
         not_measured=not_measured,
     )
-    write_results(folder / TRANSFER_FILE, results)
-    table = transfer_markdown(results)
-    title = f"# Transfer of {prose(place.name)}"
-    write_atomically(folder / "transfer.md", f"{title}\n\n{table}\n")
-    say(f"\n{table}\n")
+    title, table = f"Transfer of {prose(place.name)}", transfer_markdown(results)
+    write_results_and_table(folder / TRANSFER_FILE, results, title, table, say)
     return results
 
 

@@ -24,6 +24,7 @@ BENCHMARKS = {
     "step": "training images a second, compared with float32 and unfused batch norm",
     "end_to_end": "pretraining from a data set, compared with the training step alone",
     "loss": "NT-Xent, dense and streamed: time and memory",
+    "memory": "peak memory of presets, estimated before the first step and measured",
     "data_scale": "cost of reading an image, from small sets to large ones",
     "probes": "probes of frozen features, compared with scikit-learn",
 }
@@ -103,7 +104,7 @@ class BenchmarkConfig(Section):
         {"name": "resnet18", "stem": "cifar"},
         "Network of step and end_to_end, by its name.",
     )
-    precision: Arithmetic = option("bfloat16", "Precision of end_to_end.")
+    precision: Arithmetic = option("bfloat16", "Precision of end_to_end and memory.")
     data: str = option("embedded:freedoom_12", "Images of end_to_end.")
     out_features: int = option(
         128,

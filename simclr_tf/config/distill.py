@@ -16,6 +16,7 @@ from simclr_tf.config.pretrain import (
     Scaling,
 )
 from simclr_tf.config.schema import (
+    JOINED,
     LARGEST_SEED,
     LARGEST_SIDE,
     MOST_REPLICAS,
@@ -54,12 +55,14 @@ class DistillConfig(Section):
         lambda: f"Images to learn from, without their labels: {source_forms()}.",
         required="the images to learn from, e.g. folder:PATH",
         common=True,
+        joined=JOINED,
     )
     split: str = option("train", "Split to learn from.")
     test_data: str | None = option(
         None,
         "Labelled images to test teacher and student on; those of --data if unset.",
         common=True,
+        joined=JOINED,
     )
     test_split: str | None = option(
         None,
@@ -70,8 +73,7 @@ class DistillConfig(Section):
     image_size_pixels: ImageSize | None = option(
         None,
         "Size of the images as the teacher sees them, such as 32 or 64x96 (height x "
-        "width).",
-        required="the size of the teacher's training images (its file has none)",
+        "width); that of its training if unset.",
         common=True,
         largest=LARGEST_SIDE,
     )
@@ -79,6 +81,11 @@ class DistillConfig(Section):
         0.01,
         "Fraction of the images that may be unreadable.",
         flag="data.max_corrupt_fraction",
+    )
+    background: str = option(
+        "white",
+        "Colour behind transparent images: that of the teacher's training.",
+        flag=False,
     )
     architecture: Literal["same", "other"] = option(
         "same",
@@ -184,6 +191,9 @@ class DistillConfig(Section):
         Raises:
           ConfigError: a value outside its range.
         """
+        size = {"image_size_pixels": self.image_size_pixels}
+        if self.image_size_pixels is None:
+            size = {}  # It has no part in the networks.
         return Config(
             epochs=self.epochs,
             steps=self.steps,
@@ -200,8 +210,9 @@ class DistillConfig(Section):
                 # A slice of labelled images is cut with its share of each class.
                 labels="none" if self.alpha == 1 and "[" not in self.split else "auto",
                 channels=channels,
-                image_size_pixels=self.image_size_pixels,
+                **size,
                 max_corrupt_fraction=self.max_corrupt_fraction,
+                background=self.background,
             ),
             augment=AugmentConfig(
                 recipe=self.recipe, crop_area_min_fraction=self.crop_area_min_fraction

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from simclr_tf.config.evaluate import ChosenEncoder
 from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.schema import (
+    JOINED,
     LARGEST_SIDE,
     Section,
     option,
@@ -28,7 +29,10 @@ class ManyImages(Section):
     """Images of a data set, all or some of its splits, each to be used once."""
 
     data: str | None = option(
-        None, "Images, with or without labels; those of the run if unset.", common=True
+        None,
+        "Images, with or without labels; those of the run if unset.",
+        common=True,
+        joined=JOINED,
     )
     split: tuple[str, ...] | None = option(
         None,

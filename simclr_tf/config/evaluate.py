@@ -9,6 +9,7 @@ from typing import Literal
 from simclr_tf.config.data import RECIPES
 from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.schema import (
+    JOINED,
     LARGEST_SEED,
     LARGEST_SIDE,
     MOST_REPETITIONS,
@@ -208,7 +209,7 @@ class EvaluateOptions(EvaluateConfig, MeasuredEncoder):
     """The images and the protocols of an evaluation."""
 
     data: str | None = option(
-        None, "Labelled images; those of the run if unset.", common=True
+        None, "Labelled images; those of the run if unset.", common=True, joined=JOINED
     )
     batch_size: int = option(256, "Images a step of the encoder.")
     step: int | None = option(

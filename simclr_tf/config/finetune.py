@@ -11,6 +11,7 @@ from simclr_tf.config.pretrain import (
     Scaling,
 )
 from simclr_tf.config.schema import (
+    JOINED,
     LARGEST_SEED,
     MOST_REPETITIONS,
     MOST_REPLICAS,
@@ -205,7 +206,7 @@ class FineTuneOptions(_FewLabelOptions):
     """The labels, and the methods to compare."""
 
     data: str | None = option(
-        None, "Labelled images; those of the run if unset.", common=True
+        None, "Labelled images; those of the run if unset.", common=True, joined=JOINED
     )
     label_fraction: tuple[float, ...] | None = option(
         None,

@@ -4,7 +4,7 @@ import pathlib
 from dataclasses import dataclass
 
 from simclr_tf.config.embed import ManyImages
-from simclr_tf.config.schema import option, require_at_least_one
+from simclr_tf.config.schema import JOINED, option, require_at_least_one
 from simclr_tf.errors import require
 
 
@@ -24,6 +24,7 @@ class PredictOptions(ManyImages):
         "Images, with or without labels.",
         required="the images, e.g. folder:PATH",
         common=True,
+        joined=JOINED,
     )
     top: int = option(1, "Classes an image, the most probable first.", common=True)
     output: str | None = option(
@@ -39,7 +40,7 @@ class PredictOptions(ManyImages):
         ManyImages.check(self)
         require_at_least_one(top=self.top)
         require(
-            pathlib.PurePath(self.output).suffix == ".csv",
+            pathlib.PurePath(str(self.output)).suffix == ".csv",
             "--output must end in .csv.",
             output=self.output,
         )

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from simclr_tf.config.data import AugmentConfig, DataConfig
 from simclr_tf.config.moved import with_present_names
 from simclr_tf.config.schema import (
+    JOINED,
     LARGEST_SEED,
     MOST_REPLICAS,
     GuestOptions,
@@ -153,6 +154,7 @@ class ProbeConfig(Section):
         None,
         "Labelled images for the probe (same grammar as --data); the "
         "pretraining images' own labels if unset.",
+        joined=JOINED,
     )
     split: str = option("train", "Split of `probe.data`.")
     batch_size: int = option(256, "Images a step from `probe.data`.")
@@ -240,9 +242,16 @@ class PerformanceConfig(Section):
     prefetch_batches: int | None = option(
         None, "Batches that are prepared in advance (2 if unset).", resumable=True
     )
+    check_memory: bool = option(
+        True,
+        "Refuse a run whose estimated peak memory does not fit this machine.",
+        resumable=True,
+    )
 
     def check(self) -> None:
-        require_positive(**dataclasses.asdict(self))
+        sizes = dataclasses.asdict(self)
+        del sizes["check_memory"]
+        require_positive(**sizes)
 
 
 @dataclass(frozen=True)
@@ -330,6 +339,12 @@ class Config(Section):
     max_skipped_steps: int = option(
         10,
         "The run stops when --on_nonfinite=skip has skipped more steps than this.",
+        resumable=True,
+    )
+    track: Literal["wandb", "mlflow"] | None = option(
+        None,
+        "Send the figures of each epoch to Weights & Biases or to MLflow too; their "
+        "own environment variables hold. A continued run goes on in its tracked run.",
         resumable=True,
     )
     data: DataConfig = field(default_factory=DataConfig)

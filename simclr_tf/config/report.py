@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from simclr_tf.config.pretrain import PRESET_HELP, PRESETS
 from simclr_tf.config.schema import (
+    JOINED,
     Section,
     option,
     require_at_least_one,
@@ -30,7 +31,9 @@ class ReportOptions(Section):
         "FILE.html, FILE.md, or a folder for both; `report` in the workdir or study if "
         "unset.",
     )
-    data: str | None = option(None, "Images to show; those of the run if unset.")
+    data: str | None = option(
+        None, "Images to show; those of the run if unset.", joined=JOINED
+    )
     split: str | None = option(
         None, "Split of the training images; the run's if unset."
     )

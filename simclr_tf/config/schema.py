@@ -18,6 +18,7 @@ from simclr_tf.config.flat import (
     walk_options,
 )
 from simclr_tf.config.sections import (
+    JOINED,
     LARGEST_SEED,
     LARGEST_SIDE,
     MOST_REPETITIONS,
@@ -44,6 +45,7 @@ from simclr_tf.config.values import (
 )
 
 __all__ = [
+    "JOINED",
     "LARGEST_SEED",
     "LARGEST_SIDE",
     "MOST_REPETITIONS",

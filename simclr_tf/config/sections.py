@@ -14,6 +14,7 @@ from dataclasses import field
 from simclr_tf.config.values import checked, item_type
 from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
 
+JOINED = " + "  # Between data sets that are one.
 LARGEST = 2**31 - 1  # What shapes, loops and libraries in C can count to.
 LARGEST_SEED = 2**63 - 1
 LARGEST_SIDE = 65_535  # Pixels of the longest side of a JPEG.
@@ -30,6 +31,7 @@ def option(
     required=None,
     common=False,
     additive=False,
+    joined=None,
     largest=LARGEST,
 ):
     """Declare a dataclass field with its help text.
@@ -46,6 +48,7 @@ def option(
       required: str, for options without a default: what to give (`the folder of the
         run`). The section is refused without a value.
       common: bool, whether `--help` lists it among the common flags.
+      joined: str, stands between the values of a flag that is given several times.
       additive: bool, a list whose flag is given once for each item.
       largest: int, the largest value of a whole number, and of each in a list.
     """
@@ -59,6 +62,7 @@ def option(
             "required": required,
             "common": common,
             "additive": additive,
+            "joined": joined,
             "largest": largest,
         },
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from simclr_tf.array_types import Array
+from simclr_tf.array_types import Array, Tensor
+from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.random_access import Source
 from simclr_tf.errors import DataError, received_text
-from simclr_tf.lazy import np
+from simclr_tf.lazy import np, tf
 
 if TYPE_CHECKING:
     from simclr_tf.data.random_access import EncodedSource
@@ -68,7 +69,10 @@ class ArraySource(Source):
         self.images = images
         self.dtype = np.dtype(np.uint8 if images.dtype == np.uint8 else np.float32)
         self._origin = origin
+        if origin is not None:
+            self.parts, self.slice_rule = origin.parts, origin.slice_rule
         self.formats = getattr(origin, "formats", None)
+        self.background = getattr(origin, "background", self.background)
 
     def read_images(self, ids: Array) -> Array:
         """Read the pixels of some examples.
@@ -82,6 +86,26 @@ class ArraySource(Source):
         images = np.asarray(self.images[self.rows(ids)]).astype(self.dtype, copy=False)
         images = images[..., np.newaxis] if images.ndim == 3 else images
         return array_to_channels(images, self.channels)
+
+    # As an EncodedSource: large images are read one by one.
+    location_types = ("int64",)
+
+    def locations(self, ids: Array) -> tuple[Array, ...]:
+        """Locate examples: their ids."""
+        return (ids,)
+
+    def location_tensors(self, example: Tensor) -> tuple[Tensor, ...]:
+        """Return the location of one example, `example` an int64 scalar tensor."""
+        return (example,)
+
+    def read_image(self, example: Tensor) -> Tensor:
+        """Read `[H, W, channels]` of one example, an int64 scalar tensor."""
+        image = on_host(
+            lambda number: self.read_images(np.reshape(number, [1]))[0],
+            [example],
+            self.dtype,
+        )
+        return tf.ensure_shape(image, self.image_shape)
 
     def example_name(self, example: int) -> str:
         if self._origin is None:

@@ -20,7 +20,11 @@ from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.corruption import NOT_DECODABLE, refuse_unreadable
 from simclr_tf.data.left_out import report_left_out
 from simclr_tf.data.pixels import READING, first_success
-from simclr_tf.data.random_access import EncodedSource, sample_images
+from simclr_tf.data.random_access import (
+    EncodedSource,
+    fits_in_batches,
+    sample_images,
+)
 from simclr_tf.data.storage import (
     StoredContents,
     free_disk_bytes,
@@ -111,6 +115,7 @@ class ImageCache:
                 "shape": list(shape),
                 "decoder": tf.__version__,
                 "reading": READING,
+                "background": list(source.background),
             }
             return self._on_disk("decoded", source, size, **details)
         return in_memory(_pixels_of(source, shape), size)
@@ -216,8 +221,9 @@ def decode_into_memory(source, memory_limit_bytes, cache):
     """Turn an EncodedSource into an ArraySource, if its images have one size and fit.
 
     Images in memory are augmented in batches on the device, which is much faster for
-    small images than one by one. A sample of 16 images decides whether to try; the
-    first image of another size ends the attempt.
+    small images than one by one; large ones are not (see `fits_in_batches`). A sample
+    of 16 images decides whether to try; the first image of another size ends the
+    attempt.
 
     Args:
       source: EncodedSource.
@@ -232,7 +238,8 @@ def decode_into_memory(source, memory_limit_bytes, cache):
       DataError: if too many images are broken.
     """
     shapes = {tuple(image.shape[:2]) for image in sample_images(source)}
-    if len(shapes) != 1:
+    source.largest_pixels = max((h * w for h, w in shapes), default=0)
+    if len(shapes) != 1 or not fits_in_batches(*shapes):
         return source
     shape = (*shapes.pop(), source.channels)
     if source.num_examples * int(np.prod(shape)) > memory_limit_bytes:
@@ -296,6 +303,9 @@ class CachedSource(EncodedSource):
         files = self._origin.files()
         places = self._place(np.arange(self.num_examples)).tolist()
         return None if files is None else [files[place] for place in places]
+
+    def sampled_sizes(self):
+        return self._origin.sampled_sizes()
 
     def encoded_bytes(self, ids):
         return self._origin.encoded_bytes(self._place(ids))

@@ -6,10 +6,12 @@ import dataclasses
 import difflib
 from typing import TYPE_CHECKING, Any
 
+from simclr_tf.config.schema import JOINED
 from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.cache import ImageCache, decode_into_memory
 from simclr_tf.data.random_access import EncodedSource, Source
 from simclr_tf.data.sources import SOURCES
+from simclr_tf.data.sources.joined import Joined, parts_of
 from simclr_tf.data.sources.kind import Request, cut, parse_split
 from simclr_tf.data.streams import StreamSource, open_dataset
 from simclr_tf.errors import ConfigError, DataError, received_text
@@ -38,12 +40,14 @@ def open_source(
     slices: str = "stratified",
     memory_limit_bytes: int = _GIBIBYTE,
     cache: ImageCache | None = None,
+    background: str = "white",
 ) -> Source | StreamSource:
     """Open a data set of any kind.
 
     | data | `spec` |
     |---|---|
     | a kind of `simclr_tf.data.SOURCES` | `folder:PATH`, `embedded:freedoom_12` |
+    | several of one kind as one | `folder:A + folder:B`, or a list |
     | in Python | an array, (images, labels), or a `tf.data.Dataset` |
 
     Args:
@@ -67,6 +71,9 @@ def open_source(
       cache: ImageCache for images that would be read from files in every epoch; None
         for no cache.
 
+      background: str, the colour that shows where image files are transparent: a name,
+        or `#rrggbb`.
+
     Returns:
       Source; or StreamSource for a tf.data.Dataset that does not fit into memory.
 
@@ -80,6 +87,8 @@ def open_source(
       >>> open_source(np.zeros([10, 8, 8, 3], np.uint8), split="train[:50%]")
       ArraySource('array', split='train[:50%]', 5 unlabelled images, channels=3)
     """
+    if isinstance(spec, list) and spec and all(isinstance(s, str) for s in spec):
+        spec = JOINED.join(spec)
     is_text = isinstance(spec, str)
     request = Request(
         spec if is_text else _name_of_object(spec),
@@ -90,6 +99,7 @@ def open_source(
         labelled,
         memory_limit_bytes,
         slices,
+        background=background,
     )
     if isinstance(spec, (Source, StreamSource)):
         return spec
@@ -115,7 +125,8 @@ def kind_of(spec: str) -> tuple[SourceKind, str]:
       spec: str in the grammar of `--data`.
 
     Returns:
-      (SourceKind, str): the kind, and what follows the colon.
+      (SourceKind, str): the kind, and what follows the colon; of several data sets,
+      `Joined` and all of the text.
 
     Raises:
       ConfigError: an unknown scheme; the message names the nearest.
@@ -125,6 +136,9 @@ def kind_of(spec: str) -> tuple[SourceKind, str]:
       >>> kind.may_hold_out, target
       (True, 'photos')
     """
+    parts = parts_of(spec, SOURCES)
+    if len(parts) > 1:
+        return Joined([(*kind_of(part), part) for part in parts]), spec
     scheme, colon, target = spec.partition(":")
     if not colon or scheme not in SOURCES:
         raise _unknown_source(spec)
@@ -151,11 +165,16 @@ def licence_of(spec: str) -> str | None:
       >>> licence_of("folder:photos") is None
       True
     """
+    parts = parts_of(spec, SOURCES)
+    if len(parts) > 1:
+        each = list(dict.fromkeys(map(licence_of, parts)))
+        return None if None in each else "; ".join(map(str, each))
     scheme, _, target = spec.partition(":")
     if scheme not in SOURCES:
         return None
     # The licence does not depend on the version of a data set.
-    return SOURCES[scheme].licences.get(target.partition(":")[0])
+    name = target.partition("@")[0].partition(":")[0]
+    return SOURCES[scheme].licences.get(name)
 
 
 def _open_text(spec, request):

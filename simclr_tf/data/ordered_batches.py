@@ -11,7 +11,7 @@ from simclr_tf.array_types import Dataset
 from simclr_tf.augment import crop_view, finish_view, one_view
 from simclr_tf.data.corruption import CorruptionLog
 from simclr_tf.data.host_calls import on_host
-from simclr_tf.data.pipelines import batch_form
+from simclr_tf.data.pipelines import batch_form, parallel_images
 from simclr_tf.data.pixels import blank_image, first_success
 from simclr_tf.data.streams import StreamSource, checked_image
 from simclr_tf.errors import require
@@ -119,7 +119,8 @@ def _file_batches(source, batch_size, size, recipe):
         return (ids, *columns)
 
     ids = tf.data.Dataset.range(source.num_examples).batch(_LOCATED)
-    images = ids.map(places).unbatch().map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    images = ids.map(places).unbatch()
+    images = images.map(load, num_parallel_calls=parallel_images(source))
     images = images.filter(lambda readable, _: readable).map(lambda _, image: image)
     return images.batch(batch_size).map(lambda batch: _finished(batch, recipe))
 

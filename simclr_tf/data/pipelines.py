@@ -11,6 +11,7 @@ parallel.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +21,9 @@ from simclr_tf.array_types import Array, Dataset
 from simclr_tf.augment import crop_draws, crop_views
 from simclr_tf.data.batch_schedule import BatchSchedule, replacement_example
 from simclr_tf.data.host_calls import on_host
-from simclr_tf.data.pixels import blank_image, decode_image, first_success
-from simclr_tf.data.random_access import EncodedSource
+from simclr_tf.data.pixels import WHITE, blank_image, decode_image, first_success
+from simclr_tf.data.random_access import EncodedSource, fits_in_batches
+from simclr_tf.data.storage import free_memory_bytes
 from simclr_tf.data.streams import StreamSource, checked_image
 from simclr_tf.errors import DataError, require
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 
 _ATTEMPTS = 16
+# Decoded images in flight may take a quarter of the free memory; each is there as the
+# decoded part, a copy of it for a crop, and turned upright or as the crop of the next.
+_USABLE, _COPIES_OF_IMAGE = 0.25, 3
 
 # Autograph would double the time of tracing; there is no control flow to convert.
 do_not_convert = tf.autograph.experimental.do_not_convert
@@ -142,8 +147,8 @@ def batch_form(source):
     """Name the form in which a training batch of a source holds the images.
 
     "images": all images have one size; the views are made in batches on the device.
-    "crops": files and images of several sizes are cropped one by one on the host, and
-    the other operators run on the device.
+    "crops": files, images of several sizes and large ones are cropped one by one on the
+    host, and the other operators run on the device.
 
     Args:
       source: Source or StreamSource.
@@ -151,9 +156,34 @@ def batch_form(source):
     Returns:
       "images" or "crops".
     """
-    has_one_size = source.image_shape is not None
-    is_decoded = not isinstance(source, EncodedSource)
-    return "images" if has_one_size and is_decoded else "crops"
+    if source.image_shape is None or isinstance(source, EncodedSource):
+        return "crops"
+    return "images" if fits_in_batches(source.image_shape) else "crops"
+
+
+def parallel_images(source, free_bytes=None):
+    """Return how many images are decoded at a time: fewer, where they are large.
+
+    Args:
+      source: Source.
+      free_bytes: int, the memory that may be taken; None asks the machine.
+
+    Returns:
+      int, or tf.data.AUTOTUNE where a core each is not too much.
+    """
+    free = free_memory_bytes() if free_bytes is None else free_bytes
+    of_one = _COPIES_OF_IMAGE * source.channels * source.largest_pixels
+    fitting = int(_USABLE * free) // max(of_one, 1)
+    return tf.data.AUTOTUNE if fitting >= (os.cpu_count() or 1) else max(fitting, 1)
+
+
+def decoding_bytes(source):
+    """Estimate the memory of the images that are decoded at a time: int."""
+    if batch_form(source) == "images" or isinstance(source, StreamSource):
+        return 0
+    parallel = parallel_images(source)
+    parallel = (os.cpu_count() or 1) if parallel == tf.data.AUTOTUNE else parallel
+    return _COPIES_OF_IMAGE * source.channels * source.largest_pixels * parallel
 
 
 def batch_ids(source: Source, *, global_batch_size: int, seed: int, step: int) -> Array:
@@ -191,6 +221,7 @@ class _Crops:
         self._channels = source.channels
         self._formats = getattr(source, "formats", None)
         self._plain = getattr(source, "is_plain", False)
+        self._background = getattr(source, "background", WHITE)
         self.blank = tuple(
             blank_image(view.size, source.channels) for view in plan.views
         )
@@ -200,6 +231,12 @@ class _Crops:
 
     def of_image(self, image, seed, draws):
         return crop_views(image, seed, self._plan, draws=draws)
+
+    def at(self, source, place, seed, draws):
+        """Crop the image of a source at a location."""
+        if isinstance(source, EncodedSource):
+            return self.of_file(source.read_encoded(*place), seed, draws)
+        return self.of_image(source.read_image(*place), seed, draws)
 
     def of_file(self, encoded, seed, draws):
         def from_jpeg():  # Only the part under the boxes is decoded.
@@ -213,7 +250,7 @@ class _Crops:
             )
 
         def from_any():
-            image = decode_image(encoded, self._channels, plain=self._plain)
+            image = decode_image(encoded, self._channels, self._background, self._plain)
             return self.of_image(image, seed, draws)
 
         if self._formats == {"jpeg"}:
@@ -273,7 +310,7 @@ def _file_batches(source, schedule, steps, crops, batch_size, with_labels):
     # Bytes in the cache are fetched here for a whole batch, ahead of decoding.
     columns = _fixed_shapes(draw, types, batch_size)
     rows = steps.map(do_not_convert(with_draws)).prefetch(1).unbatch()
-    images = rows.map(do_not_convert(load), num_parallel_calls=tf.data.AUTOTUNE)
+    images = rows.map(do_not_convert(load), num_parallel_calls=parallel_images(source))
     batches = images.batch(batch_size, drop_remainder=True)
     if with_labels and source.labels is not None:
         table = tf.constant(source.labels, tf.int32)
@@ -297,7 +334,7 @@ def _readable(source, crops, example, seed_and_draws, location):
         return (other, *source.location_tensors(other))
 
     def crop(used, *place):
-        return used, crops.of_file(source.read_encoded(*place), *seed_and_draws)
+        return used, crops.at(source, place, *seed_and_draws)
 
     def give_up(number):
         raise DataError(

@@ -10,19 +10,24 @@ from __future__ import annotations
 import abc
 import copy
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from simclr_tf.array_types import Array, Tensor
+from simclr_tf.config.data import rgb_of
 from simclr_tf.data.class_labels import class_labels
 from simclr_tf.data.host_calls import on_host
-from simclr_tf.data.pixels import PLAIN_FORMATS, decode_image
+from simclr_tf.data.pixels import PLAIN_FORMATS, WHITE, decode_image
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.files import printable
 from simclr_tf.lazy import np, tf
 
 _SAMPLE = 16
+# Views of larger images are cut out one by one: a batch of 128 of these takes 100 MB as
+# stored, and several times that as floats.
+_MOST_PIXELS_IN_BATCHES = 512 * 512
 
 
 class Source(abc.ABC):
@@ -36,12 +41,20 @@ class Source(abc.ABC):
       classes: tuple of str, the name of each label, or None.
       channels: int, what images are converted to when they are read.
       image_shape: (H, W, C) if all images have one size known beforehand, else None.
+      largest_pixels: int, height times width of the largest image seen at the opening.
       corrupt: list of str, the images found unreadable so far.
       num_dropped: int, unreadable images left out when the source was opened.
+      background: (R, G, B), 0 to 255, what shows where an image file is transparent.
       left_out: dict of str to str: files that are not among the examples, and why;
         `corrupt` and files that are no images.
       max_corrupt_fraction: float in [0, 1], limit above which a run stops.
+      slice_rule: str, which images a slice has, for the screen; "" if it is none.
+      parts: tuple of Source, the data sets that are joined in this one; else ().
     """
+
+    background: tuple[int, int, int] = WHITE
+    parts: tuple[Source, ...] = ()
+    slice_rule = ""
 
     def __init__(
         self,
@@ -66,12 +79,14 @@ class Source(abc.ABC):
         self.name = printable(name)
         self.split = split
         self.num_examples = int(num_examples)
+        self.labels: Any
         self.labels, names = class_labels(
             labels, self.num_examples, name, classes, beside=beside
         )
         self.classes = None if names is None else tuple(map(printable, names))
         self.channels = int(channels)
         self.image_shape = image_shape
+        self.largest_pixels = 0 if image_shape is None else math.prod(image_shape[:2])
         self.corrupt = list(corrupt)
         self.num_dropped = len(self.corrupt)
         self.left_out = dict(left_out)
@@ -151,6 +166,10 @@ class Source(abc.ABC):
         """Name an example for a message: its file, or its row."""
         return f"{self.name}#{int(self.rows(np.int64(example)))}"
 
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        """List (height, width) of some images as they are seen; [] if not known."""
+        return [] if self.image_shape is None else [self.image_shape[:2]]
+
     def files(self) -> list[tuple[str, int, int]] | None:
         """List the files of the images in their order, if each image is a file.
 
@@ -203,6 +222,10 @@ class EncodedSource(Source):
     location_types: tuple[str, ...] = ()
     formats = None
 
+    def __init__(self, *args: Any, background: str = "white", **details: Any) -> None:
+        super().__init__(*args, **details)
+        self.background = rgb_of(background)
+
     @abc.abstractmethod
     def locations(self, ids: Array) -> tuple[Array, ...]:
         """Locate examples: int64 ids `[B]` to a tuple of NumPy arrays `[B]`."""
@@ -218,7 +241,10 @@ class EncodedSource(Source):
     def read_image(self, *location: Tensor) -> Tensor:
         """Read uint8 `[H, W, channels]` at one location (scalar tensors)."""
         encoded = self.read_encoded(*location)
-        return decode_image(encoded, self.channels, plain=self.is_plain)
+        return decode_image(encoded, self.channels, self.background, self.is_plain)
+
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        return [tuple(image.shape[:2]) for image in sample_images(self)]
 
     @property
     def is_plain(self) -> bool:
@@ -250,9 +276,22 @@ def sample_images(source):
     for location in zip(*source.locations(ids), strict=True):
         try:
             encoded = source.read_encoded(*location)
-            yield decode_image(encoded, plain=source.is_plain)
+            yield decode_image(encoded, None, source.background, source.is_plain)
         except (tf.errors.OpError, ValueError):
             continue  # Unreadable: reported when training reads it.
+
+
+def fits_in_batches(shape):
+    """Tell whether images are small enough to be kept and cropped in batches.
+
+    Args:
+      shape: (H, W) or (H, W, C).
+
+    Example:
+      >>> fits_in_batches((224, 224, 3)), fits_in_batches((6000, 8000))
+      (True, False)
+    """
+    return math.prod(shape[:2]) <= _MOST_PIXELS_IN_BATCHES
 
 
 def grey_or_colour(source):

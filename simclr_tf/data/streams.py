@@ -27,6 +27,7 @@ class StreamSource:
       labels, num_classes: always None; with `has_labels`, each image has its label.
       has_labels: bool.
       dataset: tf.data.Dataset of (image, label) or (image,).
+      dtype: NumPy type of the images.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class StreamSource:
                 "use `.map` with `tf.transpose(image, [1, 2, 0])`. "
                 + received_text(shape=shape.as_list())
             )
-        self.channels = int(stored)
+        self.channels, self.dtype = int(stored), spec[0].dtype.as_numpy_dtype
         self.image_shape = tuple(shape) if shape.is_fully_defined() else None
         cardinality = int(dataset.cardinality())
         self.num_examples = cardinality if cardinality >= 0 else None
@@ -86,6 +87,10 @@ class StreamSource:
     def example_name(self, example: int) -> str:
         """Name the example at position `example` of the stream, for a message."""
         return f"{self.name}#{int(example)}"
+
+    def sampled_sizes(self) -> list[tuple[int, int]]:
+        """List (height, width) of the images if all have one size, else nothing."""
+        return [] if self.image_shape is None else [self.image_shape[:2]]
 
     def files(self) -> None:
         """Return None: the elements of a stream have no names."""

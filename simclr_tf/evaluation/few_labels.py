@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from simclr_tf.config.data import colour_text
 from simclr_tf.config.finetune import METHODS
 from simclr_tf.data import evaluation_batches, label_subset, plain_errors
 from simclr_tf.data.class_labels import same_numbering
@@ -81,7 +82,9 @@ class FewLabels:
         self.encoder, self.train, self.test = encoder, train, test
         self.num_classes = max(train.num_classes, test.num_classes)
         self.record = ClassifierRecord(
-            names_of_classes(self.num_classes, train, test), image_size_pixels
+            names_of_classes(self.num_classes, train, test),
+            image_size_pixels,
+            colour_text(train.background),
         )
         self._config, self._head = config, projection_head
         self._size, self._strategy = image_size_pixels, strategy
@@ -211,7 +214,7 @@ class FewLabels:
             if too_few and all(method in found for found in too_few):
                 raise too_few[0][method]
         self.not_measured = {
-            f"{METHODS[method]}, {budget.title()}": str(error)
+            _cell_name(METHODS[method], budget.title()): str(error)
             for budget, found in zip(budgets, too_few, strict=True)
             for method, error in found.items()
         }
@@ -347,6 +350,15 @@ class FewLabels:
 
     def _batches(self, source):
         return evaluation_batches(source, self._batch_size, self._size)
+
+
+def cell_name(measurement):
+    """Name the method and the budget of a measurement, as `not_measured` does."""
+    return _cell_name(measurement.representation, measurement.settings["budget"])
+
+
+def _cell_name(representation, budget):
+    return f"{representation}, {budget}"
 
 
 def _split(labels, ids, config, seed):

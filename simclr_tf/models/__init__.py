@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from simclr_tf.models.heads import PredictionHead as PredictionHead
     from simclr_tf.models.heads import ProjectionHead as ProjectionHead
     from simclr_tf.models.resnet import resnet as resnet
+    from simclr_tf.models.size_and_flops import cost_per_example as cost_per_example
     from simclr_tf.models.size_and_flops import count_parameters as count_parameters
     from simclr_tf.models.size_and_flops import flops_per_example as flops_per_example
     from simclr_tf.models.size_and_flops import flops_per_image as flops_per_image

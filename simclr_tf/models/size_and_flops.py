@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -83,12 +84,83 @@ def flops_per_example(model: Layer, example_shape: tuple[int, ...]) -> int:
     Raises:
       ConfigError: the size of a product is not known.
     """
+    return cost_per_example(model, example_shape).flops
+
+
+class Cost(NamedTuple):
+    """The cost of one example.
+
+    Attributes:
+      flops: int, floating-point operations of a forward pass.
+      kept_bytes: int, what a forward pass keeps for the backward pass.
+      largest_bytes: int, the largest activation.
+    """
+
+    flops: int
+    kept_bytes: int
+    largest_bytes: int
+
+
+def cost_per_example(model: Layer, example_shape: tuple[int, ...]) -> Cost:
+    """Count operations and memory of one example, from one trace of the model.
+
+    Kept are the tensors that the gradients of the operations read: the inputs of
+    convolutions, products and batch norm, the outputs of activations. A tensor that
+    several operations read is kept once.
+
+    Args:
+      model, example_shape: as for `flops_per_example`.
+
+    Returns:
+      Cost.
+
+    Raises:
+      ConfigError: as for `flops_per_example`.
+
+    Example:
+      >>> from simclr_tf._keras import keras
+      >>> images = keras.Input((None, None, 3))
+      >>> model = keras.Model(images, keras.layers.Conv2D(5, 1)(images))
+      >>> cost_per_example(model, (8, 8, 3)).kept_bytes == 8 * 8 * 3 * 4
+      True
+    """
     example = tf.TensorSpec([1, *example_shape], tf.float32)
-    return 2 * sum(
+    operations = traced_operations(model, example)
+    flops = 2 * sum(
         _MULTIPLICATIONS[operation.type](operation)
-        for operation in traced_operations(model, example)
+        for operation in operations
         if operation.type in _MULTIPLICATIONS
     )
+    kept, largest = _activations(operations)
+    return Cost(flops, sum(kept.values()), largest)
+
+
+def _activations(operations):
+    """Return ({tensor kept for the backward pass: bytes}, bytes of the largest)."""
+    placeholders = (op for op in operations if op.type == "Placeholder")
+    examples = {next(placeholders).outputs[0].ref()}  # Others hold the weights.
+    buffers, kept, largest = {}, {}, 0
+    for operation in operations:
+        inputs = [tensor for tensor in operation.inputs if tensor.ref() in examples]
+        if not inputs:
+            continue
+        outputs = [tensor for tensor in operation.outputs if tensor.dtype.is_floating]
+        examples.update(tensor.ref() for tensor in outputs)
+        largest = max([largest, *map(_bytes_of, outputs)])
+        if operation.type in _SAME_BUFFER and outputs:
+            source = inputs[0].ref()
+            buffers[outputs[0].ref()] = buffers.get(source, source)
+        read = inputs if operation.type in _READ_INPUTS else []
+        read = [*read, *(outputs[:1] if operation.type in _READ_OUTPUTS else [])]
+        for tensor in read:
+            kept[buffers.get(tensor.ref(), tensor.ref())] = _bytes_of(tensor)
+    return kept, largest
+
+
+def _bytes_of(tensor):
+    """Count the bytes of a tensor; 0 where its shape is not known."""
+    known = tensor.shape.is_fully_defined()
+    return math.prod(tensor.shape.as_list()) * tensor.dtype.size if known else 0
 
 
 def traced_operations(model, example):
@@ -149,6 +221,17 @@ _MULTIPLICATIONS = {
     "BatchMatMulV2": _matrix_product,
     "Einsum": _einsum,
 }
+# What the gradient of an operation reads, and what makes no tensor of its own.
+_READ_INPUTS = {
+    *_MULTIPLICATIONS,
+    *("FusedBatchNormV3", "Mul", "RealDiv", "Square", "SquaredDifference", "Pow"),
+    *("Erf", "Log", "Softplus", "Abs", "MaxPool", "LeakyRelu", "Maximum", "Minimum"),
+}
+_READ_OUTPUTS = {
+    *("Relu", "Relu6", "Elu", "Selu", "Sigmoid", "Tanh", "Softmax", "LogSoftmax"),
+    *("Exp", "Sqrt", "Rsqrt", "MaxPool", "Max"),
+}
+_SAME_BUFFER = {"Identity", "Reshape", "Squeeze", "ExpandDims", "StopGradient"}
 
 
 def _shape(tensor):

@@ -184,6 +184,7 @@ class Objective:
     Attributes:
       Options: dataclass of its options, whose defaults are the paper's.
       title: str, what a card calls the method.
+      learns_from_labels: bool, whether the loss reads the labels of the images.
       figures: tuple of Figure, what `loss` returns besides the loss; the first is the
         loss itself.
       micro_batches_refused: str, why gradient caching would not be exact with this
@@ -203,6 +204,7 @@ class Objective:
     Options: ClassVar[type] = GuestOptions
     title: ClassVar[str] = ""
     figures: ClassVar[tuple] = ()
+    learns_from_labels: ClassVar[bool] = False
     micro_batches_refused: ClassVar[str | None] = None
 
     def __new__(cls, **options):

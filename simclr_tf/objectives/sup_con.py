@@ -36,6 +36,7 @@ class SupCon(Objective):
 
     Options = SupConOptions
     title = "SupCon"
+    learns_from_labels = True
     figures = (
         CONTRASTIVE_FIGURES[0],
         Figure(

@@ -42,7 +42,12 @@ def benchmark_markdown(records):
 def _table(rows):
     """Write the table of (Record, Row)s, with the lines about the machines."""
     with_memory = any(row.peak_bytes is not None for _, row in rows)
-    header = [*_HEADER, *(["peak memory", "of it added"] if with_memory else [])]
+    estimated = any(row.estimated_bytes is not None for _, row in rows)
+    header = [
+        *_HEADER,
+        *(["peak memory", "of it added"] if with_memory else []),
+        *(["estimated", "estimated / peak"] if estimated else []),
+    ]
     cells = [
         [
             record.benchmark,
@@ -52,6 +57,7 @@ def _table(rows):
             _cost(row),
             _ratio(row),
             *([_bytes(row.peak_bytes), _bytes(row.added_bytes)] if with_memory else []),
+            *(_estimate(row) if estimated else []),
         ]
         for record, row in rows
     ]
@@ -84,6 +90,12 @@ def _ratio(row):
         return "1 (baseline)"
     found = row.ratio
     return f"{found.median:.2f} ({found.low:.2f} to {found.high:.2f})"
+
+
+def _estimate(row):
+    if row.estimated_bytes is None:
+        return ["", ""]
+    return [_bytes(row.estimated_bytes), f"{row.estimated_bytes / row.peak_bytes:.2f}"]
 
 
 def _bytes(number):

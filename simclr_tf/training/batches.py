@@ -1,5 +1,7 @@
 """The batches of a run: pretraining images, and labelled ones for the probe."""
 
+import math
+
 import tensorflow as tf
 
 from simclr_tf.augment import ViewGroup, plan_views
@@ -11,6 +13,7 @@ from simclr_tf.data import (
     open_source,
     training_dataset,
 )
+from simclr_tf.data.pipelines import batch_form, decoding_bytes
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.training.views_of_batch import ViewsOfBatch
@@ -34,6 +37,7 @@ def open_training_source(config, data=None, say=lambda line: None):
         data_dir=options.data_dir,
         channels=options.channels,
         max_corrupt_fraction=options.max_corrupt_fraction,
+        background=options.background,
         labelled=False if options.labels == "none" else "auto",
         cache=_image_cache(options, say),
     )
@@ -63,6 +67,7 @@ def open_probe_source(config, channels, say=lambda line: None):
         data_dir=config.data.data_dir,
         channels=channels,
         max_corrupt_fraction=config.data.max_corrupt_fraction,
+        background=config.data.background,
         cache=_image_cache(config.data, say),
     )
     if not source.has_labels:
@@ -141,6 +146,17 @@ class Batches:
             seed=self._config.seed,
             step=step,
         )
+
+    def bytes_of_image(self):
+        """Count the bytes of one image of a batch, with the crops of all its views."""
+        source, views = self._source, self._plan.views
+        if batch_form(source) == "images":
+            return math.prod(source.image_shape) * tf.as_dtype(source.dtype).size
+        return 4 * source.channels * sum(math.prod(view.size) for view in views)
+
+    def decoding_bytes(self):
+        """Estimate the memory of the images that are being decoded."""
+        return decoding_bytes(self._source)
 
     def _with_probe_set(self, dataset, first, last, worker, workers):
         plan = plan_views(

@@ -37,6 +37,7 @@ def describe_data(model, source, probe_source):
       dict, JSON-able.
     """
     probe = model.probe
+    parts = getattr(source, "parts", ())
     return {
         "name": source.name,
         "num_examples": source.num_examples,
@@ -48,6 +49,15 @@ def describe_data(model, source, probe_source):
         "probe_fingerprint": (
             None if probe_source is None else probe_source.fingerprint()
         ),
+        **({"parts": list(map(_describe_part, parts))} if parts else {}),
+    }
+
+
+def _describe_part(source):
+    return {
+        "name": source.name,
+        "num_examples": source.num_examples,
+        "fingerprint": source.fingerprint(),
     }
 
 

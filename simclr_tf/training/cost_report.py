@@ -2,36 +2,26 @@
 
 import time
 
-from simclr_tf.models import count_parameters, flops_per_example
+from simclr_tf.models import count_parameters
 from simclr_tf.training.step_clock import StepCallback
 
 
-def cost_report(
-    model, *, image_shape, global_batch_size, total_steps, epoch_steps, num_examples
-):
-    """Describe the cost in plain lines: parameters, FLOPs, steps, memory.
+def cost_report(model, costs, *, global_batch_size, total_steps):
+    """Describe the cost in plain lines: parameters, FLOPs.
 
     Args:
       model: PretrainingModel, built.
-      image_shape: (H, W, C) of a view.
-      global_batch_size, total_steps, epoch_steps, num_examples: int.
+      costs: list of `simclr_tf.training.peak_memory.costs_of_views`.
+      global_batch_size, total_steps: int.
 
     Returns:
       str, several lines. A step counts as three forward passes (with micro-batches as
-      four); the memory is that of `Objective.memory`.
+      four).
     """
     trainable, _ = count_parameters(model.encoder)
     head, _ = count_parameters(model.projection_head)
-    passes = "an endless stream" if num_examples is None else f"{num_examples:,} a pass"
-    lines = [
-        f"Images      {passes}, {epoch_steps} steps of "
-        f"{global_batch_size} an epoch, {total_steps:,} steps in all"
-    ]
-    lines.append(f"Parameters  {_short(trainable)} encoder, {_short(head)} head")
-    forward = [
-        flops_per_example(model.encoder, (*size, image_shape[-1]))
-        for size in model.views_of.sizes(image_shape[:2])
-    ]
+    lines = [f"Parameters  {_short(trainable)} encoder, {_short(head)} head"]
+    forward = [cost.flops for cost, _ in costs]
     if all(forward):
         passes_of_step = 3 if model.micro_batch_size is None else 4
         step = passes_of_step * global_batch_size * sum(forward)
@@ -40,10 +30,6 @@ def cost_report(
             f"({_short(forward[0])}FLOP an image forward), "
             f"{_short(step * total_steps)}FLOP in all"
         )
-    memory = model.objective.memory(
-        global_batch_size, model.distribute_strategy.num_replicas_in_sync
-    )
-    lines.append(f"Memory      {memory.bytes / 2**20:,.1f} MiB of {memory.of}")
     return "\n".join(lines)
 
 

@@ -57,6 +57,23 @@ def require_micro_batches(per_replica_batch_size, micro_batch_size):
         )
 
 
+def can_split(model, norm):
+    """Tell whether a model can train in micro-batches.
+
+    Args:
+      model: PretrainingModel.
+      norm: "batch" or "inference".
+
+    Returns:
+      bool.
+    """
+    try:
+        MicroBatches(model, 1, norm)
+    except ConfigError:
+        return False
+    return True
+
+
 class MicroBatches:
     """Forward and backward passes of a model over parts of its batch.
 

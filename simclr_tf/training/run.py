@@ -16,7 +16,7 @@ from simclr_tf.array_types import Model, StrPath
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.pretrain import Config, idle_options
 from simclr_tf.config.schema import dotted, flatten, override
-from simclr_tf.data.left_out import left_out_listed
+from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
 from simclr_tf.data.preset_choice import choose_start
 from simclr_tf.distribution import (
     is_chief,
@@ -33,10 +33,12 @@ from simclr_tf.training.batches import (
 )
 from simclr_tf.training.keras_files import kept_network
 from simclr_tf.training.micro_batches import require_micro_batches
+from simclr_tf.training.overview import found_splits, overview
 from simclr_tf.training.precision import choose_precision
 from simclr_tf.training.replicated_encoder import give_back
 from simclr_tf.training.stages import PretrainingRun
 from simclr_tf.training.step_clock import plan_run
+from simclr_tf.training.trackers import require_tracker
 from simclr_tf.training.workdir import CONFIG_FILE, Workdir
 from simclr_tf.training.workers import how_to_continue
 
@@ -179,6 +181,7 @@ def pretrain_from_config(
     """
     place = None if workdir is None else Workdir(workdir)
     _require_effective(config, place)
+    require_tracker(config.track)
     # This comes first: devices cannot be set up after TensorFlow has been used.
     set_threads(config.performance)
     strategy = make_strategy(
@@ -203,6 +206,16 @@ def pretrain_from_config(
         source = open_training_source(config, data, say)
         probe_source = open_probe_source(config, source.channels, say)
     plan = plan_run(config, source)
+    lines = overview(
+        config,
+        source,
+        probe_source,
+        plan,
+        sizes=source.sampled_sizes(),
+        splits=found_splits(config),
+        left_out_path=None if place is None else place.path / LEFT_OUT_FILE,
+    )
+    say("\n".join(lines))
     with (
         contextlib.nullcontext() if writes is None else writes.held(),
         named_lost_peers(strategy, lambda: how_to_continue(place and place.path)),

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 
 from simclr_tf import durations
@@ -24,6 +25,13 @@ from simclr_tf.training.health import HealthCheck
 from simclr_tf.training.interruption import StopWhenSaved
 from simclr_tf.training.keras_files import keep_network
 from simclr_tf.training.knn_monitor import KnnMonitor
+from simclr_tf.training.micro_batches import can_split
+from simclr_tf.training.peak_memory import (
+    costs_of_views,
+    estimate,
+    machine_of,
+    require_fitting,
+)
 from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.records import (
     MetricsLog,
@@ -33,6 +41,7 @@ from simclr_tf.training.records import (
 from simclr_tf.training.saving import SaveCheckpoints
 from simclr_tf.training.step_clock import StepClock
 from simclr_tf.training.summary import write_summary
+from simclr_tf.training.trackers import Tracking
 from simclr_tf.training.warm_start import (
     check_same_network,
     warm_start,
@@ -62,6 +71,7 @@ class PretrainResult:
       history: list of dicts, one an epoch.
       config: Config of the run.
       workdir: path, or None.
+      memory: PeakMemory, estimated before the first step.
     """
 
     model: keras.Model
@@ -70,6 +80,7 @@ class PretrainResult:
     history: list
     config: object
     workdir: object
+    memory: object = None
 
 
 class PretrainingRun:
@@ -131,6 +142,8 @@ class PretrainingRun:
             store = self._open_store(workdir)
             data = describe_data(self.model, self.source, self.probe_source)
             replaces = workdir.replaces_untrained(self.config, data, self.source.files)
+        begun = [] if store is None else store.paths()
+        memory = self._require_memory(any(int(path.name[5:]) for path in begun))
         # Before anything is written: the source may not be there, or not fit.
         warm = self._warm_start(None if replaces else store)
         if workdir is not None:
@@ -194,6 +207,7 @@ class PretrainingRun:
             history=records,
             config=self.config,
             workdir=None if workdir is None else workdir.path,
+            memory=memory,
         )
 
     def _sources(self):
@@ -202,12 +216,42 @@ class PretrainingRun:
     def _cost_report(self):
         return cost_report(
             self.model,
-            image_shape=self.config.data.image_shape(self.source.channels),
+            self._costs,
             global_batch_size=self.config.global_batch_size,
             total_steps=self.plan.total_steps,
-            epoch_steps=self.plan.epoch_steps,
-            num_examples=self.source.num_examples,
         )
+
+    @functools.cached_property
+    def _costs(self):
+        shape = self.config.data.image_shape(self.source.channels)
+        return costs_of_views(self.model, shape)
+
+    def _require_memory(self, has_trained):
+        """Print and return the peak memory of the run; refuse what does not fit."""
+        config, machine = self.config, machine_of(self.strategy)
+
+        def estimate_of(batch_size, micro_batch_size):
+            return estimate(
+                self.model,
+                self._costs,
+                global_batch_size=batch_size,
+                micro_batch_size=micro_batch_size,
+                image_bytes=self.batches.bytes_of_image(),
+                decoding_bytes=self.batches.decoding_bytes(),
+            )
+
+        needs = estimate_of(config.global_batch_size, config.micro_batch_size)
+        self.say(needs.line(machine))
+        if config.performance.check_memory:
+            require_fitting(
+                estimate_of,
+                machine,
+                config=config,
+                replicas=self.strategy.num_replicas_in_sync,
+                can_split=can_split(self.model, config.micro_batch_norm),
+                has_trained=has_trained,
+            )
+        return needs
 
     def _open_store(self, workdir):
         options = self.config.checkpoint
@@ -293,6 +337,10 @@ class PretrainingRun:
             interruption, agreement = make_interruption(self.strategy)
             saving = self._saving(store, start, clock, interruption)
             stop = [StopWhenSaved(interruption)]
+        tracking = []
+        if config.track is not None and self.is_chief:
+            say = progress.print_above_bar(self.say)
+            tracking = [Tracking(config, log.records, workdir, say)]
         # The order of the callbacks, for each step and each epoch:
         callbacks = [
             clock,  # First: all others read the step here.
@@ -303,6 +351,7 @@ class PretrainingRun:
             self._health_check(store, clock),  # Before averaging and saving.
             *self._averages(clock),  # The last checkpoint holds the averages.
             *self._shown(progress, clock),
+            *tracking,  # A tracker that fails says so, and ends nothing.
             *saving,  # After the figures of the epoch are written.
             *callbacks,  # The user's callbacks see the run as it is on the disk.
             *stop,  # Last: all others have seen the step or the epoch.
@@ -317,6 +366,8 @@ class PretrainingRun:
         finally:
             progress.close()
             log.close()
+            for tracker in tracking:
+                tracker.close()
         return log.records
 
     def _health_check(self, store, clock):

@@ -26,6 +26,7 @@ class ViewsOfBatch:
 
     Attributes:
       plan: ViewPlan or None.
+      is_compiled: bool, whether XLA compiles the making of views.
 
     Example:
       >>> from simclr_tf.augment import plan_views
@@ -40,7 +41,7 @@ class ViewsOfBatch:
     COLUMNS = ("images", "crops", "seeds", "views", "view_a", "view_b")
 
     def __init__(self, plan, compile_views=True):
-        self.plan = plan
+        self.plan, self.is_compiled = plan, compile_views
         self._make, self._finish = (
             _compiled(functools.partial(function, plan=plan), compile_views)
             for function in (make_views, finish_views)

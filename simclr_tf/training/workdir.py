@@ -6,7 +6,6 @@ Evaluation, fine-tuning and export read config.json, so that nobody retypes a de
 from __future__ import annotations
 
 import contextlib
-import gzip
 import importlib.metadata
 import json
 import pathlib
@@ -25,11 +24,16 @@ from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.files import (
     remove_leftovers,
     temporary_name,
-    whole_file,
     write_atomically,
 )
-from simclr_tf.limits import parse_json, read_json
+from simclr_tf.limits import read_json
 from simclr_tf.locks import holds_files, lock_of, sole_writer
+from simclr_tf.training.image_list import (
+    IMAGE_LIST_FILE,
+    changes_between,
+    read_image_list,
+    write_image_list,
+)
 
 if TYPE_CHECKING:
     from simclr_tf.config.pretrain import Config
@@ -44,9 +48,7 @@ TENSORBOARD = "tensorboard"
 SUMMARY_FILE = "SUMMARY.md"
 _PROBE = "writable"
 WARM_START_FILE = "warm_start.json"
-# The images by name: the fingerprint in config.json shows that some have changed since,
-# the list shows which.
-IMAGE_LIST_FILE = "images.jsonl.gz"
+TRACKER_FILE = "tracker.json"  # The tracked run that this one goes on in.
 NETWORK_FILE = "network.json"  # The config of a user's Keras 3 network.
 _OWN_FILES = (
     LEFT_OUT_FILE,
@@ -56,6 +58,7 @@ _OWN_FILES = (
     WARM_START_FILE,
     IMAGE_LIST_FILE,
     NETWORK_FILE,
+    TRACKER_FILE,
     _PROBE,
 )
 # Where the images are found; a run knows them by their fingerprint.
@@ -256,7 +259,7 @@ class Workdir:
     def _forget_untrained(self):
         """Remove what the start of a run leaves; `config.json` is overwritten."""
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
-        for name in (WARM_START_FILE, IMAGE_LIST_FILE, NETWORK_FILE):
+        for name in (WARM_START_FILE, IMAGE_LIST_FILE, NETWORK_FILE, TRACKER_FILE):
             (self.path / name).unlink(missing_ok=True)
 
     def _conflict(self, config, data, files):
@@ -383,72 +386,3 @@ def versions():
         "python": platform.python_version(),
         "machine": platform.machine(),
     }
-
-
-def write_image_list(folder, files):
-    """Keep the list of the images, if they are files and there is no list yet.
-
-    Args:
-      folder: pathlib.Path of the run.
-      files: `Source.files` of the images.
-
-    Raises:
-      WorkdirError: it cannot be written; nothing is left behind.
-    """
-    path = folder / IMAGE_LIST_FILE
-    listed = None if path.exists() else files()
-    if listed is not None:
-        with (
-            whole_file(path) as temporary,
-            gzip.open(temporary, "wt", encoding="ascii") as stream,
-        ):
-            stream.writelines(json.dumps(file) + "\n" for file in listed)
-
-
-def read_image_list(folder):
-    """Read what `write_image_list` wrote; None where it is missing or damaged.
-
-    Args:
-      folder: pathlib.Path of the run.
-
-    Returns:
-      list of (name, bytes, checksum), or None.
-    """
-    try:
-        with gzip.open(folder / IMAGE_LIST_FILE, "rt", encoding="ascii") as stream:
-            return [
-                (str(name), int(size), int(checksum))
-                for name, size, checksum in map(parse_json, stream)
-            ]
-    except (OSError, EOFError, ValueError, TypeError):
-        return None  # Only the wording of an error depends on it.
-
-
-def changes_between(before, now):
-    """Describe in words what happened to the images.
-
-    Args:
-      before, now: lists of `Source.files`.
-
-    Returns:
-      str, e.g. "1 new (c.png), 2 gone or unreadable (a.png, b.png)".
-
-    Example:
-      >>> changes_between([("a.png", 9, 1), ("b.png", 9, 2)],
-      ...                 [("b.png", 9, 3), ("c.png", 9, 4)])
-      '1 new (c.png), 1 gone or unreadable (a.png), 1 with other bytes (b.png)'
-    """
-    before, now = ({name: rest for name, *rest in files} for files in (before, now))
-    changes = {
-        "new": [name for name in now if name not in before],
-        "gone or unreadable": [name for name in before if name not in now],
-        "with other bytes": [
-            name for name in now if name in before and now[name] != before[name]
-        ],
-    }
-    parts = [
-        f"{len(names)} {what} ({', '.join([*names[:3], *['...'] * (len(names) > 3)])})"
-        for what, names in changes.items()
-        if names
-    ]
-    return ", ".join(parts) or "the files are the same, their labels or order are not"

@@ -17,7 +17,6 @@ from simclr_tf.benchmarks import (
     Variant,
     benchmark_runner,
     data_scale_cases,
-    fresh_process,
     loss_cases,
     run_benchmark,
 )
@@ -26,7 +25,8 @@ from simclr_tf.benchmarks.per_image import two_views_per_image
 from simclr_tf.benchmarks.photographs import write_photographs
 from simclr_tf.config.benchmark import BENCHMARKS, BenchmarkConfig
 from simclr_tf.errors import ConfigError, DataError
-from simclr_tf.training import assembly
+from simclr_tf.report.benchmark_report import benchmark_markdown
+from simclr_tf.training import assembly, peak_memory
 
 TINY = {
     "rounds": 2,
@@ -68,8 +68,10 @@ def tiny_encoder(monkeypatch):
     monkeypatch.setattr(assembly, "build_encoder", build_encoder)
 
 
-# The step and the probes are run below.
-@pytest.mark.parametrize("benchmark", sorted(set(BENCHMARKS) - {"step", "probes"}))
+# The others are run below.
+@pytest.mark.parametrize(
+    "benchmark", sorted(set(BENCHMARKS) - {"memory", "step", "probes"})
+)
 def test_every_benchmark_measures_each_of_its_cases(benchmark):
     config = BenchmarkConfig(**TINY)
     asked = []
@@ -90,6 +92,18 @@ def test_every_benchmark_measures_each_of_its_cases(benchmark):
         assert (row.seconds == row.baseline_seconds) == (row.variant == row.baseline)
     assert record.settings["jpeg_view_pixels"] == 8
     assert record.machine["versions"]["tensorflow"] == tf.__version__
+
+
+def test_estimated_and_measured_memory_stand_side_by_side():
+    answer = {"peak_bytes": 2**22, "added_bytes": 2**20, "estimated_bytes": 2**21}
+    config = BenchmarkConfig(only="224", precision="float32")
+    record = run_benchmark(
+        "memory", config, alone=lambda *request: {**answer, "seconds": 3.0}
+    )
+    assert {row.variant for row in record.rows} == {"float32"}
+    (head, _, *rows) = benchmark_markdown([record]).splitlines()
+    assert "estimated / peak" in head
+    assert "4 MiB | 1 MiB | 2 MiB | 0.50" in " ".join(rows[0].split())
 
 
 @pytest.mark.parametrize(
@@ -228,7 +242,7 @@ def test_memory_is_what_the_work_adds_to_a_process():
     peak_bytes, added_bytes = benchmark_runner.peak_memory(
         "loss", BenchmarkConfig(**TINY), "G = 8, D = 4, forward", loss_cases.DENSE
     )
-    assert fresh_process._peak_bytes() > peak_bytes > added_bytes >= 0
+    assert peak_memory.peak_bytes() > peak_bytes > added_bytes >= 0
 
 
 def test_a_process_that_dies_is_named_in_one_line(monkeypatch, tmp_path):
@@ -255,11 +269,11 @@ def test_only_the_wanted_cases_are_measured():
 def test_the_peak_of_a_process_leaves_out_what_its_parent_holds():
     script = (
         "import pathlib, re, resource, sys\n"
-        + inspect.getsource(fresh_process._peak_bytes)
-        + "print(_peak_bytes())"
+        + inspect.getsource(peak_memory.peak_bytes)
+        + "print(peak_bytes())"
     )
     found = subprocess.run(
         [sys.executable, "-c", script], check=True, text=True, capture_output=True
     ).stdout
     # TensorFlow alone, in this process, is several hundred million.
-    assert 1e6 < int(found) < 1e8 < fresh_process._peak_bytes()
+    assert 1e6 < int(found) < 1e8 < peak_memory.peak_bytes()

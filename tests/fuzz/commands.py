@@ -196,6 +196,12 @@ COMMANDS = [
         1.5,
     ),
     Command(
+        ["predict", "--classifier=run/classifiers/2_a_class", "--data=npz:own.npz"]
+        + ["--output=predictions.csv"],
+        ("run", "own.npz"),
+        {**_KERAS, **_NPZ},
+    ),
+    Command(
         ["export", "--workdir=run", "--output=exported", "--formats=safetensors"],
         ("run", "own.npz"),
         _RUN,

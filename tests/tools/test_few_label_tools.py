@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf._keras import ADDONS_LANE, keras, keras3
-from simclr_tf.commands.finetune import earlier_rows
-from simclr_tf.evaluation import read_results
+from simclr_tf.commands.finetune import earlier_results, with_earlier
+from simclr_tf.evaluation import Measurement, Results, read_results
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import saved_model
 from simclr_tf.tools import command_line
@@ -130,11 +130,28 @@ def test_a_second_budget_joins_the_table_and_the_same_one_replaces_its_row(
     assert first[0] in third and second[2] in third
 
 
+def test_what_was_not_measured_is_kept_until_it_is_measured():
+    def results(budgets, not_measured):
+        rows = [
+            Measurement("a", "p", "m", 1.0, 9, 4, settings={"budget": budget})
+            for budget in budgets
+        ]
+        return Results("d", "e", tuple(rows), not_measured=not_measured)
+
+    earlier = results(["1 %"], {"a, 2 %": "few", "b, 1 %": "few"})
+    now = results(["2 %"], {"b, 2 %": "fewer"})
+    assert with_earlier(now, None) is now
+    found = with_earlier(now, earlier)
+    assert [m.settings["budget"] for m in found.measurements] == ["1 %", "2 %"]
+    assert found.not_measured == {"b, 1 %": "few", "b, 2 %": "fewer"}
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"schema": "simclr_tf.evaluation"}'])
 def test_results_that_cannot_be_read_are_not_kept_and_that_is_said(text, tmp_path):
     (tmp_path / "finetune.json").write_text(text)
     told = []
-    assert earlier_rows(tmp_path / "finetune.json", RunLog(None, {}), told.append) == ()
+    path = tmp_path / "finetune.json"
+    assert earlier_results(path, RunLog(None, {}), told.append) is None
     assert len(told) == 1 and told[0].startswith("The earlier results are not kept: ")
 
 

@@ -16,7 +16,8 @@ from simclr_tf.data import open_source
 from simclr_tf.data.left_out import LEFT_OUT_FILE
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.training import Workdir
-from simclr_tf.training.workdir import CHECKPOINTS, IMAGE_LIST_FILE, read_image_list
+from simclr_tf.training.image_list import IMAGE_LIST_FILE, read_image_list
+from simclr_tf.training.workdir import CHECKPOINTS
 from tests.training.faulty_runs import AtEpoch, contents, run
 
 

@@ -15,12 +15,14 @@ from simclr_tf.data.folder_layout import (
 )
 from simclr_tf.data.image_files import inspect_files
 from simclr_tf.data.left_out import NO_IMAGE_NAME, report_left_out
-from simclr_tf.data.pillow_images import suffixes
+from simclr_tf.data.pillow_images import shown_size, suffixes
 from simclr_tf.data.random_access import EncodedSource, grey_or_colour
 from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.files import printable
 from simclr_tf.lazy import np, tf
+
+_SIZES = 256  # Files of which the headers are read to describe the images.
 
 
 class FolderSource(EncodedSource):
@@ -82,6 +84,12 @@ class FolderSource(EncodedSource):
 
     def read_encoded(self, path):
         return tf.io.read_file(path)
+
+    def sampled_sizes(self):
+        ids = np.linspace(0, self.num_examples - 1, _SIZES).astype(np.int64)
+        (paths,) = self.locations(np.unique(ids))
+        found = map(shown_size, paths.tolist())
+        return [size for size, _ in filter(None, found)]
 
     def _hash_content(self, digest):
         digest.update(
@@ -158,6 +166,7 @@ class Folder(SourceKind):
             [checksums[place] for place in good],
             formats=formats,
             channels=request.channels,
+            background=request.background,
             labels=None if labels is None else labels[good],
             classes=classes,
             split=part,

@@ -8,6 +8,7 @@ import re
 from simclr_tf.errors import ConfigError, DataError, received_text, require
 from simclr_tf.lazy import module, np
 
+IN_ORDER = "images in their own order, not by class"
 label_budgets = module("simclr_tf.data.label_budgets")
 _log = logging.getLogger("simclr_tf")
 _SPLIT = re.compile(r"([\w.\-]+)(?:\[(-?\d{1,18}%?)?:(-?\d{1,18}%?)?\])?")
@@ -25,6 +26,7 @@ class SourceKind:
       labels: str, the origin of the labels.
       may_hold_out: bool, whether a test split is often missing. Evaluation then tests
         on training images that are held out from its probes.
+      has_own_slices: bool, whether `open` cuts slices by a rule of its own, not `cut`.
       packages: dict of str to str, modules that `open` imports and their names for pip.
       licences: dict of str to str: targets whose licence is known, and the licence.
     """
@@ -33,6 +35,7 @@ class SourceKind:
     splits = "train"
     labels = "none"
     may_hold_out = False
+    has_own_slices = False
     packages = {}
     licences = {}
 
@@ -98,6 +101,7 @@ class Request:
       max_corrupt_fraction: float in [0, 1].
       labelled: `auto`, True or False.
       memory_limit_bytes: int.
+      background: str, the colour behind transparent image files.
       slices: `stratified` or `in_order`, see `cut`.
     """
 
@@ -109,6 +113,7 @@ class Request:
     labelled: bool | str = "auto"
     memory_limit_bytes: int = 1 << 30
     slices: str = "stratified"
+    background: str = "white"
 
     def __post_init__(self):
         require(
@@ -234,9 +239,12 @@ def cut(source, bounds, request):
         )
     start, stop = bounds_to_range(bounds, number)
     if request.slices == "in_order":
-        _log.info("The slice `%s` is taken in the order of the images.", request.split)
-        chosen = np.arange(start, stop)
+        chosen, rule = np.arange(start, stop), IN_ORDER
     else:
         labels = np.zeros(number) if source.labels is None else source.labels
         chosen = np.sort(label_budgets.mixed_order(labels, seed=0)[start:stop])
-    return source.subset(chosen, split=request.split)
+        rule = "a fixed random sample"
+        rule += "" if source.labels is None else " with its share of each class"
+    part = source.subset(chosen, split=request.split)
+    part.slice_rule = rule
+    return part
