@@ -234,7 +234,7 @@ def pretrain_from_config(
         precision = choose_precision(config, strategy, place)
         config = dataclasses.replace(config, precision=precision.name)
         with strategy.scope():
-            if encoder is None and place is not None:
+            if _comes_from(place, config, encoder):
                 encoder = kept_network(place)
             model = _build(config, source, probe_source, encoder, plan, replicas)
         batches = Batches(config, source, model.views_of.plan, probe_source, replicas)
@@ -275,7 +275,7 @@ def _with_length(config, strategy, source, probe_source, encoder, place, say):
     replicas = strategy.num_replicas_in_sync
     before = None if encoder is None else encoder.get_weights()
     with strategy.scope():
-        if encoder is None and place is not None:
+        if _comes_from(place, config, encoder):
             encoder = kept_network(place)
         model = _build(trial, source, probe_source, encoder, plan, replicas)
     batches = Batches(trial, source, model.views_of.plan, probe_source, replicas)
@@ -307,6 +307,11 @@ def _with_length(config, strategy, source, probe_source, encoder, place, say):
     )
     say(length_line(config, plan_run(config, source), step))
     return config
+
+
+def _comes_from(place, config, encoder):
+    """Tell whether the encoder is a network that the run in a workdir keeps."""
+    return encoder is None and place is not None and config.encoder.name == "custom"
 
 
 def _require_effective(config, workdir):

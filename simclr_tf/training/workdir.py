@@ -259,8 +259,9 @@ class Workdir:
 
     def _forget_untrained(self):
         """Remove what the start of a run leaves; `config.json` is overwritten."""
-        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
-        for name in (WARM_START_FILE, IMAGE_LIST_FILE, NETWORK_FILE):
+        for name in (CHECKPOINTS, TENSORBOARD):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in (WARM_START_FILE, IMAGE_LIST_FILE, NETWORK_FILE, METRICS_FILE):
             (self.path / name).unlink(missing_ok=True)
 
     def _conflict(self, config, data, files):
