@@ -104,6 +104,17 @@ PARQUET = [
     "pyarrow>=16,<27",
 ]
 
+WANDB = [
+    # --track=wandb: tried with 0.31, offline.
+    "wandb>=0.18,<0.32",
+]
+
+MLFLOW = [
+    # --track=mlflow: the client without a server and without pandas. Tried with 3.17,
+    # with a store in files.
+    "mlflow-skinny>=2.16,<4",
+]
+
 SAFETENSORS = [
     # Encoders as numbers by name: the format for strangers' weights.
     "safetensors>=0.5,<0.9",
@@ -197,6 +208,8 @@ setup(
         "addons": ADDONS,
         "heic": HEIC,
         "parquet": PARQUET,
+        "wandb": WANDB,
+        "mlflow": MLFLOW,
         "safetensors": SAFETENSORS,
         "torch": TORCH,
         "litert": LITERT,

@@ -28,6 +28,7 @@ VERBS = {  # In the order of the work.
     "pretrain": "Learn an encoder from images, without labels.",
     "evaluate": "Measure a frozen encoder: kNN, linear, few labels.",
     "embed": "Write the features of your images: npz, csv or parquet.",
+    "similar": "Find look-alikes and near-duplicates in a folder.",
     "finetune": "Fine-tune the encoder on few labels; compare with scratch.",
     "transfer": "Measure and fine-tune one encoder on several labelled sets.",
     "distill": "Train a student network on a fine-tuned teacher's predictions.",

@@ -1,7 +1,7 @@
 """Train a student network on a fine-tuned teacher's predictions for unlabelled images.
 
 simclr-tf distill --teacher=runs/demo/classifiers/10_percent --output=runs/student
-    --data=embedded:freedoom_12 --image_size_pixels=32
+    --data=embedded:freedoom_12
 simclr-tf distill ... --student=resnet18 --student.stem=small
 simclr-tf distill ... --student=fashion_mnist --alpha=0.1 --label_fraction=0.1
 

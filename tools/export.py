@@ -38,6 +38,7 @@ def run(given):
         card["data_licence"] = options.data_licence
     if options.with_preprocessing:
         parts["image_size_pixels"] = card["image_size_pixels"]
+        parts["background"] = workdir.config().data.background
     used = to_dict(options)
     exported = export_saved_model(
         encoder,

@@ -115,9 +115,11 @@ def starting_point(given, preset):
         default,
         lambda typed, file: {n: typed[n] for n in typed if n.startswith("data.")},
     ).data
-    if not data.source.startswith("folder:"):
-        import_tensorflow()  # Without its banner: it opens the other kinds.
     from simclr_tf.data.preset_choice import choose_start
+    from simclr_tf.data.stored_sizes import are_folders
+
+    if not are_folders(data.source):
+        import_tensorflow()  # Without its banner: it opens the other kinds.
 
     size = data.image_size_pixels if given.has("data.image_size_pixels") else None
     return choose_start(

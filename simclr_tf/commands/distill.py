@@ -1,5 +1,6 @@
 """Distillation from a config to a folder: networks, numbers, table."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -43,7 +44,7 @@ def distill_and_report(options, *, command=None, say=print):
         table = distill_markdown(found.results)
         record = {
             "distillation": to_dict(config),
-            "class_names": found.record.class_names,
+            **dataclasses.asdict(found.record),
             "images": found.images,
             "history": found.history,
             "versions": versions(),

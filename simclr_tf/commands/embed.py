@@ -103,9 +103,11 @@ def embed(
         place = open_encoder(options, {"data": data, **options.chosen()}, step=step)
         size = image_size_pixels or place.config.data.image_size_pixels
         encoder, channels = place.encoder, place.channels
-    images = DataConfig(source=data) if isinstance(data, str) else data
-    if isinstance(images, DataConfig):
-        images = dataclasses.replace(images, data_dir=data_dir)
+    images = data
+    if isinstance(data, str):
+        # The pixels that the encoder was trained on: the background of its run.
+        background = "white" if is_model else place.config.data.background
+        images = DataConfig(source=data, data_dir=data_dir, background=background)
     parts = open_parts(images, options, channels)
     return encode_parts(encoder, parts, size, batch_size)[0]
 
@@ -175,12 +177,13 @@ def check_output(path, overwrite):
     return path
 
 
-def open_images(options, say=print):
+def open_images(options, say=print, place=None):
     """Open an encoder and the images whose features it computes, and say which.
 
     Args:
       options: EncodedImages.
       say: function that prints a line (str).
+      place: EncoderAt, if the encoder is open already.
 
     Returns:
       (EncoderAt, list of ImagePart, size): the last as in `image_size_pixels`.
@@ -189,13 +192,14 @@ def open_images(options, say=print):
       SimCLRError: no encoder, or no images.
     """
     chosen = options.chosen()
-    place = open_encoder(options, chosen, step=options.step)
+    if place is None:
+        place = open_encoder(options, chosen, step=options.step)
+        step = "" if place.step is None else f", step {place.step:,}"
+        say(f"Encoder     {place.name}{step}")
     data = with_chosen(place.config.data, chosen)
-    step = "" if place.step is None else f", step {place.step:,}"
     parts = open_parts(data, options, place.channels)
     size = data.image_size_pixels
     counts = [f"{part.split} {part.source.num_examples:,}" for part in parts]
-    say(f"Encoder     {place.name}{step}")
     say(f"Images      {data.source}, {', '.join(counts)}, at {size_text(size)} px")
     return place, parts, size
 
@@ -245,7 +249,8 @@ def open_parts(data, options, channels):
         root, details = os.path.expanduser(target), {"data_dir": data.data_dir}
         if not options.split:
             splits = kind.split_names(target, data.data_dir)
-        details["slices"], data = data.slices, data.source
+        details |= {"slices": data.slices, "background": data.background}
+        data = data.source
     splits = list(dict.fromkeys(options.split or splits))
     parts = []
     for split in splits:

@@ -188,5 +188,6 @@ def _open(options, split, channels):
         data_dir=options.data_dir,
         channels=channels,
         max_corrupt_fraction=options.max_corrupt_fraction,
+        background=options.background,
         memory_limit_bytes=0,
     )  # Only a sample is decoded.

@@ -175,6 +175,7 @@ def _open(options, split, channels, **limits):
         data_dir=options.data_dir,
         channels=channels,
         max_corrupt_fraction=options.max_corrupt_fraction,
+        background=options.background,
         **limits,
     )
     if source.labels is None:

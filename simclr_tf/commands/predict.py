@@ -109,7 +109,7 @@ def predict(
         output="unused.csv",
     )
     loaded = open_classifier(classifier, image_size_pixels)
-    parts = open_parts(_images(data, data_dir), options, loaded.channels)
+    parts = open_parts(_images(data, data_dir, loaded), options, loaded.channels)
     return _predicted(loaded, parts, batch_size)[0]
 
 
@@ -133,7 +133,7 @@ def predict_and_report(options, *, say=print):
     say(f"Classifier  {options.classifier}, {len(loaded.class_names):,} classes")
     listed = output.with_name(f"{output.stem}_{LEFT_OUT_FILE}")
     with left_out_listed(listed):
-        images = _images(options.data, options.data_dir)
+        images = _images(options.data, options.data_dir, loaded)
         parts = open_parts(images, options, loaded.channels)
     counts = [f"{part.split} {part.source.num_examples:,}" for part in parts]
     size = size_text(loaded.image_size_pixels)
@@ -205,12 +205,14 @@ class LoadedClassifier:
       class_names: tuple of C str.
       image_size_pixels: int or (height, width), of its images.
       has_names: bool, whether the names were in the file; else they are numbers.
+      background: str, the colour behind transparent images in its training.
     """
 
     network: Any
     class_names: tuple[str, ...]
     image_size_pixels: ImageSize
     has_names: bool
+    background: str = "white"
 
     @property
     def channels(self):
@@ -255,12 +257,16 @@ def open_classifier(path, image_size_pixels=None):
         image_size_pixels=None,
     )
     names_or_numbers = names or tuple(map(str, range(number)))
-    return LoadedClassifier(network, names_or_numbers, size, names is not None)
+    return LoadedClassifier(
+        network, names_or_numbers, size, names is not None, record.background
+    )
 
 
-def _images(data, data_dir):
+def _images(data, data_dir, loaded):
     """Return images as `open_parts` takes them."""
-    return DataConfig(source=data, data_dir=data_dir) if isinstance(data, str) else data
+    if not isinstance(data, str):
+        return data
+    return DataConfig(source=data, data_dir=data_dir, background=loaded.background)
 
 
 def _predicted(loaded, parts, batch_size):

@@ -66,6 +66,7 @@ def show_views(
         data_dir=data.data_dir,
         channels=data.channels,
         max_corrupt_fraction=data.max_corrupt_fraction,
+        background=data.background,
         memory_limit_bytes=0,
     )  # Only the images that are shown are decoded.
     prepare_output(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 RECIPES = "simclr_tf.augment.recipes:RECIPES"
 _recipes = module("simclr_tf.augment.recipes")
 _one_branch = module("simclr_tf.augment.one_branch")
+_colours = module("PIL.ImageColor")
 
 
 def source_forms():
@@ -39,6 +40,44 @@ def source_forms():
     kinds = read_registry("simclr_tf.data.sources:SOURCES").values()
     forms = [form for kind in kinds for form in kind.forms]
     return f"{', '.join(forms[:-1])} or {forms[-1]}"
+
+
+def rgb_of(colour: str) -> tuple[int, int, int]:
+    """Return red, green and blue (0 to 255) of a colour.
+
+    Args:
+      colour: str, a name of CSS, or `#rrggbb`.
+
+    Raises:
+      ConfigError: another text.
+
+    Example:
+      >>> rgb_of("white"), rgb_of("#ff8000")
+      ((255, 255, 255), (255, 128, 0))
+    """
+    if colour == "white":  # Without importing Pillow.
+        return (255, 255, 255)
+    try:
+        rgb = _colours.getrgb(colour.strip())
+    except ValueError:
+        rgb = ()
+    require(
+        len(rgb) == 3,
+        "`data.background` must be the name of a colour, such as white, or #rrggbb.",
+        background=colour,
+    )
+    return tuple(rgb)
+
+
+def colour_text(rgb: tuple[int, int, int]) -> str:
+    """Write a colour as `rgb_of` reads it.
+
+    Example:
+      >>> colour_text((255, 255, 255)), colour_text((255, 128, 0))
+      ('white', '#ff8000')
+    """
+    text = "#{:02x}{:02x}{:02x}".format(*rgb)
+    return "white" if text == "#ffffff" else text
 
 
 @dataclass(frozen=True)
@@ -87,6 +126,11 @@ class DataConfig(Section):
     )
     channels: int | None = option(
         None, "Channels to decode images to; as in the source if unset."
+    )
+    background: str = option(
+        "white",
+        "Colour that shows where an image file is transparent: a name, or #rrggbb. "
+        "Every verb and the export's signature of bytes take that of the run.",
     )
     max_corrupt_fraction: float = option(
         0.01,
@@ -139,6 +183,7 @@ class DataConfig(Section):
     def check(self) -> None:
         require_positive(channels=self.channels)
         require_fraction("max_corrupt_fraction", self.max_corrupt_fraction)
+        rgb_of(self.background)
         require(
             self.cache != "disk" or self.cache_dir,
             "`data.cache=disk` needs `data.cache_dir`, a folder on a fast local disk.",

@@ -73,8 +73,7 @@ class DistillConfig(Section):
     image_size_pixels: ImageSize | None = option(
         None,
         "Size of the images as the teacher sees them, such as 32 or 64x96 (height x "
-        "width).",
-        required="the size of the teacher's training images (its file has none)",
+        "width); that of its training if unset.",
         common=True,
         largest=LARGEST_SIDE,
     )
@@ -82,6 +81,11 @@ class DistillConfig(Section):
         0.01,
         "Fraction of the images that may be unreadable.",
         flag="data.max_corrupt_fraction",
+    )
+    background: str = option(
+        "white",
+        "Colour behind transparent images: that of the teacher's training.",
+        flag=False,
     )
     architecture: Literal["same", "other"] = option(
         "same",
@@ -187,6 +191,9 @@ class DistillConfig(Section):
         Raises:
           ConfigError: a value outside its range.
         """
+        size = {"image_size_pixels": self.image_size_pixels}
+        if self.image_size_pixels is None:
+            size = {}  # It has no part in the networks.
         return Config(
             epochs=self.epochs,
             steps=self.steps,
@@ -203,8 +210,9 @@ class DistillConfig(Section):
                 # A slice of labelled images is cut with its share of each class.
                 labels="none" if self.alpha == 1 and "[" not in self.split else "auto",
                 channels=channels,
-                image_size_pixels=self.image_size_pixels,
+                **size,
                 max_corrupt_fraction=self.max_corrupt_fraction,
+                background=self.background,
             ),
             augment=AugmentConfig(
                 recipe=self.recipe, crop_area_min_fraction=self.crop_area_min_fraction

@@ -40,7 +40,7 @@ class PredictOptions(ManyImages):
         ManyImages.check(self)
         require_at_least_one(top=self.top)
         require(
-            pathlib.PurePath(self.output).suffix == ".csv",
+            pathlib.PurePath(str(self.output)).suffix == ".csv",
             "--output must end in .csv.",
             output=self.output,
         )

@@ -348,6 +348,12 @@ class Config(Section):
         "The run stops when --on_nonfinite=skip has skipped more steps than this.",
         resumable=True,
     )
+    track: Literal["wandb", "mlflow"] | None = option(
+        None,
+        "Send the figures of each epoch to Weights & Biases or to MLflow too; their "
+        "own environment variables hold. A continued run goes on in its tracked run.",
+        resumable=True,
+    )
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: GuestOptions = guest(

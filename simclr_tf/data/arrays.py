@@ -71,6 +71,7 @@ class ArraySource(Source):
         self._origin = origin
         self.parts = () if origin is None else origin.parts
         self.formats = getattr(origin, "formats", None)
+        self.background = getattr(origin, "background", self.background)
 
     def read_images(self, ids: Array) -> Array:
         """Read the pixels of some examples.

@@ -115,6 +115,7 @@ class ImageCache:
                 "shape": list(shape),
                 "decoder": tf.__version__,
                 "reading": READING,
+                "background": list(source.background),
             }
             return self._on_disk("decoded", source, size, **details)
         return in_memory(_pixels_of(source, shape), size)

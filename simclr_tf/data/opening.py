@@ -40,6 +40,7 @@ def open_source(
     slices: str = "stratified",
     memory_limit_bytes: int = _GIBIBYTE,
     cache: ImageCache | None = None,
+    background: str = "white",
 ) -> Source | StreamSource:
     """Open a data set of any kind.
 
@@ -70,6 +71,9 @@ def open_source(
       cache: ImageCache for images that would be read from files in every epoch; None
         for no cache.
 
+      background: str, the colour that shows where image files are transparent: a name,
+        or `#rrggbb`.
+
     Returns:
       Source; or StreamSource for a tf.data.Dataset that does not fit into memory.
 
@@ -95,6 +99,7 @@ def open_source(
         labelled,
         memory_limit_bytes,
         slices,
+        background=background,
     )
     if isinstance(spec, (Source, StreamSource)):
         return spec
@@ -168,7 +173,8 @@ def licence_of(spec: str) -> str | None:
     if scheme not in SOURCES:
         return None
     # The licence does not depend on the version of a data set.
-    return SOURCES[scheme].licences.get(target.partition(":")[0])
+    name = target.partition("@")[0].partition(":")[0]
+    return SOURCES[scheme].licences.get(name)
 
 
 def _open_text(spec, request):

@@ -21,7 +21,7 @@ from simclr_tf.array_types import Array, Dataset
 from simclr_tf.augment import crop_draws, crop_views
 from simclr_tf.data.batch_schedule import BatchSchedule, replacement_example
 from simclr_tf.data.host_calls import on_host
-from simclr_tf.data.pixels import blank_image, decode_image, first_success
+from simclr_tf.data.pixels import WHITE, blank_image, decode_image, first_success
 from simclr_tf.data.random_access import EncodedSource, fits_in_batches
 from simclr_tf.data.storage import free_memory_bytes
 from simclr_tf.data.streams import StreamSource, checked_image
@@ -221,6 +221,7 @@ class _Crops:
         self._channels = source.channels
         self._formats = getattr(source, "formats", None)
         self._plain = getattr(source, "is_plain", False)
+        self._background = getattr(source, "background", WHITE)
         self.blank = tuple(
             blank_image(view.size, source.channels) for view in plan.views
         )
@@ -249,7 +250,7 @@ class _Crops:
             )
 
         def from_any():
-            image = decode_image(encoded, self._channels, plain=self._plain)
+            image = decode_image(encoded, self._channels, self._background, self._plain)
             return self.of_image(image, seed, draws)
 
         if self._formats == {"jpeg"}:

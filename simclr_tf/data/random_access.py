@@ -16,9 +16,10 @@ from types import MappingProxyType
 from typing import Any
 
 from simclr_tf.array_types import Array, Tensor
+from simclr_tf.config.data import rgb_of
 from simclr_tf.data.class_labels import class_labels
 from simclr_tf.data.host_calls import on_host
-from simclr_tf.data.pixels import PLAIN_FORMATS, decode_image
+from simclr_tf.data.pixels import PLAIN_FORMATS, WHITE, decode_image
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.files import printable
 from simclr_tf.lazy import np, tf
@@ -43,12 +44,14 @@ class Source(abc.ABC):
       largest_pixels: int, height times width of the largest image seen at the opening.
       corrupt: list of str, the images found unreadable so far.
       num_dropped: int, unreadable images left out when the source was opened.
+      background: (R, G, B), 0 to 255, what shows where an image file is transparent.
       left_out: dict of str to str: files that are not among the examples, and why;
         `corrupt` and files that are no images.
       max_corrupt_fraction: float in [0, 1], limit above which a run stops.
       parts: tuple of Source, the data sets that are joined in this one; else ().
     """
 
+    background: tuple[int, int, int] = WHITE
     parts: tuple[Source, ...] = ()
 
     def __init__(
@@ -216,6 +219,10 @@ class EncodedSource(Source):
     location_types: tuple[str, ...] = ()
     formats = None
 
+    def __init__(self, *args: Any, background: str = "white", **details: Any) -> None:
+        super().__init__(*args, **details)
+        self.background = rgb_of(background)
+
     @abc.abstractmethod
     def locations(self, ids: Array) -> tuple[Array, ...]:
         """Locate examples: int64 ids `[B]` to a tuple of NumPy arrays `[B]`."""
@@ -231,7 +238,7 @@ class EncodedSource(Source):
     def read_image(self, *location: Tensor) -> Tensor:
         """Read uint8 `[H, W, channels]` at one location (scalar tensors)."""
         encoded = self.read_encoded(*location)
-        return decode_image(encoded, self.channels, plain=self.is_plain)
+        return decode_image(encoded, self.channels, self.background, self.is_plain)
 
     def sampled_sizes(self) -> list[tuple[int, int]]:
         return [tuple(image.shape[:2]) for image in sample_images(self)]
@@ -266,7 +273,7 @@ def sample_images(source):
     for location in zip(*source.locations(ids), strict=True):
         try:
             encoded = source.read_encoded(*location)
-            yield decode_image(encoded, plain=source.is_plain)
+            yield decode_image(encoded, None, source.background, source.is_plain)
         except (tf.errors.OpError, ValueError):
             continue  # Unreadable: reported when training reads it.
 

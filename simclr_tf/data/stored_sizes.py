@@ -9,6 +9,8 @@ from typing import Any
 
 from simclr_tf.data.opening import kind_of, open_source
 from simclr_tf.data.pillow_images import shown_size, suffixes
+from simclr_tf.data.sources import SOURCES
+from simclr_tf.data.sources.joined import parts_of
 from simclr_tf.errors import SimCLRError
 from simclr_tf.lazy import tf
 
@@ -66,8 +68,14 @@ def stored_sizes(
       >>> stored_sizes("embedded:freedoom_12")
       StoredSizes(sizes=((32, 32),), is_grey=False)
     """
+    parts = parts_of(spec, SOURCES) if isinstance(spec, str) else [spec]
+    if len(parts) > 1:
+        found = [stored_sizes(one, split=split, data_dir=data_dir) for one in parts]
+        known = [part for part in found if part is not None]
+        sizes = [size for part in known for size in part.sizes]
+        return _as_sizes(sizes, [part.is_grey for part in known])
     try:
-        if isinstance(spec, str) and spec.startswith("folder:"):
+        if are_folders(spec):
             return _sizes_of_files(os.path.expanduser(kind_of(spec)[1]))
         if isinstance(spec, tf.data.Dataset):
             return None
@@ -80,6 +88,18 @@ def stored_sizes(
         return _sizes_of_examples(source)
     except (SimCLRError, OSError, tf.errors.OpError):
         return None
+
+
+def are_folders(spec: Any) -> bool:
+    """Tell whether the headers of files are enough, for which TensorFlow stays out.
+
+    Example:
+      >>> are_folders("folder:a + folder:b"), are_folders("npz:a.npz")
+      (True, False)
+    """
+    return isinstance(spec, str) and all(
+        part.startswith("folder:") for part in parts_of(spec, SOURCES)
+    )
 
 
 def _sizes_of_files(folder):

@@ -117,7 +117,18 @@ def distill(
     )
     with strategy.scope():
         teacher = load_classifier(str(config.teacher))
-    names = classifier_record(classifier_file(str(config.teacher))).class_names
+    record = classifier_record(classifier_file(str(config.teacher)))
+    size = config.image_size_pixels or record.image_size_pixels
+    require(
+        size is not None,
+        "--image_size_pixels is required: the teacher's file does not have the size of "
+        "the images it was trained on.",
+        teacher=config.teacher,
+    )
+    config = dataclasses.replace(
+        config, image_size_pixels=size, background=record.background
+    )
+    names = record.class_names
     train, test = _open_images(config, teacher, names)
     names = names or names_of_classes(teacher.output_shape[-1], test, train)
     student = build_student(config, teacher)
@@ -161,7 +172,7 @@ def distill(
             "channels": train.channels,
             "fingerprint": train.fingerprint(),
         },
-        record=ClassifierRecord(names, config.image_size_pixels),
+        record=ClassifierRecord(names, config.image_size_pixels, config.background),
         sources=(train, test),
     )
 
@@ -232,6 +243,11 @@ def _open_images(config, teacher, names):
       ConfigError, DataError: images that are missing or have no labels.
     """
     train = open_training_source(config.run_config(teacher.input_shape[-1]))
+    if config.alpha < 1 and train.labels is None:
+        raise DataError(
+            f"{train.name} has no labels in its split '{config.split}': alpha < 1 "
+            "needs labels. Use --alpha=1 to learn from the teacher alone."
+        )
     try:
         test = _labelled(config, teacher, config.test_split or "test")
     except (ConfigError, DataError) as error:
@@ -241,11 +257,6 @@ def _open_images(config, teacher, names):
     if config.alpha == 1:
         train.without_labels()
     else:
-        if train.labels is None:
-            raise DataError(
-                f"{train.name} has no labels in its split '{config.split}': alpha < 1 "
-                "needs labels. Use --alpha=1 to learn from the teacher alone."
-            )
         chosen = label_subset(
             train.labels, fraction=config.label_fraction, seed=config.seed
         )
@@ -289,6 +300,7 @@ def _labelled(config, teacher, split):
             data_dir=config.data_dir,
             channels=teacher.input_shape[-1],
             max_corrupt_fraction=config.max_corrupt_fraction,
+            background=config.background,
         )
     except (ConfigError, DataError) as error:
         message = (

@@ -99,6 +99,8 @@ def read_features(path: StrPath) -> ImageFeatures:
       DataError: the file is missing, damaged, or not one of `write_features`.
     """
     path = pathlib.Path(path).expanduser()
+    if not path.is_file():
+        raise DataError(f"There is no file of features at {path}.")
     try:
         with np.load(path, allow_pickle=False) as archive:
             for name in _ARRAYS:

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from simclr_tf.config.data import colour_text
 from simclr_tf.config.finetune import METHODS
 from simclr_tf.data import evaluation_batches, label_subset, plain_errors
 from simclr_tf.data.class_labels import same_numbering
@@ -81,7 +82,9 @@ class FewLabels:
         self.encoder, self.train, self.test = encoder, train, test
         self.num_classes = max(train.num_classes, test.num_classes)
         self.record = ClassifierRecord(
-            names_of_classes(self.num_classes, train, test), image_size_pixels
+            names_of_classes(self.num_classes, train, test),
+            image_size_pixels,
+            colour_text(train.background),
         )
         self._config, self._head = config, projection_head
         self._size, self._strategy = image_size_pixels, strategy

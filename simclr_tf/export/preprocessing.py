@@ -4,12 +4,12 @@ import tensorflow as tf
 
 from simclr_tf.augment import crop_view, finish_view
 from simclr_tf.config.image_size import as_size
-from simclr_tf.data.pixels import decode_in_graph
+from simclr_tf.data.pixels import WHITE, decode_in_graph
 
 RECIPE = "evaluate"
 
 
-def views_from_bytes(image_bytes, image_size_pixels, channels):
+def views_from_bytes(image_bytes, image_size_pixels, channels, background=WHITE):
     """Decode, crop and resize image files, like the recipe `evaluate`.
 
     Each file is decoded to what a person sees, and its central part, 0.875 of the
@@ -21,6 +21,7 @@ def views_from_bytes(image_bytes, image_size_pixels, channels):
         frame), or BMP of 24 bits.
       image_size_pixels: int or (height, width) of the views.
       channels: 1 or 3.
+      background: (R, G, B), 0 to 255, shown where an image is transparent.
 
     Returns:
       float32 tensor `[N, height, width, channels]` in [0, 1].
@@ -31,7 +32,7 @@ def views_from_bytes(image_bytes, image_size_pixels, channels):
     seed = tf.zeros([2], tf.int32)  # The recipe has no random operators.
 
     def crop(encoded):
-        image = decode_in_graph(encoded, channels)
+        image = decode_in_graph(encoded, channels, background)
         return crop_view(image, seed, RECIPE, image_size_pixels)
 
     shape = [*as_size(image_size_pixels), channels]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from simclr_tf.array_types import Layer, Model
+from simclr_tf.config.data import rgb_of
 from simclr_tf.config.image_size import ImageSize, as_size
 from simclr_tf.errors import require
 from simclr_tf.export.preprocessing import views_from_bytes
@@ -31,6 +32,7 @@ class ReusableModule:
       class_names: None, or the name of each logit.
       image_size_pixels: None, or int >= 1 or (height, width): adds the signature that
         takes encoded images, decodes them and resizes them to this size.
+      background: str, the colour that shows there where an image is transparent.
 
     Attributes:
       root: trackable with `__call__(images, training=False)`, traced for both,
@@ -53,6 +55,7 @@ class ReusableModule:
         classifier: Layer | None = None,
         class_names: Sequence[str] | None = None,
         image_size_pixels: ImageSize | None = None,
+        background: str = "white",
     ) -> None:
         heads = [head for head in (projection_head, classifier) if head is not None]
         for head in heads:
@@ -83,7 +86,7 @@ class ReusableModule:
         if image_size_pixels is not None:
             _check_size(image_size_pixels, self.image_shape)
             self.signatures[BYTES_SIGNATURE] = _bytes_signature(
-                serving, image_size_pixels, self.image_shape[-1]
+                serving, image_size_pixels, self.image_shape[-1], rgb_of(background)
             )
         self.outputs = {
             name: tuple(tensor.shape)
@@ -156,12 +159,14 @@ def _uint8_signature(serving, spec):
     return image_feature_vector_uint8.get_concrete_function()
 
 
-def _bytes_signature(serving, image_size_pixels, channels):
+def _bytes_signature(serving, image_size_pixels, channels, background):
     # An input that ends in _bytes may be base64 in the JSON of TF Serving.
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
     def image_feature_vector_bytes(image_bytes):
         return serving(
-            images=views_from_bytes(image_bytes, image_size_pixels, channels)
+            images=views_from_bytes(
+                image_bytes, image_size_pixels, channels, background
+            )
         )
 
     return image_feature_vector_bytes.get_concrete_function()

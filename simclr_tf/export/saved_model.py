@@ -54,6 +54,7 @@ def export_saved_model(
     classifier: Layer | None = None,
     class_names: Sequence[str] | None = None,
     image_size_pixels: ImageSize | None = None,
+    background: str = "white",
     formats: Sequence[str] = (SAVED_MODEL,),
     version: int | None = None,
     archive: bool = False,
@@ -85,6 +86,7 @@ def export_saved_model(
         string tensor `[C]`) and the LiteRT file (labels.txt inside, a name a line).
       image_size_pixels: None, or a size: adds a signature from encoded images, which it
         decodes, crops as `evaluate` does, and resizes to this size.
+      background: str, the colour that shows there where an image is transparent.
       formats: sequence of "saved_model", "keras3", "litert", "safetensors", "onnx".
       version: None, or int >= 0: saved_model/VERSION/, the layout of TF Serving.
       archive: bool, also write saved_model.tar.gz, which TF-Hub loads from a URL.
@@ -124,6 +126,7 @@ def export_saved_model(
         **plain_heads,
         class_names=class_names,
         image_size_pixels=image_size_pixels,
+        background=background,
     )
     record = {
         "format": EXPORT_FORMAT,

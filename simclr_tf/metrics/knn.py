@@ -44,7 +44,9 @@ def nearest_neighbours(
       >>> indices.tolist()
       [[2, 0]]
     """
-    features, queries = _unit_rows(features), _unit_rows(queries)
+    is_one_set = queries is features  # Saves a copy.
+    features = normalised_rows(features)
+    queries = features if is_one_set else normalised_rows(queries)
     check_k(k, len(features))
     require(query_block >= 1, "`query_block` must be >= 1.", query_block=query_block)
     candidate_block = max(k, _SIMILARITIES_A_BLOCK // query_block)
@@ -55,6 +57,44 @@ def nearest_neighbours(
         indices.append(found[0])
         similarities.append(found[1])
     return np.concatenate(indices), np.concatenate(similarities)
+
+
+def neighbours_of_rows(
+    features: Array, k: int, rows: Array | None = None
+) -> tuple[Array, Array]:
+    """Find for rows of a set the k other rows that are most similar.
+
+    Args:
+      features: float array `[n, F]`.
+      k: int in [1, n - 1].
+      rows: int array `[m]`, rows of `features`; all if None.
+
+    Returns:
+      indices int64 `[m, k]` and similarities float32 `[m, k]`, as in
+      `nearest_neighbours`; no row is its own neighbour.
+
+    Raises:
+      ConfigError: `k` outside [1, n - 1].
+
+    Example:
+      >>> neighbours_of_rows([[1, 0], [1, 1], [1, 1]], k=1)[0].tolist()
+      [[1], [2], [1]]
+    """
+    number = len(features)
+    require(
+        1 <= k < number,
+        f"`k` must be between 1 and the number of other images ({number - 1}).",
+        k=k,
+    )
+    features = np.asarray(features, np.float32)
+    own = np.arange(number) if rows is None else np.asarray(rows, np.int64)
+    queries = features if rows is None else features[own]
+    indices, similarities = nearest_neighbours(features, queries, k + 1)
+    # Copies of a row may come before the row itself, or push it out.
+    is_other = indices != own[:, np.newaxis]
+    is_other[is_other.all(axis=1), -1] = False
+    shape = (len(own), k)
+    return indices[is_other].reshape(shape), similarities[is_other].reshape(shape)
 
 
 def check_k(k: int, number: int) -> None:
@@ -130,21 +170,23 @@ def _most_similar(features, queries, k, candidate_block):
     best_indices = np.zeros([len(queries), 0], np.int64)
     best = np.zeros([len(queries), 0], np.float32)
     for start in range(0, len(features), candidate_block):
-        block = features[start : start + candidate_block]
-        # [queries, best so far + candidates]: earlier rows first, for the ties.
-        similarities = np.concatenate([best, queries @ block.T], axis=1)
-        indices = np.broadcast_to(
-            np.arange(start, start + len(block)), (len(queries), len(block))
-        )
-        indices = np.concatenate([best_indices, indices], axis=1)
-        # `top_k` sorts equal elements by their index.
-        top = tf.math.top_k(similarities, min(k, similarities.shape[1]))
-        best = top.values.numpy()
-        best_indices = np.take_along_axis(indices, top.indices.numpy(), axis=1)
+        similarities = queries @ features[start : start + candidate_block].T
+        found, indices = _top(similarities, k)
+        # Earlier rows first, for the ties.
+        best_indices = np.concatenate([best_indices, indices + start], axis=1)
+        best, kept = _top(np.concatenate([best, found], axis=1), k)
+        best_indices = np.take_along_axis(best_indices, kept, axis=1)
     return best_indices, best
 
 
-def _unit_rows(features):
+def _top(similarities, k):
+    """Return the k largest of each row and their columns, equal ones in order."""
+    top = tf.math.top_k(similarities, min(k, similarities.shape[1]))
+    return top.values.numpy(), top.indices.numpy().astype(np.int64)
+
+
+def normalised_rows(features):
+    """Divide each row of a float array `[n, F]` by its length; zeros stay zeros."""
     features = np.asarray(features, np.float32)
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     return features / np.where(norms > 0, norms, 1)

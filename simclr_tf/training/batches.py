@@ -37,6 +37,7 @@ def open_training_source(config, data=None, say=lambda line: None):
         data_dir=options.data_dir,
         channels=options.channels,
         max_corrupt_fraction=options.max_corrupt_fraction,
+        background=options.background,
         labelled=False if options.labels == "none" else "auto",
         cache=_image_cache(options, say),
     )
@@ -66,6 +67,7 @@ def open_probe_source(config, channels, say=lambda line: None):
         data_dir=config.data.data_dir,
         channels=channels,
         max_corrupt_fraction=config.data.max_corrupt_fraction,
+        background=config.data.background,
         cache=_image_cache(config.data, say),
     )
     if not source.has_labels:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simclr_tf.array_types import StrPath
+from simclr_tf.config.data import rgb_of
 from simclr_tf.config.image_size import short_size
 from simclr_tf.errors import DataError
 from simclr_tf.files import plain_reason
@@ -37,10 +38,12 @@ class ClassifierRecord:
         names.
       image_size_pixels: the option `image_size_pixels` of the training; None if not
         known.
+      background: str, `data.background` of the training.
     """
 
     class_names: tuple[str, ...] | None = None
     image_size_pixels: Any = None
+    background: str = "white"
 
 
 def names_of_classes(num_classes: int, *sources: Source) -> tuple[str, ...] | None:
@@ -63,16 +66,19 @@ def number_labels_as(source: Source, class_names: Sequence[str]) -> None:
     """Number the labels of a source as a classifier numbers its classes, by name.
 
     Args:
-      source: Source with labels and names of classes; it is changed.
+      source: Source; it is changed if it has labels and names of classes.
       class_names: the name of each logit, in order.
 
     Raises:
       DataError: a label has a name that the classifier does not know; nothing is
         changed.
     """
-    unnamed = range(len(source.classes), source.num_classes)
-    names = [*source.classes, *map(str, unnamed)]
-    used = np.unique(source.labels[source.labels >= 0])
+    labels, classes = source.labels, source.classes
+    if labels is None or classes is None:
+        return
+    used = np.unique(labels[labels >= 0])
+    number = max(len(classes), int(labels.max()) + 1)
+    names = [source.class_name(label) for label in range(number)]
     numbers = {name: number for number, name in enumerate(class_names)}
     unknown = [names[old] for old in used if names[old] not in numbers]
     if unknown:
@@ -84,7 +90,7 @@ def number_labels_as(source: Source, class_names: Sequence[str]) -> None:
             f"Received: {', '.join(map(repr, unknown[:_SHOWN]))}."
         )
     new = np.array([numbers.get(name, -1) for name in names], np.int64)
-    source.labels = np.where(source.labels < 0, -1, new[source.labels])
+    source.labels = np.where(labels < 0, -1, new[labels])
     source.classes = tuple(class_names)
 
 
@@ -118,8 +124,8 @@ def classifier_record(path: StrPath) -> ClassifierRecord:
       >>> import tempfile
       >>> path = pathlib.Path(tempfile.mkdtemp()) / "classifier.keras"
       >>> add_record(path, ClassifierRecord(("cat", "dog"), 64))
-      >>> classifier_record(path)
-      ClassifierRecord(class_names=('cat', 'dog'), image_size_pixels=64)
+      >>> classifier_record(path).class_names
+      ('cat', 'dog')
     """
     path = pathlib.Path(path)
     if not zipfile.is_zipfile(path):  # HDF5.
@@ -153,9 +159,12 @@ def checked_record(found: Any, path: StrPath) -> ClassifierRecord:
             raise ValueError("the names of the classes are no list of texts")
         if size is not None:
             size = short_size("image_size_pixels", size)
-    except (ValueError, KeyError, TypeError) as error:
+        background = found.get("background", "white")
+        rgb_of(background)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
-    return ClassifierRecord(None if names is None else tuple(names), size)
+    names = None if names is None else tuple(names)
+    return ClassifierRecord(names, size, background)
 
 
 def _damaged(path, error):

@@ -280,9 +280,19 @@ def exported_classifier(folder):
             found = {
                 "class_names": record.get("class_names"),
                 "image_size_pixels": size,
+                "background": background_of(record),
             }
             return network, checked_record(found, file)
     return network, ClassifierRecord()
+
+
+def background_of(record):
+    """Return `data.background` of the run in an export's config.json."""
+    for name in ("config", "config", "data"):
+        record = record.get(name)
+        if not isinstance(record, dict):
+            return "white"
+    return record.get("background", "white")
 
 
 def _variables(folder, names):

@@ -45,6 +45,7 @@ from simclr_tf.training.time_budget import (
     with_kept_length,
     with_length,
 )
+from simclr_tf.training.trackers import require_tracker
 from simclr_tf.training.workdir import CONFIG_FILE, Workdir
 from simclr_tf.training.workers import how_to_continue
 
@@ -189,6 +190,7 @@ def pretrain_from_config(
     """
     place = None if workdir is None else Workdir(workdir)
     _require_effective(config, place)
+    require_tracker(config.track)
     # This comes first: devices cannot be set up after TensorFlow has been used.
     set_threads(config.performance)
     strategy = make_strategy(

@@ -42,6 +42,7 @@ from simclr_tf.training.saving import SaveCheckpoints
 from simclr_tf.training.step_clock import StepClock
 from simclr_tf.training.summary import write_summary
 from simclr_tf.training.time_budget import Speed
+from simclr_tf.training.trackers import Tracking
 from simclr_tf.training.warm_start import (
     check_same_network,
     warm_start,
@@ -355,6 +356,10 @@ class PretrainingRun:
             interruption, agreement = make_interruption(self.strategy)
             saving = self._saving(store, start, clock, interruption)
             stop = [StopWhenSaved(interruption)]
+        tracking = []
+        if config.track is not None and self.is_chief:
+            say = progress.print_above_bar(self.say)
+            tracking = [Tracking(config, log.records, workdir, say)]
         # The order of the callbacks, for each step and each epoch:
         callbacks = [
             clock,  # First: all others read the step here.
@@ -365,6 +370,7 @@ class PretrainingRun:
             self._health_check(store, clock),  # Before averaging and saving.
             *self._averages(clock),  # The last checkpoint holds the averages.
             *self._shown(progress, clock),
+            *tracking,  # A tracker that fails says so, and ends nothing.
             *saving,  # After the figures of the epoch are written.
             *callbacks,  # The user's callbacks see the run as it is on the disk.
             *stop,  # Last: all others have seen the step or the epoch.
@@ -379,6 +385,8 @@ class PretrainingRun:
         finally:
             progress.close()
             log.close()
+            for tracker in tracking:
+                tracker.close()
         return log.records
 
     def _health_check(self, store, clock):

@@ -49,6 +49,7 @@ TENSORBOARD = "tensorboard"
 SUMMARY_FILE = "SUMMARY.md"
 _PROBE = "writable"
 WARM_START_FILE = "warm_start.json"
+TRACKER_FILE = "tracker.json"  # The tracked run that this one goes on in.
 NETWORK_FILE = "network.json"  # The config of a user's Keras 3 network.
 _OWN_FILES = (
     LEFT_OUT_FILE,
@@ -58,6 +59,7 @@ _OWN_FILES = (
     WARM_START_FILE,
     IMAGE_LIST_FILE,
     NETWORK_FILE,
+    TRACKER_FILE,
     _PROBE,
 )
 # Where the images are found; a run knows them by their fingerprint.
@@ -261,7 +263,13 @@ class Workdir:
         """Remove what the start of a run leaves; `config.json` is overwritten."""
         for name in (CHECKPOINTS, TENSORBOARD):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (WARM_START_FILE, IMAGE_LIST_FILE, NETWORK_FILE, METRICS_FILE):
+        for name in (
+            WARM_START_FILE,
+            IMAGE_LIST_FILE,
+            NETWORK_FILE,
+            METRICS_FILE,
+            TRACKER_FILE,
+        ):
             (self.path / name).unlink(missing_ok=True)
 
     def _conflict(self, config, data, files):

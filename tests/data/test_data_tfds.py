@@ -54,6 +54,8 @@ class TinyPictures(tfds.core.GeneratorBasedBuilder):
             values = {
                 "image": picture(number, self.SIDES),
                 "label": number % 2,
+                "parity": number % 2,
+                "size": number // 10 % 2,
                 "weight": number / 2,
                 "number": number,
             }
@@ -69,6 +71,17 @@ class TinyUnlabelled(TinyPictures):
 class TinyNumbers(TinyPictures):
     __module__ = "tiny_numbers"
     FEATURES = {"weight": tf.float32}
+
+
+class TinyTwoLabels(TinyPictures):
+    __module__ = "tiny_two_labels"
+    FEATURES = {
+        "image": tfds.features.Image(encoding_format="png"),
+        "parity": tfds.features.ClassLabel(names=["even", "odd"]),
+        "size": tfds.features.ClassLabel(names=["small", "large"]),
+        "weight": tf.float32,
+        "number": tf.int64,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -230,10 +243,73 @@ def test_an_unprepared_set_is_refused_with_the_command_that_prepares_it(tmp_path
     assert not os.path.exists(tmp_path / "none")
 
 
-def test_other_storage_formats_are_refused_with_a_way_out(tmp_path):
-    builder = TinyUnlabelled(data_dir=tmp_path, file_format="array_record")
-    builder.download_and_prepare()
-    with pytest.raises(DataError, match="stored as array_record; only tfrecord"):
+@pytest.fixture(scope="module")
+def array_dir(tmp_path_factory):
+    """The same pictures with two more labels, in ArrayRecord files."""
+    folder = tmp_path_factory.mktemp("arrays")
+    config = tfds.download.DownloadConfig(num_shards=3)
+    TinyTwoLabels(data_dir=folder, file_format="array_record").download_and_prepare(
+        download_config=config
+    )
+    return str(folder)
+
+
+def open_arrays(array_dir, label="@parity", **options):
+    return open_source(
+        f"tfds:tiny_two_labels{label}",
+        data_dir=array_dir,
+        memory_limit_bytes=0,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("split", ["train", "train[3:-4]", "train[55%:]+test"])
+def test_array_records_are_read_as_tensorflow_datasets_reads_them(array_dir, split):
+    builder = tfds.builder("tiny_two_labels", data_dir=array_dir)
+    expected = list(builder.as_data_source(split))
+    source = open_arrays(array_dir, split=split)
+    assert numbers_of(source) == [int(one["number"]) for one in expected]
+    assert source.labels.tolist() == [one["parity"] for one in expected]
+    sizes = source.encoded_bytes(np.arange(source.num_examples))
+    assert (sizes > 60).all()
+    if split == "train":
+        (batch,) = evaluation_batches(source.subset(np.array([7, 2])), 4, 8)
+        assert batch["labels"].numpy().tolist() == source.labels[[7, 2]].tolist()
+        assert source.fingerprint() == open_arrays(array_dir).fingerprint()
+
+
+def test_of_several_labels_one_is_asked_for(array_dir):
+    with pytest.raises(
+        DataError, match="2 labels: choose one with .*@parity or .*@size"
+    ):
+        open_arrays(array_dir, "")
+    assert open_arrays(array_dir, "", labelled=False).labels is None
+    assert open_arrays(array_dir, "@size").classes == ("small", "large")
+    numbers = open_arrays(array_dir, "@number")
+    assert sorted(numbers.labels) == list(range(COUNT)) and numbers.classes is None
+    for wrong in ("@weight", "@nope"):
+        with pytest.raises(DataError, match="no label of .*: parity, size, number"):
+            open_arrays(array_dir, wrong)
+
+
+def test_a_damaged_array_record_file_is_refused(array_dir, tmp_path):
+    shutil.copytree(f"{array_dir}/tiny_two_labels", tmp_path / "tiny_two_labels")
+    path = next((tmp_path / "tiny_two_labels").glob("*/*train*00000-of*"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:300] + bytes(20) + whole[320:])
+    with pytest.raises(DataError, match="ArrayRecord file is damaged at record 0"):
+        open_arrays(str(tmp_path))
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="holds 0 of its 7 examples; prepare"):
+        open_arrays(str(tmp_path))
+
+
+def test_other_storage_formats_are_refused_with_a_way_out(tmp_path, data_dir):
+    shutil.copytree(f"{data_dir}/tiny_unlabelled", tmp_path / "tiny_unlabelled")
+    path = tmp_path / "tiny_unlabelled" / "1.0.0" / "dataset_info.json"
+    info = json.loads(path.read_text())
+    path.write_text(json.dumps({**info, "fileFormat": "riegeli"}))
+    with pytest.raises(DataError, match="stored as riegeli.*data_dir=OTHER"):
         open_source("tfds:tiny_unlabelled", data_dir=str(tmp_path))
 
 

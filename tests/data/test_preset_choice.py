@@ -67,6 +67,8 @@ def test_sizes_of_files_are_those_that_a_person_sees_from_all_parts_of_a_folder(
     found = stored_sizes(data)
     assert sorted(found.sizes) == [(20, 20), (30, 40), (50, 30)] and found.is_grey
     assert found.shorter == 30
+    both = stored_sizes(f"{data} + folder:{tmp_path / 'turned'}")
+    assert len(both.sizes) == 6 and not both.is_grey
     many = a_folder(tmp_path / "many", [(8, 8 + i) for i in range(130)])
     assert len(stored_sizes(many).sizes) == 64
 

@@ -245,6 +245,12 @@ def test_an_encoder_is_no_teacher_and_a_folder_needs_a_classifier(tmp_path):
         load_classifier(tmp_path)
 
 
+def test_a_teacher_without_the_size_of_its_images_asks_for_it(tmp_path):
+    config = a_config(tmp_path, image_size_pixels=None)
+    with pytest.raises(ConfigError, match="--image_size_pixels is required"):
+        distill(config, say=lambda line: None)
+
+
 def test_images_to_test_on_need_labels(tmp_path):
     np.savez(tmp_path / "none.npz", x_train=some_images()[0], x_test=some_images()[0])
     config = a_config(tmp_path, test_data=f"npz:{tmp_path}/none.npz")
@@ -259,7 +265,6 @@ def test_images_to_test_on_need_labels(tmp_path):
         ({"temperature": 0.0}, "must be > 0"),
         ({"label_fraction": 0.0}, r"must be in \(0, 1\]"),
         ({"batch_size": 1}, "at least"),
-        ({"image_size_pixels": None}, "--image_size_pixels is required"),
         ({"teacher": ""}, "--teacher is required"),
         ({"warmup_fraction": 1.0}, "must be in"),
         ({"epochs": 0}, "`epochs` must be > 0"),

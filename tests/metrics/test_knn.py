@@ -5,7 +5,11 @@ import pytest
 
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.metrics import knn
-from simclr_tf.metrics.knn import knn_classify, nearest_neighbours
+from simclr_tf.metrics.knn import (
+    knn_classify,
+    nearest_neighbours,
+    neighbours_of_rows,
+)
 from tests.oracles import metrics_knn as oracle
 
 
@@ -45,6 +49,28 @@ def test_blocks_do_not_change_the_neighbours(sets, monkeypatch):
     np.testing.assert_array_equal(
         nearest_neighbours(train, test, 9, query_block=4)[0], whole
     )
+
+
+@pytest.mark.parametrize("rows", [None, [31, 4]])
+def test_other_rows_equal_the_oracle(sets, rows):
+    train, _, _ = sets
+    indices, similarities = neighbours_of_rows(train, 4, rows)
+    for place, row in enumerate(range(len(train)) if rows is None else rows):
+        others = [i for i in range(len(train)) if i != row]
+        expected = oracle.neighbours(train[others], train[row], 4)
+        assert indices[place].tolist() == [others[j] for _, j in expected]
+        np.testing.assert_allclose(
+            similarities[place], [s for s, _ in expected], atol=1e-6
+        )
+
+
+def test_a_row_is_not_its_own_neighbour_among_copies():
+    copies = np.tile([[1.0, 0]], (6, 1))
+    indices, _ = neighbours_of_rows(copies, 2)
+    assert indices.tolist() == [[1, 2], [0, 2], *[[0, 1]] * 4]
+    assert neighbours_of_rows(copies, 5)[0][3].tolist() == [0, 1, 2, 4, 5]
+    with pytest.raises(ConfigError, match=r"number of other images \(5\)"):
+        neighbours_of_rows(copies, 6)
 
 
 def test_of_equally_similar_images_the_first_are_neighbours(monkeypatch):

@@ -21,3 +21,22 @@ def knn_predict(train_features, train_labels, query, k, temperature):
         label = int(train_labels[j])
         votes[label] = votes.get(label, 0.0) + math.exp(similarity / temperature)
     return min(votes, key=lambda label: (-votes[label], label))
+
+
+def duplicate_groups(features, threshold):
+    """Groups of rows linked by cosines >= threshold: sorted lists, by union-find."""
+    parent = list(range(len(features)))
+
+    def root(i):
+        while parent[i] != i:
+            i = parent[i]
+        return i
+
+    for i in range(len(features)):
+        for j in range(i):
+            if cosine(features[i], features[j]) >= threshold:
+                parent[max(root(i), root(j))] = min(root(i), root(j))
+    groups = {}
+    for i in range(len(features)):
+        groups.setdefault(root(i), []).append(i)
+    return [rows for rows in groups.values() if len(rows) > 1]

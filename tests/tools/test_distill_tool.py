@@ -66,7 +66,6 @@ def arguments(home, output, **changes):
         "teacher": home,
         "data": f"npz:{home}/labelled.npz",
         "output": output,
-        "image_size_pixels": SIZE,
         "batch_size": 8,
         "steps": 5,
         "compile_views": "false",
@@ -126,6 +125,7 @@ def test_the_folder_holds_the_student_its_encoder_and_both_accuracies(
     )
     record = json.loads((output / "config.json").read_text())
     assert record["class_names"] == list(NAMES)
+    assert record["image_size_pixels"] == SIZE  # Of the teacher's training.
     assert record["distillation"]["alpha"] == 0.5 and record["images"]["channels"] == 1
     assert [epoch["step"] for epoch in record["history"]] == [4, 5]
     text = (output / "distill.md").read_text()
@@ -203,7 +203,6 @@ MISTAKES = [
             ({"teacher": None}, "--teacher is required"),
             ({"data": None}, "--data is required"),
             ({"output": None}, "--output is required"),
-            ({"image_size_pixels": None}, "--image_size_pixels is required"),
             (
                 {"image_size_pixels": "big"},
                 "`image_size_pixels` must be a whole number",

@@ -71,6 +71,7 @@ BASES = {
     "pretrain": [*TINY, "--data=npz:ok.npz", "--workdir=new"],
     "evaluate": ["--workdir=run", "--data=npz:ok.npz", "--output=out"],
     "embed": ["--workdir=run", "--data=npz:ok.npz", "--output=out.npz"],
+    "similar": ["--workdir=run", "--data=npz:ok.npz", "--output=out.csv"],
     "finetune": [
         "--workdir=run",
         "--data=npz:ok.npz",
@@ -137,6 +138,9 @@ WRONG = [
     ("embed", "--split=test,nowhere", "x_nowhere"),
     ("embed", "--data.max_corrupt_fraction=2", "`max_corrupt_fraction` must be in [0"),
     ("embed", "--encoder=run", "Exactly one of --workdir and --encoder"),
+    ("similar", "--output=ok.npz/x.html", "Cannot write to ok.npz"),
+    ("similar", "--queries=npz:nowhere.npz", "No such file"),
+    ("similar", "--duplicates=0", "`duplicates` must be in (0, 1]"),
     ("finetune", "--replicas=0", "`replicas` must be >= 1"),
     ("finetune", "--methods=", "needs at least one of fine_tune"),
     ("finetune", "--label_fraction=1e-9", "enough images to hold some out"),

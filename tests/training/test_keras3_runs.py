@@ -21,14 +21,15 @@ from simclr_tf.training.workdir import NETWORK_FILE
 IMAGES = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), np.uint8)
 
 
-def pretrain(encoder, workdir=None, **options):
+def pretrain(encoder, workdir=None, say=lambda line: None, **options):
     return simclr_tf.pretrain(
         IMAGES,
         workdir,
         encoder=encoder,
-        say=lambda line: None,
+        say=say,
         **{
             "epochs": 2,
+            "checkpoint.every_epochs": 1,
             "global_batch_size": 8,
             "precision": "float32",
             "compile_views": False,
@@ -74,7 +75,9 @@ else:
         with pytest.raises(InterruptedError):
             pretrain(first, workdir, callbacks=[StopAfterFirstEpoch()])
         assert all((a != b).any() for a, b in zip(start, values_of(first), strict=True))
-        model = pretrain(cut, workdir).model
+        said = []
+        model = pretrain(cut, workdir, said.append).model
+        assert any("from step 2 " in line for line in said)
         pretrain(calm)
         return Lives(start, calm, cut, workdir, model)
 

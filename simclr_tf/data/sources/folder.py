@@ -166,6 +166,7 @@ class Folder(SourceKind):
             [checksums[place] for place in good],
             formats=formats,
             channels=request.channels,
+            background=request.background,
             labels=None if labels is None else labels[good],
             classes=classes,
             split=part,

@@ -175,6 +175,9 @@ class _Parts(Source):
         ]
         return [every[row] for row in self.rows(np.arange(self.num_examples))]
 
+    def sampled_sizes(self):
+        return [size for part in self.parts for size in part.sampled_sizes()]
+
     def _hash_content(self, digest):
         for part in self.parts:
             digest.update(part.fingerprint().encode())
@@ -187,6 +190,7 @@ class JoinedFiles(_Parts, EncodedSource):
         self._join(name, sources, prefixes)
         self.location_types = self.parts[0].location_types
         formats = [part.formats for part in self.parts]
+        self.background = self.parts[0].background
         known = all(one is not None for one in formats)
         self.formats = set().union(*formats) if known else None
 

@@ -100,6 +100,7 @@ class Request:
       max_corrupt_fraction: float in [0, 1].
       labelled: `auto`, True or False.
       memory_limit_bytes: int.
+      background: str, the colour behind transparent image files.
       slices: `stratified` or `in_order`, see `cut`.
     """
 
@@ -111,6 +112,7 @@ class Request:
     labelled: bool | str = "auto"
     memory_limit_bytes: int = 1 << 30
     slices: str = "stratified"
+    background: str = "white"
 
     def __post_init__(self):
         require(

@@ -2,10 +2,12 @@
 
 import concurrent.futures
 import difflib
+import functools
 import logging
 import os
 import re
 
+from simclr_tf.data.array_records import index_array_records, read_image_of_record
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.random_access import EncodedSource, grey_or_colour
 from simclr_tf.data.sources.embedded import FASHION_MNIST_LICENCE
@@ -80,13 +82,35 @@ class RecordSource(EncodedSource):
         digest.update(self._index.tobytes())
 
 
+class ArrayRecordSource(RecordSource):
+    """The same inside ArrayRecord files; the "offset" is the number of the record.
+
+    Args:
+      image_key: str, the feature that holds the image.
+      *arguments, **details: see `RecordSource`.
+    """
+
+    def __init__(self, *arguments, image_key, **details):
+        self._image_key = image_key
+        super().__init__(*arguments, **details)
+
+    def read_encoded(self, path, offset, length):
+        def read(path, number, _):
+            path = os.fsdecode(np.asarray(path).item())
+            return read_image_of_record(path, int(number), self._image_key)
+
+        return tf.reshape(on_host(read, [path, offset, length], tf.string), [])
+
+
 class TFDS(SourceKind):
-    """`tfds:NAME[/CONFIG]`: a data set that TensorFlow Datasets has prepared.
+    """`tfds:NAME[/CONFIG][@LABEL]`: a data set that TensorFlow Datasets has prepared.
 
     Target and `split` are written as for TensorFlow Datasets: `cifar10`,
     `imagenet2012:5.1.0`, `imagenet2012_subset/1pct`; `train[:10%]`, `train+test`.
     Slices are parts of the files, which TensorFlow Datasets shuffles when it prepares
-    them, unless a data set asks for the opposite.
+    them, unless a data set asks for the opposite. LABEL is the feature with the labels:
+    `cifar100@coarse_label`; it must be given where there are several and none is called
+    `label`. TFRecord and ArrayRecord files can be read.
     `data_dir` is the folder of prepared sets, `~/tensorflow_datasets` by default.
     Nothing is downloaded.
     With `labelled="auto"` a data set is labelled if it has a class label.
@@ -96,22 +120,25 @@ class TFDS(SourceKind):
         "tfds:NAME[/CONFIG]": "a set prepared by TensorFlow Datasets in `--data_dir`"
     }
     splits = "those of the set, also `train+test`"
-    labels = "its class label"
+    labels = "its class label; of several, that of `tfds:NAME@LABEL`"
     has_own_slices = True
     packages = {"tensorflow_datasets": "tensorflow-datasets"}
     licences = {"fashion_mnist": FASHION_MNIST_LICENCE}
 
     def split_names(self, target, data_dir=None):
         """List the splits of a prepared data set."""
+        target = target.partition("@")[0]
         return sorted(_prepared_builder(target, f"tfds:{target}", data_dir).info.splits)
 
     def open(self, target, request):
-        """Index the files of a prepared data set in TFRecord format."""
+        """Index the files of a prepared data set: RecordSource."""
         request.require_channels_of_files()
         name, split = request.name, request.split
+        target, _, label = target.partition("@")
         builder = _prepared_builder(target, name, request.data_dir)
         features = builder.info.features
-        image_key, label_key = _feature_keys(features, name, request.labelled)
+        image_key = _image_key(features, name)
+        label_key = _label_key(features, name, request.labelled, label)
         try:
             instructions = builder.info.splits[split].file_instructions
         except (ValueError, KeyError, AssertionError) as error:
@@ -126,8 +153,19 @@ class TFDS(SourceKind):
                 "their order, not by class.",
                 split,
             )
-        paths, index = _index(instructions, image_key, label_key)
-        return RecordSource(
+        is_array = _format_of(builder) == "array_record"
+        paths, index = _index(
+            instructions,
+            image_key,
+            label_key,
+            index_array_records if is_array else index_records,
+        )
+        make = (
+            functools.partial(ArrayRecordSource, image_key=image_key)
+            if is_array
+            else RecordSource
+        )
+        return make(
             name,
             paths,
             index,
@@ -137,18 +175,26 @@ class TFDS(SourceKind):
             classes=_class_names(features, label_key),
             split=split,
             max_corrupt_fraction=request.max_corrupt_fraction,
+            background=request.background,
         )
 
 
-def _index(instructions, image_key, label_key):
+def _index(instructions, image_key, label_key, index_file):
     """Return (paths, index) for RecordSource: the part of the files in a split."""
     paths = sorted({str(piece.filename) for piece in instructions})
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda path: index_records(path, image_key, label_key), paths)
+        found = pool.map(lambda path: index_file(path, image_key, label_key), paths)
         indices = dict(zip(paths, found, strict=True))
     parts = []
     for piece in instructions:
-        rows = indices[str(piece.filename)][piece.skip :]
+        rows = indices[str(piece.filename)]
+        if len(rows) != piece.examples_in_shard:
+            raise DataError(
+                f"A file is damaged: it holds {len(rows)} of its "
+                f"{piece.examples_in_shard} examples; prepare the data set again. "
+                + received_text(file=str(piece.filename))
+            )
+        rows = rows[piece.skip :]
         rows = rows[: piece.take] if piece.take >= 0 else rows
         shard = np.full([len(rows), 1], paths.index(str(piece.filename)), np.int64)
         parts.append(np.concatenate([shard, rows], axis=1))
@@ -182,14 +228,20 @@ def _prepared_builder(target, name, data_dir):
             f"tensorflow_datasets as t; t.builder({target!r}{where})"
             '.download_and_prepare()". ' + received_text(data_dir=data_dir)
         )
-    file_format = builder.info.file_format
-    if file_format is not None and file_format.value != "tfrecord":
+    file_format = _format_of(builder)
+    if file_format not in ("tfrecord", "array_record"):
         raise DataError(
-            f"`{name}` is stored as {file_format.value}; only tfrecord can be read. "
-            f"Prepare it with `tfds.builder({target!r}, file_format='tfrecord')`. "
-            + received_text(file_format=file_format.value)
+            f"`{name}` is stored as {file_format}; tfrecord and array_record can be "
+            f"read. Prepare it in another folder with `tfds.builder({target!r}, "
+            "data_dir=OTHER, file_format='tfrecord').download_and_prepare()`, and give "
+            "--data_dir=OTHER. " + received_text(file_format=file_format)
         )
     return builder
+
+
+def _format_of(builder):
+    file_format = builder.info.file_format
+    return "tfrecord" if file_format is None else file_format.value
 
 
 def _check_features(target, place, name):
@@ -236,8 +288,8 @@ def _foreign_class(value):
     return None
 
 
-def _feature_keys(features, name, labelled):
-    """Return (key of the image, key of the class label or None)."""
+def _image_key(features, name):
+    """Return the key of the image."""
     images = [
         key
         for key, feature in features.items()
@@ -250,18 +302,54 @@ def _feature_keys(features, name, labelled):
             f"`{name}` must have one 8-bit image for each example, named `image` if "
             "there are several. " + received_text(features=sorted(features))
         )
+    return image_key
+
+
+def _label_key(features, name, labelled, chosen):
+    """Return the key of the labels, or None; `chosen` is "" or what follows the @."""
     labels = [
         key
         for key, feature in features.items()
         if isinstance(feature, tfds.features.ClassLabel)
     ]
+    numbers = [
+        key
+        for key, feature in features.items()
+        if isinstance(feature, tfds.features.Tensor)
+        and feature.shape == ()
+        and np.issubdtype(np.dtype(feature.np_dtype), np.integer)
+    ]
+    if labelled is False:
+        return None
+    if chosen:
+        if chosen not in {*labels, *numbers}:
+            raise DataError(
+                f"`{chosen}` is no label of `{name}`. Choices: "
+                f"{', '.join([*labels, *sorted({*numbers} - {*labels})]) or 'none'}. "
+                + received_text(data=name)
+            )
+        return chosen
     label_key = _choose("label", labels)
+    if label_key is None and labels:
+        ways = " or ".join(f"--data={name}@{key}" for key in labels)
+        raise DataError(
+            f"`{name}` has {len(labels)} labels: choose one with {ways}, or "
+            "--data.labels=none. " + received_text(data=name)
+        )
     if labelled is True and label_key is None:
         raise DataError(
             f"`{name}` must have a class label to be opened as labelled. "
             + received_text(features=sorted(features))
         )
-    return image_key, None if labelled is False else label_key
+    if len(labels) > 1:
+        others = [f"`{name}@{key}`" for key in labels if key != label_key]
+        _log.info(
+            "The labels of `%s` are its `%s`; others: %s.",
+            name,
+            label_key,
+            ", ".join(others),
+        )
+    return label_key
 
 
 def _choose(preferred, keys):
@@ -272,6 +360,7 @@ def _choose(preferred, keys):
 
 
 def _class_names(features, label_key):
-    if label_key is None or not features[label_key].num_classes:
+    # A label that is a plain number has no classes of its own.
+    if label_key is None or not getattr(features[label_key], "num_classes", None):
         return None
     return tuple(features[label_key].names)
