@@ -41,7 +41,7 @@ from simclr_tf.training.records import (
 from simclr_tf.training.saving import SaveCheckpoints
 from simclr_tf.training.step_clock import StepClock
 from simclr_tf.training.summary import write_summary
-from simclr_tf.training.time_budget import Speed
+from simclr_tf.training.time_budget import StepSpeed
 from simclr_tf.training.trackers import Tracking
 from simclr_tf.training.warm_start import (
     check_same_network,
@@ -231,13 +231,13 @@ class PretrainingRun:
         """Train some steps to measure them; the model is not to be used afterwards.
 
         Returns:
-          Speed.
+          StepSpeed.
 
         Raises:
           ConfigError: the run does not fit into the memory.
         """
         self._require_memory(has_trained=False)
-        speed = Speed(self.config.performance.steps_per_execution or 1)
+        speed = StepSpeed(self.config.performance.steps_per_execution or 1)
         with plain_errors():
             batches = self._dataset(0, speed.steps)
             self.model.fit(

@@ -20,7 +20,7 @@ _MOST_WARMUP = 0.1
 _EPOCHS_TO_ROUND = 10
 
 
-class Speed(StepCallback):
+class StepSpeed(StepCallback):
     """Measure the time of a step, without the first ones (tracing, warm-up).
 
     Attributes:
@@ -34,7 +34,7 @@ class Speed(StepCallback):
 
     Example:
       >>> seconds = iter([0.0, 60.0, 62.0, 78.0])
-      >>> speed = Speed(now=lambda: next(seconds))
+      >>> speed = StepSpeed(now=lambda: next(seconds))
       >>> speed.on_train_begin()
       >>> for step in range(speed.steps): speed.on_train_batch_end(step)
       >>> speed.step_seconds

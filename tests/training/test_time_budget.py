@@ -16,7 +16,7 @@ from simclr_tf.tools.pretrain import SECTIONS, options_of
 from simclr_tf.training import stages
 from simclr_tf.training.step_clock import Plan
 from simclr_tf.training.time_budget import (
-    Speed,
+    StepSpeed,
     length_line,
     with_kept_length,
     with_length,
@@ -74,7 +74,7 @@ def test_minutes_beside_epochs_are_refused():
 
 def test_tracing_and_warm_up_are_left_out_of_the_speed():
     seconds = [0.0]
-    speed = Speed(steps_per_execution=2, now=lambda: seconds[0])
+    speed = StepSpeed(steps_per_execution=2, now=lambda: seconds[0])
     speed.on_train_begin()
     assert speed.steps == 22
     for execution in range(11):
