@@ -82,10 +82,7 @@ def stored_sizes(
         source = open_source(
             spec, split=split, data_dir=data_dir, labelled=False, memory_limit_bytes=0
         )
-        shape = getattr(source, "image_shape", None)
-        if shape is not None:
-            return StoredSizes((shape[:2],), shape[2] == 1)
-        return _sizes_of_examples(source)
+        return _as_sizes(source.sampled_sizes(), [source.channels == 1])
     except (SimCLRError, OSError, tf.errors.OpError):
         return None
 
@@ -122,14 +119,6 @@ def _sizes_of_files(folder):
     found = [shown_size(path) for path in _spread(paths)]
     found = [size for size in found if size is not None]
     return _as_sizes([size for size, _ in found], [grey for _, grey in found])
-
-
-def _sizes_of_examples(source: Any) -> StoredSizes | None:
-    """Decode some images of a source."""
-    places = source.locations(_spread(range(source.num_examples)))
-    shapes = [source.read_image(*place).shape for place in zip(*places, strict=True)]
-    sizes = [(int(shape[0]), int(shape[1])) for shape in shapes]
-    return _as_sizes(sizes, [shape[2] == 1 for shape in shapes])
 
 
 def _spread(items):

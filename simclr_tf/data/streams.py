@@ -27,6 +27,7 @@ class StreamSource:
       labels, num_classes: always None; with `has_labels`, each image has its label.
       has_labels: bool.
       dataset: tf.data.Dataset of (image, label) or (image,).
+      dtype: NumPy type of the images.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class StreamSource:
                 "use `.map` with `tf.transpose(image, [1, 2, 0])`. "
                 + received_text(shape=shape.as_list())
             )
-        self.channels = int(stored)
+        self.channels, self.dtype = int(stored), spec[0].dtype.as_numpy_dtype
         self.image_shape = tuple(shape) if shape.is_fully_defined() else None
         cardinality = int(dataset.cardinality())
         self.num_examples = cardinality if cardinality >= 0 else None

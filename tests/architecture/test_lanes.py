@@ -44,6 +44,7 @@ def test_the_addons_extra_is_the_second_lane_or_says_why_not(extras, python):
             "tensorflow": "==2.15.1",
             "tensorflow-addons": "==0.23.0",
             "tensorflow-metadata": "==1.17.3",
+            "pyarrow": "<26",
         }
     else:  # A version that no index has: pip repeats it in its message.
         assert found == {"tensorflow-addons": "==0.23.0+needs.python.3.10.or.3.11"}
