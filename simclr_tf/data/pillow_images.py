@@ -46,7 +46,7 @@ def suffixes():
     Returns:
       set of str, e.g. ".jpg". HEIC only where the package pillow-heif is installed.
     """
-    taken = set(formats())
+    taken = {*formats(), "MPO"}  # Several JPEG in one file, opened as JPEG.
     known = Image.registered_extensions()
     return {suffix for suffix, name in known.items() if name in taken}
 

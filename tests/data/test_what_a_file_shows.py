@@ -323,6 +323,17 @@ def test_transparent_png_does_not_take_the_short_way(tmp_path, picture):
     assert inspect_files(paths)[:2] == ({}, {"other"})
 
 
+def test_pictures_of_two_lenses_in_one_file_count_and_show_the_first(tmp_path, picture):
+    for name in ("a.mpo", "b.MPO"):
+        turned = picture.transpose(Image.Transpose.ROTATE_180)
+        picture.save(tmp_path / name, "MPO", save_all=True, append_images=[turned])
+    source = open_source(f"folder:{tmp_path}", memory_limit_bytes=0)
+    assert source.num_examples == 2 and source.left_out == {}
+    (place,) = source.locations(np.array([0]))
+    expected = seen((tmp_path / "a.mpo").read_bytes())
+    np.testing.assert_allclose(source.read_image(place[0]), expected, atol=1)
+
+
 def test_files_that_are_left_out_are_counted_by_their_endings(
     tmp_path, picture, caplog
 ):
