@@ -19,6 +19,7 @@ from simclr_tf.training import (
 )
 from simclr_tf.training.assembly import build_model
 from simclr_tf.training.load import inspect_path
+from simclr_tf.training.run import _start as starting_point
 from simclr_tf.training.workdir import CHECKPOINTS
 
 DATA = {"channels": 3, "num_examples": 9, "fingerprint": "none"}
@@ -107,3 +108,14 @@ def test_workdir_without_a_checkpoint_has_no_parts(tmp_path):
     for load in (load_probe, load_projection_head):
         with pytest.raises(WorkdirError, match="no complete checkpoint yet"):
             load(workdir, None)
+
+
+def test_a_run_from_python_keeps_the_preset_and_the_size_that_it_chose(tmp_path):
+    images = np.zeros([4, 48, 48, 3], np.uint8)
+    chosen, line = starting_point(images, tmp_path, None, {})
+    assert (chosen.preset, chosen.data.image_size_pixels) == ("photos_small", 48)
+    assert "Preset      photos_small" in line
+    Workdir(tmp_path).claim(override(chosen, {"epochs": 3}), DATA, "a test")
+    larger = np.zeros([4, 96, 96, 3], np.uint8)
+    assert starting_point(larger, tmp_path, None, {}) == (chosen, None)
+    assert starting_point(larger, tmp_path, "demo", {}) == (get_preset("demo"), None)
