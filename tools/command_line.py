@@ -7,6 +7,7 @@ only after `--help` and typos are handled.
 
 import contextlib
 import difflib
+import errno
 import importlib
 import os
 import pathlib
@@ -40,6 +41,18 @@ VERBS = {  # In the order of the work.
     "convert_checkpoint": "Import published weights; convert an encoder for PyTorch.",
     "zoo": "List the encoders that ship with the package, or a folder's.",
 }
+
+
+# How XLA, CUDA and its libraries report in an error of another kind.
+_OUT_OF_MEMORY = (
+    "RESOURCE_EXHAUSTED",
+    "Out of memory",
+    "out of memory",
+    "std::bad_alloc",
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "STATUS_ALLOC_FAILED",
+    "Dst tensor is not initialized",
+)
 
 
 class FlagError(SimCLRError):
@@ -266,9 +279,13 @@ def _parse(verb, values, arguments):
 def _problem_of_machine(error):
     """Describe in one line what memory or a disk did; None for anything else."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if names & {"MemoryError", "ResourceExhaustedError"}:  # The latter: TensorFlow's.
+    is_full = bool(names & {"MemoryError", "ResourceExhaustedError"})
+    if "OpError" in names:  # Libraries below TensorFlow name it in their own ways.
+        is_full |= any(text in str(error) for text in _OUT_OF_MEMORY)
+    if is_full or getattr(error, "errno", None) == errno.ENOMEM:
         return (
-            f"Out of memory: {plain_reason(error)}. Use a smaller batch, smaller "
+            f"Out of memory: {plain_reason(error)}. Use a smaller batch "
+            "(--micro_batch_size in pretrain keeps the batch of the loss), smaller "
             "images or a smaller network."
         )
     if isinstance(error, OSError) and error.errno is not None:

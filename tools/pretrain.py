@@ -9,13 +9,18 @@ save the run before it ends. The workdir holds config.json, checkpoints/, metric
 tensorboard/ and, at the end, SUMMARY.md.
 """
 
+import dataclasses
 import pathlib
 import sys
 
 from simclr_tf.config import Config, from_dict
 from simclr_tf.config.image_size import size_text
 from simclr_tf.config.presets import PRESETS, get_preset
-from simclr_tf.config.pretrain import DEFAULT_PRESET, PretrainOptions
+from simclr_tf.config.pretrain import (
+    DEFAULT_PRESET,
+    PretrainOptions,
+    require_one_length,
+)
 from simclr_tf.config.schema import differences, override
 from simclr_tf.errors import ConfigError, WorkdirError, require
 from simclr_tf.limits import read_json
@@ -68,12 +73,15 @@ def options_of(given):
       WorkdirError: the run in the workdir was written by another version.
     """
     options = given.make(PretrainOptions)
+    require_one_length(given.typed)
     stored = None
     if not given.has("preset") and not given.file:
         stored = stored_config(options.workdir)
     if stored is None:
         start, line = starting_point(given, options.preset)
         return given.make(Config, start), line
+    if stored.minutes is not None and {"epochs", "steps"} & set(given.typed):
+        stored = dataclasses.replace(stored, minutes=None, steps=None)
     config = given.make(Config, stored)
     require(
         not config.data.source.startswith("python:")

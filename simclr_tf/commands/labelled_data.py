@@ -7,6 +7,7 @@ import numpy as np
 from simclr_tf.data import kind_of, open_source
 from simclr_tf.data.class_labels import same_numbering
 from simclr_tf.data.label_budgets import TEST_FRACTION, hold_out
+from simclr_tf.data.sources.kind import IN_ORDER
 from simclr_tf.errors import ConfigError, DataError, SimCLRError
 
 LOG = logging.getLogger("simclr_tf")
@@ -47,6 +48,9 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
         )
         learn, held_out = hold_out(train.labels)
         train, test = train.subset(learn), train.subset(held_out)
+    for source in (train, test):
+        if source.slice_rule == IN_ORDER:
+            LOG.warning("The slice `%s` has %s.", source.split, IN_ORDER)
     train, test = same_numbering(train, test)
     compare_classes(train, test)
     return train, test, options

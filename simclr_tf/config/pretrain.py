@@ -8,6 +8,7 @@ imports no TensorFlow, so that `--help` is instant.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -261,6 +262,12 @@ class Config(Section):
     preset: str = option("", "Name of the preset this run started from.")
     epochs: int = option(100, "Passes over the images.", common=True)
     steps: int | None = option(None, "Length in steps; overrides epochs.")
+    minutes: float | None = option(
+        None,
+        "Length in minutes, instead of epochs or steps: the speed of some steps is "
+        "measured first, and config.json keeps the epochs or steps that fit.",
+        common=True,
+    )
     global_batch_size: int = option(
         512, "Images a step, over all replicas.", flag="batch_size", common=True
     )
@@ -368,6 +375,7 @@ class Config(Section):
         require_positive(
             epochs=self.epochs,
             steps=self.steps,
+            minutes=self.minutes,
             replicas=self.replicas,
             micro_batch_size=self.micro_batch_size,
             collective_timeout_seconds=self.collective_timeout_seconds,
@@ -416,6 +424,26 @@ def idle_options(config: Config) -> dict[str, str]:
     if config.data.cache_dir is not None and config.data.cache != "disk":
         found["data.cache_dir"] = "`data.cache_dir` needs `data.cache=disk`."
     return found
+
+
+def require_one_length(given: Container[str]) -> None:
+    """Refuse `minutes` beside another length.
+
+    Args:
+      given: dotted names of the options that the user gave.
+
+    Raises:
+      ConfigError: more than one length is given.
+
+    Example:
+      >>> require_one_length({"epochs": 3, "seed": 1})
+    """
+    others = [name for name in ("epochs", "steps") if name in given]
+    require(
+        "minutes" not in given or not others,
+        "`minutes` chooses the length: leave `epochs` and `steps` out, or `minutes`.",
+        given=", ".join(["minutes", *others]),
+    )
 
 
 def from_dict(values: dict[str, Any]) -> Config:

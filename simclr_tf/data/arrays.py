@@ -69,7 +69,8 @@ class ArraySource(Source):
         self.images = images
         self.dtype = np.dtype(np.uint8 if images.dtype == np.uint8 else np.float32)
         self._origin = origin
-        self.parts = () if origin is None else origin.parts
+        if origin is not None:
+            self.parts, self.slice_rule = origin.parts, origin.slice_rule
         self.formats = getattr(origin, "formats", None)
         self.background = getattr(origin, "background", self.background)
 

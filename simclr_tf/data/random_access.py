@@ -48,11 +48,13 @@ class Source(abc.ABC):
       left_out: dict of str to str: files that are not among the examples, and why;
         `corrupt` and files that are no images.
       max_corrupt_fraction: float in [0, 1], limit above which a run stops.
+      slice_rule: str, which images a slice has, for the screen; "" if it is none.
       parts: tuple of Source, the data sets that are joined in this one; else ().
     """
 
     background: tuple[int, int, int] = WHITE
     parts: tuple[Source, ...] = ()
+    slice_rule = ""
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class Source(abc.ABC):
         self.name = printable(name)
         self.split = split
         self.num_examples = int(num_examples)
+        self.labels: Any
         self.labels, names = class_labels(
             labels, self.num_examples, name, classes, beside=beside
         )

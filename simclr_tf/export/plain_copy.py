@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from simclr_tf._keras import keras
+from simclr_tf._keras import keras, refuse_keras3
 from simclr_tf.array_types import Model
 from simclr_tf.errors import ConfigError, received_text, require
 from simclr_tf.export.weight_copies import copy_weights
@@ -91,6 +91,7 @@ def plain_head(head, num_features, name):
       >>> plain_head(head, 32, "classifier")(tf.ones([2, 32])).shape.as_list()
       [2, 3]
     """
+    refuse_keras3(f"Build it with {keras.__name__}.layers.", **{name: head})
     require(
         isinstance(head, keras.layers.Layer),
         f"`{name}` must be a layer or a model of the Keras 2 API, package "

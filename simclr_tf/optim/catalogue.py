@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from simclr_tf._keras import keras
+from simclr_tf._keras import keras, refuse_keras3
 from simclr_tf.array_types import Optimizer, Schedule, Variable
 from simclr_tf.errors import unknown_choice
 from simclr_tf.optim.lamb import LAMB
@@ -48,6 +48,11 @@ def make_optimizer(
       >>> make_optimizer("lars", 0.3, weight_decay=1e-6).name
       'LARS'
     """
+    refuse_keras3(
+        "Use simclr_tf.optim.WarmupCosine, or a schedule of "
+        f"{keras.__name__}.optimizers.schedules.",
+        learning_rate=learning_rate,
+    )
     makers = {
         "lars": lambda: LARS(
             learning_rate,

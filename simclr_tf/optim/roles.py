@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simclr_tf._keras import keras
+from simclr_tf._keras import keras, refuse_keras3
 from simclr_tf.array_types import Layer, Optimizer, Variable
 from simclr_tf.errors import ConfigError, received_text, require
 
@@ -136,6 +136,7 @@ def apply_exclusions(
     """
     # Keras wraps the optimizer of a float16 model for loss scaling.
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    refuse_keras3("Make one with simclr_tf.optim.make_optimizer.", optimizer=optimizer)
     require(
         isinstance(optimizer, keras.optimizers.Optimizer),
         "`optimizer` must be a keras.optimizers.Optimizer (not a legacy one).",

@@ -27,6 +27,7 @@ from simclr_tf.errors import (
     require,
 )
 from simclr_tf.models import family_of, fitting_encoder, with_endpoints
+from simclr_tf.models.image_range import with_checked_images
 from simclr_tf.training.assembly import build_encoder
 from simclr_tf.training.checkpoints import (
     MANIFEST,
@@ -225,7 +226,9 @@ def load_encoder(
 
     Returns:
       keras.Model, float32 images `[N, H, W, C]` in [0, 1] to features `[N, F]`, or to
-      the dict of endpoints.
+      the dict of endpoints. Called on uint8 images or, outside of `tf.function`, on
+      values far above 1, it raises `DataError` instead of returning features that mean
+      nothing.
 
     Raises:
       WorkdirError: nothing at the path can be loaded, or there is no checkpoint yet.
@@ -236,14 +239,15 @@ def load_encoder(
     place = inspect_path(path)
     model = encoder_at(place, encoder)
     if not endpoints:
-        return model
+        # A model of the user's own stays as it is.
+        return with_checked_images(model) if encoder is None else model
     require(
         not isinstance(model, ExportedEncoder),
         "Endpoints need a graph of layers, and this SavedModel has no description of "
         "its layers; its signatures are in `load_encoder(path).loaded.signatures`.",
         path=str(place.path),
     )
-    return with_endpoints(model)
+    return with_checked_images(with_endpoints(model))
 
 
 def encoder_at(place, encoder=None):

@@ -122,7 +122,9 @@ def _data_line(source, splits):
     others = [name for name in splits if name != source.split]
     beside = f" (there are also: {', '.join(others)})" if others else ""
     colour = {1: ", grey", 3: ""}.get(source.channels, f", {source.channels} channels")
-    return f"Data        {source.name}, split {source.split}{beside}: {count}{colour}"
+    rule = getattr(source, "slice_rule", "")
+    split = f"split {source.split}{f' ({rule})' if rule else ''}"
+    return f"Data        {source.name}, {split}{beside}: {count}{colour}"
 
 
 def _labels_line(config, source, probe_source):

@@ -4,7 +4,7 @@ import types
 
 import tensorflow as tf
 
-from simclr_tf._keras import keras
+from simclr_tf._keras import keras, refuse_keras3
 from simclr_tf.distribution import (
     SAME_ON_ALL_REPLICAS,
     keep_or_restore,
@@ -73,6 +73,17 @@ class ReplicatedModel(keras.Model):
         self.skips_nonfinite = on_nonfinite == "skip"
         # A step returns the same on every replica, so Keras need not sum it.
         self.distribute_reduction_method = "first"
+
+    def compile(self, optimizer="rmsprop", loss=None, **options):
+        """Set the optimizer, or a list of them, of the Keras 2 API."""
+        remedy = (
+            'Make one by its name, simclr_tf.optim.make_optimizer("adamw", 1e-3), or '
+            f"with {keras.__name__}.optimizers."
+        )
+        for given in optimizer if isinstance(optimizer, (list, tuple)) else [optimizer]:
+            refuse_keras3(remedy, optimizer=given)
+        refuse_keras3("The objective is the loss: see simclr_tf.objectives.", loss=loss)
+        super().compile(optimizer=optimizer, loss=loss, **options)
 
     def update(self, gradients, variables, shares):
         """Sum gradients and figures over the replicas, and change the weights.

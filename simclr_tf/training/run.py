@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -14,12 +15,13 @@ import tensorflow as tf
 from simclr_tf._keras import keras, refuse_keras3
 from simclr_tf.array_types import Model, StrPath
 from simclr_tf.config.presets import PRESETS, get_preset
-from simclr_tf.config.pretrain import Config, idle_options
+from simclr_tf.config.pretrain import Config, idle_options, require_one_length
 from simclr_tf.config.schema import dotted, flatten, override
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
 from simclr_tf.data.preset_choice import choose_start
 from simclr_tf.distribution import (
     is_chief,
+    largest_over_workers,
     make_strategy,
     named_lost_peers,
     require_divisible,
@@ -38,6 +40,11 @@ from simclr_tf.training.precision import choose_precision
 from simclr_tf.training.replicated_encoder import give_back
 from simclr_tf.training.stages import PretrainingRun
 from simclr_tf.training.step_clock import plan_run
+from simclr_tf.training.time_budget import (
+    length_line,
+    with_kept_length,
+    with_length,
+)
 from simclr_tf.training.trackers import require_tracker
 from simclr_tf.training.workdir import CONFIG_FILE, Workdir
 from simclr_tf.training.workers import how_to_continue
@@ -47,6 +54,7 @@ if TYPE_CHECKING:
 
 
 LOG = logging.getLogger("simclr_tf")
+_TRIAL_STEPS = 10**6  # Of the schedule that the steps have whose speed is measured.
 
 _CALLBACKS = (
     f"Use a callback of `{keras.__name__}`: the methods are the same, so "
@@ -119,6 +127,7 @@ def pretrain(
         overrides["data.source"], data = data, None
     elif data is not None:
         overrides["data.source"] = f"python:{type(data).__name__}"
+    require_one_length(overrides)
     config = override(config, overrides)
     return pretrain_from_config(
         config,
@@ -205,6 +214,10 @@ def pretrain_from_config(
     with left_out_listed(None if writes is None else writes.may_list()):
         source = open_training_source(config, data, say)
         probe_source = open_probe_source(config, source.channels, say)
+    if config.minutes is not None:
+        config = _with_length(
+            config, strategy, source, probe_source, encoder, place, say
+        )
     plan = plan_run(config, source)
     lines = overview(
         config,
@@ -223,7 +236,7 @@ def pretrain_from_config(
         precision = choose_precision(config, strategy, place)
         config = dataclasses.replace(config, precision=precision.name)
         with strategy.scope():
-            if encoder is None and place is not None:
+            if _comes_from(place, config, encoder):
                 encoder = kept_network(place)
             model = _build(config, source, probe_source, encoder, plan, replicas)
         batches = Batches(config, source, model.views_of.plan, probe_source, replicas)
@@ -243,6 +256,64 @@ def pretrain_from_config(
             return run.execute(place, callbacks, command)
         finally:  # Also what an interrupted run has learned.
             give_back(encoder, model.encoder)
+
+
+def _with_length(config, strategy, source, probe_source, encoder, place, say):
+    """Return the config with the length that `minutes` come to, now or before."""
+    began = time.perf_counter()
+    former = place.config() if place is not None and place.has_trained() else None
+    kept = with_kept_length(config, former)
+    if kept is not None:
+        return kept
+    if former is not None and former.minutes is None:
+        return config  # Another run is there: the claim will say so.
+    say(
+        f"Length      measuring the speed of some steps, for {config.minutes:g} minutes"
+    )
+    trial = dataclasses.replace(config, steps=_TRIAL_STEPS)
+    plan = plan_run(trial, source)
+    precision = choose_precision(trial, strategy, place)
+    trial = dataclasses.replace(trial, precision=precision.name)
+    replicas = strategy.num_replicas_in_sync
+    before = None if encoder is None else encoder.get_weights()
+    with strategy.scope():
+        if _comes_from(place, config, encoder):
+            encoder = kept_network(place)
+        model = _build(trial, source, probe_source, encoder, plan, replicas)
+    batches = Batches(trial, source, model.views_of.plan, probe_source, replicas)
+    run = PretrainingRun(
+        trial,
+        strategy,
+        model,
+        source,
+        probe_source,
+        batches,
+        plan,
+        lambda line: None,
+        precision,
+    )
+    try:
+        compiling, step = run.speed().of_all_workers(strategy)
+    finally:
+        if before is not None:
+            encoder.set_weights(before)
+        keras.backend.reset_uids()  # The layers' names are those of any other run.
+    taken = largest_over_workers(strategy, int(time.perf_counter() - began))
+    left = 60 * config.minutes - taken - compiling
+    config = with_length(
+        config,
+        plan,
+        step_seconds=step,
+        left_seconds=left,
+        is_endless=source.num_examples is None,
+    )
+    say(length_line(config, plan_run(config, source), step))
+    return config
+
+
+def _comes_from(place, config, encoder):
+    """Tell whether the encoder is a network that the run in a workdir keeps."""
+    return encoder is None and place is not None and config.encoder.name == "custom"
 
 
 def _require_effective(config, workdir):

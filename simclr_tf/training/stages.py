@@ -41,6 +41,7 @@ from simclr_tf.training.records import (
 from simclr_tf.training.saving import SaveCheckpoints
 from simclr_tf.training.step_clock import StepClock
 from simclr_tf.training.summary import write_summary
+from simclr_tf.training.time_budget import StepSpeed
 from simclr_tf.training.trackers import Tracking
 from simclr_tf.training.warm_start import (
     check_same_network,
@@ -225,6 +226,24 @@ class PretrainingRun:
     def _costs(self):
         shape = self.config.data.image_shape(self.source.channels)
         return costs_of_views(self.model, shape)
+
+    def speed(self):
+        """Train some steps to measure them; the model is not to be used afterwards.
+
+        Returns:
+          StepSpeed.
+
+        Raises:
+          ConfigError: the run does not fit into the memory.
+        """
+        self._require_memory(has_trained=False)
+        speed = StepSpeed(self.config.performance.steps_per_execution or 1)
+        with plain_errors():
+            batches = self._dataset(0, speed.steps)
+            self.model.fit(
+                batches, steps_per_epoch=speed.steps, callbacks=[speed], verbose=0
+            )
+        return speed
 
     def _require_memory(self, has_trained):
         """Print and return the peak memory of the run; refuse what does not fit."""

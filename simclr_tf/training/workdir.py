@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import pathlib
 import platform
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -119,7 +120,7 @@ class Workdir:
                 f"Cannot read --workdir={self.path}: {error.strerror}."
             ) from error
         conflict = None if is_new else self._conflict(config, data, files)
-        if conflict is not None and self._has_trained():
+        if conflict is not None and self.has_trained():
             raise WorkdirError(conflict)
         self._check_writable()
         if conflict is not None:
@@ -204,7 +205,7 @@ class Workdir:
         """
         return (
             self.has(CONFIG_FILE)
-            and not self._has_trained()
+            and not self.has_trained()
             and self._conflict(config, data, files) is not None
         )
 
@@ -249,8 +250,10 @@ class Workdir:
             )
         return True
 
-    def _has_trained(self):
+    def has_trained(self):
         """Tell whether there is something to lose: steps in a checkpoint, or an end."""
+        if not self.has(CONFIG_FILE):
+            return False
         names = [path.name[5:] for path in (self.path / CHECKPOINTS).glob("step-*")]
         steps = [int(name) for name in names if name.isdecimal()]
         is_converted = "conversion" in self.read()
@@ -258,8 +261,15 @@ class Workdir:
 
     def _forget_untrained(self):
         """Remove what the start of a run leaves; `config.json` is overwritten."""
-        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
-        for name in (WARM_START_FILE, IMAGE_LIST_FILE, NETWORK_FILE, TRACKER_FILE):
+        for name in (CHECKPOINTS, TENSORBOARD):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in (
+            WARM_START_FILE,
+            IMAGE_LIST_FILE,
+            NETWORK_FILE,
+            METRICS_FILE,
+            TRACKER_FILE,
+        ):
             (self.path / name).unlink(missing_ok=True)
 
     def _conflict(self, config, data, files):
@@ -275,7 +285,8 @@ class Workdir:
                 for name, old, new in changed
                 if name.endswith(".name") or not name.startswith(tuple(others))
             )
-            return (
+            longer = self._way_to_go_on(former, config, changed)
+            return longer or (
                 f"{self.path} holds a run of another config: {fields}. Use another "
                 f"--workdir (with --init_from={self.path} to begin with its encoder), "
                 "or the same options to continue."
@@ -331,6 +342,38 @@ class Workdir:
             record["data"]["name"] = config.data.source
             write_atomically(self.path / CONFIG_FILE, json.dumps(record, indent=1))
         return lines
+
+    def _way_to_go_on(self, former, config, changed):
+        """Return the refusal of more epochs after the end, with a command; else ""."""
+        old, new = ({name: row[place] for name, *row in changed} for place in (0, 1))
+        name = next(iter(new)) if len(new) == 1 else None
+        if not self.has(SUMMARY_FILE) or name not in ("epochs", "steps"):
+            return ""
+        if not (new[name] and old[name]) or new[name] <= old[name]:
+            return ""
+        more, number = new[name] - old[name], 2
+        while (place := self.path.with_name(f"{self.path.name}_{number}")).exists():
+            number += 1
+        begun = (
+            f"The run in {self.path} has ended after {old[name]:,} {name}, for which "
+            f"its learning rate was planned. {more:,} more from its weights are a run "
+        )
+        if former.data.source.startswith("python:") or former.encoder.name == "custom":
+            return begun + (
+                f"of their own: pretrain(..., workdir={str(place)!r}, {name}={more}, "
+                f"init_from={str(self.path)!r}, init_parts='encoder_and_head')."
+            )
+        flags = {
+            "config": self.path / CONFIG_FILE,
+            "data": config.data.source if " + " not in config.data.source else None,
+            "workdir": place,
+            name: more,
+            "init_from": self.path,
+            "init_parts": "encoder_and_head",
+        }
+        given = [f"--{flag}={value}" for flag, value in flags.items() if value]
+        command = shlex.join(["simclr-tf", "pretrain", *given])
+        return f"{begun}of their own: {command}"
 
     def _check_writable(self):
         try:

@@ -270,6 +270,7 @@ def test_array_records_are_read_as_tensorflow_datasets_reads_them(array_dir, spl
     source = open_arrays(array_dir, split=split)
     assert numbers_of(source) == [int(one["number"]) for one in expected]
     assert source.labels.tolist() == [one["parity"] for one in expected]
+    assert bool(source.slice_rule) == ("[" in split)
     sizes = source.encoded_bytes(np.arange(source.num_examples))
     assert (sizes > 60).all()
     if split == "train":

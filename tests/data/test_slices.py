@@ -79,6 +79,16 @@ def test_a_slice_without_labels_is_spread_over_all_images():
 def test_slices_in_order_are_those_of_version_0_1_0(by_class):
     part = open_source(by_class, split="train[10:20]", slices="in_order")
     assert numbers(part) == list(range(10, 20))
+    assert part.slice_rule == "images in their own order, not by class"
+
+
+def test_what_a_slice_holds_can_be_told_on_the_screen(tmp_path, save_photos, by_class):
+    save_photos(tmp_path, *(f"{c}/{i}.png" for c in "ab" for i in range(9)))
+    folder = open_source(f"folder:{tmp_path}", split="train[:50%]")  # In memory.
+    assert folder.slice_rule == "a fixed random sample with its share of each class"
+    without = open_source(by_class[0], split="train[:50%]")
+    assert without.slice_rule == "a fixed random sample"
+    assert open_source(by_class).slice_rule == ""
 
 
 def test_the_record_of_an_old_run_keeps_the_meaning_of_its_slices():

@@ -8,6 +8,7 @@ import pytest
 
 from simclr_tf._keras import ADDONS_LANE, keras, keras3, refuse_keras3
 from simclr_tf.errors import ConfigError, DataError
+from simclr_tf.export.plain_copy import plain_head
 from simclr_tf.models import check_encoder, fitting_encoder
 from simclr_tf.models.keras3_network import (
     check_rebuilt,
@@ -15,7 +16,9 @@ from simclr_tf.models.keras3_network import (
     network_from_config,
     network_of,
 )
-from simclr_tf.optim import variables_by_role
+from simclr_tf.optim import apply_exclusions, make_optimizer, variables_by_role
+from simclr_tf.training.replicated_model import ReplicatedModel
+from simclr_tf.training.run import pretrain
 
 SHAPE = (16, 16, 3)
 
@@ -124,6 +127,13 @@ else:
         np.testing.assert_array_equal(rebuilt(images()), network(images()))
         check_rebuilt(network_of(encoder))
 
+    @pytest.mark.parametrize("activation", ["hard_silu", "leaky_relu", "swish"])
+    def test_activations_of_keras_3_are_on_the_list(activation):
+        inputs = keras3().Input(SHAPE)
+        maps = layers.Conv2D(2, 3, activation=activation)(inputs)
+        config = network_config(keras3().Model(inputs, maps))
+        network_from_config(config, SHAPE)
+
     class Scaled(keras3().Model):
         """A user's own class, not registered."""
 
@@ -215,17 +225,35 @@ else:
         with pytest.raises(DataError):
             network_from_config(config, SHAPE)
 
+    def of_keras3():
+        optimizers = keras3().optimizers
+        return {
+            "optimizer": optimizers.SGD(0.1),
+            "loss": keras3().losses.MeanSquaredError(),
+            "learning_rate": optimizers.schedules.CosineDecay(0.1, 10),
+            "callbacks": keras3().callbacks.Callback(),
+            "classifier": layers.Dense(3),
+        }
+
+    def compiled(**given):
+        ReplicatedModel(()).compile(**given)
+
     @pytest.mark.parametrize(
-        "value",
+        ("name", "use"),
         [
-            keras3().optimizers.SGD(0.1),
-            keras3().losses.MeanSquaredError(),
-            keras3().optimizers.schedules.CosineDecay(0.1, 10),
-            keras3().callbacks.Callback(),
+            ("optimizer", lambda value: compiled(optimizer=value)),
+            ("optimizer", lambda value: compiled(optimizer=[value])),
+            ("optimizer", lambda value: apply_exclusions(value, [])),
+            ("optimizer", lambda value: pretrain(optimizer=value)),
+            ("loss", lambda value: compiled(loss=value)),
+            ("learning_rate", lambda value: make_optimizer("sgd", value)),
+            ("callbacks", lambda value: pretrain(callbacks=[value])),
+            ("classifier", lambda value: plain_head(value, 8, "classifier")),
         ],
-        ids=["optimizer", "loss", "schedule", "callback"],
     )
-    def test_other_objects_of_keras_3_get_one_line(value):
-        with pytest.raises(ConfigError, match="an object of Keras 3.*Use its name"):
-            refuse_keras3("Use its name.", value=value)
+    def test_other_objects_of_keras_3_get_one_line(name, use):
+        with pytest.raises(ConfigError) as caught:
+            use(of_keras3()[name])
+        assert f"`{name}` is an object of Keras 3" in str(caught.value)
+        assert "\n" not in str(caught.value)
         refuse_keras3("Use its name.", value=keras.optimizers.SGD(0.1))

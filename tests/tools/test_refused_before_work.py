@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from simclr_tf.errors import NonFiniteError, WorkdirError
 from simclr_tf.files import require_writable
@@ -231,6 +232,11 @@ def test_whether_files_can_be_written_is_asked_without_a_trace(tmp_path):
     [
         (MemoryError(), "Out of memory"),
         (type("ResourceExhaustedError", (Exception,), {})("OOM"), "Out of memory: OOM"),
+        (
+            tf.errors.InternalError(None, None, "CUDA_ERROR_OUT_OF_MEMORY: 3 GiB"),
+            "Out of memory: CUDA_ERROR_OUT_OF_MEMORY: 3 GiB. Use a smaller batch (--m",
+        ),
+        (OSError(12, "Cannot allocate memory"), "Out of memory: "),
         (OSError(28, "No space left on device", "a.png"), "a.png: No space left"),
         (PermissionError(13, "Permission denied", "b"), "b: Permission denied"),
     ],

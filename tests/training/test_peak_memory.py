@@ -122,9 +122,15 @@ def test_a_run_that_does_not_fit_is_refused_before_anything_is_written(
     assert not place.exists() and "\n" not in str(refused.value)
     with pytest.raises(Started):
         run(images(), place, micro_batch_size=4)
-    # Nothing was trained: other options are free to start there.
+    # Nothing was trained: other options are free to start there, and nothing of the
+    # first start is left.
+    (place / "metrics.jsonl").write_text("{}\n")
+    (place / "network.json").write_text("of another encoder")
+    (place / "tensorboard").mkdir()
     with pytest.raises(Started):
         run(images(), place, say=said.append, **{"performance.check_memory": False})
+    left = {path.name for path in place.iterdir()}
+    assert not left & {"metrics.jsonl", "network.json", "tensorboard"}
     monkeypatch.setattr(stages, "estimate", estimate)
     with pytest.raises(Started):
         run(images(), place, say=said.append)

@@ -143,6 +143,7 @@ class _Parts(Source):
             },
             max_corrupt_fraction=first.max_corrupt_fraction,
         )
+        self.largest_pixels = max(part.largest_pixels for part in self.parts)
 
     def _named(self):
         return zip(self._prefixes, self.parts, strict=True)

@@ -8,6 +8,7 @@ import re
 from simclr_tf.errors import ConfigError, DataError, received_text, require
 from simclr_tf.lazy import module, np
 
+IN_ORDER = "images in their own order, not by class"
 label_budgets = module("simclr_tf.data.label_budgets")
 _log = logging.getLogger("simclr_tf")
 _SPLIT = re.compile(r"([\w.\-]+)(?:\[(-?\d{1,18}%?)?:(-?\d{1,18}%?)?\])?")
@@ -238,9 +239,12 @@ def cut(source, bounds, request):
         )
     start, stop = bounds_to_range(bounds, number)
     if request.slices == "in_order":
-        _log.info("The slice `%s` is taken in the order of the images.", request.split)
-        chosen = np.arange(start, stop)
+        chosen, rule = np.arange(start, stop), IN_ORDER
     else:
         labels = np.zeros(number) if source.labels is None else source.labels
         chosen = np.sort(label_budgets.mixed_order(labels, seed=0)[start:stop])
-    return source.subset(chosen, split=request.split)
+        rule = "a fixed random sample"
+        rule += "" if source.labels is None else " with its share of each class"
+    part = source.subset(chosen, split=request.split)
+    part.slice_rule = rule
+    return part

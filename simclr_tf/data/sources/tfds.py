@@ -11,7 +11,7 @@ from simclr_tf.data.array_records import index_array_records, read_image_of_reco
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.random_access import EncodedSource, grey_or_colour
 from simclr_tf.data.sources.embedded import FASHION_MNIST_LICENCE
-from simclr_tf.data.sources.kind import SourceKind
+from simclr_tf.data.sources.kind import IN_ORDER, SourceKind
 from simclr_tf.data.tfrecords import index_records, read_piece
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.files import plain_reason
@@ -147,12 +147,6 @@ class TFDS(SourceKind):
                 f"{', '.join(sorted(builder.info.splits))}. "
                 + received_text(split=split)
             ) from error
-        if "[" in split:
-            _log.info(
-                "The slice `%s` is that of TensorFlow Datasets: a part of its files in "
-                "their order, not by class.",
-                split,
-            )
         is_array = _format_of(builder) == "array_record"
         paths, index = _index(
             instructions,
@@ -165,7 +159,7 @@ class TFDS(SourceKind):
             if is_array
             else RecordSource
         )
-        return make(
+        source = make(
             name,
             paths,
             index,
@@ -177,6 +171,9 @@ class TFDS(SourceKind):
             max_corrupt_fraction=request.max_corrupt_fraction,
             background=request.background,
         )
+        if "[" in split:
+            source.slice_rule = IN_ORDER
+        return source
 
 
 def _index(instructions, image_key, label_key, index_file):
