@@ -138,6 +138,13 @@ CIFAR10 = {
         200,
         {"crop_area_min_fraction": 0.2, "flip_probability": 0.0},
     ),
+    "nnclr": _solo(
+        {"temperature": 0.2, "queue_length": 65536},
+        _mlp(2, 2048, 256),
+        _lars(0.4, 1e-5),
+        91.88,
+        "NNCLR",
+    ),
     "barlow_twins": _solo(
         {}, _mlp(3, 2048, 2048), _lars(0.3, 1e-4), 92.10, "Barlow Twins"
     ),

@@ -11,6 +11,7 @@ from simclr_tf.objectives.dino import DINO
 from simclr_tf.objectives.instance_discrimination import InstanceDiscrimination
 from simclr_tf.objectives.margin_triplet import MarginTriplet
 from simclr_tf.objectives.moco import MoCo
+from simclr_tf.objectives.nnclr import NNCLR
 from simclr_tf.objectives.nt_logistic import NTLogistic
 from simclr_tf.objectives.nt_xent import NTXent
 from simclr_tf.objectives.objective import (
@@ -39,6 +40,7 @@ OBJECTIVES = {
     "barlow_twins": BarlowTwins,
     "vicreg": VICReg,
     "moco": MoCo,
+    "nnclr": NNCLR,
     "instance_discrimination": InstanceDiscrimination,
     "simsiam": SimSiam,
     "byol": BYOL,
@@ -58,6 +60,7 @@ __all__ = [
     "MarginTriplet",
     "Memory",
     "MoCo",
+    "NNCLR",
     "NTLogistic",
     "NTXent",
     "OBJECTIVES",

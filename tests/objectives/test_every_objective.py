@@ -35,6 +35,7 @@ SMALL = {
         "symmetric": True,
         "batch_norm_groups": 2,
     },
+    "nnclr": {"queue_length": 12, "predictor_features": 4, "temperature": 1.0},
     "nt_xent": {"memory_size": 12, "memory_momentum": 0.5},
     "instance_discrimination": {
         "temperature": 0.5,
@@ -63,7 +64,7 @@ EVERY = pytest.mark.parametrize("name", SMALL)
 CACHED = [name for name in SMALL if OBJECTIVES[name].micro_batches_refused is None]
 
 # Batch norm of what they make of projections removes what all of them share.
-BLIND_TO_MEAN = ("barlow_twins", "simsiam", "byol")
+BLIND_TO_MEAN = ("barlow_twins", "simsiam", "byol", "nnclr")
 
 
 def small_model(name, strategy=None, **kwargs):
@@ -227,7 +228,7 @@ def test_a_run_reports_its_figures_and_its_memory(name, tmp_path):
     for figure in result.model.objective.figures:
         assert np.isfinite(last[figure.name])
         assert figure.meaning in summary
-    assert "MiB of" in "\n".join(lines)
+    assert "loss 0 MiB" in "\n".join(lines)
 
 
 def test_the_registry_names_each_objective_by_its_options():
@@ -257,6 +258,10 @@ def test_the_registry_names_each_objective_by_its_options():
         ("moco", {"contrastive_loss": 2.5649}, "ln(1 + queue_length)"),
         ("moco", {"contrastive_loss": 1.0, "key_agreement": 0.1}, "far behind"),
         ("moco", {"contrastive_loss": 1.0, "projection_spread": 0.01}, "become equal"),
+        ("nnclr", {"contrastive_loss": 4.852}, "ln(batch_size)"),
+        ("nnclr", {"neighbours_in_use": 0.01}, "same few neighbours"),
+        ("nnclr", {"neighbour_similarity": 0.9995}, "its own neighbour"),
+        ("nnclr", {"projection_std": 0.01}, "collapsed"),
         ("simsiam", {"projection_std": 0.01}, "collapsed"),
         ("byol", {"projection_std": 0.01}, "collapsed"),
         ("swav", {"swav_loss": 1.79}, "ln(prototypes)"),
@@ -285,6 +290,8 @@ GOOD = {
     "key_agreement": 0.9,
     "projection_spread": 0.8,
     "projection_std": 0.8,
+    "neighbour_similarity": 0.8,
+    "neighbours_in_use": 0.6,
     "swav_loss": 1.0,
     "outputs_in_use": 5.0,
     "prediction_entropy": 1.0,

@@ -4,7 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from simclr_tf.losses import info_nce
-from simclr_tf.objectives import MoCo
+from simclr_tf.objectives import NNCLR, MoCo, Outputs
+from simclr_tf.objectives.nnclr import nearest_rows
 from simclr_tf.objectives.queue import enqueue, random_unit_rows
 from tests.objectives.small_models import a_batch, a_model, stepper
 
@@ -54,3 +55,64 @@ def test_a_key_of_moco_shares_no_statistics_with_other_groups_of_the_batch():
     np.testing.assert_allclose(keys[1::2], others[1::2], rtol=1e-4, atol=1e-5)
     assert np.abs((keys - others)[4]).max() > 1e-4  # Of the changed rows' group.
     assert stepper(model)(a_batch(1))["key_agreement"] < 0.999
+
+
+def nnclr_in_loops(views, predicted, queue, temperature):
+    """Losses of each image, its found neighbours, and who was right."""
+    number, losses, places = len(views[0]), [], []
+    for i in range(number):
+        total = 0.0
+        for own, other in ((0, 1), (1, 0)):
+            cosines = [float(unit(views[own][i]) @ row) for row in queue]
+            place = cosines.index(max(cosines))
+            places += [place] if own == 0 else []
+            logits = [
+                float(queue[place] @ unit(predicted[other][j])) / temperature
+                for j in range(number)
+            ]
+            total += np.log(np.sum(np.exp(logits))) - logits[i]
+        losses.append(total / 2)
+    return losses, places
+
+
+def test_nnclr_equals_the_loops_and_takes_a_gradient_through_predictions_alone():
+    objective = a_model(
+        NNCLR(queue_length=12, predictor_features=4, temperature=0.5)
+    ).objective
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 8, 5)).astype("float32")
+    weights = objective.predictor.trainable_variables
+    for v in weights:
+        v.assign(rng.normal(size=v.shape))
+    predicted = [objective.predictor(view).numpy() for view in (a, b)]
+    loss, figures = objective.loss(Outputs((), (a, b), training=False))
+    expected, places = nnclr_in_loops((a, b), predicted, objective.queue.numpy(), 0.5)
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+    np.testing.assert_allclose(figures["neighbours_in_use"], len(set(places)) / 8)
+    # A predictor that gives the same for all: no gradient is left for the views.
+    for v in weights:
+        v.assign(tf.zeros_like(v))
+    weights[-1].assign([1.0, 0.0, 0.0, 0.0, 0.0])
+    a, b = tf.Variable(a), tf.Variable(b)
+    with tf.GradientTape() as tape:
+        loss, _ = objective.loss(Outputs((), (a, b)))
+    np.testing.assert_allclose(loss, np.full(8, np.log(8)), rtol=1e-5)
+    gradients = tape.gradient(loss, [a, b, weights[-1]])
+    np.testing.assert_array_equal(gradients[0], np.zeros([8, 5]))
+    np.testing.assert_array_equal(gradients[1], np.zeros([8, 5]))
+
+
+def test_nnclr_looks_up_before_one_view_of_the_step_enters_the_queue():
+    objective = a_model(NNCLR(queue_length=12, predictor_features=4)).objective
+    rng = np.random.default_rng(1)
+    outputs = Outputs((), tuple(rng.normal(size=(2, 8, 5)).astype("float32")))
+    old = objective.queue.numpy()
+    first = objective.loss(outputs)[1]["neighbour_similarity"]
+    assert np.max(first) < 0.99
+    objective.after_update(outputs)
+    queue = objective.queue.numpy()
+    np.testing.assert_allclose(queue[:8], unit(outputs.projections[0]), 1e-5, 1e-6)
+    np.testing.assert_array_equal(queue[8:], old[:4])
+    # Written first, each first view would find itself.
+    again = nearest_rows(outputs.projections[0], objective.queue)[2]
+    np.testing.assert_allclose(again, np.ones(8), rtol=1e-5)

@@ -1,0 +1,204 @@
+"""NNCLR: a view predicts the nearest neighbour of the other view in a queue."""
+
+import math
+from dataclasses import dataclass
+
+from simclr_tf.config.schema import (
+    GuestOptions,
+    option,
+    require_at_least_one,
+    require_positive,
+)
+from simclr_tf.lazy import module, tf
+from simclr_tf.objectives.nt_xent import STUCK_TOLERANCE
+from simclr_tf.objectives.objective import (
+    CONTRASTIVE_FIGURES,
+    Figure,
+    Memory,
+    Objective,
+)
+from simclr_tf.objectives.queue import enqueue, random_unit_rows
+from simclr_tf.objectives.simsiam import (
+    SPREAD,
+    bytes_of,
+    diagnose_collapse,
+    make_predictor,
+    predictions,
+    projection_std,
+)
+
+candidates = module("simclr_tf.losses.candidates")
+distribution = module("simclr_tf.distribution")
+
+ITSELF, FEW = 0.999, 0.05
+
+
+@dataclass(frozen=True)
+class NNCLROptions(GuestOptions):
+    """Options of NNCLR."""
+
+    name: str = option("nnclr", "Name of the objective.")
+    temperature: float = option(
+        0.1, "Divides the similarities (paper: 0.1; CIFAR: 0.2)."
+    )
+    queue_length: int = option(
+        98304, "Projections of earlier images, the support set (CIFAR: 65536)."
+    )
+    predictor_features: int = option(4096, "Hidden width of the predictor.")
+
+    def check(self):
+        require_positive(temperature=self.temperature)
+        require_at_least_one(
+            queue_length=self.queue_length, predictor_features=self.predictor_features
+        )
+
+
+class NNCLR(Objective):
+    """Find, for the nearest neighbour of a view, the image whose other view it is.
+
+    With s the row of the support set nearest to z_a, and p = predictor(z_b), the loss
+    of an image is the cross-entropy of s . p / temperature over the predictions of the
+    global batch; it is averaged with that of the views exchanged. The gradient flows
+    through p alone. The neighbours are looked up before the first views of the step
+    enter the support set; else each image would find itself. The paper's head has
+    three layers, 2,048 wide and 256 at its end.
+
+    Args:
+      temperature: float > 0.
+      queue_length: int >= 1, K; no multiple of the batch is needed.
+      predictor_features: int >= 1.
+
+    Source: Dwibedi et al., With a Little Help from My Friends (2021), arXiv
+    2104.14548, section 3.
+    """
+
+    Options = NNCLROptions
+    title = "NNCLR"
+    figures = (
+        *CONTRASTIVE_FIGURES,
+        Figure(
+            "neighbour_similarity",
+            "cosine of a view's projection and its nearest neighbour",
+            better="higher",
+        ),
+        Figure(
+            "neighbours_in_use",
+            "different neighbours of the first views, a share of the batch",
+            unit="fraction",
+            better="higher",
+            form=".1%",
+        ),
+        SPREAD,
+    )
+
+    def create_variables(self, setting):
+        self.predictor = make_predictor(setting, self.options.predictor_features)
+        self.queue = self.add_weight(
+            name="queue",
+            shape=[self.options.queue_length, setting.num_projections],
+            initializer=random_unit_rows(setting.seed),
+            trainable=False,
+        )
+
+    def loss(self, outputs):
+        queue = tf.convert_to_tensor(self.queue)
+        places, rows, similarities = zip(
+            *(nearest_rows(view, queue) for view in outputs.projections), strict=True
+        )
+        predicted = predictions(self.predictor, outputs.projections, outputs.training)
+        parts = [
+            neighbour_logits(row, other, temperature=self.options.temperature)
+            for row, other in zip(rows, predicted[::-1], strict=True)
+        ]
+        logits = tf.stack([part[0] for part in parts])
+        labels = tf.stack([part[1] for part in parts])
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        loss = tf.reduce_mean(losses, axis=0)
+        log_probabilities = tf.nn.log_softmax(tf.stop_gradient(logits))
+        entropy = -tf.reduce_sum(tf.exp(log_probabilities) * log_probabilities, axis=2)
+        found = tf.argmax(logits, axis=2, output_type=labels.dtype) == labels
+        return loss, {
+            "contrastive_loss": loss,
+            "contrastive_accuracy": tf.reduce_mean(tf.cast(found, tf.float32), axis=0),
+            "contrastive_entropy": tf.reduce_mean(entropy, axis=0),
+            "neighbour_similarity": tf.reduce_mean(tf.stack(similarities), axis=0),
+            "neighbours_in_use": _share_of_different(places[0]),
+            "projection_std": projection_std(outputs.projections),
+        }
+
+    def after_update(self, outputs):
+        queue = enqueue(tf.convert_to_tensor(self.queue), outputs.projections[0])
+        distribution.assign_on_replicas([self.queue], [queue])
+
+    def diagnose(self, figures, global_batch_size):
+        stuck, loss = math.log(global_batch_size), figures.get("contrastive_loss", 0.0)
+        if abs(loss - stuck) < STUCK_TOLERANCE * stuck:
+            yield (
+                "stuck",
+                f"The loss is stuck at {loss:.3f}: ln(batch_size) = {stuck:.3f} is "
+                "what equal predictions give, so nothing is being learned. Try another "
+                "--base_learning_rate, or a lower --objective.temperature.",
+            )
+        if figures.get("neighbours_in_use", 1.0) < FEW:
+            yield (
+                "few neighbours",
+                "Nearly all images have the same few neighbours, so the predictions "
+                "learn to be equal. Try a longer --objective.queue_length, a larger "
+                "--batch_size, or a lower --base_learning_rate.",
+            )
+        elif figures.get("neighbour_similarity", 0.0) > ITSELF:
+            yield (
+                "no other neighbours",
+                "Each image is its own neighbour, as if it had been in the queue: the "
+                "same images come back before --objective.queue_length others. Make it "
+                "shorter than the data set.",
+            )
+        yield from diagnose_collapse(figures)
+
+    def memory(self, global_batch_size, replicas=1):
+        rows = 2 * global_batch_size // replicas
+        similarities = 4 * rows * (self.options.queue_length + global_batch_size)
+        return Memory(
+            bytes_of(self.weights) + similarities,
+            "the queue, the predictor, and similarities a step",
+        )
+
+
+def nearest_rows(projections, queue):
+    """Find the row of a queue nearest to each projection, without a gradient.
+
+    Args:
+      projections: float `[N, D]`.
+      queue: float32 `[K, D]`, unit rows.
+
+    Returns:
+      (int64 `[N]` the places, float32 `[N, D]` the rows, float32 `[N]` their cosines).
+    """
+    units = tf.stop_gradient(candidates.unit_rows(projections))
+    similarities = tf.matmul(units, queue, transpose_b=True)
+    places = tf.argmax(similarities, axis=1)
+    return places, tf.gather(queue, places), tf.reduce_max(similarities, axis=1)
+
+
+def neighbour_logits(neighbours, predicted, *, temperature):
+    """Compare neighbours with the predictions of the global batch.
+
+    Args:
+      neighbours: float32 `[N, D]`, unit rows.
+      predicted: float `[N, D]`, normalised here; row i is the positive of row i.
+      temperature: float > 0.
+
+    Returns:
+      (float32 `[N, G]`, int32 `[N]` the columns of the positives).
+    """
+    everyone = distribution.gather_across_replicas(candidates.unit_rows(predicted))
+    logits = tf.matmul(neighbours, everyone, transpose_b=True) / temperature
+    number = tf.shape(neighbours)[0]
+    return logits, distribution.replica_offset(number) + tf.range(number)
+
+
+def _share_of_different(places):
+    """Compute the number of different values over that of all, of the global batch."""
+    everyone = distribution.gather_across_replicas(places)
+    equal = tf.cast(everyone[:, tf.newaxis] == everyone, tf.float32)
+    return tf.reduce_mean(1.0 / tf.reduce_sum(equal, axis=1))
