@@ -128,10 +128,11 @@ def _group_section(sets, found, groups, tile, options):
         title = f"Group {place + 1}: {len(members):,} images"
         if len(members) > _MOST_OF_A_GROUP:
             title += f", of which {_MOST_OF_A_GROUP} are shown"
-        tiles = [
-            tile(*place_of(sets, row), f"{found.nearest[row]:.3f}")
-            for row in members[:_MOST_OF_A_GROUP]
-        ]
+        tiles = []
+        for row in members[:_MOST_OF_A_GROUP]:
+            name, inside = place_of(sets, row)
+            words = " query" if name == QUERIES else ""
+            tiles.append(tile(name, inside, f"{found.nearest[row]:.3f}{words}"))
         rows.append((title, tuple(tiles)))
     if rows:
         title = "Groups, each image with its similarity to the most similar other one"

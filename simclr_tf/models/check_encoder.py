@@ -135,7 +135,7 @@ def _does_not_fit(encoder, image_shape, reason):
 def _reason(error):
     """Return Keras's error about a layer, without the stack and the arguments."""
     text = str(error).split("Call arguments received")[0]
-    start = max(0, text.find("Exception encountered"))
+    start = max(0, text.find("Exception encountered"), text.find("Input 0 of"))
     return " ".join(text[start:].split())[:300]
 
 

@@ -74,6 +74,8 @@ def checked_graph(config, layers, registered):
 class ConfigCopy:
     """Copying of one config; counts its layers and calls."""
 
+    activations = ACTIVATIONS
+
     def __init__(self, layers, registered, nested):
         self.layers, self.registered, self.nested = layers, registered, nested
         self.count = 0  # Of layers.
@@ -226,12 +228,12 @@ class ConfigCopy:
     def activation(self, value):
         if isinstance(value, dict) and value.get("class_name") == "function":
             function = value.get("config")
-            if value.get("module") == "builtins" and function in ACTIVATIONS:
+            if value.get("module") == "builtins" and function in self.activations:
                 return function
         elif isinstance(value, dict):
             if value.get("class_name") in ACTIVATION_LAYERS or self.own_class(value):
                 return self.layer(value)
-        elif isinstance(value, str) and value in ACTIVATIONS:
+        elif isinstance(value, str) and value in self.activations:
             return value
         raise DataError(self.refusal(value))
 

@@ -19,9 +19,15 @@ from simclr_tf.models.checked_config import (
     network_name,
     shown,
 )
-from simclr_tf.models.closed_lists import LAYERS
+from simclr_tf.models.closed_lists import ACTIVATIONS, LAYERS
 
 _NETWORKS = ("Functional", "Model")
+_ACTIVATIONS = frozenset(
+    """
+    celu glu hard_shrink hard_silu hard_swish hard_tanh leaky_relu log_sigmoid
+    soft_shrink sparse_plus sparsemax squareplus tanh_shrink threshold
+    """.split()
+)
 _LAYERS = LAYERS | {"RMSNormalization"}
 # Layers of Keras's own networks, which have no public name, and their modules.
 _OF_APPLICATIONS = {
@@ -78,6 +84,8 @@ class CopyOfKeras3(ConfigCopy):
     Args:
       known, kind: as for `checked_keras3`.
     """
+
+    activations = ACTIVATIONS | _ACTIVATIONS
 
     def __init__(self, known, kind):
         super().__init__(_LAYERS, known.get, nested=True)

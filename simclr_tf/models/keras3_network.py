@@ -125,9 +125,7 @@ class Keras3Network(keras.layers.Layer):
     def random_layers(self) -> list[str]:
         """Names of layers that draw random numbers in training."""
         return [
-            layer.name
-            for layer in _layers_of(self.network)
-            if layer._seed_generators and "Random" not in type(layer).__name__
+            layer.name for layer in _layers_of(self.network) if layer._seed_generators
         ]
 
     def get_config(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import contextlib
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.config.image_size import as_size
 from simclr_tf.models import ProjectionHead, family_of, fitting_encoder
 from simclr_tf.objectives import objective_of
 from simclr_tf.optim import (
@@ -106,6 +107,10 @@ def build_model(
         micro_batch_size=config.micro_batch_size,
         micro_batch_norm=config.micro_batch_norm,
     )
+    if not family_of(config.encoder).can_build:
+        for size in {view.size for view in model.views_of.plan.views}:
+            if size != model.views_of.plan.views[0].size:  # Small views.
+                fitting_encoder(encoder, (*as_size(size), image_shape[-1]))
     with precision_policy(config.precision):
         model.build_from_shape(
             image_shape,

@@ -27,6 +27,7 @@ from simclr_tf.distribution import (
     uses_merge_calls,
 )
 from simclr_tf.errors import ConfigError, received_text, require, unknown_choice
+from simclr_tf.models.keras3_network import network_of
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 MICRO_BATCH_NORMS = ("batch", "inference")
@@ -123,6 +124,8 @@ class MicroBatches:
             for layer in part.submodules
             if isinstance(layer, keras.__internal__.layers.BaseRandomLayer)
         ]
+        network = network_of(model.encoder)
+        random += [] if network is None else network.random_layers
         require(
             not random or norm == "inference",
             "Micro-batches need a network that computes the same in both passes, but "

@@ -355,8 +355,9 @@ class Workdir:
         while (place := self.path.with_name(f"{self.path.name}_{number}")).exists():
             number += 1
         begun = (
-            f"The run in {self.path} has ended after {old[name]:,} {name}, for which "
-            f"its learning rate was planned. {more:,} more from its weights are a run "
+            f"{self.path} holds a run of another config: {name} (there {old[name]}, "
+            f"now {new[name]}). It has ended, and its learning rate was planned for "
+            f"that length; {more:,} more from its weights are a run "
         )
         if former.data.source.startswith("python:") or former.encoder.name == "custom":
             return begun + (

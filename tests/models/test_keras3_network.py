@@ -127,6 +127,13 @@ else:
         np.testing.assert_array_equal(rebuilt(images()), network(images()))
         check_rebuilt(network_of(encoder))
 
+    @pytest.mark.parametrize("activation", ["hard_silu", "leaky_relu", "swish"])
+    def test_activations_of_keras_3_are_on_the_list(activation):
+        inputs = keras3().Input(SHAPE)
+        maps = layers.Conv2D(2, 3, activation=activation)(inputs)
+        config = network_config(keras3().Model(inputs, maps))
+        network_from_config(config, SHAPE)
+
     class Scaled(keras3().Model):
         """A user's own class, not registered."""
 

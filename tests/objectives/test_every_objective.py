@@ -228,7 +228,7 @@ def test_a_run_reports_its_figures_and_its_memory(name, tmp_path):
     for figure in result.model.objective.figures:
         assert np.isfinite(last[figure.name])
         assert figure.meaning in summary
-    assert "MiB of" in "\n".join(lines)
+    assert "loss 0 MiB" in "\n".join(lines)
 
 
 def test_the_registry_names_each_objective_by_its_options():

@@ -1,5 +1,6 @@
 """Pages of folders with files that cannot be decoded: no traceback, and counted."""
 
+import os
 import re
 import sys
 
@@ -86,6 +87,26 @@ def test_other_verbs_end_in_one_line_where_too_many_files_are_unreadable(
     lines = [line for line in capsys.readouterr().err.splitlines() if line]
     named = [line for line in lines if line.startswith("simclr-tf: ")]
     assert named and all("images of" in line for line in named)
+
+
+def test_names_that_are_no_text_and_classes_of_one_split_end_no_verb(tmp_path):
+    rng = np.random.default_rng(0)
+    root = os.path.join(os.fsencode(tmp_path), b"caf\xe9")
+    shared = (b"$x^$", b"new\nline", b"\xff", b"x" * 250)
+    for split, classes in ((b"Train", (*shared, b"a")), (b"test", (*shared, b"b"))):
+        for name in classes:
+            os.makedirs(os.path.join(root, split, name))
+            for number in range(3):
+                path = os.path.join(root, split, name, b"%d_\xe9\n.png" % number)
+                pixels = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+                with open(path, "wb") as stream:
+                    Image.fromarray(pixels).save(stream, "PNG")
+    run = write_run(tmp_path / "run", f"folder:{os.fsdecode(root)}")
+    verb = [f"--workdir={run.path}", "--protocols=knn", "--knn.k=3"]
+    assert evaluate.main(verb) == 0
+    table = (run.path / "evaluation.md").read_text("utf-8")
+    assert "15 test images" in table and "caf\\udce9" in table
+    assert (run.path / "neighbours.png").stat().st_size > 1000
 
 
 def test_the_page_tests_on_the_images_that_evaluate_tests_on(tmp_path):

@@ -148,3 +148,9 @@ else:
         strategy = make_strategy("mirrored", replicas=2)
         with strategy.scope(), pytest.raises(ConfigError, match="cannot be copied"):
             replicated_encoder(encoder)
+
+    def test_small_views_and_random_micro_batches_are_refused_in_one_line():
+        with pytest.raises(ConfigError, match=r"take images of \(7, 7, 3\).*Input 0"):
+            pretrain(nested_network(), objective="swav")
+        with pytest.raises(ConfigError, match="layers are random.*dropout"):
+            pretrain(nested_network(dropout=0.1), micro_batch_size=4)
