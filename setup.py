@@ -121,8 +121,9 @@ SAFETENSORS = [
 ]
 
 TORCH = [
-    # Reads .pth files in convert_checkpoint. Before 2.6 such a file could run code.
-    "torch>=2.6",
+    # Reads .pth files in convert_checkpoint; tried with 2.14. Before 2.6 such a file
+    # could run code.
+    "torch>=2.6,<3",
 ]
 
 LITERT = [

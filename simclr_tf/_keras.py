@@ -69,7 +69,7 @@ def addons(wanted: str) -> types.ModuleType:
     )
 
 
-def keras3() -> types.ModuleType | None:
+def keras3() -> Any:
     """Import Keras 3, which `tf.keras` is on the main lane.
 
     Returns:

@@ -3,7 +3,7 @@
 simclr-tf similar --encoder=zoo:NAME --data=folder:PHOTOS --output=similar.html
 simclr-tf similar --workdir=runs/mine --data=folder:PHOTOS --queries=folder:MORE
     --output=similar.csv
-simclr-tf similar --features=features.npz --output=similar.csv
+simclr-tf similar --features_file=features.npz --output=similar.csv
 
 Every image is compared with every other one, by the cosine of their features. A page
 shows some images with their neighbours, and the largest groups of near-duplicates; csv

@@ -70,9 +70,9 @@ def _read_sets(options, listed, say):
     """Read or compute the features: dict of "data" and, if given, "queries"."""
     sets, opened, place = {}, {}, None
     with left_out_listed(listed):
-        if options.features:
-            sets[DATA] = ImageSet(read_features(options.features), None)
-            say(f"Features    {options.features}, {len(sets[DATA].found.names):,} rows")
+        if options.features_file:
+            sets[DATA] = ImageSet(read_features(options.features_file), None)
+            say(f"Features    {options.features_file}, {len(sets[DATA].found.names):,} rows")
         else:
             place, *opened[DATA] = open_images(options, say)
         if options.queries:
@@ -89,7 +89,7 @@ def _read_sets(options, listed, say):
     widths = {images.found.features.shape[1] for images in sets.values()}
     if len(widths) > 1:
         raise DataError(
-            f"The features in {options.features} are of another encoder: they have "
+            f"The features in {options.features_file} are of another encoder: they have "
             f"{sets[DATA].found.features.shape[1]} numbers an image, and those of "
             f"{options.path} {sets[QUERIES].found.features.shape[1]}."
         )

@@ -105,7 +105,7 @@ def similar_page(sets, found, options):
     what = [options.data or "the images of the run"]
     if options.queries:
         what.insert(0, options.queries)
-    encoder = options.path or options.features
+    encoder = options.path or options.features_file
     subtitle = f"{' in '.join(what)}, as `{encoder}` sees them"
     return Page("Similar images", subtitle, tuple(sections))
 
@@ -202,7 +202,7 @@ def _places_of(names, rows, options):
     if len(places) < len(wanted):
         (name, *_) = [name for name, row in wanted.items() if row not in places]
         raise DataError(
-            f"{options.data} has no `{name}`, which is in {options.features}: give "
+            f"{options.data} has no `{name}`, which is in {options.features_file}: give "
             "--data as it was given to `embed`."
         )
     return places

@@ -24,7 +24,7 @@ SIMILAR_FILES = {
 class SimilarOptions(EncodedImages):
     """The images that are compared, and the file."""
 
-    features: str | None = option(
+    features_file: str | None = option(
         None,
         "Features of --data that `embed` has written, FILE.npz; they are computed if "
         "unset.",
@@ -57,11 +57,11 @@ class SimilarOptions(EncodedImages):
     overwrite: bool = option(False, "Replace an existing file.")
 
     def check(self) -> None:
-        if self.features and not self.queries:
+        if self.features_file and not self.queries:
             require(
                 not self.path,
-                "--features are features already: leave --workdir and --encoder out.",
-                features=self.features,
+                "--features_file has the features: leave --workdir and --encoder out.",
+                features_file=self.features_file,
                 encoder=self.path,
             )
         else:
@@ -76,10 +76,10 @@ class SimilarOptions(EncodedImages):
             output=self.output,
         )
         require(
-            not (self.features and self.ending == ".html") or bool(self.data),
-            "A page shows pictures, and --features has none: add --data, the images of "
-            "these features.",
-            features=self.features,
+            not (self.features_file and self.ending == ".html") or bool(self.data),
+            "A page shows pictures, and --features_file has none: add --data, the images "
+            "of these features.",
+            features_file=self.features_file,
             output=self.output,
         )
 

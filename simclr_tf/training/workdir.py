@@ -250,7 +250,7 @@ class Workdir:
             )
         return True
 
-    def has_trained(self):
+    def has_trained(self) -> bool:
         """Tell whether there is something to lose: steps in a checkpoint, or an end."""
         if not self.has(CONFIG_FILE):
             return False

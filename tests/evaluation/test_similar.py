@@ -76,7 +76,7 @@ def test_the_csv_files_hold_every_neighbour_and_every_group(tmp_path):
     labels = np.full(5, -1, np.int32)
     write_features(tmp_path / "a.npz", ImageFeatures(features, NAMES, labels))
     output = tmp_path / "similar.csv"
-    arguments = ["similar", f"--features={tmp_path}/a.npz", f"--output={output}"]
+    arguments = ["similar", f"--features_file={tmp_path}/a.npz", f"--output={output}"]
     assert command_line.main([*arguments, "--k=2"]) == 0
     expected = []
     for row in range(5):
@@ -172,11 +172,11 @@ def test_features_of_another_encoder_or_of_other_images_are_refused(place, tmp_p
     write_features(one, ImageFeatures(rows[:1], names[:1], labels[:1]))
     with pytest.raises(DataError, match="have 3 numbers an image, and those of"):
         queries = f"folder:{place}/queries"
-        run(place, tmp_path / "a.csv", features=features, queries=queries)
+        run(place, tmp_path / "a.csv", features_file=features, queries=queries)
     with pytest.raises(DataError, match="has no `[ab].png`, which is in"):
-        run(place, tmp_path / "a.html", features=features, encoder=None)
+        run(place, tmp_path / "a.html", features_file=features, encoder=None)
     with pytest.raises(DataError, match="only one image"):
-        run(place, tmp_path / "a.csv", features=one, encoder=None)
+        run(place, tmp_path / "a.csv", features_file=one, encoder=None)
     assert {path.name for path in tmp_path.iterdir()} == {"other.npz", "one.npz"}
 
 
