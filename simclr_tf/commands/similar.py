@@ -72,7 +72,8 @@ def _read_sets(options, listed, say):
     with left_out_listed(listed):
         if options.features_file:
             sets[DATA] = ImageSet(read_features(options.features_file), None)
-            say(f"Features    {options.features_file}, {len(sets[DATA].found.names):,} rows")
+            rows = len(sets[DATA].found.names)
+            say(f"Features    {options.features_file}, {rows:,} rows")
         else:
             place, *opened[DATA] = open_images(options, say)
         if options.queries:
@@ -89,8 +90,8 @@ def _read_sets(options, listed, say):
     widths = {images.found.features.shape[1] for images in sets.values()}
     if len(widths) > 1:
         raise DataError(
-            f"The features in {options.features_file} are of another encoder: they have "
-            f"{sets[DATA].found.features.shape[1]} numbers an image, and those of "
+            f"The features in {options.features_file} are of another encoder: they "
+            f"have {sets[DATA].found.features.shape[1]} numbers an image, and those of "
             f"{options.path} {sets[QUERIES].found.features.shape[1]}."
         )
     return sets

@@ -202,8 +202,8 @@ def _places_of(names, rows, options):
     if len(places) < len(wanted):
         (name, *_) = [name for name, row in wanted.items() if row not in places]
         raise DataError(
-            f"{options.data} has no `{name}`, which is in {options.features_file}: give "
-            "--data as it was given to `embed`."
+            f"{options.data} has no `{name}`, which is in {options.features_file}: "
+            "give --data as it was given to `embed`."
         )
     return places
 

@@ -77,8 +77,8 @@ class SimilarOptions(EncodedImages):
         )
         require(
             not (self.features_file and self.ending == ".html") or bool(self.data),
-            "A page shows pictures, and --features_file has none: add --data, the images "
-            "of these features.",
+            "A page shows pictures, and --features_file has none: add --data, the "
+            "images of these features.",
             features_file=self.features_file,
             output=self.output,
         )

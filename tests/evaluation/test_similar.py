@@ -98,7 +98,7 @@ def test_the_csv_files_hold_every_neighbour_and_every_group(tmp_path):
 
 
 def test_queries_find_their_neighbours_in_features_of_a_file(place, tmp_path):
-    options = {"features": str(place / "features.npz"), "data": None, "k": 1}
+    options = {"features_file": str(place / "features.npz"), "data": None, "k": 1}
     run(place, tmp_path / "a.csv", queries=f"folder:{place}/queries", **options)
     _, line = lines_of(tmp_path / "a.csv")
     assert line[:3] == ["query.png", "1", "dog/1.png"]
@@ -141,7 +141,7 @@ def test_thumbnails_are_upright(page):
 
 
 def test_a_page_shows_some_of_many_images(place, tmp_path):
-    options = {"features": str(place / "features.npz"), "encoder": None}
+    options = {"features_file": str(place / "features.npz"), "encoder": None}
     run(place, tmp_path / "a.html", num_shown=2, k=1, duplicates=None, **options)
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert page.count('class="row"') == 2 and "Near-duplicates" not in page
@@ -151,8 +151,8 @@ def test_a_page_shows_some_of_many_images(place, tmp_path):
     "options, words",
     [
         ({"encoder": None}, "Exactly one of --workdir and --encoder"),
-        ({"features": "a.npz"}, "features already: leave --workdir and --encoder"),
-        ({"features": "a.npz", "encoder": None, "data": None}, "add --data"),
+        ({"features_file": "a.npz"}, "has the features: leave --workdir and --encoder"),
+        ({"features_file": "a.npz", "encoder": None, "data": None}, "add --data"),
         ({"output": "a.txt"}, "must end in one of .html, .csv"),
         ({"duplicates": 1.5}, "`duplicates` must be in"),
         ({"k": 0}, "`k` must be >= 1"),
