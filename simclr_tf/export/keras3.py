@@ -19,6 +19,7 @@ from simclr_tf.export.parity import (
     difference_in_fresh_process,
     parity_cases,
 )
+from simclr_tf.limits import parse_json
 from simclr_tf.models import describe_network
 from simclr_tf.models.keras3_network import Keras3Network, known_classes, network_of
 
@@ -138,7 +139,7 @@ def _twin(network):
     spec = importlib.util.spec_from_file_location(f"{__name__}_operations", program)
     operations = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(operations)
-    twin = operations.in_operations(json.loads(_in_keras3(description["config"])))
+    twin = operations.in_operations(parse_json(_in_keras3(description["config"])))
     own = [layer for layer in network.layers if layer.weights]
     others = [layer for layer in twin.layers if layer.weights]
     for layer, other in zip(own, others, strict=True):

@@ -17,6 +17,7 @@ from simclr_tf._keras import is_of_keras3, keras, keras3
 from simclr_tf.array_types import Array, Model, Tensor, TensorLike, Variable
 from simclr_tf.distribution import num_replicas
 from simclr_tf.errors import ConfigError, DataError, received_text, require
+from simclr_tf.limits import parse_json
 from simclr_tf.models.checked_keras3 import checked_keras3
 
 _NORMALIZATIONS = (
@@ -234,7 +235,7 @@ def network_config(network: Any) -> dict[str, Any]:
     """
     try:
         config = keras3().saving.serialize_keras_object(network)
-        config = json.loads(json.dumps({**config, "compile_config": None}))
+        config = parse_json(json.dumps({**config, "compile_config": None}))
         return checked_keras3(config, known_classes(), keras3().Operation)
     except (DataError, NotImplementedError, TypeError, ValueError) as error:
         raise ConfigError(

@@ -19,6 +19,7 @@ from simclr_tf.data.storage import free_memory_bytes
 from simclr_tf.distribution import is_distributed, largest_over_workers
 from simclr_tf.errors import ConfigError, received_text
 from simclr_tf.models import cost_per_example
+from simclr_tf.objectives import Memory
 
 # Measured (docs/large_batches.md). The backward pass: gradients of activations and the
 # work space of convolutions, beside what the forward pass keeps.
@@ -45,6 +46,7 @@ class PeakMemory:
       process: the rest of the process: TensorFlow, the compiled step, images in memory.
       held: the part of all these that the process holds already.
       replicas: replicas of this process, between which the parts of a device divide.
+      objective: simclr_tf.objectives.Memory, the objective's part of weights and loss.
     """
 
     activations: int
@@ -55,6 +57,7 @@ class PeakMemory:
     process: int
     held: int = 0
     replicas: int = 1
+    objective: Memory | None = None
 
     @property
     def total(self):
@@ -82,9 +85,13 @@ MiB; 8.00 GiB free
         names = {"weights": "weights and slots", "process": "TensorFlow and images"}
         parts = ", ".join(
             f"{names.get(field.name, field.name)} {_short(getattr(self, field.name))}"
-            for field in dataclasses.fields(self)[:-2]
+            for field in dataclasses.fields(self)[:-3]
         )
-        end = "" if machine.free is None else f"; {_short(machine.free)} free"
+        end = ""
+        if self.objective is not None:
+            needed, purpose = self.objective
+            end = f" ({_short(needed)} of {purpose} for the objective)"
+        end += "" if machine.free is None else f"; {_short(machine.free)} free"
         if machine.gpu is not None:
             end += f", {_short(machine.gpu)} on a GPU"
         return f"Memory      about {_short(self.total)} at the peak: {parts}{end}"
@@ -205,6 +212,7 @@ def estimate(
         process=max(held - here * weights * on_host, 0) + here * compiled,
         held=held,
         replicas=here,
+        objective=memory,
     )
 
 

@@ -264,5 +264,5 @@ def test_its_memory_and_its_diagnosis_are_shown(tmp_path, caplog):
         say=lines.append,
         **{**toy_runs.OPTIONS, "deterministic": False, "steps": 6},
     )
-    assert "0.0 MiB of keys in the queue" in "\n".join(lines)
+    assert "0 MiB of keys in the queue for the objective" in "\n".join(lines)
     assert "The toy has learned nothing at batch 8." in caplog.text

@@ -149,9 +149,18 @@ def test_every_preset_takes_a_step(name):
             "encoder": "resnet18",
             "data.image_size_pixels": 32,
             "compile_views": False,
+            # Groups of two images.
+            **({"objective.batch_norm_groups": 2} if "moco" in name else {}),
         },
     )
-    model = assembly.build_model(config, (32, 32, channels), num_classes=3)
+    model = assembly.build_model(
+        config,
+        (32, 32, channels),
+        num_classes=3,
+        num_examples=20,
+        total_steps=10,
+        epoch_steps=5,
+    )
     model.compile(
         optimizer=assembly.build_optimizer(
             config, model, warmup_steps=0, total_steps=10
@@ -163,6 +172,7 @@ def test_every_preset_takes_a_step(name):
         {
             "images": rng.integers(0, 256, (4, 32, 32, channels)).astype("uint8"),
             "seeds": rng.integers(0, 1000, (4, 2)).astype("int32"),
+            "ids": np.array([3, 19, 0, 8]),
             "labels": np.array([0, 1, 2, -1]),
         }
     )
