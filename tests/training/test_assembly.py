@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from simclr_tf.config import Config
+from simclr_tf.config.method_presets import METHOD_PRESETS
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.schema import override
 from simclr_tf.training import assembly
@@ -157,6 +158,7 @@ def test_every_preset_takes_a_step(name):
         config,
         (32, 32, channels),
         num_classes=3,
+        encoder=small_encoder() if name in METHOD_PRESETS else None,
         num_examples=20,
         total_steps=10,
         epoch_steps=5,
