@@ -106,13 +106,13 @@ PARQUET = [
 
 WANDB = [
     # --track=wandb: tried with 0.31, offline.
-    "wandb>=0.18,<0.32",
+    "wandb>=0.31,<0.32",
 ]
 
 MLFLOW = [
     # --track=mlflow: the client without a server and without pandas. Tried with 3.17,
     # with a store in files.
-    "mlflow-skinny>=2.16,<4",
+    "mlflow-skinny>=3.17,<4",
 ]
 
 SAFETENSORS = [
