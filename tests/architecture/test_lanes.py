@@ -68,6 +68,8 @@ def test_a_wrapper_on_the_other_lane_is_one_line_that_says_where_it_is(
     wrapper, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(_keras, "ADDONS_LANE", False)
+    # On this lane all objects of the package `keras` would be taken for Keras 3's.
+    monkeypatch.setattr(_keras, "is_of_keras3", lambda value: False)
     code = pretrain.main(
         [
             "--preset=demo",
