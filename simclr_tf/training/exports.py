@@ -189,13 +189,7 @@ class ExportedEncoder(keras.Model):
 
     def __init__(self, folder):
         super().__init__(name="exported_encoder")
-        try:
-            with plain_path(folder) as readable:
-                self.loaded = tf.saved_model.load(str(readable))
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-            raise WorkdirError(
-                f"Cannot load the SavedModel in {folder}: {plain_reason(error)}."
-            ) from error
+        self.loaded = _loaded(folder, WorkdirError)
         if not callable(self.loaded) or "serving_default" not in self.loaded.signatures:
             raise WorkdirError(
                 f"The SavedModel in {folder} is no encoder: it needs a call from "
@@ -228,13 +222,7 @@ class ExportedClassifier(keras.Model):
 
     def __init__(self, folder):
         super().__init__(name="exported_classifier")
-        try:
-            with plain_path(folder) as readable:
-                self.loaded = tf.saved_model.load(str(readable))
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-            raise DataError(
-                f"Cannot load the SavedModel in {folder}: {plain_reason(error)}."
-            ) from error
+        self.loaded = _loaded(folder, DataError)
         self.serve = self.loaded.signatures.get("serving_default")
         outputs = {} if self.serve is None else self.serve.structured_outputs
         if "logits" not in outputs:
@@ -318,3 +306,14 @@ def _check_intact(path, checksums, name):
             f"{path} is not the file that was exported: it differs from "
             f"its checksum in {RECORD}."
         )
+
+
+def _loaded(folder, error_class):
+    """Load a SavedModel, from folders of any name; refuse in one line."""
+    try:
+        with plain_path(folder) as readable:
+            return tf.saved_model.load(str(readable))
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise error_class(
+            f"Cannot load the SavedModel in {folder}: {plain_reason(error)}."
+        ) from error

@@ -233,29 +233,12 @@ def pretrain_from_config(
         contextlib.nullcontext() if writes is None else writes.held(),
         named_lost_peers(strategy, lambda: how_to_continue(place and place.path)),
     ):
-        precision = choose_precision(config, strategy, place)
-        config = dataclasses.replace(config, precision=precision.name)
-        with strategy.scope():
-            if _comes_from(place, config, encoder):
-                encoder = kept_network(place)
-            model = _build(config, source, probe_source, encoder, plan, replicas)
-        batches = Batches(config, source, model.views_of.plan, probe_source, replicas)
-        run = PretrainingRun(
-            config,
-            strategy,
-            model,
-            source,
-            probe_source,
-            batches,
-            plan,
-            say,
-            precision,
-            stream,
-        )
+        sources = (source, probe_source)
+        run = _prepared(config, strategy, sources, encoder, place, plan, say, stream)
         try:
             return run.execute(place, callbacks, command)
         finally:  # Also what an interrupted run has learned.
-            give_back(encoder, model.encoder)
+            give_back(encoder, run.model.encoder)
 
 
 def _with_length(config, strategy, source, probe_source, encoder, place, say):
@@ -272,26 +255,9 @@ def _with_length(config, strategy, source, probe_source, encoder, place, say):
     )
     trial = dataclasses.replace(config, steps=_TRIAL_STEPS)
     plan = plan_run(trial, source)
-    precision = choose_precision(trial, strategy, place)
-    trial = dataclasses.replace(trial, precision=precision.name)
-    replicas = strategy.num_replicas_in_sync
     before = None if encoder is None else encoder.get_weights()
-    with strategy.scope():
-        if _comes_from(place, config, encoder):
-            encoder = kept_network(place)
-        model = _build(trial, source, probe_source, encoder, plan, replicas)
-    batches = Batches(trial, source, model.views_of.plan, probe_source, replicas)
-    run = PretrainingRun(
-        trial,
-        strategy,
-        model,
-        source,
-        probe_source,
-        batches,
-        plan,
-        lambda line: None,
-        precision,
-    )
+    sources = (source, probe_source)
+    run = _prepared(trial, strategy, sources, encoder, place, plan, lambda line: None)
     try:
         compiling, step = run.speed().of_all_workers(strategy)
     finally:
@@ -311,9 +277,29 @@ def _with_length(config, strategy, source, probe_source, encoder, place, say):
     return config
 
 
-def _comes_from(place, config, encoder):
-    """Tell whether the encoder is a network that the run in a workdir keeps."""
-    return encoder is None and place is not None and config.encoder.name == "custom"
+def _prepared(config, strategy, sources, encoder, place, plan, say, stream=None):
+    """Build the model and the batches of a run, in the precision of this machine."""
+    source, probe_source = sources
+    replicas = strategy.num_replicas_in_sync
+    precision = choose_precision(config, strategy, place)
+    config = dataclasses.replace(config, precision=precision.name)
+    with strategy.scope():
+        if encoder is None and place is not None and config.encoder.name == "custom":
+            encoder = kept_network(place)
+        model = _build(config, source, probe_source, encoder, plan, replicas)
+    batches = Batches(config, source, model.views_of.plan, probe_source, replicas)
+    return PretrainingRun(
+        config,
+        strategy,
+        model,
+        source,
+        probe_source,
+        batches,
+        plan,
+        say,
+        precision,
+        stream,
+    )
 
 
 def _require_effective(config, workdir):

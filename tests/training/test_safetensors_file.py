@@ -78,7 +78,7 @@ WRONG = {
     "backwards": ({"x": entry(span=(8, 0))}, bytes(8), "number of bytes"),
     "behind the end": ({"x": entry(span=(8, 16))}, bytes(8), "leave a gap"),
     "longer than the file": ({"x": entry()}, bytes(4), "do not end"),
-    "bytes of nobody": ({"x": entry()}, bytes(9), "do not end"),
+    "bytes that no array has": ({"x": entry()}, bytes(9), "do not end"),
     "overlapping": (
         {"x": entry(), "y": entry(span=(4, 12))},
         bytes(12),
