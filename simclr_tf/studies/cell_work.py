@@ -16,7 +16,12 @@ from simclr_tf.config.finetune import FineTuneConfig
 from simclr_tf.data import LabelBudget, evaluation_batches, plain_errors
 from simclr_tf.distribution import make_strategy
 from simclr_tf.errors import DataError, unknown_choice
-from simclr_tf.evaluation import EvaluateConfig, evaluate_features, extract_features
+from simclr_tf.evaluation import (
+    EvaluateConfig,
+    evaluate_features,
+    extract_features,
+    raw_pixels,
+)
 from simclr_tf.evaluation.few_labels import METHODS, FewLabels
 from simclr_tf.models import classifier_network, count_parameters
 from simclr_tf.objectives import REPRESENTATION_FIGURES
@@ -96,6 +101,18 @@ def _pretrain(run, folder, pretrain):
         projected = [(head(features).numpy(), labels) for features, labels in sets]
         values.update(_probed(projected, "_projections", ("linear",), run.seed))
     return values
+
+
+def _baselines(run, folder, pretrain):
+    """Probe what every encoder must surpass: raw pixels and the untrained encoder."""
+    plain = dataclasses.replace(run.config, precision="float32")
+    sources = labelled_sources(plain)
+    encoder = build_encoder(plain, sources[0].channels)
+    pixels = [raw_pixels(_batches(plain, source))[:2] for source in sources]
+    return {
+        **_probed(pixels, "_raw_pixels", ("knn", "linear"), run.seed),
+        **_probed(_features(plain, encoder), "_untrained", ("knn", "linear"), run.seed),
+    }
 
 
 def _supervised(run, folder, pretrain):
@@ -194,6 +211,7 @@ def _transforms(run, folder, pretrain):
 
 WORKS = {
     "pretrain": _pretrain,
+    "baselines": _baselines,
     "supervised": _supervised,
     "few_labels": _few_labels,
     "transforms": _transforms,

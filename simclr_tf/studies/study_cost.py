@@ -45,6 +45,8 @@ class Operations:
         config, settings = run.config, run.cell.settings
         size = as_size(config.data.image_size_pixels)
         forward = _PASSES * self._forward_of(config, size)
+        if run.cell.work == "baselines":
+            return float(forward * self._source.num_examples)
         if run.cell.work == "supervised":
             return float(forward * config.epochs * self._source.num_examples)
         total = 0.0
@@ -105,6 +107,8 @@ class Estimate:
       operations: function of a Run to float.
       measure: function without arguments that returns a Speed; called once, if no run
         is finished.
+      chosen_seconds: function of a Run to float, its length if that is a time; else
+        None.
 
     Example:
       >>> estimate = Estimate(len, lambda: Speed(1.0, 100.0, "a guess"))
@@ -114,8 +118,9 @@ class Estimate:
       12.0
     """
 
-    def __init__(self, operations, measure):
+    def __init__(self, operations, measure, chosen_seconds=lambda run: None):
         self._operations_of, self._measure = operations, measure
+        self._chosen_seconds = chosen_seconds
         self._measured = None
 
     def operations(self, runs):
@@ -137,9 +142,12 @@ class Estimate:
           float.
         """
         speed = self._speed(finished)
+        chosen = [self._chosen_seconds(run) for run in runs]
+        others = [run for run, length in zip(runs, chosen, strict=True) if not length]
         return (
             len(runs) * speed.seconds_a_run
-            + self.operations(runs) / speed.operations_a_second
+            + self.operations(others) / speed.operations_a_second
+            + sum(length for length in chosen if length)
         )
 
     def text(self, runs, finished=()):
@@ -149,6 +157,7 @@ class Estimate:
         return f"About {seconds} one after the other, judged by {origin}."
 
     def _speed(self, finished):
+        finished = [pair for pair in finished if not self._chosen_seconds(pair[0])]
         if finished:
             operations = self.operations([run for run, _ in finished])
             seconds = sum(seconds for _, seconds in finished)
@@ -160,6 +169,12 @@ class Estimate:
         if self._measured is None:
             self._measured = self._measure()
         return self._measured
+
+
+def chosen_seconds(run):
+    """Return the seconds of a Run whose length is `minutes`; else None."""
+    minutes = run.config.minutes
+    return None if minutes is None else 60.0 * minutes
 
 
 def measured_speed(config, operations_a_step):

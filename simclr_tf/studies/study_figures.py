@@ -148,13 +148,25 @@ def _bars(axes, figure, rows, styles):
             fontsize=7,
             rotation=90 if len(rows) > 8 else 0,
         )
+    turned = _turn_of(len(places))
     axes.set_xticks(
-        range(len(places)), places, fontsize=8, rotation=20 if len(places) > 4 else 0
+        range(len(places)),
+        places,
+        fontsize=8,
+        rotation=turned,
+        ha="right" if turned else "center",
+        rotation_mode="anchor",
     )
     axes.margins(y=0.16)
     _finish(axes, figure, legend=False)
     if len(names) > 1:  # Bars leave no room among them.
-        _legend_below(axes, min(len(names), 5), 0.24 if len(places) > 4 else 0.14)
+        below = {0: 0.14, 20: 0.24, 60: 0.42}[turned]
+        _legend_below(axes, min(len(names), 5), below)
+
+
+def _turn_of(places):
+    """Choose by how many degrees names of places are turned: more if they are many."""
+    return 0 if places <= 4 else 20 if places <= 8 else 60
 
 
 def _lines(axes, figure, rows, styles):

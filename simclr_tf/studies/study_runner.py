@@ -26,6 +26,7 @@ from simclr_tf.studies.study import runs_of, shard_of
 from simclr_tf.studies.study_cost import (
     Estimate,
     Operations,
+    chosen_seconds,
     measured_speed,
     operations_text,
 )
@@ -95,7 +96,9 @@ def run_study(
         shard=shard,
         train=run_cell,
         estimate=Estimate(
-            operations.of, lambda: measured_speed(base, operations.of_step(base))
+            operations.of,
+            lambda: measured_speed(base, operations.of_step(base)),
+            chosen_seconds,
         ),
         command=command,
         say=say,

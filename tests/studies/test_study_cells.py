@@ -207,6 +207,24 @@ def test_few_labels_are_measured_by_fraction(data, tmp_path, monkeypatch):
     assert values == {"linear_0.5": 100.0, "linear_1": 100.0}  # Dark or bright.
 
 
+def test_raw_pixels_and_the_untrained_encoder_are_probed(data, tmp_path, monkeypatch):
+    inputs = keras.Input((None, None, 3))
+    constant = keras.layers.Lambda(lambda x: tf.ones([tf.shape(x)[0], 2]))(inputs)
+    encoder = keras.Model(inputs, constant)
+    monkeypatch.setattr(cell_work, "build_encoder", lambda config, channels: encoder)
+    study = STUDIES["objectives"]
+    base = override(
+        base_config(study, "small", f"npz:{data}/colour.npz"),
+        {"data.image_size_pixels": 8},
+    )
+    cell = study.cells(base, "small")[0]
+    (run,) = runs_of((cell,), base, (0,))
+    values = cell_work.run_cell(run, tmp_path)
+    assert {point.value for point in cell.points} <= set(values)
+    assert values["linear_raw_pixels"] == 100.0
+    assert values["linear_untrained"] == 50.0  # Equal features: one class for all.
+
+
 @pytest.mark.parametrize("pretrain", [True, False])
 def test_what_is_trained_from_scratch_is_trained_like_a_supervised_network(
     data, tmp_path, monkeypatch, pretrain
@@ -273,6 +291,8 @@ def test_operations_are_steps_times_images_times_what_an_image_costs():
     # 2 whole batches of 16 in 40 images; 2 views; 3 passes forward and backward.
     assert operations.of(pretrained) == 3 * 2 * 16 * 2 * 3 * image
     assert operations.of_step(config) == 16 * 2 * 3 * image
+    baselines = Run(Cell("d", points, work="baselines"), 0, config)
+    assert operations.of(baselines) == 40 * 3 * image
     supervised = Run(Cell("b", points, work="supervised"), 0, config)
     assert operations.of(supervised) == 3 * 40 * 3 * image
     few = Run(

@@ -18,12 +18,18 @@ from simclr_tf.studies import (
     Chart,
     PaperNumbers,
     Point,
+    Run,
     Study,
     get_study,
     study_cost,
     study_folder,
 )
-from simclr_tf.studies.study_cost import Estimate, Speed, measured_speed
+from simclr_tf.studies.study_cost import (
+    Estimate,
+    Speed,
+    chosen_seconds,
+    measured_speed,
+)
 from simclr_tf.studies.study_runner import StudyRunner
 from simclr_tf.tools import ablate
 
@@ -309,3 +315,16 @@ def test_the_time_left_is_judged_by_the_cells_that_are_finished():
     assert estimate.seconds(["20", "30"]) == 2 + 5
     assert estimate.seconds(["20", "30"], finished=[("10", 4.0), ("40", 6.0)]) == 10.0
     assert "judged by 1 finished cell." in estimate.text(["20"], [("10", 4.0)])
+
+
+def test_runs_of_a_number_of_minutes_take_these_minutes():
+    estimate = Estimate(
+        float, lambda: Speed(1.0, 10.0, "a guess"), {"two minutes": 120.0}.get
+    )
+    assert estimate.seconds(["20", "two minutes"]) == 2 + 2 + 120
+    finished = [("two minutes", 150.0), ("10", 4.0)]
+    assert estimate.seconds(["20", "two minutes"], finished) == 8 + 120
+    minutes = override(Config(), {"minutes": 1.5})
+    cell = Cell("c", (Point("linear", "ours", 1),))
+    assert chosen_seconds(Run(cell, 0, minutes)) == 90.0
+    assert chosen_seconds(Run(cell, 0, Config())) is None
