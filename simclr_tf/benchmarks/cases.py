@@ -14,6 +14,7 @@ _CASES = {
     "views": view_cases.cases,
     "step": step_cases.step_cases,
     "end_to_end": step_cases.end_to_end_cases,
+    "objectives": step_cases.objective_cases,
     "loss": loss_cases.cases,
     "memory": memory_cases.cases,
     "data_scale": data_scale_cases.cases,

@@ -1,5 +1,6 @@
 """Benchmark: the training step alone, and pretraining from a data set beside it."""
 
+import functools
 import time
 
 import numpy as np
@@ -10,13 +11,16 @@ from simclr_tf.benchmarks.measuring import Case, Timed, Variant
 from simclr_tf.benchmarks.view_cases import random_images
 from simclr_tf.config import Config
 from simclr_tf.config.image_size import size_text
+from simclr_tf.config.method_presets import small_image_options
 from simclr_tf.config.schema import override
 from simclr_tf.models.encoders import family_of
+from simclr_tf.objectives import OBJECTIVES
 from simclr_tf.training import assembly
 from simclr_tf.training.batches import Batches, open_training_source
 from simclr_tf.training.data_wait import WaitMeter
 
 BARE, PRETRAINING = "the bare step", "pretraining"
+_STEPS = 1_000_000  # Of the schedules; few of them are done.
 
 
 def step_cases(config, folder):
@@ -73,8 +77,7 @@ def end_to_end_cases(config, folder):
 
     return [
         Case(
-            f"{config.data}, {_network(config)}, batch {config.batch_size}, "
-            f"{size_text(config.image_size_pixels)} px, {config.precision}",
+            _case_of_data(config),
             (
                 Variant(BARE, lambda: _bare_steps(config, **run())),
                 Variant(PRETRAINING, lambda: _fit(config, **run())),
@@ -83,6 +86,49 @@ def end_to_end_cases(config, folder):
             "images",
         )
     ]
+
+
+def objective_cases(config, folder):
+    """Return one case: a step with each objective, its views included.
+
+    Args:
+      config: BenchmarkConfig.
+      folder: not used.
+
+    Returns:
+      list of Case.
+    """
+
+    def steps(name):
+        run_config = override(
+            _run_config(config, config.precision),
+            {**small_image_options(name), "data.labels": "auto"},
+        )
+        source = open_training_source(run_config)
+        model = _model(
+            run_config,
+            source.channels,
+            num_examples=source.num_examples,
+            total_steps=_STEPS,
+            epoch_steps=source.num_examples // config.batch_size,
+        )
+        return _bare_steps(config, run_config, source, model)
+
+    return [
+        Case(
+            _case_of_data(config),
+            tuple(Variant(name, functools.partial(steps, name)) for name in OBJECTIVES),
+            config.batches * config.batch_size,
+            "images",
+        )
+    ]
+
+
+def _case_of_data(config):
+    return (
+        f"{config.data}, {_network(config)}, batch {config.batch_size}, "
+        f"{size_text(config.image_size_pixels)} px, {config.precision}"
+    )
 
 
 def _network(config):
@@ -108,11 +154,13 @@ def _run_config(config, precision):
     )
 
 
-def _model(run_config, channels=3):
-    model = assembly.build_model(run_config, run_config.data.image_shape(channels))
+def _model(run_config, channels=3, **known):
+    model = assembly.build_model(
+        run_config, run_config.data.image_shape(channels), **known
+    )
     model.compile(
         optimizer=assembly.build_optimizer(
-            run_config, model, warmup_steps=10, total_steps=1_000_000
+            run_config, model, warmup_steps=10, total_steps=_STEPS
         )
     )
     return model

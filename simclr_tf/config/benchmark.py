@@ -23,6 +23,7 @@ BENCHMARKS = {
     "views": "view pairs a second, compared with a per-image tf.data map of tf.image",
     "step": "training images a second, compared with float32 and unfused batch norm",
     "end_to_end": "pretraining from a data set, compared with the training step alone",
+    "objectives": "a training step with each objective, its views included",
     "loss": "NT-Xent, dense and streamed: time and memory",
     "memory": "peak memory of presets, estimated before the first step and measured",
     "data_scale": "cost of reading an image, from small sets to large ones",
@@ -71,8 +72,8 @@ class BenchmarkConfig(Section):
     batch_size: int = option(256, "Images a batch.")
     batches: int = option(
         8,
-        "Batches in one measurement of views and end_to_end; data_scale reads 8 "
-        "times this number.",
+        "Batches in one measurement of views, end_to_end and objectives; data_scale "
+        "reads 8 times this number.",
     )
     image_size_pixels: ImageSize = option(
         32,
@@ -102,10 +103,12 @@ class BenchmarkConfig(Section):
     encoder: GuestOptions = guest(
         ENCODERS,
         {"name": "resnet18", "stem": "cifar"},
-        "Network of step and end_to_end, by its name.",
+        "Network of step, end_to_end and objectives, by its name.",
     )
-    precision: Arithmetic = option("bfloat16", "Precision of end_to_end and memory.")
-    data: str = option("embedded:freedoom_12", "Images of end_to_end.")
+    precision: Arithmetic = option(
+        "bfloat16", "Precision of end_to_end, objectives and memory."
+    )
+    data: str = option("embedded:freedoom_12", "Images of end_to_end and objectives.")
     out_features: int = option(
         128,
         "Length D of a projection in loss, and of the features in probes.",

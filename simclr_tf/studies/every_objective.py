@@ -1,50 +1,11 @@
 """Every objective on the same images: for equal epochs, and for equal minutes."""
 
+from simclr_tf.config.method_presets import small_image_options
 from simclr_tf.objectives import OBJECTIVES
 from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
 
 EQUAL_IMAGES, EQUAL_MINUTES = "equal images", "equal minutes"
 MINUTES = {"small": 2.0, "medium": 60.0}  # None at the paper's size.
-_LINEAR_HEAD = {
-    "projection_head.kind": "linear",
-    "projection_head.batch_norm": False,
-}
-_WIDE_HEAD = {"projection_head.num_layers": 3, "projection_head.out_features": 512}
-# Objective -> options on small images with the narrow network of the presets for two
-# CPU cores, where an objective's own defaults (its paper's, for ImageNet) do not fit.
-# Chosen by short runs, on training images that were held out.
-SMALL_IMAGES = {
-    "nt_logistic": {"objective.temperature": 0.5, "objective.semi_hard": True},
-    "margin_triplet": {"objective.semi_hard": True},
-    "dcl": {"objective.temperature": 0.2},
-    "dclw": {"objective.temperature": 0.2},
-    "sup_con": {"objective.temperature": 0.1},
-    "barlow_twins": _WIDE_HEAD,
-    "vicreg": _WIDE_HEAD,
-    "moco": {
-        "objective.temperature": 0.2,
-        "objective.queue_length": 4096,
-        "objective.target_momentum": 0.99,
-        "projection_head.batch_norm": False,
-    },
-    "instance_discrimination": {
-        "objective.temperature": 0.1,
-        "objective.negatives": 0,
-        **_LINEAR_HEAD,
-    },
-    "simsiam": {
-        "objective.predictor_features": 128,
-        "projection_head.out_features": 512,
-    },
-    "byol": {"objective.predictor_features": 512, "objective.target_momentum": 0.99},
-    "swav": {"objective.prototypes": 128, "objective.small_views": 0},
-    "dino": {
-        "objective.outputs": 1024,
-        "objective.small_views": 0,
-        "objective.target_momentum": 0.99,
-        "objective.teacher_warmup_epochs": 3.0,
-    },
-}
 
 
 def changes_for(name, budget):
@@ -54,8 +15,9 @@ def changes_for(name, budget):
       >>> changes_for("byol", "paper")
       {'objective.name': 'byol'}
     """
-    small = SMALL_IMAGES.get(name, {}) if budget != "paper" else {}
-    return {"objective.name": name, **small}
+    if budget == "paper":
+        return {"objective.name": name}
+    return small_image_options(name)
 
 
 def cells(base, budget):

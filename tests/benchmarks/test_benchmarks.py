@@ -19,12 +19,14 @@ from simclr_tf.benchmarks import (
     data_scale_cases,
     loss_cases,
     run_benchmark,
+    step_cases,
 )
 from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.benchmarks.per_image import two_views_per_image
 from simclr_tf.benchmarks.photographs import write_photographs
 from simclr_tf.config.benchmark import BENCHMARKS, BenchmarkConfig
 from simclr_tf.errors import ConfigError, DataError
+from simclr_tf.objectives import OBJECTIVES
 from simclr_tf.report.benchmark_report import benchmark_markdown
 from simclr_tf.training import assembly, peak_memory
 
@@ -70,7 +72,7 @@ def tiny_encoder(monkeypatch):
 
 # The others are run below.
 @pytest.mark.parametrize(
-    "benchmark", sorted(set(BENCHMARKS) - {"memory", "step", "probes"})
+    "benchmark", sorted(set(BENCHMARKS) - {"memory", "step", "probes", "objectives"})
 )
 def test_every_benchmark_measures_each_of_its_cases(benchmark):
     config = BenchmarkConfig(**TINY)
@@ -92,6 +94,18 @@ def test_every_benchmark_measures_each_of_its_cases(benchmark):
         assert (row.seconds == row.baseline_seconds) == (row.variant == row.baseline)
     assert record.settings["jpeg_view_pixels"] == 8
     assert record.machine["versions"]["tensorflow"] == tf.__version__
+
+
+def test_a_step_of_each_objective_is_a_variant(monkeypatch):
+    config = BenchmarkConfig(**{**TINY, "batch_size": 16, "image_size_pixels": 16})
+    (case,) = cases_of("objectives", config, None)
+    assert [variant.name for variant in case.variants] == list(OBJECTIVES)
+    # Those that need more of a batch than its views: numbers and labels.
+    few = {name: OBJECTIVES[name] for name in ("instance_discrimination", "sup_con")}
+    monkeypatch.setattr(step_cases, "OBJECTIVES", few)
+    record = run_benchmark("objectives", config)
+    assert [row.variant for row in record.rows] == list(few)
+    assert min(row.seconds[0] for row in record.rows) > 0
 
 
 def test_estimated_and_measured_memory_stand_side_by_side():
