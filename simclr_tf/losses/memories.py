@@ -198,10 +198,27 @@ def instance_nce(
     )
     negative_ids = tf.cast(negative_ids, ids.dtype)
     rows = tf.gather(bank, tf.concat([ids[:, tf.newaxis], negative_ids], axis=1))
-    logits = tf.einsum("nd,nmd->nm", unit_rows(features), rows) / temperature
-    noise = tf.cast(tf.shape(negative_ids)[1], tf.float32)
-    share = tf.math.log(noise) - tf.math.log(tf.cast(tf.shape(bank)[0], tf.float32))
-    log_odds = logits - _log_normalizer(normalizer) - share  # ln(h / (1 - h))
+    scores = tf.einsum("nd,nmd->nm", unit_rows(features), rows)
+    return nce_from_scores(
+        scores, tf.shape(bank)[0], temperature=temperature, normalizer=normalizer
+    )
+
+
+def nce_from_scores(scores, num_images, *, temperature, normalizer):
+    """Compute `instance_nce` from similarities, where the bank is not at hand.
+
+    Args:
+      scores: float32 `[N, 1 + m]`, of an image with its own row and with the noise.
+      num_images: int or int scalar, n.
+      temperature, normalizer: as for `instance_nce`.
+
+    Returns:
+      float32 `[N]`.
+    """
+    noise = tf.cast(tf.shape(scores)[1] - 1, tf.float32)
+    share = tf.math.log(noise) - tf.math.log(tf.cast(num_images, tf.float32))
+    # ln(h / (1 - h)).
+    log_odds = scores / temperature - _log_normalizer(normalizer) - share
     # -ln h = softplus(-x), -ln(1 - h) = softplus(x): without a division.
     return tf.nn.softplus(-log_odds[:, 0]) + tf.reduce_sum(
         tf.nn.softplus(log_odds[:, 1:]), axis=1

@@ -19,6 +19,7 @@ from simclr_tf.objectives.queue import random_unit_rows
 candidates = module("simclr_tf.losses.candidates")
 distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
+memories = module("simclr_tf.losses.memories")
 metrics = module("simclr_tf.metrics")
 
 HOST_MEMORY_BYTES = 2**28  # Larger banks stay in host memory on a single device.
@@ -166,15 +167,12 @@ class InstanceDiscrimination(Objective):
         return loss, tf.cast(nearest == tf.cast(ids, nearest.dtype), tf.float32)
 
     def _nce(self, outputs, ids):
-        projections, negative_ids = outputs.projections[0], self._negatives(outputs)
-        scores = self._scores(projections, ids, negative_ids)
-        loss = losses.instance_nce(
-            projections,
-            ids,
-            tf.convert_to_tensor(self.bank),
-            negative_ids,
+        scores = self._scores(outputs.projections[0], ids, self._negatives(outputs))
+        loss = memories.nce_from_scores(
+            scores,
+            self.bank.shape[0],
             temperature=self.options.temperature,
-            normalizer=self._normalizer_after(scores),
+            normalizer=self._normalizer_after(tf.stop_gradient(scores)),
         )
         nearest = scores[:, 0] > tf.reduce_max(scores[:, 1:], axis=1)
         return loss, tf.cast(nearest, tf.float32)
@@ -196,9 +194,8 @@ class InstanceDiscrimination(Objective):
     def _scores(self, projections, ids, negative_ids):
         """Compute similarities `[N, 1 + m]` with the own row and the noise."""
         places = tf.concat([ids[:, tf.newaxis], negative_ids], axis=1)
-        rows = tf.gather(tf.convert_to_tensor(self.bank), places)
-        unit = candidates.unit_rows(tf.stop_gradient(projections))
-        return tf.einsum("nd,nmd->nm", unit, rows)
+        rows = tf.gather(self.bank, places)  # Read where the bank is.
+        return tf.einsum("nd,nmd->nm", candidates.unit_rows(projections), rows)
 
     def _normalizer_after(self, scores):
         """Update Z by this step's estimate: n times the mean of exp(s / t)."""

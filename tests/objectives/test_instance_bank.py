@@ -1,11 +1,17 @@
 """The bank of instance discrimination: rows by image, and a normalizer."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from simclr_tf.errors import ConfigError
-from simclr_tf.objectives import InstanceDiscrimination, Outputs
+from simclr_tf.objectives import (
+    InstanceDiscrimination,
+    Outputs,
+    instance_discrimination,
+)
 from simclr_tf.objectives.objective import Setting
 
 IMAGES, WIDTH = 10, 4
@@ -98,6 +104,43 @@ def test_the_proximal_term_is_the_squared_distance_to_the_old_row():
     z /= np.linalg.norm(z, axis=1, keepdims=True)
     distance = ((z - an_objective().bank.numpy()[[7, 2]]) ** 2).sum(axis=1)
     np.testing.assert_allclose(pulled - plain, 3.0 * distance, rtol=1e-4)
+
+
+@pytest.mark.parametrize("negatives, reads_all", [(3, False), (0, True)])
+def test_noise_reads_its_rows_of_the_bank_and_never_the_whole(negatives, reads_all):
+    objective = an_objective(negatives=negatives)
+
+    @tf.function
+    def step(z, ids, number):
+        outputs = Outputs((), (z,), ids=ids, step=number)
+        loss, _ = objective.loss(outputs)
+        objective.after_update(outputs)
+        return loss
+
+    graph = step.get_concrete_function(
+        tf.TensorSpec([2, WIDTH]),
+        tf.TensorSpec([2], tf.int64),
+        tf.TensorSpec([], "int64"),
+    ).graph
+    whole = [
+        operation
+        for operation in graph.get_operations()
+        if operation.type == "ReadVariableOp"
+        and operation.outputs[0].shape == objective.bank.shape
+    ]
+    assert bool(whole) == reads_all
+
+
+def test_a_large_bank_is_placed_in_host_memory(monkeypatch):
+    places = []
+    monkeypatch.setattr(
+        tf, "device", lambda place: places.append(place) or nullcontext()
+    )
+    an_objective()
+    monkeypatch.setattr(instance_discrimination, "HOST_MEMORY_BYTES", 159)
+    assert 4 * IMAGES * WIDTH == 160
+    an_objective()
+    assert places == [None, "CPU:0"]
 
 
 def test_batches_without_ids_are_refused_with_the_way_out():
