@@ -44,5 +44,3 @@ def _name(path):
 def pytest_collection_finish():
     """What has been imported stays: collecting garbage need not look there again."""
     gc.freeze()
-    # Tracing makes many objects that stay: each look at the youngest frees few of them.
-    gc.set_threshold(20_000, 10, 10)
