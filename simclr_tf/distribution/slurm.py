@@ -80,8 +80,8 @@ def gpus_of_task(visible, cluster):
     share = visible // len(here)
     if share == 0:
         raise ClusterError(
-            f"{host} has {len(here)} workers and {visible} GPUs: use "
-            f"--ntasks-per-node={visible}, or 1."
+            f"{host} has {len(here)} workers and {visible} GPUs: let "
+            f"ntasks-per-node of the job be {visible}, or 1."
         )
     place = here.index(cluster.own)
     return range(place * share, (place + 1) * share)

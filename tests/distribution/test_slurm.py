@@ -144,7 +144,7 @@ def test_the_gpus_of_a_node_are_divided_unless_slurm_did_it(monkeypatch):
     assert of(0, 0) == [] and of(0, 4, tasks=1) == [0, 1, 2, 3]
     assert (of(0, 4), of(1, 4)) == ([0, 1], [2, 3])
     assert of(2, 4) == [0, 1, 2, 3]  # Alone on its node.
-    with pytest.raises(ClusterError, match="--ntasks-per-node=2"):
+    with pytest.raises(ClusterError, match="ntasks-per-node of the job be 2"):
         of(0, 2, tasks=3)
     monkeypatch.setenv("SLURM_GPUS_ON_NODE", "4")
     assert of(1, 2) == [0, 1]  # --gpu-bind: the others are not visible.
