@@ -7,7 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf
 
-from tests.quick_tracing import without_grappler
+from tests.quick_tracing import collect_garbage_rarely, without_grappler
 
 NUM_DEVICES = 4
 # Files of more than 15 seconds, the longest first.
@@ -29,6 +29,7 @@ tf.config.set_logical_device_configuration(
     [tf.config.LogicalDeviceConfiguration()] * NUM_DEVICES,
 )
 without_grappler()
+gc.disable()  # While the tests are imported.
 
 
 def pytest_collection_modifyitems(items):
@@ -42,5 +43,4 @@ def _name(path):
 
 
 def pytest_collection_finish():
-    """What has been imported stays: collecting garbage need not look there again."""
-    gc.freeze()
+    collect_garbage_rarely()
