@@ -175,7 +175,7 @@ class Classifier(ReplicatedModel):
         """Set the network's weights, and forget earlier averages.
 
         Args:
-          weights: list of arrays, as of `network.get_weights()`.
+          weights: list of arrays, of `network.get_weights()`.
         """
         self.network.set_weights(weights)
         for average, value in zip(self.averages, weights, strict=False):
