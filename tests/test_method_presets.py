@@ -27,7 +27,9 @@ def test_a_preset_has_its_source_its_command_and_its_figure(name):
         ("cifar10_resnet18_moco", 0.06),
         ("cifar10_resnet18_byol", 1.0),
         ("cifar10_resnet18_instance_discrimination", 0.03),
+        ("cifar10_resnet18_moco_v3", 0.3),
         ("imagenet_resnet50_moco_v2", 0.03),
+        ("imagenet_resnet50_moco_v3", 9.6),
         ("imagenet_resnet50_swav", 4.8),
     ],
 )

@@ -39,6 +39,7 @@ Scaling = Literal["linear", "sqrt", "none"]
 SCALING_HELP = "linear: base * batch / 256; sqrt: base * sqrt(batch); none: base."
 OneProcessStrategy = Literal["auto", "one_device", "mirrored"]
 Strategy = Literal[OneProcessStrategy, "multi_worker", "tpu"]
+Cluster = Literal["auto", "tf_config", "slurm", "none"]
 Arithmetic = Literal["float32", "bfloat16"]
 PrecisionName = Literal[Arithmetic, "auto"]
 LABELLED_PRECISION_HELP = (
@@ -320,8 +321,15 @@ class Config(Section):
     )
     strategy: Strategy = option(
         "auto",
-        "auto: a TPU if one is named, several workers if TF_CONFIG names them, "
+        "auto: a TPU if one is named, several workers if --cluster finds them, "
         "all GPUs of this machine if there are several, else one device.",
+        resumable=True,
+    )
+    cluster: Cluster = option(
+        "auto",
+        "Who names the workers of several machines: the variable TF_CONFIG, or the "
+        "Slurm step that srun started. auto: TF_CONFIG if set, else Slurm if the step "
+        "has several tasks. none: this process trains alone.",
         resumable=True,
     )
     replicas: int | None = option(

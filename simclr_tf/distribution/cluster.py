@@ -1,4 +1,4 @@
-"""The cluster in TF_CONFIG, and the wait until all of its workers have started.
+"""The cluster in TF_CONFIG, and the wait until all workers of a cluster have started.
 
 TensorFlow waits for workers inside a call that cannot be interrupted. So before
 TensorFlow starts, each worker listens on its own address until it has seen every other
@@ -22,6 +22,18 @@ _EXAMPLE = (
     '"task": {"type": "worker", "index": 0}}\''
 )
 _JOBS = ("chief", "worker")  # The order of the replicas.
+_MASTER = "master"  # The chief's name in TFJob and in older jobs of Google Cloud.
+_NOT_TRAINING = ("ps", "evaluator")
+_LONGEST_RECEIVED = 500
+# What to do where TF_CONFIG names the workers, and where Slurm does.
+_START = (
+    "every worker with the same `cluster` in TF_CONFIG and its own index",
+    "all workers with one `srun simclr-tf pretrain ...`",
+)
+_OTHER_PORT = (
+    "give this worker another port in TF_CONFIG",
+    "submit the job again: its number chooses the ports",
+)
 _PAUSE_SECONDS = 0.2
 _NOTICE_SECONDS = 5.0
 
@@ -55,10 +67,17 @@ class Worker:
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """All workers of a run, in the order of their replicas, and the own index."""
+    """All workers of a run, in the order of their replicas, and the own index.
+
+    Attributes:
+      workers: tuple of Worker.
+      index: int, the place of this process among them.
+      by_slurm: bool, whether Slurm names the workers; else TF_CONFIG does.
+    """
 
     workers: tuple
     index: int
+    by_slurm: bool = False
 
     @property
     def own(self):
@@ -69,6 +88,15 @@ class Cluster:
     def peers(self):
         """The other workers."""
         return [w for i, w in enumerate(self.workers) if i != self.index]
+
+    @property
+    def jobs(self):
+        """dict of job to the addresses of its workers, as TensorFlow's ClusterSpec."""
+        return {
+            job: addresses
+            for job in _JOBS
+            if (addresses := [w.address for w in self.workers if w.job == job])
+        }
 
     def unreachable_peers(self):
         """Find the workers at whose address nothing listens now, with the reasons."""
@@ -100,7 +128,7 @@ class Cluster:
                 if not missing:
                     return
                 if waited > timeout_seconds:
-                    raise ClusterError(_not_there(reasons, timeout_seconds))
+                    raise ClusterError(self._not_there(reasons, timeout_seconds))
                 if waited > _NOTICE_SECONDS and not was_said:
                     was_said = True
                     LOG.warning("Waiting for %s.", ", ".join(map(str, missing)))
@@ -124,13 +152,21 @@ class Cluster:
             if error.errno == errno.EADDRINUSE:
                 raise ClusterError(
                     f"Port {port} of {self.own} is in use: end the earlier run there, "
-                    "or give this worker another port in TF_CONFIG."
+                    f"or {_OTHER_PORT[self.by_slurm]}."
                 ) from error
             raise ClusterError(
                 f"Cannot listen at {self.own}: {error.strerror}."
             ) from error
         with server:
             yield
+
+    def _not_there(self, reasons, timeout_seconds):
+        who = ", ".join(f"{peer}: {reason}" for peer, reason in reasons.items())
+        return (
+            f"Not all workers started within {timeout_seconds:g} s. Missing: {who}. "
+            f"Start {_START[self.by_slurm]}, or wait longer with "
+            "--collective_timeout_seconds."
+        )
 
 
 def read_tf_config(text):
@@ -155,12 +191,19 @@ def read_tf_config(text):
     if not text:
         raise ClusterError(
             "--strategy=multi_worker needs the environment variable TF_CONFIG on every "
-            f"worker, each with its own index, e.g. {_EXAMPLE}."
+            f"worker, each with its own index, e.g. {_EXAMPLE}; or Slurm, which starts "
+            "all workers with `srun simclr-tf pretrain ...`."
         )
     try:
         content = parse_json(text)
     except ValueError as error:
         raise _malformed(f"it is not JSON ({error})", text) from error
+    if isinstance(content, dict) and "sparseCluster" in content:
+        raise _malformed(
+            "it has `sparseCluster` instead of `cluster`: leave enableDynamicWorker "
+            "out of the TFJob",
+            text,
+        )
     jobs, task = (
         (content.get("cluster"), content.get("task"))
         if isinstance(content, dict)
@@ -168,8 +211,15 @@ def read_tf_config(text):
     )
     if not (isinstance(jobs, dict) and isinstance(task, dict)):
         raise _malformed("it needs `cluster` and `task`", text)
-    workers = tuple(_workers_of(jobs, text))
     job, number = task.get("type"), task.get("index")
+    if job in _NOT_TRAINING:
+        raise ClusterError(
+            f"This process is {job} {number} of the cluster, and pretraining has only "
+            "a chief (or master) and workers: leave parameter servers and evaluators "
+            "out of the job; `simclr-tf evaluate` measures a run."
+        )
+    workers = tuple(_workers_of(jobs, text))
+    job = "chief" if job == _MASTER else job
     for index, worker in enumerate(workers):
         if (worker.job, worker.number) == (job, number) and number is not True:
             return Cluster(workers, index)
@@ -180,19 +230,19 @@ def read_tf_config(text):
     )
 
 
-def names_several_workers(text):
-    """Tell whether a TF_CONFIG (or None) describes more than one worker."""
-    return bool(text) and len(read_tf_config(text).workers) > 1
-
-
 def _workers_of(jobs, text):
+    jobs = {job: found for job, found in jobs.items() if job != "evaluator"}
+    if _MASTER in jobs and "chief" not in jobs:
+        jobs["chief"] = jobs.pop(_MASTER)
     unknown = sorted(set(jobs) - set(_JOBS))
     if unknown or not jobs:
         raise _malformed(
-            f"its jobs must be worker (and perhaps chief), not "
+            "its jobs must be worker (and perhaps a chief or master), not "
             f"{', '.join(unknown) or 'none'}",
             text,
         )
+    if isinstance(jobs.get("chief"), list) and len(jobs["chief"]) > 1:
+        raise _malformed("there can be only one chief", text)
     seen = set()
     for job in _JOBS:
         addresses = jobs.get(job, [])
@@ -215,16 +265,9 @@ def _is_address(address):
 
 
 def _malformed(problem, text):
+    if len(text) > _LONGEST_RECEIVED:  # Vertex AI adds the whole job.
+        text = f"{text[:_LONGEST_RECEIVED]}..."
     return ClusterError(
         f"TF_CONFIG cannot be used: {problem}. It looks like {_EXAMPLE}. "
         f"Received: TF_CONFIG={text!r}."
-    )
-
-
-def _not_there(reasons, timeout_seconds):
-    who = ", ".join(f"{peer}: {reason}" for peer, reason in reasons.items())
-    return (
-        f"Not all workers started within {timeout_seconds:g} s. Missing: {who}. Start "
-        "every worker with the same `cluster` in TF_CONFIG and its own index, or "
-        "wait longer with --collective_timeout_seconds."
     )

@@ -7,18 +7,16 @@ import os
 import tensorflow as tf
 
 from simclr_tf.array_types import Variable
+from simclr_tf.config.pretrain import Cluster as ClusterSource
 from simclr_tf.config.pretrain import Strategy
 from simclr_tf.config.values import literal_choices
-from simclr_tf.distribution.cluster import (
-    Cluster,
-    Worker,
-    names_several_workers,
-    read_tf_config,
-)
+from simclr_tf.distribution.cluster import Cluster, Worker, read_tf_config
+from simclr_tf.distribution.slurm import gpus_of_task, read_slurm, tasks_of_step
 from simclr_tf.errors import ClusterError, require, unknown_choice
 from simclr_tf.files import plain_reason
 
 STRATEGIES = literal_choices(Strategy)
+CLUSTERS = literal_choices(ClusterSource)
 _KEYS_APART = 100_000
 _GRPC = "grpc://"
 _TPU_WAIT_SECONDS = 10.0
@@ -29,6 +27,7 @@ def make_strategy(
     *,
     replicas: int | None = None,
     tpu: str | None = None,
+    cluster: str | None = None,
     collective_timeout_seconds: float = 300.0,
 ) -> tf.distribute.Strategy:
     """Make the strategy under which a run builds its variables and steps.
@@ -38,14 +37,17 @@ def make_strategy(
 
     Args:
       name: str. `one_device`: no replicas. `mirrored`: the GPUs of this machine, or
-        logical CPU devices. `multi_worker`: one process a machine, described by
-        TF_CONFIG.
+        logical CPU devices. `multi_worker`: one process a machine, named by
+        `cluster`.
         `tpu`: the TPU of this machine. `auto`: the strategy whose `scope()` the caller
-        is in; else tpu if one is named, multi_worker if TF_CONFIG names several
+        is in; else tpu if one is named, multi_worker if `cluster` names several
         workers, mirrored if `replicas` > 1 or there are several GPUs; else one_device.
       replicas: int >= 1, devices for `mirrored`; all devices if None.
       tpu: str, name or address of a TPU, or "local"; TPU_NAME of the environment if
         None.
+      cluster: str, who names the workers. `tf_config`: the variable TF_CONFIG.
+        `slurm`: the step that srun started. `auto`: TF_CONFIG if set, else a Slurm step
+        of several tasks. `none`: nobody. None: TF_CONFIG if set.
       collective_timeout_seconds: float > 0, how long `multi_worker` waits for others.
 
     Returns:
@@ -61,11 +63,22 @@ def make_strategy(
     """
     if name not in STRATEGIES:
         raise unknown_choice("strategy", name, STRATEGIES)
+    if cluster not in (None, *CLUSTERS):
+        raise unknown_choice("cluster", cluster, CLUSTERS)
+    require(
+        cluster in (None, "auto", "none") or name in ("auto", "multi_worker"),
+        "`cluster` needs --strategy=multi_worker (or auto).",
+        cluster=cluster,
+        strategy=name,
+    )
     if tf.distribute.has_strategy():
         return _active_strategy(name, replicas, tpu)
     tpu = tpu or os.environ.get("TPU_NAME")
+    found = None
+    if name == "multi_worker" or (name == "auto" and not tpu):
+        found = _find_cluster(cluster)
     if name == "auto":
-        name = _fitting_name(replicas, tpu)
+        name = _fitting_name(replicas, tpu, found)
     require(
         replicas in (None, 1) or name == "mirrored",
         "`replicas` needs --strategy=mirrored (or auto).",
@@ -75,7 +88,7 @@ def make_strategy(
     if name == "mirrored":
         return _mirrored(replicas)
     if name == "multi_worker":
-        return _multi_worker(collective_timeout_seconds)
+        return _multi_worker(found or _no_cluster(cluster), collective_timeout_seconds)
     if name == "tpu":
         return _tpu(tpu)
     return tf.distribute.get_strategy()
@@ -122,10 +135,29 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return cluster is None or cluster.index == 0
 
 
-def _fitting_name(replicas, tpu):
+def _find_cluster(source):
+    """Return the Cluster that a choice of CLUSTERS (or None) leads to, or None."""
+    text = os.environ.get("TF_CONFIG")
+    if source == "slurm" or (source == "auto" and not text and tasks_of_step() > 1):
+        return read_slurm()
+    if source == "tf_config" or (text and source != "none"):
+        return read_tf_config(text)
+    return None
+
+
+def _no_cluster(source):
+    require(
+        source != "none",
+        "`cluster` must not be none for --strategy=multi_worker.",
+        cluster=source,
+    )
+    return read_slurm() if tasks_of_step() else read_tf_config(None)
+
+
+def _fitting_name(replicas, tpu, cluster):
     if tpu:
         return "tpu"
-    if names_several_workers(os.environ.get("TF_CONFIG")):
+    if cluster is not None and len(cluster.workers) > 1:
         return "multi_worker"
     wanted = replicas or len(tf.config.list_physical_devices("GPU"))
     return "mirrored" if wanted > 1 else "one_device"
@@ -195,14 +227,26 @@ def _split_cpu(replicas):
         ) from error
 
 
-def _multi_worker(timeout_seconds):
-    cluster = read_tf_config(os.environ.get("TF_CONFIG"))
+def _multi_worker(cluster, timeout_seconds):
     cluster.wait_for_peers(timeout_seconds)
     options = tf.distribute.experimental.CommunicationOptions(
         timeout_seconds=timeout_seconds
     )
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+        gpus = tf.config.list_physical_devices("GPU")
+        if cluster.by_slurm:
+            gpus = [gpus[i] for i in gpus_of_task(len(gpus), cluster)]
+            tf.config.set_visible_devices(gpus, "GPU")
+        resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec(cluster.jobs),
+            task_type=cluster.own.job,
+            task_id=cluster.own.number,
+            num_accelerators={"GPU": len(gpus)},
+            rpc_layer="grpc",
+        )
+        return tf.distribute.MultiWorkerMirroredStrategy(
+            cluster_resolver=resolver, communication_options=options
+        )
     except RuntimeError as error:
         raise ClusterError(
             "The connection to other workers must be made before TensorFlow is used: "

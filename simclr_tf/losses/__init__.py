@@ -9,7 +9,11 @@ from simclr_tf.losses.alternatives import (
     nt_logistic,
     nt_logistic_from_logits,
 )
-from simclr_tf.losses.candidates import CandidateLogits, candidate_logits
+from simclr_tf.losses.candidates import (
+    CandidateLogits,
+    batch_logits,
+    candidate_logits,
+)
 from simclr_tf.losses.clusters import (
     dino_cross_entropy,
     sinkhorn,
@@ -61,6 +65,7 @@ __all__ = [
     "VICRegTerms",
     "barlow_twins",
     "barlow_twins_from_correlation",
+    "batch_logits",
     "block_rows",
     "candidate_logits",
     "cross_correlation",

@@ -23,7 +23,10 @@ from simclr_tf.errors import require
 
 
 class CandidateLogits(NamedTuple):
-    """Logits of 2N anchors against the 2G - 1 candidates of each.
+    """Logits of anchors against the candidates of each, and which is the positive.
+
+    Below for NT-Xent: 2N anchors and 2G - 1 candidates. `batch_logits` and
+    `info_nce_logits` have N anchors, and all columns are candidates.
 
     Fields:
       logits: float32 `[2N, 2G]`. Rows: this replica's N anchors of view a, then its N
@@ -119,6 +122,41 @@ def candidate_logits(
     itself, positives = own_columns(anchors, candidates)
     is_itself = tf.range(tf.shape(candidates)[0]) == itself[:, tf.newaxis]
     return CandidateLogits(tf.where(is_itself, logits.dtype.min, logits), positives)
+
+
+def batch_logits(
+    queries: TensorLike, keys: TensorLike, *, temperature: float
+) -> CandidateLogits:
+    """Compare each query with the keys of the global batch.
+
+    Row i of both comes from one image: its key is the positive, the keys of the other
+    images are the negatives. Gradients flow to queries and keys, of all replicas.
+
+    Args:
+      queries: floating point `[N, D]`, of any precision.
+      keys: the same, of the other view or of another network.
+      temperature: float > 0.
+
+    Returns:
+      CandidateLogits: float32 `[N, G]`.
+
+    Raises:
+      ConfigError: for a temperature that is not positive, or shapes that do not fit.
+
+    Example:
+      >>> logits, positives = batch_logits(tf.eye(2), -tf.eye(2), temperature=0.5)
+      >>> tf.abs(logits).numpy().tolist(), positives.numpy().tolist()
+      ([[2.0, 0.0], [0.0, 2.0]], [0, 1])
+
+    Source: Chen, Xie & He, MoCo v3 (2021), equation 1; Dwibedi et al., NNCLR (2021),
+    equation 2.
+    """
+    require_temperature(temperature=temperature)
+    queries, keys = matching_tensors(queries=queries, keys=keys)
+    keys_global = gather_across_replicas(unit_rows(keys))
+    logits = tf.matmul(unit_rows(queries), keys_global, transpose_b=True) / temperature
+    number = tf.shape(queries)[0]
+    return CandidateLogits(logits, replica_offset(number) + tf.range(number))
 
 
 def anchors_and_candidates(projections_a, projections_b, *, temperature, normalize):

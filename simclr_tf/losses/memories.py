@@ -88,7 +88,8 @@ def info_nce_from_logits(candidates: CandidateLogits) -> Tensor:
     """Compute InfoNCE from what the figures of the same step share.
 
     Args:
-      candidates: CandidateLogits, of `info_nce_logits`.
+      candidates: CandidateLogits, of `info_nce_logits`, or of `batch_logits`: then the
+        negatives are the keys of the other images of the batch.
 
     Returns:
       float32 `[N]`.

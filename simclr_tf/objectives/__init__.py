@@ -11,6 +11,7 @@ from simclr_tf.objectives.dino import DINO
 from simclr_tf.objectives.instance_discrimination import InstanceDiscrimination
 from simclr_tf.objectives.margin_triplet import MarginTriplet
 from simclr_tf.objectives.moco import MoCo
+from simclr_tf.objectives.moco_v3 import MoCoV3
 from simclr_tf.objectives.nnclr import NNCLR
 from simclr_tf.objectives.nt_logistic import NTLogistic
 from simclr_tf.objectives.nt_xent import NTXent
@@ -40,6 +41,7 @@ OBJECTIVES = {
     "barlow_twins": BarlowTwins,
     "vicreg": VICReg,
     "moco": MoCo,
+    "moco_v3": MoCoV3,
     "nnclr": NNCLR,
     "instance_discrimination": InstanceDiscrimination,
     "simsiam": SimSiam,
@@ -60,6 +62,7 @@ __all__ = [
     "MarginTriplet",
     "Memory",
     "MoCo",
+    "MoCoV3",
     "NNCLR",
     "NTLogistic",
     "NTXent",

@@ -26,6 +26,16 @@ metrics = module("simclr_tf.metrics")
 models = module("simclr_tf.models")
 
 STALE, COLLAPSED = 0.2, 0.05
+KEY_FIGURES = (
+    Figure(
+        "key_agreement", "cosine of a view's projection and its key", better="higher"
+    ),
+    Figure(
+        "projection_spread",
+        "standard deviation of the normalised projections, times sqrt(d)",
+        better="higher",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -79,19 +89,7 @@ class MoCo(Objective):
 
     Options = MoCoOptions
     title = "MoCo"
-    figures = (
-        *CONTRASTIVE_FIGURES,
-        Figure(
-            "key_agreement",
-            "cosine of a view's projection and its key",
-            better="higher",
-        ),
-        Figure(
-            "projection_spread",
-            "standard deviation of the normalised projections, times sqrt(d)",
-            better="higher",
-        ),
-    )
+    figures = (*CONTRASTIVE_FIGURES, *KEY_FIGURES)
 
     @property
     def directions(self):
@@ -120,7 +118,7 @@ class MoCo(Objective):
 
     def loss(self, outputs):
         queues = tf.unstack(tf.convert_to_tensor(self.queues))
-        parts = [
+        directions = [
             losses.info_nce_logits(
                 query, key, queue, temperature=self.options.temperature
             )
@@ -128,16 +126,8 @@ class MoCo(Objective):
                 outputs.projections, outputs.targets, queues, strict=False
             )
         ]
-        loss = average(losses.info_nce_from_logits(part) for part in parts)
-        return loss, {
-            "contrastive_loss": loss,
-            "contrastive_accuracy": average(
-                tf.cast(part.positive > part.highest_negative, tf.float32)
-                for part in parts
-            ),
-            "contrastive_entropy": average(part.entropy for part in parts),
-            **key_figures(outputs.projections[1], outputs.targets[0]),
-        }
+        loss, figures = figures_of_directions(directions)
+        return loss, figures | key_figures(outputs.projections[1], outputs.targets[0])
 
     def after_update(self, outputs):
         queues = [
@@ -177,10 +167,27 @@ class MoCo(Objective):
         return Memory(queue + logits, "keys in the queue and logits a step")
 
 
-def average(values):
-    """Average several tensors of one shape."""
-    values = list(values)
-    return tf.add_n(values) / len(values)
+def figures_of_directions(directions):
+    """Average the losses and figures of both directions, or of one.
+
+    Args:
+      directions: list of `simclr_tf.losses.CandidateLogits` with a row an image.
+
+    Returns:
+      (float32 `[N]`, dict of `CONTRASTIVE_FIGURES`, float32 `[N]` each).
+    """
+
+    def average(value_of):
+        return tf.add_n([value_of(one) for one in directions]) / len(directions)
+
+    loss = average(losses.info_nce_from_logits)
+    return loss, {
+        "contrastive_loss": loss,
+        "contrastive_accuracy": average(
+            lambda one: tf.cast(one.positive > one.highest_negative, tf.float32)
+        ),
+        "contrastive_entropy": average(lambda one: one.entropy),
+    }
 
 
 def key_figures(projections, keys):
@@ -191,7 +198,7 @@ def key_figures(projections, keys):
       keys: float `[N, D]` of the same view, from the averaged networks.
 
     Returns:
-      dict of "key_agreement" and "projection_spread".
+      dict of `KEY_FIGURES`.
     """
     projections = tf.stop_gradient(projections)
     return {

@@ -10,6 +10,7 @@ from simclr_tf.config.schema import (
     require_positive,
 )
 from simclr_tf.lazy import module, tf
+from simclr_tf.objectives.moco import figures_of_directions
 from simclr_tf.objectives.nt_xent import STUCK_TOLERANCE
 from simclr_tf.objectives.objective import (
     CONTRASTIVE_FIGURES,
@@ -29,6 +30,7 @@ from simclr_tf.objectives.simsiam import (
 
 candidates = module("simclr_tf.losses.candidates")
 distribution = module("simclr_tf.distribution")
+losses = module("simclr_tf.losses")
 
 ITSELF, FEW = 0.999, 0.05
 
@@ -106,21 +108,14 @@ class NNCLR(Objective):
             *(nearest_rows(view, queue) for view in outputs.projections), strict=True
         )
         predicted = predictions(self.predictor, outputs.projections, outputs.training)
-        parts = [
-            neighbour_logits(row, other, temperature=self.options.temperature)
-            for row, other in zip(rows, predicted[::-1], strict=True)
-        ]
-        logits = tf.stack([part[0] for part in parts])
-        labels = tf.stack([part[1] for part in parts])
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        loss = tf.reduce_mean(losses, axis=0)
-        log_probabilities = tf.nn.log_softmax(tf.stop_gradient(logits))
-        entropy = -tf.reduce_sum(tf.exp(log_probabilities) * log_probabilities, axis=2)
-        found = tf.argmax(logits, axis=2, output_type=labels.dtype) == labels
+        loss, figures = figures_of_directions(
+            [
+                losses.batch_logits(row, other, temperature=self.options.temperature)
+                for row, other in zip(rows, predicted[::-1], strict=True)
+            ]
+        )
         return loss, {
-            "contrastive_loss": loss,
-            "contrastive_accuracy": tf.reduce_mean(tf.cast(found, tf.float32), axis=0),
-            "contrastive_entropy": tf.reduce_mean(entropy, axis=0),
+            **figures,
             "neighbour_similarity": tf.reduce_mean(tf.stack(similarities), axis=0),
             "neighbours_in_use": _share_of_different(places[0]),
             "projection_std": projection_std(outputs.projections),
@@ -178,23 +173,6 @@ def nearest_rows(projections, queue):
     similarities = tf.matmul(units, queue, transpose_b=True)
     places = tf.argmax(similarities, axis=1)
     return places, tf.gather(queue, places), tf.reduce_max(similarities, axis=1)
-
-
-def neighbour_logits(neighbours, predicted, *, temperature):
-    """Compare neighbours with the predictions of the global batch.
-
-    Args:
-      neighbours: float32 `[N, D]`, unit rows.
-      predicted: float `[N, D]`, normalised here; row i is the positive of row i.
-      temperature: float > 0.
-
-    Returns:
-      (float32 `[N, G]`, int32 `[N]` the columns of the positives).
-    """
-    everyone = distribution.gather_across_replicas(candidates.unit_rows(predicted))
-    logits = tf.matmul(neighbours, everyone, transpose_b=True) / temperature
-    number = tf.shape(neighbours)[0]
-    return logits, distribution.replica_offset(number) + tf.range(number)
 
 
 def _share_of_different(places):

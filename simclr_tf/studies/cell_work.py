@@ -284,5 +284,6 @@ def _strategy(config):
         config.strategy,
         replicas=config.replicas,
         tpu=config.tpu,
+        cluster=config.cluster,
         collective_timeout_seconds=config.collective_timeout_seconds,
     )

@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 
+from simclr_tf.config.schema import override
 from simclr_tf.errors import (
     DataError,
     InUseError,
@@ -77,6 +78,7 @@ def run_study(
     """
     say = say or (lambda text: print(text, flush=True))
     _check(study, base, budget)
+    base = override(base, {"cluster": "none"})
     set_threads(base.performance)  # Before the measured steps, as TensorFlow requires.
     source = open_training_source(base)
     if study.needs_colour and source.channels == 1:
@@ -117,11 +119,12 @@ def run_study(
 def _check(study, base, budget):
     """Refuse options that the cells of a study cannot share."""
     require(
-        base.strategy != "multi_worker",
+        base.strategy != "multi_worker" and base.cluster in ("auto", "none"),
         "The cells of a study are independent "
         "runs of one process each: start this command on every machine, with a "
         "shared --workdir and with --shard=i/n.",
         strategy=base.strategy,
+        cluster=base.cluster,
     )
     varied = {option for cell in study.cells(base, budget) for option in cell.changes}
     require(

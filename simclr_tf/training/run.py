@@ -197,6 +197,7 @@ def pretrain_from_config(
         config.strategy,
         replicas=config.replicas,
         tpu=config.tpu,
+        cluster=config.cluster,
         collective_timeout_seconds=config.collective_timeout_seconds,
     )
     replicas = strategy.num_replicas_in_sync

@@ -1,9 +1,11 @@
 """README and docs: commands are accepted, code runs, links lead somewhere."""
 
 import importlib
+import os
 import pathlib
 import re
 import shlex
+import subprocess
 
 import nbformat
 import numpy as np
@@ -130,8 +132,34 @@ def test_every_other_line_of_a_shell_block_is_understood(line):
     elif program == "export":
         name, _, value = rest[0].partition("=")
         assert name == "TF_CONFIG" and len(read_tf_config(value).workers) == 2
+    elif program == "srun":
+        accept(rest[1], rest[2:])
+    elif program == "if":  # The end of a job's script: see below.
+        assert rest[-1] == "fi"
     else:  # What they start is tested with the studies.
         assert program in ("sbatch", "parallel") and "simclr-tf ablate" in line
+
+
+@pytest.mark.parametrize("code, is_requeued", [(0, False), (2, False), (143, True)])
+def test_the_job_of_slurm_is_queued_again_after_its_signal(tmp_path, code, is_requeued):
+    (script,) = (
+        block for block in blocks("bash", ALL) if block.startswith("#!/bin/bash")
+    )
+    for name, body in (("srun", f"exit {code}"), ("scontrol", 'echo "$@" > asked')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o700)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment)
+    asked = tmp_path / "asked"
+    assert (asked.exists() and asked.read_text() == "requeue 7\n") == is_requeued
+
+
+@pytest.mark.parametrize(
+    "command", re.findall(r"\[simclr-tf, ([^\]]+)\]", ALL), ids=range(3)
+)
+def test_the_commands_of_containers_are_accepted(command):
+    verb, *arguments = command.split(", ")
+    accept(verb, arguments)
 
 
 def test_the_extras_that_the_text_names_exist():

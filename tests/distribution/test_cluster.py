@@ -76,12 +76,37 @@ def test_an_ipv6_address_is_taken_apart():
         ('{"cluster": {"worker": "a:1"}, "task": {}}', "must be a list"),
         ('{"cluster": {"ps": ["a:1"]}, "task": {}}', "not ps"),
         ('{"cluster": {}, "task": {}}', "not none"),
+        (config(job="ps"), "This process is ps 0 of the cluster"),
+        (config(job="evaluator"), "leave parameter servers and evaluators out"),
+        (
+            '{"cluster": {"chief": ["a:1", "b:1"]}, "task": {"type": "chief"}}',
+            "only one chief",
+        ),
+        (
+            '{"sparseCluster": {"worker": {"0": "a:1"}}, "task": {"type": "worker"}}',
+            "enableDynamicWorker",
+        ),
+        (config(index=7, job_spec="x" * 10_000), "..."),
     ],
 )
 def test_a_tf_config_that_describes_no_cluster_is_refused(text, words):
     with pytest.raises(ClusterError) as error:
         read_tf_config(text)
-    assert words in str(error.value) and "\n" not in str(error.value)
+    message = str(error.value)
+    assert words in message and "\n" not in message and len(message) < 1000
+
+
+def test_a_master_is_the_chief_and_an_evaluator_takes_no_part():
+    text = json.dumps(
+        {
+            "cluster": {"worker": ["b:1"], "master": ["a:1"], "evaluator": ["e:1"]},
+            "task": {"type": "master", "index": 0},
+            "environment": "cloud",
+        }
+    )
+    found = read_tf_config(text)
+    assert found.jobs == {"chief": ["a:1"], "worker": ["b:1"]}
+    assert str(found.own) == "chief 0 (a:1)" and list(found.jobs) == ["chief", "worker"]
 
 
 def test_workers_wait_until_all_have_come():

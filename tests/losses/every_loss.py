@@ -78,6 +78,14 @@ CASES = {
         trained=1,
         of_rows=(RNG.normal(size=[ROWS, WIDTH]).astype(np.float32),),
     ),
+    "info_nce over the batch": _case(
+        lambda q, k, **options: losses.info_nce_from_logits(
+            losses.batch_logits(q, k, **options)
+        ),
+        contrastive.info_nce_over_the_batch,
+        WARM,
+        cold=COLD,
+    ),
     "instance_softmax": _case(
         lambda v, i, **options: losses.instance_softmax(v, i, MEMORY, **options),
         lambda v, i, **options: contrastive.instance_softmax(v, i, MEMORY, **options),

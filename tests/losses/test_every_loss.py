@@ -111,6 +111,7 @@ PAIRS = {
     "dcl": functools.partial(losses.dcl, temperature=0.5),
     "dclw": functools.partial(losses.dclw, temperature=0.5),
     "info_nce": lambda a, b: losses.info_nce(a, b, [[1.0, 0.0, 0.0]], temperature=1.0),
+    "batch_logits": functools.partial(losses.batch_logits, temperature=1.0),
     "swapped_prediction": losses.swapped_prediction,
     "dino": lambda a, b: losses.dino_cross_entropy(a, b, [0.0, 0.0, 0.0]),
     "negative_cosine": losses.negative_cosine,

@@ -33,11 +33,13 @@ def an_encoder(batch_norm=True):
     return keras.Model(images, last(x))
 
 
-def a_model(objective, strategy=None, *, batch_norm=True, build=True, **kwargs):
+def a_model(
+    objective, strategy=None, *, batch_norm=True, build=True, encoder=None, **kwargs
+):
     """A tiny pretraining model; `objective` is an object of its class."""
     with (strategy or ONE()).scope():
         model = PretrainingModel(
-            encoder=an_encoder(batch_norm),
+            encoder=encoder or an_encoder(batch_norm),
             projection_head=ProjectionHead(
                 num_layers=2,
                 out_features=5,

@@ -35,6 +35,7 @@ SMALL = {
         "symmetric": True,
         "batch_norm_groups": 2,
     },
+    "moco_v3": {"predictor_features": 4, "target_momentum": 0.5},
     "nnclr": {"queue_length": 12, "predictor_features": 4, "temperature": 1.0},
     "nt_xent": {"memory_size": 12, "memory_momentum": 0.5},
     "instance_discrimination": {
@@ -64,7 +65,7 @@ EVERY = pytest.mark.parametrize("name", SMALL)
 CACHED = [name for name in SMALL if OBJECTIVES[name].micro_batches_refused is None]
 
 # Batch norm of what they make of projections removes what all of them share.
-BLIND_TO_MEAN = ("barlow_twins", "simsiam", "byol", "nnclr")
+BLIND_TO_MEAN = ("barlow_twins", "simsiam", "byol", "nnclr", "moco_v3")
 
 
 def small_model(name, strategy=None, **kwargs):
@@ -258,6 +259,13 @@ def test_the_registry_names_each_objective_by_its_options():
         ("moco", {"contrastive_loss": 2.5649}, "ln(1 + queue_length)"),
         ("moco", {"contrastive_loss": 1.0, "key_agreement": 0.1}, "far behind"),
         ("moco", {"contrastive_loss": 1.0, "projection_spread": 0.01}, "become equal"),
+        ("moco_v3", {"contrastive_loss": 19.41}, "4 * temperature * ln(batch)"),
+        ("moco_v3", {"contrastive_loss": 9.0, "key_agreement": 0.1}, "far behind"),
+        (
+            "moco_v3",
+            {"contrastive_loss": 9.0, "projection_spread": 0.01},
+            "become equal",
+        ),
         ("nnclr", {"contrastive_loss": 4.852}, "ln(batch_size)"),
         ("nnclr", {"neighbours_in_use": 0.01}, "same few neighbours"),
         ("nnclr", {"neighbour_similarity": 0.9995}, "its own neighbour"),

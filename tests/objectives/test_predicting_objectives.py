@@ -1,13 +1,14 @@
-"""BYOL and SimSiam: prediction, the held target, the schedule of the average."""
+"""BYOL, SimSiam and MoCo v3: prediction, the held target, the schedule of the mean."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from simclr_tf.models import PredictionHead
-from simclr_tf.objectives import BYOL, Outputs, SimSiam
+from simclr_tf.models import PredictionHead, vision_transformer
+from simclr_tf.objectives import BYOL, MoCoV3, Outputs, SimSiam
 from simclr_tf.objectives.byol import cosine_momentum
 from tests.objectives.small_models import a_batch, a_model, stepper, values
+from tests.oracles import losses_contrastive
 
 
 def test_a_prediction_head_is_a_hidden_layer_with_batch_norm_and_a_linear_one():
@@ -30,9 +31,9 @@ def cosine(a, b):
     return np.sum(a * b, 1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
-@pytest.mark.parametrize("name", ["simsiam", "byol"])
+@pytest.mark.parametrize("name", ["simsiam", "byol", "moco_v3"])
 def test_the_loss_is_that_of_both_directions(name):
-    cls = {"simsiam": SimSiam, "byol": BYOL}[name]
+    cls = {"simsiam": SimSiam, "byol": BYOL, "moco_v3": MoCoV3}[name]
     objective = a_model(cls(predictor_features=32)).objective
     rng = np.random.default_rng(0)
     a, b, c, d = rng.normal(size=(4, 8, 5)).astype("float32")
@@ -40,6 +41,8 @@ def test_the_loss_is_that_of_both_directions(name):
     p_a, p_b = objective.predictor(a).numpy(), objective.predictor(b).numpy()
     if name == "simsiam":
         expected = -(cosine(p_a, b) + cosine(p_b, a)) / 2
+    elif name == "moco_v3":  # Its temperature is 1.
+        expected = losses_contrastive.moco_v3(p_a, p_b, c, d, temperature=1.0)
     else:
         expected = (2 - 2 * cosine(p_a, d)) + (2 - 2 * cosine(p_b, c))
     np.testing.assert_allclose(loss, expected, 1e-4, 1e-5)
@@ -59,6 +62,52 @@ def test_simsiam_takes_a_gradient_through_predictions_alone():
     assert np.abs(gradients[2]).max() > 0.1
     np.testing.assert_array_equal(gradients[0], np.zeros([8, 5]))
     np.testing.assert_array_equal(gradients[1], np.zeros([8, 5]))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.2])
+def test_moco_v3_of_equal_keys_is_4_t_ln_g_and_the_gradient_is_that_of_the_loops(
+    temperature,
+):
+    objective = a_model(MoCoV3(predictor_features=4, temperature=temperature)).objective
+    rng = np.random.default_rng(0)
+    weights = objective.predictor.trainable_variables
+    for v in weights:
+        v.assign(rng.normal(size=v.shape))
+    a, b, c, d = (tf.Variable(z) for z in rng.normal(size=(4, 8, 5)).astype("float32"))
+    same = tf.ones_like(c)
+    loss, figures = objective.loss(Outputs((), (a, b), (same, same)))
+    np.testing.assert_allclose(loss, np.full(8, 4 * temperature * np.log(8)), 1e-5)
+    assert np.mean(figures["contrastive_accuracy"]) == 0  # A tie is not found.
+    with tf.GradientTape() as tape:
+        outputs = Outputs((), (a, b), (c, d), training=False)
+        loss = tf.reduce_mean(objective.loss(outputs)[0])
+    gradients = tape.gradient(loss, [a, b, c, d, weights[-1]])
+    assert gradients[2:4] == [None, None]
+
+    def loss_in_loops(shift):
+        weights[-1].assign(kernel + shift)
+        rows = [np.float64(objective.predictor(view)) for view in (a, b)]
+        rows += [c.numpy(), d.numpy()]
+        return np.mean(losses_contrastive.moco_v3(*rows, temperature))
+
+    kernel = weights[-1].numpy()
+    direction = rng.normal(size=kernel.shape)
+    slope = (loss_in_loops(0.01 * direction) - loss_in_loops(-0.01 * direction)) / 0.02
+    assert np.sum(gradients[-1] * direction) == pytest.approx(slope, rel=1e-2)
+    assert np.abs(gradients[0]).max() > 1e-3 and np.abs(gradients[1]).max() > 1e-3
+
+
+def test_moco_v3_leaves_the_patch_embedding_of_a_transformer_at_its_random_start():
+    encoder = vision_transformer(8, 1, 2, patch_size=4, image_size_pixels=8, seed=0)
+    model = a_model(MoCoV3(predictor_features=4), encoder=encoder)
+    before = values(encoder.trainable_variables)
+    model.train_step({name: tf.constant(value) for name, value in a_batch(0).items()})
+    stays = {v.name for v in encoder.get_layer("patches").variables}
+    for variable, old in zip(encoder.trainable_variables, before, strict=True):
+        is_equal = np.array_equal(variable, old)
+        assert is_equal == (variable.name in stays), variable.name
+    free = a_model(MoCoV3(predictor_features=4, freeze_patches=False), encoder=encoder)
+    assert free.objective.frozen(0) == []
 
 
 @pytest.mark.parametrize("step, expected", [(0, 0.9), (5, 0.95), (10, 1.0), (20, 1.0)])
@@ -83,7 +132,7 @@ def test_the_target_follows_the_weights_after_the_update_with_statistics_of_its_
         assert np.any(own != old)
 
 
-@pytest.mark.parametrize("cls", [SimSiam, BYOL])
+@pytest.mark.parametrize("cls", [SimSiam, BYOL, MoCoV3])
 def test_validation_changes_nothing(cls):
     model = a_model(cls(predictor_features=4))
     before = values(model.objective.variables)

@@ -137,6 +137,22 @@ def info_nce(queries, keys, queue, temperature):
     return np.array(losses)
 
 
+def info_nce_over_the_batch(queries, keys, temperature):
+    losses = []
+    for i, query in enumerate(queries):
+        cosines = [float(_unit(query) @ _unit(key)) for key in keys]
+        total = sum(math.exp(cosine / temperature) for cosine in cosines)
+        losses.append(-math.log(math.exp(cosines[i] / temperature) / total))
+    return np.array(losses)
+
+
+def moco_v3(queries_a, queries_b, keys_a, keys_b, temperature):
+    total = np.zeros(len(queries_a))
+    for queries, keys in ((queries_a, keys_b), (queries_b, keys_a)):
+        total += info_nce_over_the_batch(queries, keys, temperature)
+    return 2 * temperature * total
+
+
 def instance_softmax(features, ids, bank, temperature):
     losses = []
     for feature, own in zip(features, ids, strict=True):

@@ -1,9 +1,12 @@
 """Two real processes over loopback: the same training, and what happens to one alone.
 
-Every run is `simclr-tf pretrain` in processes of its own, as on two machines.
+Every run is `simclr-tf pretrain` in processes of its own, as on two machines. Those of
+Slurm, Kubeflow and Vertex AI have the environment variables that these set.
 """
 
+import functools
 import json
+import os
 import signal
 import socket
 import time
@@ -58,10 +61,77 @@ def tf_config(addresses, index):
     )
 
 
-class Workers:
-    """Two processes of one cluster, and what they print."""
+def slurm_variables(index):
+    """What `srun --ntasks=2` sets, as far as it is about the place of a task."""
+    return {
+        "SLURM_JOB_ID": str(os.getpid()),
+        "SLURM_JOBID": str(os.getpid()),
+        "SLURM_JOB_NODELIST": "localhost",
+        "SLURM_JOB_NUM_NODES": "1",
+        "SLURM_NTASKS": "2",
+        "SLURM_STEP_ID": "0",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_STEP_NUM_NODES": "1",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_TASKS_PER_NODE": "2",
+        "SLURM_TASKS_PER_NODE": "2",
+        "SLURM_PROCID": str(index),
+        "SLURM_LOCALID": str(index),
+        "SLURM_NODEID": "0",
+        "SLURMD_NODENAME": "localhost",
+    }
 
-    def __init__(self, folder, arguments):
+
+def tfjob_variables(addresses, index, chief="chief"):
+    """What Kubeflow's training operator sets for one Chief (or Master) and a Worker."""
+    return {
+        "TF_CONFIG": json.dumps(
+            {
+                "cluster": {chief: addresses[:1], "worker": addresses[1:]},
+                "task": {"type": "worker" if index else chief, "index": 0},
+                "environment": "cloud",
+            }
+        )
+    }
+
+
+def vertex_variables(addresses, index):
+    """What Vertex AI sets for two worker pools of one machine each."""
+    cluster = {"chief": addresses[:1], "worker": addresses[1:]}
+    pools = {"workerpool0": addresses[:1], "workerpool1": addresses[1:]}
+    job = json.dumps({"worker_pool_specs": [{"machine_type": "n1-standard-4"}] * 2})
+    shared = {"environment": "cloud", "job": job}
+    task = {"index": 0, "trial": "", "cloud": "w93a15"}
+    return {
+        "TF_CONFIG": json.dumps(
+            {
+                "cluster": cluster,
+                "task": {"type": "worker" if index else "chief", **task},
+                **shared,
+            }
+        ),
+        "CLUSTER_SPEC": json.dumps(
+            {
+                "cluster": pools,
+                "task": {"type": f"workerpool{index}", **task},
+                "open_ports": ["3333"],
+                **shared,
+            }
+        ),
+    }
+
+
+class Workers:
+    """Two processes of one cluster, and what they print.
+
+    Args:
+      folder: path for what they print.
+      arguments: list of str, of `simclr-tf pretrain`; or a list of two such lists.
+      by_slurm: bool, whether Slurm starts them; else TF_CONFIG names them.
+    """
+
+    def __init__(self, folder, arguments, by_slurm=False):
+        self.by_slurm = by_slurm
         self.addresses = free_addresses(2)
         self.logs = [folder / f"worker{i}-{time.monotonic_ns()}.log" for i in range(2)]
         self.processes = [
@@ -74,7 +144,9 @@ class Workers:
     def _start(self, index, arguments):
         return FreshProcess(
             ["-m", "simclr_tf.tools.command_line", "pretrain", *arguments],
-            env={"TF_CONFIG": tf_config(self.addresses, index)},
+            env=slurm_variables(index)
+            if self.by_slurm
+            else {"TF_CONFIG": tf_config(self.addresses, index)},
             log=self.logs[index],
         )
 
@@ -109,8 +181,8 @@ def start(tmp_path_factory):
     """A function that starts workers; none of them outlives the module."""
     folder, started = tmp_path_factory.mktemp("logs"), []
 
-    def start_workers(arguments):
-        started.append(Workers(folder, arguments))
+    def start_workers(arguments, **options):
+        started.append(Workers(folder, arguments, **options))
         return started[-1]
 
     yield start_workers
@@ -130,14 +202,17 @@ def arguments(workdir, *more):
 
 @pytest.fixture(scope="module")
 def lives(start, tmp_path_factory):
-    """(workers that lost one to a kill, workers that went on to the end, workdir)."""
+    """(workers that lost one to a kill, workers that went on to the end, workdir).
+
+    The first are named by TF_CONFIG, the second are a Slurm step with nothing else set.
+    """
     workdir = tmp_path_factory.mktemp("lives") / "run"
     lost = start(arguments(workdir))
     wait_for(workdir / "checkpoints" / "step-00000004", lost)
     lost.processes[1].kill()
     assert lost.exit_codes(60) == [2, -signal.SIGKILL], lost.lines(0)
     lost.saved_step = CheckpointStore(workdir / "checkpoints").latest().step
-    whole = start(arguments(workdir))
+    whole = start([*RUN, "--deterministic=true", f"--workdir={workdir}"], by_slurm=True)
     assert whole.exit_codes() == [0, 0], whole.lines(0) + whole.lines(1)
     return lost, whole, workdir
 
@@ -216,6 +291,42 @@ def test_two_workers_train_as_one_process_does(lives, tmp_path):
         assert np.max(np.abs(values[name] - value)) <= 1e-5 * scale, name
 
 
+JOIN = """
+from simclr_tf.distribution import cluster_of, is_chief, make_strategy
+from simclr_tf.distribution.agreement import largest_over_workers
+strategy = make_strategy(cluster="auto", collective_timeout_seconds=60)
+own = cluster_of(strategy).own
+print(own, is_chief(strategy), largest_over_workers(strategy, own.job == "worker"))
+"""
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        tfjob_variables,
+        functools.partial(tfjob_variables, chief="master"),
+        vertex_variables,
+    ],
+    ids=["tfjob", "tfjob_master", "vertex"],
+)
+def test_workers_of_a_cloud_join_with_the_variables_that_are_set_there(variables):
+    addresses = free_addresses(2)
+    processes = [
+        FreshProcess(["-c", JOIN], env=variables(addresses, index))
+        for index in range(2)
+    ]
+    try:
+        outputs = [process.communicate(PATIENCE_SECONDS) for process in processes]
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+    assert [out.strip() for out, _ in outputs] == [
+        f"chief 0 ({addresses[0]}) True 1",
+        f"worker 0 ({addresses[1]}) False 1",
+    ], outputs
+
+
 def test_one_worker_writes_and_speaks(lives):
     _, workers, workdir = lives
     assert workers.lines(1) == []
@@ -267,12 +378,14 @@ def test_after_a_kill_they_end_bit_identical(lives, calm):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_signal_to_one_worker_saves_and_stops_both(calm, start, tmp_path, victim):
+@pytest.mark.parametrize("signalled", [[0], [1], [0, 1]])
+def test_a_signal_saves_and_stops_both(calm, start, tmp_path, signalled):
+    """To one of them, or to both as from Slurm."""
     workdir = tmp_path / "run"
     workers = start(arguments(workdir))
     wait_for(workdir / "checkpoints" / "step-00000004", workers)
-    workers.processes[victim].send_signal(signal.SIGTERM)
+    for index in signalled:
+        workers.processes[index].send_signal(signal.SIGTERM)
     assert workers.exit_codes(60) == [143, 143], workers.lines(0) + workers.lines(1)
     saved = CheckpointStore(workdir / "checkpoints").latest().step
     for index in range(2):

@@ -76,6 +76,18 @@ LABELLED = {
 }
 
 
+class CopyAfter(keras.callbacks.Callback):
+    """Copies the workdir after a step: what is left if the run is killed there."""
+
+    def __init__(self, step, source, target):
+        super().__init__()
+        self.step, self.source, self.target = step, source, target
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations.numpy() == self.step:
+            shutil.copytree(self.source, self.target)
+
+
 class CutAfter(keras.callbacks.Callback):
     """Ends a run like a crash: after a step, or after the epoch that it ends."""
 
@@ -94,7 +106,7 @@ class CutAfter(keras.callbacks.Callback):
             raise ConnectionError("cut")
 
 
-def train(folder, name, *, cut_after=None, every_steps=None, **options):
+def train(folder, name, *, callbacks=(), every_steps=None, **options):
     """One life of a run; where it started is noted in FOLDER/NAME.starts."""
     rng = np.random.default_rng(0)
     # Patches of 4 pixels: their features differ, unlike those of white noise.
@@ -109,7 +121,6 @@ def train(folder, name, *, cut_after=None, every_steps=None, **options):
                 for start in re.findall(r"Continuing +from (step \d+)", line)
             )
 
-    callbacks = [] if cut_after is None else [CutAfter(cut_after)]
     try:
         result = pretrain(
             (images, labels),
@@ -251,17 +262,18 @@ def main(folder, names):
             on_two_replicas(folder)
             continue
         every_steps, cuts = CUTS[name]
-        for cut in [*cuts, None]:
-            late = LATE if name == "before its first checkpoint" else {}
-            train(folder, name, cut_after=cut, every_steps=every_steps, **late)
+        late = LATE if name == "before its first checkpoint" else {}
+        for callbacks in [*([CutAfter(step)] for step in cuts), ()]:
+            train(folder, name, callbacks=callbacks, every_steps=every_steps, **late)
 
 
 def on_two_replicas(folder):
-    train(folder, "calm on 2 replicas", every_steps=1, **TWO)
-    train(folder, ON_TWO, cut_after=5, every_steps=5, **TWO)
+    copied = folder / "calm on 2 replicas", folder / ON_TWO
+    copy = [CopyAfter(5, *copied)]
+    train(folder, "calm on 2 replicas", callbacks=copy, every_steps=1, **TWO)
     shutil.copytree(folder / ON_TWO, folder / "from 2 replicas to 1")
-    train(folder, ON_TWO, every_steps=5, **TWO)
-    train(folder, "from 2 replicas to 1", every_steps=5)
+    train(folder, ON_TWO, every_steps=1, **TWO)
+    train(folder, "from 2 replicas to 1", every_steps=1)
 
 
 if __name__ == "__main__":
