@@ -308,7 +308,7 @@ SMALL_IMAGES = {
     "dino": {
         "objective.outputs": 1024,
         "objective.small_views": 0,
-        "objective.target_momentum": 0.99,
+        "objective.target_momentum": 0.996,
         "objective.teacher_warmup_epochs": 3.0,
     },
 }
