@@ -109,7 +109,7 @@ def messages_of_step(model, global_batch_size, replicas):
             "Messages are stated for nt_xent, nt_logistic, margin_triplet and moco. "
             f"Received: objective={model.objective.options.name!r}."
         )
-    return (*model_messages(sizes), *own)
+    return (*model_messages(sizes, replicas), *own)
 
 
 def model_on_replicas(config, replicas):

@@ -6,6 +6,8 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
+# Up to this number of replicas, `moments_over_replicas` stacks the moments of all.
+STACKED_REPLICAS = 8
 _FLOAT32, _FLOAT64 = 4, 8
 
 
@@ -39,46 +41,51 @@ class StepSizes:
     features: int
 
 
-def model_messages(sizes: StepSizes) -> tuple[Message, ...]:
+def model_messages(sizes: StepSizes, replicas: int) -> tuple[Message, ...]:
     """List the messages of a step that do not depend on the objective.
 
     For a pass of all views through the networks, without micro-batches and without
-    an online probe. None of these depends on the batch or the number of replicas: batch
-    norm sums two float64 numbers a channel forward, and two float32 ones backward.
+    an online probe. None of these depends on the batch.
 
     Args:
       sizes: StepSizes.
+      replicas: int >= 2.
 
     Returns:
       tuple of Message.
 
     Example:
       >>> sizes = StepSizes(1000, 4, (8, 16), 16)
-      >>> [(m.term, m.bytes) for m in model_messages(sizes)][:3]
+      >>> [(m.term, m.bytes) for m in model_messages(sizes, 64)][:3]
       [('gradients', 4016), ('batch norm', 128), ('batch norm', 64)]
     """
     norms = [
         message
         for channels in sizes.norm_channels
         for message in (
-            moments_message(channels, "batch norm"),
+            moments_message(channels, "batch norm", replicas),
             Message("batch norm", 2 * channels * _FLOAT32),
         )
     ]
     return (
         Message("gradients", (sizes.gradients + sizes.figures) * _FLOAT32),
         *norms,
-        moments_message(sizes.features, "figures"),
+        moments_message(sizes.features, "figures", replicas),
     )
 
 
-def moments_message(channels: int, term: str) -> Message:
-    """Return the message of `moments_over_replicas`: two float64 numbers a channel.
+def moments_message(channels: int, term: str, replicas: int) -> Message:
+    """Return the message of `moments_over_replicas`.
+
+    Two float32 numbers a channel and replica for up to 8 replicas; for more, two
+    float64 numbers a channel.
 
     Example:
-      >>> moments_message(64, "batch norm").bytes
-      1024
+      >>> [moments_message(64, "batch norm", r).bytes for r in (2, 8, 16, 512)]
+      [1024, 4096, 1024, 1024]
     """
+    if replicas <= STACKED_REPLICAS:
+        return Message(term, 2 * channels * replicas * _FLOAT32)
     return Message(term, 2 * channels * _FLOAT64)
 
 

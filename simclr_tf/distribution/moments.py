@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from simclr_tf.array_types import Tensor
+from simclr_tf.distribution import messages
 from simclr_tf.distribution.collectives import (
     in_several_replicas,
     num_replicas,
@@ -24,10 +25,10 @@ def moments_over_replicas(values: Tensor, axes: Sequence[int]) -> tuple[Tensor, 
         mean = mean_r m_r,   variance = mean_r (v_r + (m_r - mean)^2).
 
     Unlike E[x^2] - E[x]^2 over the images, this is no difference of large numbers, so a
-    variance of 1 is exact even with a mean of 1000. It takes one collective, whose size
-    does not depend on the number of replicas: of m_r and v_r + m_r^2 in float64, whose
-    rounding disappears in the float32 result. (A TPU does not sum float64: there, the
-    moments of all replicas are stacked.)
+    variance of 1 is exact even with a mean of 1000. It takes one collective. Up to 8
+    replicas, it holds the moments of all of them; for more, that would become larger
+    than the gradients, and m_r and v_r + m_r^2 are summed instead, in float64, whose
+    rounding disappears in the float32 result.
 
     Args:
       values: float32, of the same shape on every replica.
@@ -48,7 +49,7 @@ def moments_over_replicas(values: Tensor, axes: Sequence[int]) -> tuple[Tensor, 
     variance = tf.reduce_mean(tf.square(values - mean), axes, keepdims=True)
     if not in_several_replicas():
         return mean, variance
-    if isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy):
+    if num_replicas() <= messages.STACKED_REPLICAS:
         of_replicas = stack_over_replicas(tf.stack([mean, variance]))  # [R, 2, ...]
         means, variances = of_replicas[:, 0], of_replicas[:, 1]
         mean = tf.reduce_mean(means, axis=0)

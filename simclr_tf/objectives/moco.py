@@ -169,10 +169,10 @@ class MoCo(Objective):
     def messages(self, global_batch_size, replicas, norm_channels):
         width, groups = self.setting.num_projections, self.options.batch_norm_groups
         of_a_direction = [
-            *averaged_messages(norm_channels, groups),
+            *averaged_messages(norm_channels, replicas, groups),
             distribution.queue_message(global_batch_size, width),
         ]
-        spread = distribution.moments_message(width, "figures")
+        spread = distribution.moments_message(width, "figures", replicas)
         return [*self.directions * of_a_direction, spread]
 
 

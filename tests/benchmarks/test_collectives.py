@@ -16,7 +16,13 @@ from simclr_tf.commands.benchmark import collectives_and_report
 from simclr_tf.config import Config
 from simclr_tf.config.benchmark import BenchmarkConfig
 from simclr_tf.config.schema import override
-from simclr_tf.distribution import Link, Message, expected_step, make_strategy
+from simclr_tf.distribution import (
+    Link,
+    Message,
+    expected_step,
+    make_strategy,
+    messages,
+)
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import SynchronizedBatchNormalization
 from simclr_tf.training import assembly
@@ -60,7 +66,7 @@ def a_model(replicas, **options):
 @pytest.mark.parametrize(
     "replicas, options",
     [
-        (2, {"objective.chunk_size": 3}),
+        (2, {"objective.chunk_size": 3, "stacked_replicas": 1}),
         pytest.param(2, {"objective.memory_size": 16}, marks=pytest.mark.slow),
         (
             2,
@@ -75,7 +81,13 @@ def a_model(replicas, **options):
     ],
     ids=["in_blocks", "memory", "moco", "nt_logistic", "4_replicas"],
 )
-def test_the_graph_of_a_step_has_the_messages_of_the_formula(replicas, options):
+def test_the_graph_of_a_step_has_the_messages_of_the_formula(
+    replicas, options, monkeypatch
+):
+    """With few replicas, and in blocks with what many replicas send, too."""
+    options = dict(options)
+    few = options.pop("stacked_replicas", messages.STACKED_REPLICAS)
+    monkeypatch.setattr(messages, "STACKED_REPLICAS", few)
     found = count_step(a_model(replicas, **options), BATCH)
     assert found.counted == found.expected and found.replicas == replicas
 
@@ -95,7 +107,9 @@ def test_the_tool_counts_and_estimates(tmp_path, monkeypatch):
     # By hand. NT-Xent with D = 128: the projections and their gradient, and the
     # moments of 5 features.
     pair = BATCH * 2 * 128 * 4
-    assert {pair, 5 * 2 * 8} < set(counted.counted) and counted.counted.count(pair) == 2
+    assert {pair, 5 * 2 * 2 * 4} < set(counted.counted) and counted.counted.count(
+        pair
+    ) == 2
     content = json.loads(path.read_text())
     assert content["counted"][0]["counted"] == list(counted.counted)
     (step,) = (
@@ -129,10 +143,10 @@ def test_other_collectives_than_sums_are_not_counted_as_sums():
 
 
 def test_more_replicas_are_never_more_efficient():
-    messages = [Message("gradients", 10**8), *[Message("batch norm", 10**3)] * 100]
+    sent = [Message("gradients", 10**8), *[Message("batch norm", 10**3)] * 100]
     efficiency = [
         expected_step(
-            messages,
+            sent,
             Link(12.5e9, 1e-5),
             replicas=replicas,
             global_batch_size=4096,
