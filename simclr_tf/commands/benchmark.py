@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 from simclr_tf.benchmarks import run_benchmark, write_record
-from simclr_tf.benchmarks.collectives import (
+from simclr_tf.benchmarks.message_counts import (
     count_step,
     expected_steps,
     model_on_replicas,
@@ -60,7 +60,7 @@ def collectives_and_report(config, output, *, command=None, say=print):
       say: function that prints a line (str).
 
     Returns:
-      list of `simclr_tf.benchmarks.collectives.Counted`.
+      list of `simclr_tf.benchmarks.message_counts.Counted`.
 
     Raises:
       SimCLRError: replicas that do not divide the batch, or cannot be had here.

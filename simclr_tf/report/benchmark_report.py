@@ -43,7 +43,7 @@ def collectives_markdown(counted, steps):
     """Write what was counted, and what is expected of many replicas.
 
     Args:
-      counted: list of `simclr_tf.benchmarks.collectives.Counted`.
+      counted: list of `simclr_tf.benchmarks.message_counts.Counted`.
       steps: list of (messages, ExpectedStep).
 
     Returns:

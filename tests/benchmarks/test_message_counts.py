@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.benchmarks.collectives import (
+from simclr_tf.benchmarks.message_counts import (
     collective_bytes,
     count_step,
     messages_of_step,
