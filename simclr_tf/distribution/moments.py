@@ -47,9 +47,7 @@ def moments_over_replicas(values: Tensor, axes: Sequence[int]) -> tuple[Tensor, 
     """
     mean = tf.reduce_mean(values, axes, keepdims=True)
     variance = tf.reduce_mean(tf.square(values - mean), axes, keepdims=True)
-    if not in_several_replicas():
-        return mean, variance
-    if num_replicas() <= messages.STACKED_REPLICAS:
+    if not in_several_replicas() or num_replicas() <= messages.STACKED_REPLICAS:
         of_replicas = stack_over_replicas(tf.stack([mean, variance]))  # [R, 2, ...]
         means, variances = of_replicas[:, 0], of_replicas[:, 1]
         mean = tf.reduce_mean(means, axis=0)
