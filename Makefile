@@ -13,7 +13,8 @@ BIN_ADDONS := $(VENV_ADDONS)/bin
 EXCHANGE := -m tests.lanes.exchange
 # Processes of a suite (on two cores three: some tests wait); 0: none but pytest's own.
 PROCESSES ?= 3
-PYTEST := python -m pytest -q -n $(PROCESSES) --dist=loadfile
+# Files begin in the order of tests/conftest.py: the longest first.
+PYTEST := python -m pytest -q -n $(PROCESSES) --dist=loadfile --no-loadscope-reorder
 # pip would compile all files of TensorFlow, and with PYTHONDONTWRITEBYTECODE in the
 # environment each process those that it imports: half of its start. One import keeps
 # them, once.

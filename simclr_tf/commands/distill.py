@@ -13,7 +13,8 @@ from simclr_tf.markdown import prose
 from simclr_tf.report.result_tables import distill_markdown
 from simclr_tf.training.classifier_records import add_record
 from simclr_tf.training.keras_files import ENCODER_FILE, STUDENT_FILE
-from simclr_tf.training.workdir import CONFIG_FILE, versions
+from simclr_tf.training.resumable_fit import TrainingFolder
+from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, versions
 
 
 def distill_and_report(options, *, command=None, say=print):
@@ -21,7 +22,8 @@ def distill_and_report(options, *, command=None, say=print):
 
     The folder appears under its name when all files are written: student.keras (images
     to logits), encoder.keras (images to features, for `load_encoder`), config.json,
-    distill.json (the schema of every evaluation) and distill.md.
+    distill.json (the schema of every evaluation) and distill.md. Until then the
+    training is in OUTPUT_checkpoints, from which the same call continues.
 
     Args:
       options: simclr_tf.config.distill.DistillOptions.
@@ -33,13 +35,19 @@ def distill_and_report(options, *, command=None, say=print):
 
     Raises:
       SimCLRError: invalid options or data; nothing is left behind.
+      Interrupted: a signal; the training is saved.
     """
     config = options.config()
     output = pathlib.Path(options.output).expanduser()
     beside = output.with_name(f"{output.name}_{LEFT_OUT_FILE}")
+    checkpoints = TrainingFolder(
+        output.with_name(f"{output.name}_{CHECKPOINTS}"),
+        options.checkpoint_seconds,
+        say,
+    )
     with new_folder(options.output) as folder:
         with left_out_listed(beside):  # A refused start leaves no folder.
-            found = distill(config, command=command, say=say)
+            found = distill(config, command=command, say=say, folder=checkpoints)
         write_left_out(folder / LEFT_OUT_FILE, *found.sources)
         table = distill_markdown(found.results)
         record = {
@@ -58,5 +66,6 @@ def distill_and_report(options, *, command=None, say=print):
         write_results(folder / DISTILL_FILE, found.results)
         text = f"# Distilled from {prose(config.teacher)}\n\n{table}\n"
         write_atomically(folder / "distill.md", text)
+    checkpoints.remove()
     say(f"\n{table}\n")
     return found

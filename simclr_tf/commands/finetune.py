@@ -10,6 +10,7 @@ from simclr_tf.commands.encoder_at import (
     write_results_and_table,
 )
 from simclr_tf.commands.labelled_data import labelled_data, warn_of_small_classes
+from simclr_tf.config.finetune import STUDENT_METHOD
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
@@ -24,15 +25,23 @@ from simclr_tf.export.parity import ParityError
 from simclr_tf.files import plain_reason, whole_file
 from simclr_tf.locks import sole_writer
 from simclr_tf.markdown import prose
+from simclr_tf.models import split_classifier
 from simclr_tf.report.result_figures import accuracy_against_labels
 from simclr_tf.report.result_tables import finetune_markdown
 from simclr_tf.training.classifier_records import add_record
-from simclr_tf.training.keras_files import CLASSIFIER_FILE
+from simclr_tf.training.keras_files import (
+    CLASSIFIER_FILE,
+    ENCODER_FILE,
+    STUDENT_FILE,
+)
+from simclr_tf.training.precision import choose_precision
+from simclr_tf.training.resumable_fit import TrainingFolder
 from simclr_tf.training.workdir import versions
 
 RUNS_FILE = "finetune_runs.jsonl"
 CLASSIFIERS = "classifiers"
 KERAS3_CLASSIFIER = "classifier_keras3.keras"
+TRAININGS = "finetune_checkpoints"
 LOCK_FILE = ".finetune.lock"  # A pretraining may go on beside it.
 
 
@@ -41,10 +50,12 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
 
     Writes finetune.json (the schema of every evaluation), finetune.md, finetune.png,
     and for each budget the network fine-tuned with the first seed,
-    classifiers/BUDGET/classifier.keras (Keras 2) and classifier_keras3.keras. Each
-    finished training is kept in finetune_runs.jsonl: the same call continues after an
-    interruption. Further budgets and methods are added to the earlier results; those
-    that are measured again replace them.
+    classifiers/BUDGET/classifier.keras (Keras 2) and classifier_keras3.keras; with
+    `then_distill` also its student, classifiers/BUDGET_student/student.keras, and the
+    student's encoder.keras. Each finished training is kept in finetune_runs.jsonl, and
+    the present one in finetune_checkpoints: the same call continues after an
+    interruption, within a training too. Further budgets and methods are added to the
+    earlier results; those that are measured again replace them.
 
     Args:
       options: simclr_tf.config.finetune.FineTuneOptions.
@@ -57,6 +68,7 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
 
     Raises:
       SimCLRError: invalid options or data.
+      Interrupted: a signal; the training is saved.
     """
     started = time.monotonic()
     strategy = one_process_strategy(options, "Fine-tuning")
@@ -77,7 +89,7 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
             place.encoder,
             train,
             test,
-            config=options.training(),
+            config=chosen_training(options, strategy, folder / RUNS_FILE, say),
             projection_head=head,
             image_size_pixels=data.image_size_pixels,
             strategy=strategy,
@@ -95,9 +107,11 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
                 f"{run.budget:>10}  {run.representation:24}seed {run.seed}  "
                 f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
             ),
-            on_network=lambda budget, network: _save_classifier(
-                folder, budget, network, protocol.record, say
-            ),
+            on_network=lambda budget, network, method: (
+                _save_student if method == STUDENT_METHOD else _save_classifier
+            )(folder, budget, network, protocol.record, say),
+            student=options.distill if options.then_distill else None,
+            folder=TrainingFolder(folder / TRAININGS, options.checkpoint_seconds, say),
         )
         results = Results(
             data.source,
@@ -186,10 +200,45 @@ def one_process_strategy(options, what):
     return strategy
 
 
+def chosen_training(options, strategy, log, say):
+    """Return the FineTuneConfig of a call, with its precision.
+
+    Args:
+      options: FineTuneOptions or TransferOptions.
+      strategy: tf.distribute.Strategy.
+      log: path of the RunLog, whose trainings keep their precision under `auto`.
+      say: function that prints a line (str), for a precision that was asked for.
+    """
+    config = options.training()
+    if config.precision == "float32":
+        return config
+    begun = RunLog.settings_at(log)
+    begun = begun.get("precision", "float32") if begun else None
+    precision = choose_precision(config.precision, strategy, begun)
+    say(precision.line())
+    return dataclasses.replace(config, precision=precision.name)
+
+
 def classifier_folder(folder, budget):
     """Name the folder that holds the network fine-tuned on a LabelBudget."""
     name = re.sub(r"[^\w.]+", "_", budget.title().replace("%", "percent")).strip("_")
     return folder / CLASSIFIERS / name
+
+
+def student_folder(folder, budget):
+    """Name the folder of the student of the network of `classifier_folder`."""
+    place = classifier_folder(folder, budget)
+    return place.with_name(f"{place.name}_student")
+
+
+def _save_student(folder, budget, network, record, say):
+    """Write a student with its record, and its encoder, atomically."""
+    copy, place = plain_copy(network), student_folder(folder, budget)
+    with whole_file(place / STUDENT_FILE, make_folder=True) as temporary:
+        copy.save(temporary)
+        add_record(temporary, record)
+    with whole_file(place / ENCODER_FILE) as temporary:
+        split_classifier(copy)[0].save(temporary)
 
 
 def _save_classifier(folder, budget, network, record, say):

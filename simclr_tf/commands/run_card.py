@@ -84,7 +84,7 @@ def fine_tuned_card(card, path, record=None):
     Args:
       card: dict, see `card_of_run`.
       path: path of the fine-tuned network, for its last name.
-      record: ClassifierRecord of that network, for the size of its images.
+      record: ClassifierRecord of that network: the size of its images, its precision.
 
     Returns:
       dict for `simclr_tf.export.card_markdown`.
@@ -100,7 +100,8 @@ finetune.md): encoder and logits are from that network, of the first seed.']}
         name = pathlib.Path(path).resolve().parent.name
     note = (
         f"Fine-tuned on labels afterwards ({name} of finetune.md): encoder and "
-        "logits are from that network, of the first seed."
+        "logits are from that network, of the first seed"
+        + ("." if record is None else f", trained in {record.precision}.")
     )
     size = None if record is None else record.image_size_pixels
     return {

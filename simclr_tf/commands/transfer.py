@@ -9,7 +9,7 @@ from simclr_tf.commands.encoder_at import (
     output_folder,
     write_results_and_table,
 )
-from simclr_tf.commands.finetune import one_process_strategy
+from simclr_tf.commands.finetune import chosen_training, one_process_strategy
 from simclr_tf.commands.labelled_data import labelled_data, warn_of_small_classes
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
@@ -20,6 +20,7 @@ from simclr_tf.evaluation.few_labels import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.markdown import prose
 from simclr_tf.report.result_tables import transfer_markdown
+from simclr_tf.training.resumable_fit import TrainingFolder
 from simclr_tf.training.workdir import versions
 
 
@@ -29,7 +30,8 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
     On each set: a linear probe of the frozen encoder and of an untrained one, the
     encoder fine-tuned, and the same network trained from scratch. Writes transfer.json
     (the schema of every evaluation), transfer.md, and transfer_runs/SET.jsonl, from
-    which the same call continues after an interruption. Of a set without a test
+    which the same call continues after an interruption (within a training, from
+    transfer_checkpoints). Of a set without a test
     split a fifth of the images is held out, and a line is logged.
 
     Args:
@@ -59,6 +61,9 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
             _opened(name, place.config.data, chosen, place.channels)
             for name in options.datasets
         ]
+    logs = folder / "transfer_runs"
+    first = logs / f"{_file_name(options.datasets[0])}.jsonl"
+    training = chosen_training(options, strategy, first, say)
     measurements, not_measured = [], {}
     sources = [source for _, train, test, _ in opened for source in (train, test)]
     for name, train, test, data in opened:
@@ -66,13 +71,13 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
             place.encoder,
             train,
             test,
-            config=options.training(),
+            config=training,
             projection_head=head,
             image_size_pixels=data.image_size_pixels,
             strategy=strategy,
         )
         log = RunLog(
-            folder / "transfer_runs" / f"{_file_name(name)}.jsonl",
+            logs / f"{_file_name(name)}.jsonl",
             {"data": name, **protocol.identity()},
         )
         warn_of_small_classes(protocol.train, options.budget().get("per_class") or 0)
@@ -85,6 +90,9 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
                 on_run=lambda run, name=name: say(
                     f"{name:28}  {run.representation:24}  seed {run.seed}  "
                     f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
+                ),
+                folder=TrainingFolder(
+                    folder / "transfer_checkpoints", options.checkpoint_seconds, say
                 ),
             )
         not_measured |= {

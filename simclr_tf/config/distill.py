@@ -10,9 +10,11 @@ from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.pretrain import (
     ENCODERS,
+    LABELLED_PRECISION_HELP,
     SCALING_HELP,
     OneProcessStrategy,
     OptimizerName,
+    PrecisionName,
     Scaling,
 )
 from simclr_tf.config.schema import (
@@ -161,6 +163,7 @@ class DistillConfig(Section):
         "mirrored: devices to train on; without a GPU, logical CPU devices.",
         largest=MOST_REPLICAS,
     )
+    precision: PrecisionName = option("float32", LABELLED_PRECISION_HELP)
     compile_views: bool = option(True, "Compile the making of views with XLA.")
 
     def check(self):
@@ -230,6 +233,16 @@ class DistillOptions(DistillConfig):
         required="the folder to make, e.g. runs/student",
         common=True,
     )
+    checkpoint_seconds: float = option(
+        60.0,
+        "Seconds between the checkpoints, from which the same command continues after "
+        "a kill. They are in OUTPUT_checkpoints until the student is done.",
+        flag="checkpoint.every_seconds",
+    )
+
+    def check(self):
+        super().check()
+        require_not_negative(checkpoint_seconds=self.checkpoint_seconds)
 
     def config(self):
         """Return the DistillConfig of the training."""

@@ -1,13 +1,17 @@
 """Options of `finetune` and `transfer`."""
 
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Literal
 
-from simclr_tf.config.data import RECIPES
+from simclr_tf.config.data import RECIPES, AugmentConfig
 from simclr_tf.config.evaluate import MeasuredEncoder
 from simclr_tf.config.pretrain import (
+    LABELLED_PRECISION_HELP,
     SCALING_HELP,
     OneProcessStrategy,
     OptimizerName,
+    PrecisionName,
     Scaling,
 )
 from simclr_tf.config.schema import (
@@ -33,6 +37,7 @@ METHODS = {
     "linear": "linear probe (frozen)",
     "linear_untrained": "linear probe (untrained)",
 }
+STUDENT_METHOD = "student"  # Of --then_distill.
 METHODS_HELP = (
     "fine_tune; scratch (supervised, from random weights); linear (a probe of the "
     "frozen encoder); linear_untrained (a probe of random weights)."
@@ -41,6 +46,15 @@ DEFAULT_FRACTIONS = (0.01, 0.1, 1.0)
 # Passes over the labelled images: more for fewer labels (paper, section B.5).
 EPOCHS_OF_FEW, EPOCHS_OF_MANY = 60, 30
 FEW = 0.02
+_JITTER_PROBABILITY = 0.8  # Of pretraining (SimCLR, Appendix A).
+# Options of later versions: at their defaults they are no part of a run's identity.
+_LATER = (
+    "min_steps",
+    "average_decay",
+    "classifier_start",
+    "color_strength",
+    "precision",
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,13 @@ class FineTuneConfig(Section):
         None,
         f"Passes over the labelled images; {EPOCHS_OF_FEW} with at most "
         f"{100 * FEW:.0f} % of the labels and {EPOCHS_OF_MANY} with more if unset.",
+    )
+    min_steps: int = option(
+        0,
+        "Fewest steps: where the epochs are fewer, training goes on to this step, so "
+        "that few labels get enough of them. With --epochs=1 all budgets of few labels "
+        "get this number.",
+        common=True,
     )
     batch_size: int = option(
         128,
@@ -78,6 +99,19 @@ class FineTuneConfig(Section):
     )
     momentum: float = option(
         0.9, "Nesterov momentum of sgd, momentum of lars.", flag="optimizer.momentum"
+    )
+    average_decay: float = option(
+        0.0,
+        "Decay, a step, of a moving average of the weights, which is tested and kept "
+        "instead of the last weights; e.g. 0.99. 0: the last weights.",
+        flag="optimizer.average_decay",
+    )
+    classifier_start: Literal["zeros", "probe"] = option(
+        "zeros",
+        "Weights with which the linear layer of a fine-tuned classifier starts. probe: "
+        "those of the linear probe on the same labels, so that training begins at the "
+        "accuracy of the frozen encoder.",
+        common=True,
     )
     layer_decay: float = option(
         1.0,
@@ -106,6 +140,13 @@ class FineTuneConfig(Section):
         "Smallest crop, as a fraction of the image's area; the recipe's if unset.",
         flag="augment.crop_area_min_fraction",
     )
+    color_strength: float | None = option(
+        None,
+        "Strength of the colour jitter, in most images also where the recipe has none; "
+        "the recipe's if unset. 0.5 is that of the recipe cifar.",
+        flag="augment.color_strength",
+    )
+    precision: PrecisionName = option("float32", LABELLED_PRECISION_HELP)
     early_stopping_epochs: int | None = option(
         None,
         "Early stopping: stop when the held-out accuracy has not risen for this many "
@@ -133,8 +174,24 @@ class FineTuneConfig(Section):
             scratch_learning_rate=self.scratch_learning_rate,
             early_stopping_epochs=self.early_stopping_epochs,
         )
-        require_not_negative(weight_decay=self.weight_decay, head_layer=self.head_layer)
-        require_below_one(warmup_fraction=self.warmup_fraction, momentum=self.momentum)
+        require_not_negative(
+            weight_decay=self.weight_decay,
+            head_layer=self.head_layer,
+            min_steps=self.min_steps,
+        )
+        require_below_one(
+            warmup_fraction=self.warmup_fraction,
+            momentum=self.momentum,
+            average_decay=self.average_decay,
+        )
+        require(
+            not (self.average_decay and self.early_stopping_epochs),
+            "`average_decay` takes the average at the last step, and "
+            "`early_stopping_epochs` the best epoch: give one of them.",
+            average_decay=self.average_decay,
+            early_stopping_epochs=self.early_stopping_epochs,
+        )
+        self.build_recipe()
         for name in ("layer_decay", "crop_area_min_fraction"):
             require_fraction(name, getattr(self, name), low_open=True)
         require(
@@ -142,6 +199,45 @@ class FineTuneConfig(Section):
             "`held_out_fraction` must be between 0 and 1.",
             held_out_fraction=self.held_out_fraction,
         )
+
+    def identity(self):
+        """Return the options that runs of one table share, as a dict.
+
+        Example:
+          >>> "precision" in FineTuneConfig().identity()
+          False
+          >>> FineTuneConfig(precision="bfloat16").identity()["precision"]
+          'bfloat16'
+        """
+        defaults = {
+            item.name: item.default for item in dataclasses.fields(FineTuneConfig)
+        }
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in _LATER or value != defaults[name]
+        }
+
+    def build_recipe(self):
+        """Build the recipe of the training images.
+
+        Raises:
+          ConfigError: an option outside its range.
+
+        Example:
+          >>> FineTuneConfig(color_strength=0.5).build_recipe().jitter_probability
+          0.8
+        """
+        changes = {
+            "recipe": self.recipe,
+            "crop_area_min_fraction": self.crop_area_min_fraction,
+            "color_strength": self.color_strength,
+        }
+        recipe = AugmentConfig(**changes).build()
+        if self.color_strength is None or recipe.jitter_probability:
+            return recipe
+        changes["jitter_probability"] = _JITTER_PROBABILITY
+        return AugmentConfig(**changes).build()
 
     def epochs_for(self, fraction):
         """Return the number of passes over a part of the labels.
@@ -153,6 +249,57 @@ class FineTuneConfig(Section):
         if self.epochs is not None:
             return self.epochs
         return EPOCHS_OF_FEW if fraction <= FEW else EPOCHS_OF_MANY
+
+
+@dataclass(frozen=True)
+class SelfDistillation(Section):
+    """The students of --then_distill: each learns from a fine-tuned network.
+
+    They see all training images without labels, under the recipe of the fine-tuning.
+    The defaults are those of `distill`, with the temperature of SimCLRv2 for a student
+    of the teacher's size.
+    """
+
+    epochs: int = option(400, "Passes over all training images.")
+    batch_size: int = option(256, "Images a step; at most all images.")
+    temperature: float = option(0.1, "Temperature of both predictions.")
+    start: Literal["encoder", "fresh"] = option(
+        "encoder",
+        "First weights of the student: the pretrained encoder, or fresh ones.",
+    )
+    optimizer: OptimizerName = option("lars", "Optimizer.")
+    base_learning_rate: float = option(
+        0.1, "Learning rate before scaling with the batch size."
+    )
+    scaling: Scaling = option("sqrt", SCALING_HELP)
+    warmup_fraction: float = option(
+        0.05, "Fraction of the steps in which the learning rate rises."
+    )
+    weight_decay: float = option(1e-4, "Weight decay (kernels only).")
+
+    def check(self):
+        require_positive(
+            epochs=self.epochs,
+            temperature=self.temperature,
+            base_learning_rate=self.base_learning_rate,
+        )
+        require(
+            self.batch_size >= 2,
+            "`distill.batch_size` must be at least 2: batch norm needs several images.",
+            batch_size=self.batch_size,
+        )
+        require_below_one(warmup_fraction=self.warmup_fraction)
+        require_not_negative(weight_decay=self.weight_decay)
+
+    def training(self):
+        """Return the options that a DistillConfig has too, without the batch size.
+
+        Example:
+          >>> sorted(SelfDistillation().training())[:3]
+          ['base_learning_rate', 'epochs', 'optimizer']
+        """
+        values = dataclasses.asdict(self)
+        return {k: v for k, v in values.items() if k not in ("start", "batch_size")}
 
 
 @dataclass(frozen=True)
@@ -183,9 +330,16 @@ class _FewLabelOptions(MeasuredEncoder, FineTuneConfig):
         "mirrored: devices to train on; without a GPU, logical CPU devices.",
         largest=MOST_REPLICAS,
     )
+    checkpoint_seconds: float = option(
+        60.0,
+        "Seconds between the checkpoints within a training, from which the same "
+        "command continues after a kill. They are removed when it is done.",
+        flag="checkpoint.every_seconds",
+    )
 
     def check(self):
         MeasuredEncoder.check(self)
+        require_not_negative(checkpoint_seconds=self.checkpoint_seconds)
         self.training()
         for epochs in self.epochs or ():
             require_positive(epochs=epochs)
@@ -228,9 +382,21 @@ class FineTuneOptions(_FewLabelOptions):
         choices=METHODS,
         common=True,
     )
+    then_distill: bool = option(
+        False,
+        "Afterwards each fine-tuned network teaches a student on all training images, "
+        "without their labels, as in `distill` (SimCLRv2's last stage).",
+        common=True,
+    )
+    distill: SelfDistillation = field(default_factory=SelfDistillation)
 
     def check(self):
         super().check()
+        require(
+            not self.then_distill or "fine_tune" in self.methods,
+            "--then_distill needs fine_tune among the methods: it makes the teacher.",
+            methods=self.methods,
+        )
         names = ("label_fraction", "labels_per_class", "label_list")
         given = {name: getattr(self, name) for name in names if getattr(self, name)}
         require(

@@ -41,6 +41,12 @@ OneProcessStrategy = Literal["auto", "one_device", "mirrored"]
 Strategy = Literal[OneProcessStrategy, "multi_worker", "tpu"]
 Cluster = Literal["auto", "tf_config", "slurm", "none"]
 Arithmetic = Literal["float32", "bfloat16"]
+PrecisionName = Literal[Arithmetic, "auto"]
+LABELLED_PRECISION_HELP = (
+    "float32, or bfloat16 for the network's arithmetic in training (the loss and the "
+    "weights stay float32, and so does what is tested and kept); auto: bfloat16 if the "
+    "device has instructions for it; a continued training keeps its first precision."
+)
 DEFAULT_PRESET = "demo"  # Without --data.
 PRESET_HELP = (
     "Named experiment to start from. If unset, the sizes of the images and the device "
@@ -287,7 +293,7 @@ class Config(Section):
     seed: int = option(
         0, "Seed of everything random.", common=True, largest=LARGEST_SEED
     )
-    precision: Literal[Arithmetic, "auto"] = option(
+    precision: PrecisionName = option(
         "float32",
         "float32, or bfloat16 for the network's arithmetic (the loss, "
         "batch norm's statistics and the weights stay float32); auto: bfloat16 if "

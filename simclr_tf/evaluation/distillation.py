@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simclr_tf._keras import keras
+from simclr_tf.config.schema import to_dict
 from simclr_tf.data import (
     evaluation_batches,
     kind_of,
@@ -37,6 +38,7 @@ from simclr_tf.models.initializers import FRESH_STREAM, kernel_seed
 from simclr_tf.training import load_encoder
 from simclr_tf.training.assembly import build_encoder
 from simclr_tf.training.batches import open_training_source
+from simclr_tf.training.checkpoints import CheckpointStore
 from simclr_tf.training.classifier_records import (
     ClassifierRecord,
     classifier_record,
@@ -44,6 +46,8 @@ from simclr_tf.training.classifier_records import (
     number_labels_as,
 )
 from simclr_tf.training.keras_files import classifier_file, load_classifier
+from simclr_tf.training.precision import choose_precision
+from simclr_tf.training.resumable_fit import TrainingFolder, sha256_of_weights
 from simclr_tf.training.student_training import train_student
 from simclr_tf.training.warm_start import check_same_network
 from simclr_tf.training.workdir import versions
@@ -86,6 +90,7 @@ def distill(
     *,
     command: str | None = None,
     say: Callable[[str], None] = print,
+    folder: TrainingFolder | None = None,
 ) -> Distilled:
     """Train a student on a teacher's predictions, and test both on the same images.
 
@@ -93,6 +98,7 @@ def distill(
       config: DistillConfig.
       command: str, what started it.
       say: function that prints a line (str).
+      folder: TrainingFolder, from which an interrupted training continues; or None.
 
     Returns:
       Distilled.
@@ -125,9 +131,17 @@ def distill(
         "the images it was trained on.",
         teacher=config.teacher,
     )
-    config = dataclasses.replace(
-        config, image_size_pixels=size, background=record.background
+    precision = choose_precision(
+        config.precision, strategy, _begun_precision(folder, config)
     )
+    config = dataclasses.replace(
+        config,
+        image_size_pixels=size,
+        background=record.background,
+        precision=precision.name,
+    )
+    if precision.requested != "float32":
+        say(precision.line())
     names = record.class_names
     train, test = _open_images(config, teacher, names)
     names = names or names_of_classes(teacher.output_shape[-1], test, train)
@@ -138,7 +152,13 @@ def distill(
     say(
         f"{'images':11} {train.name}: {train.num_examples:,}, labels used: {labelled:,}"
     )
-    history = train_student(student, teacher, train, config=config, strategy=strategy)
+    if folder is not None:
+        folder = dataclasses.replace(
+            folder, identity=_identity(config, teacher, student, train)
+        )
+    history = train_student(
+        student, teacher, train, config=config, strategy=strategy, folder=folder
+    )
     with plain_errors():
         measurements = _measure(
             config,
@@ -150,6 +170,7 @@ def distill(
                 "num_images": train.num_examples,
                 "num_train_labels": labelled,
                 "last_epoch": history[-1],
+                "precision": config.precision,
             },
         )
     return Distilled(
@@ -172,9 +193,31 @@ def distill(
             "channels": train.channels,
             "fingerprint": train.fingerprint(),
         },
-        record=ClassifierRecord(names, config.image_size_pixels, config.background),
+        record=ClassifierRecord(
+            names, config.image_size_pixels, config.background, config.precision
+        ),
         sources=(train, test),
     )
+
+
+def _identity(config, teacher, student, train):
+    """Describe a training for its checkpoints; files may have moved meanwhile."""
+    where = {"teacher", "data", "data_dir", "test_data", "test_split", "init_from"}
+    where |= {"strategy", "replicas"}  # They change rounding only, which is told.
+    return {
+        **{k: v for k, v in to_dict(config).items() if k not in where},
+        "teacher_sha256": sha256_of_weights(teacher),
+        "first_weights_sha256": sha256_of_weights(student),
+        "images": train.fingerprint(),
+    }
+
+
+def _begun_precision(folder, config):
+    """Return the precision of the training that continues; None if there is none."""
+    if folder is None or config.precision != "auto":
+        return None
+    start = CheckpointStore(folder.path).latest()
+    return start and start.manifest.get("training", {}).get("precision")
 
 
 def build_student(config, teacher):

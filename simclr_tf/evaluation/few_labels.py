@@ -1,18 +1,25 @@
-"""Evaluation with few labels: fine-tuned, from scratch, and a frozen encoder."""
+"""Evaluation with few labels: fine-tuned, from scratch, and a frozen encoder.
+
+Optionally each fine-tuned network then teaches a student on all images.
+"""
 
 import dataclasses
 import hashlib
+import json
 import logging
 import time
 
 import numpy as np
 
+from simclr_tf._keras import keras
 from simclr_tf.config.data import colour_text
-from simclr_tf.config.finetune import METHODS
+from simclr_tf.config.distill import DistillConfig
+from simclr_tf.config.finetune import METHODS, STUDENT_METHOD
 from simclr_tf.data import evaluation_batches, label_subset, plain_errors
 from simclr_tf.data.class_labels import same_numbering
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError, require, unknown_choice
+from simclr_tf.evaluation.distillation import build_student
 from simclr_tf.evaluation.features import extract_features
 from simclr_tf.evaluation.linear_probe import (
     HELD_OUT_FRACTION,
@@ -21,12 +28,25 @@ from simclr_tf.evaluation.linear_probe import (
 )
 from simclr_tf.evaluation.results import Measurement, wilson_interval
 from simclr_tf.evaluation.run_log import LabelRun, RunLog
-from simclr_tf.models import check_endpoint, classifier_network, fresh_copy
+from simclr_tf.models import (
+    LOGITS,
+    check_endpoint,
+    classifier_network,
+    fresh_copy,
+    set_weights_by_name,
+    split_classifier,
+    weights_by_name,
+)
 from simclr_tf.models.classifier import check_head_layer
 from simclr_tf.training.classifier_records import ClassifierRecord, names_of_classes
 from simclr_tf.training.classifier_training import ClassifierTraining
+from simclr_tf.training.precision import choose_precision
+from simclr_tf.training.resumable_fit import sha256_of_weights
+from simclr_tf.training.student_training import train_student
 
 FINE_TUNED, FROM_SCRATCH, FROZEN, UNTRAINED_PROBE = METHODS.values()
+SELF_DISTILLED = "self-distilled student"
+TITLES = {**METHODS, STUDENT_METHOD: SELF_DISTILLED}
 ON_FEW_LABELS = ("fine_tune", "scratch", "linear")
 PROTOCOL = "fine_tune"
 _log = logging.getLogger("simclr_tf")
@@ -81,10 +101,14 @@ class FewLabels:
         check_head_layer(projection_head, config.head_layer)
         self.encoder, self.train, self.test = encoder, train, test
         self.num_classes = max(train.num_classes, test.num_classes)
+        config = dataclasses.replace(
+            config, precision=choose_precision(config.precision, strategy).name
+        )
         self.record = ClassifierRecord(
             names_of_classes(self.num_classes, train, test),
             image_size_pixels,
             colour_text(train.background),
+            config.precision,
         )
         self._config, self._head = config, projection_head
         self._size, self._strategy = image_size_pixels, strategy
@@ -94,15 +118,12 @@ class FewLabels:
 
     def identity(self):
         """Return the identity of a run without method and seed, as JSON."""
-        digest = hashlib.sha256()
-        for weights in self.encoder.get_weights():
-            digest.update(np.ascontiguousarray(weights).tobytes())
         return {
-            "encoder_sha256": digest.hexdigest(),
+            "encoder_sha256": sha256_of_weights(self.encoder),
             "train": self.train.fingerprint(),
             "test": self.test.fingerprint(),
             "image_size_pixels": self._size,
-            **dataclasses.asdict(self._config),
+            **self._config.identity(),
         }
 
     def measure(
@@ -115,6 +136,8 @@ class FewLabels:
         log=None,
         on_run=None,
         on_network=None,
+        student=None,
+        folder=None,
     ):
         """Measure every pair of a budget and a method, over the seeds.
 
@@ -126,8 +149,11 @@ class FewLabels:
           seeds: ints.
           log: RunLog with earlier runs; a new one in memory if None.
           on_run: function of a LabelRun, called after each one.
-          on_network: function of (LabelBudget, keras.Model), called with the network
-            fine-tuned on the first seed's labels.
+          on_network: function of (LabelBudget, keras.Model, method), called with the
+            network fine-tuned on the first seed's labels, and with its student.
+          student: SelfDistillation, to train a student of each fine-tuned network on
+            all training images without their labels; or None.
+          folder: TrainingFolder, for those of the trainings; or None.
 
         Returns:
           tuple of Measurement: values are means over the seeds.
@@ -139,6 +165,14 @@ class FewLabels:
         for method in methods:
             if method not in METHODS:
                 raise unknown_choice("method", method, METHODS)
+        stages = _Stages(student, folder, folder and self.identity())
+        if student is not None:
+            methods = (*methods, STUDENT_METHOD)
+            require_divisible(
+                self._batch_of(student),
+                self._strategy.num_replicas_in_sync,
+                name="distill.batch_size",
+            )
         require(
             epochs is None or len(epochs) == len(budgets),
             "`epochs` needs one number for each label budget.",
@@ -164,20 +198,28 @@ class FewLabels:
                 if method in too_few[place]:
                     continue
                 cell = (
-                    METHODS[method],
+                    TITLES[method],
                     budget.title(),
-                    self._epochs(method, config, subsets),
+                    *self._length(method, config, subsets, student),
                 )
                 todo = {
                     seed: ids
                     for seed, ids in subsets.items()
                     if (*cell, seed) not in log
                 }
-                for seed, result in self._results(
-                    method, budget, config, subsets, todo, on_network
+                for seed, result, network, used in self._results(
+                    method, config, subsets, todo, stages
                 ):
-                    run = LabelRun(*cell, seed, **result)
+                    if (
+                        on_network is not None
+                        and method in ("fine_tune", STUDENT_METHOD)
+                        and seed == next(iter(subsets))
+                    ):
+                        on_network(budget, network, method)
+                    run = LabelRun(*cell[:3], seed, variant="".join(cell[3:]), **result)
                     log.add(run)
+                    for done in used:
+                        done.remove()
                     if on_run is not None:
                         on_run(run)
                 measurements.append(_measurement(budget, log.runs(cell, seeds)))
@@ -192,12 +234,20 @@ class FewLabels:
         """
         found = {}
         for method in methods:
-            if method.startswith("linear"):
+            if method == STUDENT_METHOD:
+                if "fine_tune" in found:
+                    found[method] = found["fine_tune"]
+                continue
+            if method.startswith("linear") or self._starts_from_probe(method):
                 try:
                     for seed, ids in subsets.items():
+                        if not method.startswith("linear"):
+                            ids, _ = _split(self.train.labels, ids, self._config, seed)
                         held_out_split(self.train.labels[ids], HELD_OUT_FRACTION, seed)
                 except DataError as error:
                     found[method] = error
+                    continue
+            if method.startswith("linear"):
                 continue
             fewest = self._fewest(self._config, subsets)
             require_divisible(
@@ -214,7 +264,7 @@ class FewLabels:
             if too_few and all(method in found for found in too_few):
                 raise too_few[0][method]
         self.not_measured = {
-            _cell_name(METHODS[method], budget.title()): str(error)
+            _cell_name(TITLES[method], budget.title()): str(error)
             for budget, found in zip(budgets, too_few, strict=True)
             for method, error in found.items()
         }
@@ -237,38 +287,138 @@ class FewLabels:
         labelled = int((self.train.labels >= 0).sum())
         return config.epochs_for(min(map(len, subsets.values())) / labelled)
 
-    def _results(self, method, budget, config, subsets, todo, on_network):
-        """Yield (seed, the fields of a LabelRun that are results) of a cell."""
+    def _length(self, method, config, subsets, student):
+        """Return (epochs,) of a cell, or (epochs, the variant) of students."""
+        if method != STUDENT_METHOD:
+            return (self._epochs(method, config, subsets),)
+        teacher_epochs = self._epochs("fine_tune", config, subsets)
+        variant = {"teacher_epochs": teacher_epochs, **dataclasses.asdict(student)}
+        return student.epochs, json.dumps(variant, sort_keys=True)
+
+    def _batch_of(self, student):
+        return min(student.batch_size, self.train.num_examples)
+
+    def _starts_from_probe(self, method):
+        return method == "fine_tune" and self._config.classifier_start == "probe"
+
+    def _results(self, method, config, subsets, todo, stages):
+        """Train or fit the seeds of a cell that are not done.
+
+        Yields:
+          (seed, dict of the fields of a LabelRun that are results, the network or None,
+          the TrainingFolders that are no longer needed).
+        """
         if not todo:
             return
         if method.startswith("linear"):
             for seed, ids in todo.items():
-                yield seed, self._probed(seed, ids, method == "linear_untrained")
+                result = self._probed(seed, ids, method == "linear_untrained")
+                yield seed, result, None, ()
             return
-        training = self._training(method, config, subsets)
+        trained = "scratch" if method == "scratch" else "fine_tune"
+        training = self._training(trained, config, subsets)
         start = training.network.get_weights()
         for seed, ids in todo.items():
             started = time.monotonic()
+            length = self._epochs(trained, config, subsets)
+            labels = hashlib.sha256(np.asarray(ids, np.int64).tobytes()).hexdigest()
+            cell = {"method": trained, "labels": labels, "epochs": length, "seed": seed}
+            folder = stages.folder_of(cell)
+            history = self._fit(training, trained, start, ids, seed, folder)
+            network, used = training.network, [folder]
+            if method == STUDENT_METHOD:
+                started = time.monotonic()
+                own = stages.folder_of(
+                    {**cell, "student": dataclasses.asdict(stages.student)}
+                )
+                result, network = self._distilled(training.network, stages, seed, own)
+                used += [own]
+            else:
+                result = self._result(network, history, training.batch_size)
+                if trained == "fine_tune" and stages.student is not None:
+                    used = []  # The student's teacher.
+            wall_seconds = round(time.monotonic() - started, 3)
+            result |= {"num_train_labels": len(ids), "wall_seconds": wall_seconds}
+            yield seed, result, network, [f for f in used if f is not None]
+
+    def _fit(self, training, method, start, ids, seed, folder):
+        """Train a classifier on the labels `ids`; return its history."""
+        fitted, held_out = _split(self.train.labels, ids, self._config, seed)
+        with plain_errors():
             if method == "scratch":
                 start = classifier_network(
                     fresh_copy(self.encoder, seed), self.num_classes
                 ).get_weights()
-            fitted, held_out = _split(self.train.labels, ids, config, seed)
-            with plain_errors():
-                history = training.run(
-                    start,
-                    self.train.subset(fitted),
-                    seed=seed,
-                    held_out=None if held_out is None else self.train.subset(held_out),
-                )
-            result = self._tested(ids, started, training, history)
-            if (
-                method == "fine_tune"
-                and on_network is not None
-                and seed == next(iter(subsets))
-            ):
-                on_network(budget, training.network)
-            yield seed, result
+            elif self._starts_from_probe(method):
+                start = self._probe_start(training.network, start, fitted, seed)
+            return training.run(
+                start,
+                self.train.subset(fitted),
+                seed=seed,
+                held_out=None if held_out is None else self.train.subset(held_out),
+                folder=folder,
+            )
+
+    def _probe_start(self, network, start, ids, seed):
+        """Return weights whose linear layer is a probe of the layers before it."""
+        network.set_weights(start)
+        layer = network.get_layer(LOGITS)
+        features, labels, _ = extract_features(
+            keras.Model(network.input, layer.input),
+            self._batches(self.train.subset(ids)),
+        )
+        probe = linear_probe(features, labels, features, labels, seed=seed)
+        kernel = np.zeros(layer.kernel.shape)
+        kernel[:, probe.classes] = probe.weights[:-1]
+        # A class without a label here is the least probable one.
+        bias = np.full(layer.bias.shape, probe.weights[-1].min())
+        bias[probe.classes] = probe.weights[-1]
+        layer.set_weights([kernel, bias])
+        return network.get_weights()
+
+    def _distilled(self, teacher, stages, seed, folder):
+        """Train and test a student of a fine-tuned network.
+
+        Returns:
+          (dict of results, keras.Model).
+        """
+        options = stages.student
+        images = self.train.subset(np.arange(self.train.num_examples))
+        images.without_labels()
+        config = DistillConfig(
+            teacher=FINE_TUNED,
+            data=images.name,
+            image_size_pixels=self._size,
+            batch_size=self._batch_of(options),
+            recipe=self._config.recipe,
+            crop_area_min_fraction=self._config.crop_area_min_fraction,
+            precision=self._config.precision,
+            seed=seed,
+            **options.training(),
+        )
+        student = build_student(config, teacher)
+        if options.start == "encoder":
+            set_weights_by_name(
+                split_classifier(student)[0],
+                weights_by_name(self.encoder),
+                source="The weights of the encoder",
+            )
+        history = train_student(
+            student,
+            teacher,
+            images,
+            config=config,
+            strategy=self._strategy,
+            folder=folder,
+        )
+        logits, _, _ = extract_features(teacher, self._batches(self.test))
+        columns = {"loss": [epoch["loss"] for epoch in history]}
+        columns |= {"step": [epoch["step"] for epoch in history]}
+        settings = {"agreement_percent": None, "num_images": images.num_examples}
+        result = self._result(
+            student, columns, config.batch_size, settings, logits.argmax(axis=1)
+        )
+        return result, student
 
     def _training(self, method, config, subsets):
         """Build one compiled training for all seeds of a cell."""
@@ -295,26 +445,32 @@ class FewLabels:
             base_learning_rate=config.scratch_learning_rate if is_scratch else None,
         )
 
-    def _tested(self, ids, started, training, history):
-        logits, labels, _ = extract_features(training.network, self._batches(self.test))
-        known = labels >= 0
-        return {
-            **_scores(
-                logits.argmax(axis=1)[known],
-                labels[known],
-                {
-                    "steps": len(history["loss"]) * training.epoch_steps,
-                    "epochs": len(history["loss"]),
-                    "batch_size": training.batch_size,
-                    "final_loss": float(history["loss"][-1]),
-                    "training_accuracy_percent": round(
-                        100 * history["accuracy"][-1], 2
-                    ),
-                },
-            ),
-            "num_train_labels": len(ids),
-            "wall_seconds": round(time.monotonic() - started, 3),
+    def _result(self, network, history, batch_size, settings=None, taught=None):
+        """Test a trained network: the fields of a LabelRun.
+
+        Args:
+          network: keras.Model.
+          history: dict of lists, the figures of each epoch.
+          batch_size: int.
+          settings: dict of further settings.
+          taught: int array, a teacher's predictions for the test images, or None.
+        """
+        logits, labels, _ = extract_features(network, self._batches(self.test))
+        predictions, known = logits.argmax(axis=1), labels >= 0
+        found = {
+            "steps": history["step"][-1],
+            "epochs": len(history["step"]),
+            "batch_size": batch_size,
+            "precision": self._config.precision,
+            "final_loss": float(history["loss"][-1]),
+            **(settings or {}),
         }
+        if "accuracy" in history:
+            percent = 100 * history["accuracy"][-1]
+            found["training_accuracy_percent"] = round(percent, 2)
+        if taught is not None:
+            found["agreement_percent"] = round(100 * np.mean(predictions == taught), 4)
+        return _scores(predictions[known], labels[known], found)
 
     def _probed(self, seed, ids, is_untrained):
         """Fit logistic regression on the features of the frozen encoder."""
@@ -350,6 +506,29 @@ class FewLabels:
 
     def _batches(self, source):
         return evaluation_batches(source, self._batch_size, self._size)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stages:
+    """What the trainings of one call share.
+
+    Attributes:
+      student: SelfDistillation, or None.
+      folder: TrainingFolder around those of all trainings, or None.
+      identity: dict of the protocol, or None without a folder.
+    """
+
+    student: object
+    folder: object
+    identity: dict | None
+
+    def folder_of(self, cell):
+        """Return the TrainingFolder of one training, or None."""
+        if self.folder is None:
+            return None
+        is_teacher = self.student is not None and cell["method"] == "fine_tune"
+        folder = self.folder.of(protocol=self.identity, training=cell)
+        return dataclasses.replace(folder, at_end=is_teacher)
 
 
 def cell_name(measurement):

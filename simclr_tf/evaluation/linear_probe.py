@@ -31,6 +31,9 @@ class LinearProbe:
       held_out_accuracies_percent: dict of l2 to accuracy on the held-out part.
       num_held_out: int, images of that part.
       predictions: int64 `[m]`, labels given to the test set.
+      classes: int64 `[C]`, the labels of the training set, ascending.
+      weights: float64 `[F + 1, C]`, of the logits of these classes on the features; the
+        last row is the biases.
     """
 
     accuracy_percent: float
@@ -38,6 +41,8 @@ class LinearProbe:
     held_out_accuracies_percent: dict
     num_held_out: int
     predictions: np.ndarray
+    classes: np.ndarray
+    weights: np.ndarray
 
     @property
     def l2_is_at_edge(self) -> bool:
@@ -132,6 +137,8 @@ def linear_probe(
         accuracies,
         len(parts[1]),
         predictions,
+        classes,
+        axes.on_features(weights),
     )
 
 

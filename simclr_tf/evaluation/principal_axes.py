@@ -48,6 +48,26 @@ class PrincipalAxes:
         features = np.asarray(features, np.float32)
         return ((features - self._mean) * self._factors) @ self._axes
 
+    def on_features(self, weights):
+        """Convert a linear layer on the coordinates to one on the features.
+
+        Args:
+          weights: float array `[R + 1, C]`, the last row being the biases.
+
+        Returns:
+          float64 array `[F + 1, C]`.
+
+        Example:
+          >>> features = np.array([[0.0, 1], [2, 1], [4, 3]])
+          >>> axes, weights = PrincipalAxes(features), np.array([[1.0], [2.0], [3.0]])
+          >>> layer = axes.on_features(weights)
+          >>> expected = axes.transform(features) @ weights[:-1] + weights[-1]
+          >>> np.allclose(features @ layer[:-1] + layer[-1], expected, atol=1e-5)
+          True
+        """
+        kernel = (self._factors[:, None] * np.float64(self._axes)) @ weights[:-1]
+        return np.vstack([kernel, weights[-1] - self._mean @ kernel])
+
 
 def mean_and_factors(features, scaling):
     """Compute the mean and the factors that scale features: (x - mean) * factors.

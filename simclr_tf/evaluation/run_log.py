@@ -23,6 +23,7 @@ class LabelRun:
       num_test: int, test images.
       wall_seconds: float.
       settings: dict, the settings: epochs, learning rate, chosen penalty, ...
+      variant: str, further settings that tell runs of one log apart.
     """
 
     representation: str
@@ -34,11 +35,13 @@ class LabelRun:
     num_test: int
     wall_seconds: float
     settings: dict
+    variant: str = ""
 
     @property
     def key(self):
         """The values that identify a run of one protocol."""
-        return self.representation, self.budget, self.epochs, self.seed
+        variant = [self.variant] if self.variant else []
+        return self.representation, self.budget, self.epochs, *variant, self.seed
 
 
 class RunLog:
@@ -74,6 +77,16 @@ class RunLog:
         if lines:
             self._read(lines)
 
+    @staticmethod
+    def settings_at(path):
+        """Read the settings in the first line of a log; an empty dict without one."""
+        try:
+            with pathlib.Path(path).open(encoding="utf-8") as file:
+                found = parse_json(file.readline(), finite=False)
+        except (OSError, ValueError):
+            return {}  # A damaged log is refused when it is opened.
+        return found if isinstance(found, dict) else {}
+
     def __contains__(self, key):
         return key in self._runs
 
@@ -95,7 +108,7 @@ class RunLog:
         """Return the runs of a cell, in the order of the seeds.
 
         Args:
-          cell: tuple (representation, budget, epochs).
+          cell: tuple (representation, budget, epochs), and the variant if there is one.
           seeds: iterable of int.
 
         Returns:

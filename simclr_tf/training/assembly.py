@@ -7,6 +7,7 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.config.image_size import as_size
 from simclr_tf.models import ProjectionHead, family_of, fitting_encoder
+from simclr_tf.models.precision_copy import POLICIES
 from simclr_tf.objectives import objective_of
 from simclr_tf.optim import (
     WarmupCosine,
@@ -18,8 +19,6 @@ from simclr_tf.optim import (
 from simclr_tf.training.precision import fitting_precision
 from simclr_tf.training.pretraining_model import PretrainingModel
 from simclr_tf.training.replicated_encoder import replicated_encoder
-
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 @contextlib.contextmanager

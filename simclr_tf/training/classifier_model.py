@@ -7,10 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from simclr_tf.array_types import Model, Optimizer, Tensor, TensorLike, Variable
+from simclr_tf.array_types import (
+    Array,
+    Model,
+    Optimizer,
+    Tensor,
+    TensorLike,
+    Variable,
+)
 from simclr_tf.augment import ViewGroup, get_recipe, plan_views
 from simclr_tf.config.image_size import ImageSize
-from simclr_tf.distribution import num_replicas, require_equal_rows, sum_over_replicas
+from simclr_tf.distribution import (
+    assign_on_replicas,
+    num_replicas,
+    require_equal_rows,
+    sum_over_replicas,
+)
 from simclr_tf.errors import require
 from simclr_tf.losses import supervised_cross_entropy
 from simclr_tf.metrics import label_weights, top_k_correct
@@ -36,6 +48,10 @@ class Classifier(ReplicatedModel):
     `compile` takes one optimizer, or a list of them, one for each group of
     `groups`: layer-wise learning rates.
 
+    With `average_decay` d a moving average a of all weights w and of batch norm's
+    statistics is kept: after step t, counted from 1, a <- a + (1 - d_t) (w - a) with
+    d_t = min(d, (1 + t) / (10 + t)), so that short trainings forget their start too.
+
     Args:
       network: keras.Model, float images `[N, H, W, C]` in [0, 1] to logits `[N, C]`;
         see `simclr_tf.models.classifier_network`.
@@ -44,6 +60,7 @@ class Classifier(ReplicatedModel):
         None.
       groups: list of lists of variables, each with an optimizer of its own; one for
         all if None.
+      average_decay: float d in [0, 1); 0 keeps no average.
       compile_views: bool, compile the making of views with XLA.
 
     Raises:
@@ -59,11 +76,22 @@ class Classifier(ReplicatedModel):
         recipe: str | Recipe = "finetune",
         image_size_pixels: ImageSize | None = None,
         groups: Sequence[Sequence[Variable]] | None = None,
+        average_decay: float = 0.0,
         compile_views: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(FIGURES, **kwargs)
+        require(
+            0 <= average_decay < 1,
+            "`average_decay` must be in [0, 1).",
+            average_decay=average_decay,
+        )
         self.network = network
+        self._average_decay = average_decay
+        averaged = network.weights if average_decay else ()
+        self.averages = [
+            tf.Variable(tf.convert_to_tensor(v), trainable=False) for v in averaged
+        ]
         self.recipe = get_recipe(recipe)
         # Tuples: Keras would track lists, and checkpoints hold the variables already.
         self._groups = None if groups is None else tuple(map(tuple, groups))
@@ -83,6 +111,7 @@ class Classifier(ReplicatedModel):
         variables = self.network.trainable_variables
         gradients = tape.gradient(shares["loss"], variables)
         figures = self.update(gradients, variables, shares)
+        self._average()
         return self._record(figures, batch["labels"])
 
     def test_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -128,6 +157,33 @@ class Classifier(ReplicatedModel):
             optimizers=len(optimizers),
         )
         return optimizers
+
+    def _average(self) -> None:
+        """Move the averages towards the weights that a step has left."""
+        if not self.averages:
+            return
+        step = tf.cast(self.optimizers[0].iterations, tf.float32)
+        decay = tf.minimum(self._average_decay, (1.0 + step) / (10.0 + step))
+        # Written so that a frozen weight's average stays bit-identical.
+        values = [
+            average + (1.0 - decay) * (tf.convert_to_tensor(weight) - average)
+            for average, weight in zip(self.averages, self.network.weights, strict=True)
+        ]
+        assign_on_replicas(self.averages, values)
+
+    def start_from(self, weights: Sequence[Array]) -> None:
+        """Set the network's weights, and forget earlier averages.
+
+        Args:
+          weights: list of arrays, of `network.get_weights()`.
+        """
+        self.network.set_weights(weights)
+        for average, value in zip(self.averages, weights, strict=False):
+            average.assign(value)
+
+    def result(self) -> list[Array]:
+        """Return the averages, or without them the weights, as a list of arrays."""
+        return [v.numpy() for v in self.averages] or self.network.get_weights()
 
     def _record(self, figures, labels):
         """Call `record`; means are over images, not over batches."""

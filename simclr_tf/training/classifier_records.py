@@ -21,6 +21,7 @@ from simclr_tf.config.image_size import short_size
 from simclr_tf.errors import DataError
 from simclr_tf.files import plain_reason
 from simclr_tf.limits import LARGEST_JSON, parse_json
+from simclr_tf.models.precision_copy import POLICIES
 
 if TYPE_CHECKING:
     from simclr_tf.data.random_access import Source
@@ -39,11 +40,13 @@ class ClassifierRecord:
       image_size_pixels: the option `image_size_pixels` of the training; None if not
         known.
       background: str, `data.background` of the training.
+      precision: str, of the training's arithmetic; the weights are float32.
     """
 
     class_names: tuple[str, ...] | None = None
     image_size_pixels: Any = None
     background: str = "white"
+    precision: str = "float32"
 
 
 def names_of_classes(num_classes: int, *sources: Source) -> tuple[str, ...] | None:
@@ -161,10 +164,13 @@ def checked_record(found: Any, path: StrPath) -> ClassifierRecord:
             size = short_size("image_size_pixels", size)
         background = found.get("background", "white")
         rgb_of(background)
+        precision = found.get("precision", "float32")
+        if precision not in POLICIES:
+            raise ValueError("its precision is unknown")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
     names = None if names is None else tuple(names)
-    return ClassifierRecord(names, size, background)
+    return ClassifierRecord(names, size, background, precision)
 
 
 def _damaged(path, error):

@@ -1,16 +1,15 @@
 """Training of one classifier several times: compiled once, from given weights."""
 
-import dataclasses
-
 import numpy as np
+import tensorflow as tf
 
 from simclr_tf import durations
 from simclr_tf._keras import keras
-from simclr_tf.augment import get_recipe
 from simclr_tf.data import CorruptionLog, evaluation_batches, training_dataset
 from simclr_tf.distribution import distribute_batches, require_divisible
 from simclr_tf.errors import NonFiniteError
 from simclr_tf.models import depth_groups, freeze_until
+from simclr_tf.models.precision_copy import precision_copy
 from simclr_tf.optim import (
     WarmupCosine,
     apply_exclusions,
@@ -19,6 +18,7 @@ from simclr_tf.optim import (
 )
 from simclr_tf.training.batches import note_corrupt
 from simclr_tf.training.classifier_model import Classifier
+from simclr_tf.training.resumable_fit import ResumableFit
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 
@@ -29,10 +29,12 @@ class ClassifierTraining:
     in seed and images share one traced step.
 
     Args:
-      network: keras.Model of `classifier_network`; built in the strategy's scope.
-      config: FineTuneConfig.
+      network: keras.Model of `classifier_network`; built in the strategy's scope. In
+        another precision than float32 a copy is trained, and its weights are copied
+        back.
+      config: FineTuneConfig, with a chosen precision.
       num_examples: int n, labelled images of a run; the smallest number of all runs.
-      epochs: int, passes over them.
+      epochs: int, passes over them; more if `config.min_steps` asks for it.
       base_learning_rate: float; that of `config` if None.
       image_size_pixels: int or (height, width) of the training images.
       recipe: Recipe of the training images; that of `config` if None.
@@ -69,28 +71,21 @@ class ClassifierTraining:
             largest=num_examples,
         )
         self.epoch_steps = durations.steps_per_epoch(num_examples, self.batch_size)
-        self.total_steps = epochs * self.epoch_steps
-        self._epochs = epochs
+        self.total_steps = max(epochs * self.epoch_steps, config.min_steps)
         self._rate = base_learning_rate or config.base_learning_rate
-        changes = (
-            {}
-            if config.crop_area_min_fraction is None
-            else {"crop_area_min_fraction": config.crop_area_min_fraction}
-        )
-        self._recipe = dataclasses.replace(
-            get_recipe(config.recipe if recipe is None else recipe), **changes
-        )
+        self._recipe = config.build_recipe() if recipe is None else recipe
+        freeze_until(network, config.freeze_until)
         with strategy.scope():
-            self._compile()
+            self._compile(precision_copy(network, config.precision))
         self._fresh = [v.numpy() for v in self._optimizer_variables()]
 
-    def _compile(self):
+    def _compile(self, network):
         config = self._config
-        freeze_until(self.network, config.freeze_until)
+        freeze_until(network, config.freeze_until)
         groups = (
-            depth_groups(self.network)
+            depth_groups(network)
             if config.layer_decay < 1
-            else [self.network.trainable_variables]
+            else [network.trainable_variables]
         )
         peak = scaled_learning_rate(self._rate, self.batch_size, config.scaling)
         warmup_steps = round(config.warmup_fraction * self.total_steps)
@@ -108,21 +103,22 @@ class ClassifierTraining:
                 momentum=config.momentum,
                 nesterov=config.optimizer == "sgd",
             )
-            apply_exclusions(optimizer, self.network)
+            apply_exclusions(optimizer, network)
             optimizer.build(groups[len(optimizers)])
             optimizers.append(optimizer)
         self._optimizers = optimizers
         self._model = Classifier(
-            self.network,
+            network,
             recipe=self._recipe,
             image_size_pixels=self._size,
             groups=groups,
+            average_decay=config.average_decay,
         )
         self._model.compile(
             optimizer=optimizers if len(optimizers) > 1 else optimizers[0]
         )
 
-    def run(self, weights, source, *, seed, held_out=None):
+    def run(self, weights, source, *, seed, held_out=None, folder=None):
         """Train on some images from given weights; the network keeps the result.
 
         Args:
@@ -130,41 +126,49 @@ class ClassifierTraining:
           source: Source with labels.
           seed: int, of the order and the views of the images.
           held_out: Source with labels for early stopping, or None.
+          folder: TrainingFolder, from which an interrupted training continues; or None.
 
         Returns:
-          dict of lists, Keras's history: one value an epoch.
+          dict of lists: the figures by name, one value an epoch, and "step".
 
         Raises:
           NonFiniteError: the loss became NaN or infinite.
+          Interrupted: a signal; the training is saved in `folder`.
         """
-        self.network.set_weights(weights)
+        self._model.start_from(weights)
         for variable, value in zip(
             self._optimizer_variables(), self._fresh, strict=True
         ):
             variable.assign(value)
-        validation, callbacks = None, []
+        best, validation = None, None
         if held_out is not None:
+            best = BestEpoch(self._model.network, self._config.early_stopping_epochs)
             validation = evaluation_batches(held_out, self.batch_size, self._size)
-            callbacks = [BestEpoch(self.network, self._config.early_stopping_epochs)]
-        history = self._model.fit(
-            self._batches(source, seed),
-            epochs=self._epochs,
-            steps_per_epoch=self.epoch_steps,
-            validation_data=validation,
-            callbacks=callbacks,
-            verbose=0,
-        ).history
+        training = ResumableFit(
+            self._model, self.total_steps, self.epoch_steps, folder, best
+        )
+        if best is None or not best.is_over(len(training.records)):
+            training.run(
+                lambda first, last: self._batches(source, seed, first, last),
+                [] if best is None else [best],
+                validation_data=validation,
+            )
+        records = training.records
+        history = {name: [r[name] for r in records] for name in records[0]}
+        if best is not None:
+            best.take()
+        result = self._model.result()
         # The last step may have spoiled the weights after its loss was taken.
-        numbers = [history["loss"], *self.network.get_weights()]
-        if not all(np.isfinite(part).all() for part in numbers):
+        if not all(np.isfinite(part).all() for part in [history["loss"], *result]):
             raise NonFiniteError(
                 "The training of the classifier diverged: its loss, or a weight, is "
                 "not finite. Use a smaller --base_learning_rate. Received: "
                 f"{self._rate}."
             )
+        self.network.set_weights(result)
         return history
 
-    def _batches(self, source, seed):
+    def _batches(self, source, seed, first, last):
         corruption = CorruptionLog(source)
 
         def rows_of_worker(worker, workers):
@@ -172,7 +176,8 @@ class ClassifierTraining:
                 source,
                 global_batch_size=self.batch_size,
                 seed=seed,
-                total_steps=self.total_steps,
+                start_step=first,
+                total_steps=last,
                 plan=self._model.views_of.plan,
                 shard_index=worker,
                 num_shards=workers,
@@ -209,22 +214,41 @@ class BestEpoch(keras.callbacks.Callback):
 
     Attributes:
       epoch: int, the best epoch, counted from 0; None before the first.
+      variables: list of variables, the weights after that epoch.
     """
 
     def __init__(self, network, patience_epochs):
         super().__init__()
         self._network, self._patience = network, patience_epochs
-
-    def on_train_begin(self, logs=None):
-        self.epoch, self._best, self._weights = None, None, None
+        self.epoch = self._best = None
+        self.variables = [
+            tf.Variable(value, trainable=False) for value in network.get_weights()
+        ]
 
     def on_epoch_end(self, epoch, logs=None):
         score = (float(logs["val_accuracy"]), -float(logs["val_loss"]))
         if self._best is None or score > self._best:
             self.epoch, self._best = epoch, score
-            self._weights = self._network.get_weights()
-        elif epoch - self.epoch >= self._patience:
+            for variable, value in zip(
+                self.variables, self._network.get_weights(), strict=True
+            ):
+                variable.assign(value)
+        elif self.is_over(epoch + 1):
             self.model.stop_training = True
 
-    def on_train_end(self, logs=None):
-        self._network.set_weights(self._weights)
+    def is_over(self, epochs):
+        """Tell whether training stops after this many epochs."""
+        return self.epoch is not None and epochs - 1 - self.epoch >= self._patience
+
+    def take(self):
+        """Give the network the weights of the best epoch."""
+        self._network.set_weights([variable.numpy() for variable in self.variables])
+
+    def record(self):
+        """Return what a checkpoint must hold beside the variables."""
+        return {"epoch": self.epoch, "score": self._best}
+
+    def restore(self, record):
+        """Go on from a `record`."""
+        self.epoch = record["epoch"]
+        self._best = record["score"] and tuple(record["score"])

@@ -107,12 +107,14 @@ def config_hash(config):
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
-def find_start(store, run):
+def find_start(store, run, check=None):
     """Find the checkpoint from which a run continues; None if there is none yet.
 
     Args:
       store: CheckpointStore.
       run: dict of `describe_run`, of the run that is to continue.
+      check: function of (Checkpoint, run) that refuses those of other runs; None: the
+        config and the images are compared.
 
     Returns:
       Checkpoint or None.
@@ -129,7 +131,7 @@ def find_start(store, run):
                 "complete. Delete that folder to train again from the first step."
             )
         return None
-    _check_same_run(checkpoint, run)
+    (check or _check_same_run)(checkpoint, run)
     _warn_of_other_arithmetic(checkpoint, run)
     return checkpoint
 

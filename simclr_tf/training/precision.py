@@ -11,7 +11,6 @@ import re
 import tensorflow as tf
 
 from simclr_tf.distribution import is_distributed, largest_over_workers
-from simclr_tf.training.workdir import CONFIG_FILE
 
 CPU_DESCRIPTION = pathlib.Path("/proc/cpuinfo")  # Linux only.
 _CPU_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
@@ -71,33 +70,27 @@ def fitting_precision(strategy):
     return _of_processor(CPU_DESCRIPTION)
 
 
-def choose_precision(config, strategy, workdir):
+def choose_precision(requested, strategy, begun=None):
     """Choose the precision of a run; one exchange between its workers.
 
     A run keeps its first precision, even on a machine where the other one would be
     faster. If workers differ, all use float32.
 
     Args:
-      config: Config.
+      requested: str, the value of `--precision`.
       strategy: tf.distribute.Strategy.
-      workdir: Workdir of the run, or None.
+      begun: str, the precision with which the run has begun, or None.
 
     Returns:
       Precision with the name "float32" or "bfloat16".
-
-    Raises:
-      WorkdirError: the workdir's config.json cannot be read.
     """
     here = _of_all_workers(fitting_precision(strategy), strategy)
-    if config.precision != "auto":
-        if (config.precision, here.name) == ("bfloat16", "float32"):
+    if requested != "auto":
+        if (requested, here.name) == ("bfloat16", "float32"):
             return Precision(
-                "bfloat16", f"as requested, although {here.reason}", config.precision
+                "bfloat16", f"as requested, although {here.reason}", requested
             )
-        return Precision(config.precision, "as requested", config.precision)
-    begun = None
-    if workdir is not None and workdir.has(CONFIG_FILE):
-        begun = workdir.config().precision
+        return Precision(requested, "as requested", requested)
     if begun in (None, "auto", here.name):
         return here
     return Precision(

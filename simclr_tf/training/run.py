@@ -282,7 +282,10 @@ def _prepared(config, strategy, sources, encoder, place, plan, say, stream=None)
     """Build the model and the batches of a run, in the precision of this machine."""
     source, probe_source = sources
     replicas = strategy.num_replicas_in_sync
-    precision = choose_precision(config, strategy, place)
+    begun = None
+    if place is not None and place.has(CONFIG_FILE):
+        begun = place.config().precision
+    precision = choose_precision(config.precision, strategy, begun)
     config = dataclasses.replace(config, precision=precision.name)
     with strategy.scope():
         if encoder is None and place is not None and config.encoder.name == "custom":

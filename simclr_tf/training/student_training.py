@@ -2,10 +2,10 @@
 
 import math
 
-from simclr_tf import durations
 from simclr_tf.data import plain_errors
 from simclr_tf.distribution import distribute_batches, is_distributed
 from simclr_tf.errors import NonFiniteError
+from simclr_tf.models.precision_copy import precision_copy
 from simclr_tf.optim import (
     WarmupCosine,
     apply_exclusions,
@@ -18,22 +18,25 @@ from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.distiller import Distiller
 from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.replicated_encoder import replicated_encoder
-from simclr_tf.training.step_clock import StepCallback, StepClock, plan_run
+from simclr_tf.training.resumable_fit import ResumableFit
+from simclr_tf.training.step_clock import StepCallback, plan_run
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
 _COLUMNS = (*ViewsOfBatch.COLUMNS, "labels")  # Columns of a batch that the step takes.
 
 
-def train_student(student, teacher, source, *, config, strategy):
+def train_student(student, teacher, source, *, config, strategy, folder=None):
     """Train a student in place, as a config describes.
 
     Args:
       student: keras.Model, float images to logits, built outside the strategy's scope;
-        on several replicas a copy is trained, and its weights are copied back.
+        on several replicas, and in another precision, a copy is trained, and its
+        weights are copied back.
       teacher: keras.Model, built in the strategy's scope.
       source: Source of the images; labels that must not be used are -1 or absent.
-      config: DistillConfig.
+      config: DistillConfig, with a chosen precision.
       strategy: tf.distribute.Strategy.
+      folder: TrainingFolder, from which an interrupted training continues; or None.
 
     Returns:
       list of dicts, one an epoch: its number of steps so far and its figures.
@@ -45,10 +48,10 @@ def train_student(student, teacher, source, *, config, strategy):
     run = config.run_config(teacher.input_shape[-1])
     plan = plan_run(run, source)
     with strategy.scope():
-        network = replicated_encoder(student)
+        network = precision_copy(replicated_encoder(student), config.precision)
         model = Distiller(
             network,
-            teacher,
+            precision_copy(teacher, config.precision),
             temperature=config.temperature,
             alpha=config.alpha,
             recipe=build_recipe(run.augment),
@@ -59,33 +62,25 @@ def train_student(student, teacher, source, *, config, strategy):
     batches = Batches(
         run, source, model.views_of.plan, replicas=strategy.num_replicas_in_sync
     )
-    clock = StepClock(plan.total_steps, plan.epoch_steps)
+    training = ResumableFit(model, plan.total_steps, plan.epoch_steps, folder)
+    clock = training.clock
     meter = WaitMeter(clock if is_distributed(strategy) else None)
     progress = Progress(
         clock,
         Throughput(config.batch_size, clock, meter),
         shown={"agreement": "agreement"},
     )
-    figures = _Figures(clock)
     try:
         with plain_errors():
-            for first, last, steps in durations.segments(
-                0, plan.total_steps, plan.epoch_steps
-            ):
-                epoch = first // plan.epoch_steps
-                model.fit(
-                    _dataset(batches, strategy, first, last, meter),
-                    initial_epoch=epoch,
-                    epochs=epoch + (last - first) // steps,
-                    steps_per_epoch=steps,
-                    callbacks=[clock, meter, progress, figures],
-                    verbose=0,
-                )
+            history = training.run(
+                lambda first, last: _dataset(batches, strategy, first, last, meter),
+                [meter, progress, _StopIfDiverged(clock)],
+            )
     finally:
         progress.close()
     if network is not student:
         student.set_weights(network.get_weights())
-    return figures.epochs
+    return history
 
 
 def _optimizer(config, network, total_steps):
@@ -119,19 +114,17 @@ def _dataset(batches, strategy, first, last, meter):
     return distribute_batches(strategy, rows_of_worker)
 
 
-class _Figures(StepCallback):
-    """Keep each epoch's figures; stop a training that diverged."""
+class _StopIfDiverged(StepCallback):
+    """Stop a training whose loss is no longer finite."""
 
     def __init__(self, clock):
         super().__init__()
-        self.epochs, self._clock = [], clock
+        self._clock = clock
 
     def on_epoch_end(self, epoch, logs=None):
-        figures = {name: float(value) for name, value in logs.items()}
-        if not math.isfinite(figures["loss"]):
+        if not math.isfinite(loss := float(logs["loss"])):
             raise NonFiniteError(
-                f"The loss became {figures['loss']} by step {self._clock.step}. "
+                f"The loss became {loss} by step {self._clock.step}. "
                 "Use a smaller --base_learning_rate, a larger "
                 "--optimizer.warmup_fraction or a higher --temperature."
             )
-        self.epochs.append({"step": self._clock.step, **figures})

@@ -67,7 +67,7 @@ def measured():
         [BUDGET],
         seeds=(3, 4),
         on_run=runs.append,
-        on_network=lambda budget, network: networks.append(
+        on_network=lambda budget, network, method: networks.append(
             (budget, network, network.get_weights())
         ),
     )
@@ -143,7 +143,7 @@ def test_frozen_until_the_features_only_the_linear_layer_moves():
     protocol.measure(
         [BUDGET],
         methods=["fine_tune"],
-        on_network=lambda _, network: networks.append(network),
+        on_network=lambda _, network, method: networks.append(network),
     )
     (network,) = networks
     features = keras.Model(network.input, network.get_layer(LOGITS).input)

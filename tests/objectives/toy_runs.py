@@ -1,22 +1,19 @@
 """Calm and interrupted runs of the toy and of all objectives, for test_toy_objective.
 
-Processes of their own: deterministic kernels hold for a whole process, and one of the
-runs is ended by SIGKILL. Usage: python toy_runs.py FOLDER killed, then python
+A process of its own: deterministic kernels hold for a whole process. Usage: python
 toy_runs.py FOLDER. Every run leaves its workdir and its final values.
 """
 
-import os
 import pathlib
-import signal
 import sys
 
 import numpy as np
 
 from simclr_tf import pretrain
-from simclr_tf._keras import keras
 from simclr_tf.objectives import OBJECTIVES
 from tests.objectives.toy_objective import Toy
 from tests.quick_tracing import without_grappler
+from tests.training.exact_resume_runs import CopyAfter
 from tests.training.small_networks import small_encoder
 
 OPTIONS = {
@@ -34,20 +31,6 @@ OPTIONS = {
     "checkpoint.every_steps": 2,
     "checkpoint.keep": 20,
 }
-
-
-class CutAfter(keras.callbacks.Callback):
-    """Ends a run after a step, like a crash or by SIGKILL."""
-
-    def __init__(self, step, kills=False):
-        super().__init__()
-        self.step, self.kills = step, kills
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.model.optimizer.iterations.numpy() == self.step:
-            if self.kills:
-                os.kill(os.getpid(), signal.SIGKILL)
-            raise ConnectionError("cut")
 
 
 def images():
@@ -69,35 +52,26 @@ def train(folder, *, callbacks=(), **options):
     )
 
 
-def cut_in_mid_epoch(folder, kills=False, **options):
-    """The first life of a run."""
-    try:
-        train(folder / "cut", callbacks=[CutAfter(5, kills)], **options)
-    except ConnectionError:
-        pass
-
-
 def calm_and_continued(folder, **options):
-    """A run to its end, and the second life of one that was cut."""
-    calm = train(folder / "calm", **options)
+    """A run to its end, and the second life of its copy in the middle of an epoch."""
+    copy = CopyAfter(5, folder / "calm", folder / "cut")
+    calm = train(folder / "calm", callbacks=[copy], **options)
+    saved = [path.name for path in (folder / "cut" / "checkpoints").iterdir()]
+    assert sorted(saved) == ["step-00000002", "step-00000004"]
     cut = train(folder / "cut", **options)
     for name, result in (("calm", calm), ("cut", cut)):
         variables = [*result.model.variables, *result.model.optimizer.variables]
         np.savez(folder / name, *[v.numpy() for v in variables])
 
 
-def main(folder, killed=False):
+def main(folder):
     from tests.objectives.test_every_objective import AllAtOnce
 
     OBJECTIVES["toy"], OBJECTIVES["all"] = Toy, AllAtOnce
     without_grappler()
-    everything = {"objective": {"name": "all"}}
-    if killed:
-        cut_in_mid_epoch(folder / "all", kills=True, **everything)
-    cut_in_mid_epoch(folder)
     calm_and_continued(folder)
-    calm_and_continued(folder / "all", **everything)
+    calm_and_continued(folder / "all", objective={"name": "all"})
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]), killed="killed" in sys.argv)
+    main(pathlib.Path(sys.argv[1]))

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import simclr_tf
 from simclr_tf._keras import ADDONS_LANE, keras, keras3
 from simclr_tf.commands.finetune import earlier_results, with_earlier
-from simclr_tf.evaluation import Measurement, Results, read_results
+from simclr_tf.errors import Interrupted
+from simclr_tf.evaluation import Measurement, Results, few_labels, read_results
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import saved_model
 from simclr_tf.tools import command_line
+from simclr_tf.training import load_classifier
 from simclr_tf.training.classifier_records import ClassifierRecord, classifier_record
+from tests.training.small_networks import small_encoder
 
 TRAINING = ("--epochs=2", "--batch_size=8", "--base_learning_rate=0.2")
 
@@ -189,6 +193,68 @@ def test_a_fine_tuned_network_is_exported_with_its_logits(
         == names
     )
     assert "in this order: dim, bright é." in card
+
+
+def test_the_recipe_of_simclr_v2_is_one_command_that_continues_at_every_stage(
+    places, tmp_path, monkeypatch, capsys
+):
+    """Probe's weights, counted steps, an average and bfloat16; then a student."""
+    run, own, _ = places
+    encoder = tmp_path / "tiny.keras"
+    small_encoder(channels=1).save(encoder)
+    arguments = [
+        "finetune",
+        f"--encoder={encoder}",
+        f"--data={own}",
+        "--image_size_pixels=8",
+        f"--output={tmp_path}",
+        "--labels_per_class=4",
+        "--methods=fine_tune,linear",
+        *TRAINING,
+        "--min_steps=3",
+        "--classifier_start=probe",
+        "--optimizer.average_decay=0.9",
+        "--augment.color_strength=0.5",
+        "--precision=bfloat16",
+        "--then_distill",
+        "--distill.epochs=1",
+        "--distill.batch_size=8",
+    ]
+
+    def stop(*arguments, **keywords):
+        raise Interrupted("Stopped before the student.", 15)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(few_labels, "train_student", stop)
+        assert command_line.main(arguments) == 143
+    assert "Precision   bfloat16: as requested" in capsys.readouterr().out
+    (teacher,) = (tmp_path / "finetune_checkpoints").iterdir()
+    assert not (tmp_path / "finetune.json").exists()
+
+    assert command_line.main(arguments) == 0
+    told = capsys.readouterr().out
+    assert f"Continuing  from step 3 of 3 ({teacher}/step-00000003)" in told
+    assert "fine-tuned   " not in told and "student" in told
+    assert not teacher.parent.exists()
+    results = read_results(tmp_path / "finetune.json")
+    tuned, _, student = results.measurements
+    assert student.representation == "self-distilled student"
+    (settings,) = tuned.settings["runs"]
+    assert (settings["steps"], settings["precision"]) == (3, "bfloat16")
+    (settings,) = student.settings["runs"]
+    assert (settings["num_images"], settings["steps"]) == (32, 4)
+    assert settings["precision"] == "bfloat16" and student.num_train_labels == 8
+    assert "self-distilled student |" in (tmp_path / "finetune.md").read_text()
+
+    place = tmp_path / "classifiers" / "4_a_class_student"
+    with np.load(run.parent / "labelled.npz") as file:
+        images, labels = file["x_test"] / np.float32(255), file["y_test"]
+    network = load_classifier(place)
+    assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+    hits = network(images).numpy().argmax(1) == labels
+    assert 100 * hits.mean() == student.value
+    assert classifier_record(place / "student.keras").precision == "bfloat16"
+    assert simclr_tf.load_encoder(place / "encoder.keras")(images).shape == (32, 6)
 
 
 def test_finetune_refuses_to_mix_settings(places, capsys):

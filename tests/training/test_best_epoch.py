@@ -14,7 +14,6 @@ def after(accuracies, losses=None, patience=2):
     model = keras.Sequential([keras.layers.Dense(1)])
     callback = BestEpoch(network, patience)
     callback.set_model(model)
-    callback.on_train_begin()
     model.stop_training, ran = False, 0
     for epoch, accuracy in enumerate(accuracies):
         network.set_weights([np.full([1, 1], epoch)])
@@ -23,7 +22,7 @@ def after(accuracies, losses=None, patience=2):
         ran += 1
         if model.stop_training:
             break
-    callback.on_train_end()
+    callback.take()
     return network.get_weights()[0].item(), ran
 
 

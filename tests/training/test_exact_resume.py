@@ -25,6 +25,11 @@ CASES = [
     pytest.param(name, marks=[] if name in IN_EVERY_SUITE else [pytest.mark.slow])
     for name in STARTS
 ]
+LABELLED = {  # name: the step from which its second life went on
+    "a classifier gets SIGTERM": 5,
+    "a classifier is killed": 3,
+    "a student gets SIGTERM": 4,
+}
 REPLICA_BOUND = 1e-5  # Relative, of any number of replicas against one device.
 
 
@@ -117,6 +122,16 @@ def test_tensorboard_shows_every_step_once(runs, name):
     assert steps.pop("view_pairs") == [0]
     assert len(steps) > 10
     assert all(found == [3, 6, 8] for found in steps.values()), steps
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_a_training_with_labels_or_of_a_student_ends_bit_identical(runs, name):
+    assert f"from step {LABELLED[name]} of " in (runs / f"{name}.starts").read_text()
+    values = final_values(runs, name)
+    number = len(values) // 2
+    assert number > 6 and not np.array_equal(values["calm 0"], values["calm 1"])
+    for index in range(number):
+        np.testing.assert_array_equal(values[f"calm {index}"], values[f"cut {index}"])
 
 
 def test_from_2_replicas_to_1_it_ends_within_the_replica_bound(runs):

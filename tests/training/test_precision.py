@@ -1,7 +1,6 @@
 """What --precision=auto takes on which machine, and that a run keeps to it."""
 
 import json
-import types
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import tensorflow as tf
 
 from simclr_tf import pretrain
 from simclr_tf._keras import keras
-from simclr_tf.config import Config
 from simclr_tf.config.presets import get_preset
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training import Workdir, precision
@@ -95,7 +93,6 @@ def test_tpus_compute_in_bfloat16(processor):
 
 
 def test_workers_that_differ_all_take_float32(processor, monkeypatch):
-    config = Config(precision="auto")
     processor("amx")
     votes = []
 
@@ -103,21 +100,21 @@ def test_workers_that_differ_all_take_float32(processor, monkeypatch):
         votes.append(number)
         return 1
 
-    assert choose_precision(config, ONE_DEVICE, None).name == "bfloat16"
+    assert choose_precision("auto", ONE_DEVICE).name == "bfloat16"
     monkeypatch.setattr(precision, "largest_over_workers", one_worker_is_old)
-    found = choose_precision(config, ONE_DEVICE, None)
+    found = choose_precision("auto", ONE_DEVICE)
     assert found.name == "float32" and "another worker" in found.reason
     processor("old")
-    choose_precision(config, ONE_DEVICE, None)
-    choose_precision(Config(), ONE_DEVICE, None)  # It votes, or others would hang.
+    choose_precision("auto", ONE_DEVICE)
+    choose_precision("float32", ONE_DEVICE)  # It votes, or others would hang.
     assert votes == [0, 1, 1]
 
 
 def test_what_was_asked_for_is_taken_and_its_cost_said(processor):
     processor("old")
-    found = choose_precision(Config(precision="bfloat16"), ONE_DEVICE, None)
+    found = choose_precision("bfloat16", ONE_DEVICE)
     assert found.name == "bfloat16" and "twice as long" in found.line()
-    found = choose_precision(Config(precision="float32"), ONE_DEVICE, None)
+    found = choose_precision("float32", ONE_DEVICE)
     assert found.line() == "Precision   float32: as requested (--precision=float32)"
 
 
@@ -174,8 +171,5 @@ def test_a_run_goes_on_in_the_precision_it_began_with(tmp_path, processor):
 def test_a_run_of_an_older_version_goes_on(processor):
     """Its config.json says bfloat16, and nothing of what was asked for."""
     processor("old")
-    begun = types.SimpleNamespace(
-        has=lambda name: True, config=lambda: Config(precision="bfloat16")
-    )
-    found = choose_precision(Config(precision="auto"), ONE_DEVICE, begun)
+    found = choose_precision("auto", ONE_DEVICE, "bfloat16")
     assert found.name == "bfloat16"
