@@ -66,12 +66,12 @@ def end_to_end_cases(config, folder):
 
     def run():
         if not shared:
-            run_config = _run_config(config, config.precision)
-            source = open_training_source(run_config)
+            options = run_config(config, config.precision)
+            source = open_training_source(options)
             shared.update(
-                config_of_run=run_config,
+                config_of_run=options,
                 source=source,
-                model=_model(run_config, source.channels),
+                model=compiled_model(options, source.channels),
             )
         return shared
 
@@ -100,19 +100,19 @@ def objective_cases(config, folder):
     """
 
     def steps(name):
-        run_config = override(
-            _run_config(config, config.precision),
+        options = override(
+            run_config(config, config.precision),
             {**small_image_options(name), "data.labels": "auto"},
         )
-        source = open_training_source(run_config)
-        model = _model(
-            run_config,
+        source = open_training_source(options)
+        model = compiled_model(
+            options,
             source.channels,
             num_examples=source.num_examples,
             total_steps=_STEPS,
             epoch_steps=source.num_examples // config.batch_size,
         )
-        return _bare_steps(config, run_config, source, model)
+        return _bare_steps(config, options, source, model)
 
     return [
         Case(
@@ -135,8 +135,8 @@ def _network(config):
     return family_of(config.encoder).describe(config.encoder, config.image_size_pixels)
 
 
-def _run_config(config, precision):
-    """Return the Config of a pretraining with these sizes."""
+def run_config(config, precision):
+    """Return the Config of a pretraining with the sizes of a BenchmarkConfig."""
     return override(
         Config(),
         {
@@ -154,20 +154,28 @@ def _run_config(config, precision):
     )
 
 
-def _model(run_config, channels=3, **known):
-    model = assembly.build_model(
-        run_config, run_config.data.image_shape(channels), **known
-    )
+def compiled_model(options, channels=3, **known):
+    """Build the model of a Config with its optimizer, in the strategy's scope.
+
+    Args:
+      options: Config.
+      channels: int.
+      **known: as for `assembly.build_model`.
+
+    Returns:
+      PretrainingModel, compiled.
+    """
+    model = assembly.build_model(options, options.data.image_shape(channels), **known)
     model.compile(
         optimizer=assembly.build_optimizer(
-            run_config, model, warmup_steps=10, total_steps=_STEPS
+            options, model, warmup_steps=10, total_steps=_STEPS
         )
     )
     return model
 
 
 def _step(config, precision, fused=True):
-    model = _model(_run_config(config, precision))
+    model = compiled_model(run_config(config, precision))
     if not fused:
         unfuse_batch_norm(model)
     shape = (config.batch_size, config.image_size_pixels)
