@@ -62,6 +62,7 @@ def test_json_of_files_is_read_by_one_function():
     allowed = {
         "simclr_tf/limits.py",  # The function itself.
         "simclr_tf/models/description.py",  # These copy their own data.
+        "simclr_tf/training/resumable_fit.py",
         "simclr_tf/evaluation/run_log.py",
         "simclr_tf/studies/study_folder.py",
         "simclr_tf/data/sources/embedded.py",  # Files of the package.
