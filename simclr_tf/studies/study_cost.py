@@ -46,7 +46,7 @@ class Operations:
         size = as_size(config.data.image_size_pixels)
         forward = _PASSES * self._forward_of(config, size)
         if run.cell.work == "baselines":
-            return float(forward * self._source.num_examples)
+            return 0.0  # Nothing is trained.
         if run.cell.work == "supervised":
             return float(forward * config.epochs * self._source.num_examples)
         total = 0.0
@@ -157,14 +157,17 @@ class Estimate:
         return f"About {seconds} one after the other, judged by {origin}."
 
     def _speed(self, finished):
-        finished = [pair for pair in finished if not self._chosen_seconds(pair[0])]
-        if finished:
-            operations = self.operations([run for run, _ in finished])
-            seconds = sum(seconds for _, seconds in finished)
+        trained = [
+            (operations, seconds)
+            for run, seconds in finished
+            if not self._chosen_seconds(run) and (operations := self.operations([run]))
+        ]
+        if trained:
+            operations, seconds = map(sum, zip(*trained, strict=True))
             return Speed(
                 0.0,
-                max(operations, 1.0) / max(seconds, 1e-9),
-                f"{len(finished)} finished cell{'s' * (len(finished) > 1)}",
+                operations / max(seconds, 1e-9),
+                f"{len(trained)} finished cell{'s' * (len(trained) > 1)}",
             )
         if self._measured is None:
             self._measured = self._measure()

@@ -322,7 +322,7 @@ def test_runs_of_a_number_of_minutes_take_these_minutes():
         float, lambda: Speed(1.0, 10.0, "a guess"), {"two minutes": 120.0}.get
     )
     assert estimate.seconds(["20", "two minutes"]) == 2 + 2 + 120
-    finished = [("two minutes", 150.0), ("10", 4.0)]
+    finished = [("two minutes", 150.0), ("10", 4.0), ("0", 30.0)]  # Nothing trained.
     assert estimate.seconds(["20", "two minutes"], finished) == 8 + 120
     minutes = override(Config(), {"minutes": 1.5})
     cell = Cell("c", (Point("linear", "ours", 1),))
