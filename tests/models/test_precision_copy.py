@@ -11,7 +11,7 @@ from simclr_tf.training.assembly import build_encoder
 
 NETWORKS = {
     "resnet10": {"width_multiplier": 0.0625, "stem": "small", "se_ratio": 0.25},
-    "vit_tiny": {"width": 24, "depth": 2, "heads": 2, "patch_size": 4},
+    "vit_tiny": {"patch_size": 8},
 }
 
 
