@@ -5,10 +5,6 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import tensorflow as tf
-
-from tests.quick_tracing import without_grappler
-
 NUM_DEVICES = 4
 # Files of more than 15 seconds, the longest first.
 LONGEST = """
@@ -24,11 +20,21 @@ LONGEST = """
     objectives/test_clustering_objectives studies/test_study_cells
 """.split()
 
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0],
-    [tf.config.LogicalDeviceConfiguration()] * NUM_DEVICES,
-)
-without_grappler()
+
+def pytest_sessionstart(session):
+    """Prepare TensorFlow, except where tests are only handed out to other processes."""
+    if session.config.getoption("dist", "no") != "no":
+        return
+    import tensorflow as tf
+
+    from tests.quick_tracing import without_grappler
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * NUM_DEVICES,
+    )
+    without_grappler()
+    gc.disable()  # While the tests are imported.
 
 
 def pytest_collection_modifyitems(items):
@@ -42,5 +48,6 @@ def _name(path):
 
 
 def pytest_collection_finish():
-    """What has been imported stays: collecting garbage need not look there again."""
-    gc.freeze()
+    from tests.quick_tracing import collect_garbage_rarely
+
+    collect_garbage_rarely()

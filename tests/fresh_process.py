@@ -17,6 +17,8 @@ import sys
 import tempfile
 from multiprocessing import forkserver
 
+from tests.quick_tracing import collect_garbage_rarely
+
 _PRELOADED = [
     "tensorflow",
     "simclr_tf.evaluation",
@@ -112,6 +114,7 @@ def _run(arguments, cwd, environment, outputs):
         os.dup2(
             os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), descriptor
         )
+    collect_garbage_rarely()
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)

@@ -5,6 +5,7 @@ simclr-tf benchmark loss --sizes=1024,4096,32768 --memory
 simclr-tf benchmark memory --precision=float32
 simclr-tf benchmark data_scale --only=folders --sizes=1000,100000
 simclr-tf benchmark probes --clock=processor
+simclr-tf benchmark collectives --encoder=resnet18 --sizes=2,4
 simclr-tf benchmark table --results=benchmark_views.json,benchmark_step.json
 
 Variants of the same work take turns, and ratios compare times of the same round, so
@@ -12,13 +13,15 @@ they are right even if the speed of the machine varies. Close other programs any
 
 Writes a JSON file with every time, the versions and the machine, prints a Markdown
 table, and plots cost against size where sizes are compared. `table` prints the table
-of JSON files written before.
+of JSON files written before. `collectives` measures no time: it counts the messages of
+a step on logical devices, compares them with the formula, and estimates from it the
+steps of 8 to 512 replicas.
 """
 
 import pathlib
 import sys
 
-from simclr_tf.config.benchmark import TABLE, BenchmarkOptions
+from simclr_tf.config.benchmark import COLLECTIVES, TABLE, BenchmarkOptions
 from simclr_tf.tools import command_line
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 
@@ -40,9 +43,16 @@ def run(given):
         _print_table(options.results)
         return
     _set_threads(options.intra_op_threads, options.inter_op_threads)
-    from simclr_tf.commands.benchmark import benchmark_and_report
+    from simclr_tf.commands.benchmark import (
+        benchmark_and_report,
+        collectives_and_report,
+    )
 
     output = pathlib.Path(options.output or f"benchmark_{options.benchmark}.json")
+    if options.benchmark == COLLECTIVES:
+        collectives_and_report(options.config(), output, command=given.command)
+        command_line.done(output)
+        return
     benchmark_and_report(
         options.benchmark,
         options.config(),

@@ -156,8 +156,12 @@ def _turns(orientation):
     return tf.unstack(tf.constant(_TURNS)[orientation - 1])
 
 
+@tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
 def _search_segments(contents):
-    """Go through the first segments of a JPEG file: notes, before any table."""
+    """Go through the first segments of a JPEG file: notes, before any table.
+
+    Traced once in a process, not once for each dataset: most of what decoding traces.
+    """
     size = tf.strings.length(contents)
 
     def is_note(position, _exif, _xmp):

@@ -62,12 +62,12 @@ def end_to_end_cases(config, folder):
 
     def run():
         if not shared:
-            run_config = _run_config(config, config.precision)
-            source = open_training_source(run_config)
+            options = run_config(config, config.precision)
+            source = open_training_source(options)
             shared.update(
-                config_of_run=run_config,
+                config_of_run=options,
                 source=source,
-                model=_model(run_config, source.channels),
+                model=compiled_model(options, source.channels),
             )
         return shared
 
@@ -89,8 +89,8 @@ def _network(config):
     return family_of(config.encoder).describe(config.encoder, config.image_size_pixels)
 
 
-def _run_config(config, precision):
-    """Return the Config of a pretraining with these sizes."""
+def run_config(config, precision):
+    """Return the Config of a pretraining with the sizes of a BenchmarkConfig."""
     return override(
         Config(),
         {
@@ -108,18 +108,21 @@ def _run_config(config, precision):
     )
 
 
-def _model(run_config, channels=3):
-    model = assembly.build_model(run_config, run_config.data.image_shape(channels))
+def compiled_model(options, channels=3, synchronized=False):
+    """Build the model of a Config with its optimizer, in the strategy's scope."""
+    model = assembly.build_model(
+        options, options.data.image_shape(channels), synchronized=synchronized
+    )
     model.compile(
         optimizer=assembly.build_optimizer(
-            run_config, model, warmup_steps=10, total_steps=1_000_000
+            options, model, warmup_steps=10, total_steps=1_000_000
         )
     )
     return model
 
 
 def _step(config, precision, fused=True):
-    model = _model(_run_config(config, precision))
+    model = compiled_model(run_config(config, precision))
     if not fused:
         unfuse_batch_norm(model)
     shape = (config.batch_size, config.image_size_pixels)

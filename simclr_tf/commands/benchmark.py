@@ -1,9 +1,18 @@
 """One benchmark, from its options to a JSON file, a table and a plot."""
 
+import dataclasses
+import json
+
 from simclr_tf.benchmarks import run_benchmark, write_record
+from simclr_tf.benchmarks.message_counts import (
+    count_step,
+    expected_steps,
+    model_on_replicas,
+)
+from simclr_tf.config.benchmark import COLLECTIVES
 from simclr_tf.errors import WorkdirError
-from simclr_tf.files import require_writable
-from simclr_tf.report.benchmark_report import benchmark_markdown
+from simclr_tf.files import require_writable, write_atomically
+from simclr_tf.report.benchmark_report import benchmark_markdown, collectives_markdown
 from simclr_tf.report.result_figures import compares_sizes, cost_figure
 
 
@@ -39,3 +48,40 @@ def benchmark_and_report(
         cost_figure(record).save(picture)
         say(f"Plotted in {picture}")
     return record
+
+
+def collectives_and_report(config, output, *, command=None, say=print):
+    """Count the messages of a step, estimate the steps of many replicas, print both.
+
+    Args:
+      config: BenchmarkConfig.
+      output: path of the JSON file.
+      command: str, kept in the file.
+      say: function that prints a line (str).
+
+    Returns:
+      list of `simclr_tf.benchmarks.message_counts.Counted`.
+
+    Raises:
+      SimCLRError: replicas that do not divide the batch, or cannot be had here.
+    """
+    require_writable(output.parent)
+    # The largest first: logical devices cannot be added later.
+    sizes = sorted(config.sizes_of(COLLECTIVES), reverse=True)
+    counted = []
+    for replicas in sizes:
+        say(f"collectives: a step of {replicas} replicas")
+        model = model_on_replicas(config, replicas)
+        counted.insert(0, count_step(model, config.batch_size))
+    steps = expected_steps(config, model)
+    say(f"\n{collectives_markdown(counted, steps)}\n")
+    content = {
+        "schema": "simclr_tf.collectives",
+        "schema_version": 1,
+        "command": command,
+        "settings": dataclasses.asdict(config),
+        "counted": [dataclasses.asdict(one) for one in counted],
+        "expected_steps": [dataclasses.asdict(step) for _, step in steps],
+    }
+    write_atomically(output, json.dumps(content, indent=1) + "\n")
+    return counted

@@ -15,6 +15,7 @@ from simclr_tf.config.schema import (
     part_of,
     require_at_least_one,
     require_not_negative,
+    require_positive,
 )
 from simclr_tf.errors import require
 
@@ -28,8 +29,10 @@ BENCHMARKS = {
     "data_scale": "cost of reading an image, from small sets to large ones",
     "probes": "probes of frozen features, compared with scikit-learn",
 }
+COLLECTIVES = "collectives"  # Counts instead of measuring.
 TABLE = "table"  # Only prints earlier results.
 _DEFAULT_SIZES = {
+    COLLECTIVES: {"": (2, 4, 8)},
     "loss": {"": (256, 1024, 4096)},
     "probes": {"": (10_000,)},
     "data_scale": {
@@ -64,8 +67,8 @@ class BenchmarkConfig(Section):
     sizes: tuple[int, ...] | None = option(
         None,
         "Sizes, with commas between: the batches G of loss, the numbers of "
-        "images of data_scale, the training rows of probes; each benchmark's own if "
-        "unset.",
+        "images of data_scale, the training rows of probes, the replicas of "
+        "collectives; each benchmark's own if unset.",
         common=True,
     )
     batch_size: int = option(256, "Images a batch.")
@@ -115,7 +118,21 @@ class BenchmarkConfig(Section):
         1024, "Anchors per block of the streamed loss.", flag="objective.chunk_size"
     )
 
+    link_gigabits_per_second: float = option(
+        100.0, "Speed of a replica's link in each direction, for collectives."
+    )
+    latency_microseconds: float = option(
+        10.0, "Time of one hop between two replicas, for collectives."
+    )
+    replica_images_per_second: float = option(
+        1000.0, "Training images a second of one replica alone, for collectives."
+    )
+
     def check(self):
+        require_positive(
+            link_gigabits_per_second=self.link_gigabits_per_second,
+            replica_images_per_second=self.replica_images_per_second,
+        )
         require_at_least_one(
             rounds=self.rounds,
             batch_size=self.batch_size,
@@ -126,7 +143,10 @@ class BenchmarkConfig(Section):
             out_features=self.out_features,
             chunk_size=self.chunk_size,
         )
-        require_not_negative(warmup_rounds=self.warmup_rounds)
+        require_not_negative(
+            warmup_rounds=self.warmup_rounds,
+            latency_microseconds=self.latency_microseconds,
+        )
         require(
             all(size >= 2 for size in self.sizes or ()),
             "`sizes` must be >= 2.",
@@ -152,9 +172,10 @@ class BenchmarkOptions(BenchmarkConfig):
         None,
         "What to measure; may be given as the first argument without --benchmark=. "
         + "; ".join(f"{name}: {line}" for name, line in BENCHMARKS.items())
-        + f"; {TABLE}: measure nothing, print the table of --results.",
-        choices=(*BENCHMARKS, TABLE),
-        required=f"{', '.join(BENCHMARKS)} or {TABLE}",
+        + f"; {COLLECTIVES}: what replicas send each other in a step, counted and "
+        f"expected; {TABLE}: measure nothing, print the table of --results.",
+        choices=(*BENCHMARKS, COLLECTIVES, TABLE),
+        required=f"{', '.join(BENCHMARKS)}, {COLLECTIVES} or {TABLE}",
         common=True,
     )
     output: str | None = option(

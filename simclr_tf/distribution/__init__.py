@@ -19,6 +19,17 @@ from simclr_tf.distribution.collectives import (
 from simclr_tf.distribution.inputs import distribute_batches, require_divisible
 from simclr_tf.distribution.local_copies import local_copies
 from simclr_tf.distribution.lost_peers import named_lost_peers
+from simclr_tf.distribution.messages import (
+    ExpectedStep,
+    Link,
+    Message,
+    StepSizes,
+    expected_step,
+    model_messages,
+    moments_message,
+    pair_messages,
+    queue_message,
+)
 from simclr_tf.distribution.moments import moments_over_replicas
 from simclr_tf.distribution.strategies import (
     belongs_to_scope,
@@ -29,6 +40,14 @@ from simclr_tf.distribution.strategies import (
 )
 
 __all__ = [
+    "ExpectedStep",
+    "Link",
+    "Message",
+    "StepSizes",
+    "expected_step",
+    "model_messages",
+    "pair_messages",
+    "queue_message",
     "SAME_ON_ALL_REPLICAS",
     "assign_on_replicas",
     "belongs_to_scope",
@@ -42,6 +61,7 @@ __all__ = [
     "largest_over_workers",
     "local_copies",
     "make_strategy",
+    "moments_message",
     "moments_over_replicas",
     "named_lost_peers",
     "num_replicas",

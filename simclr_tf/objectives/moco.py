@@ -18,7 +18,7 @@ from simclr_tf.objectives.objective import (
     Memory,
     Objective,
 )
-from simclr_tf.objectives.queue import enqueue, random_unit_rows
+from simclr_tf.objectives.queue import averaged_messages, enqueue, random_unit_rows
 
 distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
@@ -165,6 +165,15 @@ class MoCo(Objective):
         queue = 4 * self.directions * self.options.queue_length * width
         logits = 4 * self.directions * rows * (global_batch_size // replicas)
         return Memory(queue + logits, "keys in the queue and logits a step")
+
+    def messages(self, global_batch_size, replicas, norm_channels):
+        width, groups = self.setting.num_projections, self.options.batch_norm_groups
+        of_a_direction = [
+            *averaged_messages(norm_channels, replicas, groups),
+            distribution.queue_message(global_batch_size, width),
+        ]
+        spread = distribution.moments_message(width, "figures", replicas)
+        return [*self.directions * of_a_direction, spread]
 
 
 def figures_of_directions(directions):

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 
 from simclr_tf.config.schema import GuestOptions, option, require_positive
 from simclr_tf.lazy import module
-from simclr_tf.objectives.nt_xent import contrastive_figures, logits_memory
+from simclr_tf.objectives.nt_xent import (
+    contrastive_figures,
+    logits_memory,
+    messages_of_pairs,
+)
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Objective
 
 losses = module("simclr_tf.losses")
@@ -46,3 +50,7 @@ class NTLogistic(Objective):
 
     def memory(self, global_batch_size, replicas=1):
         return logits_memory(global_batch_size, replicas, streams=False)
+
+    def messages(self, global_batch_size, replicas, norm_channels):
+        width = self.setting.num_projections
+        return messages_of_pairs(global_batch_size, replicas, width, streams=False)

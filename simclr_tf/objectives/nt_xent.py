@@ -12,7 +12,7 @@ from simclr_tf.config.schema import (
 from simclr_tf.errors import require
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Memory, Objective
-from simclr_tf.objectives.queue import enqueue, random_unit_rows
+from simclr_tf.objectives.queue import averaged_messages, enqueue, random_unit_rows
 
 distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
@@ -151,6 +151,17 @@ class NTXent(Objective):
         queue = 4 * self.options.memory_size * width
         return Memory(logits + queue, "logits a step and keys in the memory")
 
+    def messages(self, global_batch_size, replicas, norm_channels):
+        width = self.setting.num_projections
+        if not self.options.memory_size:
+            chunk_size = self.options.chunk_size
+            return messages_of_pairs(global_batch_size, replicas, width, chunk_size)
+        return [
+            *messages_of_pairs(global_batch_size, replicas, width, streams=False),
+            *averaged_messages(norm_channels, replicas),
+            distribution.queue_message(global_batch_size, width),
+        ]
+
 
 def contrastive_figures(loss, candidates):
     """Compute what `Objective.loss` returns for a loss over candidates.
@@ -214,4 +225,24 @@ def logits_memory(global_batch_size, replicas=1, chunk_size=None, streams=True):
         return Memory(4 * anchors * candidates, "logits a step")
     return Memory(
         4 * rows * candidates, f"logits at a time: {rows:,} of {anchors:,} anchors"
+    )
+
+
+def messages_of_pairs(
+    global_batch_size, replicas, num_projections, chunk_size=None, streams=True
+):
+    """List the messages of a loss that compares all anchors with all candidates.
+
+    Args:
+      global_batch_size, replicas, chunk_size, streams: as for `logits_memory`.
+      num_projections: int, D.
+
+    Returns:
+      list of `simclr_tf.distribution.Message`.
+    """
+    candidates = 2 * global_batch_size
+    rows = losses.block_rows(candidates // replicas, candidates, chunk_size)
+    dense = rows is None or not streams
+    return list(
+        distribution.pair_messages(global_batch_size, num_projections, dense=dense)
     )

@@ -308,6 +308,18 @@ class Objective:
         """
         return Memory(0, "the objective")
 
+    def messages(self, global_batch_size, replicas, norm_channels):
+        """List what replicas send each other in a step for the loss and the state.
+
+        Args:
+          global_batch_size, replicas: int.
+          norm_channels: tuple of int, channels of each batch norm of encoder and head.
+
+        Returns:
+          list of `simclr_tf.distribution.Message`; None if they are not stated.
+        """
+        return None
+
 
 @functools.cache
 def _as_layer(cls):

@@ -41,3 +41,20 @@ def enqueue(queue, vectors):
     """
     newest = distribution.gather_across_replicas(candidates.unit_rows(vectors))
     return tf.concat([newest, queue], axis=0)[: queue.shape[0]]
+
+
+def averaged_messages(norm_channels, replicas, groups=1):
+    """List the messages of one pass through averaged networks: no gradient, no weights.
+
+    Args:
+      norm_channels: tuple of int, channels of each batch norm.
+      replicas: int.
+      groups: int, of split batch norm.
+
+    Returns:
+      list of `simclr_tf.distribution.Message`.
+    """
+    return [
+        distribution.moments_message(channels * groups, "state", replicas)
+        for channels in norm_channels
+    ]

@@ -39,6 +39,64 @@ def benchmark_markdown(records):
         ) from error
 
 
+def collectives_markdown(counted, steps):
+    """Write what was counted, and what is expected of many replicas.
+
+    Args:
+      counted: list of `simclr_tf.benchmarks.message_counts.Counted`.
+      steps: list of (messages, ExpectedStep).
+
+    Returns:
+      str, Markdown: two tables.
+    """
+    rows = [
+        [
+            one.replicas,
+            len(one.counted),
+            f"{sum(one.counted):,}",
+            len(one.expected),
+            f"{sum(one.expected):,}",
+            "yes" if one.agrees else "no",
+        ]
+        for one in counted
+    ]
+    header = ["replicas", "counted", "bytes", "formula", "bytes", "all sizes equal"]
+    terms = list(dict.fromkeys(m.term for messages, _ in steps for m in messages))
+    expected = [
+        [
+            f"{step.global_batch_size:,}",
+            step.replicas,
+            len(messages),
+            *(
+                f"{sum(m.bytes for m in messages if m.term == term) / 2**20:.2f}"
+                for term in terms
+            ),
+            f"{step.compute_seconds * 1e3:,.0f}",
+            *(f"{step.term_seconds[term] * 1e3:.1f}" for term in terms),
+            f"{step.efficiency:.0%}",
+            step.longest_term,
+        ]
+        for messages, step in steps
+    ]
+    columns = [
+        "batch",
+        "replicas",
+        "messages",
+        *(f"{term}, MiB" for term in terms),
+        "computing, ms",
+        *(f"{term}, ms" for term in terms),
+        "efficiency",
+        "longest",
+    ]
+    align = "r" * (len(columns) - 1) + "l"
+    return "\n\n".join(
+        [
+            markdown_table(header, rows, "rrrrrl"),
+            markdown_table(columns, expected, align),
+        ]
+    )
+
+
 def _table(rows):
     """Write the table of (Record, Row)s, with the lines about the machines."""
     with_memory = any(row.peak_bytes is not None for _, row in rows)

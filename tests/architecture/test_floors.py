@@ -44,6 +44,11 @@ FLOORS = {
     "simclr_tf": 0,
 }
 FILES = sorted([*(ROOT / "simclr_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
+ROOMS = {
+    str(room.relative_to(ROOT)): [path for path in FILES if path.parent == room]
+    for room in sorted({path.parent for path in FILES})
+}
+EVERY_ROOM = pytest.mark.parametrize("paths", ROOMS.values(), ids=ROOMS)
 # They run in processes of their own, without this package.
 PROGRAMS = sorted((ROOT / "simclr_tf").glob("*/programs/*.py"))
 INSTANT = sorted(
@@ -174,10 +179,11 @@ def is_program(value):
     return len(tree.body) > 1 and any(isinstance(n, imports) for n in ast.walk(tree))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_programs_for_other_processes_are_files_and_not_strings(path):
-    text = path.read_text(encoding="utf-8")
-    assert [f"{path}:{line}" for line in programs_in_strings(text)] == []
+@EVERY_ROOM
+def test_programs_for_other_processes_are_files_and_not_strings(paths):
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        assert [f"{path}:{line}" for line in programs_in_strings(text)] == []
 
 
 @pytest.mark.parametrize(
@@ -238,17 +244,18 @@ def test_the_floor_check_sees_an_upward_import(tmp_path, monkeypatch):
     assert len(list(upward_imports(bad))) == 1
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_keras_and_flags_come_from_one_place(path):
-    module = module_name(path)
-    for imported, line in imports_of(path):
-        root = imported.split(".")[0]
-        if root in ("keras", "tf_keras") and path not in PROGRAMS:
-            assert module == "simclr_tf._keras", f"{path}:{line}"
-        if imported.startswith("absl") and "flags" in path.read_text():
-            assert module.startswith("simclr_tf.tools"), f"{path}:{line}"
-    if module != "simclr_tf._keras":
-        assert "tf.keras" not in path.read_text(encoding="utf-8")
+@EVERY_ROOM
+def test_keras_and_flags_come_from_one_place(paths):
+    for path in paths:
+        module = module_name(path)
+        for imported, line in imports_of(path):
+            root = imported.split(".")[0]
+            if root in ("keras", "tf_keras") and path not in PROGRAMS:
+                assert module == "simclr_tf._keras", f"{path}:{line}"
+            if imported.startswith("absl") and "flags" in path.read_text():
+                assert module.startswith("simclr_tf.tools"), f"{path}:{line}"
+        if module != "simclr_tf._keras":
+            assert "tf.keras" not in path.read_text(encoding="utf-8"), path
 
 
 @pytest.mark.parametrize("name", INSTANT)
@@ -263,14 +270,15 @@ def test_the_ground_floor_does_not_import_tensorflow_or_numpy(name):
     assert not {"tensorflow", "numpy", "tf_keras"} & set(imported)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_asserts_bare_excepts_or_shapeless_names(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        assert not isinstance(node, ast.Assert), f"{path}:{node.lineno} assert"
-        if isinstance(node, ast.ExceptHandler):
-            assert node.type is not None, f"{path}:{node.lineno} bare except"
-    assert path.stem not in {"utils", "common", "helpers", "base", "misc"}
+@EVERY_ROOM
+def test_no_asserts_bare_excepts_or_shapeless_names(paths):
+    for path in paths:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            assert not isinstance(node, ast.Assert), f"{path}:{node.lineno} assert"
+            if isinstance(node, ast.ExceptHandler):
+                assert node.type is not None, f"{path}:{node.lineno} bare except"
+        assert path.stem not in {"utils", "common", "helpers", "base", "misc"}
 
 
 def homes_of_names(names_of):
@@ -337,15 +345,18 @@ def test_a_shared_name_outside_the_rule_is_found():
     assert may_share_a_name([rooms / "config/data.py", rooms / "data/__init__.py"])
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_docstrings_of_functions_begin_with_a_verb(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.FunctionDef):
-            continue
-        decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
-        first = (ast.get_docstring(node) or "Do").split()[0]
-        if not any(name.endswith("property") for name in decorators):
-            assert is_an_order(first.rstrip(":;,.")), f"{path}:{node.lineno} {first}"
+@EVERY_ROOM
+def test_docstrings_of_functions_begin_with_a_verb(paths):
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+            first = (ast.get_docstring(node) or "Do").split()[0]
+            if not any(name.endswith("property") for name in decorators):
+                assert is_an_order(first.rstrip(":;,.")), (
+                    f"{path}:{node.lineno} {first}"
+                )
 
 
 def is_an_order(word):
@@ -365,17 +376,19 @@ RIDDLES = re.compile(
 )
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_the_words_are_plain(path):
-    text = " ".join(path.read_text(encoding="utf-8").split())
-    assert RIDDLES.findall(text) == []
+@EVERY_ROOM
+def test_the_words_are_plain(paths):
+    for path in paths:
+        text = " ".join(path.read_text(encoding="utf-8").split())
+        assert RIDDLES.findall(text) == [], path
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_every_module_function_and_class_that_is_public_says_what_it_is(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert ast.get_docstring(tree), f"{path} has no docstring"
-    for node in tree.body:
-        is_definition = isinstance(node, (ast.FunctionDef, ast.ClassDef))
-        if is_definition and not node.name.startswith("_"):
-            assert ast.get_docstring(node), f"{path}:{node.lineno} {node.name}"
+@EVERY_ROOM
+def test_every_module_function_and_class_that_is_public_says_what_it_is(paths):
+    for path in paths:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree), f"{path} has no docstring"
+        for node in tree.body:
+            is_definition = isinstance(node, (ast.FunctionDef, ast.ClassDef))
+            if is_definition and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path}:{node.lineno} {node.name}"

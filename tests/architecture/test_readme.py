@@ -335,7 +335,7 @@ def test_the_notebook_is_valid_and_its_outputs_are_cleared():
 
 
 def test_the_notebook_runs_from_top_to_bottom(tmp_path):
-    settings = {"EPOCHS": 1, "PICTURES": 384}
+    settings = {"EPOCHS": 1, "PICTURES": 128}
     first, *cells = (cell.source for cell in CELLS if cell.cell_type == "code")
     for name, value in settings.items():
         first, found = re.subn(

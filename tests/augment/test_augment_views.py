@@ -141,7 +141,7 @@ def test_xla_and_graph_mode_give_the_eager_views(recipe):
     eager = pair(images, keys, recipe)
     for jit_compile in (False, True):
 
-        @tf.function(jit_compile=jit_compile)
+        @tf.function(jit_compile=jit_compile, autograph=False)  # As in a run.
         def compiled(images, keys):
             return two_views(images, keys, recipe)
 

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.distribution import messages
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import SynchronizedBatchNormalization
 
@@ -107,6 +108,14 @@ def relative_errors(found, expected):
     }
 
 
+@pytest.fixture(params=["few", "many"])
+def few_or_many(request, monkeypatch):
+    """How moments are exchanged: stacked, as up to 8 replicas do, or summed."""
+    if request.param == "many":
+        monkeypatch.setattr(messages, "STACKED_REPLICAS", 1)
+
+
+@pytest.mark.usefixtures("few_or_many")
 @pytest.mark.parametrize("num_replicas", [2, 4])
 @pytest.mark.parametrize("kind", list(SHAPES))
 def test_replicas_equal_one_device_on_the_whole_batch(num_replicas, kind):
@@ -135,6 +144,7 @@ def test_bfloat16_inputs_get_float32_statistics(num_replicas):
     assert max(errors.values()) < 1e-6, errors
 
 
+@pytest.mark.usefixtures("few_or_many")
 def test_a_badly_centred_input_costs_no_digits():
     x, weight = global_batch("images", mean=1000.0)
     exact = x.astype("float64")
@@ -181,6 +191,7 @@ def traced(training, with_gradient, num_replicas=2):
     return layer, run.get_concrete_function(x, weight).graph
 
 
+@pytest.mark.usefixtures("few_or_many")
 @pytest.mark.parametrize("num_replicas", [2, 4])
 def test_a_layer_costs_one_collective_forward_and_one_backward(num_replicas):
     """Less cannot be: mean and variance of all replicas go into every output, and the

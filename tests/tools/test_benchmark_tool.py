@@ -40,7 +40,7 @@ def test_a_benchmark_writes_a_file_whose_table_can_be_printed_again(tmp_path, ca
         (
             [],
             "--benchmark is required: views, step, end_to_end, loss, memory, "
-            "data_scale, probes or table",
+            "data_scale, probes, collectives or table",
         ),
         (["vews"], "Did you mean views?"),
         (["table"], "--results is required"),

@@ -32,6 +32,7 @@ SMALL_RUN = [
     "--encoder=resnet10",
     "--encoder.width_multiplier=0.0625",
     "--batch_size=64",
+    "--compile_views=false",
 ]
 
 

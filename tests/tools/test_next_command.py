@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from simclr_tf.config.evaluate import EvaluateOptions
+from simclr_tf.export import saved_model
 from simclr_tf.tools import command_line
 
 SMALL = (
@@ -46,6 +47,8 @@ def test_a_labelled_folder_leads_from_pretrain_to_evaluate_and_on(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
+    # That check is the claim of test_export_formats and of test_main_job.
+    monkeypatch.setattr(saved_model, "check_in_fresh_process", lambda *args: 0.0)
     pictures(tmp_path / "my pictures", ("a", "b"))
     arguments = ["pretrain", "--data=folder:my pictures", "--workdir=runs/it's mine"]
     assert command_line.main([*arguments, *SMALL]) == 0
