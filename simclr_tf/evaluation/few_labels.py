@@ -11,16 +11,14 @@ import time
 
 import numpy as np
 
-from simclr_tf._keras import keras
 from simclr_tf.config.data import colour_text
-from simclr_tf.config.distill import DistillConfig
 from simclr_tf.config.finetune import METHODS, STUDENT_METHOD
 from simclr_tf.data import evaluation_batches, label_subset, plain_errors
 from simclr_tf.data.class_labels import same_numbering
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError, require, unknown_choice
-from simclr_tf.evaluation.distillation import build_student
 from simclr_tf.evaluation.features import extract_features
+from simclr_tf.evaluation.few_label_stages import Stages, probe_start, self_distilled
 from simclr_tf.evaluation.linear_probe import (
     HELD_OUT_FRACTION,
     held_out_split,
@@ -29,20 +27,15 @@ from simclr_tf.evaluation.linear_probe import (
 from simclr_tf.evaluation.results import Measurement, wilson_interval
 from simclr_tf.evaluation.run_log import LabelRun, RunLog
 from simclr_tf.models import (
-    LOGITS,
     check_endpoint,
     classifier_network,
     fresh_copy,
-    set_weights_by_name,
-    split_classifier,
-    weights_by_name,
 )
 from simclr_tf.models.classifier import check_head_layer
 from simclr_tf.training.classifier_records import ClassifierRecord, names_of_classes
 from simclr_tf.training.classifier_training import ClassifierTraining
 from simclr_tf.training.precision import choose_precision
 from simclr_tf.training.resumable_fit import sha256_of_weights
-from simclr_tf.training.student_training import train_student
 
 FINE_TUNED, FROM_SCRATCH, FROZEN, UNTRAINED_PROBE = METHODS.values()
 SELF_DISTILLED = "self-distilled student"
@@ -165,7 +158,7 @@ class FewLabels:
         for method in methods:
             if method not in METHODS:
                 raise unknown_choice("method", method, METHODS)
-        stages = _Stages(student, folder, folder and self.identity())
+        stages = Stages(student, folder, folder and self.identity())
         if student is not None:
             methods = (*methods, STUDENT_METHOD)
             require_divisible(
@@ -322,16 +315,19 @@ class FewLabels:
             started = time.monotonic()
             length = self._epochs(trained, config, subsets)
             labels = hashlib.sha256(np.asarray(ids, np.int64).tobytes()).hexdigest()
-            cell = {"method": trained, "labels": labels, "epochs": length, "seed": seed}
+            cell = {
+                "method": trained,
+                "labels": labels,
+                "epochs": length,
+                "seed": seed,
+                "batch_size": training.batch_size,
+            }
             folder = stages.folder_of(cell)
             history = self._fit(training, trained, start, ids, seed, folder)
             network, used = training.network, [folder]
             if method == STUDENT_METHOD:
                 started = time.monotonic()
-                own = stages.folder_of(
-                    {**cell, "student": dataclasses.asdict(stages.student)}
-                )
-                result, network = self._distilled(training.network, stages, seed, own)
+                result, network, own = self._student(network, stages, cell, seed)
                 used += [own]
             else:
                 result = self._result(network, history, training.batch_size)
@@ -340,6 +336,24 @@ class FewLabels:
             wall_seconds = round(time.monotonic() - started, 3)
             result |= {"num_train_labels": len(ids), "wall_seconds": wall_seconds}
             yield seed, result, network, [f for f in used if f is not None]
+
+    def _student(self, teacher, stages, cell, seed):
+        """Train and test a student: (results, keras.Model, its TrainingFolder)."""
+        options = stages.student
+        folder = stages.folder_of({**cell, "student": dataclasses.asdict(options)})
+        student, history = self_distilled(
+            options,
+            self.encoder,
+            teacher,
+            self.train,
+            config=self._config,
+            image_size_pixels=self._size,
+            strategy=self._strategy,
+            seed=seed,
+            folder=folder,
+        )
+        batch_size = self._batch_of(options)
+        return self._result(student, history, batch_size, teacher), student, folder
 
     def _fit(self, training, method, start, ids, seed, folder):
         """Train a classifier on the labels `ids`; return its history."""
@@ -350,7 +364,8 @@ class FewLabels:
                     fresh_copy(self.encoder, seed), self.num_classes
                 ).get_weights()
             elif self._starts_from_probe(method):
-                start = self._probe_start(training.network, start, fitted, seed)
+                batches = self._batches(self.train.subset(fitted))
+                start = probe_start(training.network, start, batches, seed)
             return training.run(
                 start,
                 self.train.subset(fitted),
@@ -358,67 +373,6 @@ class FewLabels:
                 held_out=None if held_out is None else self.train.subset(held_out),
                 folder=folder,
             )
-
-    def _probe_start(self, network, start, ids, seed):
-        """Return weights whose linear layer is a probe of the layers before it."""
-        network.set_weights(start)
-        layer = network.get_layer(LOGITS)
-        features, labels, _ = extract_features(
-            keras.Model(network.input, layer.input),
-            self._batches(self.train.subset(ids)),
-        )
-        probe = linear_probe(features, labels, features, labels, seed=seed)
-        kernel = np.zeros(layer.kernel.shape)
-        kernel[:, probe.classes] = probe.weights[:-1]
-        # A class without a label here is the least probable one.
-        bias = np.full(layer.bias.shape, probe.weights[-1].min())
-        bias[probe.classes] = probe.weights[-1]
-        layer.set_weights([kernel, bias])
-        return network.get_weights()
-
-    def _distilled(self, teacher, stages, seed, folder):
-        """Train and test a student of a fine-tuned network.
-
-        Returns:
-          (dict of results, keras.Model).
-        """
-        options = stages.student
-        images = self.train.subset(np.arange(self.train.num_examples))
-        images.without_labels()
-        config = DistillConfig(
-            teacher=FINE_TUNED,
-            data=images.name,
-            image_size_pixels=self._size,
-            batch_size=self._batch_of(options),
-            recipe=self._config.recipe,
-            crop_area_min_fraction=self._config.crop_area_min_fraction,
-            precision=self._config.precision,
-            seed=seed,
-            **options.training(),
-        )
-        student = build_student(config, teacher)
-        if options.start == "encoder":
-            set_weights_by_name(
-                split_classifier(student)[0],
-                weights_by_name(self.encoder),
-                source="The weights of the encoder",
-            )
-        history = train_student(
-            student,
-            teacher,
-            images,
-            config=config,
-            strategy=self._strategy,
-            folder=folder,
-        )
-        logits, _, _ = extract_features(teacher, self._batches(self.test))
-        columns = {"loss": [epoch["loss"] for epoch in history]}
-        columns |= {"step": [epoch["step"] for epoch in history]}
-        settings = {"agreement_percent": None, "num_images": images.num_examples}
-        result = self._result(
-            student, columns, config.batch_size, settings, logits.argmax(axis=1)
-        )
-        return result, student
 
     def _training(self, method, config, subsets):
         """Build one compiled training for all seeds of a cell."""
@@ -445,32 +399,32 @@ class FewLabels:
             base_learning_rate=config.scratch_learning_rate if is_scratch else None,
         )
 
-    def _result(self, network, history, batch_size, settings=None, taught=None):
-        """Test a trained network: the fields of a LabelRun.
+    def _result(self, network, history, batch_size, teacher=None):
+        """Test a trained network, a student beside its teacher: fields of a LabelRun.
 
         Args:
-          network: keras.Model.
+          network, teacher: keras.Model.
           history: dict of lists, the figures of each epoch.
           batch_size: int.
-          settings: dict of further settings.
-          taught: int array, a teacher's predictions for the test images, or None.
         """
         logits, labels, _ = extract_features(network, self._batches(self.test))
         predictions, known = logits.argmax(axis=1), labels >= 0
-        found = {
+        settings = {
             "steps": history["step"][-1],
             "epochs": len(history["step"]),
             "batch_size": batch_size,
             "precision": self._config.precision,
             "final_loss": float(history["loss"][-1]),
-            **(settings or {}),
         }
-        if "accuracy" in history:
+        if teacher is None:
             percent = 100 * history["accuracy"][-1]
-            found["training_accuracy_percent"] = round(percent, 2)
-        if taught is not None:
-            found["agreement_percent"] = round(100 * np.mean(predictions == taught), 4)
-        return _scores(predictions[known], labels[known], found)
+            settings["training_accuracy_percent"] = round(percent, 2)
+        else:
+            taught, _, _ = extract_features(teacher, self._batches(self.test))
+            agreed = np.mean(predictions == taught.argmax(axis=1))
+            settings["agreement_percent"] = round(100 * float(agreed), 4)
+            settings["num_images"] = self.train.num_examples
+        return _scores(predictions[known], labels[known], settings)
 
     def _probed(self, seed, ids, is_untrained):
         """Fit logistic regression on the features of the frozen encoder."""
@@ -506,29 +460,6 @@ class FewLabels:
 
     def _batches(self, source):
         return evaluation_batches(source, self._batch_size, self._size)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Stages:
-    """What the trainings of one call share.
-
-    Attributes:
-      student: SelfDistillation, or None.
-      folder: TrainingFolder around those of all trainings, or None.
-      identity: dict of the protocol, or None without a folder.
-    """
-
-    student: object
-    folder: object
-    identity: dict | None
-
-    def folder_of(self, cell):
-        """Return the TrainingFolder of one training, or None."""
-        if self.folder is None:
-            return None
-        is_teacher = self.student is not None and cell["method"] == "fine_tune"
-        folder = self.folder.of(protocol=self.identity, training=cell)
-        return dataclasses.replace(folder, at_end=is_teacher)
 
 
 def cell_name(measurement):

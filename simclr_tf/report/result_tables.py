@@ -95,8 +95,8 @@ def finetune_table(results):
         Table(header, tuple(rows)),
         Text(
             f"Accuracy in percent on {tested:,} test images of {results.data}; "
-            f"{_spread(results)}; all methods see the same labels."
-            + _not_measured(results)
+            f"{_spread(results)}; all methods see the same labels"
+            f"{_precision(_trainings(results))}." + _not_measured(results)
         ),
     )
 
@@ -138,7 +138,8 @@ def transfer_table(results):
     return (
         Table(("data", "labels", "test", *methods), rows),
         Text(
-            f"Accuracy in percent on the test images; {_spread(results)}. The "
+            f"Accuracy in percent on the test images; {_spread(results)}"
+            f"{_precision(_trainings(results))}. The "
             "untrained encoder and training from scratch start at random weights of "
             "the same network."
         ),
@@ -195,8 +196,20 @@ def distill_markdown(results):
     return f"{markdown_table(header, rows)}\n\n" + prose(
         f"{agreement.num_test:,} test images of {results.data}, in brackets 95 % "
         f"intervals; the student learned from {training['num_images']:,} images of "
-        f"{training['data']} with {training['num_train_labels']:,} labels."
+        f"{training['data']} with {training['num_train_labels']:,} labels"
+        f"{_precision([training])}."
     )
+
+
+def _trainings(results):
+    """Return the settings of all runs of a table, as a list of dicts."""
+    return [run for m in results.measurements for run in m.settings.get("runs", ())]
+
+
+def _precision(trainings):
+    """Name the arithmetic of trainings: `; trained in bfloat16`."""
+    found = sorted({run["precision"] for run in trainings if "precision" in run})
+    return f"; trained in {' and '.join(found)}" if found else ""
 
 
 def _gain(results, protocol):

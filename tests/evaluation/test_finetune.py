@@ -154,6 +154,41 @@ def test_frozen_until_the_features_only_the_linear_layer_moves():
     assert np.any(network.get_layer(LOGITS).kernel)
 
 
+def test_a_classifier_that_starts_from_the_probe_begins_where_the_probe_ends():
+    """Nothing else moves, and the linear layer by nothing: the probe is left."""
+    config = dataclasses.replace(
+        CONFIG,
+        classifier_start="probe",
+        base_learning_rate=1e-30,
+        freeze_until="final_avg_pool",
+    )
+    protocol = a_protocol(config, encoder=an_encoder(3))
+    tuned, probe = protocol.measure(
+        [BUDGET], seeds=(0, 1, 2), methods=["fine_tune", "linear"]
+    )
+    assert tuned.settings["accuracies_percent"] == probe.settings["accuracies_percent"]
+    assert probe.value > 50
+    with pytest.raises(DataError, match="enough images to hold some out"):
+        protocol.measure([LabelBudget(per_class=1)], methods=["fine_tune"])
+
+
+def test_few_labels_are_trained_on_for_the_fewest_steps():
+    config = dataclasses.replace(CONFIG, epochs=2, min_steps=5)
+    found = a_protocol(config).measure([BUDGET], methods=["fine_tune"])
+    (run,) = found[0].settings["runs"]
+    assert (run["steps"], run["epochs"]) == (5, 5)  # 12 images, batches of 8.
+
+
+def test_earlier_logs_are_of_the_defaults_of_the_options_that_came_later():
+    """Those of version 0.1.0, in whose logs the later ones are missing."""
+    assert set(FineTuneConfig().identity()) == set(
+        "epochs batch_size optimizer base_learning_rate scaling warmup_fraction "
+        "weight_decay momentum layer_decay freeze_until head_layer recipe "
+        "crop_area_min_fraction early_stopping_epochs held_out_fraction scratch_epochs "
+        "scratch_learning_rate".split()
+    )
+
+
 def test_early_stopping_holds_out_part_of_the_budget_and_counts_it():
     config = dataclasses.replace(
         CONFIG, epochs=40, early_stopping_epochs=1, held_out_fraction=0.25
@@ -185,6 +220,8 @@ def test_a_training_that_diverges_says_so(epochs, rate):
 
 
 def test_refusals():
+    with pytest.raises(ConfigError, match="give one of them"):
+        dataclasses.replace(CONFIG, average_decay=0.9, early_stopping_epochs=1)
     with pytest.raises(ConfigError, match="Unknown `method`"):
         a_protocol().measure([BUDGET], methods=["zero_shot"])
     with pytest.raises(DataError, match="too few to hold some out"):

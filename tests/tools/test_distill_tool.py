@@ -1,6 +1,8 @@
 """`simclr-tf distill` from a teacher's file to the student's folder, and mistakes."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from simclr_tf.training.classifier_records import (
     add_record,
     classifier_record,
 )
+from simclr_tf.training.step_clock import StepClock
 
 CLASSES, SIZE = 3, 8
 NAMES = ("cat", "dog", "owl")
@@ -156,6 +159,39 @@ def test_images_without_labels_are_enough_and_a_student_can_teach(home, tmp_path
     taught = read_results(first / "distill.json").find("student", "classify")
     assert found.find("teacher", "classify").value == taught.value
     assert found.find("student", "classify").num_train_labels == 0
+
+
+def test_sigterm_saves_the_student_and_the_same_command_continues(
+    home, tmp_path, monkeypatch, capsys
+):
+    output, count = tmp_path / "student", StepClock.on_train_batch_end
+
+    def counted(clock, batch, logs=None):
+        count(clock, batch, logs)
+        if clock.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    command = arguments(home, output, precision="bfloat16")
+    with monkeypatch.context() as patch:
+        patch.setattr(StepClock, "on_train_batch_end", counted)
+        assert distill.main(command) == 143
+    assert not output.exists()
+    saved = tmp_path / "student_checkpoints" / "step-00000002"
+    assert f"saved it in {saved}; the same command" in capsys.readouterr().err
+
+    assert distill.main([*command, "--temperature=2"]) == 2
+    error = capsys.readouterr().err
+    assert "of another training: temperature (there 1.0, now 2.0)" in error
+
+    auto = arguments(home, output, precision="auto")  # It keeps the precision.
+    assert distill.main(auto) == 0
+    assert f"Continuing  from step 2 of 5 ({saved})" in capsys.readouterr().out
+    assert not saved.parent.exists()
+    assert classifier_record(output / "student.keras").precision == "bfloat16"
+    layers = load_classifier(output).layers
+    assert {layer.compute_dtype for layer in layers} == {"float32"}
+    text = (output / "distill.md").read_text()
+    assert "in bfloat16" in text
 
 
 def nowhere(home):

@@ -225,7 +225,7 @@ def test_the_recipe_of_simclr_v2_is_one_command_that_continues_at_every_stage(
         raise Interrupted("Stopped before the student.", 15)
 
     with monkeypatch.context() as patch:
-        patch.setattr(few_labels, "train_student", stop)
+        patch.setattr(few_labels, "self_distilled", stop)
         assert command_line.main(arguments) == 143
     assert "Precision   bfloat16: as requested" in capsys.readouterr().out
     (teacher,) = (tmp_path / "finetune_checkpoints").iterdir()

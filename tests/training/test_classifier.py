@@ -107,6 +107,29 @@ def test_as_many_optimizers_as_groups_are_needed():
         model.train_step(a_batch())
 
 
+def test_averages_are_those_of_the_weights_after_each_step():
+    network = a_network()
+    network.layers[1].trainable = False
+    start = [value.astype("float64") for value in network.get_weights()]
+    model = a_classifier(network, average_decay=0.15)
+    averages = start
+    for step in range(1, 4):
+        model.train_step(a_batch(seed=step))
+        decay = min(0.15, (1 + step) / (10 + step))
+        averages = [
+            decay * average + (1 - decay) * weight
+            for average, weight in zip(averages, network.get_weights(), strict=True)
+        ]
+    assert not np.allclose(averages[-2], start[-2], atol=1e-3)
+    for found, expected in zip(model.result(), averages, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    for found, frozen in zip(model.result()[:2], network.get_weights(), strict=False):
+        np.testing.assert_array_equal(found, frozen)
+    model.start_from(network.get_weights())
+    for found, weight in zip(model.result(), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, weight)
+
+
 def test_fit_learns_and_validates_on_images_as_they_are():
     batch = a_batch(labels=[0, 1, 2, 0, 1, 2, 0, 1])
     batch["images"] = (
@@ -132,12 +155,12 @@ def test_fit_learns_and_validates_on_images_as_they_are():
 def test_replicas_take_the_step_of_one_device(replicas):
     """Labels are missing unevenly: the mean is over the global batch's labels."""
     batch = a_batch(labels=[0, -1, -1, -1, 1, 2, 0, 1])
-    one = a_classifier(a_network(), recipe="evaluate")
+    one = a_classifier(a_network(), recipe="evaluate", average_decay=0.9)
     expected = one.train_step(batch)
     tf.distribute.MirroredStrategy._collective_key_base += 100_000
     strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
     with strategy.scope():
-        several = a_classifier(a_network(), recipe="evaluate")
+        several = a_classifier(a_network(), recipe="evaluate", average_decay=0.9)
     rows = BATCH // replicas
     parts = strategy.experimental_distribute_values_from_function(
         lambda context: {
@@ -158,3 +181,5 @@ def test_replicas_take_the_step_of_one_device(replicas):
         several.network.variables, one.network.variables, strict=True
     ):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-6)
+    for ours, theirs in zip(several.result(), one.result(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)

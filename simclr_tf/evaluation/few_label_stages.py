@@ -1,0 +1,136 @@
+"""The stages before and after a fine-tuning: the probe's weights, and a student."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from simclr_tf._keras import keras
+from simclr_tf.config.distill import DistillConfig
+from simclr_tf.evaluation.distillation import build_student
+from simclr_tf.evaluation.features import extract_features
+from simclr_tf.evaluation.linear_probe import linear_probe
+from simclr_tf.models import (
+    LOGITS,
+    set_weights_by_name,
+    split_classifier,
+    weights_by_name,
+)
+from simclr_tf.training.student_training import train_student
+
+
+@dataclasses.dataclass(frozen=True)
+class Stages:
+    """What the trainings of one call share.
+
+    Attributes:
+      student: SelfDistillation, or None.
+      folder: TrainingFolder around those of all trainings, or None.
+      identity: dict of the protocol, or None without a folder.
+    """
+
+    student: Any
+    folder: Any
+    identity: dict | None
+
+    def folder_of(self, cell):
+        """Return the TrainingFolder of one training, or None.
+
+        Args:
+          cell: dict, JSON: what tells the training from others of the protocol.
+        """
+        if self.folder is None:
+            return None
+        is_teacher = self.student is not None and cell["method"] == "fine_tune"
+        folder = self.folder.of(protocol=self.identity, training=cell)
+        return dataclasses.replace(folder, at_end=is_teacher)
+
+
+def probe_start(network, weights, batches, seed):
+    """Put a linear probe into the last layer of a classifier.
+
+    Args:
+      network: keras.Model of `classifier_network`; it keeps the result.
+      weights: list of arrays, those of the network before.
+      batches: data set of `evaluation_batches`, of labelled images.
+      seed: int, of the images that the probe's penalty is chosen on.
+
+    Returns:
+      list of arrays, as `network.get_weights()`.
+
+    Raises:
+      DataError: too few labels for a probe.
+
+    Source: Kumar et al., Fine-tuning can distort pretrained features (2022).
+    """
+    network.set_weights(weights)
+    layer = network.get_layer(LOGITS)
+    features, labels, _ = extract_features(
+        keras.Model(network.input, layer.input), batches
+    )
+    probe = linear_probe(features, labels, features, labels, seed=seed)
+    kernel = np.zeros(layer.kernel.shape)
+    kernel[:, probe.classes] = probe.weights[:-1]
+    # A class without a label here is the least probable one.
+    bias = np.full(layer.bias.shape, probe.weights[-1].min())
+    bias[probe.classes] = probe.weights[-1]
+    layer.set_weights([kernel, bias])
+    return network.get_weights()
+
+
+def self_distilled(
+    options,
+    encoder,
+    teacher,
+    train,
+    *,
+    config,
+    image_size_pixels,
+    strategy,
+    seed,
+    folder=None,
+):
+    """Train a student of a fine-tuned network on all images, without labels.
+
+    Args:
+      options: SelfDistillation.
+      encoder: keras.Model, pretrained, from which the student starts.
+      teacher: keras.Model of `classifier_network`, in the strategy's scope.
+      train: Source of the training images.
+      config: FineTuneConfig of the fine-tuning, with a chosen precision.
+      image_size_pixels: int or (height, width).
+      strategy: tf.distribute.Strategy.
+      seed: int.
+      folder: TrainingFolder, or None.
+
+    Returns:
+      (keras.Model, dict of lists: steps and losses, one an epoch).
+
+    Source: Chen et al., SimCLRv2 (2020), section 2 (self-distillation).
+    """
+    images = train.subset(np.arange(train.num_examples))
+    images.without_labels()
+    settings = DistillConfig(
+        teacher="the fine-tuned network",
+        data=images.name,
+        image_size_pixels=image_size_pixels,
+        batch_size=min(options.batch_size, images.num_examples),
+        recipe=config.recipe,
+        crop_area_min_fraction=config.crop_area_min_fraction,
+        precision=config.precision,
+        seed=seed,
+        **options.training(),
+    )
+    student = build_student(settings, teacher)
+    if options.start == "encoder":
+        set_weights_by_name(
+            split_classifier(student)[0],
+            weights_by_name(encoder),
+            source="The weights of the encoder",
+        )
+    epochs = train_student(
+        student, teacher, images, config=settings, strategy=strategy, folder=folder
+    )
+    return student, {name: [e[name] for e in epochs] for name in ("step", "loss")}
