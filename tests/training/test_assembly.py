@@ -151,7 +151,11 @@ def test_every_preset_takes_a_step(name):
             "data.image_size_pixels": 32,
             "compile_views": False,
             # Groups of two images.
-            **({"objective.batch_norm_groups": 2} if "moco" in name else {}),
+            **(
+                {"objective.batch_norm_groups": 2}
+                if hasattr(preset.objective, "batch_norm_groups")
+                else {}
+            ),
         },
     )
     model = assembly.build_model(
