@@ -13,13 +13,11 @@ from simclr_tf.studies import (
     batch_and_epochs,
     colour_strength,
     encoder_size,
-    every_objective,
     head_information,
     label_fraction,
     loss_functions,
     optimizer,
     projection_head,
-    small_batches,
     temperature,
 )
 from simclr_tf.studies.study import (
@@ -48,8 +46,6 @@ STUDIES = {
         encoder_size,
         label_fraction,
         optimizer,
-        every_objective,
-        small_batches,
     )
 }
 
