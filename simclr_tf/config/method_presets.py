@@ -264,11 +264,11 @@ IMAGENET = {
 }
 
 
-_WIDE_HEAD = {"projection_head.num_layers": 3, "projection_head.out_features": 512}
+_WIDE_HEAD: dict[str, Any] = {"projection_head.num_layers": 3, "projection_head.out_features": 512}
 # Objective -> options on small images with the narrow network of the presets for two
 # CPU cores, where an objective's own defaults (its paper's, for ImageNet) do not fit.
 # Chosen by runs of 12 epochs on Freedoom-12, on training images that were held out.
-SMALL_IMAGES = {
+SMALL_IMAGES: dict[str, dict[str, Any]] = {
     "nt_logistic": {"objective.temperature": 0.5, "objective.semi_hard": True},
     "margin_triplet": {"objective.semi_hard": True},
     "dcl": {"objective.temperature": 0.2},
