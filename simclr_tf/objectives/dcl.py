@@ -72,9 +72,9 @@ class DCL(Objective):
         return losses.dcl_from_logits(candidates)
 
     def diagnose(self, figures, global_batch_size):
-        stuck = math.log(2 * global_batch_size - 2)
+        negatives = 2 * global_batch_size - 2
         return diagnose_stuck_loss(
-            stuck, "ln(2 * batch - 2)", figures, global_batch_size
+            math.log(negatives), "ln(2 * batch - 2)", figures, negatives + 1
         )
 
     def memory(self, global_batch_size, replicas=1):

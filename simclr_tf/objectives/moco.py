@@ -11,7 +11,7 @@ from simclr_tf.config.schema import (
     require_positive,
 )
 from simclr_tf.lazy import module, tf
-from simclr_tf.objectives.nt_xent import STUCK_TOLERANCE
+from simclr_tf.objectives.nt_xent import diagnose_stuck_loss
 from simclr_tf.objectives.objective import (
     CONTRASTIVE_FIGURES,
     Figure,
@@ -146,17 +146,15 @@ class MoCo(Objective):
         )
 
     def diagnose(self, figures, global_batch_size):
-        length = self.options.queue_length
-        stuck, loss = math.log(1 + length), figures.get("contrastive_loss", 0.0)
-        if abs(loss - stuck) < STUCK_TOLERANCE * stuck:
-            yield (
-                "stuck",
-                f"The loss is stuck at {loss:.3f}: ln(1 + queue_length) = {stuck:.3f} "
-                "is what equal projections give, so nothing is being learned. Try a "
-                "lower --objective.target_momentum (small data sets: 0.99), a shorter "
-                "--objective.queue_length, or another "
-                "--base_learning_rate.",
-            )
+        candidates = 1 + self.options.queue_length
+        yield from diagnose_stuck_loss(
+            math.log(candidates),
+            "ln(1 + queue_length)",
+            figures,
+            candidates,
+            "Try a lower --objective.target_momentum (small data sets: 0.99), a "
+            "shorter --objective.queue_length, or another --base_learning_rate.",
+        )
         yield from diagnose_keys(figures, "target_momentum")
 
     def memory(self, global_batch_size, replicas=1):

@@ -11,7 +11,7 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.moco import figures_of_directions
-from simclr_tf.objectives.nt_xent import STUCK_TOLERANCE
+from simclr_tf.objectives.nt_xent import diagnose_stuck_loss
 from simclr_tf.objectives.objective import (
     CONTRASTIVE_FIGURES,
     Figure,
@@ -126,14 +126,13 @@ class NNCLR(Objective):
         distribution.assign_on_replicas([self.queue], [queue])
 
     def diagnose(self, figures, global_batch_size):
-        stuck, loss = math.log(global_batch_size), figures.get("contrastive_loss", 0.0)
-        if abs(loss - stuck) < STUCK_TOLERANCE * stuck:
-            yield (
-                "stuck",
-                f"The loss is stuck at {loss:.3f}: ln(batch_size) = {stuck:.3f} is "
-                "what equal predictions give, so nothing is being learned. Try another "
-                "--base_learning_rate, or a lower --objective.temperature.",
-            )
+        yield from diagnose_stuck_loss(
+            math.log(global_batch_size),
+            "ln(batch_size)",
+            figures,
+            global_batch_size,
+            "Try another --base_learning_rate, or a lower --objective.temperature.",
+        )
         if figures.get("neighbours_in_use", 1.0) < FEW:
             yield (
                 "few neighbours",

@@ -20,6 +20,10 @@ metrics = module("simclr_tf.metrics")
 models = module("simclr_tf.models")
 
 STUCK_TOLERANCE = 0.02  # Of ln(2G - 1).
+WAY_OUT = (
+    "Try a smaller or larger --base_learning_rate, a longer "
+    "--optimizer.warmup_epochs, or weaker augmentation."
+)
 
 
 @dataclass(frozen=True)
@@ -138,9 +142,9 @@ class NTXent(Objective):
 
     def diagnose(self, figures, global_batch_size):
         remembered = self.options.memory_size or 0
-        stuck = math.log(2 * global_batch_size - 1 + remembered)
+        candidates = 2 * global_batch_size - 1 + remembered
         formula = f"ln(2 * batch - 1{' + memory_size' if remembered else ''})"
-        return diagnose_stuck_loss(stuck, formula, figures, global_batch_size)
+        return diagnose_stuck_loss(math.log(candidates), formula, figures, candidates)
 
     def memory(self, global_batch_size, replicas=1):
         if not self.options.memory_size:
@@ -180,19 +184,23 @@ def contrastive_figures(loss, candidates):
     }
 
 
-def diagnose_stuck_loss(value, formula, figures, global_batch_size):
+def diagnose_stuck_loss(value, formula, figures, candidates, way_out=WAY_OUT):
     """Diagnose a contrastive loss that stays at the value of equal projections.
+
+    A loss that falls passes that value on its way; the accuracy of guesses
+    distinguishes the two.
 
     Args:
       value: float, the loss of equal projections.
-      formula: str, how it follows from the batch.
+      formula: str, how it follows from the options.
       figures: dict of figure name to float, with `CONTRASTIVE_FIGURES`.
-      global_batch_size: int.
+      candidates: int, among which a view is found.
+      way_out: str, what to try.
 
     Yields:
       (name, sentence), see `Objective.diagnose`, or nothing.
     """
-    chance = min(10 / (2 * global_batch_size - 1), 0.5)
+    chance = min(10 / candidates, 0.5)
     loss = figures.get("contrastive_loss")
     accuracy = figures.get("contrastive_accuracy", 0.0)
     if loss is None or accuracy >= chance:
@@ -201,9 +209,7 @@ def diagnose_stuck_loss(value, formula, figures, global_batch_size):
         yield (
             "stuck",
             f"The loss is stuck at {loss:.3f}: {formula} = {value:.3f} is "
-            "what equal projections give, so nothing is being learned. Try a "
-            "smaller or larger --base_learning_rate, a longer "
-            "--optimizer.warmup_epochs, or weaker augmentation.",
+            f"what equal projections give, so nothing is being learned. {way_out}",
         )
 
 

@@ -82,12 +82,15 @@ class SupCon(Objective):
                 "No image of a batch shares its label with another, so sup_con learns "
                 "what nt_xent does. Use labelled images, or a larger --batch_size.",
             )
-        yield from diagnose_stuck_loss(
-            math.log(2 * global_batch_size - 1),
-            "ln(2 * batch - 1)",
-            {**figures, "contrastive_accuracy": 0.0},
-            global_batch_size,
-        )
+        candidates = 2 * global_batch_size - 1
+        guesses = figures.get("positives", 1.0) / candidates  # Of them, right ones.
+        if figures.get("class_accuracy", 0.0) < 2 * guesses:
+            yield from diagnose_stuck_loss(
+                math.log(candidates),
+                "ln(2 * batch - 1)",
+                {**figures, "contrastive_accuracy": 0.0},
+                candidates,
+            )
 
     def memory(self, global_batch_size, replicas=1):
         return logits_memory(global_batch_size, replicas, streams=False)

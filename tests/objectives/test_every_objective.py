@@ -285,6 +285,25 @@ def test_a_collapse_of_its_own_is_told_and_a_good_epoch_is_not(name, figures, wo
     assert list(objective.diagnose(GOOD, 128)) == []
 
 
+@pytest.mark.parametrize(
+    "name, value, accuracy",
+    [
+        ("sup_con", 5.541, {"class_accuracy": 0.44, "positives": 24.8}),
+        ("moco", 2.565, {"contrastive_accuracy": 0.6}),
+        ("nnclr", 4.852, {"contrastive_accuracy": 0.2}),
+    ],
+)
+def test_a_loss_on_its_way_past_the_value_of_equal_projections_is_not_stuck(
+    name, value, accuracy
+):
+    objective = OBJECTIVES[name](**SMALL[name])
+    figures = {**GOOD, "contrastive_loss": value}
+    assert list(objective.diagnose({**figures, **accuracy}, 128)) == []
+    guesses = {"class_accuracy": 0.1, "positives": 24.8, "contrastive_accuracy": 0.0}
+    messages = [text for _, text in objective.diagnose({**figures, **guesses}, 128)]
+    assert len(messages) == 1 and "is stuck" in messages[0]
+
+
 GOOD = {
     "contrastive_loss": 2.0,
     "contrastive_accuracy": 0.6,
