@@ -11,8 +11,8 @@ from simclr_tf.benchmarks.measuring import Case, Timed, Variant
 from simclr_tf.benchmarks.view_cases import random_images
 from simclr_tf.config import Config
 from simclr_tf.config.image_size import size_text
-from simclr_tf.config.method_presets import small_image_options
 from simclr_tf.config.schema import override
+from simclr_tf.config.small_images import small_image_options
 from simclr_tf.models.encoders import family_of
 from simclr_tf.objectives import OBJECTIVES
 from simclr_tf.training import assembly

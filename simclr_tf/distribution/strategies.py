@@ -47,7 +47,8 @@ def make_strategy(
         None.
       cluster: str, who names the workers. `tf_config`: the variable TF_CONFIG.
         `slurm`: the step that srun started. `auto`: TF_CONFIG if set, else a Slurm step
-        of several tasks. `none`: nobody. None: TF_CONFIG if set.
+        of several tasks. `none`: no cluster, whatever the environment. None (the value,
+        for Python callers): TF_CONFIG if set.
       collective_timeout_seconds: float > 0, how long `multi_worker` waits for others.
 
     Returns:
