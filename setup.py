@@ -192,6 +192,7 @@ setup(
     package_data={
         # Type checkers read the annotations of the package.
         "simclr_tf": ["py.typed"],
+        "simclr_tf.benchmarks": ["programs/*.py"],
         "simclr_tf.data": ["embedded/*"],
         "simclr_tf.export": ["programs/*.py"],
         "simclr_tf.report": ["templates/*"],

@@ -17,7 +17,8 @@ share; the options that the study varies override them.
 Writes study.json, study.md and study.png with the paper's numbers beside yours, and a
 workdir for every cell. The same command continues, and so does --workdir=
 alone. --shard=i/n divides the cells among machines that share the folder. Cells that
-failed are shown as failed; the exit code is then 1.
+failed are shown as failed; the exit code is then 1. --only=TEXT runs the cells with
+this text in their name, e.g. those of one seed.
 """
 
 import pathlib
@@ -52,6 +53,7 @@ def run(given):
         budget=options.budget,
         workdir=options.workdir or ".",
         seeds=seeds,
+        only=options.only,
         shard=options.part(),
         retry_failed=options.retry_failed,
         dry_run=options.dry_run,

@@ -5,6 +5,7 @@ simclr-tf benchmark loss --sizes=1024,4096,32768 --memory
 simclr-tf benchmark memory --precision=float32
 simclr-tf benchmark data_scale --only=folders --sizes=1000,100000
 simclr-tf benchmark probes --clock=processor
+simclr-tf benchmark step --compiled --export_hlo=FOLDER
 simclr-tf benchmark collectives --encoder=resnet18 --sizes=2,4
 simclr-tf benchmark table --results=benchmark_views.json,benchmark_step.json
 
@@ -15,7 +16,9 @@ Writes a JSON file with every time, the versions and the machine, prints a Markd
 table, and plots cost against size where sizes are compared. `table` prints the table
 of JSON files written before. `collectives` measures no time: it counts the messages of
 a step on logical devices, compares them with the formula, and estimates from it the
-steps of 8 to 512 replicas.
+steps of 8 to 512 replicas. `step --export_hlo` writes the steps of ResNet-18 at 32
+pixels and of ResNet-50 at 224 for a GPU, and time_steps.py, which times them there: it
+needs JAX, and no TensorFlow.
 """
 
 import pathlib
@@ -46,8 +49,13 @@ def run(given):
     from simclr_tf.commands.benchmark import (
         benchmark_and_report,
         collectives_and_report,
+        export_and_report,
     )
 
+    if options.export_hlo is not None:
+        export_and_report(options.config(), options.export_hlo, command=given.command)
+        command_line.done(options.export_hlo)
+        return
     output = pathlib.Path(options.output or f"benchmark_{options.benchmark}.json")
     if options.benchmark == COLLECTIVES:
         collectives_and_report(options.config(), output, command=given.command)

@@ -143,7 +143,7 @@ def stored_config(workdir):
     try:
         record = read_json(path)
         values = dict(record["config"])
-        precision = record.get("precision")
+        choices = [(name, record.get(name)) for name in ("precision", "jit_compile")]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     try:
@@ -152,9 +152,13 @@ def stored_config(workdir):
         raise WorkdirError(
             f"{path} is damaged, or of another version of simclr_tf: {error}"
         ) from error
-    asked = precision.get("asked") if isinstance(precision, dict) else None
     # `auto` was resolved when the run began: the run keeps the requested value.
-    return config if asked is None else override(config, {"precision": asked})
+    asked = {
+        name: choice["asked"]
+        for name, choice in choices
+        if isinstance(choice, dict) and "asked" in choice
+    }
+    return override(config, asked)
 
 
 def _origin(workdir, stored, config):

@@ -44,6 +44,14 @@ def step_cases(config, folder):
                 ),
                 Variant("float32", lambda: _step(config, "float32")),
                 Variant("bfloat16", lambda: _step(config, "bfloat16")),
+                *(
+                    Variant(
+                        f"{precision}, compiled by XLA",
+                        functools.partial(_step, config, precision, compiled=True),
+                    )
+                    for precision in ("float32", "bfloat16")
+                    if config.compiled
+                ),
             ),
             config.batch_size,
             "images",
@@ -174,7 +182,7 @@ def compiled_model(options, channels=3, **known):
     return model
 
 
-def _step(config, precision, fused=True):
+def _step(config, precision, fused=True, compiled=False):
     model = compiled_model(run_config(config, precision))
     if not fused:
         unfuse_batch_norm(model)
@@ -183,7 +191,7 @@ def _step(config, precision, fused=True):
         name: tf.constant(random_images(*shape, seed=seed) / np.float32(255))
         for seed, name in enumerate(("view_a", "view_b"))
     }
-    step = tf.function(model.train_step)
+    step = tf.function(model.train_step, jit_compile=compiled or None)
     return lambda: float(step(batch)["loss"])
 
 

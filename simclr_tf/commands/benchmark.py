@@ -2,8 +2,14 @@
 
 import dataclasses
 import json
+import pathlib
 
 from simclr_tf.benchmarks import run_benchmark, write_record
+from simclr_tf.benchmarks.compiled_steps import (
+    export_steps,
+    steps_to_export,
+    write_programs,
+)
 from simclr_tf.benchmarks.message_counts import (
     count_step,
     expected_steps,
@@ -85,3 +91,24 @@ def collectives_and_report(config, output, *, command=None, say=print):
     }
     write_atomically(output, json.dumps(content, indent=1) + "\n")
     return counted
+
+
+def export_and_report(config, folder, *, command=None, say=print):
+    """Write training steps as programs of XLA, and what times them elsewhere.
+
+    Args:
+      config: BenchmarkConfig; its `only` and `sizes` choose the steps.
+      folder: path.
+      command: str, kept in the folder.
+      say: function that prints a line (str).
+
+    Raises:
+      SimCLRError: no such step, or a folder that cannot be written.
+    """
+    steps = steps_to_export(config.only, config.sizes)
+    require_writable(folder)
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    export_steps(steps, config, folder, command=command, say=say)
+    write_programs(folder)
+    say(f"On a machine with a GPU and JAX: python3 {folder}/time_steps.py {folder}")

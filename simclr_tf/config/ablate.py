@@ -52,6 +52,11 @@ class AblateOptions(Section):
     shard: str = option(
         "1/1", "i/n: run only every n-th cell, beginning with the i-th.", common=True
     )
+    only: str | None = option(
+        None,
+        "Run only the cells with this text in their name, e.g. equal_images-seed1.",
+        common=True,
+    )
     dry_run: bool = option(
         False,
         "Print the cells and their estimated cost, from the operations of the encoder "

@@ -67,8 +67,8 @@ class BenchmarkConfig(Section):
     )
     sizes: tuple[int, ...] | None = option(
         None,
-        "Sizes, with commas between: the batches G of loss, the numbers of "
-        "images of data_scale, the training rows of probes, the replicas of "
+        "Sizes, with commas between: the batches G of loss and of --export_hlo, the "
+        "numbers of images of data_scale, the training rows of probes, the replicas of "
         "collectives; each benchmark's own if unset.",
         common=True,
     )
@@ -112,6 +112,9 @@ class BenchmarkConfig(Section):
         "bfloat16", "Precision of end_to_end, objectives and memory."
     )
     data: str = option("embedded:freedoom_12", "Images of end_to_end and objectives.")
+    compiled: bool = option(
+        False, "step: measure steps that XLA compiles as a whole too.", common=True
+    )
     out_features: int = option(
         128,
         "Length D of a projection in loss, and of the features in probes.",
@@ -193,6 +196,13 @@ class BenchmarkOptions(BenchmarkConfig):
         "loss if unset.",
         common=True,
     )
+    export_hlo: str | None = option(
+        None,
+        "step: measure nothing; write steps as programs of XLA into this folder, with "
+        "the program that times them on a GPU beside JAX. --only and --sizes choose "
+        "among them.",
+        common=True,
+    )
     profile: str | None = option(
         None, "Folder for a TensorBoard profile of one round of each case."
     )
@@ -218,6 +228,12 @@ class BenchmarkOptions(BenchmarkConfig):
             "--results is required: files that the benchmark wrote, with commas "
             "between.",
             results=self.results,
+        )
+
+        require(
+            self.export_hlo is None or self.benchmark == "step",
+            "`export_hlo` belongs to the benchmark step.",
+            benchmark=self.benchmark,
         )
 
     def config(self):

@@ -310,6 +310,13 @@ class Config(Section):
         "Compile the making of views with XLA: faster after the first step.",
         resumable=True,
     )
+    jit_compile: Literal["auto", "true", "false"] = option(
+        "auto",
+        "Compile the whole step with XLA, on one device. auto: on a GPU both ways are "
+        "timed at the start, and the faster one is kept, also when the run continues; "
+        "on a processor false. A TPU compiles every step.",
+        resumable=True,
+    )
     init_from: str | None = option(
         None,
         "Start from the weights of another run: its workdir (newest complete "

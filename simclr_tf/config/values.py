@@ -75,6 +75,8 @@ def checked(name, value, hint):
     Example:
       >>> checked("epochs", 3, float), checked("sizes", [8, 64], tuple[int, ...])
       (3.0, (8, 64))
+      >>> checked("jit_compile", True, Literal["auto", "true", "false"])
+      'true'
     """
     if value is None:
         require(allows_none(hint), f"`{name}` must not be None.", **{name: value})
@@ -94,6 +96,8 @@ def checked(name, value, hint):
 
 def _checked_one(name, value, kind):
     if typing.get_origin(kind) is Literal:
+        if isinstance(value, bool):  # A choice `true`, in Python or YAML.
+            value = str(value).lower()
         if value not in typing.get_args(kind):
             raise unknown_choice(name, value, typing.get_args(kind))
         return value

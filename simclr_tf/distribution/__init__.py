@@ -36,6 +36,7 @@ from simclr_tf.distribution.strategies import (
     cluster_of,
     is_chief,
     is_distributed,
+    is_tpu,
     make_strategy,
 )
 
@@ -57,6 +58,7 @@ __all__ = [
     "in_several_replicas",
     "is_chief",
     "is_distributed",
+    "is_tpu",
     "keep_or_restore",
     "largest_over_workers",
     "local_copies",

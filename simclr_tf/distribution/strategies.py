@@ -101,6 +101,12 @@ def is_distributed(strategy: tf.distribute.Strategy) -> bool:
         return tf.distribute.has_strategy()
 
 
+def is_tpu(strategy: tf.distribute.Strategy) -> bool:
+    """Tell whether a strategy trains on TPUs."""
+    kinds = (tf.distribute.TPUStrategy, tf.distribute.experimental.TPUStrategy)
+    return isinstance(strategy, kinds)
+
+
 def belongs_to_scope(variable: Variable) -> bool:
     """Tell whether a variable is on the replicas of the strategy in scope."""
     if not tf.distribute.has_strategy():

@@ -47,6 +47,7 @@ def run_study(
     budget,
     workdir,
     seeds=(0,),
+    only=None,
     shard=(1, 1),
     retry_failed=False,
     dry_run=False,
@@ -64,7 +65,8 @@ def run_study(
       budget: str, one of `BUDGETS`.
       workdir: path of the study's folder, shared by all shards.
       seeds: ints.
-      shard: (i, n) with 1 <= i <= n.
+      only: str, run only the cells whose NAME-seedS has it; None for all.
+      shard: (i, n) with 1 <= i <= n, a part of those.
       retry_failed: bool, run again the cells that failed before.
       dry_run: bool, print the cells and their cost, measured by a few steps, and write
         nothing.
@@ -95,6 +97,7 @@ def run_study(
         budget=budget,
         workdir=workdir,
         seeds=seeds,
+        only=only,
         shard=shard,
         train=run_cell,
         estimate=Estimate(
@@ -170,9 +173,13 @@ class StudyRunner:
       train: function of (run, folder, command=, say=, stream=) to a dict of values.
       estimate: Estimate of the cost of runs.
       seeds: ints; every cell is run with each.
-      shard: (i, n), the part of the runs that this call runs.
+      only: str, run only the cells whose NAME-seedS has it; None for all.
+      shard: (i, n), the part of those runs that this call runs.
       command: str, for the records.
       say: function that prints a line (str).
+
+    Raises:
+      ConfigError: no run has `only` in its name, or the shard is not one.
     """
 
     def __init__(
@@ -185,13 +192,21 @@ class StudyRunner:
         train,
         estimate,
         seeds=(0,),
+        only=None,
         shard=(1, 1),
         command="simclr_tf.studies",
         say=print,
     ):
         self.study, self.seeds = study, seeds
         self.runs = runs_of(study.cells(base, budget), base, seeds)
-        self.mine = shard_of(self.runs, *shard)
+        chosen = [run for run in self.runs if (only or "") in run.name]
+        require(
+            chosen,
+            f"`only` must be in the name of a run of {study.name}, e.g. "
+            f"{self.runs[0].name} or {self.runs[-1].name}; --dry_run lists all.",
+            only=only,
+        )
+        self.mine = shard_of(chosen, *shard)
         self.folder = StudyFolder(workdir, study, budget, base)
         self._train, self._estimate = train, estimate
         self._command, self._say = command, say

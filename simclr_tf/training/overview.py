@@ -12,7 +12,7 @@ from simclr_tf.models.encoders import family_of
 from simclr_tf.objectives import OBJECTIVES
 
 _CLASSES = 6  # Named on the screen.
-_SHOWN_ELSEWHERE = ("data.source", "data.split", "precision")
+_SHOWN_ELSEWHERE = ("data.source", "data.split", "precision", "jit_compile")
 
 
 def overview(

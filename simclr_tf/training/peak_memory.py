@@ -16,7 +16,7 @@ import psutil
 import tensorflow as tf
 
 from simclr_tf.data.storage import free_memory_bytes
-from simclr_tf.distribution import is_distributed, largest_over_workers
+from simclr_tf.distribution import is_distributed, is_tpu, largest_over_workers
 from simclr_tf.errors import ConfigError, received_text
 from simclr_tf.models import cost_per_example
 from simclr_tf.objectives import Memory
@@ -131,10 +131,7 @@ class Machine:
 
 def machine_of(strategy):
     """Ask this machine for its memory; over several workers, the least counts."""
-    is_tpu = isinstance(
-        strategy, (tf.distribute.TPUStrategy, tf.distribute.experimental.TPUStrategy)
-    )
-    if is_tpu:
+    if is_tpu(strategy):
         return Machine(None)
     taken = _MOST_MEBIBYTES - free_memory_bytes() // 2**20
     free = (_MOST_MEBIBYTES - largest_over_workers(strategy, taken)) * 2**20

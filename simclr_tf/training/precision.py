@@ -4,40 +4,23 @@ Nothing is measured. bfloat16 is about twice as fast as float32 on devices with
 instructions for it, and half as fast on others; devices list their instructions.
 """
 
-import dataclasses
 import pathlib
 import re
 
 import tensorflow as tf
 
-from simclr_tf.distribution import is_distributed, largest_over_workers
+from simclr_tf.distribution import is_distributed, is_tpu, largest_over_workers
+from simclr_tf.training.choices import Choice
 
 CPU_DESCRIPTION = pathlib.Path("/proc/cpuinfo")  # Linux only.
 _CPU_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 _GPU_CAPABILITY = (8, 0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Precision:
-    """A precision, and the reason for it.
+class Precision(Choice):
+    """A precision, "float32" or "bfloat16", and the reason for it."""
 
-    Attributes:
-      name: "float32" or "bfloat16".
-      reason: str, the end of a sentence.
-      requested: str, the value of `--precision`.
-    """
-
-    name: str
-    reason: str
-    requested: str = "auto"
-
-    def line(self):
-        """Return the line that is printed before training."""
-        return f"Precision   {self.name}: {self.reason} (--precision={self.requested})"
-
-    def record(self):
-        """Return the entries of config.json: asked, chosen, because."""
-        return {"asked": self.requested, "chosen": self.name, "because": self.reason}
+    option, title = "precision", "Precision"
 
 
 def fitting_precision(strategy):
@@ -55,9 +38,7 @@ def fitting_precision(strategy):
       ...     "float32", "bfloat16")
       True
     """
-    if isinstance(
-        strategy, (tf.distribute.TPUStrategy, tf.distribute.experimental.TPUStrategy)
-    ):
+    if is_tpu(strategy):
         return Precision("bfloat16", "TPUs have instructions for it")
     gpus = tf.config.get_visible_devices("GPU")
     on_gpus = not is_distributed(strategy) or any(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import time
@@ -33,6 +34,7 @@ from simclr_tf.training.batches import (
     open_probe_source,
     open_training_source,
 )
+from simclr_tf.training.compilation import choose_compilation, compiled_by_keras
 from simclr_tf.training.keras_files import kept_network
 from simclr_tf.training.micro_batches import require_micro_batches
 from simclr_tf.training.overview import found_splits, overview
@@ -215,10 +217,19 @@ def pretrain_from_config(
     with left_out_listed(None if writes is None else writes.may_list()):
         source = open_training_source(config, data, say)
         probe_source = open_probe_source(config, source.channels, say)
+    sources = (source, probe_source)
+    trial = functools.partial(
+        _speed_of_steps,
+        strategy=strategy,
+        sources=sources,
+        encoder=encoder,
+        place=place,
+    )
+    compilation = _compilation(config, strategy, place, trial, say)
+    if not compilation.is_usual:
+        config = dataclasses.replace(config, jit_compile=compilation.name)
     if config.minutes is not None:
-        config = _with_length(
-            config, strategy, source, probe_source, encoder, place, say
-        )
+        config = _with_length(config, strategy, source, place, trial, say)
     plan = plan_run(config, source)
     lines = overview(
         config,
@@ -234,15 +245,48 @@ def pretrain_from_config(
         contextlib.nullcontext() if writes is None else writes.held(),
         named_lost_peers(strategy, lambda: how_to_continue(place and place.path)),
     ):
-        sources = (source, probe_source)
         run = _prepared(config, strategy, sources, encoder, place, plan, say, stream)
+        run.choices += (compilation,)
         try:
             return run.execute(place, callbacks, command)
         finally:  # Also what an interrupted run has learned.
             give_back(encoder, run.model.encoder)
 
 
-def _with_length(config, strategy, source, probe_source, encoder, place, say):
+def _compilation(config, strategy, place, trial, say):
+    """Choose whether XLA compiles the step; on a GPU both ways are tried."""
+    begun = None
+    if place is not None and place.has_trained():
+        begun = place.config().jit_compile
+        begun = "false" if begun == "auto" else begun  # Of an earlier version.
+
+    def step_seconds(name):
+        say(f"Compiled    measuring some steps with --jit_compile={name}")
+        _, step = trial(dataclasses.replace(config, jit_compile=name))
+        return step
+
+    return choose_compilation(config.jit_compile, strategy, begun, step_seconds)
+
+
+def _speed_of_steps(config, *, strategy, sources, encoder, place):
+    """Train a throwaway model for some steps.
+
+    Returns:
+      (seconds to compile, seconds of a step), of the slowest worker.
+    """
+    config = dataclasses.replace(config, steps=_TRIAL_STEPS)
+    plan = plan_run(config, sources[0])
+    before = None if encoder is None else encoder.get_weights()
+    run = _prepared(config, strategy, sources, encoder, place, plan, lambda line: None)
+    try:
+        return run.speed().of_all_workers(strategy)
+    finally:
+        if before is not None:
+            encoder.set_weights(before)
+        keras.backend.reset_uids()  # The layers' names are those of any other run.
+
+
+def _with_length(config, strategy, source, place, trial, say):
     """Return the config with the length that `minutes` come to, now or before."""
     began = time.perf_counter()
     former = place.config() if place is not None and place.has_trained() else None
@@ -254,22 +298,12 @@ def _with_length(config, strategy, source, probe_source, encoder, place, say):
     say(
         f"Length      measuring the speed of some steps, for {config.minutes:g} minutes"
     )
-    trial = dataclasses.replace(config, steps=_TRIAL_STEPS)
-    plan = plan_run(trial, source)
-    before = None if encoder is None else encoder.get_weights()
-    sources = (source, probe_source)
-    run = _prepared(trial, strategy, sources, encoder, place, plan, lambda line: None)
-    try:
-        compiling, step = run.speed().of_all_workers(strategy)
-    finally:
-        if before is not None:
-            encoder.set_weights(before)
-        keras.backend.reset_uids()  # The layers' names are those of any other run.
+    compiling, step = trial(config)
     taken = largest_over_workers(strategy, int(time.perf_counter() - began))
     left = 60 * config.minutes - taken - compiling
     config = with_length(
         config,
-        plan,
+        plan_run(dataclasses.replace(config, steps=_TRIAL_STEPS), source),
         step_seconds=step,
         left_seconds=left,
         is_endless=source.num_examples is None,
@@ -290,7 +324,7 @@ def _prepared(config, strategy, sources, encoder, place, plan, say, stream=None)
     with strategy.scope():
         if encoder is None and place is not None and config.encoder.name == "custom":
             encoder = kept_network(place)
-        model = _build(config, source, probe_source, encoder, plan, replicas)
+        model = _build(config, source, probe_source, encoder, plan, strategy)
     batches = Batches(config, source, model.views_of.plan, probe_source, replicas)
     return PretrainingRun(
         config,
@@ -301,8 +335,8 @@ def _prepared(config, strategy, sources, encoder, place, plan, say, stream=None)
         batches,
         plan,
         say,
-        precision,
-        stream,
+        choices=(precision,),
+        stream=stream,
     )
 
 
@@ -349,7 +383,7 @@ def set_threads(options):
             ) from error
 
 
-def _build(config, source, probe_source, encoder, plan, replicas):
+def _build(config, source, probe_source, encoder, plan, strategy):
     labelled = probe_source or source
     if config.probe.online and labelled.has_labels and not labelled.num_classes:
         LOG.info(
@@ -362,7 +396,7 @@ def _build(config, source, probe_source, encoder, plan, replicas):
         config.data.image_shape(source.channels),
         num_classes=labelled.num_classes or None,
         encoder=encoder,
-        synchronized=replicas > 1,
+        synchronized=strategy.num_replicas_in_sync > 1,
         num_examples=source.num_examples,
         total_steps=plan.total_steps,
         epoch_steps=plan.epoch_steps,
@@ -373,5 +407,6 @@ def _build(config, source, probe_source, encoder, plan, replicas):
     model.compile(
         optimizer=optimizer,
         steps_per_execution=config.performance.steps_per_execution or 1,
+        jit_compile=compiled_by_keras(config.jit_compile, strategy),
     )
     return model

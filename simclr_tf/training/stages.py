@@ -4,15 +4,20 @@ import contextlib
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
+
+import tensorflow as tf
 
 from simclr_tf import durations
 from simclr_tf._keras import keras
+from simclr_tf.config.pretrain import Config
 from simclr_tf.data import plain_errors
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed, write_left_out
 from simclr_tf.distribution import distribute_batches, is_chief, is_distributed
 from simclr_tf.objectives import figures_of
 from simclr_tf.optim import learning_rate_schedule
 from simclr_tf.training.averaging import UseAverages
+from simclr_tf.training.batches import Batches
 from simclr_tf.training.continuation import (
     ContinueMetrics,
     describe_data,
@@ -39,7 +44,7 @@ from simclr_tf.training.records import (
     read_metrics,
 )
 from simclr_tf.training.saving import SaveCheckpoints
-from simclr_tf.training.step_clock import StepClock
+from simclr_tf.training.step_clock import Plan, StepClock
 from simclr_tf.training.summary import write_summary
 from simclr_tf.training.time_budget import StepSpeed
 from simclr_tf.training.trackers import Tracking
@@ -84,10 +89,11 @@ class PretrainResult:
     memory: object = None
 
 
+@dataclasses.dataclass(eq=False)
 class PretrainingRun:
     """The state that the stages of a run share.
 
-    Args:
+    Attributes:
       config: Config, with the chosen precision.
       strategy: tf.distribute.Strategy.
       model: PretrainingModel, compiled in the strategy's scope.
@@ -96,30 +102,28 @@ class PretrainingRun:
       batches: Batches of both.
       plan: Plan of its steps.
       say: function that prints a line (str).
-      precision: Precision, with its reason.
+      choices: tuple of Choice, what `auto` chose, with the reasons.
       stream: text file for the progress of the steps; stderr if None.
+      identity: dict, what a checkpoint must have in common with the run; None without
+        a workdir.
     """
 
-    def __init__(
-        self,
-        config,
-        strategy,
-        model,
-        source,
-        probe_source,
-        batches,
-        plan,
-        say,
-        precision,
-        stream=None,
-    ):
-        self.config, self.model, self.plan = config, model, plan
-        self.precision = precision
-        self.strategy, self.batches = strategy, batches
-        self.source, self.probe_source = source, probe_source
-        self.is_chief = is_chief(strategy)  # One worker writes.
-        self.say, self.stream = say, stream
-        self.identity = None
+    config: Config
+    strategy: tf.distribute.Strategy
+    model: keras.Model
+    source: object
+    probe_source: object
+    batches: Batches
+    plan: Plan
+    say: Callable
+    choices: tuple = ()
+    stream: object = None
+    identity: dict | None = None
+
+    @property
+    def is_chief(self):
+        """bool, whether this worker writes."""
+        return is_chief(self.strategy)
 
     def execute(self, workdir, callbacks, command):
         """Execute all stages of the run.
@@ -136,7 +140,9 @@ class PretrainingRun:
         replaces = False
         monitor = self._knn_monitor()
         self.say(self._cost_report())
-        self.say(self.precision.line())
+        for choice in self.choices:
+            if not choice.is_usual:
+                self.say(choice.line())
         if self.plan.warmup_line():
             self.say(self.plan.warmup_line())
         if workdir is not None:
@@ -159,7 +165,7 @@ class PretrainingRun:
                     data,
                     command,
                     self.source.files,
-                    self.precision.record(),
+                    {choice.option: choice.record() for choice in self.choices},
                 )
                 for line in workdir.follow_images(self.config):
                     self.say(f"Images      {line}")

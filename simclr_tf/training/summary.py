@@ -5,6 +5,7 @@ from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.schema import differences
 from simclr_tf.files import write_atomically
 from simclr_tf.markdown import code_span, prose, table_cell
+from simclr_tf.models.precision_copy import POLICIES
 from simclr_tf.objectives import figures_of
 from simclr_tf.training.warm_start import read_warm_start
 from simclr_tf.training.workdir import SUMMARY_FILE, versions
@@ -43,15 +44,15 @@ def write_summary(workdir, config, records, *, command, corrupt=()):
         lines += ["", "## Started from", "", code_span(started["source"]), ""]
         lines += [f"- {prose(line)}" for line in started["summary"]]
     lines += ["", *_configuration_lines(config)]
-    precision = workdir.read().get("precision")
-    if precision is not None:
-        lines += [
-            "",
-            prose(
-                f"Computed in {precision['chosen']} (--precision="
-                f"{precision['asked']}: {precision['because']})."
-            ),
-        ]
+    record = workdir.read()
+    for option, said in (
+        ("precision", {name: f"Computed in {name}" for name in POLICIES}),
+        ("jit_compile", {"true": "Each step compiled by XLA"}),
+    ):
+        choice = record.get(option)
+        if choice is not None and choice["chosen"] in said:
+            why = f"(--{option}={choice['asked']}: {choice['because']})"
+            lines += ["", prose(f"{said[choice['chosen']]} {why}.")]
     if corrupt:
         lines += ["", f"## {len(corrupt)} images could not be read", ""]
         lines += [f"- {prose(name)}" for name in sorted(corrupt)]
@@ -65,8 +66,8 @@ def _configuration_lines(config):
     changed = [
         (name, old, new)
         for name, old, new in differences(base, config)
-        if (name, old) != ("precision", "auto")
-    ]  # The choice of auto.
+        if (name, old) not in (("precision", "auto"), ("jit_compile", "auto"))
+    ]  # The choices of auto.
     if not changed:
         return [
             f"The preset {code_span(config.preset)}, unchanged "

@@ -97,7 +97,7 @@ class Workdir:
         data: dict[str, Any],
         command: str,
         files: Callable[[], Any] = lambda: None,
-        precision: dict[str, Any] | None = None,
+        choices: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         """Make the folder this run's own, or recognise it as such.
 
@@ -106,7 +106,7 @@ class Workdir:
           data: dict that describes the images (num_examples, fingerprint, ...).
           command: str, what started the run.
           files: `Source.files` of the images.
-          precision: dict, how `config.precision` was chosen; kept beside the config.
+          choices: dict of option to how its value was chosen; kept beside the config.
 
         Raises:
           WorkdirError: if it holds something else, another run, or is not writable.
@@ -131,14 +131,13 @@ class Workdir:
                 "data": data,
                 "versions": versions(),
                 "command": command,
+                **(choices or {}),
             }
-            if precision is not None:
-                record["precision"] = precision
             write_atomically(self.path / CONFIG_FILE, json.dumps(record, indent=1))
         write_image_list(self.path, files)
 
     def read(self) -> dict[str, Any]:
-        """Read config.json: config, data, versions, command, precision.
+        """Read config.json: config, data, versions, command, what `auto` chose.
 
         Raises:
           WorkdirError: if there is none or it cannot be read.
@@ -164,7 +163,10 @@ class Workdir:
             raise WorkdirError(
                 f"{self.path} is not a workdir: its {CONFIG_FILE} is of another kind."
             )
-        for name, kind in (("versions", dict), ("precision", dict), ("command", str)):
+        for name, kind in (
+            *((name, dict) for name in ("versions", "precision", "jit_compile")),
+            ("command", str),
+        ):
             if not isinstance(record.get(name) or kind(), kind):
                 raise WorkdirError(
                     f"{path} is damaged: `{name}` is {record[name]!r:.40}. Restore it "

@@ -12,7 +12,7 @@ import pytest
 
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override
-from simclr_tf.errors import Interrupted, NonFiniteError, WorkdirError
+from simclr_tf.errors import ConfigError, Interrupted, NonFiniteError, WorkdirError
 from simclr_tf.studies import (
     Cell,
     Chart,
@@ -96,6 +96,15 @@ def runner(folder, train, *, base=None, **kwargs):
 
 def study_json(folder):
     return json.loads((folder / "study.json").read_text())
+
+
+def test_only_runs_the_cells_with_a_text_in_their_name(tmp_path, undrawn):
+    train = Trainer()
+    outcome = runner(tmp_path, train, seeds=(0, 1), only="seed1", shard=(2, 2)).run()
+    assert train.ran == ["t2-seed1", "t4-seed1", "t6-seed1"]
+    assert (outcome.done, outcome.pending) == (3, 2 * NUMBER - 3)
+    with pytest.raises(ConfigError, match="t1-seed0 or t6-seed0.*only='t9'"):
+        runner(tmp_path, train, only="t9")
 
 
 def test_a_study_writes_its_record_its_table_its_figure_and_every_cell(tmp_path):
