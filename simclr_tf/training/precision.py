@@ -1,19 +1,16 @@
 """The precision of a run, and what `--precision=auto` chooses on a machine.
 
-Nothing is measured. bfloat16 is about twice as fast as float32 on devices with
-instructions for it, and half as fast on others; devices list their instructions.
+bfloat16 is up to twice as fast as float32 on devices with instructions for it, and half
+as fast on others. GPUs tell which they are; on processors it is measured once.
 """
-
-import pathlib
-import re
 
 import tensorflow as tf
 
 from simclr_tf.distribution import is_distributed, is_tpu, largest_over_workers
 from simclr_tf.training.choices import Choice
+from simclr_tf.training.processor_speed import kept_in, times_as_fast
 
-CPU_DESCRIPTION = pathlib.Path("/proc/cpuinfo")  # Linux only.
-_CPU_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
+_WORTH_IT = 1.1  # Times as fast; a network has more than convolutions.
 _GPU_CAPABILITY = (8, 0)
 
 
@@ -31,7 +28,7 @@ def fitting_precision(strategy):
 
     Returns:
       Precision: bfloat16 on TPUs, on GPUs of compute capability 8.0 or more, and on
-      processors with AVX-512 or AMX instructions for it; else float32.
+      processors that are faster with it; else float32.
 
     Example:
       >>> fitting_precision(tf.distribute.get_strategy()).name in (
@@ -48,7 +45,7 @@ def fitting_precision(strategy):
         return _of_gpus(
             [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         )
-    return _of_processor(CPU_DESCRIPTION)
+    return _of_processor()
 
 
 def choose_precision(requested, strategy, begun=None):
@@ -65,7 +62,11 @@ def choose_precision(requested, strategy, begun=None):
     Returns:
       Precision with the name "float32" or "bfloat16".
     """
-    here = _of_all_workers(fitting_precision(strategy), strategy)
+    if requested == "float32":  # Nothing to measure, but the others wait for a vote.
+        own = Precision("float32", "as requested", requested)
+    else:
+        own = fitting_precision(strategy)
+    here = _of_all_workers(own, strategy)
     if requested != "auto":
         if (requested, here.name) == ("bfloat16", "float32"):
             return Precision(
@@ -99,31 +100,13 @@ def _dotted(capability):
     return ".".join(map(str, capability))
 
 
-def _of_processor(description):
-    """Choose the precision of the processor in a file like /proc/cpuinfo."""
-    try:
-        text = description.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
-    if flags is None:
-        return Precision(
-            "float32",
-            "it is not known whether this processor has instructions for "
-            "bfloat16; without them bfloat16 takes twice as long",
-        )
-    for name in _CPU_INSTRUCTIONS:
-        if name in flags[1].split():
-            return Precision(
-                "bfloat16",
-                f"this processor has instructions for it ({name}) and is about twice "
-                "as fast with them",
-            )
-    return Precision(
-        "float32",
-        "this processor has no instructions for bfloat16 and would take about twice "
-        "as long",
-    )
+def _of_processor():
+    """Choose the precision of the processor, by what was measured on it."""
+    ratio, is_new = times_as_fast()
+    when = "measured now" if is_new else f"measured before ({kept_in()})"
+    speed = f"a convolution in bfloat16 is {ratio:.2g} times as fast as in float32"
+    name = "bfloat16" if ratio >= _WORTH_IT else "float32"
+    return Precision(name, f"on this processor {speed}, {when}")
 
 
 def _of_all_workers(own, strategy):

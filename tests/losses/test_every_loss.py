@@ -90,8 +90,8 @@ def test_every_loss_compiles_with_xla_and_an_unknown_batch_size():
         lambda array: tf.TensorSpec([None, *array.shape[1:]], array.dtype), inputs
     )
     expected = tf.nest.flatten(all_losses(inputs))
-    unknown = tf.function(all_losses, input_signature=[spec])(inputs)
-    compiled = tf.function(all_losses, jit_compile=True)(inputs)
+    unknown = tf.function(all_losses, input_signature=[spec], autograph=False)(inputs)
+    compiled = tf.function(all_losses, jit_compile=True, autograph=False)(inputs)
     for values in (unknown, compiled):
         for value, known in zip(tf.nest.flatten(values), expected, strict=True):
             np.testing.assert_allclose(value, known, rtol=1e-4, atol=1e-6)

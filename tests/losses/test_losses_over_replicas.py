@@ -24,7 +24,9 @@ def on_replicas(replicas, step, inputs):
             )
         )
 
-    run = tf.function(lambda inputs: strategy.run(step, args=(inputs,)))
+    run = tf.function(
+        lambda inputs: strategy.run(step, args=(inputs,)), autograph=False
+    )
     results = run(tf.nest.map_structure(parts, inputs))
     return tf.nest.map_structure(strategy.experimental_local_results, results)
 

@@ -97,7 +97,7 @@ def test_gradient_equals_finite_differences_of_the_loops():
 def test_loss_and_gradient_are_finite_at_temperature_a_hundredth(dtype, jit_compile):
     a, b = (tf.cast(p, dtype) for p in _projections(number=8))
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def value_and_gradient(a, b):
         with tf.GradientTape() as tape:
             tape.watch([a, b])

@@ -30,7 +30,7 @@ def test_equal_logits_give_the_log_of_the_number_of_classes():
 def test_a_batch_without_labels_gives_zero_loss_and_zero_gradient(jit_compile):
     logits = tf.constant([[1.0, 2.0], [np.nan, np.inf]])
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def value_and_gradient(logits):
         with tf.GradientTape() as tape:
             tape.watch(logits)

@@ -60,7 +60,7 @@ def test_contrastive_entropy_equals_the_loops():
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_contrastive_entropy_runs_from_zero_to_the_log_of_the_candidates(jit_compile):
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def entropy_of(a, b):
         return contrastive_entropy(candidate_logits(a, b, temperature=0.01))
 

@@ -76,7 +76,9 @@ def several(num_replicas, kind, x, weight, training=True, **kwargs):
     strategy = mirrored(num_replicas)
     with strategy.scope():
         layer = a_layer(kind, SynchronizedBatchNormalization, **kwargs)
-    run = tf.function(lambda *args: strategy.run(step_of(layer, training), args))
+    run = tf.function(
+        lambda *args: strategy.run(step_of(layer, training), args), autograph=False
+    )
     outputs, d_x, *d_parameters = run(parts(strategy, x), parts(strategy, weight))
     rows = [
         tf.concat(strategy.experimental_local_results(v), 0) for v in (outputs, d_x)
@@ -187,7 +189,7 @@ def traced(training, with_gradient, num_replicas=2):
         if with_gradient
         else (lambda x, _: layer(x, training=training))
     )
-    run = tf.function(lambda *args: strategy.run(step, args))
+    run = tf.function(lambda *args: strategy.run(step, args), autograph=False)
     return layer, run.get_concrete_function(x, weight).graph
 
 
@@ -240,7 +242,9 @@ def test_channels_may_come_first():
     with strategy.scope():
         layer = SynchronizedBatchNormalization(axis=1, fused=False)
         layer.build(x.shape)
-    run = tf.function(lambda x: strategy.run(layer, (x,), {"training": True}))
+    run = tf.function(
+        lambda x: strategy.run(layer, (x,), {"training": True}), autograph=False
+    )
     found = tf.concat(strategy.experimental_local_results(run(parts(strategy, x))), 0)
     expected = (x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(
         x.var((0, 2, 3), keepdims=True) + 1e-3

@@ -34,7 +34,14 @@ def an_encoder(batch_norm=True):
 
 
 def a_model(
-    objective, strategy=None, *, batch_norm=True, build=True, encoder=None, **kwargs
+    objective,
+    strategy=None,
+    *,
+    batch_norm=True,
+    build=True,
+    encoder=None,
+    learning_rate=0.5,
+    **kwargs,
 ):
     """A tiny pretraining model; `objective` is an object of its class."""
     with (strategy or ONE()).scope():
@@ -63,7 +70,9 @@ def a_model(
                 global_batch_size=BATCH,
                 synchronized=True,
             )
-            model.compile(optimizer=LARS(0.5, weight_decay=0.1, trust_coefficient=0.1))
+            model.compile(
+                optimizer=LARS(learning_rate, weight_decay=0.1, trust_coefficient=0.1)
+            )
             model.optimizer.build(model.trainable_variables)
     return model
 
@@ -82,7 +91,9 @@ def stepper(model):
     """batch -> the figures after one step on it, of which each replica has its rows."""
     strategy = model.distribute_strategy
     rows = BATCH // strategy.num_replicas_in_sync
-    run = tf.function(lambda batch: strategy.run(model.train_step, (batch,)))
+    run = tf.function(
+        lambda batch: strategy.run(model.train_step, (batch,)), autograph=False
+    )
 
     def step(batch):
         parts = {

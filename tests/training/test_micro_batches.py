@@ -159,7 +159,7 @@ def test_evaluation_gives_the_figures_of_the_whole_batch():
 def size_of_graph(rows):
     """(nodes, numbers in the largest map of activations) of the graph of a gradient."""
     graph = (
-        tf.function(a_model().gradients)
+        tf.function(a_model().gradients, autograph=False)
         .get_concrete_function(
             {
                 name: tf.TensorSpec([rows, SIZE, SIZE, 3])
@@ -187,7 +187,10 @@ def test_neither_the_graph_nor_the_activations_grow_with_the_micro_batches():
 
 def test_a_step_is_one_xla_program_that_trains_as_the_eager_one_and_skips_a_nan():
     models = [a_model(on_nonfinite="skip") for _ in range(2)]
-    steps = [tf.function(models[0].train_step, jit_compile=True), models[1].train_step]
+    steps = [
+        tf.function(models[0].train_step, jit_compile=True, autograph=False),
+        models[1].train_step,
+    ]
     for seed in (0, 1):
         for step in steps:
             step({name: tf.constant(v) for name, v in a_batch(seed).items()})
@@ -210,7 +213,9 @@ def test_two_replicas_train_as_one_device(norm):
     with strategy.scope():
         model = a_model(norm=norm)
     single = a_model(micro=2 * MICRO, norm=norm)
-    run = tf.function(lambda batch: strategy.run(model.train_step, (batch,)))
+    run = tf.function(
+        lambda batch: strategy.run(model.train_step, (batch,)), autograph=False
+    )
     # Micro-batch k of one device: those of the two replicas.
     order = np.arange(BATCH).reshape(2, -1, MICRO).swapaxes(0, 1).ravel()
     for seed in (0, 1):

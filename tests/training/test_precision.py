@@ -10,50 +10,60 @@ from simclr_tf import pretrain
 from simclr_tf._keras import keras
 from simclr_tf.config.presets import get_preset
 from simclr_tf.errors import WorkdirError
-from simclr_tf.training import Workdir, precision
+from simclr_tf.training import Workdir, precision, processor_speed
 from simclr_tf.training.assembly import build_projection_head
 from simclr_tf.training.precision import choose_precision, fitting_precision
+from simclr_tf.training.processor_speed import kept_in, times_as_fast
 
 ONE_DEVICE = tf.distribute.get_strategy()
-PROCESSORS = {
-    "amx": "flags\t\t: fpu avx512f amx_bf16 avx512_bf16 amx_tile",
-    "zen4": "flags\t\t: fpu avx512f avx512_bf16",
-    "old": "flags\t\t: fpu avx2 avx512f avx512_vnni",
-    "arm": "Features\t: fp asimd bf16",
-}
+RATIOS = {"fast": 1.7, "slightly": 1.05, "old": 0.31}
 
 
 @pytest.fixture
 def processor(tmp_path_factory, monkeypatch):
     """A function that puts this process on another processor."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
     def put(name):
-        path = tmp_path_factory.mktemp("proc") / "cpuinfo"
-        if name in PROCESSORS:
-            path.write_text(f"processor\t: 0\n{PROCESSORS[name]}\nbogomips : 1\n")
-        monkeypatch.setattr(precision, "CPU_DESCRIPTION", path)
+        monkeypatch.setattr(processor_speed, "processor", lambda: name)
+        monkeypatch.setattr(processor_speed, "_measured", lambda: RATIOS[name])
 
     return put
 
 
 @pytest.mark.parametrize(
-    "name, expected, words",
-    [
-        ("amx", "bfloat16", "amx_bf16"),
-        ("zen4", "bfloat16", "avx512_bf16"),
-        ("old", "float32", "has no instructions for bfloat16"),
-        ("arm", "float32", "not known"),
-        ("no such file", "float32", "not known"),
-    ],
+    "name, expected",
+    [("fast", "bfloat16"), ("slightly", "float32"), ("old", "float32")],
 )
-def test_processors_compute_in_bfloat16_where_they_have_instructions_for_it(
-    processor, name, expected, words
+def test_processors_compute_in_bfloat16_where_it_was_measured_faster(
+    processor, name, expected
 ):
     processor(name)
-    found = fitting_precision(ONE_DEVICE)
-    assert (found.name, words in found.reason) == (expected, True)
-    line = found.line()
-    assert expected in line and "--precision=auto" in line and "\n" not in line
+    for when in ("now", "before"):
+        found = fitting_precision(ONE_DEVICE)
+        assert found.name == expected and f"measured {when}" in found.reason
+        assert f"{RATIOS[name]:.2g} times as fast" in found.reason
+        line = found.line()
+        assert expected in line and "--precision=auto" in line and "\n" not in line
+
+
+def test_what_was_measured_is_kept_for_each_processor(processor, monkeypatch):
+    for name in ("fast", "old"):
+        processor(name)
+        assert times_as_fast() == (RATIOS[name], True)
+    monkeypatch.setattr(processor_speed, "_measured", lambda: 9.0)
+    assert times_as_fast() == (RATIOS["old"], False)
+    kept_in().write_text("damaged")
+    assert times_as_fast() == (9.0, True) and json.loads(kept_in().read_text())
+    kept_in().unlink()
+    kept_in().parent.rmdir()
+    kept_in().parent.write_text("a file in the place of the folder")
+    assert times_as_fast() == times_as_fast() == (9.0, True)
+
+
+def test_the_measurement_is_a_plausible_ratio():
+    assert 0.05 < processor_speed._measured() < 20
+    assert f"{tf.__version__}" in processor_speed.processor()
 
 
 @pytest.mark.parametrize(
@@ -69,7 +79,7 @@ def test_processors_compute_in_bfloat16_where_they_have_instructions_for_it(
 def test_gpus_compute_in_bfloat16_from_capability_8_on(
     processor, monkeypatch, capabilities, expected, words
 ):
-    processor("amx")  # Of no account beside a GPU.
+    processor("fast")  # Of no account beside a GPU.
     details = [
         {"device_name": f"card {i}", "compute_capability": c}
         for i, c in enumerate(capabilities)
@@ -93,7 +103,7 @@ def test_tpus_compute_in_bfloat16(processor):
 
 
 def test_workers_that_differ_all_take_float32(processor, monkeypatch):
-    processor("amx")
+    processor("fast")
     votes = []
 
     def one_worker_is_old(strategy, number):
@@ -113,13 +123,13 @@ def test_workers_that_differ_all_take_float32(processor, monkeypatch):
 def test_what_was_asked_for_is_taken_and_its_cost_said(processor):
     processor("old")
     found = choose_precision("bfloat16", ONE_DEVICE)
-    assert found.name == "bfloat16" and "twice as long" in found.line()
+    assert found.name == "bfloat16" and "0.31 times as fast" in found.line()
     found = choose_precision("float32", ONE_DEVICE)
     assert found.line() == "Precision   float32: as requested (--precision=float32)"
 
 
 def test_models_built_without_a_run_take_what_fits_the_machine(processor):
-    for name, expected in (("amx", "bfloat16"), ("old", "float32")):
+    for name, expected in (("fast", "bfloat16"), ("old", "float32")):
         processor(name)
         head = build_projection_head(get_preset("demo"))
         head(tf.zeros([2, 8]))
@@ -143,13 +153,13 @@ def test_a_run_goes_on_in_the_precision_it_began_with(tmp_path, processor):
             **{"data.image_size_pixels": 16, "augment.recipe": "finetune", **options},
         )
 
-    processor("amx")
+    processor("fast")
     assert run().config.precision == "bfloat16"
     record = json.loads((tmp_path / "config.json").read_text())
     assert record["config"]["precision"] == "bfloat16"
     assert record["precision"]["asked"] == "auto"
     assert record["precision"]["chosen"] == "bfloat16"
-    assert "amx_bf16" in record["precision"]["because"]
+    assert "1.7 times as fast" in record["precision"]["because"]
     assert Workdir(tmp_path).config().precision == "bfloat16"
     summary = (tmp_path / "SUMMARY.md").read_text()
     assert "Computed in bfloat16" in summary and "| precision |" not in summary
@@ -160,7 +170,7 @@ def test_a_run_goes_on_in_the_precision_it_began_with(tmp_path, processor):
     line = next(line for line in reversed(said) if line.startswith("Precision"))
     for words in (
         "bfloat16: this run started with it",
-        "twice as long",
+        "0.31 times as fast",
         "another --workdir would take float32",
     ):
         assert words in line

@@ -123,7 +123,7 @@ def train(num_replicas, shuffled=False):
     strategy = strategy_of(num_replicas)
     model = build(strategy)
     step = spied_step(model)
-    run = tf.function(lambda batch: strategy.run(step, (batch,)))
+    run = tf.function(lambda batch: strategy.run(step, (batch,)), autograph=False)
     order = np.arange(CONFIG.global_batch_size)
     if shuffled:
         order = np.random.default_rng(1).permutation(order)

@@ -85,7 +85,9 @@ def stepper(model):
     """batch -> the figures of every replica after one step on it."""
     strategy = model.distribute_strategy
     rows = GLOBAL_BATCH_SIZE // strategy.num_replicas_in_sync
-    run = tf.function(lambda batch: strategy.run(model.train_step, (batch,)))
+    run = tf.function(
+        lambda batch: strategy.run(model.train_step, (batch,)), autograph=False
+    )
 
     def step(batch):
         parts = {
@@ -176,7 +178,9 @@ def collectives_of_step(**kwargs):
         )
         for name, v in batch.items()
     }
-    run = tf.function(lambda batch: strategy.run(model.train_step, (batch,)))
+    run = tf.function(
+        lambda batch: strategy.run(model.train_step, (batch,)), autograph=False
+    )
     graph = run.get_concrete_function(parts).graph.as_graph_def()
     nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
     return sum(node.op.startswith("Collective") for node in nodes) / 2
