@@ -13,6 +13,10 @@ BIN_ADDONS := $(VENV_ADDONS)/bin
 EXCHANGE := -m tests.lanes.exchange
 # Processes of a suite (on two cores three: some tests wait); 0: none but pytest's own.
 PROCESSES ?= 3
+# Prose, pages, figures, flags and refusals: once is enough.
+ONE_LANE := architecture benchmarks fuzz report studies tools/test_bad_input.py \
+  tools/test_flags.py tools/test_help.py tools/test_next_command.py \
+  tools/test_refused_before_work.py
 # Files begin in the order of tests/conftest.py: the longest first.
 PYTEST := python -m pytest -q -n $(PROCESSES) --dist=loadfile --no-loadscope-reorder
 # pip would compile all files of TensorFlow, and with PYTHONDONTWRITEBYTECODE in the
@@ -33,9 +37,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed lint
 	$(BIN)/$(PYTEST)
 
-# The same suite, and the tests that need TensorFlow Addons, on the second lane.
+# The same suite on the second lane, with the tests that need TensorFlow Addons, and
+# without those that do not depend on the version of TensorFlow.
 test-addons: $(VENV_ADDONS)/.installed
-	$(BIN_ADDONS)/$(PYTEST)
+	$(BIN_ADDONS)/$(PYTEST) $(ONE_LANE:%=--ignore=tests/%)
 
 # What one lane writes, the other reads: checkpoints, SavedModels, configurations.
 # Both lanes at a time.

@@ -4,36 +4,24 @@ Optionally each fine-tuned network then teaches a student on all images.
 """
 
 import dataclasses
-import hashlib
 import json
 import logging
-import time
 
 import numpy as np
 
 from simclr_tf.config.data import colour_text
 from simclr_tf.config.finetune import METHODS, STUDENT_METHOD
-from simclr_tf.data import evaluation_batches, label_subset, plain_errors
 from simclr_tf.data.class_labels import same_numbering
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError, require, unknown_choice
-from simclr_tf.evaluation.features import extract_features
-from simclr_tf.evaluation.few_label_stages import Stages, probe_start, self_distilled
-from simclr_tf.evaluation.linear_probe import (
-    HELD_OUT_FRACTION,
-    held_out_split,
-    linear_probe,
-)
+from simclr_tf.evaluation.few_label_runs import LabelRuns, split_labels
+from simclr_tf.evaluation.few_label_stages import Stages
+from simclr_tf.evaluation.linear_probe import HELD_OUT_FRACTION, held_out_split
 from simclr_tf.evaluation.results import Measurement, wilson_interval
 from simclr_tf.evaluation.run_log import LabelRun, RunLog
-from simclr_tf.models import (
-    check_endpoint,
-    classifier_network,
-    fresh_copy,
-)
+from simclr_tf.models import check_endpoint
 from simclr_tf.models.classifier import check_head_layer
 from simclr_tf.training.classifier_records import ClassifierRecord, names_of_classes
-from simclr_tf.training.classifier_training import ClassifierTraining
 from simclr_tf.training.precision import choose_precision
 from simclr_tf.training.resumable_fit import sha256_of_weights
 
@@ -62,6 +50,7 @@ class FewLabels:
       batch_size: int, images a step of inference.
 
     Attributes:
+      encoder, train: those of the arguments, `train` with the numbering of both sets.
       not_measured: dict of str to str: methods with budgets for which the labels were
         too few in `measure`, and the errors.
       record: ClassifierRecord of the networks that are trained.
@@ -92,21 +81,29 @@ class FewLabels:
         train, test = same_numbering(train, test)
         check_endpoint(encoder, config.freeze_until)
         check_head_layer(projection_head, config.head_layer)
-        self.encoder, self.train, self.test = encoder, train, test
-        self.num_classes = max(train.num_classes, test.num_classes)
+        self.encoder, self.train = encoder, train
+        num_classes = max(train.num_classes, test.num_classes)
         config = dataclasses.replace(
             config, precision=choose_precision(config.precision, strategy).name
         )
         self.record = ClassifierRecord(
-            names_of_classes(self.num_classes, train, test),
+            names_of_classes(num_classes, train, test),
             image_size_pixels,
             colour_text(train.background),
             config.precision,
         )
-        self._config, self._head = config, projection_head
-        self._size, self._strategy = image_size_pixels, strategy
-        self._batch_size = batch_size
-        self._features = {}
+        self._config, self._strategy = config, strategy
+        self._runs = LabelRuns(
+            encoder,
+            train,
+            test,
+            num_classes,
+            config,
+            image_size_pixels,
+            strategy,
+            projection_head,
+            batch_size,
+        )
         self.not_measured = {}
 
     def identity(self):
@@ -114,8 +111,8 @@ class FewLabels:
         return {
             "encoder_sha256": sha256_of_weights(self.encoder),
             "train": self.train.fingerprint(),
-            "test": self.test.fingerprint(),
-            "image_size_pixels": self._size,
+            "test": self._runs.test.fingerprint(),
+            "image_size_pixels": self._runs.image_size_pixels,
             **self._config.identity(),
         }
 
@@ -162,7 +159,7 @@ class FewLabels:
         if student is not None:
             methods = (*methods, STUDENT_METHOD)
             require_divisible(
-                self._batch_of(student),
+                self._runs.batch_of(student),
                 self._strategy.num_replicas_in_sync,
                 name="distill.batch_size",
             )
@@ -200,7 +197,7 @@ class FewLabels:
                     for seed, ids in subsets.items()
                     if (*cell, seed) not in log
                 }
-                for seed, result, network, used in self._results(
+                for seed, result, network, used in self._runs.results(
                     method, config, subsets, todo, stages
                 ):
                     if (
@@ -225,24 +222,24 @@ class FewLabels:
           ConfigError: a batch that cannot be divided among the replicas.
           DataError: none can be held out for early stopping, which was asked for.
         """
-        found = {}
+        found, labels = {}, self.train.labels
         for method in methods:
             if method == STUDENT_METHOD:
                 if "fine_tune" in found:
                     found[method] = found["fine_tune"]
                 continue
-            if method.startswith("linear") or self._starts_from_probe(method):
+            if method.startswith("linear") or self._runs.starts_from_probe(method):
                 try:
                     for seed, ids in subsets.items():
                         if not method.startswith("linear"):
-                            ids, _ = _split(self.train.labels, ids, self._config, seed)
-                        held_out_split(self.train.labels[ids], HELD_OUT_FRACTION, seed)
+                            ids, _ = split_labels(labels, ids, self._config, seed)
+                        held_out_split(labels[ids], HELD_OUT_FRACTION, seed)
                 except DataError as error:
                     found[method] = error
                     continue
             if method.startswith("linear"):
                 continue
-            fewest = self._fewest(self._config, subsets)
+            fewest = self._runs.fewest_images(self._config, subsets)
             require_divisible(
                 min(self._config.batch_size, fewest),
                 self._strategy.num_replicas_in_sync,
@@ -264,202 +261,13 @@ class FewLabels:
         for what, reason in self.not_measured.items():
             _log.warning("Not measured: %s. %s", what, reason)
 
-    def _fewest(self, config, subsets):
-        """Count the images of the smallest training set of the seeds."""
-        return min(
-            len(_split(self.train.labels, ids, config, seed)[0])
-            for seed, ids in subsets.items()
-        )
-
-    def _epochs(self, method, config, subsets):
-        """Return the planned passes over the labelled images; None for the probe."""
-        if method.startswith("linear"):
-            return None
-        if method == "scratch" and config.scratch_epochs:
-            return config.scratch_epochs
-        labelled = int((self.train.labels >= 0).sum())
-        return config.epochs_for(min(map(len, subsets.values())) / labelled)
-
     def _length(self, method, config, subsets, student):
         """Return (epochs,) of a cell, or (epochs, the variant) of students."""
         if method != STUDENT_METHOD:
-            return (self._epochs(method, config, subsets),)
-        teacher_epochs = self._epochs("fine_tune", config, subsets)
+            return (self._runs.epochs_of(method, config, subsets),)
+        teacher_epochs = self._runs.epochs_of("fine_tune", config, subsets)
         variant = {"teacher_epochs": teacher_epochs, **dataclasses.asdict(student)}
         return student.epochs, json.dumps(variant, sort_keys=True)
-
-    def _batch_of(self, student):
-        return min(student.batch_size, self.train.num_examples)
-
-    def _starts_from_probe(self, method):
-        return method == "fine_tune" and self._config.classifier_start == "probe"
-
-    def _results(self, method, config, subsets, todo, stages):
-        """Train or fit the seeds of a cell that are not done.
-
-        Yields:
-          (seed, dict of the fields of a LabelRun that are results, the network or None,
-          the TrainingFolders that are no longer needed).
-        """
-        if not todo:
-            return
-        if method.startswith("linear"):
-            for seed, ids in todo.items():
-                result = self._probed(seed, ids, method == "linear_untrained")
-                yield seed, result, None, ()
-            return
-        trained = "scratch" if method == "scratch" else "fine_tune"
-        training = self._training(trained, config, subsets)
-        start = training.network.get_weights()
-        for seed, ids in todo.items():
-            started = time.monotonic()
-            length = self._epochs(trained, config, subsets)
-            labels = hashlib.sha256(np.asarray(ids, np.int64).tobytes()).hexdigest()
-            cell = {
-                "method": trained,
-                "labels": labels,
-                "epochs": length,
-                "seed": seed,
-                "batch_size": training.batch_size,
-            }
-            folder = stages.folder_of(cell)
-            history = self._fit(training, trained, start, ids, seed, folder)
-            network, used = training.network, [folder]
-            if method == STUDENT_METHOD:
-                started = time.monotonic()
-                result, network, own = self._student(network, stages, cell, seed)
-                used += [own]
-            else:
-                result = self._result(network, history, training.batch_size)
-                if trained == "fine_tune" and stages.student is not None:
-                    used = []  # The student's teacher.
-            wall_seconds = round(time.monotonic() - started, 3)
-            result |= {"num_train_labels": len(ids), "wall_seconds": wall_seconds}
-            yield seed, result, network, [f for f in used if f is not None]
-
-    def _student(self, teacher, stages, cell, seed):
-        """Train and test a student: (results, keras.Model, its TrainingFolder)."""
-        options = stages.student
-        folder = stages.folder_of({**cell, "student": dataclasses.asdict(options)})
-        student, history = self_distilled(
-            options,
-            self.encoder,
-            teacher,
-            self.train,
-            config=self._config,
-            image_size_pixels=self._size,
-            strategy=self._strategy,
-            seed=seed,
-            folder=folder,
-        )
-        batch_size = self._batch_of(options)
-        return self._result(student, history, batch_size, teacher), student, folder
-
-    def _fit(self, training, method, start, ids, seed, folder):
-        """Train a classifier on the labels `ids`; return its history."""
-        fitted, held_out = _split(self.train.labels, ids, self._config, seed)
-        with plain_errors():
-            if method == "scratch":
-                start = classifier_network(
-                    fresh_copy(self.encoder, seed), self.num_classes
-                ).get_weights()
-            elif self._starts_from_probe(method):
-                batches = self._batches(self.train.subset(fitted))
-                start = probe_start(training.network, start, batches, seed)
-            return training.run(
-                start,
-                self.train.subset(fitted),
-                seed=seed,
-                held_out=None if held_out is None else self.train.subset(held_out),
-                folder=folder,
-            )
-
-    def _training(self, method, config, subsets):
-        """Build one compiled training for all seeds of a cell."""
-        is_scratch = method == "scratch"
-        if is_scratch:
-            config = dataclasses.replace(
-                config, freeze_until="none", layer_decay=1.0, head_layer=0
-            )
-        with self._strategy.scope():
-            network = classifier_network(
-                self.encoder,
-                self.num_classes,
-                projection_head=self._head,
-                head_layer=config.head_layer,
-                synchronized=self._strategy.num_replicas_in_sync > 1,
-            )
-        return ClassifierTraining(
-            network,
-            config,
-            num_examples=self._fewest(config, subsets),
-            epochs=self._epochs(method, config, subsets),
-            image_size_pixels=self._size,
-            strategy=self._strategy,
-            base_learning_rate=config.scratch_learning_rate if is_scratch else None,
-        )
-
-    def _result(self, network, history, batch_size, teacher=None):
-        """Test a trained network, a student beside its teacher: fields of a LabelRun.
-
-        Args:
-          network, teacher: keras.Model.
-          history: dict of lists, the figures of each epoch.
-          batch_size: int.
-        """
-        logits, labels, _ = extract_features(network, self._batches(self.test))
-        predictions, known = logits.argmax(axis=1), labels >= 0
-        settings = {
-            "steps": history["step"][-1],
-            "epochs": len(history["step"]),
-            "batch_size": batch_size,
-            "precision": self._config.precision,
-            "final_loss": float(history["loss"][-1]),
-        }
-        if teacher is None:
-            percent = 100 * history["accuracy"][-1]
-            settings["training_accuracy_percent"] = round(percent, 2)
-        else:
-            taught, _, _ = extract_features(teacher, self._batches(self.test))
-            agreed = np.mean(predictions == taught.argmax(axis=1))
-            settings["agreement_percent"] = round(100 * float(agreed), 4)
-            settings["num_images"] = self.train.num_examples
-        return _scores(predictions[known], labels[known], settings)
-
-    def _probed(self, seed, ids, is_untrained):
-        """Fit logistic regression on the features of the frozen encoder."""
-        started = time.monotonic()
-        (train, labels, rows), (test, test_labels, _) = self._features_of(
-            seed if is_untrained else None
-        )
-        # Images that could not be read have no features.
-        chosen = np.flatnonzero(np.isin(rows, ids) & (labels >= 0))
-        known = test_labels >= 0
-        probe = linear_probe(
-            train[chosen], labels[chosen], test[known], test_labels[known], seed=seed
-        )
-        return {
-            **_scores(
-                probe.predictions,
-                test_labels[known],
-                {"l2": probe.l2, "l2_is_at_edge": probe.l2_is_at_edge},
-            ),
-            "num_train_labels": len(chosen),
-            "wall_seconds": round(time.monotonic() - started, 3),
-        }
-
-    def _features_of(self, seed):
-        """Compute features of both sets with the encoder, or with an untrained one."""
-        if seed not in self._features:
-            encoder = self.encoder if seed is None else fresh_copy(self.encoder, seed)
-            self._features[seed] = [
-                extract_features(encoder, self._batches(source))
-                for source in (self.train, self.test)
-            ]
-        return self._features[seed]
-
-    def _batches(self, source):
-        return evaluation_batches(source, self._batch_size, self._size)
 
 
 def cell_name(measurement):
@@ -469,35 +277,6 @@ def cell_name(measurement):
 
 def _cell_name(representation, budget):
     return f"{representation}, {budget}"
-
-
-def _split(labels, ids, config, seed):
-    """Split into (ids to train on, ids held out for early stopping or None)."""
-    if config.early_stopping_epochs is None:
-        return ids, None
-    kept = label_subset(labels[ids], fraction=1 - config.held_out_fraction, seed=seed)
-    held_out = np.setdiff1d(np.arange(len(ids)), kept)
-    if len(held_out) < 2:
-        raise DataError(
-            f"{len(ids)} labelled images are too few to hold some out: leave out "
-            "--early_stopping_epochs, or use more labels. Received: "
-            f"held_out_fraction={config.held_out_fraction}."
-        )
-    return ids[kept], ids[held_out]
-
-
-def _scores(predictions, labels, settings):
-    """Return fields of a run; some data sets report the mean over the classes."""
-    correct = predictions == labels
-    by_class = [correct[labels == label].mean() for label in np.unique(labels)]
-    return {
-        "accuracy_percent": 100 * float(correct.mean()),
-        "num_test": len(labels),
-        "settings": {
-            **settings,
-            "mean_per_class_percent": round(100 * float(np.mean(by_class)), 4),
-        },
-    }
 
 
 def _measurement(budget, runs):

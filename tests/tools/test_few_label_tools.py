@@ -11,7 +11,7 @@ import simclr_tf
 from simclr_tf._keras import ADDONS_LANE, keras, keras3
 from simclr_tf.commands.finetune import earlier_results, with_earlier
 from simclr_tf.errors import Interrupted
-from simclr_tf.evaluation import Measurement, Results, few_labels, read_results
+from simclr_tf.evaluation import Measurement, Results, few_label_runs, read_results
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import saved_model
 from simclr_tf.tools import command_line
@@ -225,7 +225,7 @@ def test_the_recipe_of_simclr_v2_is_one_command_that_continues_at_every_stage(
         raise Interrupted("Stopped before the student.", 15)
 
     with monkeypatch.context() as patch:
-        patch.setattr(few_labels, "self_distilled", stop)
+        patch.setattr(few_label_runs, "self_distilled", stop)
         assert command_line.main(arguments) == 143
     assert "Precision   bfloat16: as requested" in capsys.readouterr().out
     (teacher,) = (tmp_path / "finetune_checkpoints").iterdir()

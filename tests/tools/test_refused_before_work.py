@@ -54,7 +54,7 @@ def no_work(monkeypatch):
 
     for name in (
         "simclr_tf.evaluation.comparison.extract_features",
-        "simclr_tf.evaluation.few_labels.extract_features",
+        "simclr_tf.evaluation.few_label_runs.extract_features",
         "simclr_tf.commands.embed.extract_features",
         "simclr_tf.training.classifier_training.ClassifierTraining.run",
         FIT,
