@@ -7,8 +7,9 @@ simclr-tf ablate --study=encoder_size --data=... --workdir=... --dry_run
 
 Studies: augmentation_pairs (Figure 5), colour_strength (Table 1), projection_head
 (Figure 8), head_information (Table 3), losses (Table 4), temperature (Table 5),
-batch_and_epochs (Figure 9), encoder_size (Figure 7), label_fraction (Table 7) and
-optimizer (section 2.2). The images need labels, for the probes, and a test split.
+batch_and_epochs (Figure 9), encoder_size (Figure 7), label_fraction (Table 7),
+optimizer (section 2.2) and objectives (all of them, which no paper compares). The
+images need labels, for the probes, and a test split.
 
 Budgets: small takes minutes on two CPU cores, medium a night, paper has the paper's
 own settings (--data=tfds:imagenet2012). Flags of `pretrain` change what all cells

@@ -13,6 +13,7 @@ from simclr_tf.studies import (
     batch_and_epochs,
     colour_strength,
     encoder_size,
+    every_objective,
     head_information,
     label_fraction,
     loss_functions,
@@ -46,6 +47,7 @@ STUDIES = {
         encoder_size,
         label_fraction,
         optimizer,
+        every_objective,
     )
 }
 
