@@ -297,7 +297,7 @@ class Config(Section):
         "float32",
         "float32, or bfloat16 for the network's arithmetic (the loss, "
         "batch norm's statistics and the weights stay float32); auto: bfloat16 if "
-        "it is faster on this device, on a processor by a measurement of half a second "
+        "it is faster on this device, on a processor by a measurement of a moment "
         "that is kept; a continued run keeps its first precision.",
     )
     deterministic: bool = option(

@@ -9,6 +9,7 @@ from simclr_tf.studies.rows import DONE, StudyValue
 from simclr_tf.studies.study_tables import row_means
 
 _MEAN = "mean"
+_UPRIGHT = 8  # Places of upright bars; the bars of more lie, to leave room for names.
 _ROOM_AMONG_LINES = (
     4  # Series in a legend inside the axes; with more, lines run through it.
 )
@@ -70,6 +71,9 @@ def study_figure(study, rows, *, ours):
             )
 
     size = (12.6, 5.9) if study.figure.kind == "heat_map" else (11.4, 5.2)
+    places = {row.x for row in rows}
+    if study.figure.kind == "bars" and len(places) > _UPRIGHT:
+        size = (11.4, 2.4 + 0.25 * len(places))
     return Drawing(*size, draw, study.title)
 
 
@@ -111,7 +115,7 @@ def _heat_map(axes, figure, rows, styles):
 
 
 def _bars(axes, figure, rows, styles):
-    """Draw groups of bars; a missing bar shows its status."""
+    """Draw groups of bars; a missing bar shows its status. Many groups lie."""
     names = list(dict.fromkeys(row.series for row in rows))
     places = list(dict.fromkeys(row.x for row in rows))
     members = {
@@ -119,7 +123,7 @@ def _bars(axes, figure, rows, styles):
         for x in places
     }
     width = 0.82 / max(map(len, members.values()))
-    labelled = set()
+    labelled, lies = set(), len(places) > _UPRIGHT
     for row in rows:
         group = members[row.x]
         x = places.index(row.x) + width * (
@@ -127,11 +131,12 @@ def _bars(axes, figure, rows, styles):
         )
         label = None if row.series in labelled else row.series
         labelled.add(row.series)
-        axes.bar(
+        length, beyond = row.mean or 0.0, (row.mean or 0.0) + (row.std or 0.0)
+        (axes.barh if lies else axes.bar)(
             x,
-            row.mean or 0.0,
+            length,
             width * 0.94,
-            yerr=row.std,
+            **{"xerr" if lies else "yerr": row.std},
             label=label,
             color=styles[row.series][0],
             capsize=2,
@@ -140,33 +145,35 @@ def _bars(axes, figure, rows, styles):
         text = row.status if row.mean is None else f"{row.mean:.1f}"
         axes.annotate(
             text,
-            (x, (row.mean or 0.0) + (row.std or 0.0)),
-            (0, 2),
+            (beyond, x) if lies else (x, beyond),
+            (2, 0) if lies else (0, 2),
             textcoords="offset points",
-            ha="center",
-            va="bottom",
+            ha="left" if lies else "center",
+            va="center" if lies else "bottom",
             fontsize=7,
-            rotation=90 if len(rows) > 8 else 0,
+            rotation=90 if len(rows) > 8 and not lies else 0,
         )
-    turned = _turn_of(len(places))
-    axes.set_xticks(
-        range(len(places)),
-        places,
-        fontsize=8,
-        rotation=turned,
-        ha="right" if turned else "center",
-        rotation_mode="anchor",
-    )
-    axes.margins(y=0.16)
+    turned = 20 if 4 < len(places) <= _UPRIGHT else 0
     _finish(axes, figure, legend=False)
+    if lies:
+        axes.set_yticks(range(len(places)), places, fontsize=8)
+        axes.set(xlabel=figure.y_title, ylabel=figure.x_title)
+        axes.grid(axis="x", visible=True)
+        axes.grid(axis="y", visible=False)
+        axes.invert_yaxis()
+        axes.margins(x=0.16, y=0.01)
+    else:
+        axes.set_xticks(
+            range(len(places)),
+            places,
+            fontsize=8,
+            rotation=turned,
+            ha="right" if turned else "center",
+            rotation_mode="anchor",
+        )
+        axes.margins(y=0.16)
     if len(names) > 1:  # Bars leave no room among them.
-        below = {0: 0.14, 20: 0.24, 60: 0.42}[turned]
-        _legend_below(axes, min(len(names), 5), below)
-
-
-def _turn_of(places):
-    """Choose by how many degrees names of places are turned: more if they are many."""
-    return 0 if places <= 4 else 20 if places <= 8 else 60
+        _legend_below(axes, min(len(names), 5), 0.24 if turned else 0.14)
 
 
 def _lines(axes, figure, rows, styles):

@@ -20,7 +20,7 @@ from simclr_tf.files import write_atomically
 CPU_DESCRIPTION = pathlib.Path("/proc/cpuinfo")  # Linux only.
 # A convolution of a ResNet's middle: images, side, channels.
 _IMAGES, _SIDE, _CHANNELS = 16, 16, 128
-_ROUNDS = 6  # About half a second on two cores.
+_ROUNDS = 6  # A third of a second on two cores.
 
 
 def times_as_fast():

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import pathlib
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
@@ -132,9 +131,6 @@ class MetricsLog(keras.callbacks.Callback):
 class RepresentationSample:
     """A fixed batch of views on which every epoch is measured.
 
-    The views are made in a thread of their own: XLA compiles what makes them, which
-    the step uses too, while the step is traced.
-
     Args:
       model: PretrainingModel.
       batch: dict, one element of the training data; its first `SAMPLE_SIZE` rows are
@@ -148,16 +144,10 @@ class RepresentationSample:
             for name in ViewsOfBatch.COLUMNS
             if name in batch
         }
-        pool = ThreadPoolExecutor(1)
-        self._made = pool.submit(model.views_of, rows)
-        pool.shutdown(wait=False)
+        views = model.views_of(rows)
+        plan = model.views_of.plan
+        self.views = views if plan is None else views[: plan.num_full_views]
         self._embed = tf.function(self._features_and_projections)
-
-    @property
-    def views(self):
-        """Tuple of `[N, h, w, C]`, the views of full size; waits for them."""
-        plan, views = self._model.views_of.plan, self._made.result()
-        return views if plan is None else views[: plan.num_full_views]
 
     def measure(self):
         """Measure the features and projections.
@@ -186,10 +176,10 @@ class RepresentationSample:
         return grid if grid.shape[-1] in (1, 3, 4) else grid[..., :1]
 
     def _features_and_projections(self):
-        views = self.views
-        features = self._model.encoder(tf.concat(views, axis=0), training=False)
+        stacked = tf.concat(self.views, axis=0)
+        features = self._model.encoder(stacked, training=False)
         projections = self._model.projection_head(features, training=False)
-        return features, tf.split(projections, len(views))
+        return features, tf.split(projections, len(self.views))
 
 
 @contextlib.contextmanager
