@@ -68,6 +68,7 @@ def test_json_of_files_is_read_by_one_function():
         "simclr_tf/data/sources/embedded.py",  # Files of the package.
         "simclr_tf/benchmarks/fresh_process.py",  # Between our own processes.
         "simclr_tf/benchmarks/benchmark_runner.py",
+        "simclr_tf/benchmarks/programs/time_steps.py",
         "simclr_tf/export/programs/make_keras3.py",
     }
     found = {

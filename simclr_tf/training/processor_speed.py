@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from simclr_tf.errors import WorkdirError
 from simclr_tf.files import write_atomically
+from simclr_tf.limits import read_json
 
 CPU_DESCRIPTION = pathlib.Path("/proc/cpuinfo")  # Linux only.
 # A convolution of a ResNet's middle: images, side, channels.
@@ -65,7 +66,7 @@ def processor():
 
 def _kept():
     try:
-        kept = json.loads(kept_in().read_text(encoding="utf-8"))
+        kept = read_json(kept_in())
     except (OSError, ValueError):
         return {}
     return kept if isinstance(kept, dict) else {}

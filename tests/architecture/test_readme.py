@@ -136,6 +136,10 @@ def test_every_other_line_of_a_shell_block_is_understood(line):
         accept(rest[1], rest[2:])
     elif program == "if":  # The end of a job's script: see below.
         assert rest[-1] == "fi"
+    elif program == "python3":  # What an export of steps brings along.
+        script, folder = map(pathlib.Path, rest)
+        programs = ROOT / "simclr_tf" / "benchmarks" / "programs"
+        assert script.parent == folder and (programs / script.name).is_file()
     else:  # What they start is tested with the studies.
         assert program in ("sbatch", "parallel") and "simclr-tf ablate" in line
 
