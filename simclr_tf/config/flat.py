@@ -116,7 +116,7 @@ def _changed_guest(registry, former, values):
 
 
 def dotted(section, changes):
-    """Flatten nested dicts and sections; a guest's name alone stands for the guest.
+    """Flatten nested dicts and sections; a name alone stands for what has that name.
 
     Args:
       section: a section or a section class.
@@ -126,8 +126,17 @@ def dotted(section, changes):
       >>> from simclr_tf.config import Config
       >>> dotted(Config, {"objective": "nt_xent", "data": {"split": "train"}})
       {'objective.name': 'nt_xent', 'data.split': 'train'}
+      >>> dotted(Config, {"optimizer": "adamw"})
+      {'optimizer.name': 'adamw'}
     """
-    guests = {item.name for item in dataclasses.fields(section) if is_guest(item)}
+    hints = typing.get_type_hints(
+        section if isinstance(section, type) else type(section)
+    )
+    named = {
+        item.name
+        for item in dataclasses.fields(section)
+        if is_guest(item) or "name" in getattr(hints[item.name], "__annotations__", {})
+    }
     flat = {}
     for name, value in changes.items():
         if dataclasses.is_dataclass(value):
@@ -135,7 +144,7 @@ def dotted(section, changes):
         if isinstance(value, dict):
             flat.update({f"{name}.{key}": item for key, item in value.items()})
         else:
-            flat[f"{name}.name" if name in guests else name] = value
+            flat[f"{name}.name" if name in named else name] = value
     return flat
 
 

@@ -63,7 +63,7 @@ _CALLBACKS = (
     f"`class Mine({keras.__name__}.callbacks.Callback)` is enough."
 )
 _IN_ITS_PLACE = (
-    'Give options by name, such as optimizer="adamw", objective="ntxent" or '
+    'Give options by name, such as optimizer="adamw", objective="nt_xent" or '
     "**{'optimizer.base_learning_rate': 0.1}; the schedule is part of them."
 )
 

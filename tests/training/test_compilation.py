@@ -20,6 +20,11 @@ OPTIONS = {
     "data.image_size_pixels": 8,
     "compile_views": False,
     "checkpoint.every_steps": 1,
+    # Little for XLA to compile.
+    "augment.recipe": "finetune",
+    "optimizer": "sgd",
+    "optimizer.base_learning_rate": 0.1,
+    "probe.online": False,
 }
 
 
