@@ -14,7 +14,7 @@ from simclr_tf.benchmarks.step_cases import compiled_model, run_config
 from simclr_tf.config.schema import override
 from simclr_tf.errors import DataError, require
 from simclr_tf.files import write_atomically
-from simclr_tf.models import flops_per_example
+from simclr_tf.training.peak_memory import costs_of_views
 from simclr_tf.training.workdir import versions
 
 INDEX_FILE = "steps.json"
@@ -171,8 +171,7 @@ def _lowered(step, config):
             f"The step {step.name} is not a program that a graphics processor runs "
             f"alone: it has {'; '.join(found)}."
         )
-    views = len(model.views_of.plan.views)
-    forward = flops_per_example(model.encoder, (size, size, 3))
+    forward = sum(cost.flops for cost, _ in costs_of_views(model, (size, size, 3)))
     return program, {
         "name": step.name,
         "file": f"{step.name}.hlo",
@@ -180,7 +179,7 @@ def _lowered(step, config):
         "image_size_pixels": size,
         "batch_size": step.batch_size,
         "precision": step.precision,
-        "encoder_operations_a_step": _PASSES * views * step.batch_size * forward,
+        "encoder_operations_a_step": _PASSES * step.batch_size * forward,
         "arguments": len(re.findall(r" parameter\(\d+\)", _entry(text))),
         "products_without_tf32": text.count("operand_precision={highest"),
         "operations": len(re.findall(r"^ +\S.* = ", text, re.MULTILINE)),

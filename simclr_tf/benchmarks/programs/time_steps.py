@@ -12,23 +12,26 @@ Prints a table and writes FOLDER/times.json. Needs jax and numpy, nothing else.
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import time
 
-import jax
-import numpy as np
-from jax._src.lib import xla_client
+# Or JAX takes most of the device's memory at its start, and PyTorch finds none.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+from jax._src.lib import xla_client  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)  # The step counts in 64 bits.
-# Name of a device -> operations a second of dense products by precision, as its maker
-# states them.
+# Part of a device's name -> operations a second of dense products by precision, as its
+# maker states them.
 PEAKS = {
     "H200": {"float32": 67e12, "tf32": 495e12, "bfloat16": 989e12},
-    "H100": {"float32": 67e12, "tf32": 495e12, "bfloat16": 989e12},
+    "H100 80GB HBM3": {"float32": 67e12, "tf32": 495e12, "bfloat16": 989e12},
     "A100": {"float32": 19.5e12, "tf32": 156e12, "bfloat16": 312e12},
     "L4": {"float32": 30.3e12, "tf32": 60e12, "bfloat16": 121e12},
-    "T4": {"float32": 8.1e12, "tf32": 8.1e12, "bfloat16": 8.1e12},
 }
 
 
@@ -55,8 +58,19 @@ def made_up(rng, dtype, shape):
     return (0.01 + 0.05 * rng.random(shape)).astype(dtype)
 
 
+def bytes_of(compiled):
+    """Return the device memory of a program: weights, inputs and what it needs."""
+    sizes = compiled.get_compiled_memory_stats()
+    return (
+        sizes.argument_size_in_bytes
+        + sizes.output_size_in_bytes
+        - sizes.alias_size_in_bytes
+        + sizes.temp_size_in_bytes
+    )
+
+
 def exported_step(path):
-    """Return a function that runs the step once and returns its seconds."""
+    """Return (a function that runs the step and returns its seconds, its bytes)."""
     compiled, arguments = loaded(path)
 
     def run():
@@ -68,7 +82,7 @@ def exported_step(path):
         jax.block_until_ready(results.disassemble_into_single_device_arrays())
         return time.perf_counter() - began
 
-    return run
+    return run, bytes_of(compiled)
 
 
 def peer_step(step):
@@ -109,7 +123,7 @@ def main():
         size = (step["network"], step["batch_size"])
         began = time.perf_counter()
         try:
-            run = exported_step(given.folder / step["file"])
+            run, memory = exported_step(given.folder / step["file"])
             run()
         except Exception as error:  # E.g. out of memory: the others go on.
             print(f"| {step['name']} | failed: {str(error).splitlines()[0][:90]} |")
@@ -127,13 +141,13 @@ def main():
             seconds.append(run())
             if peer is not None:
                 theirs.append(peer())
-        median, memory = statistics.median(seconds), device.memory_stats() or {}
+        median = statistics.median(seconds)
         result = {
             **step,
             "compiling_seconds": compiling,
             "seconds": seconds,
             "peer_seconds": theirs,
-            "peak_bytes": memory.get("peak_bytes_in_use"),
+            "device_bytes": memory,
         }
         results.append(result)
         print(row_of(step, median, result, theirs, seconds), flush=True)
@@ -155,13 +169,12 @@ def row_of(step, median, result, theirs, seconds):
     """Write a step's row of the table; ratios are of the same round."""
     peak = peak_of(step["precision"])
     share = step["encoder_operations_a_step"] / median / peak if peak else None
-    memory = result["peak_bytes"]
     cells = [
         step["name"],
         f"{1000 * median:.1f}",
         f"{step['batch_size'] / median:,.0f}",
         "" if share is None else f"{share:.0%}",
-        "" if memory is None else f"{memory / 2**30:.1f} GiB",
+        f"{result['device_bytes'] / 2**30:.1f} GiB",
         "",
         "",
     ]
