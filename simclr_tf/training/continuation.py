@@ -19,8 +19,9 @@ from simclr_tf.config.schema import (
 from simclr_tf.data.pixels import READING
 from simclr_tf.distribution import local_copies
 from simclr_tf.errors import WorkdirError
+from simclr_tf.training.same_run import changed_options
 from simclr_tf.training.step_clock import StepCallback
-from simclr_tf.training.workdir import changed_options, versions
+from simclr_tf.training.workdir import versions
 
 LOG = logging.getLogger("simclr_tf")
 

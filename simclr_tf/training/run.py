@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import logging
 import os
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -22,31 +19,20 @@ from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
 from simclr_tf.data.preset_choice import choose_start
 from simclr_tf.distribution import (
     is_chief,
-    largest_over_workers,
     make_strategy,
     named_lost_peers,
     require_divisible,
 )
 from simclr_tf.errors import ConfigError, require
-from simclr_tf.training import assembly
 from simclr_tf.training.batches import (
-    Batches,
     open_probe_source,
     open_training_source,
 )
-from simclr_tf.training.compilation import choose_compilation, compiled_by_keras
-from simclr_tf.training.keras_files import kept_network
 from simclr_tf.training.micro_batches import require_micro_batches
 from simclr_tf.training.overview import found_splits, overview
-from simclr_tf.training.precision import choose_precision
+from simclr_tf.training.preparation import Preparation
 from simclr_tf.training.replicated_encoder import give_back
-from simclr_tf.training.stages import PretrainingRun
 from simclr_tf.training.step_clock import plan_run
-from simclr_tf.training.time_budget import (
-    length_line,
-    with_kept_length,
-    with_length,
-)
 from simclr_tf.training.trackers import require_tracker
 from simclr_tf.training.workdir import CONFIG_FILE, Workdir
 from simclr_tf.training.workers import how_to_continue
@@ -54,9 +40,6 @@ from simclr_tf.training.workers import how_to_continue
 if TYPE_CHECKING:
     from simclr_tf.training.stages import PretrainResult
 
-
-LOG = logging.getLogger("simclr_tf")
-_TRIAL_STEPS = 10**6  # Of the schedule that the steps have whose speed is measured.
 
 _CALLBACKS = (
     f"Use a callback of `{keras.__name__}`: the methods are the same, so "
@@ -217,19 +200,12 @@ def pretrain_from_config(
     with left_out_listed(None if writes is None else writes.may_list()):
         source = open_training_source(config, data, say)
         probe_source = open_probe_source(config, source.channels, say)
-    sources = (source, probe_source)
-    trial = functools.partial(
-        _speed_of_steps,
-        strategy=strategy,
-        sources=sources,
-        encoder=encoder,
-        place=place,
-    )
-    compilation = _compilation(config, strategy, place, trial, say)
+    preparation = Preparation(strategy, (source, probe_source), encoder, place, say)
+    compilation = preparation.compilation(config)
     if not compilation.is_usual:
         config = dataclasses.replace(config, jit_compile=compilation.name)
     if config.minutes is not None:
-        config = _with_length(config, strategy, source, place, trial, say)
+        config = preparation.with_length(config)
     plan = plan_run(config, source)
     lines = overview(
         config,
@@ -245,99 +221,12 @@ def pretrain_from_config(
         contextlib.nullcontext() if writes is None else writes.held(),
         named_lost_peers(strategy, lambda: how_to_continue(place and place.path)),
     ):
-        run = _prepared(config, strategy, sources, encoder, place, plan, say, stream)
+        run = preparation.run_of(config, plan, stream)
         run.choices += (compilation,)
         try:
             return run.execute(place, callbacks, command)
         finally:  # Also what an interrupted run has learned.
             give_back(encoder, run.model.encoder)
-
-
-def _compilation(config, strategy, place, trial, say):
-    """Choose whether XLA compiles the step; on a GPU both ways are tried."""
-    begun = None
-    if place is not None and place.has_trained():
-        begun = place.config().jit_compile
-        begun = "false" if begun == "auto" else begun  # Of an earlier version.
-
-    def step_seconds(name):
-        say(f"Compiled    measuring some steps with --jit_compile={name}")
-        _, step = trial(dataclasses.replace(config, jit_compile=name))
-        return step
-
-    return choose_compilation(config.jit_compile, strategy, begun, step_seconds)
-
-
-def _speed_of_steps(config, *, strategy, sources, encoder, place):
-    """Train a throwaway model for some steps.
-
-    Returns:
-      (seconds to compile, seconds of a step), of the slowest worker.
-    """
-    config = dataclasses.replace(config, steps=_TRIAL_STEPS)
-    plan = plan_run(config, sources[0])
-    before = None if encoder is None else encoder.get_weights()
-    run = _prepared(config, strategy, sources, encoder, place, plan, lambda line: None)
-    try:
-        return run.speed().of_all_workers(strategy)
-    finally:
-        if before is not None:
-            encoder.set_weights(before)
-        keras.backend.reset_uids()  # The layers' names are those of any other run.
-
-
-def _with_length(config, strategy, source, place, trial, say):
-    """Return the config with the length that `minutes` come to, now or before."""
-    began = time.perf_counter()
-    former = place.config() if place is not None and place.has_trained() else None
-    kept = with_kept_length(config, former)
-    if kept is not None:
-        return kept
-    if former is not None and former.minutes is None:
-        return config  # Another run is there: the claim will say so.
-    say(
-        f"Length      measuring the speed of some steps, for {config.minutes:g} minutes"
-    )
-    compiling, step = trial(config)
-    taken = largest_over_workers(strategy, int(time.perf_counter() - began))
-    left = 60 * config.minutes - taken - compiling
-    config = with_length(
-        config,
-        plan_run(dataclasses.replace(config, steps=_TRIAL_STEPS), source),
-        step_seconds=step,
-        left_seconds=left,
-        is_endless=source.num_examples is None,
-    )
-    say(length_line(config, plan_run(config, source), step))
-    return config
-
-
-def _prepared(config, strategy, sources, encoder, place, plan, say, stream=None):
-    """Build the model and the batches of a run, in the precision of this machine."""
-    source, probe_source = sources
-    replicas = strategy.num_replicas_in_sync
-    begun = None
-    if place is not None and place.has(CONFIG_FILE):
-        begun = place.config().precision
-    precision = choose_precision(config.precision, strategy, begun)
-    config = dataclasses.replace(config, precision=precision.name)
-    with strategy.scope():
-        if encoder is None and place is not None and config.encoder.name == "custom":
-            encoder = kept_network(place)
-        model = _build(config, source, probe_source, encoder, plan, strategy)
-    batches = Batches(config, source, model.views_of.plan, probe_source, replicas)
-    return PretrainingRun(
-        config,
-        strategy,
-        model,
-        source,
-        probe_source,
-        batches,
-        plan,
-        say,
-        choices=(precision,),
-        stream=stream,
-    )
 
 
 def _require_effective(config, workdir):
@@ -381,32 +270,3 @@ def set_threads(options):
                 f"`performance.{name}` must be set before TensorFlow is used: start a "
                 f"new process, or leave it unset. Received: {name}={wanted}."
             ) from error
-
-
-def _build(config, source, probe_source, encoder, plan, strategy):
-    labelled = probe_source or source
-    if config.probe.online and labelled.has_labels and not labelled.num_classes:
-        LOG.info(
-            "The number of classes of %s is not known beforehand: there is no "
-            "online probe. Use --probe.data for one.",
-            labelled.name,
-        )
-    model = assembly.build_model(
-        config,
-        config.data.image_shape(source.channels),
-        num_classes=labelled.num_classes or None,
-        encoder=encoder,
-        synchronized=strategy.num_replicas_in_sync > 1,
-        num_examples=source.num_examples,
-        total_steps=plan.total_steps,
-        epoch_steps=plan.epoch_steps,
-    )
-    optimizer = assembly.build_optimizer(
-        config, model, warmup_steps=plan.warmup_steps, total_steps=plan.total_steps
-    )
-    model.compile(
-        optimizer=optimizer,
-        steps_per_execution=config.performance.steps_per_execution or 1,
-        jit_compile=compiled_by_keras(config.jit_compile, strategy),
-    )
-    return model

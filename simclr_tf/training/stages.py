@@ -1,9 +1,7 @@
 """The stages of a pretraining run: report, claim, restore, train, summary."""
 
-import contextlib
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -13,23 +11,15 @@ from simclr_tf._keras import keras
 from simclr_tf.config.pretrain import Config
 from simclr_tf.data import plain_errors
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed, write_left_out
-from simclr_tf.distribution import distribute_batches, is_chief, is_distributed
-from simclr_tf.objectives import figures_of
-from simclr_tf.optim import learning_rate_schedule
-from simclr_tf.training.averaging import UseAverages
+from simclr_tf.distribution import distribute_batches, is_chief
 from simclr_tf.training.batches import Batches
 from simclr_tf.training.continuation import (
-    ContinueMetrics,
     describe_data,
     describe_run,
     find_start,
 )
-from simclr_tf.training.cost_report import EstimatedTime, cost_report
-from simclr_tf.training.data_wait import WaitMeter
-from simclr_tf.training.health import HealthCheck
-from simclr_tf.training.interruption import StopWhenSaved
+from simclr_tf.training.cost_report import cost_report
 from simclr_tf.training.keras_files import keep_network
-from simclr_tf.training.knn_monitor import KnnMonitor
 from simclr_tf.training.micro_batches import can_split
 from simclr_tf.training.peak_memory import (
     costs_of_views,
@@ -37,17 +27,13 @@ from simclr_tf.training.peak_memory import (
     machine_of,
     require_fitting,
 )
-from simclr_tf.training.progress import Progress, Throughput
 from simclr_tf.training.records import (
-    MetricsLog,
-    RepresentationSample,
     read_metrics,
 )
-from simclr_tf.training.saving import SaveCheckpoints
-from simclr_tf.training.step_clock import Plan, StepClock
+from simclr_tf.training.run_callbacks import RunCallbacks, knn_monitor
+from simclr_tf.training.step_clock import Plan
 from simclr_tf.training.summary import write_summary
 from simclr_tf.training.time_budget import StepSpeed
-from simclr_tf.training.trackers import Tracking
 from simclr_tf.training.warm_start import (
     check_same_network,
     warm_start,
@@ -60,7 +46,6 @@ from simclr_tf.training.workdir import (
     versions,
 )
 from simclr_tf.training.workers import (
-    make_interruption,
     open_store,
     require_same_run,
 )
@@ -138,7 +123,7 @@ class PretrainingRun:
         """
         store = start = data = None
         replaces = False
-        monitor = self._knn_monitor()
+        monitor = knn_monitor(self)
         self.say(self._cost_report())
         for choice in self.choices:
             if not choice.is_usual:
@@ -245,7 +230,7 @@ class PretrainingRun:
         self._require_memory(has_trained=False)
         speed = StepSpeed(self.config.performance.steps_per_execution or 1)
         with plain_errors():
-            batches = self._dataset(0, speed.steps)
+            batches = self.dataset(0, speed.steps)
             self.model.fit(
                 batches, steps_per_epoch=speed.steps, callbacks=[speed], verbose=0
             )
@@ -327,126 +312,13 @@ class PretrainingRun:
         return checkpoint
 
     def _train(self, workdir, store, start, monitor, callbacks):
-        plan, config = self.plan, self.config
-        clock = StepClock(
-            plan.total_steps,
-            plan.epoch_steps,
-            start_step=start.step if start else 0,
-            steps_per_execution=config.performance.steps_per_execution or 1,
-        )
-        meter = WaitMeter(clock if is_distributed(self.strategy) else None)
-        throughput = Throughput(config.global_batch_size, clock, meter)
-        log = MetricsLog(
-            workdir.path if workdir and self.is_chief else None,
-            clock,
-            learning_rate=learning_rate_schedule(self.model.optimizer),
-            throughput=throughput,
-            sample=RepresentationSample(
-                self.model, next(iter(self.batches.between(0, 1)))
-            ),
-            grid_every_epochs=config.checkpoint.image_every_epochs,
-        )
-        progress = Progress(
-            clock,
-            throughput,
-            shown={
-                figure.name: figure.short
-                for figure in figures_of(config.objective)
-                if figure.short
-            },
-            stream=self.stream,
-        )
-        # Without a workdir nothing is saved, so a signal ends the run at once.
-        interruption, agreement, saving, stop = contextlib.nullcontext(), [], [], []
-        if store is not None:
-            interruption, agreement = make_interruption(self.strategy)
-            saving = self._saving(store, start, clock, interruption)
-            stop = [StopWhenSaved(interruption)]
-        tracking = []
-        if config.track is not None and self.is_chief:
-            say = progress.print_above_bar(self.say)
-            tracking = [Tracking(config, log.records, workdir, say)]
-        # The order of the callbacks, for each step and each epoch:
-        callbacks = [
-            clock,  # First: all others read the step here.
-            *agreement,  # Decides whether to stop, for the callbacks below.
-            meter,  # Before the others: their work is not waiting for data.
-            *monitor,  # Its figure is one of the epoch's.
-            log,  # Adds figures of the epoch, for the callbacks below.
-            self._health_check(store, clock),  # Before averaging and saving.
-            *self._averages(clock),  # The last checkpoint holds the averages.
-            *self._shown(progress, clock),
-            *tracking,  # A tracker that fails says so, and ends nothing.
-            *saving,  # After the figures of the epoch are written.
-            *callbacks,  # The user's callbacks see the run as it is on the disk.
-            *stop,  # Last: all others have seen the step or the epoch.
-        ]
-        try:
-            with interruption:
-                for first, last, steps in durations.segments(
-                    clock.step, plan.total_steps, plan.epoch_steps
-                ):
-                    batches = self._dataset(first, last, meter.measure)
-                    self._fit(batches, first, last, steps, callbacks)
-        finally:
-            progress.close()
-            log.close()
-            for tracker in tracking:
-                tracker.close()
-        return log.records
-
-    def _health_check(self, store, clock):
-        return HealthCheck(
-            clock,
-            global_batch_size=self.config.global_batch_size,
-            last_checkpoint=lambda: getattr(store and store.latest(), "path", None),
-            ids_of_batch=self.batches.ids_of,
-            max_skipped_steps=self.config.max_skipped_steps,
-            warns=self.is_chief,
-        )
-
-    def _knn_monitor(self):
-        """Make the callback that measures kNN, if it is asked for."""
-        every = self.config.probe.knn_every_epochs
-        if every is None or not self.is_chief:
-            return []
-        monitor = KnnMonitor(
-            self.model.encoder,
-            self.probe_source or self.source,
-            every_epochs=every,
-            epochs=math.ceil(self.plan.total_steps / self.plan.epoch_steps),
-            image_size_pixels=self.config.data.image_size_pixels,
-        )
-        self.say(monitor.line())
-        return [monitor]
-
-    def _averages(self, clock):
-        if self.config.optimizer.wrapper == "none":
-            return []
-        momentum = self.config.encoder.batch_norm_momentum
-        return [UseAverages(self._dataset, clock, batch_norm_momentum=momentum)]
-
-    def _shown(self, progress, clock):
-        if not self.is_chief:
-            return []
-        return [progress, EstimatedTime(clock, say=progress.print_above_bar(self.say))]
-
-    def _saving(self, store, start, clock, interruption):
-        """Make the callbacks that save the run, and restore what they saved."""
-        options = self.config.checkpoint
-        is_within_epoch = start is not None and start.step % clock.epoch_steps
-        return [
-            ContinueMetrics(start.manifest.get("metrics") if is_within_epoch else None),
-            SaveCheckpoints(
-                store,
-                clock,
-                every_epochs=options.every_epochs,
-                keep_every_epochs=options.keep_every_epochs,
-                every_steps=options.every_steps,
-                details=self.identity,
-                interruption=interruption,
-            ),
-        ]
+        with RunCallbacks(self, workdir, store, start, monitor, callbacks) as used:
+            for first, last, steps in durations.segments(
+                used.clock.step, self.plan.total_steps, self.plan.epoch_steps
+            ):
+                batches = self.dataset(first, last, used.meter.measure)
+                self._fit(batches, first, last, steps, used.in_order)
+        return used.log.records
 
     def _fit(self, batches, first, last, steps, callbacks):
         epoch = first // self.plan.epoch_steps
@@ -459,7 +331,7 @@ class PretrainingRun:
             verbose=0,
         )
 
-    def _dataset(self, first, last, observed=lambda batches: batches):
+    def dataset(self, first, last, observed=lambda batches: batches):
         """Return the replicas' rows of the batches `first` .. `last - 1`."""
         return distribute_batches(
             self.strategy,

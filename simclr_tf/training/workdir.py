@@ -1,4 +1,4 @@
-"""The folder of a run: config.json, and which run may continue it.
+"""The folder of a run, and its config.json.
 
 Evaluation, fine-tuning and export read config.json, so that nobody retypes a depth.
 """
@@ -10,7 +10,6 @@ import importlib.metadata
 import json
 import pathlib
 import platform
-import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,23 +17,15 @@ from typing import TYPE_CHECKING, Any
 from simclr_tf import __version__
 from simclr_tf.array_types import StrPath
 from simclr_tf.config import from_dict
-from simclr_tf.config.schema import differences, flatten, to_dict
+from simclr_tf.config.schema import flatten, to_dict
 from simclr_tf.data.left_out import LEFT_OUT_FILE
 from simclr_tf.data.pixels import PLAIN_FORMATS, READING
 from simclr_tf.errors import ConfigError, WorkdirError
-from simclr_tf.files import (
-    remove_leftovers,
-    temporary_name,
-    write_atomically,
-)
+from simclr_tf.files import remove_leftovers, temporary_name, write_atomically
 from simclr_tf.limits import read_json
 from simclr_tf.locks import holds_files, lock_of, sole_writer
-from simclr_tf.training.image_list import (
-    IMAGE_LIST_FILE,
-    changes_between,
-    read_image_list,
-    write_image_list,
-)
+from simclr_tf.training.image_list import IMAGE_LIST_FILE, write_image_list
+from simclr_tf.training.same_run import PLACES, conflict_with
 
 if TYPE_CHECKING:
     from simclr_tf.config.pretrain import Config
@@ -62,8 +53,6 @@ _OWN_FILES = (
     TRACKER_FILE,
     _PROBE,
 )
-# Where the images are found; a run knows them by their fingerprint.
-_PLACES = ("data.source", "probe.data")
 _OF_DATA = ("num_examples", "channels", "fingerprint")
 
 
@@ -76,6 +65,7 @@ class Workdir:
 
     def __init__(self, path: StrPath) -> None:
         self.path = pathlib.Path(path).expanduser()
+        self.config_file = self.path / CONFIG_FILE
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -119,7 +109,7 @@ class Workdir:
             raise WorkdirError(
                 f"Cannot read --workdir={self.path}: {error.strerror}."
             ) from error
-        conflict = None if is_new else self._conflict(config, data, files)
+        conflict = None if is_new else conflict_with(self, config, data, files)
         if conflict is not None and self.has_trained():
             raise WorkdirError(conflict)
         self._check_writable()
@@ -133,7 +123,7 @@ class Workdir:
                 "command": command,
                 **(choices or {}),
             }
-            write_atomically(self.path / CONFIG_FILE, json.dumps(record, indent=1))
+            write_atomically(self.config_file, json.dumps(record, indent=1))
         write_image_list(self.path, files)
 
     def read(self) -> dict[str, Any]:
@@ -142,7 +132,7 @@ class Workdir:
         Raises:
           WorkdirError: if there is none or it cannot be read.
         """
-        path = self.path / CONFIG_FILE
+        path = self.config_file
         try:
             if not path.is_file():
                 raise WorkdirError(
@@ -185,7 +175,7 @@ class Workdir:
             return from_dict(record["config"])
         except ConfigError as error:
             raise WorkdirError(
-                f"{self.path / CONFIG_FILE} is damaged, or of another version of "
+                f"{self.config_file} is damaged, or of another version of "
                 f"simclr_tf: {error}"
             ) from error
 
@@ -208,7 +198,7 @@ class Workdir:
         return (
             self.has(CONFIG_FILE)
             and not self.has_trained()
-            and self._conflict(config, data, files) is not None
+            and conflict_with(self, config, data, files) is not None
         )
 
     def reads_as_before(self, source: Source | StreamSource) -> bool:
@@ -242,7 +232,7 @@ class Workdir:
     def _is_new(self):
         """Tell whether the folder is missing or empty."""
         self._require_folder()
-        if (self.path / CONFIG_FILE).exists():
+        if (self.config_file).exists():
             return False
         # A start that is refused for broken files leaves their list.
         if self.path.exists() and holds_files(self.path, besides=(LEFT_OUT_FILE,)):
@@ -259,7 +249,11 @@ class Workdir:
         names = [path.name[5:] for path in (self.path / CHECKPOINTS).glob("step-*")]
         steps = [int(name) for name in names if name.isdecimal()]
         is_converted = "conversion" in self.read()
-        return any(steps) or is_converted or self.has(SUMMARY_FILE)
+        return any(steps) or is_converted or self.has_ended()
+
+    def has_ended(self) -> bool:
+        """Tell whether the run has come to its end."""
+        return self.has(SUMMARY_FILE)
 
     def _forget_untrained(self):
         """Remove what the start of a run leaves; `config.json` is overwritten."""
@@ -274,54 +268,6 @@ class Workdir:
         ):
             (self.path / name).unlink(missing_ok=True)
 
-    def _conflict(self, config, data, files):
-        """Describe how the run that is here differs from another; None if it is it."""
-        before = self.read()["data"]
-        former = self.config()
-        changed = changed_options(former, config)
-        if changed:
-            # Of another guest the name is enough: its options are others anyway.
-            others = [n[: -len("name")] for n, _, _ in changed if n.endswith(".name")]
-            fields = ", ".join(
-                f"{name} (there {old!r}, now {new!r})"
-                for name, old, new in changed
-                if name.endswith(".name") or not name.startswith(tuple(others))
-            )
-            longer = self._way_to_go_on(former, config, changed)
-            return longer or (
-                f"{self.path} holds a run of another config: {fields}. Use another "
-                f"--workdir (with --init_from={self.path} to begin with its encoder), "
-                "or the same options to continue."
-            )
-        if before["fingerprint"] != data["fingerprint"]:
-            then, now = read_image_list(self.path), files()
-            what = f": {changes_between(then, now)}" if then and now else ""
-            if what and before.get("reading", 1) < READING:
-                what += (
-                    ". This version takes more kinds of files than the one that began "
-                    "the run: move those that it did not take out of the folder"
-                )
-            moved = former.data.source != config.data.source
-            return (
-                f"The images of {config.data.source} "
-                + (
-                    f"are not those of {former.data.source}, with which the run in "
-                    if moved
-                    else "have changed since the run in "
-                )
-                + f"{self.path} began ({before['num_examples']} then, "
-                f"{data['num_examples']} now){what}. {_advice(former, config)}"
-                + ("Give those" if moved else "Put them back")
-                + ", or use another --workdir."
-            )
-        if before.get("probe_fingerprint") != data.get("probe_fingerprint"):
-            return (
-                f"The images of --probe.data={config.probe.data} have changed since "
-                f"the run in {self.path} began. Put them back, or use another "
-                "--workdir."
-            )
-        return None
-
     def follow_images(self, config: Config) -> list[str]:
         """Keep the new place of images that are the same, and are found elsewhere.
 
@@ -333,7 +279,7 @@ class Workdir:
         """
         record, lines = self.read(), []
         then, now = flatten(self.config()), flatten(config)
-        for name in _PLACES:
+        for name in PLACES:
             if then[name] != now[name]:
                 section, option = name.split(".")
                 record["config"][section][option] = now[name]
@@ -342,41 +288,8 @@ class Workdir:
                 )
         if lines:
             record["data"]["name"] = config.data.source
-            write_atomically(self.path / CONFIG_FILE, json.dumps(record, indent=1))
+            write_atomically(self.config_file, json.dumps(record, indent=1))
         return lines
-
-    def _way_to_go_on(self, former, config, changed):
-        """Return the refusal of more epochs after the end, with a command; else ""."""
-        old, new = ({name: row[place] for name, *row in changed} for place in (0, 1))
-        name = next(iter(new)) if len(new) == 1 else None
-        if not self.has(SUMMARY_FILE) or name not in ("epochs", "steps"):
-            return ""
-        if not (new[name] and old[name]) or new[name] <= old[name]:
-            return ""
-        more, number = new[name] - old[name], 2
-        while (place := self.path.with_name(f"{self.path.name}_{number}")).exists():
-            number += 1
-        begun = (
-            f"{self.path} holds a run of another config: {name} (there {old[name]}, "
-            f"now {new[name]}). It has ended, and its learning rate was planned for "
-            f"that length; {more:,} more from its weights are a run "
-        )
-        if former.data.source.startswith("python:") or former.encoder.name == "custom":
-            return begun + (
-                f"of their own: pretrain(..., workdir={str(place)!r}, {name}={more}, "
-                f"init_from={str(self.path)!r}, init_parts='encoder_and_head')."
-            )
-        flags = {
-            "config": self.path / CONFIG_FILE,
-            "data": config.data.source if " + " not in config.data.source else None,
-            "workdir": place,
-            name: more,
-            "init_from": self.path,
-            "init_parts": "encoder_and_head",
-        }
-        given = [f"--{flag}={value}" for flag, value in flags.items() if value]
-        command = shlex.join(["simclr-tf", "pretrain", *given])
-        return f"{begun}of their own: {command}"
 
     def _check_writable(self):
         try:
@@ -391,28 +304,6 @@ class Workdir:
                 f"Cannot write to --workdir={self.path}: {error.strerror} "
                 f"({error.filename})."
             ) from error
-
-
-def changed_options(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
-    """List the options in which a run differs from one that it is to continue.
-
-    The places of the images are not among them: fingerprints tell the images.
-
-    Args:
-      old, new: Config.
-
-    Returns:
-      list of (dotted name, old value, new value).
-    """
-    found = differences(old, new, resuming=True)
-    return [row for row in found if row[0] not in _PLACES]
-
-
-def _advice(before, now):
-    """Advise on slices, which version 0.1.0 cut from the images in their order."""
-    if before.data.slices == now.data.slices or "[" not in now.data.split:
-        return ""
-    return f"That run had --data.slices={before.data.slices}: give that flag too. "
 
 
 def versions():
