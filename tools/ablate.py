@@ -8,8 +8,9 @@ simclr-tf ablate --study=encoder_size --data=... --workdir=... --dry_run
 Studies: augmentation_pairs (Figure 5), colour_strength (Table 1), projection_head
 (Figure 8), head_information (Table 3), losses (Table 4), temperature (Table 5),
 batch_and_epochs (Figure 9), encoder_size (Figure 7), label_fraction (Table 7),
-optimizer (section 2.2) and objectives (all of them, which no paper compares). The
-images need labels, for the probes, and a test split.
+optimizer (section 2.2), objectives (all of them, which no paper compares) and
+small_batches (does a memory replace a batch?). The images need labels, for the probes,
+and a test split.
 
 Budgets: small takes minutes on two CPU cores, medium a night, paper has the paper's
 own settings (--data=tfds:imagenet2012). Flags of `pretrain` change what all cells
@@ -18,8 +19,8 @@ share; the options that the study varies override them.
 Writes study.json, study.md and study.png with the paper's numbers beside yours, and a
 workdir for every cell. The same command continues, and so does --workdir=
 alone. --shard=i/n divides the cells among machines that share the folder. Cells that
-failed are shown as failed; the exit code is then 1. --only=TEXT runs the cells with
-this text in their name, e.g. those of one seed.
+failed are shown as failed; the exit code is then 1. --only=TEXT,... runs the cells
+with one of these texts in their name, e.g. those of one seed.
 """
 
 import pathlib

@@ -52,9 +52,10 @@ class AblateOptions(Section):
     shard: str = option(
         "1/1", "i/n: run only every n-th cell, beginning with the i-th.", common=True
     )
-    only: str | None = option(
-        None,
-        "Run only the cells with this text in their name, e.g. equal_images-seed1.",
+    only: tuple[str, ...] = option(
+        (),
+        "Run only the cells with one of these texts in their name, e.g. seed1,seed2; "
+        "all if empty.",
         common=True,
     )
     dry_run: bool = option(

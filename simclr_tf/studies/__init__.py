@@ -19,6 +19,7 @@ from simclr_tf.studies import (
     loss_functions,
     optimizer,
     projection_head,
+    small_batches,
     temperature,
 )
 from simclr_tf.studies.study import (
@@ -48,6 +49,7 @@ STUDIES = {
         label_fraction,
         optimizer,
         every_objective,
+        small_batches,
     )
 }
 

@@ -47,7 +47,7 @@ def run_study(
     budget,
     workdir,
     seeds=(0,),
-    only=None,
+    only=(),
     shard=(1, 1),
     retry_failed=False,
     dry_run=False,
@@ -65,7 +65,7 @@ def run_study(
       budget: str, one of `BUDGETS`.
       workdir: path of the study's folder, shared by all shards.
       seeds: ints.
-      only: str, run only the cells whose NAME-seedS has it; None for all.
+      only: strs, run only the cells whose NAME-seedS has one of them; all if empty.
       shard: (i, n) with 1 <= i <= n, a part of those.
       retry_failed: bool, run again the cells that failed before.
       dry_run: bool, print the cells and their cost, measured by a few steps, and write
@@ -173,13 +173,13 @@ class StudyRunner:
       train: function of (run, folder, command=, say=, stream=) to a dict of values.
       estimate: Estimate of the cost of runs.
       seeds: ints; every cell is run with each.
-      only: str, run only the cells whose NAME-seedS has it; None for all.
+      only: strs, run only the cells whose NAME-seedS has one of them; all if empty.
       shard: (i, n), the part of those runs that this call runs.
       command: str, for the records.
       say: function that prints a line (str).
 
     Raises:
-      ConfigError: no run has `only` in its name, or the shard is not one.
+      ConfigError: no run has a text of `only` in its name, or the shard is not one.
     """
 
     def __init__(
@@ -192,20 +192,22 @@ class StudyRunner:
         train,
         estimate,
         seeds=(0,),
-        only=None,
+        only=(),
         shard=(1, 1),
         command="simclr_tf.studies",
         say=print,
     ):
         self.study, self.seeds = study, seeds
         self.runs = runs_of(study.cells(base, budget), base, seeds)
-        chosen = [run for run in self.runs if (only or "") in run.name]
-        require(
-            chosen,
-            f"`only` must be in the name of a run of {study.name}, e.g. "
-            f"{self.runs[0].name} or {self.runs[-1].name}; --dry_run lists all.",
-            only=only,
-        )
+        for text in only:
+            require(
+                any(text in run.name for run in self.runs),
+                f"`only` must be in the name of a run of {study.name}, e.g. "
+                f"{self.runs[0].name} or {self.runs[-1].name}; --dry_run lists all.",
+                only=text,
+            )
+        texts = only or ("",)
+        chosen = [r for r in self.runs if any(text in r.name for text in texts)]
         self.mine = shard_of(chosen, *shard)
         self.folder = StudyFolder(workdir, study, budget, base)
         self._train, self._estimate = train, estimate

@@ -100,11 +100,11 @@ def study_json(folder):
 
 def test_only_runs_the_cells_with_a_text_in_their_name(tmp_path, undrawn):
     train = Trainer()
-    outcome = runner(tmp_path, train, seeds=(0, 1), only="seed1", shard=(2, 2)).run()
+    outcome = runner(tmp_path, train, seeds=(0, 1), only=("seed1",), shard=(2, 2)).run()
     assert train.ran == ["t2-seed1", "t4-seed1", "t6-seed1"]
     assert (outcome.done, outcome.pending) == (3, 2 * NUMBER - 3)
     with pytest.raises(ConfigError, match="t1-seed0 or t6-seed0.*only='t9'"):
-        runner(tmp_path, train, only="t9")
+        runner(tmp_path, train, only=("t2", "t9"))
 
 
 def test_a_study_writes_its_record_its_table_its_figure_and_every_cell(tmp_path):
