@@ -120,6 +120,13 @@ def test_a_continued_run_may_keep_more_checkpoints_but_not_train_longer():
     assert differences(Config(), changed, resuming=True) == [("epochs", 100, 7)]
 
 
+def test_differences_have_no_options_of_a_guest_that_is_gone():
+    changed = override(Config(), {"objective.name": "dcl"})
+    assert differences(Config(), changed) == [("objective.name", "nt_xent", "dcl")]
+    back = dict((name, old) for name, old, _ in differences(changed, Config()))
+    assert back["objective.name"] == "dcl" and back["objective.normalize"] is None
+
+
 def test_flat_names_are_unique():
     names = [name for name, _, _ in walk_options(Config)]
     assert len(names) == len(set(names))

@@ -214,18 +214,18 @@ def unknown_option(name, known):
 def differences(old, new, *, resuming=False):
     """Return the options in which two configs differ, as (name, old value, new value).
 
-    An option that only one config has, because the guests differ, is None in the other.
+    Where the guests differ, their names tell it: options that only the old one has are
+    left out, and the old value of those that only the new one has is None.
 
     Args:
       old, new: Config.
       resuming: bool, leave out the options a continued run may change.
     """
     old_values, new_values = flatten(old), flatten(new)
-    items = {n: item for config in (old, new) for n, item, _ in walk_options(config)}
     return [
-        (name, old_values.get(name), new_values.get(name))
-        for name, item in items.items()
-        if old_values.get(name) != new_values.get(name)
+        (name, old_values.get(name), new_values[name])
+        for name, item, _ in walk_options(new)
+        if old_values.get(name) != new_values[name]
         and not (resuming and is_resumable(item))
     ]
 

@@ -86,6 +86,7 @@ class ProjectionHeadConfig(Section):
     )
     out_features: int = option(128, "Width of the projections.")
     batch_norm: bool = option(True, "Batch norm after every layer.")
+    final_batch_norm: bool = option(True, "Batch norm after the last layer too.")
 
     def check(self) -> None:
         require_positive(

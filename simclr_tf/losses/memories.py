@@ -251,7 +251,8 @@ def _of_images(features, ids, bank):
         "`ids` must be integers [N].",
         ids=(ids.dtype.name, tuple(ids.shape)),
     )
-    return features, ids, _memory(features, bank=bank)
+    # Of 8 or 16 bits they could not name every row of a bank.
+    return features, tf.cast(ids, tf.int64), _memory(features, bank=bank)
 
 
 def _memory(features, **named):

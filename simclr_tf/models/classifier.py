@@ -233,7 +233,7 @@ def _layer_of_head(head, index, x, synchronized):
     """Return layer `index` of a projection head as layers of the graph."""
     is_last = index == len(head.dense_layers) - 1
     originals = [head.dense_layers[index]]
-    if head.batch_norm:
+    if index < len(head.norm_layers):
         originals.append(head.norm_layers[index])
     for original in originals:
         kind = synchronized_layer if synchronized else _renewed

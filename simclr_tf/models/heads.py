@@ -33,7 +33,8 @@ class ProjectionHead(keras.layers.Layer):
       hidden_features: int >= 1, width of the hidden layers; None: that of h.
       out_features: int >= 1, width of z (paper: 128).
       kind: "nonlinear", "linear" or "none".
-      batch_norm: bool; without it the dense layers have biases.
+      batch_norm: bool; dense layers without batch norm have biases.
+      final_batch_norm: bool, whether the last layer has batch norm too.
       synchronized: bool, batch norm over all replicas.
       batch_norm_momentum: float in [0, 1), decay of the moving statistics.
       batch_norm_epsilon: float > 0, added to the variance.
@@ -60,6 +61,7 @@ class ProjectionHead(keras.layers.Layer):
         out_features: int = 128,
         kind: str = "nonlinear",
         batch_norm: bool = True,
+        final_batch_norm: bool = True,
         synchronized: bool = False,
         batch_norm_momentum: float = 0.9,
         batch_norm_epsilon: float = 1e-5,
@@ -76,11 +78,12 @@ class ProjectionHead(keras.layers.Layer):
         self.out_features = out_features
         self.kind = kind
         self.batch_norm = batch_norm
+        self.final_batch_norm = final_batch_norm
         self.synchronized = synchronized
         self.batch_norm_momentum = batch_norm_momentum
         self.batch_norm_epsilon = batch_norm_epsilon
         self.seed = seed
-        # One entry a layer of the head, filled by `build`.
+        # Filled by `build`. Without a final batch norm the norms are one fewer.
         self.dense_layers = []
         self.norm_layers = []
 
@@ -97,8 +100,9 @@ class ProjectionHead(keras.layers.Layer):
         for index, width in enumerate(widths):
             is_last = index == len(widths) - 1
             dtype = "float32" if is_last else self.dtype_policy
-            self._add_dense(index, in_features, width, dtype)
-            if self.batch_norm:
+            normalized = self.batch_norm and (self.final_batch_norm or not is_last)
+            self._add_dense(index, in_features, width, dtype, use_bias=not normalized)
+            if normalized:
                 self._add_norm(index, width, dtype, center=not is_last)
             in_features = width
         super().build(input_shape)
@@ -112,10 +116,10 @@ class ProjectionHead(keras.layers.Layer):
         hidden = self.hidden_features or in_features
         return [hidden] * (self.num_layers - 1) + [self.out_features]
 
-    def _add_dense(self, index, in_features, width, dtype):
+    def _add_dense(self, index, in_features, width, dtype, *, use_bias):
         layer = keras.layers.Dense(
             width,
-            use_bias=not self.batch_norm,
+            use_bias=use_bias,
             kernel_initializer=keras.initializers.RandomNormal(
                 stddev=0.01, seed=kernel_seed(self.seed, index, HEAD_STREAM)
             ),
@@ -172,7 +176,7 @@ class ProjectionHead(keras.layers.Layer):
         outputs = [features]
         for index, dense in enumerate(self.dense_layers):
             x = dense(outputs[-1])
-            if self.batch_norm:
+            if index < len(self.norm_layers):
                 x = self.norm_layers[index](x, training=training)
             if index < len(self.dense_layers) - 1:
                 x = tf.nn.relu(x)
@@ -193,6 +197,7 @@ class ProjectionHead(keras.layers.Layer):
             "out_features": self.out_features,
             "kind": self.kind,
             "batch_norm": self.batch_norm,
+            "final_batch_norm": self.final_batch_norm,
             "synchronized": self.synchronized,
             "batch_norm_momentum": self.batch_norm_momentum,
             "batch_norm_epsilon": self.batch_norm_epsilon,

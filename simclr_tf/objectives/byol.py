@@ -13,7 +13,6 @@ from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.objective import Figure, Memory, Objective
 from simclr_tf.objectives.simsiam import (
     SPREAD,
-    bytes_of,
     diagnose_collapse,
     make_predictor,
     predictions,
@@ -115,7 +114,7 @@ class BYOL(WithTarget):
         yield from diagnose_collapse(figures)
 
     def memory(self, global_batch_size, replicas=1):
-        return Memory(bytes_of(self.weights), "the predictor and the averaged target")
+        return Memory(0, "the predictor and the averaged target")
 
 
 def cosine_momentum(start, step, total_steps):

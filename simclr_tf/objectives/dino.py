@@ -13,7 +13,6 @@ from simclr_tf.config.schema import (
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.byol import WithTarget
 from simclr_tf.objectives.objective import Figure, Memory
-from simclr_tf.objectives.simsiam import bytes_of
 from simclr_tf.objectives.swav import (
     STUCK_TOLERANCE,
     USAGE_FIGURES,
@@ -205,6 +204,4 @@ class DINO(WithTarget):
     def memory(self, global_batch_size, replicas=1):
         views = sum(group.count for group in self.view_groups) + 2
         logits = 4 * views * (global_batch_size // replicas) * self.options.outputs
-        return Memory(
-            bytes_of(self.weights) + logits, "the teacher, last layers and logits"
-        )
+        return Memory(logits, "the teacher, last layers, and logits a step")

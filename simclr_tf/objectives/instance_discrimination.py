@@ -1,5 +1,6 @@
 """Instance discrimination: every image is a class, with one row in a memory bank."""
 
+import contextlib
 import math
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ memories = module("simclr_tf.losses.memories")
 metrics = module("simclr_tf.metrics")
 
 HOST_MEMORY_BYTES = 2**28  # Larger banks stay in host memory on a single device.
+LARGEST_EXPONENT = 60.0  # Of the normalizer: n exp(60) is a float32 for any n.
 CHANCE_TOLERANCE, COLLAPSED, STALE_STEPS = 0.02, 0.05, 1e5
 
 
@@ -108,9 +110,9 @@ class InstanceDiscrimination(Objective):
 
     def create_variables(self, setting):
         images, width = setting.known("num_examples"), setting.num_projections
-        in_host = 4 * images * width > HOST_MEMORY_BYTES
-        place = "CPU:0" if in_host and distribution.num_replicas() == 1 else None
-        with tf.device(place):
+        is_large = 4 * images * width > HOST_MEMORY_BYTES
+        in_host = is_large and distribution.num_replicas() == 1
+        with tf.device("CPU:0") if in_host else contextlib.nullcontext():
             self.bank = self._state(
                 "bank", [images, width], random_unit_rows(setting.seed)
             )
@@ -199,7 +201,8 @@ class InstanceDiscrimination(Objective):
 
     def _normalizer_after(self, scores):
         """Update Z by this step's estimate: n times the mean of exp(s / t)."""
-        mean = tf.reduce_mean(tf.exp(scores / self.options.temperature))
+        exponents = tf.minimum(scores / self.options.temperature, LARGEST_EXPONENT)
+        mean = tf.reduce_mean(tf.exp(exponents))
         mean = distribution.sum_over_replicas(mean / distribution.num_replicas())
         estimate, momentum = self.bank.shape[0] * mean, self.options.normalizer_momentum
         averaged = momentum * self.normalizer + (1.0 - momentum) * estimate
@@ -221,17 +224,14 @@ class InstanceDiscrimination(Objective):
         distribution.scatter_on_replicas(self.written, ids, steps)
 
     def diagnose(self, figures, global_batch_size):
-        noise = self.options.negatives
-        if noise:  # Where p = 1 / n: all images are equally likely.
-            chance = math.log(1 + noise) + noise * math.log(1 + 1 / noise)
-            loss = figures.get("instance_loss", 0.0)
-            if abs(loss - chance) < CHANCE_TOLERANCE * chance:
-                yield (
-                    "stuck",
-                    f"The loss is stuck at {loss:.3f}: {chance:.3f} is the loss of a "
-                    "network that cannot distinguish the images. Try another "
-                    "--base_learning_rate or --objective.temperature.",
-                )
+        chance, loss = self._loss_of_guesses(), figures.get("instance_loss", math.inf)
+        if abs(loss - chance) < CHANCE_TOLERANCE * chance:
+            yield (
+                "stuck",
+                f"The loss is stuck at {loss:.3f}: {chance:.3f} is the loss of a "
+                "network that cannot distinguish the images. Try another "
+                "--base_learning_rate or --objective.temperature.",
+            )
         if figures.get("projection_spread", 1.0) < COLLAPSED:
             yield (
                 "collapsed projections",
@@ -246,12 +246,20 @@ class InstanceDiscrimination(Objective):
                 "--objective=moco.",
             )
 
+    def _loss_of_guesses(self):
+        """Return the loss where all images are equally likely; NaN if not known."""
+        noise = self.options.negatives
+        if noise:  # p = 1 / n.
+            return math.log(1 + noise) + noise * math.log(1 + 1 / noise)
+        images = self.setting and self.setting.num_examples
+        return math.log(images) if images else math.nan
+
     def memory(self, global_batch_size, replicas=1):
         images = (self.setting and self.setting.num_examples) or 0
         width = self.setting.num_projections if self.setting else 0
         rows, compared = global_batch_size // replicas, self.options.negatives
-        gathered = rows * (compared * width if compared else images)
-        return Memory(4 * (images * width + gathered), "bank and rows compared")
+        values = compared * width if compared else images
+        return Memory(4 * rows * values, "the bank and rows compared a step")
 
 
 def _last_of_each(ids, rows):

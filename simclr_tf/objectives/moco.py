@@ -158,11 +158,11 @@ class MoCo(Objective):
         yield from diagnose_keys(figures, "target_momentum")
 
     def memory(self, global_batch_size, replicas=1):
-        width = self.setting.num_projections if self.setting else 0
-        rows = self.options.queue_length + global_batch_size // replicas
-        queue = 4 * self.directions * self.options.queue_length * width
-        logits = 4 * self.directions * rows * (global_batch_size // replicas)
-        return Memory(queue + logits, "keys in the queue and logits a step")
+        logits = (global_batch_size // replicas) * (1 + self.options.queue_length)
+        return Memory(
+            4 * self.directions * logits,
+            "the averaged networks, the queue, and logits a step",
+        )
 
     def messages(self, global_batch_size, replicas, norm_channels):
         width, groups = self.setting.num_projections, self.options.batch_norm_groups

@@ -20,7 +20,7 @@ from simclr_tf.objectives.moco import (
 )
 from simclr_tf.objectives.nt_xent import diagnose_stuck_loss
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Memory
-from simclr_tf.objectives.simsiam import bytes_of, make_predictor, predictions
+from simclr_tf.objectives.simsiam import make_predictor, predictions
 
 losses = module("simclr_tf.losses")
 tokens = module("simclr_tf.models.tokens")
@@ -119,7 +119,4 @@ class MoCoV3(WithTarget):
 
     def memory(self, global_batch_size, replicas=1):
         logits = 4 * 2 * (global_batch_size // replicas) * global_batch_size
-        return Memory(
-            bytes_of(self.weights) + logits,
-            "the predictor, the averaged target, and logits a step",
-        )
+        return Memory(logits, "the predictor, the averaged target, and logits a step")

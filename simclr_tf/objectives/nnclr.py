@@ -21,7 +21,6 @@ from simclr_tf.objectives.objective import (
 from simclr_tf.objectives.queue import enqueue, random_unit_rows
 from simclr_tf.objectives.simsiam import (
     SPREAD,
-    bytes_of,
     diagnose_collapse,
     make_predictor,
     predictions,
@@ -152,10 +151,7 @@ class NNCLR(Objective):
     def memory(self, global_batch_size, replicas=1):
         rows = 2 * global_batch_size // replicas
         similarities = 4 * rows * (self.options.queue_length + global_batch_size)
-        return Memory(
-            bytes_of(self.weights) + similarities,
-            "the queue, the predictor, and similarities a step",
-        )
+        return Memory(similarities, "the queue, the predictor, and similarities a step")
 
 
 def nearest_rows(projections, queue):

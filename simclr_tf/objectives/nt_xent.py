@@ -150,10 +150,8 @@ class NTXent(Objective):
         if not self.options.memory_size:
             return logits_memory(global_batch_size, replicas, self.options.chunk_size)
         anchors = 2 * global_batch_size // replicas
-        width = self.setting.num_projections if self.setting else 0
         logits = 4 * anchors * (2 * global_batch_size + self.options.memory_size)
-        queue = 4 * self.options.memory_size * width
-        return Memory(logits + queue, "logits a step and keys in the memory")
+        return Memory(logits, "the averaged networks, the memory, and logits a step")
 
     def messages(self, global_batch_size, replicas, norm_channels):
         width = self.setting.num_projections

@@ -298,13 +298,15 @@ class Objective:
         return ()
 
     def memory(self, global_batch_size, replicas=1):
-        """Estimate the memory on one replica, beside that of the networks.
+        """Estimate what a step takes on one replica for the loss: logits and similar.
+
+        The networks' part and the objective's own variables are counted elsewhere.
 
         Args:
           global_batch_size, replicas: int.
 
         Returns:
-          Memory.
+          Memory, its purpose naming the variables too.
         """
         return Memory(0, "the objective")
 

@@ -74,7 +74,7 @@ class SimSiam(Objective):
         yield from diagnose_collapse(figures)
 
     def memory(self, global_batch_size, replicas=1):
-        return Memory(bytes_of(self.weights), "the predictor")
+        return Memory(0, "the predictor")
 
 
 def make_predictor(setting, hidden_features, **options):
@@ -128,8 +128,3 @@ def diagnose_collapse(figures):
             "prediction. Try a lower --base_learning_rate, a projection head "
             "with batch norm, or a larger --batch_size.",
         )
-
-
-def bytes_of(variables):
-    """Count the bytes of variables on one replica."""
-    return sum(v.shape.num_elements() * v.dtype.size for v in variables)

@@ -226,13 +226,8 @@ class SwAV(Objective):
     def memory(self, global_batch_size, replicas=1):
         views = sum(group.count for group in self.view_groups)
         scores = 4 * views * (global_batch_size // replicas) * self.options.prototypes
-        state = sum(4 * v.shape.num_elements() for v in self.weights)
-        of = (
-            "prototypes, queue and scores"
-            if self.options.queue_length
-            else ("prototypes and scores")
-        )
-        return Memory(state + scores, of)
+        queue = "the queue, " if self.options.queue_length else ""
+        return Memory(scores, f"prototypes, {queue}and scores a step")
 
 
 def require_fitting_views(options, setting):

@@ -58,6 +58,7 @@ def build_projection_head(config, *, synchronized=False):
             out_features=options.out_features,
             kind=options.kind,
             batch_norm=options.batch_norm,
+            final_batch_norm=options.final_batch_norm,
             synchronized=synchronized,
             batch_norm_momentum=config.encoder.batch_norm_momentum,
             batch_norm_epsilon=config.encoder.batch_norm_epsilon,

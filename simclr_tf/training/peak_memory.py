@@ -194,8 +194,8 @@ def estimate(
     gradients *= 1 if micro_batch_size is None else 2
     if model.skips_nonfinite:
         gradients += weights  # The snapshot to go back to.
-    memory = model.objective.memory(global_batch_size, replicas)
-    logits = max(memory.bytes - _bytes(model.objective.variables), 0)
+    step = model.objective.memory(global_batch_size, replicas)
+    state = _bytes(model.objective.variables)
     compiled = _COMPILING_AN_OPERATION * sum(1 for _ in model.encoder.submodules)
     compiled += _COMPILING + _COMPILING_VIEWS * model.views_of.is_compiled
     held = resident_bytes()
@@ -204,12 +204,12 @@ def estimate(
         activations=int(here * rows * (kept * _BACKWARD + head)),
         weights=here * (weights + gradients),
         views=here * rows * views * _COPIES_OF_VIEWS,
-        loss=here * logits * _COPIES_OF_LOGITS,
+        loss=here * step.bytes * _COPIES_OF_LOGITS,
         batches=_BATCHES * here * own * image_bytes + decoding_bytes,
         process=max(held - here * weights * on_host, 0) + here * compiled,
         held=held,
         replicas=here,
-        objective=memory,
+        objective=step._replace(bytes=step.bytes + state),
     )
 
 

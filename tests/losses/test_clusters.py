@@ -41,6 +41,11 @@ def test_after_many_iterations_prototypes_share_the_batch_equally():
     np.testing.assert_allclose(codes.sum(axis=0), [ROWS / 5] * 5, rtol=1e-5)
 
 
+def test_after_many_iterations_a_prototype_takes_no_more_than_its_share():
+    codes = sinkhorn(scores(3, 12), epsilon=0.2, iterations=200).numpy()
+    assert codes.max() <= 3 / 12 + 1e-5  # Images / prototypes.
+
+
 @pytest.mark.parametrize("values", [scores(1), np.tile(scores(1), [ROWS, 1])])
 def test_one_image_or_equal_images_get_uniform_codes(values):
     np.testing.assert_allclose(sinkhorn(values), np.full(values.shape, 0.2), rtol=1e-5)

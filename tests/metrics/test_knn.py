@@ -97,6 +97,12 @@ def test_length_of_the_features_does_not_matter(sets):
     )
 
 
+def test_all_images_with_equal_weights_vote_for_the_commonest_label(sets):
+    train, labels, test = sets
+    found = knn_classify(train, labels, test, k=len(train), temperature=1e6)
+    assert set(found) == {np.bincount(labels).argmax()}
+
+
 def test_tiny_temperature_is_the_nearest_neighbour_without_overflow(sets):
     train, labels, test = sets
     np.testing.assert_array_equal(

@@ -18,6 +18,7 @@ HEADS = [
     {"num_layers": 2},
     {"num_layers": 3, "hidden_features": 5},
     {"num_layers": 3, "batch_norm": False},
+    {"num_layers": 2, "final_batch_norm": False},
     {"kind": "linear"},
     {"kind": "linear", "batch_norm": False},
     {"kind": "none"},
@@ -103,6 +104,16 @@ def test_without_batch_norm_the_dense_layers_have_biases(features):
     kernels = [dense.kernel.numpy() for dense in head.dense_layers]
     expected = np.maximum(features @ kernels[0], 0) @ kernels[1]
     np.testing.assert_allclose(head(features), expected, rtol=1e-4, atol=1e-7)
+
+
+def test_final_batch_norm_alone_can_be_left_out(features):
+    head = ProjectionHead(num_layers=2, out_features=4, final_batch_norm=False)
+    randomized(head, features)
+    assert count_parameters(head) == (6 * 6 + 2 * 6 + 6 * 4 + 4, 2 * 6)
+    hidden, projections = head.layer_outputs(features, training=True)[1:]
+    last = head.dense_layers[1]
+    expected = hidden @ last.kernel + last.bias
+    np.testing.assert_allclose(projections, expected, rtol=1e-5)
 
 
 def test_linear_head_is_one_layer_whatever_num_layers_says(features):

@@ -1,6 +1,6 @@
 """The bank of instance discrimination: rows by image, and a normalizer."""
 
-from contextlib import nullcontext
+import math
 
 import numpy as np
 import pytest
@@ -13,12 +13,13 @@ from simclr_tf.objectives import (
     instance_discrimination,
 )
 from simclr_tf.objectives.objective import Setting
+from tests.oracles import losses_contrastive
 
 IMAGES, WIDTH = 10, 4
 
 
 def an_objective(**options):
-    objective = InstanceDiscrimination(temperature=0.5, **options)
+    objective = InstanceDiscrimination(**{"temperature": 0.5, **options})
     objective.setting = Setting(
         None, None, (8, 8, 3), 6, WIDTH, num_examples=IMAGES, seed=5
     )
@@ -49,6 +50,13 @@ def test_rows_of_the_images_of_a_step_move_and_no_others():
     assert objective.written.numpy().tolist() == [0, 0, 5, 0, 0, 0, 0, 5, 0, 0]
 
 
+def test_with_a_momentum_of_one_the_rows_stay():
+    objective = an_objective(negatives=0, bank_momentum=1.0)
+    old = objective.bank.numpy()
+    objective.after_update(with_step(outputs_of([7, 2]), 0))
+    np.testing.assert_allclose(objective.bank, old, atol=1e-6)
+
+
 def test_an_image_that_is_twice_in_a_batch_keeps_its_last_row():
     objective = an_objective(negatives=0, bank_momentum=0.0)
     outputs = with_step(outputs_of([3, 1, 3]), 0)
@@ -74,6 +82,52 @@ def test_the_normalizer_is_n_times_the_mean_score_and_kept_or_averaged(momentum)
         objective.after_update(outputs)
     expected = momentum * estimates[0] + (1 - momentum) * estimates[1]
     np.testing.assert_allclose(objective.normalizer, expected, rtol=1e-5)
+
+
+def test_the_loss_is_that_of_the_loops_with_the_drawn_noise_and_the_normalizer():
+    objective = an_objective(negatives=3)
+    outputs = with_step(outputs_of([7, 2]), 4)
+    z, bank, ids = outputs.projections[0].numpy(), objective.bank.numpy(), [7, 2]
+    drawn = objective._negatives(outputs).numpy()
+    for normalizer in (None, 12.0):  # Estimated by the first step, or kept.
+        if normalizer is None:
+            unit = z / np.linalg.norm(z, axis=1, keepdims=True)
+            places = np.concatenate([np.array(ids)[:, None], drawn], axis=1)
+            cosines = np.einsum("nd,nmd->nm", unit, bank[places])
+            expected_normalizer = IMAGES * np.exp(cosines / 0.5).mean()
+        else:
+            objective.normalizer.assign(normalizer)
+            expected_normalizer = normalizer
+        loss, figures = objective.loss(outputs)
+        expected = losses_contrastive.instance_nce(
+            z, ids, bank, drawn, 0.5, expected_normalizer
+        )
+        np.testing.assert_allclose(loss, expected, rtol=1e-4)
+    own, noise = cosines[:, 0], cosines[:, 1:]
+    np.testing.assert_allclose(figures["bank_similarity"], own, rtol=1e-4)
+    np.testing.assert_array_equal(figures["instance_accuracy"], own > noise.max(1))
+    objective.written.assign(np.arange(IMAGES))
+    np.testing.assert_array_equal(objective.loss(outputs)[1]["bank_age"], [-3, 2])
+
+
+@pytest.mark.parametrize("negatives", [0, 3])
+def test_a_temperature_of_a_hundredth_is_finite_in_every_step(negatives):
+    objective = an_objective(temperature=0.01, negatives=negatives)
+    outputs = with_step(outputs_of([7, 2]), 0)
+    objective.bank.assign(tf.tile(outputs.projections[0][:1], [IMAGES, 1]))
+    objective.bank.assign(tf.math.l2_normalize(objective.bank, axis=1))
+    for _ in range(2):  # With equal rows exp(s / t) is exp(100).
+        assert np.all(np.isfinite(objective.loss(outputs)[0]))
+        objective.after_update(outputs)
+        assert np.isfinite(objective.normalizer)
+
+
+def test_a_softmax_that_cannot_distinguish_the_images_is_told():
+    objective = an_objective(negatives=0)
+    figures = {"instance_loss": math.log(IMAGES)}
+    ((name, text),) = objective.diagnose(figures, 8)
+    assert name == "stuck" and f"{math.log(IMAGES):.3f} is the loss of" in text
+    assert not list(objective.diagnose({"instance_loss": 1.0}, 8))
 
 
 def test_noise_differs_from_step_to_step_and_is_the_same_for_the_same_step():
@@ -132,15 +186,15 @@ def test_noise_reads_its_rows_of_the_bank_and_never_the_whole(negatives, reads_a
 
 
 def test_a_large_bank_is_placed_in_host_memory(monkeypatch):
-    places = []
-    monkeypatch.setattr(
-        tf, "device", lambda place: places.append(place) or nullcontext()
-    )
-    an_objective()
-    monkeypatch.setattr(instance_discrimination, "HOST_MEMORY_BYTES", 159)
-    assert 4 * IMAGES * WIDTH == 160
-    an_objective()
-    assert places == [None, "CPU:0"]
+    with tf.device("CPU:1"):  # As a GPU: what is not placed lies here.
+        small = an_objective(negatives=3)
+        monkeypatch.setattr(instance_discrimination, "HOST_MEMORY_BYTES", 159)
+        assert 4 * IMAGES * WIDTH == 160
+        large = an_objective(negatives=3)
+        large.after_update(with_step(outputs_of([7, 2]), 0))
+        assert small.bank.device.endswith("CPU:1")
+        assert large.bank.device.endswith("CPU:0")
+        assert large.written.device.endswith("CPU:1")
 
 
 def test_batches_without_ids_are_refused_with_the_way_out():

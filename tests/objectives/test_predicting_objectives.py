@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf.models import PredictionHead, vision_transformer
-from simclr_tf.objectives import BYOL, MoCoV3, Outputs, SimSiam
+from simclr_tf.objectives import BYOL, MoCo, MoCoV3, NTXent, Outputs, SimSiam
 from simclr_tf.objectives.byol import cosine_momentum
 from tests.objectives.small_models import a_batch, a_model, stepper, values
 from tests.oracles import losses_contrastive
@@ -25,6 +25,15 @@ def test_a_prediction_head_is_a_hidden_layer_with_batch_norm_and_a_linear_one():
     copy = PredictionHead.from_config(head.get_config())
     assert copy(z).shape == (6, 4)
     assert [v.shape for v in copy.variables] == [v.shape for v in head.variables]
+
+
+def test_byol_of_perfect_predictions_is_zero():
+    objective = a_model(BYOL(predictor_features=4)).objective
+    a, b = np.random.default_rng(0).normal(size=(2, 8, 5)).astype("float32")
+    objective.predictor = lambda z, training: z
+    # The same weights see the same view: the target equals the projection.
+    loss, _ = objective.loss(Outputs((), (a, b), (b, a)))
+    np.testing.assert_allclose(loss, np.zeros(8), atol=1e-6)
 
 
 def cosine(a, b):
@@ -142,14 +151,25 @@ def test_validation_changes_nothing(cls):
         np.testing.assert_array_equal(variable, old)
 
 
-def test_the_target_takes_weights_that_were_loaded():
-    model = a_model(BYOL(predictor_features=4))
+@pytest.mark.parametrize(
+    "objective, name",
+    [
+        (BYOL(predictor_features=4), "target"),
+        (MoCoV3(predictor_features=4), "target"),
+        (MoCo(queue_length=12, batch_norm_groups=2), "averaged"),
+        (NTXent(memory_size=12), "averaged"),
+    ],
+    ids=["byol", "moco_v3", "moco", "nt_xent"],
+)
+def test_averaged_networks_take_weights_that_were_loaded(objective, name):
+    model = a_model(objective)
     for variable in (*model.encoder.variables, *model.projection_head.variables):
         variable.assign(variable + 1.0)
-    model.objective.weights_loaded()
+    objective.weights_loaded()
+    averaged = getattr(objective, name)
     for target, network in (
-        (model.objective.target.encoder, model.encoder),
-        (model.objective.target.head, model.projection_head),
+        (averaged.encoder, model.encoder),
+        (averaged.head, model.projection_head),
     ):
         for own, loaded in zip(target.weights, network.weights, strict=True):
             np.testing.assert_array_equal(own, loaded)

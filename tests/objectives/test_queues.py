@@ -1,13 +1,15 @@
 """Objectives with queues: what is read, and what is written when."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from simclr_tf.losses import info_nce
-from simclr_tf.objectives import NNCLR, MoCo, Outputs
+from simclr_tf.objectives import NNCLR, MoCo, NTXent, Outputs
 from simclr_tf.objectives.nnclr import nearest_rows
 from simclr_tf.objectives.queue import enqueue, random_unit_rows
 from tests.objectives.small_models import a_batch, a_model, stepper
+from tests.oracles import losses_contrastive
 
 
 def unit(rows):
@@ -25,25 +27,74 @@ def test_a_queue_is_a_list_whose_oldest_rows_fall_out():
         np.testing.assert_allclose(queue, expected, rtol=1e-5)
 
 
-def test_moco_reads_its_queue_before_the_keys_of_the_step_enter_it():
-    model = a_model(
-        MoCo(queue_length=12, target_momentum=0.5, batch_norm_groups=2, temperature=0.5)
-    )
-    objective, batch = model.objective, a_batch(0)
-    old = objective.queues.numpy()[0]
+def outputs_of_a_step(model, batch):
     tf.config.run_functions_eagerly(True)
     try:
-        outputs = model.gradients(batch)[1]
+        return model.gradients(batch)[1]
     finally:
         tf.config.run_functions_eagerly(False)
-    loss, _ = objective.loss(outputs)
-    (keys,) = outputs.targets
-    expected = info_nce(outputs.projections[0], keys, old, temperature=0.5)
-    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_moco_reads_its_queues_before_the_keys_of_the_step_enter_them(symmetric):
+    options = {"queue_length": 12, "batch_norm_groups": 2, "temperature": 0.5}
+    model = a_model(MoCo(**options, symmetric=symmetric))
+    objective = model.objective
+    old = objective.queues.numpy()
+    assert len(old) == 1 + symmetric
+    outputs = outputs_of_a_step(model, a_batch(0))
+    loss, figures = objective.loss(outputs)
+    expected = [
+        info_nce(query, key, queue, temperature=0.5)
+        for query, key, queue in zip(
+            outputs.projections[: len(old)], outputs.targets, old, strict=True
+        )
+    ]
+    np.testing.assert_allclose(loss, np.mean(expected, axis=0), rtol=1e-5)
+    cosines = np.sum(
+        unit(outputs.projections[1].numpy()) * unit(outputs.targets[0].numpy()), axis=1
+    )
+    np.testing.assert_allclose(np.mean(figures["key_agreement"]), cosines.mean(), 1e-4)
     objective.after_update(outputs)
-    queue = objective.queues.numpy()[0]
-    np.testing.assert_allclose(queue[:8], unit(keys.numpy()), rtol=1e-5, atol=1e-6)
+    for queue, keys, before in zip(
+        objective.queues.numpy(), outputs.targets, old, strict=True
+    ):
+        np.testing.assert_allclose(queue[:8], unit(keys.numpy()), rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(queue[8:], before[:4])
+
+
+def test_the_memory_of_nt_xent_adds_its_rows_to_the_negatives_of_both_directions():
+    objective = a_model(NTXent(memory_size=12, temperature=0.5)).objective
+    a, b = np.random.default_rng(0).normal(size=(2, 8, 5)).astype("float32")
+    memory = objective.queue.numpy()
+    a, b = tf.Variable(a), tf.Variable(b)
+    with tf.GradientTape() as tape:
+        tape.watch(objective.queue)
+        loss, _ = objective.loss(Outputs((), (a, b)))
+    expected = losses_contrastive.nt_xent_with_memory(a.numpy(), b.numpy(), memory, 0.5)
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+    gradients = tape.gradient(loss, [a, b, objective.queue])
+    assert gradients[2] is None and np.abs(gradients[0]).max() > 1e-3
+    # 2 * 8 - 1 of the batch, and 12.
+    objective.queue.assign(tf.fill([12, 5], 5.0**-0.5))
+    same = tf.ones([8, 5])
+    loss, _ = objective.loss(Outputs((), (same, same)))
+    np.testing.assert_allclose(loss, np.full(8, np.log(15 + 12)), rtol=1e-5)
+
+
+def test_keys_of_the_second_view_enter_the_memory_of_nt_xent_after_the_loss():
+    model = a_model(NTXent(memory_size=12, memory_momentum=0.5))
+    objective, old = model.objective, model.objective.queue.numpy()
+    views = [tf.constant(a_batch(seed)["images"]) for seed in (0, 1)]
+    (keys,) = objective.targets(views, training=False)
+    np.testing.assert_array_equal(keys, objective.averaged(views[1], training=False))
+    outputs = outputs_of_a_step(model, a_batch(0))
+    before = objective.loss(outputs)[0]
+    objective.after_update(outputs)
+    queue = objective.queue.numpy()
+    np.testing.assert_allclose(queue[:8], unit(outputs.targets[0].numpy()), 1e-5, 1e-6)
     np.testing.assert_array_equal(queue[8:], old[:4])
+    assert np.abs(objective.loss(outputs)[0] - before).max() > 1e-3
 
 
 def test_a_key_of_moco_shares_no_statistics_with_other_groups_of_the_batch():

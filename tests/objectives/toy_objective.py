@@ -114,4 +114,4 @@ class Toy(Objective):
             yield "toy", f"The toy has learned nothing at batch {global_batch_size}."
 
     def memory(self, global_batch_size, replicas=1):
-        return Memory(4 * 1024 * self.options.queue_length, "keys in the queue")
+        return Memory(4 * 1024, "keys in the queue")

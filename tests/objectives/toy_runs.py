@@ -1,4 +1,4 @@
-"""Calm and interrupted runs of the toy and of all objectives, for test_toy_objective.
+"""A run of the toy, and calm and interrupted ones of all objectives, for a test.
 
 A process of its own: deterministic kernels hold for a whole process. Usage: python
 toy_runs.py FOLDER. Every run leaves its workdir and its final values.
@@ -69,7 +69,7 @@ def main(folder):
 
     OBJECTIVES["toy"], OBJECTIVES["all"] = Toy, AllAtOnce
     without_grappler()
-    calm_and_continued(folder)
+    train(folder / "calm")
     calm_and_continued(folder / "all", objective={"name": "all"})
 
 

@@ -50,6 +50,16 @@ def nt_xent(projections_a, projections_b, temperature, normalize=True):
     return _per_image(projections_a, projections_b, normalize, term)
 
 
+def nt_xent_with_memory(projections_a, projections_b, memory, temperature):
+    losses, views = np.zeros(len(projections_a)), (projections_a, projections_b)
+    for i, direction, positive, negatives in candidates_of(*views):
+        anchor = _unit(views[direction][i])
+        negatives = [*negatives, *(float(anchor @ row) for row in memory)]
+        powers = [math.exp(s / temperature) for s in (positive, *negatives)]
+        losses[i] -= math.log(powers[0] / sum(powers)) / 2
+    return losses
+
+
 def _log_sigmoid(x):
     return -math.log(1 + math.exp(-x))
 

@@ -117,6 +117,24 @@ def test_the_run_ends_bit_identical(calm, lives):
     assert curve(workdir) == curve(calm)
 
 
+@pytest.mark.slow  # In every suite, without a signal: test_toy_objective (all of them)
+def test_a_killed_run_with_a_queue_and_an_average_ends_bit_identical(tmp_path):
+    flags = [
+        "--objective=moco",
+        "--objective.queue_length=48",
+        "--objective.target_momentum=0.9",
+    ]
+    assert end(start(tmp_path / "calm", *flags))[0] == 0
+    process = start(tmp_path / "killed", *flags)
+    wait_for(process, lambda: checkpoints(tmp_path / "killed"))
+    process.kill()
+    assert end(process)[0] == -signal.SIGKILL
+    assert checkpoints(tmp_path / "killed") != [STEPS]
+    assert end(start(tmp_path / "killed", *flags))[0] == 0
+    calm, killed = (values_of(tmp_path / name, STEPS) for name in ("calm", "killed"))
+    assert any("queues" in name for name in calm) and killed == calm
+
+
 def test_sigterm_saves_first_and_ends_with_one_line(stopped):
     code, _, err, steps = stopped[1]
     assert code == 128 + signal.SIGTERM
