@@ -332,7 +332,15 @@ class PretrainingRun:
         )
 
     def dataset(self, first, last, observed=lambda batches: batches):
-        """Return the replicas' rows of the batches `first` .. `last - 1`."""
+        """Make the data set of some steps, each replica with its rows of their batches.
+
+        Args:
+          first, last: int, the batches `first` .. `last - 1` of the run.
+          observed: function of a worker's tf.data.Dataset to one of the same elements.
+
+        Returns:
+          tf.data.Dataset, or a distributed one.
+        """
         return distribute_batches(
             self.strategy,
             lambda worker, workers: observed(

@@ -62,17 +62,13 @@ SMALL = {
         "small_size_fraction": 0.5,
     },
 }
-# Of the runs: the monitor beside a queue; the precision of most processors.
+# Of the runs: the kNN monitor beside a queue; bfloat16.
 MORE = {
     "moco": {"probe.knn_every_epochs": 1},
     "swav": {"precision": "bfloat16"},
     "byol": {"precision": "bfloat16"},
 }
 EVERY = pytest.mark.parametrize("name", SMALL)
-
-
-def small_model(name, strategy=None, **kwargs):
-    return a_model(OBJECTIVES[name](**SMALL[name]), strategy, **kwargs)
 
 
 def _number(view_groups):
@@ -362,7 +358,7 @@ GOOD = {
 
 
 def test_sup_con_without_labels_is_refused_with_the_way_out():
-    model = small_model("sup_con")
+    model = a_model(OBJECTIVES["sup_con"]())
     batch = a_batch(0)
     del batch["labels"]
     with pytest.raises(ConfigError, match="sup_con learns from labels"):
