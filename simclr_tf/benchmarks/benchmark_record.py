@@ -14,6 +14,7 @@ from simclr_tf.benchmarks.measuring import ratios, spread
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.files import write_atomically
 from simclr_tf.limits import read_json
+from simclr_tf.machine import usable_cores
 from simclr_tf.training.workdir import versions
 
 if TYPE_CHECKING:
@@ -111,9 +112,7 @@ def describe_machine() -> dict[str, Any]:
         "processor": fields.get("model name", platform.processor() or "unknown"),
         "processor_flags": fields.get("flags", ""),
         "cores": os.cpu_count(),
-        "usable_cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "usable_cores": usable_cores(),
         "devices": [device.device_type for device in tf.config.list_physical_devices()],
         "intra_op_threads": threading.get_intra_op_parallelism_threads(),
         "inter_op_threads": threading.get_inter_op_parallelism_threads(),

@@ -20,6 +20,7 @@ from simclr_tf.data.arrays import ArraySource
 from simclr_tf.data.corruption import NOT_DECODABLE, refuse_unreadable
 from simclr_tf.data.left_out import report_left_out
 from simclr_tf.data.pixels import READING, first_success
+from simclr_tf.data.prefetching import prefetched
 from simclr_tf.data.random_access import (
     EncodedSource,
     fits_in_batches,
@@ -27,14 +28,13 @@ from simclr_tf.data.random_access import (
 )
 from simclr_tf.data.storage import (
     StoredContents,
-    free_disk_bytes,
-    free_memory_bytes,
     in_mebibytes,
     in_memory,
     kept_entry,
 )
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.lazy import np, tf
+from simclr_tf.machine import free_disk_bytes, free_memory_bytes, usable_cores
 
 if TYPE_CHECKING:
     from simclr_tf.data.random_access import Source
@@ -374,7 +374,7 @@ def _of_each(source, read, otherwise):
 
     locations = source.locations(np.arange(source.num_examples))
     results = tf.data.Dataset.from_tensor_slices(locations).map(
-        read_safely, num_parallel_calls=tf.data.AUTOTUNE
+        read_safely, num_parallel_calls=usable_cores()
     )
-    for batch in results.batch(_BATCH).prefetch(1).as_numpy_iterator():
+    for batch in prefetched(results.batch(_BATCH), 1).as_numpy_iterator():
         yield from zip(*batch, strict=True)

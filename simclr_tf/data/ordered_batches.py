@@ -13,8 +13,10 @@ from simclr_tf.data.corruption import CorruptionLog
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.pipelines import batch_form, parallel_images
 from simclr_tf.data.pixels import blank_image, first_success
+from simclr_tf.data.prefetching import prefetched
 from simclr_tf.data.streams import StreamSource, checked_image
 from simclr_tf.errors import require
+from simclr_tf.machine import usable_cores
 
 if TYPE_CHECKING:
     from simclr_tf.augment.recipes import Recipe
@@ -65,7 +67,7 @@ def evaluation_batches(
         dataset = dataset.map(
             lambda batch: {**batch, "labels": tf.gather(table, batch["ids"])}
         )
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return prefetched(dataset)
 
 
 def _array_batches(source, batch_size, size, recipe):
@@ -79,7 +81,7 @@ def _array_batches(source, batch_size, size, recipe):
         }
 
     ids = tf.data.Dataset.range(source.num_examples).batch(batch_size)
-    return ids.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    return ids.map(prepare, num_parallel_calls=usable_cores())
 
 
 def _file_batches(source, batch_size, size, recipe):
@@ -140,9 +142,9 @@ def _stream_batches(source, batch_size, size, recipe):
             batch["labels"] = tf.cast(tf.reshape(element[1], []), tf.int32)
         return batch
 
-    images = source.dataset.enumerate().map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    images = source.dataset.enumerate().map(load, num_parallel_calls=usable_cores())
     batches = images.batch(batch_size).map(lambda batch: _finished(batch, recipe))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return prefetched(batches)
 
 
 def _finished(batch, recipe):

@@ -11,7 +11,6 @@ parallel.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,10 +21,11 @@ from simclr_tf.augment import crop_draws, crop_views
 from simclr_tf.data.batch_schedule import BatchSchedule, replacement_example
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.pixels import WHITE, blank_image, decode_image, first_success
+from simclr_tf.data.prefetching import prefetched
 from simclr_tf.data.random_access import EncodedSource, fits_in_batches
-from simclr_tf.data.storage import free_memory_bytes
 from simclr_tf.data.streams import StreamSource, checked_image
 from simclr_tf.errors import DataError, require
+from simclr_tf.machine import free_memory_bytes, usable_cores
 
 if TYPE_CHECKING:
     from simclr_tf.augment.view_plan import ViewPlan
@@ -140,7 +140,7 @@ def training_dataset(
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF
     )
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return prefetched(dataset).with_options(options)
 
 
 def batch_form(source):
@@ -169,21 +169,20 @@ def parallel_images(source, free_bytes=None):
       free_bytes: int, the memory that may be taken; None asks the machine.
 
     Returns:
-      int, or tf.data.AUTOTUNE where a core each is not too much.
+      int, at most the cores.
     """
     free = free_memory_bytes() if free_bytes is None else free_bytes
     of_one = _COPIES_OF_IMAGE * source.channels * source.largest_pixels
     fitting = int(_USABLE * free) // max(of_one, 1)
-    return tf.data.AUTOTUNE if fitting >= (os.cpu_count() or 1) else max(fitting, 1)
+    return max(min(fitting, usable_cores()), 1)
 
 
 def decoding_bytes(source):
     """Estimate the memory of the images that are decoded at a time: int."""
     if batch_form(source) == "images" or isinstance(source, StreamSource):
         return 0
-    parallel = parallel_images(source)
-    parallel = (os.cpu_count() or 1) if parallel == tf.data.AUTOTUNE else parallel
-    return _COPIES_OF_IMAGE * source.channels * source.largest_pixels * parallel
+    of_one = _COPIES_OF_IMAGE * source.channels * source.largest_pixels
+    return of_one * parallel_images(source)
 
 
 def batch_ids(source: Source, *, global_batch_size: int, seed: int, step: int) -> Array:
@@ -385,7 +384,7 @@ def _stream_batches(source, schedule, steps, crops, first_row, shard, with_label
     numbers = steps.map(do_not_convert(numbers_of)).unbatch()
     elements = source.dataset.repeat().skip(first_row).enumerate().filter(is_ours)
     examples = tf.data.Dataset.zip((numbers, elements))
-    images = examples.map(do_not_convert(load), num_parallel_calls=tf.data.AUTOTUNE)
+    images = examples.map(do_not_convert(load), num_parallel_calls=usable_cores())
     return images.batch(batch_size, drop_remainder=True)
 
 

@@ -14,6 +14,7 @@ from simclr_tf.config.pretrain import DEFAULT_PRESET, Config
 from simclr_tf.config.schema import override
 from simclr_tf.data.stored_sizes import StoredSizes, stored_sizes
 from simclr_tf.lazy import tf
+from simclr_tf.machine import usable_cores
 
 _OWN_IMAGES = "embedded:freedoom_12"  # Those of the default preset.
 # Sides in pixels: larger images are photographs; those of `photos` need as many.
@@ -48,7 +49,7 @@ def choose_start(
         return get_preset(DEFAULT_PRESET), None
     if accelerators is None:
         accelerators = count_accelerators()
-    cores = _count_cores()
+    cores = usable_cores()
     name, changes = fitting_preset(
         stored, image_size_pixels, accelerators=accelerators, cores=cores
     )
@@ -124,13 +125,6 @@ def _device_text(accelerators, cores):
     if accelerators:
         return f"{accelerators} GPU{'s' if accelerators > 1 else ''}"
     return f"{cores} core{'s' if cores > 1 else ''} and no GPU"
-
-
-def _count_cores():
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def count_accelerators() -> int:

@@ -1,4 +1,4 @@
-"""Storage of the cache: bytes in memory or in a file, entries on disk, free room.
+"""Storage of the cache: bytes in memory or in a file, entries on disk.
 
 An entry is a folder. It is filled under another name, flushed, described by a
 `manifest.json` (its origin, the sizes of its files), and renamed: an entry is complete
@@ -13,8 +13,6 @@ import pathlib
 import shutil
 import zlib
 
-import psutil
-
 from simclr_tf.errors import DataError
 from simclr_tf.files import sha256_of, whole_folder
 from simclr_tf.lazy import np
@@ -24,17 +22,6 @@ from simclr_tf.locks import locked
 _THREADS = 16
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
-# Controller of a control group (version 2 has one for all) -> its folder, and the names
-# of its files: the limit, the memory in use, and the reclaimable part of that memory.
-_LIMITS = {
-    "": ("", "memory.max", "memory.current", "inactive_file"),
-    "memory": (
-        "memory",
-        "memory.limit_in_bytes",
-        "memory.usage_in_bytes",
-        "total_inactive_file",
-    ),
-}
 
 
 class StoredContents:
@@ -190,59 +177,6 @@ def _is_whole(entry, identity):
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-def free_disk_bytes(folder):
-    """Count the bytes that can be written below a folder, which need not exist yet.
-
-    Args:
-      folder: path.
-
-    Returns:
-      int.
-    """
-    folder = pathlib.Path(folder).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return psutil.disk_usage(str(folder)).free
-
-
-def free_memory_bytes(proc="/proc", cgroups="/sys/fs/cgroup"):
-    """Count the memory that this process can still take, without swapping.
-
-    Args:
-      proc, cgroups: folders in which Linux keeps the limits of containers.
-
-    Returns:
-      int, in bytes.
-    """
-    left = _left_of_limits(pathlib.Path(proc), pathlib.Path(cgroups))
-    return min([psutil.virtual_memory().available, *left])
-
-
-def _left_of_limits(proc, cgroups):
-    """Yield the memory that each control group of this process leaves free."""
-    for line in _text(proc / "self" / "cgroup").splitlines():
-        _, controllers, inside = line.split(":", 2)
-        for controller in _LIMITS.keys() & set(controllers.split(",")):
-            root, limit, used, reclaimable = _LIMITS[controller]
-            # In a container the path may be the host's; the group is then at the root.
-            group = cgroups / root / inside.strip("/")
-            for folder in (group, *group.parents):
-                numbers = [_text(folder / name).strip() for name in (limit, used)]
-                if all(number.isdecimal() for number in numbers):
-                    stat = _text(folder / "memory.stat").splitlines()
-                    cached = int(dict(row.split() for row in stat).get(reclaimable, 0))
-                    yield max(int(numbers[0]) - int(numbers[1]) + cached, 0)
-                if folder == cgroups / root:
-                    break
-
-
-def _text(path):
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def in_mebibytes(number):

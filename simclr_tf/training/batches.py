@@ -14,11 +14,10 @@ from simclr_tf.data import (
     training_dataset,
 )
 from simclr_tf.data.pipelines import batch_form, decoding_bytes
+from simclr_tf.data.prefetching import prefetched
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.training.views_of_batch import ViewsOfBatch
-
-_PREFETCH_BATCHES = 2
 
 
 def open_training_source(config, data=None, say=lambda line: None):
@@ -136,7 +135,8 @@ class Batches:
         dataset = dataset.map(lambda batch: note_corrupt(batch, self._corruption))
         if self._probe_source is not None:
             dataset = self._with_probe_set(dataset, first, last, worker, workers)
-        return prefetch(dataset, self._config.performance)
+        options = self._config.performance
+        return prefetched(dataset, options.prefetch_batches, options.data_threads)
 
     def ids_of(self, step):
         """Return the ids of the examples in a step's global batch; see `batch_ids`."""
@@ -208,21 +208,3 @@ def note_corrupt(batch, corruption):
         for name, value in {**batch, "ids": ids}.items()
         if name != "skipped"
     }
-
-
-def prefetch(dataset, options):
-    """Prepare batches in advance, on the number of threads in the options.
-
-    Args:
-      dataset: tf.data.Dataset.
-      options: PerformanceConfig.
-
-    Returns:
-      tf.data.Dataset of the same elements in the same order.
-    """
-    dataset = dataset.prefetch(options.prefetch_batches or _PREFETCH_BATCHES)
-    if options.data_threads is None:
-        return dataset
-    threads = tf.data.Options()
-    threads.threading.private_threadpool_size = options.data_threads
-    return dataset.with_options(threads)

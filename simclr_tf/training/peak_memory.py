@@ -15,9 +15,9 @@ import sys
 import psutil
 import tensorflow as tf
 
-from simclr_tf.data.storage import free_memory_bytes
 from simclr_tf.distribution import is_distributed, is_tpu, largest_over_workers
 from simclr_tf.errors import ConfigError, received_text
+from simclr_tf.machine import free_memory_bytes
 from simclr_tf.models import cost_per_example
 from simclr_tf.objectives import Memory
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import types
 
 import numpy as np
 import pytest
@@ -29,8 +28,6 @@ from simclr_tf.data.cache import CachedSource
 from simclr_tf.data.sources.tfds import RecordSource
 from simclr_tf.data.storage import (
     MANIFEST,
-    free_disk_bytes,
-    free_memory_bytes,
     kept_entry,
 )
 from simclr_tf.errors import ConfigError, DataError
@@ -360,40 +357,3 @@ def test_an_entry_that_is_not_whole_is_filled_again(tmp_path, damage):
     identity = {"a": 2} if damage == "others" else {"a": 1}
     assert kept_entry(tmp_path, "name", identity, fill) == (entry, True)
     assert (entry / "content").read_bytes() == b"whole"
-
-
-@pytest.mark.parametrize(
-    "groups, expected",
-    [
-        ({}, 8192),
-        ({"a/b/memory.max": "5000", "a/b/memory.current": "3000"}, 2000),
-        ({"memory.max": "max", "memory.current": "3000"}, 8192),
-        (
-            {
-                "a/memory.max": "5000",
-                "a/memory.current": "4000",
-                "a/memory.stat": "anon 9\ninactive_file 500",
-            },
-            1500,
-        ),
-        (
-            {
-                "memory/job/memory.limit_in_bytes": "7000",
-                "memory/job/memory.usage_in_bytes": "6000",
-                "memory/job/memory.stat": "total_inactive_file 200",
-            },
-            1200,
-        ),
-    ],
-)
-def test_the_limit_of_a_container_counts(tmp_path, monkeypatch, groups, expected):
-    proc, cgroups = tmp_path / "proc", tmp_path / "cgroup"
-    (proc / "self").mkdir(parents=True)
-    (proc / "self/cgroup").write_text("4:cpu,memory:/job\n0::/a/b\n")
-    machine = types.SimpleNamespace(available=8192)
-    monkeypatch.setattr("psutil.virtual_memory", lambda: machine)
-    for path, text in groups.items():
-        (cgroups / path).parent.mkdir(parents=True, exist_ok=True)
-        (cgroups / path).write_text(text)
-    assert free_memory_bytes(proc, cgroups) == expected
-    assert free_disk_bytes(pathlib.Path(tmp_path, "not", "yet")) > 0

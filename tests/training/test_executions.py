@@ -14,7 +14,7 @@ from simclr_tf.config.pretrain import PerformanceConfig
 from simclr_tf.config.schema import override
 from simclr_tf.errors import ConfigError, Interrupted, NonFiniteError
 from simclr_tf.training import cost_report
-from simclr_tf.training.batches import Batches, open_training_source, prefetch
+from simclr_tf.training.batches import Batches, open_training_source
 from simclr_tf.training.checkpoints import CheckpointStore
 from simclr_tf.training.data_wait import WaitMeter
 from simclr_tf.training.health import HealthCheck
@@ -196,17 +196,6 @@ def test_threads_and_batches_ahead_change_no_batch():
         assert a.keys() == b.keys()
         for name in a:
             np.testing.assert_array_equal(a[name], b[name])
-
-
-def test_the_options_reach_tf_data():
-    made = prefetch(tf.data.Dataset.range(3), PerformanceConfig(data_threads=3))
-    assert made.options().threading.private_threadpool_size == 3
-    assert (
-        prefetch(tf.data.Dataset.range(3), PerformanceConfig())
-        .options()
-        .threading.private_threadpool_size
-        is None
-    )
 
 
 def test_threads_are_refused_once_tensorflow_has_begun():
