@@ -11,6 +11,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from simclr_tf._keras import keras
+from simclr_tf.distribution import is_distributed
 from simclr_tf.errors import WorkdirError
 from simclr_tf.files import plain_reason, write_atomically
 from simclr_tf.limits import parse_json
@@ -133,20 +134,24 @@ class RepresentationSample:
 
     Args:
       model: PretrainingModel.
-      batch: dict, one element of the training data; its first `SAMPLE_SIZE` rows are
-        kept.
+      batch: dict, one element of the training data; the views of its first
+        `SAMPLE_SIZE` rows are kept.
     """
 
     def __init__(self, model, batch):
         self._model = model
-        rows = {
-            name: tf.nest.map_structure(lambda value: value[:SAMPLE_SIZE], batch[name])
-            for name in ViewsOfBatch.COLUMNS
-            if name in batch
-        }
-        views = model.views_of(rows)
+        rows = {name: batch[name] for name in ViewsOfBatch.COLUMNS if name in batch}
+        if is_distributed(model.distribute_strategy):
+            rows = _first_rows(
+                rows
+            )  # A global batch may be more than one device holds.
+        # Inside a function, and of the shapes of a step: what XLA compiles here is what
+        # the step calls. Called by itself it would be compiled for each.
+        views = tf.function(model.views_of, autograph=False)(rows)
         plan = model.views_of.plan
-        self.views = views if plan is None else views[: plan.num_full_views]
+        self.views = _first_rows(
+            views if plan is None else views[: plan.num_full_views]
+        )
         self._embed = tf.function(self._features_and_projections)
 
     def measure(self):
@@ -180,6 +185,10 @@ class RepresentationSample:
         features = self._model.encoder(stacked, training=False)
         projections = self._model.projection_head(features, training=False)
         return features, tf.split(projections, len(self.views))
+
+
+def _first_rows(batch):
+    return tf.nest.map_structure(lambda rows: rows[:SAMPLE_SIZE], batch)
 
 
 @contextlib.contextmanager

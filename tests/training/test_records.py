@@ -1,12 +1,16 @@
 """What a run writes for programs stands there once, however often it was cut."""
 
 import json
+import types
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from simclr_tf.training.records import (
+    SAMPLE_SIZE,
+    RepresentationSample,
     keep_events_up_to,
     keep_lines_up_to,
     read_metrics,
@@ -91,3 +95,33 @@ def test_a_line_of_anything_but_figures_is_damage(line, tmp_path):
 def test_figures_that_are_not_finite_are_figures():
     found = record_of_line('{"step": 15, "loss": NaN, "rank": 1e400, "std": null}')
     assert found["step"] == 15 and found["rank"] == float("inf")
+
+
+class SeenViews:
+    """Views of a batch that notes how it was asked for them."""
+
+    plan = None
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, batch):
+        rows = batch["images"].shape[0]
+        self.asked.append((rows, tf.inside_function()))
+        return (tf.cast(batch["images"], tf.float32),) * 2
+
+
+@pytest.mark.parametrize("replicas, rows", [(1, 300), (2, 256)])
+def test_the_sample_compiles_the_views_as_the_step_does(replicas, rows):
+    """Elsewhere or of another shape, XLA would compile them once more: seconds."""
+    devices = [f"CPU:{number}" for number in range(replicas)]
+    strategy = (
+        tf.distribute.MirroredStrategy(devices)
+        if replicas > 1
+        else tf.distribute.get_strategy()
+    )
+    model = types.SimpleNamespace(views_of=SeenViews(), distribute_strategy=strategy)
+    batch = {"images": np.zeros([300, 4, 4, 3], np.uint8), "ids": np.arange(300)}
+    sample = RepresentationSample(model, batch)
+    assert model.views_of.asked == [(rows, True)]
+    assert [len(view) for view in sample.views] == [SAMPLE_SIZE] * 2
