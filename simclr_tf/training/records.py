@@ -141,10 +141,9 @@ class RepresentationSample:
     def __init__(self, model, batch):
         self._model = model
         rows = {name: batch[name] for name in ViewsOfBatch.COLUMNS if name in batch}
-        if is_distributed(model.distribute_strategy):
-            rows = _first_rows(
-                rows
-            )  # A global batch may be more than one device holds.
+        in_parts = model.micro_batch_size is not None
+        if in_parts or is_distributed(model.distribute_strategy):
+            rows = _first_rows(rows)  # All may be more than one device holds.
         # Inside a function, and of the shapes of a step: what XLA compiles here is what
         # the step calls. Called by itself it would be compiled for each.
         views = tf.function(model.views_of, autograph=False)(rows)

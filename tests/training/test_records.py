@@ -111,8 +111,10 @@ class SeenViews:
         return (tf.cast(batch["images"], tf.float32),) * 2
 
 
-@pytest.mark.parametrize("replicas, rows", [(1, 300), (2, 256)])
-def test_the_sample_compiles_the_views_as_the_step_does(replicas, rows):
+@pytest.mark.parametrize(
+    "replicas, micro, rows", [(1, None, 300), (1, 30, 256), (2, None, 256)]
+)
+def test_the_sample_compiles_the_views_as_the_step_does(replicas, micro, rows):
     """Elsewhere or of another shape, XLA would compile them once more: seconds."""
     devices = [f"CPU:{number}" for number in range(replicas)]
     strategy = (
@@ -120,7 +122,9 @@ def test_the_sample_compiles_the_views_as_the_step_does(replicas, rows):
         if replicas > 1
         else tf.distribute.get_strategy()
     )
-    model = types.SimpleNamespace(views_of=SeenViews(), distribute_strategy=strategy)
+    model = types.SimpleNamespace(
+        views_of=SeenViews(), distribute_strategy=strategy, micro_batch_size=micro
+    )
     batch = {"images": np.zeros([300, 4, 4, 3], np.uint8), "ids": np.arange(300)}
     sample = RepresentationSample(model, batch)
     assert model.views_of.asked == [(rows, True)]
