@@ -10,7 +10,6 @@ import json
 import pathlib
 import sys
 import tempfile
-import time
 
 from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.config.benchmark import BenchmarkConfig
@@ -27,7 +26,7 @@ def measure_here(request):
 
     Returns:
       dict of peak_bytes and added_bytes; for the benchmark `memory` also of
-      estimated_bytes and seconds.
+      estimated_bytes and seconds, of a step.
     """
     with tempfile.TemporaryDirectory() as folder:
         found = cases_of(
@@ -42,12 +41,10 @@ def measure_here(request):
             if (case.name, variant.name) == (request["case"], request["variant"])
         )
         work = make()
-        before, began = resident_bytes(), time.perf_counter()
+        before, found = resident_bytes(), {}
         if request["benchmark"] == "memory":
-            found = {"estimated_bytes": work()}
-            found["seconds"] = time.perf_counter() - began
+            found["estimated_bytes"], found["seconds"] = work()
         else:
-            found = {}
             for _ in range(_REPETITIONS):
                 work()
         peak = peak_bytes()

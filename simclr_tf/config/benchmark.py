@@ -26,7 +26,8 @@ BENCHMARKS = {
     "end_to_end": "pretraining from a data set, compared with the training step alone",
     "objectives": "a training step with each objective, its views included",
     "loss": "NT-Xent, dense and streamed: time and memory",
-    "memory": "peak memory of presets, estimated before the first step and measured",
+    "memory": "peak memory of presets and encoders, estimated and measured; time of a "
+    "step",
     "data_scale": "cost of reading an image, from small sets to large ones",
     "probes": "probes of frozen features, compared with scikit-learn",
 }

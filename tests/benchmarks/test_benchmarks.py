@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -18,10 +19,12 @@ from simclr_tf.benchmarks import (
     benchmark_runner,
     data_scale_cases,
     loss_cases,
+    memory_cases,
     run_benchmark,
     step_cases,
 )
 from simclr_tf.benchmarks.cases import cases_of
+from simclr_tf.benchmarks.fresh_process import measure_here
 from simclr_tf.benchmarks.per_image import two_views_per_image
 from simclr_tf.benchmarks.photographs import write_photographs
 from simclr_tf.config.benchmark import BENCHMARKS, BenchmarkConfig
@@ -106,6 +109,28 @@ def test_a_step_of_each_objective_is_a_variant(monkeypatch):
     record = run_benchmark("objectives", config)
     assert [row.variant for row in record.rows] == list(few)
     assert min(row.seconds[0] for row in record.rows) > 0
+
+
+def test_a_run_for_its_memory_times_the_steps_after_the_first(monkeypatch):
+    def trained(config, data, say):
+        assert len(data) == config.global_batch_size == 32 and config.steps == 5
+        assert (config.micro_batch_size, config.encoder.name) == (8, "resnet50")
+        speeds = (1.0, 64.0, 16.0, 64.0, 64.0)
+        history = [{"images_per_second": speed} for speed in speeds]
+        memory = types.SimpleNamespace(total=7)
+        return types.SimpleNamespace(history=history, memory=memory)
+
+    monkeypatch.setattr(memory_cases, "pretrain_from_config", trained)
+    answer = measure_here(
+        {
+            "benchmark": "memory",
+            "config": {},
+            "case": "resnet50, stem cifar, 32 px, batch 32, micro-batches of 8",
+            "variant": "bfloat16",
+        }
+    )
+    assert (answer["estimated_bytes"], answer["seconds"]) == (7, 0.5)
+    assert answer["peak_bytes"] >= answer["added_bytes"]
 
 
 def test_estimated_and_measured_memory_stand_side_by_side():
