@@ -51,7 +51,7 @@ class AveragedNetwork(keras.layers.Layer):
         name: str = "averaged_network",
         batch_norm_groups: int = 1,
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, autocast=False)  # The network casts as it did.
         self.network = synchronized_layer(network)
         if not self.network.built:
             self.network.build_from_config(network.get_build_config())
@@ -119,7 +119,7 @@ class AveragedPair(keras.layers.Layer):
         batch_norm_groups: int = 1,
         name: str = "averaged_pair",
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, autocast=False)
         self.encoder = AveragedNetwork(encoder, "averaged_encoder", batch_norm_groups)
         self.head = AveragedNetwork(head, "averaged_head", batch_norm_groups)
 

@@ -28,7 +28,9 @@ models = module("simclr_tf.models")
 STALE, COLLAPSED = 0.2, 0.05
 KEY_FIGURES = (
     Figure(
-        "key_agreement", "cosine of a view's projection and its key", better="higher"
+        "key_agreement",
+        "cosine of a projection and a key of the same image",
+        better="higher",
     ),
     Figure(
         "projection_spread",
@@ -70,9 +72,10 @@ class MoCo(Objective):
 
     The queue is read before the step's keys enter it. The batch norm of the keys is
     split into groups: rows whose positions are equal modulo `batch_norm_groups` share
-    their statistics. The queries use statistics of the whole global batch, so a key
-    never has the statistics of its query, on one device or on many. Nothing is
-    shuffled, because batches are random already. The groups do not depend on the
+    their statistics. The queries use statistics of the whole global batch of their own
+    view, so a key never has the statistics of its query, on one device or on many. Of
+    the two views one is a query only and the other a key only, or each is both. Nothing
+    is shuffled, because batches are random already. The groups do not depend on the
     number of replicas, as long as they divide a replica's rows. MoCo v1's head is
     `--projection_head.kind=linear`, v2's has two layers, both without batch norm.
 
@@ -95,6 +98,10 @@ class MoCo(Objective):
     def directions(self):
         """int: how many of the views are queries."""
         return 2 if self.options.symmetric else 1
+
+    @property
+    def trained_views(self):
+        return self.directions
 
     def create_variables(self, setting):
         options = self.options
@@ -127,7 +134,7 @@ class MoCo(Objective):
             )
         ]
         loss, figures = figures_of_directions(directions)
-        return loss, figures | key_figures(outputs.projections[1], outputs.targets[0])
+        return loss, figures | key_figures(outputs.projections[0], outputs.targets[0])
 
     def after_update(self, outputs):
         queues = [
@@ -198,11 +205,11 @@ def figures_of_directions(directions):
 
 
 def key_figures(projections, keys):
-    """Measure how a view's projections differ from its keys, and from each other.
+    """Measure how projections differ from keys of their images, and from each other.
 
     Args:
       projections: float `[N, D]`, from the networks that are trained.
-      keys: float `[N, D]` of the same view, from the averaged networks.
+      keys: float `[N, D]` of the same images, from the averaged networks.
 
     Returns:
       dict of `KEY_FIGURES`.
@@ -227,8 +234,9 @@ def diagnose_keys(figures, momentum):
     if figures.get("key_agreement", 1.0) < STALE:
         yield (
             "stale keys",
-            "The averaged network is far behind the one in training: a view's key is "
-            f"no longer like its projection. Try a lower --objective.{momentum}.",
+            "The averaged network is far behind the one in training: a key is no "
+            "longer like the projection of its image. Try a lower "
+            f"--objective.{momentum}.",
         )
     if figures.get("projection_spread", 1.0) < COLLAPSED:
         yield (

@@ -99,8 +99,9 @@ class Outputs(NamedTuple):
     """The input of an objective in a step: rows are this replica's N images, in order.
 
     Attributes:
-      features: tuple of float `[N, F]`, h of every view of the plan.
-      projections: tuple of float `[N, D]`, z of every view.
+      features: tuple of float `[N, F]`, h of every view of the plan, or of the first
+        `Objective.trained_views`.
+      projections: tuple of float `[N, D]`, z of the same views.
       targets: what `Objective.targets` returned.
       ids: int64 `[N]`, positions of the images in their source; None in batches
         without them.
@@ -227,6 +228,12 @@ class Objective:
     def view_groups(self):
         """tuple of ViewGroup: how many views of which size. Two of the full size."""
         return (ViewGroup(2),)
+
+    @property
+    def trained_views(self):
+        """int: of so many views, from the first, encoder and head compute features
+        and projections; all if None. `targets` sees all views."""
+        return None
 
     def create_variables(self, setting):
         """Make networks, queues, banks and prototypes, as attributes.

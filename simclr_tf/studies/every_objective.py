@@ -8,6 +8,10 @@ EQUAL_IMAGES, EQUAL_MINUTES = "equal images", "equal minutes"
 MINUTES = {"small": 2.0, "medium": 60.0}  # None at the paper's size.
 
 
+WITH_MEMORY = "nt_xent_memory"  # SimCLRv2's queue; at "small" as long as MoCo's.
+_MEMORIES = {"paper": (65_536, 0.999), "small": (1024, 0.95), "medium": (1024, 0.95)}
+
+
 def changes_for(name, budget):
     """List the options of an objective at a budget, as dotted options.
 
@@ -15,6 +19,11 @@ def changes_for(name, budget):
       >>> changes_for("byol", "paper")
       {'objective.name': 'byol'}
     """
+    if name == WITH_MEMORY:
+        size, momentum = _MEMORIES[budget]
+        memory = {"memory_size": size, "memory_momentum": momentum}
+        changes = changes_for("nt_xent", budget)
+        return changes | {f"objective.{key}": value for key, value in memory.items()}
     if budget == "paper":
         return {"objective.name": name}
     return small_image_options(name)
@@ -42,7 +51,7 @@ def cells(base, budget):
                 {**changes_for(name, budget), **changes},
             )
             for length, changes in lengths.items()
-            for name in OBJECTIVES
+            for name in ("nt_xent", WITH_MEMORY, *list(OBJECTIVES)[1:])
         ),
     )
 

@@ -182,7 +182,9 @@ class MicroBatches:
                 targets = self._model.objective.targets(views, training=training)
             return self._forward(views, training), targets
 
-        specs = self._specs(self._model.views_of.count(batch), with_targets)
+        views = range(self._model.views_of.count(batch))
+        trained = len(views[: self._model.objective.trained_views])
+        specs = self._specs(trained, with_targets)
         arrays = [
             tf.TensorArray(spec.dtype, number, element_shape=spec.shape)
             for spec in tf.nest.flatten(specs)

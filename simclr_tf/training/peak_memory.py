@@ -139,7 +139,7 @@ def machine_of(strategy):
 
 
 def costs_of_views(model, image_shape):
-    """Return (Cost of the encoder, (H, W, C)) of every view of an image.
+    """Return (Cost of the encoder, (H, W, C)) of every view of an image that it sees.
 
     Args:
       model: PretrainingModel, built.
@@ -147,7 +147,7 @@ def costs_of_views(model, image_shape):
     """
     shapes = [
         (*size, image_shape[-1]) for size in model.views_of.sizes(image_shape[:2])
-    ]
+    ][: model.objective.trained_views]
     known = {
         shape: cost_per_example(model.encoder, shape) for shape in dict.fromkeys(shapes)
     }
@@ -188,8 +188,12 @@ def estimate(
         for kernel in model.projection_head.trainable_variables
         if len(kernel.shape) == 2
     )
-    views = 4 * sum(math.prod(shape) for _, shape in costs)
-    weights = _bytes(model.variables) + _bytes(model.optimizer.variables)
+    *full_size, channels = costs[0][1]
+    sizes = model.views_of.sizes(full_size)
+    views = 4 * channels * sum(math.prod(size) for size in sizes)
+    # A large memory bank beside a GPU; the process holds it already.
+    in_host = _bytes(filter(_stays_on_host, model.variables))
+    weights = _bytes(model.variables) + _bytes(model.optimizer.variables) - in_host
     gradients = _bytes(model.trainable_variables)
     gradients *= 1 if micro_batch_size is None else 2
     if model.skips_nonfinite:
@@ -198,6 +202,7 @@ def estimate(
     state = _bytes(model.objective.variables)
     compiled = _COMPILING_AN_OPERATION * sum(1 for _ in model.encoder.submodules)
     compiled += _COMPILING + _COMPILING_VIEWS * model.views_of.is_compiled
+    compiled += in_host if model.skips_nonfinite else 0
     held = resident_bytes()
     on_host = not tf.config.get_visible_devices("GPU")
     return PeakMemory(
@@ -294,6 +299,10 @@ def _gpu_bytes():
         if device.device_type == "GPU"
     ]
     return min(limits, default=None)
+
+
+def _stays_on_host(variable):
+    return "CPU" in variable.device and bool(tf.config.get_visible_devices("GPU"))
 
 
 def _bytes(variables):

@@ -216,7 +216,8 @@ class PretrainingModel(ReplicatedModel):
         """Run encoder and head, one pass for all views of a size.
 
         Args:
-          views: tuple of `[N, h, w, C]`.
+          views: tuple of `[N, h, w, C]`; those beyond the objective's `trained_views`
+            are left out.
           training: bool.
 
         Returns:
@@ -225,6 +226,7 @@ class PretrainingModel(ReplicatedModel):
           head.
         """
         features, projections, regularizers = [], [], []
+        views = views[: self.objective.trained_views]
         for _, group in itertools.groupby(views, lambda view: tuple(view.shape[1:])):
             alike = list(group)
             h = self.encoder(tf.concat(alike, axis=0), training=training)
@@ -282,7 +284,9 @@ class PretrainingModel(ReplicatedModel):
             labels = batch["probe_labels"]
         elif "labels" in batch:
             plan = self.views_of.plan
-            full = len(features) if plan is None else plan.num_full_views
+            full = len(features)
+            if plan is not None:
+                full = min(full, plan.num_full_views)
             features = tf.concat(features[:full], axis=0)
             labels = tf.tile(batch["labels"], [full])
         else:

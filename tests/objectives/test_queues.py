@@ -52,7 +52,7 @@ def test_moco_reads_its_queues_before_the_keys_of_the_step_enter_them(symmetric)
     ]
     np.testing.assert_allclose(loss, np.mean(expected, axis=0), rtol=1e-5)
     cosines = np.sum(
-        unit(outputs.projections[1].numpy()) * unit(outputs.targets[0].numpy()), axis=1
+        unit(outputs.projections[0].numpy()) * unit(outputs.targets[0].numpy()), axis=1
     )
     np.testing.assert_allclose(np.mean(figures["key_agreement"]), cosines.mean(), 1e-4)
     objective.after_update(outputs)
@@ -106,6 +106,31 @@ def test_a_key_of_moco_shares_no_statistics_with_other_groups_of_the_batch():
     np.testing.assert_allclose(keys[1::2], others[1::2], rtol=1e-4, atol=1e-5)
     assert np.abs((keys - others)[4]).max() > 1e-4  # Of the changed rows' group.
     assert stepper(model)(a_batch(1))["key_agreement"] < 0.999
+
+
+@pytest.mark.parametrize("micro_batch_size", [None, 2])
+def test_the_networks_in_training_see_only_the_queries_of_moco(micro_batch_size):
+    """The view of a key has no part in the query's statistics, nor a gradient."""
+    options = {"queue_length": 12, "batch_norm_groups": 2}
+    models = [
+        a_model(
+            MoCo(**options),
+            batch_norm=micro_batch_size is None,
+            micro_batch_size=micro,
+        )
+        for micro in (None, micro_batch_size)
+    ]
+    outputs = outputs_of_a_step(models[1], a_batch(0))
+    assert [len(rows) for rows in (*outputs.projections, *outputs.targets)] == [8, 8]
+    a, b = models[0].views_of(a_batch(0))
+    features, projections, _ = models[0].forward((a, b), training=False)
+    np.testing.assert_array_equal(features[0], models[0].encoder(a, training=False))
+    assert len(projections) == 1
+    figures = [stepper(model)(a_batch(0)) for model in models]
+    for name, value in figures[0].items():
+        np.testing.assert_allclose(figures[1][name], value, 1e-4, 2e-6, err_msg=name)
+    both = a_model(MoCo(**options, symmetric=True)).forward((a, b), training=False)
+    assert len(both[1]) == 2
 
 
 def nnclr_in_loops(views, predicted, queue, temperature):

@@ -183,3 +183,17 @@ def test_every_preset_takes_a_step(name):
         }
     )
     assert all(np.isfinite(value) for value in logs.values())
+
+
+def test_a_fresh_average_computes_what_its_networks_do_in_bfloat16():
+    """Nothing is rounded on the way that the trained networks get in float32."""
+    changes = {
+        "precision": "bfloat16",
+        "objective": {"name": "moco", "queue_length": 8, "batch_norm_groups": 2},
+        "projection_head.kind": "linear",
+    }
+    model = assembly.build_model(override(BASE, changes), (16, 16, 3))
+    images = a_fixed_batch()["view_a"]
+    _, (projections,), _ = model.forward((images, images), training=False)
+    keys = model.objective.averaged(images, training=False)
+    np.testing.assert_array_equal(keys, projections)

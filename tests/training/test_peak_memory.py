@@ -9,13 +9,17 @@ from simclr_tf._keras import keras
 from simclr_tf.config import Config
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import cost_per_example
-from simclr_tf.training import stages
+from simclr_tf.objectives import InstanceDiscrimination
+from simclr_tf.training import peak_memory, stages
 from simclr_tf.training.peak_memory import (
     Machine,
     PeakMemory,
+    costs_of_views,
+    estimate,
     machine_of,
     require_fitting,
 )
+from tests.objectives.small_models import a_model
 from tests.training.test_run import images, run
 
 
@@ -89,6 +93,25 @@ def test_a_gpu_has_a_limit_of_its_own():
     assert Machine(60, gpu=500).shortage(needs) is None
     assert "on a GPU" in Machine(60, gpu=499).shortage(needs)
     assert "are free" in Machine(40, gpu=500).shortage(needs)
+
+
+def test_a_bank_in_host_memory_takes_none_of_a_gpu(monkeypatch):
+    model = a_model(InstanceDiscrimination(negatives=4))
+    model.skips_nonfinite = True
+    costs = costs_of_views(model, (8, 8, 3))
+    on_device, on_host = (
+        estimate(model, costs, global_batch_size=8)
+        for is_on_host in (False, True)
+        if monkeypatch.setattr(
+            peak_memory,
+            "_stays_on_host",
+            lambda variable, large=is_on_host: large and "bank" in variable.name,
+        )
+        is None
+    )
+    bank = 4 * 20 * 5  # Images of dimensions.
+    assert on_device.weights - on_host.weights == 2 * bank  # And its snapshot.
+    assert on_host.process - on_device.process >= bank
 
 
 def test_this_machine_has_memory():
