@@ -10,7 +10,7 @@ from simclr_tf.metrics.knn import knn_classify
 
 MOST_QUERIES, MOST_REFERENCES = 1000, 10_000
 _QUERY_FRACTION = 0.2
-_NEIGHBOURS = 20
+_NEIGHBOURS, _TEMPERATURE = 20, 0.07
 _BATCH = 256
 
 
@@ -58,7 +58,8 @@ class KnnMonitor(keras.callbacks.Callback):
         epochs = f"{self._every} epochs" if self._every > 1 else "epoch"
         return (
             f"kNN monitor {queries:,} labelled training images, classified by "
-            f"{references:,} others every {epochs}"
+            f"{references:,} others every {epochs} "
+            f"(k {min(_NEIGHBOURS, references)}, temperature {_TEMPERATURE})"
         )
 
     def on_epoch_end(self, epoch, logs=None):
@@ -69,7 +70,9 @@ class KnnMonitor(keras.callbacks.Callback):
         """Measure the share of queries whose class is found; returns float."""
         (queries, labels), (references, classes) = map(self._embed, self._parts)
         k = min(_NEIGHBOURS, len(references))
-        found = knn_classify(references, classes, queries, k=k)
+        found = knn_classify(
+            references, classes, queries, k=k, temperature=_TEMPERATURE
+        )
         return float(np.mean(found == labels))
 
     def _embed(self, part):

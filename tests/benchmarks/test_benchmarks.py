@@ -281,7 +281,7 @@ def test_memory_is_what_the_work_adds_to_a_process():
     peak_bytes, added_bytes = benchmark_runner.peak_memory(
         "loss", BenchmarkConfig(**TINY), "G = 8, D = 4, forward", loss_cases.DENSE
     )
-    assert peak_memory.peak_bytes() > peak_bytes > added_bytes >= 0
+    assert peak_bytes > 2**26 > added_bytes >= 0  # TensorFlow; a few numbers.
 
 
 def test_a_process_that_dies_is_named_in_one_line(monkeypatch, tmp_path):

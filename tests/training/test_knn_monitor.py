@@ -50,6 +50,7 @@ def test_queries_are_set_aside_and_the_accuracy_is_the_oracles(monkeypatch):
         flattening(), source, every_epochs=2, epochs=1, image_size_pixels=2
     )
     assert "3 labelled training images, classified by 10 others every 2" in few.line()
+    assert few.line().endswith("(k 10, temperature 0.07)")
 
 
 def test_it_measures_every_nth_epoch_and_the_last_and_changes_no_weight(tmp_path):
