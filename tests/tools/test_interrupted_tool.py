@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from simclr_tf.config.small_images import small_image_options
+from simclr_tf.objectives import OBJECTIVES
 from tests.fresh_process import FreshProcess
 
 STEPS = 24
@@ -117,13 +119,18 @@ def test_the_run_ends_bit_identical(calm, lives):
     assert curve(workdir) == curve(calm)
 
 
-@pytest.mark.slow  # In every suite, without a signal: test_toy_objective (all of them)
-def test_a_killed_run_with_a_queue_and_an_average_ends_bit_identical(tmp_path):
+@pytest.mark.slow  # In every suite, without a signal: test_toy_objective (all at once)
+@pytest.mark.parametrize("name", [*OBJECTIVES, "nt_xent with a memory"])
+def test_a_killed_run_of_any_objective_ends_bit_identical(name, tmp_path):
+    options = small_image_options(name.split()[0])
+    if name not in OBJECTIVES:
+        options["objective.memory_size"] = 48
     flags = [
-        "--objective=moco",
-        "--objective.queue_length=48",
-        "--objective.target_momentum=0.9",
+        f"--{option.removesuffix('.name')}={value}"
+        for option, value in options.items()
+        if not option.startswith("optimizer")
     ]
+    flags.append("--checkpoint.every_steps=5")  # In the middle of an epoch.
     assert end(start(tmp_path / "calm", *flags))[0] == 0
     process = start(tmp_path / "killed", *flags)
     wait_for(process, lambda: checkpoints(tmp_path / "killed"))
@@ -131,8 +138,8 @@ def test_a_killed_run_with_a_queue_and_an_average_ends_bit_identical(tmp_path):
     assert end(process)[0] == -signal.SIGKILL
     assert checkpoints(tmp_path / "killed") != [STEPS]
     assert end(start(tmp_path / "killed", *flags))[0] == 0
-    calm, killed = (values_of(tmp_path / name, STEPS) for name in ("calm", "killed"))
-    assert any("queues" in name for name in calm) and killed == calm
+    calm, killed = (values_of(tmp_path / life, STEPS) for life in ("calm", "killed"))
+    assert killed == calm
 
 
 def test_sigterm_saves_first_and_ends_with_one_line(stopped):
