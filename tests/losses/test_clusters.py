@@ -46,6 +46,18 @@ def test_after_many_iterations_a_prototype_takes_no_more_than_its_share():
     assert codes.max() <= 3 / 12 + 1e-5  # Images / prototypes.
 
 
+def test_random_directions_fill_all_prototypes_and_leave_codes_broad():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(3256, 128)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    codes = sinkhorn(vectors[:256] @ vectors[256:].T).numpy().astype(np.float64)
+    shares = codes.sum(axis=0) / (256 / 3000)
+    assert 0.98 < shares.min() <= shares.max() < 1.01
+    # With 256 images no code is sharper than ln(3000 / 256); equal ones have ln(3000).
+    entropies = -np.sum(codes * np.log(np.maximum(codes, 1e-30)), axis=1)
+    assert math.log(3000 / 256) < entropies.mean() == pytest.approx(6.6, abs=0.1)
+
+
 @pytest.mark.parametrize("values", [scores(1), np.tile(scores(1), [ROWS, 1])])
 def test_one_image_or_equal_images_get_uniform_codes(values):
     np.testing.assert_allclose(sinkhorn(values), np.full(values.shape, 0.2), rtol=1e-5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from simclr_tf.models import PredictionHead, vision_transformer
+from simclr_tf.models import AveragedNetwork, PredictionHead, vision_transformer
 from simclr_tf.objectives import BYOL, MoCo, MoCoV3, NTXent, Outputs, SimSiam
 from simclr_tf.objectives.byol import cosine_momentum
 from tests.objectives.small_models import a_batch, a_model, stepper, values
@@ -139,6 +139,18 @@ def test_the_target_follows_the_weights_after_the_update_with_statistics_of_its_
         np.testing.assert_allclose(own, 0.75 * old + 0.25 * new, 1e-5, 1e-7)
     for own, old in zip(target.non_trainable_variables, statistics, strict=True):
         assert np.any(own != old)
+
+
+def test_an_average_of_decay_one_stays_and_of_decay_zero_is_a_copy():
+    network = a_model(BYOL(predictor_features=4)).encoder
+    average = AveragedNetwork(network)
+    start = values(average.network.trainable_variables)
+    for variable in network.trainable_variables:
+        variable.assign_add(tf.ones_like(variable))
+    for decay, shift in ((1.0, 0.0), (0.0, 1.0)):
+        average.average(network, decay)
+        for own, old in zip(average.network.trainable_variables, start, strict=True):
+            np.testing.assert_array_equal(own, old + np.float32(shift))
 
 
 @pytest.mark.parametrize("cls", [SimSiam, BYOL, MoCoV3])
