@@ -181,8 +181,7 @@ CIFAR10 = {
         _sgd(0.5, 1e-5, 10),
         90.51,
         "SimSiam",
-        "; there the predictor's learning rate is constant, and the last batch norm "
-        "of the projections has no scale",
+        "; there the last batch norm of the projections has no scale",
     ),
     "byol": _solo(
         {"predictor_features": 4096, "target_momentum": 0.99},

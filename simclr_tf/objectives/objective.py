@@ -283,6 +283,11 @@ class Objective:
         """
         return []
 
+    @property
+    def at_constant_rate(self):
+        """list: variables whose learning rate stays at the peak of the schedule."""
+        return []
+
     def after_update(self, outputs):
         """Change the state after the weights: queue, bank, centre, averaged networks.
 

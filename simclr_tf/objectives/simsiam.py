@@ -28,6 +28,10 @@ class SimSiamOptions(GuestOptions):
         512,
         "Hidden width of the predictor, a quarter of the projections' (paper: 512).",
     )
+    constant_predictor_rate: bool = option(
+        True,
+        "Train the predictor at the peak learning rate in all steps.",
+    )
 
     def check(self):
         require_at_least_one(predictor_features=self.predictor_features)
@@ -37,11 +41,12 @@ class SimSiam(Objective):
     """Negative cosine of a view's prediction and the other view's projection.
 
     No gradient flows through the projection. The paper's projection head has three
-    layers of 2,048 (CIFAR: two). The paper keeps the predictor's learning rate
-    constant; here it follows the schedule of all other layers.
+    layers of 2,048 (CIFAR: two).
 
     Args:
       predictor_features: int >= 1.
+      constant_predictor_rate: bool; False lets the predictor's learning rate follow the
+        schedule of all other layers.
 
     Source: Chen & He, Exploring Simple Siamese Representation Learning (2021), arXiv
     2011.10566, algorithm 1.
@@ -60,6 +65,11 @@ class SimSiam(Objective):
 
     def create_variables(self, setting):
         self.predictor = make_predictor(setting, self.options.predictor_features)
+
+    @property
+    def at_constant_rate(self):
+        constant = self.options.constant_predictor_rate
+        return self.predictor.trainable_variables if constant else []
 
     def loss(self, outputs):
         a, b = outputs.projections

@@ -5,6 +5,7 @@ from simclr_tf.optim.catalogue import (
     make_optimizer,
     step_counters,
 )
+from simclr_tf.optim.constant_rate import keep_rate_constant
 from simclr_tf.optim.lamb import LAMB
 from simclr_tf.optim.lars import LARS
 from simclr_tf.optim.layer_wise import LayerWiseOptimizer
@@ -18,6 +19,7 @@ __all__ = [
     "LayerWiseOptimizer",
     "WarmupCosine",
     "apply_exclusions",
+    "keep_rate_constant",
     "learning_rate_schedule",
     "make_optimizer",
     "scaled_learning_rate",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.array_types import Layer, Model, Tensor, TensorLike
+from simclr_tf.array_types import Layer, Model, Tensor, TensorLike, Variable
 from simclr_tf.augment import plan_views, recipe_of_views
 from simclr_tf.distribution import (
     keep_or_restore,
@@ -25,7 +25,7 @@ from simclr_tf.metrics import (
     top_k_correct,
 )
 from simclr_tf.objectives import NTXent, Outputs, Setting
-from simclr_tf.optim import slots_of
+from simclr_tf.optim import keep_rate_constant, slots_of
 from simclr_tf.training.micro_batches import MicroBatches
 from simclr_tf.training.replicated_model import ReplicatedModel
 from simclr_tf.training.views_of_batch import ViewsOfBatch
@@ -171,6 +171,11 @@ class PretrainingModel(ReplicatedModel):
         self.objective.after_update(outputs)
         is_finite = self.undo_unless_finite(former, figures)
         return self._record({**figures, **scalars}, is_finite)
+
+    def apply(self, gradients: Sequence[Tensor], variables: Sequence[Variable]) -> None:
+        """Give global gradients to the optimizer, which keeps the constant rates."""
+        keep_rate_constant(self.optimizer, self.objective.at_constant_rate)
+        super().apply(gradients, variables)
 
     def test_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         views = self.views_of(batch)

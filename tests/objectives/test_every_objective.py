@@ -115,6 +115,10 @@ class AllAtOnce(Objective):
             for part in self.parts
         )
 
+    @property
+    def at_constant_rate(self):
+        return [variable for part in self.parts for variable in part.at_constant_rate]
+
     def _outputs_of_parts(self, outputs):
         for part, targets in zip(self.parts, outputs.targets, strict=True):
             number = _number(part.view_groups)
