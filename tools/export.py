@@ -73,7 +73,8 @@ def _encoder_and_heads(options, workdir):
     from simclr_tf.training import load_classifier, load_probe, load_projection_head
     from simclr_tf.training.classifier_records import classifier_record
     from simclr_tf.training.keras_files import classifier_file
-    from simclr_tf.training.load import encoder_and_checkpoint, inspect_path
+    from simclr_tf.training.load import encoder_and_checkpoint
+    from simclr_tf.training.path_contents import inspect_path
 
     publish = options.publish
     if options.classifier:

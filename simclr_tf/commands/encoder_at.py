@@ -15,7 +15,8 @@ from simclr_tf.training import (
     Workdir,
     load_projection_head,
 )
-from simclr_tf.training.load import encoder_and_checkpoint, inspect_path
+from simclr_tf.training.load import encoder_and_checkpoint
+from simclr_tf.training.path_contents import inspect_path
 
 EVALUATIONS = pathlib.Path("evaluations")
 

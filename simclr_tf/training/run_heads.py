@@ -11,7 +11,7 @@ from simclr_tf._keras import keras
 from simclr_tf.array_types import Layer, Model
 from simclr_tf.errors import WorkdirError
 from simclr_tf.training.assembly import build_projection_head
-from simclr_tf.training.load import inspect_path
+from simclr_tf.training.path_contents import inspect_path
 from simclr_tf.training.stored_variables import VALUE, StoredVariables
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ program is run, so their networks need not be known to this package.
 import dataclasses
 
 from simclr_tf.errors import WorkdirError
-from simclr_tf.training.load import encoder_at, inspect_path
+from simclr_tf.training.load import encoder_at
+from simclr_tf.training.path_contents import inspect_path
 from simclr_tf.training.stored_variables import (
     ObjectTree,
     StoredVariable,

@@ -16,7 +16,7 @@ import tensorflow as tf
 from simclr_tf.errors import ConfigError, WorkdirError, require
 from simclr_tf.files import write_atomically
 from simclr_tf.limits import read_json
-from simclr_tf.training.load import inspect_path
+from simclr_tf.training.path_contents import inspect_path
 from simclr_tf.training.stored_weights import (
     ENCODER,
     HEAD,

@@ -10,7 +10,8 @@ from simclr_tf.commands import evaluate as module
 from simclr_tf.evaluation import read_results
 from simclr_tf.tools import command_line
 from simclr_tf.training.checkpoints import Checkpoint
-from simclr_tf.training.load import encoder_and_checkpoint, inspect_path
+from simclr_tf.training.load import encoder_and_checkpoint
+from simclr_tf.training.path_contents import inspect_path
 from tests.tools.test_bad_input import TINY, images
 
 OLD, NEW = "step-00000001", "step-00000002"

@@ -18,7 +18,7 @@ from simclr_tf.training import (
     load_projection_head,
 )
 from simclr_tf.training.assembly import build_model
-from simclr_tf.training.load import inspect_path
+from simclr_tf.training.path_contents import inspect_path
 from simclr_tf.training.run import _start as starting_point
 from simclr_tf.training.workdir import CHECKPOINTS
 
