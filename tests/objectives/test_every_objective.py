@@ -293,10 +293,10 @@ def test_the_registry_names_each_objective_by_its_options():
         ("instance_discrimination", {"projection_spread": 0.01}, "become equal"),
         ("instance_discrimination", {"bank_age": 2e5}, "out of date"),
         ("moco", {"contrastive_loss": 2.5649}, "ln(1 + queue_length)"),
-        ("moco", {"contrastive_loss": 1.0, "key_agreement": 0.1}, "far behind"),
+        ("moco", {"contrastive_loss": 1.0, "key_agreement": 0.05}, "far behind"),
         ("moco", {"contrastive_loss": 1.0, "projection_spread": 0.01}, "become equal"),
         ("moco_v3", {"contrastive_loss": 19.41}, "4 * temperature * ln(batch)"),
-        ("moco_v3", {"contrastive_loss": 9.0, "key_agreement": 0.1}, "far behind"),
+        ("moco_v3", {"contrastive_loss": 9.0, "key_agreement": 0.05}, "far behind"),
         (
             "moco_v3",
             {"contrastive_loss": 9.0, "projection_spread": 0.01},
