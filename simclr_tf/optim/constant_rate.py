@@ -28,9 +28,7 @@ def keep_rate_constant(optimizer: Optimizer, variables: Sequence[Variable]) -> N
       (1.0, 0.5)
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    schedule = inner._learning_rate
-    peak = getattr(schedule, "peak_learning_rate", None)
-    if peak is None or not variables:
+    if not variables:
         return
     known = getattr(inner, "_at_constant_rate", None)
     # A frozen set: Keras would track others and save them in checkpoints.
@@ -42,8 +40,9 @@ def keep_rate_constant(optimizer: Optimizer, variables: Sequence[Variable]) -> N
     usual = inner.update_step
 
     def update_step(gradient, variable):
+        schedule = inner._learning_rate
         if inner._var_key(variable) in inner._at_constant_rate:
-            inner._learning_rate = peak
+            inner._learning_rate = getattr(schedule, "peak_learning_rate", schedule)
         try:
             return usual(gradient, variable)
         finally:

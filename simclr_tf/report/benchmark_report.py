@@ -174,8 +174,8 @@ def _three_digits(value):
 
 
 def _machine(record):
-    machine, settings = record.machine, record.settings
-    versions = machine["versions"]
+    machine, versions = record.machine, record.machine["versions"]
+    rounds = max(len(row.seconds) for row in record.rows)
     load = machine.get("load_average")
     threads = [
         f"{name.replace('_', '-').removesuffix('-threads')} threads "
@@ -183,9 +183,10 @@ def _machine(record):
         for name in ("intra_op_threads", "inter_op_threads")
     ]
     return (
-        f"Medians of {settings['rounds']} rounds, in brackets the quartiles; variants "
-        f"take turns, and ratios are of the same round. {machine['processor']}, "
-        f"{machine['usable_cores']} cores, {', '.join(machine['devices'])}; "
+        f"Medians of {rounds} round{'s' * (rounds > 1)}, in brackets the quartiles; "
+        "variants take turns, and ratios are of the same round. "
+        f"{machine['processor']}, {machine['usable_cores']} cores, "
+        f"{', '.join(machine['devices'])}; "
         f"TensorFlow {versions['tensorflow']}; {', '.join(threads)}"
         + (f"; load before: {load[0]:.1f}" if load else "")
         + "."
