@@ -48,6 +48,8 @@ class VariantTimes:
         the work, with TensorFlow and the inputs in memory.
       estimated_bytes: int, the peak that a run estimates before its first step; None
         if it is not compared.
+      budget: dict of kind of work to seconds, of one profiled run; None without a
+        profile. What ran at the same time counts in full.
     """
 
     case: str
@@ -62,6 +64,7 @@ class VariantTimes:
     peak_bytes: int | None = None
     added_bytes: int | None = None
     estimated_bytes: int | None = None
+    budget: dict | None = None
 
     @property
     def rate(self) -> float:

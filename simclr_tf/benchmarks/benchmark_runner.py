@@ -19,6 +19,7 @@ from simclr_tf.array_types import StrPath
 from simclr_tf.benchmarks.benchmark_record import Record, VariantTimes, describe_machine
 from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.benchmarks.measuring import measure
+from simclr_tf.benchmarks.work_budget import budget_of_profile
 from simclr_tf.config.benchmark import BenchmarkConfig
 from simclr_tf.errors import DataError
 
@@ -94,7 +95,8 @@ def run_benchmark(
       benchmark: str, one of `simclr_tf.config.benchmark.BENCHMARKS`.
       config: BenchmarkConfig; its defaults if None.
       memory: bool, also run each variant in a fresh process for its peak memory.
-      profile: None, or path of a folder for TensorBoard profiles of one round a case.
+      profile: None, or path of a folder for TensorBoard profiles of one more run of
+        each variant, whose operations are added up by kind of work.
       command: str, the command of the benchmark.
       say: function that prints a line (str): what is measured next.
       peak_of: function like `peak_memory`.
@@ -117,14 +119,15 @@ def run_benchmark(
             if benchmark == "memory":
                 rows += _rows_of_memory(config, case, alone)
                 continue
+            budgets = None if profile is None else _Budgets(profile, len(rows))
             seconds = measure(
                 case,
                 rounds=config.rounds,
                 warmup_rounds=config.warmup_rounds,
                 clock=_CLOCKS[config.clock],
-                around=None if profile is None else lambda: _profiler(profile),
+                around=None if budgets is None else budgets.profiled,
             )
-            rows += _rows(case, seconds)
+            rows += _rows(case, seconds, {} if budgets is None else budgets.found)
             if memory:
                 # Afterwards: this process has freed what it prepared.
                 rows[-len(case.variants) :] = [
@@ -136,7 +139,7 @@ def run_benchmark(
     return Record(benchmark, tuple(rows), command, dataclasses.asdict(config), machine)
 
 
-def _rows(case, seconds):
+def _rows(case, seconds, budgets=None):
     baseline = case.variants[0].name
     return [
         VariantTimes(
@@ -149,6 +152,7 @@ def _rows(case, seconds):
             baseline=baseline,
             seconds=tuple(seconds[variant.name]),
             baseline_seconds=tuple(seconds[baseline]),
+            budget=(budgets or {}).get(variant.name),
         )
         for variant in case.variants
     ]
@@ -176,10 +180,19 @@ def _with_memory(row, peak_bytes, added_bytes):
     return dataclasses.replace(row, peak_bytes=peak_bytes, added_bytes=added_bytes)
 
 
-@contextlib.contextmanager
-def _profiler(folder):
-    tf.profiler.experimental.start(str(folder))
-    try:
-        yield
-    finally:
-        tf.profiler.experimental.stop()
+class _Budgets:
+    """Profiles of the variants of a case, each in a folder of its own."""
+
+    def __init__(self, folder, number):
+        self._folder, self._number, self.found = pathlib.Path(folder), number, {}
+
+    @contextlib.contextmanager
+    def profiled(self, variant):
+        self._number += 1
+        folder = self._folder / f"{self._number:02d}"
+        tf.profiler.experimental.start(str(folder))
+        try:
+            yield
+        finally:
+            tf.profiler.experimental.stop()
+        self.found[variant] = budget_of_profile(folder)

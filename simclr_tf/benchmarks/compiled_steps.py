@@ -151,7 +151,7 @@ def _lowered(step, config):
     precision, has_tf32 = PRECISIONS[step.precision]
     changes = {**step.changes, "global_batch_size": step.batch_size}
     options = override(run_config(config, precision), changes)
-    model = compiled_model(options)
+    model = compiled_model(options, jit_compile=True)
     size = options.data.image_size_pixels
     function = tf.function(
         lambda images, seeds: model.train_step({"images": images, "seeds": seeds}),

@@ -65,7 +65,7 @@ def measure(
     rounds: int,
     warmup_rounds: int = 0,
     clock: Callable[[], float] = time.perf_counter,
-    around: Callable[[], Any] | None = None,
+    around: Callable[[str], Any] | None = None,
 ) -> dict[str, Any]:
     """Run the variants of a case in turn.
 
@@ -74,8 +74,8 @@ def measure(
       rounds: int >= 1.
       warmup_rounds: int >= 0, earlier rounds that are not kept.
       clock: function that returns seconds.
-      around: function without arguments that returns a context manager (a profiler)
-        for one more round, which is not kept; None for no such round.
+      around: function of a variant's name to a context manager (a profiler) for one
+        more run of it, which is not kept; None for no such run.
 
     Returns:
       dict of a variant's name to its seconds, one float a round.
@@ -100,8 +100,9 @@ def measure(
     for _ in range(warmup_rounds):
         _one_round(works, clock)
     if around is not None:
-        with around():
-            _one_round(works, clock)
+        for name, work in works.items():
+            with around(name):
+                work()
     kept = [_one_round(works, clock) for _ in range(rounds)]
     return {name: [seconds[name] for seconds in kept] for name in names}
 

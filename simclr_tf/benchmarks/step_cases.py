@@ -43,6 +43,13 @@ def step_cases(config, folder):
                     lambda: _step(config, "float32", fused=False),
                 ),
                 Variant("float32", lambda: _step(config, "float32")),
+                *(
+                    Variant(
+                        f"{precision}, TensorFlow's gradients of kernels",
+                        functools.partial(_step, config, precision, over_batch=False),
+                    )
+                    for precision in ("float32", "bfloat16")
+                ),
                 Variant("bfloat16", lambda: _step(config, "bfloat16")),
                 *(
                     Variant(
@@ -162,12 +169,13 @@ def run_config(config, precision):
     )
 
 
-def compiled_model(options, channels=3, **known):
+def compiled_model(options, channels=3, *, jit_compile=None, **known):
     """Build the model of a Config with its optimizer, in the strategy's scope.
 
     Args:
       options: Config.
       channels: int.
+      jit_compile: True for a step that XLA compiles.
       **known: as for `assembly.build_model`.
 
     Returns:
@@ -177,21 +185,25 @@ def compiled_model(options, channels=3, **known):
     model.compile(
         optimizer=assembly.build_optimizer(
             options, model, warmup_steps=10, total_steps=_STEPS
-        )
+        ),
+        jit_compile=jit_compile,
     )
     return model
 
 
-def _step(config, precision, fused=True, compiled=False):
-    model = compiled_model(run_config(config, precision))
+def _step(config, precision, fused=True, compiled=False, over_batch=True):
+    jit_compile = compiled or None
+    model = compiled_model(run_config(config, precision), jit_compile=jit_compile)
     if not fused:
         unfuse_batch_norm(model)
+    if not over_batch:
+        model.uses_kernel_gradients = False
     shape = (config.batch_size, config.image_size_pixels)
     batch = {
         name: tf.constant(random_images(*shape, seed=seed) / np.float32(255))
         for seed, name in enumerate(("view_a", "view_b"))
     }
-    step = tf.function(model.train_step, jit_compile=compiled or None)
+    step = tf.function(model.train_step, jit_compile=jit_compile)
     return lambda: float(step(batch)["loss"])
 
 

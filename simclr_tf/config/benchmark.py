@@ -205,7 +205,9 @@ class BenchmarkOptions(BenchmarkConfig):
         common=True,
     )
     profile: str | None = option(
-        None, "Folder for a TensorBoard profile of one round of each case."
+        None,
+        "Folder for TensorBoard profiles of one more run of each variant. A table adds "
+        "their operations up by kind of work.",
     )
     intra_op_threads: int | None = option(
         None,

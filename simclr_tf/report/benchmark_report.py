@@ -121,7 +121,30 @@ def _table(rows):
     ]
     table = markdown_table(header, cells, "lll" + "r" * (len(header) - 3))
     machines = dict.fromkeys(_machine(record) for record, _ in rows)
-    return "\n\n".join([table, *map(prose, machines)])
+    return "\n\n".join([table, *_budgets(rows), *map(prose, machines)])
+
+
+def _budgets(rows):
+    """Write a table of the kinds of work of each case that was profiled."""
+    cases = {}
+    for record, row in rows:
+        if row.budget:
+            cases.setdefault((record.benchmark, row.case), []).append(row)
+    for (_, case), profiled in cases.items():
+        kinds = dict.fromkeys(kind for row in profiled for kind in row.budget)
+        kinds = sorted(kinds, key=lambda kind: -profiled[0].budget.get(kind, 0.0))
+        cells = [
+            [
+                kind,
+                *(
+                    f"{1e3 * row.budget[kind]:,.1f}" if kind in row.budget else ""
+                    for row in profiled
+                ),
+            ]
+            for kind in kinds
+        ]
+        header = [f"{case}: ms", *(row.variant for row in profiled)]
+        yield markdown_table(header, cells, "l" + "r" * len(profiled))
 
 
 def _rate(row):

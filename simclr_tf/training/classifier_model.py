@@ -106,7 +106,7 @@ class Classifier(ReplicatedModel):
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         images = self.views_of(batch)[0]
         require_equal_rows(images)
-        with tf.GradientTape() as tape:
+        with self.tape() as tape:
             shares = self._forward(images, batch["labels"], training=True)
         variables = self.network.trainable_variables
         gradients = tape.gradient(shares["loss"], variables)

@@ -96,7 +96,7 @@ class Distiller(ReplicatedModel):
         images = self.views_of(batch)[0]
         require_equal_rows(images)
         teacher_logits = self._teach(images)
-        with tf.GradientTape() as tape:
+        with self.tape() as tape:
             shares = self._forward(images, teacher_logits, batch.get("labels"), True)
         variables = self.student.trainable_variables
         gradients = tape.gradient(shares["loss"], variables)

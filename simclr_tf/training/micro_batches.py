@@ -257,7 +257,7 @@ class MicroBatches:
         is_connected = []
 
         def add(index, sums):
-            with tf.GradientTape() as tape:
+            with self._model.tape() as tape:
                 _, projections, regularizers = self._forward(
                     self._views(rows, index), True
                 )

@@ -201,7 +201,7 @@ class PretrainingModel(ReplicatedModel):
             return self._micro_batches.gradients(batch)
         views = self.views_of(batch)
         targets = self.objective.targets(views, training=True)
-        with tf.GradientTape() as tape:
+        with self.tape() as tape:
             represented = self.forward(views, training=True)
             outputs = self._outputs(batch, represented, targets)
             shares, scalars = self.figures(outputs, represented[-1])

@@ -1,5 +1,6 @@
 """The base of all our Keras models: a training step over the global batch."""
 
+import contextlib
 import types
 
 import tensorflow as tf
@@ -7,11 +8,17 @@ import tensorflow as tf
 from simclr_tf._keras import keras, refuse_keras3
 from simclr_tf.distribution import (
     SAME_ON_ALL_REPLICAS,
+    is_tpu,
     keep_or_restore,
     sum_over_replicas,
 )
 from simclr_tf.errors import unknown_choice
+from simclr_tf.models.kernel_gradients import (
+    kernel_gradients_over_batch,
+    prepare_kernel_gradients,
+)
 from simclr_tf.optim import step_counters
+from simclr_tf.training.compilation import on_gpu
 
 ON_NONFINITE = ("stop", "skip")
 
@@ -57,6 +64,10 @@ class ReplicatedModel(keras.Model):
         variables but the step counter, on all replicas, and count it in
         `skipped_steps` (of the whole run) instead of the other metrics.
 
+    On a processor, without XLA, the gradients of kernels are computed over the batch
+    where that is faster (`simclr_tf.models.kernel_gradients`); a model whose
+    `uses_kernel_gradients` is set to False, once compiled, leaves all to TensorFlow.
+
     Raises:
       ConfigError: an unknown choice.
     """
@@ -71,6 +82,7 @@ class ReplicatedModel(keras.Model):
         )
         self._skipped_steps = RunCount(name="skipped_steps")
         self.skips_nonfinite = on_nonfinite == "skip"
+        self.uses_kernel_gradients = False  # Until it is compiled.
         # A step returns the same on every replica, so Keras need not sum it.
         self.distribute_reduction_method = "first"
 
@@ -84,6 +96,20 @@ class ReplicatedModel(keras.Model):
             refuse_keras3(remedy, optimizer=given)
         refuse_keras3("The objective is the loss: see simclr_tf.objectives.", loss=loss)
         super().compile(optimizer=optimizer, loss=loss, **options)
+        on_processor = not on_gpu() and not is_tpu(self.distribute_strategy)
+        self.uses_kernel_gradients = on_processor and not options.get("jit_compile")
+        if self.uses_kernel_gradients:
+            for layer in self.layers:
+                prepare_kernel_gradients(layer)
+
+    @contextlib.contextmanager
+    def tape(self, **options):
+        """Record a forward pass of a step: a `tf.GradientTape` with these options."""
+        with (
+            kernel_gradients_over_batch(self.uses_kernel_gradients),
+            tf.GradientTape(**options) as tape,
+        ):
+            yield tape
 
     def update(self, gradients, variables, shares):
         """Sum gradients and figures over the replicas, and change the weights.

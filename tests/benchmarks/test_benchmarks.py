@@ -27,6 +27,7 @@ from simclr_tf.benchmarks.cases import cases_of
 from simclr_tf.benchmarks.fresh_process import measure_here
 from simclr_tf.benchmarks.per_image import two_views_per_image
 from simclr_tf.benchmarks.photographs import write_photographs
+from simclr_tf.benchmarks.work_budget import budget_of_profile
 from simclr_tf.config.benchmark import BENCHMARKS, BenchmarkConfig
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.objectives import OBJECTIVES
@@ -190,11 +191,35 @@ def test_probes_without_scikit_learn_name_the_extra(monkeypatch):
 
 def test_steps_differ_in_speed_and_precision_only():
     (case,) = cases_of("step", BenchmarkConfig(**TINY), None)
-    unfused, fused, rounded = (variant.make()() for variant in case.variants)
-    assert case.variants[0].name.endswith("unfused batch norm")
-    np.testing.assert_allclose(unfused, fused, rtol=1e-5)
-    np.testing.assert_allclose(rounded, fused, rtol=0.05)
-    assert rounded != fused
+    first_losses = {variant.name: variant.make()() for variant in case.variants}
+    plain, rounded = first_losses.pop("float32"), first_losses.pop("bfloat16")
+    assert next(iter(first_losses)) == "float32, unfused batch norm"
+    np.testing.assert_allclose(rounded, plain, rtol=0.05)
+    assert rounded != plain
+    for name, loss in first_losses.items():
+        same = rounded if name.startswith("bfloat16") else plain
+        np.testing.assert_allclose(loss, same, rtol=1e-5)
+
+
+def test_a_profile_tells_the_kinds_of_work_of_each_step(tmp_path):
+    config = BenchmarkConfig(**{**TINY, "rounds": 1, "warmup_rounds": 0})
+    record = run_benchmark("step", config, profile=tmp_path)
+    budgets = {row.variant: row.budget for row in record.rows}
+    for budget in budgets.values():
+        assert min(budget.values()) > 0
+        assert {"convolutions, forward", "gradients of kernels"} <= set(budget)
+    assert "batch norm" not in budgets["float32, unfused batch norm"]
+    assert "batch norm" in budgets["bfloat16"]
+    lines = benchmark_markdown([record]).splitlines()
+    (line,) = (line for line in lines if line.startswith("| gradients of kernels "))
+    shown = [cell.strip() for cell in line.split("|")[2:-1]]
+    expected = [f"{1e3 * b['gradients of kernels']:,.1f}" for b in budgets.values()]
+    assert shown == expected
+
+
+def test_a_folder_without_a_profile_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="There is no profile in"):
+        budget_of_profile(tmp_path)
 
 
 def test_the_baseline_of_the_views_has_the_distribution_of_ours():

@@ -51,24 +51,25 @@ def test_rounds_of_warm_up_are_run_and_not_kept():
     assert len(found["a"]) == len(found["b"]) == 2
 
 
-def test_a_profiler_encloses_one_more_round_which_is_not_kept():
+def test_a_profiler_encloses_one_more_run_of_each_which_is_not_kept():
     machine = Machine()
 
     @contextlib.contextmanager
-    def profiler():
-        machine.diary.append("begin")
+    def profiler(name):
+        machine.diary.append(f"begin {name}")
         yield
         machine.diary.append("end")
 
     found = measure(
-        machine.case(a=1.0),
-        rounds=2,
+        machine.case(a=1.0, b=2.0),
+        rounds=1,
         warmup_rounds=1,
         clock=machine.clock,
         around=profiler,
     )
-    assert machine.diary == ["make a", "a", "begin", "a", "end", "a", "a"]
-    assert found == {"a": [1.0, 1.0]}
+    profiled = ["begin a", "a", "end", "begin b", "b", "end"]
+    assert machine.diary == ["make a", "make b", "a", "b", *profiled, "a", "b"]
+    assert found == {"a": [1.0], "b": [2.0]}
 
 
 def test_work_that_times_itself_is_believed():

@@ -7,7 +7,8 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.augment import crop_views, plan_views, two_views
 from simclr_tf.losses import nt_xent
-from simclr_tf.models import ProjectionHead
+from simclr_tf.models import ProjectionHead, resnet
+from simclr_tf.optim import make_optimizer
 from simclr_tf.training import SimCLR
 from simclr_tf.training.assembly import precision_policy
 
@@ -267,3 +268,19 @@ def test_a_users_own_regularizer_is_part_of_the_loss():
     np.testing.assert_allclose(
         logs["loss"] - logs["contrastive_loss"], expected, rtol=1e-4
     )
+
+
+@pytest.mark.parametrize(("jit_compile", "is_used"), [(None, True), (True, False)])
+def test_a_step_computes_kernels_gradients_over_the_batch(jit_compile, is_used):
+    model = SimCLR(
+        resnet(10, width_multiplier=0.0625, stem="small"),
+        ProjectionHead(num_layers=2, out_features=8),
+    )
+    model.build_from_shape((16, 16, 3), global_batch_size=4)
+    model.compile(make_optimizer("sgd", 0.1), jit_compile=jit_compile)
+    view = tf.TensorSpec([4, 16, 16, 3])
+    step = tf.function(model.train_step)
+    graph = step.get_concrete_function({"view_a": view, "view_b": view}).graph
+    kinds = [operation.type for operation in graph.get_operations()]
+    # Of 13 kernels, four of 3 x 3 have outputs of up to 2 x 2 pixels.
+    assert kinds.count("Conv2DBackpropFilter") == (9 if is_used else 13)
