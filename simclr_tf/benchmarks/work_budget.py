@@ -24,11 +24,11 @@ OTHER = "the rest"
 _OPERATION = re.compile(r"[^:\s]+:\w+")  # Its name and type.
 
 
-def kind_of(operation: str) -> str:
+def kind_of_work(operation: str) -> str:
     """Name the kind of work of an operation, given as "name:type".
 
     Example:
-      >>> kind_of("net/conv:_MklNativeConv2D"), kind_of("mean:Mean")
+      >>> kind_of_work("net/conv:_MklNativeConv2D"), kind_of("mean:Mean")
       ('convolutions, forward', 'the rest')
     """
     for kind, parts in KINDS.items():
@@ -69,5 +69,5 @@ def budget_of_profile(folder: str | pathlib.Path) -> dict[str, float]:
             for event in line.events:
                 name = plane.event_metadata[event.metadata_id].name
                 if _OPERATION.fullmatch(name):  # The others contain operations.
-                    seconds[kind_of(name)] += event.duration_ps / 1e12
+                    seconds[kind_of_work(name)] += event.duration_ps / 1e12
     return dict(seconds)
