@@ -28,7 +28,7 @@ def kind_of_work(operation: str) -> str:
     """Name the kind of work of an operation, given as "name:type".
 
     Example:
-      >>> kind_of_work("net/conv:_MklNativeConv2D"), kind_of("mean:Mean")
+      >>> kind_of_work("net/conv:_MklNativeConv2D"), kind_of_work("mean:Mean")
       ('convolutions, forward', 'the rest')
     """
     for kind, parts in KINDS.items():
