@@ -21,6 +21,7 @@ LONGEST = """
     export/test_google_checkpoints training/test_hostile_keras_files
     training/test_simclr_over_replicas training/test_one_process
     objectives/test_clustering_objectives studies/test_study_cells
+    benchmarks/test_message_counts
 """.split()
 
 

@@ -59,7 +59,7 @@ def run(given):
     output = pathlib.Path(options.output or f"benchmark_{options.benchmark}.json")
     if options.benchmark == COLLECTIVES:
         collectives_and_report(options.config(), output, command=given.command)
-        command_line.done(output)
+        command_line.done(output, "benchmark table", results=output)
         return
     benchmark_and_report(
         options.benchmark,

@@ -1,6 +1,7 @@
 """Benchmarks: time and memory of variants that alternate on one machine."""
 
 from simclr_tf.benchmarks.benchmark_record import (
+    MessageRecord,
     Record,
     VariantTimes,
     describe_machine,
@@ -12,6 +13,7 @@ from simclr_tf.benchmarks.measuring import Case, Spread, Variant, measure, sprea
 
 __all__ = [
     "Case",
+    "MessageRecord",
     "Record",
     "VariantTimes",
     "Spread",

@@ -1,4 +1,4 @@
-"""Records of benchmarks and of the machine: one JSON schema for all."""
+"""Records of benchmarks and of the machine, as JSON: of times, and of messages."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 import os
 import pathlib
 import platform
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from simclr_tf.array_types import StrPath
 from simclr_tf.benchmarks.measuring import ratios, spread
+from simclr_tf.distribution import ExpectedStep
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.files import write_atomically
 from simclr_tf.limits import read_json
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from simclr_tf.benchmarks.measuring import Spread
 
 
-SCHEMA = "simclr_tf.benchmark"
-SCHEMA_VERSION = 1
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
@@ -82,6 +81,7 @@ class Record:
     """The result of a benchmark.
 
     Attributes:
+      schema: name and version of its file.
       benchmark: str.
       rows: tuple of VariantTimes.
       command: str, the command of the benchmark.
@@ -89,11 +89,49 @@ class Record:
       machine: dict, see `describe_machine`.
     """
 
+    schema: ClassVar[tuple] = ("simclr_tf.benchmark", 1)
     benchmark: str
     rows: tuple
     command: str
     settings: dict
     machine: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """The messages of one replica in a traced step, beside those on paper.
+
+    Attributes:
+      replicas: int.
+      counted: tuple of int, bytes of each all-reduce in the graph, in order of size.
+      expected: tuple of int, those of `message_counts.messages_of_step`.
+    """
+
+    replicas: int
+    counted: tuple
+    expected: tuple
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every message has the size that was expected."""
+        return self.counted == self.expected
+
+
+@dataclasses.dataclass(frozen=True)
+class MessageRecord:
+    """The messages of steps: counted here, and expected of many replicas.
+
+    Attributes:
+      counted: tuple of Counted.
+      expected_steps: tuple of ExpectedStep.
+      schema, command, settings: as in Record.
+    """
+
+    schema: ClassVar[tuple] = ("simclr_tf.collectives", 2)
+    counted: tuple
+    expected_steps: tuple
+    command: str
+    settings: dict
 
 
 def describe_machine() -> dict[str, Any]:
@@ -137,12 +175,12 @@ def _processor():
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def write_record(path: StrPath, record: Record) -> None:
+def write_record(path: StrPath, record: Record | MessageRecord) -> None:
     """Write a record as JSON; a reader sees the old file or the whole new one.
 
     Args:
       path: path of the file; its folder is made.
-      record: Record.
+      record: Record or MessageRecord.
 
     Raises:
       WorkdirError: it cannot be written.
@@ -152,22 +190,23 @@ def write_record(path: StrPath, record: Record) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorkdirError(f"Cannot make {path.parent}: {error.strerror}.") from error
+    schema, version = record.schema
     content = {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
+        "schema": schema,
+        "schema_version": version,
         **dataclasses.asdict(record),
     }
     write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
-def read_record(path: StrPath) -> Record:
+def read_record(path: StrPath) -> Record | MessageRecord:
     """Read the file of `write_record`.
 
     Args:
       path: path of the file.
 
     Returns:
-      Record.
+      Record or MessageRecord.
 
     Raises:
       DataError: the file is missing, or of another kind.
@@ -175,18 +214,14 @@ def read_record(path: StrPath) -> Record:
     try:
         content = read_json(path, finite=False)
         known = (content.pop("schema"), content.pop("schema_version"))
-        if known != (SCHEMA, SCHEMA_VERSION):
+        if known == MessageRecord.schema:
+            steps = [ExpectedStep(**step) for step in content.pop("expected_steps")]
+            counted = _read_each(Counted, content, "counted", "counted", "expected")
+            return MessageRecord(counted, tuple(steps), **content)
+        if known != Record.schema:
             raise ValueError(f"it is {known[0]} {known[1]}")
-        rows = tuple(
-            VariantTimes(
-                **{
-                    **row,
-                    "seconds": tuple(row["seconds"]),
-                    "baseline_seconds": tuple(row["baseline_seconds"]),
-                }
-            )
-            for row in content.pop("rows")
-        )
+        times = ("seconds", "baseline_seconds")
+        rows = _read_each(VariantTimes, content, "rows", *times)
         return Record(rows=rows, **content)
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror}.") from error
@@ -194,3 +229,11 @@ def read_record(path: StrPath) -> Record:
         raise DataError(
             f"{path} is not a result of `simclr-tf benchmark`: {error}."
         ) from error
+
+
+def _read_each(kind, content, name, *lists):
+    """Remove a list of dicts from `content`; make a `kind` of each, lists as tuples."""
+    return tuple(
+        kind(**{**one, **{field: tuple(one[field]) for field in lists}})
+        for one in content.pop(name)
+    )

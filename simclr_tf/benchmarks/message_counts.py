@@ -1,11 +1,12 @@
 """The messages of a training step: counted in its graph, and expected on paper."""
 
 import collections
-import dataclasses
+import itertools
 
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.benchmarks.benchmark_record import Counted
 from simclr_tf.benchmarks.step_cases import compiled_model, run_config
 from simclr_tf.distribution import (
     Link,
@@ -15,31 +16,11 @@ from simclr_tf.distribution import (
     model_messages,
     require_divisible,
 )
-from simclr_tf.errors import ConfigError
+from simclr_tf.errors import ConfigError, received_text
 
 # Replicas and global batches of the expected steps.
 REPLICAS = (8, 32, 64, 128, 512)
 BATCHES = (4_096, 16_384, 65_536)
-
-
-@dataclasses.dataclass(frozen=True)
-class Counted:
-    """The messages of one replica in a traced step, beside those on paper.
-
-    Attributes:
-      replicas: int.
-      counted: tuple of int, bytes of each all-reduce in the graph, in order of size.
-      expected: tuple of int, those of `messages_of_step`.
-    """
-
-    replicas: int
-    counted: tuple
-    expected: tuple
-
-    @property
-    def agrees(self):
-        """Whether every message has the size that was expected."""
-        return self.counted == self.expected
 
 
 def collective_bytes(graph):
@@ -77,6 +58,7 @@ def sizes_of(model):
         *model.projection_head.trainable_weights,
         *model.objective.trainable_weights,
     ]
+    trained = view_sizes_of(model)[: model.objective.trained_views]
     return StepSizes(
         gradients=sum(weight.shape.num_elements() for weight in weights),
         figures=1 + len(model.objective.figures),
@@ -86,7 +68,13 @@ def sizes_of(model):
             if isinstance(layer, keras.layers.BatchNormalization)
         ),
         features=model.objective.setting.num_features,
+        passes=len(list(itertools.groupby(trained))),
     )
+
+
+def view_sizes_of(model):
+    """Return (height, width) of every view of a built PretrainingModel."""
+    return model.views_of.sizes(model.objective.setting.image_shape[:2])
 
 
 def messages_of_step(model, global_batch_size, replicas):
@@ -106,8 +94,9 @@ def messages_of_step(model, global_batch_size, replicas):
     own = model.objective.messages(global_batch_size, replicas, sizes.norm_channels)
     if own is None:
         raise ConfigError(
-            "Messages are stated for nt_xent, nt_logistic, margin_triplet and moco. "
-            f"Received: objective={model.objective.options.name!r}."
+            "This objective does not state its messages: override "
+            "`Objective.messages`, the list of what its loss and state send. "
+            + received_text(objective=model.objective.options.name)
         )
     return (*model_messages(sizes, replicas), *own)
 
@@ -140,10 +129,16 @@ def count_step(model, global_batch_size):
     """
     strategy = model.distribute_strategy
     replicas = strategy.num_replicas_in_sync
-    image_shape = model.objective.setting.image_shape
-    view = tf.TensorSpec([global_batch_size // replicas, *image_shape])
+    rows = global_batch_size // replicas
+    channels = model.objective.setting.image_shape[-1]
+    views = [tf.TensorSpec([rows, *size, channels]) for size in view_sizes_of(model)]
+    batch = {
+        "views": views,
+        "labels": tf.TensorSpec([rows], tf.int32),
+        "ids": tf.TensorSpec([rows], tf.int64),
+    }
     step = tf.function(lambda batch: strategy.run(model.train_step, (batch,)))
-    graph = step.get_concrete_function({"view_a": view, "view_b": view}).graph
+    graph = step.get_concrete_function(batch).graph
     expected = messages_of_step(model, global_batch_size, replicas)
     expected = tuple(sorted(message.bytes for message in expected))
     return Counted(replicas, collective_bytes(graph), expected)
@@ -157,21 +152,19 @@ def expected_steps(config, model):
       model: PretrainingModel, as for `messages_of_step`.
 
     Returns:
-      list of (tuple of Message, ExpectedStep).
+      list of ExpectedStep.
     """
     link = Link(
         config.link_gigabits_per_second * 1e9 / 8, config.latency_microseconds / 1e6
     )
-    found = []
-    for batch in BATCHES:
-        for replicas in REPLICAS:
-            messages = messages_of_step(model, batch, replicas)
-            step = expected_step(
-                messages,
-                link,
-                replicas=replicas,
-                global_batch_size=batch,
-                images_per_second=config.replica_images_per_second,
-            )
-            found.append((messages, step))
-    return found
+    return [
+        expected_step(
+            messages_of_step(model, batch, replicas),
+            link,
+            replicas=replicas,
+            global_batch_size=batch,
+            images_per_second=config.replica_images_per_second,
+        )
+        for batch in BATCHES
+        for replicas in REPLICAS
+    ]

@@ -1,10 +1,9 @@
 """One benchmark, from its options to a JSON file, a table and a plot."""
 
 import dataclasses
-import json
 import pathlib
 
-from simclr_tf.benchmarks import run_benchmark, write_record
+from simclr_tf.benchmarks import MessageRecord, run_benchmark, write_record
 from simclr_tf.benchmarks.compiled_steps import (
     export_steps,
     steps_to_export,
@@ -17,8 +16,8 @@ from simclr_tf.benchmarks.message_counts import (
 )
 from simclr_tf.config.benchmark import COLLECTIVES
 from simclr_tf.errors import WorkdirError
-from simclr_tf.files import require_writable, write_atomically
-from simclr_tf.report.benchmark_report import benchmark_markdown, collectives_markdown
+from simclr_tf.files import require_writable
+from simclr_tf.report.benchmark_report import benchmark_markdown
 from simclr_tf.report.result_figures import compares_sizes, cost_figure
 
 
@@ -66,7 +65,7 @@ def collectives_and_report(config, output, *, command=None, say=print):
       say: function that prints a line (str).
 
     Returns:
-      list of `simclr_tf.benchmarks.message_counts.Counted`.
+      MessageRecord.
 
     Raises:
       SimCLRError: replicas that do not divide the batch, or cannot be had here.
@@ -79,18 +78,15 @@ def collectives_and_report(config, output, *, command=None, say=print):
         say(f"collectives: a step of {replicas} replicas")
         model = model_on_replicas(config, replicas)
         counted.insert(0, count_step(model, config.batch_size))
-    steps = expected_steps(config, model)
-    say(f"\n{collectives_markdown(counted, steps)}\n")
-    content = {
-        "schema": "simclr_tf.collectives",
-        "schema_version": 1,
-        "command": command,
-        "settings": dataclasses.asdict(config),
-        "counted": [dataclasses.asdict(one) for one in counted],
-        "expected_steps": [dataclasses.asdict(step) for _, step in steps],
-    }
-    write_atomically(output, json.dumps(content, indent=1) + "\n")
-    return counted
+    record = MessageRecord(
+        tuple(counted),
+        tuple(expected_steps(config, model)),
+        command,
+        dataclasses.asdict(config),
+    )
+    write_record(output, record)
+    say(f"\n{benchmark_markdown([record])}\n")
+    return record
 
 
 def export_and_report(config, folder, *, command=None, say=print):

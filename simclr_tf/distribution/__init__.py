@@ -27,8 +27,9 @@ from simclr_tf.distribution.messages import (
     expected_step,
     model_messages,
     moments_message,
+    norm_messages,
     pair_messages,
-    queue_message,
+    sum_message,
 )
 from simclr_tf.distribution.moments import moments_over_replicas
 from simclr_tf.distribution.strategies import (
@@ -48,7 +49,6 @@ __all__ = [
     "expected_step",
     "model_messages",
     "pair_messages",
-    "queue_message",
     "SAME_ON_ALL_REPLICAS",
     "assign_on_replicas",
     "belongs_to_scope",
@@ -66,6 +66,7 @@ __all__ = [
     "moments_message",
     "moments_over_replicas",
     "named_lost_peers",
+    "norm_messages",
     "num_replicas",
     "replica_offset",
     "require_agreement",
@@ -74,6 +75,7 @@ __all__ = [
     "run_on_replicas",
     "scatter_on_replicas",
     "stack_over_replicas",
+    "sum_message",
     "sum_over_replicas",
     "uses_merge_calls",
 ]

@@ -33,19 +33,21 @@ class StepSizes:
       figures: int, numbers that are summed together with them: loss and figures.
       norm_channels: tuple of int, channels of each synchronized batch norm.
       features: int, length F of a feature.
+      passes: int, through encoder and head: one for all views of a size.
     """
 
     gradients: int
     figures: int
     norm_channels: tuple[int, ...]
     features: int
+    passes: int = 1
 
 
 def model_messages(sizes: StepSizes, replicas: int) -> tuple[Message, ...]:
     """List the messages of a step that do not depend on the objective.
 
-    For a pass of all views through the networks, without micro-batches and without
-    an online probe. None of these depends on the batch.
+    Without micro-batches and without an online probe. None of these depends on the
+    batch.
 
     Args:
       sizes: StepSizes.
@@ -59,19 +61,26 @@ def model_messages(sizes: StepSizes, replicas: int) -> tuple[Message, ...]:
       >>> [(m.term, m.bytes) for m in model_messages(sizes, 64)][:3]
       [('gradients', 4016), ('batch norm', 128), ('batch norm', 64)]
     """
-    norms = [
-        message
-        for channels in sizes.norm_channels
-        for message in (
-            moments_message(channels, "batch norm", replicas),
-            Message("batch norm", 2 * channels * _FLOAT32),
-        )
-    ]
     return (
-        Message("gradients", (sizes.gradients + sizes.figures) * _FLOAT32),
-        *norms,
+        sum_message("gradients", [sizes.gradients + sizes.figures]),
+        *sizes.passes * norm_messages(sizes.norm_channels, replicas),
         moments_message(sizes.features, "figures", replicas),
     )
+
+
+def sum_message(term: str, shape: Sequence[int], bytes_each: int = _FLOAT32) -> Message:
+    """Return the message of `sum_over_replicas`, or of a gather.
+
+    Args:
+      term: str.
+      shape: of the tensor; of a gather, that of the rows of all replicas together.
+      bytes_each: int, of one number: 4 for float32, 8 for int64.
+
+    Example:
+      >>> sum_message("state", [256, 128]).bytes, sum_message("loss", []).bytes
+      (131072, 4)
+    """
+    return Message(term, math.prod(shape) * bytes_each)
 
 
 def moments_message(channels: int, term: str, replicas: int) -> Message:
@@ -85,8 +94,29 @@ def moments_message(channels: int, term: str, replicas: int) -> Message:
       [1024, 4096, 1024, 1024]
     """
     if replicas <= STACKED_REPLICAS:
-        return Message(term, 2 * channels * replicas * _FLOAT32)
-    return Message(term, 2 * channels * _FLOAT64)
+        return sum_message(term, [replicas, 2, channels])
+    return sum_message(term, [2, channels], _FLOAT64)
+
+
+def norm_messages(norm_channels: Iterable[int], replicas: int) -> tuple[Message, ...]:
+    """List the messages of one pass through trained batch norms, there and back.
+
+    Args:
+      norm_channels: of int, channels of each synchronized batch norm.
+      replicas: int.
+
+    Example:
+      >>> [message.bytes for message in norm_messages([8, 16], 64)]
+      [128, 64, 256, 128]
+    """
+    return tuple(
+        message
+        for channels in norm_channels
+        for message in (
+            moments_message(channels, "batch norm", replicas),
+            sum_message("batch norm", [2, channels]),
+        )
+    )
 
 
 def pair_messages(
@@ -109,19 +139,9 @@ def pair_messages(
       >>> [m.bytes for m in pair_messages(4096, 128, dense=False)]
       [4194304, 65536]
     """
-    views = 2 * global_batch_size * num_projections * _FLOAT32
-    backward = views if dense else 2 * global_batch_size * 2 * _FLOAT32
-    return Message("projections", views), Message("projections", backward)
-
-
-def queue_message(global_batch_size: int, num_projections: int) -> Message:
-    """Return the message of one queue: the rows of the batch that enter it.
-
-    Example:
-      >>> queue_message(256, 128).bytes
-      131072
-    """
-    return Message("state", global_batch_size * num_projections * _FLOAT32)
+    views = sum_message("projections", [global_batch_size, 2, num_projections])
+    in_blocks = sum_message("projections", [global_batch_size, 2, 2])
+    return views, views if dense else in_blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,16 +180,20 @@ class Link:
 
 @dataclasses.dataclass(frozen=True)
 class ExpectedStep:
-    """The time of a step of R replicas, if nothing overlaps.
+    """The messages of a step of R replicas, and its time if nothing overlaps.
 
     Attributes:
       replicas, global_batch_size: int.
+      messages: int, their number.
+      term_bytes: dict of a term to the bytes of its messages.
       compute_seconds: float, of one replica's images.
       term_seconds: dict of a term to the seconds of its messages.
     """
 
     replicas: int
     global_batch_size: int
+    messages: int
+    term_bytes: dict[str, int]
     compute_seconds: float
     term_seconds: dict[str, float]
 
@@ -215,13 +239,15 @@ def expected_step(
       >>> step.longest_term, round(step.seconds, 3), round(step.efficiency, 3)
       ('gradients', 0.6, 0.833)
     """
-    terms = dict.fromkeys(message.term for message in messages)
+    terms = {
+        term: [message for message in messages if message.term == term]
+        for term in dict.fromkeys(message.term for message in messages)
+    }
     return ExpectedStep(
         replicas,
         global_batch_size,
+        len(messages),
+        {term: sum(m.bytes for m in own) for term, own in terms.items()},
         global_batch_size / replicas / images_per_second,
-        {
-            term: link.seconds([m for m in messages if m.term == term], replicas)
-            for term in terms
-        },
+        {term: link.seconds(own, replicas) for term, own in terms.items()},
     )

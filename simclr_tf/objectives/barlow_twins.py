@@ -6,6 +6,7 @@ from simclr_tf.config.schema import GuestOptions, option, require_not_negative
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.objective import Figure, Memory, Objective
 
+distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
 
 UNCORRELATED, REDUNDANT = 0.05, 0.9
@@ -88,3 +89,11 @@ class BarlowTwins(Objective):
     def memory(self, global_batch_size, replicas=1):
         width = self.setting.num_projections if self.setting else 0
         return Memory(4 * width**2, "correlations of the projections")
+
+    def messages(self, global_batch_size, replicas, norm_channels):
+        width = self.setting.num_projections
+        sums = [
+            distribution.moments_message(2 * width, "loss", replicas),
+            distribution.sum_message("loss", [width, width]),  # The correlations.
+        ]
+        return 2 * sums  # There and back.

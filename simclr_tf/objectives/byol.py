@@ -11,11 +11,13 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.objective import Figure, Memory, Objective
+from simclr_tf.objectives.queue import averaged_messages
 from simclr_tf.objectives.simsiam import (
     SPREAD,
     diagnose_collapse,
     make_predictor,
     predictions,
+    predictor_messages,
     projection_std,
 )
 
@@ -115,6 +117,12 @@ class BYOL(WithTarget):
 
     def memory(self, global_batch_size, replicas=1):
         return Memory(0, "the predictor and the averaged target")
+
+    def messages(self, global_batch_size, replicas, norm_channels):
+        return [
+            *averaged_messages(norm_channels, replicas),
+            *predictor_messages(self, replicas),
+        ]
 
 
 def cosine_momentum(start, step, total_steps):

@@ -9,9 +9,11 @@ from simclr_tf.objectives.nt_xent import (
     contrastive_figures,
     diagnose_stuck_loss,
     logits_memory,
+    messages_of_pairs,
 )
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Objective
 
+distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
 
 
@@ -80,6 +82,10 @@ class DCL(Objective):
     def memory(self, global_batch_size, replicas=1):
         return logits_memory(global_batch_size, replicas, self.options.chunk_size)
 
+    def messages(self, global_batch_size, replicas, norm_channels):
+        width, chunk_size = self.setting.num_projections, self.options.chunk_size
+        return messages_of_pairs(global_batch_size, replicas, width, chunk_size)
+
 
 class DCLW(DCL):
     """DCL with larger weights for pairs of views that are far apart.
@@ -99,3 +105,10 @@ class DCLW(DCL):
             temperature=self.options.temperature,
             sigma=self.options.sigma,
         )
+
+    def messages(self, global_batch_size, replicas, norm_channels):
+        return [
+            *super().messages(global_batch_size, replicas, norm_channels),
+            # The positives' similarities, in both directions.
+            distribution.sum_message("loss", [2 * global_batch_size]),
+        ]

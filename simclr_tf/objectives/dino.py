@@ -13,6 +13,7 @@ from simclr_tf.config.schema import (
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.byol import WithTarget
 from simclr_tf.objectives.objective import Figure, Memory
+from simclr_tf.objectives.queue import averaged_messages
 from simclr_tf.objectives.swav import (
     STUCK_TOLERANCE,
     USAGE_FIGURES,
@@ -205,3 +206,11 @@ class DINO(WithTarget):
         views = sum(group.count for group in self.view_groups) + 2
         logits = 4 * views * (global_batch_size // replicas) * self.options.outputs
         return Memory(logits, "the teacher, last layers, and logits a step")
+
+    def messages(self, global_batch_size, replicas, norm_channels):
+        return [
+            *averaged_messages(norm_channels, replicas),
+            distribution.sum_message("figures", [self.options.outputs]),
+            # The mean of the teacher's projections, for the centre.
+            distribution.sum_message("state", [self.setting.num_projections]),
+        ]

@@ -261,6 +261,18 @@ class InstanceDiscrimination(Objective):
         values = compared * width if compared else images
         return Memory(4 * rows * values, "the bank and rows compared a step")
 
+    def messages(self, global_batch_size, replicas, norm_channels):
+        width = self.setting.num_projections
+        # NCE's normalizer, for the loss and again for the next step.
+        normalizers = [distribution.sum_message(term, []) for term in ("loss", "state")]
+        return [
+            *(normalizers if self.options.negatives else []),
+            distribution.moments_message(width, "figures", replicas),
+            # The ids, int64, and the rows of the bank.
+            distribution.sum_message("state", [global_batch_size], 8),
+            distribution.sum_message("state", [global_batch_size, width]),
+        ]
+
 
 def _last_of_each(ids, rows):
     """Give equal ids the row of the last: the order of writing then has no effect."""

@@ -176,7 +176,7 @@ class MoCo(Objective):
         width, groups = self.setting.num_projections, self.options.batch_norm_groups
         of_a_direction = [
             *averaged_messages(norm_channels, replicas, groups),
-            distribution.queue_message(global_batch_size, width),
+            distribution.sum_message("state", [global_batch_size, width]),
         ]
         spread = distribution.moments_message(width, "figures", replicas)
         return [*self.directions * of_a_direction, spread]

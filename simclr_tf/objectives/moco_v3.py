@@ -20,8 +20,14 @@ from simclr_tf.objectives.moco import (
 )
 from simclr_tf.objectives.nt_xent import diagnose_stuck_loss
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Memory
-from simclr_tf.objectives.simsiam import make_predictor, predictions
+from simclr_tf.objectives.queue import averaged_messages
+from simclr_tf.objectives.simsiam import (
+    make_predictor,
+    predictions,
+    predictor_messages,
+)
 
+distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
 tokens = module("simclr_tf.models.tokens")
 
@@ -120,3 +126,12 @@ class MoCoV3(WithTarget):
     def memory(self, global_batch_size, replicas=1):
         logits = 4 * 2 * (global_batch_size // replicas) * global_batch_size
         return Memory(logits, "the predictor, the averaged target, and logits a step")
+
+    def messages(self, global_batch_size, replicas, norm_channels):
+        shape = [global_batch_size, self.setting.num_projections]
+        return [
+            *averaged_messages(norm_channels, replicas),
+            *predictor_messages(self, replicas),
+            # The keys of each view.
+            *2 * [distribution.sum_message("projections", shape)],
+        ]

@@ -24,6 +24,7 @@ from simclr_tf.objectives.simsiam import (
     diagnose_collapse,
     make_predictor,
     predictions,
+    predictor_messages,
     projection_std,
 )
 
@@ -152,6 +153,17 @@ class NNCLR(Objective):
         rows = 2 * global_batch_size // replicas
         similarities = 4 * rows * (self.options.queue_length + global_batch_size)
         return Memory(similarities, "the queue, the predictor, and similarities a step")
+
+    def messages(self, global_batch_size, replicas, norm_channels):
+        shape = [global_batch_size, self.setting.num_projections]
+        return [
+            *predictor_messages(self, replicas),
+            # The predictions of each view, there and back.
+            *4 * [distribution.sum_message("projections", shape)],
+            # The places of the neighbours, int64.
+            distribution.sum_message("figures", [global_batch_size], 8),
+            distribution.sum_message("state", shape),
+        ]
 
 
 def nearest_rows(projections, queue):

@@ -161,7 +161,7 @@ class NTXent(Objective):
         return [
             *messages_of_pairs(global_batch_size, replicas, width, streams=False),
             *averaged_messages(norm_channels, replicas),
-            distribution.queue_message(global_batch_size, width),
+            distribution.sum_message("state", [global_batch_size, width]),
         ]
 
 

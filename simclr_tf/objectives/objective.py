@@ -325,6 +325,10 @@ class Objective:
     def messages(self, global_batch_size, replicas, norm_channels):
         """List what replicas send each other in a step for the loss and the state.
 
+        With what the networks of the objective send, and the gradients of sums; without
+        `simclr_tf.distribution.model_messages`. `simclr_tf.benchmarks.message_counts`
+        compares the list with the graph of a step.
+
         Args:
           global_batch_size, replicas: int.
           norm_channels: tuple of int, channels of each batch norm of encoder and head.

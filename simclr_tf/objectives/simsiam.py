@@ -6,6 +6,7 @@ from simclr_tf.config.schema import GuestOptions, option, require_at_least_one
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.objective import Figure, Memory, Objective
 
+distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
 metrics = module("simclr_tf.metrics")
 models = module("simclr_tf.models")
@@ -86,6 +87,9 @@ class SimSiam(Objective):
     def memory(self, global_batch_size, replicas=1):
         return Memory(0, "the predictor")
 
+    def messages(self, global_batch_size, replicas, norm_channels):
+        return predictor_messages(self, replicas)
+
 
 def make_predictor(setting, hidden_features, **options):
     """Build a PredictionHead for the projections of a Setting."""
@@ -112,6 +116,23 @@ def predictions(predictor, projections, training):
     """
     together = predictor(tf.concat(projections, axis=0), training=training)
     return tf.split(together, len(projections))
+
+
+def predictor_messages(objective, replicas):
+    """List the messages of `predictions`, and of the projections' spread.
+
+    Args:
+      objective: Objective with a `predictor`, built.
+      replicas: int.
+
+    Returns:
+      list of `simclr_tf.distribution.Message`.
+    """
+    width = objective.setting.num_projections
+    return [
+        *distribution.norm_messages([objective.predictor.hidden_features], replicas),
+        distribution.moments_message(width, "figures", replicas),
+    ]
 
 
 def projection_std(projections):

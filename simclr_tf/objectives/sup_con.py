@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from simclr_tf.config.schema import GuestOptions, option, require_positive
 from simclr_tf.errors import require
 from simclr_tf.lazy import module, tf
-from simclr_tf.objectives.nt_xent import diagnose_stuck_loss, logits_memory
+from simclr_tf.objectives.nt_xent import (
+    diagnose_stuck_loss,
+    logits_memory,
+    messages_of_pairs,
+)
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Figure, Objective
 
+distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
 
 
@@ -94,3 +99,12 @@ class SupCon(Objective):
 
     def memory(self, global_batch_size, replicas=1):
         return logits_memory(global_batch_size, replicas, streams=False)
+
+    def messages(self, global_batch_size, replicas, norm_channels):
+        width = self.setting.num_projections
+        return [
+            *messages_of_pairs(global_batch_size, replicas, width, streams=False),
+            # Labels, int64.
+            distribution.sum_message("loss", [global_batch_size], 8),
+            distribution.sum_message("figures", [global_batch_size], 8),
+        ]

@@ -229,6 +229,18 @@ class SwAV(Objective):
         queue = "the queue, " if self.options.queue_length else ""
         return Memory(scores, f"prototypes, {queue}and scores a step")
 
+    def messages(self, global_batch_size, replicas, norm_channels):
+        options = self.options
+        queues = 2 if options.queue_length else 0
+        sums = distribution.sum_message("loss", [replicas, options.prototypes])
+        rows = [global_batch_size, self.setting.num_projections]
+        return [
+            # Of both views alone, and of both with their queues.
+            *(2 + queues) * options.iterations * [sums],
+            distribution.sum_message("figures", [options.prototypes]),
+            *queues * [distribution.sum_message("state", rows)],
+        ]
+
 
 def require_fitting_views(options, setting):
     """Refuse small views that the encoder does not take.

@@ -6,6 +6,7 @@ from simclr_tf.config.schema import GuestOptions, option, require_not_negative
 from simclr_tf.lazy import module
 from simclr_tf.objectives.objective import Figure, Memory, Objective
 
+distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
 
 COLLAPSED_HINGE = 0.9  # The hinge is 0.99 where nothing varies.
@@ -88,3 +89,12 @@ class VICReg(Objective):
     def memory(self, global_batch_size, replicas=1):
         width = self.setting.num_projections if self.setting else 0
         return Memory(4 * 2 * width**2, "covariances of the projections")
+
+    def messages(self, global_batch_size, replicas, norm_channels):
+        width = self.setting.num_projections
+        sums = [
+            distribution.moments_message(2 * width, "loss", replicas),
+            distribution.sum_message("loss", [width]),  # The distances of the views.
+            distribution.sum_message("loss", [2, width, width]),  # The covariances.
+        ]
+        return 2 * sums  # There and back.

@@ -1,6 +1,6 @@
-"""The table of a benchmark's results."""
+"""The tables of benchmarks' results."""
 
-from simclr_tf.benchmarks import spread
+from simclr_tf.benchmarks import MessageRecord, spread
 from simclr_tf.errors import DataError
 from simclr_tf.markdown import prose
 from simclr_tf.report.tables import markdown_table
@@ -12,19 +12,23 @@ def benchmark_markdown(records):
     """Write a table of benchmarks, and on which machine they ran.
 
     Args:
-      records: list of Record.
+      records: list of Record and MessageRecord.
 
     Returns:
-      str, Markdown: one table, then a line about each machine.
+      str, Markdown: one table, then a line about each machine; then two tables of each
+      MessageRecord: what was counted, and what is expected of many replicas.
 
     Raises:
       DataError: there is nothing to show.
     """
-    rows = [(record, row) for record in records for row in record.rows]
-    if not rows:
+    of_messages = [record for record in records if isinstance(record, MessageRecord)]
+    measured = [record for record in records if not isinstance(record, MessageRecord)]
+    rows = [(record, row) for record in measured for row in record.rows]
+    if not rows and not any(record.counted for record in of_messages):
         raise DataError("A table of benchmarks needs at least one measurement.")
     try:
-        return _table(rows)
+        tables = [_table(rows)] if rows else []
+        return "\n\n".join([*tables, *map(_message_tables, of_messages)])
     except (
         TypeError,
         ValueError,
@@ -39,16 +43,8 @@ def benchmark_markdown(records):
         ) from error
 
 
-def collectives_markdown(counted, steps):
-    """Write what was counted, and what is expected of many replicas.
-
-    Args:
-      counted: list of `simclr_tf.benchmarks.message_counts.Counted`.
-      steps: list of (messages, ExpectedStep).
-
-    Returns:
-      str, Markdown: two tables.
-    """
+def _message_tables(record):
+    """Write both tables of a MessageRecord."""
     rows = [
         [
             one.replicas,
@@ -58,25 +54,23 @@ def collectives_markdown(counted, steps):
             f"{sum(one.expected):,}",
             "yes" if one.agrees else "no",
         ]
-        for one in counted
+        for one in record.counted
     ]
     header = ["replicas", "counted", "bytes", "formula", "bytes", "all sizes equal"]
-    terms = list(dict.fromkeys(m.term for messages, _ in steps for m in messages))
+    steps = record.expected_steps
+    terms = list(dict.fromkeys(term for step in steps for term in step.term_bytes))
     expected = [
         [
             f"{step.global_batch_size:,}",
             step.replicas,
-            len(messages),
-            *(
-                f"{sum(m.bytes for m in messages if m.term == term) / 2**20:.2f}"
-                for term in terms
-            ),
+            step.messages,
+            *(f"{step.term_bytes[term] / 2**20:.2f}" for term in terms),
             f"{step.compute_seconds * 1e3:,.0f}",
             *(f"{step.term_seconds[term] * 1e3:.1f}" for term in terms),
             f"{step.efficiency:.0%}",
             step.longest_term,
         ]
-        for messages, step in steps
+        for step in steps
     ]
     columns = [
         "batch",

@@ -210,7 +210,7 @@ def test_programs_for_other_processes_know_nothing_of_this_package():
 
 
 DRAWN_RECORDS = {  # What `report/` knows of the rooms below it: names of plain records.
-    "simclr_tf.benchmarks": "spread",
+    "simclr_tf.benchmarks": "MessageRecord spread",
     "simclr_tf.evaluation": "EVALUATION_FILE FINETUNE_FILE TRANSFER_FILE RAW_PIXELS "
     "THIS_ENCODER results_of_record",
     "simclr_tf.evaluation.distillation": "AGREE CLASSIFY STUDENT TEACHER",

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.benchmarks import read_record
 from simclr_tf.benchmarks.message_counts import (
     collective_bytes,
     count_step,
@@ -25,9 +26,33 @@ from simclr_tf.distribution import (
 )
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import SynchronizedBatchNormalization
+from simclr_tf.objectives import OBJECTIVES, Objective
+from simclr_tf.tools import benchmark
 from simclr_tf.training import assembly
+from tests.objectives.toy_objective import Toy
 
 BATCH, SIZE, PROJECTIONS = 8, 8, 6
+# Options of objectives, small; and of variants that send something else.
+PREDICTOR = {"objective.predictor_features": 5}
+OPTIONS = {
+    "moco": {"objective.queue_length": 16, "objective.batch_norm_groups": 2},
+    "moco_v3": PREDICTOR,
+    "nnclr": {"objective.queue_length": 16, **PREDICTOR},
+    "instance_discrimination": {"objective.negatives": 3},
+    "simsiam": PREDICTOR,
+    "byol": PREDICTOR,
+    "swav": {"objective.prototypes": 9},
+    "dino": {"objective.outputs": 9},
+}
+VARIANTS = {
+    "nt_xent in blocks": {"objective.chunk_size": 3},
+    "nt_xent memory": {"objective.memory_size": 16},
+    "dclw in blocks": {"objective.chunk_size": 3},
+    "moco symmetric": {"objective.symmetric": True},
+    "instance_discrimination softmax": {"objective.negatives": 0},
+    "swav queue": {"objective.queue_length": 16, "objective.iterations": 2},
+    "dino full": {"objective.small_views": 0},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +60,7 @@ def tiny_encoder(monkeypatch):
     """A convolution of 5 channels with batch norm in the place of a ResNet."""
 
     def build_encoder(config, channels, *, synchronized=False):
-        images = keras.Input((SIZE, SIZE, channels))
+        images = keras.Input((None, None, channels))
         values = keras.layers.Conv2D(5, 3)(images)
         values = SynchronizedBatchNormalization()(values)
         values = keras.layers.GlobalAveragePooling2D()(values)
@@ -44,7 +69,7 @@ def tiny_encoder(monkeypatch):
     monkeypatch.setattr(assembly, "build_encoder", build_encoder)
 
 
-def a_model(replicas, **options):
+def a_model(replicas, objective="nt_xent", **options):
     config = override(
         Config(),
         {
@@ -56,43 +81,37 @@ def a_model(replicas, **options):
             "projection_head.num_layers": 2,
             "projection_head.hidden_features": 7,
             "projection_head.out_features": PROJECTIONS,
+            "objective": objective,
+            **OPTIONS.get(objective, {}),
             **options,
         },
     )
     with make_strategy("mirrored", replicas=replicas).scope():
-        return compiled_model(config, synchronized=True)
+        return compiled_model(
+            config, synchronized=True, num_examples=20, total_steps=9, epoch_steps=3
+        )
 
 
 @pytest.mark.parametrize(
-    "replicas, options",
+    "replicas, few",
     [
-        (2, {"objective.chunk_size": 3, "stacked_replicas": 1}),
-        pytest.param(2, {"objective.memory_size": 16}, marks=pytest.mark.slow),
-        (
-            2,
-            {
-                "objective": "moco",
-                "objective.symmetric": True,
-                "objective.batch_norm_groups": 2,
-            },
-        ),
-        pytest.param(2, {"objective": "nt_logistic"}, marks=pytest.mark.slow),
-        pytest.param(4, {}, marks=pytest.mark.slow),
+        (2, messages.STACKED_REPLICAS),
+        pytest.param(4, 2, marks=pytest.mark.slow, id="as_many_replicas"),
     ],
-    ids=["in_blocks", "memory", "moco", "nt_logistic", "4_replicas"],
 )
+@pytest.mark.parametrize("case", [*OBJECTIVES, *VARIANTS, "toy"])
 def test_the_graph_of_a_step_has_the_messages_of_the_formula(
-    replicas, options, monkeypatch
+    case, replicas, few, monkeypatch
 ):
-    """With few replicas, and in blocks with what many replicas send, too."""
-    options = dict(options)
-    few = options.pop("stacked_replicas", messages.STACKED_REPLICAS)
+    """Of every objective and a guest; with what more than 8 replicas send, too."""
     monkeypatch.setattr(messages, "STACKED_REPLICAS", few)
-    found = count_step(a_model(replicas, **options), BATCH)
+    monkeypatch.setitem(OBJECTIVES, "toy", Toy)
+    model = a_model(replicas, case.split()[0], **VARIANTS.get(case, {}))
+    found = count_step(model, BATCH)
     assert found.counted == found.expected and found.replicas == replicas
 
 
-def test_the_tool_counts_and_estimates(tmp_path, monkeypatch):
+def test_the_tool_counts_and_estimates(tmp_path, capsys):
     said, path = [], tmp_path / "collectives.json"
     config = BenchmarkConfig(
         sizes=(2,),
@@ -102,7 +121,8 @@ def test_the_tool_counts_and_estimates(tmp_path, monkeypatch):
         link_gigabits_per_second=8.0,
         latency_microseconds=1.0,
     )
-    (counted,) = collectives_and_report(config, path, command="c", say=said.append)
+    record = collectives_and_report(config, path, command="c", say=said.append)
+    (counted,) = record.counted
     assert counted.agrees and "yes" in said[-1] and "efficiency" in said[-1]
     # By hand. NT-Xent with D = 128: the projections and their gradient, and the
     # moments of 5 features.
@@ -121,11 +141,22 @@ def test_the_tool_counts_and_estimates(tmp_path, monkeypatch):
     assert step["compute_seconds"] == 8 / 1000
     sent = 2 * 511 / 512 * 4096 * 2 * 128 * 4 / 1e9 + 2 * 9 * 1e-6
     assert step["term_seconds"]["projections"] == pytest.approx(2 * sent)
+    assert step["term_bytes"]["projections"] == 2 * 4096 * 2 * 128 * 4
+    # The file holds what was printed, and `table` prints it again.
+    again = read_record(path)
+    assert again.counted == record.counted
+    assert again.expected_steps == record.expected_steps
+    assert benchmark.main(["table", f"--results={path}"]) == 0
+    assert capsys.readouterr().out.strip() == said[-1].strip()
 
 
-def test_an_objective_that_states_no_messages_is_refused_and_named():
-    model = a_model(2, objective="simsiam")
-    with pytest.raises(ConfigError, match="objective='simsiam'"):
+def test_a_guest_that_states_no_messages_is_told_how(monkeypatch):
+    monkeypatch.setitem(OBJECTIVES, "toy", Toy)
+    monkeypatch.setattr(Toy, "messages", Objective.messages)
+    model = a_model(2, "toy")
+    with pytest.raises(
+        ConfigError, match="override `Objective.messages`.*objective='toy'"
+    ):
         messages_of_step(model, BATCH, 2)
 
 

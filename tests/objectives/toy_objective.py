@@ -7,9 +7,14 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.augment import ViewGroup
 from simclr_tf.config.schema import GuestOptions, option
-from simclr_tf.distribution import assign_on_replicas, gather_across_replicas
+from simclr_tf.distribution import (
+    assign_on_replicas,
+    gather_across_replicas,
+    sum_message,
+)
 from simclr_tf.models import AveragedNetwork
 from simclr_tf.objectives import Figure, Memory, Objective
+from simclr_tf.objectives.queue import averaged_messages
 
 
 @dataclass(frozen=True)
@@ -115,3 +120,12 @@ class Toy(Objective):
 
     def memory(self, global_batch_size, replicas=1):
         return Memory(4 * 1024, "keys in the queue")
+
+    def messages(self, global_batch_size, replicas, norm_channels):
+        rows = [global_batch_size, self.setting.num_projections]
+        return [
+            *averaged_messages(norm_channels, replicas),
+            *2 * [sum_message("projections", rows)],  # There and back.
+            sum_message("state", rows),
+            sum_message("state", [global_batch_size], 8),  # Ids, int64.
+        ]

@@ -6,7 +6,15 @@ import json
 import pytest
 from matplotlib.image import imread
 
-from simclr_tf.benchmarks import Record, VariantTimes, read_record, write_record
+from simclr_tf.benchmarks import (
+    MessageRecord,
+    Record,
+    VariantTimes,
+    read_record,
+    write_record,
+)
+from simclr_tf.benchmarks.benchmark_record import Counted
+from simclr_tf.distribution import ExpectedStep
 from simclr_tf.errors import DataError
 from simclr_tf.report import benchmark_markdown, cost_figure
 
@@ -59,6 +67,8 @@ def test_a_record_is_the_same_after_reading_it_again(tmp_path):
         "{}",
         '{"schema": "simclr_tf.evaluation"}',
         '{"schema": "simclr_tf.benchmark", "schema_version": 1, "rows": [{}]}',
+        '{"schema": "simclr_tf.collectives", "schema_version": 1, "counted": []}',
+        '{"schema": "simclr_tf.collectives", "schema_version": 2, "counted": []}',
     ],
 )
 def test_other_files_are_refused_in_one_line(tmp_path, content):
@@ -95,7 +105,29 @@ def test_the_machine_is_named_once_below_the_table():
 
 def test_a_table_of_nothing_is_refused():
     with pytest.raises(DataError, match="at least one measurement"):
-        benchmark_markdown([record()])
+        benchmark_markdown([record(), MessageRecord((), (), "", {})])
+
+
+def messages_of(replicas, term_bytes):
+    step = ExpectedStep(64, 4096, 3, term_bytes, 0.064, dict.fromkeys(term_bytes, 0.5))
+    return MessageRecord((Counted(replicas, (8, 16), (8, 16)),), (step,), "", {})
+
+
+def test_messages_have_tables_of_their_own_after_that_of_the_times():
+    written = [messages_of(2, {"gradients": 2**20}), messages_of(4, {"state": 2**21})]
+    times, _, *tables = benchmark_markdown([*written, record(row())]).split("\n\n")
+    assert "a case" in times and len(tables) == 4
+    assert [table.splitlines()[-1].split("|")[1].strip() for table in tables] == [
+        *("2", "4,096"),
+        *("4", "4,096"),
+    ]
+    assert "gradients, MiB" in tables[1] and "gradients" not in tables[3]
+    assert "2.00" in tables[3] and "500.0" in tables[3] and "11%" in tables[3]
+
+
+def test_damaged_figures_of_messages_are_refused():
+    with pytest.raises(DataError, match="damaged"):
+        benchmark_markdown([messages_of(2, {"gradients": "many"})])
 
 
 def test_cost_is_plotted_where_sizes_are_compared(tmp_path):
