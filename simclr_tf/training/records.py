@@ -1,5 +1,6 @@
 """Metrics of each epoch: measured, and written to metrics.jsonl and TensorBoard."""
 
+import concurrent.futures
 import contextlib
 import json
 import logging
@@ -39,6 +40,8 @@ class MetricsLog(keras.callbacks.Callback):
       grid_every_epochs: int, epochs between pictures of view pairs; 0: only one.
     """
 
+    _supports_tf_logs = True  # As of StepClock: no step waits for its figures.
+
     def __init__(
         self,
         folder,
@@ -62,6 +65,7 @@ class MetricsLog(keras.callbacks.Callback):
         self._throughput = throughput
         self._sample = sample
         self._grid_every = grid_every_epochs
+        self._begins = False
 
     def on_train_begin(self, logs=None):
         if self._events is not None and self._writer is None:
@@ -69,8 +73,12 @@ class MetricsLog(keras.callbacks.Callback):
                 keep_events_up_to(self._events, self._clock.step)
                 self._writer = tf.summary.create_file_writer(str(self._events))
                 self._writer.init()  # Opens the file; errors of the disk appear here.
-            if self._clock.step == 0:  # The pairs do not change later.
-                self._write_grid()
+            self._begins = self._clock.step == 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._begins:  # Not earlier: the views are compiled beside the step.
+            self._begins = False
+            self._write_grid(step=0)  # The pairs do not change later.
 
     def close(self):
         """Close the TensorBoard file."""
@@ -104,7 +112,7 @@ class MetricsLog(keras.callbacks.Callback):
         if self._path is not None:
             self._write(record)
         if self._grid_every and (epoch + 1) % self._grid_every == 0:
-            self._write_grid()
+            self._write_grid(self._clock.step)
 
     def _write(self, record):
         with _plain_problems(self._path), self._path.open("a") as file:
@@ -121,9 +129,8 @@ class MetricsLog(keras.callbacks.Callback):
                     tf.summary.scalar(name, value)
         self._writer.flush()
 
-    def _write_grid(self):
+    def _write_grid(self, step):
         if self._writer is not None:
-            step = self._clock.step
             with _plain_problems(self._events), self._writer.as_default(step):
                 tf.summary.image("view_pairs", self._sample.grid()[tf.newaxis])
                 self._writer.flush()
@@ -131,6 +138,9 @@ class MetricsLog(keras.callbacks.Callback):
 
 class RepresentationSample:
     """A fixed batch of views on which every epoch is measured.
+
+    On one device they are made beside what follows: XLA compiles the views while
+    TensorFlow traces the step, which then finds them compiled.
 
     Args:
       model: PretrainingModel.
@@ -142,16 +152,25 @@ class RepresentationSample:
         self._model = model
         rows = {name: batch[name] for name in ViewsOfBatch.COLUMNS if name in batch}
         in_parts = model.micro_batch_size is not None
-        if in_parts or is_distributed(model.distribute_strategy):
+        replicated = is_distributed(model.distribute_strategy)
+        if in_parts or replicated:
             rows = _first_rows(rows)  # All may be more than one device holds.
+        thread = concurrent.futures.ThreadPoolExecutor(1)
+        self._made = thread.submit(self._make_views, rows)
+        thread.shutdown(wait=replicated)
+        self._embed = tf.function(self._features_and_projections)
+
+    def _make_views(self, rows):
         # Inside a function, and of the shapes of a step: what XLA compiles here is what
         # the step calls. Called by itself it would be compiled for each.
-        views = tf.function(model.views_of, autograph=False)(rows)
-        plan = model.views_of.plan
-        self.views = _first_rows(
-            views if plan is None else views[: plan.num_full_views]
-        )
-        self._embed = tf.function(self._features_and_projections)
+        views = tf.function(self._model.views_of, autograph=False)(rows)
+        plan = self._model.views_of.plan
+        return _first_rows(views if plan is None else views[: plan.num_full_views])
+
+    @property
+    def views(self):
+        """tuple of `[N, h, w, C]`, the views of the sample."""
+        return self._made.result()
 
     def measure(self):
         """Measure the features and projections.

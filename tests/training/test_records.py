@@ -127,5 +127,5 @@ def test_the_sample_compiles_the_views_as_the_step_does(replicas, micro, rows):
     )
     batch = {"images": np.zeros([300, 4, 4, 3], np.uint8), "ids": np.arange(300)}
     sample = RepresentationSample(model, batch)
-    assert model.views_of.asked == [(rows, True)]
     assert [len(view) for view in sample.views] == [SAMPLE_SIZE] * 2
+    assert model.views_of.asked == [(rows, True)]
