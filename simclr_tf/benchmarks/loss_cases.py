@@ -12,6 +12,7 @@ from simclr_tf.losses import candidate_logits, nt_xent, nt_xent_from_logits
 
 LOG = logging.getLogger("simclr_tf")
 DENSE, STREAMED = "dense", "streamed"
+_CHUNK_SIZE = 1024  # Anchors of a block, if none are asked for.
 _TEMPERATURE = 0.1
 # Both halves of the logits, their softmax, and the gradients of both, in float32.
 _DENSE_BYTES_A_PAIR = 4 * 4 * 3
@@ -65,12 +66,11 @@ def _kinds(config, size):
             needed >> 30,
         )
     if "chunk_size" in inspect.signature(nt_xent).parameters:
+        chunk_size = getattr(config.objective, "chunk_size", None) or _CHUNK_SIZE
         yield (
             STREAMED,
             functools.partial(
-                nt_xent,
-                temperature=_TEMPERATURE,
-                chunk_size=min(config.chunk_size, size),
+                nt_xent, temperature=_TEMPERATURE, chunk_size=min(chunk_size, size)
             ),
         )
 

@@ -21,6 +21,7 @@ from simclr_tf.training.data_wait import WaitMeter
 
 BARE, PRETRAINING = "the bare step", "pretraining"
 _STEPS = 1_000_000  # Of the schedules; few of them are done.
+_IMAGES = 50_000  # Of the data set, for objectives that ask, where none is read.
 
 
 def step_cases(config, folder):
@@ -162,6 +163,7 @@ def run_config(config, precision):
             },
             "augment": {"recipe": config.recipe},
             "encoder": config.encoder,
+            "objective": config.objective,
             "global_batch_size": config.batch_size,
             "precision": precision,
             "epochs": 1,
@@ -176,11 +178,17 @@ def compiled_model(options, channels=3, *, jit_compile=None, **known):
       options: Config.
       channels: int.
       jit_compile: True for a step that XLA compiles.
-      **known: as for `assembly.build_model`.
+      **known: as for `assembly.build_model`, if a data set is read.
 
     Returns:
       PretrainingModel, compiled.
     """
+    known = {
+        "num_examples": _IMAGES,
+        "total_steps": _STEPS,
+        "epoch_steps": max(1, _IMAGES // options.global_batch_size),
+        **known,
+    }
     model = assembly.build_model(options, options.data.image_shape(channels), **known)
     model.compile(
         optimizer=assembly.build_optimizer(

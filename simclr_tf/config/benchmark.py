@@ -5,7 +5,7 @@ from typing import Literal
 
 from simclr_tf.config.data import RECIPES
 from simclr_tf.config.image_size import ImageSize
-from simclr_tf.config.pretrain import ENCODERS, Arithmetic
+from simclr_tf.config.pretrain import ENCODERS, OBJECTIVES, Arithmetic
 from simclr_tf.config.schema import (
     LARGEST_SIDE,
     GuestOptions,
@@ -107,7 +107,13 @@ class BenchmarkConfig(Section):
     encoder: GuestOptions = guest(
         ENCODERS,
         {"name": "resnet18", "stem": "cifar"},
-        "Network of step, end_to_end and objectives, by its name.",
+        "Network of step, end_to_end, objectives and collectives, by its name.",
+    )
+    objective: GuestOptions = guest(
+        OBJECTIVES,
+        "nt_xent",
+        "Loss of step, end_to_end and collectives, by its name; loss takes its "
+        "chunk_size (1,024 if unset).",
     )
     precision: Arithmetic = option(
         "bfloat16", "Precision of end_to_end, objectives and memory."
@@ -121,10 +127,6 @@ class BenchmarkConfig(Section):
         "Length D of a projection in loss, and of the features in probes.",
         flag="projection_head.out_features",
     )
-    chunk_size: int = option(
-        1024, "Anchors per block of the streamed loss.", flag="objective.chunk_size"
-    )
-
     link_gigabits_per_second: float = option(
         100.0, "Speed of a replica's link in each direction, for collectives."
     )
@@ -148,7 +150,6 @@ class BenchmarkConfig(Section):
             jpeg_width_pixels=self.jpeg_width_pixels,
             jpeg_batch_size=self.jpeg_batch_size,
             out_features=self.out_features,
-            chunk_size=self.chunk_size,
         )
         require_not_negative(
             warmup_rounds=self.warmup_rounds,

@@ -29,6 +29,7 @@ from simclr_tf.benchmarks.per_image import two_views_per_image
 from simclr_tf.benchmarks.photographs import write_photographs
 from simclr_tf.benchmarks.work_budget import budget_of_profile
 from simclr_tf.config.benchmark import BENCHMARKS, BenchmarkConfig
+from simclr_tf.config.schema import override
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.objectives import OBJECTIVES
 from simclr_tf.report.benchmark_report import benchmark_markdown
@@ -264,7 +265,9 @@ def test_the_streamed_loss_is_measured_as_soon_as_there_is_one(monkeypatch):
         return tf.fill([a.shape[0]], float(chunk_size)) + 0.0 * tf.reduce_sum(a * b)
 
     monkeypatch.setattr(loss_cases, "nt_xent", nt_xent)
-    config = BenchmarkConfig(sizes=(8, 16), out_features=4, chunk_size=12)
+    config = override(
+        BenchmarkConfig(sizes=(8, 16), out_features=4), {"objective.chunk_size": 12}
+    )
     cases = cases_of("loss", config, None)
     names = [variant.name for case in cases for variant in case.variants]
     assert names == [loss_cases.DENSE, loss_cases.STREAMED] * 4
