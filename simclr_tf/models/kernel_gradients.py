@@ -3,9 +3,9 @@
 With images x `[N, H, W, C]` and the gradient d `[N, h, w, O]` of the output, the
 gradient of the kernel is sum over n, i, j of x[n, s i + a, s j + b, c] d[n, i, j, o]: a
 convolution of x, with channels for images and images for channels, whose kernel is d.
-oneDNN's own kernel for it loses time where the output is small: at 2 x 2 pixels it runs
-at a quarter of the rate of the forward pass, which this form has. The sums are the
-same up to rounding, and in float32 within the convolution too.
+oneDNN's own kernel for it loses time where the output is small; this form has the rate
+of a forward pass. The sums are the same up to rounding, in float32 for both types.
+`simclr-tf benchmark step` compares the two.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from simclr_tf._keras import keras
 from simclr_tf.array_types import Layer, Tensor
 
 # Type -> (pixels of the largest output, fewest channels of the input) where this form
-# is faster. Measured beside oneDNN's own kernel on an AMD EPYC with avx512_bf16, one
-# core, 16 to 1,024 images: 1.1 to 4.5 times as fast inside, 0.5 to 1.1 outside.
+# is faster. Found by timing single convolutions of 16 to 1,024 images on one core of an
+# AMD EPYC with avx512_bf16; processors with other instructions may differ.
 _FASTER = {
     tf.bfloat16: ((49, 1), (64, 64)),
     tf.float32: ((9, 1),),
@@ -103,12 +103,12 @@ class _Convolution:
         return convolve(inputs, kernel)
 
     def _is_faster(self, inputs):
-        layer = self._layer
-        output = layer.compute_output_shape(inputs.shape)
-        if None in inputs.shape[1:] or inputs.dtype not in _FASTER:
+        shape = inputs.shape
+        if shape.rank != 4 or None in shape[1:] or inputs.dtype not in _FASTER:
             return False
+        output = self._layer.compute_output_shape(shape)
         return any(
-            output[1] * output[2] <= pixels and inputs.shape[3] >= channels
+            output[1] * output[2] <= pixels and shape[3] >= channels
             for pixels, channels in _FASTER[inputs.dtype]
         )
 

@@ -89,6 +89,19 @@ def test_large_outputs_keep_tensorflows_kernel():
     assert kinds.count("Conv2DBackpropFilter") == 2
 
 
+def test_convolutions_of_more_than_one_batch_axis_keep_tensorflows_kernel():
+    layer = keras.layers.Conv2D(4, 3, padding="same")
+    videos = tf.random.stateless_normal((2, 3, 3, 3, 64), (0, 1))
+    layer(videos)
+    network = keras.Sequential([layer])
+    plain = gradients(network, videos, is_used=False)
+    prepare_kernel_gradients(network)
+    for ours, theirs in zip(
+        gradients(network, videos, is_used=True), plain, strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
 def test_outside_the_context_nothing_changes():
     network = small_network(side=3)
     image = tf.TensorSpec([1, 3, 3, 64])
