@@ -103,11 +103,11 @@ class ReplicatedModel(keras.Model):
                 prepare_kernel_gradients(layer)
 
     @contextlib.contextmanager
-    def tape(self, **options):
-        """Record a forward pass of a step: a `tf.GradientTape` with these options."""
+    def tape(self):
+        """Record a forward pass of a step with a `tf.GradientTape`."""
         with (
             kernel_gradients_over_batch(self.uses_kernel_gradients),
-            tf.GradientTape(**options) as tape,
+            tf.GradientTape() as tape,
         ):
             yield tape
 

@@ -9,7 +9,7 @@ from simclr_tf.augment import crop_views, plan_views, two_views
 from simclr_tf.losses import nt_xent
 from simclr_tf.models import ProjectionHead, resnet
 from simclr_tf.optim import make_optimizer
-from simclr_tf.training import SimCLR
+from simclr_tf.training import SimCLR, replicated_model
 from simclr_tf.training.assembly import precision_policy
 
 
@@ -270,17 +270,32 @@ def test_a_users_own_regularizer_is_part_of_the_loss():
     )
 
 
-@pytest.mark.parametrize(("jit_compile", "is_used"), [(None, True), (True, False)])
-def test_a_step_computes_kernels_gradients_over_the_batch(jit_compile, is_used):
+@pytest.mark.parametrize(
+    ("jit_compile", "on_gpu", "micro_batch_size", "is_used"),
+    [
+        (None, False, None, True),
+        (None, False, 2, True),
+        (True, False, None, False),
+        (None, True, None, False),
+    ],
+)
+def test_a_step_computes_kernels_gradients_over_the_batch(
+    jit_compile, on_gpu, micro_batch_size, is_used, monkeypatch
+):
+    monkeypatch.setattr(replicated_model, "on_gpu", lambda: on_gpu)
     model = SimCLR(
         resnet(10, width_multiplier=0.0625, stem="small"),
         ProjectionHead(num_layers=2, out_features=8),
+        micro_batch_size=micro_batch_size,
     )
     model.build_from_shape((16, 16, 3), global_batch_size=4)
     model.compile(make_optimizer("sgd", 0.1), jit_compile=jit_compile)
     view = tf.TensorSpec([4, 16, 16, 3])
     step = tf.function(model.train_step)
     graph = step.get_concrete_function({"view_a": view, "view_b": view}).graph
-    kinds = [operation.type for operation in graph.get_operations()]
+    # The bodies of micro-batches' loops are functions beside the graph.
+    nodes = graph.as_graph_def()
+    parts = [nodes.node, *(f.node_def for f in nodes.library.function)]
+    kinds = [node.op for part in parts for node in part]
     # Of 13 kernels, four of 3 x 3 have outputs of up to 2 x 2 pixels.
     assert kinds.count("Conv2DBackpropFilter") == (9 if is_used else 13)
