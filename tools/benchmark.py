@@ -12,8 +12,9 @@ simclr-tf benchmark table --results=benchmark_views.json,benchmark_step.json
 Variants of the same work take turns, and ratios compare times of the same round, so
 they are right even if the speed of the machine varies. Close other programs anyway.
 
-Writes a JSON file with every time, the versions and the machine, prints a Markdown
-table, and plots cost against size where sizes are compared. `table` prints the table
+Writes a JSON file with every time, the versions and the machine, after each case, so
+that Ctrl-C keeps what was measured; then prints a Markdown table, and plots cost
+against size where sizes are compared. `table` prints the table
 of JSON files written before. `collectives` measures no time: it counts the messages of
 a step on logical devices, compares them with the formula, and estimates from it the
 steps of 8 to 512 replicas. `step --export_hlo` writes the steps of ResNet-18 at 32

@@ -50,7 +50,7 @@ def apply_operators(names, images, seeds, recipe):
       recipe: Recipe.
 
     Returns:
-      float32 tensor like `images`.
+      float32 tensor like `images`, clipped to [0, 1].
 
     Example:
       >>> from simclr_tf.augment.recipes import get_recipe
@@ -74,7 +74,7 @@ def apply_operators(names, images, seeds, recipe):
                 ),
                 lambda image=image: tf.identity(image),
             )
-        return image[0]
+        return tf.clip_by_value(image[0], 0.0, 1.0)  # While it is in the cache.
 
     return tf.map_fn(
         of_one,

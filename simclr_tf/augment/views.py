@@ -269,8 +269,7 @@ def _operators_after_crop(recipe):
 
 def _applied(names, images, keys, recipe):
     if names and one_by_one.is_cheaper(images):
-        images = one_by_one.apply_operators(names, images, keys, recipe)
-    else:
-        for name in names:
-            images = OPERATORS[name].change(images, keys, recipe)
+        return one_by_one.apply_operators(names, images, keys, recipe)
+    for name in names:
+        images = OPERATORS[name].change(images, keys, recipe)
     return tf.clip_by_value(images, 0.0, 1.0)

@@ -88,6 +88,7 @@ def run_benchmark(
     say: Callable[[str], None] = lambda line: None,
     peak_of: Callable[..., Any] = peak_memory,
     alone: Callable[..., Any] = measured_alone,
+    keep: Callable[[Record], None] = lambda record: None,
 ) -> Record:
     """Measure every case of a benchmark.
 
@@ -102,6 +103,7 @@ def run_benchmark(
       peak_of: function like `peak_memory`.
       alone: function like `measured_alone`, for the benchmark `memory`, whose variants
         run once, each in its own process.
+      keep: function called after each case with the Record of all cases so far.
 
     Returns:
       Record.
@@ -111,32 +113,37 @@ def run_benchmark(
       DataError: the process of a variant failed.
     """
     config = config or BenchmarkConfig()
-    machine = describe_machine()
-    rows = []
+    settings, machine, rows = dataclasses.asdict(config), describe_machine(), []
     with tempfile.TemporaryDirectory(prefix="simclr_tf_benchmark_") as folder:
         for case in cases_of(benchmark, config, pathlib.Path(folder)):
             say(f"{benchmark}: {case.name}")
             if benchmark == "memory":
                 rows += _rows_of_memory(config, case, alone)
-                continue
-            budgets = None if profile is None else _Budgets(profile, len(rows))
-            seconds = measure(
-                case,
-                rounds=config.rounds,
-                warmup_rounds=config.warmup_rounds,
-                clock=_CLOCKS[config.clock],
-                around=None if budgets is None else budgets.profiled,
-            )
-            rows += _rows(case, seconds, {} if budgets is None else budgets.found)
-            if memory:
-                # Afterwards: this process has freed what it prepared.
-                rows[-len(case.variants) :] = [
-                    _with_memory(
-                        row, *peak_of(benchmark, config, case.name, row.variant)
-                    )
-                    for row in rows[-len(case.variants) :]
-                ]
-    return Record(benchmark, tuple(rows), command, dataclasses.asdict(config), machine)
+            else:
+                found = _rows_of_times(config, case, profile, len(rows))
+                if memory:  # Now that this process has freed what it prepared.
+                    found = [
+                        _with_memory(
+                            row, *peak_of(benchmark, config, case.name, row.variant)
+                        )
+                        for row in found
+                    ]
+                rows += found
+            record = Record(benchmark, tuple(rows), command, settings, machine)
+            keep(record)
+    return record
+
+
+def _rows_of_times(config, case, profile, number):
+    budgets = None if profile is None else _Budgets(profile, number)
+    seconds = measure(
+        case,
+        rounds=config.rounds,
+        warmup_rounds=config.warmup_rounds,
+        clock=_CLOCKS[config.clock],
+        around=None if budgets is None else budgets.profiled,
+    )
+    return _rows(case, seconds, {} if budgets is None else budgets.found)
 
 
 def _rows(case, seconds, budgets=None):

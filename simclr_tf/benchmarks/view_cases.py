@@ -45,6 +45,17 @@ def cases(config, folder):
             (
                 Variant(PER_IMAGE, lambda: _files_per_image(config, folder)),
                 Variant(OURS, lambda: _files_cropped_early(config, folder)),
+                Variant(
+                    "decoding alone, once a pair", lambda: _decoding(config, folder)
+                ),
+                Variant(
+                    f"{OURS}, decoding and crops alone",
+                    lambda: _crops_alone(config, folder),
+                ),
+                Variant(
+                    f"{OURS}, all after the crops alone",
+                    lambda: _finish_alone(config),
+                ),
             ),
             config.batches * config.jpeg_batch_size,
             "view pairs",
@@ -120,11 +131,16 @@ def _memory_in_batches(config, make):
 
 def _views_alone(config, make):
     images = tf.constant(random_images(config.batch_size, config.image_size_pixels))
-    seeds = tf.reshape(tf.range(2 * config.batch_size), [-1, 2])
+    return _repeated(config, lambda seeds: make(images, seeds), config.batch_size)
+
+
+def _repeated(config, make, batch_size):
+    """Return a function that makes views of the same images, batch after batch."""
+    seeds = tf.reshape(tf.range(2 * batch_size), [-1, 2])
 
     def work():
         for _ in range(config.batches):
-            views = make(images, seeds)
+            views = make(seeds)
         return views[0].numpy()
 
     return work
@@ -137,19 +153,46 @@ def _photographs(config, folder):
     return folder
 
 
-def _files_per_image(config, folder):
+def _paths(config, folder):
     paths = sorted(map(str, _photographs(config, folder).iterdir()))
-    dataset = tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths)).repeat()
+    return tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths)).repeat()
+
+
+def _decoded(path):
+    return tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
+
+
+def _files_per_image(config, folder):
+    dataset = _paths(config, folder)
     return _per_image(
         dataset.take((_LEAD + config.batches) * config.jpeg_batch_size),
-        lambda path: tf.io.decode_jpeg(tf.io.read_file(path), channels=3),
+        _decoded,
         config.jpeg_recipe,
         config.jpeg_view_pixels,
         config.jpeg_batch_size,
     )
 
 
+def _decoding(config, folder):
+    dataset = _paths(config, folder).map(
+        lambda path: tf.shape(_decoded(path)), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    dataset = dataset.take((_LEAD + config.batches) * config.jpeg_batch_size)
+    return _consume(dataset.batch(config.jpeg_batch_size).prefetch(tf.data.AUTOTUNE))
+
+
 def _files_cropped_early(config, folder):
+    plan, dataset = _crops_of_files(config, folder)
+    finish = _compiled(lambda crops, seeds: finish_views(crops, seeds, plan))
+    return _consume(dataset, lambda batch: finish(batch["crops"], batch["seeds"]))
+
+
+def _crops_alone(config, folder):
+    _, dataset = _crops_of_files(config, folder)
+    return _consume(dataset, lambda batch: batch["crops"])
+
+
+def _crops_of_files(config, folder):
     source = open_source(f"folder:{_photographs(config, folder)}", memory_limit_bytes=0)
     plan = plan_views(config.jpeg_recipe, config.jpeg_view_pixels)
     dataset = training_dataset(
@@ -159,8 +202,14 @@ def _files_cropped_early(config, folder):
         total_steps=_LEAD + config.batches,
         plan=plan,
     )
+    return plan, dataset
+
+
+def _finish_alone(config):
+    plan = plan_views(config.jpeg_recipe, config.jpeg_view_pixels)
     finish = _compiled(lambda crops, seeds: finish_views(crops, seeds, plan))
-    return _consume(
-        dataset,
-        lambda batch: finish(batch["crops"], batch["seeds"]),
+    images = random_images(config.jpeg_batch_size, config.jpeg_view_pixels)
+    crops = tf.constant(images, tf.float32) / 255.0
+    return _repeated(
+        config, lambda seeds: finish((crops, crops), seeds), config.jpeg_batch_size
     )

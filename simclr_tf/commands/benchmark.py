@@ -1,6 +1,7 @@
 """One benchmark, from its options to a JSON file, a table and a plot."""
 
 import dataclasses
+import functools
 import pathlib
 
 from simclr_tf.benchmarks import MessageRecord, run_benchmark, write_record
@@ -24,7 +25,7 @@ from simclr_tf.report.result_figures import compares_sizes, cost_figure
 def benchmark_and_report(
     benchmark, config, output, *, memory=False, profile=None, command=None, say=print
 ):
-    """Run a benchmark, write its results, and print them.
+    """Run a benchmark, write its results after each case, and print them.
 
     Args:
       benchmark, config, memory, profile, command: as for `run_benchmark`.
@@ -44,9 +45,14 @@ def benchmark_and_report(
     if output.is_dir():
         raise WorkdirError(f"Cannot write {output}: it is a folder.")
     record = run_benchmark(
-        benchmark, config, memory=memory, profile=profile, command=command, say=say
+        benchmark,
+        config,
+        memory=memory,
+        profile=profile,
+        command=command,
+        say=say,
+        keep=functools.partial(write_record, output),
     )
-    write_record(output, record)
     say(f"\n{benchmark_markdown([record])}\n")
     if compares_sizes(record):
         picture = output.with_suffix(".png")

@@ -16,7 +16,11 @@ from simclr_tf.distribution.collectives import (
     sum_over_replicas,
     uses_merge_calls,
 )
-from simclr_tf.distribution.inputs import distribute_batches, require_divisible
+from simclr_tf.distribution.inputs import (
+    distribute_batches,
+    requests_batches_ahead,
+    require_divisible,
+)
 from simclr_tf.distribution.local_copies import local_copies
 from simclr_tf.distribution.lost_peers import named_lost_peers
 from simclr_tf.distribution.messages import (
@@ -69,6 +73,7 @@ __all__ = [
     "norm_messages",
     "num_replicas",
     "replica_offset",
+    "requests_batches_ahead",
     "require_agreement",
     "require_divisible",
     "require_equal_rows",

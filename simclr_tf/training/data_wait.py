@@ -16,11 +16,11 @@ class WaitMeter(StepCallback):
     A clock is read just before and just after each request for an element, in the
     requesting thread: work that overlaps with training does not count.
 
-    For several replicas TensorFlow requests elements in a separate thread, ahead of the
-    step. Then the wait is the time from the beginning of a step to the arrival of its
-    element, so the meter must also be a callback. With several steps an execution only
-    the beginning of the first is known: the others count as not waiting, and `seconds`
-    is a lower bound.
+    For several replicas, and for a GPU, TensorFlow requests elements in a separate
+    thread, ahead of the step. Then the wait is the time from the beginning of a step to
+    the arrival of its element, so the meter must also be a callback. With several steps
+    an execution only the beginning of the first is known: the others count as not
+    waiting, and `seconds` is a lower bound.
 
     Args:
       clock: StepClock if elements are requested ahead of their step; else None.

@@ -3,7 +3,7 @@
 import contextlib
 import math
 
-from simclr_tf.distribution import is_distributed
+from simclr_tf.distribution import requests_batches_ahead
 from simclr_tf.objectives import figures_of
 from simclr_tf.optim import learning_rate_schedule
 from simclr_tf.training.averaging import UseAverages
@@ -48,7 +48,8 @@ class RunCallbacks:
             start_step=start.step if start else 0,
             steps_per_execution=config.performance.steps_per_execution or 1,
         )
-        self.meter = WaitMeter(clock if is_distributed(run.strategy) else None)
+        ahead = requests_batches_ahead(run.strategy)
+        self.meter = WaitMeter(clock if ahead else None)
         throughput = Throughput(config.global_batch_size, clock, self.meter)
         self.log = MetricsLog(
             workdir.path if workdir and run.is_chief else None,

@@ -3,7 +3,7 @@
 import math
 
 from simclr_tf.data import plain_errors
-from simclr_tf.distribution import distribute_batches, is_distributed
+from simclr_tf.distribution import distribute_batches, requests_batches_ahead
 from simclr_tf.errors import NonFiniteError
 from simclr_tf.models.precision_copy import precision_copy
 from simclr_tf.optim import (
@@ -64,7 +64,7 @@ def train_student(student, teacher, source, *, config, strategy, folder=None):
     )
     training = ResumableFit(model, plan.total_steps, plan.epoch_steps, folder)
     clock = training.clock
-    meter = WaitMeter(clock if is_distributed(strategy) else None)
+    meter = WaitMeter(clock if requests_batches_ahead(strategy) else None)
     progress = Progress(
         clock,
         Throughput(config.batch_size, clock, meter),

@@ -20,6 +20,7 @@ from simclr_tf.benchmarks import (
     data_scale_cases,
     loss_cases,
     memory_cases,
+    read_record,
     run_benchmark,
     step_cases,
 )
@@ -28,6 +29,7 @@ from simclr_tf.benchmarks.fresh_process import measure_here
 from simclr_tf.benchmarks.per_image import two_views_per_image
 from simclr_tf.benchmarks.photographs import write_photographs
 from simclr_tf.benchmarks.work_budget import budget_of_profile
+from simclr_tf.commands.benchmark import benchmark_and_report
 from simclr_tf.config.benchmark import BENCHMARKS, BenchmarkConfig
 from simclr_tf.config.schema import override
 from simclr_tf.errors import ConfigError, DataError
@@ -145,6 +147,24 @@ def test_estimated_and_measured_memory_stand_side_by_side():
     (head, _, *rows) = benchmark_markdown([record]).splitlines()
     assert "estimated / peak" in head
     assert "4 MiB | 1 MiB | 2 MiB | 0.50" in " ".join(rows[0].split())
+
+
+def test_a_benchmark_that_is_stopped_has_written_the_cases_so_far(
+    tmp_path, monkeypatch
+):
+    def stopped():
+        raise KeyboardInterrupt
+
+    works = (lambda: None, lambda: None, stopped)
+    cases = [
+        Case(f"case {n}", (Variant("only", lambda w=work: w),), 1, "step")
+        for n, work in enumerate(works)
+    ]
+    monkeypatch.setattr(benchmark_runner, "cases_of", lambda *request: cases)
+    config, output = BenchmarkConfig(rounds=1), tmp_path / "found.json"
+    with pytest.raises(KeyboardInterrupt):
+        benchmark_and_report("step", config, output, say=lambda line: None)
+    assert [row.case for row in read_record(output).rows] == ["case 0", "case 1"]
 
 
 @pytest.mark.parametrize(

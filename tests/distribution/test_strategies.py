@@ -14,8 +14,10 @@ from simclr_tf.distribution import (
     agreement,
     cluster_of,
     distribute_batches,
+    inputs,
     is_chief,
     make_strategy,
+    requests_batches_ahead,
     require_agreement,
     require_divisible,
 )
@@ -221,6 +223,22 @@ def test_the_workers_rows_in_order_are_the_batch_of_one_device(is_stream, worker
     for step, expected in enumerate(rows(0, 1)):
         parts = [batches[step] for batches in of_workers]
         require_equal(joined(parts), {k: v.numpy() for k, v in expected.items()})
+
+
+def test_a_gpu_gets_the_batches_of_one_device_ahead_of_their_steps(monkeypatch):
+    one_device = make_strategy("one_device")
+    assert not requests_batches_ahead(one_device)
+    _, other_device, *_ = tf.config.list_logical_devices("CPU")
+    monkeypatch.setattr(inputs, "_gpus", lambda: [other_device])
+    assert requests_batches_ahead(one_device)
+    rows = Rows(is_stream=False)
+    batches = iter(distribute_batches(one_device, rows))
+    for expected in rows(0, 1):
+        batch = next(batches)
+        assert {value.device for value in batch.values()} == {
+            f"/job:localhost/replica:0/task:0{other_device.name}"
+        }
+        require_equal(batch, {k: v.numpy() for k, v in expected.items()})
 
 
 def test_one_device_gets_the_data_set_as_it_is():

@@ -9,7 +9,7 @@ import tensorflow as tf
 from simclr_tf import load_encoder, pretrain
 from simclr_tf._keras import keras
 from simclr_tf.data import open_source
-from simclr_tf.distribution import distribute_batches, make_strategy
+from simclr_tf.distribution import distribute_batches, inputs, make_strategy
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import SynchronizedBatchNormalization
 from simclr_tf.training.data_wait import WaitMeter
@@ -180,6 +180,16 @@ def test_a_batch_that_the_replicas_cannot_share_leaves_nothing_behind(tmp_path):
     with pytest.raises(ConfigError, match="Use 12 or 15"):
         run(workdir=tmp_path / "run", replicas=3, global_batch_size=14)
     assert not (tmp_path / "run").exists()
+
+
+def test_batches_that_are_copied_ahead_to_a_device_train_alike(
+    monkeypatch, small_on_one_device
+):
+    *_, device = tf.config.list_logical_devices("CPU")
+    monkeypatch.setattr(inputs, "_gpus", lambda: [device])
+    result = run()
+    require_same_training(result, small_on_one_device)
+    assert result.history[-1]["data_wait_fraction"] >= 0
 
 
 def waits(data_seconds, step_seconds, *, steps=6):
