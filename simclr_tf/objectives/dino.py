@@ -12,15 +12,14 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.byol import WithTarget
+from simclr_tf.objectives.multi_crop import MultiCropOptions, require_fitting_views
 from simclr_tf.objectives.objective import Figure, Memory
 from simclr_tf.objectives.queue import averaged_messages
 from simclr_tf.objectives.swav import (
     STUCK_TOLERANCE,
     USAGE_FIGURES,
-    MultiCropOptions,
     diagnose_prototype_use,
     normalize_rows,
-    require_fitting_views,
     scores_of,
     unit_rows_initializer,
     usage_figures,

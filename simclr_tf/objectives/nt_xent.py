@@ -1,16 +1,13 @@
 """NT-Xent, the objective of SimCLR: find an image's other view among all views."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
-from simclr_tf.config.schema import (
-    GuestOptions,
-    option,
-    require_fraction,
-    require_positive,
-)
+from simclr_tf.config.schema import option, require_fraction, require_positive
 from simclr_tf.errors import require
 from simclr_tf.lazy import module, tf
+from simclr_tf.objectives.multi_crop import MultiCropOptions, require_fitting_views
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Memory, Objective
 from simclr_tf.objectives.queue import averaged_messages, enqueue, random_unit_rows
 
@@ -27,7 +24,7 @@ WAY_OUT = (
 
 
 @dataclass(frozen=True)
-class NTXentOptions(GuestOptions):
+class NTXentOptions(MultiCropOptions):
     """Options of NT-Xent."""
 
     name: str = option("nt_xent", "Name of the objective.")
@@ -46,8 +43,20 @@ class NTXentOptions(GuestOptions):
         "(SimCLRv2: 65536); if unset, none.",
     )
     memory_momentum: float = option(0.999, "Decay of the averaged network.")
+    small_views: int = option(
+        0,
+        "Views of the small size, beside two full ones (multi-crop); each is compared "
+        "with both. The paper has none; docs/photographs.md has what 2 gained.",
+    )
+    small_size_fraction: float = option(
+        0.5, "Side of a small view / side of a full view."
+    )
+    small_crop_area: tuple[float, ...] = option(
+        (0.05, 0.3), "Smallest and largest share of an image that a small view shows."
+    )
 
     def check(self):
+        super().check()
         require_positive(
             temperature=self.temperature,
             chunk_size=self.chunk_size,
@@ -70,20 +79,31 @@ class NTXent(Objective):
     batches, made by an averaged network. The authors published no code for the memory;
     here it is read before the step's keys enter it.
 
+    With small views, the loss is the mean over the pair of full views and all pairs of
+    a full and a small view; each pair is compared within its own 2G - 1 candidates. The
+    figures are those of the full views.
+
     Args:
       temperature, normalize, chunk_size: see `simclr_tf.losses.nt_xent`.
       memory_size: int >= 1, K; None: no memory.
       memory_momentum: float in [0, 1], of the averaged encoder and head.
+      small_views, small_size_fraction, small_crop_area: see ViewGroup.
 
     Source: arXiv 2002.05709, equation 1 and algorithm 1; the memory: Chen et al.,
-    SimCLRv2 (2020), arXiv 2006.10029, section 2.
+    SimCLRv2 (2020), arXiv 2006.10029, section 2; SimCLR with small views: Caron et al.,
+    SwAV (2020), arXiv 2006.09882, section 3.2 (the pairs are our choice).
     """
 
     Options = NTXentOptions
     title = "SimCLR"
     figures = CONTRASTIVE_FIGURES
 
+    @property
+    def view_groups(self):
+        return self.options.view_groups
+
     def create_variables(self, setting):
+        require_fitting_views(self.options, setting)
         if self.options.memory_size:
             self.averaged = models.AveragedPair(
                 setting.encoder, setting.projection_head
@@ -105,23 +125,32 @@ class NTXent(Objective):
         return (self.averaged(views[1], training=training),)
 
     def loss(self, outputs):
+        full, small = outputs.projections[:2], outputs.projections[2:]
         if self.options.memory_size:
-            candidates = self._candidates_with_memory(outputs)
+            candidates = self._candidates_with_memory(full)
         else:
-            candidates = losses.nt_xent_candidates(
-                *outputs.projections,
-                temperature=self.options.temperature,
-                normalize=self.options.normalize,
-                chunk_size=self.options.chunk_size,
-            )
-        return contrastive_figures(losses.nt_xent_from_logits(candidates), candidates)
-
-    def _candidates_with_memory(self, outputs):
-        temperature = self.options.temperature
-        in_batch = losses.candidate_logits(
-            *outputs.projections, temperature=temperature
+            candidates = self._candidates(full)
+        loss, figures = contrastive_figures(
+            losses.nt_xent_from_logits(candidates), candidates
         )
-        anchors = tf.concat(outputs.projections, axis=0)
+        of_pairs = [
+            losses.nt_xent_from_logits(self._candidates(pair))
+            for pair in itertools.product(full, small)
+        ]
+        return tf.add_n([loss, *of_pairs]) / (1 + len(of_pairs)), figures
+
+    def _candidates(self, pair):
+        return losses.nt_xent_candidates(
+            *pair,
+            temperature=self.options.temperature,
+            normalize=self.options.normalize,
+            chunk_size=self.options.chunk_size,
+        )
+
+    def _candidates_with_memory(self, pair):
+        temperature = self.options.temperature
+        in_batch = losses.candidate_logits(*pair, temperature=temperature)
+        anchors = tf.concat(pair, axis=0)
         remembered = losses.info_nce_logits(
             anchors, anchors, self.queue, temperature=temperature
         ).logits[:, 1:]
@@ -147,21 +176,26 @@ class NTXent(Objective):
         return diagnose_stuck_loss(math.log(candidates), formula, figures, candidates)
 
     def memory(self, global_batch_size, replicas=1):
+        pairs = 2 * self.options.small_views
         if not self.options.memory_size:
-            return logits_memory(global_batch_size, replicas, self.options.chunk_size)
-        anchors = 2 * global_batch_size // replicas
-        logits = 4 * anchors * (2 * global_batch_size + self.options.memory_size)
+            chunk_size = self.options.chunk_size
+            return logits_memory(global_batch_size, replicas, chunk_size, 1 + pairs)
+        anchors, candidates = 2 * global_batch_size // replicas, 2 * global_batch_size
+        logits = 4 * anchors * ((1 + pairs) * candidates + self.options.memory_size)
         return Memory(logits, "the averaged networks, the memory, and logits a step")
 
     def messages(self, global_batch_size, replicas, norm_channels):
-        width = self.setting.num_projections
+        width, pairs = self.setting.num_projections, 2 * self.options.small_views
+        of_pair = messages_of_pairs(
+            global_batch_size, replicas, width, self.options.chunk_size
+        )
         if not self.options.memory_size:
-            chunk_size = self.options.chunk_size
-            return messages_of_pairs(global_batch_size, replicas, width, chunk_size)
+            return (1 + pairs) * of_pair
         return [
             *messages_of_pairs(global_batch_size, replicas, width, streams=False),
             *averaged_messages(norm_channels, replicas),
             distribution.sum_message("state", [global_batch_size, width]),
+            *pairs * of_pair,
         ]
 
 
@@ -211,12 +245,15 @@ def diagnose_stuck_loss(value, formula, figures, candidates, way_out=WAY_OUT):
         )
 
 
-def logits_memory(global_batch_size, replicas=1, chunk_size=None, streams=True):
+def logits_memory(
+    global_batch_size, replicas=1, chunk_size=None, pairs=1, *, streams=True
+):
     """Estimate the memory of a step's logits: float32, all anchors with all candidates.
 
     Args:
       global_batch_size, replicas: int.
       chunk_size: int or None, see `simclr_tf.losses.nt_xent`.
+      pairs: int, pairs of views that are compared.
       streams: bool, whether the loss can compare some anchors at a time.
 
     Returns:
@@ -226,7 +263,7 @@ def logits_memory(global_batch_size, replicas=1, chunk_size=None, streams=True):
     anchors = candidates // replicas
     rows = losses.block_rows(anchors, candidates, chunk_size) if streams else None
     if rows is None:
-        return Memory(4 * anchors * candidates, "logits a step")
+        return Memory(4 * pairs * anchors * candidates, "logits a step")
     return Memory(
         4 * rows * candidates, f"logits at a time: {rows:,} of {anchors:,} anchors"
     )

@@ -47,6 +47,7 @@ OPTIONS = {
 VARIANTS = {
     "nt_xent in blocks": {"objective.chunk_size": 3},
     "nt_xent memory": {"objective.memory_size": 16},
+    "nt_xent small": {"objective.small_views": 1, "objective.memory_size": 16},
     "dclw in blocks": {"objective.chunk_size": 3},
     "moco symmetric": {"objective.symmetric": True},
     "instance_discrimination softmax": {"objective.negatives": 0},

@@ -61,6 +61,19 @@ def test_the_options_of_an_objective_reach_its_loss(name, options, expected):
     assert set(figures) == {figure.name for figure in objective.figures}
 
 
+def test_small_views_are_compared_with_both_full_ones():
+    a, b = some_views()
+    small = some_views(seed=1)
+    objective = OBJECTIVES["nt_xent"](temperature=0.3, small_views=2)
+    views = [tf.constant(view) for view in (a, b, *small)]
+    loss, figures = objective.loss(Outputs((), tuple(views)))
+    pairs = [(a, b), *((full, other) for full in (a, b) for other in small)]
+    expected = [losses_contrastive.nt_xent(*pair, 0.3) for pair in pairs]
+    np.testing.assert_allclose(tf.reduce_mean(loss), np.mean(expected), rtol=1e-5)
+    of_full = tf.reduce_mean(figures["contrastive_loss"])
+    np.testing.assert_allclose(of_full, np.mean(expected[0]), rtol=1e-5)
+
+
 def test_sup_con_counts_positives_and_who_finds_one():
     a, b = some_views()
     _, figures = OBJECTIVES["sup_con"](temperature=0.3).loss(outputs_of(a, b))

@@ -38,7 +38,7 @@ SMALL = {
     },
     "moco_v3": {"predictor_features": 4, "target_momentum": 0.5},
     "nnclr": {"queue_length": 12, "predictor_features": 4, "temperature": 1.0},
-    "nt_xent": {"memory_size": 12, "memory_momentum": 0.5},
+    "nt_xent": {"memory_size": 12, "memory_momentum": 0.5, "small_views": 1},
     "instance_discrimination": {
         "temperature": 0.5,
         "negatives": 6,
