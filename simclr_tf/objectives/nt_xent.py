@@ -46,7 +46,7 @@ class NTXentOptions(MultiCropOptions):
     small_views: int = option(
         0,
         "Views of the small size, beside two full ones (multi-crop); each is compared "
-        "with both. The paper has none; docs/photographs.md has what 2 gained.",
+        "with both. The paper has none.",
     )
     small_size_fraction: float = option(
         0.5, "Side of a small view / side of a full view."
