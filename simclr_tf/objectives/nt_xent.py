@@ -80,8 +80,8 @@ class NTXent(Objective):
     here it is read before the step's keys enter it.
 
     With small views, the loss is the mean over the pair of full views and all pairs of
-    a full and a small view; each pair is compared within its own 2G - 1 candidates. The
-    figures are those of the full views.
+    a full and a small view; each pair is compared within its own 2G - 1 candidates.
+    Accuracy and entropy are those of the full views.
 
     Args:
       temperature, normalize, chunk_size: see `simclr_tf.losses.nt_xent`.
@@ -137,7 +137,8 @@ class NTXent(Objective):
             losses.nt_xent_from_logits(self._candidates(pair))
             for pair in itertools.product(full, small)
         ]
-        return tf.add_n([loss, *of_pairs]) / (1 + len(of_pairs)), figures
+        loss = tf.add_n([loss, *of_pairs]) / (1 + len(of_pairs))
+        return loss, {**figures, "contrastive_loss": loss}
 
     def _candidates(self, pair):
         return losses.nt_xent_candidates(

@@ -251,7 +251,7 @@ STEP_BYTES = {
     "moco": 4 * 2 * 4 * (1 + 12),
     "moco_v3": 4 * 2 * 4 * 8,
     "nnclr": 4 * 8 * (12 + 8),
-    "nt_xent": 4 * 8 * (16 + 12),
+    "nt_xent": 4 * 8 * (3 * 16 + 12),
     "instance_discrimination": 4 * 4 * 6 * 5,
     "simsiam": 0,
     "byol": 0,
