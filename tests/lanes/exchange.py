@@ -105,8 +105,9 @@ def read(folder):
         check_features(
             load_encoder(folder / name), features[name], f"checkpoint {name}"
         )
+        found = to_dict(Workdir(folder / name).config())
         check(
-            to_dict(Workdir(folder / name).config()) == configs[name],
+            json.loads(json.dumps(found)) == configs[name],  # Tuples become lists.
             f"config.json of {name} means the same",
         )
     check_features(load_encoder(folder / "export"), features[EXPORTED], "SavedModel")
