@@ -75,8 +75,10 @@ def distribute_batches(
 
     Replica r of R gets rows [r G / R, (r + 1) G / R) of a batch of G: the replicas of
     worker 0 come first. TensorFlow divides nothing: each worker builds its own rows and
-    cuts them, in order, for its replicas. Where there is a GPU, the next batches are
-    copied to it during a step (not measured: nobody has run this on a GPU yet).
+    cuts them, in order, for its replicas.
+
+    For a single GPU, the next two batches are copied to it while a step runs. No GPU
+    has run this yet; it is tested on a second logical CPU device.
 
     Args:
       strategy: tf.distribute.Strategy.
