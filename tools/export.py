@@ -47,16 +47,19 @@ def run(given):
         card=card,
         formats=options.formats,
         version=options.version,
+        float16_weights=options.float16_weights,
         archive=options.archive,
         overwrite=options.overwrite,
         published=options.publish,
         options=strip_folders(used) if options.publish else used,
         **parts,
     )
+    differences = exported["parity"]["formats"].items()
     print(
         f"Exported to {options.output}: {', '.join(options.formats)}, config.json, "
-        "card.md. Loaded afresh, they give the same features (largest difference "
-        f"{exported['parity']['max_abs_difference']:.1e})."
+        "card.md. Loaded afresh, they give the same features (largest difference: "
+        + ", ".join(f"{name} {difference:.1e}" for name, difference in differences)
+        + ")."
     )
     folder = pathlib.Path(options.output).parent
     command_line.done(options.output, "zoo", folder=folder)

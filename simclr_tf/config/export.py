@@ -46,6 +46,11 @@ class ExportOptions(Section):
         choices=FORMATS,
         common=True,
     )
+    float16_weights: bool = option(
+        False,
+        "Write weights.safetensors in float16, half as large; the card states how much "
+        "its features differ. The other formats stay in float32.",
+    )
     with_projection_head: bool = option(
         False, "Also give the outputs of the projection head's layers."
     )
@@ -87,6 +92,12 @@ class ExportOptions(Section):
                 classifier=self.classifier,
             )
         require_not_negative(version=self.version)
+        require(
+            not self.float16_weights or "safetensors" in self.formats,
+            "--float16_weights is about weights.safetensors: add safetensors to the "
+            "formats.",
+            formats=self.formats,
+        )
         for name in ("version", "archive", "with_preprocessing"):
             require(
                 "saved_model" in self.formats or getattr(self, name) in (None, False),

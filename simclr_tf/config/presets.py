@@ -96,6 +96,8 @@ def photos_small():
         data=DataConfig(source=_YOURS, image_size_pixels=64),
         augment=AugmentConfig(recipe="cifar", crop_area_min_fraction=0.2),
         temperature=0.2,
+        encoder={"name": "resnet10", "width_multiplier": 0.5, "stem": "small"},
+        small_views=2,
     )
 
 
@@ -159,7 +161,9 @@ def _photographs(*, preset, size, epochs, encoder, head_layers, temperature):
     )
 
 
-def _small_images(*, preset, epochs, data, augment, temperature):
+def _small_images(
+    *, preset, epochs, data, augment, temperature, encoder=None, small_views=0
+):
     """Return the options that the presets for two CPU cores share.
 
     Many small steps beat few large ones at this size: batch 128 and a high learning
@@ -172,9 +176,10 @@ def _small_images(*, preset, epochs, data, augment, temperature):
         precision="auto",
         data=data,
         augment=augment,
-        encoder={"name": "resnet18", "width_multiplier": 0.25, "stem": "small"},
+        encoder=encoder
+        or {"name": "resnet18", "width_multiplier": 0.25, "stem": "small"},
         projection_head=ProjectionHeadConfig(num_layers=2, hidden_features=512),
-        objective={"temperature": temperature},
+        objective={"temperature": temperature, "small_views": small_views},
         optimizer=OptimizerConfig(
             name="adamw",
             base_learning_rate=8e-3,

@@ -39,20 +39,32 @@ def uses_merge_calls() -> bool:
     return not tf.__internal__.distribute.strategy_supports_no_merge_call()
 
 
-def sum_over_replicas(tensors: Any) -> Any:
+def sum_over_replicas(tensors: Any, *, equal_gradients: bool = False) -> Any:
     """Sum each tensor over all replicas, in one collective for all of them.
 
-    The gradient of a sum is the sum of the gradients.
+    The gradient of a sum is the sum of the gradients, which is another collective.
 
     Args:
       tensors: tensor, or list or dict of tensors, of the same shapes on every replica.
+      equal_gradients: bool, whether all that is computed from the sums is the same on
+        every replica. Then the gradients are too, and need no collective.
 
     Returns:
       The same structure; the values are the same on every replica, bit for bit.
     """
     if not in_several_replicas():
         return tensors
-    return tf.distribute.get_replica_context().all_reduce("SUM", tensors)
+    if not equal_gradients:
+        return tf.distribute.get_replica_context().all_reduce("SUM", tensors)
+
+    @tf.custom_gradient
+    def sums_of(*parts):
+        sums = tf.distribute.get_replica_context().all_reduce("SUM", list(parts))
+        replicas = num_replicas()
+        return sums, lambda *gradients: [replicas * gradient for gradient in gradients]
+
+    sums = sums_of(*tf.nest.flatten(tensors))
+    return tf.nest.pack_sequence_as(tensors, tf.nest.flatten(sums))
 
 
 def stack_over_replicas(tensor: Tensor) -> Tensor:

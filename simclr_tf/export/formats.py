@@ -39,6 +39,7 @@ class Parts:
       saved_model: path with saved_model.pb.
       cases: dict of `parity_cases`.
       class_names: sequence of str, the name of each logit, or None.
+      float16_weights: bool, safetensors in half precision.
     """
 
     encoder: object
@@ -46,6 +47,7 @@ class Parts:
     saved_model: object
     cases: dict
     class_names: Sequence[str] | None = None
+    float16_weights: bool = False
 
 
 SAVED_MODEL = "saved_model"
@@ -72,7 +74,7 @@ FORMATS = {
         weights.FILE,
         weights.check_safetensors,
         lambda path, parts: weights.write_weights(
-            path, parts.encoder, parts.network, parts.cases
+            path, parts.encoder, parts.network, parts.cases, parts.float16_weights
         ),
         True,
     ),

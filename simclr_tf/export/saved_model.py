@@ -57,6 +57,7 @@ def export_saved_model(
     background: str = "white",
     formats: Sequence[str] = (SAVED_MODEL,),
     version: int | None = None,
+    float16_weights: bool = False,
     archive: bool = False,
     overwrite: bool = False,
     published: bool = False,
@@ -89,6 +90,8 @@ def export_saved_model(
       background: str, the colour that shows there where an image is transparent.
       formats: sequence of "saved_model", "keras3", "litert", "safetensors", "onnx".
       version: None, or int >= 0: saved_model/VERSION/, the layout of TF Serving.
+      float16_weights: bool, weights.safetensors in float16: half as large, and the card
+        states how much its features differ.
       archive: bool, also write saved_model.tar.gz, which TF-Hub loads from a URL.
       overwrite: bool, replace an earlier export, and only an export.
       published: bool, mark the export in config.json for publication: exports with this
@@ -110,7 +113,7 @@ def export_saved_model(
     card = {"title": output_dir.name, **(card or {})}
     _check_card(card, published)
     check_formats(formats)
-    _check_layout(formats, version, archive)
+    _check_layout(formats, version, archive, float16_weights)
     check_free(output_dir, overwrite)
     encoder = check_encoder(encoder)
     copy = plain_copy(encoder)
@@ -150,7 +153,7 @@ def export_saved_model(
     with publishing(output_dir, overwrite) as folder:
         saved_model = folder / SAVED_MODEL / ("" if version is None else str(version))
         _save(module, saved_model, record)
-        parts = Parts(copy, network, saved_model, cases, class_names)
+        parts = Parts(copy, network, saved_model, cases, class_names, float16_weights)
         differences = _write_formats(folder, formats, parts)
         if archive:
             write_archive(saved_model, folder / ARCHIVE)
@@ -161,6 +164,8 @@ def export_saved_model(
             "tolerance": TOLERANCE,
             "formats": differences,
         }
+        if float16_weights and "safetensors" in differences:
+            card = _with_note(card, differences["safetensors"])
         text = card_markdown(
             card,
             image_shape=module.image_shape,
@@ -177,6 +182,15 @@ def export_saved_model(
         text = json.dumps(record, indent=1, default=str)
         (folder / "config.json").write_text(text + "\n", encoding="utf-8")
     return record
+
+
+def _with_note(card, difference):
+    note = (
+        "weights.safetensors, which load_encoder takes, holds float16: on random "
+        "images its features differ from the trained ones by at most "
+        f"{difference:.1e}. Other formats hold float32."
+    )
+    return {**card, "notes": [*card.get("notes", ()), note]}
 
 
 def _save(module, folder, record):
@@ -243,7 +257,7 @@ def _check_card(card, published):
     )
 
 
-def _check_layout(formats, version, archive):
+def _check_layout(formats, version, archive, float16_weights):
     require(version is None or version >= 0, "`version` must be >= 0.", version=version)
     require(
         SAVED_MODEL in formats or (version is None and not archive),
@@ -251,6 +265,13 @@ def _check_layout(formats, version, archive):
         formats=list(formats),
         version=version,
         archive=archive,
+    )
+    require(
+        "safetensors" in formats or not float16_weights,
+        "`float16_weights` is about weights.safetensors: add safetensors to the "
+        "formats.",
+        formats=list(formats),
+        float16_weights=float16_weights,
     )
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from simclr_tf.export.parity import check_difference
+from simclr_tf.errors import ConfigError
+from simclr_tf.export.parity import TOLERANCE, check_difference
 from simclr_tf.extras import import_extra
 from simclr_tf.models import (
     network_from_description,
@@ -13,6 +14,8 @@ from simclr_tf.models import (
 
 FILE = "weights.safetensors"
 KIND = "simclr_tf.weights/1"
+# float16 has 11 significant bits; the errors of some tens of layers add up.
+FLOAT16_TOLERANCE = 0.01
 
 
 def check_safetensors():
@@ -29,7 +32,7 @@ def check_safetensors():
     )
 
 
-def write_weights(path, encoder, network, cases):
+def write_weights(path, encoder, network, cases, float16=False):
     """Write the weights by name; check them in a network rebuilt from its description.
 
     Args:
@@ -37,15 +40,20 @@ def write_weights(path, encoder, network, cases):
       encoder: keras.Model, plain.
       network: dict of `describe_network`.
       cases: dict of `parity_cases`.
+      float16: bool, write float32 arrays as float16.
 
     Returns:
       float, the largest absolute difference.
 
     Raises:
       ParityError: the features differ.
+      ConfigError: a weight that is too large for float16.
     """
     files = check_safetensors()
-    path.write_bytes(files.save(weights_by_name(encoder), metadata={"format": KIND}))
+    weights = weights_by_name(encoder)
+    if float16:
+        weights = {name: _halved(name, array) for name, array in weights.items()}
+    path.write_bytes(files.save(weights, metadata={"format": KIND}))
     copy = network_from_description(network)
     set_weights_by_name(copy, files.load_file(path), str(path))
     worst = 0.0
@@ -54,4 +62,19 @@ def write_weights(path, encoder, network, cases):
             found = tf.function(copy)(tf.constant(cases[name]), training=False)
             expected = cases[name.replace("images", "features")]
             worst = np.maximum(worst, np.max(np.abs(found - expected)))
-    return check_difference(float(worst), cases, "The safetensors file")
+    tolerance = FLOAT16_TOLERANCE if float16 else TOLERANCE
+    return check_difference(float(worst), cases, "The safetensors file", tolerance)
+
+
+def _halved(name, array):
+    """Return a float32 array as float16, and any other as it is."""
+    if array.dtype != np.float32:
+        return array
+    with np.errstate(over="ignore"):
+        halved = array.astype(np.float16)
+    if np.any(np.isinf(halved) & np.isfinite(array)):
+        raise ConfigError(
+            f"The weight {name} is too large for float16 (up to 65504): leave "
+            f"`float16_weights` out. Received: {np.max(np.abs(array)):.4g}."
+        )
+    return halved

@@ -7,6 +7,8 @@ centre and a low temperature (DINO).
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 from simclr_tf.array_types import Tensor, TensorLike
@@ -30,15 +32,18 @@ def sinkhorn(
     Args:
       scores: floating point `[N, K]`, of any precision: the similarity of each image
         to each prototype. Inside `strategy.run`, this replica's rows; every replica
-        must bring the same number.
+        must bring the same number. Or `[V, N, K]`: V views, each with codes of its
+        own; they share their messages. A row of -inf takes no part, and its codes are
+        zeros.
       epsilon: float > 0, smoothness. (The paper: 0.05.)
       iterations: int >= 1. (The paper: 3.)
 
     Returns:
-      float32 `[N, K]`, rows sum to 1; without gradient.
+      float32, of the shape of the scores, rows sum to 1; without gradient.
 
     Raises:
-      ConfigError: scores that are not `[N, K]`, or values outside their range.
+      ConfigError: scores that are not `[N, K]` or `[V, N, K]`, or values outside
+        their range.
 
     Example:
       >>> sinkhorn([[1.0, 0.0], [1.0, 0.0]]).numpy().tolist()
@@ -51,14 +56,17 @@ def sinkhorn(
     require(iterations >= 1, "`iterations` must be >= 1.", iterations=iterations)
     scores = tf.convert_to_tensor(scores)
     require(
-        scores.dtype.is_floating and scores.shape.rank == 2,
-        "`scores` must be floating point [N, K].",
+        scores.dtype.is_floating and scores.shape.rank in (2, 3),
+        "`scores` must be floating point [N, K] or [V, N, K].",
         scores=(scores.dtype.name, tuple(scores.shape)),
     )
     log_codes = tf.stop_gradient(tf.cast(scores, tf.float32)) / epsilon
+    nothing = -math.inf
+    takes_part = tf.reduce_max(log_codes, axis=-1, keepdims=True) != nothing
     for _ in range(iterations):
         log_codes -= _log_sum_over_global_batch(log_codes)
-        log_codes = tf.nn.log_softmax(log_codes, axis=1)
+        rows = tf.nn.log_softmax(log_codes, axis=-1)
+        log_codes = tf.where(takes_part, rows, nothing)  # NaN without it.
     return tf.exp(log_codes)
 
 
@@ -159,8 +167,8 @@ def _cross_entropy(targets, logits, temperature):
 
 
 def _log_sum_over_global_batch(log_codes):
-    """Log of each column's sum over the rows of all replicas -> `[1, K]`."""
-    log_sums = tf.reduce_logsumexp(log_codes, axis=0, keepdims=True)
+    """Log of each column's sum over the rows of all replicas -> `[..., 1, K]`."""
+    log_sums = tf.reduce_logsumexp(log_codes, axis=-2, keepdims=True)
     if not in_several_replicas():
         return log_sums
     return tf.reduce_logsumexp(stack_over_replicas(log_sums), axis=0)

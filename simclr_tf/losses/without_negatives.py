@@ -93,11 +93,18 @@ def barlow_twins(
     )
 
 
-def cross_correlation(projections_a: TensorLike, projections_b: TensorLike) -> Tensor:
+def cross_correlation(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    equal_gradients: bool = False,
+) -> Tensor:
     """Correlate each dimension with each of the other view, over the global batch.
 
     Args:
       projections_a, projections_b: as in `barlow_twins`.
+      equal_gradients: bool, as in `simclr_tf.distribution.sum_over_replicas`: whether
+        the correlation is used in the same way on every replica.
 
     Returns:
       float32 `[D, D]` in -1 .. 1, the same on every replica: C = z'_a^T z'_b / G, the
@@ -121,7 +128,8 @@ def cross_correlation(projections_a: TensorLike, projections_b: TensorLike) -> T
     inverse = tf.where(varies, tf.math.rsqrt(tf.where(varies, variance, 1.0)), 0.0)
     a = (a - mean[:, 0]) * inverse[:, 0]
     b = (b - mean[:, 1]) * inverse[:, 1]
-    return _mean_over_global_batch(a, tf.matmul(a, b, transpose_a=True))
+    products = tf.matmul(a, b, transpose_a=True)
+    return _means_over_global_batch(a, [products], equal_gradients)[0]
 
 
 def barlow_twins_from_correlation(
@@ -246,11 +254,18 @@ def vicreg_from_terms(
     return sum(w * term for w, term in zip(weights.values(), terms, strict=True))
 
 
-def vicreg_terms(projections_a: TensorLike, projections_b: TensorLike) -> VICRegTerms:
+def vicreg_terms(
+    projections_a: TensorLike,
+    projections_b: TensorLike,
+    *,
+    equal_gradients: bool = False,
+) -> VICRegTerms:
     """Compute the terms of VICReg, before they are weighted.
 
     Args:
       projections_a, projections_b: as in `vicreg`.
+      equal_gradients: bool, as in `simclr_tf.distribution.sum_over_replicas`: whether
+        the terms are used in the same way on every replica.
 
     Returns:
       `VICRegTerms`.
@@ -269,9 +284,13 @@ def vicreg_terms(projections_a: TensorLike, projections_b: TensorLike) -> VICReg
     views = tf.stack([a, b], axis=1)
     mean, variance = moments_over_replicas(views, [0])  # [1, 2, D]
     centred = views - mean
-    invariance = _mean_over_global_batch(a, tf.reduce_sum((a - b) ** 2, axis=0))
-    covariances = _mean_over_global_batch(
-        a, tf.einsum("nvi,nvj->vij", centred, centred)
+    invariance, covariances = _means_over_global_batch(
+        a,
+        [
+            tf.reduce_sum((a - b) ** 2, axis=0),
+            tf.einsum("nvi,nvj->vij", centred, centred),
+        ],
+        equal_gradients,
     )
     images = tf.cast(tf.shape(a)[0] * _replicas(), tf.float32)
     unbiased = tf.math.divide_no_nan(images, images - 1.0)
@@ -295,10 +314,11 @@ def _replicas():
     return num_replicas() if in_several_replicas() else 1
 
 
-def _mean_over_global_batch(rows, own_sum):
-    """Turn a sum over this replica's rows into the mean over those of all replicas."""
+def _means_over_global_batch(rows, own_sums, equal_gradients):
+    """Turn sums over this replica's rows into means over those of all replicas."""
     images = tf.cast(tf.shape(rows)[0] * _replicas(), tf.float32)
-    return sum_over_replicas(own_sum) / images
+    sums = sum_over_replicas(own_sums, equal_gradients=equal_gradients)
+    return [total / images for total in sums]
 
 
 def _squared_off_diagonal(matrices):

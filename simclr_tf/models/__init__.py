@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from simclr_tf.models.check_encoder import check_encoder as check_encoder
     from simclr_tf.models.check_encoder import fitting_encoder as fitting_encoder
     from simclr_tf.models.check_encoder import size_multiple as size_multiple
+    from simclr_tf.models.check_encoder import takes_one_size as takes_one_size
     from simclr_tf.models.classifier import LOGITS as LOGITS
     from simclr_tf.models.classifier import check_endpoint as check_endpoint
     from simclr_tf.models.classifier import classifier_network as classifier_network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import tensorflow as tf
 
@@ -64,7 +65,11 @@ def check_encoder(
     return keras.Model(inputs, features, name=model.name)
 
 
-def fitting_encoder(encoder: Model, image_shape: tuple[int | None, ...]) -> Model:
+def fitting_encoder(
+    encoder: Model,
+    image_shape: tuple[int | None, ...],
+    way_out: str = "Set --image_size_pixels or --data.channels, or change the encoder.",
+) -> Model:
     """Make sure that an encoder takes images of a shape.
 
     Only shapes are computed: with real images, TensorFlow would compute garbage from
@@ -73,6 +78,7 @@ def fitting_encoder(encoder: Model, image_shape: tuple[int | None, ...]) -> Mode
     Args:
       encoder: keras.Model as for `check_encoder`.
       image_shape: (H, W, C).
+      way_out: str, what the error advises.
 
     Returns:
       keras.Model with features `[N, F]`, of `check_encoder`.
@@ -95,15 +101,35 @@ def fitting_encoder(encoder: Model, image_shape: tuple[int | None, ...]) -> Mode
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise _does_not_fit(encoder, image_shape, _reason(error)) from error
+        raise _does_not_fit(encoder, image_shape, way_out, _reason(error)) from error
     for operation in operations:
         for tensor in operation.outputs:
             if tensor.shape.rank == 4 and 0 in tensor.shape.as_list():
                 shape = tuple(tensor.shape)
-                raise _does_not_fit(
-                    encoder, image_shape, f"{operation.name} leaves maps of {shape}."
-                )
+                reason = f"{operation.name} leaves maps of {shape}."
+                raise _does_not_fit(encoder, image_shape, way_out, reason)
     return encoder
+
+
+def takes_one_size(encoder: Any) -> bool:
+    """Tell whether the input of a network has sides of its own.
+
+    Args:
+      encoder: keras.Model of the Keras 2 API or of Keras 3, or anything else.
+
+    Returns:
+      bool; False where the network has no known input.
+
+    Example:
+      >>> images = keras.Input((8, 8, 3))
+      >>> takes_one_size(keras.Model(images, keras.layers.Flatten()(images)))
+      True
+    """
+    try:
+        shape = encoder.input_shape
+    except (AttributeError, RuntimeError, ValueError):  # Not yet called.
+        return False
+    return isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:3]
 
 
 def size_multiple(encoder: Model) -> int:
@@ -124,11 +150,11 @@ def size_multiple(encoder: Model) -> int:
     return math.lcm(*(getattr(layer, "size_multiple", 1) for layer in encoder.layers))
 
 
-def _does_not_fit(encoder, image_shape, reason):
+def _does_not_fit(encoder, image_shape, way_out, reason):
     return ConfigError(
         f"The encoder {encoder.name} does not take images of {tuple(image_shape)} "
-        f"(height, width, channels); its input is {encoder.input_shape}. Set "
-        "--image_size_pixels or --data.channels, or change the encoder. " + reason
+        f"(height, width, channels); its input is {encoder.input_shape}. {way_out} "
+        + reason
     )
 
 

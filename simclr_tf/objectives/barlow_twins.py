@@ -56,7 +56,9 @@ class BarlowTwins(Objective):
     )
 
     def loss(self, outputs):
-        correlation = losses.cross_correlation(*outputs.projections)
+        correlation = losses.cross_correlation(
+            *outputs.projections, equal_gradients=True
+        )
         loss = losses.barlow_twins_from_correlation(
             correlation, off_diagonal_weight=self.options.off_diagonal_weight
         )
@@ -92,8 +94,8 @@ class BarlowTwins(Objective):
 
     def messages(self, global_batch_size, replicas, norm_channels):
         width = self.setting.num_projections
-        sums = [
-            distribution.moments_message(2 * width, "loss", replicas),
+        return [
+            # There and back.
+            *2 * [distribution.moments_message(2 * width, "loss", replicas)],
             distribution.sum_message("loss", [width, width]),  # The correlations.
         ]
-        return 2 * sums  # There and back.

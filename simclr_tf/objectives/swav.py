@@ -127,7 +127,7 @@ class SwAV(Objective):
         scores = scores_of(outputs.projections, self.prototypes)
         terms = [
             losses.swapped_prediction(other, codes, temperature=temperature)
-            for view, codes in enumerate(map(self._codes, (0, 1), scores))
+            for view, codes in enumerate(tf.unstack(self._codes(scores[:2])))
             for place, other in enumerate(scores)
             if place != view
         ]
@@ -135,25 +135,30 @@ class SwAV(Objective):
         predictions = tf.nn.softmax(tf.concat(scores[:2], axis=0) / temperature)
         return loss, {"swav_loss": loss, **usage_figures(predictions)}
 
-    def _codes(self, view, scores):
-        """Compute the codes of a full view: of the batch, later with the queue."""
-        options = {
-            "epsilon": self.options.epsilon,
-            "iterations": self.options.iterations,
-        }
-        alone = losses.sinkhorn(scores, **options)
-        if self.queue is None:
-            return alone
-        # All replicas hold the whole queue; each contributes its part of the rows.
-        rows = self.queue.shape[1] // distribution.num_replicas()
-        start = distribution.replica_offset(rows)
-        own = tf.reshape(
-            self.queue[view, start : start + rows], [rows, self.queue.shape[2]]
+    def _codes(self, scores):
+        """Compute the codes of the full views: of the batch, later with the queue.
+
+        Args:
+          scores: list of two float32 `[N, K]`.
+
+        Returns:
+          float32 `[2, N, K]`.
+        """
+        scores, rows = tf.stack(scores), 0
+        if self.queue is not None:
+            # All replicas hold the whole queue; each contributes its part of the rows.
+            rows = self.queue.shape[1] // distribution.num_replicas()
+            start = distribution.replica_offset(rows)
+            own = self.queue[:, start : start + rows]
+            own = tf.reshape(own, [2, rows, self.queue.shape[2]])
+            earlier = tf.matmul(own, self.prototypes, transpose_b=True)
+            is_full = tf.reduce_any(self.queue[:, -1] != 0.0)
+            earlier = tf.where(is_full, earlier, -math.inf)
+            scores = tf.concat([earlier, scores], axis=1)
+        codes = losses.sinkhorn(
+            scores, epsilon=self.options.epsilon, iterations=self.options.iterations
         )
-        earlier = tf.matmul(own, self.prototypes, transpose_b=True)
-        together = losses.sinkhorn(tf.concat([earlier, scores], axis=0), **options)
-        is_full = tf.reduce_any(self.queue[:, -1] != 0.0)
-        return tf.where(is_full, together[rows:], alone)
+        return codes[:, rows:]
 
     def frozen(self, step):
         return [([self.prototypes], tf.cast(step, tf.float32) < self.freeze_steps)]
@@ -162,12 +167,9 @@ class SwAV(Objective):
         # The update has changed the lengths; make them 1 again for the next step.
         changed = [(self.prototypes, tf.math.l2_normalize(self.prototypes, axis=1))]
         if self.queue is not None:
-            newest = tf.stack(
-                [
-                    distribution.gather_across_replicas(normalize_rows(z))
-                    for z in outputs.projections[:2]
-                ]
-            )
+            rows = tf.stack(list(map(normalize_rows, outputs.projections[:2])), axis=1)
+            newest = distribution.gather_across_replicas(rows)  # [global batch, 2, D].
+            newest = tf.transpose(newest, [1, 0, 2])
             queue = tf.concat([newest, self.queue], axis=1)[:, : self.queue.shape[1]]
             has_begun = outputs.step >= self.queue_start
             changed.append((self.queue, tf.where(has_begun, queue, self.queue)))
@@ -195,14 +197,12 @@ class SwAV(Objective):
 
     def messages(self, global_batch_size, replicas, norm_channels):
         options = self.options
-        queues = 2 if options.queue_length else 0
-        sums = distribution.sum_message("loss", [replicas, options.prototypes])
-        rows = [global_batch_size, self.setting.num_projections]
+        sums = distribution.sum_message("loss", [replicas, 2, options.prototypes])
+        rows = [global_batch_size, 2, self.setting.num_projections]
         return [
-            # Of both views alone, and of both with their queues.
-            *(2 + queues) * options.iterations * [sums],
+            *options.iterations * [sums],  # Of both views.
             distribution.sum_message("figures", [options.prototypes]),
-            *queues * [distribution.sum_message("state", rows)],
+            *bool(options.queue_length) * [distribution.sum_message("state", rows)],
         ]
 
 

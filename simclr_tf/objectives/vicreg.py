@@ -66,7 +66,7 @@ class VICReg(Objective):
     )
 
     def loss(self, outputs):
-        terms = losses.vicreg_terms(*outputs.projections)
+        terms = losses.vicreg_terms(*outputs.projections, equal_gradients=True)
         options = self.options
         loss = losses.vicreg_from_terms(
             terms,
@@ -92,9 +92,9 @@ class VICReg(Objective):
 
     def messages(self, global_batch_size, replicas, norm_channels):
         width = self.setting.num_projections
-        sums = [
-            distribution.moments_message(2 * width, "loss", replicas),
-            distribution.sum_message("loss", [width]),  # The distances of the views.
-            distribution.sum_message("loss", [2, width, width]),  # The covariances.
+        return [
+            # There and back.
+            *2 * [distribution.moments_message(2 * width, "loss", replicas)],
+            # The distances of the views, and the covariances.
+            distribution.sum_message("loss", [width + 2 * width**2]),
         ]
-        return 2 * sums  # There and back.

@@ -20,6 +20,10 @@ from simclr_tf.training.precision import fitting_precision
 from simclr_tf.training.pretraining_model import PretrainingModel
 from simclr_tf.training.replicated_encoder import replicated_encoder
 
+_NO_SMALL_VIEWS = (
+    "Leave the small views out (--objective.small_views=0), or change the encoder."
+)
+
 
 @contextlib.contextmanager
 def precision_policy(precision):
@@ -110,7 +114,9 @@ def build_model(
     if not family_of(config.encoder).can_build:
         for size in {view.size for view in model.views_of.plan.views}:
             if size != model.views_of.plan.views[0].size:  # Small views.
-                fitting_encoder(encoder, (*as_size(size), image_shape[-1]))
+                fitting_encoder(
+                    encoder, (*as_size(size), image_shape[-1]), _NO_SMALL_VIEWS
+                )
     with precision_policy(config.precision):
         model.build_from_shape(
             image_shape,

@@ -24,6 +24,7 @@ from simclr_tf.distribution import (
     require_divisible,
 )
 from simclr_tf.errors import ConfigError, require
+from simclr_tf.models import takes_one_size
 from simclr_tf.training.batches import (
     open_probe_source,
     open_training_source,
@@ -113,9 +114,8 @@ def pretrain(
     elif data is not None:
         overrides["data.source"] = f"python:{type(data).__name__}"
     require_one_length(overrides)
-    config = override(config, overrides)
     return pretrain_from_config(
-        config,
+        _fitting_views(config, overrides, encoder, say),
         workdir=workdir,
         data=data,
         encoder=encoder,
@@ -146,6 +146,33 @@ def _start(data, workdir, preset, overrides):
         data_dir=given.get("data.data_dir"),
         image_size_pixels=given.get("data.image_size_pixels"),
     )
+
+
+def _fitting_views(preset, overrides, encoder, say):
+    """Return the config, without small views of the preset that do not fit an encoder.
+
+    Args:
+      preset: Config below the overrides.
+      overrides: dict of options by name.
+      encoder: keras.Model, the user's own, or None.
+      say: function that prints a line (str).
+
+    Returns:
+      Config.
+    """
+    config = override(preset, overrides)
+    small_views = getattr(config.objective, "small_views", 0)
+    if (
+        not (small_views and takes_one_size(encoder))
+        or "objective.small_views" in dotted(Config, overrides)
+        or config.objective.name != preset.objective.name
+    ):
+        return config
+    say(
+        f"Views       two full ones: the preset's {small_views} small ones are left "
+        f"out, since the encoder takes images of {encoder.input_shape[1:]} alone"
+    )
+    return override(config, {"objective.small_views": 0})
 
 
 def pretrain_from_config(

@@ -402,6 +402,44 @@ def test_our_own_export_is_loaded_without_running_its_program(
     np.testing.assert_allclose(loaded(images), encoder(images), atol=1e-5)
 
 
+def test_weights_in_float16_are_half_as_large_and_say_how_much_they_differ(
+    exported, cases, encoder, tmp_path
+):
+    record = export_saved_model(
+        encoder,
+        tmp_path / "half",
+        formats=("saved_model", "safetensors"),
+        float16_weights=True,
+    )
+    half, whole = (
+        folder / "weights.safetensors" for folder in (tmp_path / "half", exported[0])
+    )
+    assert 0.45 < half.stat().st_size / whole.stat().st_size < 0.6
+    differences = record["parity"]["formats"]
+    assert 1e-6 < differences["safetensors"] < 0.01 > 1e-5 > differences["saved_model"]
+    card = (tmp_path / "half" / "card.md").read_text()
+    assert f"at most {differences['safetensors']:.1e}" in card
+    images = np.load(cases)["images"]
+    expected = encoder(images)
+    loaded = load_encoder(tmp_path / "half" / "saved_model")
+    np.testing.assert_allclose(loaded(images), expected, atol=1e-5)
+    loaded = load_encoder(tmp_path / "half")  # Its weights.safetensors.
+    np.testing.assert_allclose(loaded(images), expected, rtol=0.01, atol=0.01)
+    assert all(weight.dtype == "float32" for weight in loaded.weights)
+
+
+def test_a_weight_beyond_float16_is_named(tmp_path):
+    images = keras.Input((None, None, 3))
+    maps = keras.layers.Conv2D(2, 1, name="wide", bias_initializer="ones")(images)
+    encoder = keras.Model(images, keras.layers.GlobalAveragePooling2D()(maps))
+    encoder.get_layer("wide").bias.assign([1.0, 7e4])
+    with pytest.raises(ConfigError, match="wide/bias is too large for float16.*7e.04"):
+        export_saved_model(
+            encoder, tmp_path / "new", formats=("safetensors",), float16_weights=True
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_was_loaded_can_be_exported_again(exported, tmp_path):
     record = export_saved_model(
         load_encoder(exported[0]), tmp_path / "again", formats=("safetensors",)

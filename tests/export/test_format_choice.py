@@ -75,6 +75,7 @@ def test_network_with_its_own_layers_is_refused_layer_by_layer(tmp_path):
         ({"version": 1, "formats": ["safetensors"]}, "add saved_model"),
         ({"archive": True, "formats": ["safetensors"]}, "add saved_model"),
         ({"image_size_pixels": 0}, "image_size_pixels=0"),
+        ({"float16_weights": True}, "add safetensors"),
     ],
 )
 def test_impossible_layouts_are_refused_before_any_work(tmp_path, options, words):

@@ -69,6 +69,18 @@ def test_what_is_added_to_a_prototype_or_to_all_scores_changes_nothing():
         np.testing.assert_allclose(sinkhorn(scores() + shift), codes, 1e-3, 1e-6)
 
 
+def test_views_have_codes_of_their_own_and_a_row_of_minus_infinity_has_no_part():
+    views = [scores(seed=1), scores(seed=2)]
+    expected = [sinkhorn(view) for view in views]
+    np.testing.assert_allclose(sinkhorn(np.stack(views)), expected, 1e-6)
+    absent = np.full([3, views[0].shape[1]], -np.inf, np.float32)
+    codes = sinkhorn(np.concatenate([absent, views[0]])).numpy()
+    assert not codes[:3].any()
+    np.testing.assert_allclose(codes[3:], expected[0], 1e-5, 1e-7)
+    views[0][1, 2] = np.nan
+    assert np.isnan(sinkhorn(views[0])).any()  # Not taken for absent.
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_codes_are_finite_in_low_precision_and_at_a_tiny_epsilon(dtype):
     values = tf.cast(scores(), dtype)
@@ -85,6 +97,11 @@ def test_codes_are_finite_in_low_precision_and_at_a_tiny_epsilon(dtype):
 def test_replicas_share_their_prototypes_over_the_global_batch(replicas):
     parts = on_replicas(replicas, lambda inputs: sinkhorn(inputs[0]), [scores()])
     codes = np.concatenate(parts)
+    np.testing.assert_allclose(codes, sinkhorn(scores()), rtol=1e-4, atol=1e-7)
+    parts = on_replicas(
+        replicas, lambda inputs: sinkhorn(tf.stack([-inputs[0], inputs[0]])), [scores()]
+    )
+    codes = np.concatenate(parts, axis=1)[1]
     np.testing.assert_allclose(codes, sinkhorn(scores()), rtol=1e-4, atol=1e-7)
 
 

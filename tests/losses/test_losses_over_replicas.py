@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from simclr_tf import losses
 from simclr_tf.distribution import num_replicas
 from simclr_tf.losses import candidate_logits, nt_xent_candidates
 from simclr_tf.metrics import contrastive_accuracy, contrastive_entropy
@@ -41,16 +42,44 @@ def test_losses_and_gradients_equal_those_of_one_device(replicas):
 
     inputs = {name: inputs_of(case) for name, case in CASES.items()}
     single = step(inputs)
-    for name, (losses, gradients) in on_replicas(replicas, step, inputs).items():
+    for name, (shares, gradients) in on_replicas(replicas, step, inputs).items():
         loss, expected = single[name]
-        np.testing.assert_allclose(sum(losses), loss, 1e-5, 1e-6, err_msg=name)
+        np.testing.assert_allclose(sum(shares), loss, 1e-5, 1e-6, err_msg=name)
         if name in ("barlow_twins", "vicreg"):  # Scalars of the global batch.
-            assert len({float(loss) for loss in losses}) == 1, name
+            assert len({float(share) for share in shares}) == 1, name
         # Of each replica's own rows: also what other replicas' losses owe to them.
         for parts, whole in zip(gradients, expected, strict=True):
             assert np.abs(whole).max() > 1e-3
             joined = np.concatenate(parts)
             np.testing.assert_allclose(joined, whole, 1e-4, 1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+def test_gradients_of_sums_that_are_used_alike_need_no_message(replicas):
+    def of(equal_gradients):
+        def loss(a, b):
+            options = {"equal_gradients": equal_gradients}
+            correlation = losses.cross_correlation(a, b, **options)
+            terms = losses.vicreg_terms(a, b, **options)
+            return losses.barlow_twins_from_correlation(
+                correlation
+            ) + losses.vicreg_from_terms(terms)
+
+        return loss
+
+    def step(inputs):
+        return [
+            value_and_gradients(of(alike), inputs, (), share=replicas)
+            for alike in (False, True)
+        ]
+
+    views = np.random.default_rng(0).normal(size=[2, ROWS, 3]).astype(np.float32)
+    with_message, without = on_replicas(replicas, step, list(views))
+    tf.nest.map_structure(
+        lambda one, two: np.testing.assert_allclose(one, two, 1e-5, 1e-6),
+        with_message,
+        without,
+    )
 
 
 def test_contrastive_metrics_over_replicas_use_the_candidates_of_the_global_batch():

@@ -100,15 +100,18 @@ def test_the_queue_fills_from_its_epoch_on_newest_first_and_drops_the_oldest():
 def test_codes_come_from_queue_and_batch_once_the_queue_is_full():
     objective = a_model(SwAV(**SMALL, queue_length=16, queue_start_epoch=0)).objective
     z = some_views(2, 5)
-    scores = unit(z[0]) @ objective.prototypes.numpy().T
+    scores = [unit(view) @ objective.prototypes.numpy().T for view in z]
     after(objective, some_views(2, 0), step=0)
-    alone = losses.sinkhorn(scores)
-    np.testing.assert_allclose(objective._codes(0, scores), alone, 1e-5, 1e-6)
+    alone = [losses.sinkhorn(view) for view in scores]
+    np.testing.assert_allclose(objective._codes(scores), alone, 1e-5, 1e-6)
     after(objective, some_views(2, 1), step=1)
-    earlier = objective.queue[0].numpy() @ objective.prototypes.numpy().T
-    together = losses.sinkhorn(np.concatenate([earlier, scores]))[16:]
-    assert np.abs(together - alone).max() > 1e-2
-    np.testing.assert_allclose(objective._codes(0, scores), together, 1e-5, 1e-6)
+    earlier = objective.queue.numpy() @ objective.prototypes.numpy().T
+    together = [
+        losses.sinkhorn(np.concatenate([of_queue, view]))[16:]
+        for of_queue, view in zip(earlier, scores, strict=True)
+    ]
+    assert np.abs(np.subtract(together, alone)).max() > 1e-2
+    np.testing.assert_allclose(objective._codes(scores), together, 1e-5, 1e-6)
 
 
 def test_a_queue_shorter_than_a_batch_and_odd_crops_are_refused():

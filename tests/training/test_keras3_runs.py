@@ -150,7 +150,8 @@ else:
             replicated_encoder(encoder)
 
     def test_small_views_and_random_micro_batches_are_refused_in_one_line():
-        with pytest.raises(ConfigError, match=r"take images of \(7, 7, 3\).*Input 0"):
+        refused = r"images of \(7, 7, 3\).*--objective.small_views=0.*Input 0"
+        with pytest.raises(ConfigError, match=refused):
             pretrain(nested_network(), objective="swav")
         with pytest.raises(ConfigError, match="layers are random.*dropout"):
             pretrain(nested_network(dropout=0.1), micro_batch_size=4)

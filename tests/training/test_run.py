@@ -391,3 +391,27 @@ def test_the_workdir_says_when_there_is_no_checkpoint(tmp_path):
     with pytest.raises(WorkdirError, match="no complete checkpoint"):
         load_encoder(tmp_path / "run")
     assert Workdir(tmp_path / "run").config().checkpoint.every_epochs == 2
+
+
+def test_small_views_of_a_preset_are_left_out_for_an_encoder_of_one_size():
+    fixed = keras.Sequential(
+        [keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3, name="convolution")]
+    )
+    free = keras.Sequential(
+        [keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3, name="convolution")]
+    )
+    asked = {"objective.small_views": 2}
+    for encoder, options, kept in ((fixed, {}, 0), (free, {}, 2), (fixed, asked, 2)):
+        lines = []
+        options = {**options, "preset": "photos_small", "epochs": 1}
+        if encoder is fixed and kept:
+            refused = r"images of \(8, 8, 3\).*--objective.small_views=0"
+            with pytest.raises(SimCLRError, match=refused):
+                run(encoder=encoder, **options)
+            continue
+        result = run(encoder=encoder, say=lines.append, **options)
+        assert result.model.objective.options.small_views == kept
+        told = (
+            "Views       two full ones: the preset's 2 small ones are left out, since "
+        )
+        assert any(line.startswith(told) for line in lines) == (not kept)
