@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from simclr_tf.augment import plan_views
 from simclr_tf.config.image_size import size_text
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.pretrain import Config
@@ -9,7 +10,7 @@ from simclr_tf.config.schema import differences
 from simclr_tf.data import kind_of
 from simclr_tf.errors import SimCLRError
 from simclr_tf.models.encoders import family_of
-from simclr_tf.objectives import OBJECTIVES
+from simclr_tf.objectives import OBJECTIVES, objective_of
 
 _CLASSES = 6  # Named on the screen.
 _SHOWN_ELSEWHERE = ("data.source", "data.split", "precision", "jit_compile")
@@ -154,7 +155,11 @@ def _options_line(config):
 def _training_line(config):
     size = config.data.image_size_pixels
     network = family_of(config.encoder).describe(config.encoder, size)
+    groups = objective_of(config.objective).view_groups
+    views = plan_views(config.augment.build(), size, groups).views
+    small = [view for view in views if view.size != views[0].size]
+    beside = f" and {len(small)} of {size_text(small[0].size, ' x ')}" if small else ""
     return (
         f"Training    {network}, objective {config.objective.name}, views of "
-        f"{size_text(size, ' x ')} pixels by the recipe {config.augment.recipe}"
+        f"{size_text(size, ' x ')} pixels{beside} by the recipe {config.augment.recipe}"
     )

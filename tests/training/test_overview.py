@@ -68,6 +68,15 @@ def test_a_folder_is_described_as_it_is_found(tmp_path):
     }
 
 
+def test_small_views_are_named_beside_the_full_ones():
+    for size, of_small in ((32, "16"), ((32, 48), "16 x 24")):
+        lines = lines_of(
+            an_array(),
+            **{"objective.small_views": 3, "data.image_size_pixels": size},
+        )
+        assert f" pixels and 3 of {of_small} by the recipe" in lines["Training"]
+
+
 @pytest.mark.parametrize(
     ("labels", "changes", "text"),
     [
