@@ -31,6 +31,7 @@ from simclr_tf.export.publication import (
     write_archive,
 )
 from simclr_tf.export.reusable import HEAD_OUTPUTS, ReusableModule
+from simclr_tf.export.weights import FLOAT16_TOLERANCE
 from simclr_tf.files import write_atomically
 from simclr_tf.models import (
     check_encoder,
@@ -161,7 +162,7 @@ def export_saved_model(
             shutil.rmtree(folder / SAVED_MODEL)
         record["parity"] = {
             "max_abs_difference": max(differences.values()),
-            "tolerance": TOLERANCE,
+            "tolerance": FLOAT16_TOLERANCE if float16_weights else TOLERANCE,
             "formats": differences,
         }
         if float16_weights and "safetensors" in differences:
