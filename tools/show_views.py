@@ -21,7 +21,10 @@ from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 SECTIONS = (
     ShowViewsOptions,
     FlagsOf(
-        Config, without=("preset",), only=("data.", "augment.", "seed"), preset=True
+        Config,
+        without=("preset",),
+        only=("data.", "augment.", "objective.", "seed"),
+        preset=True,
     ),
 )
 

@@ -30,6 +30,7 @@ from simclr_tf.evaluation import (
 from simclr_tf.evaluation.protocols import measurable
 from simclr_tf.markdown import prose
 from simclr_tf.models.encoders import family_of
+from simclr_tf.objectives import objective_of
 from simclr_tf.report.galleries import (
     ImageRows,
     gallery_drawing,
@@ -115,6 +116,7 @@ def _draw(folder, config, sources, features, say):
                 image_size_pixels=config.data.image_size_pixels,
                 number=_NUM_VIEWS,
                 seed=config.seed,
+                groups=objective_of(config.objective).view_groups,
             )
             views = gallery_drawing([pairs_gallery(pairs, _NUM_VIEWS)])
             views.save(folder / "views.png")

@@ -17,6 +17,7 @@ from simclr_tf.commands.view_pairs import view_pairs
 from simclr_tf.data import evaluation_batches
 from simclr_tf.errors import SimCLRError, require
 from simclr_tf.models.encoders import family_of
+from simclr_tf.objectives import objective_of
 from simclr_tf.report.blocks import Page, PageSection, Text
 from simclr_tf.report.comparison_sections import comparison_sections
 from simclr_tf.report.galleries import pairs_gallery
@@ -138,6 +139,7 @@ def _learned(run, chosen, encoder, settings, say):
         image_size_pixels=size,
         number=NUM_VIEWS,
         seed=config.seed,
+        groups=objective_of(config.objective).view_groups,
     )
     views = [PageSection("Pairs of views", (pairs_gallery(pairs, NUM_VIEWS),))]
     if run.step is None:

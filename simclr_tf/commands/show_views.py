@@ -10,6 +10,7 @@ from simclr_tf.commands.view_pairs import resized_images, view_pairs
 from simclr_tf.config.image_size import as_size, size_text
 from simclr_tf.data import ArraySource, open_source, plain_errors
 from simclr_tf.errors import require
+from simclr_tf.objectives import objective_of
 from simclr_tf.report.blocks import Gallery, Page, PageSection, Table, Text
 from simclr_tf.report.galleries import gallery_drawing, pairs_gallery
 from simclr_tf.report.pages import prepare_output, write_page
@@ -33,7 +34,7 @@ def show_views(
     """Show and check a recipe before a run; nothing is trained.
 
     Args:
-      config: Config, of which `data`, `augment` and `seed` are used.
+      config: Config, of which `data`, `augment`, `objective` and `seed` are used.
       output: path: FILE.png, FILE.html, FILE.md, or a folder that gets
         show_views.html, show_views.md and show_views.png.
       num_images: int >= 1, images on which the operators are shown.
@@ -80,8 +81,9 @@ def show_views(
         image_size_pixels=size,
         seed=config.seed,
         number=max(num_pairs, num_shown, num_images, 2),
+        groups=objective_of(config.objective).view_groups,
     )
-    measures = measure_views(*(part[:num_pairs] for part in pairs[1:]))
+    measures = measure_views(*(part[:num_pairs] for part in pairs[1:4]))
     warnings = view_warnings(measures)
     operators = Gallery(
         "Each operator, from mild to strong",

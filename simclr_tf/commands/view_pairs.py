@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simclr_tf.augment import plan_views
+from simclr_tf.augment import ViewGroup, plan_views
 from simclr_tf.data import evaluation_batches, plain_errors, training_dataset
 from simclr_tf.training.views_of_batch import ViewsOfBatch
 
@@ -16,15 +16,19 @@ class ViewPairs(NamedTuple):
       ids: int64 `[N]`, examples of the source.
       images: float32 `[N, S, S, C]` in [0, 1], resized (files: centre crops).
       view_a, view_b: float32 `[N, S, S, C]` in [0, 1].
+      small: tuple of float32 `[N, s, s, C]` in [0, 1], the further views.
     """
 
     ids: np.ndarray
     images: np.ndarray
     view_a: np.ndarray
     view_b: np.ndarray
+    small: tuple = ()
 
 
-def view_pairs(source, recipe, *, image_size_pixels, number, seed=0):
+def view_pairs(
+    source, recipe, *, image_size_pixels, number, seed=0, groups=(ViewGroup(2),)
+):
     """Make the first views that a run with this seed sees of some images.
 
     Args:
@@ -33,6 +37,8 @@ def view_pairs(source, recipe, *, image_size_pixels, number, seed=0):
       image_size_pixels: int or (height, width) of a view.
       number: int >= 2; at most the number of images.
       seed: int, the run seed: it draws the images and the views.
+      groups: tuple of ViewGroup, those of the objective; of the first, two views are
+        made.
 
     Returns:
       ViewPairs.
@@ -47,22 +53,25 @@ def view_pairs(source, recipe, *, image_size_pixels, number, seed=0):
       >>> view_pairs(source, "cifar", image_size_pixels=6, number=3).view_b.shape
       (3, 6, 6, 3)
     """
-    views_of = ViewsOfBatch(plan_views(recipe, image_size_pixels), compile_views=False)
+    plan = plan_views(recipe, image_size_pixels, (ViewGroup(2), *groups[1:]))
+    views_of = ViewsOfBatch(plan, compile_views=False)
     with plain_errors():
         dataset = training_dataset(
             source,
             global_batch_size=min(number, source.num_examples),
             seed=seed,
             total_steps=1,
-            plan=views_of.plan,
+            plan=plan,
         )
         batch = next(iter(dataset))
-        views = views_of(batch)
+        view_a, view_b, *small = (view.numpy() for view in views_of(batch))
     ids = batch["ids"].numpy()
     return ViewPairs(
         ids,
         resized_images(source, ids, image_size_pixels),
-        *(view.numpy() for view in views),
+        view_a,
+        view_b,
+        tuple(small),
     )
 
 

@@ -38,7 +38,7 @@ class ImageRows:
 
 
 def pairs_gallery(pairs, number):
-    """Show images with their two views.
+    """Show images with their views.
 
     Args:
       pairs: ViewPairs.
@@ -47,12 +47,17 @@ def pairs_gallery(pairs, number):
     Returns:
       Gallery; an image and its views stay together.
     """
+    columns = {"image": pairs.images, "view a": pairs.view_a, "view b": pairs.view_b}
+    columns |= {f"small {n}": views for n, views in enumerate(pairs.small, 1)}
     tiles = tuple(
-        Tile(image, caption)
-        for _, *triple in zip(*(part[:number] for part in pairs), strict=True)
-        for image, caption in zip(triple, ("image", "view a", "view b"), strict=True)
+        Tile(images[row], caption)
+        for row in range(len(pairs.ids[:number]))
+        for caption, images in columns.items()
     )
-    return Gallery("An image and its two views", (("", tiles),), together=3)
+    title = "An image and its two views"
+    if pairs.small:
+        title = f"An image, its two views and its small ones ({len(pairs.small)})"
+    return Gallery(title, (("", tiles),), together=len(columns))
 
 
 def neighbours_gallery(gallery, test, queries, found, *, is_comparison=False):

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simclr_tf.augment import RECIPES, Recipe, two_views
+from simclr_tf.augment import (
+    RECIPES,
+    Recipe,
+    ViewGroup,
+    make_views,
+    plan_views,
+    two_views,
+)
 from simclr_tf.augment.recipes import DEFAULT_ORDER
 from simclr_tf.commands.operator_rows import changed_fields, operator_rows
 from simclr_tf.commands.view_pairs import view_pairs
@@ -89,12 +96,31 @@ def test_pairs_are_the_first_views_of_the_run_with_that_seed():
         iter(training_dataset(source, global_batch_size=8, seed=3, total_steps=5))
     )
     for shown, trained in zip(
-        pairs[2:], two_views(batch["images"], batch["seeds"], "cifar"), strict=True
+        pairs[2:4], two_views(batch["images"], batch["seeds"], "cifar"), strict=True
     ):
         np.testing.assert_allclose(shown, trained[:4], atol=1e-5)
     np.testing.assert_allclose(
         pairs.images, source.read_images(pairs.ids) / 255.0, atol=1e-5
     )
+
+
+def test_small_views_are_those_of_the_run():
+    source = open_source((colour_images(4) * 255).astype(np.uint8))
+    groups = (ViewGroup(2), ViewGroup(3, 0.5, (0.05, 0.14)))
+    pairs = view_pairs(source, "cifar", image_size_pixels=8, number=4, groups=groups)
+    plan = plan_views("cifar", 8, groups)
+    batch = next(
+        iter(
+            training_dataset(
+                source, global_batch_size=4, seed=0, total_steps=1, plan=plan
+            )
+        )
+    )
+    trained = make_views(batch["images"], batch["seeds"], plan)
+    assert [views.shape for views in pairs.small] == [(4, 4, 4, 3)] * 3
+    shown = (pairs.view_a, pairs.view_b, *pairs.small)
+    for found, expected in zip(shown, trained, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def folder_of_two_sizes(folder):
@@ -148,8 +174,8 @@ def test_files_of_several_sizes_become_page_and_pictures_with_warnings(
     assert {"show_views.html", "show_views.md", "show_views.png"} <= written
     page = (tmp_path / "out" / "show_views.html").read_text()
     html5lib.HTMLParser(strict=True).parse(page)
-    # Three triples; per row of operators: 1, 5, 1, four of 4, 1, 4, 3, 3, 4, 1.
-    assert page.count('class="tile"') == 9 + 39 and "crop_area_min_fraction" in page
+    # Three images, each with four views; per row of operators: 1, 5, 1, four of 4, 1, 4, 3, 3, 4, 1.
+    assert page.count('class="tile"') == 15 + 39 and "crop_area_min_fraction" in page
     assert "Near-identical pairs" in page
     assert (tmp_path / "out" / "show_views.png").read_bytes()[1:4] == b"PNG"
 
@@ -168,6 +194,24 @@ def test_grey_arrays_become_one_picture(tmp_path, capsys):
     assert "Near-identical pairs" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["views.png"]
     assert (tmp_path / "deep" / "views.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_the_small_views_of_the_objective_are_beside_the_pair(tmp_path):
+    assert (
+        show_views.main(
+            [
+                *WEAK,
+                "--objective=swav",
+                "--objective.small_views=2",
+                f"--output={tmp_path}/out.html",
+                f"--data={grey_arrays(tmp_path / 'data')}",
+            ]
+        )
+        == 0
+    )
+    page = (tmp_path / "out.html").read_text()
+    assert "An image, its two views and its small ones (2)" in page
+    assert page.count(">small 1<") == page.count(">small 2<") == 3
 
 
 def test_views_of_one_branch_are_shown_and_named(tmp_path):
