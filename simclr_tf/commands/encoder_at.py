@@ -59,11 +59,13 @@ class EncoderAt:
     def projection_head(self, head_layer):
         """Return the projection head that `--head_layer` needs, or None.
 
+        Unset, it is that of a run, from which the number of labels chooses a layer.
+
         Raises:
           ConfigError: a projection head is needed, and the encoder is not from a
             workdir.
         """
-        if head_layer == 0:
+        if head_layer == 0 or (head_layer is None and not self.is_run):
             return None
         require(
             self.is_run,

@@ -103,6 +103,9 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
             methods=options.methods,
             seeds=options.all_seeds(),
             log=log,
+            on_budget=lambda budget, config: say(
+                f"{budget.title():>10}  {options_line(config, options)}"
+            ),
             on_run=lambda run: say(
                 f"{run.budget:>10}  {run.representation:24}seed {run.seed}  "
                 f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
@@ -217,6 +220,25 @@ def chosen_training(options, strategy, log, say):
     precision = choose_precision(config.precision, strategy, begun)
     say(precision.line())
     return dataclasses.replace(config, precision=precision.name)
+
+
+def options_line(config, options):
+    """Describe what the number of labels has chosen, with the flags that change it.
+
+    Args:
+      config: FineTuneConfig of `for_labels`.
+      options: FineTuneOptions or TransferOptions.
+    """
+    start = "the encoder's features"
+    if config.head_layer:
+        start = f"layer {config.head_layer} of the projection head"
+    names = ("epochs", "base_learning_rate", "head_layer")
+    flags = [f"--{name}" for name in names if getattr(options, name) is None]
+    return (
+        f"{config.epochs} epochs, learning rate {config.base_learning_rate:g}, a "
+        f"classifier on {start}"
+        + (f" (chosen for so many labels: {', '.join(flags)})" if flags else "")
+    )
 
 
 def classifier_folder(folder, budget):

@@ -9,7 +9,11 @@ from simclr_tf.commands.encoder_at import (
     output_folder,
     write_results_and_table,
 )
-from simclr_tf.commands.finetune import chosen_training, one_process_strategy
+from simclr_tf.commands.finetune import (
+    chosen_training,
+    one_process_strategy,
+    options_line,
+)
 from simclr_tf.commands.labelled_data import labelled_data, warn_of_small_classes
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
@@ -87,6 +91,9 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
                 methods=options.methods,
                 seeds=options.all_seeds(),
                 log=log,
+                on_budget=lambda _, config, name=name: say(
+                    f"{name:28}  {options_line(config, options)}"
+                ),
                 on_run=lambda run, name=name: say(
                     f"{name:28}  {run.representation:24}  seed {run.seed}  "
                     f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"

@@ -26,9 +26,7 @@ class ViewPairs(NamedTuple):
     small: tuple = ()
 
 
-def view_pairs(
-    source, recipe, *, image_size_pixels, number, seed=0, groups=(ViewGroup(2),)
-):
+def view_pairs(source, recipe, *, image_size_pixels, number, seed=0, groups=()):
     """Make the first views that a run with this seed sees of some images.
 
     Args:
@@ -37,8 +35,8 @@ def view_pairs(
       image_size_pixels: int or (height, width) of a view.
       number: int >= 2; at most the number of images.
       seed: int, the run seed: it draws the images and the views.
-      groups: tuple of ViewGroup, those of the objective; of the first, two views are
-        made.
+      groups: tuple of ViewGroup, those of the objective. Whatever the first one is, two
+        full views are made.
 
     Returns:
       ViewPairs.

@@ -43,32 +43,31 @@ METHODS_HELP = (
     "frozen encoder); linear_untrained (a probe of random weights)."
 )
 DEFAULT_FRACTIONS = (0.01, 0.1, 1.0)
-# Passes over the labelled images: more for fewer labels (paper, section B.5).
+# Defaults for few and for many labels, by the number of labelled images a class:
+# passes over them (paper, section B.5) and the learning rate.
+FEW_A_CLASS = 50
 EPOCHS_OF_FEW, EPOCHS_OF_MANY = 60, 30
-FEW = 0.02
+RATE_OF_FEW, RATE_OF_MANY = 0.005, 0.05
+# Smallest crop of the recipe finetune: its own 0.08 shows too little of small images.
+_CROP = 0.5
+_BY_LABELS = f"with at most {FEW_A_CLASS} labelled images a class"
 _JITTER_PROBABILITY = 0.8  # Of pretraining (SimCLR, Appendix A).
-# Options of later versions: at their defaults they are no part of a run's identity.
-_LATER = (
-    "min_steps",
-    "average_decay",
-    "classifier_start",
-    "color_strength",
-    "precision",
-)
 
 
 @dataclass(frozen=True)
 class FineTuneConfig(Section):
     """The training of a classifier on labelled images, from an encoder or from scratch.
 
-    The defaults are those of SimCLR's section B.5: SGD with Nesterov momentum, 0.05 at
-    batch 256, no warm-up, no weight decay, crops and flips alone.
+    As in SimCLR's section B.5: SGD with Nesterov momentum, 0.05 at batch 256, no
+    warm-up, no weight decay, crops and flips alone. Unlike there, the classifier starts
+    from a linear probe, crops show at least half of an image, and few labels have
+    defaults of their own (docs/photographs.md).
     """
 
     epochs: int | None = option(
         None,
-        f"Passes over the labelled images; {EPOCHS_OF_FEW} with at most "
-        f"{100 * FEW:.0f} % of the labels and {EPOCHS_OF_MANY} with more if unset.",
+        f"Passes over the labelled images; {EPOCHS_OF_FEW} {_BY_LABELS} and "
+        f"{EPOCHS_OF_MANY} with more if unset.",
     )
     min_steps: int = option(
         0,
@@ -83,9 +82,10 @@ class FineTuneConfig(Section):
         common=True,
     )
     optimizer: OptimizerName = option("sgd", "Optimizer.")
-    base_learning_rate: float = option(
-        0.05,
-        "Learning rate before scaling with the batch size.",
+    base_learning_rate: float | None = option(
+        None,
+        f"Learning rate before scaling with the batch size; {RATE_OF_FEW} {_BY_LABELS} "
+        f"and {RATE_OF_MANY} with more if unset.",
         common=True,
     )
     scaling: Scaling = option("linear", SCALING_HELP, flag="optimizer.scaling")
@@ -106,11 +106,12 @@ class FineTuneConfig(Section):
         "instead of the last weights; e.g. 0.99. 0: the last weights.",
         flag="optimizer.average_decay",
     )
-    classifier_start: Literal["zeros", "probe"] = option(
-        "zeros",
+    classifier_start: Literal["auto", "probe", "zeros"] = option(
+        "auto",
         "Weights with which the linear layer of a fine-tuned classifier starts. probe: "
         "those of the linear probe on the same labels, so that training begins at the "
-        "accuracy of the frozen encoder.",
+        "accuracy of the frozen encoder; auto: the same, or zeros where the labels are "
+        "too few for a probe or the features too small.",
         common=True,
     )
     layer_decay: float = option(
@@ -125,10 +126,11 @@ class FineTuneConfig(Section):
         "block_group4, and final_avg_pool, which is the whole encoder; an unknown name "
         "lists those of the encoder.",
     )
-    head_layer: int = option(
-        0,
+    head_layer: int | None = option(
+        None,
         "Layer of the projection head whose output the classifier takes; 0: the "
-        "encoder's features (SimCLRv2 recommends 1 of 3).",
+        f"encoder's features. If unset, 1 {_BY_LABELS} (as SimCLRv2 recommends) where "
+        "there is a head of several layers, and 0 else.",
     )
     recipe: str = option(
         "finetune",
@@ -137,7 +139,8 @@ class FineTuneConfig(Section):
     )
     crop_area_min_fraction: float | None = option(
         None,
-        "Smallest crop, as a fraction of the image's area; the recipe's if unset.",
+        "Smallest crop, as a fraction of the image's area. If unset, "
+        f"{_CROP} with the recipe finetune, and that of any other recipe.",
         flag="augment.crop_area_min_fraction",
     )
     color_strength: float | None = option(
@@ -162,7 +165,8 @@ class FineTuneConfig(Section):
     )
     scratch_learning_rate: float | None = option(
         None,
-        "`base_learning_rate` of training from scratch; the same if unset.",
+        "`base_learning_rate` of training from scratch; if unset, the same where that "
+        f"is given, else {RATE_OF_MANY}.",
     )
 
     def check(self):
@@ -200,24 +204,6 @@ class FineTuneConfig(Section):
             held_out_fraction=self.held_out_fraction,
         )
 
-    def identity(self):
-        """Return the options that runs of one table share, as a dict.
-
-        Example:
-          >>> "precision" in FineTuneConfig().identity()
-          False
-          >>> FineTuneConfig(precision="bfloat16").identity()["precision"]
-          'bfloat16'
-        """
-        defaults = {
-            item.name: item.default for item in dataclasses.fields(FineTuneConfig)
-        }
-        return {
-            name: value
-            for name, value in dataclasses.asdict(self).items()
-            if name not in _LATER or value != defaults[name]
-        }
-
     def build_recipe(self):
         """Build the recipe of the training images.
 
@@ -230,7 +216,7 @@ class FineTuneConfig(Section):
         """
         changes = {
             "recipe": self.recipe,
-            "crop_area_min_fraction": self.crop_area_min_fraction,
+            "crop_area_min_fraction": self.smallest_crop(),
             "color_strength": self.color_strength,
         }
         recipe = AugmentConfig(**changes).build()
@@ -239,16 +225,41 @@ class FineTuneConfig(Section):
         changes["jitter_probability"] = _JITTER_PROBABILITY
         return AugmentConfig(**changes).build()
 
-    def epochs_for(self, fraction):
-        """Return the number of passes over a part of the labels.
+    def smallest_crop(self):
+        """Return the fraction of the smallest crop; None for the recipe's own."""
+        if self.crop_area_min_fraction is None and self.recipe == "finetune":
+            return _CROP
+        return self.crop_area_min_fraction
+
+    def for_labels(self, images_a_class, head_layers=0):
+        """Set what is unset by the number of labels.
+
+        Args:
+          images_a_class: float, labelled images / classes.
+          head_layers: int, layers of the projection head; 0 if there is none.
+
+        Returns:
+          FineTuneConfig with `epochs`, `base_learning_rate`, `head_layer` and those of
+          training from scratch.
 
         Example:
-          >>> FineTuneConfig().epochs_for(0.01), FineTuneConfig().epochs_for(0.1)
-          (60, 30)
+          >>> found = FineTuneConfig().for_labels(10, head_layers=2)
+          >>> found.epochs, found.base_learning_rate, found.head_layer
+          (60, 0.005, 1)
+          >>> found = FineTuneConfig(head_layer=1).for_labels(500, head_layers=2)
+          >>> found.epochs, found.base_learning_rate, found.head_layer
+          (30, 0.05, 1)
         """
-        if self.epochs is not None:
-            return self.epochs
-        return EPOCHS_OF_FEW if fraction <= FEW else EPOCHS_OF_MANY
+        few = images_a_class <= FEW_A_CLASS
+        chosen = {
+            "epochs": EPOCHS_OF_FEW if few else EPOCHS_OF_MANY,
+            "base_learning_rate": RATE_OF_FEW if few else RATE_OF_MANY,
+            "head_layer": int(few and head_layers >= 2),
+            "scratch_epochs": self.epochs or (EPOCHS_OF_FEW if few else EPOCHS_OF_MANY),
+            "scratch_learning_rate": self.base_learning_rate or RATE_OF_MANY,
+        }
+        unset = {n: v for n, v in chosen.items() if getattr(self, n) is None}
+        return dataclasses.replace(self, **unset)
 
 
 @dataclass(frozen=True)
@@ -309,8 +320,7 @@ class _FewLabelOptions(MeasuredEncoder, FineTuneConfig):
     epochs: tuple[int, ...] | None = option(  # type: ignore[assignment]
         None,
         "Passes over the labelled images, one number for all label budgets or one for "
-        f"each; {EPOCHS_OF_FEW} with at most {100 * FEW:.0f} % of the labels and "
-        f"{EPOCHS_OF_MANY} with more if unset.",
+        f"each; {EPOCHS_OF_FEW} {_BY_LABELS} and {EPOCHS_OF_MANY} with more if unset.",
         common=True,
     )
     seeds: int = option(

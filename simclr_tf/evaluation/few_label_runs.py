@@ -55,22 +55,9 @@ class LabelRuns:
             for seed, ids in subsets.items()
         )
 
-    def epochs_of(self, method, config, subsets):
-        """Return the planned passes over the labelled images; None for the probe."""
-        if method.startswith("linear"):
-            return None
-        if method == "scratch" and config.scratch_epochs:
-            return config.scratch_epochs
-        labelled = int((self.train.labels >= 0).sum())
-        return config.epochs_for(min(map(len, subsets.values())) / labelled)
-
     def batch_of(self, student):
         """Return the images a step of a student's training."""
         return min(student.batch_size, self.train.num_examples)
-
-    def starts_from_probe(self, method):
-        """Tell whether a method's classifier starts with the weights of a probe."""
-        return method == "fine_tune" and self.config.classifier_start == "probe"
 
     def results(self, method, config, subsets, todo, stages):
         """Train or fit the seeds of a cell that are not done.
@@ -91,7 +78,7 @@ class LabelRuns:
         start = training.network.get_weights()
         for seed, ids in todo.items():
             started = time.monotonic()
-            length = self.epochs_of(trained, config, subsets)
+            length = epochs_of(trained, config)
             labels = hashlib.sha256(np.asarray(ids, np.int64).tobytes()).hexdigest()
             cell = {
                 "method": trained,
@@ -113,6 +100,10 @@ class LabelRuns:
                     used = []  # The student's teacher.
             wall_seconds = round(time.monotonic() - started, 3)
             result |= {"num_train_labels": len(ids), "wall_seconds": wall_seconds}
+            result["settings"] |= {
+                "base_learning_rate": training.base_learning_rate,
+                "head_layer": 0 if trained == "scratch" else config.head_layer,
+            }
             yield seed, result, network, [f for f in used if f is not None]
 
     def _student(self, teacher, stages, cell, seed):
@@ -141,9 +132,14 @@ class LabelRuns:
                 start = classifier_network(
                     fresh_copy(self.encoder, seed), self.num_classes
                 ).get_weights()
-            elif self.starts_from_probe(method):
-                batches = self._batches(self.train.subset(fitted))
-                start = probe_start(training.network, start, batches, seed)
+            elif self.config.classifier_start != "zeros":
+                start = probe_start(
+                    training.network,
+                    start,
+                    self._batches(self.train.subset(fitted)),
+                    seed,
+                    if_it_fits=self.config.classifier_start == "auto",
+                )
             return training.run(
                 start,
                 self.train.subset(fitted),
@@ -171,7 +167,7 @@ class LabelRuns:
             network,
             config,
             num_examples=self.fewest_images(config, subsets),
-            epochs=self.epochs_of(method, config, subsets),
+            epochs=epochs_of(method, config),
             image_size_pixels=self.image_size_pixels,
             strategy=self.strategy,
             base_learning_rate=config.scratch_learning_rate if is_scratch else None,
@@ -238,6 +234,18 @@ class LabelRuns:
 
     def _batches(self, source):
         return evaluation_batches(source, self.batch_size, self.image_size_pixels)
+
+
+def epochs_of(method, config):
+    """Return the planned passes over the labelled images; None for the probe.
+
+    Args:
+      method: name of `METHODS`.
+      config: FineTuneConfig of `for_labels`.
+    """
+    if method.startswith("linear"):
+        return None
+    return config.scratch_epochs if method == "scratch" else config.epochs
 
 
 def split_labels(labels, ids, config, seed):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import Any
 
 import numpy as np
 
 from simclr_tf._keras import keras
 from simclr_tf.config.distill import DistillConfig
+from simclr_tf.errors import DataError
 from simclr_tf.evaluation.distillation import build_student
 from simclr_tf.evaluation.features import extract_features
 from simclr_tf.evaluation.linear_probe import linear_probe
@@ -19,6 +21,11 @@ from simclr_tf.models import (
     weights_by_name,
 )
 from simclr_tf.training.student_training import train_student
+
+# Standard deviation of features, below which a probe's weights are so large that their
+# gradients would destroy the layers before them.
+_SMALLEST_SPREAD = 0.05
+_log = logging.getLogger("simclr_tf")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Stages:
         return dataclasses.replace(folder, at_end=is_teacher)
 
 
-def probe_start(network, weights, batches, seed):
+def probe_start(network, weights, batches, seed, *, if_it_fits=False):
     """Put a linear probe into the last layer of a classifier.
 
     Args:
@@ -56,12 +63,15 @@ def probe_start(network, weights, batches, seed):
       weights: list of arrays, those of the network before.
       batches: data set of `evaluation_batches`, of labelled images.
       seed: int, of the images that the probe's penalty is chosen on.
+      if_it_fits: bool: change nothing, and say so, if the labels are too few for a
+        probe, or the features so small that its weights would be too large for the
+        layers below.
 
     Returns:
       list of arrays, as `network.get_weights()`.
 
     Raises:
-      DataError: too few labels for a probe.
+      DataError: too few labels for a probe, without `if_it_fits`.
 
     Source: Kumar et al., Fine-tuning can distort pretrained features (2022).
     """
@@ -70,7 +80,20 @@ def probe_start(network, weights, batches, seed):
     features, labels, _ = extract_features(
         keras.Model(network.input, layer.input), batches
     )
-    probe = linear_probe(features, labels, features, labels, seed=seed)
+    spread = float(np.sqrt(np.mean(np.var(features, axis=0))))
+    try:
+        if if_it_fits and spread < _SMALLEST_SPREAD:
+            raise DataError(f"The features spread by {spread:.2g} only.")
+        probe = linear_probe(features, labels, features, labels, seed=seed)
+    except DataError as error:
+        if not if_it_fits:
+            raise
+        _log.warning(
+            "The classifier starts at zeros, not from a linear probe "
+            "(--classifier_start=auto): %s",
+            error,
+        )
+        return weights
     kernel = np.zeros(layer.kernel.shape)
     kernel[:, probe.classes] = probe.weights[:-1]
     # A class without a label here is the least probable one.
@@ -118,7 +141,7 @@ def self_distilled(
         image_size_pixels=image_size_pixels,
         batch_size=min(options.batch_size, images.num_examples),
         recipe=config.recipe,
-        crop_area_min_fraction=config.crop_area_min_fraction,
+        crop_area_min_fraction=config.smallest_crop(),
         precision=config.precision,
         seed=seed,
         **options.training(),

@@ -14,7 +14,7 @@ from simclr_tf.config.finetune import METHODS, STUDENT_METHOD
 from simclr_tf.data.class_labels import same_numbering
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError, require, unknown_choice
-from simclr_tf.evaluation.few_label_runs import LabelRuns, split_labels
+from simclr_tf.evaluation.few_label_runs import LabelRuns, epochs_of, split_labels
 from simclr_tf.evaluation.few_label_stages import Stages
 from simclr_tf.evaluation.linear_probe import HELD_OUT_FRACTION, held_out_split
 from simclr_tf.evaluation.results import Measurement, wilson_interval
@@ -80,7 +80,7 @@ class FewLabels:
                 )
         train, test = same_numbering(train, test)
         check_endpoint(encoder, config.freeze_until)
-        check_head_layer(projection_head, config.head_layer)
+        check_head_layer(projection_head, config.head_layer or 0)
         self.encoder, self.train = encoder, train
         num_classes = max(train.num_classes, test.num_classes)
         config = dataclasses.replace(
@@ -113,7 +113,7 @@ class FewLabels:
             "train": self.train.fingerprint(),
             "test": self._runs.test.fingerprint(),
             "image_size_pixels": self._runs.image_size_pixels,
-            **self._config.identity(),
+            **dataclasses.asdict(self._config),
         }
 
     def measure(
@@ -124,6 +124,7 @@ class FewLabels:
         methods=ON_FEW_LABELS,
         seeds=(0,),
         log=None,
+        on_budget=None,
         on_run=None,
         on_network=None,
         student=None,
@@ -138,6 +139,8 @@ class FewLabels:
           methods: names of `METHODS`.
           seeds: ints.
           log: RunLog with earlier runs; a new one in memory if None.
+          on_budget: function of (LabelBudget, FineTuneConfig), called before its
+            trainings, with what was chosen for its number of labels.
           on_run: function of a LabelRun, called after each one.
           on_network: function of (LabelBudget, keras.Model, method), called with the
             network fine-tuned on the first seed's labels, and with its student.
@@ -179,18 +182,16 @@ class FewLabels:
         self._note_too_few(methods, budgets, too_few)  # Before the first training.
         for place, budget in enumerate(budgets):
             subsets = subsets_of[place]
-            config = (
-                self._config
-                if epochs is None
-                else dataclasses.replace(self._config, epochs=epochs[place])
-            )
+            config = self._for_labels(subsets, epochs and epochs[place])
+            if on_budget is not None:
+                on_budget(budget, config)
             for method in methods:
                 if method in too_few[place]:
                     continue
                 cell = (
                     TITLES[method],
                     budget.title(),
-                    *self._length(method, config, subsets, student),
+                    *_length(method, config, student),
                 )
                 todo = {
                     seed: ids
@@ -215,6 +216,17 @@ class FewLabels:
                 measurements.append(_measurement(budget, log.runs(cell, seeds)))
         return tuple(measurements)
 
+    def _for_labels(self, subsets, epochs):
+        """Return the FineTuneConfig for the number of labels of the seeds' draws."""
+        config = self._config
+        if epochs is not None:
+            config = dataclasses.replace(config, epochs=epochs)
+        head = self._runs.projection_head
+        return config.for_labels(
+            min(map(len, subsets.values())) / self._runs.num_classes,
+            0 if head is None else len(head.dense_layers),
+        )
+
     def _too_few(self, methods, subsets):
         """Return the methods for which a budget is too small, with their errors.
 
@@ -228,7 +240,10 @@ class FewLabels:
                 if "fine_tune" in found:
                     found[method] = found["fine_tune"]
                 continue
-            if method.startswith("linear") or self._runs.starts_from_probe(method):
+            needs_probe = (
+                method == "fine_tune" and self._config.classifier_start == "probe"
+            )
+            if method.startswith("linear") or needs_probe:
                 try:
                     for seed, ids in subsets.items():
                         if not method.startswith("linear"):
@@ -261,13 +276,13 @@ class FewLabels:
         for what, reason in self.not_measured.items():
             _log.warning("Not measured: %s. %s", what, reason)
 
-    def _length(self, method, config, subsets, student):
-        """Return (epochs,) of a cell, or (epochs, the variant) of students."""
-        if method != STUDENT_METHOD:
-            return (self._runs.epochs_of(method, config, subsets),)
-        teacher_epochs = self._runs.epochs_of("fine_tune", config, subsets)
-        variant = {"teacher_epochs": teacher_epochs, **dataclasses.asdict(student)}
-        return student.epochs, json.dumps(variant, sort_keys=True)
+
+def _length(method, config, student):
+    """Return (epochs,) of a cell, or (epochs, the variant) of students."""
+    if method != STUDENT_METHOD:
+        return (epochs_of(method, config),)
+    variant = {"teacher_epochs": config.epochs, **dataclasses.asdict(student)}
+    return student.epochs, json.dumps(variant, sort_keys=True)
 
 
 def cell_name(measurement):

@@ -32,7 +32,7 @@ class ClassifierTraining:
       network: keras.Model of `classifier_network`; built in the strategy's scope. In
         another precision than float32 a copy is trained, and its weights are copied
         back.
-      config: FineTuneConfig, with a chosen precision.
+      config: FineTuneConfig of `for_labels`, with a chosen precision.
       num_examples: int n, labelled images of a run; the smallest number of all runs.
       epochs: int, passes over them; more if `config.min_steps` asks for it.
       base_learning_rate: float; that of `config` if None.
@@ -43,6 +43,7 @@ class ClassifierTraining:
     Attributes:
       network: keras.Model.
       batch_size, epoch_steps, total_steps: int.
+      base_learning_rate: float.
 
     Raises:
       ConfigError: a batch that the replicas cannot share, an endpoint to freeze that
@@ -72,7 +73,7 @@ class ClassifierTraining:
         )
         self.epoch_steps = durations.steps_per_epoch(num_examples, self.batch_size)
         self.total_steps = max(epochs * self.epoch_steps, config.min_steps)
-        self._rate = base_learning_rate or config.base_learning_rate
+        self.base_learning_rate = base_learning_rate or config.base_learning_rate
         self._recipe = config.build_recipe() if recipe is None else recipe
         freeze_until(network, config.freeze_until)
         with strategy.scope():
@@ -87,7 +88,9 @@ class ClassifierTraining:
             if config.layer_decay < 1
             else [network.trainable_variables]
         )
-        peak = scaled_learning_rate(self._rate, self.batch_size, config.scaling)
+        peak = scaled_learning_rate(
+            self.base_learning_rate, self.batch_size, config.scaling
+        )
         warmup_steps = round(config.warmup_fraction * self.total_steps)
         optimizers = []
         for distance in reversed(
@@ -163,7 +166,7 @@ class ClassifierTraining:
             raise NonFiniteError(
                 "The training of the classifier diverged: its loss, or a weight, is "
                 "not finite. Use a smaller --base_learning_rate. Received: "
-                f"{self._rate}."
+                f"{self.base_learning_rate}."
             )
         self.network.set_weights(result)
         return history

@@ -12,7 +12,7 @@ from simclr_tf.data import ArraySource, LabelBudget
 from simclr_tf.errors import ConfigError, DataError, NonFiniteError
 from simclr_tf.evaluation.few_labels import FINE_TUNED, FROM_SCRATCH, FROZEN, FewLabels
 from simclr_tf.evaluation.run_log import RunLog
-from simclr_tf.models import LOGITS
+from simclr_tf.models import LOGITS, ProjectionHead
 
 SIZE, CLASSES = 6, 3
 CONFIG = FineTuneConfig(
@@ -44,6 +44,14 @@ def a_source(number, seed):
     images = rng.integers(0, 120, (number, SIZE, SIZE, 3))
     images[np.arange(number), :, :, labels] += 130
     return ArraySource("toy", images.astype("uint8"), labels)
+
+
+def a_head():
+    head = ProjectionHead(
+        num_layers=2, hidden_features=5, out_features=3, synchronized=False
+    )
+    head(tf.zeros([1, 4]))
+    return head
 
 
 def a_protocol(config=CONFIG, **kwargs):
@@ -154,11 +162,14 @@ def test_frozen_until_the_features_only_the_linear_layer_moves():
     assert np.any(network.get_layer(LOGITS).kernel)
 
 
-def test_a_classifier_that_starts_from_the_probe_begins_where_the_probe_ends():
+@pytest.mark.parametrize("classifier_start", ["probe", "auto"])
+def test_a_classifier_that_starts_from_the_probe_begins_where_the_probe_ends(
+    classifier_start, caplog
+):
     """Nothing else moves, and the linear layer by nothing: the probe is left."""
     config = dataclasses.replace(
         CONFIG,
-        classifier_start="probe",
+        classifier_start=classifier_start,
         base_learning_rate=1e-30,
         freeze_until="final_avg_pool",
     )
@@ -168,8 +179,24 @@ def test_a_classifier_that_starts_from_the_probe_begins_where_the_probe_ends():
     )
     assert tuned.settings["accuracies_percent"] == probe.settings["accuracies_percent"]
     assert probe.value > 50
-    with pytest.raises(DataError, match="enough images to hold some out"):
-        protocol.measure([LabelBudget(per_class=1)], methods=["fine_tune"])
+    one = {"budgets": [LabelBudget(per_class=1)], "methods": ["fine_tune"]}
+    if classifier_start == "auto":  # It starts at zeros, and goes nowhere.
+        (run,) = protocol.measure(**one)[0].settings["runs"]
+        assert run["final_loss"] == pytest.approx(np.log(CLASSES))
+        assert "starts at zeros, not from a linear probe" in caplog.text
+    else:
+        with pytest.raises(DataError, match="enough images to hold some out"):
+            protocol.measure(**one)
+
+
+def test_small_features_do_not_start_from_a_probe(caplog):
+    """Its weights would be as large as the features are small."""
+    encoder = an_encoder()
+    norm = encoder.get_layer("bn")
+    norm.set_weights([1e-4 * norm.gamma, *norm.get_weights()[1:]])
+    (found,) = a_protocol(encoder=encoder).measure([BUDGET], methods=["fine_tune"])
+    assert "The features spread by" in caplog.text
+    assert found.settings["runs"][0]["final_loss"] < 1.2  # ln 3 is 1.10.
 
 
 def test_few_labels_are_trained_on_for_the_fewest_steps():
@@ -179,14 +206,45 @@ def test_few_labels_are_trained_on_for_the_fewest_steps():
     assert (run["steps"], run["epochs"]) == (5, 5)  # 12 images, batches of 8.
 
 
-def test_earlier_logs_are_of_the_defaults_of_the_options_that_came_later():
-    """Those of version 0.1.0, in whose logs the later ones are missing."""
-    assert set(FineTuneConfig().identity()) == set(
-        "epochs batch_size optimizer base_learning_rate scaling warmup_fraction "
-        "weight_decay momentum layer_decay freeze_until head_layer recipe "
-        "crop_area_min_fraction early_stopping_epochs held_out_fraction scratch_epochs "
-        "scratch_learning_rate".split()
+def test_few_and_many_labels_have_defaults_of_their_own():
+    """Three classes: 50 images a class are few, and 51 are not."""
+    found = {}
+
+    def note(budget, config):
+        found[budget.per_class] = config
+
+    protocol = FewLabels(
+        an_encoder(),
+        a_source(180, 0),
+        a_source(6, 1),
+        config=FineTuneConfig(),
+        image_size_pixels=SIZE,
+        strategy=tf.distribute.get_strategy(),
+        projection_head=a_head(),
     )
+    budgets = [LabelBudget(per_class=number) for number in (50, 51)]
+    protocol.measure(budgets, methods=["linear"], on_budget=note)
+    assert [
+        (c.epochs, c.base_learning_rate, c.head_layer, c.scratch_learning_rate)
+        for c in (found[50], found[51])
+    ] == [(60, 0.005, 1, 0.05), (30, 0.05, 0, 0.05)]
+    given = FineTuneConfig(epochs=3, base_learning_rate=0.2, head_layer=2)
+    assert given.for_labels(1, head_layers=3) == dataclasses.replace(
+        given, scratch_epochs=3, scratch_learning_rate=0.2
+    )
+    assert FineTuneConfig().for_labels(1, head_layers=1).head_layer == 0
+
+
+def test_half_an_image_is_the_smallest_crop_of_the_recipe_finetune_alone():
+    smallest = [
+        config.build_recipe().crop_area_min_fraction
+        for config in (
+            FineTuneConfig(),
+            FineTuneConfig(recipe="cifar"),
+            FineTuneConfig(crop_area_min_fraction=0.3),
+        )
+    ]
+    assert smallest == [0.5, 0.08, 0.3]
 
 
 def test_early_stopping_holds_out_part_of_the_budget_and_counts_it():

@@ -174,7 +174,8 @@ def test_files_of_several_sizes_become_page_and_pictures_with_warnings(
     assert {"show_views.html", "show_views.md", "show_views.png"} <= written
     page = (tmp_path / "out" / "show_views.html").read_text()
     html5lib.HTMLParser(strict=True).parse(page)
-    # Three images, each with four views; per row of operators: 1, 5, 1, four of 4, 1, 4, 3, 3, 4, 1.
+    # Three images, each with four views; per row of operators: 1, 5, 1, four of 4,
+    # 1, 4, 3, 3, 4, 1.
     assert page.count('class="tile"') == 15 + 39 and "crop_area_min_fraction" in page
     assert "Near-identical pairs" in page
     assert (tmp_path / "out" / "show_views.png").read_bytes()[1:4] == b"PNG"
