@@ -45,7 +45,7 @@ METHODS_HELP = (
 DEFAULT_FRACTIONS = (0.01, 0.1, 1.0)
 # Defaults for few and for many labels, by the number of labelled images a class:
 # passes over them (paper, section B.5) and the learning rate.
-FEW_A_CLASS = 50
+FEW_A_CLASS = 100
 EPOCHS_OF_FEW, EPOCHS_OF_MANY = 60, 30
 RATE_OF_FEW, RATE_OF_MANY = 0.005, 0.05
 # Smallest crop of the recipe finetune: its own 0.08 shows too little of small images.

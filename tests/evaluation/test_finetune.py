@@ -207,7 +207,7 @@ def test_few_labels_are_trained_on_for_the_fewest_steps():
 
 
 def test_few_and_many_labels_have_defaults_of_their_own():
-    """Three classes: 50 images a class are few, and 51 are not."""
+    """Three classes: 100 images a class are few, and 101 are not."""
     found = {}
 
     def note(budget, config):
@@ -215,18 +215,18 @@ def test_few_and_many_labels_have_defaults_of_their_own():
 
     protocol = FewLabels(
         an_encoder(),
-        a_source(180, 0),
+        a_source(330, 0),
         a_source(6, 1),
         config=FineTuneConfig(),
         image_size_pixels=SIZE,
         strategy=tf.distribute.get_strategy(),
         projection_head=a_head(),
     )
-    budgets = [LabelBudget(per_class=number) for number in (50, 51)]
+    budgets = [LabelBudget(per_class=number) for number in (100, 101)]
     protocol.measure(budgets, methods=["linear"], on_budget=note)
     assert [
         (c.epochs, c.base_learning_rate, c.head_layer, c.scratch_learning_rate)
-        for c in (found[50], found[51])
+        for c in (found[100], found[101])
     ] == [(60, 0.005, 1, 0.05), (30, 0.05, 0, 0.05)]
     given = FineTuneConfig(epochs=3, base_learning_rate=0.2, head_layer=2)
     assert given.for_labels(1, head_layers=3) == dataclasses.replace(
