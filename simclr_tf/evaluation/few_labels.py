@@ -139,8 +139,8 @@ class FewLabels:
           methods: names of `METHODS`.
           seeds: ints.
           log: RunLog with earlier runs; a new one in memory if None.
-          on_budget: function of (LabelBudget, FineTuneConfig), called before its
-            trainings, with what was chosen for its number of labels.
+          on_budget: function of (LabelBudget, FineTuneConfig), called before networks
+            are fine-tuned, with what was chosen for this number of labels.
           on_run: function of a LabelRun, called after each one.
           on_network: function of (LabelBudget, keras.Model, method), called with the
             network fine-tuned on the first seed's labels, and with its student.
@@ -183,7 +183,7 @@ class FewLabels:
         for place, budget in enumerate(budgets):
             subsets = subsets_of[place]
             config = self._for_labels(subsets, epochs and epochs[place])
-            if on_budget is not None:
+            if on_budget is not None and "fine_tune" in methods:
                 on_budget(budget, config)
             for method in methods:
                 if method in too_few[place]:

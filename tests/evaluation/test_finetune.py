@@ -217,13 +217,13 @@ def test_few_and_many_labels_have_defaults_of_their_own():
         an_encoder(),
         a_source(330, 0),
         a_source(6, 1),
-        config=FineTuneConfig(),
+        config=FineTuneConfig(early_stopping_epochs=1),
         image_size_pixels=SIZE,
         strategy=tf.distribute.get_strategy(),
         projection_head=a_head(),
     )
     budgets = [LabelBudget(per_class=number) for number in (100, 101)]
-    protocol.measure(budgets, methods=["linear"], on_budget=note)
+    protocol.measure(budgets, methods=["fine_tune"], on_budget=note)
     assert [
         (c.epochs, c.base_learning_rate, c.head_layer, c.scratch_learning_rate)
         for c in (found[100], found[101])
