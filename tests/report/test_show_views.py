@@ -197,37 +197,21 @@ def test_grey_arrays_become_one_picture(tmp_path, capsys):
     assert (tmp_path / "deep" / "views.png").read_bytes()[1:4] == b"PNG"
 
 
+def page_of_grey_arrays(folder, name, *flags):
+    data = f"--data={grey_arrays(folder / 'data')}"
+    assert show_views.main([*WEAK, *flags, f"--output={folder / name}", data]) == 0
+    return (folder / name).read_text()
+
+
 def test_the_small_views_of_the_objective_are_beside_the_pair(tmp_path):
-    assert (
-        show_views.main(
-            [
-                *WEAK,
-                "--objective=swav",
-                "--objective.small_views=2",
-                f"--output={tmp_path}/out.html",
-                f"--data={grey_arrays(tmp_path / 'data')}",
-            ]
-        )
-        == 0
-    )
-    page = (tmp_path / "out.html").read_text()
+    flags = ("--objective=swav", "--objective.small_views=2")
+    page = page_of_grey_arrays(tmp_path, "out.html", *flags)
     assert "An image, its two views and its small ones (2)" in page
     assert page.count(">small 1<") == page.count(">small 2<") == 3
 
 
 def test_views_of_one_branch_are_shown_and_named(tmp_path):
-    assert (
-        show_views.main(
-            [
-                *WEAK,
-                "--augment.one_branch=rotate",
-                f"--output={tmp_path}/out.md",
-                f"--data={grey_arrays(tmp_path / 'data')}",
-            ]
-        )
-        == 0
-    )
-    page = (tmp_path / "out.md").read_text()
+    page = page_of_grey_arrays(tmp_path, "out.md", "--augment.one_branch=rotate")
     assert "Both views have the same crop; only view a is changed, by: rotate." in page
     assert "crop_area_min_fraction" in page
 
