@@ -165,6 +165,24 @@ def temporary_name(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f".{path.name}-{uuid.uuid4().hex}{path.suffix}")
 
 
+def is_temporary(name: str) -> bool:
+    """Tell whether a name is one of `temporary_name`, of any file or folder.
+
+    Args:
+      name: str, without the folder.
+
+    Returns:
+      bool.
+
+    Example:
+      >>> is_temporary(temporary_name(pathlib.Path("runs/a.json")).name)
+      True
+      >>> is_temporary(".a.json")
+      False
+    """
+    return re.fullmatch(r"\..+-[0-9a-f]{32}(\..+)?", name) is not None
+
+
 def remove_leftovers(path: pathlib.Path) -> None:
     """Remove what killed processes left beside a file or folder.
 

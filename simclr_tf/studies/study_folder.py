@@ -19,7 +19,7 @@ from simclr_tf.config.schema import (
     walk_options,
 )
 from simclr_tf.errors import ConfigError, WorkdirError
-from simclr_tf.files import require_writable, write_atomically
+from simclr_tf.files import is_temporary, require_writable, write_atomically
 from simclr_tf.limits import read_json
 from simclr_tf.locks import lock_of, locked
 from simclr_tf.report.blocks import Table
@@ -107,17 +107,14 @@ class StudyFolder:
             raise WorkdirError(
                 f"Cannot use --workdir={self.path}: {error.strerror}."
             ) from error
-        foreign = [
-            name
-            for name in names - {CELLS, LOGS}
-            if not name.startswith(f".{STUDY_FILE}-")
-        ]
-        if foreign and STUDY_FILE not in names:
+        if (self.path / STUDY_FILE).exists():  # Perhaps by now.
+            return False
+        if any(not is_temporary(name) for name in names - {CELLS, LOGS}):
             raise WorkdirError(
                 f"{self.path} is not empty and is not a study (no {STUDY_FILE}). Use a "
                 "new folder for --workdir."
             )
-        return STUDY_FILE not in names
+        return True
 
     def read(self):
         """Read study.json.

@@ -13,6 +13,7 @@ import pytest
 from simclr_tf.config import Config
 from simclr_tf.config.schema import override
 from simclr_tf.errors import ConfigError, Interrupted, NonFiniteError, WorkdirError
+from simclr_tf.files import temporary_name
 from simclr_tf.studies import (
     Cell,
     Chart,
@@ -175,6 +176,24 @@ def test_shards_at_once_run_every_cell_once_and_each_table_has_all(undrawn, tmp_
     assert len(set(ran)) == 2 * NUMBER
     assert all(s["status"] == "done" for s in study_json(tmp_path)["cells"])
     assert "12 of 12 cells done" in (tmp_path / "study.md").read_text()
+
+
+def test_another_shard_may_begin_the_study_at_any_moment(
+    undrawn, tmp_path, monkeypatch
+):
+    temporary_name(tmp_path / "writable").touch()  # It tries whether it can write.
+    listed = pathlib.Path.iterdir
+
+    def list_and_begin(folder):
+        names = list(listed(folder))
+        monkeypatch.setattr(pathlib.Path, "iterdir", listed)
+        runner(tmp_path, Trainer(), shard=(1, 2)).run()
+        return iter(names + list(listed(folder)))  # As a folder is read meanwhile.
+
+    second = Trainer()
+    monkeypatch.setattr(pathlib.Path, "iterdir", list_and_begin)
+    outcome = runner(tmp_path, second, shard=(2, 2)).run()
+    assert len(second.ran) == NUMBER // 2 and outcome.pending == 0
 
 
 def test_a_shard_continues_its_own_cells_and_shows_those_of_others(undrawn, tmp_path):
