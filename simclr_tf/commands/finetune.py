@@ -229,15 +229,16 @@ def options_line(config, options):
       config: FineTuneConfig of `for_labels`.
       options: FineTuneOptions or TransferOptions.
     """
-    start = "the encoder's features"
+    place = "the encoder's features"
     if config.head_layer:
-        start = f"layer {config.head_layer} of the projection head"
-    names = ("epochs", "base_learning_rate", "head_layer")
+        place = f"layer {config.head_layer} of the projection head"
+    kept = f"{100 * config.start_share:.2g} % of the first weights kept"
+    names = ("epochs", "base_learning_rate", "head_layer", "start_share")
     flags = [f"--{name}" for name in names if getattr(options, name) is None]
+    chosen = f" (chosen for so many labels: {', '.join(flags)})" if flags else ""
     return (
         f"{config.epochs} epochs, learning rate {config.base_learning_rate:g}, a "
-        f"classifier on {start}"
-        + (f" (chosen for so many labels: {', '.join(flags)})" if flags else "")
+        f"classifier on {place}, {kept}{chosen}"
     )
 
 

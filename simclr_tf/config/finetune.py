@@ -47,7 +47,9 @@ DEFAULT_FRACTIONS = (0.01, 0.1, 1.0)
 # passes over them (paper, section B.5) and the learning rate.
 FEW_A_CLASS = 100
 EPOCHS_OF_FEW, EPOCHS_OF_MANY = 60, 30
-RATE_OF_FEW, RATE_OF_MANY = 0.005, 0.05
+RATE_OF_FEW, RATE_OF_MANY = 0.02, 0.05
+# Labelled images a class, for which half of the probe and of the encoder is kept.
+_HALF = 20
 # Smallest crop of the recipe finetune: its own 0.08 shows too little of small images.
 _CROP = 0.5
 _BY_LABELS = f"with at most {FEW_A_CLASS} labelled images a class"
@@ -61,7 +63,8 @@ class FineTuneConfig(Section):
     As in SimCLR's section B.5: SGD with Nesterov momentum, 0.05 at batch 256, no
     warm-up, no weight decay, crops and flips alone. Unlike there, the classifier starts
     from a linear probe, crops show at least half of an image, and few labels have
-    defaults of their own (docs/photographs.md).
+    defaults of their own, among them a mean of the weights before and after training
+    (docs/photographs.md).
     """
 
     epochs: int | None = option(
@@ -112,6 +115,14 @@ class FineTuneConfig(Section):
         "those of the linear probe on the same labels, so that training begins at the "
         "accuracy of the frozen encoder; auto: the same, or zeros where the labels are "
         "too few for a probe or the features too small.",
+        common=True,
+    )
+    start_share: float | None = option(
+        None,
+        "Share of the weights before the training, the probe's among them, in those "
+        "that are tested and kept (a weight-space ensemble, WiSE-FT). If unset, "
+        f"{_HALF} / ({_HALF} + labelled images a class), so that few labels change "
+        "little; 0 where the classifier starts at zeros.",
         common=True,
     )
     layer_decay: float = option(
@@ -187,6 +198,13 @@ class FineTuneConfig(Section):
             warmup_fraction=self.warmup_fraction,
             momentum=self.momentum,
             average_decay=self.average_decay,
+            start_share=self.start_share,
+        )
+        require(
+            not (self.start_share and self.classifier_start == "zeros"),
+            "`start_share` keeps a share of the probe's weights, and there is no probe "
+            "with --classifier_start=zeros: give one of them.",
+            start_share=self.start_share,
         )
         require(
             not (self.average_decay and self.early_stopping_epochs),
@@ -239,21 +257,25 @@ class FineTuneConfig(Section):
           head_layers: int, layers of the projection head; 0 if there is none.
 
         Returns:
-          FineTuneConfig with `epochs`, `base_learning_rate`, `head_layer` and those of
-          training from scratch.
+          FineTuneConfig with `epochs`, `base_learning_rate`, `start_share`,
+          `head_layer` and those of training from scratch.
 
         Example:
           >>> found = FineTuneConfig().for_labels(10, head_layers=2)
           >>> found.epochs, found.base_learning_rate, found.head_layer
-          (60, 0.005, 1)
+          (60, 0.02, 1)
+          >>> round(found.start_share, 2)
+          0.67
           >>> found = FineTuneConfig(head_layer=1).for_labels(500, head_layers=2)
           >>> found.epochs, found.base_learning_rate, found.head_layer
           (30, 0.05, 1)
         """
         few = images_a_class <= FEW_A_CLASS
+        share = _HALF / (_HALF + images_a_class)
         chosen = {
             "epochs": EPOCHS_OF_FEW if few else EPOCHS_OF_MANY,
             "base_learning_rate": RATE_OF_FEW if few else RATE_OF_MANY,
+            "start_share": 0.0 if self.classifier_start == "zeros" else share,
             "head_layer": int(few and head_layers >= 2),
             "scratch_epochs": self.epochs or (EPOCHS_OF_FEW if few else EPOCHS_OF_MANY),
             "scratch_learning_rate": self.base_learning_rate or RATE_OF_MANY,
@@ -267,11 +289,16 @@ class SelfDistillation(Section):
     """The students of --then_distill: each learns from a fine-tuned network.
 
     They see all training images without labels, under the recipe of the fine-tuning.
-    The defaults are those of `distill`, with the temperature of SimCLRv2 for a student
-    of the teacher's size.
+    The defaults are those of `distill`, with fewer passes, as the student starts from
+    the pretrained encoder, and with the temperature of SimCLRv2 for a student of the
+    teacher's size.
     """
 
-    epochs: int = option(400, "Passes over all training images.")
+    epochs: int = option(
+        30,
+        "Passes over all training images; a student that does not start from the "
+        "encoder needs more (SimCLRv2: 400).",
+    )
     batch_size: int = option(256, "Images a step; at most all images.")
     temperature: float = option(0.1, "Temperature of both predictions.")
     start: Literal["encoder", "fresh"] = option(

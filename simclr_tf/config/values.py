@@ -175,13 +175,14 @@ def require_fraction(name, value, *, low_open=False):
 
 
 def require_below_one(**values):
-    """Refuse values outside [0, 1), by their names.
+    """Refuse values outside [0, 1), by their names; None passes.
 
     Raises:
       ConfigError: with the option's name and value.
     """
     for name, value in values.items():
-        require(0 <= value < 1, f"`{name}` must be in [0, 1).", **{name: value})
+        fits = value is None or 0 <= value < 1
+        require(fits, f"`{name}` must be in [0, 1).", **{name: value})
 
 
 def require_positive(**values):

@@ -88,7 +88,9 @@ class LabelRuns:
                 "batch_size": training.batch_size,
             }
             folder = stages.folder_of(cell)
-            history = self._fit(training, trained, start, ids, seed, folder)
+            history, share = self._fit(
+                training, trained, config, start, ids, seed, folder
+            )
             network, used = training.network, [folder]
             if method == STUDENT_METHOD:
                 started = time.monotonic()
@@ -103,6 +105,7 @@ class LabelRuns:
             result["settings"] |= {
                 "base_learning_rate": training.base_learning_rate,
                 "head_layer": 0 if trained == "scratch" else config.head_layer,
+                "start_share": share,
             }
             yield seed, result, network, [f for f in used if f is not None]
 
@@ -124,29 +127,34 @@ class LabelRuns:
         batch_size = self.batch_of(options)
         return self._result(student, history, batch_size, teacher), student, folder
 
-    def _fit(self, training, method, start, ids, seed, folder):
-        """Train a classifier on the labels `ids`; return its history."""
-        fitted, held_out = split_labels(self.train.labels, ids, self.config, seed)
+    def _fit(self, training, method, config, start, ids, seed, folder):
+        """Train a classifier on the labels `ids`; return (history, start_share)."""
+        fitted, held_out = split_labels(self.train.labels, ids, config, seed)
+        share = 0.0
         with plain_errors():
             if method == "scratch":
                 start = classifier_network(
                     fresh_copy(self.encoder, seed), self.num_classes
                 ).get_weights()
-            elif self.config.classifier_start != "zeros":
-                start = probe_start(
+            elif config.classifier_start != "zeros":
+                probed = probe_start(
                     training.network,
                     start,
                     self._batches(self.train.subset(fitted)),
                     seed,
-                    if_it_fits=self.config.classifier_start == "auto",
+                    if_it_fits=config.classifier_start == "auto",
                 )
-            return training.run(
+                share = 0.0 if probed is start else config.start_share
+                start = probed
+            history = training.run(
                 start,
                 self.train.subset(fitted),
                 seed=seed,
                 held_out=None if held_out is None else self.train.subset(held_out),
                 folder=folder,
+                start_share=share,
             )
+        return history, share
 
     def _training(self, method, config, subsets):
         """Build one compiled training for all seeds of a cell."""

@@ -121,7 +121,9 @@ class ClassifierTraining:
             optimizer=optimizers if len(optimizers) > 1 else optimizers[0]
         )
 
-    def run(self, weights, source, *, seed, held_out=None, folder=None):
+    def run(
+        self, weights, source, *, seed, held_out=None, folder=None, start_share=0.0
+    ):
         """Train on some images from given weights; the network keeps the result.
 
         Args:
@@ -130,6 +132,8 @@ class ClassifierTraining:
           seed: int, of the order and the views of the images.
           held_out: Source with labels for early stopping, or None.
           folder: TrainingFolder, from which an interrupted training continues; or None.
+          start_share: float in [0, 1), share of `weights` in what the network keeps,
+            statistics of batch norm too.
 
         Returns:
           dict of lists: the figures by name, one value an epoch, and "step".
@@ -137,6 +141,8 @@ class ClassifierTraining:
         Raises:
           NonFiniteError: the loss became NaN or infinite.
           Interrupted: a signal; the training is saved in `folder`.
+
+        Source: Wortsman et al., Robust fine-tuning of zero-shot models (2022), WiSE-FT.
         """
         self._model.start_from(weights)
         for variable, value in zip(
@@ -168,7 +174,12 @@ class ClassifierTraining:
                 "not finite. Use a smaller --base_learning_rate. Received: "
                 f"{self.base_learning_rate}."
             )
-        self.network.set_weights(result)
+        self.network.set_weights(
+            [
+                trained + start_share * (start - trained)  # Exact where they are equal.
+                for start, trained in zip(weights, result, strict=True)
+            ]
+        )
         return history
 
     def _batches(self, source, seed, first, last):

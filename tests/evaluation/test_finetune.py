@@ -183,6 +183,7 @@ def test_a_classifier_that_starts_from_the_probe_begins_where_the_probe_ends(
     if classifier_start == "auto":  # It starts at zeros, and goes nowhere.
         (run,) = protocol.measure(**one)[0].settings["runs"]
         assert run["final_loss"] == pytest.approx(np.log(CLASSES))
+        assert run["start_share"] == 0
         assert "starts at zeros, not from a linear probe" in caplog.text
     else:
         with pytest.raises(DataError, match="enough images to hold some out"):
@@ -225,14 +226,44 @@ def test_few_and_many_labels_have_defaults_of_their_own():
     budgets = [LabelBudget(per_class=number) for number in (100, 101)]
     protocol.measure(budgets, methods=["fine_tune"], on_budget=note)
     assert [
-        (c.epochs, c.base_learning_rate, c.head_layer, c.scratch_learning_rate)
+        (
+            c.epochs,
+            c.base_learning_rate,
+            c.head_layer,
+            c.start_share,
+            c.scratch_learning_rate,
+        )
         for c in (found[100], found[101])
-    ] == [(60, 0.005, 1, 0.05), (30, 0.05, 0, 0.05)]
-    given = FineTuneConfig(epochs=3, base_learning_rate=0.2, head_layer=2)
+    ] == [(60, 0.02, 1, 20 / 120, 0.05), (30, 0.05, 0, 20 / 121, 0.05)]
+    given = FineTuneConfig(
+        epochs=3, base_learning_rate=0.2, head_layer=2, start_share=0.1
+    )
     assert given.for_labels(1, head_layers=3) == dataclasses.replace(
         given, scratch_epochs=3, scratch_learning_rate=0.2
     )
     assert FineTuneConfig().for_labels(1, head_layers=1).head_layer == 0
+    assert FineTuneConfig(classifier_start="zeros").for_labels(1).start_share == 0
+    with pytest.raises(ConfigError, match="there is no probe"):
+        FineTuneConfig(classifier_start="zeros", start_share=0.5)
+
+
+def test_a_share_of_the_first_weights_is_kept():
+    def kept(**options):
+        protocol, networks = a_protocol(dataclasses.replace(CONFIG, **options)), []
+        protocol.measure(
+            [BUDGET],
+            methods=["fine_tune"],
+            on_network=lambda _, network, method: networks.append(network),
+        )
+        return networks[0].get_weights()
+
+    trained, mixed = kept(start_share=0.0), kept(start_share=0.25)
+    still = {"base_learning_rate": 1e-30, "freeze_until": "final_avg_pool"}
+    start = kept(start_share=0.0, **still)
+    assert len(start) == 8  # The moving statistics of batch norm are among them.
+    for first, last, found in zip(start, trained, mixed, strict=True):
+        assert np.any(first != last)
+        np.testing.assert_allclose(found, 0.25 * first + 0.75 * last, rtol=1e-4)
 
 
 def test_half_an_image_is_the_smallest_crop_of_the_recipe_finetune_alone():

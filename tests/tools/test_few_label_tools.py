@@ -86,7 +86,8 @@ def test_finetune_writes_numbers_table_plot_and_classifiers(places, capsys):
     assert command_line.main([*arguments, "--seeds=2"]) == 0
     told = capsys.readouterr().out
     line = "4 a class  2 epochs, learning rate 0.2, a classifier on layer 1 of the "
-    assert f"{line}projection head\n" in told
+    line += "projection head, 83 % of the first weights kept (chosen for so many "
+    assert f"{line}labels: --start_share)\n" in told
     # The second command goes on where the first ended.
     assert re.findall(r"fine-tuned +seed (\d)", told) == ["0", "1"]
     results = read_results(run / "finetune.json")
