@@ -233,12 +233,19 @@ def options_line(config, options):
     if config.head_layer:
         place = f"layer {config.head_layer} of the projection head"
     kept = f"{100 * config.start_share:.2g} % of the first weights kept"
-    names = ("epochs", "base_learning_rate", "head_layer", "start_share")
+    names = ["epochs", "base_learning_rate", "head_layer", "start_share"]
+    scratch = ""
+    if "scratch" in options.methods:
+        names += ["scratch_epochs", "scratch_learning_rate"]
+        scratch = (
+            f"; from scratch {config.scratch_epochs} epochs, learning rate "
+            f"{config.scratch_learning_rate:g}"
+        )
     flags = [f"--{name}" for name in names if getattr(options, name) is None]
     chosen = f" (chosen for so many labels: {', '.join(flags)})" if flags else ""
     return (
         f"{config.epochs} epochs, learning rate {config.base_learning_rate:g}, a "
-        f"classifier on {place}, {kept}{chosen}"
+        f"classifier on {place}, {kept}{scratch}{chosen}"
     )
 
 

@@ -50,6 +50,10 @@ EPOCHS_OF_FEW, EPOCHS_OF_MANY = 60, 30
 RATE_OF_FEW, RATE_OF_MANY = 0.02, 0.05
 # Labelled images a class, for which half of the probe and of the encoder is kept.
 _HALF = 20
+# Training from scratch: passes times labelled images a class, the fewest and the most
+# passes, and the learning rate.
+_SCRATCH_IMAGES, _SCRATCH_EPOCHS = 40_000, (30, 300)
+_SCRATCH_RATE = 0.2
 # Smallest crop of the recipe finetune: its own 0.08 shows too little of small images.
 _CROP = 0.5
 _BY_LABELS = f"with at most {FEW_A_CLASS} labelled images a class"
@@ -172,12 +176,14 @@ class FineTuneConfig(Section):
     )
     scratch_epochs: int | None = option(
         None,
-        "`epochs` of training from scratch; the same if unset.",
+        "`epochs` of training from scratch. If unset, the same where they are given, "
+        f"else {_SCRATCH_IMAGES:,} / labelled images a class, from "
+        f"{_SCRATCH_EPOCHS[0]} to {_SCRATCH_EPOCHS[1]}.",
     )
     scratch_learning_rate: float | None = option(
         None,
         "`base_learning_rate` of training from scratch; if unset, the same where that "
-        f"is given, else {RATE_OF_MANY}.",
+        f"is given, else {_SCRATCH_RATE}.",
     )
 
     def check(self):
@@ -264,21 +270,23 @@ class FineTuneConfig(Section):
           >>> found = FineTuneConfig().for_labels(10, head_layers=2)
           >>> found.epochs, found.base_learning_rate, found.head_layer
           (60, 0.02, 1)
-          >>> round(found.start_share, 2)
-          0.67
+          >>> round(found.start_share, 2), found.scratch_epochs
+          (0.67, 300)
           >>> found = FineTuneConfig(head_layer=1).for_labels(500, head_layers=2)
           >>> found.epochs, found.base_learning_rate, found.head_layer
           (30, 0.05, 1)
         """
         few = images_a_class <= FEW_A_CLASS
         share = _HALF / (_HALF + images_a_class)
+        fewest, most = _SCRATCH_EPOCHS
+        scratch_epochs = round(min(max(_SCRATCH_IMAGES / images_a_class, fewest), most))
         chosen = {
             "epochs": EPOCHS_OF_FEW if few else EPOCHS_OF_MANY,
             "base_learning_rate": RATE_OF_FEW if few else RATE_OF_MANY,
             "start_share": 0.0 if self.classifier_start == "zeros" else share,
             "head_layer": int(few and head_layers >= 2),
-            "scratch_epochs": self.epochs or (EPOCHS_OF_FEW if few else EPOCHS_OF_MANY),
-            "scratch_learning_rate": self.base_learning_rate or RATE_OF_MANY,
+            "scratch_epochs": self.epochs or scratch_epochs,
+            "scratch_learning_rate": self.base_learning_rate or _SCRATCH_RATE,
         }
         unset = {n: v for n, v in chosen.items() if getattr(self, n) is None}
         return dataclasses.replace(self, **unset)

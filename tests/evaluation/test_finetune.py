@@ -231,10 +231,12 @@ def test_few_and_many_labels_have_defaults_of_their_own():
             c.base_learning_rate,
             c.head_layer,
             c.start_share,
-            c.scratch_learning_rate,
         )
         for c in (found[100], found[101])
-    ] == [(60, 0.02, 1, 20 / 120, 0.05), (30, 0.05, 0, 20 / 121, 0.05)]
+    ] == [(60, 0.02, 1, 20 / 120), (30, 0.05, 0, 20 / 121)]
+    scratch = [FineTuneConfig().for_labels(number) for number in (10, 400, 5000)]
+    assert [c.scratch_epochs for c in scratch] == [300, 100, 30]
+    assert {c.scratch_learning_rate for c in scratch} == {0.2}
     given = FineTuneConfig(
         epochs=3, base_learning_rate=0.2, head_layer=2, start_share=0.1
     )
