@@ -13,7 +13,7 @@ results.
 
 import sys
 
-from simclr_tf.config.finetune import FineTuneOptions
+from simclr_tf.config.few_label_options import FineTuneOptions
 from simclr_tf.tools import command_line
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 

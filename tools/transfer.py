@@ -9,7 +9,7 @@ continues after an interruption; further sets and seeds are added to the results
 
 import sys
 
-from simclr_tf.config.finetune import TransferOptions
+from simclr_tf.config.few_label_options import TransferOptions
 from simclr_tf.tools import command_line
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
 

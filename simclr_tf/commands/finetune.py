@@ -10,7 +10,7 @@ from simclr_tf.commands.encoder_at import (
     write_results_and_table,
 )
 from simclr_tf.commands.labelled_data import labelled_data, warn_of_small_classes
-from simclr_tf.config.finetune import STUDENT_METHOD
+from simclr_tf.config.few_label_options import STUDENT_METHOD
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LabelBudget
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
@@ -58,7 +58,7 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
     earlier results; those that are measured again replace them.
 
     Args:
-      options: simclr_tf.config.finetune.FineTuneOptions.
+      options: simclr_tf.config.few_label_options.FineTuneOptions.
       encoder: keras.Model, for a workdir whose encoder is a Python object.
       command: str, for the record.
       say: function that prints a line (str).

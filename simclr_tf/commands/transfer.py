@@ -39,7 +39,7 @@ def transfer_and_report(options, *, encoder=None, command=None, say=print):
     split a fifth of the images is held out, and a line is logged.
 
     Args:
-      options: simclr_tf.config.finetune.TransferOptions.
+      options: simclr_tf.config.few_label_options.TransferOptions.
       encoder: keras.Model, for a workdir whose encoder is a Python object.
       command: str, for the record.
       say: function that prints a line (str).

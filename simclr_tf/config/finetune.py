@@ -1,28 +1,20 @@
-"""Options of `finetune` and `transfer`."""
+"""Options of one fine-tuning, and of the student that it teaches."""
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from simclr_tf.config.data import RECIPES, AugmentConfig
-from simclr_tf.config.evaluate import MeasuredEncoder
 from simclr_tf.config.pretrain import (
     LABELLED_PRECISION_HELP,
     SCALING_HELP,
-    OneProcessStrategy,
     OptimizerName,
     PrecisionName,
     Scaling,
 )
 from simclr_tf.config.schema import (
-    JOINED,
-    LARGEST_SEED,
-    MOST_REPETITIONS,
-    MOST_REPLICAS,
     Section,
     option,
-    part_of,
-    require_at_least_one,
     require_below_one,
     require_fraction,
     require_not_negative,
@@ -30,24 +22,11 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.errors import require
 
-# Name of a method in flags -> its name in results.
-METHODS = {
-    "fine_tune": "fine-tuned",
-    "scratch": "supervised from scratch",
-    "linear": "linear probe (frozen)",
-    "linear_untrained": "linear probe (untrained)",
-}
-STUDENT_METHOD = "student"  # Of --then_distill.
-METHODS_HELP = (
-    "fine_tune; scratch (supervised, from random weights); linear (a probe of the "
-    "frozen encoder); linear_untrained (a probe of random weights)."
-)
-DEFAULT_FRACTIONS = (0.01, 0.1, 1.0)
 # Defaults for few and for many labels, by the number of labelled images a class:
 # passes over them (paper, section B.5) and the learning rate.
-FEW_A_CLASS = 100
-EPOCHS_OF_FEW, EPOCHS_OF_MANY = 60, 30
-RATE_OF_FEW, RATE_OF_MANY = 0.02, 0.05
+_FEW_A_CLASS = 100
+_EPOCHS_OF_FEW, _EPOCHS_OF_MANY = 60, 30
+_RATE_OF_FEW, _RATE_OF_MANY = 0.02, 0.05
 # Labelled images a class, for which half of the probe and of the encoder is kept.
 _HALF = 20
 # Training from scratch: passes times labelled images a class, the fewest and the most
@@ -56,7 +35,10 @@ _SCRATCH_IMAGES, _SCRATCH_EPOCHS = 40_000, (30, 300)
 _SCRATCH_RATE = 0.2
 # Smallest crop of the recipe finetune: its own 0.08 shows too little of small images.
 _CROP = 0.5
-_BY_LABELS = f"with at most {FEW_A_CLASS} labelled images a class"
+_BY_LABELS = f"with at most {_FEW_A_CLASS} labelled images a class"
+UNSET_EPOCHS = (
+    f"{_EPOCHS_OF_FEW} {_BY_LABELS} and {_EPOCHS_OF_MANY} with more if unset."
+)
 _JITTER_PROBABILITY = 0.8  # Of pretraining (SimCLR, Appendix A).
 
 
@@ -73,8 +55,7 @@ class FineTuneConfig(Section):
 
     epochs: int | None = option(
         None,
-        f"Passes over the labelled images; {EPOCHS_OF_FEW} {_BY_LABELS} and "
-        f"{EPOCHS_OF_MANY} with more if unset.",
+        f"Passes over the labelled images; {UNSET_EPOCHS}",
     )
     min_steps: int = option(
         0,
@@ -91,8 +72,8 @@ class FineTuneConfig(Section):
     optimizer: OptimizerName = option("sgd", "Optimizer.")
     base_learning_rate: float | None = option(
         None,
-        f"Learning rate before scaling with the batch size; {RATE_OF_FEW} {_BY_LABELS} "
-        f"and {RATE_OF_MANY} with more if unset.",
+        f"Learning rate before scaling with the batch size; {_RATE_OF_FEW} "
+        f"{_BY_LABELS} and {_RATE_OF_MANY} with more if unset.",
         common=True,
     )
     scaling: Scaling = option("linear", SCALING_HELP, flag="optimizer.scaling")
@@ -276,13 +257,13 @@ class FineTuneConfig(Section):
           >>> found.epochs, found.base_learning_rate, found.head_layer
           (30, 0.05, 1)
         """
-        few = images_a_class <= FEW_A_CLASS
+        few = images_a_class <= _FEW_A_CLASS
         share = _HALF / (_HALF + images_a_class)
         fewest, most = _SCRATCH_EPOCHS
         scratch_epochs = round(min(max(_SCRATCH_IMAGES / images_a_class, fewest), most))
         chosen = {
-            "epochs": EPOCHS_OF_FEW if few else EPOCHS_OF_MANY,
-            "base_learning_rate": RATE_OF_FEW if few else RATE_OF_MANY,
+            "epochs": _EPOCHS_OF_FEW if few else _EPOCHS_OF_MANY,
+            "base_learning_rate": _RATE_OF_FEW if few else _RATE_OF_MANY,
             "start_share": 0.0 if self.classifier_start == "zeros" else share,
             "head_layer": int(few and head_layers >= 2),
             "scratch_epochs": self.epochs or scratch_epochs,
@@ -346,197 +327,3 @@ class SelfDistillation(Section):
         """
         values = dataclasses.asdict(self)
         return {k: v for k, v in values.items() if k not in ("start", "batch_size")}
-
-
-@dataclass(frozen=True)
-class _FewLabelOptions(MeasuredEncoder, FineTuneConfig):
-    """The repetitions and the devices of a training on few labels."""
-
-    epochs: tuple[int, ...] | None = option(  # type: ignore[assignment]
-        None,
-        "Passes over the labelled images, one number for all label budgets or one for "
-        f"each; {EPOCHS_OF_FEW} {_BY_LABELS} and {EPOCHS_OF_MANY} with more if unset.",
-        common=True,
-    )
-    seeds: int = option(
-        1,
-        "Repetitions; seed s draws the labels, the order, the crops and the weights "
-        "from scratch.",
-        common=True,
-        largest=MOST_REPETITIONS,
-    )
-    seed: int = option(0, "The first seed.", largest=LARGEST_SEED)
-    strategy: OneProcessStrategy = option(
-        "auto",
-        "auto: all GPUs of this machine if there are several, else one device.",
-    )
-    replicas: int | None = option(
-        None,
-        "mirrored: devices to train on; without a GPU, logical CPU devices.",
-        largest=MOST_REPLICAS,
-    )
-    checkpoint_seconds: float = option(
-        60.0,
-        "Seconds between the checkpoints within a training, from which the same "
-        "command continues after a kill. They are removed when it is done.",
-        flag="checkpoint.every_seconds",
-    )
-
-    def check(self):
-        MeasuredEncoder.check(self)
-        require_not_negative(checkpoint_seconds=self.checkpoint_seconds)
-        self.training()
-        for epochs in self.epochs or ():
-            require_positive(epochs=epochs)
-        require_at_least_one(seeds=self.seeds, replicas=self.replicas)
-        require_not_negative(seed=self.seed)
-
-    def training(self):
-        """Return the FineTuneConfig of every training, without `epochs`."""
-        return part_of(self, FineTuneConfig, epochs=None)
-
-    def all_seeds(self):
-        """Return the seeds, as a tuple."""
-        return tuple(range(self.seed, self.seed + self.seeds))
-
-
-@dataclass(frozen=True)
-class FineTuneOptions(_FewLabelOptions):
-    """The labels, and the methods to compare."""
-
-    data: str | None = option(
-        None, "Labelled images; those of the run if unset.", common=True, joined=JOINED
-    )
-    label_fraction: tuple[float, ...] | None = option(
-        None,
-        "Fractions of the labels, with commas between; "
-        f"{','.join(map(str, DEFAULT_FRACTIONS))} if no budget is given.",
-        common=True,
-    )
-    labels_per_class: tuple[int, ...] | None = option(
-        None, "Instead of fractions: labels a class, with commas between.", common=True
-    )
-    label_list: str | None = option(
-        None,
-        "Instead of fractions: a text file with the names of the labelled images, one "
-        "a line, e.g. the lists of 1 % and 10 % of ImageNet.",
-    )
-    methods: tuple[str, ...] = option(
-        ("fine_tune", "scratch", "linear"),
-        f"What to train: {METHODS_HELP}",
-        choices=METHODS,
-        common=True,
-    )
-    then_distill: bool = option(
-        False,
-        "Afterwards each fine-tuned network teaches a student on all training images, "
-        "without their labels, as in `distill` (SimCLRv2's last stage).",
-        common=True,
-    )
-    distill: SelfDistillation = field(default_factory=SelfDistillation)
-
-    def check(self):
-        super().check()
-        require(
-            not self.then_distill or "fine_tune" in self.methods,
-            "--then_distill needs fine_tune among the methods: it makes the teacher.",
-            methods=self.methods,
-        )
-        names = ("label_fraction", "labels_per_class", "label_list")
-        given = {name: getattr(self, name) for name in names if getattr(self, name)}
-        require(
-            len(given) <= 1,
-            "Give one of --label_fraction, --labels_per_class and --label_list.",
-            **given,
-        )
-        for fraction in self.label_fraction or ():
-            require_fraction("label_fraction", fraction, low_open=True)
-        for number in self.labels_per_class or ():
-            require_at_least_one(labels_per_class=number)
-        require(
-            len(self.epochs or ()) in (0, 1, len(self.budgets())),
-            "`epochs` needs one number for each label budget.",
-            epochs=self.epochs,
-            budgets=self.budgets(),
-        )
-
-    def budgets(self):
-        """Return the label budgets, as keyword arguments of LabelBudget.
-
-        Example:
-          >>> FineTuneOptions(workdir="run", labels_per_class=(4, 10)).budgets()
-          [{'per_class': 4}, {'per_class': 10}]
-        """
-        if self.label_list:
-            return [{"listed": self.label_list}]
-        if self.labels_per_class:
-            return [{"per_class": number} for number in self.labels_per_class]
-        fractions = self.label_fraction or DEFAULT_FRACTIONS
-        return [{"fraction": number} for number in fractions]
-
-    def epochs_of_budgets(self):
-        """Return the epochs of each budget, as a list; None for those of the config."""
-        if not self.epochs:
-            return None
-        return list(self.epochs) * (len(self.budgets()) if len(self.epochs) == 1 else 1)
-
-
-@dataclass(frozen=True)
-class TransferOptions(_FewLabelOptions):
-    """The labelled data sets, and the methods to compare."""
-
-    datasets: tuple[str, ...] | None = option(
-        None,
-        "Labelled sets, with commas between, each in the grammar of --data.",
-        required="labelled sets with commas between, e.g. "
-        "--datasets=embedded:freedoom_12,folder:PATH",
-        common=True,
-    )
-    split: str | None = option(None, "Split to train on; train if unset.")
-    test_split: str | None = option(
-        None,
-        "Split to test on; test if unset. If a data set has none, a fifth of the "
-        "training images is held out.",
-    )
-    label_fraction: float | None = option(
-        None, "Fraction of the labels; all if unset.", common=True
-    )
-    labels_per_class: int | None = option(
-        None, "Instead of a fraction: labels a class."
-    )
-    methods: tuple[str, ...] = option(
-        ("linear", "linear_untrained", "fine_tune", "scratch"),
-        f"What to measure: {METHODS_HELP}",
-        choices=METHODS,
-        common=True,
-    )
-
-    def check(self):
-        super().check()
-        require(
-            self.label_fraction is None or self.labels_per_class is None,
-            "Give one of --label_fraction and --labels_per_class.",
-            label_fraction=self.label_fraction,
-            labels_per_class=self.labels_per_class,
-        )
-        require_fraction("label_fraction", self.label_fraction, low_open=True)
-        require_at_least_one(labels_per_class=self.labels_per_class)
-        require(
-            len(self.epochs or ()) <= 1,
-            "`epochs` must be one number: each data set has one label budget.",
-            epochs=self.epochs,
-        )
-
-    def training(self):
-        """Return the FineTuneConfig of every training."""
-        return part_of(
-            self, FineTuneConfig, epochs=self.epochs[0] if self.epochs else None
-        )
-
-    def budget(self):
-        """Return the label budget, as keyword arguments of LabelBudget."""
-        if self.labels_per_class is not None:
-            return {"per_class": self.labels_per_class}
-        if self.label_fraction is not None:
-            return {"fraction": self.label_fraction}
-        return {"fraction": 1.0}

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.config.finetune import STUDENT_METHOD, FineTuneConfig
+from simclr_tf.config.few_label_options import STUDENT_METHOD
+from simclr_tf.config.finetune import FineTuneConfig
 from simclr_tf.data import evaluation_batches, label_subset, plain_errors
 from simclr_tf.data.random_access import Source
 from simclr_tf.errors import DataError

@@ -10,7 +10,7 @@ import logging
 import numpy as np
 
 from simclr_tf.config.data import colour_text
-from simclr_tf.config.finetune import METHODS, STUDENT_METHOD
+from simclr_tf.config.few_label_options import METHODS, STUDENT_METHOD
 from simclr_tf.data.class_labels import same_numbering
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError, require, unknown_choice

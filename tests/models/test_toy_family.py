@@ -15,7 +15,7 @@ from simclr_tf.commands.evaluate import evaluate_and_report
 from simclr_tf.commands.finetune import finetune_and_report
 from simclr_tf.commands.run_card import card_of_run
 from simclr_tf.config.evaluate import EvaluateOptions, KNNConfig
-from simclr_tf.config.finetune import FineTuneOptions
+from simclr_tf.config.few_label_options import FineTuneOptions
 from simclr_tf.config.schema import option
 from simclr_tf.errors import ConfigError
 from simclr_tf.export import export_saved_model, saved_model

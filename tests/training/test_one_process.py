@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from simclr_tf.commands.finetune import LOCK_FILE, finetune_and_report
 from simclr_tf.config import Config
-from simclr_tf.config.finetune import FineTuneOptions
+from simclr_tf.config.few_label_options import FineTuneOptions
 from simclr_tf.errors import InUseError, SimCLRError
 from simclr_tf.export.publication import check_new
 from simclr_tf.locks import lock_of, sole_writer
