@@ -21,10 +21,12 @@ EXPORT_FORMAT = "simclr_tf.export/1"
 RECORD = "config.json"
 PREFIX = "zoo:"
 FOLDER = "exported_models"
-_HEADLINES = {"kNN (%)": "weighted_knn", "linear (%)": "linear_probe"}
+# Columns of tables: title -> protocol.
+HEADLINES = {"kNN (%)": "weighted_knn", "linear (%)": "linear_probe"}
 _THIS_ENCODER = "this encoder"
 _FACTS = {
     "summary": str,
+    "method": str,
     "architecture": str,
     "data": str,
     "data_licence": str,
@@ -42,6 +44,7 @@ class ZooEntry:
       path: pathlib.Path of the folder, which has a card.md.
       summary: str, the network and its training. This and the following attributes are
         None if the export does not state them.
+      method: str, its objective, e.g. "SimCLR" or "MoCo".
       architecture: str, e.g. "ResNet-18, width 0.25x, stem `small`".
       num_parameters: int, trainable.
       num_features: int, F.
@@ -63,6 +66,7 @@ class ZooEntry:
     name: str
     path: pathlib.Path
     summary: str | None
+    method: str | None
     architecture: str | None
     num_parameters: int | None
     num_features: int | None
@@ -96,6 +100,15 @@ class ZooEntry:
             ):
                 return metric
         return None
+
+    def headlines(self) -> list[str]:
+        """Write the values of the columns `HEADLINES`.
+
+        Returns:
+          list of str: "71.2", or "" where it was not measured.
+        """
+        found = [self.find(protocol) for protocol in HEADLINES.values()]
+        return ["" if metric is None else f"{metric['value']:.1f}" for metric in found]
 
     def input_text(self) -> str:
         """Describe the input images: "28x28 grey (any size)".
@@ -137,11 +150,12 @@ class Zoo(tuple):
             return "The zoo is empty."
         header = [
             "name",
+            "method",
             "encoder",
             "parameters",
             "images",
             "input",
-            *_HEADLINES,
+            *HEADLINES,
             "licence of the images",
             "MB",
         ]
@@ -334,15 +348,15 @@ def _typed(record, name, kind):
 
 def _row(entry):
     """Return the cells of one encoder in the printed table."""
-    found = [entry.find(protocol) for protocol in _HEADLINES.values()]
     parameters = entry.num_parameters
     return [
         entry.name,
+        entry.method or "",
         (entry.architecture or "").replace("`", ""),
         "" if parameters is None else f"{parameters:,}",
         entry.data or "",
         entry.input_text(),
-        *("" if metric is None else f"{metric['value']:.1f}" for metric in found),
+        *entry.headlines(),
         (entry.data_licence or "").split(",")[0],
         f"{entry.num_bytes / 1e6:.1f}",
     ]

@@ -40,6 +40,7 @@ RECORD = {
     "parity": {"formats": {"saved_model": 0.0, "safetensors": 0.0}},
     "card": {
         "summary": "A narrow ResNet-18.",
+        "method": "MoCo",
         "architecture": "ResNet-18, stem `small`",
         "image_size_pixels": 28,
         "data": "tfds:fashion_mnist",
@@ -147,6 +148,7 @@ def test_printed_it_is_a_table_with_aligned_columns(folder):
     header, older, shirts = str(zoo(folder)).splitlines()
     for title, cell in (
         ("name", "shirts"),
+        ("method", "MoCo"),
         ("encoder", "ResNet-18, stem small"),
         ("parameters", "700,320"),
         ("images", "tfds:fashion_mnist"),

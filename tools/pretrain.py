@@ -9,21 +9,20 @@ save the run before it ends. The workdir holds config.json, checkpoints/, metric
 tensorboard/ and, at the end, SUMMARY.md.
 """
 
-import dataclasses
 import pathlib
 import sys
 
-from simclr_tf.config import Config, from_dict
+from simclr_tf.config import Config
 from simclr_tf.config.image_size import size_text
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.pretrain import (
     DEFAULT_PRESET,
     PretrainOptions,
     require_one_length,
+    stored_config,
 )
-from simclr_tf.config.schema import differences, override
-from simclr_tf.errors import ConfigError, WorkdirError, require
-from simclr_tf.limits import read_json
+from simclr_tf.config.schema import differences
+from simclr_tf.errors import require
 from simclr_tf.tools import command_line
 from simclr_tf.tools.config_flags import FlagsOf
 from simclr_tf.tools.quiet_tensorflow import import_tensorflow
@@ -76,12 +75,10 @@ def options_of(given):
     require_one_length(given.typed)
     stored = None
     if not given.has("preset") and not given.file:
-        stored = stored_config(options.workdir)
+        stored = stored_config(options.workdir, given.typed)
     if stored is None:
         start, line = starting_point(given, options.preset)
         return given.make(Config, start), line
-    if stored.minutes is not None and {"epochs", "steps"} & set(given.typed):
-        stored = dataclasses.replace(stored, minutes=None, steps=None)
     config = given.make(Config, stored)
     require(
         not config.data.source.startswith("python:")
@@ -132,33 +129,6 @@ def starting_point(given, preset):
 
 def _keeps_network(workdir):
     return (pathlib.Path(workdir).expanduser() / "network.json").is_file()
-
-
-def stored_config(workdir):
-    """Read the Config of the run in a folder; None if there is no run.
-
-    The run itself refuses a folder of anything else and a damaged one.
-    """
-    path = pathlib.Path(workdir).expanduser() / "config.json"
-    try:
-        record = read_json(path)
-        values = dict(record["config"])
-        choices = [(name, record.get(name)) for name in ("precision", "jit_compile")]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    try:
-        config = from_dict(values)
-    except ConfigError as error:
-        raise WorkdirError(
-            f"{path} is damaged, or of another version of simclr_tf: {error}"
-        ) from error
-    # `auto` was resolved when the run began: the run keeps the requested value.
-    asked = {
-        name: choice["asked"]
-        for name, choice in choices
-        if isinstance(choice, dict) and "asked" in choice
-    }
-    return override(config, asked)
 
 
 def _origin(workdir, stored, config):

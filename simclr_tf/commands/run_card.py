@@ -58,6 +58,7 @@ def card_of_run(workdir, *, publish=False, step=None):
     if licence is not None:
         card["data_licence"] = licence
     if "conversion" not in record:
+        card["method"] = _method(config)
         seconds = [
             r["seconds"]
             for r in read_metrics(workdir.path / METRICS_FILE)
@@ -160,15 +161,18 @@ def _summary(record, config, step):
             f"`{source['path']}`, of step {step:,}. How it was trained is not in "
             "that file."
         )
-    title = find_guest(OBJECTIVES, config.objective.name).title
     number = record["data"]["num_examples"]
     images = "a stream of" if number is None else f"{number:,}"
     size = size_text(config.data.image_size_pixels, " x ")
     return (
-        f"{title} encoder ({network}), pretrained without labels on {images} images "
-        f"of {size} pixels for {step:,} steps of "
+        f"{_method(config)} encoder ({network}), pretrained without labels on {images} "
+        f"images of {size} pixels for {step:,} steps of "
         f"{config.global_batch_size} (seed {config.seed})."
     )
+
+
+def _method(config):
+    return find_guest(OBJECTIVES, config.objective.name).title
 
 
 def _network(config):

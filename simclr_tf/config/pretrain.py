@@ -8,10 +8,12 @@ imports no TensorFlow, so that `--help` is instant.
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from simclr_tf.array_types import StrPath
 from simclr_tf.config.data import AugmentConfig, DataConfig
 from simclr_tf.config.moved import with_present_names
 from simclr_tf.config.schema import (
@@ -28,7 +30,8 @@ from simclr_tf.config.schema import (
     require_not_negative,
     require_positive,
 )
-from simclr_tf.errors import require
+from simclr_tf.errors import ConfigError, WorkdirError, require
+from simclr_tf.limits import read_json
 
 OBJECTIVES = "simclr_tf.objectives:OBJECTIVES"
 ENCODERS = "simclr_tf.models.encoders:ENCODERS"
@@ -48,6 +51,8 @@ LABELLED_PRECISION_HELP = (
     "is faster on this device; a continued training keeps its first precision."
 )
 DEFAULT_PRESET = "demo"  # Without --data.
+CONFIG_FILE = "config.json"  # In a workdir.
+_LENGTHS = ("epochs", "steps")  # Beside `minutes`.
 PRESET_HELP = (
     "Named experiment to start from. If unset, the sizes of the images and the device "
     "choose one, and a line tells which; demo without --data."
@@ -460,7 +465,7 @@ def require_one_length(given: Container[str]) -> None:
     Example:
       >>> require_one_length({"epochs": 3, "seed": 1})
     """
-    others = [name for name in ("epochs", "steps") if name in given]
+    others = [name for name in _LENGTHS if name in given]
     require(
         "minutes" not in given or not others,
         "`minutes` chooses the length: leave `epochs` and `steps` out, or `minutes`.",
@@ -482,3 +487,46 @@ def from_dict(values: dict[str, Any]) -> Config:
       True
     """
     return override(Config(), with_present_names(values))
+
+
+def stored_config(workdir: StrPath, given: Container[str] = ()) -> Config | None:
+    """Read the options of the run in a folder, which continuing it begins with.
+
+    Args:
+      workdir: path.
+      given: dotted names of the options that the user gives now; a length takes the
+        place of the run's `minutes`.
+
+    Returns:
+      Config; `precision` and `jit_compile` as they were asked for. None if there is no
+      run: the training itself refuses a folder of anything else and a damaged one.
+
+    Raises:
+      WorkdirError: the options are of another version.
+
+    Example:
+      >>> stored_config("no/such/folder") is None
+      True
+    """
+    path = pathlib.Path(workdir).expanduser() / CONFIG_FILE
+    try:
+        record = read_json(path)
+        values = dict(record["config"])
+        choices = [(name, record.get(name)) for name in ("precision", "jit_compile")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    try:
+        config = from_dict(values)
+    except ConfigError as error:
+        raise WorkdirError(
+            f"{path} is damaged, or of another version of simclr_tf: {error}"
+        ) from error
+    # `auto` was resolved when the run began: the run keeps the requested value.
+    asked = {
+        name: choice["asked"]
+        for name, choice in choices
+        if isinstance(choice, dict) and "asked" in choice
+    }
+    if config.minutes is not None and any(name in given for name in _LENGTHS):
+        asked |= {"minutes": None, "steps": None}
+    return override(config, asked)

@@ -14,6 +14,7 @@ from simclr_tf.markdown import code_block, code_span, prose, table_cell
 FIELDS = (
     "title",
     "summary",
+    "method",
     "architecture",
     "image_size_pixels",
     "data",
@@ -72,13 +73,13 @@ def card_markdown(
     """Write the text of card.md.
 
     Args:
-      card: dict with any of: "title", "summary", "architecture", "data",
-        "data_licence", "command" (str), "image_size_pixels" (int or (height, width),
-        of the images it was trained on), "wall_seconds" (float, of its training),
-        "metrics" (list of dicts with "metric", "value" and "num_test"), "sections"
-        (list of dicts with "title" and "markdown": tables of evaluations), "results"
-        (list of dicts, the numbers behind them for config.json; the text leaves them
-        out), "notes" (list of str).
+      card: dict with any of: "title", "summary", "method" (its objective),
+        "architecture", "data", "data_licence", "command" (str), "image_size_pixels"
+        (int or (height, width), of the images it was trained on), "wall_seconds"
+        (float, of its training), "metrics" (list of dicts with "metric", "value" and
+        "num_test"), "sections" (list of dicts with "title" and "markdown": tables of
+        evaluations), "results" (list of dicts, the numbers behind them for
+        config.json; the text leaves them out), "notes" (list of str).
       image_shape: (height, width, channels), None being free.
       outputs: dict of output name to shape, "default" being the features.
       class_names: sequence of str, the name of each logit, or None.

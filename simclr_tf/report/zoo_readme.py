@@ -3,14 +3,14 @@
 from urllib.parse import quote
 
 from simclr_tf.config.image_size import as_size
-from simclr_tf.encoder_zoo import PREFIX, RECORD
+from simclr_tf.encoder_zoo import HEADLINES, PREFIX, RECORD
 from simclr_tf.errors import require
 from simclr_tf.evaluation import results_of_record
 from simclr_tf.markdown import Markdown, code_block, code_span, prose
 from simclr_tf.report.result_sections import result_sections
 from simclr_tf.report.tables import markdown_table
 
-MAX_BYTES = 12_000_000
+MAX_BYTES = 8_000_000
 _COMMAND = "simclr-tf zoo --folder=exported_models --readme"
 _HEAD = f"""\
 # Exported encoders
@@ -49,9 +49,18 @@ def zoo_readme(entries):
     if not published:
         return _HEAD
     table = markdown_table(
-        ["encoder", "network", "input", "images", "licence of the images", "size"],
+        [
+            "encoder",
+            "method",
+            "network",
+            "input",
+            "images",
+            *HEADLINES,
+            "licence of the images",
+            "size",
+        ],
         [_row(entry) for entry in published],
-        align="lllllr",
+        align="lllll" + "r" * len(HEADLINES) + "lr",
     )
     parts = [_HEAD, "## What ships", "", table, "", *_loading_lines(published[0])]
     for entry in published:
@@ -66,7 +75,7 @@ def check_published(entry):
       entry: simclr_tf.encoder_zoo.ZooEntry.
 
     Raises:
-      ConfigError: it is larger than 12 MB, or its record has no licence of the images
+      ConfigError: it is larger than 8 MB, or its record has no licence of the images
         or no metrics.
     """
     require(
@@ -98,9 +107,11 @@ def _row(entry):
     ]
     return [
         Markdown(f"[{code_span(entry.name)}]({quote(entry.name)}/card.md)"),
+        entry.method or "",
         ", ".join(network),
         entry.input_text(),
         entry.data,
+        *entry.headlines(),
         entry.data_licence,
         f"{entry.num_bytes / 1e6:.1f} MB",
     ]

@@ -12,8 +12,13 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras, refuse_keras3
 from simclr_tf.array_types import Model, StrPath
-from simclr_tf.config.presets import PRESETS, get_preset
-from simclr_tf.config.pretrain import Config, idle_options, require_one_length
+from simclr_tf.config.presets import get_preset
+from simclr_tf.config.pretrain import (
+    Config,
+    idle_options,
+    require_one_length,
+    stored_config,
+)
 from simclr_tf.config.schema import dotted, flatten, override
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed
 from simclr_tf.data.preset_choice import choose_start
@@ -69,6 +74,7 @@ def pretrain(
       data: str in the grammar of `--data`, or a NumPy array `[n, H, W, C]`, a tuple
         (images, labels), or a tf.data.Dataset; the preset's own if None.
       workdir: folder for config, checkpoints and metrics; nothing is written if None.
+        A run in it is continued, with its own options if `preset` is None.
       preset: str, a name in simclr_tf.config.presets. If None, the sizes of the images
         and the device choose one, and a line tells which; `demo` without `data`.
       encoder: keras.Model, images `[N, H, W, C]` to `[N, F]` or `[N, H, W, F]`, of the
@@ -128,18 +134,21 @@ def pretrain(
 def _start(data, workdir, preset, overrides):
     """Return the config below the overrides, and how it was chosen.
 
-    A run that has begun keeps the preset that it chose then, and the size of its views.
+    Without a named preset, a run that has begun keeps its options.
     """
     if preset is not None:
         return get_preset(preset), None
     given = dotted(Config, overrides)
     spec = given.get("data.source") if data is None else data
-    place = None if workdir is None else Workdir(workdir)
-    if place is not None and place.has(CONFIG_FILE):
-        stored = place.config()
-        if stored.preset in PRESETS:
-            size = {"data.image_size_pixels": stored.data.image_size_pixels}
-            return override(get_preset(stored.preset), size), None
+    stored = None if workdir is None else stored_config(workdir, given)
+    if stored is not None:
+        require(
+            spec is not None or not stored.data.source.startswith("python:"),
+            f"The images of the run in {workdir} came from Python: give the same ones "
+            "again, as the first argument.",
+            data=stored.data.source,
+        )
+        return stored, None
     return choose_start(
         spec,
         split=given.get("data.split", "train"),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from simclr_tf import __version__
 from simclr_tf.array_types import StrPath
 from simclr_tf.config import from_dict
+from simclr_tf.config.pretrain import CONFIG_FILE, Config
 from simclr_tf.config.schema import flatten, to_dict
 from simclr_tf.data.left_out import LEFT_OUT_FILE
 from simclr_tf.data.pixels import PLAIN_FORMATS, READING
@@ -28,12 +29,10 @@ from simclr_tf.training.image_list import IMAGE_LIST_FILE, write_image_list
 from simclr_tf.training.same_run import PLACES, conflict_with
 
 if TYPE_CHECKING:
-    from simclr_tf.config.pretrain import Config
     from simclr_tf.data.random_access import Source
     from simclr_tf.data.streams import StreamSource
 
 
-CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD = "tensorboard"

@@ -95,6 +95,7 @@ def workdir(tmp_path):
 def test_a_run_says_its_network_data_licence_command_and_time(workdir):
     card = card_of_run(workdir)
     assert card["architecture"] == "ResNet-18 (0.25x, stem small)"
+    assert card["method"] == "SimCLR"
     assert card["image_size_pixels"] == 28
     assert card["data"] == "tfds:fashion_mnist"
     assert card["data_licence"] == (

@@ -35,6 +35,7 @@ ENTRY = ZooEntry(
     name="shirts",
     path=pathlib.Path("exported_models/shirts"),
     summary="A narrow ResNet-18.",
+    method="MoCo",
     architecture="ResNet-18, stem `small`",
     num_parameters=700_320,
     num_features=128,
@@ -62,6 +63,7 @@ def test_the_readme_says_what_the_export_says():
     text = zoo_readme([ENTRY])
     for part in (
         "[`shirts`](shirts/card.md)",
+        "| MoCo ",
         "ResNet-18, stem `small`, 700,320 parameters, 128 features",
         "28x28 grey (any size)",
         "MIT, Zalando SE",

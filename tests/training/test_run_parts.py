@@ -7,7 +7,7 @@ import tensorflow as tf
 from simclr_tf import load_encoder
 from simclr_tf.config.presets import get_preset
 from simclr_tf.config.schema import override
-from simclr_tf.errors import WorkdirError
+from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.export import plain_copy
 from simclr_tf.models import with_endpoints
 from simclr_tf.models.resnet import ENDPOINTS
@@ -110,12 +110,30 @@ def test_workdir_without_a_checkpoint_has_no_parts(tmp_path):
             load(workdir, None)
 
 
-def test_a_run_from_python_keeps_the_preset_and_the_size_that_it_chose(tmp_path):
+def test_a_run_from_python_keeps_the_options_that_it_began_with(tmp_path):
     images = np.zeros([4, 48, 48, 3], np.uint8)
     chosen, line = starting_point(images, tmp_path, None, {})
     assert (chosen.preset, chosen.data.image_size_pixels) == ("photos_small", 48)
     assert "Preset      photos_small" in line
     Workdir(tmp_path).claim(override(chosen, {"epochs": 3}), DATA, "a test")
     larger = np.zeros([4, 96, 96, 3], np.uint8)
-    assert starting_point(larger, tmp_path, None, {}) == (chosen, None)
+    assert starting_point(larger, tmp_path, None, {}) == (
+        override(chosen, {"epochs": 3}),
+        None,
+    )
     assert starting_point(larger, tmp_path, "demo", {}) == (get_preset("demo"), None)
+
+
+def test_a_run_from_python_needs_its_images_again(tmp_path):
+    config = override(get_preset("demo"), {"data.source": "python:ndarray"})
+    Workdir(tmp_path).claim(config, DATA, "a test")
+    with pytest.raises(ConfigError, match="give the same ones again"):
+        starting_point(None, tmp_path, None, {})
+
+
+def test_a_run_of_another_version_of_a_preset_goes_on(tmp_path):
+    former = override(get_preset("photos_small"), {"encoder": {"name": "resnet18"}})
+    images = np.zeros([4, 32, 32, 3], np.uint8)
+    own = override(former, {"data.source": "python:ndarray"})
+    Workdir(tmp_path).claim(own, DATA, "a test")
+    assert starting_point(images, tmp_path, None, {}) == (own, None)
