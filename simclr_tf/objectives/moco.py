@@ -10,6 +10,7 @@ from simclr_tf.config.schema import (
     require_fraction,
     require_positive,
 )
+from simclr_tf.errors import require
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.nt_xent import diagnose_stuck_loss
 from simclr_tf.objectives.objective import (
@@ -106,6 +107,16 @@ class MoCo(Objective):
 
     def create_variables(self, setting):
         options = self.options
+        if setting.global_batch_size is not None:
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            images = setting.global_batch_size // replicas
+            require(
+                images % options.batch_norm_groups == 0,
+                "--objective.batch_norm_groups must divide the images of the batch "
+                "that a replica has.",
+                batch_norm_groups=options.batch_norm_groups,
+                images=images,
+            )
         self.averaged = models.AveragedPair(
             setting.encoder, setting.projection_head, options.batch_norm_groups
         )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from simclr_tf.errors import ConfigError
 from simclr_tf.losses import info_nce
 from simclr_tf.objectives import NNCLR, MoCo, NTXent, Outputs
 from simclr_tf.objectives.nnclr import nearest_rows
@@ -33,6 +34,16 @@ def outputs_of_a_step(model, batch):
         return model.gradients(batch)[1]
     finally:
         tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize("replicas, batch", [(1, 9), (2, 6)])
+def test_groups_of_moco_must_divide_the_images_of_a_replica(replicas, batch):
+    strategy = tf.distribute.MirroredStrategy(
+        tf.config.list_logical_devices("CPU")[:replicas]
+    )
+    model = a_model(MoCo(batch_norm_groups=2), strategy, build=False)
+    with strategy.scope(), pytest.raises(ConfigError, match="batch_norm_groups=2"):
+        model.build_from_shape((16, 16, 3), global_batch_size=batch)
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
