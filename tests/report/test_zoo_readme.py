@@ -97,12 +97,12 @@ def test_what_is_not_published_changes_nothing():
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"num_bytes": 12_000_001}, "12,000,000 bytes.*bytes=12000001"),
+        ({"num_bytes": 8_000_001}, "8,000,000 bytes.*bytes=8000001"),
         ({"data_licence": None}, "licence.*shirts"),
         ({"metrics": ()}, "evaluate its run.*shirts"),
     ],
 )
 def test_what_must_not_ship_is_refused(change, words):
-    check_published(dataclasses.replace(ENTRY, num_bytes=12_000_000))
+    check_published(dataclasses.replace(ENTRY, num_bytes=8_000_000))
     with pytest.raises(ConfigError, match=words):
         zoo_readme([dataclasses.replace(ENTRY, **change)])
