@@ -37,6 +37,6 @@ if TYPE_CHECKING:
     from simclr_tf.training.pretraining_model import SimCLR as SimCLR
     from simclr_tf.training.run import pretrain as pretrain
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = public_names(__name__, __file__)

@@ -78,7 +78,7 @@ def options_of(given):
         stored = stored_config(options.workdir, given.typed)
     if stored is None:
         start, line = starting_point(given, options.preset)
-        return given.make(Config, start), line
+        return given.make(Config, start, _without_minutes), line
     config = given.make(Config, stored)
     require(
         not config.data.source.startswith("python:")
@@ -89,6 +89,14 @@ def options_of(given):
         encoder=config.encoder.name,
     )
     return config, _origin(options.workdir, stored, config)
+
+
+def _without_minutes(typed, file):
+    """Unset the minutes of a file, and what they came to, beside another length."""
+    if file.get("minutes") is None or not {"epochs", "steps"} & set(typed):
+        return typed
+    came_to = ("minutes", "steps", "optimizer.warmup_steps")
+    return {**dict.fromkeys(came_to, "none"), **typed}
 
 
 def starting_point(given, preset):
@@ -105,7 +113,7 @@ def starting_point(given, preset):
     if preset is not None:
         return get_preset(preset) if preset else Config(), None
     default = get_preset(DEFAULT_PRESET)
-    if given.file or not given.has("data.source"):
+    if "preset" in given.file or not given.has("data.source"):
         return default, None
     data = given.make(
         Config,

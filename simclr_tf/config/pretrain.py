@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -453,11 +453,11 @@ def idle_options(config: Config) -> dict[str, str]:
     return found
 
 
-def require_one_length(given: Container[str]) -> None:
+def require_one_length(given: Mapping[str, Any]) -> None:
     """Refuse `minutes` beside another length.
 
     Args:
-      given: dotted names of the options that the user gave.
+      given: the options that the user gave, by dotted name; None and "none" unset one.
 
     Raises:
       ConfigError: more than one length is given.
@@ -465,11 +465,12 @@ def require_one_length(given: Container[str]) -> None:
     Example:
       >>> require_one_length({"epochs": 3, "seed": 1})
     """
-    others = [name for name in _LENGTHS if name in given]
+    names = ("minutes", *_LENGTHS)
+    lengths = [name for name in names if given.get(name) not in (None, "none")]
     require(
-        "minutes" not in given or not others,
+        "minutes" not in lengths or len(lengths) == 1,
         "`minutes` chooses the length: leave `epochs` and `steps` out, or `minutes`.",
-        given=", ".join(["minutes", *others]),
+        given=", ".join(lengths),
     )
 
 

@@ -174,6 +174,10 @@ def test_a_folder_without_a_preset_chooses_one_and_the_run_keeps_it(
     assert line.startswith("Preset      photos_small, chosen for images of 60 x 80")
     sized, _ = pretrain.options_of(given(*flags, "--image_size_pixels=30x40"))
     assert sized.data.image_size_pixels == (30, 40)
+    part = written(tmp_path / "part.json", {"objective": {"temperature": 0.3}})
+    with_file, line = pretrain.options_of(given(*flags, part))
+    assert (with_file.preset, with_file.objective.temperature) == ("photos_small", 0.3)
+    assert with_file.data.image_size_pixels == 60 and "Preset" in line
     named, line = pretrain.options_of(given(*flags, "--preset=demo"))
     assert (named.preset, named.data.image_size_pixels, line) == ("demo", 32, None)
     # Later, on a machine with GPUs and with larger images, the run is what it was.
@@ -182,6 +186,23 @@ def test_a_folder_without_a_preset_chooses_one_and_the_run_keeps_it(
     monkeypatch.setattr(preset_choice, "count_accelerators", lambda: 8)
     again, line = pretrain.options_of(given(*flags))
     assert again == config and "preset photos_small" in line
+
+
+@pytest.mark.parametrize("length", [{"epochs": 200}, {"steps": 900}])
+def test_another_length_takes_the_place_of_the_minutes_in_a_file(tmp_path, length):
+    chosen = {"minutes": 30.0, "epochs": 29, "optimizer.warmup_steps": 5}
+    run = override(get_preset("demo"), chosen)
+    file = written(tmp_path / "config.json", {"config": to_dict(run)})
+    flags = [f"--{name}={value}" for name, value in length.items()]
+    for arguments in (flags, [*flags, "--minutes=none"]):
+        config = pretraining(file, *arguments)
+        assert (config.minutes, config.optimizer.warmup_steps) == (None, None)
+        assert config.epochs == length.get("epochs", 29)
+        assert config.steps == length.get("steps")
+    assert pretraining(file) == run
+    assert pretraining(file, "--minutes=10").minutes == 10
+    with pytest.raises(SimCLRError, match="`minutes` chooses the length"):
+        pretraining(file, *flags, "--minutes=10")
 
 
 def test_a_study_is_continued_with_the_options_of_its_study_json(tmp_path, capsys):
