@@ -7,8 +7,9 @@ simclr-tf finetune --encoder=exported_models/NAME --data=folder:LABELLED
 All methods use the same labels, drawn evenly from all classes; a smaller draw is part
 of a larger one. Writes finetune.json, finetune.md, finetune.png and the fine-tuned
 networks (classifiers/BUDGET/classifier.keras) into the workdir or --output. The same
-command continues after an interruption; further budgets and seeds are added to the
-results.
+command continues after an interruption. Further budgets are added to the results; with
+more --seeds only the new ones are trained, and a budget's row is of the seeds of the
+last call.
 """
 
 import sys
@@ -34,7 +35,9 @@ def run(given):
         command_line.done(folder, "export" if export else None, **export)
         return
     budgets = [LabelBudget(**budget) for budget in options.budgets()]
-    classifier = classifier_folder(folder, budgets[-1])
+    made = [classifier_folder(folder, budget) for budget in budgets]
+    # A budget may have been too small to train on.
+    classifier = next((path for path in reversed(made) if path.is_dir()), made[-1])
     if options.workdir:
         export = command_line.export_of(options.workdir, classifier)
         print(f"To export it: {command_line.command_text('export', **export)}")

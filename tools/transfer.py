@@ -3,8 +3,9 @@
 simclr-tf transfer --workdir=runs/demo --datasets=embedded:fashion_mnist_10k,folder:PATH
 simclr-tf transfer --encoder=exported_models/NAME --datasets=tfds:cifar10 --seeds=3
 
-Writes transfer.json and transfer.md into the workdir or --output. The same command
-continues after an interruption; further sets and seeds are added to the results.
+Writes transfer.json and transfer.md into the workdir or --output: the sets and seeds of
+this call. What an earlier call measured is not measured again, so that the same command
+continues after an interruption, and one with further sets or seeds adds them.
 """
 
 import sys

@@ -28,7 +28,7 @@ from simclr_tf.markdown import prose
 from simclr_tf.models import split_classifier
 from simclr_tf.report.result_figures import accuracy_against_labels
 from simclr_tf.report.result_tables import finetune_markdown
-from simclr_tf.training.classifier_records import add_record
+from simclr_tf.training.classifier_records import add_record, classifier_record
 from simclr_tf.training.keras_files import (
     CLASSIFIER_FILE,
     ENCODER_FILE,
@@ -110,9 +110,18 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
                 f"{run.budget:>10}  {run.representation:24}seed {run.seed}  "
                 f"{run.accuracy_percent:5.1f} %  {run.wall_seconds:.0f} s"
             ),
-            on_network=lambda budget, network, method: (
+            on_network=lambda budget, network, method, training: (
                 _save_student if method == STUDENT_METHOD else _save_classifier
-            )(folder, budget, network, protocol.record, say),
+            )(
+                folder,
+                budget,
+                network,
+                dataclasses.replace(protocol.record, training=training),
+                say,
+            ),
+            has_network=lambda budget, method, training: (
+                _training_of(folder, budget, method) == training
+            ),
             student=options.distill if options.then_distill else None,
             folder=TrainingFolder(folder / TRAININGS, options.checkpoint_seconds, say),
         )
@@ -259,6 +268,17 @@ def student_folder(folder, budget):
     """Name the folder of the student of the network of `classifier_folder`."""
     place = classifier_folder(folder, budget)
     return place.with_name(f"{place.name}_student")
+
+
+def _training_of(folder, budget, method):
+    """Name the training of a network that was saved; None if there is none."""
+    path = classifier_folder(folder, budget) / CLASSIFIER_FILE
+    if method == STUDENT_METHOD:
+        path = student_folder(folder, budget) / STUDENT_FILE
+    try:
+        return classifier_record(path).training
+    except (OSError, DataError):
+        return None
 
 
 def _save_student(folder, budget, network, record, say):

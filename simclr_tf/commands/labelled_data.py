@@ -182,7 +182,7 @@ def _open(options, split, channels, **limits):
         background=options.background,
         **limits,
     )
-    if source.labels is None:
+    if source.labels is None or not (source.labels >= 0).any():
         raise DataError(
             f"{options.source} has no labels in its split '{split}': probes need a "
             "labelled set, e.g. --data=folder:PATH with one sub-folder a class."

@@ -143,6 +143,13 @@ class FineTuneOptions(_FewLabelOptions):
             require_fraction("label_fraction", fraction, low_open=True)
         for number in self.labels_per_class or ():
             require_at_least_one(labels_per_class=number)
+        for name in ("label_fraction", "labels_per_class"):
+            numbers = getattr(self, name) or ()
+            require(
+                len(set(numbers)) == len(numbers),
+                f"`{name}` must not have a number twice.",
+                **{name: numbers},
+            )
         require(
             len(self.epochs or ()) in (0, 1, len(self.budgets())),
             "`epochs` needs one number for each label budget.",

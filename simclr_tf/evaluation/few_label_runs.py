@@ -95,7 +95,9 @@ class LabelRuns:
             network, used = training.network, [folder]
             if method == STUDENT_METHOD:
                 started = time.monotonic()
-                result, network, own = self._student(network, stages, cell, seed)
+                result, network, own = self._student(
+                    network, stages, cell, seed, config.head_layer
+                )
                 used += [own]
             else:
                 result = self._result(network, history, training.batch_size)
@@ -103,20 +105,28 @@ class LabelRuns:
                     used = []  # The student's teacher.
             wall_seconds = round(time.monotonic() - started, 3)
             result |= {"num_train_labels": len(ids), "wall_seconds": wall_seconds}
-            result["settings"] |= {
+            options = {
                 "base_learning_rate": training.base_learning_rate,
                 "head_layer": 0 if trained == "scratch" else config.head_layer,
                 "start_share": share,
             }
+            if method == STUDENT_METHOD:
+                options = {f"teacher_{name}": value for name, value in options.items()}
+            result["settings"] |= options
             yield seed, result, network, [f for f in used if f is not None]
 
-    def _student(self, teacher, stages, cell, seed):
+    def _student(self, teacher, stages, cell, seed, head_layer):
         """Train and test a student: (results, keras.Model, its TrainingFolder)."""
         options = stages.student
         folder = stages.folder_of({**cell, "student": dataclasses.asdict(options)})
         student, history = self_distilled(
             options,
-            self.encoder,
+            classifier_network(
+                self.encoder,
+                self.num_classes,
+                projection_head=self.projection_head,
+                head_layer=head_layer,
+            ),
             teacher,
             self.train,
             config=self.config,
@@ -126,7 +136,9 @@ class LabelRuns:
             folder=folder,
         )
         batch_size = self.batch_of(options)
-        return self._result(student, history, batch_size, teacher), student, folder
+        result = self._result(student, history, batch_size, teacher)
+        result["settings"]["base_learning_rate"] = options.base_learning_rate
+        return result, student, folder
 
     def _fit(self, training, method, config, start, ids, seed, folder):
         """Train a classifier on the labels `ids`; return (history, start_share)."""

@@ -17,7 +17,6 @@ from simclr_tf.evaluation.linear_probe import linear_probe
 from simclr_tf.models import (
     LOGITS,
     set_weights_by_name,
-    split_classifier,
     weights_by_name,
 )
 from simclr_tf.training.student_training import train_student
@@ -25,6 +24,7 @@ from simclr_tf.training.student_training import train_student
 # Standard deviation of features, below which a probe's weights are so large that their
 # gradients would destroy the layers before them.
 _SMALLEST_SPREAD = 0.05
+_IMPROBABLE = 10.0  # Below the smallest logit.
 _log = logging.getLogger("simclr_tf")
 
 
@@ -77,9 +77,7 @@ def probe_start(network, weights, batches, seed, *, if_it_fits=False):
     """
     network.set_weights(weights)
     layer = network.get_layer(LOGITS)
-    features, labels, _ = extract_features(
-        keras.Model(network.input, layer.input), batches
-    )
+    features, labels, _ = extract_features(_below_logits(network), batches)
     spread = float(np.sqrt(np.mean(np.var(features, axis=0))))
     try:
         if if_it_fits and spread < _SMALLEST_SPREAD:
@@ -90,22 +88,27 @@ def probe_start(network, weights, batches, seed, *, if_it_fits=False):
             raise
         _log.warning(
             "The classifier starts at zeros, not from a linear probe "
-            "(--classifier_start=auto): %s",
+            "(--classifier_start=auto), and no share of the first weights is kept: %s",
             error,
         )
         return weights
     kernel = np.zeros(layer.kernel.shape)
     kernel[:, probe.classes] = probe.weights[:-1]
-    # A class without a label here is the least probable one.
-    bias = np.full(layer.bias.shape, probe.weights[-1].min())
+    # Classes without a label here: so improbable that the loss does not see them.
+    scores = features @ probe.weights[:-1] + probe.weights[-1]
+    bias = np.full(layer.bias.shape, scores.min() - _IMPROBABLE)
     bias[probe.classes] = probe.weights[-1]
     layer.set_weights([kernel, bias])
     return network.get_weights()
 
 
+def _below_logits(network):
+    return keras.Model(network.input, network.get_layer(LOGITS).input)
+
+
 def self_distilled(
     options,
-    encoder,
+    first,
     teacher,
     train,
     *,
@@ -119,7 +122,8 @@ def self_distilled(
 
     Args:
       options: SelfDistillation.
-      encoder: keras.Model, pretrained, from which the student starts.
+      first: keras.Model of `classifier_network`, the teacher before its training: the
+        student starts from it, but for the linear layer.
       teacher: keras.Model of `classifier_network`, in the strategy's scope.
       train: Source of the training images.
       config: FineTuneConfig of the fine-tuning, with a chosen precision.
@@ -140,8 +144,6 @@ def self_distilled(
         data=images.name,
         image_size_pixels=image_size_pixels,
         batch_size=min(options.batch_size, images.num_examples),
-        recipe=config.recipe,
-        crop_area_min_fraction=config.smallest_crop(),
         precision=config.precision,
         seed=seed,
         **options.training(),
@@ -149,11 +151,17 @@ def self_distilled(
     student = build_student(settings, teacher)
     if options.start == "encoder":
         set_weights_by_name(
-            split_classifier(student)[0],
-            weights_by_name(encoder),
+            _below_logits(student),
+            weights_by_name(_below_logits(first)),
             source="The weights of the encoder",
         )
     epochs = train_student(
-        student, teacher, images, config=settings, strategy=strategy, folder=folder
+        student,
+        teacher,
+        images,
+        config=settings,
+        strategy=strategy,
+        folder=folder,
+        recipe=config.build_recipe(),
     )
     return student, {name: [e[name] for e in epochs] for name in ("step", "loss")}

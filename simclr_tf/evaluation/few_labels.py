@@ -4,6 +4,7 @@ Optionally each fine-tuned network then teaches a student on all images.
 """
 
 import dataclasses
+import hashlib
 import json
 import logging
 
@@ -127,6 +128,7 @@ class FewLabels:
         on_budget=None,
         on_run=None,
         on_network=None,
+        has_network=None,
         student=None,
         folder=None,
     ):
@@ -142,8 +144,11 @@ class FewLabels:
           on_budget: function of (LabelBudget, FineTuneConfig), called before networks
             are fine-tuned, with what was chosen for this number of labels.
           on_run: function of a LabelRun, called after each one.
-          on_network: function of (LabelBudget, keras.Model, method), called with the
-            network fine-tuned on the first seed's labels, and with its student.
+          on_network: function of (LabelBudget, keras.Model, method, str), called with
+            the network fine-tuned on the first seed's labels, and with its student;
+            the text names the training.
+          has_network: function of (LabelBudget, method, str), whether the network of
+            that training is there; otherwise it is trained again.
           student: SelfDistillation, to train a student of each fine-tuned network on
             all training images without their labels; or None.
           folder: TrainingFolder, for those of the trainings; or None.
@@ -155,6 +160,7 @@ class FewLabels:
           ConfigError, DataError: a wrong option, or unusable images.
           NonFiniteError: a training diverged.
         """
+        methods = tuple(dict.fromkeys(methods))
         for method in methods:
             if method not in METHODS:
                 raise unknown_choice("method", method, METHODS)
@@ -183,6 +189,7 @@ class FewLabels:
         for place, budget in enumerate(budgets):
             subsets = subsets_of[place]
             config = self._for_labels(subsets, epochs and epochs[place])
+            first = next(iter(subsets))
             if on_budget is not None and "fine_tune" in methods:
                 on_budget(budget, config)
             for method in methods:
@@ -191,23 +198,28 @@ class FewLabels:
                 cell = (
                     TITLES[method],
                     budget.title(),
-                    *_length(method, config, student),
+                    _epochs(method, config, student),
+                    _variant(method, budget, subsets[first], config, student),
                 )
                 todo = {
                     seed: ids
                     for seed, ids in subsets.items()
                     if (*cell, seed) not in log
                 }
+                gives_network = method in ("fine_tune", STUDENT_METHOD)
+                training = json.dumps([*cell, first])
+                if (
+                    gives_network
+                    and has_network is not None
+                    and not has_network(budget, method, training)
+                ):
+                    todo = {first: subsets[first], **todo}
                 for seed, result, network, used in self._runs.results(
                     method, config, subsets, todo, stages
                 ):
-                    if (
-                        on_network is not None
-                        and method in ("fine_tune", STUDENT_METHOD)
-                        and seed == next(iter(subsets))
-                    ):
-                        on_network(budget, network, method)
-                    run = LabelRun(*cell[:3], seed, variant="".join(cell[3:]), **result)
+                    if on_network is not None and gives_network and seed == first:
+                        on_network(budget, network, method, training)
+                    run = LabelRun(*cell[:3], seed, variant=cell[3], **result)
                     log.add(run)
                     for done in used:
                         done.remove()
@@ -221,9 +233,9 @@ class FewLabels:
         config = self._config
         if epochs is not None:
             config = dataclasses.replace(config, epochs=epochs)
-        head = self._runs.projection_head
+        head, labels = self._runs.projection_head, self.train.labels
         return config.for_labels(
-            min(map(len, subsets.values())) / self._runs.num_classes,
+            min(len(ids) / len(np.unique(labels[ids])) for ids in subsets.values()),
             0 if head is None else len(head.dense_layers),
         )
 
@@ -277,12 +289,35 @@ class FewLabels:
             _log.warning("Not measured: %s. %s", what, reason)
 
 
-def _length(method, config, student):
-    """Return (epochs,) of a cell, or (epochs, the variant) of students."""
-    if method != STUDENT_METHOD:
-        return (epochs_of(method, config),)
-    variant = {"teacher_epochs": config.epochs, **dataclasses.asdict(student)}
-    return student.epochs, json.dumps(variant, sort_keys=True)
+def _epochs(method, config, student):
+    return student.epochs if method == STUDENT_METHOD else epochs_of(method, config)
+
+
+def _variant(method, budget, ids, config, student):
+    """Tell the trainings of a log apart, also where defaults or a list have changed.
+
+    Args:
+      method: name of `METHODS`, or STUDENT_METHOD.
+      budget: LabelBudget.
+      ids: int64 array, the labelled images of the first seed.
+      config: FineTuneConfig of `for_labels`.
+      student: SelfDistillation, or None.
+
+    Returns:
+      str, JSON.
+    """
+    values = {"labels": budget.fraction or budget.per_class}
+    if budget.listed is not None:
+        values["labels"] = hashlib.sha256(np.int64(ids).tobytes()).hexdigest()
+    if method == "scratch":
+        values["base_learning_rate"] = config.scratch_learning_rate
+    if method in ("fine_tune", STUDENT_METHOD):
+        names = ("base_learning_rate", "head_layer", "start_share")
+        values |= {name: getattr(config, name) for name in names}
+    if method == STUDENT_METHOD:
+        values["epochs"] = config.epochs
+        values = {"teacher": values, **dataclasses.asdict(student)}
+    return json.dumps(values, sort_keys=True)
 
 
 def cell_name(measurement):

@@ -41,12 +41,14 @@ class ClassifierRecord:
         known.
       background: str, `data.background` of the training.
       precision: str, of the training's arithmetic; the weights are float32.
+      training: str, which of the trainings of `finetune` made it; None if not known.
     """
 
     class_names: tuple[str, ...] | None = None
     image_size_pixels: Any = None
     background: str = "white"
     precision: str = "float32"
+    training: str | None = None
 
 
 def names_of_classes(num_classes: int, *sources: Source) -> tuple[str, ...] | None:
@@ -167,10 +169,13 @@ def checked_record(found: Any, path: StrPath) -> ClassifierRecord:
         precision = found.get("precision", "float32")
         if precision not in POLICIES:
             raise ValueError("its precision is unknown")
+        training = found.get("training")
+        if not isinstance(training, str | None):
+            raise ValueError("what trained it is no text")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
     names = None if names is None else tuple(names)
-    return ClassifierRecord(names, size, background, precision)
+    return ClassifierRecord(names, size, background, precision, training)
 
 
 def _damaged(path, error):

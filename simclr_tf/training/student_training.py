@@ -25,7 +25,9 @@ from simclr_tf.training.views_of_batch import ViewsOfBatch
 _COLUMNS = (*ViewsOfBatch.COLUMNS, "labels")  # Columns of a batch that the step takes.
 
 
-def train_student(student, teacher, source, *, config, strategy, folder=None):
+def train_student(
+    student, teacher, source, *, config, strategy, folder=None, recipe=None
+):
     """Train a student in place, as a config describes.
 
     Args:
@@ -37,6 +39,7 @@ def train_student(student, teacher, source, *, config, strategy, folder=None):
       config: DistillConfig, with a chosen precision.
       strategy: tf.distribute.Strategy.
       folder: TrainingFolder, from which an interrupted training continues; or None.
+      recipe: Recipe of the views; that of the config if None.
 
     Returns:
       list of dicts, one an epoch: its number of steps so far and its figures.
@@ -54,7 +57,7 @@ def train_student(student, teacher, source, *, config, strategy, folder=None):
             precision_copy(teacher, config.precision),
             temperature=config.temperature,
             alpha=config.alpha,
-            recipe=build_recipe(run.augment),
+            recipe=recipe or build_recipe(run.augment),
             compile_views=config.compile_views,
             image_size_pixels=config.image_size_pixels,
         )

@@ -129,3 +129,13 @@ def test_sets_without_a_class_in_common_are_refused(tmp_path):
     options = two_sets(tmp_path, [0, 0, 1, 1], [2, 2])
     with pytest.raises(DataError, match="no class of the training images.*elk"):
         labelled_data(options, {}, channels=3)
+
+
+def test_a_test_split_without_a_label_is_no_test_split(tmp_path, caplog):
+    options = two_sets(tmp_path, [0, 1] * 5, [-1, -1])
+    with caplog.at_level(logging.WARNING):
+        train, test, _ = labelled_data(options, {}, channels=3, may_hold_out=True)
+    assert (train.num_examples, test.num_examples) == (8, 2)
+    assert "no labels in its split 'test'" in caplog.text
+    with pytest.raises(DataError, match="no labels in its split 'test'"):
+        labelled_data(options, {}, channels=3, may_hold_out=False)

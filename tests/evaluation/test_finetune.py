@@ -7,12 +7,19 @@ import pytest
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.config.finetune import FineTuneConfig
-from simclr_tf.data import ArraySource, LabelBudget
+from simclr_tf.config.finetune import FineTuneConfig, SelfDistillation
+from simclr_tf.data import ArraySource, LabelBudget, evaluation_batches
 from simclr_tf.errors import ConfigError, DataError, NonFiniteError
+from simclr_tf.evaluation import few_label_stages
+from simclr_tf.evaluation.few_label_stages import probe_start
 from simclr_tf.evaluation.few_labels import FINE_TUNED, FROM_SCRATCH, FROZEN, FewLabels
 from simclr_tf.evaluation.run_log import RunLog
-from simclr_tf.models import LOGITS, ProjectionHead
+from simclr_tf.models import (
+    LOGITS,
+    ProjectionHead,
+    classifier_network,
+    weights_by_name,
+)
 
 SIZE, CLASSES = 6, 3
 CONFIG = FineTuneConfig(
@@ -75,7 +82,7 @@ def measured():
         [BUDGET],
         seeds=(3, 4),
         on_run=runs.append,
-        on_network=lambda budget, network, method: networks.append(
+        on_network=lambda budget, network, method, _: networks.append(
             (budget, network, network.get_weights())
         ),
     )
@@ -130,6 +137,115 @@ def test_what_was_measured_before_is_not_measured_again():
     assert ran == [0, 1]
 
 
+def test_a_log_holds_no_runs_of_other_defaults_or_of_another_list(tmp_path):
+    """What was unset may come to something else: a head, a newer version, a list."""
+
+    class Named(ArraySource):
+        def files(self):
+            return [(f"{number}.png",) for number in range(self.num_examples)]
+
+    log, ran = RunLog(None, {}), []
+    config = dataclasses.replace(CONFIG, base_learning_rate=None, start_share=None)
+    for head in (None, a_head(), None):
+        protocol = a_protocol(config, projection_head=head)
+        protocol.measure(
+            [BUDGET], methods=["fine_tune"], log=log, on_run=lambda r: ran.append(r)
+        )
+    assert [run.settings["head_layer"] for run in ran] == [0, 1]
+    source, path = a_source(60, 0), tmp_path / "list.txt"
+    protocol = FewLabels(
+        an_encoder(),
+        Named("toy", source.images, source.labels),
+        a_source(30, 1),
+        config=CONFIG,
+        image_size_pixels=SIZE,
+        strategy=tf.distribute.get_strategy(),
+    )
+    found = []
+    for number in (12, 36, 36):
+        path.write_text("\n".join(f"{name}.png" for name in range(number)))
+        found += protocol.measure(
+            [LabelBudget(listed=str(path))],
+            methods=["linear"],
+            log=log,
+            on_run=lambda r: ran.append(r),
+        )
+    assert [m.num_train_labels for m in found] == [12, 36, 36] and len(ran) == 4
+
+
+def test_a_network_that_is_not_there_is_trained_again():
+    log, ran, made = RunLog(None, {}), [], []
+    for has_network in (False, True, False):
+        a_protocol().measure(
+            [BUDGET],
+            seeds=(2, 3),
+            methods=["fine_tune"],
+            log=log,
+            on_run=lambda run: ran.append(run.seed),
+            on_network=lambda budget, network, method, training: made.append(training),
+            has_network=lambda *_, there=has_network: there,
+        )
+    assert ran == [2, 3, 2] and len(made) == 2 and len(set(made)) == 1
+
+
+def test_labels_a_class_are_counted_over_the_classes_that_have_labels():
+    train, test = a_source(60, 0), a_source(30, 1)
+    shares = []
+    for first_class in (0, 100):
+        sources = [
+            ArraySource("toy", s.images, s.labels + first_class) for s in (train, test)
+        ]
+        FewLabels(
+            an_encoder(),
+            *sources,
+            config=FineTuneConfig(epochs=1, batch_size=8, recipe="evaluate"),
+            image_size_pixels=SIZE,
+            strategy=tf.distribute.get_strategy(),
+        ).measure(
+            [LabelBudget(fraction=1.0)],
+            methods=["fine_tune"],
+            on_budget=lambda _, config: shares.append(config.start_share),
+        )
+    assert shares == [0.5, 0.5]  # 20 images a class.
+
+
+def test_classes_without_labels_do_not_disturb_the_start_from_a_probe():
+    network = classifier_network(an_encoder(3), 40)
+    train = a_source(60, 0)
+    batches = evaluation_batches(train, 30, SIZE)
+    probe_start(network, network.get_weights(), batches, seed=0)
+    logits = network(train.images / np.float32(255)).numpy()
+    assert logits[:, CLASSES:].max() < logits[:, :CLASSES].min() - 9
+
+
+@pytest.mark.parametrize("start", ["encoder", "fresh"])
+def test_a_student_has_the_views_of_the_fine_tuning_and_begins_with_its_first_weights(
+    start, monkeypatch
+):
+    head, encoder, seen = a_head(), an_encoder(), {}
+
+    def train(student, teacher, source, *, recipe, **_):
+        seen["weights"] = weights_by_name(student)
+        seen["jitter"] = recipe.jitter_probability
+        return [{"step": 1, "loss": 0.0}]
+
+    monkeypatch.setattr(few_label_stages, "train_student", train)
+    config = dataclasses.replace(
+        CONFIG, recipe="finetune", color_strength=0.5, head_layer=1
+    )
+    a_protocol(config, encoder=encoder, projection_head=head).measure(
+        [BUDGET], methods=["fine_tune"], student=SelfDistillation(start=start)
+    )
+    assert seen["jitter"] == 0.8
+    first = classifier_network(encoder, CLASSES, projection_head=head, head_layer=1)
+    same = {
+        name: np.array_equal(value, seen["weights"][name])
+        for name, value in weights_by_name(first).items()
+        if name.endswith("kernel") and LOGITS not in name
+    }
+    assert len(same) == 2 and set(same.values()) == {start == "encoder"}
+
+
 def test_runs_do_not_depend_on_what_was_trained_before_them(measured):
     """Seed 4 after seed 3 in one compiled training is seed 4 alone."""
     _, before, _ = measured
@@ -151,7 +267,7 @@ def test_frozen_until_the_features_only_the_linear_layer_moves():
     protocol.measure(
         [BUDGET],
         methods=["fine_tune"],
-        on_network=lambda _, network, method: networks.append(network),
+        on_network=lambda _, network, method, training: networks.append(network),
     )
     (network,) = networks
     features = keras.Model(network.input, network.get_layer(LOGITS).input)
@@ -255,7 +371,7 @@ def test_a_share_of_the_first_weights_is_kept():
         protocol.measure(
             [BUDGET],
             methods=["fine_tune"],
-            on_network=lambda _, network, method: networks.append(network),
+            on_network=lambda _, network, method, training: networks.append(network),
         )
         return networks[0].get_weights()
 

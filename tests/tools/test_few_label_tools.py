@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -258,6 +259,12 @@ def test_the_recipe_of_simclr_v2_is_one_command_that_continues_at_every_stage(
     assert 100 * hits.mean() == student.value
     assert classifier_record(place / "student.keras").precision == "bfloat16"
     assert simclr_tf.load_encoder(place / "encoder.keras")(images).shape == (32, 6)
+
+    shutil.rmtree(place)  # It is made again, by its teacher.
+    assert command_line.main(arguments) == 0
+    assert "fine-tuned   " not in capsys.readouterr().out
+    again = load_classifier(place)(images).numpy().argmax(1)
+    assert np.mean(again == network(images).numpy().argmax(1)) > 0.9
 
 
 def test_finetune_refuses_to_mix_settings(places, capsys):
