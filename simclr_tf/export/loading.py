@@ -60,7 +60,10 @@ def shape_text(shape, names="NHW"):
 
 
 def _block(text, *code):
-    return [text, "", "```python", *code, "```", ""]
+    """Write a block of code, with an empty line after its imports."""
+    imports = [line for line in code if line.startswith(("import ", "from "))]
+    rest = code[len(imports) :]
+    return [text, "", "```python", *imports, "", *rest, "```", ""]
 
 
 def _saved_model(saved_model, images, result):

@@ -176,7 +176,8 @@ def test_loading_example_of_the_card_has_five_lines_and_runs(exported, monkeypat
     folder, _ = exported
     text = (folder / "card.md").read_text()
     example = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
-    assert len(example.splitlines()) == 5
+    imports, code = example.split("\n\n")
+    assert len(imports.splitlines()) == 2 and len(code.splitlines()) == 3
     monkeypatch.chdir(folder)
     names = {}
     exec(example, names)

@@ -103,7 +103,8 @@ for block in re.findall(r"```python\\n(.*?)```", open("card.md").read(), re.S):
     if "import keras\\n" not in block:  # Keras 3 has a process of its own.
         names = {}
         exec(block, names)
-        facts["blocks"].append([len(block.splitlines()), list(
+        lines = [line for line in block.splitlines() if line]
+        facts["blocks"].append([len(lines), list(
             np.shape(names.get("features", names.get("weights"))))])
 print(json.dumps(facts))
 """
