@@ -17,6 +17,7 @@ from simclr_tf.config.image_size import size_text
 from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.pretrain import (
     DEFAULT_PRESET,
+    OF_MINUTES,
     PretrainOptions,
     require_one_length,
     stored_config,
@@ -95,8 +96,7 @@ def _without_minutes(typed, file):
     """Unset the minutes of a file, and what they came to, beside another length."""
     if file.get("minutes") is None or not {"epochs", "steps"} & set(typed):
         return typed
-    came_to = ("minutes", "steps", "optimizer.warmup_steps")
-    return {**dict.fromkeys(came_to, "none"), **typed}
+    return {**dict.fromkeys(OF_MINUTES, "none"), **typed}
 
 
 def starting_point(given, preset):

@@ -53,6 +53,8 @@ LABELLED_PRECISION_HELP = (
 DEFAULT_PRESET = "demo"  # Without --data.
 CONFIG_FILE = "config.json"  # In a workdir.
 _LENGTHS = ("epochs", "steps")  # Beside `minutes`.
+# `minutes`, and what they came to, for which another length takes the place.
+OF_MINUTES = ("minutes", "steps", "optimizer.warmup_steps")
 PRESET_HELP = (
     "Named experiment to start from. If unset, the sizes of the images and the device "
     "choose one, and a line tells which; demo without --data."
@@ -529,5 +531,5 @@ def stored_config(workdir: StrPath, given: Container[str] = ()) -> Config | None
         if isinstance(choice, dict) and "asked" in choice
     }
     if config.minutes is not None and any(name in given for name in _LENGTHS):
-        asked |= {"minutes": None, "steps": None}
+        asked |= dict.fromkeys(OF_MINUTES)
     return override(config, asked)
