@@ -292,7 +292,7 @@ def undamaged_export_record(folder: pathlib.Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path} is damaged ({plain_reason(error)}): restore it from a copy, or "
-            "export again."
+            "export to another folder."
         ) from error
     is_ours = isinstance(record, dict) and record.get("format") == EXPORT_FORMAT
     return record if is_ours else None

@@ -13,13 +13,14 @@ small_batches (does a memory replace a batch?). The images need labels, for the 
 and a test split.
 
 Budgets: small takes minutes on two CPU cores, medium a night, paper has the paper's
-own settings (--data=tfds:imagenet2012). Flags of `pretrain` change what all cells
-share; the options that the study varies override them.
+own settings (--data=tfds:imagenet2012). Without --preset, small and medium take the
+preset of small images that fits yours, with two views of one size. Flags of `pretrain`
+change what all cells share; what the study itself varies is refused.
 
 Writes study.json, study.md and study.png with the paper's numbers beside yours, and a
-workdir for every cell. The same command continues, and so does --workdir=
-alone. --shard=i/n divides the cells among machines that share the folder. Cells that
-failed are shown as failed; the exit code is then 1. --only=TEXT,... runs the cells
+workdir for every cell. The same command continues, and so does --workdir= alone, with
+all cells. --shard=i/n divides the cells among machines that share the folder. Cells
+that failed are shown as failed; the exit code is then 1. --only=TEXT,... runs the cells
 with one of these texts in their name, e.g. those of one seed.
 """
 
@@ -28,7 +29,9 @@ import sys
 
 from simclr_tf.config import Config
 from simclr_tf.config.ablate import AblateOptions
+from simclr_tf.config.image_size import size_text
 from simclr_tf.config.moved import flat_with_present_names
+from simclr_tf.config.pretrain import require_one_length
 from simclr_tf.config.schema import differences, override
 from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.limits import read_json
@@ -42,9 +45,8 @@ SECTIONS = (AblateOptions, FlagsOf(Config, without=("preset",)))
 
 def run(given):
     """Run the study that the flags describe; return the exit code."""
-    options, base = options_of(given)
+    options, base, seeds = options_of(given)
     study = get_study(options.study)
-    seeds = tuple(range(base.seed, base.seed + options.seeds))
     runs_of(study.cells(base, options.budget), base, seeds)  # All configs are checked.
     import_tensorflow()
     from simclr_tf.studies.study_runner import run_study
@@ -74,26 +76,31 @@ def options_of(given):
       given: Given.
 
     Returns:
-      (AblateOptions, Config): options of the study, and what all its cells share.
+      (AblateOptions, Config, tuple): options of the study, what all its cells share,
+      and the seeds.
 
     Raises:
-      ConfigError: a missing flag, or an invalid value.
+      ConfigError: a missing flag, an invalid value, or an option that the study varies.
       WorkdirError: the study in the folder was written by another version.
     """
+    require_one_length(given.typed)
     workdir = given.typed.get("workdir")
     if workdir and not given.has("study"):
         stored = stored_study(workdir)
         if stored is not None:
-            options, base = stored
+            options, base, seeds = stored
             config = given.make(Config, base)
             now = [f"{name}={new}" for name, _, new in differences(base, config)]
             print(
                 f"Options of {workdir}/study.json: study {options.study}, budget "
-                f"{options.budget}, {base.data.source}, {options.seeds} seed"
-                f"{'s' * (options.seeds > 1)}{'; now ' * bool(now)}{', '.join(now)}",
+                f"{options.budget}, {base.data.source}, seed{'s' * (len(seeds) > 1)} "
+                f"{', '.join(map(str, seeds))}{'; now ' * bool(now)}{', '.join(now)}",
                 flush=True,
             )
-            return given.make(AblateOptions, options), config
+            options = given.make(AblateOptions, options)
+            if given.has("seed") or given.has("seeds"):
+                seeds = _seeds(options, config)
+            return options, config, seeds
     options = given.make(AblateOptions)
     data = given.typed.get("data.source", given.file.get("data.source"))
     if not data:
@@ -102,30 +109,91 @@ def options_of(given):
             "folder:PATH."
         )
     study = get_study(options.study)
-    base = base_config(study, options.budget, data, preset=options.preset)
-    return options, given.make(Config, base)
+    start = None
+    if options.preset is None and options.budget != "paper":
+        start = _fitting_start(given)
+    base = base_config(study, options.budget, data, preset=options.preset, start=start)
+    config = given.make(Config, base)
+    _refuse_varied(given, study, options.budget, base, config)
+    return options, config, _seeds(options, config)
+
+
+def _seeds(options, config):
+    return tuple(range(config.seed, config.seed + options.seeds))
+
+
+def _fitting_start(given):
+    """Choose the preset of small images that fits the data; None if it has no sizes."""
+    data = given.make(
+        Config,
+        None,
+        lambda typed, file: {n: typed[n] for n in typed if n[:5] == "data."},
+    ).data
+    import_tensorflow()  # Without its banner: it opens the images.
+    from simclr_tf.data.preset_choice import choose_start
+
+    size = data.image_size_pixels if given.has("data.image_size_pixels") else None
+    start, line = choose_start(
+        data.source,
+        split=data.split,
+        data_dir=data.data_dir,
+        image_size_pixels=size,
+        accelerators=0,
+        cores=1,
+    )
+    if line is None:
+        return None
+    views = size_text(size or start.data.image_size_pixels, " x ")
+    print(
+        f"Preset      {start.preset}, chosen for these images: two views of {views} "
+        "pixels. Another one: --preset=NAME",
+        flush=True,
+    )
+    return start
+
+
+def _refuse_varied(given, study, budget, base, config):
+    """Raise for a flag without effect: every cell sets that option by itself."""
+    cells = study.cells(config, budget)
+    for name, text in given.typed.items():
+        if all(name in cell.changes for cell in cells if cell.work != "baselines"):
+            without = given.make(
+                Config,
+                base,
+                lambda typed, file, name=name: {
+                    n: typed[n] for n in typed if n != name
+                },
+            )
+            others = study.cells(without, budget)
+            if without != config and _values(name, cells) == _values(name, others):
+                raise command_line.FlagError(
+                    f"The study {study.name} varies {name} by itself: leave it out. "
+                    f"Received: {text!r}."
+                )
+
+
+def _values(name, cells):
+    return {repr(cell.changes.get(name)) for cell in cells}
 
 
 def stored_study(workdir):
-    """Read (AblateOptions, Config) of the study in a folder; None if there is none."""
+    """Read (AblateOptions, Config, seeds) of the study in a folder; or None."""
     path = pathlib.Path(workdir).expanduser() / "study.json"
     try:
         record = read_json(path, finite=False)
         base = flat_with_present_names(record["base"])
-        seeds = sorted({cell["seed"] for cell in record["cells"]}) or [0]
+        seeds = tuple(sorted({cell["seed"] for cell in record["cells"]})) or (0,)
         known = {"study": record["study"], "budget": record["budget"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # `run_study` refuses a folder of anything else.
     try:
         config = override(Config(), {**base, "seed": seeds[0]})
-        options = AblateOptions(
-            workdir=workdir, seeds=seeds[-1] - seeds[0] + 1, **known
-        )
+        options = AblateOptions(workdir=workdir, seeds=len(seeds), **known)
     except ConfigError as error:
         raise WorkdirError(
             f"{path} is damaged, or of another version of simclr_tf: {error}"
         ) from error
-    return options, config
+    return options, config, seeds
 
 
 def main(argv=None):

@@ -4,8 +4,8 @@ simclr-tf export --workdir=runs/demo --output=exported_models/demo
 simclr-tf export --workdir=runs/demo --output=exported_models/demo_all
     --formats=saved_model,keras3,litert,safetensors,onnx
 
-Before the folder appears, a fresh process loads each format without this package and
-compares the features.
+Before the folder appears, each format is read back and its features are compared: in a
+fresh process without this package, but for safetensors, which are read in this one.
 """
 
 import pathlib
@@ -26,19 +26,22 @@ def run(given):
     from simclr_tf.commands.run_card import record_of_run
     from simclr_tf.commands.stripped_paths import strip_folders
     from simclr_tf.export import check_formats, export_saved_model
+    from simclr_tf.export.formats import heads_note
     from simclr_tf.export.publication import check_free
+    from simclr_tf.export.reusable import HEAD_OUTPUTS
     from simclr_tf.training import Workdir
 
     # Before the work, not after it.
     check_formats(options.formats)
-    check_free(pathlib.Path(options.output).expanduser(), options.overwrite)
+    output = pathlib.Path(options.output).expanduser()
+    check_free(output, options.overwrite, options.version)
     workdir = Workdir(options.workdir)
     encoder, card, parts = _encoder_and_heads(options, workdir)
     if options.data_licence:
         card["data_licence"] = options.data_licence
     if options.with_preprocessing:
         parts["image_size_pixels"] = card["image_size_pixels"]
-        parts["background"] = workdir.config().data.background
+    heads = [HEAD_OUTPUTS[name] for name in HEAD_OUTPUTS if name in parts]
     used = to_dict(options)
     exported = export_saved_model(
         encoder,
@@ -61,6 +64,9 @@ def run(given):
         + ", ".join(f"{name} {difference:.1e}" for name, difference in differences)
         + ")."
     )
+    note = heads_note(options.formats, heads)
+    if note is not None:
+        print(note)
     folder = pathlib.Path(options.output).parent
     command_line.done(options.output, "zoo", folder=folder)
 
@@ -70,6 +76,7 @@ def _encoder_and_heads(options, workdir):
     from simclr_tf.commands.run_card import (
         card_of_run,
         fine_tuned_card,
+        fine_tuning_of,
         names_of_probe,
     )
     from simclr_tf.models import split_classifier
@@ -80,13 +87,16 @@ def _encoder_and_heads(options, workdir):
     from simclr_tf.training.path_contents import inspect_path
 
     publish = options.publish
-    if options.classifier:
-        encoder, head = split_classifier(load_classifier(options.classifier))
-        record = classifier_record(classifier_file(options.classifier))
-        card = card_of_run(workdir, publish=publish)
-        card = fine_tuned_card(card, options.classifier, record)
-        return encoder, card, {"classifier": head, "class_names": record.class_names}
     workdir.read()  # Refuses what is no run.
+    if options.classifier:
+        path = options.classifier
+        tuning = fine_tuning_of(workdir, path)
+        encoder, head = split_classifier(load_classifier(path))
+        record = classifier_record(classifier_file(path))
+        card = card_of_run(workdir, step=tuning and tuning.step)
+        card = fine_tuned_card(card, path, record, tuning and tuning.data)
+        parts = {"classifier": head, "class_names": record.class_names}
+        return encoder, card, {**parts, "background": record.background}
     # All parts are of one checkpoint, also if the run saves another one meanwhile.
     encoder, checkpoint = encoder_and_checkpoint(inspect_path(workdir.path))
     card, heads = card_of_run(workdir, publish=publish, step=checkpoint.step), {}

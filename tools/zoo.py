@@ -35,7 +35,7 @@ def run(given):
     from simclr_tf.files import write_atomically
     from simclr_tf.report import zoo_readme
 
-    path = pathlib.Path(folder) / "README.md"
+    path = pathlib.Path(folder).expanduser() / "README.md"
     write_atomically(path, zoo_readme(entries))
     command_line.done(path)
 

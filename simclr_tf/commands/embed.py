@@ -15,7 +15,7 @@ from simclr_tf._keras import keras
 from simclr_tf.array_types import Model, StrPath
 from simclr_tf.commands.encoder_at import open_encoder
 from simclr_tf.commands.labelled_data import with_chosen
-from simclr_tf.config.data import DataConfig
+from simclr_tf.config.data import DataConfig, colour_text, rgb_of
 from simclr_tf.config.embed import EncodedImages
 from simclr_tf.config.image_size import size_text
 from simclr_tf.data import (
@@ -33,6 +33,7 @@ from simclr_tf.evaluation.feature_files import ImageFeatures, write_features
 from simclr_tf.extras import require_extra
 from simclr_tf.files import require_writable
 from simclr_tf.training.progress import with_bar
+from simclr_tf.training.resumable_fit import sha256_of_weights
 
 
 def embed(
@@ -49,7 +50,8 @@ def embed(
     """Compute the features of images with a frozen encoder.
 
     The images are prepared as by an export's signature for the bytes of files: decoded
-    to what a person sees, cropped in the middle, resized.
+    to what a person sees, and resized. Up to a size of 32 pixels this is the whole
+    image, whatever its shape; above, its centre, in the shape of the encoder's input.
 
     Args:
       data: str in the grammar of `--data`, or a NumPy array `[n, H, W, C]`, a tuple
@@ -67,7 +69,8 @@ def embed(
 
     Returns:
       ImageFeatures: features float32 `[n, F]`, names, labels int32 `[n]` (-1: none) and
-      classes, one row for every readable image, in the order of the names.
+      classes, one row for every readable image, in the order of the names; and what is
+      known of the encoder.
 
     Raises:
       SimCLRError: a wrong argument, file or folder, in one line.
@@ -104,12 +107,14 @@ def embed(
         size = image_size_pixels or place.config.data.image_size_pixels
         encoder, channels = place.encoder, place.channels
     images = data
+    # The pixels that the encoder was trained on: the background of its run.
+    background = "white" if is_model else place.config.data.background
     if isinstance(data, str):
-        # The pixels that the encoder was trained on: the background of its run.
-        background = "white" if is_model else place.config.data.background
         images = DataConfig(source=data, data_dir=data_dir, background=background)
     parts = open_parts(images, options, channels)
-    return encode_parts(encoder, parts, size, batch_size)[0]
+    found, _ = encode_parts(encoder, parts, size, batch_size)
+    identity = encoder_identity(encoder, size, background)
+    return dataclasses.replace(found, encoder=identity)
 
 
 def embed_and_report(options, *, say=print):
@@ -135,6 +140,9 @@ def embed_and_report(options, *, say=print):
     with left_out_listed(listed, *(part.source for part in parts)):
         found, _ = encode_parts(place.encoder, parts, size, options.batch_size)
     seconds = time.perf_counter() - began
+    background = place.config.data.background
+    identity = encoder_identity(place.encoder, size, background)
+    found = dataclasses.replace(found, encoder=identity)
     write_features(output, found)
     number, width = found.features.shape
     say(
@@ -202,6 +210,24 @@ def open_images(options, say=print, place=None):
     counts = [f"{part.split} {part.source.num_examples:,}" for part in parts]
     say(f"Images      {data.source}, {', '.join(counts)}, at {size_text(size)} px")
     return place, parts, size
+
+
+def encoder_identity(encoder, image_size_pixels, background):
+    """Describe what features depend on beside the images, to compare two files.
+
+    Args:
+      encoder: keras.Model.
+      image_size_pixels: int or (height, width), of the encoder's input.
+      background: str, the colour behind transparent images.
+
+    Returns:
+      dict of str to str.
+    """
+    return {
+        "weights_sha256": sha256_of_weights(encoder),
+        "image_size_pixels": size_text(image_size_pixels),
+        "background": colour_text(rgb_of(background)),
+    }
 
 
 @dataclasses.dataclass(frozen=True)

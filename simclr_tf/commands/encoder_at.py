@@ -95,21 +95,24 @@ def open_encoder(options, chosen, encoder=None, step=None):
     """
     path = encoder_path(options.path)
     place = inspect_path(path).at_step(step)
-    config = place.config()
+    config, images = place.config(), place.images()
     if config is None:
         for name in ("data", "image_size_pixels"):
-            if name not in chosen:
+            if name not in chosen and name not in images:
                 raise ConfigError(
                     f"{path} has no record of its training data: --{name} is required."
                 )
     is_run = config is not None and place.is_run
+    config = config or Config()
     # Read once: a run in progress may have a newer checkpoint by now.
     encoder, checkpoint = encoder_and_checkpoint(place, encoder)
     return EncoderAt(
         name=str(options.path),
         path=path,
         is_run=is_run,
-        config=config or Config(),
+        config=dataclasses.replace(
+            config, data=dataclasses.replace(config.data, **images)
+        ),
         encoder=encoder,
         checkpoint=checkpoint if is_run else None,
     )

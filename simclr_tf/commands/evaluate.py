@@ -66,7 +66,7 @@ def evaluate_and_report(options, *, encoder=None, command=None, say=print):
     left_out = folder / f"evaluate_{LEFT_OUT_FILE}"
     with left_out_listed(left_out):
         train, test, data = labelled_data(
-            place.config.data, chosen, channels=place.channels
+            place.config.data, chosen, channels=place.channels, workdir=place.path
         )
     measured, too_few = measurable(options, train.labels, test.labels)
     for protocol, reason in too_few.items():

@@ -79,7 +79,11 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
     left_out = folder / f"finetune_{LEFT_OUT_FILE}"
     with left_out_listed(left_out):
         train, test, data = labelled_data(
-            place.config.data, chosen, channels=place.channels, may_hold_out=True
+            place.config.data,
+            chosen,
+            channels=place.channels,
+            may_hold_out=True,
+            workdir=place.path,
         )
     with (
         sole_writer(folder / LOCK_FILE, f"The folder of results {folder}"),

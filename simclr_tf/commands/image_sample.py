@@ -66,14 +66,11 @@ def sampled_sources(options, chosen, *, channels, number, seed=0):
     rng = np.random.default_rng(seed)
     try:
         test = _open(options, options.test_split, channels)
-    except (DataError, ConfigError):
+    except (DataError, ConfigError) as error:
         if "test_split" in chosen:
             raise
         learn, held_out = _held_out(train, rng)
-        note = (
-            f"`{options.source}` has no split `{options.test_split}`: the test images "
-            "are training images of the run."
-        )
+        note = f"The test images are training images of the run: {error}"
         return (
             train.subset(learn[:number]),
             train.subset(held_out[:number]),

@@ -1,34 +1,44 @@
 """The labelled images of an evaluation: a training set and a test set."""
 
 import logging
+import pathlib
 
 import numpy as np
 
 from simclr_tf.data import kind_of, open_source
 from simclr_tf.data.class_labels import same_numbering
 from simclr_tf.data.label_budgets import TEST_FRACTION, hold_out
-from simclr_tf.data.sources.kind import IN_ORDER
+from simclr_tf.data.sources.kind import IN_ORDER, MissingSplitError
 from simclr_tf.errors import ConfigError, DataError, SimCLRError
+from simclr_tf.files import printable
+from simclr_tf.training.image_list import read_image_list
 
 LOG = logging.getLogger("simclr_tf")
-_NAMED = 5
+_NEEDED = (
+    "probes need a labelled set, e.g. --data=folder:PATH with one sub-folder a class"
+)
+_NAMED, _NAMED_FILES = 5, 3
 
 
-def labelled_data(options, chosen, *, channels, may_hold_out=None):
+def labelled_data(options, chosen, *, channels, may_hold_out=None, workdir=None):
     """Open the training and the test images of an evaluation.
 
     Args:
       options: DataConfig of the run, or one made from flags.
       chosen: dict of flag to value, what differs from `options`.
       channels: int, of the images that the encoder takes.
-      may_hold_out: bool; without a test split, hold out every fifth labelled image of
-        each class (seeded), and log a line. None: the rule of the kind of data set.
+      may_hold_out: bool; without a test split, or where it has no labels, hold out
+        every fifth labelled image of each class (seeded), and log a line. None: the
+        rule of the kind of data set.
+      workdir: path of the run of the encoder, if it is one: a slice to test on is
+        compared with its list of images.
 
     Returns:
       (train, test, DataConfig): sources with labels, and the options that were used.
 
     Raises:
-      SimCLRError: images without labels, or a missing split.
+      SimCLRError: images without labels, a missing split, or images of a test split
+        that cannot be read.
     """
     options = with_chosen(options, chosen)
     if may_hold_out is None:
@@ -36,7 +46,7 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
     train = _open(options, options.split, channels)
     try:
         test = _open(options, options.test_split, channels)
-    except (DataError, ConfigError) as error:
+    except MissingSplitError as error:
         if not may_hold_out or "test_split" in chosen:
             raise
         LOG.warning(
@@ -48,12 +58,33 @@ def labelled_data(options, chosen, *, channels, may_hold_out=None):
         )
         learn, held_out = hold_out(train.labels)
         train, test = train.subset(learn), train.subset(held_out)
+    else:
+        if workdir is not None and "[" in test.split:
+            _warn_of_known_images(test, pathlib.Path(workdir))
     for source in (train, test):
         if source.slice_rule == IN_ORDER:
             LOG.warning("The slice `%s` has %s.", source.split, IN_ORDER)
     train, test = same_numbering(train, test)
     compare_classes(train, test)
     return train, test, options
+
+
+def _warn_of_known_images(test, workdir):
+    """Warn of test images in a slice that are among those of the pretraining."""
+    listed = set(read_image_list(workdir) or ())
+    both = [printable(file[0]) for file in test.files() or () if file in listed]
+    if both:
+        LOG.warning(
+            "%d of the %d test images of `%s` are among the images that %s was "
+            "pretrained on (%s). A slice is cut from the images that are there, so it "
+            "is another one when some were added or removed. For unseen test images, "
+            "keep them in a folder `test` of their own.",
+            len(both),
+            test.num_examples,
+            test.split,
+            workdir,
+            ", ".join([*both[:_NAMED_FILES], *["..."] * (len(both) > _NAMED_FILES)]),
+        )
 
 
 def with_chosen(options, chosen):
@@ -158,7 +189,7 @@ def has_labels_to_test_on(options, chosen):
         train = _open(options, options.split, None, memory_limit_bytes=0)
         try:
             _open(options, options.test_split, None, memory_limit_bytes=0)
-        except (DataError, ConfigError):
+        except MissingSplitError:
             learn, test = hold_out(train.labels)
             return (
                 kind_of(options.source)[0].may_hold_out
@@ -183,8 +214,9 @@ def _open(options, split, channels, **limits):
         **limits,
     )
     if source.labels is None or not (source.labels >= 0).any():
-        raise DataError(
-            f"{options.source} has no labels in its split '{split}': probes need a "
-            "labelled set, e.g. --data=folder:PATH with one sub-folder a class."
+        wrong = source.why_unlabelled
+        raise (DataError if wrong else MissingSplitError)(
+            f"{options.source} has no labels in its split '{split}': "
+            f"{wrong or _NEEDED}."
         )
     return source

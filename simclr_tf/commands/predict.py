@@ -77,7 +77,8 @@ def predict(
     """Predict the classes of images with a fine-tuned classifier.
 
     The images are prepared as by an export's signature for the bytes of files: decoded
-    to what a person sees, cropped in the middle, resized.
+    to what a person sees, and resized. Up to a size of 32 pixels this is the whole
+    image, whatever its shape; above, its centre, in the shape of the network's input.
 
     Args:
       data: str in the grammar of `--data`, or images in Python, see

@@ -1,14 +1,18 @@
 """The facts of a model card, collected from a workdir."""
 
 import dataclasses
+import os
 import pathlib
 
+from simclr_tf.commands.finetune import CLASSIFIERS
 from simclr_tf.commands.stripped_paths import strip_folders
 from simclr_tf.config.image_size import size_text
 from simclr_tf.config.pretrain import OBJECTIVES
 from simclr_tf.config.schema import find_guest
 from simclr_tf.data import licence_of
+from simclr_tf.errors import require
 from simclr_tf.evaluation import (
+    DISTILL_FILE,
     EVALUATION_FILE,
     FINETUNE_FILE,
     read_results,
@@ -17,9 +21,10 @@ from simclr_tf.evaluation import (
 from simclr_tf.models.encoders import family_of
 from simclr_tf.report.result_sections import result_sections
 from simclr_tf.training import CheckpointStore
+from simclr_tf.training.keras_files import STUDENT_FILE, SUFFIXES, classifier_file
 from simclr_tf.training.records import read_metrics
 from simclr_tf.training.warm_start import read_warm_start
-from simclr_tf.training.workdir import CHECKPOINTS, METRICS_FILE
+from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, METRICS_FILE
 
 RESULT_FILES = (EVALUATION_FILE, FINETUNE_FILE)
 
@@ -77,39 +82,99 @@ def card_of_run(workdir, *, publish=False, step=None):
     return {**card, **measured, **({"notes": notes} if notes else {})}
 
 
-def fine_tuned_card(card, path, record=None):
+def fine_tuning_of(workdir, path):
+    """Find the fine-tuning of a run that made a classifier, or the teacher of one.
+
+    Args:
+      workdir: simclr_tf.training.Workdir, the run.
+      path: path of the classifier, as for `load_classifier`.
+
+    Returns:
+      Results of the finetune.json above it; None for a file that was put elsewhere.
+
+    Raises:
+      ConfigError: the classifier is of another encoder than that of the run.
+      DataError: no such classifier, or damaged results.
+    """
+    file = classifier_file(path).resolve()
+    if (file.parent / DISTILL_FILE).is_file():
+        teacher = _expanded(read_results(file.parent / DISTILL_FILE).encoder)
+        if not teacher.exists():
+            return None
+        file = classifier_file(teacher).resolve()
+    if file.parent.parent.name != CLASSIFIERS:
+        return None
+    folder = file.parent.parent.parent
+    results = folder / FINETUNE_FILE
+    found = read_results(results) if results.is_file() else None
+    source = folder
+    if not (folder / CONFIG_FILE).is_file() and found is not None:
+        source = found.options.get("workdir") or found.encoder
+    _require_same_run(workdir, source, path)
+    return found
+
+
+def _require_same_run(workdir, source, classifier):
+    """Refuse a classifier whose encoder, at the path `source`, is not of the run."""
+    source, run = _expanded(source), workdir.path.resolve()
+    # A run may have been moved, or named from another folder.
+    same = source.resolve() == run if source.exists() else source.name == run.name
+    way_out = "export it in Python, with simclr_tf.export.export_saved_model"
+    if (source / CONFIG_FILE).is_file():
+        way_out = f"give --workdir={source}"
+    require(
+        same,
+        f"--classifier was fine-tuned from {source}, not from the run in --workdir: "
+        f"{way_out}.",
+        workdir=str(workdir.path),
+        classifier=str(classifier),
+    )
+
+
+def _expanded(path):
+    return pathlib.Path(os.path.expanduser(str(path)))  # Of anyone: `~nobody` too.
+
+
+def fine_tuned_card(card, path, record, data=None):
     """Make the card of a fine-tuned encoder from the card of its run.
 
     Results of the pretrained encoder do not hold for it and are left out.
 
     Args:
       card: dict, see `card_of_run`.
-      path: path of the fine-tuned network, for its last name.
+      path: path of the fine-tuned network, for its last names.
       record: ClassifierRecord of that network: the size of its images, its precision.
+      data: str, the labelled images; None if not known.
 
     Returns:
       dict for `simclr_tf.export.card_markdown`.
 
     Example:
-      >>> fine_tuned_card({"data": "mine", "results": [1]}, "run/classifiers/1_percent")
-      {'data': 'mine', 'notes': ['Fine-tuned on labels afterwards (1_percent of \
-finetune.md): encoder and logits are from that network, of the first seed.']}
+      >>> from simclr_tf.training.classifier_records import ClassifierRecord
+      >>> card = {"data": "mine", "results": [1]}
+      >>> fine_tuned_card(card, "run/classifiers/1_percent", ClassifierRecord())
+      {'data': 'mine', 'notes': ['Fine-tuned on labels afterwards (1_percent): encoder \
+and logits are from that network, of the first seed, trained in float32.']}
     """
-    measured = ("sections", "results")
-    name = pathlib.Path(path).name
-    if name.endswith(".keras"):
-        name = pathlib.Path(path).resolve().parent.name
+    path = pathlib.Path(path).expanduser()
+    folder = path.resolve().parent if path.suffix in SUFFIXES else path
+    is_distilled = (folder / DISTILL_FILE).is_file()
+    what = "Fine-tuned on labels afterwards"
+    if path.name == STUDENT_FILE or (folder / STUDENT_FILE).is_file():
+        what = "A student of the network that was fine-tuned on labels afterwards"
+    labels = "" if data is None else f", labels of `{data}`"
+    seed = "" if is_distilled else ", of the first seed"
     note = (
-        f"Fine-tuned on labels afterwards ({name} of finetune.md): encoder and "
-        "logits are from that network, of the first seed"
-        + ("." if record is None else f", trained in {record.precision}.")
+        f"{what} ({folder.name}{labels}): encoder and logits are from that "
+        f"network{seed}, trained in {record.precision}."
     )
-    size = None if record is None else record.image_size_pixels
-    return {
-        **{key: value for key, value in card.items() if key not in measured},
-        **({} if size is None else {"image_size_pixels": size}),
-        "notes": [*card.get("notes", ()), note],
-    }
+    card = {key: card[key] for key in card if key not in ("sections", "results")}
+    if is_distilled:  # Its network may be another one.
+        card.pop("architecture", None)
+        card["summary"] = f"A student, of a network that began as: {card['summary']}"
+    if record.image_size_pixels is not None:
+        card["image_size_pixels"] = record.image_size_pixels
+    return {**card, "notes": [*card.get("notes", ()), note]}
 
 
 def names_of_probe(workdir, num_classes):
@@ -163,10 +228,12 @@ def _summary(record, config, step):
         )
     number = record["data"]["num_examples"]
     images = "a stream of" if number is None else f"{number:,}"
+    objective = find_guest(OBJECTIVES, config.objective.name)
+    labels = "with" if objective.learns_from_labels else "without"
     size = size_text(config.data.image_size_pixels, " x ")
     return (
-        f"{_method(config)} encoder ({network}), pretrained without labels on {images} "
-        f"images of {size} pixels for {step:,} steps of "
+        f"{objective.title} encoder ({network}), pretrained {labels} labels on "
+        f"{images} images of {size} pixels for {step:,} steps of "
         f"{config.global_batch_size} (seed {config.seed})."
     )
 

@@ -9,7 +9,12 @@ import time
 
 import numpy as np
 
-from simclr_tf.commands.embed import check_output, encode_parts, open_images
+from simclr_tf.commands.embed import (
+    check_output,
+    encode_parts,
+    encoder_identity,
+    open_images,
+)
 from simclr_tf.commands.similar_page import (
     DATA,
     QUERIES,
@@ -61,6 +66,9 @@ def similar_and_report(options, *, command=None, say=print):
         return write_page(similar_page(sets, found, options), output, command=command)
     _write_neighbours(output, sets, found)
     if not options.duplicates:
+        if options.overwrite and beside.is_file():
+            beside.unlink()
+            say(f"Removed     {beside}, the groups of an earlier table")
         return [output]
     _write_groups(beside, sets, found)
     return [output, beside]
@@ -81,6 +89,9 @@ def _read_sets(options, listed, say):
             values = {name: getattr(options, name) for name in names}
             asked = EncodedImages(**{**values, "data": options.queries, "split": None})
             place, *opened[QUERIES] = open_images(asked, say, place)
+    if options.features_file and opened:
+        then, (_, size) = sets[DATA].found.encoder, opened[QUERIES]
+        _check_encoder(then, place, size, options, say)
     sources = [part.source for parts, _ in opened.values() for part in parts]
     with left_out_listed(listed, *sources):
         for name, (parts, size) in opened.items():
@@ -95,6 +106,35 @@ def _read_sets(options, listed, say):
             f"{options.path} {sets[QUERIES].found.features.shape[1]}."
         )
     return sets
+
+
+def _check_encoder(then, place, image_size_pixels, options, say):
+    """Refuse features of a file that this encoder would not compute.
+
+    Args:
+      then: dict of `encoder_identity`, in the file; {} in older files.
+      place: EncoderAt, of the queries.
+      image_size_pixels: int or (height, width), of the queries.
+      options: SimilarOptions.
+      say: function that prints a line (str).
+    """
+    if not then:
+        say(
+            f"Features    {options.features_file} does not name its encoder; whether "
+            f"it is {place.name} cannot be checked"
+        )
+        return
+    background = place.config.data.background
+    now = encoder_identity(place.encoder, image_size_pixels, background)
+    differing = [name for name in now if then.get(name) != now[name]]
+    if differing:
+        there = ", ".join(f"{name}={then.get(name)}" for name in differing)
+        here = ", ".join(f"{name}={now[name]}" for name in differing)
+        raise DataError(
+            f"The features in {options.features_file} are not those of {place.name}: "
+            f"{there} in the file, {here} here. Give the encoder and the "
+            "--image_size_pixels of the file, or write it again with simclr-tf embed."
+        )
 
 
 def _compare(sets, options, num_shown):

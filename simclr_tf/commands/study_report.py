@@ -98,6 +98,7 @@ def _outcome(folder, study):
     for table in study.get("tables", ()):
         header = tuple(table["header"])
         blocks.append(Table(header, tuple(map(tuple, table["rows"]))))
+    blocks += [Text(remark) for remark in study.get("remarks", ())]
     if isinstance(paper, str):
         blocks.append(Text(f"In the paper: {paper}. {study.get('note', '')}".strip()))
     if not study["cells"] or not blocks:

@@ -41,7 +41,10 @@ class AblateOptions(Section):
     )
     budget: str = option("small", _sizes_of_budgets, choices=BUDGETS, common=True)
     preset: str | None = option(
-        None, "Preset to start from; the budget's own if unset.", choices=PRESETS
+        None,
+        "Preset to start from; if unset that of small images which fits yours, and at "
+        "--budget=paper the paper's.",
+        choices=PRESETS,
     )
     seeds: int = option(
         1,
@@ -55,7 +58,7 @@ class AblateOptions(Section):
     only: tuple[str, ...] = option(
         (),
         "Run only the cells with one of these texts in their name, e.g. seed1,seed2; "
-        "all if empty.",
+        "all if empty. Not kept: give it again to continue.",
         common=True,
     )
     dry_run: bool = option(

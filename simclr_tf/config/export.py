@@ -15,11 +15,53 @@ from simclr_tf.errors import require
 # name -> its use; the code is in `simclr_tf.export`.
 FORMATS = {
     "saved_model": "TensorFlow and TF Serving",
-    "keras3": "a .keras file for Keras 3",
+    "keras3": "a .keras file for Keras 3, the encoder alone",
     "litert": "phones and browsers",
-    "safetensors": "with config.json: data, not a program",
+    "safetensors": "with config.json: data, not a program; the encoder alone",
     "onnx": "best effort",
 }
+# They are made from the layers of the encoder, and hold nothing else.
+FROM_LAYERS = ("keras3", "safetensors")
+
+
+def check_layout(
+    formats, *, heads=False, version=None, float16_weights=False, **of_saved_model
+):
+    """Raise unless the formats of an export hold all that it is to have.
+
+    Args:
+      formats: sequence of str.
+      heads: bool, whether there are outputs beside those of the encoder.
+      version: int or None, of the SavedModel.
+      float16_weights: bool.
+      **of_saved_model: what else only a SavedModel has, by the name of its option;
+        None or False without it.
+
+    Raises:
+      ConfigError: a format is missing, or the version is negative.
+
+    Example:
+      >>> check_layout(["saved_model", "keras3"], heads=True, version=1)
+    """
+    require_not_negative(version=version)
+    require(
+        not heads or not set(formats) <= set(FROM_LAYERS),
+        f"{' and '.join(FROM_LAYERS)} hold the encoder alone, without projections and "
+        "logits: add saved_model, litert or onnx to the formats.",
+        formats=list(formats),
+    )
+    require(
+        not float16_weights or "safetensors" in formats,
+        "`float16_weights` is about weights.safetensors: add safetensors to the "
+        "formats.",
+        formats=list(formats),
+    )
+    for name, value in {"version": version, **of_saved_model}.items():
+        require(
+            "saved_model" in formats or value is None or value is False,
+            f"`{name}` is about the SavedModel: add saved_model to the formats.",
+            formats=list(formats),
+        )
 
 
 @dataclass(frozen=True)
@@ -91,19 +133,21 @@ class ExportOptions(Section):
                 "the pretrained encoder.",
                 classifier=self.classifier,
             )
-        require_not_negative(version=self.version)
         require(
-            not self.float16_weights or "safetensors" in self.formats,
-            "--float16_weights is about weights.safetensors: add safetensors to the "
-            "formats.",
-            formats=self.formats,
+            not (self.classifier and self.publish),
+            "--publish excludes --classifier: an encoder that ships states its "
+            "accuracy, and that of a fine-tuned network is not on its card. Leave "
+            "--publish out.",
+            classifier=self.classifier,
         )
-        for name in ("version", "archive", "with_preprocessing"):
-            require(
-                "saved_model" in self.formats or getattr(self, name) in (None, False),
-                f"--{name} is about the SavedModel: add saved_model to the formats.",
-                formats=self.formats,
-            )
+        check_layout(
+            self.formats,
+            heads=self.classifier or self.with_probe or self.with_projection_head,
+            version=self.version,
+            float16_weights=self.float16_weights,
+            archive=self.archive,
+            with_preprocessing=self.with_preprocessing,
+        )
 
 
 @dataclass(frozen=True)

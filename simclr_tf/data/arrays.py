@@ -71,6 +71,7 @@ class ArraySource(Source):
         self._origin = origin
         if origin is not None:
             self.parts, self.slice_rule = origin.parts, origin.slice_rule
+            self.why_unlabelled = origin.why_unlabelled
         self.formats = getattr(origin, "formats", None)
         self.background = getattr(origin, "background", self.background)
 

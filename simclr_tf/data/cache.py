@@ -147,7 +147,7 @@ class ImageCache:
         """Find the contents of an entry on disk; fill the entry if needed."""
         identity = {
             "kind": kind,
-            "images": source.fingerprint(),
+            "images": source.state_of_files(),
             "name": source.name,
             "split": source.split,
             **details,
@@ -157,18 +157,26 @@ class ImageCache:
 
         entry = pathlib.Path(self._folder).expanduser() / name
 
+        def pieces_of(source):
+            if kind == "decoded":
+                return _pixels_of(source, details["shape"])
+            return _contents_of(source)
+
         def fill(folder):
             self._announce(entry, kind, source, size, free_disk_bytes(folder))
-            pieces = (
-                _pixels_of(source, details["shape"])
-                if kind == "decoded"
-                else _contents_of(source)
-            )
             with (folder / _CONTENT).open("wb") as file:
-                rows = [(file.write(piece), zlib.crc32(piece)) for piece in pieces]
+                rows = [
+                    (file.write(piece), zlib.crc32(piece))
+                    for piece in pieces_of(source)
+                ]
             sizes, checksums = zip(*rows, strict=True)
             np.save(folder / _SIZES, np.array(sizes, np.int64))
             np.save(folder / _CHECKSUMS, np.array(checksums, np.uint32))
+
+        def is_usable():
+            """Tell whether what could not be read then cannot be read now either."""
+            missing = np.flatnonzero(np.load(entry / _SIZES) == 0)
+            return not len(missing) or not any(pieces_of(source.subset(missing)))
 
         def waiting():
             self._say(
@@ -177,7 +185,9 @@ class ImageCache:
             )
 
         try:
-            _, is_new = kept_entry(self._folder, name, identity, fill, waiting=waiting)
+            _, is_new = kept_entry(
+                self._folder, name, identity, fill, is_usable, waiting=waiting
+            )
         except OSError as error:
             raise DataError(
                 f"Cannot keep images in --data.cache_dir={self._folder}: "

@@ -1,8 +1,9 @@
 """Cheap checks of image files: their format, and whether they are complete.
 
 A few bytes at both ends of a file show whether it is empty, renamed or truncated. A
-file with an unusual end (some cameras append data) is decoded to be sure. Damage in the
-middle is found only when an image is decoded.
+file with an unusual end is decoded to be sure, unless it is a JPEG with its end marker
+before data that a camera appended. Damage in the middle is found only when an image is
+decoded.
 """
 
 import concurrent.futures
@@ -10,7 +11,7 @@ import os
 import stat
 import zlib
 
-from simclr_tf.data.pillow_images import format_of, is_upright
+from simclr_tf.data.pillow_images import format_of, is_upright, suffixes
 from simclr_tf.data.pixels import decode_image
 from simclr_tf.lazy import tf
 from simclr_tf.limits import MOST_PIXELS
@@ -23,7 +24,10 @@ _PLAIN_PNG = ((1, 0), (2, 0), (4, 0), (8, 0), (8, 2))
 # Where a PNG notes transparency, or an orientation.
 _PNG_NOTES = (b"tRNS", b"eXIf", b"iTXt", b"zTXt", b"tEXt")
 _JFIF = b"\xff\xd8\xff\xe0\0\x10JFIF"
-_TABLE = b"\xff\xdb"
+_TABLE, _SCAN, _JPEG_END = b"\xff\xdb", b"\xff\xda", b"\xff\xd9"
+# Kinds of HEIF, the container of HEIC, behind the word `ftyp`.
+_HEIF = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_TOO_LARGE = f"claiming more than {MOST_PIXELS:,} pixels"
 
 
 def image_format(head):
@@ -64,7 +68,7 @@ def has_end(kind, head, tail, size):
       bool; a file with False may still be valid.
     """
     if kind == "jpeg":
-        return b"\xff\xd9" in tail
+        return _JPEG_END in tail
     if kind == "png":
         return _PNG_END in tail
     if kind == "gif":
@@ -140,6 +144,22 @@ def _what_instead_of_a_file(mode):
     return next((name for is_kind, name in kinds.items() if is_kind(mode)), None)
 
 
+def _what_instead_of_an_image(head):
+    """Name a file that Pillow does not open, by its first bytes."""
+    is_heif = head[4:8] == b"ftyp" and head[8:12] in _HEIF
+    if is_heif and ".heic" not in suffixes():
+        return "HEIC, for which pip install pillow-heif"
+    return "not an image"
+
+
+def _ends_before_more(content):
+    """Tell whether a JPEG has its end marker behind its pixels, wherever that is."""
+    place = 2
+    while (marker := content[place : place + 2])[:1] == b"\xff" and marker != _SCAN:
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return marker == _SCAN and content.find(_JPEG_END, place) > 0
+
+
 def _inspect_file(path):
     """Inspect a file: return its format, why it is unreadable (or None), and a CRC."""
     checksum = 0
@@ -155,15 +175,20 @@ def _inspect_file(path):
             checksum = zlib.crc32(head + tail)
             if not head:
                 return None, "empty", checksum
-            kind = image_format(head) or format_of(stream)
+            try:
+                kind = image_format(head) or format_of(stream)
+            except ValueError:
+                return None, _TOO_LARGE, checksum
             if kind is None:
-                return None, "not an image", checksum
+                return None, _what_instead_of_an_image(head), checksum
             if pixels_claimed(kind, head) > MOST_PIXELS:
-                return kind, f"claiming more than {MOST_PIXELS:,} pixels", checksum
+                return kind, _TOO_LARGE, checksum
             if has_end(kind, head, tail, size):
                 return _decoder(kind, head, stream), None, checksum
             stream.seek(0)
             content = stream.read()
+            if kind == "jpeg" and _ends_before_more(content):
+                return _decoder(kind, head, stream), None, checksum
     except OSError as error:
         return None, f"not readable ({error.strerror or error})", checksum
     try:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from simclr_tf.array_types import Array, StrPath
 from simclr_tf.errors import DataError, received_text, require
+from simclr_tf.files import printable
 from simclr_tf.seeding import epoch_order
 
 if TYPE_CHECKING:
@@ -227,13 +229,16 @@ def hold_out(labels: Array) -> tuple[Array, Array]:
 def listed_images(source: Source, path: StrPath) -> Array:
     """Find the images whose file names a text file lists.
 
-    A name is compared without its folder: `n01440764_10026.JPEG`, as in the lists of 1
-    % and 10 % of ImageNet that SimCLR published. For a source with ImageNet's 1,000
-    classes a list must have the length of one of these two; a shorter list is damaged.
+    A name is compared with the whole path of an image (`cats/1.jpg`, as in
+    `Source.files`), and, where that is no image, without its folders:
+    `n01440764_10026.JPEG`, as in the lists of 1 % and 10 % of ImageNet that SimCLR
+    published. For a source with ImageNet's 1,000 classes a list of such names must have
+    the length of one of these two; a shorter list is damaged.
 
     Args:
       source: Source of image files (`folder:PATH`), labelled.
-      path: path of the list, one name a line; empty lines are ignored.
+      path: path of the list, UTF-8, one name a line, with `/` or `\\` between folders;
+        empty lines are ignored.
 
     Returns:
       int64 NumPy array, sorted ids.
@@ -244,14 +249,8 @@ def listed_images(source: Source, path: StrPath) -> Array:
 
     Source: arXiv:2002.05709, section 6; the authors' `imagenet_subsets/*.txt`.
     """
-    try:
-        text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise DataError(f"Cannot read the list of images {path}: {error}.") from error
-    names = [
-        os.path.basename(line.strip()) for line in text.splitlines() if line.strip()
-    ]
-    _check_list(names, path, source)
+    names = _listed_names(path)
+    _check_length(names, path, source)
     files = source.files()
     if files is None:
         raise DataError(
@@ -259,38 +258,76 @@ def listed_images(source: Source, path: StrPath) -> Array:
             "For prepared sets use tfds:imagenet2012_subset/1pct or /10pct, or a "
             "label fraction. " + received_text(data=source.name)
         )
-    ids = {}
+    whole, base = {}, {}
     for number, (file_name, *_) in enumerate(files):
-        ids.setdefault(os.path.basename(file_name), []).append(number)
-    for what, bad in (
-        ("not among", [n for n in names if n not in ids]),
-        ("more than once among", [n for n in names if len(ids.get(n, ())) > 1]),
+        whole[file_name] = [number]
+        base.setdefault(os.path.basename(file_name), []).append(number)
+    ids = [_ids_of(name, whole, base) for name in names]
+    found = list(zip(names, map(len, ids), strict=True))
+    folders = f"; write their folders too, as in {printable(files[0][0])}"
+    for what, bad, way_out in (
+        ("not among", [name for name, number in found if number == 0], ""),
+        (
+            "more than once among",
+            [name for name, number in found if number > 1],
+            folders,
+        ),
     ):
         if bad:
             raise DataError(
                 f"{len(bad)} of {len(names)} names in {path} are {what} the images of "
-                f"`{source.name}`: {', '.join(bad[:_NAMED])}."
+                f"`{source.name}`: {_first(bad)}{way_out}."
             )
-    found = np.sort(np.array([ids[name][0] for name in names], np.int64))
-    unlabelled = int((source.labels[found] < 0).sum())
+    listed, counts = np.unique(np.concatenate(ids), return_counts=True)
+    twice = [files[number][0] for number in listed[counts > 1].tolist()]
+    if twice:
+        raise DataError(f"{path} lists images twice: {_first(twice)}.")
+    unlabelled = int((source.labels[listed] < 0).sum())
     if unlabelled:
         raise DataError(f"{unlabelled} of the images listed in {path} have no label.")
-    return found
+    return listed
 
 
-def _check_list(names, path, source):
-    if len(set(names)) != len(names):
-        twice = (
-            sorted({name for name in names if names.count(name) > 1})
-            if len(names) < 10_000
-            else ["(a long list)"]
-        )
-        raise DataError(f"{path} lists images twice: {', '.join(twice[:_NAMED])}.")
+def _listed_names(path):
+    """Read the lines of a list; bytes that are no UTF-8 as in names of files."""
+    try:
+        text = pathlib.Path(path).expanduser().read_text("utf-8-sig", "surrogateescape")
+    except (OSError, ValueError) as error:
+        raise DataError(f"Cannot read the list of images {path}: {error}.") from error
+    if "\0" in text:
+        raise DataError(f"{path} is not a text in UTF-8: save the list as UTF-8.")
+    names = [line.strip() for line in text.split("\n") if line.strip()]
     if not names:
         raise DataError(f"{path} lists no images.")
-    if source.num_classes == IMAGENET_CLASSES and len(names) not in IMAGENET_LISTS:
+    return names
+
+
+def _check_length(names, path, source):
+    if (
+        source.num_classes == IMAGENET_CLASSES
+        and re.fullmatch(r"(.*[\\/])?n\d{8}_\w+\.JPEG", names[0])
+        and len(names) not in IMAGENET_LISTS
+    ):
         one, ten = (f"{length:,}" for length in IMAGENET_LISTS)
         raise DataError(
             f"The lists for ImageNet have {one} (1 %) or {ten} (10 %) names; {path} "
             f"has {len(names):,}. Was it cut off?"
         )
+
+
+def _ids_of(name, whole, base):
+    """Find the images of a name: by its whole path, else by that of its file."""
+    slashed = name.replace("\\", "/")
+    for known, key in (
+        (whole, name),
+        (whole, slashed),
+        (base, os.path.basename(name)),
+        (base, os.path.basename(slashed)),
+    ):
+        if key in known:
+            return known[key]
+    return []
+
+
+def _first(names):
+    return ", ".join(map(printable, names[:_NAMED]))

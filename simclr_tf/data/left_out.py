@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from simclr_tf.array_types import StrPath
@@ -45,7 +45,6 @@ def left_out_line(left_out: dict[str, str], num_examples: int, name: str) -> str
     reasons: dict[str, list[str]] = collections.defaultdict(list)
     for file, reason in left_out.items():
         reasons[reason].append(file)
-    others = reasons.get(NO_IMAGE_NAME, [])
     by_count = sorted(reasons.items(), key=lambda item: -len(item[1]))
     parts = [
         f"{len(files):,} {reason} "
@@ -55,16 +54,49 @@ def left_out_line(left_out: dict[str, str], num_examples: int, name: str) -> str
     if len(by_count) > _REASONS:
         rest = sum(len(files) for _, files in by_count[_REASONS:])
         parts.append(f"{rest:,} for other reasons")
-    photographs = sorted({_ending(file) for file in others} & set(HEIF_SUFFIXES))
-    way_out = (
-        f" To read {' and '.join(photographs)}: pip install pillow-heif."
-        if photographs
-        else ""
-    )
     return (
-        f"Left out {len(left_out):,} of {len(left_out) + num_examples:,} files of "
-        f"`{name}`: {'; '.join(parts)}.{way_out}"
+        f"Left out {left_out_count(left_out, num_examples)} of `{name}`: "
+        f"{'; '.join(parts)}.{way_to_read(reasons.get(NO_IMAGE_NAME, []))}"
     )
+
+
+def left_out_count(left_out: Collection[str], num_examples: int | None = None) -> str:
+    """Count what is left out, folders apart.
+
+    Args:
+      left_out: names of files, and of folders with a `/` at the end.
+      num_examples: int, files that are taken; None: they are not counted.
+
+    Returns:
+      str.
+
+    Example:
+      >>> left_out_count(["a.jpg", "b.jpg", "old photos/"])
+      '2 files and 1 folder'
+    """
+    folders = sum(name.endswith("/") for name in left_out)
+    files, of = len(left_out) - folders, ""
+    if num_examples is not None:
+        of = f" of {files + num_examples:,}"
+    counts = []
+    if files:
+        counts.append(f"{files:,}{of} file{'s' * (files != 1 or bool(of))}")
+    if folders:
+        counts.append(f"{folders:,} folder{'s' * (folders != 1)}")
+    return " and ".join(counts)
+
+
+def way_to_read(files: Iterable[str]) -> str:
+    """Advise on files that another package reads; " " first, or "" for none.
+
+    Args:
+      files: names of files that are not named as images.
+
+    Returns:
+      str.
+    """
+    found = sorted({_ending(file) for file in files} & set(HEIF_SUFFIXES))
+    return f" To read {' and '.join(found)}: pip install pillow-heif." if found else ""
 
 
 def report_left_out(left_out: dict[str, str], num_examples: int, name: str) -> None:
@@ -100,7 +132,9 @@ def write_left_out(
     ):
         for source in lists.values():
             left_out = source.left_out
-            stream.write(f"# {source.name}: {len(left_out):,} files are left out\n")
+            are = "is" if len(left_out) == 1 else "are"
+            count = left_out_count(left_out)
+            stream.write(f"# {source.name}: {count} {are} left out\n")
             stream.writelines(f"{file}\t{why}\n" for file, why in left_out.items())
     return path
 

@@ -59,10 +59,15 @@ def format_of(stream):
 
     Returns:
       str, e.g. `tiff`; None for what Pillow does not open.
+
+    Raises:
+      ValueError: the image claims more pixels than `simclr_tf.limits.MOST_PIXELS`.
     """
     with _quiet():
         try:
             return Image.open(stream, formats=formats()).format.lower()
+        except Image.DecompressionBombError as error:
+            raise ValueError(str(error)) from error
         except Exception:  # noqa: BLE001  Damaged headers raise anything.
             return None
 
@@ -132,7 +137,6 @@ def decode_with_pillow(content: bytes, background: tuple[int, int, int]) -> Arra
     with _quiet():
         try:
             with Image.open(io.BytesIO(content), formats=formats()) as image:
-                image.seek(0)
                 return _shown(ImageOps.exif_transpose(image), background)
         except ValueError:
             raise

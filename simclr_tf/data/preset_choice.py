@@ -29,6 +29,7 @@ def choose_start(
     data_dir: str | None = None,
     image_size_pixels: Any = None,
     accelerators: int | None = None,
+    cores: int | None = None,
 ) -> tuple[Config, str | None]:
     """Choose the config that a run starts from when no preset is named.
 
@@ -36,7 +37,8 @@ def choose_start(
       spec: the images, as for `simclr_tf.data.open_source`.
       split, data_dir: as there.
       image_size_pixels: the size of a view if the user gave one, else None.
-      accelerators: int, GPUs and TPUs of this machine; counted here if None.
+      accelerators, cores: int, GPUs and TPUs, and cores of the processor; those of
+        this machine if None.
 
     Returns:
       (Config, str): the config; and one line for the user, None where the images are
@@ -49,7 +51,7 @@ def choose_start(
         return get_preset(DEFAULT_PRESET), None
     if accelerators is None:
         accelerators = count_accelerators()
-    cores = usable_cores()
+    cores = usable_cores() if cores is None else cores
     name, changes = fitting_preset(
         stored, image_size_pixels, accelerators=accelerators, cores=cores
     )

@@ -49,12 +49,14 @@ class Source(abc.ABC):
         `corrupt` and files that are no images.
       max_corrupt_fraction: float in [0, 1], limit above which a run stops.
       slice_rule: str, which images a slice has, for the screen; "" if it is none.
+      why_unlabelled: str, why folders of images gave no labels, and the way out; or "".
       parts: tuple of Source, the data sets that are joined in this one; else ().
     """
 
     background: tuple[int, int, int] = WHITE
     parts: tuple[Source, ...] = ()
     slice_rule = ""
+    why_unlabelled = ""
 
     def __init__(
         self,
@@ -233,6 +235,13 @@ class EncodedSource(Source):
     @abc.abstractmethod
     def encoded_bytes(self, ids: Array) -> Array:
         """Return the bytes of examples' files: int64 ids `[B]` to int64 `[B]`."""
+
+    def state_of_files(self) -> str:
+        """Return the fingerprint, and more where the files tell when they changed.
+
+        A cache on disk is used again only for the same state.
+        """
+        return self.fingerprint()
 
     @abc.abstractmethod
     def read_encoded(self, *location: Tensor) -> Tensor:

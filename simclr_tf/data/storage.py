@@ -117,8 +117,10 @@ def in_memory(pieces, size):
     return StoredContents(store[:done], sizes)
 
 
-def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
-    """Find an entry; fill it first if it is missing or incomplete.
+def kept_entry(
+    folder, name, identity, fill, is_usable=lambda: True, *, waiting=lambda: None
+):
+    """Find an entry; fill it first if it is missing, incomplete or no longer usable.
 
     Args:
       folder: path of all entries; made if needed.
@@ -126,6 +128,7 @@ def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
       identity: dict, ready for JSON, that describes the origin of the entry; an entry
         of another origin is filled again.
       fill: function of an empty folder that writes the entry's files there.
+      is_usable: function that tells whether a complete entry can be used.
       waiting: called once if another process is filling the entry.
 
     Returns:
@@ -140,7 +143,7 @@ def kept_entry(folder, name, identity, fill, *, waiting=lambda: None):
     lock = folder / f"{name}{_LOCK}"
     lock.touch()
     with locked(lock, waiting):
-        if _is_whole(entry, identity):
+        if _is_whole(entry, identity) and is_usable():
             return entry, False
         # Of other images, or incomplete: left by a killed process of version 0.1.0.
         for left in (entry, folder / f"{name}.writing"):

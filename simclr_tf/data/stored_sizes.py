@@ -7,10 +7,17 @@ import os
 import statistics
 from typing import Any
 
+from simclr_tf.data.folder_layout import (
+    entries,
+    folder_of_split,
+    is_folder,
+    is_image_name,
+)
 from simclr_tf.data.opening import kind_of, open_source
-from simclr_tf.data.pillow_images import shown_size, suffixes
+from simclr_tf.data.pillow_images import shown_size
 from simclr_tf.data.sources import SOURCES
 from simclr_tf.data.sources.joined import parts_of
+from simclr_tf.data.sources.kind import parse_split
 from simclr_tf.errors import SimCLRError
 from simclr_tf.lazy import tf
 
@@ -76,7 +83,9 @@ def stored_sizes(
         return _as_sizes(sizes, [part.is_grey for part in known])
     try:
         if are_folders(spec):
-            return _sizes_of_files(os.path.expanduser(kind_of(spec)[1]))
+            path = os.path.expanduser(kind_of(spec)[1])
+            folder, _ = folder_of_split(path, parse_split(split)[0], spec)
+            return _sizes_of_files(folder)
         if isinstance(spec, tf.data.Dataset):
             return None
         source = open_source(
@@ -101,21 +110,21 @@ def are_folders(spec: Any) -> bool:
 
 def _sizes_of_files(folder):
     """Read the headers of some files, from all parts of a folder."""
-    paths, seen = [], set()
-    for inside, folders, names in os.walk(folder, followlinks=True):
+    paths, seen, pending = [], set(), [folder]
+    while pending and len(paths) <= _MOST_FILES:
+        inside = pending.pop()
         identity = os.stat(inside)[1:3]  # Links may lead in a circle.
         if identity in seen:
-            folders.clear()
             continue
         seen.add(identity)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found = sorted(entries(inside), key=lambda entry: entry.name, reverse=True)
+        pending += [entry.path for entry in found if is_folder(entry)]
+        # Of a pipe, even the header would never come.
         paths += [
-            os.path.join(inside, name)
-            for name in sorted(names)
-            if os.path.splitext(name)[1].lower() in suffixes() and name[0] != "."
+            entry.path
+            for entry in reversed(found)
+            if is_image_name(entry.name) and os.path.isfile(entry.path)
         ]
-        if len(paths) > _MOST_FILES:
-            break
     found = [shown_size(path) for path in _spread(paths)]
     found = [size for size in found if size is not None]
     return _as_sizes([size for size, _ in found], [grey for _, grey in found])

@@ -20,6 +20,7 @@ from simclr_tf.data import (
     plain_errors,
 )
 from simclr_tf.data.label_budgets import TEST_FRACTION, hold_out
+from simclr_tf.data.sources.kind import MissingSplitError
 from simclr_tf.distribution import cluster_of, make_strategy, require_divisible
 from simclr_tf.errors import ConfigError, DataError, require
 from simclr_tf.evaluation.features import extract_features
@@ -293,7 +294,7 @@ def _open_images(config, teacher, names):
         )
     try:
         test = _labelled(config, teacher, config.test_split or "test")
-    except (ConfigError, DataError) as error:
+    except MissingSplitError as error:
         if config.test_split or not kind_of(_test_data(config))[0].may_hold_out:
             raise
         train, test = _held_out(config, teacher, train, error)
@@ -354,9 +355,11 @@ def _labelled(config, teacher, split):
             raise error.restated(message) from error
         raise ConfigError(message) from error
     if source.labels is None or source.labels.max() < 0:
-        raise DataError(
-            f"{data} has no labels in its split '{split}', and teacher and student are "
-            "tested on labelled images: choose some with --test_data and --test_split."
+        why = f" ({source.why_unlabelled})" if source.why_unlabelled else ""
+        raise (DataError if why else MissingSplitError)(
+            f"{data} has no labels in its split '{split}'{why}, and teacher and "
+            "student are tested on labelled images: choose some with --test_data and "
+            "--test_split."
         )
     return source
 

@@ -15,9 +15,11 @@ from simclr_tf.data.sources.npz import check_claim
 from simclr_tf.errors import DataError, unknown_choice
 from simclr_tf.extras import import_extra
 from simclr_tf.files import plain_reason, printable, whole_file
+from simclr_tf.limits import parse_json
 
 _BLOCK = 4096  # Rows at a time: csv and parquet take more memory than their arrays.
 _ARRAYS = ("features", "names", "labels", "classes")
+_ENCODER = "encoder"  # Older files have no such array.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,8 @@ class ImageFeatures:
       classes: tuple of str, the name of each label; () without names.
       unreadable: tuple of str, names of the images that were left out because they
         cannot be read.
+      encoder: dict of str to str, what the features depend on beside the images, of
+        `embed`; {} if not known.
     """
 
     features: Array
@@ -39,6 +43,7 @@ class ImageFeatures:
     labels: Array
     classes: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    encoder: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def class_names(self) -> list[str]:
         """Return the class of each row: its number without names, "" if unlabelled."""
@@ -53,7 +58,7 @@ def write_features(path: StrPath, found: ImageFeatures) -> None:
     """Write features in the format of the file's ending.
 
     - `.npz`: the arrays `features` float32 `[n, F]`, `names` str `[n]`, `labels` int32
-      `[n]` (-1: none) and `classes` str `[C]`, uncompressed.
+      `[n]` (-1: none), `classes` str `[C]`, and `encoder` str, JSON, uncompressed.
     - `.csv`: the columns name, label, class and feature_0 to feature_{F-1}. Numbers
       are as long as they must be to be read back as the same float32.
     - `.parquet`: the columns name, label, class, and features, a list of F float32;
@@ -103,11 +108,15 @@ def read_features(path: StrPath) -> ImageFeatures:
         raise DataError(f"There is no file of features at {path}.")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            for name in _ARRAYS:
+            there = [name for name in (_ENCODER,) if name in archive]
+            for name in (*_ARRAYS, *there):
                 info = archive.zip.getinfo(f"{name}.npy")
                 with archive.zip.open(info) as stream:
                     check_claim(stream, info.file_size, f"`{name}` of {path}")
             arrays = {name: archive[name] for name in _ARRAYS}
+            encoder = parse_json(str(archive[_ENCODER])) if there else {}
+            if not isinstance(encoder, dict):
+                raise ValueError("what it has of its encoder is damaged")
     except DataError:
         raise
     except Exception as error:  # Whatever NumPy and zipfile do with damage.
@@ -137,6 +146,7 @@ def read_features(path: StrPath) -> ImageFeatures:
         names.tolist(),
         labels.astype(np.int32, copy=False),
         tuple(map(str, classes.tolist())),
+        encoder={str(name): str(value) for name, value in encoder.items()},
     )
 
 
@@ -147,6 +157,7 @@ def _write_npz(path, found):
         names=np.array(found.names, np.str_),
         labels=found.labels,
         classes=np.array(found.classes, np.str_),
+        encoder=np.array(json.dumps(found.encoder)),
     )
 
 

@@ -160,32 +160,17 @@ class FewLabels:
           ConfigError, DataError: a wrong option, or unusable images.
           NonFiniteError: a training diverged.
         """
-        methods = tuple(dict.fromkeys(methods))
-        for method in methods:
-            if method not in METHODS:
-                raise unknown_choice("method", method, METHODS)
-        stages = Stages(student, folder, folder and self.identity())
-        if student is not None:
-            methods = (*methods, STUDENT_METHOD)
-            require_divisible(
-                self._runs.batch_of(student),
-                self._strategy.num_replicas_in_sync,
-                name="distill.batch_size",
-            )
         require(
             epochs is None or len(epochs) == len(budgets),
             "`epochs` needs one number for each label budget.",
             epochs=epochs,
             budgets=[budget.title() for budget in budgets],
         )
+        methods, subsets_of, too_few = self._checked(budgets, methods, seeds, student)
+        self._note_too_few(methods, budgets, too_few)  # Before the first training.
+        stages = Stages(student, folder, folder and self.identity())
         log = RunLog(None, {}) if log is None else log
         measurements = []
-        subsets_of = [
-            {seed: budget.subset(self.train, seed) for seed in seeds}
-            for budget in budgets
-        ]
-        too_few = [self._too_few(methods, subsets) for subsets in subsets_of]
-        self._note_too_few(methods, budgets, too_few)  # Before the first training.
         for place, budget in enumerate(budgets):
             subsets = subsets_of[place]
             config = self._for_labels(subsets, epochs and epochs[place])
@@ -227,6 +212,39 @@ class FewLabels:
                         on_run(run)
                 measurements.append(_measurement(budget, log.runs(cell, seeds)))
         return tuple(measurements)
+
+    def check(self, budgets, methods=ON_FEW_LABELS, seeds=(0,)):
+        """Raise what `measure` would raise before its first training.
+
+        Args:
+          budgets, methods, seeds: as for `measure`.
+
+        Raises:
+          ConfigError, DataError: a wrong option, or a method for which the labels of
+            all budgets are too few.
+        """
+        methods, _, too_few = self._checked(budgets, methods, seeds, None)
+        _raise_if_none_is_left(methods, too_few)
+
+    def _checked(self, budgets, methods, seeds, student):
+        """Return (methods, images of each budget and seed, methods with too few)."""
+        methods = tuple(dict.fromkeys(methods))
+        for method in methods:
+            if method not in METHODS:
+                raise unknown_choice("method", method, METHODS)
+        if student is not None:
+            methods = (*methods, STUDENT_METHOD)
+            require_divisible(
+                self._runs.batch_of(student),
+                self._strategy.num_replicas_in_sync,
+                name="distill.batch_size",
+            )
+        subsets_of = [
+            {seed: budget.subset(self.train, seed) for seed in seeds}
+            for budget in budgets
+        ]
+        too_few = [self._too_few(methods, subsets) for subsets in subsets_of]
+        return methods, subsets_of, too_few
 
     def _for_labels(self, subsets, epochs):
         """Return the FineTuneConfig for the number of labels of the seeds' draws."""
@@ -277,9 +295,7 @@ class FewLabels:
 
     def _note_too_few(self, methods, budgets, too_few):
         """Note what cannot be measured; raise for a method without any budget."""
-        for method in methods:
-            if too_few and all(method in found for found in too_few):
-                raise too_few[0][method]
+        _raise_if_none_is_left(methods, too_few)
         self.not_measured = {
             _cell_name(TITLES[method], budget.title()): str(error)
             for budget, found in zip(budgets, too_few, strict=True)
@@ -287,6 +303,12 @@ class FewLabels:
         }
         for what, reason in self.not_measured.items():
             _log.warning("Not measured: %s. %s", what, reason)
+
+
+def _raise_if_none_is_left(methods, too_few):
+    for method in methods:
+        if too_few and all(method in found for found in too_few):
+            raise too_few[0][method]
 
 
 def _epochs(method, config, student):

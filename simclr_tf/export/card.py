@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from simclr_tf.config.image_size import as_size
+from simclr_tf.config.export import FROM_LAYERS
+from simclr_tf.config.image_size import ImageSize, as_size
 from simclr_tf.errors import require, unknown_choice
+from simclr_tf.export.converters import LABELS_FILE, LITERT_FILE
 from simclr_tf.export.loading import loading_lines, shape_text
+from simclr_tf.export.preprocessing import resizing_text
 from simclr_tf.export.reusable import BYTES_SIGNATURE, UINT8_SIGNATURE
 from simclr_tf.markdown import code_block, code_span, prose, table_cell
 
@@ -69,6 +72,9 @@ def card_markdown(
     formats: Sequence[str] = ("saved_model",),
     signatures: Sequence[str] = (),
     saved_model: str = "saved_model",
+    side_multiple: int = 1,
+    bytes_size_pixels: ImageSize | None = None,
+    has_layers: bool = True,
 ) -> str:
     """Write the text of card.md.
 
@@ -88,6 +94,10 @@ def card_markdown(
       formats: names of the formats, for the section on loading.
       signatures: names of the SavedModel's signatures.
       saved_model: str, its path beside the card.
+      side_multiple: int, pixels: height and width must be multiples of it.
+      bytes_size_pixels: int or (height, width), to which the signature of encoded
+        images resizes; None without that signature.
+      has_layers: bool, whether the files describe the layers of the network.
 
     Returns:
       str, Markdown.
@@ -113,11 +123,17 @@ def card_markdown(
     lines += [*_data_lines(card), *_command_lines(card), *_metric_lines(card)]
     for section in card.get("sections", ()):
         lines += [f"## {prose(section['title'])}", "", section["markdown"], ""]
-    lines += _input_lines(image_shape, signatures, card.get("image_size_pixels"))
-    lines += _output_lines(outputs, class_names)
+    trained = card.get("image_size_pixels")
+    lines += _input_lines(image_shape, trained, side_multiple, formats)
+    lines += _signature_lines(signatures, bytes_size_pixels)
+    lines += _output_lines(outputs, formats)
+    lines += _class_lines(class_names, formats)
     lines += loading_lines(
         formats,
         image_shape=image_shape,
+        image_size_pixels=trained,
+        side_multiple=side_multiple,
+        has_layers=has_layers,
         features=features,
         signatures=signatures,
         saved_model=saved_model,
@@ -185,22 +201,31 @@ def _metric_lines(card):
     ]
 
 
-def _input_lines(image_shape, signatures, image_size_pixels):
+def _input_lines(image_shape, image_size_pixels, side_multiple, formats):
     height, width, channels = image_shape
     size = f"height {height or 'free'}, width {width or 'free'}"
+    if side_multiple > 1 and not (height and width):
+        size += f", in multiples of {side_multiple} pixels"
     if image_size_pixels is not None:
         trained = " x ".join(map(str, as_size(image_size_pixels)))
         size += f" (trained at {trained})"
     kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
-    lines = [
+    but = ""
+    if "keras3" in formats:
+        but = ", but Keras 3 casts another type to float32 without dividing it"
+    return [
         "## Input",
         "",
         f"`images`: float32 `{shape_text((None, *image_shape))}` in [0, 1], {kind}; "
         f"{size}. uint8 pixels are divided by 255 first; there is no other "
-        "normalization. Another type, rank or number of channels is refused. Values "
-        "outside [0, 1] are not refused, but their features have no meaning.",
+        f"normalization. Another type, rank or number of channels is refused{but}. "
+        "Values outside [0, 1] are not refused, but their features have no meaning.",
         "",
     ]
+
+
+def _signature_lines(signatures, bytes_size_pixels):
+    lines = []
     if UINT8_SIGNATURE in signatures:
         lines += [
             f"The signature `{UINT8_SIGNATURE}` takes uint8 `images` of the same "
@@ -211,33 +236,43 @@ def _input_lines(image_shape, signatures, image_size_pixels):
         lines += [
             f"The signature `{BYTES_SIGNATURE}` takes `image_bytes`, string "
             "`[N]`: JPEG, PNG, opaque GIF or 24-bit BMP files of any sizes. It decodes "
-            "them, crops at the centre (0.875 of the shorter side) and resizes.",
+            f"them and {resizing_text(bytes_size_pixels)}.",
             "",
         ]
     return lines
 
 
-def _output_lines(outputs, class_names):
-    lines = [
-        "## Outputs",
-        "",
-        "The call returns `default`, the features. The signatures (`serving_default`, "
-        "`image_feature_vector`, ...) return all of these by name:",
-        "",
-        "| output | shape |",
-        "|---|---|",
-    ]
+def _output_lines(outputs, formats):
+    if "saved_model" in formats:
+        what = (
+            "The call returns `default`, the features. The signatures "
+            "(`serving_default`, `image_feature_vector`, ...) return all of these by "
+            "name:"
+        )
+    elif set(formats) <= set(FROM_LAYERS):
+        what = "The network returns the features:"
+    else:
+        what = "`default` are the features. LiteRT and ONNX return all by name:"
+    lines = ["## Outputs", "", what, "", "| output | shape |", "|---|---|"]
     for name, shape in outputs.items():
         # h and w: feature maps have other sizes than the images.
         lines.append(f"| {table_cell(code_span(name))} | {shape_text(shape, 'Nhw')} |")
-    if class_names is not None:
-        shown = ", ".join(map(prose, class_names[:_NAMES_SHOWN]))
-        more = len(class_names) - _NAMES_SHOWN
-        shown += f" and {more:,} more" if more > 0 else ""
-        lines += [
-            "",
-            "The softmax of `logits` are the probabilities of these classes, in this "
-            f"order: {shown}. The names are also `class_names` in config.json, and "
-            "what the SavedModel's function `class_names()` returns.",
-        ]
     return [*lines, ""]
+
+
+def _class_lines(class_names, formats):
+    if class_names is None:
+        return []
+    shown = ", ".join(map(prose, class_names[:_NAMES_SHOWN]))
+    more = len(class_names) - _NAMES_SHOWN
+    shown += f" and {more:,} more" if more > 0 else ""
+    places = ["`class_names` in config.json"]
+    if "saved_model" in formats:
+        places.append("what the SavedModel's function `class_names()` returns")
+    if "litert" in formats:
+        places.append(f"the file {LABELS_FILE} inside {LITERT_FILE}")
+    return [
+        "The softmax of `logits` are the probabilities of these classes, in this "
+        f"order: {shown}. The names are also {', and '.join(places)}.",
+        "",
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from simclr_tf.config.export import FROM_LAYERS
 from simclr_tf.errors import require, unknown_choice
 from simclr_tf.export import converters, keras3, weights
 from simclr_tf.models.keras3_network import network_of
@@ -20,13 +21,11 @@ class Format:
         installed.
       write: function of (path, parts) that writes and checks it, and returns the
         largest difference of the features.
-      from_layers: bool, whether it needs a network that is described by its layers.
     """
 
     file: str
     check: Callable
     write: Callable
-    from_layers: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +59,6 @@ FORMATS = {
             if parts.network is None
             else keras3.write_keras3(path, parts.encoder, parts.network, parts.cases)
         ),
-        True,
     ),
     "litert": Format(
         converters.LITERT_FILE,
@@ -68,7 +66,6 @@ FORMATS = {
         lambda path, parts: converters.write_litert(
             path, parts.saved_model, parts.cases, parts.class_names
         ),
-        False,
     ),
     "safetensors": Format(
         weights.FILE,
@@ -76,13 +73,11 @@ FORMATS = {
         lambda path, parts: weights.write_weights(
             path, parts.encoder, parts.network, parts.cases, parts.float16_weights
         ),
-        True,
     ),
     "onnx": Format(
         converters.ONNX_FILE,
         converters.check_onnx,
         lambda path, parts: converters.write_onnx(path, parts.saved_model, parts.cases),
-        False,
     ),
 }
 NAMES = (SAVED_MODEL, *FORMATS)
@@ -127,8 +122,7 @@ def check_network(names, network, encoder):
     from_layers = [
         name
         for name in names
-        if name in FORMATS
-        and FORMATS[name].from_layers
+        if name in FROM_LAYERS
         and not (name == "keras3" and network_of(encoder) is not None)
     ]
     require(
@@ -136,4 +130,28 @@ def check_network(names, network, encoder):
         "These formats are written layer by layer, and this encoder has custom layers "
         "(or nested networks, or is of Keras 3); use saved_model, litert or onnx.",
         formats=from_layers,
+    )
+
+
+def heads_note(names, heads):
+    """Name the files of an export that lack its heads.
+
+    Args:
+      names: sequence of str, the formats.
+      heads: sequence of str, the outputs of the heads.
+
+    Returns:
+      str, a sentence; None if all files have all outputs.
+
+    Example:
+      >>> heads_note(["saved_model", "keras3"], ["logits"])
+      'encoder.keras holds the encoder alone, without the outputs logits.'
+    """
+    files = [FORMATS[name].file for name in names if name in FROM_LAYERS]
+    if not files or not heads:
+        return None
+    verb = "holds" if len(files) == 1 else "hold"
+    return (
+        f"{' and '.join(files)} {verb} the encoder alone, without the outputs "
+        f"{', '.join(heads)}."
     )

@@ -1,14 +1,32 @@
 """The section of the card that shows how to load each format."""
 
+import functools
+import math
+
+from simclr_tf.config.image_size import as_size
 from simclr_tf.export.reusable import BYTES_SIGNATURE
 
 
-def loading_lines(formats, *, image_shape, features, signatures, saved_model):
+def loading_lines(
+    formats,
+    *,
+    image_shape,
+    image_size_pixels,
+    side_multiple,
+    has_layers,
+    features,
+    signatures,
+    saved_model,
+):
     """Return Markdown: one block of Python for each way to load an export.
 
     Args:
       formats: names of the formats that were exported.
       image_shape: (height, width, channels), None being free.
+      image_size_pixels: int or (height, width), of the images of the training; None if
+        not known.
+      side_multiple: int, pixels: free sides must be multiples of it.
+      has_layers: bool, whether the files describe the layers of the network.
       features: int, F.
       signatures: names of the SavedModel's signatures.
       saved_model: str, its path beside the card.
@@ -16,8 +34,10 @@ def loading_lines(formats, *, image_shape, features, signatures, saved_model):
     Returns:
       list of str, lines.
     """
-    height, width, channels = image_shape
-    shape = [1, height or 32, width or 32, channels]
+    *sides, channels = image_shape
+    some = image_size_pixels or side_multiple * math.ceil(32 / side_multiple)
+    sides = [side or usual for side, usual in zip(sides, as_size(some), strict=True)]
+    shape = [1, *sides, channels]
     images = f"images = np.zeros({shape}, np.float32)  # your images, in [0, 1]"
     result = f"# {shape_text((1, features))}"
     lines = ["## Loading", "", "In this folder:", ""]
@@ -27,10 +47,10 @@ def loading_lines(formats, *, image_shape, features, signatures, saved_model):
         if BYTES_SIGNATURE in signatures:
             lines += _from_bytes(saved_model)
     if {"saved_model", "safetensors"} & set(formats):
-        lines += _with_this_package(images, result)
+        lines += _with_this_package(images, result, has_layers)
     for name, block in (
         ("keras3", _keras3),
-        ("litert", _litert),
+        ("litert", functools.partial(_litert, None in image_shape)),
         ("safetensors", _safetensors),
         ("onnx", _onnx),
     ):
@@ -110,10 +130,10 @@ def _from_bytes(saved_model):
     ]
 
 
-def _with_this_package(images, result):
+def _with_this_package(images, result, has_layers):
+    endpoints = " with named endpoints (`simclr_tf.models.with_endpoints`)"
     return _block(
-        "As a trainable Keras 2 model with named endpoints "
-        "(`simclr_tf.models.with_endpoints`):",
+        f"As a trainable Keras 2 model{endpoints if has_layers else ''}:",
         "import numpy as np",
         "import simclr_tf",
         'encoder = simclr_tf.load_encoder(".")',
@@ -133,10 +153,10 @@ def _keras3(images, result):
     )
 
 
-def _litert(images, result):
+def _litert(is_free, images, result):
+    free = "; sizes are free, and the first call with a size plans it"
     return _block(
-        "With LiteRT (`pip install ai-edge-litert`); sizes are free, and the first "
-        "call with a size plans it:",
+        f"With LiteRT (`pip install ai-edge-litert`){free if is_free else ''}:",
         "import numpy as np",
         "from ai_edge_litert.interpreter import Interpreter",
         'encoder = Interpreter("encoder.tflite").get_signature_runner()',

@@ -7,7 +7,7 @@ import tarfile
 
 import tensorflow as tf
 
-from simclr_tf.encoder_zoo import read_export_record
+from simclr_tf.encoder_zoo import RECORD, read_export_record
 from simclr_tf.errors import WorkdirError
 from simclr_tf.files import (
     may_be_a_pattern,
@@ -17,18 +17,21 @@ from simclr_tf.files import (
     whole_folder,
 )
 from simclr_tf.locks import holds_files, lock_of, sole_writer
+from simclr_tf.training.exports import SAVED_MODEL, numbered_versions
 
 
-def check_free(output_dir, overwrite):
+def check_free(output_dir, overwrite, version=None):
     """Raise unless an export may be written to a folder.
 
     Args:
       output_dir: pathlib.Path.
       overwrite: bool, whether an earlier export may be replaced.
+      version: int, the version of the new SavedModel; None without numbers.
 
     Raises:
-      WorkdirError: the path is a file, a folder that must not be replaced, cannot be
-        written, or could not be read by TensorFlow.
+      WorkdirError: the path is a file, a folder that must not be replaced, one with
+        other versions of the SavedModel, cannot be written, or could not be read by
+        TensorFlow.
     """
     _require_no_pattern(output_dir)
     if output_dir.exists() and not output_dir.is_dir():
@@ -36,6 +39,7 @@ def check_free(output_dir, overwrite):
     require_writable(output_dir)
     if not output_dir.is_dir() or not holds_files(output_dir):
         return
+    _require_no_other_version(output_dir, version)
     if not overwrite:
         raise WorkdirError(
             f"{output_dir} exists and is not empty. Choose another folder for the "
@@ -43,8 +47,22 @@ def check_free(output_dir, overwrite):
         )
     if read_export_record(output_dir) is None:
         raise WorkdirError(
-            f"{output_dir} is not an export, and only exports are overwritten. Choose "
-            "another folder."
+            f"{output_dir} is not an export, or its {RECORD} is damaged, and only "
+            "whole exports are overwritten. Choose another folder."
+        )
+
+
+def _require_no_other_version(output_dir, version):
+    """Refuse to replace versions that a server may be using."""
+    place = output_dir / SAVED_MODEL
+    others = sorted({*numbered_versions(place)} - {version})
+    if others:
+        move = f", and move its {SAVED_MODEL}/{version} into {place}"
+        raise WorkdirError(
+            f"{place} holds version {', '.join(map(str, others))}, which a server may "
+            "be using, and an export replaces its folder as a whole. Export to another "
+            f"--output{'' if version is None else move}; or delete the other versions "
+            "first."
         )
 
 
@@ -95,12 +113,13 @@ def new_folder(output):
 
 
 @contextlib.contextmanager
-def publishing(output_dir, overwrite):
+def publishing(output_dir, overwrite, version=None):
     """Fill an export under another name; rename it at the end, or remove it on errors.
 
     Args:
       output_dir: pathlib.Path, the final name.
       overwrite: bool, whether an earlier export may be replaced.
+      version: int, the version of the new SavedModel; None without numbers.
 
     Yields:
       pathlib.Path to write to.
@@ -116,7 +135,7 @@ def publishing(output_dir, overwrite):
         ):
             yield folder
             # Another process may have written it in the meantime.
-            check_free(output_dir, overwrite)
+            check_free(output_dir, overwrite, version)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or plain_reason(error)
         raise WorkdirError(

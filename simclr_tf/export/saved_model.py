@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from simclr_tf.array_types import Layer, Model, StrPath
+from simclr_tf.config.export import FROM_LAYERS, check_layout
 from simclr_tf.config.image_size import ImageSize
 from simclr_tf.encoder_zoo import EXPORT_FORMAT
 from simclr_tf.errors import require
@@ -21,6 +22,7 @@ from simclr_tf.export.formats import (
     Parts,
     check_formats,
     check_network,
+    heads_note,
 )
 from simclr_tf.export.parity import TOLERANCE, check_in_fresh_process, parity_cases
 from simclr_tf.export.plain_copy import plain_copy, plain_head
@@ -37,9 +39,10 @@ from simclr_tf.models import (
     check_encoder,
     count_parameters,
     describe_network,
+    size_multiple,
     variables_by_name,
 )
-from simclr_tf.training.exports import DESCRIPTION
+from simclr_tf.training.exports import DESCRIPTION, background_of
 from simclr_tf.training.workdir import versions
 
 ARCHIVE = "saved_model.tar.gz"
@@ -55,7 +58,7 @@ def export_saved_model(
     classifier: Layer | None = None,
     class_names: Sequence[str] | None = None,
     image_size_pixels: ImageSize | None = None,
-    background: str = "white",
+    background: str | None = None,
     formats: Sequence[str] = (SAVED_MODEL,),
     version: int | None = None,
     float16_weights: bool = False,
@@ -67,11 +70,13 @@ def export_saved_model(
     """Write an encoder as a Reusable SavedModel and in other formats.
 
     The folder holds saved_model/, config.json and card.md, and one file for each
-    further format. It is written under a temporary name. For each format a fresh
-    process, which has only the runtime, loads the file and compares features,
-    projections and logits with those of the encoder and the heads; then the folder is
-    renamed. The exported network has plain batch norm and float32 weights, independent
-    of its training; height and width are free if its layers allow it.
+    further format. It is written under a temporary name. Each file is read back, and
+    its features, projections and logits are compared with those of the encoder and the
+    heads; then the folder is renamed. A fresh process with nothing but the runtime does
+    this, but for safetensors and for a network of Keras 3 in keras3, which are read in
+    this process. keras3 and safetensors hold the encoder without its heads; the card
+    names their files. The exported network has plain batch norm and float32 weights,
+    independent of its training; height and width are free if its layers allow it.
 
     Args:
       encoder: keras.Model, float32 images `[N, H, W, C]` in [0, 1] to features.
@@ -87,8 +92,10 @@ def export_saved_model(
         the SavedModel (a function `class_names()` without arguments, that returns a
         string tensor `[C]`) and the LiteRT file (labels.txt inside, a name a line).
       image_size_pixels: None, or a size: adds a signature from encoded images, which it
-        decodes, crops as `evaluate` does, and resizes to this size.
-      background: str, the colour that shows there where an image is transparent.
+        decodes and resizes to this size as `evaluate` does: the whole image up to 32
+        pixels, its centre above. Only a SavedModel has it.
+      background: str, the colour behind transparent images, for this signature and for
+        config.json; that of the run in `config` if None, or white.
       formats: sequence of "saved_model", "keras3", "litert", "safetensors", "onnx".
       version: None, or int >= 0: saved_model/VERSION/, the layout of TF Serving.
       float16_weights: bool, weights.safetensors in float16: half as large, and the card
@@ -101,30 +108,41 @@ def export_saved_model(
 
     Returns:
       dict, the content of config.json: format, config, options, card, published,
-      num_parameters (trainable), class_names (of the logits, or None), input, outputs,
-      signatures, variables, network, parity, versions, and the SHA-256 of every file.
+      num_parameters (trainable), class_names (of the logits, or None), background,
+      input, outputs, signatures (of the SavedModel), variables, network, parity,
+      versions, and the SHA-256 of every file.
 
     Raises:
-      WorkdirError: the folder exists and is not empty, or cannot be written.
+      WorkdirError: the folder exists and is not empty, holds other versions, or cannot
+        be written.
       ConfigError: an encoder, a head or a card that cannot be exported, an unknown
-        format, missing packages, or a publication without a licence.
+        format, one without room for the heads, missing packages, or a publication
+        without a licence.
       ParityError: the exported features, projections or logits differ.
     """
     output_dir = pathlib.Path(output_dir).expanduser().resolve()
     card = {"title": output_dir.name, **(card or {})}
     _check_card(card, published)
     check_formats(formats)
-    _check_layout(formats, version, archive, float16_weights)
-    check_free(output_dir, overwrite)
+    heads = {"projection_head": projection_head, "classifier": classifier}
+    check_layout(
+        formats,
+        heads=any(head is not None for head in heads.values()),
+        version=version,
+        float16_weights=float16_weights,
+        archive=archive,
+        image_size_pixels=image_size_pixels,
+    )
+    check_free(output_dir, overwrite, version)
     encoder = check_encoder(encoder)
     copy = plain_copy(encoder)
     network = describe_network(copy)
     check_network(formats, network, copy)
-    heads = {"projection_head": projection_head, "classifier": classifier}
     plain_heads = {
         name: None if head is None else plain_head(head, copy.output_shape[-1], name)
         for name, head in heads.items()
     }
+    background = background or background_of({"config": config})
     module = ReusableModule(
         copy,
         **plain_heads,
@@ -132,6 +150,10 @@ def export_saved_model(
         image_size_pixels=image_size_pixels,
         background=background,
     )
+    note = heads_note(
+        formats, [HEAD_OUTPUTS[name] for name in heads if heads[name] is not None]
+    )
+    card = card if note is None else _with_note(card, note)
     record = {
         "format": EXPORT_FORMAT,
         "published": published,
@@ -139,7 +161,8 @@ def export_saved_model(
         "config": config or {},
         "options": options or {},
         "class_names": None if class_names is None else list(class_names),
-        **_contract(module, copy, network),
+        "background": background,
+        **_contract(module, copy, network, formats),
     }
     cases = parity_cases(
         encoder,
@@ -151,7 +174,7 @@ def export_saved_model(
         ],
         image_size_pixels=image_size_pixels or card.get("image_size_pixels"),
     )
-    with publishing(output_dir, overwrite) as folder:
+    with publishing(output_dir, overwrite, version) as folder:
         saved_model = folder / SAVED_MODEL / ("" if version is None else str(version))
         _save(module, saved_model, record)
         parts = Parts(copy, network, saved_model, cases, class_names, float16_weights)
@@ -162,20 +185,24 @@ def export_saved_model(
             shutil.rmtree(folder / SAVED_MODEL)
         record["parity"] = {
             "max_abs_difference": max(differences.values()),
-            "tolerance": FLOAT16_TOLERANCE if float16_weights else TOLERANCE,
+            "tolerance": TOLERANCE,
+            **({"float16_tolerance": FLOAT16_TOLERANCE} if float16_weights else {}),
             "formats": differences,
         }
-        if float16_weights and "safetensors" in differences:
-            card = _with_note(card, differences["safetensors"])
+        if float16_weights:
+            card = _with_note(card, _float16_note(differences["safetensors"]))
         text = card_markdown(
             card,
             image_shape=module.image_shape,
-            outputs=module.outputs,
+            side_multiple=record["input"]["side_multiple"],
+            outputs=_outputs(module, formats),
             class_names=class_names,
             num_parameters=record["num_parameters"],
             files=_files(folder),
             formats=formats,
-            signatures=tuple(module.signatures),
+            signatures=record["signatures"],
+            bytes_size_pixels=image_size_pixels,
+            has_layers=network is not None,
             saved_model=saved_model.relative_to(folder).as_posix(),
         )
         write_atomically(folder / "card.md", text)
@@ -185,23 +212,25 @@ def export_saved_model(
     return record
 
 
-def _with_note(card, difference):
-    note = (
+def _with_note(card, note):
+    return {**card, "notes": [*card.get("notes", ()), note]}
+
+
+def _float16_note(difference):
+    return (
         "weights.safetensors, which load_encoder takes, holds float16: on random "
         "images its features differ from the trained ones by at most "
         f"{difference:.1e}. Other formats hold float32."
     )
-    return {**card, "notes": [*card.get("notes", ()), note]}
 
 
 def _save(module, folder, record):
     """Save the SavedModel, and its description in a folder that TensorFlow ignores."""
     tf.saved_model.save(module.root, str(folder), signatures=module.signatures)
-    if record["network"] is not None:
-        description = folder / DESCRIPTION
-        description.parent.mkdir()
-        text = json.dumps(record, default=str) + "\n"
-        description.write_text(text, encoding="utf-8")
+    description = folder / DESCRIPTION
+    description.parent.mkdir()
+    text = json.dumps(record, default=str) + "\n"
+    description.write_text(text, encoding="utf-8")
 
 
 def _write_formats(folder, formats, parts):
@@ -218,7 +247,14 @@ def _write_formats(folder, formats, parts):
     return differences
 
 
-def _contract(module, encoder, network):
+def _outputs(module, formats):
+    """Return the shapes of the outputs by name: of what is written, and no others."""
+    if set(formats) <= set(FROM_LAYERS):
+        return {"default": module.outputs["default"]}
+    return module.outputs
+
+
+def _contract(module, encoder, network, formats):
     """Return the part of config.json about the network; nothing is written yet."""
     record = {
         "num_parameters": count_parameters(encoder)[0],
@@ -226,14 +262,15 @@ def _contract(module, encoder, network):
             "name": "images",
             "dtype": "float32",
             "shape": [None, *module.image_shape],
+            "side_multiple": size_multiple(encoder),
             "minimum": 0.0,
             "maximum": 1.0,
         },
         "outputs": {
             name: {"dtype": "float32", "shape": list(shape)}
-            for name, shape in module.outputs.items()
+            for name, shape in _outputs(module, formats).items()
         },
-        "signatures": list(module.signatures),
+        "signatures": list(module.signatures) if SAVED_MODEL in formats else [],
         "variables": module.variable_names,
         "versions": versions(),
         "network": network,
@@ -255,24 +292,6 @@ def _check_card(card, published):
         "the licence of its images: add `data_licence` to the card "
         "(--data_licence).",
         published=published,
-    )
-
-
-def _check_layout(formats, version, archive, float16_weights):
-    require(version is None or version >= 0, "`version` must be >= 0.", version=version)
-    require(
-        SAVED_MODEL in formats or (version is None and not archive),
-        "`version` and `archive` need the SavedModel: add saved_model to the formats.",
-        formats=list(formats),
-        version=version,
-        archive=archive,
-    )
-    require(
-        "safetensors" in formats or not float16_weights,
-        "`float16_weights` is about weights.safetensors: add safetensors to the "
-        "formats.",
-        formats=list(formats),
-        float16_weights=float16_weights,
     )
 
 

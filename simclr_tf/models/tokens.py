@@ -21,7 +21,8 @@ class PatchEmbedding(keras.layers.Conv2D):
       **kwargs: of `keras.layers.Conv2D`, with `strides` equal to `kernel_size`.
 
     Raises:
-      ConfigError: called on images whose sides the patch does not divide.
+      ConfigError: called on images whose sides the patch does not divide. Where a graph
+        does not know the sides, `tf.errors.InvalidArgumentError` when it runs.
 
     Example:
       >>> PatchEmbedding(8, 4, strides=4)(tf.zeros([2, 12, 16, 3])).shape.as_list()
@@ -45,6 +46,13 @@ class PatchEmbedding(keras.layers.Conv2D):
             )
             error._keras_call_info_injected = True  # Keras would add ten lines.
             raise error
+        if None in tuple(sides):  # LiteRT's and ONNX's converters drop the check.
+            tf.debugging.assert_equal(
+                tf.shape(inputs)[1:3] % self.kernel_size,
+                [0, 0],
+                f"The sides of the images must be multiples of {self.kernel_size[0]} "
+                "pixels.",
+            )
         return super().call(inputs)
 
 

@@ -75,7 +75,8 @@ class BYOL(WithTarget):
     """Squared distance between a view's prediction and the target of the other view.
 
     The target is an average of encoder and head over the steps, with batch norm
-    statistics of its own. It starts as a copy; the paper's starts from other random
+    statistics of its own. Both views go through each network in one pass, so they share
+    their statistics. The target starts as a copy; the paper's starts from other random
     weights. The paper's head is 4,096 wide, and 256 at its end.
 
     Args:

@@ -1,7 +1,7 @@
 """DINO: a student predicts the output of its averaged copy on other crops."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simclr_tf.config.schema import (
     option,
@@ -12,19 +12,23 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.byol import WithTarget
-from simclr_tf.objectives.multi_crop import MultiCropOptions, require_fitting_views
+from simclr_tf.objectives.multi_crop import (
+    MultiCropOptions,
+    require_fitting_views,
+    warn_if_too_short,
+)
 from simclr_tf.objectives.objective import Figure, Memory
 from simclr_tf.objectives.queue import averaged_messages
 from simclr_tf.objectives.swav import (
     STUCK_TOLERANCE,
     USAGE_FIGURES,
     diagnose_prototype_use,
-    normalize_rows,
     scores_of,
     unit_rows_initializer,
     usage_figures,
 )
 
+candidates = module("simclr_tf.losses.candidates")
 distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
 
@@ -105,7 +109,13 @@ class DINO(WithTarget):
             unit="nats",
             better="lower",
         ),
-        *USAGE_FIGURES,
+        replace(
+            USAGE_FIGURES[0],
+            meaning="entropy of the teacher's prediction "
+            "(0: one output alone, ln(outputs): uniform)",
+            better="",
+        ),
+        *USAGE_FIGURES[1:],
     )
 
     @property
@@ -118,6 +128,19 @@ class DINO(WithTarget):
         epoch = setting.known("epoch_steps")
         self.freeze_steps = options.freeze_epochs * epoch
         self.warmup_steps = options.teacher_warmup_epochs * epoch
+        warn_if_too_short(
+            setting,
+            self.freeze_steps,
+            "train the last layer",
+            freeze_epochs=options.freeze_epochs,
+        )
+        if options.first_teacher_temperature != options.teacher_temperature:
+            warn_if_too_short(
+                setting,
+                self.warmup_steps,
+                f"reach --objective.teacher_temperature={options.teacher_temperature}",
+                teacher_warmup_epochs=options.teacher_warmup_epochs,
+            )
         self.create_target(setting)
         shape = [options.outputs, setting.num_projections]
         start = unit_rows_initializer(setting.seed)
@@ -132,12 +155,14 @@ class DINO(WithTarget):
         )
 
     def loss(self, outputs):
-        student = scores_of(outputs.projections, normalize_rows(self.last_layer))
+        student = scores_of(outputs.projections, candidates.unit_rows(self.last_layer))
         # The teacher's temperature changes with the step, so it is applied here.
         warmth = self.teacher_temperature(outputs.step)
         teacher = [
             scores / warmth
-            for scores in scores_of(outputs.targets, normalize_rows(self.teacher_layer))
+            for scores in scores_of(
+                outputs.targets, candidates.unit_rows(self.teacher_layer)
+            )
         ]
         center = self.center / warmth
         terms = [
@@ -173,11 +198,11 @@ class DINO(WithTarget):
         return [([self.last_layer], tf.cast(step, tf.float32) < self.freeze_steps)]
 
     def after_update(self, outputs):
-        rows = normalize_rows(tf.concat(outputs.targets, axis=0))
+        rows = candidates.unit_rows(tf.concat(outputs.targets, axis=0))
         mean = distribution.sum_over_replicas(tf.reduce_mean(rows, axis=0))
         mean /= distribution.num_replicas()
         # The mean of the logits, with the weights before the update.
-        logits = tf.linalg.matvec(normalize_rows(self.teacher_layer), mean)
+        logits = tf.linalg.matvec(candidates.unit_rows(self.teacher_layer), mean)
         momentum, stays = self.momentum(outputs.step), self.options.center_momentum
         distribution.assign_on_replicas(
             [self.center, self.teacher_layer],

@@ -1,6 +1,7 @@
 """Instance discrimination: every image is a class, with one row in a memory bank."""
 
 import contextlib
+import logging
 import math
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
 memories = module("simclr_tf.losses.memories")
 metrics = module("simclr_tf.metrics")
+
+LOG = logging.getLogger("simclr_tf")
 
 HOST_MEMORY_BYTES = 2**28  # Larger banks stay in host memory on a single device.
 LARGEST_EXPONENT = 60.0  # Of the normalizer: n exp(60) is a float32 for any n.
@@ -66,9 +69,10 @@ class InstanceDiscrimination(Objective):
 
     Row i of the bank is the projection of image i of the source when it was last seen:
     rows follow the images' ids, so shuffling, sharding and resuming do not matter.
-    The loss of an image does not depend on the other images of its batch. The paper's
-    head is `--projection_head.kind=linear` without batch norm. On a single device a
-    bank of more than 256 MiB stays in host memory.
+    The images of a stream are known by their position alone, so its order must be the
+    same in every epoch. The loss of an image does not depend on the other images of its
+    batch. The paper's head is `--projection_head.kind=linear` without batch norm. On a
+    single device a bank of more than 256 MiB stays in host memory.
 
     Args:
       temperature: see `simclr_tf.losses.instance_nce`.
@@ -110,6 +114,13 @@ class InstanceDiscrimination(Objective):
 
     def create_variables(self, setting):
         images, width = setting.known("num_examples"), setting.num_projections
+        if setting.is_stream:
+            LOG.warning(
+                "instance_discrimination knows the images of a stream by their "
+                "position alone, so its order must be the same in every epoch. Shuffle "
+                "it with `reshuffle_each_iteration=False` or not at all, or use "
+                "--objective=moco."
+            )
         is_large = 4 * images * width > HOST_MEMORY_BYTES
         in_host = is_large and distribution.num_replicas() == 1
         with tf.device("CPU:0") if in_host else contextlib.nullcontext():
@@ -169,19 +180,24 @@ class InstanceDiscrimination(Objective):
         return loss, tf.cast(nearest == tf.cast(ids, nearest.dtype), tf.float32)
 
     def _nce(self, outputs, ids):
-        scores = self._scores(outputs.projections[0], ids, self._negatives(outputs))
+        drawn = self._negatives(outputs)
+        scores = self._scores(outputs.projections[0], ids, drawn)
         loss = memories.nce_from_scores(
             scores,
             self.bank.shape[0],
             temperature=self.options.temperature,
             normalizer=self._normalizer_after(tf.stop_gradient(scores)),
         )
-        nearest = scores[:, 0] > tf.reduce_max(scores[:, 1:], axis=1)
+        # The own row may be among the noise: it is no other.
+        is_own = drawn == tf.cast(ids, drawn.dtype)[:, tf.newaxis]
+        others = tf.where(is_own, -math.inf, scores[:, 1:])
+        nearest = scores[:, 0] > tf.reduce_max(others, axis=1)
         return loss, tf.cast(nearest, tf.float32)
 
     def _negatives(self, outputs):
         """Draw for the global batch; int64 `[N, m]`, this replica's rows of it."""
-        rows = outputs.projections[0].shape[0]
+        projections = outputs.projections[0]
+        rows = projections.shape[0] or tf.shape(projections)[0]
         drawn = tf.random.stateless_uniform(
             [rows * distribution.num_replicas(), self.options.negatives],
             seed=tf.stack([tf.constant(self.setting.seed, tf.int64), outputs.step]),

@@ -1,5 +1,6 @@
 """Momentum contrast: a queue of keys that a slowly moving network made."""
 
+import logging
 import math
 from dataclasses import dataclass
 
@@ -12,22 +13,29 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.errors import require
 from simclr_tf.lazy import module, tf
-from simclr_tf.objectives.nt_xent import diagnose_stuck_loss
+from simclr_tf.objectives.nt_xent import COLLAPSED, diagnose_stuck_loss
 from simclr_tf.objectives.objective import (
     CONTRASTIVE_FIGURES,
     Figure,
     Memory,
     Objective,
 )
-from simclr_tf.objectives.queue import averaged_messages, enqueue, random_unit_rows
+from simclr_tf.objectives.queue import (
+    averaged_messages,
+    enqueue,
+    random_unit_rows,
+    warn_if_longer_than_data,
+)
 
 distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
 metrics = module("simclr_tf.metrics")
 models = module("simclr_tf.models")
 
-# A fresh network has 0.17 and more between two views.
-STALE, COLLAPSED = 0.1, 0.05
+LOG = logging.getLogger("simclr_tf")
+
+STALE = 0.1  # A fresh network has 0.17 and more between two views.
+FEW_ROWS = 4  # Of a group of batch norm.
 KEY_FIGURES = (
     Figure(
         "key_agreement",
@@ -74,11 +82,12 @@ class MoCo(Objective):
 
     The queue is read before the step's keys enter it. The batch norm of the keys is
     split into groups: rows whose positions are equal modulo `batch_norm_groups` share
-    their statistics. The queries use statistics of the whole global batch of their own
-    view, so a key never has the statistics of its query, on one device or on many. Of
-    the two views one is a query only and the other a key only, or each is both. Nothing
-    is shuffled, because batches are random already. The groups do not depend on the
-    number of replicas, as long as they divide a replica's rows. MoCo v1's head is
+    their statistics. The queries use statistics of the whole global batch: of their own
+    view, or with `symmetric` of both views, which go through the networks together. So
+    a key never has the statistics of its query, on one device or on many. Of the two
+    views one is a query only and the other a key only, or each is both. Nothing is
+    shuffled, because batches are random already. The groups do not depend on the number
+    of replicas, as long as they divide a replica's rows. MoCo v1's head is
     `--projection_head.kind=linear`, v2's has two layers, both without batch norm.
 
     Args:
@@ -86,7 +95,7 @@ class MoCo(Objective):
       queue_length: int >= 1, K; no multiple of the batch is needed.
       target_momentum: float in [0, 1], of the networks that make the keys.
       symmetric: bool.
-      batch_norm_groups: int >= 1.
+      batch_norm_groups: int >= 1; a group needs two images or more.
 
     Source: He et al., MoCo (2020), arXiv 1911.05722; Chen et al., MoCo v2 (2020),
     arXiv 2003.04297.
@@ -120,6 +129,9 @@ class MoCo(Objective):
         self.averaged = models.AveragedPair(
             setting.encoder, setting.projection_head, options.batch_norm_groups
         )
+        self._checked_images = None
+        self._check_groups(setting.global_batch_size)
+        warn_if_longer_than_data(setting, queue_length=options.queue_length)
         self.queues = self.add_weight(
             name="queues",
             shape=[self.directions, options.queue_length, setting.num_projections],
@@ -127,10 +139,44 @@ class MoCo(Objective):
             trainable=False,
         )
 
+    def _check_groups(self, images):
+        """Refuse groups of one image, and warn of small ones; `images` of all replicas.
+
+        In a group of one image batch norm gives 0, and in one of two images opposite
+        numbers: the keys then hold nothing of the images.
+        """
+        groups = self.options.batch_norm_groups
+        has_groups = groups > 1 and any(
+            isinstance(layer, models.SynchronizedBatchNormalization)
+            for layer in self.averaged.submodules
+        )
+        if images in (None, self._checked_images) or not has_groups:
+            return
+        self._checked_images = images
+        require(
+            images >= 2 * groups,
+            "A group of the keys' batch norm must have two images or more. Use fewer "
+            "--objective.batch_norm_groups, or a larger --batch_size or "
+            "--micro_batch_size.",
+            batch_norm_groups=groups,
+            images=images,
+        )
+        if images < FEW_ROWS * groups:
+            LOG.warning(
+                "The %s groups of the keys' batch norm have only %s images each, so "
+                "keys depend little on their images. Use fewer "
+                "--objective.batch_norm_groups, or a larger batch.",
+                groups,
+                images // groups,
+            )
+
     def weights_loaded(self):
         self.averaged.follow(self.setting.encoder, self.setting.projection_head)
 
     def targets(self, views, training):
+        images = views[0].shape[0]
+        if training and images is not None:  # A micro-batch has fewer than the batch.
+            self._check_groups(images * distribution.num_replicas())
         # The key of view b for the query of view a, then the other way round.
         keys = views[1::-1][: self.directions]
         return tuple(self.averaged(view, training=training) for view in keys)

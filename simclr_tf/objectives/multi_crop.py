@@ -1,5 +1,7 @@
 """Small views beside two full ones (multi-crop): their options, and what fits."""
 
+import logging
+import math
 from dataclasses import dataclass
 
 from simclr_tf.augment.view_plan import ViewGroup
@@ -13,6 +15,8 @@ from simclr_tf.errors import require
 from simclr_tf.lazy import module
 
 models = module("simclr_tf.models")
+
+LOG = logging.getLogger("simclr_tf")
 
 
 @dataclass(frozen=True)
@@ -71,3 +75,25 @@ def require_fitting_views(options, setting):
             "--objective.small_views=0.",
             small_size_fraction=options.small_size_fraction,
         )
+
+
+def warn_if_too_short(setting, steps, purpose, **options):
+    """Log a warning if a run ends before something in it begins.
+
+    Args:
+      setting: Setting.
+      steps: float, after which it begins.
+      purpose: str, what the run is too short to do.
+      **options: of the objective, from which the steps follow.
+    """
+    total = setting.total_steps
+    if total is None or steps < total:
+        return
+    LOG.warning(
+        "The run is too short to %s: %s comes to %s steps, and the run has %s. Use a "
+        "smaller value, or a longer run.",
+        purpose,
+        " with ".join(f"--objective.{name}={value}" for name, value in options.items()),
+        f"{math.ceil(steps):,}",
+        f"{total:,}",
+    )

@@ -18,7 +18,11 @@ from simclr_tf.objectives.objective import (
     Memory,
     Objective,
 )
-from simclr_tf.objectives.queue import enqueue, random_unit_rows
+from simclr_tf.objectives.queue import (
+    enqueue,
+    random_unit_rows,
+    warn_if_longer_than_data,
+)
 from simclr_tf.objectives.simsiam import (
     SPREAD,
     diagnose_collapse,
@@ -94,6 +98,7 @@ class NNCLR(Objective):
     )
 
     def create_variables(self, setting):
+        warn_if_longer_than_data(setting, queue_length=self.options.queue_length)
         self.predictor = make_predictor(setting, self.options.predictor_features)
         self.queue = self.add_weight(
             name="queue",

@@ -9,7 +9,12 @@ from simclr_tf.errors import require
 from simclr_tf.lazy import module, tf
 from simclr_tf.objectives.multi_crop import MultiCropOptions, require_fitting_views
 from simclr_tf.objectives.objective import CONTRASTIVE_FIGURES, Memory, Objective
-from simclr_tf.objectives.queue import averaged_messages, enqueue, random_unit_rows
+from simclr_tf.objectives.queue import (
+    averaged_messages,
+    enqueue,
+    random_unit_rows,
+    warn_if_longer_than_data,
+)
 
 distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
@@ -17,6 +22,7 @@ metrics = module("simclr_tf.metrics")
 models = module("simclr_tf.models")
 
 STUCK_TOLERANCE = 0.02  # Of ln(2G - 1).
+COLLAPSED = 0.05  # Spread of the projections; 1: directions spread evenly.
 WAY_OUT = (
     "Try a smaller or larger --base_learning_rate, a longer "
     "--optimizer.warmup_epochs, or weaker augmentation."
@@ -105,6 +111,7 @@ class NTXent(Objective):
     def create_variables(self, setting):
         require_fitting_views(self.options, setting)
         if self.options.memory_size:
+            warn_if_longer_than_data(setting, memory_size=self.options.memory_size)
             self.averaged = models.AveragedPair(
                 setting.encoder, setting.projection_head
             )
@@ -221,12 +228,14 @@ def diagnose_stuck_loss(value, formula, figures, candidates, way_out=WAY_OUT):
     """Diagnose a contrastive loss that stays at the value of equal projections.
 
     A loss that falls passes that value on its way; the accuracy of guesses
-    distinguishes the two.
+    distinguishes the two. It counts for nothing where the projections have collapsed:
+    rounding then decides which of the equal candidates is nearest.
 
     Args:
       value: float, the loss of equal projections.
       formula: str, how it follows from the options.
-      figures: dict of figure name to float, with `CONTRASTIVE_FIGURES`.
+      figures: dict of figure name to float, with `CONTRASTIVE_FIGURES`, and the spread
+        of the projections where an objective has it.
       candidates: int, among which a view is found.
       way_out: str, what to try.
 
@@ -236,7 +245,8 @@ def diagnose_stuck_loss(value, formula, figures, candidates, way_out=WAY_OUT):
     chance = min(10 / candidates, 0.5)
     loss = figures.get("contrastive_loss")
     accuracy = figures.get("contrastive_accuracy", 0.0)
-    if loss is None or accuracy >= chance:
+    spreads = [figures.get(f"projection_{name}", 1.0) for name in ("spread", "std")]
+    if loss is None or (accuracy >= chance and min(spreads) >= COLLAPSED):
         return
     if abs(loss - value) < STUCK_TOLERANCE * value:
         yield (

@@ -128,10 +128,11 @@ class Setting:
       image_shape: (H, W, C) of a view of full size.
       num_features, num_projections: int, F and D.
       global_batch_size: int G, or None where it is not known.
-      num_examples: int, images of the source; None for streams and where not known.
+      num_examples: int, images of the source; None where not known.
       total_steps, epoch_steps: int, or None where not known.
       synchronized: bool, batch norm over all replicas.
       seed: int, of initial values.
+      is_stream: bool, the images come in a stream's order; ids are places in it.
     """
 
     encoder: Any
@@ -145,6 +146,7 @@ class Setting:
     epoch_steps: int | None = None
     synchronized: bool = False
     seed: int = 0
+    is_stream: bool = False
 
     def known(self, name):
         """Return a value that the objective needs, or raise.

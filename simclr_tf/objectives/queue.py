@@ -4,10 +4,14 @@ The length need not be a multiple of the batch: the oldest rows are dropped. Imp
 this file loads no TensorFlow.
 """
 
+import logging
+
 from simclr_tf.lazy import module, tf
 
 distribution = module("simclr_tf.distribution")
 candidates = module("simclr_tf.losses.candidates")
+
+LOG = logging.getLogger("simclr_tf")
 
 
 def random_unit_rows(seed):
@@ -41,6 +45,26 @@ def enqueue(queue, vectors):
     """
     newest = distribution.gather_across_replicas(candidates.unit_rows(vectors))
     return tf.concat([newest, queue], axis=0)[: queue.shape[0]]
+
+
+def warn_if_longer_than_data(setting, **option):
+    """Log a warning if a queue holds more images than the data set has.
+
+    Args:
+      setting: Setting.
+      **option: the objective's option with the length of the queue.
+    """
+    ((name, length),) = option.items()
+    images = setting.num_examples
+    if images is not None and length > images:
+        LOG.warning(
+            "--objective.%s=%s is longer than the data set of %s images, so a batch "
+            "finds its own images of earlier epochs in the queue. Use a value below "
+            "the number of images.",
+            name,
+            length,
+            f"{images:,}",
+        )
 
 
 def averaged_messages(norm_channels, replicas, groups=1):

@@ -14,7 +14,7 @@ models = module("simclr_tf.models")
 COLLAPSED_STD = 0.05  # 1: directions spread evenly.
 SPREAD = Figure(
     "projection_std",
-    "standard deviation of normalised projections (1: 1/sqrt(D), 0: collapsed)",
+    "standard deviation of the normalised projections, times sqrt(D)",
     better="higher",
     short="proj std",
 )

@@ -11,9 +11,14 @@ from simclr_tf.config.schema import (
 )
 from simclr_tf.errors import require
 from simclr_tf.lazy import keras, module, tf
-from simclr_tf.objectives.multi_crop import MultiCropOptions, require_fitting_views
+from simclr_tf.objectives.multi_crop import (
+    MultiCropOptions,
+    require_fitting_views,
+    warn_if_too_short,
+)
 from simclr_tf.objectives.objective import Figure, Memory, Objective
 
+candidates = module("simclr_tf.losses.candidates")
 distribution = module("simclr_tf.distribution")
 losses = module("simclr_tf.losses")
 
@@ -100,6 +105,12 @@ class SwAV(Objective):
         options, width = self.options, setting.num_projections
         require_fitting_views(options, setting)
         self.freeze_steps = options.freeze_epochs * setting.known("epoch_steps")
+        warn_if_too_short(
+            setting,
+            self.freeze_steps,
+            "train the prototypes",
+            freeze_epochs=options.freeze_epochs,
+        )
         self.prototypes = self.add_weight(
             name="prototypes",
             shape=[options.prototypes, width],
@@ -115,6 +126,13 @@ class SwAV(Objective):
                 global_batch_size=batch,
             )
             self.queue_start = options.queue_start_epoch * setting.epoch_steps
+            warn_if_too_short(
+                setting,
+                self.queue_start + options.queue_length // batch,
+                "fill and use the queue",
+                queue_start_epoch=options.queue_start_epoch,
+                queue_length=options.queue_length,
+            )
             self.queue = self.add_weight(
                 name="queue",
                 shape=[2, options.queue_length // batch * batch, width],
@@ -167,7 +185,8 @@ class SwAV(Objective):
         # The update has changed the lengths; make them 1 again for the next step.
         changed = [(self.prototypes, tf.math.l2_normalize(self.prototypes, axis=1))]
         if self.queue is not None:
-            rows = tf.stack(list(map(normalize_rows, outputs.projections[:2])), axis=1)
+            full = outputs.projections[:2]
+            rows = tf.stack([candidates.unit_rows(view) for view in full], axis=1)
             newest = distribution.gather_across_replicas(rows)  # [global batch, 2, D].
             newest = tf.transpose(newest, [1, 0, 2])
             queue = tf.concat([newest, self.queue], axis=1)[:, : self.queue.shape[1]]
@@ -206,11 +225,6 @@ class SwAV(Objective):
         ]
 
 
-def normalize_rows(rows):
-    """Divide rows by their l2 norm: float32 `[N, D]`."""
-    return tf.math.l2_normalize(tf.cast(rows, tf.float32), axis=1)
-
-
 def unit_rows_initializer(seed):
     """Make a Keras initializer of rows of length 1 in random directions."""
     normal = keras.initializers.RandomNormal(seed=seed)
@@ -229,7 +243,7 @@ def scores_of(projections, prototypes):
     Returns:
       list of float32 `[N, K]`.
     """
-    together = normalize_rows(tf.concat(projections, axis=0))
+    together = candidates.unit_rows(tf.concat(projections, axis=0))
     scores = tf.matmul(together, prototypes, transpose_b=True)
     return tf.split(scores, len(projections))
 

@@ -177,6 +177,15 @@ class Wrapped(keras.optimizers.Optimizer):
         ]
         self._built = True
 
+    def weights_loaded(self, variables):
+        """Make the copies anew, after the variables got other values before step 0.
+
+        Args:
+          variables: list of variables, those in `build`.
+        """
+        for copy, variable in zip(self.copies, variables, strict=True):
+            copy.assign(variable.read_value())
+
     def update_step(self, gradient, variable):
         """Update one variable by the inner optimizer, then its copy.
 

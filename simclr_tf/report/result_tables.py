@@ -119,9 +119,9 @@ def transfer_table(results):
       >>> from simclr_tf.evaluation import Measurement, Results
       >>> one = Measurement(
       ...     "fine-tuned", "fine_tune", "accuracy_percent", 80.0, 100, 60, std=1.0,
-      ...     settings={"data": "npz:a", "seeds": [0, 1]})
+      ...     settings={"data": "npz:a", "input": "28 grey", "seeds": [0, 1]})
       >>> transfer_table(Results("npz:a", "r", (one,)))[0].rows
-      (('npz:a', '60', '100', '80.0 ± 1.0'),)
+      (('npz:a', '28 grey', '60', '100', '80.0 ± 1.0'),)
     """
     cells = {(m.settings["data"], m.representation): m for m in results.measurements}
     sets = {m.settings["data"]: m for m in results.measurements}
@@ -129,14 +129,16 @@ def transfer_table(results):
     rows = tuple(
         (
             name,
+            m.settings.get("input", ""),
             f"{m.num_train_labels:,}",
             f"{m.num_test:,}",
             *(value_text(cells.get((name, method))) for method in methods),
         )
         for name, m in sets.items()
     )
+    align = "ll" + "r" * (2 + len(methods))
     return (
-        Table(("data", "labels", "test", *methods), rows),
+        Table(("data", "seen as", "labels", "test", *methods), rows, align),
         Text(
             f"Accuracy in percent on the test images; {_spread(results)}"
             f"{_precision(_trainings(results))}. The "

@@ -62,7 +62,9 @@ def zoo_readme(entries):
         [_row(entry) for entry in published],
         align="lllll" + "r" * len(HEADLINES) + "lr",
     )
-    parts = [_HEAD, "## What ships", "", table, "", *_loading_lines(published[0])]
+    # The example: by this package's own method, where there is one.
+    example = min(published, key=lambda entry: entry.method != "SimCLR")
+    parts = [_HEAD, "## What ships", "", table, "", *_loading_lines(example)]
     for entry in published:
         parts += _entry_lines(entry)
     return "\n".join(parts)

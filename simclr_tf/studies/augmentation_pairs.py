@@ -5,7 +5,14 @@ views start from one random crop, and the second view is not changed further.
 """
 
 from simclr_tf.augment import one_branch_operators
-from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
+from simclr_tf.studies.study import (
+    Cell,
+    Chart,
+    PaperNumbers,
+    Point,
+    Study,
+    baselines,
+)
 
 # The paper's order; operators that it does not have follow.
 _FIGURE_5 = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")
@@ -14,7 +21,7 @@ _FIGURE_5 = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")
 def cells(base, budget):
     """List every ordered pair: the first operator is the row, the second the column."""
     names = list(dict.fromkeys([*_FIGURE_5, *one_branch_operators()]))
-    return tuple(
+    pairs = (
         Cell(
             f"{first}-{second}",
             (Point("linear", first.capitalize(), second.capitalize()),),
@@ -23,6 +30,7 @@ def cells(base, budget):
         for first in names
         for second in names
     )
+    return (*baselines(budget), *pairs)
 
 
 STUDY = Study(

@@ -1,6 +1,13 @@
 """Batch sizes, lengths, and how the learning rate follows (Figure 9, Table B.1)."""
 
-from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
+from simclr_tf.studies.study import (
+    Cell,
+    Chart,
+    PaperNumbers,
+    Point,
+    Study,
+    baselines,
+)
 
 PAPER_BATCHES = (256, 512, 1024, 2048, 4096, 8192)
 PAPER_EPOCHS = (100, 200, 400, 800)
@@ -45,21 +52,32 @@ def scaled_from(base, scaling):
 
 
 def cells(base, budget):
-    """List every batch size with every length, in linear and in square root scaling."""
-    return tuple(
-        Cell(
-            f"batch{batch}-epochs{epochs}-{scaling}",
-            (Point("linear", _series(epochs, scaling), batch),),
-            {
-                "global_batch_size": batch,
-                "epochs": epochs,
-                **scaled_from(base, scaling),
-            },
-        )
-        for batch in BATCHES.get(budget, PAPER_BATCHES)
-        for epochs in EPOCHS.get(budget, PAPER_EPOCHS)
-        for scaling in ("linear", "sqrt")
-    )
+    """List every batch size with every length, in linear and in square root scaling.
+
+    At the batch of the base config both are one training, and one cell.
+    """
+    made = list(baselines(budget))
+    for batch in BATCHES.get(budget, PAPER_BATCHES):
+        scalings = [("linear",), ("sqrt",)]
+        if batch == base.global_batch_size:
+            scalings = [("linear", "sqrt")]
+        for epochs in EPOCHS.get(budget, PAPER_EPOCHS):
+            for names in scalings:
+                made.append(
+                    Cell(
+                        "-".join((f"batch{batch}", f"epochs{epochs}", *names)),
+                        tuple(
+                            Point("linear", _series(epochs, name), batch)
+                            for name in names
+                        ),
+                        {
+                            "global_batch_size": batch,
+                            "epochs": epochs,
+                            **scaled_from(base, names[0]),
+                        },
+                    )
+                )
+    return tuple(made)
 
 
 STUDY = Study(

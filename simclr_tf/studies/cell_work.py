@@ -33,6 +33,7 @@ from simclr_tf.training import (
 )
 from simclr_tf.training.assembly import build_encoder, build_recipe
 from simclr_tf.training.classifier_training import ClassifierTraining
+from simclr_tf.training.precision import choose_precision
 from simclr_tf.training.workdir import Workdir
 
 _BATCH = 256
@@ -121,7 +122,8 @@ def _supervised(run, folder, pretrain):
     train, test = labelled_sources(config)
     train = train.subset(np.flatnonzero(train.labels >= 0))
     encoder = build_encoder(config, train.channels)
-    strategy = _strategy(config)
+    strategy = strategy_of(config)
+    precision = choose_precision(run.config.precision, strategy).name
     with strategy.scope():
         network = classifier_network(
             encoder,
@@ -130,7 +132,7 @@ def _supervised(run, folder, pretrain):
         )
     training = ClassifierTraining(
         network,
-        supervised_config(config),
+        dataclasses.replace(supervised_config(config), precision=precision),
         num_examples=train.num_examples,
         epochs=config.epochs,
         image_size_pixels=config.data.image_size_pixels,
@@ -160,12 +162,13 @@ def _few_labels(run, folder, pretrain):
     train, test = labelled_sources(config, encoder.input_shape[-1])
     # Training from scratch needs a higher learning rate and a smaller batch.
     training = FineTuneConfig() if settings["pretrain"] else supervised_config(config)
+    training = dataclasses.replace(training, precision=config.precision)
     few = FewLabels(
         encoder,
         train,
         test,
         config=training,
-        strategy=_strategy(config),
+        strategy=strategy_of(config),
         image_size_pixels=config.data.image_size_pixels,
     )
     budgets = {
@@ -297,7 +300,8 @@ def _batches(config, source):
     return evaluation_batches(source, _BATCH, config.data.image_size_pixels)
 
 
-def _strategy(config):
+def strategy_of(config):
+    """Make the tf.distribute.Strategy of a Config."""
     return make_strategy(
         config.strategy,
         replicas=config.replicas,

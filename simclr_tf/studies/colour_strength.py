@@ -1,6 +1,13 @@
 """Strength of the colour distortion, without labels and with (Table 1)."""
 
-from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
+from simclr_tf.studies.study import (
+    Cell,
+    Chart,
+    PaperNumbers,
+    Point,
+    Study,
+    baselines,
+)
 
 # Position on the axis -> (colour strength, probability of blur).
 STRENGTHS = {
@@ -36,7 +43,7 @@ def cells(base, budget):
                     work,
                 )
             )
-    return tuple(made)
+    return (*baselines(budget), *made)
 
 
 STUDY = Study(

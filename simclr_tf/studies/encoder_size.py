@@ -1,6 +1,13 @@
 """Depth and width of the encoder, pretrained and supervised (Figure 7)."""
 
-from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
+from simclr_tf.studies.study import (
+    Cell,
+    Chart,
+    PaperNumbers,
+    Point,
+    Study,
+    baselines,
+)
 
 # (depth, width multiplier)
 SMALL = ((18, 0.125), (18, 0.25), (18, 0.5), (34, 0.25), (50, 0.125))
@@ -26,7 +33,7 @@ def _place(depth, width):
 def cells(base, budget):
     """List every size, pretrained and supervised."""
     sizes = {"small": SMALL, "medium": MEDIUM}.get(budget, PAPER)
-    return tuple(
+    sized = (
         Cell(
             f"{work}-r{depth}-w{width:g}",
             (Point(value, series, _place(depth, width)),),
@@ -39,6 +46,7 @@ def cells(base, budget):
         )
         for depth, width in sizes
     )
+    return (*baselines(budget, untrained=False), *sized)
 
 
 STUDY = Study(

@@ -2,7 +2,14 @@
 
 from simclr_tf.config.small_images import small_image_options
 from simclr_tf.objectives import OBJECTIVES
-from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
+from simclr_tf.studies.study import (
+    Cell,
+    Chart,
+    PaperNumbers,
+    Point,
+    Study,
+    baselines,
+)
 
 EQUAL_IMAGES, EQUAL_MINUTES = "equal images", "equal minutes"
 MINUTES = {"small": 2.0, "medium": 60.0}  # None at the paper's size.
@@ -34,16 +41,8 @@ def cells(base, budget):
     lengths = {EQUAL_IMAGES: {}}
     if budget in MINUTES:
         lengths[EQUAL_MINUTES] = {"minutes": MINUTES[budget]}
-    baselines = Cell(
-        "baselines",
-        (
-            Point("linear_raw_pixels", EQUAL_IMAGES, "raw pixels"),
-            Point("linear_untrained", EQUAL_IMAGES, "untrained"),
-        ),
-        work="baselines",
-    )
     return (
-        baselines,
+        *baselines(budget),
         *(
             Cell(
                 f"{name}-{length.replace(' ', '_')}",

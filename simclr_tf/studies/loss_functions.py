@@ -1,6 +1,13 @@
 """NT-Xent against the losses it is compared with, each tuned (Tables 2 and 4)."""
 
-from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
+from simclr_tf.studies.study import (
+    Cell,
+    Chart,
+    PaperNumbers,
+    Point,
+    Study,
+    baselines,
+)
 
 TEMPERATURES = (0.1, 0.2, 0.5, 1.0)
 MARGINS = (0.0, 0.4, 0.8, 1.6)
@@ -40,7 +47,7 @@ def cells(base, budget):
                         },
                     )
                 )
-    return tuple(made)
+    return (*baselines(budget), *made)
 
 
 STUDY = Study(

@@ -1,6 +1,13 @@
 """LARS, SGD and AdamW across batch sizes (section 2.2)."""
 
-from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
+from simclr_tf.studies.study import (
+    Cell,
+    Chart,
+    PaperNumbers,
+    Point,
+    Study,
+    baselines,
+)
 
 BATCHES = {
     "small": (64, 128, 512),
@@ -42,7 +49,7 @@ def cells(base, budget):
                         },
                     )
                 )
-    return tuple(made)
+    return (*baselines(budget), *made)
 
 
 STUDY = Study(

@@ -1,6 +1,13 @@
 """The loss on the features, or on a projection of them (Figure 8)."""
 
-from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
+from simclr_tf.studies.study import (
+    Cell,
+    Chart,
+    PaperNumbers,
+    Point,
+    Study,
+    baselines,
+)
 
 WIDTHS = (32, 64, 128, 256, 512, 1024, 2048)
 FEW_WIDTHS = (32, 128, 512)
@@ -32,7 +39,7 @@ def cells(base, budget):
                     settings={"probe_projections": True},
                 )
             )
-    return tuple(made)
+    return (*baselines(budget), *made)
 
 
 STUDY = Study(

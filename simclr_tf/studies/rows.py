@@ -23,7 +23,7 @@ class StudyValue:
     """
 
     series: str
-    x: str | float
+    x: str | float | None
     mean: float | None
     std: float | None
     count: int

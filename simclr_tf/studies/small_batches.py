@@ -3,7 +3,14 @@
 from simclr_tf.config.schema import override
 from simclr_tf.config.small_images import small_image_options
 from simclr_tf.studies.batch_and_epochs import scaled_from
-from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
+from simclr_tf.studies.study import (
+    Cell,
+    Chart,
+    PaperNumbers,
+    Point,
+    Study,
+    baselines,
+)
 
 OBJECTIVES = ("nt_xent", "dcl", "moco", "instance_discrimination", "swav", "byol")
 BATCHES = (16, 32, 64, 128, 256, 512)
@@ -41,7 +48,7 @@ def options_at(name, batch, base, budget):
 
 def cells(base, budget):
     """List every objective at every batch size."""
-    return tuple(
+    batches = (
         Cell(
             f"{name}-batch{batch}",
             (Point("linear", name, batch),),
@@ -50,6 +57,7 @@ def cells(base, budget):
         for batch in BATCHES
         for name in OBJECTIVES
     )
+    return (*baselines(budget), *batches)
 
 
 # Batch -> NT-Xent and DCL.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from simclr_tf.config.presets import get_preset
-from simclr_tf.config.schema import override
+from simclr_tf.config.schema import flatten, override
 from simclr_tf.errors import require, unknown_choice
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ FIGURES = ("heat_map", "bars", "lines", "scatter")
 BUDGETS = {
     "small": "the preset of small images with a few epochs and part of the grid "
     "(minutes on two CPU cores; shows trends, not accuracies)",
-    "medium": "the unchanged preset of small images and the whole grid (a night on two "
-    "CPU cores)",
+    "medium": "the preset of small images in its length and the whole grid (a night on "
+    "two CPU cores)",
     "paper": "the paper's network, batch, length and grid (many accelerators)",
 }
 _SMALL = {
@@ -43,12 +43,13 @@ class Point:
     Attributes:
       value: str, name of a value that the cell measures.
       series: str, the line, the colour, or the row of a heat map.
-      x: str or float, the position on the axis, or the column of a heat map.
+      x: str or float, the position on the axis, or the column of a heat map. None: a
+        level, which is drawn across the whole figure.
     """
 
     value: str
     series: str
-    x: str | float
+    x: str | float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,28 @@ class Cell:
             name=self.name,
         )
         require(bool(self.points), "A cell needs at least one point.", name=self.name)
+
+
+def baselines(budget: str, *, untrained: bool = True) -> tuple[Cell, ...]:
+    """List the cell of the levels that every encoder must surpass.
+
+    Args:
+      budget: str; at "paper" there is none: the raw pixels of ImageNet do not fit.
+      untrained: bool, also the untrained encoder, where all cells have one network.
+
+    Returns:
+      tuple of Cell.
+
+    Example:
+      >>> [cell.name for cell in baselines("small")]
+      ['baselines']
+    """
+    if budget == "paper":
+        return ()
+    points = [Point("linear_raw_pixels", "raw pixels", None)]
+    if untrained:
+        points.append(Point("linear_untrained", "untrained encoder", None))
+    return (Cell("baselines", tuple(points), work="baselines"),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,15 +246,24 @@ def shard_of(runs: Sequence[Run], index: int, number: int) -> list[Run]:
 
 
 def base_config(
-    study: Study, budget: str, data: str, *, preset: str | None = None
+    study: Study,
+    budget: str,
+    data: str,
+    *,
+    preset: str | None = None,
+    start: Config | None = None,
 ) -> Config:
     """Build the config that all cells of a study share.
+
+    A preset that is chosen here makes two views of one size, with which all studies
+    can be compared.
 
     Args:
       study: Study.
       budget: str, one of `BUDGETS`.
       data: str, a value of `--data`.
-      preset: str, a preset to start from; the budget's own if None.
+      preset: str, a preset to start from; `start` if None.
+      start: Config, chosen for the images; a preset for the budget and data if None.
 
     Returns:
       Config.
@@ -247,8 +279,12 @@ def base_config(
     """
     if budget not in BUDGETS:
         raise unknown_choice("budget", budget, BUDGETS)
-    config = get_preset(preset or preset_for(budget, data))
+    config = start or get_preset(preset_for(budget, data))
     changes = {"data.source": data, **_ALWAYS}
+    if preset is not None:
+        config = get_preset(preset)
+    elif "objective.small_views" in flatten(config):
+        changes["objective.small_views"] = 0
     if budget == "small":
         changes.update(_SMALL)
     return override(config, {**changes, **study.base.get(budget, {})})
@@ -260,7 +296,11 @@ def preset_for(budget, data):
     Example:
       >>> preset_for("small", "embedded:fashion_mnist_10k")
       'fashion_mnist'
+      >>> preset_for("small", "folder:mine")
+      'photos_small'
     """
     if budget == "paper":
         return "imagenet_resnet50_v1"
-    return "fashion_mnist" if "fashion_mnist" in data else "demo"
+    if "fashion_mnist" in data:
+        return "fashion_mnist"
+    return "demo" if data == get_preset("demo").data.source else "photos_small"

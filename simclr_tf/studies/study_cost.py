@@ -194,7 +194,8 @@ def measured_speed(config, operations_a_step):
     clock = _StepEnds()
     # The clock is read after every step.
     config = override(
-        config, {"steps": _STEPS, "performance.steps_per_execution": None}
+        config,
+        {"steps": _STEPS, "minutes": None, "performance.steps_per_execution": None},
     )
     started = time.perf_counter()
     pretrain_from_config(

@@ -4,9 +4,9 @@ import textwrap
 
 import numpy as np
 
-from simclr_tf.report.drawing import INK, PANEL, PAPER, STYLES, Drawing
+from simclr_tf.report.drawing import DASHES, FAINT, INK, PANEL, PAPER, STYLES, Drawing
 from simclr_tf.studies.rows import DONE, StudyValue
-from simclr_tf.studies.study_tables import row_means
+from simclr_tf.studies.study_tables import levels_text, row_means
 
 _MEAN = "mean"
 _UPRIGHT = 8  # Places of upright bars; the bars of more lie, to leave room for names.
@@ -30,7 +30,10 @@ def study_figure(study, rows, *, ours):
       ConfigError: matplotlib is missing.
     """
     shown = study.figure.series
-    rows = [row for row in rows if not shown or row.series in shown]
+    levels = [row for row in rows if row.x is None and row.mean is not None]
+    rows = [
+        row for row in rows if row.x is not None and (not shown or row.series in shown)
+    ]
     paper = [
         StudyValue(
             series, x, value, None, 1, "", DONE, position=study.paper.positions.get(x)
@@ -43,7 +46,13 @@ def study_figure(study, rows, *, ours):
         draw_side = _DRAWINGS[study.figure.kind]
         left, right = figure.subplots(1, 2)
         styles = _styles(rows, {})
+        is_map = study.figure.kind == "heat_map"
+        if not is_map:
+            _draw_levels(left, levels, lies=_lies(study.figure, rows))
         draw_side(left, study.figure, rows, styles)
+        if is_map and levels:
+            text = f"linear probe: {levels_text(levels)}"
+            left.set_xlabel(f"{study.figure.x_title}\n{text}")
         left.set_title(_wrapped(f"Ours: {ours}", 62), fontsize=9, fontweight="normal")
         if paper:
             draw_side(right, study.figure, paper, _styles(paper, styles))
@@ -70,11 +79,23 @@ def study_figure(study, rows, *, ours):
                 fontsize=7.5,
             )
 
-    size = (12.6, 5.9) if study.figure.kind == "heat_map" else (11.4, 5.2)
-    places = {row.x for row in rows}
-    if study.figure.kind == "bars" and len(places) > _UPRIGHT:
-        size = (11.4, 2.4 + 0.25 * len(places))
+    size = (12.6, 6.6) if study.figure.kind == "heat_map" else (11.4, 5.2)
+    if _lies(study.figure, rows):
+        size = (11.4, 2.4 + 0.25 * len({row.x for row in rows}))
     return Drawing(*size, draw, study.title)
+
+
+def _lies(figure, rows):
+    """Tell whether the bars of a figure lie."""
+    return figure.kind == "bars" and len({row.x for row in rows}) > _UPRIGHT
+
+
+def _draw_levels(axes, levels, *, lies):
+    """Draw a line across for each level."""
+    for row, dashes in zip(levels, DASHES[1:], strict=False):
+        (axes.axvline if lies else axes.axhline)(
+            row.mean, color=FAINT, linestyle=dashes, linewidth=1, label=row.series
+        )
 
 
 def _heat_map(axes, figure, rows, styles):
@@ -123,7 +144,7 @@ def _bars(axes, figure, rows, styles):
         for x in places
     }
     width = 0.82 / max(map(len, members.values()))
-    labelled, lies = set(), len(places) > _UPRIGHT
+    labelled, lies = set(), _lies(figure, rows)
     for row in rows:
         group = members[row.x]
         x = places.index(row.x) + width * (
@@ -172,8 +193,9 @@ def _bars(axes, figure, rows, styles):
             rotation_mode="anchor",
         )
         axes.margins(y=0.16)
-    if len(names) > 1:  # Bars leave no room among them.
-        _legend_below(axes, min(len(names), 5), 0.24 if turned else 0.14)
+    labels = len(axes.get_legend_handles_labels()[0])
+    if labels > 1:  # Bars leave no room among them.
+        _legend_below(axes, min(labels, 5), 0.24 if turned else 0.14)
 
 
 def _lines(axes, figure, rows, styles):
@@ -189,14 +211,14 @@ def _lines(axes, figure, rows, styles):
             if row.mean is None:
                 missing.append((x, row.status, color))
             else:
-                points.append((x, row.mean, row.std or 0.0))
+                points.append((x, row.mean, _error(row)))
         if is_numeric:
             points.sort()
         xs, means, errors = zip(*points, strict=True) if points else ((), (), ())
         axes.errorbar(
             xs,
             means,
-            yerr=_errors(errors),
+            yerr=_known(errors),
             label=name,
             color=color,
             marker=marker,
@@ -237,14 +259,14 @@ def _scatter(axes, figure, rows, styles):
             if row.mean is None or row.position is None:
                 missing.append(f"{name}, {row.x}: {row.status}")
             else:
-                points.append((row.position, row.mean, row.std or 0.0, row.x))
+                points.append((row.position, row.mean, _error(row), row.x))
         if not points:
             continue
         xs, means, errors, names = zip(*points, strict=True)
         axes.errorbar(
             xs,
             means,
-            yerr=_errors(errors),
+            yerr=_known(errors),
             label=name,
             color=color,
             marker=marker,
@@ -319,9 +341,14 @@ def _styles(rows, others):
     }
 
 
-def _errors(errors):
-    """Return error bars, or None if unknown, instead of bars of length 0."""
-    return list(errors) if any(errors) else None
+def _error(row):
+    """Return the error bar of a number; NaN, which is not drawn, if it is unknown."""
+    return np.nan if row.std is None else row.std
+
+
+def _known(errors):
+    """Return error bars, or None if none is known."""
+    return None if np.all(np.isnan(errors)) else list(errors)
 
 
 def _range(grid):

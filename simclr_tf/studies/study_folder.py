@@ -22,7 +22,7 @@ from simclr_tf.errors import ConfigError, WorkdirError
 from simclr_tf.files import is_temporary, require_writable, write_atomically
 from simclr_tf.limits import read_json
 from simclr_tf.locks import lock_of, locked
-from simclr_tf.report.blocks import Table
+from simclr_tf.report.blocks import Table, Text
 from simclr_tf.studies.rows import DONE, FAILED, PENDING, rows_of
 from simclr_tf.studies.study import runs_of
 from simclr_tf.studies.study_figures import study_figure
@@ -41,12 +41,15 @@ class StudyFolder:
       study: Study.
       budget: str.
       base: Config that the cells change.
+      made_with: dict, JSON, of what no option tells and all cells share: the
+        fingerprints of the images, the precision.
     """
 
-    def __init__(self, path, study, budget, base):
+    def __init__(self, path, study, budget, base, made_with=None):
         self.path = pathlib.Path(path).expanduser()
         self._study, self._budget, self._base = study, budget, base
         self._cells = study.cells(base, budget)
+        self._made_with = made_with or {}
 
     def check(self, command):
         """Check that the folder can begin this study, or has begun it; write nothing.
@@ -67,6 +70,7 @@ class StudyFolder:
             "budget": self._budget,
             "command": command,
             "base": {name: base[name] for name in base if name != "seed"},
+            "made_with": self._made_with,
         }
         if not self._is_new():
             before = self.read()
@@ -74,13 +78,32 @@ class StudyFolder:
             if changed:
                 raise WorkdirError(
                     f"{self.path} holds another study: {', '.join(changed)}. Use "
-                    "another --workdir, or the same options to continue."
+                    "another --workdir; without other flags it continues."
                 )
+            self._check_making(before.get("made_with", {}))
             self._head["command"] = before.get("command", command)
         require_writable(self.path)
 
-    def begin(self):
+    def _check_making(self, there):
+        """Refuse what no option tells: other images, another precision by `auto`."""
+        here = self._made_with
+        changed = [name for name in here if there.get(name, here[name]) != here[name]]
+        if "images" in changed:
+            raise WorkdirError(
+                f"The cells of {self.path} are of other images than those of "
+                f"{self._base.data.source} now: use another --workdir."
+            )
+        if "precision" in changed:
+            raise WorkdirError(
+                f"The cells of {self.path} are in {there['precision']}, and here would "
+                f"be in {here['precision']}: add --precision={there['precision']}."
+            )
+
+    def begin(self, seeds):
         """Begin the study, after `check`.
+
+        Args:
+          seeds: ints, those of the cells.
 
         Raises:
           WorkdirError: the folder cannot be written.
@@ -95,7 +118,8 @@ class StudyFolder:
         if not (self.path / STUDY_FILE).exists():
             with self._alone():
                 if not (self.path / STUDY_FILE).exists():
-                    self._write_study([])
+                    runs = runs_of(self._cells, self._base, seeds)
+                    self._write_study([summary_of(run, None) for run in runs])
 
     def _is_new(self):
         """Tell whether no study is here; another shard may begin it at this moment."""
@@ -165,14 +189,16 @@ class StudyFolder:
 
     def _write(self, summaries):
         paper, rows = self._study.paper, rows_of(self._cells, summaries)
+        parts = numbers_of(self._study, rows)
         self._write_study(
             summaries,
             rows=list(map(dataclasses.asdict, rows)),
             tables=[
                 {"header": part.header, "rows": part.rows}
-                for part in numbers_of(self._study, rows)
+                for part in parts
                 if isinstance(part, Table)
             ],
+            remarks=[part.text for part in parts if isinstance(part, Text)],
             note=paper.note,
             paper_numbers=[
                 {"series": series, "x": x, "value": value}
@@ -219,20 +245,27 @@ class StudyFolder:
           dict, or None if the run has not ended.
 
         Raises:
-          WorkdirError: the file is damaged, or cannot be read.
+          WorkdirError: the file is damaged or cannot be read, or the cell was run with
+            other options than it has now.
         """
         path = self.folder_of(run) / CELL_FILE
         try:
             record = read_json(path, finite=False)
             if record["status"] not in (DONE, FAILED):
                 raise KeyError("status")
-            return record
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WorkdirError(
                 f"Cannot read {path} ({error}). Remove it to run the cell again."
             ) from error
+        changed = _changed_options(record, run.cell)
+        if changed and record["status"] == DONE:
+            raise WorkdirError(
+                f"{path.parent} is a cell of other options: {', '.join(changed)}. "
+                "Remove this folder to run the cell again."
+            )
+        return record
 
     def records_of(self, runs):
         """Read the cell.json of each run: dict of run name to dict, or None."""
@@ -282,6 +315,20 @@ def summary_of(run, record):
     }
 
 
+def _changed_options(record, cell):
+    """Describe the options of a finished cell that the same cell has otherwise now."""
+    found = []
+    for name in ("changes", "settings"):
+        before = record.get(name) or {}
+        now = json.loads(json.dumps(dict(getattr(cell, name))))
+        found += [
+            f"{option} (there {before[option]!r}, now {now[option]!r})"
+            for option in now
+            if option in before and before[option] != now[option]
+        ]
+    return found
+
+
 def _differences(before, now, base):
     """Describe the differences of two studies; options that may change do not."""
     changed = [
@@ -294,6 +341,8 @@ def _differences(before, now, base):
     may_change = {name for name, item, _ in walk_options(base) if is_resumable(item)}
     if "[" in now["base"]["data.split"] + now["base"]["data.test_split"]:
         may_change.discard("data.slices")  # They are other images.
+    if "precision" in before.get("made_with", {}):
+        may_change.add("precision")  # What `auto` came to counts.
     # An option that is newer than the record had its default.
     former = flatten(override(type(base)(), flat_with_present_names(before["base"])))
     old = json.loads(json.dumps({**former, "seed": None}))

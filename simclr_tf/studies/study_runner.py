@@ -21,7 +21,7 @@ from simclr_tf.errors import (
 )
 from simclr_tf.export.card import wall_time_text
 from simclr_tf.locks import sole_writer
-from simclr_tf.studies.cell_work import labelled_sources, run_cell
+from simclr_tf.studies.cell_work import labelled_sources, run_cell, strategy_of
 from simclr_tf.studies.rows import DONE, FAILED
 from simclr_tf.studies.study import runs_of, shard_of
 from simclr_tf.studies.study_cost import (
@@ -33,6 +33,7 @@ from simclr_tf.studies.study_cost import (
 )
 from simclr_tf.studies.study_folder import StudyFolder
 from simclr_tf.training.batches import open_training_source
+from simclr_tf.training.precision import choose_precision
 from simclr_tf.training.run import set_threads
 from simclr_tf.training.workdir import versions
 
@@ -89,7 +90,10 @@ def run_study(
             f"The study {study.name} is about colour and needs colour images. "
             f"Received: data={base.data.source!r}, channels=1."
         )
-    labelled_sources(base, source.channels)  # Fail early without labels.
+    # Fails early without labels.
+    labelled = labelled_sources(base, source.channels)
+    precision = choose_precision(base.precision, strategy_of(base))
+    say(precision.line())
     operations = Operations(source)
     runner = StudyRunner(
         study,
@@ -107,6 +111,10 @@ def run_study(
         ),
         command=command,
         say=say,
+        made_with={
+            "images": [part.fingerprint() for part in labelled],
+            "precision": precision.name,
+        },
     )
     if dry_run:
         say(runner.plan())
@@ -132,11 +140,20 @@ def _check(study, base, budget):
         strategy=base.strategy,
         cluster=base.cluster,
     )
-    varied = {option for cell in study.cells(base, budget) for option in cell.changes}
+    cells = study.cells(base, budget)
+    lengths = {"steps": base.steps, "minutes": base.minutes}
+    given = {name: value for name, value in lengths.items() if value is not None}
+    name = next(iter(given), "steps")
     require(
-        base.steps is None or "epochs" not in varied,
-        f"The study {study.name} varies the epochs, and `steps` would override them.",
-        steps=base.steps,
+        not given or not any("epochs" in cell.changes for cell in cells),
+        f"The study {study.name} varies the epochs, and `{name}` would override them.",
+        **given,
+    )
+    require(
+        not given or all(cell.work in ("pretrain", "baselines") for cell in cells),
+        f"The study {study.name} also trains networks of which `{name}` is not the "
+        "length: give `epochs` instead.",
+        **given,
     )
 
 
@@ -177,6 +194,7 @@ class StudyRunner:
       shard: (i, n), the part of those runs that this call runs.
       command: str, for the records.
       say: function that prints a line (str).
+      made_with: dict, JSON: what no option tells and all cells share.
 
     Raises:
       ConfigError: no run has a text of `only` in its name, or the shard is not one.
@@ -196,6 +214,7 @@ class StudyRunner:
         shard=(1, 1),
         command="simclr_tf.studies",
         say=print,
+        made_with=None,
     ):
         self.study, self.seeds = study, seeds
         self.runs = runs_of(study.cells(base, budget), base, seeds)
@@ -209,7 +228,7 @@ class StudyRunner:
         texts = only or ("",)
         chosen = [r for r in self.runs if any(text in r.name for text in texts)]
         self.mine = shard_of(chosen, *shard)
-        self.folder = StudyFolder(workdir, study, budget, base)
+        self.folder = StudyFolder(workdir, study, budget, base, made_with)
         self._train, self._estimate = train, estimate
         self._command, self._say = command, say
 
@@ -254,7 +273,7 @@ class StudyRunner:
         )
         if left:
             self._say(self._estimate.text(left, self._finished()))
-        self.folder.begin()  # What cannot begin was refused by the measured steps.
+        self.folder.begin(self.seeds)
         while left:
             run = left.pop(0)
             record = self._run_cell(run, before[run.name])

@@ -1,5 +1,6 @@
 """The page study.md: our numbers beside the paper's, the differences, every cell."""
 
+from simclr_tf.config.image_size import size_text
 from simclr_tf.config.moved import flat_with_present_names
 from simclr_tf.config.pretrain import ENCODERS
 from simclr_tf.config.schema import guest_options
@@ -67,7 +68,7 @@ def in_common(cells, base):
       base: dict of dotted option to value.
 
     Returns:
-      str, e.g. "npz:mine.npz, ResNet-18 (0.25x), batch 128, 4 epochs".
+      str, e.g. "npz:mine.npz, views of 32 px, ResNet-18 (0.25x), batch 128, ...".
     """
     base = flat_with_present_names(base)
     varied = {option for cell in cells for option in cell.changes}
@@ -75,18 +76,28 @@ def in_common(cells, base):
         network = base["encoder.name"]
     else:
         network = _network(base)
+    lengths = {"steps": "{} steps", "minutes": "{:g} minutes", "epochs": "{} epochs"}
+    length = next((name for name in lengths if base.get(name) is not None), "epochs")
+    size = base.get("data.image_size_pixels")
     parts = {
         "data.source": "{}",
+        "data.image_size_pixels": f"views of {size and size_text(size, ' x ')} px",
         "encoder.name": network,
         "global_batch_size": "batch {}",
-        "epochs": "{} epochs",
+        length: lengths[length],
         "optimizer.name": "{}",
         "optimizer.base_learning_rate": "base learning rate {:g}",
+        "objective.temperature": "temperature {:g}",
+        "augment.recipe": "recipe {}",
+        "augment.crop_area_min_fraction": "crops from {:g} of the area",
+        "augment.color_strength": "colour strength {:g}",
     }
+    if "objective.name" in varied:
+        del parts["objective.temperature"]
     return ", ".join(
         text.format(base[option])
         for option, text in parts.items()
-        if option not in varied
+        if option not in varied and base.get(option) is not None
     )
 
 
@@ -113,13 +124,16 @@ def numbers_of(study, rows):
     Returns:
       list of simclr_tf.report.blocks.Table and Text.
     """
-    ours = {(row.series, row.x): row for row in rows}
+    most = max((row.count for row in rows), default=0)
+    ours = {(row.series, row.x): row for row in rows if row.x is not None}
+    levels = [row for row in rows if row.x is None]
+    remarks = [Text(f"Linear probe (%): {levels_text(levels)}.")] if levels else []
     paper = study.paper.numbers
     if study.figure.kind == "heat_map":
-        tables = [_matrix(study, ours, _text, "ours")]
+        tables = [_matrix(study, ours, lambda row: _text(row, most), "ours")]
         if paper:
             tables.append(_matrix(study, paper, lambda value: f"{value:g}", PAPER))
-        return tables
+        return [*tables, *remarks]
     shared = {series for series, _ in ours}
     xs = list(dict.fromkeys(x for _, x in ours))
     xs += [x for series, x in paper if series in shared and x not in xs]
@@ -127,7 +141,7 @@ def numbers_of(study, rows):
         xs.sort()
     columns = []
     for series in dict.fromkeys(series for series, _ in ours):
-        columns.append((series, lambda x, s=series: _text(ours.get((s, x)))))
+        columns.append((series, lambda x, s=series: _text(ours.get((s, x)), most)))
         if any(s == series for s, _ in paper):
             columns.append(
                 (f"{series}, {PAPER}", lambda x, s=series: _number(paper.get((s, x))))
@@ -157,7 +171,19 @@ def numbers_of(study, rows):
                 f"images: {names}."
             )
         )
-    return tables
+    return [*tables, *remarks]
+
+
+def levels_text(levels):
+    """Write the values of levels in a line: "raw pixels 39.0, untrained encoder 27.0".
+
+    Args:
+      levels: list of StudyValue without x.
+
+    Returns:
+      str.
+    """
+    return ", ".join(f"{row.series} {_text(row, row.count)}" for row in levels)
 
 
 def row_means(numbers):
@@ -215,13 +241,19 @@ def _matrix(study, numbers, text, whose):
     )
 
 
-def _text(row):
+def _text(row, seeds):
+    """Write a number; with how many seeds it is of, if others are of more."""
     if row is None:
         return ""
     if row.mean is None:
         return row.status
-    digits = f"{row.mean:.1f}" if row.mean >= 10 else f"{row.mean:.2f}"
-    return digits if row.std is None else f"{digits} ± {row.std:.1f}"
+    digits = 1 if row.mean >= 10 else 2
+    text = f"{row.mean:.{digits}f}"
+    if row.std is not None:
+        text += f" ± {row.std:.{digits}f}"
+    if row.count < seeds:
+        text += f" ({row.count} seed{'s' * (row.count > 1)})"
+    return text
 
 
 def _number(value):

@@ -1,6 +1,13 @@
 """Temperatures, with projections of unit length and without (Table 5)."""
 
-from simclr_tf.studies.study import Cell, Chart, PaperNumbers, Point, Study
+from simclr_tf.studies.study import (
+    Cell,
+    Chart,
+    PaperNumbers,
+    Point,
+    Study,
+    baselines,
+)
 
 # (l2 normalised, temperature) -> the paper's entropy, contrastive accuracy, top-1.
 _TABLE_5 = {
@@ -24,7 +31,7 @@ def _place(normalized, temperature):
 
 def cells(base, budget):
     """List the six rows of the table."""
-    return tuple(
+    rows = (
         Cell(
             f"{'l2' if normalized else 'no_l2'}-{temperature:g}",
             tuple(
@@ -38,6 +45,7 @@ def cells(base, budget):
         )
         for normalized, temperature in _TABLE_5
     )
+    return (*baselines(budget), *rows)
 
 
 STUDY = Study(

@@ -88,7 +88,7 @@ def build_model(
         replicas the model trains a copy of it.
       synchronized: bool, batch norm over all replicas.
       **known: fields of `simclr_tf.objectives.Setting` that an objective may need:
-        num_examples, total_steps, epoch_steps.
+        num_examples, is_stream, total_steps, epoch_steps.
 
     Returns:
       PretrainingModel, built.

@@ -9,7 +9,7 @@ import zlib
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.encoder_zoo import RECORD
+from simclr_tf.encoder_zoo import RECORD, undamaged_export_record
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.files import plain_path, plain_reason, sha256_of
 from simclr_tf.limits import read_json, unpacked_limit
@@ -39,14 +39,68 @@ def find_saved_model(path):
     for folder in (path / SAVED_MODEL, path):
         if (folder / "saved_model.pb").is_file():
             return folder
-        versions = [
-            child
-            for child in folder.glob("*/saved_model.pb")
-            if child.parent.name.isdecimal()
-        ]
+        versions = numbered_versions(folder)
         if versions:
-            return max(versions, key=lambda file: int(file.parent.name)).parent
+            return versions[max(versions)]
     return None
+
+
+def numbered_versions(folder):
+    """Find the versions of a SavedModel, in the layout of TF Serving.
+
+    Args:
+      folder: pathlib.Path; need not exist.
+
+    Returns:
+      dict of int to pathlib.Path with saved_model.pb.
+    """
+    return {
+        int(file.parent.name): file.parent
+        for file in folder.glob("*/saved_model.pb")
+        if file.parent.name.isdecimal()
+    }
+
+
+def record_of_saved_model(folder):
+    """Read the record of an export in its SavedModel, or else in the folder around it.
+
+    Args:
+      folder: pathlib.Path with saved_model.pb.
+
+    Returns:
+      dict, the content of config.json; None for a SavedModel of another origin.
+
+    Raises:
+      DataError: the record is damaged.
+    """
+    if (folder / DESCRIPTION).is_file():
+        return _read_json(folder / DESCRIPTION)
+    above = folder.parent.parent if folder.name.isdecimal() else folder.parent
+    return undamaged_export_record(above)
+
+
+def recorded_images(record, path):
+    """Return what the record of an export has about its images and classes.
+
+    Args:
+      record: dict, the content of config.json.
+      path: path of its file, for the message.
+
+    Returns:
+      ClassifierRecord: the names of the classes, the size of the images, and the
+      background.
+
+    Raises:
+      DataError: the record is damaged.
+    """
+    card = record.get("card")
+    size = card.get("image_size_pixels") if isinstance(card, dict) else None
+    found = {
+        "class_names": record.get("class_names"),
+        "image_size_pixels": size,
+        "background": background_of(record),
+    }
+    return checked_record(found, path)
 
 
 def is_archive(path):
@@ -259,23 +313,23 @@ def exported_classifier(folder):
     Raises:
       DataError: no classifier, or a damaged record.
     """
-    network = ExportedClassifier(folder)
-    for file in (folder / DESCRIPTION, folder.parent / RECORD):
-        if file.is_file():
-            record = _read_json(file)
-            card = record.get("card")
-            size = card.get("image_size_pixels") if isinstance(card, dict) else None
-            found = {
-                "class_names": record.get("class_names"),
-                "image_size_pixels": size,
-                "background": background_of(record),
-            }
-            return network, checked_record(found, file)
-    return network, ClassifierRecord()
+    network, record = ExportedClassifier(folder), record_of_saved_model(folder)
+    if record is None:
+        return network, ClassifierRecord()
+    return network, recorded_images(record, folder)
 
 
 def background_of(record):
-    """Return `data.background` of the run in an export's config.json."""
+    """Return the colour behind transparent images in an export's config.json.
+
+    Args:
+      record: dict; older exports have only `data.background` of their run.
+
+    Returns:
+      str.
+    """
+    if "background" in record:
+        return record["background"]
     for name in ("config", "config", "data"):
         record = record.get(name)
         if not isinstance(record, dict):

@@ -6,7 +6,7 @@ The fingerprint in config.json shows that some have changed since; the list show
 import gzip
 import json
 
-from simclr_tf.files import whole_file
+from simclr_tf.files import printable, whole_file
 from simclr_tf.limits import parse_json
 
 IMAGE_LIST_FILE = "images.jsonl.gz"
@@ -74,8 +74,13 @@ def changes_between(before, now):
         ],
     }
     parts = [
-        f"{len(names)} {what} ({', '.join([*names[:3], *['...'] * (len(names) > 3)])})"
+        f"{len(names)} {what} ({_first(names)})"
         for what, names in changes.items()
         if names
     ]
     return ", ".join(parts) or "the files are the same, their labels or order are not"
+
+
+def _first(names, number=3):
+    shown = map(printable, names[:number])
+    return ", ".join([*shown, *["..."] * (len(names) > number)])

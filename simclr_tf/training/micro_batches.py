@@ -167,7 +167,7 @@ class MicroBatches:
         Args:
           batch: dict, as the model takes it.
           training: bool; without it, or with "inference", no statistics are updated.
-        with_targets: bool, also compute the objective's targets.
+          with_targets: bool, also compute the objective's targets.
 
         Returns:
           (represented, targets): as in `PretrainingModel.forward` and

@@ -8,6 +8,8 @@ from simclr_tf.config.presets import PRESETS, get_preset
 from simclr_tf.config.pretrain import Config
 from simclr_tf.config.schema import differences
 from simclr_tf.data import kind_of
+from simclr_tf.data.folder_layout import spelled
+from simclr_tf.data.left_out import left_out_count
 from simclr_tf.errors import SimCLRError
 from simclr_tf.models.encoders import family_of
 from simclr_tf.objectives import OBJECTIVES, objective_of
@@ -40,11 +42,10 @@ def overview(
     if probe_source is not None:
         lines.append(f"Probe       {_data_line(probe_source, ())[12:]}")
         lines.append(f"            {classes_text(probe_source)}")
-    left_out = sum(len(s.left_out) for s in (source, probe_source) if s is not None)
+    left_out = [n for s in (source, probe_source) if s is not None for n in s.left_out]
     if left_out:
         where = f", named in {left_out_path}" if left_out_path else ""
-        files = "file" if left_out == 1 else "files"
-        lines.append(f"Left out    {left_out:,} {files}{where}")
+        lines.append(f"Left out    {left_out_count(left_out)}{where}")
     lines += [_options_line(config), _training_line(config)]
     lines.append(
         f"Length      {plan.total_steps / plan.epoch_steps:.3g} epochs of "
@@ -120,7 +121,8 @@ def classes_text(source):
 def _data_line(source, splits):
     number = source.num_examples
     count = "a stream of images" if number is None else f"{number:,} images"
-    others = [name for name in splits if name != source.split]
+    used = spelled(splits, source.split.partition("[")[0])
+    others = [name for name in splits if name not in used]
     beside = f" (there are also: {', '.join(others)})" if others else ""
     colour = {1: ", grey", 3: ""}.get(source.channels, f", {source.channels} channels")
     rule = getattr(source, "slice_rule", "")

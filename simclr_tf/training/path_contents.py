@@ -20,13 +20,17 @@ from simclr_tf.errors import (
     require,
 )
 from simclr_tf.training.checkpoints import MANIFEST, CheckpointStore, open_checkpoint
+from simclr_tf.training.classifier_records import classifier_record
 from simclr_tf.training.exports import (
     SAVED_MODEL,
     WEIGHTS,
     find_saved_model,
     is_archive,
+    record_of_saved_model,
+    recorded_images,
+    unpacked,
 )
-from simclr_tf.training.keras_files import ENCODER_FILE, SUFFIXES
+from simclr_tf.training.keras_files import ENCODER_FILE, STUDENT_FILE, SUFFIXES
 from simclr_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, Workdir
 
 
@@ -117,13 +121,47 @@ class PathContents:
         """
         if self.workdir is not None:
             return self.workdir.config()
-        folder = self.weights.parent if self.weights else self.path
+        record = self._export_record
         try:
-            return from_dict(undamaged_export_record(folder)["config"]["config"])
-        except DataError:
-            raise
+            return from_dict(record["config"]["config"])
         except (ValueError, KeyError, TypeError):
             return None  # A Keras file, or an export without a run.
+
+    def images(self):
+        """Read what the files of an export or a student have about their images.
+
+        Returns:
+          dict with "image_size_pixels" and "background"; {} if they are not known, or
+          the encoder is of a run, whose config has them.
+
+        Raises:
+          DataError: the record is damaged.
+        """
+        found = None
+        if self._export_record is not None:
+            found = recorded_images(self._export_record, self.path)
+        elif self.keras_file is not None and self.keras_file.name == ENCODER_FILE:
+            student = self.keras_file.with_name(STUDENT_FILE)
+            found = classifier_record(student) if student.is_file() else None
+        if found is None or found.image_size_pixels is None:
+            return {}
+        names = ("image_size_pixels", "background")
+        return {name: getattr(found, name) for name in names}
+
+    @functools.cached_property
+    def _export_record(self):
+        """The content of the config.json of an export; None without one."""
+        if self.workdir is not None:
+            return None
+        if self.archive is not None:
+            with unpacked(self.archive) as folder:
+                saved_model = find_saved_model(folder)
+                return saved_model and record_of_saved_model(saved_model)
+        folder = self.weights.parent if self.weights else self.path
+        record = undamaged_export_record(folder)
+        if record is None and self.saved_model is not None:
+            return record_of_saved_model(self.saved_model)
+        return record
 
 
 def inspect_path(path):
@@ -171,8 +209,11 @@ def inspect_path(path):
 
 
 def is_checkpoint_at(path):
-    """Tell whether a path is one checkpoint, not the folder of all."""
-    return (path / MANIFEST).exists() or path.name.startswith("step-")
+    """Tell whether a path is one checkpoint, not the folder of all, nor of a run."""
+    if (path / MANIFEST).exists():
+        return True
+    is_of_many = (path / CONFIG_FILE).is_file() or CheckpointStore(path).paths()
+    return path.name.startswith("step-") and not is_of_many
 
 
 def _workdir_at(path):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from simclr_tf._keras import keras
+from simclr_tf.data import StreamSource
 from simclr_tf.distribution import largest_over_workers
 from simclr_tf.training import assembly
 from simclr_tf.training.batches import Batches
@@ -176,6 +177,7 @@ class Preparation:
             encoder=encoder,
             synchronized=self.strategy.num_replicas_in_sync > 1,
             num_examples=source.num_examples,
+            is_stream=isinstance(source, StreamSource),
             total_steps=plan.total_steps,
             epoch_steps=plan.epoch_steps,
         )

@@ -16,6 +16,7 @@ import tensorflow as tf
 from simclr_tf.errors import ConfigError, WorkdirError, require
 from simclr_tf.files import write_atomically
 from simclr_tf.limits import read_json
+from simclr_tf.optim.wrappers import Wrapped
 from simclr_tf.training.path_contents import inspect_path
 from simclr_tf.training.stored_weights import (
     ENCODER,
@@ -62,11 +63,13 @@ class WarmStart:
       source: StoredWeights.
       parts: tuple of the requested parts.
       rows: list of VariableMatch.
+      anew: tuple of str, the objective's own parts, of which nothing was loaded.
     """
 
     source: object
     parts: tuple
     rows: list
+    anew: tuple = ()
 
     def parameters(self, part):
         """Count (loaded, all) parameters of one part of this run."""
@@ -105,7 +108,7 @@ class WarmStart:
         return "\n".join(lines)
 
     def summary(self):
-        """Yield one line a part: how many variables and parameters were loaded."""
+        """Yield one line a part: how many parameters were loaded, or that none were."""
         for part in (ENCODER, HEAD):
             if part not in self.parts:
                 yield f"{part}: starts fresh (--init_parts=encoder)"
@@ -119,6 +122,8 @@ class WarmStart:
                 f"{part}: {taken} of {len(own)} variables, {parameters:,} of "
                 f"{total:,} parameters taken"
             )
+        if self.anew:
+            yield f"objective: its own state starts anew ({', '.join(self.anew)})"
 
     def record(self):
         """Return everything as plain values, for warm_start.json."""
@@ -138,7 +143,8 @@ def warm_start(model, path, parts="encoder"):
     """Load the weights at a path into a fresh model, as far as they fit.
 
     Batch norm's moving statistics are loaded too. Variables that do not fit keep their
-    initial values; so do the online probe and the optimizer: the run begins at step 0.
+    initial values; so do the objective's own state, the online probe and the optimizer:
+    the run begins at step 0. Averaged copies of encoder and head follow them.
 
     Args:
       model: PretrainingModel, built; under its own strategy's scope or none.
@@ -161,11 +167,13 @@ def warm_start(model, path, parts="encoder"):
             rows.append(_row(part, variable, stored))
             if rows[-1].reason is None:
                 pairs.append((variable, stored))
-    result = WarmStart(source, PARTS[parts], rows)
+    result = WarmStart(source, PARTS[parts], rows, _own_parts(model.objective))
     _check_useful(result)
     for variable, stored in pairs:
         variable.assign(tf.cast(stored.read(), variable.dtype))
     model.objective.weights_loaded()
+    if isinstance(model.optimizer, Wrapped):
+        model.optimizer.weights_loaded(model.trainable_variables)
     taken, total = result.parameters(ENCODER)
     if taken < total:
         LOG.warning(
@@ -253,6 +261,18 @@ def _variables_of(layer, *, depth_first):
         else:
             pending += reversed(list(view.children(node).values()))
     return found
+
+
+def _own_parts(objective):
+    """Name the parts of an objective that hold variables."""
+    names, seen = [], set()
+    children = tf.train.TrackableView(objective).children(objective)
+    for name, child in children.items():
+        found = {id(variable) for variable in _variables_of(child, depth_first=True)}
+        if found - seen:  # Keras tracks a variable by its attribute and by its name.
+            names.append(name)
+        seen |= found
+    return tuple(names)
 
 
 def _matched(own, stored):

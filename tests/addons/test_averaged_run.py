@@ -6,8 +6,12 @@ import tensorflow as tf
 
 from simclr_tf import load_encoder, pretrain
 from simclr_tf._keras import keras
+from simclr_tf.optim import LARS, wrap_optimizer
+from simclr_tf.optim.wrappers import WRAPPERS
 from simclr_tf.training.averaging import batches_to_forget, measure_statistics
 from simclr_tf.training.checkpoints import CheckpointStore
+from simclr_tf.training.warm_start import warm_start
+from tests.training import warm_models
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3)).astype("uint8")
 OPTIONS = {
@@ -126,6 +130,22 @@ def test_lookahead_leaves_the_fast_weights(tmp_path):
     result, history = run(None, **{"optimizer.wrapper": "lookahead"})
     for weight, last in zip(result.model.trainable_variables, history[-1], strict=True):
         np.testing.assert_array_equal(weight, last)
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_copies_of_the_weights_follow_a_warm_start(wrapper, replicas, tmp_path):
+    source = warm_models.a_workdir(tmp_path, warm_models.a_model(seed=5))
+    tf.distribute.MirroredStrategy._collective_key_base += 100_000
+    devices = [f"CPU:{i}" for i in range(replicas)]
+    with tf.distribute.MirroredStrategy(devices).scope():
+        model = warm_models.a_model(trained=False)
+        optimizer = wrap_optimizer(wrapper, LARS(0.1))
+        optimizer.build(model.trainable_variables)
+        model.compile(optimizer=optimizer)
+    warm_start(model, source)
+    for weight, copy in zip(model.trainable_variables, optimizer.copies, strict=True):
+        np.testing.assert_array_equal(weight, copy, err_msg=weight.name)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_every_study_has_its_section_in_their_order():
 def test_every_command_is_accepted(command):
     _, verb, *arguments = shlex.split(command)
     assert verb == "ablate"
-    options, _ = ablate.options_of(
+    options, _, _ = ablate.options_of(
         command_line.parse("ablate", ablate.SECTIONS, arguments)
     )
     assert options.study in STUDIES

@@ -245,4 +245,4 @@ def test_an_operator_is_one_file_and_one_line(tmp_path):
     assert facts["order"][-1] == facts["rows"][-1] == "solarize"
     assert facts["augment"]["solarize_threshold"] == 0.25
     assert facts["one_branch"][-1] == facts["questions"][-1] == "solarize"
-    assert facts["pairs"] == 64
+    assert facts["pairs"] == 64 + 1  # And the levels to surpass.

@@ -1,14 +1,17 @@
+import io
 import logging
 import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from simclr_tf.augment import plan_views
 from simclr_tf.data import (
     CorruptionLog,
     evaluation_batches,
+    image_files,
     open_source,
     plain_errors,
     training_dataset,
@@ -89,6 +92,32 @@ def test_files_with_data_behind_their_end_are_as_good_as_their_decoder_says(
     except (tf.errors.OpError, ValueError):
         expected = {0: "truncated or damaged"}
     assert inspect_files([str(path)])[0] == expected
+
+
+def test_a_jpeg_before_data_of_its_camera_is_not_decoded_at_the_opening(
+    tmp_path, photo, monkeypatch
+):
+    path, notes = tmp_path / "motion.jpg", Image.Exif()
+    thumbnail = io.BytesIO()
+    photo(8, 8).save(thumbnail, "JPEG")
+    notes[0x010E] = thumbnail.getvalue()  # With an end marker of its own.
+    photo().save(path, exif=notes)
+    whole = path.read_bytes()
+    decoded = []
+    monkeypatch.setattr(image_files, "decode_image", decoded.append)
+    path.write_bytes(whole + b"a film" * 99)
+    reasons, formats, _ = inspect_files([str(path)])
+    assert (reasons, formats, decoded) == ({}, {"jpeg"}, [])
+    path.write_bytes(whole[:-99])
+    inspect_files([str(path)])
+    assert decoded == [whole[:-99]]
+
+
+def test_a_tiff_beyond_the_limit_is_told_the_limit(tmp_path, photo, monkeypatch):
+    photo().save(tmp_path / "large.tif")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+    reasons, _, _ = inspect_files([str(tmp_path / "large.tif")])
+    assert reasons == {0: "claiming more than 178,956,970 pixels"}
 
 
 def test_unreadable_file_and_broken_link_are_named(tmp_path, save_photos):

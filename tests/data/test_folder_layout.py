@@ -1,10 +1,15 @@
 """What the folders of a data set mean: splits, classes, or neither; never a guess."""
 
 import os
+import re
+import unicodedata
 
 import pytest
 
+from simclr_tf.commands.labelled_data import labelled_data
+from simclr_tf.config import DataConfig
 from simclr_tf.data import SOURCES, open_source
+from simclr_tf.data.sources.kind import MissingSplitError
 from simclr_tf.errors import DataError
 
 BOTH = ("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.png")
@@ -97,6 +102,14 @@ def test_a_folder_with_another_name_can_be_a_split_beside_train(tmp_path, save_p
             r"unclear .* in photos/. Move those away, or give --data=folder:.*/train",
         ),
         (("test/a/1.png", "test/b/1.png"), "no sub-folder for split `train`.*: test"),
+        (  # Test images beside `train` must not become classes of it.
+            ("train/1.png", "holdout/a/1.png", "holdout/b/1.png"),
+            r"in holdout/. .*/train, or rename a folder of test images to `test`",
+        ),
+        (("train/1.png", "Test_Set/1.png"), "unclear .* images in Test_Set/"),
+        (("train/1.png", "a/1.png", "dev/1.png"), "unclear .* images in a/, dev/"),
+        (("train/1.png", "iphone/a/1.HEIC"), "unclear .* images in iphone/"),
+        (("Train/1.png", "train/2.png"), r"several sub-folders \(Train, train\)"),
         (("train/a/1.png", "Train/a/2.png"), r"several sub-folders \(Train, train\)"),
         (
             ("set/train/a/1.png", "set/test/a/1.png"),
@@ -108,10 +121,20 @@ def test_a_folder_with_another_name_can_be_a_split_beside_train(tmp_path, save_p
 def test_unclear_layouts_stop_in_one_line_that_names_what_was_found(
     tmp_path, save_photos, paths, words
 ):
-    save_photos(tmp_path, *paths)
+    save_photos(tmp_path, *(path for path in paths if path.endswith(".png")))
+    for path in (tmp_path / path for path in paths if path.endswith(".HEIC")):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"unread")
     with pytest.raises(DataError, match=words) as error:
         open_source(f"folder:{tmp_path}")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("split", ["bus", "test"])
+def test_a_part_of_the_training_images_is_no_test_split(tmp_path, save_photos, split):
+    save_photos(tmp_path, "bus/1.png", "car/1.png", "train/1.png")
+    with pytest.raises(MissingSplitError, match=f"split `{split}`; its splits: train."):
+        open_source(f"folder:{tmp_path}", split=split)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +166,37 @@ def test_two_albums_in_a_folder_of_pictures_are_no_classes(tmp_path, save_photos
     assert open_source(f"folder:{tmp_path}").labels is None
 
 
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [
+        (
+            ("a/1.png", "b/1.png", "b/new/2.png"),
+            r"1 of 3 images are more than one folder down \(b/new/2.png\): .* move",
+        ),
+        (("set/a/1.png", "set/b/1.png"), r"2 of 2 .* \(set/a/1.png, set/b/1.png\)"),
+        (
+            ("a/1.png", "b/1.png", "1.png"),
+            r"1 of 3 images, more than a tenth, are beside the folders \(1.png\): move",
+        ),
+        (("a/1.png", "a/2.png"), None),
+        (("1.png", "2.png"), None),
+    ],
+)
+def test_why_folders_of_images_give_no_labels_is_told(
+    tmp_path, save_photos, caplog, paths, words
+):
+    save_photos(tmp_path, *paths)
+    source = open_source(f"folder:{tmp_path}")
+    assert source.labels is None
+    if words is None:
+        assert (source.why_unlabelled, caplog.text) == ("", "")
+        return
+    assert re.search(words, source.why_unlabelled)
+    assert f"`folder:{tmp_path}` give no labels: {source.why_unlabelled}" in caplog.text
+    with pytest.raises(DataError, match=f"no labels in its split 'train': .*{words}"):
+        labelled_data(DataConfig(f"folder:{tmp_path}"), {}, channels=3)
+
+
 def test_empty_classes_are_named_and_have_no_number(tmp_path, save_photos, caplog):
     save_photos(tmp_path, "a/1.png", "c/1.png", "c/2.png")
     (tmp_path / "b").mkdir()
@@ -157,7 +211,17 @@ def test_classes_that_differ_in_capitals_are_two_and_that_is_told(
 ):
     save_photos(tmp_path, "A/1.png", "a/1.png", "b/1.png")
     assert open_source(f"folder:{tmp_path}").classes == ("A", "a", "b")
-    assert "differ only in capitals, and are different classes: A and a." in caplog.text
+    assert "differ only in capitals, or in how" in caplog.text
+    assert "are different classes: A and a." in caplog.text
+
+
+def test_classes_of_one_name_in_two_encodings_are_two_and_that_is_told(
+    tmp_path, save_photos, caplog
+):
+    composed, apart = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    save_photos(tmp_path, f"{composed}/1.png", f"{apart}/1.png", "b/1.png")
+    assert len(open_source(f"folder:{tmp_path}").classes) == 3
+    assert f"are different classes: {apart} and {composed}." in caplog.text
 
 
 def test_names_of_classes_and_files_are_printable_whatever_bytes_they_have(

@@ -11,6 +11,7 @@ import threading
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from simclr_tf.augment import plan_views
@@ -25,6 +26,7 @@ from simclr_tf.data import (
     training_dataset,
 )
 from simclr_tf.data.cache import CachedSource
+from simclr_tf.data.sources.folder import FolderSource
 from simclr_tf.data.sources.tfds import RecordSource
 from simclr_tf.data.storage import (
     MANIFEST,
@@ -157,8 +159,13 @@ def test_pixels_of_small_files_are_decoded_once_for_all_runs(
     for number in range(6):
         photo().save(tmp_path / f"{number}.png")
     break_middle(tmp_path / "2.png")
-    said = []
+    said, of_each = [], cache._of_each
     plain = open_source(f"folder:{tmp_path}", max_corrupt_fraction=0.2)
+
+    def only_the_broken(source, *rest):
+        assert [name for name, *_ in source.files()] == ["2.png"]
+        return of_each(source, *rest)
+
     for _ in range(2):
         source = open_source(
             f"folder:{tmp_path}",
@@ -169,9 +176,8 @@ def test_pixels_of_small_files_are_decoded_once_for_all_runs(
         np.testing.assert_array_equal(source.images, plain.images)
         assert source.fingerprint() == plain.fingerprint()
         require_equal(batches_of(source, 2), batches_of(plain, 2))
-        monkeypatch.setattr(  # The second time nothing is decoded.
-            cache, "_of_each", lambda *_: pytest.fail("decoded again")
-        )
+        # The second time nothing is decoded, but what could not be.
+        monkeypatch.setattr(cache, "_of_each", only_the_broken)
     assert len(said) == 2 and "6 decoded images" in said[0] and "read before" in said[1]
 
 
@@ -193,6 +199,66 @@ def test_the_cache_of_other_images_is_not_used(photos, tmp_path):
     assert "read before" in said[2]
     first = source.locations(np.array([1]))[0][0]
     assert first == (photos / "cat/1.png").read_bytes()
+
+
+def test_a_photo_that_is_turned_in_place_is_read_again(tmp_path, photo):
+    notes = Image.Exif()
+    notes[0x010F], notes[0x0112] = "a maker", 1
+    paths, photos = (
+        [tmp_path / name for name in ("a.jpg", "b.jpg")],
+        [photo(), photo(9)],
+    )
+    for path, picture in zip(paths, photos, strict=True):
+        picture.save(path, exif=notes)
+
+    def opened():
+        return open_source(
+            f"folder:{tmp_path}", cache=cache_at("disk", tmp_path / ".cache")
+        )
+
+    before = opened()
+    notes[0x0112] = 6
+    photos[0].save(paths[0], exif=notes)
+    after = opened()
+    assert after.fingerprint() == before.fingerprint()
+    for path, found in zip(paths, after.locations(np.arange(2))[0], strict=True):
+        assert found == path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["encoded", "decoded"])
+def test_files_that_could_not_be_read_for_a_while_are_read_again(
+    tmp_path, photo, monkeypatch, kind
+):
+    for number in range(6):
+        side = 20 + number * (kind == "encoded")
+        photo(side, side).save(tmp_path / f"{number}.png")
+    said, read_encoded = [], FolderSource.read_encoded
+
+    def opened():
+        return open_source(
+            f"folder:{tmp_path}",
+            max_corrupt_fraction=0.2,
+            cache=cache_at("disk", tmp_path / ".cache", said),
+        )
+
+    def without_third(source, path):
+        gone = tf.strings.regex_full_match(path, r".*/3\.png")
+        return read_encoded(source, tf.where(gone, "/nowhere", path))
+
+    monkeypatch.setattr(FolderSource, "read_encoded", without_third)
+    partly = opened()
+    if kind == "encoded":
+        assert partly.locations(np.array([3]))[0][0] == b""
+    else:
+        assert partly.corrupt == ["3.png"]
+    monkeypatch.undo()
+    source = opened()
+    assert source.num_examples == 6 and source.corrupt == []
+    if kind == "encoded":
+        content = source.locations(np.array([3]))[0][0]
+        assert content == (tmp_path / "3.png").read_bytes()
+    opened()
+    assert ["read before" in line for line in said] == [False, False, True]
 
 
 def test_a_damaged_cache_is_not_blamed_on_the_images(photos, tmp_path):
@@ -277,8 +343,6 @@ def test_a_folder_that_cannot_be_used_is_named(photos):
 
 
 def test_arrays_and_streams_say_why_there_is_nothing_to_keep(tmp_path):
-    import tensorflow as tf
-
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), "uint8")
     np.savez(tmp_path / "set.npz", x_train=images)
     said = []

@@ -102,6 +102,31 @@ def test_arrays_of_one_size_are_one_and_others_are_refused(tmp_path, folders):
         open_source([one, one.replace("/1", "//1")])
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("A", "./A"), ("A", "../{here}/A"), ("A", "link"), ("A", "A/cat"), ("in/A", "in")],
+)
+def test_images_that_would_count_twice_are_refused(folders, first, second):
+    (folders / "link").symlink_to("A")
+    with pytest.raises(DataError, match="is named twice. Leave `folder:.*` out"):
+        joined(folders, first, second.format(here=folders.name))
+
+
+def test_a_folder_beside_the_split_is_a_data_set_of_its_own(tmp_path, save_photos):
+    save_photos(tmp_path, "train/a/1.png", "train/b/1.png", "extra/1.png")
+    (tmp_path / "test").mkdir()
+    source = joined(tmp_path, "", "extra")
+    assert source.num_examples == 3
+
+
+def test_splits_that_only_one_data_set_has_are_named(folders, save_photos, caplog):
+    save_photos(folders, "D/train/1.png", "D/val/2.png", "E/train/1.png")
+    kind, target = kind_of(f"folder:{folders}/D + folder:{folders}/E")
+    assert kind.split_names(target) == ["train"]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert f"folder:{folders}/D`" in line and line.endswith(": val.")
+
+
 def test_grey_and_coloured_images_are_all_read_in_colour(tmp_path):
     for name, channels in (("grey", 1), ("colour", 3)):
         images = np.full([5, 8, 8, channels], 7, np.uint8)

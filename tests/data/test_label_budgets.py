@@ -1,5 +1,7 @@
 """Which labels a budget gives: fractions, numbers a class, lists of files."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -54,7 +56,9 @@ def test_listed_images_are_found_by_file_name_whatever_the_folder(folder, tmp_pa
     "names, words",
     [
         (["cat_0.png", "cow_1.png"], "1 of 2 names in .* not among .*: cow_1.png"),
-        (["cat_0.png", "cat_0.png"], "lists images twice: cat_0.png"),
+        (["cat_0.png", "cat_0.png"], "lists images twice: cat/cat_0.png"),
+        (["cat_0.png", "cat/cat_0.png"], "lists images twice: cat/cat_0.png"),
+        (["cat_0.png\0"], "not a text in UTF-8"),
         ([""], "lists no images"),
     ],
 )
@@ -67,8 +71,38 @@ def test_a_name_in_two_folders_is_refused(tmp_path):
     for kind in ("cat", "dog"):
         (tmp_path / "p" / kind).mkdir(parents=True)
         Image.new("L", (8, 8), 9).save(tmp_path / "p" / kind / "1.png")
-    with pytest.raises(DataError, match="more than once among .*: 1.png"):
-        a_list(tmp_path, "1.png").subset(open_source(f"folder:{tmp_path / 'p'}"), 0)
+    source = open_source(f"folder:{tmp_path / 'p'}")
+    way_out = "more than once among .*: 1.png; write their folders too, as in cat/1.png"
+    with pytest.raises(DataError, match=way_out):
+        a_list(tmp_path, "1.png").subset(source, 0)
+    both = a_list(tmp_path, "dog/1.png", "cat/1.png")
+    assert both.subset(source, 0).tolist() == [0, 1]
+    assert a_list(tmp_path, "dog/1.png").subset(source, 0).tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfcat_1.png\r\ndog/dog_2.png\r\n",
+        b"cat\\cat_1.png\n..\\elsewhere\\dog_2.png",
+    ],
+)
+def test_lists_from_windows_are_read(folder, tmp_path, content):
+    (tmp_path / "list.txt").write_bytes(content)
+    chosen = LabelBudget(listed=str(tmp_path / "list.txt")).subset(folder, 0)
+    assert [folder.files()[i][0] for i in chosen] == ["cat/cat_1.png", "dog/dog_2.png"]
+
+
+def test_a_list_may_have_names_that_are_no_text(tmp_path):
+    root = os.fsencode(tmp_path / "p")
+    for name in (b"a/caf\xe9.png", b"b/2.png"):
+        os.makedirs(os.path.dirname(os.path.join(root, name)))
+        with open(os.path.join(root, name), "wb") as stream:
+            Image.new("L", (8, 8), 9).save(stream, "PNG")
+    source = open_source(f"folder:{tmp_path / 'p'}")
+    (tmp_path / "list.txt").write_bytes(b"caf\xe9.png\n")
+    budget = LabelBudget(listed=str(tmp_path / "list.txt"))
+    assert budget.subset(source, 0).tolist() == [0]
 
 
 def test_images_without_files_cannot_be_listed(array, tmp_path):
@@ -79,18 +113,24 @@ def test_images_without_files_cannot_be_listed(array, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "length, is_taken", [(12_811, True), (128_116, True), (12_810, False)]
+    "length, name, is_taken",
+    [
+        (12_811, "n00000000_{}.JPEG", True),
+        (128_116, "n00000000_{}.JPEG", True),
+        (12_810, "n00000000_{}.JPEG", False),
+        (9, "{}.jpg", True),
+    ],
 )
-def test_of_imagenet_only_whole_lists_are_taken(tmp_path, length, is_taken):
+def test_of_imagenet_only_whole_lists_are_taken(tmp_path, length, name, is_taken):
     class ImageNet(ArraySource):
         def files(self):
-            return [(f"n/{i}.JPEG", 1, 1) for i in range(self.num_examples)]
+            return [("n/" + name.format(i), 1, 1) for i in range(self.num_examples)]
 
     number = 130_000
     source = ImageNet(
         "imagenet", np.zeros([number, 1, 1, 1], np.uint8), np.arange(number) % 1000
     )
-    budget = a_list(tmp_path, *(f"{i}.JPEG" for i in range(length)))
+    budget = a_list(tmp_path, *(name.format(i) for i in range(length)))
     if is_taken:
         assert len(budget.subset(source, 0)) == length
     else:

@@ -1,5 +1,7 @@
 """The preset that images and device choose where none is named."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -71,6 +73,17 @@ def test_sizes_of_files_are_those_that_a_person_sees_from_all_parts_of_a_folder(
     assert len(both.sizes) == 6 and not both.is_grey
     many = a_folder(tmp_path / "many", [(8, 8 + i) for i in range(130)])
     assert len(stored_sizes(many).sizes) == 64
+
+
+def test_only_the_images_of_the_split_are_looked_at_and_no_pipe_is_opened(tmp_path):
+    data = a_folder(tmp_path, [(40, 60)] * 2)
+    for place in ("train/a/@eaDir/0.jpg", "train/a/.trash/1.jpg", "test/a/2.jpg"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / place)
+    os.mkfifo(tmp_path / "train" / "a" / "pipe.jpg")  # Opening it would never end.
+    os.symlink("loop.jpg", tmp_path / "train" / "b" / "loop.jpg")
+    assert stored_sizes(data).sizes == ((40, 60),) * 2
+    assert stored_sizes(data, split="test[:50%]").sizes == ((9, 9),)
 
 
 def test_arrays_choose_by_their_shape(tmp_path):

@@ -1,16 +1,18 @@
 """Slices such as `train[:80%]`: a fixed share of each class, and none in common."""
 
 import logging
+import os
 
 import numpy as np
 import pytest
 
-from simclr_tf.commands.labelled_data import labelled_data
+from simclr_tf.commands.labelled_data import has_labels_to_test_on, labelled_data
 from simclr_tf.config import DataConfig, from_dict
 from simclr_tf.config.moved import with_present_names
 from simclr_tf.data import open_source
 from simclr_tf.data.label_budgets import mixed_order
 from simclr_tf.errors import DataError
+from simclr_tf.training.image_list import read_image_list, write_image_list
 
 
 @pytest.fixture
@@ -139,3 +141,89 @@ def test_a_test_split_without_a_label_is_no_test_split(tmp_path, caplog):
     assert "no labels in its split 'test'" in caplog.text
     with pytest.raises(DataError, match="no labels in its split 'test'"):
         labelled_data(options, {}, channels=3, may_hold_out=False)
+
+
+@pytest.mark.parametrize(
+    ("test", "words"),
+    [
+        (("test/a/cut.png", "test/b/1.png"), "2 images .* cannot be read: a/cut.png"),
+        (("test/a/in/1.png", "test/b/1.png"), "no labels in its split 'test'.*a/in/1"),
+        (("test/a/1.txt",), "no images for split `test`"),
+    ],
+)
+def test_a_broken_test_split_is_refused_not_replaced(
+    tmp_path, save_photos, test, words
+):
+    save_photos(tmp_path, *(f"train/{c}/{i}.png" for c in "ab" for i in range(5)))
+    for path in map(tmp_path.joinpath, test):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        broken = path.suffix == ".txt" or path.stem == "cut"
+        path.write_bytes(b"") if broken else save_photos(tmp_path, path)
+    options = DataConfig(source=f"folder:{tmp_path}")
+    with pytest.raises(DataError, match=words):
+        labelled_data(options, {}, channels=3)
+    assert not has_labels_to_test_on(options, {})
+
+
+def test_a_folder_of_test_images_that_cannot_be_listed_is_refused(
+    tmp_path, save_photos, monkeypatch
+):
+    save_photos(tmp_path, *(f"{s}/{c}/1.png" for s in ("train", "test") for c in "ab"))
+    real = os.scandir
+
+    def forbidden(path):
+        if str(path).endswith("test/b"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", forbidden)  # Root may list everything.
+    with pytest.raises(DataError, match="cannot be listed .Permission denied.*test/b"):
+        labelled_data(DataConfig(source=f"folder:{tmp_path}"), {}, channels=3)
+
+
+@pytest.mark.parametrize("test", [(), ("test/1.png", "test/2.png"), ("test/x/1.png",)])
+def test_images_are_held_out_where_there_are_no_labelled_ones_to_test_on(
+    tmp_path, save_photos, caplog, test
+):
+    save_photos(
+        tmp_path, *(f"train/{c}/{i}.png" for c in "ab" for i in range(5)), *test
+    )
+    options = DataConfig(source=f"folder:{tmp_path}")
+    train, held_out, _ = labelled_data(options, {}, channels=3)
+    assert (train.num_examples, held_out.num_examples) == (8, 2)
+    assert "held out" in caplog.text
+    assert has_labels_to_test_on(options, {})
+
+
+def test_a_test_split_with_one_of_the_training_classes_is_tested_on(
+    tmp_path, save_photos, caplog
+):
+    save_photos(tmp_path, *(f"train/{c}/1.png" for c in "ab"), "test/b/1.png")
+    _, test, _ = labelled_data(DataConfig(f"folder:{tmp_path}"), {}, channels=3)
+    assert test.labels.tolist() == [1]
+    assert "1 of the 2 classes have no test image" in caplog.text
+
+
+def test_test_images_of_a_slice_that_the_run_was_trained_on_are_named(
+    tmp_path, save_photos, caplog
+):
+    photos, run = tmp_path / "photos", tmp_path / "run"
+    save_photos(photos, *(f"{c}/{i}.png" for c in "ab" for i in range(10)))
+    options = DataConfig(
+        f"folder:{photos}", split="train[:80%]", test_split="train[80%:]"
+    )
+    run.mkdir()
+    write_image_list(run, open_source(options.source, split=options.split).files)
+
+    def tested():
+        caplog.clear()
+        _, test, _ = labelled_data(options, {}, channels=3, workdir=run)
+        return {file[0] for file in test.files()}
+
+    trained = {file[0] for file in read_image_list(run)}
+    assert not tested() & trained and caplog.text == ""
+    save_photos(photos, "a/00.png", "b/00.png")
+    both = sorted(tested() & trained)
+    assert len(both) == 3
+    assert "3 of the 4 test images of `train[80%:]`" in caplog.text
+    assert f"{run} was pretrained on ({', '.join(both)})" in caplog.text

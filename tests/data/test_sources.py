@@ -9,7 +9,7 @@ import pytest
 
 import simclr_tf
 from simclr_tf.data import SOURCES, ArraySource, licence_of, open_source
-from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
+from simclr_tf.data.sources.kind import MissingSplitError, SourceKind, cut, parse_split
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.tools import command_line
 
@@ -27,7 +27,7 @@ class Toy(SourceKind):
     def open(self, target, request):
         part, bounds = parse_split(request.split)
         if part != "train":
-            raise DataError(f"`{request.name}` has no split `{part}`.")
+            raise MissingSplitError(f"`{request.name}` has no split `{part}`.")
         labels = np.arange(int(target)) % 2
         noise = np.random.default_rng(0).integers(0, 100, (len(labels), 12, 12, 3))
         images = (noise + 150 * labels[:, None, None, None]).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from simclr_tf.augment import crop_views, plan_views
 from simclr_tf.augment.upright import orientation_of_jpeg, stored_box, turn_upright
 from simclr_tf.data import open_source
 from simclr_tf.data.image_files import inspect_files
+from simclr_tf.data.left_out import left_out_line, write_left_out
 from simclr_tf.data.pillow_images import decode_with_pillow
 from simclr_tf.data.pixels import decode_image, decode_in_graph, to_eight_bits
+from simclr_tf.errors import DataError
 
 ORIENTATION = 0x0112
 XMP = (
@@ -191,10 +194,15 @@ def test_an_export_refuses_what_tensorflow_would_misread(picture):
             decode_in_graph(other, 3)
 
 
-@pytest.mark.parametrize("kind", ["PPM", "TGA", "JPEG2000", "PCX", "SGI", "ICO"])
+@pytest.mark.parametrize("kind", ["PPM", "TGA", "JPEG2000", "PCX", "SGI", "ICO", "PSD"])
 def test_whatever_pillow_opens_is_an_image(picture, kind):
-    options = {"sizes": [(20, 12)]} if kind == "ICO" else {}
-    assert_shown(written(picture, kind, **options))
+    if kind == "PSD":  # Which Pillow does not write: no layers, planes as they are.
+        head = struct.pack(">4sH6xHIIHH12xH", b"8BPS", 1, 3, 12, 20, 8, 3, 0)
+        content = head + np.moveaxis(np.asarray(picture), -1, 0).tobytes()
+    else:
+        options = {"sizes": [(20, 12)]} if kind == "ICO" else {}
+        content = written(picture, kind, **options)
+    assert_shown(content)
 
 
 def sixteen_bits(values):
@@ -339,12 +347,37 @@ def test_files_that_are_left_out_are_counted_by_their_endings(
 ):
     for name in ("a.png", "b.png"):
         picture.save(tmp_path / name)
+    (tmp_path / "3.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     for name in ("1.HEIC", "2.heic", "Thumbs.db", "notes.txt", "README"):
         (tmp_path / name).write_bytes(b"something")
     with caplog.at_level("WARNING", "simclr_tf"):
-        source = open_source(f"folder:{tmp_path}")
+        source = open_source(f"folder:{tmp_path}", max_corrupt_fraction=0.5)
     assert source.num_examples == 2
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith(f"Left out 5 of 7 files of `folder:{tmp_path}`")
+    assert line.startswith(f"Left out 6 of 8 files of `folder:{tmp_path}`")
     assert "2 .heic" in line and "1 .db" in line and "1 README" in line
-    assert "pip install pillow-heif" in line
+    assert "1 HEIC, for which pip install pillow-heif (3.jpg)" in line
+    assert line.endswith("To read .heic: pip install pillow-heif.")
+
+
+def test_a_folder_of_photos_that_need_another_package_is_told_its_name(tmp_path):
+    for name in ("IMG_0001.HEIC", "IMG_0002.HEIC"):
+        (tmp_path / name).write_bytes(b"something")
+    with pytest.raises(DataError, match="2 other .* .heic: pip install pillow-heif. R"):
+        open_source(f"folder:{tmp_path}")
+
+
+def test_folders_that_are_left_out_are_not_counted_as_files(
+    tmp_path, save_photos, caplog
+):
+    photos = ("train/a/1.png", "train/b/1.png", "test/a/1.png", "more/1.png")
+    save_photos(tmp_path, *photos)
+    (tmp_path / "iphone").mkdir()
+    (tmp_path / "iphone" / "1.HEIC").write_bytes(b"something")
+    source = open_source(f"folder:{tmp_path}")
+    assert "Left out 2 folders of `folder:" in caplog.text
+    assert "2 beside the folders of the splits (iphone/, more/)" in caplog.text
+    counted = {**source.left_out, "1.db": "not named as an image"}
+    assert left_out_line(counted, 2, "x").startswith("Left out 1 of 3 files and 2 fold")
+    write_left_out(tmp_path / "list.txt", source)
+    assert "2 folders are left out\n" in (tmp_path / "list.txt").read_text()

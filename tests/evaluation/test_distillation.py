@@ -205,6 +205,18 @@ def test_without_a_test_split_the_student_does_not_learn_from_what_it_is_tested_
     np.testing.assert_array_equal(images[5], x[hold_out(y[:20])[1]])
 
 
+def test_a_broken_test_split_is_not_replaced_by_training_images(tmp_path, caplog):
+    x, y = some_images()
+    a_teacher().save(tmp_path / "classifier.keras")
+    np.savez(tmp_path / "images.npz", x_train=x, y_train=y, x_test=x[:9], y_test=y[:5])
+    config = dataclasses.replace(
+        CONFIG, teacher=str(tmp_path), data=f"npz:{tmp_path}/images.npz"
+    )
+    with pytest.raises(DataError, match="--test_split .now test."):
+        distill(config, say=lambda line: None)
+    assert "held out" not in caplog.text
+
+
 def test_two_replicas_train_the_student_of_one_device():
     students = []
     for strategy in (

@@ -11,6 +11,7 @@ from PIL import Image
 
 import simclr_tf
 from simclr_tf.commands.embed import encode_parts, open_parts
+from simclr_tf.commands.encoder_at import open_encoder
 from simclr_tf.config.data import DataConfig
 from simclr_tf.config.embed import EmbedOptions, EncodedImages
 from simclr_tf.errors import ConfigError, DataError, WorkdirError
@@ -19,8 +20,10 @@ from simclr_tf.evaluation.feature_files import (
     read_features,
     write_features,
 )
-from simclr_tf.export import ReusableModule
+from simclr_tf.export import ReusableModule, export_saved_model
+from simclr_tf.models import classifier_network, split_classifier
 from simclr_tf.tools import command_line
+from simclr_tf.training.classifier_records import ClassifierRecord, add_record
 from tests.export.tiny_encoder import tiny_encoder
 
 SIZE = 16
@@ -87,7 +90,7 @@ def arguments_of(folder, encoder, output):
 def test_there_is_one_row_for_every_readable_image_in_the_order_of_the_names(written):
     with np.load(written / "features.npz", allow_pickle=False) as archive:
         arrays = dict(archive)
-    assert set(arrays) == {"features", "names", "labels", "classes"}
+    assert set(arrays) == {"features", "names", "labels", "classes", "encoder"}
     assert arrays["names"].tolist() == list(PICTURES)
     assert arrays["features"].shape == (6, 5)
     assert arrays["features"].dtype == np.float32
@@ -172,6 +175,51 @@ def test_one_image_is_enough(tmp_path):
     assert found.names == ["a.png"] and found.features.shape == (1, 5)
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """An export for black backgrounds, with its archive."""
+    place = tmp_path_factory.mktemp("exports") / "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        # The check in a fresh process has its own tests.
+        patch.setattr(
+            "simclr_tf.export.saved_model.check_in_fresh_process", lambda *args: 0.0
+        )
+        card = {"image_size_pixels": (SIZE, 24)}
+        export_saved_model(
+            tiny_encoder(), place, card=card, background="black", archive=True
+        )
+    return place
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    """The folder of a distillation."""
+    place = tmp_path_factory.mktemp("student")
+    network = classifier_network(tiny_encoder(), 2)
+    network.save(place / "student.keras")
+    record = ClassifierRecord(None, (SIZE, 24), "black")
+    add_record(place / "student.keras", record)
+    split_classifier(network)[0].save(place / "encoder.keras")
+    (place / "config.json").write_text('{"distillation": {}}')
+    return place
+
+
+@pytest.mark.parametrize("inside", ["", "saved_model", "saved_model.tar.gz"])
+def test_every_part_of_an_export_has_the_size_and_the_background(exported, inside):
+    place = open_encoder(EncodedImages(encoder=str(exported / inside)), {"data": "any"})
+    assert place.config.data.image_size_pixels == (SIZE, 24)
+    assert place.config.data.background == "black"
+    images = np.zeros([2, 8, 8, 3], np.uint8)
+    assert simclr_tf.embed(images, exported / inside).features.shape == (2, 5)
+
+
+@pytest.mark.parametrize("inside", ["", "encoder.keras"])
+def test_a_student_has_the_size_and_the_background(student, inside):
+    place = open_encoder(EncodedImages(encoder=str(student / inside)), {"data": "any"})
+    assert place.config.data.image_size_pixels == (SIZE, 24)
+    assert place.config.data.background == "black"
+
+
 def test_a_folder_of_broken_files_is_one_line(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="at least 1 readable image.*corrupt=1"):
@@ -199,6 +247,7 @@ FOUND = ImageFeatures(
     ['a, "b"\n.png', "=1+1", "byte \udcff.jpg"],
     np.array([1, -1, 7], np.int32),
     ("cat", "dog"),
+    encoder={"weights_sha256": "ab", "background": "white"},
 )
 NAMES = ['a, "b"\\x0a.png', "=1+1", "byte \\xff.jpg"]
 CLASSES = ["dog", "", "7"]
@@ -232,6 +281,7 @@ def test_npz_is_read_back_exactly(tmp_path):
     write_features(tmp_path / "a.npz", FOUND)
     found = read_features(tmp_path / "a.npz")
     assert found.names == FOUND.names and found.classes == FOUND.classes
+    assert found.encoder == FOUND.encoder
     for name in ("features", "labels"):
         np.testing.assert_array_equal(getattr(found, name), getattr(FOUND, name))
         assert getattr(found, name).dtype == getattr(FOUND, name).dtype
@@ -261,6 +311,7 @@ def test_a_file_that_cannot_be_finished_leaves_the_earlier_one(
         ({"labels": np.zeros([3], np.int32)}, "n labels"),
         ({"features": np.full([2, 3], np.nan)}, "NaN"),
         ({"names": np.array([b"a", b"b"], object)}, "is not a file of features"),
+        ({"encoder": np.array("[1]")}, "what it has of its encoder is damaged"),
     ],
 )
 def test_other_files_are_no_features(arrays, words, tmp_path):

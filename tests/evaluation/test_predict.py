@@ -1,6 +1,7 @@
 """`predict`: classes of every readable image, as the exported classifier has them."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import tensorflow as tf
 from PIL import Image
 
 import simclr_tf
+from simclr_tf._keras import keras
+from simclr_tf.commands.predict import open_classifier
 from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.export import export_saved_model, saved_model
 from simclr_tf.models import LOGITS, classifier_network, split_classifier
@@ -115,6 +118,34 @@ def test_an_exported_classifier_predicts_the_same(folder, classifier, exported):
     assert ours.labels.tolist() == theirs.labels.tolist() == [0, 0, 1, 1]
     np.testing.assert_allclose(ours.probabilities.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-5)
+
+
+def test_the_classes_of_a_network_of_its_own_layers_are_named(tmp_path):
+    class Twice(keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    images = keras.Input((None, None, 3))
+    maps = Twice(name="twice")(keras.layers.Conv2D(2, 1)(images))
+    encoder = keras.Model(images, keras.layers.GlobalAveragePooling2D()(maps))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saved_model, "check_in_fresh_process", lambda *args: 0.0)
+        export_saved_model(
+            encoder,
+            tmp_path / "out",
+            card={"image_size_pixels": SIZE},
+            classifier=keras.layers.Dense(3),
+            class_names=CLASSES,
+            version=2,
+        )
+    (tmp_path / "out" / "saved_model" / "2").rename(tmp_path / "moved")
+    loaded = open_classifier(tmp_path / "moved")
+    assert loaded.class_names == CLASSES and loaded.image_size_pixels == SIZE
+    # Exports of earlier versions of this package have the record above only.
+    shutil.rmtree(tmp_path / "moved" / "assets.extra")
+    (tmp_path / "moved").rename(tmp_path / "out" / "saved_model" / "2")
+    loaded = open_classifier(tmp_path / "out")
+    assert loaded.class_names == CLASSES and loaded.image_size_pixels == SIZE
 
 
 def test_other_classes_have_no_accuracy_and_are_named(

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import dataclasses
 import html
 import io
 import re
@@ -15,7 +16,11 @@ from simclr_tf._keras import keras
 from simclr_tf.commands.similar import similar_and_report
 from simclr_tf.config.similar import SimilarOptions
 from simclr_tf.errors import ConfigError, DataError, WorkdirError
-from simclr_tf.evaluation.feature_files import ImageFeatures, write_features
+from simclr_tf.evaluation.feature_files import (
+    ImageFeatures,
+    read_features,
+    write_features,
+)
 from simclr_tf.tools import command_line
 from tests.oracles import metrics_knn as oracle
 
@@ -178,6 +183,47 @@ def test_features_of_another_encoder_or_of_other_images_are_refused(place, tmp_p
     with pytest.raises(DataError, match="only one image"):
         run(place, tmp_path / "a.csv", features_file=one, encoder=None)
     assert {path.name for path in tmp_path.iterdir()} == {"other.npz", "one.npz"}
+
+
+@pytest.mark.parametrize(
+    "change", ["weights_sha256", "image_size_pixels", "background"]
+)
+def test_features_that_this_encoder_would_not_compute_are_refused(
+    place, tmp_path, change
+):
+    found = read_features(place / "features.npz")
+    found = dataclasses.replace(found, encoder={**found.encoder, change: "16"})
+    write_features(tmp_path / "a.npz", found)
+    options = {"features_file": str(tmp_path / "a.npz"), "data": None}
+    options["queries"] = f"folder:{place}/queries"
+    words = f"are not those of .*{change}=16 in the file, {change}="
+    with pytest.raises(DataError, match=words) as told:
+        run(place, tmp_path / "a.csv", **options)
+    assert "\n" not in str(told.value) and not (tmp_path / "a.csv").exists()
+
+
+def test_a_file_that_does_not_name_its_encoder_is_taken_with_a_line(place, tmp_path):
+    with np.load(place / "features.npz") as archive:
+        arrays = {name: archive[name] for name in archive if name != "encoder"}
+    np.savez(tmp_path / "old.npz", **arrays)
+    options = SimilarOptions(
+        features_file=str(tmp_path / "old.npz"),
+        queries=f"folder:{place}/queries",
+        encoder=str(place / "encoder.keras"),
+        image_size_pixels=SIZE,
+        output=str(tmp_path / "a.csv"),
+    )
+    told = []
+    similar_and_report(options, say=told.append)
+    assert any("cannot be checked" in line for line in told)
+
+
+def test_groups_of_an_earlier_table_do_not_stay_beside_a_new_one(place, tmp_path):
+    (tmp_path / "a_duplicates.csv").write_text("mine")
+    run(place, tmp_path / "a.csv", duplicates=None)
+    assert (tmp_path / "a_duplicates.csv").exists()  # Nothing may be replaced.
+    run(place, tmp_path / "a.csv", duplicates=None, overwrite=True)
+    assert not (tmp_path / "a_duplicates.csv").exists()
 
 
 def test_the_second_file_is_not_overwritten_either(place, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from simclr_tf.errors import ConfigError
 from simclr_tf.export import card_markdown
 from simclr_tf.export.card import wall_time_text
+from simclr_tf.export.reusable import BYTES_SIGNATURE
 
 CARD = {
     "title": "freedoom_r18",
@@ -76,6 +77,71 @@ def test_card_carries_the_network_its_size_and_the_sections_of_its_evaluations()
     assert "```\n\nIt trained for 3 h 5 min.\n" in text
     assert "## Fine-tuning\n\n| a |\n|---|\n\n## Input" in text
     assert "for config.json" not in text
+
+
+@pytest.mark.parametrize(
+    "formats, there, missing",
+    [
+        (["saved_model"], ["The signatures (", "`class_names()`"], ["Keras 3 casts"]),
+        (["litert"], ["return all by name", "labels.txt"], ["ignature", "SavedModel"]),
+        (["keras3"], ["network returns", "but Keras 3 casts"], ["ignature"]),
+        (["safetensors"], ["network returns"], ["ignature", "Keras 3 casts"]),
+    ],
+)
+def test_a_card_describes_what_its_formats_have(formats, there, missing):
+    names = None if "network returns" in there else ["a", "b"]
+    text = card_markdown(CARD, **SHAPES, formats=formats, class_names=names)
+    # The name of LiteRT's function in the code.
+    text = text.replace("get_signature_runner", "")
+    assert [part for part in there if part not in text] == []
+    assert [part for part in missing if part in text] == []
+
+
+@pytest.mark.parametrize(
+    "shape, size, sides",
+    [
+        ((None, None, 1), 28, "28, 28"),
+        ((None, None, 1), (14, 21), "14, 21"),
+        ((None, None, 1), None, "35, 35"),
+        ((42, 49, 1), 28, "42, 49"),
+    ],
+)
+def test_a_card_names_the_multiple_of_the_sides_and_its_examples_keep_it(
+    shape, size, sides
+):
+    card = {} if size is None else {"image_size_pixels": size}
+    shapes = {"image_shape": shape, "outputs": SHAPES["outputs"]}
+    text = card_markdown(card, **shapes, side_multiple=7)
+    assert f"images = np.zeros([1, {sides}, 1]" in text
+    assert ("in multiples of 7 pixels" in text) == (shape[0] is None)
+    assert "multiples" not in card_markdown(card, **shapes)
+
+
+def test_free_sizes_and_endpoints_are_offered_where_there_are_some():
+    for shape, has_layers in (((None, None, 3), True), ((8, 8, 3), False)):
+        text = card_markdown(
+            CARD,
+            image_shape=shape,
+            outputs=SHAPES["outputs"],
+            formats=["saved_model", "litert"],
+            has_layers=has_layers,
+        )
+        assert ("sizes are free" in text) == (shape[0] is None)
+        assert ("with named endpoints" in text) == has_layers
+
+
+@pytest.mark.parametrize(
+    "size, words",
+    [
+        (28, "resizes the whole image to 28 x 28 pixels, whatever its shape"),
+        ((32, 40), "its centre in the shape of the view, with 0.875 of the sides"),
+    ],
+)
+def test_a_card_describes_how_files_are_resized(size, words):
+    text = card_markdown(
+        CARD, **SHAPES, signatures=[BYTES_SIGNATURE], bytes_size_pixels=size
+    )
+    assert words in text and "bicubic, without antialiasing" in text
 
 
 @pytest.mark.parametrize(

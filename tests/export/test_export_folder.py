@@ -68,6 +68,8 @@ def test_config_states_the_contract(exported):
     assert record["config"] == {"preset": "demo"}
     assert record["input"]["shape"] == [None, None, None, 3]
     assert record["input"]["dtype"] == "float32"
+    assert record["input"]["side_multiple"] == 1
+    assert record["background"] == "white"
     shapes = {name: output["shape"] for name, output in record["outputs"].items()}
     assert shapes == {
         "default": [None, 5],

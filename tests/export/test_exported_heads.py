@@ -161,6 +161,7 @@ def test_fine_tuned_head_is_exported_as_logits(make, features, tmp_path, uncheck
     served = loaded.signatures["serving_default"](images=tf.constant(images))
     np.testing.assert_allclose(served["logits"], head(model(images)), rtol=1e-5)
     assert record["outputs"]["logits"]["shape"] == [None, NUM_CLASSES]
+    assert "notes" not in record["card"]  # The SavedModel has everything.
     assert len(loaded.head_variables) == len(head.variables)
 
 

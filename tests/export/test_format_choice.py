@@ -6,6 +6,7 @@ import pytest
 
 from simclr_tf import extras
 from simclr_tf._keras import keras
+from simclr_tf.config.export import ExportOptions
 from simclr_tf.errors import ConfigError
 from simclr_tf.export import check_formats, export_saved_model, keras3
 
@@ -43,6 +44,26 @@ def test_without_keras_3_its_format_is_one_line(monkeypatch, version):
 
 
 @pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"formats": ("keras3",), "with_probe": True}, "hold the encoder alone"),
+        ({"formats": ("safetensors",), "classifier": "c"}, "hold the encoder alone"),
+        ({"formats": ("litert",), "version": 0}, "`version` is about the SavedModel"),
+        ({"publish": True, "classifier": "c"}, "--publish excludes --classifier"),
+    ],
+)
+def test_options_that_an_export_cannot_hold_are_refused(options, words):
+    with pytest.raises(ConfigError, match=words):
+        ExportOptions(workdir="run", output="out", **options)
+
+
+def test_heads_are_taken_by_any_format_that_holds_them():
+    for name in ("saved_model", "litert", "onnx"):
+        options = {"formats": ("keras3", name), "with_probe": True}
+        ExportOptions(workdir="run", output="out", **options)
+
+
+@pytest.mark.parametrize(
     "name, package",
     [("litert", "ai_edge_litert"), ("onnx", "onnxruntime"), ("onnx", "tf2onnx")],
 )
@@ -76,6 +97,11 @@ def test_network_with_its_own_layers_is_refused_layer_by_layer(tmp_path):
         ({"archive": True, "formats": ["safetensors"]}, "add saved_model"),
         ({"image_size_pixels": 0}, "image_size_pixels=0"),
         ({"float16_weights": True}, "add safetensors"),
+        ({"image_size_pixels": 8, "formats": ["litert"]}, "add saved_model"),
+        (
+            {"classifier": keras.layers.Dense(2), "formats": ["keras3", "safetensors"]},
+            "hold the encoder alone.*add saved_model, litert or onnx",
+        ),
     ],
 )
 def test_impossible_layouts_are_refused_before_any_work(tmp_path, options, words):

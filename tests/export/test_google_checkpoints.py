@@ -12,6 +12,7 @@ from simclr_tf.errors import WorkdirError
 from simclr_tf.export import conversion
 from simclr_tf.export.conversion.google_tf1 import find_architecture
 from simclr_tf.export.conversion.google_tf2 import Reference
+from simclr_tf.training import CheckpointStore
 from tests.oracles import google_checkpoints as files
 from tests.oracles.google_networks import Network
 
@@ -276,6 +277,11 @@ def test_workdir_of_a_conversion_is_a_workdir(images, tmp_path):
     assert (folder / "checkpoints" / "step-00000012").is_dir()
     own = conversion.read_own_run(folder)
     assert own.step == 12
+    with pytest.MonkeyPatch.context() as patch:  # A run in progress saves another.
+        store = CheckpointStore(folder / "checkpoints")
+        found = [store.latest()]
+        patch.setattr(CheckpointStore, "latest", lambda self: found.pop())
+        assert conversion.read_own_run(folder).step == 12
     for name, variable in own.variables.items():
         np.testing.assert_array_equal(variable, source.variables[name])
 

@@ -106,6 +106,10 @@ if not ADDONS_LANE:  # TensorFlow 2.15 has no Keras 3 beside it.
         expected = np.mean(network(images, training=False), axis=(1, 2))
         loaded = keras3().models.load_model(tmp_path / "export" / "encoder.keras")
         np.testing.assert_allclose(loaded(images), expected, atol=1e-6)
+        pixels = (255 * images).astype(np.uint8)  # Taken, but not divided.
+        as_floats = loaded(pixels.astype(np.float32))
+        np.testing.assert_allclose(loaded(pixels), as_floats, atol=1e-6)
+        assert "Keras 3 casts" in (tmp_path / "export" / "card.md").read_text()
         encoder = load_encoder(tmp_path / "export")
         np.testing.assert_allclose(encoder(images), expected, atol=1e-6)
 

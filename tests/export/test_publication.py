@@ -7,8 +7,8 @@ import pytest
 
 from simclr_tf.commands.distill import distill_and_report
 from simclr_tf.config.distill import DistillOptions
-from simclr_tf.encoder_zoo import EXPORT_FORMAT
-from simclr_tf.errors import InUseError, WorkdirError
+from simclr_tf.encoder_zoo import EXPORT_FORMAT, undamaged_export_record
+from simclr_tf.errors import DataError, InUseError, WorkdirError
 from simclr_tf.export.publication import check_free, check_new, publishing
 from simclr_tf.locks import lock_of, sole_writer
 
@@ -116,6 +116,31 @@ def test_an_export_that_tensorflow_could_not_read_is_refused(tmp_path, name):
         check_free(tmp_path / name, overwrite=False)
     with pytest.raises(WorkdirError, match="pattern.*Choose another folder"):
         check_new(tmp_path / name)  # Before the training of `distill`.
+
+
+def test_another_version_is_not_deleted_and_the_way_out_is_named(tmp_path):
+    folder = tmp_path / "m"
+    for version in ("1", "3"):
+        (folder / "saved_model" / version).mkdir(parents=True)
+        (folder / "saved_model" / version / "saved_model.pb").touch()
+    (folder / "config.json").write_text(RECORD)
+    for version, others in ((2, "1, 3"), (3, "1"), (None, "1, 3")):
+        for overwrite in (False, True):  # Without it, it is not advised either.
+            with pytest.raises(WorkdirError, match=f"holds version {others}, ") as told:
+                check_free(folder, overwrite, version)
+            move = f"move its saved_model/{version} into {folder}/saved_model"
+            assert (move in str(told.value)) == (version is not None)
+            assert "delete the other versions" in str(told.value)
+    (folder / "saved_model" / "1" / "saved_model.pb").unlink()
+    check_free(folder, overwrite=True, version=3)
+
+
+def test_a_damaged_record_is_named_before_anything_is_overwritten(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(WorkdirError, match="or its config.json is damaged.*another"):
+        check_free(tmp_path, overwrite=True)
+    with pytest.raises(DataError, match="is damaged.*or export to another folder"):
+        undamaged_export_record(tmp_path)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

@@ -7,6 +7,7 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError
 from simclr_tf.export import ReusableModule
+from simclr_tf.export.preprocessing import resizing_text, views_from_bytes
 
 
 def tiny_encoder(size=(None, None), channels=3):
@@ -92,6 +93,25 @@ def test_uint8_signature_divides_by_255(loaded, images):
     for name in expected:
         # TensorFlow multiplies by 1/255: a pixel is up to one rounding off, of 6e-8.
         np.testing.assert_allclose(outputs[name], expected[name], rtol=1e-6, atol=1e-6)
+
+
+WHOLE = (0, 0, 40, 60)
+
+
+@pytest.mark.parametrize(
+    "size, box",
+    [((28, 28), WHOLE), ((32, 24), WHOLE), ((48, 36), (3, 17, 35, 26))],
+)
+def test_small_views_show_the_whole_image_and_larger_ones_its_centre(size, box):
+    """As `resizing_text` describes it: 0.875 of 40 x 30, the largest of that shape."""
+    assert ("whole image" in resizing_text(size)) == (box == WHOLE)
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 256, (40, 60, 3)).astype(np.uint8)
+    views = views_from_bytes(tf.io.encode_png(image[np.newaxis]), size, 3)
+    y, x, height, width = box
+    part = image[y : y + height, x : x + width]
+    expected = tf.clip_by_value(tf.image.resize(part, size, "bicubic") / 255, 0, 1)
+    np.testing.assert_allclose(views[0], expected, atol=2e-3)
 
 
 @pytest.mark.parametrize(

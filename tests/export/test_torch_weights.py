@@ -229,6 +229,12 @@ def test_half_precision_is_converted(dtype, tiny, tmp_path):
     np.testing.assert_array_equal(kernel.transpose(3, 2, 0, 1), expected)
 
 
+def test_a_file_in_the_home_is_found(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = written(tmp_path, tiny)
+    assert StateDict("~/state.safetensors").prefix == str(path)
+
+
 def change(state, **values):
     return {**state, **{name.replace("__", "."): v for name, v in values.items()}}
 

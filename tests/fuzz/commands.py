@@ -209,9 +209,10 @@ COMMANDS = [
     ),
     Command(
         ["export", "--workdir=run", "--classifier=run/classifiers/2_a_class"]
-        + ["--output=exported", "--formats=safetensors"],
+        + ["--output=exported"],
         ("run", "own.npz"),
         {**_KERAS, "run/finetune*.json": "json"},
+        0.5,
     ),
     Command(
         ["report", "--workdir=run", "--features=false"],

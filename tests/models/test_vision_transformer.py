@@ -163,3 +163,11 @@ def test_network_as_data_is_the_same_function():
     set_weights_by_name(copy, weights_by_name(network))
     images = np.random.default_rng(0).uniform(size=(2, 16, 16, 3)).astype(np.float32)
     np.testing.assert_array_equal(copy(images), network(images))
+
+
+def test_images_of_unknown_sides_are_refused_when_their_graph_runs():
+    free = tf.TensorSpec([None, None, None, 3])
+    run = tf.function(nano(), input_signature=[free])
+    assert run(tf.zeros([1, 8, 16, 3])).shape == (1, 8)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="multiples of 4 pixels"):
+        run(tf.zeros([1, 10, 16, 3]))

@@ -8,6 +8,7 @@ from simclr_tf import losses
 from simclr_tf.errors import ConfigError
 from simclr_tf.models import ProjectionHead, resnet, vision_transformer
 from simclr_tf.objectives import DINO, Outputs, SwAV
+from simclr_tf.objectives.swav import scores_of
 from simclr_tf.training import PretrainingModel
 from tests.objectives.small_models import (
     BATCH,
@@ -201,6 +202,55 @@ def test_transformers_and_resnets_take_small_views(encoder):
     step = stepper(model)
     first, second = (step(a_batch(0))["loss"] for _ in range(2))
     assert np.isfinite(second) and first != second
+
+
+@pytest.mark.parametrize(
+    "cls, options, words",  # Of a run of 10 epochs of 2 steps.
+    [
+        (SwAV, {"freeze_epochs": 9.5}, []),
+        (SwAV, {"freeze_epochs": 10.0}, ["train the prototypes", "freeze_epochs=10.0"]),
+        (SwAV, {"queue_length": 16, "queue_start_epoch": 8}, []),
+        (
+            SwAV,
+            {"queue_length": 16, "queue_start_epoch": 9},  # First full after step 20.
+            ["use the queue", "queue_start_epoch=9", "queue_length=16", "20 steps"],
+        ),
+        (DINO, {"teacher_warmup_epochs": 9.5, "freeze_epochs": 9.5}, []),
+        (
+            DINO,
+            {"teacher_warmup_epochs": 1.0, "freeze_epochs": 11.0},
+            ["train the last layer", "freeze_epochs=11.0", "22 steps"],
+        ),
+        (
+            DINO,
+            {"teacher_warmup_epochs": 30.0},
+            ["teacher_temperature=0.07", "teacher_warmup_epochs=30.0", "60 steps"],
+        ),
+        (DINO, {"teacher_warmup_epochs": 30.0, "first_teacher_temperature": 0.07}, []),
+    ],
+)
+def test_what_begins_after_the_end_of_the_run_is_told(cls, options, words, caplog):
+    size = {"prototypes": 6} if cls is SwAV else {"outputs": 6}
+    a_model(cls(small_views=0, **size, **options))
+    assert len(caplog.records) == bool(words)
+    assert all(word in caplog.text for word in words)
+
+
+def test_a_projection_without_a_direction_has_no_score_and_no_gradient():
+    z = tf.Variable([[0.0, 0.0], [0.0, 2.0]])
+    with tf.GradientTape() as tape:
+        (scores,) = scores_of([z], tf.constant([[0.6, 0.8]]))
+    np.testing.assert_allclose(scores, [[0.0], [0.8]], rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(scores, z), [[0, 0], [0.3, 0]], atol=1e-6)
+
+
+def test_the_entropy_of_a_teacher_is_good_neither_high_nor_low():
+    of_swav, of_dino = (
+        next(one for one in cls.figures if one.name == "prediction_entropy")
+        for cls in (SwAV, DINO)
+    )
+    assert of_swav.better == "lower" and of_dino.better == ""
+    assert "teacher" in of_dino.meaning and "teacher" not in of_swav.meaning
 
 
 @pytest.mark.parametrize("cls", [SwAV, DINO])

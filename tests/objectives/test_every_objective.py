@@ -340,6 +340,24 @@ def test_a_loss_on_its_way_past_the_value_of_equal_projections_is_not_stuck(
     assert len(messages) == 1 and "is stuck" in messages[0]
 
 
+@pytest.mark.parametrize(
+    "name, value, spread",
+    [
+        ("moco", 2.565, "projection_spread"),
+        ("moco_v3", 19.41, "projection_spread"),
+        ("nnclr", 4.852, "projection_std"),
+    ],
+)
+def test_equal_projections_are_stuck_also_where_rounding_finds_the_pairs(
+    name, value, spread
+):
+    figures = {**GOOD, "contrastive_loss": value, "contrastive_accuracy": 0.9}
+    objective = OBJECTIVES[name](**SMALL[name])
+    assert list(objective.diagnose(figures, 128)) == []
+    found = [found for found, _ in objective.diagnose({**figures, spread: 0.0}, 128)]
+    assert found == ["stuck", "collapsed projections"]
+
+
 GOOD = {
     "contrastive_loss": 2.0,
     "contrastive_accuracy": 0.6,

@@ -1,5 +1,6 @@
 """The bank of instance discrimination: rows by image, and a normalizer."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -105,7 +106,8 @@ def test_the_loss_is_that_of_the_loops_with_the_drawn_noise_and_the_normalizer()
         np.testing.assert_allclose(loss, expected, rtol=1e-4)
     own, noise = cosines[:, 0], cosines[:, 1:]
     np.testing.assert_allclose(figures["bank_similarity"], own, rtol=1e-4)
-    np.testing.assert_array_equal(figures["instance_accuracy"], own > noise.max(1))
+    others = np.where(drawn == np.array(ids)[:, None], -np.inf, noise)
+    np.testing.assert_array_equal(figures["instance_accuracy"], own > others.max(1))
     objective.written.assign(np.arange(IMAGES))
     np.testing.assert_array_equal(objective.loss(outputs)[1]["bank_age"], [-3, 2])
 
@@ -195,6 +197,38 @@ def test_a_large_bank_is_placed_in_host_memory(monkeypatch):
         assert small.bank.device.endswith("CPU:1")
         assert large.bank.device.endswith("CPU:0")
         assert large.written.device.endswith("CPU:1")
+
+
+def test_the_own_row_among_the_noise_is_no_other_row():
+    objective = an_objective(negatives=100)
+    ids = [7, 2]
+    outputs = with_step(outputs_of(ids), 0)._replace(
+        projections=(tf.gather(objective.bank, ids),)
+    )
+    drawn = objective._negatives(outputs).numpy()
+    assert all(one in row for one, row in zip(ids, drawn, strict=True))
+    np.testing.assert_array_equal(objective.loss(outputs)[1]["instance_accuracy"], 1)
+
+
+def test_a_batch_without_a_fixed_size_has_the_loss_of_one_with_it():
+    objective, outputs = an_objective(negatives=3), with_step(outputs_of([7, 2]), 4)
+    loss = tf.function(
+        lambda z, ids: objective.loss(outputs._replace(projections=(z,), ids=ids))[0],
+        input_signature=[
+            tf.TensorSpec([None, WIDTH]),
+            tf.TensorSpec([None], tf.int64),
+        ],
+    )
+    found = loss(outputs.projections[0], outputs.ids)
+    np.testing.assert_allclose(found, objective.loss(outputs)[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_images_of_a_stream_are_told_to_need_one_order(is_stream, caplog):
+    objective = an_objective(negatives=0)
+    setting = dataclasses.replace(objective.setting, is_stream=is_stream)
+    InstanceDiscrimination().create_variables(setting)
+    assert ("same in every epoch" in caplog.text) == is_stream
 
 
 def test_batches_without_ids_are_refused_with_the_way_out():

@@ -9,7 +9,7 @@ from simclr_tf.losses import info_nce
 from simclr_tf.objectives import NNCLR, MoCo, NTXent, Outputs
 from simclr_tf.objectives.nnclr import nearest_rows
 from simclr_tf.objectives.queue import enqueue, random_unit_rows
-from tests.objectives.small_models import a_batch, a_model, stepper
+from tests.objectives.small_models import EXAMPLES, a_batch, a_model, stepper
 from tests.oracles import losses_contrastive
 
 
@@ -44,6 +44,40 @@ def test_groups_of_moco_must_divide_the_images_of_a_replica(replicas, batch):
     model = a_model(MoCo(batch_norm_groups=2), strategy, build=False)
     with strategy.scope(), pytest.raises(ConfigError, match="batch_norm_groups=2"):
         model.build_from_shape((16, 16, 3), global_batch_size=batch)
+
+
+def test_groups_of_one_image_are_refused_and_small_ones_told_once(caplog):
+    with pytest.raises(ConfigError, match="must have two images or more.*Received"):
+        a_model(MoCo(queue_length=12, batch_norm_groups=8))  # Of a batch of 8.
+    a_model(MoCo(queue_length=12, batch_norm_groups=8), batch_norm=False)
+    a_model(MoCo(queue_length=12, batch_norm_groups=2))
+    assert not caplog.records
+    model = a_model(MoCo(queue_length=12, batch_norm_groups=4))
+    stepper(model)(a_batch(0))
+    (record,) = caplog.records
+    assert "4 groups" in record.getMessage() and "only 2 images" in record.getMessage()
+
+
+def test_groups_of_one_image_of_a_micro_batch_are_refused():
+    model = a_model(MoCo(queue_length=12, batch_norm_groups=2), micro_batch_size=2)
+    with pytest.raises(ConfigError, match="larger --batch_size or --micro_batch_size"):
+        stepper(model)(a_batch(0))
+
+
+@pytest.mark.parametrize(
+    "cls, options, name",
+    [
+        (MoCo, {"batch_norm_groups": 2}, "queue_length"),
+        (NNCLR, {"predictor_features": 4}, "queue_length"),
+        (NTXent, {}, "memory_size"),
+    ],
+)
+def test_a_queue_longer_than_the_data_set_is_told(cls, options, name, caplog):
+    a_model(cls(**{name: EXAMPLES}, **options))
+    assert not caplog.records
+    a_model(cls(**{name: EXAMPLES + 1}, **options))
+    (record,) = caplog.records
+    assert f"--objective.{name}=21 is longer than the data set of 20" in record.message
 
 
 @pytest.mark.parametrize("symmetric", [False, True])

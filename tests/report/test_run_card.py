@@ -6,14 +6,20 @@ import json
 import pytest
 import tensorflow as tf
 
-from simclr_tf.commands.run_card import card_of_run, record_of_run
+from simclr_tf.commands.run_card import (
+    card_of_run,
+    fine_tuned_card,
+    fine_tuning_of,
+    record_of_run,
+)
 from simclr_tf.config import Config, DataConfig
 from simclr_tf.config.schema import to_dict
 from simclr_tf.data import LICENCES
-from simclr_tf.errors import DataError
+from simclr_tf.errors import ConfigError, DataError
 from simclr_tf.evaluation import Measurement, Results, write_results
 from simclr_tf.export import card_markdown
 from simclr_tf.training import CheckpointStore, Workdir
+from simclr_tf.training.classifier_records import ClassifierRecord
 
 COMMAND = "simclr-tf pretrain --data_dir=/data/tfds --workdir=/home/me/runs/fashion"
 EVALUATION = Results(
@@ -74,7 +80,9 @@ def workdir(tmp_path):
         ),
         encoder={"name": "resnet18", "width_multiplier": 0.25, "stem": "small"},
     )
-    (tmp_path / "config.json").write_text(
+    place = tmp_path / "run"
+    place.mkdir()
+    (place / "config.json").write_text(
         json.dumps(
             {
                 "config": to_dict(config),
@@ -83,13 +91,13 @@ def workdir(tmp_path):
             }
         )
     )
-    (tmp_path / "metrics.jsonl").write_text(
+    (place / "metrics.jsonl").write_text(
         "".join(
             json.dumps({"step": step, "seconds": 100.25}) + "\n" for step in (3, 7, 9)
         )
     )
-    CheckpointStore(tmp_path / "checkpoints").save(7, model=tf.Variable(1.0))
-    return Workdir(tmp_path)
+    CheckpointStore(place / "checkpoints").save(7, model=tf.Variable(1.0))
+    return Workdir(place)
 
 
 def test_a_run_says_its_network_data_licence_command_and_time(workdir):
@@ -108,6 +116,102 @@ def test_a_run_says_its_network_data_licence_command_and_time(workdir):
         "SimCLR encoder (ResNet-18 (0.25x, stem small)), "
     )
     assert "60,000 images" in card["summary"] and "7 steps" in card["summary"]
+
+
+def test_an_encoder_that_learnt_from_labels_is_not_called_unsupervised(workdir):
+    assert "pretrained without labels on" in card_of_run(workdir)["summary"]
+    record = json.loads((workdir.path / "config.json").read_text())
+    record["config"]["objective"] = {"name": "sup_con"}
+    (workdir.path / "config.json").write_text(json.dumps(record))
+    summary = card_of_run(Workdir(workdir.path))["summary"]
+    assert summary.startswith("SupCon encoder")
+    assert "pretrained with labels on" in summary
+
+
+def a_classifier(folder, budget="1_percent", name="classifier.keras"):
+    """A file where fine-tuning keeps its network; nothing reads its content."""
+    path = folder / "classifiers" / budget / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    return path
+
+
+def tuned(workdir, **changes):
+    return dataclasses.replace(
+        FINETUNE, encoder=str(workdir), options={"workdir": str(workdir)}, **changes
+    )
+
+
+def test_a_classifier_of_the_run_has_the_step_and_the_labels_of_its_training(
+    workdir, tmp_path
+):
+    path = a_classifier(workdir.path)
+    assert fine_tuning_of(workdir, path.parent) is None  # Interrupted.
+    results = tuned(workdir.path, step=3, data="npz:labelled.npz")
+    write_results(workdir.path / "finetune.json", results)
+    for place in (path, path.parent):
+        assert fine_tuning_of(workdir, place) == results
+    card = card_of_run(workdir, step=3)
+    card = fine_tuned_card(card, path, ClassifierRecord(None, 20), results.data)
+    assert "3 steps" in card["summary"] and card["image_size_pixels"] == 20
+    (note,) = card["notes"]
+    assert "Fine-tuned on labels afterwards (1_percent, labels of `npz:la" in note
+    assert "results" not in card and "finetune.md" not in note
+    elsewhere = a_classifier(tmp_path / "out")
+    write_results(tmp_path / "out" / "finetune.json", results)
+    assert fine_tuning_of(workdir, elsewhere) == results
+    copied = tmp_path / "mine.keras"
+    copied.write_bytes(b"")
+    assert fine_tuning_of(workdir, copied) is None
+
+
+def test_a_classifier_of_another_run_is_refused_with_its_workdir(workdir, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    inside, outside = a_classifier(other), a_classifier(tmp_path / "out")
+    (other / "config.json").write_text((workdir.path / "config.json").read_text())
+    write_results(tmp_path / "out" / "finetune.json", tuned(other))
+    for path in (inside, outside):
+        with pytest.raises(ConfigError, match=f"give --workdir={other}") as caught:
+            fine_tuning_of(workdir, path)
+        assert "\n" not in str(caught.value)
+        fine_tuning_of(Workdir(other), path)
+    write_results(
+        tmp_path / "out" / "finetune.json",
+        dataclasses.replace(FINETUNE, encoder="zoo:shirts"),
+    )
+    with pytest.raises(ConfigError, match="from zoo:shirts, .*export_saved_model"):
+        fine_tuning_of(workdir, outside)
+    # The run was moved, or is named from another folder.
+    results = tuned(f"runs/{workdir.path.name}")
+    write_results(tmp_path / "out" / "finetune.json", results)
+    assert fine_tuning_of(workdir, outside) == results
+
+
+def test_a_student_is_called_one_and_belongs_to_the_run_of_its_teacher(
+    workdir, tmp_path
+):
+    teacher = a_classifier(workdir.path).parent
+    results = tuned(workdir.path)
+    write_results(workdir.path / "finetune.json", results)
+    own = a_classifier(workdir.path, "1_percent_student", "student.keras")
+    card = fine_tuned_card(card_of_run(workdir), own, ClassifierRecord(), "d")
+    assert card["notes"][0].startswith("A student of the network that was fine-tuned")
+    assert "architecture" in card
+    student = tmp_path / "student"
+    student.mkdir()
+    (student / "student.keras").write_bytes(b"")
+    write_results(student / "distill.json", Results("test", str(teacher), ()))
+    assert fine_tuning_of(workdir, student) == results
+    card = fine_tuned_card(card_of_run(workdir), student, ClassifierRecord(), "d")
+    assert "architecture" not in card and card["summary"].startswith("A student, of")
+    assert "first seed" not in card["notes"][0]
+    (tmp_path / "other").mkdir()
+    with pytest.raises(ConfigError, match="not from the run in --workdir"):
+        fine_tuning_of(Workdir(tmp_path / "other"), student)
+    for unknown in (str(student), "~nobody/here"):  # A circle, and no such place.
+        write_results(student / "distill.json", Results("test", unknown, ()))
+        assert fine_tuning_of(workdir, student) is None
 
 
 def test_what_was_not_measured_is_not_on_the_card(workdir):

@@ -94,6 +94,11 @@ def test_what_is_not_published_changes_nothing():
     assert "demo" not in zoo_readme([ENTRY]).split("## What ships")[1]
 
 
+def test_the_example_is_an_encoder_by_simclr():
+    other = dataclasses.replace(ENTRY, name="trousers", method="SimCLR")
+    assert 'load_encoder("zoo:trousers")' in zoo_readme([ENTRY, other])
+
+
 @pytest.mark.parametrize(
     "change, words",
     [

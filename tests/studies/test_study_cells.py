@@ -1,5 +1,6 @@
 """A real, tiny study from the command line; and what its cells measure."""
 
+import dataclasses
 import importlib
 import json
 import logging
@@ -43,7 +44,6 @@ from tests.training.small_networks import small_encoder
 TINY = [
     "--encoder.width_multiplier=0.0625",
     "--image_size_pixels=8",
-    "--steps=2",
     "--epochs=1",
     "--batch_size=8",
     "--precision=float32",
@@ -257,7 +257,8 @@ def test_what_is_trained_from_scratch_is_trained_like_a_supervised_network(
     )
     (run,) = runs_of((cell,), base, (0,))
     cell_work.run_cell(run, tmp_path)
-    assert used == [FineTuneConfig() if pretrain else cell_work.supervised_config(base)]
+    wanted = FineTuneConfig() if pretrain else cell_work.supervised_config(base)
+    assert used == [dataclasses.replace(wanted, precision=base.precision)]
 
 
 def test_supervised_training_follows_the_pretraining_but_for_lars():
@@ -388,6 +389,26 @@ def test_the_mlp_learns_what_no_line_divides():
         (
             ["--study=batch_and_epochs", "--data=x", "--workdir=W", "--steps=9"],
             "`steps` would override them",
+        ),
+        (
+            ["--study=batch_and_epochs", "--data=x", "--workdir=W", "--minutes=9"],
+            "`minutes` would override them",
+        ),
+        (
+            ["--study=colour_strength", "--data=x", "--workdir=W", "--steps=9"],
+            "give `epochs` instead",
+        ),
+        (
+            ["--study=losses", "--data=x", "--workdir=W", "--steps=9", "--minutes=1"],
+            "`minutes` chooses the length",
+        ),
+        (
+            ["--study=batch_and_epochs", "--data=x", "--workdir=W", "--epochs=16"],
+            "varies epochs by itself",
+        ),
+        (
+            ["--study=batch_and_epochs", "--data=x", "--workdir=W", "--batch_size=64"],
+            "varies global_batch_size by itself",
         ),
         (["--study=losses", "--data=D/unlabelled.npz", "--workdir=W"], "no labels"),
         (

@@ -11,10 +11,12 @@ from simclr_tf.studies.study_figures import study_figure
 from simclr_tf.studies.study_tables import in_common, study_markdown
 
 
-def made_up(study, *, seeds=(0, 1), failed=(), pending=()):
+def made_up(study, *, seeds=(0, 1), failed=(), pending=(), has_levels=True):
     """(cells, record of study.json) with drawn values; some cells by their number."""
     base = base_config(study, "small", "npz:made_up.npz")
     cells = study.cells(base, "small")
+    if not has_levels:
+        cells = tuple(cell for cell in cells if cell.work != "baselines")
     rng = np.random.default_rng(0)
     summaries = []
     for seed in seeds:
@@ -66,6 +68,31 @@ def test_every_kind_of_figure_is_drawn_with_failed_and_pending_cells(name, tmp_p
             for image in (first, second)
         )
     assert left.std() > 20 and np.abs(left - other).max() > 100
+
+
+@pytest.mark.parametrize("name", ["augmentation_pairs", "temperature", "losses"])
+def test_what_every_encoder_must_surpass_is_in_the_table_and_the_figure(name):
+    study = STUDIES[name]
+    cells, record = made_up(study, seeds=(0,))
+    record["cells"][0]["values"] |= {"linear_raw_pixels": 41.25, "linear_untrained": 5}
+    line = "Linear probe (%): raw pixels 41.2, untrained encoder 5.00."
+    assert line in study_markdown(study, cells, record)
+    drawn = study_figure(study, rows_of(cells, record["cells"]), ours="made up").svg()
+    assert "raw pixels" in drawn and "untrained encoder" in drawn
+
+
+def test_a_mean_of_fewer_seeds_says_so_and_both_numbers_have_the_same_digits():
+    cells = tuple(Cell(name, (Point("v", "ours", name),)) for name in "ab")
+    found = [
+        {"name": name, "seed": seed, "status": "done", "values": {"v": value}}
+        for name, seed, value in (("a", 0, 5.0), ("a", 1, 5.04), ("b", 0, 70.0))
+    ]
+    for summary in found:
+        summary |= {"wall_seconds": 1.0, "error": None}
+    study = STUDIES["projection_head"]
+    record = {**made_up(study)[1], "cells": found}
+    text = study_markdown(study, cells, record)
+    assert "5.02 ± 0.03" in text and "70.0 (1 seed)" in text
 
 
 def test_a_study_without_any_result_has_a_table_and_a_figure_too():
@@ -147,3 +174,6 @@ def test_what_the_cells_vary_is_not_said_to_be_common():
     text = in_common(cells, base)
     assert "npz:mine.npz" in text and "adamw" in text
     assert "epochs" not in text and "batch" not in text and "rate" not in text
+    for part in ("views of 64 px", "temperature 0.2", "crops from 0.2 of the area"):
+        assert part in text
+    assert "9 steps" in in_common((), {**base, "steps": 9})

@@ -280,7 +280,8 @@ def test_a_study_of_version_0_1_0_is_continued(undrawn, tmp_path):
             folder = tmp_path / cell["workdir"]
             folder.mkdir(parents=True)
             (folder / "cell.json").write_text(json.dumps(cell))
-    options, base = ablate.stored_study(str(tmp_path))
+    options, base, seeds = ablate.stored_study(str(tmp_path))
+    assert seeds == (0,)
     assert (base.encoder.name, base.objective.temperature) == ("resnet10", 0.2)
     train, study = Trainer(), get_study(options.study)
     outcome = StudyRunner(
@@ -291,10 +292,9 @@ def test_a_study_of_version_0_1_0_is_continued(undrawn, tmp_path):
         train=train,
         estimate=Estimate(lambda run: 1.0, None),
     ).run()
-    assert outcome.done == 6
-    assert train.ran == [
-        f"{name}-seed0" for name in ("l2-0.5", "l2-1", "no_l2-10", "no_l2-100")
-    ]
+    assert outcome.done == 7
+    new = ("baselines", "l2-0.5", "l2-1", "no_l2-10", "no_l2-100")
+    assert train.ran == [f"{name}-seed0" for name in new]
     found = {cell["name"]: cell["values"] for cell in study_json(tmp_path)["cells"]}
     assert found["l2-0.05"]["linear"] == 90.0 and found["l2-1"]["linear"] == 10.0
 
@@ -315,6 +315,47 @@ def test_a_folder_of_something_else_is_refused(undrawn, tmp_path):
         runner(tmp_path / "a", Trainer(), shard=(1, 6)).run()
 
 
+@pytest.mark.parametrize(
+    "name, there, now, words",
+    [
+        ("images", ["a", "b"], ["a", "c"], "other images than those of"),
+        ("precision", "bfloat16", "float32", "add --precision=bfloat16"),
+    ],
+)
+def test_cells_of_one_study_are_made_with_the_same(
+    undrawn, tmp_path, name, there, now, words
+):
+    runner(tmp_path, Trainer(), shard=(1, 6), made_with={name: there}).run()
+    with pytest.raises(WorkdirError, match=words):
+        runner(tmp_path, Trainer(), made_with={name: now}).run()
+    train = Trainer()
+    exact = override(Config(), {"precision": "bfloat16"})
+    if name == "precision":  # As the message says, whatever `auto` would choose.
+        runner(tmp_path, train, base=exact, made_with={name: there}).run()
+        assert len(train.ran) == NUMBER - 1
+
+
+def test_a_cell_of_other_options_is_not_taken_for_the_same(undrawn, tmp_path):
+    runner(tmp_path, Trainer()).run()
+    path = tmp_path / "cells" / "t2-seed0" / "cell.json"
+    record = json.loads(path.read_text())
+    record["changes"]["objective.temperature"] = 9.0
+    path.write_text(json.dumps(record))
+    with pytest.raises(WorkdirError, match=r"temperature \(there 9.0, now 2.0\)"):
+        runner(tmp_path, Trainer()).run()
+    path.unlink()  # As the message says.
+    train = Trainer()
+    runner(tmp_path, train).run()
+    assert train.ran == ["t2-seed0"]
+
+
+def test_an_interruption_in_the_first_cell_keeps_the_seeds(undrawn, tmp_path):
+    with pytest.raises(Interrupted):
+        runner(tmp_path, Trainer({"t1": Interrupted("SIGINT", 2)}), seeds=(0, 5)).run()
+    found = {(cell["seed"], cell["status"]) for cell in study_json(tmp_path)["cells"]}
+    assert found == {(0, "pending"), (5, "pending")}
+
+
 def test_a_plan_lists_the_cells_and_their_cost(tmp_path):
     plan = runner(tmp_path, Trainer(), shard=(1, 2)).plan()
     lines = plan.splitlines()
@@ -327,13 +368,13 @@ def test_a_plan_lists_the_cells_and_their_cost(tmp_path):
 
 def test_measured_steps_give_the_speed(monkeypatch):
     def pretrain(config, *, callbacks, say, stream):
-        assert config.steps == 8
+        assert (config.steps, config.minutes) == (8, None)
         for _ in range(config.steps):
             time.sleep(0.02)
             callbacks[0].on_train_batch_end(0)
 
     monkeypatch.setattr(study_cost, "pretrain_from_config", pretrain)
-    speed = measured_speed(Config(), 2e9)
+    speed = measured_speed(override(Config(), {"minutes": 5.0}), 2e9)
     assert 5e9 < speed.operations_a_second < 1.05e11  # 2e9 in 0.02 s, or slower.
     assert 0.04 <= speed.seconds_a_run and "4 measured steps" in speed.origin
 

@@ -14,6 +14,7 @@ from simclr_tf._keras import ADDONS_LANE, keras, keras3
 from simclr_tf.commands.finetune import earlier_results, with_earlier
 from simclr_tf.errors import Interrupted
 from simclr_tf.evaluation import Measurement, Results, few_label_runs, read_results
+from simclr_tf.evaluation.few_labels import FewLabels
 from simclr_tf.evaluation.run_log import RunLog
 from simclr_tf.export import saved_model
 from simclr_tf.tools import command_line
@@ -301,7 +302,8 @@ def test_transfer_puts_several_sets_and_random_weights_into_one_table(places, ca
     assert len(cells) == 6
     assert {m.num_test for m in results.measurements} == {20, 32}
     text = " ".join((run / "transfer.md").read_text().split())
-    assert "| linear probe (untrained) |" in text and f"| {other} |" in text
+    assert "| linear probe (untrained) |" in text
+    assert f"| {other} | 8 grey | 20 | 20 |" in text  # Colour images, made grey.
     told = capsys.readouterr().out
     assert "seed 0" in told
     again = json.loads((run / "transfer.json").read_text())
@@ -322,6 +324,40 @@ def test_transfer_puts_several_sets_and_random_weights_into_one_table(places, ca
         json.loads((run / "transfer.json").read_text())["measurements"]
         == again["measurements"]
     )
+
+
+def test_transfer_checks_all_sets_first_and_keeps_those_that_are_measured(
+    places, tmp_path, capsys, monkeypatch
+):
+    run, own, other = places
+
+    def transfer(*flags):
+        return command_line.main(
+            [
+                "transfer",
+                f"--workdir={run}",
+                f"--output={tmp_path / 'out'}",
+                f"--datasets={own},{other}",
+                "--methods=linear",
+                *flags,
+            ]
+        )
+
+    assert transfer("--labels_per_class=16") == 2  # The second set has ten.
+    output = capsys.readouterr()
+    assert "No class has 16" in output.err and "seed 0" not in output.out
+    assert not (tmp_path / "out").exists()
+    measure = FewLabels.measure
+
+    def stopped(self, *args, **kwargs):
+        if self.train.num_examples == 20:
+            raise Interrupted("SIGTERM", 15)
+        return measure(self, *args, **kwargs)
+
+    monkeypatch.setattr(FewLabels, "measure", stopped)
+    assert transfer() != 0
+    (kept,) = read_results(tmp_path / "out" / "transfer.json").measurements
+    assert kept.settings["data"] == own
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_another_length_takes_the_place_of_the_minutes_in_a_file(tmp_path, lengt
 
 
 def test_a_study_is_continued_with_the_options_of_its_study_json(tmp_path, capsys):
-    first, base = ablate.options_of(
+    first, base, seeds = ablate.options_of(
         given(
             "ablate",
             "--study=temperature",
@@ -222,16 +222,18 @@ def test_a_study_is_continued_with_the_options_of_its_study_json(tmp_path, capsy
         "study": "temperature",
         "budget": "small",
         "base": {"data.source": "embedded:freedoom_12", **flat},
-        "cells": [{"seed": 4}, {"seed": 3}],
+        "cells": [{"seed": 9}, {"seed": 3}],
     }
     (tmp_path / "study.json").write_text(json.dumps(record))
-    again, stored = ablate.options_of(given("ablate", f"--workdir={tmp_path}"))
+    again, stored, kept = ablate.options_of(given("ablate", f"--workdir={tmp_path}"))
+    assert seeds == (3, 4) and kept == (3, 9)
     assert (again.study, again.seeds) == ("temperature", 2) and again == first
     assert (stored.seed, stored.epochs) == (base.seed, base.epochs) == (3, 2)
     assert stored.objective.temperature == 0.3
     assert "study temperature, budget small" in capsys.readouterr().out
-    _, more = ablate.options_of(given("ablate", f"--workdir={tmp_path}", "--epochs=9"))
-    assert more.epochs == 9
+    flags = ("--epochs=9", "--seeds=3")
+    _, more, asked = ablate.options_of(given("ablate", f"--workdir={tmp_path}", *flags))
+    assert more.epochs == 9 and asked == (3, 4, 5)
     assert "now epochs=9" in capsys.readouterr().out
 
 

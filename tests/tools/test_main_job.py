@@ -348,7 +348,7 @@ def test_the_recorded_command_makes_the_same_config(finished_run, tmp_path):
             "Did you mean finetune",
         ),
         (["export", "--workdir={run}"], "--output is required"),
-        (["export", "--workdir={run}", "--output={export}"], "not empty"),
+        (["export", "--workdir={run}", "--output={export}"], "holds version 2"),
         (
             ["export", "--workdir={run}", "--output={run}", "--overwrite"],
             "is not an export",

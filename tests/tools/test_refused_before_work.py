@@ -166,7 +166,11 @@ WRONG = [
     ("export", "--with_preprocessing", "add saved_model to the formats"),
     ("export", "--output=ok.npz/x", "Cannot write to ok.npz/x"),
     ("export", "--output=run", "not empty"),
-    ("export", "--classifier=nowhere", "There is no classifier at nowhere"),
+    (
+        "export",
+        "--classifier=nowhere --formats=saved_model",
+        "There is no classifier at nowhere",
+    ),
     ("convert_checkpoint", "--output=ok.npz/x", "Cannot write to"),
     ("convert_checkpoint", "--checkpoint=nowhere", "no config.json"),
     ("report", "--seed=-1", "`seed` must be >= 0"),

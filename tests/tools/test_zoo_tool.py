@@ -28,6 +28,15 @@ def test_it_writes_the_readme_and_leaves_out_what_is_not_published(tmp_path, cap
     assert f"Done: {tmp_path / 'README.md'}." in capsys.readouterr().out
 
 
+def test_a_folder_in_the_home_is_written_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "z").mkdir()
+    assert command_line.main(["zoo", "--folder=~/z", "--readme"]) == 0
+    assert (tmp_path / "z" / "README.md").read_text() == zoo_readme([])
+    assert not (tmp_path / "~").exists()
+
+
 def test_an_export_that_must_not_ship_leaves_the_readme_as_it_was(tmp_path, capsys):
     an_export(tmp_path, "shirts", published=True)
     (tmp_path / "README.md").write_text("old")

@@ -16,7 +16,11 @@ from simclr_tf.data import open_source
 from simclr_tf.data.left_out import LEFT_OUT_FILE
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.training import Workdir
-from simclr_tf.training.image_list import IMAGE_LIST_FILE, read_image_list
+from simclr_tf.training.image_list import (
+    IMAGE_LIST_FILE,
+    changes_between,
+    read_image_list,
+)
 from simclr_tf.training.workdir import CHECKPOINTS
 from tests.training.faulty_runs import AtEpoch, contents, run
 
@@ -218,6 +222,11 @@ def test_labelled_images_of_the_probe_that_changed_are_refused(tmp_path):
             continue
         with pytest.raises(WorkdirError, match="--probe.data=npz.* have changed"):
             run(tmp_path / "run", epochs=1, **{"probe.data": f"npz:{tmp_path}/few.npz"})
+
+
+def test_the_names_of_changed_files_stay_on_one_line():
+    changes = changes_between([("a\n.png", 9, 1)], [("b\udce9.png", 9, 1)])
+    assert changes == r"1 new (b\xe9.png), 1 gone or unreadable (a\x0a.png)"
 
 
 def test_images_in_arrays_have_no_list(tmp_path):

@@ -68,6 +68,23 @@ def test_a_folder_is_described_as_it_is_found(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("split", "splits", "others"),
+    [
+        ("train[:80%]", ["test", "train"], "test"),
+        ("train", ["Test", "Training"], "Test"),
+        ("train+test[:10%]", ["test", "train"], "test, train"),
+        ("train", ["train"], None),
+    ],
+)
+def test_the_split_in_use_is_not_among_the_others(split, splits, others):
+    source = an_array()
+    source.split = split
+    line = lines_of(source, splits=splits)["Data"]
+    beside = f" (there are also: {others})" if others else ""
+    assert line == f"mine, split {split}{beside}: 12 images"
+
+
 def test_small_views_are_named_beside_the_full_ones():
     for size, of_small in ((32, "16"), ((32, 48), "16 x 24")):
         lines = lines_of(

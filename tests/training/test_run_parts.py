@@ -96,6 +96,19 @@ def test_each_checkpoint_of_a_run_gives_the_encoder_of_its_step(tmp_path):
         load_encoder(store.path_of(1))
 
 
+def test_a_run_whose_name_is_like_that_of_a_checkpoint_is_opened_as_a_run(tmp_path):
+    run = tmp_path / "step-1"
+    _, model = finished_run(run, num_classes=None)
+    for path in (run, run / CHECKPOINTS, run / CHECKPOINTS / "step-00000001"):
+        loaded = load_encoder(path).get_weights()
+        for new, old in zip(loaded, model.encoder.get_weights(), strict=True):
+            np.testing.assert_array_equal(new, old)
+    assert inspect_path(run).is_run
+    (run / CHECKPOINTS / "step-00000001" / "manifest.json").unlink()
+    with pytest.raises(WorkdirError, match="is damaged .manifest.json is missing"):
+        load_encoder(run / CHECKPOINTS / "step-00000001")
+
+
 def test_run_without_labels_has_no_probe_and_says_so(tmp_path):
     workdir, _ = finished_run(tmp_path, num_classes=None)
     with pytest.raises(WorkdirError, match="has no online probe"):

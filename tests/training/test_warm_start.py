@@ -9,7 +9,9 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.commands.run_card import card_of_run
 from simclr_tf.errors import ConfigError, DataError, WorkdirError
-from simclr_tf.training import CheckpointStore
+from simclr_tf.models import ProjectionHead, resnet
+from simclr_tf.objectives import NTXent, SimSiam
+from simclr_tf.training import CheckpointStore, PretrainingModel
 from simclr_tf.training.checkpoints import MANIFEST
 from simclr_tf.training.stored_weights import open_stored_weights
 from simclr_tf.training.warm_start import (
@@ -64,6 +66,36 @@ def test_the_head_comes_along_when_it_is_asked_for(source):
     warm_start(fresh, folder, "encoder_and_head")
     assert_same(values(fresh.encoder), values(trained.encoder))
     assert_same(values(fresh.projection_head), values(trained.projection_head))
+
+
+@pytest.mark.parametrize(
+    "objective, line",
+    [
+        (NTXent(), None),
+        (
+            NTXent(memory_size=4),
+            "objective: its own state starts anew (averaged, memory)",
+        ),
+        (
+            SimSiam(predictor_features=4),
+            "objective: its own state starts anew (predictor)",
+        ),
+    ],
+    ids=["nothing", "queue", "predictor"],
+)
+def test_an_objective_with_state_of_its_own_is_told_to_start_anew(
+    source, objective, line
+):
+    model = PretrainingModel(
+        resnet(10, width_multiplier=0.0625, stem="small"),
+        ProjectionHead(num_layers=2, out_features=8),
+        objective,
+    )
+    model.build_from_shape((16, 16, 3))
+    result = warm_start(model, source[1], "encoder_and_head")
+    assert list(result.summary())[2:] == ([] if line is None else [line])
+    assert (line is None) or line in result.table()
+    assert result.record()["summary"] == list(result.summary())
 
 
 def test_another_number_of_classes_is_fine(source):

@@ -1,5 +1,6 @@
 """Images in folders: labelled by sub-folder, or unlabelled, nested or flat."""
 
+import hashlib
 import os
 
 from simclr_tf.data.corruption import refuse_unreadable
@@ -14,7 +15,7 @@ from simclr_tf.data.folder_layout import (
     split_names,
 )
 from simclr_tf.data.image_files import inspect_files
-from simclr_tf.data.left_out import NO_IMAGE_NAME, report_left_out
+from simclr_tf.data.left_out import NO_IMAGE_NAME, report_left_out, way_to_read
 from simclr_tf.data.pillow_images import shown_size, suffixes
 from simclr_tf.data.random_access import EncodedSource, grey_or_colour
 from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
@@ -34,6 +35,7 @@ class FolderSource(EncodedSource):
       files: list of str, paths relative to `folder`.
       sizes: int array, their sizes in bytes.
       checksums: int array, see `inspect_files`.
+      times: int array, when they were last changed, in nanoseconds.
       formats: set of str, the formats that occur, if that is known.
       channels: 1, 3, or None for 1 if a sample of the files is grey throughout, else 3.
       **details: see `Source`.
@@ -48,6 +50,7 @@ class FolderSource(EncodedSource):
         files,
         sizes,
         checksums,
+        times,
         *,
         formats=None,
         channels=None,
@@ -61,6 +64,7 @@ class FolderSource(EncodedSource):
         self._files = np.array([os.fsencode(file) for file in files])
         self._sizes = np.asarray(sizes, np.int64)
         self._checksums = np.asarray(checksums, np.uint32)
+        self._times = np.asarray(times, np.int64)
         self.channels = channels or grey_or_colour(self)
 
     def example_name(self, example):
@@ -81,6 +85,10 @@ class FolderSource(EncodedSource):
 
     def encoded_bytes(self, ids):
         return self._sizes[self.rows(ids)]
+
+    def state_of_files(self):
+        times = self._times[self.rows(np.arange(self.num_examples))]
+        return hashlib.sha256(self.fingerprint().encode() + times.tobytes()).hexdigest()
 
     def read_encoded(self, path):
         return tf.io.read_file(path)
@@ -129,19 +137,19 @@ class Folder(SourceKind):
         path, name = os.path.expanduser(target), request.name
         part, bounds = parse_split(request.split)
         folder, left_out = folder_of_split(path, part, name)
-        files, sizes, others = scan_images(folder, name)
+        files, sizes, times, others = scan_images(folder, name)
         if not files:
             found = (
-                f"{len(others)} other files, e.g. {printable(others[0])}"
+                f"{len(others):,} other files, e.g. {printable(others[0])}"
                 if others
                 else "it is empty"
             )
             raise DataError(
                 f"`{name}` holds no images for split `{part}` ({found}); formats: "
-                f"{', '.join(sorted(suffix[1:] for suffix in suffixes()))}. "
-                + received_text(folder=folder)
+                f"{', '.join(sorted(suffix[1:] for suffix in suffixes()))}."
+                f"{way_to_read(others)} " + received_text(folder=folder)
             )
-        labels, classes = labels_of_folders(
+        labels, classes, why_unlabelled = labels_of_folders(
             files, _training_folder(path, folder), request.labelled, name
         )
         reasons, formats, checksums = inspect_files(
@@ -164,6 +172,7 @@ class Folder(SourceKind):
             [files[place] for place in good],
             [sizes[place] for place in good],
             [checksums[place] for place in good],
+            [times[place] for place in good],
             formats=formats,
             channels=request.channels,
             background=request.background,
@@ -174,6 +183,7 @@ class Folder(SourceKind):
             left_out=left_out,
             max_corrupt_fraction=allowed,
         )
+        source.why_unlabelled = why_unlabelled
         return cut(source, bounds, request)
 
 
@@ -206,8 +216,9 @@ def scan_images(folder, name):
       name: str, the data set, for messages.
 
     Returns:
-      (files, sizes, others): paths of the images relative to `folder`, in order; their
-      sizes in bytes; and the files that are not called images.
+      (files, sizes, times, others): paths of the images relative to `folder`, in order;
+      their sizes in bytes; when they were last changed, in nanoseconds; and the files
+      that are not called images.
 
     Raises:
       DataError: a folder cannot be listed, or there are splits further down.
@@ -225,20 +236,21 @@ def scan_images(folder, name):
                     folders.append(relative)
                     pending.append((relative, (*ancestors, identity)))
             elif is_image_name(entry.name):
-                found.append((relative, _size(entry)))
+                found.append((relative, *_size_and_time(entry)))
             else:
                 others.append(relative)
     refuse_inner_splits(folders, name)
-    found.sort(key=lambda pair: os.fsencode(pair[0]))
-    return [file for file, _ in found], [size for _, size in found], sorted(others)
+    found.sort(key=lambda row: os.fsencode(row[0]))
+    return *([row[column] for row in found] for column in range(3)), sorted(others)
 
 
 def _identity(status):
     return status.st_dev, status.st_ino
 
 
-def _size(entry):
+def _size_and_time(entry):
     try:
-        return entry.stat().st_size
+        status = entry.stat()
+        return status.st_size, status.st_mtime_ns
     except OSError:
-        return 0  # A broken link: the check of the files reports it.
+        return 0, 0  # A broken link: the check of the files reports it.

@@ -1,6 +1,9 @@
 """Several data sets as one: `folder:A + folder:B`, or `--data` given several times."""
 
 import dataclasses
+import hashlib
+import itertools
+import logging
 import os
 import re
 
@@ -10,6 +13,8 @@ from simclr_tf.data.random_access import EncodedSource, Source
 from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.lazy import np
+
+_log = logging.getLogger("simclr_tf")
 
 
 def parts_of(spec, schemes):
@@ -46,9 +51,18 @@ class Joined(SourceKind):
             kind.require_packages()
 
     def split_names(self, target, data_dir=None):
-        """List the splits that all of the data sets have."""
+        """List the splits that all of the data sets have; log which only some have."""
         each = [set(k.split_names(inner, data_dir)) for k, inner, _ in self._kinds]
-        return sorted(set.intersection(*each)) or ["train"]
+        common = set.intersection(*each)
+        for (*_, spec), names in zip(self._kinds, each, strict=True):
+            if names - common:
+                _log.warning(
+                    "Splits of `%s` that not all of the joined data sets have, so "
+                    "they cannot be used together: %s.",
+                    spec,
+                    ", ".join(sorted(names - common)),
+                )
+        return sorted(common) or ["train"]
 
     def open(self, target, request):
         """Open all data sets: JoinedFiles or JoinedArrays.
@@ -57,16 +71,12 @@ class Joined(SourceKind):
         unlabelled part. A slice is cut from all images together, except if one data
         set cuts its own.
         """
-        places = {os.path.normpath(spec) for *_, spec in self._kinds}
-        if len(places) < len(self._kinds):
-            raise DataError(
-                "A data set is named twice. " + received_text(data=request.name)
-            )
         bounds, inner = None, request
         if not any(kind.has_own_slices for kind, *_ in self._kinds):
             part, bounds = parse_split(request.split)
             inner = dataclasses.replace(request, split=part)
         sources = self._open_each(inner)
+        self._refuse_the_same(sources)
         channels = max(source.channels for source in sources)
         if any(source.channels != channels for source in sources):
             sources = self._open_each(dataclasses.replace(inner, channels=channels))
@@ -77,6 +87,23 @@ class Joined(SourceKind):
             kind.open(target, dataclasses.replace(request, name=spec))
             for kind, target, spec in self._kinds
         ]
+
+    def _refuse_the_same(self, sources):
+        """Raise DataError where images are in two of the data sets."""
+        places = [
+            os.path.realpath(os.path.expanduser(getattr(source, "folder", target)))
+            for (_, target, _), source in zip(self._kinds, sources, strict=True)
+        ]
+        for one, other in itertools.permutations(range(len(places)), 2):
+            is_folder = hasattr(sources[one], "folder")
+            if places[one] == places[other] or (
+                is_folder and places[other].startswith(os.path.join(places[one], ""))
+            ):
+                outer, inner = self._kinds[one][2], self._kinds[other][2]
+                raise DataError(
+                    f"The images of `{inner}` are among those of `{outer}`: a data set "
+                    f"is named twice. Leave `{inner}` out."
+                )
 
     def _join(self, sources, name):
         prefixes = _prefixes([target for _, target, _ in self._kinds], sources)
@@ -142,6 +169,9 @@ class _Parts(Source):
                 n + k: why for n, p in self._named() for k, why in p.left_out.items()
             },
             max_corrupt_fraction=first.max_corrupt_fraction,
+        )
+        self.why_unlabelled = next(
+            filter(None, (p.why_unlabelled for p in sources)), ""
         )
         self.largest_pixels = max(part.largest_pixels for part in self.parts)
 
@@ -210,6 +240,10 @@ class JoinedFiles(_Parts, EncodedSource):
         for part, places, inside in self._places(ids):
             sizes[places] = part.encoded_bytes(inside)
         return sizes
+
+    def state_of_files(self):
+        states = [self.fingerprint(), *(part.state_of_files() for part in self.parts)]
+        return hashlib.sha256("".join(states).encode()).hexdigest()
 
     def read_encoded(self, *location):
         return self.parts[0].read_encoded(*location)

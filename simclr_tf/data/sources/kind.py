@@ -14,6 +14,14 @@ _log = logging.getLogger("simclr_tf")
 _SPLIT = re.compile(r"([\w.\-]+)(?:\[(-?\d{1,18}%?)?:(-?\d{1,18}%?)?\])?")
 
 
+class MissingSplitError(DataError):
+    """A split that a data set does not have, or whose images have no labels."""
+
+    def restated(self, message):
+        """Return the same error with another message."""
+        return MissingSplitError(message)
+
+
 class SourceKind:
     """One scheme of `--data`, such as `folder:`, with its properties.
 
@@ -50,7 +58,9 @@ class SourceKind:
           Source.
 
         Raises:
-          ConfigError, DataError: the target or the split is missing or unusable.
+          ConfigError, DataError: the target or the split is unusable.
+          MissingSplitError: there is no such split; only then may evaluation hold out
+            training images instead.
         """
         raise NotImplementedError
 

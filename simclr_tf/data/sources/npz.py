@@ -6,7 +6,7 @@ import struct
 import zipfile
 
 from simclr_tf.data.arrays import ArraySource
-from simclr_tf.data.sources.kind import SourceKind, cut, parse_split
+from simclr_tf.data.sources.kind import MissingSplitError, SourceKind, cut, parse_split
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.lazy import np
 from simclr_tf.limits import memory_bytes
@@ -71,7 +71,7 @@ def _reason(error):
 def _read_arrays(path, part, name, *, with_labels):
     if not zipfile.is_zipfile(path):
         if part != "train":
-            raise DataError(
+            raise MissingSplitError(
                 "An `.npy` file has one split, `train`. "
                 + received_text(data=name, split=part)
             )
@@ -83,7 +83,7 @@ def _read_arrays(path, part, name, *, with_labels):
         present = sorted(m.removesuffix(".npy") for m in members if m.endswith(".npy"))
         key = f"x_{part}"
         if key not in present:
-            raise DataError(
+            raise MissingSplitError(
                 f"`{name}` has no array `{key}` for split `{part}`; save it with "
                 f"`numpy.savez(path, {key}=images)`. " + received_text(keys=present)
             )

@@ -11,7 +11,7 @@ from simclr_tf.data.array_records import index_array_records, read_image_of_reco
 from simclr_tf.data.host_calls import on_host
 from simclr_tf.data.random_access import EncodedSource, grey_or_colour
 from simclr_tf.data.sources.embedded import FASHION_MNIST_LICENCE
-from simclr_tf.data.sources.kind import IN_ORDER, SourceKind
+from simclr_tf.data.sources.kind import IN_ORDER, MissingSplitError, SourceKind
 from simclr_tf.data.tfrecords import index_records, read_piece
 from simclr_tf.errors import DataError, received_text
 from simclr_tf.files import plain_reason
@@ -142,7 +142,7 @@ class TFDS(SourceKind):
         try:
             instructions = builder.info.splits[split].file_instructions
         except (ValueError, KeyError, AssertionError) as error:
-            raise DataError(
+            raise MissingSplitError(
                 f"`{name}` has no split `{split}`; its splits: "
                 f"{', '.join(sorted(builder.info.splits))}. "
                 + received_text(split=split)

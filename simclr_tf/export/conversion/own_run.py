@@ -10,8 +10,9 @@ from simclr_tf.export.conversion.account import SourceModel, check_finite
 from simclr_tf.export.conversion.architecture import Architecture
 from simclr_tf.export.conversion.networks import named_variables
 from simclr_tf.models.resnet import ResNetOptions
-from simclr_tf.training import CheckpointStore, Workdir, load_encoder
-from simclr_tf.training.workdir import CHECKPOINTS
+from simclr_tf.training import Workdir
+from simclr_tf.training.load import encoder_and_checkpoint
+from simclr_tf.training.path_contents import inspect_path
 
 
 def read_own_run(path: StrPath) -> SourceModel:
@@ -35,8 +36,8 @@ def read_own_run(path: StrPath) -> SourceModel:
         "encoder.",
         encoder=options.name,
     )
-    encoder = load_encoder(workdir.path)
-    checkpoint: Any = CheckpointStore(workdir.path / CHECKPOINTS).latest()
+    found: Any = encoder_and_checkpoint(inspect_path(workdir.path))
+    encoder, checkpoint = found
     architecture = Architecture(
         depth=options.depth,
         width_multiplier=options.width_multiplier,

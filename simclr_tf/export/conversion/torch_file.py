@@ -53,8 +53,8 @@ class StateDict:
     """
 
     def __init__(self, path):
+        path = pathlib.Path(path).expanduser()
         self.prefix = str(path)
-        path = pathlib.Path(path)
         if path.suffix == ".safetensors":
             file = SafetensorsFile(path)
             self.torch_shapes, dtypes = file.shapes, file.dtypes
