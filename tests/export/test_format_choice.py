@@ -99,7 +99,7 @@ def test_network_with_its_own_layers_is_refused_layer_by_layer(tmp_path):
         ({"float16_weights": True}, "add safetensors"),
         ({"image_size_pixels": 8, "formats": ["litert"]}, "add saved_model"),
         (
-            {"classifier": keras.layers.Dense(2), "formats": ["keras3", "safetensors"]},
+            {"classifier": keras.layers.Dense(2), "formats": ["safetensors"]},
             "hold the encoder alone.*add saved_model, litert or onnx",
         ),
     ],
