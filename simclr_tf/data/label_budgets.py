@@ -237,8 +237,8 @@ def listed_images(source: Source, path: StrPath) -> Array:
 
     Args:
       source: Source of image files (`folder:PATH`), labelled.
-      path: path of the list, UTF-8, one name a line, with `/` or `\\` between folders;
-        empty lines are ignored.
+      path: path of the list, UTF-8, one name a line, with slashes or backslashes
+        between folders; empty lines are ignored.
 
     Returns:
       int64 NumPy array, sorted ids.
