@@ -132,7 +132,8 @@ def _require_same_run(workdir, source, classifier):
 
 
 def _expanded(path):
-    return pathlib.Path(os.path.expanduser(str(path)))  # Of anyone: `~nobody` too.
+    # pathlib's own way raises for the home of a user who is not on this machine.
+    return pathlib.Path(os.path.expanduser(str(path)))
 
 
 def fine_tuned_card(card, path, record, data=None):

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import logging
 import time
 
 import numpy as np
@@ -20,6 +21,7 @@ from simclr_tf.training.step_clock import StepCallback, plan_run
 
 _PASSES = 3  # A step forward and backward costs three times the forward pass.
 _STEPS, _WARM = 8, 3
+_LOG = logging.getLogger("simclr_tf")
 
 
 class Operations:
@@ -197,10 +199,14 @@ def measured_speed(config, operations_a_step):
         config,
         {"steps": _STEPS, "minutes": None, "performance.steps_per_execution": None},
     )
-    started = time.perf_counter()
-    pretrain_from_config(
-        config, callbacks=[clock], say=lambda line: None, stream=io.StringIO()
-    )
+    started, level = time.perf_counter(), _LOG.level
+    _LOG.setLevel(logging.ERROR)  # Warnings of a length that no cell has.
+    try:
+        pretrain_from_config(
+            config, callbacks=[clock], say=lambda line: None, stream=io.StringIO()
+        )
+    finally:
+        _LOG.setLevel(level)
     seconds = float(np.median(np.diff(clock.times)[_WARM:]))
     return Speed(
         2 * (clock.times[0] - started),

@@ -209,7 +209,8 @@ def test_a_student_is_called_one_and_belongs_to_the_run_of_its_teacher(
     (tmp_path / "other").mkdir()
     with pytest.raises(ConfigError, match="not from the run in --workdir"):
         fine_tuning_of(Workdir(tmp_path / "other"), student)
-    for unknown in (str(student), "~nobody/here"):  # A circle, and no such place.
+    # Its own teacher; and the home of a user who is not on this machine.
+    for unknown in (str(student), "~nobody/here"):
         write_results(student / "distill.json", Results("test", unknown, ()))
         assert fine_tuning_of(workdir, student) is None
 

@@ -366,9 +366,10 @@ def test_a_plan_lists_the_cells_and_their_cost(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_measured_steps_give_the_speed(monkeypatch):
+def test_measured_steps_give_the_speed(monkeypatch, caplog):
     def pretrain(config, *, callbacks, say, stream):
         assert (config.steps, config.minutes) == (8, None)
+        logging.getLogger("simclr_tf").warning("The run is too short.")
         for _ in range(config.steps):
             time.sleep(0.02)
             callbacks[0].on_train_batch_end(0)
@@ -377,6 +378,9 @@ def test_measured_steps_give_the_speed(monkeypatch):
     speed = measured_speed(override(Config(), {"minutes": 5.0}), 2e9)
     assert 5e9 < speed.operations_a_second < 1.05e11  # 2e9 in 0.02 s, or slower.
     assert 0.04 <= speed.seconds_a_run and "4 measured steps" in speed.origin
+    assert not caplog.records  # It is about no cell.
+    logging.getLogger("simclr_tf").warning("Another matter.")
+    assert len(caplog.records) == 1
 
 
 def test_the_time_left_is_judged_by_the_cells_that_are_finished():
