@@ -159,7 +159,7 @@ def test_options_of_version_0_1_0_are_read_under_their_present_names():
 
 def test_what_options_name_is_what_the_code_has():
     from simclr_tf.config.export import FORMATS
-    from simclr_tf.config.pretrain import OptimizerName, Scaling
+    from simclr_tf.config.shared_choices import OptimizerName, Scaling
     from simclr_tf.config.values import literal_choices
     from simclr_tf.export import formats
     from simclr_tf.optim import make_optimizer, schedules

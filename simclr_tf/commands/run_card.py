@@ -7,8 +7,8 @@ import pathlib
 from simclr_tf.commands.finetune import CLASSIFIERS
 from simclr_tf.commands.stripped_paths import strip_folders
 from simclr_tf.config.image_size import size_text
-from simclr_tf.config.pretrain import OBJECTIVES
 from simclr_tf.config.schema import find_guest
+from simclr_tf.config.shared_choices import OBJECTIVES
 from simclr_tf.data import licence_of
 from simclr_tf.errors import require
 from simclr_tf.evaluation import (

@@ -12,12 +12,16 @@ from simclr_tf.lazy import public_names
 if TYPE_CHECKING:
     from simclr_tf.config.data import AugmentConfig as AugmentConfig
     from simclr_tf.config.data import DataConfig as DataConfig
-    from simclr_tf.config.pretrain import CheckpointConfig as CheckpointConfig
     from simclr_tf.config.pretrain import Config as Config
-    from simclr_tf.config.pretrain import OptimizerConfig as OptimizerConfig
-    from simclr_tf.config.pretrain import PerformanceConfig as PerformanceConfig
-    from simclr_tf.config.pretrain import ProbeConfig as ProbeConfig
-    from simclr_tf.config.pretrain import ProjectionHeadConfig as ProjectionHeadConfig
     from simclr_tf.config.pretrain import from_dict as from_dict
+    from simclr_tf.config.training_sections import CheckpointConfig as CheckpointConfig
+    from simclr_tf.config.training_sections import OptimizerConfig as OptimizerConfig
+    from simclr_tf.config.training_sections import (
+        PerformanceConfig as PerformanceConfig,
+    )
+    from simclr_tf.config.training_sections import ProbeConfig as ProbeConfig
+    from simclr_tf.config.training_sections import (
+        ProjectionHeadConfig as ProjectionHeadConfig,
+    )
 
 __all__ = public_names(__name__, __file__)

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 
-from simclr_tf.config.pretrain import PRESETS
 from simclr_tf.config.schema import (
     MOST_REPETITIONS,
     Section,
@@ -11,6 +10,7 @@ from simclr_tf.config.schema import (
     read_registry,
     require_at_least_one,
 )
+from simclr_tf.config.shared_choices import PRESETS
 from simclr_tf.errors import require
 
 STUDIES = "simclr_tf.studies:STUDIES"

@@ -5,7 +5,6 @@ from typing import Literal
 
 from simclr_tf.config.data import RECIPES
 from simclr_tf.config.image_size import ImageSize
-from simclr_tf.config.pretrain import ENCODERS, OBJECTIVES, Arithmetic
 from simclr_tf.config.schema import (
     LARGEST_SIDE,
     GuestOptions,
@@ -16,6 +15,11 @@ from simclr_tf.config.schema import (
     require_at_least_one,
     require_not_negative,
     require_positive,
+)
+from simclr_tf.config.shared_choices import (
+    ENCODERS,
+    OBJECTIVES,
+    Arithmetic,
 )
 from simclr_tf.errors import require
 

@@ -8,15 +8,6 @@ from simclr_tf.config import Config, ProbeConfig
 from simclr_tf.config.data import RECIPES, AugmentConfig, DataConfig, source_forms
 from simclr_tf.config.image_size import ImageSize
 from simclr_tf.config.presets import PRESETS, get_preset
-from simclr_tf.config.pretrain import (
-    ENCODERS,
-    LABELLED_PRECISION_HELP,
-    SCALING_HELP,
-    OneProcessStrategy,
-    OptimizerName,
-    PrecisionName,
-    Scaling,
-)
 from simclr_tf.config.schema import (
     JOINED,
     LARGEST_SEED,
@@ -33,6 +24,15 @@ from simclr_tf.config.schema import (
     require_fraction,
     require_not_negative,
     require_positive,
+)
+from simclr_tf.config.shared_choices import (
+    ENCODERS,
+    LABELLED_PRECISION_HELP,
+    SCALING_HELP,
+    OneProcessStrategy,
+    OptimizerName,
+    PrecisionName,
+    Scaling,
 )
 from simclr_tf.errors import ConfigError, require, unknown_choice
 

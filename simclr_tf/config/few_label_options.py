@@ -8,7 +8,6 @@ from simclr_tf.config.finetune import (
     FineTuneConfig,
     SelfDistillation,
 )
-from simclr_tf.config.pretrain import OneProcessStrategy
 from simclr_tf.config.schema import (
     JOINED,
     LARGEST_SEED,
@@ -21,6 +20,7 @@ from simclr_tf.config.schema import (
     require_not_negative,
     require_positive,
 )
+from simclr_tf.config.shared_choices import OneProcessStrategy
 from simclr_tf.errors import require
 
 # Name of a method in flags -> its name in results.

@@ -5,13 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from simclr_tf.config.data import RECIPES, AugmentConfig
-from simclr_tf.config.pretrain import (
-    LABELLED_PRECISION_HELP,
-    SCALING_HELP,
-    OptimizerName,
-    PrecisionName,
-    Scaling,
-)
 from simclr_tf.config.schema import (
     Section,
     option,
@@ -19,6 +12,13 @@ from simclr_tf.config.schema import (
     require_fraction,
     require_not_negative,
     require_positive,
+)
+from simclr_tf.config.shared_choices import (
+    LABELLED_PRECISION_HELP,
+    SCALING_HELP,
+    OptimizerName,
+    PrecisionName,
+    Scaling,
 )
 from simclr_tf.errors import require
 

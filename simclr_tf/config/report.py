@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from simclr_tf.config.pretrain import PRESET_HELP, PRESETS
 from simclr_tf.config.schema import (
     JOINED,
     Section,
@@ -11,6 +10,7 @@ from simclr_tf.config.schema import (
     require_fraction,
     require_not_negative,
 )
+from simclr_tf.config.shared_choices import PRESET_HELP, PRESETS
 from simclr_tf.errors import require
 
 

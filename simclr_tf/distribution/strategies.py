@@ -7,8 +7,8 @@ import os
 import tensorflow as tf
 
 from simclr_tf.array_types import Variable
-from simclr_tf.config.pretrain import Cluster as ClusterSource
-from simclr_tf.config.pretrain import Strategy
+from simclr_tf.config.shared_choices import Cluster as ClusterSource
+from simclr_tf.config.shared_choices import Strategy
 from simclr_tf.config.values import literal_choices
 from simclr_tf.distribution.cluster import Cluster, Worker, read_tf_config
 from simclr_tf.distribution.slurm import gpus_of_task, read_slurm, tasks_of_step

@@ -17,8 +17,8 @@ import types
 from typing import Any, ClassVar, NamedTuple
 
 from simclr_tf.augment.view_plan import ViewGroup
-from simclr_tf.config.pretrain import OBJECTIVES
 from simclr_tf.config.schema import GuestOptions, find_guest
+from simclr_tf.config.shared_choices import OBJECTIVES
 from simclr_tf.errors import ConfigError, received_text
 
 

@@ -2,8 +2,8 @@
 
 from simclr_tf.config.image_size import size_text
 from simclr_tf.config.moved import flat_with_present_names
-from simclr_tf.config.pretrain import ENCODERS
 from simclr_tf.config.schema import guest_options
+from simclr_tf.config.shared_choices import ENCODERS
 from simclr_tf.markdown import code_span, prose
 from simclr_tf.models.encoders import family_of
 from simclr_tf.report.blocks import Table, Text

@@ -10,8 +10,8 @@ import tensorflow as tf
 from simclr_tf import pretrain
 from simclr_tf._keras import keras
 from simclr_tf.config import Config
-from simclr_tf.config.pretrain import PerformanceConfig
 from simclr_tf.config.schema import override
+from simclr_tf.config.training_sections import PerformanceConfig
 from simclr_tf.errors import ConfigError, Interrupted, NonFiniteError
 from simclr_tf.training import cost_report
 from simclr_tf.training.batches import Batches, open_training_source
