@@ -1,7 +1,8 @@
-"""What this machine has for this process: cores, free memory, free room on a disk."""
+"""What this machine has for this process: processor, cores, memory, room on a disk."""
 
 import os
 import pathlib
+import platform
 
 import psutil
 
@@ -31,6 +32,30 @@ def usable_cores():
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def processor_name():
+    """Name the processor: as Linux does, else as Python does.
+
+    Returns:
+      str.
+    """
+    described = processor_fields().get("model name")
+    return described or platform.processor() or platform.machine()
+
+
+def processor_fields(proc="/proc"):
+    """Read how Linux describes the first processor.
+
+    Args:
+      proc: folder in which Linux describes it.
+
+    Returns:
+      dict of str, with "model name" and "flags" on most processors; {} elsewhere.
+    """
+    first = _text(pathlib.Path(proc) / "cpuinfo").split("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def free_disk_bytes(folder):

@@ -15,7 +15,7 @@ from simclr_tf.distribution import ExpectedStep
 from simclr_tf.errors import DataError, WorkdirError
 from simclr_tf.files import write_atomically
 from simclr_tf.limits import read_json
-from simclr_tf.machine import usable_cores
+from simclr_tf.machine import processor_fields, processor_name, usable_cores
 from simclr_tf.training.workdir import versions
 
 if TYPE_CHECKING:
@@ -146,12 +146,11 @@ def describe_machine() -> dict[str, Any]:
     """
     import tensorflow as tf
 
-    fields = _processor()
     threading = tf.config.threading
     return {
         "versions": versions(),
-        "processor": fields.get("model name", platform.processor() or "unknown"),
-        "processor_flags": fields.get("flags", ""),
+        "processor": processor_name(),
+        "processor_flags": processor_fields().get("flags", ""),
         "cores": os.cpu_count(),
         "usable_cores": usable_cores(),
         "devices": [device.device_type for device in tf.config.list_physical_devices()],
@@ -163,16 +162,6 @@ def describe_machine() -> dict[str, Any]:
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
     }
-
-
-def _processor():
-    """Return the first processor of /proc/cpuinfo; {} if there is none."""
-    try:
-        text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def write_record(path: StrPath, record: Record | MessageRecord) -> None:

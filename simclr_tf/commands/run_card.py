@@ -70,6 +70,7 @@ def card_of_run(workdir, *, publish=False, step=None):
             if "seconds" in r and r["step"] <= step
         ]
         card |= {"wall_seconds": round(sum(seconds), 1)} if seconds else {}
+        card |= {"devices": record["devices"]} if "devices" in record else {}
     notes = []
     started = read_warm_start(workdir.path)
     if started is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import tensorflow as tf
 
@@ -14,6 +15,7 @@ from simclr_tf.distribution.cluster import Cluster, Worker, read_tf_config
 from simclr_tf.distribution.slurm import gpus_of_task, read_slurm, tasks_of_step
 from simclr_tf.errors import ClusterError, require, unknown_choice
 from simclr_tf.files import plain_reason
+from simclr_tf.machine import processor_name, usable_cores
 
 STRATEGIES = literal_choices(Strategy)
 CLUSTERS = literal_choices(ClusterSource)
@@ -105,6 +107,35 @@ def is_tpu(strategy: tf.distribute.Strategy) -> bool:
     """Tell whether a strategy trains on TPUs."""
     kinds = (tf.distribute.TPUStrategy, tf.distribute.experimental.TPUStrategy)
     return isinstance(strategy, kinds)
+
+
+def gpus_of(strategy: tf.distribute.Strategy) -> list[dict[str, Any]]:
+    """Return TensorFlow's details of the GPUs here that a strategy computes on."""
+    gpus = tf.config.get_visible_devices("GPU")
+    devices = strategy.extended.worker_devices if is_distributed(strategy) else ()
+    if devices and not any("GPU" in device for device in devices):
+        return []
+    return [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+
+
+def devices_text(strategy: tf.distribute.Strategy) -> str:
+    """Name what a strategy computes on, for the reader of a time.
+
+    Example:
+      >>> devices_text(tf.distribute.get_strategy())  # doctest: +SKIP
+      '2 cores of AMD EPYC 9R45'
+    """
+    replicas = strategy.num_replicas_in_sync
+    if is_tpu(strategy):
+        return f"{replicas} TPU cores"
+    gpus = gpus_of(strategy)
+    if gpus:
+        names = {gpu.get("device_name") or "GPU" for gpu in gpus}
+        return f"{replicas} x {' and '.join(sorted(names))}"
+    cores, cluster = usable_cores(), cluster_of(strategy)
+    machines = 1 if cluster is None else len(cluster.workers)
+    of = f"{machines} machines, each with " if machines > 1 else ""
+    return f"{of}{cores} core{'s' * (cores > 1)} of {processor_name()}"
 
 
 def belongs_to_scope(variable: Variable) -> bool:

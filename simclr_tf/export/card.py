@@ -24,6 +24,7 @@ FIELDS = (
     "data_licence",
     "command",
     "wall_seconds",
+    "devices",
     "metrics",
     "sections",
     "results",
@@ -82,7 +83,8 @@ def card_markdown(
       card: dict with any of: "title", "summary", "method" (its objective),
         "architecture", "data", "data_licence", "command" (str), "image_size_pixels"
         (int or (height, width), of the images it was trained on), "wall_seconds"
-        (float, of its training), "metrics" (list of dicts with "metric", "value" and
+        (float, of its training), "devices" (list of str, what it trained on),
+        "metrics" (list of dicts with "metric", "value" and
         "num_test"), "sections" (list of dicts with "title" and "markdown": tables of
         evaluations), "results" (list of dicts, the numbers behind them for
         config.json; the text leaves them out), "notes" (list of str).
@@ -179,7 +181,9 @@ def _command_lines(card):
         return []
     lines = ["## Command", "", *code_block(card["command"], "sh"), ""]
     if "wall_seconds" in card:
-        lines += [f"It trained for {wall_time_text(card['wall_seconds'])}.", ""]
+        time = wall_time_text(card["wall_seconds"])
+        on = [f" on {prose(str(devices))}" for devices in card.get("devices", ())]
+        lines += [f"It trained for {time}{', then'.join(on)}.", ""]
     return lines
 
 

@@ -4,9 +4,7 @@ bfloat16 is up to twice as fast as float32 on devices with instructions for it, 
 as fast on others. GPUs tell which they are; on processors it is measured once.
 """
 
-import tensorflow as tf
-
-from simclr_tf.distribution import is_distributed, is_tpu, largest_over_workers
+from simclr_tf.distribution import gpus_of, is_tpu, largest_over_workers
 from simclr_tf.training.choices import Choice
 from simclr_tf.training.processor_speed import kept_in, times_as_fast
 
@@ -37,15 +35,8 @@ def fitting_precision(strategy):
     """
     if is_tpu(strategy):
         return Precision("bfloat16", "TPUs have instructions for it")
-    gpus = tf.config.get_visible_devices("GPU")
-    on_gpus = not is_distributed(strategy) or any(
-        "GPU" in device for device in strategy.extended.worker_devices
-    )
-    if gpus and on_gpus:
-        return _of_gpus(
-            [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-        )
-    return _of_processor()
+    gpus = gpus_of(strategy)
+    return _of_gpus(gpus) if gpus else _of_processor()
 
 
 def choose_precision(requested, strategy, begun=None):

@@ -8,8 +8,6 @@ import contextlib
 import json
 import os
 import pathlib
-import platform
-import re
 import time
 
 import tensorflow as tf
@@ -17,8 +15,8 @@ import tensorflow as tf
 from simclr_tf.errors import WorkdirError
 from simclr_tf.files import write_atomically
 from simclr_tf.limits import read_json
+from simclr_tf.machine import processor_name
 
-CPU_DESCRIPTION = pathlib.Path("/proc/cpuinfo")  # Linux only.
 # A convolution of a ResNet's middle: images, side, channels.
 _IMAGES, _SIDE, _CHANNELS = 16, 16, 128
 _ROUNDS = 6  # A third of a second on two cores.
@@ -56,12 +54,7 @@ def processor():
       >>> processor().endswith(f"TensorFlow {tf.__version__}")
       True
     """
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        text = CPU_DESCRIPTION.read_text(encoding="utf-8", errors="replace")
-        found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-        name = found[1] if found else name
-    return f"{name}, {os.cpu_count()} cores, TensorFlow {tf.__version__}"
+    return f"{processor_name()}, {os.cpu_count()} cores, TensorFlow {tf.__version__}"
 
 
 def _kept():

@@ -11,7 +11,7 @@ from simclr_tf._keras import keras
 from simclr_tf.config.pretrain import Config
 from simclr_tf.data import plain_errors
 from simclr_tf.data.left_out import LEFT_OUT_FILE, left_out_listed, write_left_out
-from simclr_tf.distribution import distribute_batches, is_chief
+from simclr_tf.distribution import devices_text, distribute_batches, is_chief
 from simclr_tf.training.batches import Batches
 from simclr_tf.training.continuation import (
     describe_data,
@@ -150,7 +150,10 @@ class PretrainingRun:
                     data,
                     command,
                     self.source.files,
-                    {choice.option: choice.record() for choice in self.choices},
+                    {
+                        "devices": [devices_text(self.strategy)],
+                        **{choice.option: choice.record() for choice in self.choices},
+                    },
                 )
                 for line in workdir.follow_images(self.config):
                     self.say(f"Images      {line}")
@@ -178,6 +181,8 @@ class PretrainingRun:
             records = read_metrics(workdir.path / METRICS_FILE)
         else:
             listed = self.is_chief and workdir and workdir.path / LEFT_OUT_FILE
+            if listed:
+                workdir.note_devices(devices_text(self.strategy))
             with left_out_listed(listed or None, *self._sources()), plain_errors():
                 records = self._train(workdir, store, start, monitor, callbacks)
         if (

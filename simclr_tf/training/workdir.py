@@ -86,7 +86,7 @@ class Workdir:
         data: dict[str, Any],
         command: str,
         files: Callable[[], Any] = lambda: None,
-        choices: dict[str, dict[str, Any]] | None = None,
+        choices: dict[str, Any] | None = None,
     ) -> None:
         """Make the folder this run's own, or recognise it as such.
 
@@ -95,7 +95,8 @@ class Workdir:
           data: dict that describes the images (num_examples, fingerprint, ...).
           command: str, what started the run.
           files: `Source.files` of the images.
-          choices: dict of option to how its value was chosen; kept beside the config.
+          choices: dict of option to how its value was chosen, and "devices": a list
+            of the text of `devices_text`; kept beside the config.
 
         Raises:
           WorkdirError: if it holds something else, another run, or is not writable.
@@ -155,6 +156,7 @@ class Workdir:
         for name, kind in (
             *((name, dict) for name in ("versions", "precision", "jit_compile")),
             ("command", str),
+            ("devices", list),
         ):
             if not isinstance(record.get(name) or kind(), kind):
                 raise WorkdirError(
@@ -289,6 +291,17 @@ class Workdir:
             record["data"]["name"] = config.data.source
             write_atomically(self.config_file, json.dumps(record, indent=1))
         return lines
+
+    def note_devices(self, devices: str) -> None:
+        """Note the devices that the run continues on, if its first ones are known.
+
+        Args:
+          devices: str of `devices_text`.
+        """
+        record = self.read()
+        if devices not in record.get("devices", [devices]):
+            record["devices"].append(devices)
+            write_atomically(self.config_file, json.dumps(record, indent=1))
 
     def _check_writable(self):
         try:

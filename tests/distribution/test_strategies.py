@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 
 import numpy as np
@@ -13,6 +14,7 @@ from simclr_tf.data import open_source
 from simclr_tf.distribution import (
     agreement,
     cluster_of,
+    devices_text,
     distribute_batches,
     inputs,
     is_chief,
@@ -24,6 +26,7 @@ from simclr_tf.distribution import (
 from simclr_tf.distribution.cluster import read_tf_config
 from simclr_tf.distribution.inputs import nearest_divisible
 from simclr_tf.errors import ClusterError, ConfigError, SimCLRError
+from simclr_tf.machine import usable_cores
 from simclr_tf.training.batches import Batches
 
 
@@ -75,6 +78,19 @@ def test_an_active_strategy_is_used():
             make_strategy("mirrored")
         with pytest.raises(ConfigError, match="unset"):
             make_strategy(replicas=4)
+
+
+def test_what_a_strategy_computes_on_is_named(monkeypatch):
+    one, two = make_strategy("one_device"), make_strategy("mirrored", replicas=2)
+    cores = usable_cores()
+    assert devices_text(one) == devices_text(two)
+    assert re.fullmatch(rf"{cores} cores? of \S.*", devices_text(one))
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [kind])
+    monkeypatch.setattr(
+        tf.config.experimental, "get_device_details", lambda _: {"device_name": "H200"}
+    )
+    assert devices_text(one) == "1 x H200"
+    assert "core" in devices_text(two)  # Its replicas are on the processor.
 
 
 def test_auto_takes_what_the_environment_names(monkeypatch):

@@ -63,6 +63,7 @@ def test_card_carries_the_network_its_size_and_the_sections_of_its_evaluations()
         "architecture": "ResNet-18",
         "image_size_pixels": 28,
         "wall_seconds": 11_115.0,
+        "devices": ["2 cores of A_B", "1 x H200"],
         "results": [{"data": "for config.json"}],
         "sections": [{"title": "Fine-tuning", "markdown": "| a |\n|---|"}],
     }
@@ -74,7 +75,9 @@ def test_card_carries_the_network_its_size_and_the_sections_of_its_evaluations()
     )
     assert "Network: ResNet-18; 700,320 parameters, 128 features.\n" in text
     assert "grey; height free, width free (trained at 28 x 28)" in text
-    assert "```\n\nIt trained for 3 h 5 min.\n" in text
+    assert (
+        "```\n\nIt trained for 3 h 5 min on 2 cores of A_B, then on 1 x H200.\n" in text
+    )
     assert "## Fine-tuning\n\n| a |\n|---|\n\n## Input" in text
     assert "for config.json" not in text
 

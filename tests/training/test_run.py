@@ -101,6 +101,7 @@ def test_a_run_leaves_what_the_readme_says(tmp_path):
         assert np.isfinite(record[name]), name
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
     assert saved["data"]["num_classes"] == 3
+    assert [" of " in devices for devices in saved["devices"]] == [True]
     assert "embedded" not in saved["config"]["data"]["source"]
     summary = (tmp_path / "run" / "SUMMARY.md").read_text()
     assert "| epochs |" in summary and "contrastive loss" in summary

@@ -48,6 +48,15 @@ def finished_run(folder, num_classes):
     return workdir, model
 
 
+def test_the_devices_that_a_run_goes_on_on_are_kept_if_its_first_are_known(tmp_path):
+    for began, kept in (({"devices": ["A"]}, ["A", "B"]), ({}, None)):
+        workdir = Workdir(tmp_path / str(len(began)))
+        workdir.claim(get_preset("demo"), DATA, "a test", choices=began)
+        for devices in ("A", "B", "B"):
+            workdir.note_devices(devices)
+        assert workdir.read().get("devices") == kept
+
+
 def test_head_and_probe_are_those_of_the_checkpoint(tmp_path):
     workdir, model = finished_run(tmp_path, num_classes=3)
     encoder = load_encoder(tmp_path)
