@@ -1,5 +1,6 @@
 """Optimizers, learning-rate schedules, and exclusions from decay and adaptation."""
 
+from simclr_tf.optim.adamw import AdamW
 from simclr_tf.optim.catalogue import (
     learning_rate_schedule,
     make_optimizer,
@@ -14,6 +15,7 @@ from simclr_tf.optim.schedules import WarmupCosine, scaled_learning_rate
 from simclr_tf.optim.wrappers import wrap_optimizer
 
 __all__ = [
+    "AdamW",
     "LAMB",
     "LARS",
     "LayerWiseOptimizer",

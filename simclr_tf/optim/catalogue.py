@@ -7,6 +7,7 @@ import tensorflow as tf
 from simclr_tf._keras import keras, refuse_keras3
 from simclr_tf.array_types import Optimizer, Schedule, Variable
 from simclr_tf.errors import unknown_choice
+from simclr_tf.optim.adamw import AdamW
 from simclr_tf.optim.lamb import LAMB
 from simclr_tf.optim.lars import LARS
 
@@ -69,9 +70,7 @@ def make_optimizer(
             nesterov=nesterov,
             weight_decay=weight_decay or None,
         ),
-        "adamw": lambda: keras.optimizers.AdamW(
-            learning_rate, weight_decay=weight_decay
-        ),
+        "adamw": lambda: AdamW(learning_rate, weight_decay=weight_decay),
     }
     if name not in makers:
         raise unknown_choice("optimizer", name, makers)

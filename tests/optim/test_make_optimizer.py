@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError
-from simclr_tf.optim import LAMB, LARS, WarmupCosine, make_optimizer
+from simclr_tf.optim import LAMB, LARS, AdamW, WarmupCosine, make_optimizer
 
 EVERYTHING = {
     "weight_decay": 0.02,
@@ -22,7 +22,7 @@ EVERYTHING = {
         ("lars", LARS, list(EVERYTHING)),
         ("lamb", LAMB, ["weight_decay"]),
         ("sgd", keras.optimizers.SGD, ["weight_decay", "momentum", "nesterov"]),
-        ("adamw", keras.optimizers.AdamW, ["weight_decay"]),
+        ("adamw", AdamW, ["weight_decay"]),
     ],
 )
 def test_each_optimizer_gets_the_arguments_that_it_has(name, kind, attributes):

@@ -7,7 +7,7 @@ import tensorflow as tf
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError, NonFiniteError
 from simclr_tf.models import ProjectionHead, SynchronizedBatchNormalization
-from simclr_tf.optim import LARS
+from simclr_tf.optim import LARS, AdamW
 from simclr_tf.training import SimCLR
 from simclr_tf.training.continuation import ContinueMetrics, metric_state
 from simclr_tf.training.health import HealthCheck
@@ -259,7 +259,7 @@ def test_a_nan_on_one_replica_is_skipped_on_all(batch_norm):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: keras.optimizers.AdamW(0.01),
+        lambda: AdamW(0.01),
         lambda: keras.optimizers.SGD(
             keras.optimizers.schedules.PolynomialDecay(0.1, 5), momentum=0.9
         ),
