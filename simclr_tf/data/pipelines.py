@@ -282,7 +282,7 @@ def _array_batches(source, schedule, steps, batch_size, with_labels):
             element["labels"] = tf.ensure_shape(labels, [batch_size])
         return element
 
-    return steps.map(load, num_parallel_calls=2)
+    return steps.map(do_not_convert(load), num_parallel_calls=2)
 
 
 def _file_batches(source, schedule, steps, crops, batch_size, with_labels):

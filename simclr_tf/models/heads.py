@@ -142,6 +142,7 @@ class ProjectionHead(keras.layers.Layer):
             layer.build((None, width))
         self.norm_layers.append(layer)
 
+    @tf.autograph.experimental.do_not_convert
     def call(self, features: TensorLike, training: bool | None = None) -> Tensor:
         """Compute the projections.
 

@@ -13,7 +13,7 @@ from simclr_tf.data import (
     open_source,
     training_dataset,
 )
-from simclr_tf.data.pipelines import batch_form, decoding_bytes
+from simclr_tf.data.pipelines import batch_form, decoding_bytes, do_not_convert
 from simclr_tf.data.prefetching import prefetched
 from simclr_tf.distribution import require_divisible
 from simclr_tf.errors import DataError, received_text
@@ -132,7 +132,9 @@ class Batches:
             shard_index=worker,
             num_shards=workers,
         )
-        dataset = dataset.map(lambda batch: note_corrupt(batch, self._corruption))
+        dataset = dataset.map(
+            do_not_convert(lambda batch: note_corrupt(batch, self._corruption))
+        )
         if self._probe_source is not None:
             dataset = self._with_probe_set(dataset, first, last, worker, workers)
         options = self._config.performance
@@ -182,7 +184,7 @@ class Batches:
                 "probe_labels": labelled["labels"],
             }
 
-        return tf.data.Dataset.zip((dataset, probe)).map(join)
+        return tf.data.Dataset.zip((dataset, probe)).map(do_not_convert(join))
 
 
 def note_corrupt(batch, corruption):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from simclr_tf.data import on_host
+from simclr_tf.data.pipelines import do_not_convert
 from simclr_tf.training.step_clock import StepCallback
 
 
@@ -65,11 +66,13 @@ class WaitMeter(StepCallback):
         # A prefetch or a parallel map between the clocks would hide the wait.
         options.experimental_optimization.inject_prefetch = False
         options.experimental_optimization.map_parallelization = False
-        return zipped.map(lambda _, element, __: element).with_options(options)
+        middle = do_not_convert(lambda _, element, __: element)
+        return zipped.map(middle).with_options(options)
 
     def _clock(self, reading):
         ticks = tf.data.Dataset.from_tensors(np.int64(0)).repeat()
-        return ticks.map(lambda _: on_host(reading, [], tf.int64, stateful=True))
+        read = do_not_convert(lambda _: on_host(reading, [], tf.int64, stateful=True))
+        return ticks.map(read)
 
     def _ask(self):
         self._asked = time.perf_counter()
