@@ -107,16 +107,21 @@ class LARS(LayerWiseOptimizer):
         slot = self.momentums[self._index_dict[self._var_key(variable)]]
         gradient = self.decayed(gradient, variable)
         if self.classic_momentum:
-            step = learning_rate * self.trust_ratio(gradient, variable) * gradient
-            velocity = momentum * slot + step
-            update = momentum * velocity + step if self.nesterov else velocity
-        else:
-            velocity = momentum * slot + gradient
-            direction = momentum * velocity + gradient if self.nesterov else velocity
-            trust = self.trust_ratio(direction, variable)
-            update = learning_rate * trust * direction
+            # v <- m v + step; w <- w - v, or w - (m v + step): one pass over both.
+            tf.raw_ops.ResourceApplyMomentum(
+                var=variable.handle,
+                accum=slot.handle,
+                lr=tf.ones([], variable.dtype),
+                grad=learning_rate * self.trust_ratio(gradient, variable) * gradient,
+                momentum=momentum,
+                use_nesterov=self.nesterov,
+            )
+            return
+        velocity = momentum * slot + gradient
+        direction = momentum * velocity + gradient if self.nesterov else velocity
+        trust = self.trust_ratio(direction, variable)
         slot.assign(velocity)
-        variable.assign_sub(update)
+        variable.assign_sub(learning_rate * trust * direction)
 
     def get_config(self) -> dict[str, Any]:
         """Return all constructor arguments, as JSON-able values; not the exclusions."""

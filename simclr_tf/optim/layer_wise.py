@@ -132,8 +132,7 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
         """
         if self._var_key(variable) in self._unadapted:
             return tf.ones([], variable.dtype)
-        variable_norm = tf.norm(tf.cast(variable, tf.float32))
-        direction_norm = tf.norm(tf.cast(direction, tf.float32))
+        variable_norm, direction_norm = _norm(variable), _norm(direction)
         ratio = tf.where(
             (variable_norm > 0) & (direction_norm > 0),
             self.trust_coefficient
@@ -156,3 +155,8 @@ class LayerWiseOptimizer(keras.optimizers.Optimizer):
             "weight_decay": self.weight_decay,
             "trust_coefficient": self.trust_coefficient,
         }
+
+
+def _norm(tensor):
+    """Compute the l2 norm in float32; `tf.norm` would write the squares first."""
+    return tf.sqrt(2.0 * tf.nn.l2_loss(tf.cast(tensor, tf.float32)))
