@@ -1,7 +1,6 @@
 """Four logical CPU devices for the whole session: replicas without hardware."""
 
 import gc
-import logging
 import os
 import pathlib
 
@@ -39,10 +38,6 @@ def pytest_sessionstart(session):
         [tf.config.LogicalDeviceConfiguration()] * NUM_DEVICES,
     )
     without_grappler()
-    # Whether TensorFlow warns of retracing depends on the tests that ran before.
-    logging.getLogger("tensorflow").addFilter(
-        lambda record: "triggered tf.function retracing" not in str(record.msg)
-    )
     gc.disable()  # While the tests are imported.
 
 

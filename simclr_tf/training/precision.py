@@ -29,6 +29,7 @@ def fitting_precision(strategy):
       processors that are faster with it; else float32.
 
     Example:
+      >>> import tensorflow as tf
       >>> fitting_precision(tf.distribute.get_strategy()).name in (
       ...     "float32", "bfloat16")
       True

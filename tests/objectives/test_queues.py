@@ -54,7 +54,8 @@ def test_groups_of_one_image_are_refused_and_small_ones_told_once(caplog):
     assert not caplog.records
     model = a_model(MoCo(queue_length=12, batch_norm_groups=4))
     stepper(model)(a_batch(0))
-    (record,) = caplog.records
+    # TensorFlow warns of retracing or not, by the tests that ran before.
+    (record,) = [record for record in caplog.records if record.name == "simclr_tf"]
     assert "4 groups" in record.getMessage() and "only 2 images" in record.getMessage()
 
 
