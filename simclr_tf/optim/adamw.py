@@ -19,9 +19,15 @@ class AdamW(keras.optimizers.AdamW):
       m <- m + (1 - b1) (g - m)       v <- v + (1 - b2) (g^2 - v)
       w <- w - lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon).
 
-    Keras computes the same with some twenty operations a variable, which is a part of
-    the time of a small network's step, and of its tracing. Variables, checkpoints and
-    arguments are those of Keras.
+    Keras computes the same with an operation for each sign of the formula, which takes
+    time in the step of a small network, and in its tracing. Variables and checkpoints
+    are those of Keras.
+
+    Args:
+      learning_rate: float >= 0, or a Keras `LearningRateSchedule`.
+      weight_decay, beta_1, beta_2, epsilon, amsgrad, name, ...: of
+        `keras.optimizers.AdamW`; with `amsgrad`, and for the rows of a sparse
+        gradient, the update is Keras's own.
 
     Example:
       >>> weight = tf.Variable([1.0, -1.0])
