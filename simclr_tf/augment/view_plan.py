@@ -126,8 +126,11 @@ def plan_views(
     one_branch = recipe if isinstance(recipe, OneBranch) else None
     if one_branch is not None and groups != (ViewGroup(2),):
         raise ConfigError(
-            "A recipe that changes one branch is for two views of one size: of "
-            "`objective.small_views`, 0. " + received_text(groups=groups)
+            "A recipe that changes one branch is for two views of one size; use "
+            "--objective.small_views=0, or an objective with two views. "
+            + received_text(
+                views=[(group.count, group.size_fraction) for group in groups]
+            )
         )
     if one_branch is not None:
         recipes = [one_branch.shared] * 2

@@ -47,7 +47,9 @@ def step_cases(config, folder):
                 *(
                     Variant(
                         f"{precision}, TensorFlow's gradients of kernels",
-                        functools.partial(_step, config, precision, over_batch=False),
+                        functools.partial(
+                            _step, config, precision, own_gradients=False
+                        ),
                     )
                     for precision in ("float32", "bfloat16")
                 ),
@@ -199,12 +201,12 @@ def compiled_model(options, channels=3, *, jit_compile=None, **known):
     return model
 
 
-def _step(config, precision, fused=True, compiled=False, over_batch=True):
+def _step(config, precision, fused=True, compiled=False, own_gradients=True):
     jit_compile = compiled or None
     model = compiled_model(run_config(config, precision), jit_compile=jit_compile)
     if not fused:
         unfuse_batch_norm(model)
-    if not over_batch:
+    if not own_gradients:
         model.uses_kernel_gradients = False
     shape = (config.batch_size, config.image_size_pixels)
     batch = {

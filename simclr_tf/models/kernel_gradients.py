@@ -1,16 +1,18 @@
-"""The gradient of a kernel as a convolution over the batch, on processors.
+"""The gradient of a kernel by sums that are faster than oneDNN's own, on processors.
 
 With images x `[N, H, W, C]` and the gradient d `[N, h, w, O]` of the output, the
-gradient of the kernel is sum over n, i, j of x[n, s i + a, s j + b, c] d[n, i, j, o]: a
-convolution of x, with channels for images and images for channels, whose kernel is d.
-oneDNN's own kernel for it loses time where the output is small; this form has the rate
-of a forward pass. The sums are the same up to rounding, in float32 for both types.
-`simclr-tf benchmark step` compares the two.
+gradient of the kernel is sum over n, i, j of x[n, s i + a, s j + b, c] d[n, i, j, o].
+oneDNN's own kernel for it loses time where the output is small. The same sums are a
+convolution of x over the batch, with channels for images and images for channels, whose
+kernel is d; and, for each place (a, b) of the kernel, a matrix product of x, shifted,
+with d. They are the same up to rounding, in float32 for both types.
+`simclr-tf benchmark step` compares them with oneDNN's.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Iterator
 
@@ -18,20 +20,14 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.array_types import Layer, Tensor
+from simclr_tf.machine import processor_fields
 
-# Type -> (pixels of the largest output, fewest channels of the input) where this form
-# is faster. Found by timing single convolutions of 16 to 1,024 images on one core of an
-# AMD EPYC with avx512_bf16; processors with other instructions may differ.
-_FASTER = {
-    tf.bfloat16: ((49, 1), (64, 64)),
-    tf.float32: ((9, 1),),
-}
 NAME = "kernel_gradient"  # In the names of the operations.
 _used = threading.local()
 
 
 @contextlib.contextmanager
-def kernel_gradients_over_batch(is_used: bool = True) -> Iterator[None]:
+def faster_kernel_gradients(is_used: bool = True) -> Iterator[None]:
     """Let prepared convolutions compute their kernels' gradients in this way here.
 
     Applies to what this thread computes or traces: what is traced elsewhere, such as an
@@ -79,7 +75,10 @@ class _Convolution:
         layer = self._layer
         plain = type(layer).convolution_op
         kernel = tf.convert_to_tensor(kernel)
-        if not getattr(_used, "here", False) or not self._is_faster(inputs):
+        kernel_gradient = (
+            self._faster(inputs) if getattr(_used, "here", False) else None
+        )
+        if kernel_gradient is None:
             return plain(layer, inputs, kernel)
 
         @tf.custom_gradient
@@ -102,18 +101,19 @@ class _Convolution:
 
         return convolve(inputs, kernel)
 
-    def _is_faster(self, inputs):
+    def _faster(self, inputs):
+        """Choose the function for the gradient of the kernel; None: TensorFlow's."""
         shape = inputs.shape
-        if shape.rank != 4 or None in shape[1:] or inputs.dtype not in _FASTER:
-            return False
+        if shape.rank != 4 or None in shape[1:]:
+            return None
         output = self._layer.compute_output_shape(shape)
-        return any(
-            output[1] * output[2] <= pixels and shape[3] >= channels
-            for pixels, channels in _FASTER[inputs.dtype]
-        )
+        for pixels, channels, function in _faster_functions(inputs.dtype):
+            if output[1] * output[2] <= pixels and shape[3] >= channels:
+                return function
+        return None
 
 
-def kernel_gradient(
+def by_batch(
     images: Tensor,
     d_output: Tensor,
     kernel_size: tuple[int, int],
@@ -133,25 +133,88 @@ def kernel_gradient(
 
     Example:
       >>> images, d_output = tf.ones([2, 4, 4, 1]), tf.ones([2, 4, 4, 1])
-      >>> kernel_gradient(images, d_output, (3, 3), (1, 1), "same")[:, :, 0, 0].numpy()
+      >>> by_batch(images, d_output, (3, 3), (1, 1), "same")[:, :, 0, 0].numpy()
       array([[18., 24., 18.],
              [24., 32., 24.],
              [18., 24., 18.]], dtype=float32)
     """
-    paddings, ends = [], []
-    for size, length, kernel, stride in zip(
-        images.shape[1:3], d_output.shape[1:3], kernel_size, strides, strict=True
-    ):
-        added = kernel - 1 if padding == "same" else 0
-        paddings += [added // 2, added - added // 2]
-        # With a stride the last rows may be under no kernel.
-        ends.append(min(size, (length - 1) * stride + kernel))
+    paddings = _same_paddings(kernel_size, padding)
+    # With a stride the last rows may be under no kernel.
+    ends = [
+        min(size, (length - 1) * stride + kernel)
+        for size, length, kernel, stride in zip(
+            images.shape[1:3], d_output.shape[1:3], kernel_size, strides, strict=True
+        )
+    ]
     d_kernel = tf.raw_ops.Conv2D(
         input=tf.transpose(images[:, : ends[0], : ends[1]], [3, 1, 2, 0]),
         filter=tf.transpose(d_output, [1, 2, 0, 3]),
         strides=[1, 1, 1, 1],
         dilations=[1, *strides, 1],
         padding="EXPLICIT",
-        explicit_paddings=[0, 0, *paddings, 0, 0],
+        explicit_paddings=[0, 0, *paddings[0], *paddings[1], 0, 0],
     )
     return tf.transpose(d_kernel, [1, 2, 0, 3])
+
+
+def by_shifts(
+    images: Tensor,
+    d_output: Tensor,
+    kernel_size: tuple[int, int],
+    strides: tuple[int, int],
+    padding: str,
+) -> Tensor:
+    """Compute the gradient of a kernel by a matrix product for each of its places.
+
+    Arguments and result are those of `by_batch`.
+
+    Example:
+      >>> images, d_output = tf.ones([2, 4, 4, 1]), tf.ones([2, 4, 4, 1])
+      >>> by_shifts(images, d_output, (3, 3), (1, 1), "same")[0, :, 0, 0].numpy()
+      array([18., 24., 18.], dtype=float32)
+    """
+    images = tf.pad(images, [(0, 0), *_same_paddings(kernel_size, padding), (0, 0)])
+    channels, features = images.shape[3], d_output.shape[3]
+    rows, columns = (
+        [
+            slice(begin, begin + (length - 1) * stride + 1, stride)
+            for begin in range(kernel)
+        ]
+        for length, kernel, stride in zip(
+            d_output.shape[1:3], kernel_size, strides, strict=True
+        )
+    )
+    d_output = tf.reshape(d_output, [-1, features])
+    products = [
+        tf.matmul(
+            tf.reshape(images[:, row, column], [-1, channels]),
+            d_output,
+            transpose_a=True,
+        )
+        for row in rows
+        for column in columns
+    ]
+    return tf.reshape(tf.stack(products), [*kernel_size, channels, features])
+
+
+def _same_paddings(kernel_size, padding):
+    """Return the zeros before and after each side: two pairs of int."""
+    added = [kernel - 1 if padding == "same" else 0 for kernel in kernel_size]
+    return [(number // 2, number - number // 2) for number in added]
+
+
+# Type -> (pixels of the largest output, fewest channels of the input, function), the
+# first that fits. Found by timing single convolutions of 16 to 1,024 images on one core
+# of an AMD EPYC with avx512_bf16; other processors may differ.
+_FASTER = {
+    tf.bfloat16: ((49, 1, by_batch), (64, 64, by_batch)),
+    tf.float32: ((9, 1, by_batch),),
+}
+# The same of 64 and 256 images on one core of an Intel Xeon with amx_bf16.
+_FASTER_WITH_TILES = {**_FASTER, tf.bfloat16: ((64, 256, by_shifts), (49, 1, by_batch))}
+
+
+@functools.cache
+def _faster_functions(dtype):
+    has_tiles = "amx_bf16" in processor_fields().get("flags", "").split()
+    return (_FASTER_WITH_TILES if has_tiles else _FASTER).get(dtype, ())

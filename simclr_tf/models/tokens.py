@@ -46,13 +46,19 @@ class PatchEmbedding(keras.layers.Conv2D):
             )
             error._keras_call_info_injected = True  # Keras would add ten lines.
             raise error
-        if None in tuple(sides):  # LiteRT's and ONNX's converters drop the check.
-            tf.debugging.assert_equal(
-                tf.shape(inputs)[1:3] % self.kernel_size,
+        if None in tuple(sides):
+            patch = self.kernel_size[0]
+            shape = tf.shape(inputs)
+            check = tf.debugging.assert_equal(
+                shape[1:3] % patch,
                 [0, 0],
-                f"The sides of the images must be multiples of {self.kernel_size[0]} "
-                "pixels.",
+                f"The sides of the images must be multiples of {patch} pixels.",
             )
+            # LiteRT's and ONNX's converters drop the check; the reshape that fits
+            # whole patches only remains, and stops those runtimes.
+            with tf.control_dependencies([check] if check is not None else []):
+                whole = [shape[0], *tf.unstack(shape[1:3] // patch * patch)]
+            inputs = tf.reshape(inputs, [*whole, inputs.shape[-1]])
         return super().call(inputs)
 
 

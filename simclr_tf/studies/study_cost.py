@@ -133,6 +133,16 @@ class Estimate:
                 total += self._operations_of(run)
         return total
 
+    def refusals(self, runs):
+        """Find the runs that cannot begin: dict of message to list of Run."""
+        found = {}
+        for run in runs:
+            try:
+                self._operations_of(run)
+            except SimCLRError as error:
+                found.setdefault(str(error), []).append(run)
+        return found
+
     def seconds(self, runs, finished=()):
         """Estimate the seconds of runs, one after the other.
 

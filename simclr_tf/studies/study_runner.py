@@ -243,7 +243,7 @@ class StudyRunner:
             f"{len(self.mine)} of {len(self.runs)} runs, {self._operations(self.mine)} "
             f"in training encoders. {self._estimate.text(self.mine)}"
         )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._refusals(self.mine)])
 
     def run(self, *, retry_failed=False):
         """Run the cells of this shard that are not over.
@@ -273,6 +273,8 @@ class StudyRunner:
         )
         if left:
             self._say(self._estimate.text(left, self._finished()))
+        for line in self._refusals(left):
+            self._say(line)
         self.folder.begin(self.seeds)
         while left:
             run = left.pop(0)
@@ -343,6 +345,13 @@ class StudyRunner:
                 _LOGGER.removeHandler(warnings)
         record["wall_seconds"] = round(time.monotonic() - started, 3)
         return record
+
+    def _refusals(self, runs):
+        """Write a line for each reason for which runs cannot begin."""
+        return [
+            f"Cannot begin: {len(refused)} of them, e.g. {refused[0].name}. {message}"
+            for message, refused in self._estimate.refusals(runs).items()
+        ]
 
     def _operations(self, runs):
         return operations_text(self._estimate.operations(runs))

@@ -14,7 +14,7 @@ from simclr_tf.distribution import (
 )
 from simclr_tf.errors import unknown_choice
 from simclr_tf.models.kernel_gradients import (
-    kernel_gradients_over_batch,
+    faster_kernel_gradients,
     prepare_kernel_gradients,
 )
 from simclr_tf.optim import step_counters
@@ -64,7 +64,7 @@ class ReplicatedModel(keras.Model):
         variables but the step counter, on all replicas, and count it in
         `skipped_steps` (of the whole run) instead of the other metrics.
 
-    On a processor, without XLA, the gradients of kernels are computed over the batch
+    On a processor, without XLA, the gradients of kernels are computed by other sums
     where that is faster (`simclr_tf.models.kernel_gradients`); a model whose
     `uses_kernel_gradients` is set to False, once compiled, leaves all to TensorFlow.
 
@@ -106,7 +106,7 @@ class ReplicatedModel(keras.Model):
     def tape(self):
         """Record a forward pass of a step with a `tf.GradientTape`."""
         with (
-            kernel_gradients_over_batch(self.uses_kernel_gradients),
+            faster_kernel_gradients(self.uses_kernel_gradients),
             tf.GradientTape() as tape,
         ):
             yield tape

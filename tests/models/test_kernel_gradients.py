@@ -1,14 +1,15 @@
-"""The gradient of a kernel by a convolution over the batch, beside TensorFlow's."""
+"""The gradient of a kernel by the sums of this package, beside TensorFlow's."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from simclr_tf._keras import keras
-from simclr_tf.models import resnet
+from simclr_tf.models import kernel_gradients, resnet
 from simclr_tf.models.kernel_gradients import (
-    kernel_gradient,
-    kernel_gradients_over_batch,
+    by_batch,
+    by_shifts,
+    faster_kernel_gradients,
     prepare_kernel_gradients,
 )
 
@@ -30,7 +31,8 @@ from simclr_tf.models.kernel_gradients import (
     ],
 )
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
-def test_it_is_tensorflows_gradient(size, kernel, strides, padding, kind):
+@pytest.mark.parametrize("function", [by_batch, by_shifts])
+def test_it_is_tensorflows_gradient(size, kernel, strides, padding, kind, function):
     # Small whole numbers: all sums are exact, in any order.
     generator = np.random.default_rng(0)
     draw = lambda shape: tf.constant(generator.integers(-2, 3, shape), kind)  # noqa: E731
@@ -40,7 +42,7 @@ def test_it_is_tensorflows_gradient(size, kernel, strides, padding, kind):
         output = tf.nn.conv2d(images, weights, strides, padding.upper())
     d_output = draw(output.shape)
     expected = tape.gradient(output, weights, output_gradients=d_output)
-    found = kernel_gradient(images, d_output, kernel, strides, padding)
+    found = function(images, d_output, kernel, strides, padding)
     assert found.dtype == expected.dtype == kind
     assert np.abs(expected).max() > 0
     np.testing.assert_array_equal(found, expected)
@@ -60,7 +62,7 @@ def operations(function, *inputs):
 
 
 def gradients(network, images, *, is_used):
-    with kernel_gradients_over_batch(is_used), tf.GradientTape() as tape:
+    with faster_kernel_gradients(is_used), tf.GradientTape() as tape:
         loss = tf.reduce_sum(network(images, training=True) ** 2)
     return tape.gradient(loss, network.trainable_variables)
 
@@ -89,6 +91,31 @@ def test_large_outputs_keep_tensorflows_kernel():
     assert kinds.count("Conv2DBackpropFilter") == 2
 
 
+@pytest.mark.parametrize(
+    ("flags", "side", "kind"),
+    [
+        ("fma amx_bf16", 8, "MatMul"),
+        ("fma amx_bf16", 9, "Conv2DBackpropFilter"),
+        ("fma", 8, "Conv2D"),
+        (None, 8, "Conv2D"),
+    ],
+)
+def test_the_processor_decides(monkeypatch, flags, side, kind):
+    fields = {} if flags is None else {"flags": flags}
+    monkeypatch.setattr(kernel_gradients, "processor_fields", lambda: fields)
+    kernel_gradients._faster_functions.cache_clear()
+    layer = keras.layers.Conv2D(4, 3, padding="same", dtype="mixed_bfloat16")
+    network = keras.Sequential([keras.Input((side, side, 256)), layer])
+    prepare_kernel_gradients(network)
+    kinds = operations(
+        lambda x: gradients(network, x, is_used=True),
+        tf.TensorSpec([2, side, side, 256]),
+    )
+    kernel_gradients._faster_functions.cache_clear()
+    found = {"MatMul", "Conv2DBackpropFilter"} & set(kinds) or {"Conv2D"}
+    assert found == {kind}
+
+
 def test_convolutions_of_more_than_one_batch_axis_keep_tensorflows_kernel():
     layer = keras.layers.Conv2D(4, 3, padding="same")
     videos = tf.random.stateless_normal((2, 3, 3, 3, 64), (0, 1))
@@ -108,9 +135,9 @@ def test_outside_the_context_nothing_changes():
     before = operations(network, image)
     prepare_kernel_gradients(network)
     assert operations(network, image) == before
-    with kernel_gradients_over_batch():
+    with faster_kernel_gradients():
         assert operations(network, image) != before
-        with kernel_gradients_over_batch(False):  # Changes nothing.
+        with faster_kernel_gradients(False):  # Changes nothing.
             assert operations(network, image) != before
     assert operations(network, image) == before
 

@@ -366,6 +366,22 @@ def test_a_plan_lists_the_cells_and_their_cost(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_runs_that_cannot_begin_are_named_before_the_first(tmp_path, undrawn):
+    def operations(run):
+        if run.config.objective.temperature > 4:
+            raise ConfigError("Too hot.")
+        return 1e9
+
+    said, train = [], Trainer()
+    toy = runner(tmp_path, train, said=said)
+    toy._estimate = Estimate(operations, lambda: Speed(1.0, 1e9, "a guess"))
+    line = "Cannot begin: 2 of them, e.g. t5-seed0. Too hot."
+    assert toy.plan().splitlines()[-1] == line
+    toy.run()
+    results = [n for n, text in enumerate(said) if "t1-seed0  linear" in text]
+    assert said.index(line) < results[0]
+
+
 def test_measured_steps_give_the_speed(monkeypatch, caplog):
     def pretrain(config, *, callbacks, say, stream):
         assert (config.steps, config.minutes) == (8, None)
