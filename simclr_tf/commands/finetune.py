@@ -43,6 +43,7 @@ CLASSIFIERS = "classifiers"
 KERAS3_CLASSIFIER = "classifier_keras3.keras"
 TRAININGS = "finetune_checkpoints"
 LOCK_FILE = ".finetune.lock"  # A pretraining may go on beside it.
+_THEN = " && "  # Between the commands of the rows of one table.
 
 
 def finetune_and_report(options, *, encoder=None, command=None, say=print):
@@ -155,6 +156,8 @@ def finetune_and_report(options, *, encoder=None, command=None, say=print):
 def with_earlier(results, earlier):
     """Add the rows of a table that were not measured again, ordered by their labels.
 
+    The command becomes those of both, one after the other, as a shell runs them.
+
     Args:
       results: Results, whose measurements are each of a budget and a method.
       earlier: Results of the same encoder, data and settings, or None.
@@ -167,9 +170,12 @@ def with_earlier(results, earlier):
     new = {cell_name(m) for m in results.measurements}
     rows = [m for m in earlier.measurements if cell_name(m) not in new]
     reasons = {k: why for k, why in earlier.not_measured.items() if k not in new}
+    commands = earlier.command.split(_THEN) if rows and earlier.command else []
     rows = sorted([*rows, *results.measurements], key=lambda m: m.num_train_labels)
     return dataclasses.replace(
         results,
+        command=results.command
+        and _THEN.join(dict.fromkeys([*commands, results.command])),
         measurements=tuple(rows),
         not_measured={**reasons, **results.not_measured},
     )

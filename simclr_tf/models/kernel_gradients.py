@@ -66,7 +66,7 @@ def _is_plain(layer):
 
 
 class _Convolution:
-    """The `convolution_op` of a layer, with its gradient by one of the two ways."""
+    """The `convolution_op` of a layer, with a faster gradient of its kernel."""
 
     def __init__(self, layer):
         self._layer = layer

@@ -159,6 +159,22 @@ def test_what_was_not_measured_is_kept_until_it_is_measured():
     assert found.not_measured == {"b, 1 %": "few", "b, 2 %": "fewer"}
 
 
+def test_the_commands_of_all_rows_are_kept():
+    def results(budget, command):
+        row = Measurement("a", "p", "m", 1.0, 9, 4, settings={"budget": budget})
+        return Results("d", "e", (row,), command=command)
+
+    two = with_earlier(results("2 %", "second"), results("1 %", "first"))
+    assert two.command == "first && second"
+    again = with_earlier(results("3 %", "second"), two)
+    assert again.command == "first && second"
+    assert with_earlier(results("1 %", "third"), results("1 %", "x")).command == "third"
+    assert with_earlier(results("1 %", None), two).command is None
+    assert with_earlier(results("1 %", "third"), results("2 %", None)).command == (
+        "third"
+    )
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"schema": "simclr_tf.evaluation"}'])
 def test_results_that_cannot_be_read_are_not_kept_and_that_is_said(text, tmp_path):
     (tmp_path / "finetune.json").write_text(text)
