@@ -13,11 +13,7 @@ from simclr_tf.studies.study_tables import study_markdown
 from tests.studies.test_study_reports import made_up
 
 STUDY_NAMES = ("temperature", "losses")
-EXPORT = (
-    pathlib.Path(__file__).parents[2]
-    / "exported_models"
-    / "fashion_mnist_resnet18_quarter"
-)
+EXPORT = pathlib.Path(__file__).parents[2] / "exported_models" / "freedoom_12_simclr"
 
 
 def measure_study(name):
@@ -39,9 +35,9 @@ def measure_preset(name):
 
 
 def measure_export():
-    """dict: features `[2, 128]` of the shipped encoder by each way to load it."""
+    """dict: features `[2, 256]` of a shipped encoder by each way to load it."""
     rng = np.random.default_rng(0)
-    pictures = rng.uniform(0, 1, (2, 28, 28, 1)).astype("float32")
+    pictures = rng.uniform(0, 1, (2, 32, 32, 3)).astype("float32")
     saved = tf.saved_model.load(str(EXPORT / "saved_model"))
     return {
         "saved_model": np.asarray(saved(pictures)).tolist(),
