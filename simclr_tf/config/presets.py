@@ -67,7 +67,8 @@ def fashion_mnist_full():
     Source: the settings of `fashion_mnist`, with a shallower and wider network.
     Command: simclr-tf pretrain --preset=fashion_mnist_full --data_dir=... \
       --workdir=runs/fashion_full
-    Expected: the card in exported_models/.
+    Expected (1 seed): kNN 87.0, linear 89.8, 10 labels a class 79.5 (raw pixels 84.6,
+    84.5, 70.5); the encoder ships as zoo:fashion_mnist_simclr.
     """
     return _small_images(
         preset="fashion_mnist_full",
