@@ -18,12 +18,7 @@ from simclr_tf._keras import ADDONS_LANE, keras
 from simclr_tf.data import evaluation_batches, open_source
 from simclr_tf.errors import ConfigError
 from simclr_tf.export import export_saved_model
-from simclr_tf.models import (
-    ProjectionHead,
-    resnet,
-    vision_transformer,
-    with_endpoints,
-)
+from simclr_tf.models import ProjectionHead, resnet, with_endpoints
 from simclr_tf.models.resnet import ENDPOINTS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -473,22 +468,3 @@ def test_what_was_loaded_can_be_exported_again(exported, tmp_path):
     card = (tmp_path / "again" / "card.md").read_text()
     assert "load_file" in card
     assert not re.search("saved_model|hub|signature|block_group", card)
-
-
-def test_files_of_a_vision_transformer_refuse_sides_with_a_part_of_a_patch(tmp_path):
-    # Here, since both runtimes need long to load beside TensorFlow.
-    import onnxruntime
-    from ai_edge_litert.interpreter import Interpreter
-
-    encoder = vision_transformer(8, 1, 2, patch_size=4, image_size_pixels=8)
-    export_saved_model(encoder, tmp_path / "out", formats=("litert", "onnx"))
-    litert = Interpreter(str(tmp_path / "out" / "encoder.tflite"))
-    onnx = onnxruntime.InferenceSession(tmp_path / "out" / "encoder.onnx")
-    for run in (
-        lambda images: litert.get_signature_runner()(images=images)["default"],
-        lambda images: onnx.run(["default"], {"images": images})[0],
-    ):
-        whole = np.ones([2, 12, 8, 3], np.float32)
-        np.testing.assert_allclose(run(whole), encoder(whole), atol=1e-5)
-        with pytest.raises(Exception, match="(?i)reshape"):
-            run(np.ones([2, 13, 8, 3], np.float32))

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from simclr_tf._keras import keras
 from simclr_tf.errors import ConfigError
+from simclr_tf.export import export_saved_model
 from simclr_tf.models import (
     ENCODERS,
     count_parameters,
@@ -171,3 +172,22 @@ def test_images_of_unknown_sides_are_refused_when_their_graph_runs():
     assert run(tf.zeros([1, 8, 16, 3])).shape == (1, 8)
     with pytest.raises(tf.errors.InvalidArgumentError, match="multiples of 4 pixels"):
         run(tf.zeros([1, 10, 16, 3]))
+
+
+def test_files_of_a_vision_transformer_refuse_sides_with_a_part_of_a_patch(tmp_path):
+    # Their loading takes seconds, and only this test needs them.
+    import onnxruntime
+    from ai_edge_litert.interpreter import Interpreter
+
+    encoder = nano(num_blocks=1)
+    export_saved_model(encoder, tmp_path / "out", formats=("litert", "onnx"))
+    litert = Interpreter(str(tmp_path / "out" / "encoder.tflite"))
+    onnx = onnxruntime.InferenceSession(tmp_path / "out" / "encoder.onnx")
+    for run in (
+        lambda images: litert.get_signature_runner()(images=images)["default"],
+        lambda images: onnx.run(["default"], {"images": images})[0],
+    ):
+        whole = np.ones([2, 12, 8, 3], np.float32)
+        np.testing.assert_allclose(run(whole), encoder(whole), atol=1e-5)
+        with pytest.raises(Exception, match="(?i)reshape"):
+            run(np.ones([2, 13, 8, 3], np.float32))
